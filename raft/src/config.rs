@@ -1,0 +1,279 @@
+//! The settings of a server, checked once.
+
+use core::time::Duration;
+
+use thiserror::Error;
+
+/// The settings of a [`Raft`](crate::consensus::Raft): timing and bounds. Made by [`Config::builder`], so that one in
+/// hand always makes sense.
+///
+/// ```
+/// use core::time::Duration;
+/// use liferaft_raft::config::Config;
+///
+/// let config = Config::builder().election_timeout(Duration::from_millis(500)).build()?;
+/// assert_eq!(config.heartbeat_interval(), Duration::from_millis(100));
+/// # Ok::<(), liferaft_raft::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    timing: Timing,
+    limits: Limits,
+}
+
+/// The two times that may change while a server runs (§3.9, §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    election_timeout: Duration,
+    heartbeat_interval: Duration,
+}
+
+/// The bounds of a server. Every field is public: each stands alone, and `Config::builder` refuses a zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest command, in bytes; a longer one is refused. Default 1 MiB.
+    pub command_bytes_max: u64,
+    /// The most bytes of entries in one AppendEntries; a single entry may be heavier. Default 256 KiB.
+    pub append_bytes_max: u64,
+    /// The most bytes of entries in flight to one peer: the replication window (§10.2.1). Default 4 MiB.
+    pub inflight_bytes_max: u64,
+    /// The most bytes that a leader keeps appended and uncommitted. What would exceed it is refused as busy; one
+    /// command is always allowed on an empty tail. Default 64 MiB.
+    pub uncommitted_bytes_max: u64,
+    /// The most bytes of committed entries handed out and not yet reported applied. Default 16 MiB.
+    pub applying_bytes_max: u64,
+    /// The largest snapshot that is taken or accepted, in bytes. Default 1 GiB.
+    pub snapshot_bytes_max: u64,
+    /// The data in one chunk of a snapshot, in bytes. Default 64 KiB.
+    pub snapshot_chunk_bytes: u64,
+    /// The most reads that may wait to be confirmed. Default 65,536.
+    pub reads_max: usize,
+    /// How many entries stay in the log behind a snapshot, so that a follower only a little behind does not need it.
+    /// Default 1,024.
+    pub trailing_entries: u64,
+    /// How many rounds of replication a joining server has to catch up in (§4.2.1). Default 10.
+    pub catch_up_rounds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            command_bytes_max: 1 << 20,
+            append_bytes_max: 256 << 10,
+            inflight_bytes_max: 4 << 20,
+            uncommitted_bytes_max: 64 << 20,
+            applying_bytes_max: 16 << 20,
+            snapshot_bytes_max: 1 << 30,
+            snapshot_chunk_bytes: 64 << 10,
+            reads_max: 1 << 16,
+            trailing_entries: 1024,
+            catch_up_rounds: 10,
+        }
+    }
+}
+
+impl Default for Config {
+    /// An election timeout of 1 s, a heartbeat each 200 ms and the default [`Limits`].
+    fn default() -> Self {
+        Self::builder().build().expect("the default settings make sense")
+    }
+}
+
+impl Config {
+    /// Begins with the defaults.
+    #[must_use]
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// The least time without a leader's word after which a server campaigns; each draws its own, up to twice this.
+    #[must_use]
+    pub const fn election_timeout(&self) -> Duration {
+        self.timing.election_timeout
+    }
+
+    /// How often a leader makes itself heard.
+    #[must_use]
+    pub const fn heartbeat_interval(&self) -> Duration {
+        self.timing.heartbeat_interval
+    }
+
+    /// Both times.
+    #[must_use]
+    pub const fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn set_timing(&mut self, timing: Timing) {
+        self.timing = timing;
+    }
+}
+
+impl Timing {
+    /// An election timeout and a heartbeat interval.
+    ///
+    /// # Errors
+    /// When an election could not wait for a heartbeat: see [`ConfigError`].
+    pub fn new(election_timeout: Duration, heartbeat_interval: Duration) -> Result<Self, ConfigError> {
+        if heartbeat_interval.is_zero() {
+            return Err(ConfigError::ZeroHeartbeat);
+        }
+        if election_timeout < heartbeat_interval * 2 {
+            return Err(ConfigError::ElectionBeforeHeartbeat { election_timeout, heartbeat_interval });
+        }
+        if election_timeout > ELECTION_TIMEOUT_MAX {
+            return Err(ConfigError::ElectionTimeoutTooLong { election_timeout });
+        }
+        Ok(Self { election_timeout, heartbeat_interval })
+    }
+
+    /// The least time without a leader's word after which a server campaigns.
+    #[must_use]
+    pub const fn election_timeout(self) -> Duration {
+        self.election_timeout
+    }
+
+    /// How often a leader makes itself heard.
+    #[must_use]
+    pub const fn heartbeat_interval(self) -> Duration {
+        self.heartbeat_interval
+    }
+}
+
+/// The longest election timeout that makes sense: an hour.
+pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// Makes a [`Config`].
+#[derive(Clone, Debug)]
+pub struct ConfigBuilder {
+    election_timeout: Duration,
+    heartbeat_interval: Option<Duration>,
+    limits: Limits,
+}
+
+impl Default for ConfigBuilder {
+    fn default() -> Self {
+        Self {
+            election_timeout: Duration::from_secs(1),
+            heartbeat_interval: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl ConfigBuilder {
+    /// The least time without a leader's word after which a server campaigns; each draws its own, up to twice this.
+    /// Default 1 s.
+    #[must_use]
+    pub const fn election_timeout(mut self, timeout: Duration) -> Self {
+        self.election_timeout = timeout;
+        self
+    }
+
+    /// How often a leader makes itself heard. Default a fifth of the election timeout.
+    #[must_use]
+    pub const fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = Some(interval);
+        self
+    }
+
+    /// Changes the bounds.
+    ///
+    /// ```
+    /// # use liferaft_raft::config::Config;
+    /// let config = Config::builder().limits(|limits| limits.command_bytes_max = 4096).build()?;
+    /// # Ok::<(), liferaft_raft::config::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// When they make no sense: see [`ConfigError`].
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let heartbeat = self.heartbeat_interval.unwrap_or(self.election_timeout / 5);
+        let timing = Timing::new(self.election_timeout, heartbeat)?;
+        let limits = self.limits;
+        let zero = [
+            ("command_bytes_max", limits.command_bytes_max),
+            ("append_bytes_max", limits.append_bytes_max),
+            ("inflight_bytes_max", limits.inflight_bytes_max),
+            ("uncommitted_bytes_max", limits.uncommitted_bytes_max),
+            ("applying_bytes_max", limits.applying_bytes_max),
+            ("snapshot_bytes_max", limits.snapshot_bytes_max),
+            ("snapshot_chunk_bytes", limits.snapshot_chunk_bytes),
+            ("reads_max", limits.reads_max as u64),
+            ("catch_up_rounds", u64::from(limits.catch_up_rounds)),
+        ]
+        .into_iter()
+        .find(|(_, value)| *value == 0);
+        if let Some((limit, _)) = zero {
+            return Err(ConfigError::ZeroLimit { limit });
+        }
+        Ok(Config { timing, limits })
+    }
+}
+
+/// Why settings were refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The heartbeat interval is zero.
+    #[error("the heartbeat interval is zero")]
+    ZeroHeartbeat,
+    /// Servers would campaign against a leader that is alive.
+    #[error("the election timeout ({election_timeout:?}) is below two heartbeats of {heartbeat_interval:?}")]
+    ElectionBeforeHeartbeat {
+        /// The election timeout asked for.
+        election_timeout: Duration,
+        /// The heartbeat interval asked for.
+        heartbeat_interval: Duration,
+    },
+    /// The cluster would never notice that its leader is gone.
+    #[error("the election timeout ({election_timeout:?}) is above {ELECTION_TIMEOUT_MAX:?}")]
+    ElectionTimeoutTooLong {
+        /// The election timeout asked for.
+        election_timeout: Duration,
+    },
+    /// A bound of zero would stop the server.
+    #[error("the limit {limit} is zero")]
+    ZeroLimit {
+        /// The name of the bound.
+        limit: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_timeout_below_two_heartbeats_is_refused() {
+        let refused = Config::builder()
+            .election_timeout(Duration::from_millis(100))
+            .heartbeat_interval(Duration::from_millis(60))
+            .build();
+
+        assert!(matches!(refused, Err(ConfigError::ElectionBeforeHeartbeat { .. })));
+    }
+
+    #[test]
+    fn a_zero_heartbeat_and_a_zero_limit_are_refused() {
+        let heartbeat = Config::builder().heartbeat_interval(Duration::ZERO).build();
+        let limit = Config::builder().limits(|limits| limits.reads_max = 0).build();
+
+        assert_eq!(heartbeat, Err(ConfigError::ZeroHeartbeat));
+        assert_eq!(limit, Err(ConfigError::ZeroLimit { limit: "reads_max" }));
+    }
+}

@@ -1,0 +1,209 @@
+//! The configuration: which servers take part, and whose votes count (§4).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::ids::ServerId;
+
+/// The most servers that a configuration may name. A frame that claims more is refused.
+pub const SERVERS_MAX: usize = 4096;
+
+/// The longest public key, in bytes, that a configuration may carry for a server.
+pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
+
+/// What a server's voice counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Suffrage {
+    /// Votes in elections, and its log counts for commitment.
+    Voter,
+    /// Receives the log and counts for nothing (the non-voting member of §4.2.1).
+    Learner,
+}
+
+/// A server as the configuration knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What its voice counts for in the newest configuration; `None` for one that only takes part in the outgoing
+    /// half of a joint configuration and leaves with it.
+    pub suffrage: Option<Suffrage>,
+    /// Whether it votes in the outgoing half (C_old) of a joint configuration; always false in a simple one.
+    pub outgoing_voter: bool,
+    /// Its public key, empty where identities are not authenticated.
+    pub public_key: Bytes,
+}
+
+/// A cluster configuration: simple, or joint while the cluster moves from one set of voters to another (§4.3).
+///
+/// The empty configuration is that of a blank server: one that nobody has added yet, and that keeps its timers off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    members: BTreeMap<ServerId, Member>,
+    // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
+    voters: Vec<ServerId>,
+    outgoing: Vec<ServerId>,
+}
+
+impl Configuration {
+    /// A simple configuration of these voters, without keys.
+    #[must_use]
+    pub fn of_voters(voters: impl IntoIterator<Item = ServerId>) -> Self {
+        Self::from_members(voters.into_iter().map(|id| (id, Member::voter(Bytes::new()))))
+    }
+
+    /// The configuration of these members.
+    #[must_use]
+    pub fn from_members(members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
+        let members: BTreeMap<_, _> = members.into_iter().collect();
+        let of = |keep: fn(&Member) -> bool| {
+            members.iter().filter(|(_, member)| keep(member)).map(|(id, _)| *id).collect()
+        };
+        let voters = of(|member| member.suffrage == Some(Suffrage::Voter));
+        let outgoing = of(|member| member.outgoing_voter);
+        Self { voters, outgoing, members }
+    }
+
+    /// Whether this is the configuration of a blank server.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Whether two majorities are needed: that of [`voters`](Self::voters) and that of
+    /// [`outgoing`](Self::outgoing).
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// The voters of the newest configuration (C_new), sorted.
+    #[must_use]
+    pub fn voters(&self) -> &[ServerId] {
+        &self.voters
+    }
+
+    /// The voters of the outgoing configuration (C_old), sorted; empty unless joint.
+    #[must_use]
+    pub fn outgoing(&self) -> &[ServerId] {
+        &self.outgoing
+    }
+
+    /// Every server that takes part, with what it is, sorted by id.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = (ServerId, &Member)> {
+        self.members.iter().map(|(id, member)| (*id, member))
+    }
+
+    /// What this server is, if it takes part.
+    #[must_use]
+    pub fn member(&self, id: ServerId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Whether this server takes part in any way.
+    #[must_use]
+    pub fn contains(&self, id: ServerId) -> bool {
+        self.members.contains_key(&id)
+    }
+
+    /// Whether this server's vote counts, in either half of a joint configuration.
+    #[must_use]
+    pub fn is_voter(&self, id: ServerId) -> bool {
+        self.members.get(&id).is_some_and(Member::votes)
+    }
+
+    /// Whether this server is a learner and votes in no half.
+    #[must_use]
+    pub fn is_learner(&self, id: ServerId) -> bool {
+        self.members.get(&id).is_some_and(|member| !member.votes())
+    }
+
+    /// The simple configuration that a joint one leads to; a simple one leads to itself.
+    #[must_use]
+    pub fn left_joint(&self) -> Self {
+        Self::from_members(self.members.iter().filter(|(_, member)| member.suffrage.is_some()).map(
+            |(id, member)| (*id, Member { outgoing_voter: false, ..member.clone() }),
+        ))
+    }
+
+    /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
+    ///
+    /// # Panics
+    /// When this configuration is itself joint: one change at a time.
+    #[must_use]
+    pub fn joined_with(&self, target: &Self) -> Self {
+        assert!(!self.is_joint(), "a joint configuration is left before the next is entered");
+        let mut members = target.members.clone();
+        for id in &self.voters {
+            let before = &self.members[id];
+            members
+                .entry(*id)
+                .or_insert_with(|| Member { suffrage: None, ..before.clone() })
+                .outgoing_voter = true;
+        }
+        Self::from_members(members)
+    }
+
+    /// What it counts against bounds in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.members.values().map(|member| 24 + member.public_key.len() as u64).sum()
+    }
+}
+
+impl Member {
+    /// A voter with this public key.
+    #[must_use]
+    pub const fn voter(public_key: Bytes) -> Self {
+        Self { suffrage: Some(Suffrage::Voter), outgoing_voter: false, public_key }
+    }
+
+    /// A learner with this public key.
+    #[must_use]
+    pub const fn learner(public_key: Bytes) -> Self {
+        Self { suffrage: Some(Suffrage::Learner), outgoing_voter: false, public_key }
+    }
+
+    /// Whether its vote counts, in either half of a joint configuration.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.outgoing_voter || self.suffrage == Some(Suffrage::Voter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u128) -> ServerId {
+        ServerId(n)
+    }
+
+    #[test]
+    fn a_joint_configuration_keeps_the_outgoing_voters_until_it_is_left() {
+        let old = Configuration::of_voters([id(1), id(2), id(3)]);
+        let new = Configuration::of_voters([id(3), id(4)]);
+
+        let joint = old.joined_with(&new);
+
+        assert_eq!(joint.voters(), [id(3), id(4)]);
+        assert_eq!(joint.outgoing(), [id(1), id(2), id(3)]);
+        assert!(joint.is_voter(id(1)));
+        assert_eq!(joint.left_joint(), new);
+    }
+
+    #[test]
+    fn a_voter_demoted_by_a_joint_change_votes_until_it_is_left() {
+        let old = Configuration::of_voters([id(1), id(2)]);
+        let new = Configuration::from_members([
+            (id(1), Member::voter(Bytes::new())),
+            (id(2), Member::learner(Bytes::new())),
+        ]);
+
+        let joint = old.joined_with(&new);
+
+        assert!(joint.is_voter(id(2)));
+        assert!(!joint.is_learner(id(2)));
+        assert!(joint.left_joint().is_learner(id(2)));
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes into the core.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::output::WriteId;
+use crate::config::Timing;
+use crate::configuration::Configuration;
+use crate::ids::{Index, ServerId};
+use crate::message::Message;
+
+/// One input. It owns its data, so that a run is a log of inputs that can be kept, replayed and shrunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The moment of [`deadline`](super::Raft::deadline) has come. Early or superfluous ones do no harm.
+    Timer,
+    /// A message has arrived on the link from `from`.
+    Message {
+        /// The peer of the link.
+        from: ServerId,
+        /// What it said.
+        message: Message,
+    },
+    /// Clients want these commands appended. All of them go into one append and one broadcast.
+    Propose(Vec<Proposal>),
+    /// A client wants to read: answered in [`Output::reads`](super::Output::reads).
+    Read(ReadId),
+    /// An operator, or a policy, wants another configuration: answered in [`Output::changes`](super::Output::changes).
+    Change(ChangeId, MembershipChange),
+    /// Leadership is to move to this voter, or to the best one: answered in
+    /// [`Output::transfers`](super::Output::transfers).
+    Transfer(Option<ServerId>),
+    /// This write and all before it are durable.
+    Persisted(WriteId),
+    /// All entries up to here have been applied to the state machine.
+    Applied(Index),
+    /// The state machine was captured as of `through`, which has been applied: the log before it may go (§5).
+    SnapshotTaken {
+        /// The last entry that the state reflects.
+        through: Index,
+        /// The state.
+        data: Bytes,
+    },
+    /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
+    /// unless its log is empty and its term 0.
+    Bootstrap(Configuration),
+    /// The two times change.
+    SetTiming(Timing),
+}
+
+/// A command to append, with the name under which its fate is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The driver's name for it.
+    pub id: ProposalId,
+    /// The command.
+    pub command: Bytes,
+}
+
+/// The driver's name for a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(pub u64);
+
+/// The driver's name for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
+/// The driver's name for a membership change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub u64);
+
+/// A membership change: its steps take effect together, through a joint configuration if more than one voter changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// The steps.
+    pub steps: Vec<MembershipStep>,
+}
+
+/// One step of a membership change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MembershipStep {
+    /// This server becomes a voter, once its log has caught up. A learner is promoted.
+    AddVoter {
+        /// The server.
+        id: ServerId,
+        /// Its public key, empty where identities are not authenticated.
+        public_key: Bytes,
+    },
+    /// This server becomes a learner. A voter is demoted.
+    AddLearner {
+        /// The server.
+        id: ServerId,
+        /// Its public key, empty where identities are not authenticated.
+        public_key: Bytes,
+    },
+    /// This server leaves.
+    Remove(ServerId),
+}
+
+impl MembershipChange {
+    /// A change of one step: this server becomes a voter.
+    #[must_use]
+    pub fn add_voter(id: ServerId) -> Self {
+        Self { steps: alloc::vec![MembershipStep::AddVoter { id, public_key: Bytes::new() }] }
+    }
+
+    /// A change of one step: this server becomes a learner.
+    #[must_use]
+    pub fn add_learner(id: ServerId) -> Self {
+        Self { steps: alloc::vec![MembershipStep::AddLearner { id, public_key: Bytes::new() }] }
+    }
+
+    /// A change of one step: this server leaves.
+    #[must_use]
+    pub fn remove(id: ServerId) -> Self {
+        Self { steps: alloc::vec![MembershipStep::Remove(id)] }
+    }
+
+    /// This change with the steps of another after its own.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.steps.extend(other.steps);
+        self
+    }
+}

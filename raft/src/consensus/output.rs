@@ -1,0 +1,330 @@
+//! What comes out of the core: all of it may be done at once, since what must wait is still inside.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::input::{ChangeId, ProposalId, ReadId};
+use crate::entry::Entry;
+use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::message::{Message, SnapshotMetadata};
+
+/// The effects of one or more inputs. The caller takes them out and uses the same buffer again.
+///
+/// - [`messages`](Self::messages) may leave in any order.
+/// - [`write`](Self::write)s are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
+/// - [`apply`](Self::apply) is done in order and answered by [`Input::Applied`](super::Input::Applied).
+/// - A read in [`reads`](Self::reads) is served once its index is applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Output {
+    /// Messages to send.
+    pub messages: Vec<(ServerId, Message)>,
+    /// Writes to make durable, in order.
+    pub writes: Vec<Write>,
+    /// What the state machine is to do, in order.
+    pub apply: Vec<Apply>,
+    /// Reads that may be served once their index is applied, and those that may not.
+    pub reads: Vec<(ReadId, Result<Index, ReadRefused>)>,
+    /// What became of proposals: where they were appended, or why they were not.
+    pub proposals: Vec<(ProposalId, Result<LogPosition, ProposeRefused>)>,
+    /// What became of membership changes: the index of the committed configuration.
+    pub changes: Vec<(ChangeId, Result<Index, ChangeError>)>,
+    /// What became of leadership transfers: the server that leadership was handed to.
+    pub transfers: Vec<Result<ServerId, TransferError>>,
+    /// What an observer may want to know.
+    pub events: Vec<Event>,
+}
+
+impl Output {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.writes.is_empty()
+            && self.apply.is_empty()
+            && self.reads.is_empty()
+            && self.proposals.is_empty()
+            && self.changes.is_empty()
+            && self.transfers.is_empty()
+            && self.events.is_empty()
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+        self.writes.clear();
+        self.apply.clear();
+        self.reads.clear();
+        self.proposals.clear();
+        self.changes.clear();
+        self.transfers.clear();
+        self.events.clear();
+    }
+}
+
+/// The number of a write; they are made in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub u64);
+
+/// What must reach the disk. Its parts are made durable in the order of the fields; a crash may leave any prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Write {
+    /// Its number.
+    pub id: WriteId,
+    /// Replaces the stored term and vote, both at once.
+    pub hard_state: Option<HardState>,
+    /// Replaces the stored snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// Drops all stored entries from this index on.
+    pub truncate: Option<Index>,
+    /// Follow the stored log without a gap, or begin it just after the snapshot.
+    pub entries: Vec<Entry>,
+    /// Drops all stored entries up to this index, which the stored snapshot covers.
+    pub compact: Option<Index>,
+}
+
+/// What a server must remember of its elections (§3.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// The latest term it has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub voted_for: Option<ServerId>,
+}
+
+/// A snapshot: the state machine as of an entry (§5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What it is.
+    pub metadata: SnapshotMetadata,
+    /// The state.
+    pub data: Bytes,
+}
+
+/// What storage gives back after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last term and vote.
+    pub hard_state: HardState,
+    /// The last snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// The log, contiguous; it may begin before the snapshot's end but not leave a gap after it.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing for the state machine to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// Apply these committed entries.
+    Entries(Vec<Entry>),
+    /// Replace its state by this snapshot's.
+    Restore(Snapshot),
+}
+
+/// What an observer may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// This server plays another role, or the same one in another term.
+    RoleChanged {
+        /// The role.
+        role: RoleKind,
+        /// The term.
+        term: Term,
+    },
+    /// Another server leads, or none that is known.
+    LeaderChanged {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+        /// The term.
+        term: Term,
+    },
+    /// Another configuration is in force.
+    ConfigurationChanged {
+        /// The index of its entry.
+        index: Index,
+    },
+    /// The configuration in force is committed.
+    ConfigurationCommitted {
+        /// The index of its entry.
+        index: Index,
+    },
+    /// A message was refused, and why.
+    Refused {
+        /// The peer that sent it.
+        from: ServerId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A server that joins, or a follower, is being sent a snapshot.
+    SnapshotStarted {
+        /// The receiver.
+        to: ServerId,
+    },
+    /// The clock leapt over an election timeout, as after a sleep: one election was deferred.
+    ElectionDeferred,
+}
+
+/// The roles of §3.3, and that of a server which asks whether it would be elected (§9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoleKind {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it would be elected.
+    PreCandidate,
+    /// Campaigns.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// Why a message was refused. Each refusal is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its term is so far ahead that no elections can explain it.
+    TermJump,
+    /// Its entries are not contiguous, or their terms or stamps decrease, or an index is out of range.
+    MalformedEntries,
+    /// It would have overwritten entries that are known to be committed.
+    ConflictWithCommitted,
+    /// It acknowledges what was never sent.
+    ImpossibleAcknowledgement,
+    /// It answers from a server that this leader does not replicate to.
+    NotAPeer,
+    /// A second server claims to lead in the same term.
+    SecondLeader,
+    /// Its snapshot lies about its length, its digest or its chunks.
+    BadSnapshot,
+    /// Its snapshot is larger than this server accepts.
+    SnapshotTooLarge,
+    /// Its configuration has no voters.
+    NoVoters,
+}
+
+/// Why a proposal was not appended.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProposeRefused {
+    /// This server does not lead.
+    #[error("not the leader{}", Hint(.leader))]
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// Too many bytes are appended and uncommitted: try again later.
+    #[error("{uncommitted_bytes} bytes are uncommitted already")]
+    Busy {
+        /// How many there are.
+        uncommitted_bytes: u64,
+    },
+    /// The command is too long, and always will be.
+    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
+    },
+    /// Leadership is being handed over: try again with the next leader.
+    #[error("leadership is being handed to {to}")]
+    Transferring {
+        /// The server that is to lead.
+        to: ServerId,
+    },
+}
+
+/// Why a read may not be served. It can be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadRefused {
+    /// No leader could confirm it.
+    #[error("no leader confirmed the read{}", Hint(.leader))]
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// Too many reads wait already.
+    #[error("{waiting} reads wait already")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
+}
+
+/// Why a membership change was not made, or what is not known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// This server does not lead. Nothing was changed.
+    #[error("not the leader{}", Hint(.leader))]
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// Another change is on its way. Nothing was changed.
+    #[error("another membership change is pending")]
+    Pending,
+    /// The server already is what it should become. Nothing was changed.
+    #[error("server {0} is that already")]
+    AlreadyMember(ServerId),
+    /// The server does not take part. Nothing was changed.
+    #[error("server {0} is not a member")]
+    NotMember(ServerId),
+    /// No voter would remain, or the change has no steps, or names a server twice. Nothing was changed.
+    #[error("the change makes no sense: {0}")]
+    Invalid(&'static str),
+    /// The server did not catch up: nothing was heard of it for an election timeout. Nothing was changed.
+    #[error("server {0} does not answer")]
+    Unreachable(ServerId),
+    /// The server answers but could not catch up in the rounds that it has. Nothing was changed.
+    #[error("server {0} is too slow to catch up")]
+    TooSlow(ServerId),
+    /// Leadership was lost after the change was appended: it may yet be made, or not.
+    #[error("leadership was lost, the change may still be made{}", Hint(.leader))]
+    Unknown {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+}
+
+/// Why leadership was not handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// This server does not lead.
+    #[error("not the leader{}", Hint(.leader))]
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// The server is not a voter.
+    #[error("server {0} is not a voter")]
+    NotVoter(ServerId),
+    /// There is no other voter.
+    #[error("there is no other voter")]
+    NoCandidate,
+    /// Another transfer is on its way.
+    #[error("leadership is being handed to {to} already")]
+    Pending {
+        /// The server that is to lead.
+        to: ServerId,
+    },
+    /// The server did not take over within an election timeout; this one leads on.
+    #[error("server {0} did not take over in time")]
+    TimedOut(ServerId),
+}
+
+/// Ends an error's text with the leader's name, if it is known.
+struct Hint<'a>(&'a Option<ServerId>);
+
+impl core::fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(leader) => write!(f, ", server {leader} is"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a server can tell of itself.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::output::{Refusal, RoleKind};
+use crate::configuration::Configuration;
+use crate::ids::{Index, LogPosition, ServerId, Term};
+
+/// A server's view of itself and of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The server.
+    pub id: ServerId,
+    /// What it does.
+    pub role: RoleKind,
+    /// Its current term.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub voted_for: Option<ServerId>,
+    /// The leader it knows of.
+    pub leader: Option<ServerId>,
+    /// The end of its log.
+    pub last: LogPosition,
+    /// Up to here its log is on its disk.
+    pub persisted: Index,
+    /// Up to here entries are committed, as far as it knows.
+    pub commit: Index,
+    /// Up to here entries are applied.
+    pub applied: Index,
+    /// Up to here its snapshot reaches.
+    pub snapshot: Index,
+    /// What the entries behind the snapshot weigh, in bytes.
+    pub log_bytes: u64,
+    /// The configuration in force: the newest in its log, committed or not (§4.1).
+    pub configuration: Configuration,
+    /// The index of that configuration's entry.
+    pub configuration_index: Index,
+    /// For a leader, each server that it replicates to.
+    pub peers: Vec<PeerStatus>,
+    /// How many messages were refused, by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+}
+
+/// What a leader knows of a server that it replicates to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The server.
+    pub id: ServerId,
+    /// How entries go to it.
+    pub state: ReplicationState,
+    /// Up to here its log is durable and equal to the leader's.
+    pub match_index: Index,
+    /// The next entry to send.
+    pub next_index: Index,
+    /// Up to here it has applied.
+    pub applied: Index,
+    /// The smoothed round trip, once one was measured.
+    pub round_trip: Option<Duration>,
+    /// The time since it last answered a new round; `None` if it never did.
+    pub silent_for: Option<Duration>,
+}
+
+/// How entries go to a peer (§10.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicationState {
+    /// One message at a time, until the place is found where the logs agree.
+    Probe,
+    /// Pipelined, within a window of bytes.
+    Replicate,
+    /// Its next entry is compacted away: it is sent the snapshot.
+    Snapshot,
+}

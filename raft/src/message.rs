@@ -1,0 +1,171 @@
+//! What servers say to one another.
+//!
+//! Every message stands alone: the network may lose, duplicate, delay and reorder them all. A message's sender is the
+//! peer of the link on which it came, never a field of it, so that a forged sender cannot be said.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::configuration::Configuration;
+use crate::entry::Entry;
+use crate::ids::{Index, LogPosition, Round, Term};
+use crate::time::ClusterTime;
+
+/// A message between two servers of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The sender's current term when it spoke.
+    pub term: Term,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A candidate asks for a vote (§3.4), or whether it would get one (§9.6).
+    RequestVote(RequestVote),
+    /// The answer to [`RequestVote`].
+    RequestVoteReply(RequestVoteReply),
+    /// A leader replicates entries, or only makes itself heard (§3.5).
+    AppendEntries(AppendEntries),
+    /// The answer to [`AppendEntries`].
+    AppendEntriesReply(AppendEntriesReply),
+    /// A leader sends one chunk of its snapshot (§5.2).
+    InstallSnapshot(InstallSnapshot),
+    /// The answer to [`InstallSnapshot`].
+    InstallSnapshotReply(InstallSnapshotReply),
+    /// A leader hands its leadership over: the receiver starts an election at once (§3.10).
+    TimeoutNow,
+    /// A follower asks for an index at which it may read (§6.4).
+    ReadIndex(ReadIndex),
+    /// The answer to [`ReadIndex`].
+    ReadIndexReply(ReadIndexReply),
+}
+
+/// A candidate asks for a vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestVote {
+    /// Whether this only asks if a vote would be given; nobody's state changes by it.
+    pub pre_vote: bool,
+    /// The term campaigned for: that of the message, or for a pre-vote the one after it.
+    pub campaign: Term,
+    /// The last position in the candidate's log.
+    pub last: LogPosition,
+    /// Whether the leader itself asked for this election, so that having heard it lately is no reason to refuse.
+    pub leadership_transfer: bool,
+}
+
+/// The answer to a [`RequestVote`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestVoteReply {
+    /// Whether it answers a pre-vote.
+    pub pre_vote: bool,
+    /// The term campaigned for, as in the request: an answer to an earlier campaign counts for nothing.
+    pub campaign: Term,
+    /// Whether the vote is given.
+    pub granted: bool,
+}
+
+/// A leader replicates entries. Without entries it is a heartbeat, a probe or a notice of commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendEntries {
+    /// The leader's broadcast that this belongs to.
+    pub round: Round,
+    /// The position just before the entries.
+    pub prev: LogPosition,
+    /// The leader's commit index. The receiver takes no more of it than it knows to match the leader's log.
+    pub commit: Index,
+    /// Whether an answer is wanted: a bare notice of commitment asks for none.
+    pub reply_wanted: bool,
+    /// The entries after `prev`, their indices contiguous.
+    pub entries: Vec<Entry>,
+}
+
+/// The answer to an [`AppendEntries`]. Its message's term is that of the leader under which the log was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendEntriesReply {
+    /// The highest round heard in this term.
+    pub round: Round,
+    /// Up to here this server's log is on its disk and the same as the leader's.
+    pub match_index: Index,
+    /// Up to here it is the same, on disk or not yet: the difference is the lag of this server's disk.
+    pub received: Index,
+    /// Up to here entries are committed, as far as this server knows.
+    pub commit: Index,
+    /// Up to here entries are applied to the state machine.
+    pub applied: Index,
+    /// Set when the log did not have the position before the entries.
+    pub conflict: Option<Conflict>,
+}
+
+/// Why entries could not be appended, with what the leader needs to find the place where the logs part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The index of the position that the log did not have.
+    pub prev: Index,
+    /// The last position in the answerer's log that may be shared: at or before `prev`, with no later a term.
+    pub hint: LogPosition,
+}
+
+/// One chunk of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallSnapshot {
+    /// The leader's broadcast that this belongs to.
+    pub round: Round,
+    /// Tells this transfer from all others of the same leader and term: chunks of two are never mixed.
+    pub transfer: u64,
+    /// What the snapshot is, the same in each chunk.
+    pub metadata: SnapshotMetadata,
+    /// Where in the snapshot the data belongs, in bytes.
+    pub offset: u64,
+    /// The data of this chunk; empty to ask how far the receiver has got.
+    pub data: Bytes,
+}
+
+/// What a snapshot holds, apart from the state itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMetadata {
+    /// The last entry that the snapshot covers.
+    pub last: LogPosition,
+    /// The cluster time of that entry.
+    pub stamp: ClusterTime,
+    /// The configuration as of that entry, joint if it was (§5.1).
+    pub configuration: Configuration,
+    /// The index of that configuration's entry.
+    pub configuration_index: Index,
+    /// The length of the state, in bytes.
+    pub length: u64,
+    /// The CRC-32 of the state.
+    pub digest: u32,
+}
+
+/// The answer to an [`InstallSnapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallSnapshotReply {
+    /// The highest round heard in this term.
+    pub round: Round,
+    /// The transfer that it answers.
+    pub transfer: u64,
+    /// How many bytes of it have arrived without a gap; its whole length once it is installed and durable.
+    pub next_offset: u64,
+    /// As in [`AppendEntriesReply`]: at least the snapshot's last index once that is durable, or not needed.
+    pub match_index: Index,
+}
+
+/// A follower asks for an index at which it may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadIndex {
+    /// The asker's name for this request.
+    pub id: u64,
+}
+
+/// The answer to a [`ReadIndex`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadIndexReply {
+    /// The asker's name for the request.
+    pub id: u64,
+    /// The index that must be applied before the read; `None` if the receiver does not lead.
+    pub index: Option<Index>,
+}

@@ -1,0 +1,99 @@
+//! What users write: a state machine.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::ids::{Index, Term};
+use crate::time::ClusterTime;
+
+/// A deterministic state machine, replicated on every member of a cluster.
+///
+/// All members apply the same commands in the same order, each exactly once, so all hold the same state: `apply` may
+/// depend on the state, the command and the [`ApplyContext`], and on nothing else: no clock, no randomness, no order of
+/// a hash map, no I/O.
+///
+/// ```
+/// use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+///
+/// #[derive(Default)]
+/// struct Counter(u64);
+///
+/// impl StateMachine for Counter {
+///     type Command = u64;
+///     type Reply = u64;
+///     type Query = ();
+///     type Answer = u64;
+///
+///     fn apply(&mut self, _: ApplyContext, add: u64) -> u64 {
+///         self.0 += add;
+///         self.0
+///     }
+///
+///     fn query(&self, (): ()) -> u64 {
+///         self.0
+///     }
+///
+///     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+///         let state = self.0;
+///         move || state.to_be_bytes().to_vec()
+///     }
+///
+///     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+///         self.0 = u64::from_be_bytes(state.try_into().map_err(RestoreError::new)?);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait StateMachine: Send + 'static {
+    /// A change to the state: what is replicated.
+    type Command: Serialize + DeserializeOwned + Send + 'static;
+    /// What a command answers. It is part of the replicated state until its client has seen it (§6.3).
+    type Reply: Serialize + DeserializeOwned + Clone + Send + 'static;
+    /// A question about the state. It never leaves the member that asks.
+    type Query: Send + 'static;
+    /// What a question answers.
+    type Answer: Send + 'static;
+
+    /// Applies a committed command.
+    fn apply(&mut self, context: ApplyContext, command: Self::Command) -> Self::Reply;
+
+    /// Answers a question without changing the state.
+    fn query(&self, query: Self::Query) -> Self::Answer;
+
+    /// Captures the state, quickly: the capture is encoded by calling what is returned, elsewhere and later, while
+    /// commands go on being applied.
+    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static;
+
+    /// Replaces the state by that of a snapshot.
+    ///
+    /// # Errors
+    /// When the bytes are not those of a snapshot. The state is then undefined and the member stops.
+    fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError>;
+}
+
+/// Where in the replicated history a command is applied: the same on every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplyContext {
+    /// The index of the command's entry.
+    pub index: Index,
+    /// The term of the leader that appended it.
+    pub term: Term,
+    /// The cluster time at which it was appended. It only grows.
+    pub time: ClusterTime,
+}
+
+/// Bytes that are not those of a snapshot.
+#[derive(Debug, Error)]
+#[error("not a snapshot of this state machine: {reason}")]
+pub struct RestoreError {
+    reason: String,
+}
+
+impl RestoreError {
+    /// An error with its reason.
+    #[must_use]
+    pub fn new(reason: impl core::fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}

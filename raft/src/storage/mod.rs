@@ -1,0 +1,40 @@
+//! What must survive: the term and vote, the log, the snapshot.
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::consensus::{Recovered, Write};
+
+/// A member's disk. The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is
+/// group commit.
+#[async_trait]
+pub trait Storage: Send + 'static {
+    /// Reads what is stored; the default value if nothing is. Called once, before anything else.
+    async fn recover(&mut self) -> Result<Recovered, StorageError>;
+
+    /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
+    /// before, any prefix of them may be.
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
+}
+
+/// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The operating system refused.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// What is stored contradicts itself.
+    #[error("the stored {what} is damaged: {reason}")]
+    Damaged {
+        /// What.
+        what: &'static str,
+        /// How that shows.
+        reason: String,
+    },
+}

@@ -1,0 +1,97 @@
+//! Frames of bytes between the members of a cluster.
+//!
+//! A transport knows nothing of Raft. It carries frames to a member, best effort and without ever blocking, and tells
+//! what has arrived. Whoever can do that, by radio or by carrier pigeon, is a transport; [`memory`] is the reference.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+/// The other end of a link: 128 bits. The transport answers for it that frames from a peer are from that peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PeerId(pub u128);
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// How a frame travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeliveryClass {
+    /// May be lost, duplicated or reordered; never waits for another frame. For all of Raft but snapshots.
+    Datagram,
+    /// Arrives in order after those sent before it on the same link, or the link goes down. For bulk.
+    Stream,
+}
+
+/// One end of all of a member's links.
+///
+/// The conformance kit (`conformance`) says what each method promises, in tests that every transport passes.
+pub trait Transport: Send + 'static {
+    /// The peer that this end is to others.
+    fn local(&self) -> PeerId;
+
+    /// The longest frame that it carries, in bytes.
+    fn frame_bytes_max(&self) -> usize;
+
+    /// Gives a frame to the link to `to`, without waiting. `Ok` promises nothing: the frame may still be lost.
+    ///
+    /// # Errors
+    /// When it certainly was not sent: see [`SendError`].
+    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
+
+    /// The next event, in the order in which they happened; `None` once this end is closed for good.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
+}
+
+/// What a transport tells its member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A frame arrived.
+    Frame {
+        /// The peer that sent it.
+        from: PeerId,
+        /// How it travelled.
+        class: DeliveryClass,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// Frames can be sent to this peer. A hint: a member that was killed goes down without a word.
+    PeerUp(PeerId),
+    /// Frames can no longer be sent to this peer. A hint, like [`PeerUp`](Self::PeerUp).
+    PeerDown(PeerId),
+}
+
+/// Why a frame certainly was not sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no link to this peer.
+    #[error("no link to {0}")]
+    NoLink(PeerId),
+    /// The link's queue is full: the frame was dropped.
+    #[error("the queue to {0} is full")]
+    QueueFull(PeerId),
+    /// The frame is longer than the transport carries.
+    #[error("the frame has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The longest allowed.
+        bytes_max: usize,
+    },
+    /// This end is closed.
+    #[error("the transport is closed")]
+    Closed,
+}
