@@ -76,7 +76,9 @@ impl Default for Limits {
 impl Default for Config {
     /// An election timeout of 1 s, a heartbeat each 200 ms and the default [`Limits`].
     fn default() -> Self {
-        Self::builder().build().expect("the default settings make sense")
+        Self::builder()
+            .build()
+            .expect("the default settings make sense")
     }
 }
 
@@ -121,17 +123,26 @@ impl Timing {
     ///
     /// # Errors
     /// When an election could not wait for a heartbeat: see [`ConfigError`].
-    pub fn new(election_timeout: Duration, heartbeat_interval: Duration) -> Result<Self, ConfigError> {
+    pub fn new(
+        election_timeout: Duration,
+        heartbeat_interval: Duration,
+    ) -> Result<Self, ConfigError> {
         if heartbeat_interval.is_zero() {
             return Err(ConfigError::ZeroHeartbeat);
         }
         if election_timeout < heartbeat_interval * 2 {
-            return Err(ConfigError::ElectionBeforeHeartbeat { election_timeout, heartbeat_interval });
+            return Err(ConfigError::ElectionBeforeHeartbeat {
+                election_timeout,
+                heartbeat_interval,
+            });
         }
         if election_timeout > ELECTION_TIMEOUT_MAX {
             return Err(ConfigError::ElectionTimeoutTooLong { election_timeout });
         }
-        Ok(Self { election_timeout, heartbeat_interval })
+        Ok(Self {
+            election_timeout,
+            heartbeat_interval,
+        })
     }
 
     /// The least time without a leader's word after which a server campaigns.
@@ -233,7 +244,9 @@ pub enum ConfigError {
     #[error("the heartbeat interval is zero")]
     ZeroHeartbeat,
     /// Servers would campaign against a leader that is alive.
-    #[error("the election timeout ({election_timeout:?}) is below two heartbeats of {heartbeat_interval:?}")]
+    #[error(
+        "the election timeout ({election_timeout:?}) is below two heartbeats of {heartbeat_interval:?}"
+    )]
     ElectionBeforeHeartbeat {
         /// The election timeout asked for.
         election_timeout: Duration,
@@ -265,13 +278,18 @@ mod tests {
             .heartbeat_interval(Duration::from_millis(60))
             .build();
 
-        assert!(matches!(refused, Err(ConfigError::ElectionBeforeHeartbeat { .. })));
+        assert!(matches!(
+            refused,
+            Err(ConfigError::ElectionBeforeHeartbeat { .. })
+        ));
     }
 
     #[test]
     fn a_zero_heartbeat_and_a_zero_limit_are_refused() {
         let heartbeat = Config::builder().heartbeat_interval(Duration::ZERO).build();
-        let limit = Config::builder().limits(|limits| limits.reads_max = 0).build();
+        let limit = Config::builder()
+            .limits(|limits| limits.reads_max = 0)
+            .build();
 
         assert_eq!(heartbeat, Err(ConfigError::ZeroHeartbeat));
         assert_eq!(limit, Err(ConfigError::ZeroLimit { limit: "reads_max" }));

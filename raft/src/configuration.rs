@@ -49,7 +49,11 @@ impl Configuration {
     /// A simple configuration of these voters, without keys.
     #[must_use]
     pub fn of_voters(voters: impl IntoIterator<Item = ServerId>) -> Self {
-        Self::from_members(voters.into_iter().map(|id| (id, Member::voter(Bytes::new()))))
+        Self::from_members(
+            voters
+                .into_iter()
+                .map(|id| (id, Member::voter(Bytes::new()))),
+        )
     }
 
     /// The configuration of these members.
@@ -57,11 +61,19 @@ impl Configuration {
     pub fn from_members(members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
         let members: BTreeMap<_, _> = members.into_iter().collect();
         let of = |keep: fn(&Member) -> bool| {
-            members.iter().filter(|(_, member)| keep(member)).map(|(id, _)| *id).collect()
+            members
+                .iter()
+                .filter(|(_, member)| keep(member))
+                .map(|(id, _)| *id)
+                .collect()
         };
         let voters = of(|member| member.suffrage == Some(Suffrage::Voter));
         let outgoing = of(|member| member.outgoing_voter);
-        Self { voters, outgoing, members }
+        Self {
+            voters,
+            outgoing,
+            members,
+        }
     }
 
     /// Whether this is the configuration of a blank server.
@@ -121,9 +133,20 @@ impl Configuration {
     /// The simple configuration that a joint one leads to; a simple one leads to itself.
     #[must_use]
     pub fn left_joint(&self) -> Self {
-        Self::from_members(self.members.iter().filter(|(_, member)| member.suffrage.is_some()).map(
-            |(id, member)| (*id, Member { outgoing_voter: false, ..member.clone() }),
-        ))
+        Self::from_members(
+            self.members
+                .iter()
+                .filter(|(_, member)| member.suffrage.is_some())
+                .map(|(id, member)| {
+                    (
+                        *id,
+                        Member {
+                            outgoing_voter: false,
+                            ..member.clone()
+                        },
+                    )
+                }),
+        )
     }
 
     /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
@@ -132,13 +155,19 @@ impl Configuration {
     /// When this configuration is itself joint: one change at a time.
     #[must_use]
     pub fn joined_with(&self, target: &Self) -> Self {
-        assert!(!self.is_joint(), "a joint configuration is left before the next is entered");
+        assert!(
+            !self.is_joint(),
+            "a joint configuration is left before the next is entered"
+        );
         let mut members = target.members.clone();
         for id in &self.voters {
             let before = &self.members[id];
             members
                 .entry(*id)
-                .or_insert_with(|| Member { suffrage: None, ..before.clone() })
+                .or_insert_with(|| Member {
+                    suffrage: None,
+                    ..before.clone()
+                })
                 .outgoing_voter = true;
         }
         Self::from_members(members)
@@ -147,7 +176,10 @@ impl Configuration {
     /// What it counts against bounds in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.members.values().map(|member| 24 + member.public_key.len() as u64).sum()
+        self.members
+            .values()
+            .map(|member| 24 + member.public_key.len() as u64)
+            .sum()
     }
 }
 
@@ -155,13 +187,21 @@ impl Member {
     /// A voter with this public key.
     #[must_use]
     pub const fn voter(public_key: Bytes) -> Self {
-        Self { suffrage: Some(Suffrage::Voter), outgoing_voter: false, public_key }
+        Self {
+            suffrage: Some(Suffrage::Voter),
+            outgoing_voter: false,
+            public_key,
+        }
     }
 
     /// A learner with this public key.
     #[must_use]
     pub const fn learner(public_key: Bytes) -> Self {
-        Self { suffrage: Some(Suffrage::Learner), outgoing_voter: false, public_key }
+        Self {
+            suffrage: Some(Suffrage::Learner),
+            outgoing_voter: false,
+            public_key,
+        }
     }
 
     /// Whether its vote counts, in either half of a joint configuration.

@@ -50,7 +50,11 @@ impl Term {
     /// When the term counter is exhausted, which messages cannot bring about: a jump of terms is refused.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0.checked_add(1).expect("a term counter of 64 bits is never exhausted by elections"))
+        Self(
+            self.0
+                .checked_add(1)
+                .expect("a term counter of 64 bits is never exhausted by elections"),
+        )
     }
 }
 
@@ -79,7 +83,11 @@ impl Index {
     /// When the index counter is exhausted, as in [`Index::next`].
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
-        Self(self.0.checked_add(count).expect("a log of 64 bits of entries is never full"))
+        Self(
+            self.0
+                .checked_add(count)
+                .expect("a log of 64 bits of entries is never full"),
+        )
     }
 
     /// How many places this index lies beyond `earlier`; 0 if it does not.
@@ -102,7 +110,10 @@ impl Round {
 
 impl LogPosition {
     /// The position before the first entry.
-    pub const ZERO: Self = Self { term: Term::ZERO, index: Index::ZERO };
+    pub const ZERO: Self = Self {
+        term: Term::ZERO,
+        index: Index::ZERO,
+    };
 
     /// A position from its parts.
     #[must_use]

@@ -77,10 +77,22 @@ pub struct AppendEntries {
     pub prev: LogPosition,
     /// The leader's commit index. The receiver takes no more of it than it knows to match the leader's log.
     pub commit: Index,
-    /// Whether an answer is wanted: a bare notice of commitment asks for none.
-    pub reply_wanted: bool,
+    /// Whether and when an answer is wanted.
+    pub reply: ReplyWanted,
     /// The entries after `prev`, their indices contiguous.
     pub entries: Vec<Entry>,
+}
+
+/// Whether and when an [`AppendEntries`] is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyWanted {
+    /// Not at all: a bare notice of commitment.
+    No,
+    /// Once its entries are durable; at once if they cannot be appended.
+    WhenDurable,
+    /// At once, with the match that is durable so far: for heartbeats, probes and read rounds, which must not wait for
+    /// a slow disk.
+    AtOnce,
 }
 
 /// The answer to an [`AppendEntries`]. Its message's term is that of the leader under which the log was accepted.

@@ -94,6 +94,8 @@ impl RestoreError {
     /// An error with its reason.
     #[must_use]
     pub fn new(reason: impl core::fmt::Display) -> Self {
-        Self { reason: reason.to_string() }
+        Self {
+            reason: reason.to_string(),
+        }
     }
 }

@@ -99,23 +99,45 @@ pub enum MembershipStep {
     Remove(ServerId),
 }
 
+impl MembershipStep {
+    /// The server that it is about.
+    #[must_use]
+    pub const fn server(&self) -> ServerId {
+        match self {
+            Self::AddVoter { id, .. } | Self::AddLearner { id, .. } | Self::Remove(id) => *id,
+        }
+    }
+}
+
 impl MembershipChange {
     /// A change of one step: this server becomes a voter.
     #[must_use]
     pub fn add_voter(id: ServerId) -> Self {
-        Self { steps: alloc::vec![MembershipStep::AddVoter { id, public_key: Bytes::new() }] }
+        Self {
+            steps: alloc::vec![MembershipStep::AddVoter {
+                id,
+                public_key: Bytes::new()
+            }],
+        }
     }
 
     /// A change of one step: this server becomes a learner.
     #[must_use]
     pub fn add_learner(id: ServerId) -> Self {
-        Self { steps: alloc::vec![MembershipStep::AddLearner { id, public_key: Bytes::new() }] }
+        Self {
+            steps: alloc::vec![MembershipStep::AddLearner {
+                id,
+                public_key: Bytes::new()
+            }],
+        }
     }
 
     /// A change of one step: this server leaves.
     #[must_use]
     pub fn remove(id: ServerId) -> Self {
-        Self { steps: alloc::vec![MembershipStep::Remove(id)] }
+        Self {
+            steps: alloc::vec![MembershipStep::Remove(id)],
+        }
     }
 
     /// This change with the steps of another after its own.

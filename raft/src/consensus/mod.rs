@@ -1,39 +1,104 @@
 //! The protocol: a deterministic value that is told what happens and answers with what to do.
+//!
+//! [`Raft`] is one server's part. It takes [`Input`]s, one or several at a time, together with what time it is, and
+//! appends to an [`Output`] whatever is to be done. Two contracts make it hard to misuse:
+//!
+//! - whatever comes out may be done at once: what must wait for the disk is still inside;
+//! - the same inputs at the same times with the same seed give the same outputs, byte for byte.
+//!
+//! The code is cut by role (`follower`, `candidate`, `leader`) and by what a leader does (`replication`,
+//! `change`, `read`, `transfer`). A role handles an input on its own data and on what is common to all; it answers with
+//! the move to another role that it proposes, and [`Raft`] makes that move, in one place.
+//!
+//! ```
+//! use liferaft_raft::config::Config;
+//! use liferaft_raft::configuration::Configuration;
+//! use liferaft_raft::consensus::{Input, Output, Raft, Recovered, RoleKind};
+//! use liferaft_raft::ids::ServerId;
+//! use liferaft_raft::time::Instant;
+//!
+//! let now = Instant::ORIGIN;
+//! let mut raft = Raft::new(ServerId(1), Config::default(), Recovered::default(), now, 42)?;
+//! let mut output = Output::default();
+//!
+//! raft.input(now, Input::Bootstrap(Configuration::of_voters([ServerId(1)])), &mut output);
+//! raft.input(now, Input::Timer, &mut output);
+//! for write in std::mem::take(&mut output.writes) {
+//!     // … make it durable, then say so:
+//!     raft.input(now, Input::Persisted(write.id), &mut output);
+//! }
+//! assert_eq!(raft.status().role, RoleKind::Leader);
+//! # Ok::<(), liferaft_raft::consensus::RecoveryError>(())
+//! ```
 
+mod candidate;
+mod change;
+mod common;
+mod follower;
 mod input;
+mod leader;
+mod log;
+mod membership;
+mod outbox;
 mod output;
+mod progress;
+pub mod quorum;
+mod read;
+mod recovery;
+mod replication;
+mod role;
+mod rounds;
+mod snapshot;
+mod stamp;
 mod status;
+mod transfer;
+mod vote;
 
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use output::{
-    Apply, ChangeError, Event, HardState, Output, ProposeRefused, ReadRefused, Recovered, Refusal,
-    RoleKind, Snapshot, TransferError, Write, WriteId,
+    Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
+    Recovered, Refusal, RoleKind, Snapshot, TransferError, Write, WriteId,
 };
+pub use recovery::RecoveryError;
+pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, ReplicationState, Status};
 
 use crate::config::Config;
-use crate::ids::ServerId;
-use crate::time::Instant;
-use thiserror::Error;
+use crate::configuration::Configuration;
+use crate::entry::{Entry, Payload};
+use crate::ids::{Index, Round, ServerId, Term};
+use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message};
+use crate::time::{ClusterTime, Instant};
+
+use candidate::Campaign;
+use common::Common;
+use follower::Follower;
+use leader::Leader;
+use recovery::Restored;
+use role::{Role, Transition};
+
+/// A message whose term is further ahead than this is refused: no elections can explain it, and believing it could use
+/// up the terms of a cluster.
+pub const TERM_JUMP_MAX: u64 = 1 << 32;
+
+/// The term of the entry that [`Input::Bootstrap`] makes.
+const BOOTSTRAP_TERM: Term = Term(1);
 
 /// One server's part of the protocol.
 #[derive(Debug)]
-pub struct Raft {}
-
-/// Why a server could not be made from what its storage gave back.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RecoveryError {
-    /// A gap.
-    #[error("gap")]
-    Gap,
+pub struct Raft {
+    common: Common,
+    role: Role,
 }
 
 impl Raft {
-    /// Starts from what storage gave back (`Recovered::default()` for a blank server).
+    /// A server that goes on from what its storage gave back; `Recovered::default()` for a blank one.
+    ///
+    /// A blank server keeps its timers off until a leader speaks to it or [`Input::Bootstrap`] makes it the first of a
+    /// cluster. The seed should differ from server to server and from start to start: it spreads elections.
     ///
     /// # Errors
-    /// When the stored log has a gap or contradicts itself.
+    /// When what storage gave back is damaged.
     pub fn new(
         id: ServerId,
         config: Config,
@@ -41,29 +106,434 @@ impl Raft {
         now: Instant,
         seed: u64,
     ) -> Result<Self, RecoveryError> {
-        let _ = (id, config, recovered, now, seed);
-        todo!()
+        let restored = Restored::from_stored(recovered)?;
+        let mut common = Common::new(id, config, restored, now, seed);
+        let role = Role::Follower(Follower::new(&mut common, None, false));
+        Ok(Self { common, role })
     }
+
     /// Takes one input. Effects are appended to `output`.
+    ///
+    /// # Panics
+    /// When the driver breaks the contract: it reports as applied what was not handed out.
     pub fn input(&mut self, now: Instant, input: Input, output: &mut Output) {
         self.inputs(now, [input], output);
     }
-    /// Takes several inputs that arrived together, and broadcasts once.
+
+    /// Takes several inputs that have gathered, and speaks to the other servers once: that is where batching comes
+    /// from. Effects are appended to `output`.
+    ///
+    /// # Panics
+    /// As [`input`](Self::input).
     pub fn inputs(
         &mut self,
         now: Instant,
         inputs: impl IntoIterator<Item = Input>,
         output: &mut Output,
     ) {
-        let _ = (now, inputs.into_iter().count(), output);
-        todo!()
+        // A clock that goes backward stands still.
+        self.common.now = self.common.now.max(now);
+        if self.common.out.is_empty() {
+            core::mem::swap(&mut self.common.out, output);
+        }
+        for input in inputs {
+            self.take(input);
+        }
+        self.flush();
+        debug_assert!({
+            self.common.check_invariants();
+            true
+        });
+        if output.is_empty() {
+            core::mem::swap(&mut self.common.out, output);
+        } else {
+            output.append(&mut self.common.out);
+        }
     }
-    /// When `Input::Timer` is due.
+
+    /// When [`Input::Timer`] is due; `None` if nothing waits for time to pass.
+    #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        match &self.role {
+            Role::Follower(follower) => follower.deadline(&self.common),
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => Some(campaign.deadline()),
+            Role::Leader(leader) => Some(leader.deadline()),
+        }
     }
-    /// What this server can tell of itself.
-    pub fn status(&self) -> Status {
-        todo!()
+
+    /// The leader that this server knows of: itself, if it leads.
+    #[must_use]
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader(),
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.common.id),
+        }
+    }
+
+    /// What this server does.
+    #[must_use]
+    pub fn role(&self) -> RoleKind {
+        self.role.kind()
+    }
+
+    /// The current term.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.common.current_term
+    }
+
+    /// A moment as of which what was handed out for application was all that is committed: on a leader when it last
+    /// heard a quorum, on a follower when the word of the leader came that it has since caught up with, which does not
+    /// count the time that this word took. `None` if there was none.
+    #[must_use]
+    pub fn current_as_of(&self) -> Option<Instant> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.quorum_contact(&self.common)),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.common.current_as_of()
+            }
+        }
+    }
+
+    /// What the entries behind the snapshot weigh, in bytes: when it is much, a snapshot is due.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.common.log.bytes()
+    }
+
+    /// The entries that this server holds in memory from `from` on: those since the last compaction, committed or not.
+    pub fn log_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
+        let first = self.common.log.first_index();
+        self.common.log.entries_from(from.max(first))
+    }
+
+    fn take(&mut self, input: Input) {
+        let transition = match input {
+            Input::Timer => self.on_timer(),
+            Input::Message { from, message } => return self.on_message(from, message),
+            Input::Persisted(id) => self.on_persisted(id),
+            Input::Applied(through) => {
+                self.common.on_applied(through);
+                Transition::Stay
+            }
+            Input::SnapshotTaken { through, data } => {
+                self.common.on_snapshot_taken(through, data);
+                Transition::Stay
+            }
+            Input::Bootstrap(configuration) => {
+                self.bootstrap(configuration);
+                Transition::Stay
+            }
+            Input::SetTiming(timing) => {
+                self.common.config.set_timing(timing);
+                Transition::Stay
+            }
+            Input::Propose(_) | Input::Read(_) | Input::Change(..) | Input::Transfer(_) => {
+                self.on_request(input);
+                Transition::Stay
+            }
+        };
+        self.make(transition);
+    }
+
+    fn on_timer(&mut self) -> Transition {
+        match &mut self.role {
+            Role::Follower(follower) => follower.on_timer(&mut self.common),
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
+                campaign.on_timer(&mut self.common)
+            }
+            Role::Leader(leader) => leader.on_timer(&mut self.common),
+        }
+    }
+
+    fn on_persisted(&mut self, id: WriteId) -> Transition {
+        let more_log = self.common.on_persisted(id);
+        match &mut self.role {
+            Role::Leader(leader) if more_log => leader.on_log_durable(&mut self.common),
+            Role::Candidate(campaign) if self.common.outbox.hard_state_is_durable() => {
+                return campaign.on_hard_state_durable(&mut self.common);
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
+        }
+        Transition::Stay
+    }
+
+    /// What clients and operators want.
+    fn on_request(&mut self, input: Input) {
+        let common = &mut self.common;
+        if let Role::Leader(leader) = &mut self.role {
+            match input {
+                Input::Propose(proposals) => leader.on_propose(common, proposals),
+                Input::Read(id) => leader.on_read(common, id),
+                Input::Change(id, change) => leader.on_change(common, id, change),
+                Input::Transfer(to) => leader.on_transfer(common, to),
+                _ => unreachable!("only requests come here"),
+            }
+            return;
+        }
+        let leader = match &mut self.role {
+            Role::Follower(follower) => {
+                if let Input::Read(id) = input {
+                    return follower.on_read(common, id);
+                }
+                follower.leader()
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => None,
+        };
+        match input {
+            Input::Propose(proposals) => {
+                let refused = ProposeRefused::NotLeader { leader };
+                let refused = proposals
+                    .into_iter()
+                    .map(|proposal| (proposal.id, Err(refused.clone())));
+                common.out.proposals.extend(refused);
+            }
+            Input::Read(id) => {
+                common
+                    .out
+                    .reads
+                    .push((id, Err(ReadRefused::NotLeader { leader })));
+            }
+            Input::Change(id, _) => {
+                common
+                    .out
+                    .changes
+                    .push((id, Err(ChangeError::NotLeader { leader })));
+            }
+            Input::Transfer(_) => {
+                common
+                    .out
+                    .transfers
+                    .push(Err(TransferError::NotLeader { leader }));
+            }
+            _ => unreachable!("only requests come here"),
+        }
+    }
+
+    fn bootstrap(&mut self, configuration: Configuration) {
+        let common = &mut self.common;
+        let blank = common.current_term == Term::ZERO && common.log.last_index() == Index::ZERO;
+        if !blank || configuration.voters().is_empty() || configuration.is_joint() {
+            return;
+        }
+        common.enter_term(BOOTSTRAP_TERM);
+        common.append_own(ClusterTime::ZERO, Payload::Configuration(configuration));
+        self.role = Role::Follower(Follower::new(common, None, false));
+    }
+
+    /// Takes a message: first what its term says (§3.3), then what it says itself.
+    fn on_message(&mut self, from: ServerId, message: Message) {
+        let Message { term, body } = message;
+        if term.0 > self.common.current_term.0.saturating_add(TERM_JUMP_MAX) {
+            self.common.refuse(from, Refusal::TermJump);
+            return;
+        }
+        if let Body::RequestVote(request) = body {
+            // A later term alone does not move a server that hears its leader: see `vote`.
+            return self.on_request_vote(from, term, &request);
+        }
+        if term > self.common.current_term {
+            let leads = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
+            self.follow_term(term, leads.then_some(from));
+        }
+        let transition = if term < self.common.current_term {
+            self.on_old_message(from, body)
+        } else {
+            self.on_current_message(from, body)
+        };
+        self.make(transition);
+    }
+
+    /// A message of an earlier term: only a leader that was deposed needs an answer, so that it learns of it; and a
+    /// pre-vote may come from a server that is behind.
+    fn on_old_message(&mut self, from: ServerId, body: Body) -> Transition {
+        match body {
+            Body::AppendEntries(_) => {
+                let answer = AppendEntriesReply {
+                    round: Round::ZERO,
+                    match_index: Index::ZERO,
+                    received: Index::ZERO,
+                    commit: Index::ZERO,
+                    applied: Index::ZERO,
+                    conflict: None,
+                };
+                self.common.promise(from, Body::AppendEntriesReply(answer));
+            }
+            Body::InstallSnapshot(chunk) => {
+                let answer = InstallSnapshotReply {
+                    round: Round::ZERO,
+                    transfer: chunk.transfer,
+                    next_offset: 0,
+                    match_index: Index::ZERO,
+                };
+                self.common
+                    .promise(from, Body::InstallSnapshotReply(answer));
+            }
+            Body::RequestVoteReply(reply) => return self.on_vote_reply(from, &reply),
+            Body::ReadIndex(request) => read::refuse_peer(&mut self.common, from, request.id),
+            Body::RequestVote(_)
+            | Body::AppendEntriesReply(_)
+            | Body::InstallSnapshotReply(_)
+            | Body::TimeoutNow
+            | Body::ReadIndexReply(_) => {}
+        }
+        Transition::Stay
+    }
+
+    fn on_current_message(&mut self, from: ServerId, body: Body) -> Transition {
+        let is_leaders = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
+        if is_leaders && matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_)) {
+            self.become_follower(Some(from), false);
+        }
+        let common = &mut self.common;
+        match (&mut self.role, body) {
+            (Role::Follower(follower), Body::AppendEntries(append)) => {
+                follower.on_append(common, from, append);
+            }
+            (Role::Follower(follower), Body::InstallSnapshot(chunk)) => {
+                follower.on_snapshot(common, from, chunk);
+            }
+            (Role::Follower(follower), Body::ReadIndexReply(reply)) => {
+                follower.on_read_reply(common, &reply);
+            }
+            (Role::Follower(follower), Body::TimeoutNow)
+                if follower.leader() == Some(from) && common.is_voter() =>
+            {
+                return Transition::Campaign { transfer: true };
+            }
+            (Role::Leader(leader), Body::AppendEntriesReply(reply)) => {
+                leader.on_append_reply(common, from, &reply);
+            }
+            (Role::Leader(leader), Body::InstallSnapshotReply(reply)) => {
+                leader.on_snapshot_reply(common, from, &reply);
+            }
+            (Role::Leader(leader), Body::ReadIndex(request)) => {
+                leader.on_read_index(common, from, request.id);
+            }
+            (Role::Leader(_), Body::AppendEntries(_) | Body::InstallSnapshot(_)) => {
+                common.refuse(from, Refusal::SecondLeader);
+            }
+            (_, Body::ReadIndex(request)) => read::refuse_peer(common, from, request.id),
+            (_, Body::RequestVoteReply(reply)) => return self.on_vote_reply(from, &reply),
+            // Answers and requests for a role that this server does not play any more.
+            (
+                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_),
+                Body::RequestVote(_)
+                | Body::AppendEntries(_)
+                | Body::AppendEntriesReply(_)
+                | Body::InstallSnapshot(_)
+                | Body::InstallSnapshotReply(_)
+                | Body::TimeoutNow
+                | Body::ReadIndexReply(_),
+            ) => {}
+        }
+        Transition::Stay
+    }
+
+    /// Enters a later term as a follower.
+    fn follow_term(&mut self, term: Term, leader: Option<ServerId>) {
+        self.common.enter_term(term);
+        self.become_follower(leader, false);
+    }
+
+    /// Makes the move that a role proposes. The only place, with `become_follower`, where the role changes.
+    fn make(&mut self, transition: Transition) {
+        let mut next = transition;
+        loop {
+            next = match next {
+                Transition::Stay => return,
+                Transition::Follow { retry_soon } => {
+                    self.become_follower(None, retry_soon);
+                    Transition::Stay
+                }
+                Transition::PreCampaign => {
+                    self.leave_role(None);
+                    let (campaign, then) = Campaign::pre_vote(&mut self.common);
+                    self.enter_role(Role::PreCandidate(campaign), None);
+                    then
+                }
+                Transition::Campaign { transfer } => {
+                    self.leave_role(None);
+                    let term = self.common.current_term.next();
+                    self.common.enter_term(term);
+                    let campaign = Campaign::election(&mut self.common, transfer);
+                    self.enter_role(Role::Candidate(campaign), None);
+                    Transition::Stay
+                }
+                Transition::Lead => {
+                    let leader = Leader::new(&mut self.common);
+                    self.enter_role(Role::Leader(leader), Some(self.common.id));
+                    Transition::Stay
+                }
+                Transition::Resign { successor } => {
+                    if let Some(successor) = successor {
+                        self.common.send(successor, Body::TimeoutNow);
+                    }
+                    self.become_follower(None, false);
+                    Transition::Stay
+                }
+            }
+        }
+    }
+
+    fn become_follower(&mut self, leader: Option<ServerId>, retry_soon: bool) {
+        self.leave_role(leader);
+        let follower = Follower::new(&mut self.common, leader, retry_soon);
+        self.enter_role(Role::Follower(follower), leader);
+    }
+
+    /// Answers what the role that ends has promised.
+    fn leave_role(&mut self, leader: Option<ServerId>) {
+        let placeholder = Role::Follower(Follower::new(&mut self.common, None, false));
+        let known = self.leader();
+        match core::mem::replace(&mut self.role, placeholder) {
+            Role::Follower(follower) => follower.dissolve(&mut self.common, leader),
+            Role::Leader(role) => role.dissolve(&mut self.common, leader),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+        if known.is_some() && known != leader {
+            let term = self.common.current_term;
+            self.common
+                .out
+                .events
+                .push(Event::LeaderChanged { leader: None, term });
+        }
+    }
+
+    fn enter_role(&mut self, role: Role, leader: Option<ServerId>) {
+        let term = self.common.current_term;
+        self.common.out.events.push(Event::RoleChanged {
+            role: role.kind(),
+            term,
+        });
+        if leader.is_some() {
+            self.common
+                .out
+                .events
+                .push(Event::LeaderChanged { leader, term });
+        }
+        self.role = role;
+    }
+
+    /// Says and hands out what the inputs have brought about.
+    fn flush(&mut self) {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                leader.flush(&mut self.common);
+                if leader.removed {
+                    let successor = leader.best_successor(&self.common);
+                    self.make(Transition::Resign { successor });
+                }
+            }
+            Role::Follower(follower) => follower.flush(&mut self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+        let common = &mut self.common;
+        let hard_state = common.hard_state();
+        common
+            .outbox
+            .flush(hard_state, &common.log, &mut common.out);
+        common.hand_out();
     }
 }

@@ -51,6 +51,18 @@ impl Output {
             && self.events.is_empty()
     }
 
+    /// Moves the effects of another output behind those of this one.
+    pub fn append(&mut self, other: &mut Self) {
+        self.messages.append(&mut other.messages);
+        self.writes.append(&mut other.writes);
+        self.apply.append(&mut other.apply);
+        self.reads.append(&mut other.reads);
+        self.proposals.append(&mut other.proposals);
+        self.changes.append(&mut other.changes);
+        self.transfers.append(&mut other.transfers);
+        self.events.append(&mut other.events);
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.messages.clear();
@@ -202,6 +214,8 @@ pub enum Refusal {
     SnapshotTooLarge,
     /// Its configuration has no voters.
     NoVoters,
+    /// It asks for a vote in a term that its own does not lead to, or with a log from the future.
+    MalformedVote,
 }
 
 /// Why a proposal was not appended.
@@ -273,9 +287,9 @@ pub enum ChangeError {
     /// The server does not take part. Nothing was changed.
     #[error("server {0} is not a member")]
     NotMember(ServerId),
-    /// No voter would remain, or the change has no steps, or names a server twice. Nothing was changed.
+    /// The change cannot be made at all. Nothing was changed.
     #[error("the change makes no sense: {0}")]
-    Invalid(&'static str),
+    Invalid(InvalidChange),
     /// The server did not catch up: nothing was heard of it for an election timeout. Nothing was changed.
     #[error("server {0} does not answer")]
     Unreachable(ServerId),
@@ -288,6 +302,24 @@ pub enum ChangeError {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
+}
+
+/// Why a membership change cannot be made at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidChange {
+    /// It has no steps.
+    #[error("it has no steps")]
+    NoSteps,
+    /// No voter would remain.
+    #[error("no voter would remain")]
+    NoVoters,
+    /// Two steps name this server.
+    #[error("server {0} is named twice")]
+    NamedTwice(ServerId),
+    /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
+    #[error("there would be too many servers")]
+    TooManyServers,
 }
 
 /// Why leadership was not handed over.

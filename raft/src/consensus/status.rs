@@ -5,8 +5,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::output::{Refusal, RoleKind};
+use super::progress::{Flow, Progress};
+use super::role::Role;
 use crate::configuration::Configuration;
 use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::time::Instant;
 
 /// A server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,4 +74,55 @@ pub enum ReplicationState {
     Replicate,
     /// Its next entry is compacted away: it is sent the snapshot.
     Snapshot,
+}
+
+impl super::Raft {
+    /// What this server can tell of itself. It copies the configuration: ask when something changed, not all the time.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let common = &self.common;
+        let peers = match &self.role {
+            Role::Leader(leader) => leader
+                .peers
+                .iter()
+                .map(|(id, peer)| PeerStatus::of(id, peer, common.now))
+                .collect(),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => Vec::new(),
+        };
+        Status {
+            id: common.id,
+            role: self.role.kind(),
+            term: common.current_term,
+            voted_for: common.voted_for,
+            leader: self.leader(),
+            last: common.log.last(),
+            persisted: common.outbox.persisted(),
+            commit: common.commit_index,
+            applied: common.applied(),
+            snapshot: common.snapshot_index(),
+            log_bytes: common.log.bytes(),
+            configuration: common.configuration().clone(),
+            configuration_index: common.configurations.current_index(),
+            peers,
+            refused: common.refused.clone(),
+        }
+    }
+}
+
+impl PeerStatus {
+    fn of(id: ServerId, peer: &Progress, now: Instant) -> Self {
+        Self {
+            id,
+            state: match peer.flow {
+                Flow::Probe { .. } => ReplicationState::Probe,
+                Flow::Replicate(_) => ReplicationState::Replicate,
+                Flow::Snapshot(_) => ReplicationState::Snapshot,
+            },
+            match_index: peer.match_index,
+            next_index: peer.next_index,
+            applied: peer.applied,
+            round_trip: peer.round_trip.smoothed(),
+            silent_for: peer.heard_at.map(|at| now.since(at)),
+        }
+    }
 }

@@ -1,0 +1,250 @@
+//! Changing the configuration (§4): catching up, the barrier, the joint phase, leaving.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use super::common::Common;
+use super::input::{ChangeId, MembershipChange};
+use super::leader::Leader;
+use super::membership::{first_step, target_of};
+use super::output::ChangeError;
+use super::progress::{Progress, Standing};
+use crate::configuration::Configuration;
+use crate::entry::Payload;
+use crate::ids::{Index, ServerId};
+use crate::time::Instant;
+
+/// For so many election timeouts a server that was removed is told so.
+const FAREWELL_ELECTION_TIMEOUTS: u32 = 2;
+
+/// The one change that is under way.
+#[derive(Debug)]
+pub(super) struct PendingChange {
+    id: ChangeId,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waits until this term has committed an entry: before, two leaders' changes could miss each other (§4.1).
+    Waiting(MembershipChange),
+    /// Its new voters catch up with the log, before they count (§4.2.1).
+    CatchingUp {
+        target: Configuration,
+        joiners: BTreeMap<ServerId, CatchUp>,
+    },
+    /// Its first configuration is in the log.
+    Appended,
+}
+
+/// A server that catches up, in rounds: each replicates what was in the log when it began, and the server is ready when
+/// one took less than an election timeout.
+#[derive(Debug)]
+struct CatchUp {
+    goal: Index,
+    since: Instant,
+    began: Instant,
+    rounds_left: u32,
+    ready: bool,
+}
+
+impl Leader {
+    pub(super) fn on_change(
+        &mut self,
+        common: &mut Common,
+        id: ChangeId,
+        change: MembershipChange,
+    ) {
+        if self.change.is_some() || (self.term_has_committed(common) && !is_settled(common)) {
+            common.out.changes.push((id, Err(ChangeError::Pending)));
+            return;
+        }
+        self.change = Some(PendingChange {
+            id,
+            stage: Stage::Waiting(change),
+        });
+    }
+
+    /// Takes the change that is under way as far as it can go.
+    pub(super) fn advance_change(&mut self, common: &mut Common) {
+        let may_begin =
+            self.change.is_some() && self.term_has_committed(common) && is_settled(common);
+        if let Some(PendingChange {
+            stage: Stage::Waiting(wanted),
+            ..
+        }) = &self.change
+        {
+            if !may_begin {
+                return;
+            }
+            match target_of(common.configuration(), wanted) {
+                Ok(target) => self.begin_catch_up(common, target),
+                Err(error) => return self.end_change(common, Err(error)),
+            }
+        }
+        let Some(PendingChange {
+            stage: Stage::CatchingUp { target, joiners },
+            ..
+        }) = &mut self.change
+        else {
+            return;
+        };
+        for (server, catch_up) in joiners.iter_mut() {
+            let reached = self
+                .peers
+                .get(*server)
+                .map_or(Index::ZERO, |peer| peer.match_index);
+            if !catch_up.advance(common, reached) {
+                let error = ChangeError::TooSlow(*server);
+                return self.end_change(common, Err(error));
+            }
+        }
+        if joiners.values().all(|catch_up| catch_up.ready) {
+            let step = first_step(common.configuration(), target);
+            if let Some(change) = &mut self.change {
+                change.stage = Stage::Appended;
+            }
+            self.append_configuration(common, step);
+        }
+    }
+
+    fn begin_catch_up(&mut self, common: &Common, target: Configuration) {
+        let goal = common.log.last_index();
+        let rounds_left = common.config.limits().catch_up_rounds;
+        let before = common.configuration();
+        let coming = target
+            .voters()
+            .iter()
+            .filter(|id| !before.voters().contains(id));
+        let joiners: BTreeMap<ServerId, CatchUp> = coming
+            .filter(|id| **id != common.id)
+            .map(|id| {
+                let (since, began) = (common.now, common.now);
+                (
+                    *id,
+                    CatchUp {
+                        goal,
+                        since,
+                        began,
+                        rounds_left,
+                        ready: false,
+                    },
+                )
+            })
+            .collect();
+        for server in joiners.keys() {
+            match self.peers.get_mut(*server) {
+                Some(peer) if peer.standing == Standing::Member => {}
+                Some(peer) => peer.standing = Standing::Joining,
+                None => self
+                    .peers
+                    .insert(*server, Progress::new(goal, Standing::Joining)),
+            }
+        }
+        if let Some(change) = &mut self.change {
+            change.stage = Stage::CatchingUp { target, joiners };
+        }
+    }
+
+    /// Ends the change if a joining server has fallen silent: it must not be waited for for ever.
+    pub(super) fn check_catch_up(&mut self, common: &mut Common) {
+        let Some(PendingChange {
+            stage: Stage::CatchingUp { joiners, .. },
+            ..
+        }) = &self.change
+        else {
+            return;
+        };
+        let silent = joiners.iter().find(|(server, catch_up)| {
+            let heard_at = self.peers.get(**server).and_then(|peer| peer.heard_at);
+            let last = heard_at.map_or(catch_up.began, |at| at.max(catch_up.began));
+            !catch_up.ready && common.now.since(last) > common.config.election_timeout()
+        });
+        if let Some(server) = silent.map(|(server, _)| *server) {
+            self.end_change(common, Err(ChangeError::Unreachable(server)));
+        }
+    }
+
+    fn end_change(&mut self, common: &mut Common, result: Result<Index, ChangeError>) {
+        if let Some(change) = self.change.take() {
+            common.out.changes.push((change.id, result));
+        }
+        self.peers
+            .retain(|_, peer| peer.standing != Standing::Joining);
+    }
+
+    fn append_configuration(&mut self, common: &mut Common, configuration: Configuration) {
+        self.append(common, Payload::Configuration(configuration));
+        self.meet_members(common);
+    }
+
+    /// The configuration in force is committed: a joint one is left (§4.3); a simple one ends the change.
+    pub(super) fn on_configuration_committed(&mut self, common: &mut Common) {
+        if common.configuration().is_joint() {
+            let target = common.configuration().left_joint();
+            self.append_configuration(common, target);
+            return;
+        }
+        let removal = common.configurations.current_index();
+        let farewell = common.config.election_timeout() * FAREWELL_ELECTION_TIMEOUTS;
+        let until = common.now + farewell;
+        for (id, peer) in self.peers.iter_mut() {
+            if peer.standing == Standing::Member && !common.configuration().contains(id) {
+                peer.standing = Standing::Departing { removal, until };
+            }
+        }
+        if matches!(
+            self.change,
+            Some(PendingChange {
+                stage: Stage::Appended,
+                ..
+            })
+        ) {
+            self.end_change(common, Ok(removal));
+        }
+        self.removed = !common.is_voter();
+    }
+
+    /// No longer speaks to servers that know of their removal, or had their time to learn of it.
+    pub(super) fn part_with_departed(&mut self, common: &Common) {
+        self.peers.retain(|_, peer| match peer.standing {
+            Standing::Departing { removal, until } => peer.commit < removal && common.now < until,
+            Standing::Member | Standing::Joining => true,
+        });
+    }
+}
+
+/// Whether the configuration in force is committed and simple, so that another may follow it.
+fn is_settled(common: &Common) -> bool {
+    common.configurations.current_index() <= common.commit_index
+        && !common.configuration().is_joint()
+}
+
+impl PendingChange {
+    /// Leadership is lost: what is in the log may yet be committed.
+    pub(super) fn abandon(self, common: &mut Common, leader: Option<ServerId>) {
+        let error = match self.stage {
+            Stage::Waiting(_) | Stage::CatchingUp { .. } => ChangeError::NotLeader { leader },
+            Stage::Appended => ChangeError::Unknown { leader },
+        };
+        common.out.changes.push((self.id, Err(error)));
+    }
+}
+
+impl CatchUp {
+    /// Begins the next round when this one is done. Tells whether there is one left, if it is needed.
+    fn advance(&mut self, common: &Common, reached: Index) -> bool {
+        if self.ready || reached < self.goal {
+            return true;
+        }
+        let took: Duration = common.now.since(self.since);
+        if took < common.config.election_timeout() {
+            self.ready = true;
+            return true;
+        }
+        self.rounds_left = self.rounds_left.saturating_sub(1);
+        self.goal = common.log.last_index();
+        self.since = common.now;
+        self.rounds_left > 0
+    }
+}

@@ -1,0 +1,484 @@
+//! What a server knows and remembers in every role.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::log::Log;
+use super::membership::ConfigurationLog;
+use super::outbox::{Discarded, Outbox};
+use super::output::{Apply, Event, HardState, Output, Refusal, Snapshot, WriteId};
+use super::recovery::Restored;
+use crate::config::Config;
+use crate::configuration::Configuration;
+use crate::entry::{Entry, Payload};
+use crate::ids::{Index, ServerId, Term};
+use crate::message::{Body, Message};
+use crate::time::{ClusterTime, Instant};
+
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) id: ServerId,
+    pub(super) config: Config,
+    pub(super) now: Instant,
+    pub(super) current_term: Term,
+    pub(super) voted_for: Option<ServerId>,
+    pub(super) log: Log,
+    pub(super) configurations: ConfigurationLog,
+    pub(super) commit_index: Index,
+    pub(super) outbox: Outbox,
+    /// The effects of the inputs being taken.
+    pub(super) out: Output,
+    /// The last snapshot that is durable.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) refused: BTreeMap<Refusal, u64>,
+    /// A snapshot that is being written: the state machine's own, or one that a leader sent.
+    writing: Option<Writing>,
+    applying: Applying,
+    announced_configuration: Index,
+    rng: ChaCha8Rng,
+}
+
+/// How far the state machine has got.
+///
+/// Invariant: `applied <= handed_out <= commit_index`, and nothing is handed out that is not persisted: what was served
+/// to a reader is never forgotten by a crash of this server.
+#[derive(Debug)]
+struct Applying {
+    handed_out: Index,
+    applied: Index,
+    /// What lies between the two weighs, as far as it is entries and not a snapshot.
+    bytes: u64,
+    /// Up to here the state came as a snapshot.
+    restored_to: Index,
+    currency: Currency,
+}
+
+/// How current what was handed out is.
+#[derive(Debug, Default)]
+struct Currency {
+    /// A moment at which the leader's commit index was this, which is not handed out yet.
+    waiting: Option<(Instant, Index)>,
+    /// The latest such moment, after the one that waits.
+    latest: Option<(Instant, Index)>,
+    /// The last such moment whose commit index has been handed out.
+    as_of: Option<Instant>,
+}
+
+impl Currency {
+    fn note(&mut self, handed_out: Index) {
+        while let Some((at, commit)) = self.waiting
+            && commit <= handed_out
+        {
+            self.as_of = Some(at);
+            self.waiting = self.latest.take();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Writing {
+    snapshot: Arc<Snapshot>,
+    /// Whether the state machine is to be replaced by it.
+    restore: bool,
+}
+
+impl Common {
+    pub(super) fn new(
+        id: ServerId,
+        config: Config,
+        restored: Restored,
+        now: Instant,
+        seed: u64,
+    ) -> Self {
+        let Restored {
+            hard_state,
+            snapshot,
+            log,
+            configurations,
+        } = restored;
+        let covered = snapshot
+            .as_ref()
+            .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
+        let persisted = log.last_index();
+        let mut common = Self {
+            id,
+            config,
+            now,
+            current_term: hard_state.term,
+            voted_for: hard_state.voted_for,
+            log,
+            announced_configuration: configurations.as_of(covered).0,
+            configurations,
+            commit_index: covered,
+            outbox: Outbox::starting_at(persisted),
+            out: Output::default(),
+            snapshot: None,
+            refused: BTreeMap::new(),
+            writing: None,
+            applying: Applying {
+                handed_out: covered,
+                applied: covered,
+                bytes: 0,
+                restored_to: covered,
+                currency: Currency::default(),
+            },
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        };
+        if let Some(snapshot) = snapshot {
+            common.out.apply.push(Apply::Restore(snapshot.clone()));
+            common.applying.applied = Index::ZERO;
+            common.snapshot = Some(Arc::new(snapshot));
+        }
+        common
+    }
+
+    pub(super) fn hard_state(&self) -> HardState {
+        HardState {
+            term: self.current_term,
+            voted_for: self.voted_for,
+        }
+    }
+
+    /// Moves on to a later term, in which no vote has been given.
+    pub(super) fn enter_term(&mut self, term: Term) {
+        debug_assert!(term > self.current_term, "terms only grow");
+        self.current_term = term;
+        self.voted_for = None;
+        self.outbox.change_hard_state();
+    }
+
+    /// Gives the vote of the current term. Repeating it for the same candidate changes nothing (§3.4).
+    pub(super) fn vote_for(&mut self, candidate: ServerId) {
+        debug_assert!(
+            self.voted_for
+                .is_none_or(|voted_for| voted_for == candidate),
+            "a vote is given once in a term"
+        );
+        if self.voted_for.is_none() {
+            self.voted_for = Some(candidate);
+            self.outbox.change_hard_state();
+        }
+    }
+
+    pub(super) fn configuration(&self) -> &Configuration {
+        self.configurations.current()
+    }
+
+    pub(super) fn is_voter(&self) -> bool {
+        self.configuration().is_voter(self.id)
+    }
+
+    /// A message in the current term.
+    pub(super) fn message(&self, body: Body) -> Message {
+        Message {
+            term: self.current_term,
+            body,
+        }
+    }
+
+    /// Sends a message that promises nothing, or nothing that is not durable.
+    pub(super) fn send(&mut self, to: ServerId, body: Body) {
+        let message = self.message(body);
+        self.out.messages.push((to, message));
+    }
+
+    /// Sends a message once the current term and vote are durable.
+    pub(super) fn promise(&mut self, to: ServerId, body: Body) {
+        let message = self.message(body);
+        self.outbox.promise(to, message);
+    }
+
+    pub(super) fn refuse(&mut self, from: ServerId, reason: Refusal) {
+        *self.refused.entry(reason).or_default() += 1;
+        self.out.events.push(Event::Refused { from, reason });
+    }
+
+    /// A time drawn evenly from `[span * from, span * to)`, in eighths of the span.
+    pub(super) fn draw(&mut self, span: Duration, from_eighths: u32, to_eighths: u32) -> Duration {
+        let width = u64::try_from((span * (to_eighths - from_eighths) / 8).as_nanos());
+        let width = width.expect("an election timeout is at most an hour");
+        span * from_eighths / 8 + Duration::from_nanos(self.rng.next_u64() % width.max(1))
+    }
+
+    pub(super) fn draw_u64(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Appends an entry of the current term at the end of the log.
+    pub(super) fn append_own(&mut self, stamp: ClusterTime, payload: Payload) -> Index {
+        let index = self.log.last_index().next();
+        self.append(Entry {
+            index,
+            term: self.current_term,
+            stamp,
+            payload,
+        });
+        index
+    }
+
+    /// Appends an entry that follows the log. A configuration is in force from this moment (§4.1).
+    pub(super) fn append(&mut self, entry: Entry) {
+        if let Payload::Configuration(configuration) = &entry.payload {
+            self.configurations
+                .append(entry.index, configuration.clone());
+            self.out
+                .events
+                .push(Event::ConfigurationChanged { index: entry.index });
+        }
+        self.log.append(entry);
+    }
+
+    /// Drops the entries from `index` on, which no committed entry is among, and any configuration with them.
+    pub(super) fn truncate_from(&mut self, index: Index) {
+        assert!(
+            index > self.commit_index,
+            "a committed entry is never truncated"
+        );
+        self.log.truncate_from(index);
+        self.outbox.truncated_from(index);
+        if self.configurations.truncate_from(index) {
+            let index = self.configurations.current_index();
+            self.out.events.push(Event::ConfigurationChanged { index });
+        }
+    }
+
+    /// Learns that entries up to `index` are committed. Tells whether that commits the configuration in force.
+    pub(super) fn commit_to(&mut self, index: Index) -> bool {
+        debug_assert!(
+            index <= self.log.last_index(),
+            "only what is in the log is committed"
+        );
+        if index <= self.commit_index {
+            return false;
+        }
+        self.commit_index = index;
+        let configured = self.configurations.current_index();
+        let newly = configured > self.announced_configuration && configured <= index;
+        if newly {
+            self.announced_configuration = configured;
+            self.out
+                .events
+                .push(Event::ConfigurationCommitted { index: configured });
+        }
+        newly
+    }
+
+    /// Notes that at this moment the leader's commit index was `commit`.
+    pub(super) fn leader_told_commit(&mut self, at: Instant, commit: Index) {
+        let currency = &mut self.applying.currency;
+        let slot = if currency.waiting.is_none() {
+            &mut currency.waiting
+        } else {
+            &mut currency.latest
+        };
+        *slot = Some((at, commit));
+        currency.note(self.applying.handed_out);
+    }
+
+    pub(super) fn current_as_of(&self) -> Option<Instant> {
+        self.applying.currency.as_of
+    }
+
+    pub(super) fn applied(&self) -> Index {
+        self.applying.applied
+    }
+
+    pub(super) fn on_applied(&mut self, through: Index) {
+        assert!(
+            through <= self.applying.handed_out,
+            "only what was handed out is applied"
+        );
+        if through <= self.applying.applied {
+            return;
+        }
+        let from = self.applying.applied.max(self.applying.restored_to).next();
+        let count = usize::try_from(through.next().distance_from(from)).unwrap_or(usize::MAX);
+        let done: u64 = self
+            .log
+            .entries_from(from)
+            .take(count)
+            .map(Entry::weight)
+            .sum();
+        self.applying.bytes -= done;
+        self.applying.applied = through;
+    }
+
+    /// Hands committed and persisted entries to the state machine, as many as it is allowed to be behind.
+    pub(super) fn hand_out(&mut self) {
+        if self.writing.as_ref().is_some_and(|writing| writing.restore) {
+            return;
+        }
+        let end = self.commit_index.min(self.outbox.persisted());
+        let bytes_max = self.config.limits().applying_bytes_max;
+        let mut entries = Vec::new();
+        let mut at = self.applying.handed_out;
+        if at < end && self.applying.bytes < bytes_max {
+            let room = usize::try_from(end.distance_from(at)).unwrap_or(usize::MAX);
+            entries.reserve(room.min(4096));
+            for entry in self.log.entries_from(at.next()).take(room) {
+                if self.applying.bytes >= bytes_max {
+                    break;
+                }
+                self.applying.bytes += entry.weight();
+                at = entry.index;
+                entries.push(entry.clone());
+            }
+            self.applying.handed_out = at;
+            self.out.apply.push(Apply::Entries(entries));
+        }
+        self.applying.currency.note(self.applying.handed_out);
+    }
+
+    /// The state machine was captured: its snapshot is written, and only then is the log cut (§5.1).
+    pub(super) fn on_snapshot_taken(&mut self, through: Index, data: bytes::Bytes) {
+        let covered = self.snapshot_index();
+        if through > self.applying.applied || through <= covered || self.writing.is_some() {
+            return;
+        }
+        if data.len() as u64 > self.config.limits().snapshot_bytes_max {
+            self.refuse(self.id, Refusal::SnapshotTooLarge);
+            return;
+        }
+        let entry = self
+            .log
+            .entry(through)
+            .expect("what is past the last snapshot is in the log");
+        let (configuration_index, configuration) = self.configurations.as_of(through);
+        let snapshot = Snapshot {
+            metadata: crate::message::SnapshotMetadata {
+                last: entry.position(),
+                stamp: entry.stamp,
+                configuration: configuration.clone(),
+                configuration_index,
+                length: data.len() as u64,
+                digest: crc32fast::hash(&data),
+            },
+            data,
+        };
+        self.outbox.write_snapshot(snapshot.clone(), None);
+        self.writing = Some(Writing {
+            snapshot: Arc::new(snapshot),
+            restore: false,
+        });
+    }
+
+    /// Takes a leader's snapshot in place of the log (§5.2). Tells whether the log already had what it covers.
+    pub(super) fn install(&mut self, snapshot: Snapshot) -> bool {
+        let metadata = &snapshot.metadata;
+        let last = metadata.last;
+        debug_assert!(
+            last.index > self.commit_index,
+            "an older snapshot is not installed"
+        );
+        if self.log.matches(last) {
+            self.commit_to(last.index);
+            return true;
+        }
+        let first = self.log.first_index();
+        let log_discarded = Some(Discarded {
+            first,
+            valid_to: self.commit_index,
+        });
+        self.log = Log::starting_after(last, metadata.stamp);
+        self.configurations = ConfigurationLog::starting_with(
+            metadata.configuration_index,
+            metadata.configuration.clone(),
+        );
+        self.announced_configuration = metadata.configuration_index;
+        self.commit_index = last.index;
+        self.out.events.push(Event::ConfigurationChanged {
+            index: metadata.configuration_index,
+        });
+        self.outbox.write_snapshot(snapshot.clone(), log_discarded);
+        self.writing = Some(Writing {
+            snapshot: Arc::new(snapshot),
+            restore: true,
+        });
+        false
+    }
+
+    /// Whether a leader's snapshot is on its way to disk or to the state machine.
+    pub(super) fn is_installing(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.restore)
+    }
+
+    /// Notes that the writes up to `id` are durable. Tells whether more of the log is.
+    pub(super) fn on_persisted(&mut self, id: WriteId) -> bool {
+        let finished = self.outbox.finish_writes(id);
+        if let Some(position) = finished.snapshot
+            && let Some(Writing { snapshot, restore }) = self
+                .writing
+                .take_if(|writing| writing.snapshot.metadata.last == position)
+        {
+            let last = snapshot.metadata.last.index;
+            if restore {
+                self.applying.handed_out = last;
+                self.applying.restored_to = last;
+                self.applying.bytes = 0;
+                self.out.apply.push(Apply::Restore((*snapshot).clone()));
+            } else {
+                self.compact_behind(last);
+            }
+            self.snapshot = Some(snapshot);
+        }
+        finished.log
+    }
+
+    pub(super) fn snapshot_index(&self) -> Index {
+        self.snapshot
+            .as_ref()
+            .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index)
+    }
+
+    fn compact_behind(&mut self, snapshot: Index) {
+        let through = Index(
+            snapshot
+                .0
+                .saturating_sub(self.config.limits().trailing_entries),
+        );
+        if through > self.log.base().index {
+            self.log.compact_to(through);
+            self.configurations.compact_to(through);
+            self.outbox.compact_to(through);
+        }
+    }
+
+    /// What must hold after every input (checked in debug builds).
+    pub(super) fn check_invariants(&self) {
+        let Applying {
+            handed_out,
+            applied,
+            ..
+        } = self.applying;
+        assert!(
+            applied <= handed_out,
+            "applied {applied} is past handed out {handed_out}"
+        );
+        assert!(
+            handed_out <= self.commit_index,
+            "handed out {handed_out} is past the commit index"
+        );
+        assert!(
+            self.commit_index <= self.log.last_index(),
+            "the commit index is past the log"
+        );
+        assert!(
+            self.outbox.persisted() <= self.log.last_index(),
+            "persisted is past the log"
+        );
+        assert!(
+            self.snapshot_index() <= self.commit_index,
+            "the snapshot is past the commit index"
+        );
+        assert!(
+            self.is_installing() || handed_out <= self.outbox.persisted(),
+            "handed out {handed_out} is past persisted {}",
+            self.outbox.persisted()
+        );
+    }
+}

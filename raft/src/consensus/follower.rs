@@ -1,0 +1,414 @@
+//! Following a leader, or waiting for one (§3.5).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::common::Common;
+use super::input::ReadId;
+use super::output::{Event, ReadRefused, Refusal};
+use super::read::FollowerReads;
+use super::role::Transition;
+use super::snapshot::{Arrival, Receiving};
+use crate::entry::{Entry, Payload};
+use crate::ids::{Index, LogPosition, Round, ServerId};
+use crate::message::{
+    AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
+    ReadIndexReply, ReplyWanted,
+};
+use crate::time::Instant;
+
+/// How many messages that came before their predecessors are kept until those arrive.
+const EARLY_MESSAGES_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Follower {
+    leader: Option<ServerId>,
+    /// When the leader was last heard. A vote that comes too soon after it is not given (§4.2.3).
+    heard_at: Option<Instant>,
+    /// Since when it waits for a leader's word, and how long it will.
+    waiting_since: Instant,
+    patience: Duration,
+    /// Whether an election has been deferred since the leader was last heard.
+    deferred: bool,
+    /// Up to here the log is the same as the leader's.
+    ///
+    /// It begins at the commit index, which every later leader has (leader completeness, §3.6.3), and only grows.
+    matched: Index,
+    /// The highest commit index that this term's leader has told. What lies beyond `matched` is not taken yet.
+    leader_commit: Index,
+    /// The highest round heard.
+    round: Round,
+    answer: Answer,
+    early: BTreeMap<Index, (LogPosition, Vec<Entry>)>,
+    receiving: Option<Receiving>,
+    reads: FollowerReads,
+}
+
+/// What the leader is owed.
+#[derive(Debug, Default)]
+struct Answer {
+    /// An answer as soon as the term is durable.
+    at_once: bool,
+    /// An answer once the log is durable up to here.
+    when_durable: Option<Index>,
+    conflict: Option<Conflict>,
+    snapshot: Option<(u64, u64)>,
+    /// The match last told: a better one is told without being asked for.
+    told: Index,
+}
+
+impl Follower {
+    pub(super) fn new(common: &mut Common, leader: Option<ServerId>, retry_soon: bool) -> Self {
+        let first_request = common.draw_u64();
+        let mut follower = Self {
+            leader,
+            heard_at: leader.map(|_| common.now),
+            waiting_since: common.now,
+            patience: draw_patience(common),
+            deferred: false,
+            matched: common.commit_index,
+            leader_commit: Index::ZERO,
+            round: Round::ZERO,
+            answer: Answer::default(),
+            early: BTreeMap::new(),
+            receiving: None,
+            reads: FollowerReads::naming_from(first_request),
+        };
+        if retry_soon {
+            // An election was lost, so the leader's silence is established: only the next attempt is to be spread.
+            follower.patience = common.draw(common.config.election_timeout(), 1, 4);
+        }
+        follower
+    }
+
+    pub(super) fn leader(&self) -> Option<ServerId> {
+        self.leader
+    }
+
+    /// Whether the leader was heard so lately that no other may be elected.
+    pub(super) fn is_loyal(&self, common: &Common) -> bool {
+        self.leader.is_some()
+            && self
+                .heard_at
+                .is_some_and(|at| common.now.since(at) < common.config.election_timeout())
+    }
+
+    /// Waits anew, for a time drawn anew.
+    pub(super) fn wait_for_leader(&mut self, common: &mut Common) {
+        self.waiting_since = common.now;
+        self.patience = draw_patience(common);
+    }
+
+    /// When to campaign; never for a server that has no vote: a blank one, a learner, one that was removed.
+    fn election_at(&self, common: &Common) -> Option<Instant> {
+        common
+            .is_voter()
+            .then(|| self.waiting_since + self.patience)
+    }
+
+    pub(super) fn deadline(&self, common: &Common) -> Option<Instant> {
+        [self.election_at(common), self.reads.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(super) fn on_timer(&mut self, common: &mut Common) -> Transition {
+        let Some(election_at) = self.election_at(common).filter(|at| *at <= common.now) else {
+            return Transition::Stay;
+        };
+        // So late a timer means that this server slept, not that the leader did: it is given one more chance.
+        let slept = common.now.since(election_at) >= common.config.election_timeout();
+        if slept && !self.deferred {
+            self.wait_for_leader(common);
+            self.deferred = true;
+            common.out.events.push(Event::ElectionDeferred);
+            return Transition::Stay;
+        }
+        Transition::PreCampaign
+    }
+
+    pub(super) fn on_read(&mut self, common: &mut Common, id: ReadId) {
+        if self.leader.is_some() {
+            self.reads.push(common, id);
+        } else {
+            common
+                .out
+                .reads
+                .push((id, Err(ReadRefused::NotLeader { leader: None })));
+        }
+    }
+
+    pub(super) fn on_read_reply(&mut self, common: &mut Common, reply: &ReadIndexReply) {
+        self.reads.on_reply(common, self.leader, reply);
+    }
+
+    /// Another role or term begins: nothing of this one is answered any more.
+    pub(super) fn dissolve(mut self, common: &mut Common, leader: Option<ServerId>) {
+        self.reads.refuse_all(common, leader);
+    }
+
+    /// Takes note of the leader's word. Tells whether it is this term's leader.
+    fn hear(&mut self, common: &mut Common, from: ServerId, round: Round) -> bool {
+        match self.leader {
+            None => {
+                self.leader = Some(from);
+                let term = common.current_term;
+                common.out.events.push(Event::LeaderChanged {
+                    leader: Some(from),
+                    term,
+                });
+            }
+            Some(leader) if leader == from => {}
+            Some(_) => {
+                common.refuse(from, Refusal::SecondLeader);
+                return false;
+            }
+        }
+        self.heard_at = Some(common.now);
+        self.deferred = false;
+        self.round = self.round.max(round);
+        self.waiting_since = common.now;
+        true
+    }
+
+    pub(super) fn on_append(&mut self, common: &mut Common, from: ServerId, append: AppendEntries) {
+        if let Err(reason) = check_entries(common, &append) {
+            common.refuse(from, reason);
+            return;
+        }
+        // A message that was doubled or overtaken says nothing of what the leader knows by now.
+        let is_news = append.round > self.round;
+        if !self.hear(common, from, append.round) {
+            return;
+        }
+        self.leader_commit = self.leader_commit.max(append.commit);
+        let last = append.prev.index.plus(append.entries.len() as u64);
+        match append.reply {
+            ReplyWanted::No => {}
+            ReplyWanted::WhenDurable => {
+                self.answer.when_durable = self.answer.when_durable.max(Some(last));
+            }
+            ReplyWanted::AtOnce => self.answer.at_once = true,
+        }
+        if self.accept(common, from, append.prev, append.entries) {
+            self.accept_early(common, from);
+        }
+        self.take_commit(common);
+        if is_news {
+            common.leader_told_commit(common.now, append.commit);
+        }
+    }
+
+    /// Appends entries after `prev` if the log has it. Tells whether it had.
+    fn accept(
+        &mut self,
+        common: &mut Common,
+        from: ServerId,
+        prev: LogPosition,
+        mut entries: Vec<Entry>,
+    ) -> bool {
+        let last = prev.index.plus(entries.len() as u64);
+        // What is committed here every later leader has, so it matches whatever `prev` says of it.
+        if prev.index > common.commit_index && !common.log.matches(prev) {
+            self.note_conflict(common, from, prev, entries);
+            return false;
+        }
+        let contradicts = |entry: &Entry| {
+            entry.index <= common.commit_index
+                && common
+                    .log
+                    .term_at(entry.index)
+                    .is_some_and(|term| term != entry.term)
+        };
+        if entries.iter().any(contradicts) {
+            common.refuse(from, Refusal::ConflictWithCommitted);
+            return false;
+        }
+        // Only an entry that differs cuts the log: one that comes late must not cut what came after it (§3.5).
+        let known = entries
+            .iter()
+            .take_while(|entry| {
+                entry.index <= common.commit_index || common.log.matches(entry.position())
+            })
+            .count();
+        if let Some(first) = entries.get(known) {
+            if first.index <= self.matched || !common.log.may_be_followed_by(first) {
+                common.refuse(from, Refusal::MalformedEntries);
+                return false;
+            }
+            if first.index <= common.log.last_index() {
+                common.truncate_from(first.index);
+            }
+            for entry in entries.drain(known..) {
+                common.append(entry);
+            }
+        }
+        self.matched = self.matched.max(last);
+        true
+    }
+
+    /// The log does not have `prev`: keeps the entries for when it does, and tells the leader where the logs may agree.
+    fn note_conflict(
+        &mut self,
+        common: &mut Common,
+        from: ServerId,
+        prev: LogPosition,
+        entries: Vec<Entry>,
+    ) {
+        if prev.index <= self.matched {
+            common.refuse(from, Refusal::MalformedEntries);
+            return;
+        }
+        let is_gap = prev.index > common.log.last_index();
+        if is_gap && !entries.is_empty() && self.early.len() < EARLY_MESSAGES_MAX {
+            self.early.insert(prev.index, (prev, entries));
+        }
+        if self.answer.at_once || self.answer.when_durable.is_some() {
+            let hint = common.log.last_position_within(prev.index, prev.term);
+            self.answer.at_once = true;
+            self.answer.conflict = Some(Conflict {
+                prev: prev.index,
+                hint,
+            });
+        }
+    }
+
+    /// Appends what came before its predecessors, as far as those have arrived.
+    fn accept_early(&mut self, common: &mut Common, from: ServerId) {
+        while let Some(entry) = self.early.first_entry() {
+            if *entry.key() > common.log.last_index() {
+                return;
+            }
+            let (prev, entries) = entry.remove();
+            if !common.log.matches(prev) || !self.accept(common, from, prev, entries) {
+                self.early.clear();
+                return;
+            }
+            self.answer.at_once = true;
+        }
+        self.answer.conflict = None;
+    }
+
+    fn take_commit(&mut self, common: &mut Common) {
+        common.commit_to(self.leader_commit.min(self.matched));
+    }
+
+    pub(super) fn on_snapshot(
+        &mut self,
+        common: &mut Common,
+        from: ServerId,
+        chunk: InstallSnapshot,
+    ) {
+        if !self.hear(common, from, chunk.round) {
+            return;
+        }
+        let last = chunk.metadata.last;
+        let transfer = chunk.transfer;
+        if last.index <= common.commit_index {
+            // It covers nothing that is not here already: the match says so.
+            self.answer.at_once = true;
+            self.answer.snapshot = Some((transfer, chunk.metadata.length));
+            return;
+        }
+        match Receiving::take(&mut self.receiving, common, chunk) {
+            Arrival::Stale => {}
+            Arrival::Refused(reason) => {
+                common.refuse(from, reason);
+                self.answer.snapshot = Some((transfer, 0));
+            }
+            Arrival::Partial { next_offset } => {
+                self.answer.snapshot = Some((transfer, next_offset));
+            }
+            Arrival::Complete(snapshot) => {
+                let length = snapshot.metadata.length;
+                common.install(snapshot);
+                self.early.clear();
+                self.matched = self.matched.max(last.index);
+                self.leader_commit = self.leader_commit.max(last.index);
+                self.answer.snapshot = Some((transfer, length));
+            }
+        }
+    }
+
+    /// Answers the leader, as far as what it would promise is durable.
+    pub(super) fn flush(&mut self, common: &mut Common) {
+        let Some(leader) = self.leader else { return };
+        self.reads.flush(common, leader);
+        if !common.outbox.hard_state_is_durable() {
+            return;
+        }
+        let match_index = self.matched.min(common.outbox.persisted());
+        let durable = self
+            .answer
+            .when_durable
+            .is_some_and(|last| last <= match_index);
+        if durable {
+            self.answer.when_durable = None;
+        }
+        if let Some((transfer, next_offset)) = self.answer.snapshot.take() {
+            let round = self.round;
+            let reply = InstallSnapshotReply {
+                round,
+                transfer,
+                next_offset,
+                match_index,
+            };
+            common.send(leader, Body::InstallSnapshotReply(reply));
+        }
+        let better = match_index > self.answer.told;
+        let is_owed = self.answer.at_once || durable || (better && self.receiving.is_none());
+        if !is_owed {
+            return;
+        }
+        self.answer.at_once = false;
+        self.answer.told = match_index;
+        let reply = AppendEntriesReply {
+            round: self.round,
+            match_index,
+            received: self.matched,
+            commit: common.commit_index,
+            applied: common.applied(),
+            conflict: self.answer.conflict.take(),
+        };
+        common.send(leader, Body::AppendEntriesReply(reply));
+    }
+}
+
+/// How long to wait for a leader: from one election timeout to two (§3.4).
+fn draw_patience(common: &mut Common) -> Duration {
+    // A lone voter disturbs nobody by campaigning at once.
+    let configuration = common.configuration();
+    if configuration.voters() == [common.id] && !configuration.is_joint() {
+        return Duration::ZERO;
+    }
+    common.draw(common.config.election_timeout(), 8, 16)
+}
+
+/// Whether the entries can follow one another at all.
+fn check_entries(common: &Common, append: &AppendEntries) -> Result<(), Refusal> {
+    let AppendEntries { prev, entries, .. } = append;
+    let end = prev.index.0.checked_add(entries.len() as u64);
+    if end.is_none_or(|end| end == u64::MAX) || prev.term > common.current_term {
+        return Err(Refusal::MalformedEntries);
+    }
+    let mut before = *prev;
+    let mut stamp = entries.first().map(|entry| entry.stamp).unwrap_or_default();
+    for entry in entries {
+        let follows = entry.index == before.index.next()
+            && entry.term >= before.term
+            && entry.term <= common.current_term
+            && entry.stamp >= stamp;
+        if !follows {
+            return Err(Refusal::MalformedEntries);
+        }
+        if matches!(&entry.payload, Payload::Configuration(configuration) if configuration.voters().is_empty())
+        {
+            return Err(Refusal::NoVoters);
+        }
+        before = entry.position();
+        stamp = entry.stamp;
+    }
+    Ok(())
+}

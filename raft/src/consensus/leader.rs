@@ -1,0 +1,297 @@
+//! Leading: taking proposals and reads, and keeping a quorum's ear (§3.5, §6.2).
+
+use alloc::vec::Vec;
+
+use super::change::PendingChange;
+use super::common::Common;
+use super::input::{Proposal, ReadId};
+use super::output::{ProposeRefused, Refusal};
+use super::progress::{Progress, Standing};
+use super::quorum;
+use super::read::{LeaderReads, Reader};
+use super::role::Transition;
+use super::rounds::RoundClock;
+use super::stamp::StampClock;
+use super::transfer::Transfer;
+use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
+use crate::ids::{Index, Round, ServerId};
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) peers: Peers,
+    pub(super) rounds: RoundClock,
+    pub(super) reads: LeaderReads,
+    pub(super) change: Option<PendingChange>,
+    pub(super) transfer: Option<Transfer>,
+    /// Whether every peer is to be spoken to, and to answer at once.
+    pub(super) broadcast: bool,
+    pub(super) next_transfer_of_snapshot: u64,
+    /// The first entry of this term. Until it is committed nothing is known of what is (§6.4), and no configuration may
+    /// change (§4.1).
+    term_start: Index,
+    heartbeat_at: Instant,
+    /// When leadership ends unless a quorum is heard before.
+    quorum_needed_at: Instant,
+    /// What the uncommitted commands weigh.
+    uncommitted_bytes: u64,
+    stamps: StampClock,
+    /// The configuration in force is committed and leaves this server out.
+    pub(super) removed: bool,
+}
+
+/// The servers that a leader replicates to, sorted by id.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Vec<(ServerId, Progress)>);
+
+impl Peers {
+    pub(super) fn get(&self, id: ServerId) -> Option<&Progress> {
+        self.position(id).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Progress> {
+        self.position(id).ok().map(|at| &mut self.0[at].1)
+    }
+
+    pub(super) fn insert(&mut self, id: ServerId, progress: Progress) {
+        match self.position(id) {
+            Ok(at) => self.0[at].1 = progress,
+            Err(at) => self.0.insert(at, (id, progress)),
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(ServerId, &mut Progress) -> bool) {
+        self.0.retain_mut(|(id, progress)| keep(*id, progress));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ServerId, &Progress)> {
+        self.0.iter().map(|(id, progress)| (*id, progress))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ServerId, &mut Progress)> {
+        self.0.iter_mut().map(|(id, progress)| (*id, progress))
+    }
+
+    fn position(&self, id: ServerId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(peer, _)| *peer)
+    }
+}
+
+impl Leader {
+    /// Takes office: appends the entry of this term that commits all before it (§3.6.2, §6.4).
+    pub(super) fn new(common: &mut Common) -> Self {
+        let now = common.now;
+        let election_timeout = common.config.election_timeout();
+        let uncommitted_bytes = command_bytes(common.log.entries_from(common.commit_index.next()));
+        let mut leader = Self {
+            peers: Peers::default(),
+            rounds: RoundClock::starting_at(now),
+            reads: LeaderReads::default(),
+            change: None,
+            transfer: None,
+            broadcast: true,
+            next_transfer_of_snapshot: 1,
+            term_start: common.log.last_index().next(),
+            heartbeat_at: now + common.config.heartbeat_interval(),
+            quorum_needed_at: now + election_timeout,
+            uncommitted_bytes,
+            stamps: StampClock::continuing(common.log.last_stamp(), now),
+            removed: false,
+        };
+        leader.meet_members(common);
+        leader.append(common, Payload::Noop);
+        leader
+    }
+
+    /// Replicates to all that the configuration names.
+    pub(super) fn meet_members(&mut self, common: &Common) {
+        let last = common.log.last_index();
+        for (id, _) in common
+            .configuration()
+            .members()
+            .filter(|(id, _)| *id != common.id)
+        {
+            match self.peers.get_mut(id) {
+                Some(progress) => progress.standing = Standing::Member,
+                None => self.peers.insert(id, Progress::new(last, Standing::Member)),
+            }
+        }
+    }
+
+    pub(super) fn term_has_committed(&self, common: &Common) -> bool {
+        common.commit_index >= self.term_start
+    }
+
+    /// Appends an entry of this term. Its stamp counts the time led since the last one.
+    pub(super) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
+        // Past the moment at which a quorum is needed, leadership is no longer certain, and time stands still.
+        let led_until = self.quorum_needed_at + common.config.election_timeout();
+        let stamp = self.stamps.stamp(common.now, led_until);
+        common.append_own(stamp, payload)
+    }
+
+    pub(super) fn on_propose(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
+        let limits = *common.config.limits();
+        for Proposal { id, command } in proposals {
+            let bytes = command.len() as u64;
+            let weight = bytes + ENTRY_OVERHEAD_BYTES;
+            let refused = if bytes > limits.command_bytes_max {
+                let bytes_max = limits.command_bytes_max;
+                ProposeRefused::TooLarge { bytes, bytes_max }
+            } else if let Some(transfer) = &self.transfer {
+                ProposeRefused::Transferring { to: transfer.to }
+            } else if self.uncommitted_bytes > 0
+                && self.uncommitted_bytes + weight > limits.uncommitted_bytes_max
+            {
+                ProposeRefused::Busy {
+                    uncommitted_bytes: self.uncommitted_bytes,
+                }
+            } else {
+                self.uncommitted_bytes += weight;
+                self.append(common, Payload::Command(command));
+                common.out.proposals.push((id, Ok(common.log.last())));
+                continue;
+            };
+            common.out.proposals.push((id, Err(refused)));
+        }
+    }
+
+    pub(super) fn on_read(&mut self, common: &mut Common, id: ReadId) {
+        self.reads.push(common, Reader::Local(id));
+    }
+
+    pub(super) fn on_read_index(&mut self, common: &mut Common, server: ServerId, id: u64) {
+        self.reads.push(common, Reader::Peer { server, id });
+    }
+
+    /// More of this server's own log is durable: it counts like any other's (§10.2.1).
+    pub(super) fn on_log_durable(&mut self, common: &mut Common) {
+        self.advance_commit(common);
+    }
+
+    /// A new commit index: what a quorum has on disk, if it is of this term. An older entry on a quorum may yet be
+    /// overwritten by a leader who never saw it (§3.6.2).
+    pub(super) fn advance_commit(&mut self, common: &mut Common) {
+        let own = (common.id, common.outbox.persisted());
+        let reached = quorum::reached(common.configuration(), |voter| {
+            if voter == own.0 {
+                own.1
+            } else {
+                self.peers
+                    .get(voter)
+                    .map_or(Index::ZERO, |progress| progress.match_index)
+            }
+        });
+        let Some(reached) = reached else { return };
+        if reached <= common.commit_index || reached < self.term_start {
+            return;
+        }
+        let count =
+            usize::try_from(reached.distance_from(common.commit_index)).unwrap_or(usize::MAX);
+        let committed = common
+            .log
+            .entries_from(common.commit_index.next())
+            .take(count);
+        self.uncommitted_bytes -= command_bytes(committed);
+        if common.commit_to(reached) {
+            self.on_configuration_committed(common);
+        }
+    }
+
+    /// The highest round that a quorum has echoed; this server hears itself.
+    pub(super) fn quorum_round(&self, common: &Common) -> Round {
+        quorum::reached(common.configuration(), |voter| {
+            if voter == common.id {
+                self.rounds.latest()
+            } else {
+                self.peers
+                    .get(voter)
+                    .map_or(Round::ZERO, |progress| progress.acked_round)
+            }
+        })
+        .unwrap_or_else(|| self.rounds.latest())
+    }
+
+    /// A moment at which a quorum certainly followed this leader.
+    pub(super) fn quorum_contact(&self, common: &Common) -> Instant {
+        let contact = quorum::reached(common.configuration(), |voter| {
+            if voter == common.id {
+                common.now
+            } else {
+                let echoed = self
+                    .peers
+                    .get(voter)
+                    .map_or(Round::ZERO, |peer| peer.acked_round);
+                self.rounds.sent_after(echoed)
+            }
+        });
+        contact.unwrap_or(common.now)
+    }
+
+    pub(super) fn confirm_reads(&mut self, common: &mut Common) {
+        if self.reads.is_confirming() {
+            let echoed = self.quorum_round(common);
+            self.reads.confirm(common, echoed);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        let mut deadline = self.heartbeat_at.min(self.quorum_needed_at);
+        if let Some(transfer) = &self.transfer {
+            deadline = deadline.min(transfer.deadline);
+        }
+        let retries = self
+            .peers
+            .iter()
+            .filter_map(|(_, progress)| progress.retry.at());
+        retries.fold(deadline, Instant::min)
+    }
+
+    pub(super) fn on_timer(&mut self, common: &mut Common) -> Transition {
+        let now = common.now;
+        if now >= self.quorum_needed_at {
+            let contact = self.quorum_contact(common);
+            self.quorum_needed_at = contact + common.config.election_timeout();
+            if now >= self.quorum_needed_at {
+                return Transition::Follow { retry_soon: false };
+            }
+        }
+        if now >= self.heartbeat_at {
+            self.heartbeat_at = now + common.config.heartbeat_interval();
+            self.broadcast = true;
+            self.check_catch_up(common);
+            self.part_with_departed(common);
+        }
+        self.check_transfer(common);
+        self.resend(common);
+        Transition::Stay
+    }
+
+    /// Leadership ends: what was promised here is answered as far as its fate is known.
+    pub(super) fn dissolve(self, common: &mut Common, leader: Option<ServerId>) {
+        self.reads.refuse_all(common, leader);
+        if let Some(change) = self.change {
+            change.abandon(common, leader);
+        }
+        if let Some(transfer) = self.transfer {
+            transfer.end(common, leader);
+        }
+    }
+
+    /// The peer that spoke, or a refusal if this leader does not replicate to it.
+    pub(super) fn peer(&mut self, common: &mut Common, from: ServerId) -> Option<&mut Progress> {
+        let progress = self.peers.get_mut(from);
+        if progress.is_none() {
+            common.refuse(from, Refusal::NotAPeer);
+        }
+        progress
+    }
+}
+
+/// What the commands among these entries weigh. Others are never refused, so they do not count.
+fn command_bytes<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
+    entries
+        .filter(|entry| matches!(entry.payload, Payload::Command(_)))
+        .map(Entry::weight)
+        .sum()
+}

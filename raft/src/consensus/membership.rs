@@ -1,0 +1,216 @@
+//! Configurations: those in the log, and how a change makes the next one (§4).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::input::{MembershipChange, MembershipStep};
+use super::output::{ChangeError, InvalidChange};
+use crate::configuration::{Configuration, Member, SERVERS_MAX, Suffrage};
+use crate::ids::{Index, ServerId};
+
+/// The configurations of the log, newest last. The newest is in force whether it is committed or not (§4.1); when its
+/// entry is truncated, the one before it is in force again.
+#[derive(Debug)]
+pub(super) struct ConfigurationLog {
+    /// Invariant: never empty, indices increase.
+    configurations: Vec<(Index, Configuration)>,
+}
+
+impl ConfigurationLog {
+    pub(super) fn starting_with(index: Index, configuration: Configuration) -> Self {
+        Self {
+            configurations: alloc::vec![(index, configuration)],
+        }
+    }
+
+    pub(super) fn current(&self) -> &Configuration {
+        &self.newest().1
+    }
+
+    pub(super) fn current_index(&self) -> Index {
+        self.newest().0
+    }
+
+    /// The configuration as of `index`, with the index of its entry.
+    pub(super) fn as_of(&self, index: Index) -> (Index, &Configuration) {
+        let (at, configuration) = self
+            .configurations
+            .iter()
+            .rev()
+            .find(|(at, _)| *at <= index)
+            .expect("configurations are kept from the snapshot on");
+        (*at, configuration)
+    }
+
+    pub(super) fn append(&mut self, index: Index, configuration: Configuration) {
+        debug_assert!(
+            index > self.current_index(),
+            "configurations are appended in order"
+        );
+        self.configurations.push((index, configuration));
+    }
+
+    /// Rolls back the configurations from `index` on. Tells whether there were any.
+    pub(super) fn truncate_from(&mut self, index: Index) -> bool {
+        let before = self.configurations.len();
+        self.configurations.retain(|(at, _)| *at < index);
+        assert!(
+            !self.configurations.is_empty(),
+            "a committed configuration is never truncated"
+        );
+        self.configurations.len() < before
+    }
+
+    /// Forgets what no index from `index` on needs.
+    pub(super) fn compact_to(&mut self, index: Index) {
+        let needed = self
+            .configurations
+            .partition_point(|(at, _)| *at <= index)
+            .saturating_sub(1);
+        self.configurations.drain(..needed);
+    }
+
+    fn newest(&self) -> &(Index, Configuration) {
+        self.configurations
+            .last()
+            .expect("the base configuration is always there")
+    }
+}
+
+/// The simple configuration that `change` asks for.
+///
+/// # Errors
+/// When it asks for what is there already, for what cannot be, or for nothing.
+pub(super) fn target_of(
+    current: &Configuration,
+    change: &MembershipChange,
+) -> Result<Configuration, ChangeError> {
+    if change.steps.is_empty() {
+        return Err(ChangeError::Invalid(InvalidChange::NoSteps));
+    }
+    let mut members: BTreeMap<ServerId, Member> = current
+        .members()
+        .map(|(id, member)| (id, member.clone()))
+        .collect();
+    let mut named = BTreeSet::new();
+    for step in &change.steps {
+        let id = step.server();
+        if !named.insert(id) {
+            return Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)));
+        }
+        let before = members.get(&id).and_then(|member| member.suffrage);
+        match step {
+            MembershipStep::AddVoter { public_key, .. } => {
+                if before == Some(Suffrage::Voter) {
+                    return Err(ChangeError::AlreadyMember(id));
+                }
+                members.insert(id, Member::voter(public_key.clone()));
+            }
+            MembershipStep::AddLearner { public_key, .. } => {
+                if before == Some(Suffrage::Learner) {
+                    return Err(ChangeError::AlreadyMember(id));
+                }
+                members.insert(id, Member::learner(public_key.clone()));
+            }
+            MembershipStep::Remove(_) => {
+                if members.remove(&id).is_none() {
+                    return Err(ChangeError::NotMember(id));
+                }
+            }
+        }
+    }
+    if members.len() > SERVERS_MAX {
+        return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
+    }
+    let target = Configuration::from_members(members);
+    if target.voters().is_empty() {
+        return Err(ChangeError::Invalid(InvalidChange::NoVoters));
+    }
+    Ok(target)
+}
+
+/// The configuration to append on the way to `target`: itself if at most one voter changes, so that the majorities of
+/// both overlap (§4.1), else the joint one (§4.3).
+pub(super) fn first_step(current: &Configuration, target: &Configuration) -> Configuration {
+    let leaving = current
+        .voters()
+        .iter()
+        .filter(|id| !target.voters().contains(id))
+        .count();
+    let coming = target
+        .voters()
+        .iter()
+        .filter(|id| !current.voters().contains(id))
+        .count();
+    if leaving + coming <= 1 {
+        target.clone()
+    } else {
+        current.joined_with(target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(of: &[u128]) -> Vec<ServerId> {
+        of.iter().map(|id| ServerId(*id)).collect()
+    }
+
+    #[test]
+    fn a_truncated_configuration_gives_way_to_the_one_before_it() {
+        let first = Configuration::of_voters(ids(&[1]));
+        let second = Configuration::of_voters(ids(&[1, 2]));
+        let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
+        log.append(Index(4), second);
+
+        assert!(log.truncate_from(Index(4)));
+
+        assert_eq!(log.current(), &first);
+        assert_eq!(log.current_index(), Index(1));
+    }
+
+    #[test]
+    fn a_snapshot_carries_the_configuration_of_its_index_and_not_a_later_one() {
+        let first = Configuration::of_voters(ids(&[1]));
+        let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
+        log.append(Index(4), Configuration::of_voters(ids(&[1, 2])));
+
+        assert_eq!(log.as_of(Index(3)), (Index(1), &first));
+        log.compact_to(Index(3));
+
+        assert_eq!(log.as_of(Index(3)), (Index(1), &first));
+        assert_eq!(log.current_index(), Index(4));
+    }
+
+    #[test]
+    fn one_voter_changes_in_a_single_step_and_two_through_a_joint_configuration() {
+        let current = Configuration::of_voters(ids(&[1, 2, 3]));
+
+        let one = first_step(&current, &Configuration::of_voters(ids(&[1, 2])));
+        let two = first_step(&current, &Configuration::of_voters(ids(&[1, 2, 4])));
+
+        assert!(!one.is_joint());
+        assert!(two.is_joint());
+    }
+
+    #[test]
+    fn a_change_that_leaves_no_voter_is_refused() {
+        let current = Configuration::of_voters(ids(&[1]));
+
+        let refused = target_of(&current, &MembershipChange::remove(ServerId(1)));
+
+        assert_eq!(refused, Err(ChangeError::Invalid(InvalidChange::NoVoters)));
+    }
+
+    #[test]
+    fn removing_a_stranger_and_adding_a_voter_twice_are_refused() {
+        let current = Configuration::of_voters(ids(&[1, 2]));
+
+        let stranger = target_of(&current, &MembershipChange::remove(ServerId(9)));
+        let again = target_of(&current, &MembershipChange::add_voter(ServerId(2)));
+
+        assert_eq!(stranger, Err(ChangeError::NotMember(ServerId(9))));
+        assert_eq!(again, Err(ChangeError::AlreadyMember(ServerId(2))));
+    }
+}

@@ -1,0 +1,206 @@
+//! What leaves this server: writes in order, and messages that wait for them.
+//!
+//! A promise never leaves before the write that it rests on is durable (§3.8, invariant 2 of the design). Keeping such
+//! messages here, rather than asking the driver to order its work, is what makes the outputs free of rules.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::log::Log;
+use super::output::{HardState, Output, Snapshot, Write, WriteId};
+use crate::ids::{Index, LogPosition, ServerId};
+use crate::message::Message;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// The highest index known to be on this server's disk, as part of the log as it stands.
+    ///
+    /// Invariant: `persisted <= log.last_index()`.
+    persisted: Index,
+    last_write: WriteId,
+    finished_write: WriteId,
+    in_flight: VecDeque<InFlight>,
+    /// The last write that carries the term and vote.
+    hard_state_write: WriteId,
+    hard_state_changed: bool,
+    /// Entries from here on are in no write yet.
+    unwritten_from: Index,
+    truncate: Option<Index>,
+    snapshot: Option<Snapshot>,
+    compact: Option<Index>,
+    /// Messages that promise the current term or vote, and may have to wait.
+    promises: Vec<(ServerId, Message)>,
+    held: VecDeque<(WriteId, ServerId, Message)>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: WriteId,
+    /// The end of the log on disk once this write is done, as far as it has not been truncated since.
+    last: Index,
+    snapshot: Option<LogPosition>,
+}
+
+/// What the finished writes made durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Finished {
+    /// More of the log, or other parts of it.
+    pub(super) log: bool,
+    /// The snapshot that ends here.
+    pub(super) snapshot: Option<LogPosition>,
+}
+
+impl Outbox {
+    pub(super) fn starting_at(persisted: Index) -> Self {
+        Self {
+            persisted,
+            last_write: WriteId(0),
+            finished_write: WriteId(0),
+            in_flight: VecDeque::new(),
+            hard_state_write: WriteId(0),
+            hard_state_changed: false,
+            unwritten_from: persisted.next(),
+            truncate: None,
+            snapshot: None,
+            compact: None,
+            promises: Vec::new(),
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn persisted(&self) -> Index {
+        self.persisted
+    }
+
+    pub(super) fn hard_state_is_durable(&self) -> bool {
+        !self.hard_state_changed && self.hard_state_write <= self.finished_write
+    }
+
+    pub(super) fn change_hard_state(&mut self) {
+        self.hard_state_changed = true;
+    }
+
+    /// Sends a message once the current term and vote are durable.
+    pub(super) fn promise(&mut self, to: ServerId, message: Message) {
+        self.promises.push((to, message));
+    }
+
+    /// The log was cut from `index` on: writes under way no longer vouch for what lies there, even when another entry
+    /// takes its place before they finish.
+    pub(super) fn truncated_from(&mut self, index: Index) {
+        let last = index.previous();
+        self.persisted = self.persisted.min(last);
+        for write in &mut self.in_flight {
+            write.last = write.last.min(last);
+        }
+        if index < self.unwritten_from {
+            self.truncate = Some(self.truncate.map_or(index, |earlier| earlier.min(index)));
+            self.unwritten_from = index;
+        }
+    }
+
+    /// A snapshot is to be written, and nothing of the log before it is to be read again. With `log_discarded`, the
+    /// whole log gives way to it, and only what lies up to `valid_to` still counts as durable until then.
+    pub(super) fn write_snapshot(&mut self, snapshot: Snapshot, log_discarded: Option<Discarded>) {
+        if let Some(Discarded { first, valid_to }) = log_discarded {
+            self.truncated_from(valid_to.next());
+            self.truncate = Some(first);
+            self.unwritten_from = snapshot.metadata.last.index.next();
+        }
+        self.snapshot = Some(snapshot);
+    }
+
+    pub(super) fn compact_to(&mut self, index: Index) {
+        self.compact = Some(index);
+    }
+
+    /// Notes that the writes up to `id` are durable.
+    pub(super) fn finish_writes(&mut self, id: WriteId) -> Finished {
+        let mut finished = Finished::default();
+        while let Some(write) = self.in_flight.front() {
+            if write.id > id {
+                break;
+            }
+            finished.log |= write.last > self.persisted;
+            finished.snapshot = write.snapshot.or(finished.snapshot);
+            self.persisted = self.persisted.max(write.last);
+            self.finished_write = write.id;
+            self.in_flight.pop_front();
+        }
+        finished
+    }
+
+    /// Hands out the write that has gathered, and the messages that need not wait any longer.
+    pub(super) fn flush(&mut self, hard_state: HardState, log: &Log, out: &mut Output) {
+        self.flush_write(hard_state, log, out);
+        while self
+            .held
+            .front()
+            .is_some_and(|(write, ..)| *write <= self.finished_write)
+        {
+            let (_, to, message) = self.held.pop_front().expect("the loop's condition");
+            out.messages.push((to, message));
+        }
+        if self.promises.is_empty() {
+            return;
+        }
+        if self.hard_state_write <= self.finished_write {
+            out.messages.append(&mut self.promises);
+        } else {
+            let write = self.hard_state_write;
+            self.held.extend(
+                self.promises
+                    .drain(..)
+                    .map(|(to, message)| (write, to, message)),
+            );
+        }
+    }
+
+    fn flush_write(&mut self, hard_state: HardState, log: &Log, out: &mut Output) {
+        let last = log.last_index();
+        let has_entries = self.unwritten_from <= last;
+        if !has_entries
+            && !self.hard_state_changed
+            && self.truncate.is_none()
+            && self.snapshot.is_none()
+            && self.compact.is_none()
+        {
+            return;
+        }
+        self.last_write = WriteId(self.last_write.0 + 1);
+        let id = self.last_write;
+        if self.hard_state_changed {
+            self.hard_state_write = id;
+        }
+        let entries = if has_entries {
+            log.entries_from(self.unwritten_from).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        let snapshot = self.snapshot.take();
+        let snapshot_end = snapshot.as_ref().map(|snapshot| snapshot.metadata.last);
+        self.in_flight.push_back(InFlight {
+            id,
+            last,
+            snapshot: snapshot_end,
+        });
+        self.unwritten_from = last.next();
+        out.writes.push(Write {
+            id,
+            hard_state: core::mem::take(&mut self.hard_state_changed).then_some(hard_state),
+            snapshot,
+            truncate: self.truncate.take(),
+            entries,
+            compact: self.compact.take(),
+        });
+    }
+}
+
+/// The log that gave way to a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Discarded {
+    /// Its first index.
+    pub(super) first: Index,
+    /// Up to here it was committed, and what is on disk of it stays true.
+    pub(super) valid_to: Index,
+}

@@ -1,0 +1,347 @@
+//! What a leader knows of a server that it replicates to, and how entries go there (§10.2.1).
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::output::Snapshot;
+use crate::ids::{Index, Round};
+use crate::time::Instant;
+
+/// After so many answers that show the same gap, what follows it is sent again without waiting for the timeout: fewer
+/// may only mean that the network reordered.
+const GAP_REPLIES_MAX: u8 = 3;
+
+/// The most that the resend timeout doubles.
+const BACKOFF_MAX: u32 = 6;
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Up to here the peer's log is durable and equal to ours. It only grows.
+    pub(super) match_index: Index,
+    /// Up to here it is equal, durable or not. Invariant: `match_index <= received < next_index`.
+    pub(super) received: Index,
+    /// The next entry to send.
+    pub(super) next_index: Index,
+    /// Up to here the peer knows entries to be committed.
+    pub(super) commit: Index,
+    /// Up to here the peer has applied.
+    pub(super) applied: Index,
+    /// The commit index that it was last told.
+    pub(super) commit_sent: Index,
+    /// The highest round that it has echoed.
+    pub(super) acked_round: Round,
+    /// When it last echoed one for the first time.
+    pub(super) heard_at: Option<Instant>,
+    /// Whether the peer must be asked where it stands.
+    pub(super) ask: bool,
+    pub(super) flow: Flow,
+    pub(super) standing: Standing,
+    pub(super) round_trip: RoundTrip,
+    pub(super) retry: Retry,
+    gap_replies: u8,
+}
+
+/// How entries go to the peer.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// One message at a time, until the place is found where the logs agree.
+    Probe { sent: bool },
+    /// Pipelined, within a window of bytes.
+    Replicate(Window),
+    /// Its next entry is compacted away: it is sent the snapshot.
+    Snapshot(Sending),
+}
+
+/// Why the leader replicates to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The configuration names it.
+    Member,
+    /// It is to join, and catches up before the configuration names it (§4.2.1).
+    Joining,
+    /// A committed configuration leaves it out: it is told so for a while, so that it knows.
+    Departing { removal: Index, until: Instant },
+}
+
+/// What is in flight to a peer.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    messages: VecDeque<(Index, u64)>,
+    bytes: u64,
+}
+
+/// A snapshot on its way to a peer.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) transfer: u64,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// So many bytes have arrived without a gap.
+    pub(super) acked: u64,
+    /// So many have been sent.
+    pub(super) sent: u64,
+    /// Whether the receiver must be asked how far it has got.
+    pub(super) ask: bool,
+}
+
+impl Progress {
+    pub(super) fn new(last_index: Index, standing: Standing) -> Self {
+        Self {
+            match_index: Index::ZERO,
+            received: Index::ZERO,
+            next_index: last_index.next(),
+            commit: Index::ZERO,
+            applied: Index::ZERO,
+            commit_sent: Index::ZERO,
+            acked_round: Round::ZERO,
+            heard_at: None,
+            ask: false,
+            flow: Flow::Probe { sent: false },
+            standing,
+            round_trip: RoundTrip::default(),
+            retry: Retry::default(),
+            gap_replies: 0,
+        }
+    }
+
+    /// Begins to look for the place where the logs agree, at `next_index`, but never below what is known to match
+    /// (a refusal that comes late or twice must not undo an acknowledgement).
+    pub(super) fn probe_from(&mut self, next_index: Index) {
+        self.next_index = next_index.max(self.match_index.next());
+        self.received = self.match_index;
+        self.flow = Flow::Probe { sent: false };
+        self.gap_replies = 0;
+    }
+
+    /// The peer's log agrees up to `received`: entries may be pipelined from there.
+    pub(super) fn replicate_from(&mut self, received: Index) {
+        self.received = received.max(self.match_index);
+        self.next_index = self.received.next();
+        self.flow = Flow::Replicate(Window::default());
+        self.gap_replies = 0;
+    }
+
+    /// Sends what follows `received` once more.
+    pub(super) fn go_back(&mut self) {
+        if let Flow::Replicate(window) = &mut self.flow {
+            window.forget_after(self.received);
+            self.next_index = self.received.next();
+            self.gap_replies = 0;
+        }
+    }
+
+    /// An answer shows that something before what it answers has not arrived. Tells whether that is a loss rather than
+    /// a reordering.
+    pub(super) fn gap_shown(&mut self) -> bool {
+        self.gap_replies = self.gap_replies.saturating_add(1);
+        self.gap_replies >= GAP_REPLIES_MAX
+    }
+
+    /// Takes what an answer says of the log. Tells whether the peer's durable match grew.
+    pub(super) fn advance(&mut self, match_index: Index, received: Index) -> bool {
+        if received > self.received {
+            self.received = received;
+            self.next_index = self.next_index.max(received.next());
+            self.gap_replies = 0;
+            self.retry.reset();
+        }
+        if match_index <= self.match_index {
+            return false;
+        }
+        self.match_index = match_index;
+        self.received = self.received.max(match_index);
+        self.next_index = self.next_index.max(self.received.next());
+        if let Flow::Replicate(window) = &mut self.flow {
+            window.free_to(match_index);
+        }
+        self.retry.reset();
+        true
+    }
+
+    /// Whether something that was sent, or must be known, is not confirmed.
+    pub(super) fn is_behind(&self, commit: Index) -> bool {
+        match &self.flow {
+            Flow::Probe { sent } => *sent,
+            Flow::Replicate(_) => self.match_index.next() < self.next_index || self.commit < commit,
+            Flow::Snapshot(_) => true,
+        }
+    }
+}
+
+impl Window {
+    pub(super) fn has_room(&self, bytes_max: u64) -> bool {
+        self.bytes < bytes_max
+    }
+
+    pub(super) fn add(&mut self, last: Index, bytes: u64) {
+        self.messages.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    fn free_to(&mut self, index: Index) {
+        while let Some((last, bytes)) = self.messages.front()
+            && *last <= index
+        {
+            self.bytes -= bytes;
+            self.messages.pop_front();
+        }
+    }
+
+    fn forget_after(&mut self, index: Index) {
+        while let Some((last, bytes)) = self.messages.back()
+            && *last > index
+        {
+            self.bytes -= bytes;
+            self.messages.pop_back();
+        }
+    }
+}
+
+/// The smoothed round trip to a peer, as in RFC 6298, measured by one round at a time.
+#[derive(Debug, Default)]
+pub(super) struct RoundTrip {
+    measuring: Option<(Round, Instant)>,
+    smoothed: Option<(Duration, Duration)>,
+}
+
+impl RoundTrip {
+    pub(super) fn sent(&mut self, round: Round, now: Instant) {
+        if self.measuring.is_none() {
+            self.measuring = Some((round, now));
+        }
+    }
+
+    pub(super) fn echoed(&mut self, round: Round, now: Instant) {
+        let Some((measured, sent_at)) = self.measuring else {
+            return;
+        };
+        if round < measured {
+            return;
+        }
+        self.measuring = None;
+        // An answer to a later round says nothing of how long the measured one took.
+        if round > measured {
+            return;
+        }
+        let sample = now.since(sent_at);
+        self.smoothed = Some(match self.smoothed {
+            None => (sample, sample / 2),
+            Some((mean, deviation)) => (
+                (mean * 7 + sample) / 8,
+                (deviation * 3 + mean.abs_diff(sample)) / 4,
+            ),
+        });
+    }
+
+    pub(super) fn smoothed(&self) -> Option<Duration> {
+        self.smoothed.map(|(mean, _)| mean)
+    }
+
+    /// How long to wait for an answer before sending again.
+    pub(super) fn timeout(&self, heartbeat: Duration) -> Duration {
+        match self.smoothed {
+            None => heartbeat,
+            Some((mean, deviation)) => (mean + deviation * 4).max(heartbeat / 10),
+        }
+    }
+}
+
+/// When to send again what is not confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    at: Option<Instant>,
+    doublings: u32,
+}
+
+impl Retry {
+    pub(super) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// Waits for what was just sent, or goes on waiting.
+    pub(super) fn arm(&mut self, now: Instant, timeout: Duration, timeout_max: Duration) {
+        if self.at.is_none() {
+            self.at = Some(now + (timeout * (1 << self.doublings)).min(timeout_max));
+        }
+    }
+
+    /// There was progress: the next wait begins anew.
+    pub(super) fn reset(&mut self) {
+        self.at = None;
+        self.doublings = 0;
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.at = None;
+    }
+
+    /// Tells whether the wait is over, and doubles the next.
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        let over = self.at.is_some_and(|at| at <= now);
+        if over {
+            self.at = None;
+            self.doublings = (self.doublings + 1).min(BACKOFF_MAX);
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_refusal_never_moves_the_next_index_below_the_match() {
+        let mut progress = Progress::new(Index(9), Standing::Member);
+        progress.advance(Index(7), Index(7));
+
+        progress.probe_from(Index(3));
+
+        assert_eq!(progress.next_index, Index(8));
+        assert_eq!(progress.match_index, Index(7));
+    }
+
+    #[test]
+    fn an_old_acknowledgement_changes_nothing() {
+        let mut progress = Progress::new(Index(9), Standing::Member);
+        progress.replicate_from(Index(5));
+        assert!(progress.advance(Index(8), Index(9)));
+
+        assert!(!progress.advance(Index(6), Index(6)));
+
+        assert_eq!(
+            (progress.match_index, progress.received),
+            (Index(8), Index(9))
+        );
+        assert_eq!(progress.next_index, Index(10));
+    }
+
+    #[test]
+    fn the_window_is_freed_by_what_is_durable_and_forgets_what_is_sent_again() {
+        let mut window = Window::default();
+        window.add(Index(2), 100);
+        window.add(Index(4), 100);
+        assert!(!window.has_room(200));
+
+        window.free_to(Index(3));
+        assert_eq!(window.bytes, 100);
+
+        window.forget_after(Index(3));
+        assert_eq!(window.bytes, 0);
+    }
+
+    #[test]
+    fn the_round_trip_is_measured_by_the_round_that_was_timed() {
+        let ms = Duration::from_millis;
+        let at = |n| Instant::from_origin(ms(n));
+        let mut trip = RoundTrip::default();
+
+        trip.sent(Round(4), at(10));
+        trip.sent(Round(5), at(20));
+        trip.echoed(Round(3), at(25));
+        trip.echoed(Round(4), at(30));
+
+        assert_eq!(trip.smoothed(), Some(ms(20)));
+        assert_eq!(trip.timeout(ms(200)), ms(60));
+    }
+}

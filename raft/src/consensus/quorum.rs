@@ -1,0 +1,100 @@
+//! Quorum arithmetic: what a majority has reached, and whether an election is decided.
+//!
+//! Every quorum of the protocol is counted here, and always over both halves of a joint configuration (§4.3): for
+//! commitment, elections, read rounds and check-quorum alike.
+
+use alloc::vec::Vec;
+
+use crate::configuration::Configuration;
+use crate::ids::ServerId;
+
+/// Up to so many voters are counted without allocating.
+const VOTERS_ON_STACK: usize = 16;
+
+/// How far an election has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// A quorum grants its vote.
+    Won,
+    /// No quorum can grant its vote any more.
+    Lost,
+    /// Neither yet.
+    Pending,
+}
+
+/// The greatest value that a quorum has reached, where `of` tells what each voter has; `None` if the configuration has
+/// no voters, so that nothing bounds it.
+///
+/// ```
+/// use liferaft_raft::configuration::Configuration;
+/// use liferaft_raft::consensus::quorum;
+/// use liferaft_raft::ids::ServerId;
+///
+/// let configuration = Configuration::of_voters([1, 2, 3, 4].map(ServerId));
+/// let reached = quorum::reached(&configuration, |voter| match voter.0 {
+///     1 | 2 => 5,
+///     _ => 0,
+/// });
+/// assert_eq!(reached, Some(0), "two of four are no majority");
+/// ```
+pub fn reached<T: Copy + Ord + Default>(
+    configuration: &Configuration,
+    of: impl Fn(ServerId) -> T,
+) -> Option<T> {
+    let incoming = reached_by_majority(configuration.voters(), &of);
+    let outgoing = reached_by_majority(configuration.outgoing(), &of);
+    match (incoming, outgoing) {
+        (Some(incoming), Some(outgoing)) => Some(incoming.min(outgoing)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// How the election stands, where `of` tells each voter's answer, if it has given one.
+pub fn tally(configuration: &Configuration, of: impl Fn(ServerId) -> Option<bool>) -> Tally {
+    let incoming = tally_majority(configuration.voters(), &of);
+    let outgoing = tally_majority(configuration.outgoing(), &of);
+    match (incoming, outgoing) {
+        (Tally::Lost, _) | (_, Tally::Lost) => Tally::Lost,
+        (Tally::Won, Tally::Won) => Tally::Won,
+        _ => Tally::Pending,
+    }
+}
+
+fn reached_by_majority<T: Copy + Ord + Default>(
+    voters: &[ServerId],
+    of: &impl Fn(ServerId) -> T,
+) -> Option<T> {
+    let count = voters.len();
+    if count == 0 {
+        return None;
+    }
+    let mut stack = [T::default(); VOTERS_ON_STACK];
+    let mut heap;
+    let values = if count <= VOTERS_ON_STACK {
+        for (slot, voter) in stack.iter_mut().zip(voters) {
+            *slot = of(*voter);
+        }
+        &mut stack[..count]
+    } else {
+        heap = voters.iter().map(|voter| of(*voter)).collect::<Vec<_>>();
+        &mut heap[..]
+    };
+    // In ascending order, a majority of ⌊n/2⌋ + 1 begins at ⌊(n-1)/2⌋.
+    let (_, value, _) = values.select_nth_unstable((count - 1) / 2);
+    Some(*value)
+}
+
+fn tally_majority(voters: &[ServerId], of: &impl Fn(ServerId) -> Option<bool>) -> Tally {
+    let majority = voters.len() / 2 + 1;
+    let (mut granted, mut refused) = (0, 0);
+    for answer in voters.iter().filter_map(|voter| of(*voter)) {
+        if answer { granted += 1 } else { refused += 1 }
+    }
+    if voters.is_empty() || granted >= majority {
+        Tally::Won
+    } else if voters.len() - refused < majority {
+        Tally::Lost
+    } else {
+        Tally::Pending
+    }
+}

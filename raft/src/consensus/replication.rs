@@ -1,0 +1,371 @@
+//! Replicating the log: what a leader sends to each peer, and what it makes of the answers (§3.5, §10.2.1).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::common::Common;
+use super::leader::Leader;
+use super::output::{Event, Refusal};
+use super::progress::{Flow, Progress, Sending};
+use crate::entry::Entry;
+use crate::ids::{Index, LogPosition, Round, ServerId};
+use crate::message::{
+    AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
+    ReplyWanted,
+};
+
+impl Leader {
+    /// Speaks to each peer as far as there is something to say: entries within its window, a heartbeat if a round is
+    /// due, or that the commit index has moved.
+    pub(super) fn flush(&mut self, common: &mut Common) {
+        self.advance_change(common);
+        let reads_begin = self.reads.has_arrived() && self.term_has_committed(common);
+        let broadcast = core::mem::take(&mut self.broadcast) || reads_begin;
+        let mut round = LazyRound::default();
+        if reads_begin {
+            let round = round.get(&mut self.rounds, common);
+            self.reads.begin_round(round, common.commit_index);
+        }
+        for (id, peer) in self.peers.iter_mut() {
+            let mut line = Line {
+                common,
+                rounds: &mut self.rounds,
+                round: &mut round,
+                id,
+                broadcast,
+            };
+            line.speak(peer, &mut self.next_transfer_of_snapshot);
+        }
+        if reads_begin {
+            // A lone voter is its own quorum.
+            self.confirm_reads(common);
+        }
+        self.flush_transfer(common);
+    }
+
+    pub(super) fn on_append_reply(
+        &mut self,
+        common: &mut Common,
+        from: ServerId,
+        reply: &AppendEntriesReply,
+    ) {
+        let last = common.log.last_index();
+        let latest = self.rounds.latest();
+        let Some(peer) = self.peer(common, from) else {
+            return;
+        };
+        let possible =
+            reply.match_index <= reply.received && reply.received <= last && reply.round <= latest;
+        if !possible {
+            common.refuse(from, Refusal::ImpossibleAcknowledgement);
+            return;
+        }
+        let is_news = hear(common, peer, reply.round);
+        peer.applied = peer.applied.max(reply.applied);
+        if reply.commit > peer.commit {
+            peer.commit = reply.commit;
+            peer.retry.reset();
+        }
+        let grew = peer.advance(reply.match_index, reply.received);
+        match (&peer.flow, &reply.conflict) {
+            (Flow::Probe { .. }, None) if reply.received.next() >= peer.next_index => {
+                peer.replicate_from(reply.received);
+            }
+            (Flow::Probe { .. } | Flow::Replicate(_), Some(conflict)) => {
+                on_conflict(common, peer, conflict, is_news);
+            }
+            (Flow::Snapshot(_), _) if peer.match_index >= common.log.base().index => {
+                peer.replicate_from(peer.match_index);
+            }
+            (Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_), _) => {}
+        }
+        self.conclude(common, grew, is_news);
+    }
+
+    pub(super) fn on_snapshot_reply(
+        &mut self,
+        common: &mut Common,
+        from: ServerId,
+        reply: &InstallSnapshotReply,
+    ) {
+        let last = common.log.last_index();
+        let latest = self.rounds.latest();
+        let Some(peer) = self.peer(common, from) else {
+            return;
+        };
+        if reply.match_index > last || reply.round > latest {
+            common.refuse(from, Refusal::ImpossibleAcknowledgement);
+            return;
+        }
+        let is_news = hear(common, peer, reply.round);
+        let grew = peer.advance(reply.match_index, reply.match_index);
+        if let Flow::Snapshot(sending) = &mut peer.flow
+            && sending.transfer == reply.transfer
+        {
+            if reply.next_offset > sending.snapshot.metadata.length {
+                common.refuse(from, Refusal::ImpossibleAcknowledgement);
+            } else if reply.next_offset > sending.acked {
+                sending.acked = reply.next_offset;
+                sending.sent = sending.sent.max(reply.next_offset);
+                peer.retry.reset();
+            } else if reply.next_offset == 0 && is_news {
+                // The receiver has thrown away what it had: begin again, at the pace of the resend timeout.
+                sending.acked = 0;
+            }
+        }
+        if matches!(peer.flow, Flow::Snapshot(_)) && peer.match_index >= common.log.base().index {
+            peer.replicate_from(peer.match_index);
+        }
+        self.conclude(common, grew, is_news);
+    }
+
+    fn conclude(&mut self, common: &mut Common, grew: bool, is_news: bool) {
+        if grew {
+            self.advance_commit(common);
+        }
+        if is_news {
+            self.confirm_reads(common);
+        }
+    }
+
+    /// Sends again what was not confirmed in time.
+    pub(super) fn resend(&mut self, common: &Common) {
+        for (_, peer) in self.peers.iter_mut() {
+            if !peer.retry.is_over(common.now) {
+                continue;
+            }
+            match &mut peer.flow {
+                Flow::Probe { sent } => *sent = false,
+                Flow::Snapshot(sending) => {
+                    sending.sent = sending.acked;
+                    sending.ask = true;
+                }
+                Flow::Replicate(_) if peer.received.next() < peer.next_index => peer.go_back(),
+                // All has arrived: only the word that it is durable, or the commit index, was lost.
+                Flow::Replicate(_) => peer.ask = true,
+            }
+        }
+    }
+}
+
+/// Takes note that the peer has echoed a round. Tells whether it is one that it had not echoed before.
+fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
+    if round <= peer.acked_round {
+        return false;
+    }
+    peer.acked_round = round;
+    peer.heard_at = Some(common.now);
+    peer.round_trip.echoed(round, common.now);
+    true
+}
+
+/// The peer's log did not have the position before some entries.
+fn on_conflict(common: &Common, peer: &mut Progress, conflict: &Conflict, is_news: bool) {
+    let Conflict { prev, hint } = conflict;
+    let is_probe = matches!(peer.flow, Flow::Probe { .. });
+    // Only the probe that is out may move the search; in a pipeline, what is acknowledged contradicts late refusals.
+    if *prev <= peer.match_index || (is_probe && prev.next() != peer.next_index) {
+        return;
+    }
+    let agreed = common.log.last_position_within(hint.index, hint.term);
+    if agreed != *hint || is_probe {
+        peer.probe_from(agreed.index.next().min(*prev));
+        return;
+    }
+    // The logs agree up to the hint. What follows it was overtaken, or lost on the way, or with a crash of the peer.
+    let lost_by_peer = is_news && hint.index < peer.received;
+    if lost_by_peer || peer.gap_shown() {
+        peer.received = hint.index.max(peer.match_index);
+        peer.go_back();
+    } else {
+        peer.received = peer
+            .received
+            .max(hint.index.min(peer.next_index.previous()));
+    }
+}
+
+/// The round of one flush, begun when the first message needs it.
+#[derive(Debug, Default)]
+struct LazyRound(Option<Round>);
+
+impl LazyRound {
+    fn get(&mut self, rounds: &mut super::rounds::RoundClock, common: &Common) -> Round {
+        *self.0.get_or_insert_with(|| {
+            let keep = common.config.election_timeout() * 2;
+            rounds.advance(common.now, common.config.heartbeat_interval(), keep)
+        })
+    }
+}
+
+/// The line to one peer during a flush.
+struct Line<'a> {
+    common: &'a mut Common,
+    rounds: &'a mut super::rounds::RoundClock,
+    round: &'a mut LazyRound,
+    id: ServerId,
+    broadcast: bool,
+}
+
+impl Line<'_> {
+    fn speak(&mut self, peer: &mut Progress, next_transfer: &mut u64) {
+        if !matches!(peer.flow, Flow::Snapshot(_))
+            && peer.next_index.previous() < self.common.log.base().index
+        {
+            self.begin_snapshot(peer, next_transfer);
+        }
+        let urgent = self.broadcast || core::mem::take(&mut peer.ask);
+        match &peer.flow {
+            Flow::Probe { .. } => self.probe(peer, urgent),
+            Flow::Replicate(_) => self.replicate(peer, urgent),
+            Flow::Snapshot(_) => self.send_chunks(peer, urgent),
+        }
+        if peer.is_behind(self.common.commit_index) {
+            let heartbeat = self.common.config.heartbeat_interval();
+            let timeout = peer.round_trip.timeout(heartbeat);
+            peer.retry.arm(
+                self.common.now,
+                timeout,
+                self.common.config.election_timeout() / 2,
+            );
+        } else {
+            peer.retry.disarm();
+        }
+    }
+
+    fn probe(&mut self, peer: &mut Progress, urgent: bool) {
+        let Flow::Probe { sent } = &mut peer.flow else {
+            return;
+        };
+        if *sent && !urgent {
+            return;
+        }
+        let entries = if *sent {
+            Vec::new()
+        } else {
+            let bytes_max = self.common.config.limits().append_bytes_max;
+            self.common.log.slice(peer.next_index, bytes_max).0
+        };
+        *sent = true;
+        self.append_entries(peer, peer.next_index, entries, ReplyWanted::AtOnce);
+    }
+
+    fn replicate(&mut self, peer: &mut Progress, urgent: bool) {
+        let limits = *self.common.config.limits();
+        let last = self.common.log.last_index();
+        let mut spoken = false;
+        while peer.next_index <= last
+            && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(limits.inflight_bytes_max))
+        {
+            let from = peer.next_index;
+            let (entries, bytes) = self.common.log.slice(from, limits.append_bytes_max);
+            peer.next_index = from.plus(entries.len() as u64);
+            let end = peer.next_index.previous();
+            if let Flow::Replicate(window) = &mut peer.flow {
+                window.add(end, bytes);
+            }
+            let reply = if urgent {
+                ReplyWanted::AtOnce
+            } else {
+                ReplyWanted::WhenDurable
+            };
+            self.append_entries(peer, from, entries, reply);
+            spoken = true;
+        }
+        if spoken {
+            return;
+        }
+        if urgent {
+            self.append_entries(peer, peer.next_index, Vec::new(), ReplyWanted::AtOnce);
+        } else if peer.commit_sent < self.common.commit_index {
+            self.append_entries(peer, peer.next_index, Vec::new(), ReplyWanted::No);
+        }
+    }
+
+    fn append_entries(
+        &mut self,
+        peer: &mut Progress,
+        from: Index,
+        entries: Vec<Entry>,
+        reply: ReplyWanted,
+    ) {
+        let before = from.previous();
+        let prev = match (reply, self.common.log.term_at(before)) {
+            (ReplyWanted::WhenDurable | ReplyWanted::AtOnce, Some(term)) => {
+                LogPosition::new(term, before)
+            }
+            // Where nothing is asked, every log has the position before its first entry.
+            (ReplyWanted::No, _) | (_, None) => LogPosition::ZERO,
+        };
+        let round = self.round.get(self.rounds, self.common);
+        if reply == ReplyWanted::AtOnce {
+            peer.round_trip.sent(round, self.common.now);
+        }
+        let commit = self.common.commit_index;
+        peer.commit_sent = commit;
+        let append = AppendEntries {
+            round,
+            prev,
+            commit,
+            reply,
+            entries,
+        };
+        self.common.send(self.id, Body::AppendEntries(append));
+    }
+
+    fn begin_snapshot(&mut self, peer: &mut Progress, next_transfer: &mut u64) {
+        let snapshot = self.common.snapshot.as_ref();
+        let snapshot = Arc::clone(snapshot.expect("the log is cut only behind a snapshot"));
+        let transfer = *next_transfer;
+        *next_transfer += 1;
+        peer.flow = Flow::Snapshot(Sending {
+            transfer,
+            snapshot,
+            acked: 0,
+            sent: 0,
+            ask: true,
+        });
+        self.common
+            .out
+            .events
+            .push(Event::SnapshotStarted { to: self.id });
+    }
+
+    /// Sends what the window allows of the snapshot; to ask how far the receiver is, a chunk without data.
+    fn send_chunks(&mut self, peer: &mut Progress, urgent: bool) {
+        let limits = *self.common.config.limits();
+        let Flow::Snapshot(sending) = &mut peer.flow else {
+            return;
+        };
+        let snapshot = Arc::clone(&sending.snapshot);
+        let length = snapshot.metadata.length;
+        let ask = core::mem::take(&mut sending.ask) || urgent;
+        let from = sending.sent;
+        let to = length.min((sending.acked + limits.inflight_bytes_max).max(from));
+        sending.sent = to;
+        let transfer = sending.transfer;
+        let mut at = from;
+        while at < to || (ask && at == from) {
+            let end = to.min(at + limits.snapshot_chunk_bytes);
+            let round = self.round.get(self.rounds, self.common);
+            peer.round_trip.sent(round, self.common.now);
+            let range = in_memory(at)..in_memory(end);
+            let chunk = InstallSnapshot {
+                round,
+                transfer,
+                metadata: snapshot.metadata.clone(),
+                offset: at,
+                data: snapshot.data.slice(range),
+            };
+            self.common.send(self.id, Body::InstallSnapshot(chunk));
+            if at == end {
+                break;
+            }
+            at = end;
+        }
+    }
+}
+
+/// An offset into bytes that are in memory.
+fn in_memory(offset: u64) -> usize {
+    usize::try_from(offset).expect("the snapshot is in memory, so are its offsets")
+}

@@ -1,0 +1,80 @@
+//! The leader's side of cluster time (§6.3).
+
+use core::time::Duration;
+
+use crate::time::{ClusterTime, Instant};
+
+/// The most that cluster time moves between two entries of one leader: a clock that leaps cannot expire everything.
+pub const STAMP_ADVANCE_MAX: Duration = Duration::from_secs(60);
+
+/// Continues cluster time from the last logged stamp by the time led since.
+#[derive(Debug)]
+pub(super) struct StampClock {
+    last: ClusterTime,
+    at: Instant,
+}
+
+impl StampClock {
+    pub(super) fn continuing(last: ClusterTime, now: Instant) -> Self {
+        Self { last, at: now }
+    }
+
+    /// The stamp of an entry appended now, where leadership is certain up to `led_until`: a leader that slept does not
+    /// count its sleep.
+    pub(super) fn stamp(&mut self, now: Instant, led_until: Instant) -> ClusterTime {
+        let led = now.min(led_until).since(self.at);
+        // Whole milliseconds only: what is left over counts next time.
+        let led = Duration::from_millis(u64::try_from(led.as_millis()).unwrap_or(u64::MAX));
+        self.at = if led > STAMP_ADVANCE_MAX {
+            now
+        } else {
+            self.at + led
+        };
+        self.last = self.last + led.min(STAMP_ADVANCE_MAX);
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_origin(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn fractions_of_a_millisecond_are_not_lost() {
+        let mut clock = StampClock::continuing(ClusterTime(7), Instant::ORIGIN);
+
+        let stamps: alloc::vec::Vec<_> = (1..=4)
+            .map(|i| {
+                let now = Instant::from_origin(Duration::from_micros(i * 500));
+                clock.stamp(now, now)
+            })
+            .collect();
+
+        assert_eq!(stamps, [7, 8, 8, 9].map(ClusterTime));
+    }
+
+    #[test]
+    fn a_leap_of_the_clock_moves_cluster_time_by_a_minute_at_most() {
+        let mut clock = StampClock::continuing(ClusterTime(0), at(0));
+
+        let leapt = clock.stamp(at(86_400_000), at(86_400_000));
+
+        assert_eq!(leapt, ClusterTime(60_000));
+        assert_eq!(
+            clock.stamp(at(86_400_010), at(86_400_010)),
+            ClusterTime(60_010)
+        );
+    }
+
+    #[test]
+    fn cluster_time_stands_still_when_leadership_is_not_certain() {
+        let mut clock = StampClock::continuing(ClusterTime(0), at(0));
+
+        assert_eq!(clock.stamp(at(5_000), at(1_000)), ClusterTime(1_000));
+        assert_eq!(clock.stamp(at(9_000), at(1_000)), ClusterTime(1_000));
+    }
+}

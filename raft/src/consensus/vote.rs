@@ -1,0 +1,92 @@
+//! Giving and counting votes (§3.4, §3.6.1, §4.2.3, §9.6).
+
+use super::role::{Role, Transition};
+use super::{Raft, Refusal};
+use crate::ids::{ServerId, Term};
+use crate::message::{Body, RequestVote, RequestVoteReply};
+
+impl Raft {
+    pub(super) fn on_request_vote(&mut self, from: ServerId, term: Term, request: &RequestVote) {
+        let expected = if request.pre_vote {
+            term.0.saturating_add(1)
+        } else {
+            term.0
+        };
+        if request.campaign.0 != expected || request.last.term > term {
+            self.common.refuse(from, Refusal::MalformedVote);
+            return;
+        }
+        if request.pre_vote {
+            return self.on_pre_vote(from, request);
+        }
+        // A server that hears its leader does not help to depose it, whatever the candidate's term, unless that leader
+        // asked for it. Nor does it tell a candidate of the same or a later term, which would learn nothing by it.
+        let is_loyal = self.is_loyal() && !request.leadership_transfer;
+        if is_loyal && term >= self.common.current_term {
+            return;
+        }
+        if term > self.common.current_term {
+            self.follow_term(term, None);
+        }
+        let granted = term == self.common.current_term
+            && self
+                .common
+                .voted_for
+                .is_none_or(|voted_for| voted_for == from)
+            && request.last >= self.common.log.last();
+        if granted {
+            self.common.vote_for(from);
+            if let Role::Follower(follower) = &mut self.role {
+                follower.wait_for_leader(&mut self.common);
+            }
+        }
+        self.answer_vote(from, request, granted);
+    }
+
+    /// Would this server vote for the candidate? Nothing changes by the answer, but that of several servers which ask
+    /// at the same time only one goes on.
+    fn on_pre_vote(&mut self, from: ServerId, request: &RequestVote) {
+        let mut granted = request.campaign > self.common.current_term
+            && request.last >= self.common.log.last()
+            && !self.is_loyal();
+        if let Role::PreCandidate(campaign) = &self.role
+            && granted
+        {
+            granted = campaign.yields_to(&self.common, from, request);
+            if granted {
+                self.make(Transition::Follow { retry_soon: false });
+            }
+        }
+        self.answer_vote(from, request, granted);
+    }
+
+    fn answer_vote(&mut self, to: ServerId, request: &RequestVote, granted: bool) {
+        let RequestVote {
+            pre_vote, campaign, ..
+        } = *request;
+        let reply = Body::RequestVoteReply(RequestVoteReply {
+            pre_vote,
+            campaign,
+            granted,
+        });
+        self.common.promise(to, reply);
+    }
+
+    pub(super) fn on_vote_reply(&mut self, from: ServerId, reply: &RequestVoteReply) -> Transition {
+        match &mut self.role {
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
+                campaign.on_reply(&mut self.common, from, reply)
+            }
+            Role::Follower(_) | Role::Leader(_) => Transition::Stay,
+        }
+    }
+
+    /// Whether this server leads, or has heard its leader within the least election timeout.
+    fn is_loyal(&self) -> bool {
+        match &self.role {
+            Role::Leader(_) => true,
+            Role::Follower(follower) => follower.is_loyal(&self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+        }
+    }
+}
