@@ -1,1 +1,220 @@
-//! The encoding of messages and records.
+//! The encoding of what members say to one another.
+//!
+//! Frames are Protocol Buffers, written down in `proto`. Three rules make them safe to read:
+//!
+//! - nothing is believed before it is bounded: lengths, counts and numbers are checked before anything is allocated or
+//!   added up for them, so that no frame costs more than a small multiple of its length;
+//! - what safety rests on must be there, absence is not zero; what is advisory may be missing, and may be unknown;
+//! - what is replicated is understood or refused: an entry of an unknown kind, or a configuration of an unknown format,
+//!   is [`DecodeError::Unsupported`], which says that this member is too old, not that something is damaged.
+//!
+//! Commands and chunks of snapshots are slices of the frame that brought them, never copies.
+//!
+//! ```
+//! use liferaft_raft::ids::{ClusterId, ServerId, Term};
+//! use liferaft_raft::message::{Body, Message};
+//! use liferaft_raft::wire::{self, Content, Frame};
+//!
+//! let content = Content::Message(Message { term: Term(3), body: Body::TimeoutNow });
+//!
+//! // What goes to many peers is encoded once, and addressed for each.
+//! let encoded = wire::encode_content(&content);
+//! let bytes = wire::frame(ClusterId(7), ServerId(2), &encoded);
+//!
+//! let frame = Frame { cluster: ClusterId(7), to: ServerId(2), content };
+//! assert_eq!(Frame::decode(bytes)?, frame);
+//! # Ok::<(), wire::DecodeError>(())
+//! ```
+
+mod configuration;
+mod content;
+mod entry;
+mod error;
+mod field;
+mod message;
+mod proto;
+mod request;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+pub use content::{Content, ProposeAnswer};
+pub use error::DecodeError;
+
+use self::field::{ID_BYTES, id, required};
+use self::proto::kind;
+use crate::ids::{ClusterId, ServerId, Term};
+
+/// The longest frame, in bytes. A longer one is refused unread.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+/// The most entries in one AppendEntries.
+pub const ENTRIES_MAX: usize = 1 << 16;
+
+/// The most commands that are passed on to the leader at once.
+pub const COMMANDS_MAX: usize = 1 << 16;
+
+/// Terms, indices, rounds, cluster times and lengths lie below this, so that no sum of them overflows.
+pub const NUMBER_END: u64 = 1 << 62;
+
+/// What travels from one member to another. The sender is the peer of the link, never a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The server that it is meant for: a link may lead to one that has another id by now.
+    pub to: ServerId,
+    /// What it says.
+    pub content: Content,
+}
+
+impl Frame {
+    /// Encodes the frame in one allocation of its exact length.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode(Some((self.cluster, self.to)), &self.content)
+    }
+
+    /// Decodes a frame. Its commands and chunks are slices of `bytes` and keep all of it in memory.
+    ///
+    /// # Errors
+    /// When the bytes are not a frame that this version understands: see [`DecodeError`].
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > FRAME_BYTES_MAX {
+            let (bytes, bytes_max) = (bytes.len(), FRAME_BYTES_MAX);
+            return Err(DecodeError::FrameTooLong { bytes, bytes_max });
+        }
+        let envelope: proto::Envelope = field::decode(bytes, "frame")?;
+        let cluster = ClusterId(id(envelope.cluster, "cluster")?);
+        let to = ServerId(id(envelope.to, "receiver")?);
+        let kind = required(envelope.kind, "kind of frame")?;
+        let body = required(envelope.body, "body")?;
+        let content = if kind < kind::PROPOSE {
+            Content::Message(message::decode(kind, envelope.term, body)?)
+        } else {
+            request::decode(kind, body)?
+        };
+        Ok(Self {
+            cluster,
+            to,
+            content,
+        })
+    }
+}
+
+/// Encodes what a frame says, apart from where it goes: the part that is the same for all receivers.
+#[must_use]
+pub fn encode_content(content: &Content) -> Bytes {
+    encode(None, content)
+}
+
+/// Addresses an encoded content: the same bytes as [`Frame::encode`] makes of it, for the price of a copy.
+#[must_use]
+pub fn frame(cluster: ClusterId, to: ServerId, content: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(ADDRESS_BYTES + content.len());
+    put_address(&mut bytes, (cluster, to));
+    bytes.put_slice(content);
+    bytes.freeze()
+}
+
+/// Where a frame goes.
+type Address = (ClusterId, ServerId);
+
+/// The length of an encoded address.
+const ADDRESS_BYTES: usize = 2 * (2 + ID_BYTES);
+
+/// The key of a field of bytes: its number, and that a length follows.
+const fn key(field: u8) -> u8 {
+    field << 3 | 2
+}
+
+/// Writes the first two fields of an [`proto::Envelope`].
+fn put_address(buffer: &mut BytesMut, (cluster, to): Address) {
+    const LENGTH: u8 = 16;
+    buffer.put_slice(&[key(1), LENGTH]);
+    buffer.put_u128(cluster.0);
+    buffer.put_slice(&[key(2), LENGTH]);
+    buffer.put_u128(to.0);
+}
+
+fn encode(address: Option<Address>, content: &Content) -> Bytes {
+    match content {
+        Content::Message(message) => message::encode(address, message),
+        Content::Propose { request, commands } => seal(
+            address,
+            kind::PROPOSE,
+            None,
+            &request::propose(*request, commands),
+        ),
+        Content::ProposeReply { request, answer } => seal(
+            address,
+            kind::PROPOSE_REPLY,
+            None,
+            &request::propose_reply(*request, *answer),
+        ),
+        Content::Change { request, change } => seal(
+            address,
+            kind::CHANGE,
+            None,
+            &request::change(*request, change),
+        ),
+        Content::ChangeReply { request, result } => seal(
+            address,
+            kind::CHANGE_REPLY,
+            None,
+            &request::change_reply(*request, result),
+        ),
+        Content::Transfer { request, to } => seal(
+            address,
+            kind::TRANSFER,
+            None,
+            &request::transfer(*request, *to),
+        ),
+        Content::TransferReply { request, result } => seal(
+            address,
+            kind::TRANSFER_REPLY,
+            None,
+            &request::transfer_reply(*request, result),
+        ),
+    }
+}
+
+/// Writes an [`proto::Envelope`] around a body, in one allocation.
+fn seal(
+    address: Option<Address>,
+    kind: u32,
+    term: Option<Term>,
+    body: &impl prost::Message,
+) -> Bytes {
+    let prefix = proto::Envelope {
+        kind: Some(kind),
+        term: term.map(|term| term.0),
+        ..proto::Envelope::default()
+    };
+    let body_bytes = body.encoded_len();
+    let length = address.map_or(0, |_| ADDRESS_BYTES)
+        + prost::Message::encoded_len(&prefix)
+        + 1
+        + prost::length_delimiter_len(body_bytes)
+        + body_bytes;
+
+    let mut buffer = BytesMut::with_capacity(length);
+    if let Some(address) = address {
+        put_address(&mut buffer, address);
+    }
+    put(&mut buffer, &prefix);
+    buffer.put_u8(key(5));
+    prost::encode_length_delimiter(body_bytes, &mut buffer).expect(GROWS);
+    put(&mut buffer, body);
+    debug_assert_eq!(
+        buffer.len(),
+        length,
+        "the length of a frame is known before it is written"
+    );
+    buffer.freeze()
+}
+
+fn put(buffer: &mut BytesMut, message: &impl prost::Message) {
+    message.encode(buffer).expect(GROWS);
+}
+
+const GROWS: &str = "a buffer that grows takes any length";

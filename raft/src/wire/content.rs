@@ -1,0 +1,79 @@
+//! What a frame says.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::consensus::{ChangeError, MembershipChange, TransferError};
+use crate::ids::{Index, ServerId};
+use crate::message::Message;
+
+/// What a frame says: a message of the protocol, or a request that one driver passes on to another.
+///
+/// A `request` is the asker's number for its request; the answer repeats it. Requests travel as messages do: they may be
+/// lost, repeated and reordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A message of the protocol.
+    Message(Message),
+    /// A member passes commands on to the leader.
+    Propose {
+        /// The asker's number for it.
+        request: u64,
+        /// The commands, at most [`COMMANDS_MAX`](super::COMMANDS_MAX).
+        commands: Vec<Bytes>,
+    },
+    /// The answer to [`Propose`](Self::Propose), for all of its commands.
+    ProposeReply {
+        /// The asker's number for it.
+        request: u64,
+        /// What became of the commands.
+        answer: ProposeAnswer,
+    },
+    /// A member passes a membership change on to the leader.
+    Change {
+        /// The asker's number for it.
+        request: u64,
+        /// The change, of at most [`SERVERS_MAX`](crate::configuration::SERVERS_MAX) steps.
+        change: MembershipChange,
+    },
+    /// The answer to [`Change`](Self::Change).
+    ChangeReply {
+        /// The asker's number for it.
+        request: u64,
+        /// The index of the committed configuration.
+        result: Result<Index, ChangeError>,
+    },
+    /// A member passes a leadership transfer on to the leader.
+    Transfer {
+        /// The asker's number for it.
+        request: u64,
+        /// The voter that is to lead, or the best one.
+        to: Option<ServerId>,
+    },
+    /// The answer to [`Transfer`](Self::Transfer).
+    TransferReply {
+        /// The asker's number for it.
+        request: u64,
+        /// The server that leadership was handed to.
+        result: Result<ServerId, TransferError>,
+    },
+}
+
+/// What became of commands that were passed on to the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposeAnswer {
+    /// They were appended to the leader's log. That is not yet a promise: they are committed once they are applied.
+    Appended,
+    /// The receiver does not lead. None was appended.
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// Too much is on its way already: none was appended, and the same may succeed later.
+    Busy,
+    /// A command is longer than the leader allows: none was appended.
+    TooLarge,
+    /// Leadership is being handed over: none was appended, and the next leader may be asked.
+    Transferring,
+}

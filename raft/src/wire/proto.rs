@@ -1,0 +1,358 @@
+//! The messages on the wire, in the terms of Protocol Buffers.
+//!
+//! An `Option` is a field that must be there, zero or not, unless its comment says what its absence means: what safety
+//! rests on never takes a default. The others are advisory: absent is zero, and a peer of another version may leave
+//! them out or add more of them. Numbers are never used again for another purpose.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use prost::Message;
+
+/// The kinds of frames: what [`Envelope::body`] holds.
+pub(super) mod kind {
+    pub(in crate::wire) const REQUEST_VOTE: u32 = 1;
+    pub(in crate::wire) const REQUEST_VOTE_REPLY: u32 = 2;
+    pub(in crate::wire) const APPEND_ENTRIES: u32 = 3;
+    pub(in crate::wire) const APPEND_ENTRIES_REPLY: u32 = 4;
+    pub(in crate::wire) const INSTALL_SNAPSHOT: u32 = 5;
+    pub(in crate::wire) const INSTALL_SNAPSHOT_REPLY: u32 = 6;
+    pub(in crate::wire) const TIMEOUT_NOW: u32 = 7;
+    pub(in crate::wire) const READ_INDEX: u32 = 8;
+    pub(in crate::wire) const READ_INDEX_REPLY: u32 = 9;
+    pub(in crate::wire) const PROPOSE: u32 = 16;
+    pub(in crate::wire) const PROPOSE_REPLY: u32 = 17;
+    pub(in crate::wire) const CHANGE: u32 = 18;
+    pub(in crate::wire) const CHANGE_REPLY: u32 = 19;
+    pub(in crate::wire) const TRANSFER: u32 = 20;
+    pub(in crate::wire) const TRANSFER_REPLY: u32 = 21;
+}
+
+/// A frame. Its first two fields say where it goes, the rest is the content: the bytes of a content are the same
+/// whoever they are sent to.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Envelope {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) cluster: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) to: Option<Bytes>,
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) kind: Option<u32>,
+    /// Only messages have a term, requests between drivers have none.
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) term: Option<u64>,
+    /// The last field, so that its key and length can be written before a body is encoded in place.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) body: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RequestVote {
+    #[prost(bool, optional, tag = "1")]
+    pub(super) pre_vote: Option<bool>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) campaign: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) last_term: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) last_index: Option<u64>,
+    #[prost(bool, tag = "5")]
+    pub(super) leadership_transfer: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RequestVoteReply {
+    #[prost(bool, optional, tag = "1")]
+    pub(super) pre_vote: Option<bool>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) campaign: Option<u64>,
+    #[prost(bool, optional, tag = "3")]
+    pub(super) granted: Option<bool>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AppendEntries {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) round: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) prev_term: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) prev_index: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) commit: Option<u64>,
+    #[prost(uint32, tag = "5")]
+    pub(super) reply: u32,
+    /// The index of each follows from `prev_index` and its place.
+    #[prost(message, repeated, tag = "6")]
+    pub(super) entries: Vec<Entry>,
+}
+
+impl AppendEntries {
+    pub(super) const ENTRIES: u64 = 6;
+
+    pub(super) const NO_REPLY: u32 = 0;
+    pub(super) const REPLY_WHEN_DURABLE: u32 = 1;
+    pub(super) const REPLY_AT_ONCE: u32 = 2;
+}
+
+/// An entry. It has no advisory fields: each server stores what it understood of an entry and hands that on, so that
+/// whatever comes to be said in entries is said by a kind of its own.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Entry {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) term: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) stamp: Option<u64>,
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) kind: Option<u32>,
+    /// A no-op has none.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) body: Option<Bytes>,
+}
+
+impl Entry {
+    pub(super) const NOOP: u32 = 1;
+    pub(super) const COMMAND: u32 = 2;
+    pub(super) const CONFIGURATION: u32 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AppendEntriesReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) round: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) match_index: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) received: Option<u64>,
+    #[prost(uint64, tag = "4")]
+    pub(super) commit: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) applied: u64,
+    /// Absent if there was no conflict.
+    #[prost(message, optional, tag = "6")]
+    pub(super) conflict: Option<Conflict>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Conflict {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) prev: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) hint_term: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) hint_index: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InstallSnapshot {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) round: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) transfer: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) metadata: Option<SnapshotMetadata>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) offset: Option<u64>,
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) data: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SnapshotMetadata {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) last_term: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) last_index: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) stamp: Option<u64>,
+    /// A [`Configuration`].
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) configuration: Option<Bytes>,
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) configuration_index: Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) length: Option<u64>,
+    #[prost(fixed32, optional, tag = "7")]
+    pub(super) digest: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InstallSnapshotReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) round: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) transfer: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) next_offset: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) match_index: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TimeoutNow {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReadIndex {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReadIndexReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) id: Option<u64>,
+    /// Absent if the answerer does not lead.
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) index: Option<u64>,
+}
+
+/// A configuration. It has no advisory fields either: whatever comes to be said in one gets another `format`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Configuration {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) format: Option<u32>,
+    /// By ascending id.
+    #[prost(message, repeated, tag = "2")]
+    pub(super) members: Vec<Member>,
+}
+
+impl Configuration {
+    pub(super) const FORMAT: u32 = 1;
+    pub(super) const MEMBERS: u64 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Member {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) id: Option<Bytes>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) suffrage: Option<u32>,
+    #[prost(bool, optional, tag = "3")]
+    pub(super) outgoing_voter: Option<bool>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) public_key: Option<Bytes>,
+}
+
+impl Member {
+    pub(super) const LEAVES: u32 = 0;
+    pub(super) const VOTER: u32 = 1;
+    pub(super) const LEARNER: u32 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Propose {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) commands: Vec<Bytes>,
+}
+
+impl Propose {
+    pub(super) const COMMANDS: u64 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ProposeReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) answer: Option<u32>,
+    /// Absent if no leader is known, or the answer is about none.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) leader: Option<Bytes>,
+}
+
+impl ProposeReply {
+    pub(super) const APPENDED: u32 = 1;
+    pub(super) const NOT_LEADER: u32 = 2;
+    pub(super) const BUSY: u32 = 3;
+    pub(super) const TOO_LARGE: u32 = 4;
+    pub(super) const TRANSFERRING: u32 = 5;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Change {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) steps: Vec<Step>,
+}
+
+impl Change {
+    pub(super) const STEPS: u64 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Step {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) kind: Option<u32>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) id: Option<Bytes>,
+    /// Absent from a removal.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) public_key: Option<Bytes>,
+}
+
+impl Step {
+    pub(super) const ADD_VOTER: u32 = 1;
+    pub(super) const ADD_LEARNER: u32 = 2;
+    pub(super) const REMOVE: u32 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ChangeReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    /// Absent if the change was not made, or it is not known.
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) index: Option<u64>,
+    /// Absent if the change was made.
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) error: Option<u32>,
+    /// The server that the error is about, if it is about one.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) server: Option<Bytes>,
+}
+
+impl ChangeReply {
+    pub(super) const NOT_LEADER: u32 = 1;
+    pub(super) const PENDING: u32 = 2;
+    pub(super) const ALREADY_MEMBER: u32 = 3;
+    pub(super) const NOT_MEMBER: u32 = 4;
+    pub(super) const NO_STEPS: u32 = 5;
+    pub(super) const NO_VOTERS: u32 = 6;
+    pub(super) const NAMED_TWICE: u32 = 7;
+    pub(super) const UNREACHABLE: u32 = 8;
+    pub(super) const TOO_SLOW: u32 = 9;
+    pub(super) const UNKNOWN: u32 = 10;
+    pub(super) const TOO_MANY_SERVERS: u32 = 11;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Transfer {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    /// Absent if any voter will do.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) to: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TransferReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    /// The server that leadership was handed to, or that the error is about.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) server: Option<Bytes>,
+    /// Absent if leadership was handed over.
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) error: Option<u32>,
+}
+
+impl TransferReply {
+    pub(super) const NOT_LEADER: u32 = 1;
+    pub(super) const NOT_VOTER: u32 = 2;
+    pub(super) const NO_CANDIDATE: u32 = 3;
+    pub(super) const PENDING: u32 = 4;
+    pub(super) const TIMED_OUT: u32 = 5;
+}

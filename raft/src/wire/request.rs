@@ -1,0 +1,296 @@
+//! The requests that one driver passes on to another, and their answers.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::configuration::public_key;
+use super::field::{self, List, index, required, server, server_bytes, server_if_any};
+use super::proto::{self, kind};
+use super::{COMMANDS_MAX, Content, DecodeError, ProposeAnswer};
+use crate::configuration::SERVERS_MAX;
+use crate::consensus::{
+    ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+};
+use crate::ids::{Index, ServerId};
+
+pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
+    match kind {
+        kind::PROPOSE => decode_propose(body),
+        kind::PROPOSE_REPLY => decode_propose_reply(body),
+        kind::CHANGE => decode_change(body),
+        kind::CHANGE_REPLY => decode_change_reply(body),
+        kind::TRANSFER => decode_transfer(body),
+        kind::TRANSFER_REPLY => decode_transfer_reply(body),
+        number => Err(DecodeError::UnknownKind {
+            part: "frame",
+            number,
+        }),
+    }
+}
+
+pub(super) fn propose(request: u64, commands: &[Bytes]) -> proto::Propose {
+    proto::Propose {
+        request: Some(request),
+        commands: commands.to_vec(),
+    }
+}
+
+fn decode_propose(body: Bytes) -> Result<Content, DecodeError> {
+    let list = List {
+        items: "commands",
+        field: proto::Propose::COMMANDS,
+        count_max: COMMANDS_MAX,
+    };
+    let read: proto::Propose = field::decode_list(body, "proposal", &list)?;
+    Ok(Content::Propose {
+        request: request(read.request)?,
+        commands: read.commands,
+    })
+}
+
+pub(super) fn propose_reply(request: u64, answer: ProposeAnswer) -> proto::ProposeReply {
+    let (code, leader) = match answer {
+        ProposeAnswer::Appended => (proto::ProposeReply::APPENDED, None),
+        ProposeAnswer::NotLeader { leader } => (proto::ProposeReply::NOT_LEADER, leader),
+        ProposeAnswer::Busy => (proto::ProposeReply::BUSY, None),
+        ProposeAnswer::TooLarge => (proto::ProposeReply::TOO_LARGE, None),
+        ProposeAnswer::Transferring => (proto::ProposeReply::TRANSFERRING, None),
+    };
+    proto::ProposeReply {
+        request: Some(request),
+        answer: Some(code),
+        leader: leader.map(server_bytes),
+    }
+}
+
+fn decode_propose_reply(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::ProposeReply = field::decode(body, "reply to a proposal")?;
+    let leader = server_if_any(read.leader, "leader")?;
+    let answer = match required(read.answer, "answer")? {
+        proto::ProposeReply::APPENDED => ProposeAnswer::Appended,
+        proto::ProposeReply::NOT_LEADER => ProposeAnswer::NotLeader { leader },
+        proto::ProposeReply::BUSY => ProposeAnswer::Busy,
+        proto::ProposeReply::TOO_LARGE => ProposeAnswer::TooLarge,
+        proto::ProposeReply::TRANSFERRING => ProposeAnswer::Transferring,
+        number => {
+            return Err(DecodeError::UnknownKind {
+                part: "answer to a proposal",
+                number,
+            });
+        }
+    };
+    Ok(Content::ProposeReply {
+        request: request(read.request)?,
+        answer,
+    })
+}
+
+pub(super) fn change(request: u64, change: &MembershipChange) -> proto::Change {
+    let steps = change.steps.iter().map(|step| match step {
+        MembershipStep::AddVoter { id, public_key } => {
+            proto_step(proto::Step::ADD_VOTER, *id, Some(public_key))
+        }
+        MembershipStep::AddLearner { id, public_key } => {
+            proto_step(proto::Step::ADD_LEARNER, *id, Some(public_key))
+        }
+        MembershipStep::Remove(id) => proto_step(proto::Step::REMOVE, *id, None),
+    });
+    proto::Change {
+        request: Some(request),
+        steps: steps.collect(),
+    }
+}
+
+fn proto_step(kind: u32, id: ServerId, public_key: Option<&Bytes>) -> proto::Step {
+    proto::Step {
+        kind: Some(kind),
+        id: Some(server_bytes(id)),
+        public_key: public_key.cloned(),
+    }
+}
+
+fn decode_change(body: Bytes) -> Result<Content, DecodeError> {
+    let list = List {
+        items: "steps",
+        field: proto::Change::STEPS,
+        count_max: SERVERS_MAX,
+    };
+    let read: proto::Change = field::decode_list(body, "membership change", &list)?;
+    let steps = read
+        .steps
+        .into_iter()
+        .map(decode_step)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Content::Change {
+        request: request(read.request)?,
+        change: MembershipChange { steps },
+    })
+}
+
+fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
+    let id = server(read.id, "server of the step")?;
+    match required(read.kind, "kind of step")? {
+        proto::Step::ADD_VOTER => Ok(MembershipStep::AddVoter {
+            id,
+            public_key: public_key(read.public_key)?,
+        }),
+        proto::Step::ADD_LEARNER => Ok(MembershipStep::AddLearner {
+            id,
+            public_key: public_key(read.public_key)?,
+        }),
+        proto::Step::REMOVE => Ok(MembershipStep::Remove(id)),
+        number => Err(DecodeError::UnknownKind {
+            part: "step",
+            number,
+        }),
+    }
+}
+
+pub(super) fn change_reply(
+    request: u64,
+    result: &Result<Index, ChangeError>,
+) -> proto::ChangeReply {
+    let reply = proto::ChangeReply {
+        request: Some(request),
+        ..proto::ChangeReply::default()
+    };
+    let error = match result {
+        Ok(index) => {
+            return proto::ChangeReply {
+                index: Some(index.0),
+                ..reply
+            };
+        }
+        Err(error) => error,
+    };
+    let (code, server) = match error {
+        ChangeError::NotLeader { leader } => (proto::ChangeReply::NOT_LEADER, *leader),
+        ChangeError::Pending => (proto::ChangeReply::PENDING, None),
+        ChangeError::AlreadyMember(id) => (proto::ChangeReply::ALREADY_MEMBER, Some(*id)),
+        ChangeError::NotMember(id) => (proto::ChangeReply::NOT_MEMBER, Some(*id)),
+        ChangeError::Invalid(InvalidChange::NoSteps) => (proto::ChangeReply::NO_STEPS, None),
+        ChangeError::Invalid(InvalidChange::NoVoters) => (proto::ChangeReply::NO_VOTERS, None),
+        ChangeError::Invalid(InvalidChange::NamedTwice(id)) => {
+            (proto::ChangeReply::NAMED_TWICE, Some(*id))
+        }
+        ChangeError::Invalid(InvalidChange::TooManyServers) => {
+            (proto::ChangeReply::TOO_MANY_SERVERS, None)
+        }
+        ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
+        ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
+        ChangeError::Unknown { leader } => (proto::ChangeReply::UNKNOWN, *leader),
+    };
+    proto::ChangeReply {
+        error: Some(code),
+        server: server.map(server_bytes),
+        ..reply
+    }
+}
+
+fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::ChangeReply = field::decode(body, "reply to a membership change")?;
+    let request = request(read.request)?;
+    let about = server_if_any(read.server, ABOUT)?;
+    let Some(code) = read.error else {
+        let result = Ok(index(read.index, "index of the change")?);
+        return Ok(Content::ChangeReply { request, result });
+    };
+    let error = match code {
+        proto::ChangeReply::NOT_LEADER => ChangeError::NotLeader { leader: about },
+        proto::ChangeReply::PENDING => ChangeError::Pending,
+        proto::ChangeReply::ALREADY_MEMBER => ChangeError::AlreadyMember(required(about, ABOUT)?),
+        proto::ChangeReply::NOT_MEMBER => ChangeError::NotMember(required(about, ABOUT)?),
+        proto::ChangeReply::NO_STEPS => ChangeError::Invalid(InvalidChange::NoSteps),
+        proto::ChangeReply::NO_VOTERS => ChangeError::Invalid(InvalidChange::NoVoters),
+        proto::ChangeReply::NAMED_TWICE => {
+            ChangeError::Invalid(InvalidChange::NamedTwice(required(about, ABOUT)?))
+        }
+        proto::ChangeReply::TOO_MANY_SERVERS => ChangeError::Invalid(InvalidChange::TooManyServers),
+        proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
+        proto::ChangeReply::TOO_SLOW => ChangeError::TooSlow(required(about, ABOUT)?),
+        proto::ChangeReply::UNKNOWN => ChangeError::Unknown { leader: about },
+        number => {
+            return Err(DecodeError::UnknownKind {
+                part: "change error",
+                number,
+            });
+        }
+    };
+    Ok(Content::ChangeReply {
+        request,
+        result: Err(error),
+    })
+}
+
+pub(super) fn transfer(request: u64, to: Option<ServerId>) -> proto::Transfer {
+    proto::Transfer {
+        request: Some(request),
+        to: to.map(server_bytes),
+    }
+}
+
+fn decode_transfer(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::Transfer = field::decode(body, "leadership transfer")?;
+    let to = server_if_any(read.to, "server to lead")?;
+    Ok(Content::Transfer {
+        request: request(read.request)?,
+        to,
+    })
+}
+
+pub(super) fn transfer_reply(
+    request: u64,
+    result: &Result<ServerId, TransferError>,
+) -> proto::TransferReply {
+    let (code, server) = match result {
+        Ok(to) => (None, Some(*to)),
+        Err(TransferError::NotLeader { leader }) => {
+            (Some(proto::TransferReply::NOT_LEADER), *leader)
+        }
+        Err(TransferError::NotVoter(id)) => (Some(proto::TransferReply::NOT_VOTER), Some(*id)),
+        Err(TransferError::NoCandidate) => (Some(proto::TransferReply::NO_CANDIDATE), None),
+        Err(TransferError::Pending { to }) => (Some(proto::TransferReply::PENDING), Some(*to)),
+        Err(TransferError::TimedOut(id)) => (Some(proto::TransferReply::TIMED_OUT), Some(*id)),
+    };
+    proto::TransferReply {
+        request: Some(request),
+        server: server.map(server_bytes),
+        error: code,
+    }
+}
+
+fn decode_transfer_reply(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::TransferReply = field::decode(body, "reply to a leadership transfer")?;
+    let about = server_if_any(read.server, ABOUT)?;
+    let result = match read.error {
+        None => Ok(required(about, ABOUT)?),
+        Some(proto::TransferReply::NOT_LEADER) => Err(TransferError::NotLeader { leader: about }),
+        Some(proto::TransferReply::NOT_VOTER) => {
+            Err(TransferError::NotVoter(required(about, ABOUT)?))
+        }
+        Some(proto::TransferReply::NO_CANDIDATE) => Err(TransferError::NoCandidate),
+        Some(proto::TransferReply::PENDING) => Err(TransferError::Pending {
+            to: required(about, ABOUT)?,
+        }),
+        Some(proto::TransferReply::TIMED_OUT) => {
+            Err(TransferError::TimedOut(required(about, ABOUT)?))
+        }
+        Some(number) => {
+            return Err(DecodeError::UnknownKind {
+                part: "transfer error",
+                number,
+            });
+        }
+    };
+    Ok(Content::TransferReply {
+        request: request(read.request)?,
+        result,
+    })
+}
+
+const ABOUT: &str = "server that the answer is about";
+
+fn request(value: Option<u64>) -> Result<u64, DecodeError> {
+    required(value, "request")
+}

@@ -1,0 +1,141 @@
+//! Numbers, lengths and combinations that no member sends.
+
+use bytes::Bytes;
+use liferaft_raft::wire::{DecodeError, Frame, NUMBER_END};
+
+use super::samples::{
+    ID, append_entries, append_entries_reply, assert_understood, configuration, entry, envelope,
+    install_snapshot, member, metadata, request_vote, step, with_configuration, with_entry,
+    with_member, with_metadata, with_step,
+};
+use super::{Fields, decode, message};
+
+#[test]
+fn a_number_beyond_all_counting_is_out_of_range() {
+    let out = |field| {
+        Err(DecodeError::OutOfRange {
+            field,
+            value: NUMBER_END,
+        })
+    };
+    let huge = |fields: Fields, field| fields.without(field).number(field, NUMBER_END);
+
+    assert_eq!(
+        decode(&message(7, NUMBER_END, &Fields::default())),
+        out("term")
+    );
+    assert_eq!(
+        decode(&message(1, 5, &huge(request_vote(), 2))),
+        out("campaign")
+    );
+    assert_eq!(
+        decode(&message(3, 5, &huge(append_entries(), 1))),
+        out("round")
+    );
+    assert_eq!(
+        decode(&message(3, 5, &huge(append_entries(), 3))),
+        out("index of the previous entry")
+    );
+    assert_eq!(
+        decode(&message(3, 5, &huge(append_entries(), 4))),
+        out("commit index")
+    );
+    assert_eq!(decode(&with_entry(&huge(entry(), 1))), out("entry's term"));
+    assert_eq!(decode(&with_entry(&huge(entry(), 2))), out("stamp"));
+    assert_eq!(
+        decode(&message(4, 5, &huge(append_entries_reply(), 5))),
+        out("applied index")
+    );
+    assert_eq!(
+        decode(&message(5, 5, &huge(install_snapshot(), 4))),
+        out("offset")
+    );
+    assert_eq!(
+        decode(&with_metadata(&huge(metadata(), 6))),
+        out("length of the snapshot")
+    );
+    assert_eq!(
+        decode(&message(
+            9,
+            5,
+            &Fields::default().number(1, 1).number(2, NUMBER_END)
+        )),
+        out("read index")
+    );
+}
+
+#[test]
+fn the_largest_number_in_range_is_understood() {
+    let last = append_entries().without(3).number(3, NUMBER_END - 1);
+
+    assert_understood(&message(3, NUMBER_END - 1, &last.message(6, &entry())));
+}
+
+#[test]
+fn an_id_has_sixteen_bytes() {
+    let short = envelope().without(1).bytes(1, &ID[..15]);
+    let long = envelope().without(2).bytes(2, &[&ID[..], &[0]].concat());
+    let empty = member().without(1).bytes(1, b"");
+
+    let bad = |field, bytes| DecodeError::BadLength { field, bytes };
+    assert_eq!(
+        Frame::decode(Bytes::from(short.encode())),
+        Err(bad("cluster", 15))
+    );
+    assert_eq!(
+        Frame::decode(Bytes::from(long.encode())),
+        Err(bad("receiver", 17))
+    );
+    assert_eq!(decode(&with_member(&empty)), Err(bad("member's id", 0)));
+}
+
+#[test]
+fn a_public_key_has_a_longest_length() {
+    let key = |bytes: usize| vec![7; bytes];
+    let with_key = |bytes| with_member(&member().without(4).bytes(4, &key(bytes)));
+
+    assert_understood(&with_key(128));
+    let refused = Err(DecodeError::BadLength {
+        field: "public key",
+        bytes: 129,
+    });
+    assert_eq!(decode(&with_key(129)), refused);
+    assert_eq!(
+        decode(&with_step(&step().without(3).bytes(3, &key(129)))),
+        refused
+    );
+}
+
+#[test]
+fn a_member_named_twice_or_out_of_order_is_refused() {
+    let twice = configuration().message(2, &member());
+
+    let refused = decode(&with_configuration(&twice));
+
+    assert_eq!(
+        refused,
+        Err(DecodeError::Contradiction {
+            part: "configuration"
+        })
+    );
+}
+
+#[test]
+fn a_member_that_neither_stays_nor_leaves_is_refused() {
+    let neither = Fields::default()
+        .bytes(1, &ID)
+        .number(2, 0)
+        .number(3, 0)
+        .bytes(4, b"");
+
+    let refused = decode(&with_member(&neither));
+
+    assert_eq!(refused, Err(DecodeError::Contradiction { part: "member" }));
+}
+
+#[test]
+fn a_noop_that_says_something_is_refused() {
+    let refused = decode(&with_entry(&entry().without(3).number(3, 1)));
+
+    assert_eq!(refused, Err(DecodeError::Contradiction { part: "no-op" }));
+}

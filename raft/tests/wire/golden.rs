@@ -1,0 +1,377 @@
+//! The exact bytes of each kind of content. They are what members of other versions send: they never change.
+
+use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::consensus::{
+    ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+};
+use liferaft_raft::entry::{Entry, Payload};
+use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
+use liferaft_raft::message::{
+    AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
+    Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
+    SnapshotMetadata,
+};
+use liferaft_raft::time::ClusterTime;
+use liferaft_raft::wire::{self, Content, Frame, ProposeAnswer};
+
+use super::{CLUSTER, RECEIVER, bytes, decode};
+
+/// Asserts the encoding of a content, both ways. Spaces in the expectation part the fields.
+#[track_caller]
+fn assert_golden(content: &Content, expected: &str) {
+    let encoded = wire::encode_content(content);
+
+    let found: String = encoded.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found, expected.replace(' ', ""));
+    assert_eq!(decode(&encoded).as_ref(), Ok(content));
+}
+
+fn message(body: Body) -> Content {
+    Content::Message(Message {
+        term: Term(5),
+        body,
+    })
+}
+
+fn position(term: u64, index: u64) -> LogPosition {
+    LogPosition::new(Term(term), Index(index))
+}
+
+#[test]
+fn the_bytes_of_a_frame() {
+    let content = Content::Message(Message {
+        term: Term(5),
+        body: Body::TimeoutNow,
+    });
+    let frame = Frame {
+        cluster: CLUSTER,
+        to: RECEIVER,
+        content,
+    };
+
+    let encoded = frame.encode();
+
+    let found: String = encoded.iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = "0a10 000000000000000000000000000000c0 \
+                    1210 00000000000000000000000000000002 \
+                    1807 2005 2a00";
+    assert_eq!(found, expected.replace(' ', ""));
+}
+
+#[test]
+fn the_bytes_of_a_request_for_a_vote() {
+    let body = Body::RequestVote(RequestVote {
+        pre_vote: true,
+        campaign: Term(6),
+        last: position(4, 300),
+        leadership_transfer: true,
+    });
+
+    assert_golden(&message(body), "1801 2005 2a0b 0801 1006 1804 20ac02 2801");
+}
+
+#[test]
+fn the_bytes_of_a_reply_to_a_request_for_a_vote() {
+    let body = Body::RequestVoteReply(RequestVoteReply {
+        pre_vote: false,
+        campaign: Term(5),
+        granted: true,
+    });
+
+    assert_golden(&message(body), "1802 2005 2a06 0800 1005 1801");
+}
+
+#[test]
+fn the_bytes_of_append_entries_with_every_kind_of_entry() {
+    let members = Configuration::from_members([
+        (
+            ServerId(1),
+            Member {
+                suffrage: None,
+                outgoing_voter: true,
+                public_key: bytes("k"),
+            },
+        ),
+        (
+            ServerId(2),
+            Member {
+                suffrage: Some(Suffrage::Voter),
+                outgoing_voter: true,
+                public_key: bytes(""),
+            },
+        ),
+        (ServerId(3), Member::learner(bytes(""))),
+    ]);
+    let entry = |index, payload| Entry {
+        index: Index(index),
+        term: Term(5),
+        stamp: ClusterTime(1000),
+        payload,
+    };
+    let body = Body::AppendEntries(AppendEntries {
+        round: Round(7),
+        prev: position(4, 9),
+        commit: Index(8),
+        reply: ReplyWanted::AtOnce,
+        entries: vec![
+            entry(10, Payload::Noop),
+            entry(11, Payload::Command(bytes("set"))),
+            entry(12, Payload::Configuration(members)),
+        ],
+    });
+
+    assert_golden(
+        &message(body),
+        "1803 2005 2a7d 0807 1004 1809 2008 2802 \
+         3207 0805 10e807 1801 \
+         320c 0805 10e807 1802 2203 736574 \
+         325a 0805 10e807 1803 2251 0801 \
+         1219 0a10 00000000000000000000000000000001 1000 1801 2201 6b \
+         1218 0a10 00000000000000000000000000000002 1001 1801 2200 \
+         1218 0a10 00000000000000000000000000000003 1002 1800 2200",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_notice_of_commitment() {
+    let body = Body::AppendEntries(AppendEntries {
+        round: Round(7),
+        prev: position(4, 9),
+        commit: Index(9),
+        reply: ReplyWanted::No,
+        entries: Vec::new(),
+    });
+
+    assert_golden(&message(body), "1803 2005 2a08 0807 1004 1809 2009");
+}
+
+#[test]
+fn the_bytes_of_a_reply_to_append_entries() {
+    let body = Body::AppendEntriesReply(AppendEntriesReply {
+        round: Round(7),
+        match_index: Index(9),
+        received: Index(12),
+        commit: Index(8),
+        applied: Index(6),
+        conflict: Some(Conflict {
+            prev: Index(20),
+            hint: position(3, 11),
+        }),
+    });
+
+    assert_golden(
+        &message(body),
+        "1804 2005 2a12 0807 1009 180c 2008 2806 3206 0814 1003 180b",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_chunk_of_a_snapshot() {
+    let body = Body::InstallSnapshot(InstallSnapshot {
+        round: Round(7),
+        transfer: 2,
+        metadata: SnapshotMetadata {
+            last: position(4, 9),
+            stamp: ClusterTime(1000),
+            configuration: Configuration::of_voters([ServerId(1)]),
+            configuration_index: Index(1),
+            length: 5,
+            digest: 0xdead_beef,
+        },
+        offset: 3,
+        data: bytes("te"),
+    });
+
+    assert_golden(
+        &message(body),
+        "1805 2005 2a3a 0807 1002 \
+         1a2e 0804 1009 18e807 \
+         221c 0801 1218 0a10 00000000000000000000000000000001 1001 1800 2200 \
+         2801 3005 3defbeadde \
+         2003 2a02 7465",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_reply_to_a_chunk_of_a_snapshot() {
+    let body = Body::InstallSnapshotReply(InstallSnapshotReply {
+        round: Round(7),
+        transfer: 2,
+        next_offset: 5,
+        match_index: Index(9),
+    });
+
+    assert_golden(&message(body), "1806 2005 2a08 0807 1002 1805 2009");
+}
+
+#[test]
+fn the_bytes_of_timeout_now() {
+    assert_golden(&message(Body::TimeoutNow), "1807 2005 2a00");
+}
+
+#[test]
+fn the_bytes_of_read_index() {
+    assert_golden(
+        &message(Body::ReadIndex(ReadIndex { id: 0 })),
+        "1808 2005 2a02 0800",
+    );
+}
+
+#[test]
+fn the_bytes_of_replies_to_read_index() {
+    let answered = Body::ReadIndexReply(ReadIndexReply {
+        id: 1,
+        index: Some(Index(9)),
+    });
+    let refused = Body::ReadIndexReply(ReadIndexReply { id: 1, index: None });
+
+    assert_golden(&message(answered), "1809 2005 2a04 0801 1009");
+    assert_golden(&message(refused), "1809 2005 2a02 0801");
+}
+
+#[test]
+fn the_bytes_of_a_proposal() {
+    let content = Content::Propose {
+        request: 1,
+        commands: vec![bytes("a"), bytes("")],
+    };
+
+    assert_golden(&content, "1810 2a07 0801 1201 61 1200");
+}
+
+#[test]
+fn the_bytes_of_replies_to_a_proposal() {
+    let reply = |answer| Content::ProposeReply { request: 1, answer };
+    let unled = ProposeAnswer::NotLeader { leader: None };
+    let led = ProposeAnswer::NotLeader {
+        leader: Some(ServerId(3)),
+    };
+
+    assert_golden(&reply(ProposeAnswer::Appended), "1811 2a04 0801 1001");
+    assert_golden(&reply(unled), "1811 2a04 0801 1002");
+    assert_golden(
+        &reply(led),
+        "1811 2a16 0801 1002 1a10 00000000000000000000000000000003",
+    );
+    assert_golden(&reply(ProposeAnswer::Busy), "1811 2a04 0801 1003");
+    assert_golden(&reply(ProposeAnswer::TooLarge), "1811 2a04 0801 1004");
+    assert_golden(&reply(ProposeAnswer::Transferring), "1811 2a04 0801 1005");
+}
+
+#[test]
+fn the_bytes_of_a_membership_change() {
+    let learner = MembershipStep::AddLearner {
+        id: ServerId(4),
+        public_key: bytes("k"),
+    };
+    let change = MembershipChange::add_voter(ServerId(3))
+        .and(MembershipChange {
+            steps: vec![learner],
+        })
+        .and(MembershipChange::remove(ServerId(5)));
+
+    assert_golden(
+        &Content::Change { request: 1, change },
+        "1812 2a49 0801 \
+         1216 0801 1210 00000000000000000000000000000003 1a00 \
+         1217 0802 1210 00000000000000000000000000000004 1a01 6b \
+         1214 0803 1210 00000000000000000000000000000005",
+    );
+}
+
+#[test]
+fn the_bytes_of_replies_to_a_membership_change() {
+    let reply = |result| Content::ChangeReply { request: 1, result };
+    let error = |error| reply(Err(error));
+    let id = ServerId(3);
+
+    assert_golden(&reply(Ok(Index(9))), "1813 2a04 0801 1009");
+    assert_golden(
+        &error(ChangeError::NotLeader { leader: Some(id) }),
+        "1813 2a16 0801 1801 2210 00000000000000000000000000000003",
+    );
+    assert_golden(&error(ChangeError::Pending), "1813 2a04 0801 1802");
+    assert_golden(
+        &error(ChangeError::AlreadyMember(id)),
+        "1813 2a16 0801 1803 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::NotMember(id)),
+        "1813 2a16 0801 1804 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::NoSteps)),
+        "1813 2a04 0801 1805",
+    );
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::NoVoters)),
+        "1813 2a04 0801 1806",
+    );
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::NamedTwice(id))),
+        "1813 2a16 0801 1807 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::TooManyServers)),
+        "1813 2a04 0801 180b",
+    );
+    assert_golden(
+        &error(ChangeError::Unreachable(id)),
+        "1813 2a16 0801 1808 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::TooSlow(id)),
+        "1813 2a16 0801 1809 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::Unknown { leader: None }),
+        "1813 2a04 0801 180a",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_leadership_transfer() {
+    let to_any = Content::Transfer {
+        request: 1,
+        to: None,
+    };
+    let to_one = Content::Transfer {
+        request: 1,
+        to: Some(ServerId(3)),
+    };
+
+    assert_golden(&to_any, "1814 2a02 0801");
+    assert_golden(
+        &to_one,
+        "1814 2a14 0801 1210 00000000000000000000000000000003",
+    );
+}
+
+#[test]
+fn the_bytes_of_replies_to_a_leadership_transfer() {
+    let reply = |result| Content::TransferReply { request: 1, result };
+    let error = |error| reply(Err(error));
+    let id = ServerId(3);
+
+    assert_golden(
+        &reply(Ok(id)),
+        "1815 2a14 0801 1210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(TransferError::NotLeader { leader: None }),
+        "1815 2a04 0801 1801",
+    );
+    assert_golden(
+        &error(TransferError::NotVoter(id)),
+        "1815 2a16 0801 1210 00000000000000000000000000000003 1802",
+    );
+    assert_golden(&error(TransferError::NoCandidate), "1815 2a04 0801 1803");
+    assert_golden(
+        &error(TransferError::Pending { to: id }),
+        "1815 2a16 0801 1210 00000000000000000000000000000003 1804",
+    );
+    assert_golden(
+        &error(TransferError::TimedOut(id)),
+        "1815 2a16 0801 1210 00000000000000000000000000000003 1805",
+    );
+}

@@ -1,0 +1,203 @@
+//! What safety needs must be there: its absence is never a zero.
+
+use bytes::Bytes;
+use liferaft_raft::wire::{DecodeError, Frame};
+
+use super::samples::{
+    ID, append_entries, append_entries_reply, assert_understood, configuration, conflict, entry,
+    envelope, install_snapshot, install_snapshot_reply, member, metadata, request_vote,
+    request_vote_reply, step, with_configuration, with_conflict, with_entry, with_member,
+    with_metadata, with_step,
+};
+use super::{Fields, decode, message, request};
+
+#[track_caller]
+fn assert_missing(content: &[u8], field: &'static str) {
+    assert_eq!(decode(content), Err(DecodeError::Missing { field }));
+}
+
+#[test]
+fn a_frame_without_an_address_a_kind_a_term_or_a_body_is_refused() {
+    let refused = |field| Frame::decode(Bytes::from(envelope().without(field).encode()));
+
+    assert!(Frame::decode(Bytes::from(envelope().encode())).is_ok());
+    assert_eq!(refused(1), Err(DecodeError::Missing { field: "cluster" }));
+    assert_eq!(refused(2), Err(DecodeError::Missing { field: "receiver" }));
+    assert_eq!(
+        refused(3),
+        Err(DecodeError::Missing {
+            field: "kind of frame"
+        })
+    );
+    assert_eq!(refused(4), Err(DecodeError::Missing { field: "term" }));
+    assert_eq!(refused(5), Err(DecodeError::Missing { field: "body" }));
+}
+
+#[test]
+fn a_request_for_a_vote_lacks_nothing_that_safety_needs() {
+    let without = |field| message(1, 5, &request_vote().without(field));
+
+    assert_understood(&message(1, 5, &request_vote()));
+    assert_missing(&without(1), "pre-vote");
+    assert_missing(&without(2), "campaign");
+    assert_missing(&without(3), "last term");
+    assert_missing(&without(4), "last index");
+}
+
+#[test]
+fn a_reply_to_a_request_for_a_vote_lacks_nothing_that_safety_needs() {
+    let without = |field| message(2, 5, &request_vote_reply().without(field));
+
+    assert_understood(&message(2, 5, &request_vote_reply()));
+    assert_missing(&without(1), "pre-vote");
+    assert_missing(&without(2), "campaign");
+    assert_missing(&without(3), "granted");
+}
+
+#[test]
+fn append_entries_lacks_nothing_that_safety_needs() {
+    let without = |field| message(3, 5, &append_entries().without(field));
+
+    assert_understood(&message(3, 5, &append_entries()));
+    assert_missing(&without(1), "round");
+    assert_missing(&without(2), "term of the previous entry");
+    assert_missing(&without(3), "index of the previous entry");
+    assert_missing(&without(4), "commit index");
+}
+
+#[test]
+fn an_entry_lacks_nothing_that_safety_needs() {
+    let without = |field| with_entry(&entry().without(field));
+
+    assert_understood(&with_entry(&entry()));
+    assert_missing(&without(1), "entry's term");
+    assert_missing(&without(2), "stamp");
+    assert_missing(&without(3), "kind of entry");
+    assert_missing(&without(4), "command");
+}
+
+#[test]
+fn a_reply_to_append_entries_lacks_nothing_that_safety_needs() {
+    let without = |field| message(4, 5, &append_entries_reply().without(field));
+
+    assert_understood(&message(4, 5, &append_entries_reply()));
+    assert_missing(&without(1), "round");
+    assert_missing(&without(2), "match index");
+    assert_missing(&without(3), "received index");
+}
+
+#[test]
+fn a_conflict_lacks_nothing_that_safety_needs() {
+    let without = |field| with_conflict(&conflict().without(field));
+
+    assert_understood(&with_conflict(&conflict()));
+    assert_missing(&without(1), "index of the conflict");
+    assert_missing(&without(2), "term of the hint");
+    assert_missing(&without(3), "index of the hint");
+}
+
+#[test]
+fn a_chunk_of_a_snapshot_lacks_nothing_that_safety_needs() {
+    let without = |field| message(5, 5, &install_snapshot().without(field));
+
+    assert_understood(&message(5, 5, &install_snapshot()));
+    assert_missing(&without(1), "round");
+    assert_missing(&without(2), "transfer");
+    assert_missing(&without(3), "metadata of the snapshot");
+    assert_missing(&without(4), "offset");
+    assert_missing(&without(5), "data");
+}
+
+#[test]
+fn the_metadata_of_a_snapshot_lack_nothing_that_safety_needs() {
+    let without = |field| with_metadata(&metadata().without(field));
+
+    assert_understood(&with_metadata(&metadata()));
+    assert_missing(&without(1), "last term");
+    assert_missing(&without(2), "last index");
+    assert_missing(&without(3), "stamp");
+    assert_missing(&without(4), "configuration");
+    assert_missing(&without(5), "index of the configuration");
+    assert_missing(&without(6), "length of the snapshot");
+    assert_missing(&without(7), "digest of the snapshot");
+}
+
+#[test]
+fn a_configuration_lacks_nothing_that_safety_needs() {
+    let without = |field| with_member(&member().without(field));
+
+    assert_understood(&with_configuration(&configuration()));
+    assert_missing(
+        &with_configuration(&configuration().without(1)),
+        "configuration format",
+    );
+    assert_missing(&without(1), "member's id");
+    assert_missing(&without(2), "suffrage");
+    assert_missing(&without(3), "outgoing voter");
+    assert_missing(&without(4), "public key");
+}
+
+#[test]
+fn a_reply_to_a_chunk_of_a_snapshot_lacks_nothing_that_safety_needs() {
+    let without = |field| message(6, 5, &install_snapshot_reply().without(field));
+
+    assert_understood(&message(6, 5, &install_snapshot_reply()));
+    assert_missing(&without(1), "round");
+    assert_missing(&without(2), "transfer");
+    assert_missing(&without(3), "next offset");
+    assert_missing(&without(4), "match index");
+}
+
+#[test]
+fn reads_and_their_replies_name_the_read() {
+    assert_missing(&message(8, 5, &Fields::default()), "id of the read");
+    assert_missing(
+        &message(9, 5, &Fields::default().number(2, 9)),
+        "id of the read",
+    );
+}
+
+#[test]
+fn requests_and_their_replies_name_the_request() {
+    let answer = Fields::default().number(2, 1);
+
+    assert_missing(&request(16, &Fields::default()), "request");
+    assert_missing(&request(17, &answer), "request");
+    assert_missing(&request(18, &Fields::default()), "request");
+    assert_missing(&request(19, &answer), "request");
+    assert_missing(&request(20, &Fields::default()), "request");
+    assert_missing(&request(21, &Fields::default().bytes(2, &ID)), "request");
+}
+
+#[test]
+fn a_reply_to_a_request_says_what_became_of_it() {
+    let nothing = Fields::default().number(1, 1);
+
+    assert_missing(&request(17, &nothing), "answer");
+    assert_missing(&request(19, &nothing), "index of the change");
+    assert_missing(&request(21, &nothing), "server that the answer is about");
+}
+
+#[test]
+fn an_error_about_a_server_names_it() {
+    let change_error = |code| request(19, &Fields::default().number(1, 1).number(3, code));
+    let transfer_error = |code| request(21, &Fields::default().number(1, 1).number(3, code));
+    let about = "server that the answer is about";
+
+    assert_missing(&change_error(3), about);
+    assert_missing(&change_error(4), about);
+    assert_missing(&change_error(7), about);
+    assert_missing(&change_error(8), about);
+    assert_missing(&change_error(9), about);
+    assert_missing(&transfer_error(2), about);
+    assert_missing(&transfer_error(4), about);
+    assert_missing(&transfer_error(5), about);
+}
+
+#[test]
+fn a_step_lacks_nothing() {
+    assert_understood(&with_step(&step()));
+    assert_missing(&with_step(&step().without(1)), "kind of step");
+    assert_missing(&with_step(&step().without(2)), "server of the step");
+    assert_missing(&with_step(&step().without(3)), "public key");
+}
