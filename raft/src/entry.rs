@@ -1,5 +1,7 @@
 //! Log entries: what is replicated.
 
+use alloc::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::configuration::Configuration;
@@ -30,7 +32,7 @@ pub enum Payload {
     /// A command: bytes that the core carries verbatim and never reads.
     Command(Bytes),
     /// A configuration, in force on each server from the moment it is appended there (§4.1).
-    Configuration(Configuration),
+    Configuration(Arc<Configuration>),
 }
 
 impl Entry {

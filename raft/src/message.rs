@@ -3,6 +3,8 @@
 //! Every message stands alone: the network may lose, duplicate, delay and reorder them all. A message's sender is the
 //! peer of the link on which it came, never a field of it, so that a forged sender cannot be said.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -33,7 +35,7 @@ pub enum Body {
     /// The answer to [`AppendEntries`].
     AppendEntriesReply(AppendEntriesReply),
     /// A leader sends one chunk of its snapshot (§5.2).
-    InstallSnapshot(InstallSnapshot),
+    InstallSnapshot(Box<InstallSnapshot>),
     /// The answer to [`InstallSnapshot`].
     InstallSnapshotReply(InstallSnapshotReply),
     /// A leader hands its leadership over: the receiver starts an election at once (§3.10).
@@ -144,7 +146,7 @@ pub struct SnapshotMetadata {
     /// The cluster time of that entry.
     pub stamp: ClusterTime,
     /// The configuration as of that entry, joint if it was (§5.1).
-    pub configuration: Configuration,
+    pub configuration: Arc<Configuration>,
     /// The index of that configuration's entry.
     pub configuration_index: Index,
     /// The length of the state, in bytes.

@@ -1,6 +1,7 @@
 //! Changing the configuration (§4): catching up, the barrier, the joint phase, leaving.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::common::Common;
@@ -174,7 +175,7 @@ impl Leader {
     }
 
     fn append_configuration(&mut self, common: &mut Common, configuration: Configuration) {
-        self.append(common, Payload::Configuration(configuration));
+        self.append(common, Payload::Configuration(Arc::new(configuration)));
         self.meet_members(common);
     }
 

@@ -100,6 +100,7 @@ impl Common {
             snapshot,
             log,
             configurations,
+            stale_from,
         } = restored;
         let covered = snapshot
             .as_ref()
@@ -115,7 +116,7 @@ impl Common {
             announced_configuration: configurations.as_of(covered).0,
             configurations,
             commit_index: covered,
-            outbox: Outbox::starting_at(persisted),
+            outbox: Outbox::starting_at(persisted, stale_from),
             out: Output::default(),
             snapshot: None,
             refused: BTreeMap::new(),
@@ -247,25 +248,23 @@ impl Common {
         }
     }
 
-    /// Learns that entries up to `index` are committed. Tells whether that commits the configuration in force.
-    pub(super) fn commit_to(&mut self, index: Index) -> bool {
+    /// Learns that entries up to `index` are committed.
+    pub(super) fn commit_to(&mut self, index: Index) {
         debug_assert!(
             index <= self.log.last_index(),
             "only what is in the log is committed"
         );
         if index <= self.commit_index {
-            return false;
+            return;
         }
         self.commit_index = index;
         let configured = self.configurations.current_index();
-        let newly = configured > self.announced_configuration && configured <= index;
-        if newly {
+        if configured > self.announced_configuration && configured <= index {
             self.announced_configuration = configured;
             self.out
                 .events
                 .push(Event::ConfigurationCommitted { index: configured });
         }
-        newly
     }
 
     /// Notes that at this moment the leader's commit index was `commit`.
@@ -353,7 +352,7 @@ impl Common {
             metadata: crate::message::SnapshotMetadata {
                 last: entry.position(),
                 stamp: entry.stamp,
-                configuration: configuration.clone(),
+                configuration: Arc::clone(configuration),
                 configuration_index,
                 length: data.len() as u64,
                 digest: crc32fast::hash(&data),
@@ -391,6 +390,8 @@ impl Common {
         );
         self.announced_configuration = metadata.configuration_index;
         self.commit_index = last.index;
+        self.applying.restored_to = last.index;
+        self.applying.bytes = 0;
         self.out.events.push(Event::ConfigurationChanged {
             index: metadata.configuration_index,
         });
@@ -418,8 +419,6 @@ impl Common {
             let last = snapshot.metadata.last.index;
             if restore {
                 self.applying.handed_out = last;
-                self.applying.restored_to = last;
-                self.applying.bytes = 0;
                 self.out.apply.push(Apply::Restore((*snapshot).clone()));
             } else {
                 self.compact_behind(last);

@@ -26,6 +26,8 @@ pub(super) struct Leader {
     pub(super) transfer: Option<Transfer>,
     /// Whether every peer is to be spoken to, and to answer at once.
     pub(super) broadcast: bool,
+    /// The ends of the log and of what is committed when every peer was last spoken to.
+    pub(super) spoken_of: (Index, Index),
     pub(super) next_transfer_of_snapshot: u64,
     /// The first entry of this term. Until it is committed nothing is known of what is (§6.4), and no configuration may
     /// change (§4.1).
@@ -36,6 +38,8 @@ pub(super) struct Leader {
     /// What the uncommitted commands weigh.
     uncommitted_bytes: u64,
     stamps: StampClock,
+    /// Up to here committed configurations have been seen to by this leader.
+    configuration_seen_to: Index,
     /// The configuration in force is committed and leaves this server out.
     pub(super) removed: bool,
 }
@@ -90,12 +94,14 @@ impl Leader {
             change: None,
             transfer: None,
             broadcast: true,
+            spoken_of: (Index::ZERO, Index::ZERO),
             next_transfer_of_snapshot: 1,
             term_start: common.log.last_index().next(),
             heartbeat_at: now + common.config.heartbeat_interval(),
             quorum_needed_at: now + election_timeout,
             uncommitted_bytes,
             stamps: StampClock::continuing(common.log.last_stamp(), now),
+            configuration_seen_to: Index::ZERO,
             removed: false,
         };
         leader.meet_members(common);
@@ -193,7 +199,11 @@ impl Leader {
             .entries_from(common.commit_index.next())
             .take(count);
         self.uncommitted_bytes -= command_bytes(committed);
-        if common.commit_to(reached) {
+        common.commit_to(reached);
+        // Also a configuration that an earlier leader committed: a joint one may still have to be left (§4.3).
+        let configuration = common.configurations.current_index();
+        if configuration <= reached && configuration > self.configuration_seen_to {
+            self.configuration_seen_to = configuration;
             self.on_configuration_committed(common);
         }
     }

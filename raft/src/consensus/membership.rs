@@ -1,6 +1,7 @@
 //! Configurations: those in the log, and how a change makes the next one (§4).
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::input::{MembershipChange, MembershipStep};
@@ -13,11 +14,11 @@ use crate::ids::{Index, ServerId};
 #[derive(Debug)]
 pub(super) struct ConfigurationLog {
     /// Invariant: never empty, indices increase.
-    configurations: Vec<(Index, Configuration)>,
+    configurations: Vec<(Index, Arc<Configuration>)>,
 }
 
 impl ConfigurationLog {
-    pub(super) fn starting_with(index: Index, configuration: Configuration) -> Self {
+    pub(super) fn starting_with(index: Index, configuration: Arc<Configuration>) -> Self {
         Self {
             configurations: alloc::vec![(index, configuration)],
         }
@@ -32,7 +33,7 @@ impl ConfigurationLog {
     }
 
     /// The configuration as of `index`, with the index of its entry.
-    pub(super) fn as_of(&self, index: Index) -> (Index, &Configuration) {
+    pub(super) fn as_of(&self, index: Index) -> (Index, &Arc<Configuration>) {
         let (at, configuration) = self
             .configurations
             .iter()
@@ -42,7 +43,7 @@ impl ConfigurationLog {
         (*at, configuration)
     }
 
-    pub(super) fn append(&mut self, index: Index, configuration: Configuration) {
+    pub(super) fn append(&mut self, index: Index, configuration: Arc<Configuration>) {
         debug_assert!(
             index > self.current_index(),
             "configurations are appended in order"
@@ -70,7 +71,7 @@ impl ConfigurationLog {
         self.configurations.drain(..needed);
     }
 
-    fn newest(&self) -> &(Index, Configuration) {
+    fn newest(&self) -> &(Index, Arc<Configuration>) {
         self.configurations
             .last()
             .expect("the base configuration is always there")
@@ -159,22 +160,22 @@ mod tests {
 
     #[test]
     fn a_truncated_configuration_gives_way_to_the_one_before_it() {
-        let first = Configuration::of_voters(ids(&[1]));
-        let second = Configuration::of_voters(ids(&[1, 2]));
+        let first = Arc::new(Configuration::of_voters(ids(&[1])));
+        let second = Arc::new(Configuration::of_voters(ids(&[1, 2])));
         let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
         log.append(Index(4), second);
 
         assert!(log.truncate_from(Index(4)));
 
-        assert_eq!(log.current(), &first);
+        assert_eq!(log.current(), &*first);
         assert_eq!(log.current_index(), Index(1));
     }
 
     #[test]
     fn a_snapshot_carries_the_configuration_of_its_index_and_not_a_later_one() {
-        let first = Configuration::of_voters(ids(&[1]));
+        let first = Arc::new(Configuration::of_voters(ids(&[1])));
         let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
-        log.append(Index(4), Configuration::of_voters(ids(&[1, 2])));
+        log.append(Index(4), Arc::new(Configuration::of_voters(ids(&[1, 2]))));
 
         assert_eq!(log.as_of(Index(3)), (Index(1), &first));
         log.compact_to(Index(3));

@@ -63,6 +63,8 @@ pub use recovery::RecoveryError;
 pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, ReplicationState, Status};
 
+use alloc::sync::Arc;
+
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
@@ -117,7 +119,9 @@ impl Raft {
     /// # Panics
     /// When the driver breaks the contract: it reports as applied what was not handed out.
     pub fn input(&mut self, now: Instant, input: Input, output: &mut Output) {
-        self.inputs(now, [input], output);
+        self.begin(now, output);
+        self.take(input);
+        self.finish(output);
     }
 
     /// Takes several inputs that have gathered, and speaks to the other servers once: that is where batching comes
@@ -131,24 +135,11 @@ impl Raft {
         inputs: impl IntoIterator<Item = Input>,
         output: &mut Output,
     ) {
-        // A clock that goes backward stands still.
-        self.common.now = self.common.now.max(now);
-        if self.common.out.is_empty() {
-            core::mem::swap(&mut self.common.out, output);
-        }
+        self.begin(now, output);
         for input in inputs {
             self.take(input);
         }
-        self.flush();
-        debug_assert!({
-            self.common.check_invariants();
-            true
-        });
-        if output.is_empty() {
-            core::mem::swap(&mut self.common.out, output);
-        } else {
-            output.append(&mut self.common.out);
-        }
+        self.finish(output);
     }
 
     /// When [`Input::Timer`] is due; `None` if nothing waits for time to pass.
@@ -206,6 +197,27 @@ impl Raft {
     pub fn log_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
         let first = self.common.log.first_index();
         self.common.log.entries_from(from.max(first))
+    }
+
+    fn begin(&mut self, now: Instant, output: &mut Output) {
+        // A clock that goes backward stands still.
+        self.common.now = self.common.now.max(now);
+        // What a restart left to do comes first; otherwise the caller's buffer is written to directly.
+        if self.common.out.is_empty() {
+            core::mem::swap(&mut self.common.out, output);
+        }
+    }
+
+    fn finish(&mut self, output: &mut Output) {
+        self.flush();
+        if cfg!(debug_assertions) {
+            self.common.check_invariants();
+        }
+        if output.is_empty() {
+            core::mem::swap(&mut self.common.out, output);
+        } else {
+            output.append(&mut self.common.out);
+        }
     }
 
     fn take(&mut self, input: Input) {
@@ -318,7 +330,10 @@ impl Raft {
             return;
         }
         common.enter_term(BOOTSTRAP_TERM);
-        common.append_own(ClusterTime::ZERO, Payload::Configuration(configuration));
+        common.append_own(
+            ClusterTime::ZERO,
+            Payload::Configuration(Arc::new(configuration)),
+        );
         self.role = Role::Follower(Follower::new(common, None, false));
     }
 
@@ -392,7 +407,7 @@ impl Raft {
                 follower.on_append(common, from, append);
             }
             (Role::Follower(follower), Body::InstallSnapshot(chunk)) => {
-                follower.on_snapshot(common, from, chunk);
+                follower.on_snapshot(common, from, *chunk);
             }
             (Role::Follower(follower), Body::ReadIndexReply(reply)) => {
                 follower.on_read_reply(common, &reply);
@@ -439,6 +454,12 @@ impl Raft {
 
     /// Makes the move that a role proposes. The only place, with `become_follower`, where the role changes.
     fn make(&mut self, transition: Transition) {
+        if transition != Transition::Stay {
+            self.change_role(transition);
+        }
+    }
+
+    fn change_role(&mut self, transition: Transition) {
         let mut next = transition;
         loop {
             next = match next {

@@ -51,7 +51,8 @@ pub(super) struct Finished {
 }
 
 impl Outbox {
-    pub(super) fn starting_at(persisted: Index) -> Self {
+    /// The disk holds the log up to `persisted`; what it holds from `stale_from` on is to be dropped.
+    pub(super) fn starting_at(persisted: Index, stale_from: Option<Index>) -> Self {
         Self {
             persisted,
             last_write: WriteId(0),
@@ -60,7 +61,7 @@ impl Outbox {
             hard_state_write: WriteId(0),
             hard_state_changed: false,
             unwritten_from: persisted.next(),
-            truncate: None,
+            truncate: stale_from,
             snapshot: None,
             compact: None,
             promises: Vec::new(),

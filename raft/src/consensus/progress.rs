@@ -33,6 +33,8 @@ pub(super) struct Progress {
     pub(super) acked_round: Round,
     /// When it last echoed one for the first time.
     pub(super) heard_at: Option<Instant>,
+    /// Whether something about it has changed since it was last spoken to.
+    pub(super) stirred: bool,
     /// Whether the peer must be asked where it stands.
     pub(super) ask: bool,
     pub(super) flow: Flow,
@@ -95,6 +97,7 @@ impl Progress {
             commit_sent: Index::ZERO,
             acked_round: Round::ZERO,
             heard_at: None,
+            stirred: true,
             ask: false,
             flow: Flow::Probe { sent: false },
             standing,
@@ -258,11 +261,9 @@ impl Retry {
         self.at
     }
 
-    /// Waits for what was just sent, or goes on waiting.
+    /// Waits for what was just sent.
     pub(super) fn arm(&mut self, now: Instant, timeout: Duration, timeout_max: Duration) {
-        if self.at.is_none() {
-            self.at = Some(now + (timeout * (1 << self.doublings)).min(timeout_max));
-        }
+        self.at = Some(now + (timeout * (1 << self.doublings)).min(timeout_max));
     }
 
     /// There was progress: the next wait begins anew.

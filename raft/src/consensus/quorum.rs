@@ -68,20 +68,20 @@ fn reached_by_majority<T: Copy + Ord + Default>(
     if count == 0 {
         return None;
     }
-    let mut stack = [T::default(); VOTERS_ON_STACK];
-    let mut heap;
-    let values = if count <= VOTERS_ON_STACK {
-        for (slot, voter) in stack.iter_mut().zip(voters) {
+    // In ascending order, a majority of ⌊n/2⌋ + 1 begins at ⌊(n-1)/2⌋.
+    let least = (count - 1) / 2;
+    if count <= VOTERS_ON_STACK {
+        let mut values = [T::default(); VOTERS_ON_STACK];
+        for (slot, voter) in values.iter_mut().zip(voters) {
             *slot = of(*voter);
         }
-        &mut stack[..count]
+        values[..count].sort_unstable();
+        Some(values[least])
     } else {
-        heap = voters.iter().map(|voter| of(*voter)).collect::<Vec<_>>();
-        &mut heap[..]
-    };
-    // In ascending order, a majority of ⌊n/2⌋ + 1 begins at ⌊(n-1)/2⌋.
-    let (_, value, _) = values.select_nth_unstable((count - 1) / 2);
-    Some(*value)
+        let mut values: Vec<T> = voters.iter().map(|voter| of(*voter)).collect();
+        let (_, value, _) = values.select_nth_unstable(least);
+        Some(*value)
+    }
 }
 
 fn tally_majority(voters: &[ServerId], of: &impl Fn(ServerId) -> Option<bool>) -> Tally {

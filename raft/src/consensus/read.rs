@@ -135,6 +135,9 @@ impl FollowerReads {
 
     /// Asks for what has arrived, in one request, and again for what was not answered.
     pub(super) fn flush(&mut self, common: &mut Common, leader: ServerId) {
+        if self.waiting == 0 {
+            return;
+        }
         if !self.arrived.is_empty() {
             let id = self.next_request;
             self.next_request = self.next_request.wrapping_add(1);
@@ -142,7 +145,6 @@ impl FollowerReads {
             common.send(leader, Body::ReadIndex(ReadIndex { id }));
         }
         match self.ask_again_at {
-            _ if self.asked.is_empty() => self.ask_again_at = None,
             None => self.ask_again_at = Some(common.now + common.config.heartbeat_interval()),
             Some(at) if at <= common.now => {
                 // The same name again: whichever answer comes, its index was taken after the read came in.
@@ -165,6 +167,9 @@ impl FollowerReads {
             return;
         };
         self.waiting -= reads.len();
+        if self.asked.is_empty() {
+            self.ask_again_at = None;
+        }
         let result = reply.index.ok_or(ReadRefused::NotLeader { leader });
         common
             .out

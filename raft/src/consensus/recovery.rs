@@ -1,11 +1,12 @@
 //! From what storage gave back to a server that may go on.
 
+use alloc::sync::Arc;
+
 use thiserror::Error;
 
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::output::{HardState, Recovered, Snapshot};
-use crate::configuration::Configuration;
 use crate::entry::Payload;
 use crate::ids::{Index, LogPosition, Term};
 use crate::time::ClusterTime;
@@ -45,6 +46,8 @@ pub(super) struct Restored {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) log: Log,
     pub(super) configurations: ConfigurationLog,
+    /// What is stored from here on contradicts the snapshot, and must be dropped before anything follows it.
+    pub(super) stale_from: Option<Index>,
 }
 
 impl Restored {
@@ -59,7 +62,7 @@ impl Restored {
                 LogPosition::ZERO,
                 ClusterTime::ZERO,
                 Index::ZERO,
-                Configuration::default(),
+                Arc::default(),
             ),
             Some(Snapshot { metadata, data }) => {
                 let last = metadata.last;
@@ -73,7 +76,7 @@ impl Restored {
                         term: last.term,
                     });
                 }
-                let configuration = metadata.configuration.clone();
+                let configuration = Arc::clone(&metadata.configuration);
                 (
                     last,
                     metadata.stamp,
@@ -82,6 +85,7 @@ impl Restored {
                 )
             }
         };
+        let mut stale_from = None;
         let mut log = Log::starting_after(covered, stamp);
         let mut configurations =
             ConfigurationLog::starting_with(configuration_index, configuration);
@@ -89,6 +93,7 @@ impl Restored {
             if entry.index <= covered.index {
                 // The snapshot covers it. If it contradicts the snapshot, so does all that follows it.
                 if entry.index == covered.index && entry.term != covered.term {
+                    stale_from = Some(entry.index);
                     break;
                 }
                 continue;
@@ -116,6 +121,7 @@ impl Restored {
             snapshot,
             log,
             configurations,
+            stale_from,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Replicating the log: what a leader sends to each peer, and what it makes of the answers (§3.5, §10.2.1).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -26,7 +27,13 @@ impl Leader {
             let round = round.get(&mut self.rounds, common);
             self.reads.begin_round(round, common.commit_index);
         }
+        let ends = (common.log.last_index(), common.commit_index);
+        let everyone = broadcast || ends != self.spoken_of;
+        self.spoken_of = ends;
         for (id, peer) in self.peers.iter_mut() {
+            if !core::mem::take(&mut peer.stirred) && !everyone {
+                continue;
+            }
             let mut line = Line {
                 common,
                 rounds: &mut self.rounds,
@@ -60,13 +67,15 @@ impl Leader {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
             return;
         }
+        peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
         peer.applied = peer.applied.max(reply.applied);
         if reply.commit > peer.commit {
             peer.commit = reply.commit;
             peer.retry.reset();
         }
-        let grew = peer.advance(reply.match_index, reply.received);
+        let grew = peer.advance(reply.match_index, reply.received)
+            && reply.match_index > common.commit_index;
         match (&peer.flow, &reply.conflict) {
             (Flow::Probe { .. }, None) if reply.received.next() >= peer.next_index => {
                 peer.replicate_from(reply.received);
@@ -74,11 +83,9 @@ impl Leader {
             (Flow::Probe { .. } | Flow::Replicate(_), Some(conflict)) => {
                 on_conflict(common, peer, conflict, is_news);
             }
-            (Flow::Snapshot(_), _) if peer.match_index >= common.log.base().index => {
-                peer.replicate_from(peer.match_index);
-            }
             (Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_), _) => {}
         }
+        leave_snapshot(common, peer);
         self.conclude(common, grew, is_news);
     }
 
@@ -97,6 +104,7 @@ impl Leader {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
             return;
         }
+        peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
         let grew = peer.advance(reply.match_index, reply.match_index);
         if let Flow::Snapshot(sending) = &mut peer.flow
@@ -113,9 +121,7 @@ impl Leader {
                 sending.acked = 0;
             }
         }
-        if matches!(peer.flow, Flow::Snapshot(_)) && peer.match_index >= common.log.base().index {
-            peer.replicate_from(peer.match_index);
-        }
+        leave_snapshot(common, peer);
         self.conclude(common, grew, is_news);
     }
 
@@ -134,6 +140,7 @@ impl Leader {
             if !peer.retry.is_over(common.now) {
                 continue;
             }
+            peer.stirred = true;
             match &mut peer.flow {
                 Flow::Probe { sent } => *sent = false,
                 Flow::Snapshot(sending) => {
@@ -157,6 +164,22 @@ fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
     peer.heard_at = Some(common.now);
     peer.round_trip.echoed(round, common.now);
     true
+}
+
+/// A peer that has what the snapshot covers, from wherever, needs it no more: whatever follows is in the log, or in a
+/// later snapshot.
+fn leave_snapshot(common: &Common, peer: &mut Progress) {
+    if let Flow::Snapshot(sending) = &peer.flow {
+        let enough = sending
+            .snapshot
+            .metadata
+            .last
+            .index
+            .min(common.log.base().index);
+        if peer.match_index >= enough {
+            peer.replicate_from(peer.match_index);
+        }
+    }
 }
 
 /// The peer's log did not have the position before some entries.
@@ -219,16 +242,17 @@ impl Line<'_> {
             Flow::Replicate(_) => self.replicate(peer, urgent),
             Flow::Snapshot(_) => self.send_chunks(peer, urgent),
         }
-        if peer.is_behind(self.common.commit_index) {
-            let heartbeat = self.common.config.heartbeat_interval();
-            let timeout = peer.round_trip.timeout(heartbeat);
+        if !peer.is_behind(self.common.commit_index) {
+            peer.retry.disarm();
+        } else if peer.retry.at().is_none() {
+            let timeout = peer
+                .round_trip
+                .timeout(self.common.config.heartbeat_interval());
             peer.retry.arm(
                 self.common.now,
                 timeout,
                 self.common.config.election_timeout() / 2,
             );
-        } else {
-            peer.retry.disarm();
         }
     }
 
@@ -356,7 +380,8 @@ impl Line<'_> {
                 offset: at,
                 data: snapshot.data.slice(range),
             };
-            self.common.send(self.id, Body::InstallSnapshot(chunk));
+            self.common
+                .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
             if at == end {
                 break;
             }

@@ -1,5 +1,7 @@
 //! Entries.
 
+use alloc::sync::Arc;
+
 use super::field::{required, stamp, term};
 use super::{DecodeError, configuration, proto};
 use crate::entry::{Entry, Payload};
@@ -29,7 +31,7 @@ pub(super) fn decode(index: Index, entry: proto::Entry) -> Result<Entry, DecodeE
         proto::Entry::COMMAND => Payload::Command(required(entry.body, "command")?),
         proto::Entry::CONFIGURATION => {
             let body = required(entry.body, "configuration")?;
-            Payload::Configuration(configuration::decode(&body)?)
+            Payload::Configuration(Arc::new(configuration::decode(&body)?))
         }
         number => {
             return Err(DecodeError::Unsupported {

@@ -1,5 +1,7 @@
 //! The messages of the protocol.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use bytes::Bytes;
 
 use super::field::{self, List, index, number, position, required, round, stamp, term};
@@ -42,7 +44,7 @@ pub(super) fn encode(address: Option<Address>, message: &Message) -> Bytes {
             address,
             kind::INSTALL_SNAPSHOT,
             term,
-            &proto::InstallSnapshot::from(of),
+            &proto::InstallSnapshot::from(&**of),
         ),
         Body::InstallSnapshotReply(of) => {
             let body = proto::InstallSnapshotReply::from(of);
@@ -72,7 +74,7 @@ pub(super) fn decode(kind: u32, sent: Option<u64>, body: Bytes) -> Result<Messag
         kind::REQUEST_VOTE_REPLY => Body::RequestVoteReply(request_vote_reply(body)?),
         kind::APPEND_ENTRIES => Body::AppendEntries(append_entries(body)?),
         kind::APPEND_ENTRIES_REPLY => Body::AppendEntriesReply(append_entries_reply(body)?),
-        kind::INSTALL_SNAPSHOT => Body::InstallSnapshot(install_snapshot(body)?),
+        kind::INSTALL_SNAPSHOT => Body::InstallSnapshot(Box::new(install_snapshot(body)?)),
         kind::INSTALL_SNAPSHOT_REPLY => Body::InstallSnapshotReply(install_snapshot_reply(body)?),
         kind::TIMEOUT_NOW => {
             let proto::TimeoutNow {} = field::decode(body, "timeout now")?;
@@ -269,7 +271,7 @@ fn snapshot_metadata(read: proto::SnapshotMetadata) -> Result<SnapshotMetadata, 
             (read.last_index, "last index"),
         )?,
         stamp: stamp(read.stamp)?,
-        configuration: configuration::decode(&configuration)?,
+        configuration: Arc::new(configuration::decode(&configuration)?),
         configuration_index: index(read.configuration_index, "index of the configuration")?,
         length: number(read.length, "length of the snapshot")?,
         digest: required(read.digest, "digest of the snapshot")?,

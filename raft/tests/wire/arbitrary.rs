@@ -2,6 +2,8 @@
 //!
 //! The larger strategies are boxed: a strategy by value contains all that it is made of, and would not fit on a stack.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -82,7 +84,7 @@ fn body() -> BoxedStrategy<Body> {
         request_vote_reply().prop_map(Body::RequestVoteReply),
         append_entries().prop_map(Body::AppendEntries),
         append_entries_reply().prop_map(Body::AppendEntriesReply),
-        install_snapshot().prop_map(Body::InstallSnapshot),
+        install_snapshot().prop_map(|of| Body::InstallSnapshot(Box::new(of))),
         install_snapshot_reply().prop_map(Body::InstallSnapshotReply),
         Just(Body::TimeoutNow),
         any::<u64>().prop_map(|id| Body::ReadIndex(ReadIndex { id })),
@@ -152,7 +154,7 @@ fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
         Just(Payload::Noop),
         blob().prop_map(Payload::Command),
-        configuration().prop_map(Payload::Configuration),
+        configuration().prop_map(|of| Payload::Configuration(Arc::new(of))),
     ]
 }
 
@@ -213,7 +215,7 @@ fn snapshot_metadata() -> impl Strategy<Value = SnapshotMetadata> {
             |(last, stamp, configuration, configuration_index, length, digest)| SnapshotMetadata {
                 last,
                 stamp,
-                configuration,
+                configuration: Arc::new(configuration),
                 configuration_index,
                 length,
                 digest,

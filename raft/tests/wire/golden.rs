@@ -1,5 +1,7 @@
 //! The exact bytes of each kind of content. They are what members of other versions send: they never change.
 
+use std::sync::Arc;
+
 use liferaft_raft::configuration::{Configuration, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
@@ -116,7 +118,7 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
         entries: vec![
             entry(10, Payload::Noop),
             entry(11, Payload::Command(bytes("set"))),
-            entry(12, Payload::Configuration(members)),
+            entry(12, Payload::Configuration(Arc::new(members))),
         ],
     });
 
@@ -167,20 +169,20 @@ fn the_bytes_of_a_reply_to_append_entries() {
 
 #[test]
 fn the_bytes_of_a_chunk_of_a_snapshot() {
-    let body = Body::InstallSnapshot(InstallSnapshot {
+    let body = Body::InstallSnapshot(Box::new(InstallSnapshot {
         round: Round(7),
         transfer: 2,
         metadata: SnapshotMetadata {
             last: position(4, 9),
             stamp: ClusterTime(1000),
-            configuration: Configuration::of_voters([ServerId(1)]),
+            configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
             configuration_index: Index(1),
             length: 5,
             digest: 0xdead_beef,
         },
         offset: 3,
         data: bytes("te"),
-    });
+    }));
 
     assert_golden(
         &message(body),

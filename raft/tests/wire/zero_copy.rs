@@ -1,5 +1,7 @@
 //! Payloads are slices of the frame that brought them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::entry::{Entry, Payload};
@@ -63,20 +65,20 @@ fn a_command_in_an_entry_is_a_slice_of_its_frame() {
 
 #[test]
 fn a_chunk_of_a_snapshot_is_a_slice_of_its_frame() {
-    let body = Body::InstallSnapshot(InstallSnapshot {
+    let body = Body::InstallSnapshot(Box::new(InstallSnapshot {
         round: Round(1),
         transfer: 1,
         metadata: SnapshotMetadata {
             last: LogPosition::new(Term(1), Index(9)),
             stamp: ClusterTime(0),
-            configuration: Configuration::default(),
+            configuration: Arc::new(Configuration::default()),
             configuration_index: Index(0),
             length: 5,
             digest: 0,
         },
         offset: 0,
         data: bytes("chunk"),
-    });
+    }));
     let frame = encode(Content::Message(Message {
         term: Term(1),
         body,

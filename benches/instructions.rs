@@ -1,0 +1,34 @@
+//! What `cargo xtask instructions` counts: commits ENTRIES entries of PAYLOAD bytes in batches of BATCH and says how many
+//! messages that took. Two runs of different length, under callgrind, give the cost of one entry.
+
+mod pump;
+
+use bytes::Bytes;
+
+use pump::Pump;
+
+fn main() {
+    let arguments: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    let [payload, batch, entries] = arguments[..] else {
+        eprintln!("usage: instructions PAYLOAD BATCH ENTRIES");
+        // Without arguments this is only a check that it builds, as `cargo bench` runs every target.
+        return;
+    };
+    let mut pump = Pump::elected();
+    let before = pump.messages;
+    let start = pump.applied().0;
+    let command = vec![7; payload];
+    for _ in 0..entries / batch {
+        // Each command is a value of its own, as from clients.
+        pump.commit((0..batch).map(|_| Bytes::copy_from_slice(&command)));
+    }
+    assert_eq!(
+        pump.applied().0 - start,
+        entries as u64,
+        "every entry is applied on all three"
+    );
+    println!("{{\"messages\": {}}}", pump.messages - before);
+}

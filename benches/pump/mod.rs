@@ -1,0 +1,138 @@
+//! Three servers of the core in one thread, pumped by hand: no runtime, no encoding, no disk. What is measured with it
+//! is the protocol alone, from the proposal to its application on all three.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use liferaft::config::Config;
+use liferaft::configuration::Configuration;
+use liferaft::consensus::{Apply, Input, Output, Proposal, ProposalId, Raft, Recovered, RoleKind};
+use liferaft::ids::{Index, ServerId};
+use liferaft::time::Instant;
+
+/// After so many entries the servers are given a snapshot, so that their logs stay short.
+const SNAPSHOT_EVERY: u64 = 4096;
+
+/// Three servers, one of which leads.
+#[derive(Debug)]
+pub struct Pump {
+    now: Instant,
+    rafts: Vec<Raft>,
+    inputs: VecDeque<(usize, Input)>,
+    output: Output,
+    leader: usize,
+    applied: [Index; 3],
+    next_snapshot: u64,
+    /// How many messages were delivered.
+    pub messages: u64,
+}
+
+impl Pump {
+    /// Three servers after an election.
+    pub fn elected() -> Self {
+        let ids = [1, 2, 3].map(ServerId);
+        let config = Config::builder()
+            .limits(|limits| limits.trailing_entries = 64)
+            .build()
+            .expect("the settings make sense");
+        let rafts = ids
+            .iter()
+            .zip(1..)
+            .map(|(id, seed)| {
+                let blank = Recovered::default();
+                Raft::new(*id, config.clone(), blank, Instant::ORIGIN, seed)
+                    .expect("a blank server always starts")
+            })
+            .collect();
+        let mut pump = Self {
+            now: Instant::ORIGIN,
+            rafts,
+            inputs: VecDeque::new(),
+            output: Output::default(),
+            leader: 0,
+            applied: [Index::ZERO; 3],
+            next_snapshot: SNAPSHOT_EVERY,
+            messages: 0,
+        };
+        let configuration = Configuration::of_voters(ids);
+        for at in 0..3 {
+            pump.inputs
+                .push_back((at, Input::Bootstrap(configuration.clone())));
+        }
+        pump.settle();
+        while !pump
+            .rafts
+            .iter()
+            .any(|raft| raft.role() == RoleKind::Leader)
+        {
+            let due = pump.rafts.iter().filter_map(Raft::deadline).min();
+            pump.now = due.expect("voters wait for a leader");
+            pump.inputs.extend((0..3).map(|at| (at, Input::Timer)));
+            pump.settle();
+        }
+        let leads = |raft: &Raft| raft.role() == RoleKind::Leader;
+        pump.leader = pump
+            .rafts
+            .iter()
+            .position(leads)
+            .expect("the loop's condition");
+        pump
+    }
+
+    /// Proposes these commands together and returns when all three servers have applied them.
+    pub fn commit(&mut self, commands: impl Iterator<Item = Bytes>) {
+        let proposals = commands
+            .map(|command| Proposal {
+                id: ProposalId(0),
+                command,
+            })
+            .collect();
+        self.inputs
+            .push_back((self.leader, Input::Propose(proposals)));
+        self.settle();
+        if self.applied[self.leader].0 >= self.next_snapshot {
+            self.next_snapshot += SNAPSHOT_EVERY;
+            for at in 0..3 {
+                let (through, data) = (self.applied[at], Bytes::new());
+                self.inputs
+                    .push_back((at, Input::SnapshotTaken { through, data }));
+            }
+            self.settle();
+        }
+    }
+
+    /// The last index that every server has applied.
+    pub fn applied(&self) -> Index {
+        self.applied.into_iter().min().expect("there are three")
+    }
+
+    fn settle(&mut self) {
+        while let Some((at, input)) = self.inputs.pop_front() {
+            self.rafts[at].input(self.now, input, &mut self.output);
+            self.perform(at);
+        }
+    }
+
+    fn perform(&mut self, at: usize) {
+        let from = ServerId(at as u128 + 1);
+        for write in self.output.writes.drain(..) {
+            self.inputs.push_back((at, Input::Persisted(write.id)));
+        }
+        for (to, message) in self.output.messages.drain(..) {
+            self.messages += 1;
+            let to = usize::try_from(to.0).expect("a small id") - 1;
+            self.inputs
+                .push_back((to, Input::Message { from, message }));
+        }
+        for apply in self.output.apply.drain(..) {
+            let Apply::Entries(entries) = apply else {
+                continue;
+            };
+            if let Some(last) = entries.last() {
+                self.applied[at] = last.index;
+                self.inputs.push_back((at, Input::Applied(last.index)));
+            }
+        }
+        self.output.clear();
+    }
+}
