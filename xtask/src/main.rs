@@ -1,2 +1,45 @@
-//! xtask
-fn main() {}
+//! The project's own commands, as `cargo xtask COMMAND`.
+//!
+//! A command is a variant of [`Command`] and a module; what several of them need (processes with a deadline, what cargo
+//! knows of the workspace) has a module of its own.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod process;
+mod skips;
+mod stages;
+mod test;
+mod workspace;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check everything that a change must pass, in stages, cheapest first
+    Test(test::Args),
+}
+
+/// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = process::watch_for_interrupts().and_then(|()| match cli.command {
+        Command::Test(args) => test::run(&args),
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) if error.is::<process::Interrupted>() => ExitCode::from(EXIT_INTERRUPTED),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

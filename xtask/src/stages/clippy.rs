@@ -1,0 +1,20 @@
+//! Lints: those of `[workspace.lints]` and, through clippy, the declared minimum Rust version.
+
+use anyhow::Result;
+
+use super::{Checks, Stage, toolchain};
+use crate::workspace::Workspace;
+
+pub(super) const STAGE: Stage = Stage {
+    name: "clippy",
+    about: "no lint complains, in any target",
+    run,
+};
+
+fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+    toolchain::ensure_component("clippy", "clippy")?;
+    workspace
+        .cargo()
+        .args("clippy --workspace --all-targets --locked -- -D warnings")
+        .run()
+}

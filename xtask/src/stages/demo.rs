@@ -1,0 +1,104 @@
+//! The demo, as the README has it, and what it prints for programs.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value};
+
+use super::{Checks, Stage};
+use crate::workspace::Workspace;
+
+pub(super) const STAGE: Stage = Stage {
+    name: "demo",
+    about: "`cargo liferaft demo` verifies itself and says so in JSON",
+    run,
+};
+
+const NODES: u64 = 5;
+/// Not counting the build.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Counts, in the demo's object.
+const COUNTS: [&str; 4] = ["nodes", "lines", "lost", "duplicated"];
+/// Times in milliseconds.
+const TIMES: [&str; 5] = [
+    "up_ms",
+    "propagate_1_ms",
+    "propagate_100_ms",
+    "elect_after_leader_ms",
+    "elect_after_half_ms",
+];
+
+fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+    workspace
+        .cargo()
+        .args("build --release --package liferaft-cli --bin liferaft --locked")
+        .run()?;
+    let json = workspace
+        .cargo()
+        .args("liferaft demo --json --nodes")
+        .arg(NODES.to_string())
+        .deadline(DEADLINE)
+        .stdout()?;
+    println!("{}", json.trim_end());
+    check(&json)
+}
+
+fn check(json: &str) -> Result<()> {
+    let object: Map<String, Value> =
+        serde_json::from_str(json).context("the demo's output is not one JSON object")?;
+    ensure!(
+        object.get("verified") == Some(&Value::Bool(true)),
+        "the demo did not verify itself"
+    );
+    for key in COUNTS {
+        ensure!(
+            object.get(key).is_some_and(Value::is_u64),
+            "`{key}` is not a count"
+        );
+    }
+    for key in TIMES {
+        ensure!(
+            object.get(key).is_some_and(Value::is_number),
+            "`{key}` is not a time"
+        );
+    }
+    ensure!(
+        object["nodes"] == NODES,
+        "the demo ran with {} nodes",
+        object["nodes"]
+    );
+    ensure!(
+        object["lost"] == 0 && object["duplicated"] == 0,
+        "lines were lost or duplicated"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"verified": true, "nodes": 5, "lines": 100, "lost": 0, "duplicated": 0,
+        "up_ms": 1.5, "propagate_1_ms": 1, "propagate_100_ms": 2, "elect_after_leader_ms": 3,
+        "elect_after_half_ms": 4}"#;
+
+    #[test]
+    fn a_verified_run_with_all_its_figures_passes() {
+        check(GOOD).expect("nothing is missing");
+    }
+
+    #[test]
+    fn a_run_that_is_not_verified_fails() {
+        check(&GOOD.replace("true", "false")).expect_err("it is not verified");
+    }
+
+    #[test]
+    fn a_missing_figure_fails() {
+        check(&GOOD.replace("up_ms", "down_ms")).expect_err("up_ms is missing");
+    }
+
+    #[test]
+    fn a_second_object_on_standard_output_fails() {
+        check(&format!("{GOOD}\n{GOOD}")).expect_err("two objects");
+    }
+}

@@ -1,0 +1,20 @@
+//! The documentation.
+
+use anyhow::Result;
+
+use super::{Checks, Stage};
+use crate::workspace::Workspace;
+
+pub(super) const STAGE: Stage = Stage {
+    name: "docs",
+    about: "the documentation builds without a warning",
+    run,
+};
+
+fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+    workspace
+        .cargo()
+        .args("doc --workspace --no-deps --locked")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()
+}

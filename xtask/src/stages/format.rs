@@ -1,0 +1,25 @@
+//! Formatting, by rustfmt.
+
+use anyhow::Result;
+
+use super::{Checks, Stage, toolchain};
+use crate::process::Program;
+use crate::workspace::Workspace;
+
+pub(super) const STAGE: Stage = Stage {
+    name: "format",
+    about: "rustfmt would change nothing",
+    run,
+};
+
+/// Sources that belong to no package of the workspace.
+const OUTSIDE: &str = "tests/packaging/consumer/src/main.rs";
+
+fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+    toolchain::ensure_component("rustfmt", "fmt")?;
+    workspace.cargo().args("fmt --all --check").run()?;
+    let outside = Program::new("rustfmt")
+        .args("--check --edition 2024")
+        .args(OUTSIDE);
+    workspace.program(outside).run()
+}

@@ -1,0 +1,72 @@
+//! The stages of `cargo xtask test`, cheapest first. Each is a module of its own.
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+mod benches;
+mod clippy;
+mod demo;
+mod deny;
+mod docs;
+mod doctests;
+mod examples;
+mod format;
+mod layers;
+mod no_std;
+mod package;
+mod source;
+mod tests;
+mod toolchain;
+mod wasm;
+
+/// A named part of the checks.
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    /// What it checks, as a phrase.
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Workspace, &mut Checks) -> Result<()>,
+}
+
+/// What a stage tells besides its success.
+#[derive(Default)]
+pub(crate) struct Checks {
+    /// Why something was left out.
+    pub(crate) skips: Vec<String>,
+    /// Whether all of it was.
+    pub(crate) skipped_whole: bool,
+}
+
+impl Checks {
+    /// Notes that a part of the stage is left out.
+    fn skip_part(&mut self, reason: impl Into<String>) {
+        self.skips.push(reason.into());
+    }
+
+    /// Notes that the stage is left out.
+    fn skip_whole(&mut self, reason: impl Into<String>) {
+        self.skips.push(reason.into());
+        self.skipped_whole = true;
+    }
+}
+
+/// All stages, in the order in which they run.
+pub(crate) const ALL: &[Stage] = &[
+    format::STAGE,
+    layers::STAGE,
+    deny::STAGE,
+    no_std::STAGE,
+    clippy::STAGE,
+    docs::STAGE,
+    tests::STAGE,
+    doctests::STAGE,
+    benches::STAGE,
+    examples::STAGE,
+    package::STAGE,
+    demo::STAGE,
+    wasm::STAGE,
+];
+
+pub(crate) fn names() -> Vec<&'static str> {
+    ALL.iter().map(|stage| stage.name).collect()
+}

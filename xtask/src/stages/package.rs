@@ -1,0 +1,159 @@
+//! The packages as others get them: built and used outside the workspace.
+//!
+//! A file that is missing from a package, a feature that only another member of the workspace switches on, a path that
+//! leads out of the package: none of it shows inside the workspace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::{Checks, Stage};
+use crate::process::Program;
+use crate::test::is_ci;
+use crate::workspace::{Package, Workspace};
+
+pub(super) const STAGE: Stage = Stage {
+    name: "package",
+    about: "the packages serve a consumer outside the workspace",
+    run,
+};
+
+const CONSUMER: &str = "tests/packaging/consumer";
+const WORKSPACE: &str = r#"[workspace]
+members = ["*"]
+resolver = "3"
+
+[patch.crates-io]
+"#;
+/// For the consumer's program, not counting its build.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+    let packages: Vec<_> = workspace
+        .members()
+        .filter(|package| package.is_published())
+        .collect();
+    pack(workspace, &packages)?;
+    let scratch = scratch(workspace)?;
+    for package in &packages {
+        let archive = workspace
+            .target
+            .join("package")
+            .join(format!("{}.crate", directory(package)));
+        Program::new("tar")
+            .arg("-xzf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&scratch)
+            .run()?;
+    }
+    write_workspace(workspace, &packages, &scratch).context("writing the consumer")?;
+    let cargo = |arguments| {
+        Program::cargo().args(arguments).directory(&scratch).env(
+            "CARGO_TARGET_DIR",
+            workspace.target.join("package-consumer"),
+        )
+    };
+    cargo("build --package consumer").run()?;
+    cargo("run --quiet --package consumer --locked")
+        .deadline(DEADLINE)
+        .run()?;
+    // The program has no consumer: that it compiles is all that there is to see.
+    cargo("check --package liferaft-cli --locked").run()?;
+    ensure_locked_versions(workspace, &scratch)?;
+    fs::remove_dir_all(&scratch).with_context(|| format!("removing {}", scratch.display()))
+}
+
+fn pack(workspace: &Workspace, packages: &[&Package]) -> Result<()> {
+    // The consumer's build is the verification, of all packages together.
+    let mut cargo = workspace
+        .cargo()
+        .args("package --quiet --no-verify --locked");
+    if !is_ci() {
+        cargo = cargo.arg("--allow-dirty");
+    }
+    for package in packages {
+        cargo = cargo.arg("--package").arg(&package.name);
+    }
+    cargo.run()
+}
+
+/// The name of a package's archive, and of the one directory in it.
+fn directory(package: &Package) -> String {
+    format!("{}-{}", package.name, package.version)
+}
+
+/// An empty directory outside the workspace, the same each time so that builds can be reused.
+fn scratch(workspace: &Workspace) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    workspace.root.hash(&mut hasher);
+    let scratch = std::env::temp_dir().join(format!("liferaft-packages-{:016x}", hasher.finish()));
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch)?;
+    }
+    fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
+    Ok(scratch)
+}
+
+/// Puts the consumer beside the unpacked packages. It asks for them as if they were published, and gets these.
+fn write_workspace(workspace: &Workspace, packages: &[&Package], scratch: &Path) -> Result<()> {
+    let template = workspace.root.join(CONSUMER);
+    let consumer = scratch.join("consumer");
+    fs::create_dir_all(consumer.join("src"))?;
+    fs::copy(template.join("Cargo.toml.in"), consumer.join("Cargo.toml"))?;
+    fs::copy(template.join("src/main.rs"), consumer.join("src/main.rs"))?;
+    let mut manifest = WORKSPACE.to_owned();
+    for package in packages {
+        let patch = format!(
+            "{} = {{ path = \"{}\" }}\n",
+            package.name,
+            directory(package)
+        );
+        manifest.push_str(&patch);
+    }
+    fs::write(scratch.join("Cargo.toml"), manifest)?;
+    fs::copy(
+        workspace.root.join("Cargo.lock"),
+        scratch.join("Cargo.lock"),
+    )?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: BTreeSet<Locked>,
+}
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Locked {
+    name: String,
+    version: String,
+    source: Option<String>,
+}
+
+/// What was built is what is locked here, and not what a registry had newest.
+fn ensure_locked_versions(workspace: &Workspace, scratch: &Path) -> Result<()> {
+    let read = |folder: &Path| -> Result<Lock> {
+        Ok(toml::from_str(&fs::read_to_string(
+            folder.join("Cargo.lock"),
+        )?)?)
+    };
+    let (ours, theirs) = (read(&workspace.root)?, read(scratch)?);
+    let strangers: Vec<_> = theirs
+        .package
+        .iter()
+        .filter(|package| package.source.is_some() && !ours.package.contains(package))
+        .map(|package| format!("{} {}", package.name, package.version))
+        .collect();
+    ensure!(
+        strangers.is_empty(),
+        "built with what is not locked: {}",
+        strangers.join(", ")
+    );
+    Ok(())
+}

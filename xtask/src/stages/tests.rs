@@ -1,0 +1,64 @@
+//! The tests.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Checks, Stage};
+use crate::workspace::Workspace;
+
+pub(super) const STAGE: Stage = Stage {
+    name: "tests",
+    about: "unit and integration tests",
+    run,
+};
+
+/// Names the folder with another implementation's cases.
+const CONFORMANCE: &str = "LIFERAFT_CONFORMANCE";
+/// Not counting the build.
+const DEADLINE: Duration = Duration::from_secs(10 * 60);
+
+fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
+    const TARGETS: &str = "test --workspace --lib --bins --tests --locked";
+    workspace.cargo().args(TARGETS).arg("--no-run").run()?;
+    let mut tests = workspace.cargo().args(TARGETS).deadline(DEADLINE);
+    match std::env::var_os(CONFORMANCE) {
+        Some(folder) => tests = tests.env(CONFORMANCE, absolute(folder.as_ref())?),
+        None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
+    }
+    tests.run_with_lines(|line| note_ignored(line, checks))
+}
+
+/// Tests run in the folder of their package, where a relative path would name another place.
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    folder
+        .canonicalize()
+        .with_context(|| format!("{CONFORMANCE} names no folder: {}", folder.display()))
+}
+
+/// Counts an ignored test as skipped: `test NAME ... ignored, REASON`.
+pub(super) fn note_ignored(line: &str, checks: &mut Checks) {
+    let Some((name, reason)) = line
+        .strip_prefix("test ")
+        .and_then(|line| line.split_once(" ... ignored"))
+    else {
+        return;
+    };
+    checks.skip_part(format!("{name} is ignored{reason}"));
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn an_ignored_test_is_a_skip_with_its_reason() {
+        let mut checks = Checks::default();
+
+        note_ignored("test a::b ... ignored, too slow", &mut checks);
+        note_ignored("test a::c ... ok", &mut checks);
+
+        assert_eq!(checks.skips, ["a::b is ignored, too slow"]);
+    }
+}

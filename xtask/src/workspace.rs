@@ -1,0 +1,102 @@
+//! What cargo knows of the workspace.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::process::Program;
+
+/// The workspace, its packages and all that they depend on, as locked.
+#[derive(Deserialize)]
+pub(crate) struct Workspace {
+    #[serde(rename = "workspace_root")]
+    pub(crate) root: PathBuf,
+    /// Where builds go.
+    #[serde(rename = "target_directory")]
+    pub(crate) target: PathBuf,
+    packages: Vec<Package>,
+}
+
+/// A package, ours or not.
+#[derive(Deserialize)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) license: Option<String>,
+    /// The registry that it comes from; none for ours.
+    pub(crate) source: Option<String>,
+    pub(crate) manifest_path: PathBuf,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) targets: Vec<Target>,
+    /// The registries that it may be published to: none at all if empty, any if not said.
+    publish: Option<Vec<String>>,
+}
+
+/// What a manifest asks for.
+#[derive(Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+}
+
+/// What a package builds.
+#[derive(Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) kind: Vec<String>,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    ///
+    /// # Errors
+    /// Also when `Cargo.lock` does not fit the manifests.
+    pub(crate) fn load() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask has a parent")?;
+        let metadata = Program::cargo()
+            .args("metadata --format-version 1 --all-features --locked")
+            .directory(root)
+            .stdout()?;
+        serde_json::from_str(&metadata).context("reading what cargo metadata says")
+    }
+
+    /// The cargo that runs this program, in the root.
+    pub(crate) fn cargo(&self) -> Program {
+        self.program(Program::cargo())
+    }
+
+    /// A program, in the root.
+    pub(crate) fn program(&self, program: Program) -> Program {
+        program.directory(&self.root)
+    }
+
+    /// Our packages.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
+        self.packages
+            .iter()
+            .filter(|package| package.source.is_none())
+    }
+
+    /// What our packages depend on, directly or not, on any platform.
+    pub(crate) fn dependencies(&self) -> impl Iterator<Item = &Package> {
+        self.packages
+            .iter()
+            .filter(|package| package.source.is_some())
+    }
+}
+
+impl Package {
+    pub(crate) fn is_published(&self) -> bool {
+        self.publish
+            .as_ref()
+            .is_none_or(|registries| !registries.is_empty())
+    }
+
+    pub(crate) fn targets_of_kind(&self, kind: &str) -> impl Iterator<Item = &Target> {
+        self.targets
+            .iter()
+            .filter(move |target| target.kind.iter().any(|own| own == kind))
+    }
+}
