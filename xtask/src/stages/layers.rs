@@ -166,8 +166,10 @@ fn faults_of_file(file: &Path, source: &str, is_pair: bool) -> Vec<String> {
     faults
 }
 
+/// Tests run where std is.
 fn is_test_file(file: &Path) -> bool {
-    file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem.ends_with("tests") || file.components().any(|part| part.as_os_str() == "tests")
 }
 
 #[cfg(test)]
