@@ -33,13 +33,13 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
         .cargo()
         .args("build --release --package liferaft-cli --bin liferaft --locked")
         .run()?;
-    let json = workspace
+    let mut json = String::new();
+    workspace
         .cargo()
         .args("liferaft demo --json --nodes")
         .arg(NODES.to_string())
         .deadline(DEADLINE)
-        .stdout()?;
-    println!("{}", json.trim_end());
+        .run_with_lines(|line| json.push_str(line))?;
     check(&json)
 }
 

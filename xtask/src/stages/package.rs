@@ -30,6 +30,8 @@ resolver = "3"
 
 [patch.crates-io]
 "#;
+/// What both licences ask to be in every copy.
+const LICENSES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 /// For the consumer's program, not counting its build.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -41,16 +43,21 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     pack(workspace, &packages)?;
     let scratch = scratch(workspace)?;
     for package in &packages {
+        let name = directory(package);
         let archive = workspace
             .target
             .join("package")
-            .join(format!("{}.crate", directory(package)));
+            .join(format!("{name}.crate"));
         Program::new("tar")
             .arg("-xzf")
             .arg(archive)
             .arg("-C")
             .arg(&scratch)
             .run()?;
+        for file in LICENSES {
+            let path = scratch.join(&name).join(file);
+            ensure!(path.is_file(), "the package {name} has no {file}");
+        }
     }
     write_workspace(workspace, &packages, &scratch).context("writing the consumer")?;
     let cargo = |arguments| {
