@@ -1,0 +1,112 @@
+//! What can go wrong: a refusal by the state machine, or no answer from the cluster.
+
+use core::fmt;
+
+use bytes::Bytes;
+use liferaft_raft::driver::{ProposeError, ReadError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::limits::{
+    KEY_BYTES_MAX, SEQUENCE_BYTES_MAX, SEQUENCE_VALUES_MAX, STORE_BYTES_MAX, VALUE_BYTES_MAX,
+};
+
+/// Why an operation on a [`KvHandle`](crate::KvHandle) has no result.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KvError {
+    /// The operation is not possible; nothing was changed by it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The write was not confirmed. The error tells whether it is certain not to happen, or unknown.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The read could not be served.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The reply belongs to another operation: the member that answered runs another program. A write is done.
+    #[error("a {got} came in reply to a {asked}")]
+    Mismatch {
+        /// The operation that was asked for.
+        asked: &'static str,
+        /// The operation that the reply belongs to.
+        got: &'static str,
+    },
+}
+
+/// A definite no from the state machine: the operation changed nothing, on any member.
+///
+/// Its variants are encoded by their position, so they are only ever added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The key holds a sequence where the operation wants a value, or the other way round.
+    #[error("the key \"{}\" holds a {is}", Shown(key))]
+    WrongKind {
+        /// The key.
+        key: Bytes,
+        /// What it holds.
+        is: Kind,
+    },
+    /// The key has no bytes.
+    #[error("the key is empty")]
+    KeyEmpty,
+    /// The key is longer than [`KEY_BYTES_MAX`].
+    #[error("the key of {bytes} bytes is longer than {KEY_BYTES_MAX}")]
+    KeyTooLong {
+        /// Its length.
+        bytes: u64,
+    },
+    /// The value is longer than [`VALUE_BYTES_MAX`].
+    #[error("the value of {bytes} bytes is longer than {VALUE_BYTES_MAX}")]
+    ValueTooLong {
+        /// Its length.
+        bytes: u64,
+    },
+    /// The sequence would exceed [`SEQUENCE_VALUES_MAX`] or [`SEQUENCE_BYTES_MAX`].
+    #[error(
+        "the sequence \"{}\" is full: {SEQUENCE_VALUES_MAX} values or {SEQUENCE_BYTES_MAX} bytes",
+        Shown(key)
+    )]
+    SequenceFull {
+        /// Its key.
+        key: Bytes,
+    },
+    /// The store would exceed [`STORE_BYTES_MAX`].
+    #[error("the store is full: {STORE_BYTES_MAX} bytes")]
+    StoreFull,
+}
+
+/// What a key can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Bytes, replaced as a whole by `set` and `compare_and_set`.
+    Value,
+    /// Values in a row, extended by `append` and `seq_append`.
+    Sequence,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "value",
+            Self::Sequence => "sequence",
+        })
+    }
+}
+
+/// Shows a key: printable ASCII as it is, other bytes escaped, and no more of it than fits a line.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl Shown<'_> {
+    const BYTES_MAX: usize = 64;
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_at_checked(Self::BYTES_MAX) {
+            Some((head, [_, ..])) => write!(f, "{}…", head.escape_ascii()),
+            Some((_, [])) | None => write!(f, "{}", self.0.escape_ascii()),
+        }
+    }
+}
