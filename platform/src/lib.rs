@@ -1,1 +1,116 @@
-//! platform
+//! The one place that asks where it runs: time, timers, tasks and entropy.
+//!
+//! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
+//! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.
+//!
+//! Time is a [`Duration`] since an arbitrary origin, not an `Instant`: the protocol takes time as a value, and a value
+//! can be written down, compared across tasks and made up in tests. Natively it is tokio's clock, so that a test with
+//! `#[tokio::test(start_paused = true)]` runs everything above in virtual time.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use std::time::Duration;
+//!
+//! let deadline = liferaft_platform::now() + Duration::from_millis(5);
+//! liferaft_platform::sleep_until(deadline).await;
+//! assert!(liferaft_platform::now() >= deadline);
+//! # }
+//! ```
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::{AbortHandle, abortable};
+
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "native.rs"]
+mod host;
+#[cfg(target_arch = "wasm32")]
+#[path = "wasm.rs"]
+mod host;
+#[cfg(not(target_arch = "wasm32"))]
+mod suspension;
+
+/// The time since an origin that is arbitrary, but the same for the whole process. It never runs backward.
+///
+/// It counts the time that the machine was suspended where the system tells: on Linux and Android, in steps of a
+/// second or more; in browsers as `performance.now()` does. Natively it is the clock of the tokio runtime that it is
+/// called from, paused or not, and the system's clock outside of any: the clocks of paused runtimes differ from each
+/// other, and all of them count from the same origin.
+#[must_use]
+pub fn now() -> Duration {
+    host::now()
+}
+
+/// Waits until [`now`] has reached `deadline`; at once if it already has.
+///
+/// It ends up to a few milliseconds late, as the timers beneath are coarse; later in a throttled tab; and after a
+/// suspension later by no more than what was left to wait when the machine fell asleep.
+///
+/// # Panics
+/// Natively when polled outside a tokio runtime whose timers are enabled.
+pub async fn sleep_until(deadline: Duration) {
+    loop {
+        let wait = deadline.saturating_sub(now());
+        if wait.is_zero() {
+            return;
+        }
+        host::sleep(wait).await;
+    }
+}
+
+/// Runs `future` beside the caller until it ends or is [aborted](Task::abort).
+///
+/// The future must be `Send` in browsers too, where nothing needs it, so that a caller that compiles for one compiles
+/// for the other.
+///
+/// # Panics
+/// Natively when called outside a tokio runtime.
+pub fn spawn<F>(future: F) -> Task
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (future, abort) = abortable(future);
+    host::spawn(async move {
+        // An aborted task has nobody left to tell.
+        let _aborted = future.await;
+    });
+    Task(abort)
+}
+
+/// A task made by [`spawn`]. Dropping it leaves the task running.
+#[derive(Clone, Debug)]
+pub struct Task(AbortHandle);
+
+impl Task {
+    /// Drops the task's future at its next turn. Nothing happens if it has ended.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+/// 64 bits from the system's source of randomness, fit for cryptographic use.
+///
+/// # Panics
+/// When the system has none: a member that cannot draw an identity or a seed that differs from the others' would harm
+/// the cluster that it joins, so there is nothing to fall back to.
+#[must_use]
+pub fn entropy_u64() -> u64 {
+    u64::from_le_bytes(entropy())
+}
+
+/// 128 bits from the system's source of randomness, fit for cryptographic use.
+///
+/// # Panics
+/// When the system has none, like [`entropy_u64`].
+#[must_use]
+pub fn entropy_u128() -> u128 {
+    u128::from_le_bytes(entropy())
+}
+
+fn entropy<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).expect("the system has a source of randomness");
+    bytes
+}

@@ -1,0 +1,44 @@
+//! In browsers and Node: `performance.now()`, `setTimeout` and the microtask queue.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use gloo_timers::future::TimeoutFuture;
+use web_time::Instant;
+
+/// The longest wait that `setTimeout` understands, in milliseconds: it takes a signed 32-bit number.
+const TIMEOUT_MAX: u32 = i32::MAX.unsigned_abs();
+
+pub(crate) fn now() -> Duration {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
+}
+
+/// Waits for `wait`, or for as long as one timeout can.
+///
+/// The timeout is an object of JavaScript's and not `Send`: it lives in a task of its own, which ends when the waiting
+/// future is dropped.
+pub(crate) async fn sleep(wait: Duration) {
+    let milliseconds = wait.as_nanos().div_ceil(1_000_000);
+    let milliseconds = u32::try_from(milliseconds).map_or(TIMEOUT_MAX, |ms| ms.min(TIMEOUT_MAX));
+    let (mut elapsed, waiting) = oneshot::channel::<()>();
+    wasm_bindgen_futures::spawn_local(async move {
+        let dropped = futures::select_biased! {
+            () = elapsed.cancellation().fuse() => true,
+            () = TimeoutFuture::new(milliseconds).fuse() => false,
+        };
+        if !dropped {
+            // Nobody waits any more if this is refused.
+            let _unheard = elapsed.send(());
+        }
+    });
+    // The sender is dropped only when it has been used or when nobody waits: either way the wait is over.
+    let _over = waiting.await;
+}
+
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    wasm_bindgen_futures::spawn_local(future);
+}
