@@ -1,13 +1,38 @@
 //! Frames of bytes between the members of a cluster.
 //!
 //! A transport knows nothing of Raft. It carries frames to a member, best effort and without ever blocking, and tells
-//! what has arrived. Whoever can do that, by radio or by carrier pigeon, is a transport; [`memory`] is the reference.
+//! what has arrived. Whoever can do that, by radio or by carrier pigeon, is a [`Transport`]; [`memory`] is the
+//! reference.
+
+pub mod frame;
+pub mod memory;
 
 use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use thiserror::Error;
+
+/// One end of all of a member's links.
+///
+pub trait Transport: Send + 'static {
+    /// The peer that this end is to others.
+    fn local(&self) -> PeerId;
+
+    /// The longest frame that it carries, in bytes, in either class.
+    fn frame_bytes_max(&self) -> usize;
+
+    /// Gives a frame to the link to `to`, without waiting. `Ok` promises nothing: the frame may still be lost.
+    ///
+    /// There is no link to oneself: `to` being [`local`](Self::local) is a [`SendError::NoLink`].
+    ///
+    /// # Errors
+    /// When it certainly was not sent: see [`SendError`].
+    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
+
+    /// The next event, in the order in which they happened; `None` once this end is closed for good.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
+}
 
 /// The other end of a link: 128 bits. The transport answers for it that frames from a peer are from that peer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -30,28 +55,11 @@ impl fmt::Debug for PeerId {
 pub enum DeliveryClass {
     /// May be lost, duplicated or reordered; never waits for another frame. For all of Raft but snapshots.
     Datagram,
-    /// Arrives in order after those sent before it on the same link, or the link goes down. For bulk.
-    Stream,
-}
-
-/// One end of all of a member's links.
-///
-/// The conformance kit (`conformance`) says what each method promises, in tests that every transport passes.
-pub trait Transport: Send + 'static {
-    /// The peer that this end is to others.
-    fn local(&self) -> PeerId;
-
-    /// The longest frame that it carries, in bytes.
-    fn frame_bytes_max(&self) -> usize;
-
-    /// Gives a frame to the link to `to`, without waiting. `Ok` promises nothing: the frame may still be lost.
+    /// Arrives once and in order after those sent before it on the same link, or the link goes down. For bulk.
     ///
-    /// # Errors
-    /// When it certainly was not sent: see [`SendError`].
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
-
-    /// The next event, in the order in which they happened; `None` once this end is closed for good.
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
+    /// A stream from which a frame was lost has ended: the receiver sees [`PeerDown`](Event::PeerDown) and, if the
+    /// link works again, [`PeerUp`](Event::PeerUp), before a stream frame that was sent later.
+    Stream,
 }
 
 /// What a transport tells its member.

@@ -1,0 +1,205 @@
+//! The reference transport: members of one process, and a network between them that can be broken on purpose.
+//!
+//! Without faults a frame goes straight into the queue of its receiver: no task, no copy, one short lock. Whatever is
+//! wrong with a link is decided by dice that are thrown per link from one seed, so that the same frames meet the same
+//! fate in each run. Delays run on [`liferaft_platform`]'s clock, in virtual time under a paused one.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bytes::Bytes;
+//! use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
+//! use liferaft_transport::{DeliveryClass, Event, PeerId, Transport};
+//!
+//! let network = MemoryNetwork::new(42);
+//! let mut ada = network.attach(PeerId(1))?;
+//! let mut bob = network.attach(PeerId(2))?;
+//!
+//! ada.send(PeerId(2), DeliveryClass::Datagram, Bytes::from_static(b"hello"))?;
+//!
+//! let up = std::future::poll_fn(|context| bob.poll_event(context)).await;
+//! assert_eq!(up, Some(Event::PeerUp(PeerId(1))));
+//! let frame = Bytes::from_static(b"hello");
+//! let arrived = std::future::poll_fn(|context| bob.poll_event(context)).await;
+//! assert_eq!(arrived, Some(Event::Frame { from: PeerId(1), class: DeliveryClass::Datagram, frame }));
+//!
+//! network.set_faults(Faults::none().with_loss(Probability::percent(50)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is up, and what is silent
+//!
+//! A peer is *up* as long as it is attached. Cuts, partitions and kills tell nobody: frames vanish without an event, in
+//! both classes, also those under way. Only a stream cannot pretend that nothing happened: once a stream frame has
+//! vanished, no stream frame passes between the two in either direction until they reach each other again; at that
+//! moment both see [`PeerDown`](crate::Event::PeerDown) and [`PeerUp`](crate::Event::PeerUp), and what is sent then is
+//! the beginning of another stream.
+//!
+//! Whoever leaves, by dropping its end, takes with it what is under way to and from it.
+
+mod counters;
+mod faults;
+mod flights;
+mod hub;
+mod inbox;
+mod link;
+mod shared;
+mod topology;
+mod transport;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+
+pub use self::counters::Counters;
+pub use self::faults::{Delay, Faults, Probability, ProbabilityError};
+pub use self::transport::MemoryTransport;
+
+use self::shared::Shared;
+use crate::PeerId;
+
+/// The most frames that wait unread in front of a member. When so many do, `send` refuses with
+/// [`QueueFull`](crate::SendError::QueueFull), and what arrives late is dropped. A member that reads takes all that
+/// wait at once, so that up to twice as many are in memory.
+pub const QUEUE_FRAMES_MAX: usize = 16_384;
+
+/// The most bytes of frames that wait unread in front of a member, with the same policy as [`QUEUE_FRAMES_MAX`]. One
+/// frame fits in any case.
+pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The most frames under way on one direction of a link that delays. When so many are, `send` refuses with
+/// [`QueueFull`](crate::SendError::QueueFull).
+pub const LINK_FRAMES_MAX: usize = 8_192;
+
+/// The most bytes under way on one direction of a link that delays, with the same policy as [`LINK_FRAMES_MAX`]. One
+/// frame fits in any case.
+pub const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How often a stream frame is sent before it is lost for good.
+pub const ATTEMPTS_MAX: u32 = 16;
+
+/// The most ends of one network. More are refused.
+pub const ENDS_MAX: usize = 4_096;
+
+/// The most unread events that tell of peers. A member that lets more pile up is closed: it reads what it has, then
+/// `None`, and the others see it leave.
+pub const PEER_EVENTS_MAX: usize = 4 * ENDS_MAX;
+
+/// A network within this process. Its clones are handles to the same network.
+#[derive(Clone, Debug)]
+pub struct MemoryNetwork {
+    shared: Arc<Shared>,
+}
+
+impl MemoryNetwork {
+    /// A network without faults. All that chance decides later is drawn from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(seed)),
+        }
+    }
+
+    /// Connects a member with all others; both sides see [`PeerUp`](crate::Event::PeerUp).
+    ///
+    /// A peer that was [killed](Self::kill) may be attached again, as after a crash: its old end is closed, and the
+    /// others see it go down and up.
+    ///
+    /// # Errors
+    /// When the peer is attached and alive, or the network has [`ENDS_MAX`] ends.
+    pub fn attach(&self, peer: PeerId) -> Result<MemoryTransport, AttachError> {
+        let end = self.shared.change(|hub| hub.attach(peer))?;
+        Ok(MemoryTransport::new(peer, Arc::clone(&self.shared), end))
+    }
+
+    /// Sets the faults of all links that have none [of their own](Self::set_link_faults). What is under way stays so.
+    pub fn set_faults(&self, faults: Faults) {
+        self.shared.change(|hub| hub.faults = faults);
+    }
+
+    /// Sets the faults of one direction of one link, in place of the network's.
+    pub fn set_link_faults(&self, from: PeerId, to: PeerId, faults: Faults) {
+        self.shared
+            .change(|hub| hub.link_faults.insert((from, to), faults));
+    }
+
+    /// Makes one direction of one link follow the network's faults again.
+    pub fn clear_link_faults(&self, from: PeerId, to: PeerId) {
+        self.shared
+            .change(|hub| hub.link_faults.remove(&(from, to)));
+    }
+
+    /// Lets frames from `from` to `to` vanish. The other direction goes on.
+    pub fn cut(&self, from: PeerId, to: PeerId) {
+        self.shared.change(|hub| hub.topology.cut(from, to));
+    }
+
+    /// Undoes a [`cut`](Self::cut).
+    pub fn heal(&self, from: PeerId, to: PeerId) {
+        self.shared.change(|hub| {
+            hub.topology.heal(from, to);
+            hub.restart_streams();
+        });
+    }
+
+    /// Lets frames pass only within groups, in place of an earlier partition.
+    ///
+    /// A peer in two groups is a bridge. Peers that are in none form one more group: `&[&[peer]]` isolates a peer, and
+    /// no groups at all lift the partition.
+    pub fn partition(&self, groups: &[&[PeerId]]) {
+        self.shared.change(|hub| {
+            hub.topology.partition(groups);
+            hub.restart_streams();
+        });
+    }
+
+    /// Undoes all cuts and the partition. The killed stay so, and the links keep their faults.
+    pub fn heal_all(&self) {
+        self.shared.change(|hub| {
+            hub.topology.heal_all();
+            hub.restart_streams();
+        });
+    }
+
+    /// Lets a member fall silent, as a crash does: all that it sends or is sent vanishes, its end hears nothing more,
+    /// and nobody is told. Returns whether it is attached.
+    pub fn kill(&self, peer: PeerId) -> bool {
+        self.shared.change(|hub| hub.kill(peer))
+    }
+
+    /// Brings a killed member back, as if its process had been stopped: it reads first what had reached it before.
+    /// Returns whether there is one; if its end was dropped meanwhile there is none, and the others see it leave.
+    pub fn revive(&self, peer: PeerId) -> bool {
+        self.shared.change(|hub| hub.revive(peer))
+    }
+
+    /// What became of all frames so far, those of members that left included.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.read(hub::Hub::counters)
+    }
+
+    /// What became of the frames that an attached member sent since it was attached.
+    #[must_use]
+    pub fn counters_of(&self, sender: PeerId) -> Option<Counters> {
+        self.shared.read(|hub| hub.counters_of(sender))
+    }
+}
+
+/// Why a member was not attached to a network.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The peer is attached and alive.
+    #[error("peer {0} is attached")]
+    InUse(PeerId),
+    /// The network has as many ends as it may.
+    #[error("the network has {ENDS_MAX} ends and takes no more")]
+    NetworkFull,
+}
+
+/// A panic elsewhere leaves nothing half done under these locks.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
