@@ -2,8 +2,9 @@
 //!
 //! A transport knows nothing of Raft. It carries frames to a member, best effort and without ever blocking, and tells
 //! what has arrived. Whoever can do that, by radio or by carrier pigeon, is a [`Transport`]; [`memory`] is the
-//! reference.
+//! reference, and [`conformance`] says in tests what each method promises.
 
+pub mod conformance;
 pub mod frame;
 pub mod memory;
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 /// One end of all of a member's links.
 ///
+/// The conformance kit ([`conformance`]) says what each method promises, in tests that every transport passes.
 pub trait Transport: Send + 'static {
     /// The peer that this end is to others.
     fn local(&self) -> PeerId;

@@ -88,6 +88,7 @@ impl Hub {
         }
         let unreading = self.announce(&Event::PeerUp(peer));
         self.ends.insert(peer, end.clone());
+        tracing::debug!(%peer, "attached");
         for peer in unreading {
             self.remove(peer);
         }
@@ -116,6 +117,7 @@ impl Hub {
         };
         end.killed = true;
         end.inbox.set_silenced(true);
+        tracing::debug!(%peer, "killed");
         true
     }
 
@@ -129,6 +131,7 @@ impl Hub {
         }
         end.killed = false;
         end.inbox.set_silenced(false);
+        tracing::debug!(%peer, "revived");
         self.restart_streams();
         true
     }
@@ -359,6 +362,7 @@ impl Hub {
             let Some(end) = self.ends.remove(&peer) else {
                 continue;
             };
+            tracing::debug!(%peer, "left");
             end.inbox.close();
             self.departed += end.tally.read();
             self.departures += 1;
@@ -371,11 +375,10 @@ impl Hub {
 
     /// Tells all that are attached. Returns those who have not read for too long.
     fn announce(&self, event: &Event) -> Vec<PeerId> {
-        let full = |end: &End| end.inbox.push_peer_event(event.clone()) == Err(Refusal::Full);
-        self.ends
-            .iter()
-            .filter(|(_, end)| full(end))
-            .map(|(peer, _)| *peer)
+        let is_full = |end: &End| end.inbox.push_peer_event(event.clone()) == Err(Refusal::Full);
+        let full = self.ends.iter().filter(|(_, end)| is_full(end));
+        full.map(|(peer, _)| *peer)
+            .inspect(warn_of_unread_events)
             .collect()
     }
 
@@ -388,9 +391,14 @@ impl Hub {
             .into_iter()
             .any(|event| end.inbox.push_peer_event(event) == Err(Refusal::Full))
         {
+            warn_of_unread_events(&peer);
             self.remove(peer);
         }
     }
+}
+
+fn warn_of_unread_events(peer: &PeerId) {
+    tracing::warn!(%peer, "closed, because it does not read what it is told of its peers");
 }
 
 /// The two ends of a link, whichever way it is looked at.

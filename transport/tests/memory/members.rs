@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use liferaft_transport::memory::{
-    AttachError, MemoryNetwork, PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX,
+    AttachError, MemoryNetwork, MemoryTransport, PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX,
 };
 use liferaft_transport::{Event, PeerId, SendError, Transport};
 
@@ -239,4 +239,42 @@ fn a_mesh_of_a_hundred_and_one_delivers_every_frame() {
         assert_eq!(numbers(end).len(), 1_000);
     }
     assert_eq!(network.counters().delivered, 101_000);
+}
+
+#[test]
+fn a_receiver_that_waits_on_another_thread_hears_all_in_each_senders_order() {
+    const FRAMES: u32 = 20_000;
+    let network = MemoryNetwork::new(1);
+    let (a, b, mut c) = a_b_and_c(&network);
+    let keep_sending = |mut end: MemoryTransport| {
+        std::thread::spawn(move || {
+            for number in 0..FRAMES {
+                while try_send(&mut end, C, number) == Err(SendError::QueueFull(C)) {
+                    std::thread::yield_now();
+                }
+            }
+            end
+        })
+    };
+
+    let senders = [a, b].map(keep_sending);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let arrived: Vec<Event> = runtime.expect("a runtime can be built").block_on(async {
+        let mut arrived = Vec::new();
+        for _ in 0..2 * FRAMES {
+            arrived.extend(next_event(&mut c).await);
+        }
+        arrived
+    });
+
+    for (sender, peer) in senders.into_iter().zip([A, B]) {
+        sender.join().expect("the sender ends");
+        let of_sender = arrived
+            .iter()
+            .filter(|event| matches!(event, Event::Frame { from, .. } if *from == peer));
+        assert!(
+            of_sender.map(number).eq(0..FRAMES),
+            "all of {peer} arrive in order"
+        );
+    }
 }
