@@ -29,7 +29,8 @@ pub struct Counters {
     pub reordered: u64,
     /// Frames that vanished at a cut, a partition, or a member that was killed or left.
     pub cut: u64,
-    /// Frames that arrived late and found their receiver's queue full.
+    /// Frames dropped after `send` had accepted them, because a queue was full: late frames at their receiver's, and
+    /// duplicates.
     pub overflowed: u64,
     /// Frames that `send` refused because a queue was full. They do not count as sent.
     pub queue_full: u64,

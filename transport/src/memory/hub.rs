@@ -273,7 +273,11 @@ impl Hub {
             .expect("frames depart on links that exist");
         let waits = class == DeliveryClass::Stream && link.has_stream_under_way();
         if arrival.at > now || waits {
-            link.on_departure(class, flight.frame.len());
+            let bytes = flight.frame.len();
+            if link.is_full(bytes) {
+                return Err(Refusal::Full);
+            }
+            link.on_departure(class, bytes);
             self.flights.push(arrival.at, flight);
         } else {
             self.ends[&to].inbox.push_frame(from, class, flight.frame)?;

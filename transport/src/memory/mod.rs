@@ -163,7 +163,7 @@ impl MemoryNetwork {
     }
 
     /// Lets a member fall silent, as a crash does: all that it sends or is sent vanishes, its end hears nothing more,
-    /// and nobody is told. Returns whether it is attached.
+    /// and nobody is told: to others, and to those who come later, it is up. Returns whether it is attached.
     pub fn kill(&self, peer: PeerId) -> bool {
         self.shared.change(|hub| hub.kill(peer))
     }

@@ -112,8 +112,9 @@ impl Transport for MemoryTransport {
 
 impl Drop for MemoryTransport {
     fn drop(&mut self) {
-        self.inbox.abandon();
+        // In this order, so that the queue of whoever can be reached is open.
         self.shared
             .change(|hub| hub.on_dropped(self.local, self.attachment));
+        self.inbox.abandon();
     }
 }
