@@ -1,0 +1,261 @@
+//! What a story sees, and what it insists on.
+
+use std::time::Duration;
+
+use liferaft_raft::consensus::{
+    ChangeError, ChangeId, Event, ReadId, ReadRefused, Refusal, RoleKind, Status, TransferError,
+};
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::message::Message;
+use liferaft_raft::time::Instant;
+
+use super::filter::Filter;
+use super::{Cluster, Id};
+
+/// What can be seen.
+impl Cluster {
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    #[track_caller]
+    pub(crate) fn status(&self, id: Id) -> Status {
+        let server = self.server(ServerId(id));
+        server
+            .raft
+            .as_ref()
+            .unwrap_or_else(|| panic!("server {id} is crashed"))
+            .status()
+    }
+
+    pub(crate) fn is_up(&self, id: Id) -> bool {
+        self.server(ServerId(id)).raft.is_some()
+    }
+
+    pub(crate) fn leads(&self, id: Id) -> bool {
+        self.is_up(id) && self.status(id).role == RoleKind::Leader
+    }
+
+    /// The leader of the latest term, if one of the servers that are up leads.
+    pub(crate) fn leader(&self) -> Option<Id> {
+        let up = self
+            .servers
+            .values()
+            .filter_map(|server| server.raft.as_ref());
+        let leaders = up
+            .map(|raft| raft.status())
+            .filter(|of| of.role == RoleKind::Leader);
+        leaders
+            .max_by_key(|status| status.term)
+            .map(|status| status.id.0)
+    }
+
+    pub(crate) fn term(&self, id: Id) -> u64 {
+        self.status(id).term.0
+    }
+
+    pub(crate) fn last_index(&self, id: Id) -> u64 {
+        self.status(id).last.index.0
+    }
+
+    pub(crate) fn commit_index(&self, id: Id) -> u64 {
+        self.status(id).commit.0
+    }
+
+    /// The commands that this server's state machine has applied, in order.
+    pub(crate) fn applied(&self, id: Id) -> &[String] {
+        self.server(ServerId(id)).machine.commands()
+    }
+
+    /// How many entries this server's state machine was handed and has not applied.
+    pub(crate) fn handed_out(&self, id: Id) -> usize {
+        self.server(ServerId(id)).machine.waiting()
+    }
+
+    /// The terms of the entries on this server's disk, crashed or not.
+    pub(crate) fn stored_terms(&self, id: Id) -> Vec<u64> {
+        let stored = self.server(ServerId(id)).disk.stored();
+        stored.entries.iter().map(|entry| entry.term.0).collect()
+    }
+
+    /// The last index that the snapshot on this server's disk covers.
+    pub(crate) fn stored_snapshot(&self, id: Id) -> Option<u64> {
+        let stored = self.server(ServerId(id)).disk.stored();
+        stored
+            .snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.metadata.last.index.0)
+    }
+
+    pub(crate) fn voters(&self, id: Id) -> Vec<Id> {
+        self.status(id)
+            .configuration
+            .voters()
+            .iter()
+            .map(|voter| voter.0)
+            .collect()
+    }
+
+    pub(crate) fn read_answer(&self, id: ReadId) -> Option<&Result<Index, ReadRefused>> {
+        self.outcomes.reads.get(&id)
+    }
+
+    pub(crate) fn change_result(&self, id: ChangeId) -> Option<&Result<Index, ChangeError>> {
+        self.outcomes.changes.get(&id)
+    }
+
+    pub(crate) fn transfer_results(&self) -> &[Result<ServerId, TransferError>] {
+        &self.outcomes.transfers
+    }
+
+    pub(crate) fn events(&self, id: Id) -> impl Iterator<Item = &Event> {
+        let events = self.outcomes.events.iter();
+        events
+            .filter(move |(server, _)| server.0 == id)
+            .map(|(_, event)| event)
+    }
+
+    /// How often this server has refused a message for this reason.
+    pub(crate) fn refused(&self, id: Id, reason: Refusal) -> u64 {
+        self.status(id).refused.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// What was sent, whether or not it arrived.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a filter is written where it is used"
+    )]
+    pub(crate) fn sent(&self, filter: Filter) -> Vec<Message> {
+        let sent = self.network.sent().iter();
+        sent.filter(|sent| filter.means(sent.from, sent.to, &sent.message))
+            .map(|sent| sent.message.clone())
+            .collect()
+    }
+
+    /// How much time passed until the first of these messages was sent.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a filter is written where it is used"
+    )]
+    pub(crate) fn first_sent_after(&self, filter: Filter, since: Instant) -> Option<Duration> {
+        let mut sent = self.network.sent().iter().filter(|sent| sent.at >= since);
+        let first = sent.find(|sent| filter.means(sent.from, sent.to, &sent.message))?;
+        Some(first.at.since(since))
+    }
+}
+
+/// What a story insists on.
+impl Cluster {
+    #[track_caller]
+    pub(crate) fn assert_leader(&self, id: Id) {
+        assert_eq!(self.leader(), Some(id), "who leads\n{self:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_follower(&self, id: Id) {
+        assert_eq!(
+            self.status(id).role,
+            RoleKind::Follower,
+            "what {id} does\n{self:?}"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_leads_nothing(&self, id: Id) {
+        assert!(!self.leads(id), "server {id} leads\n{self:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_no_leader(&self) {
+        assert_eq!(self.leader(), None, "who leads\n{self:?}");
+    }
+
+    /// Exactly one of these servers leads; tells which.
+    #[track_caller]
+    pub(crate) fn assert_one_leader_among<const N: usize>(&self, ids: [Id; N]) -> Id {
+        let leaders: Vec<Id> = ids.into_iter().filter(|id| self.leads(*id)).collect();
+        assert_eq!(leaders.len(), 1, "leaders {leaders:?}\n{self:?}");
+        leaders[0]
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_applied_on<const N: usize>(&self, ids: [Id; N], command: &str) {
+        for id in ids {
+            let count = self
+                .applied(id)
+                .iter()
+                .filter(|applied| *applied == command)
+                .count();
+            assert_eq!(count, 1, "how often {id} has applied {command:?}\n{self:?}");
+        }
+    }
+
+    /// Every server that is up has applied the command, once.
+    #[track_caller]
+    pub(crate) fn assert_applied_everywhere(&self, command: &str) {
+        let up: Vec<Id> = self
+            .servers
+            .keys()
+            .map(|id| id.0)
+            .filter(|id| self.is_up(*id))
+            .collect();
+        for id in up {
+            self.assert_applied_on([id], command);
+        }
+    }
+
+    /// No state machine, crashed ones among them, has ever applied the command.
+    #[track_caller]
+    pub(crate) fn assert_never_applied(&self, command: &str) {
+        assert!(
+            !self.checker.was_applied(command),
+            "{command:?} was applied\n{self:?}"
+        );
+    }
+
+    /// These servers have stored the same log, and applied all of it.
+    #[track_caller]
+    pub(crate) fn assert_same_logs<const N: usize>(&self, ids: [Id; N]) {
+        let first = self.server(ServerId(ids[0]));
+        for id in ids {
+            let other = self.server(ServerId(id));
+            assert_eq!(
+                other.disk.stored().entries,
+                first.disk.stored().entries,
+                "the logs of {id} and {}\n{self:?}",
+                ids[0],
+            );
+            assert_eq!(
+                other.machine.commands(),
+                first.machine.commands(),
+                "what was applied"
+            );
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_read_served(&self, id: ReadId) -> Index {
+        match self.read_answer(id) {
+            Some(Ok(index)) => *index,
+            other => panic!("the read was answered with {other:?}\n{self:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_changed(&self, id: ChangeId) {
+        let result = self.change_result(id);
+        assert!(
+            matches!(result, Some(Ok(_))),
+            "the change came to {result:?}\n{self:?}"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_change_refused(&self, id: ChangeId, error: &ChangeError) {
+        assert_eq!(
+            self.change_result(id),
+            Some(&Err(error.clone())),
+            "\n{self:?}"
+        );
+    }
+}

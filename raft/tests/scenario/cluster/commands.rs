@@ -1,0 +1,267 @@
+//! What a story makes happen.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft_raft::consensus::{
+    ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
+};
+use liferaft_raft::ids::{LogPosition, ServerId};
+use liferaft_raft::message::Message;
+
+use super::filter::Filter;
+use super::network::Action;
+use super::{Cluster, ELECTION_TIMEOUT, Id, LATENCY};
+
+/// Leadership.
+impl Cluster {
+    /// Waits until this server leads. Meanwhile no other server's clock runs.
+    #[track_caller]
+    pub(crate) fn elect(&mut self, id: Id) {
+        self.only_timer_of = Some(ServerId(id));
+        self.run_until(&format!("server {id} leads"), |cluster| cluster.leads(id));
+        self.only_timer_of = None;
+        self.run_for(2 * LATENCY);
+    }
+
+    /// Waits until some server leads, and tells which.
+    #[track_caller]
+    pub(crate) fn elect_any(&mut self) -> Id {
+        self.run_until("some server leads", |cluster| cluster.leader().is_some());
+        self.leader().expect("it was just there")
+    }
+
+    /// Lets half an election timeout pass: what was said is answered, and no new election begins.
+    pub(crate) fn settle(&mut self) {
+        self.run_for(ELECTION_TIMEOUT / 2);
+    }
+
+    /// Asks this server to hand leadership over.
+    pub(crate) fn transfer(&mut self, id: Id, to: Option<Id>) {
+        self.feed(ServerId(id), [Input::Transfer(to.map(ServerId))]);
+    }
+}
+
+/// Requests of clients and operators.
+impl Cluster {
+    /// Asks this server to append a command, and tells what it answers.
+    #[track_caller]
+    pub(crate) fn propose(&mut self, id: Id, command: &str) -> Result<LogPosition, ProposeRefused> {
+        let name = ProposalId(self.next_name());
+        let command = Bytes::copy_from_slice(command.as_bytes());
+        self.feed(
+            ServerId(id),
+            [Input::Propose(vec![Proposal { id: name, command }])],
+        );
+        self.outcomes
+            .proposals
+            .remove(&name)
+            .expect("proposals are answered at once")
+    }
+
+    /// Proposes, and waits until all servers that are up have applied.
+    #[track_caller]
+    pub(crate) fn commit(&mut self, id: Id, command: &str) {
+        let position = self
+            .propose(id, command)
+            .expect("the leader takes proposals");
+        self.run_until(&format!("{command:?} is applied everywhere"), |cluster| {
+            let mut up = cluster
+                .servers
+                .values()
+                .filter(|server| server.raft.is_some());
+            up.all(|server| server.machine.applied() >= position.index)
+        });
+    }
+
+    /// Asks this server for a linearizable read.
+    pub(crate) fn read(&mut self, id: Id) -> ReadId {
+        let name = ReadId(self.next_name());
+        self.checker.begin_read(name);
+        self.feed(ServerId(id), [Input::Read(name)]);
+        name
+    }
+
+    /// Asks this server for another configuration.
+    pub(crate) fn change(&mut self, id: Id, change: MembershipChange) -> ChangeId {
+        let name = ChangeId(self.next_name());
+        self.feed(ServerId(id), [Input::Change(name, change)]);
+        name
+    }
+
+    /// Captures this server's state machine.
+    pub(crate) fn take_snapshot(&mut self, id: Id) {
+        let id = ServerId(id);
+        let machine = &self.server(id).machine;
+        let (through, data) = (machine.applied(), machine.snapshot());
+        self.feed(id, [Input::SnapshotTaken { through, data }]);
+    }
+}
+
+/// Crashes, disks and sleep.
+impl Cluster {
+    /// The server loses all that is not on its disk, and says nothing any more. Its disk is no longer held.
+    pub(crate) fn crash(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).crash();
+    }
+
+    /// The crashed server comes back with what is on its disk.
+    pub(crate) fn restart(&mut self, id: Id) {
+        let id = ServerId(id);
+        assert!(self.server(id).raft.is_none(), "server {id} is up");
+        self.boot(id);
+    }
+
+    /// From now on this server's writes do not finish.
+    pub(crate) fn hold_disk(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).disk.hold();
+    }
+
+    /// This server's writes go on.
+    pub(crate) fn release_disk(&mut self, id: Id) {
+        let id = ServerId(id);
+        self.server_mut(id).disk.release();
+        self.start_work(id);
+    }
+
+    /// From now on this server's state machine applies nothing.
+    pub(crate) fn hold_apply(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).machine.hold();
+    }
+
+    /// This server's state machine goes on.
+    pub(crate) fn release_apply(&mut self, id: Id) {
+        let id = ServerId(id);
+        self.server_mut(id).machine.release();
+        self.start_work(id);
+    }
+
+    /// The server is suspended, as a tab or a laptop is: what comes for it waits.
+    pub(crate) fn put_to_sleep(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).inbox.get_or_insert_default();
+    }
+
+    /// The server wakes: it is given what has come, and then the time.
+    pub(crate) fn wake(&mut self, id: Id) {
+        let id = ServerId(id);
+        let waiting = self.server_mut(id).inbox.take().expect("the server sleeps");
+        for input in waiting {
+            self.feed(id, [input]);
+        }
+        self.feed(id, [Input::Timer]);
+    }
+
+    pub(super) fn boot(&mut self, id: ServerId) {
+        let (now, config) = (self.now, self.config.clone());
+        let server = self.server_mut(id);
+        let seed = u64::try_from(id.0).expect("stories name servers by small numbers");
+        let recovered = server.disk.stored().clone();
+        let mut raft = Raft::new(id, config, recovered, now, seed + 1000 * server.boot)
+            .expect("what was stored is sound");
+        let mut output = Output::default();
+        // A superfluous timer does no harm and brings out what the server has to do at once.
+        raft.input(now, Input::Timer, &mut output);
+        server.raft = Some(raft);
+        self.carry_out(id, output);
+    }
+}
+
+/// The network.
+impl Cluster {
+    /// Cuts all links of this server, both ways.
+    pub(crate) fn isolate(&mut self, id: Id) {
+        let others: Vec<ServerId> = self.servers.keys().copied().collect();
+        for other in others.into_iter().filter(|other| other.0 != id) {
+            self.network.cut(ServerId(id), other);
+            self.network.cut(other, ServerId(id));
+        }
+    }
+
+    /// Cuts all links between the two sides.
+    pub(crate) fn partition<const N: usize, const M: usize>(
+        &mut self,
+        one: [Id; N],
+        other: [Id; M],
+    ) {
+        for a in one.map(ServerId) {
+            for b in other.map(ServerId) {
+                self.network.cut(a, b);
+                self.network.cut(b, a);
+            }
+        }
+    }
+
+    /// Cuts the link one way.
+    pub(crate) fn cut(&mut self, from: Id, to: Id) {
+        self.network.cut(ServerId(from), ServerId(to));
+    }
+
+    /// Mends the link, both ways.
+    pub(crate) fn mend(&mut self, one: Id, other: Id) {
+        self.network.mend(ServerId(one), ServerId(other));
+        self.network.mend(ServerId(other), ServerId(one));
+    }
+
+    /// Mends all links, and lets all messages pass again.
+    pub(crate) fn heal(&mut self) {
+        self.network.mend_all();
+        self.network.clear_rules();
+        self.network.improve();
+    }
+
+    /// Messages from one to the other take so long.
+    pub(crate) fn slow_down(&mut self, from: Id, to: Id, latency: Duration) {
+        self.network
+            .slow_down(ServerId(from), ServerId(to), latency);
+    }
+
+    /// Loses these messages, until [`heal`](Self::heal).
+    pub(crate) fn drop_all(&mut self, filter: Filter) {
+        self.network.add_rule(filter, Action::Drop, usize::MAX);
+    }
+
+    /// Loses the next of these messages.
+    pub(crate) fn drop_next(&mut self, filter: Filter) {
+        self.network.add_rule(filter, Action::Drop, 1);
+    }
+
+    /// Keeps these messages back, until they are delivered.
+    pub(crate) fn hold(&mut self, filter: Filter) {
+        self.network.add_rule(filter, Action::Hold, usize::MAX);
+    }
+
+    /// Doubles these messages.
+    pub(crate) fn double(&mut self, filter: Filter) {
+        self.network.add_rule(filter, Action::Double, usize::MAX);
+    }
+
+    /// Lets all messages pass again. What was kept back stays so.
+    pub(crate) fn let_pass(&mut self) {
+        self.network.clear_rules();
+    }
+
+    /// Delivers what was kept back, in the order in which it was sent.
+    pub(crate) fn deliver_held(&mut self) {
+        for (from, to, message) in self.network.take_held() {
+            self.feed(to, [Input::Message { from, message }]);
+        }
+    }
+
+    /// Delivers what was kept back, the last first.
+    pub(crate) fn deliver_held_backwards(&mut self) {
+        for (from, to, message) in self.network.take_held().into_iter().rev() {
+            self.feed(to, [Input::Message { from, message }]);
+        }
+    }
+
+    /// Delivers a message that nobody has sent.
+    pub(crate) fn forge(&mut self, from: Id, to: Id, message: Message) {
+        let from = ServerId(from);
+        self.feed(ServerId(to), [Input::Message { from, message }]);
+    }
+
+    /// Forgets what was sent so far.
+    pub(crate) fn forget_sent(&mut self) {
+        self.network.forget_sent();
+    }
+}

@@ -1,0 +1,131 @@
+//! A disk that keeps what was written to the end, and nothing else.
+
+use std::collections::VecDeque;
+
+use liferaft_raft::consensus::{Recovered, Write, WriteId};
+use liferaft_raft::ids::Index;
+
+use super::checker::Checker;
+
+pub(super) struct Disk {
+    stored: Recovered,
+    /// Begun and not finished, in order.
+    writes: VecDeque<Write>,
+    busy: bool,
+    held: bool,
+}
+
+impl Disk {
+    pub(super) fn with(stored: Recovered) -> Self {
+        Self {
+            stored,
+            writes: VecDeque::new(),
+            busy: false,
+            held: false,
+        }
+    }
+
+    pub(super) fn stored(&self) -> &Recovered {
+        &self.stored
+    }
+
+    /// From now on no write finishes.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.held = false;
+    }
+
+    pub(super) fn begin(&mut self, write: Write, checker: &mut Checker) {
+        if let Some(last) = self.writes.back() {
+            assert!(last.id < write.id, "writes are numbered in order");
+        }
+        checker.check_write(&write);
+        self.writes.push_back(write);
+    }
+
+    /// Starts on the next write, if it can. Tells whether it did.
+    pub(super) fn start(&mut self) -> bool {
+        let starts = !self.busy && !self.held && !self.writes.is_empty();
+        self.busy |= starts;
+        starts
+    }
+
+    /// Finishes the write that it was busy with, unless it is held.
+    pub(super) fn finish_write(&mut self) -> Option<WriteId> {
+        self.busy = false;
+        if self.held {
+            return None;
+        }
+        let write = self
+            .writes
+            .pop_front()
+            .expect("a disk is busy with a write");
+        let id = write.id;
+        self.store(write);
+        Some(id)
+    }
+
+    pub(super) fn lose_writes(&mut self) {
+        self.writes.clear();
+        self.busy = false;
+        self.held = false;
+    }
+
+    fn store(&mut self, write: Write) {
+        let stored = &mut self.stored;
+        if let Some(hard_state) = write.hard_state {
+            assert!(
+                hard_state.term >= stored.hard_state.term,
+                "a stored term only grows"
+            );
+            stored.hard_state = hard_state;
+        }
+        if let Some(snapshot) = write.snapshot {
+            stored.snapshot = Some(snapshot);
+        }
+        if let Some(from) = write.truncate {
+            stored.entries.retain(|entry| entry.index < from);
+        }
+        stored.entries.extend(write.entries);
+        if let Some(through) = write.compact {
+            stored.entries.retain(|entry| entry.index > through);
+        }
+        self.check_contiguous();
+    }
+
+    fn check_contiguous(&self) {
+        let Recovered {
+            snapshot, entries, ..
+        } = &self.stored;
+        let covered = snapshot
+            .as_ref()
+            .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
+        if let Some(first) = entries.first() {
+            assert!(
+                first.index <= covered.next(),
+                "the stored log leaves a gap after the snapshot"
+            );
+        }
+        for pair in entries.windows(2) {
+            assert_eq!(
+                pair[0].index.next(),
+                pair[1].index,
+                "the stored log has a gap"
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let terms: Vec<_> = self.stored.entries.iter().map(|entry| entry.term).collect();
+        write!(
+            f,
+            "{} writes wait, stored terms {terms:?}",
+            self.writes.len()
+        )
+    }
+}

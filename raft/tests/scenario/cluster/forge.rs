@@ -1,0 +1,102 @@
+//! Messages that no honest server sends, or that come at a bad moment.
+
+use bytes::Bytes;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::entry::{Entry, Payload};
+use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
+use liferaft_raft::message::{
+    AppendEntries, AppendEntriesReply, Body, InstallSnapshot, Message, ReplyWanted, RequestVote,
+    SnapshotMetadata,
+};
+use liferaft_raft::time::ClusterTime;
+
+pub(crate) fn position(term: u64, index: u64) -> LogPosition {
+    LogPosition::new(Term(term), Index(index))
+}
+
+/// A candidate's request, with the end of its log.
+pub(crate) fn vote_request(term: u64, last: LogPosition) -> Message {
+    let campaign = Term(term);
+    let request = RequestVote {
+        pre_vote: false,
+        campaign,
+        last,
+        leadership_transfer: false,
+    };
+    Message {
+        term: campaign,
+        body: Body::RequestVote(request),
+    }
+}
+
+/// A leader's entries after `prev`.
+pub(crate) fn append(term: u64, round: u64, prev: LogPosition, entries: Vec<Entry>) -> Message {
+    let append = AppendEntries {
+        round: Round(round),
+        prev,
+        commit: Index::ZERO,
+        reply: ReplyWanted::AtOnce,
+        entries,
+    };
+    Message {
+        term: Term(term),
+        body: Body::AppendEntries(append),
+    }
+}
+
+pub(crate) fn command(index: u64, term: u64, text: &'static str) -> Entry {
+    Entry {
+        index: Index(index),
+        term: Term(term),
+        stamp: ClusterTime::ZERO,
+        payload: Payload::Command(Bytes::from_static(text.as_bytes())),
+    }
+}
+
+/// A follower's answer: all up to `match_index` is on its disk.
+pub(crate) fn append_reply(term: u64, round: u64, match_index: u64) -> Message {
+    let reply = AppendEntriesReply {
+        round: Round(round),
+        match_index: Index(match_index),
+        received: Index(match_index),
+        commit: Index::ZERO,
+        applied: Index::ZERO,
+        conflict: None,
+    };
+    Message {
+        term: Term(term),
+        body: Body::AppendEntriesReply(reply),
+    }
+}
+
+/// A snapshot as a whole, of one chunk, in a cluster of these voters.
+pub(crate) fn snapshot<const N: usize>(
+    term: u64,
+    last: LogPosition,
+    voters: [u128; N],
+    text: &'static str,
+) -> InstallSnapshot {
+    let data = Bytes::from_static(text.as_bytes());
+    let metadata = SnapshotMetadata {
+        last,
+        stamp: ClusterTime::ZERO,
+        configuration: Configuration::of_voters(voters.map(ServerId)).into(),
+        configuration_index: Index(1),
+        length: data.len() as u64,
+        digest: crc32fast::hash(&data),
+    };
+    InstallSnapshot {
+        round: Round(term),
+        transfer: 1,
+        metadata,
+        offset: 0,
+        data,
+    }
+}
+
+pub(crate) fn chunk(term: u64, chunk: InstallSnapshot) -> Message {
+    Message {
+        term: Term(term),
+        body: Body::InstallSnapshot(Box::new(chunk)),
+    }
+}

@@ -1,0 +1,106 @@
+//! A state machine that remembers every command.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use liferaft_raft::consensus::Apply;
+use liferaft_raft::entry::Payload;
+use liferaft_raft::ids::Index;
+
+use super::checker::Checker;
+
+/// Its state is the list of the commands; a snapshot of it is that list, a command a line.
+#[derive(Default)]
+pub(super) struct Machine {
+    applied: Index,
+    commands: Vec<String>,
+    waiting: VecDeque<Apply>,
+    busy: bool,
+    held: bool,
+}
+
+impl Machine {
+    pub(super) fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// How many entries it has been handed and not applied.
+    pub(super) fn waiting(&self) -> usize {
+        let entries = self.waiting.iter().map(|work| match work {
+            Apply::Entries(entries) => entries.len(),
+            Apply::Restore(_) => 0,
+        });
+        entries.sum()
+    }
+
+    pub(super) fn commands(&self) -> &[String] {
+        &self.commands
+    }
+
+    pub(super) fn snapshot(&self) -> Bytes {
+        Bytes::from(self.commands.join("\n"))
+    }
+
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.held = false;
+    }
+
+    pub(super) fn begin(&mut self, work: Vec<Apply>) {
+        self.waiting.extend(work);
+    }
+
+    /// Starts on the next piece of work, if it can. Tells whether it did.
+    pub(super) fn start(&mut self) -> bool {
+        let starts = !self.busy && !self.held && !self.waiting.is_empty();
+        self.busy |= starts;
+        starts
+    }
+
+    /// Finishes the work that it was busy with, unless it is held. Tells up to where it has applied.
+    pub(super) fn finish(&mut self, checker: &mut Checker) -> Option<Index> {
+        self.busy = false;
+        if self.held {
+            return None;
+        }
+        match self
+            .waiting
+            .pop_front()
+            .expect("a state machine is busy with something")
+        {
+            Apply::Entries(entries) => {
+                for entry in entries {
+                    assert_eq!(
+                        entry.index,
+                        self.applied.next(),
+                        "entries are applied in order"
+                    );
+                    checker.check_applied(&entry);
+                    self.applied = entry.index;
+                    match entry.payload {
+                        Payload::Noop | Payload::Configuration(_) => {}
+                        Payload::Command(command) => {
+                            self.commands
+                                .push(String::from_utf8_lossy(&command).into_owned());
+                        }
+                    }
+                }
+            }
+            Apply::Restore(snapshot) => {
+                let last = snapshot.metadata.last.index;
+                assert!(
+                    last >= self.applied,
+                    "a snapshot never takes the state back"
+                );
+                self.applied = last;
+                let text = String::from_utf8_lossy(&snapshot.data).into_owned();
+                self.commands = text.lines().map(str::to_owned).collect();
+                checker.check_restored(last, &self.commands);
+            }
+        }
+        Some(self.applied)
+    }
+}

@@ -1,0 +1,256 @@
+//! §3.7, crashes of followers and candidates; §3.8, what must be on disk before it is promised; §10.2.1, slow disks.
+
+use crate::cluster::filter::{append_replies, votes};
+use crate::cluster::forge::{append, command, position, vote_request};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
+
+#[test]
+fn a_follower_that_crashed_catches_up_when_it_is_back() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(3);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.settle();
+
+    cluster.restart(3);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_everywhere("a");
+    cluster.assert_leader(1);
+}
+
+#[test]
+fn a_leader_that_crashed_comes_back_as_a_follower() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(1);
+    cluster.elect(2);
+
+    cluster.restart(1);
+    cluster.settle();
+
+    cluster.assert_follower(1);
+    cluster.assert_leader(2);
+}
+
+#[test]
+fn a_cluster_that_lost_its_power_remembers_what_it_committed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "kept");
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.crash(3);
+
+    cluster.restart(1);
+    cluster.restart(2);
+    cluster.restart(3);
+    cluster.elect_any();
+    cluster.settle();
+
+    cluster.assert_applied_everywhere("kept");
+}
+
+#[test]
+fn a_lone_voter_that_restarts_goes_on() {
+    let mut cluster = Cluster::of(1).with_leader(1);
+    cluster.commit(1, "a");
+
+    cluster.crash(1);
+    cluster.restart(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.propose(1, "b").expect("it leads again");
+    cluster.settle();
+
+    assert_eq!(cluster.applied(1), ["a", "b"]);
+}
+
+#[test]
+fn a_vote_leaves_when_it_is_on_disk() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.hold_disk(1);
+
+    cluster.forge(2, 1, vote_request(2, position(1, 2)));
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+    assert_eq!(cluster.sent(votes().from(1)).len(), 0);
+    cluster.release_disk(1);
+    cluster.run_for(LATENCY);
+
+    assert_eq!(cluster.sent(votes().from(1)).len(), 1);
+}
+
+#[test]
+fn a_server_that_voted_and_crashed_does_not_vote_for_another() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.forge(2, 1, vote_request(2, position(1, 2)));
+    cluster.run_for(LATENCY);
+
+    cluster.crash(1);
+    cluster.restart(1);
+    cluster.forge(3, 1, vote_request(2, position(1, 2)));
+    cluster.run_for(LATENCY);
+
+    // The checker would not let a second vote pass.
+    assert_eq!(cluster.status(1).voted_for.map(|of| of.0), Some(2));
+}
+
+#[test]
+fn a_candidate_whose_own_vote_is_not_on_disk_does_not_win() {
+    let mut cluster = Cluster::of(1);
+    cluster.settle();
+    cluster.crash(1);
+    cluster.hold_disk(1);
+    cluster.restart(1);
+
+    cluster.run_for(5 * ELECTION_TIMEOUT);
+    cluster.assert_no_leader();
+    cluster.release_disk(1);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    cluster.assert_leader(1);
+}
+
+#[test]
+fn an_entry_is_acknowledged_when_it_is_on_disk() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold_disk(2);
+    cluster.hold_disk(3);
+
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(3 * ELECTION_TIMEOUT);
+    cluster.assert_never_applied("a");
+    cluster.release_disk(2);
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_applied_on([1, 2], "a");
+}
+
+#[test]
+fn the_leader_counts_its_own_log_when_it_is_on_disk() {
+    let mut cluster = Cluster::of(2).with_leader(1);
+    let commit = cluster.commit_index(1);
+    cluster.hold_disk(1);
+
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.settle();
+    assert_eq!(cluster.commit_index(1), commit);
+    cluster.release_disk(1);
+    cluster.settle();
+
+    cluster.assert_applied_everywhere("a");
+}
+
+#[test]
+fn the_followers_commit_while_the_leader_still_writes() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold_disk(1);
+
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_applied_on([2, 3], "a");
+}
+
+#[test]
+fn a_slow_disk_costs_no_leadership() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    cluster.hold_disk(2);
+    cluster.hold_disk(3);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+    cluster.assert_leader(1);
+    cluster.release_disk(2);
+    cluster.release_disk(3);
+    cluster.settle();
+
+    assert_eq!(cluster.term(1), term);
+    cluster.assert_applied_everywhere("a");
+}
+
+#[test]
+fn what_was_not_on_disk_is_lost_in_a_crash_and_sent_again() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold_disk(3);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.settle();
+
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_everywhere("a");
+    cluster.assert_same_logs([1, 2, 3]);
+}
+
+#[test]
+fn a_leader_that_lost_its_unwritten_entries_follows_those_who_have_them() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold_disk(1);
+    cluster
+        .propose(1, "kept")
+        .expect("the leader takes proposals");
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.crash(1);
+    cluster.restart(1);
+    cluster.elect_any();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_everywhere("kept");
+    cluster.assert_same_logs([1, 2, 3]);
+}
+
+#[test]
+fn entries_overwritten_before_they_were_written_are_not_acknowledged() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.hold_disk(1);
+
+    cluster.forge(
+        2,
+        1,
+        append(2, 1, position(1, 2), vec![command(3, 2, "lost")]),
+    );
+    cluster.forge(
+        3,
+        1,
+        append(3, 1, position(1, 2), vec![command(3, 3, "kept")]),
+    );
+    cluster.release_disk(1);
+    cluster.run_for(ELECTION_TIMEOUT / 10);
+
+    assert_eq!(cluster.stored_terms(1), [1, 1, 3]);
+    // What the leader of term 2 is told is nothing: its term is over.
+    assert!(
+        cluster
+            .sent(append_replies().from(1).to(2))
+            .iter()
+            .all(|reply| reply.term.0 == 3)
+    );
+}
+
+#[test]
+fn a_majority_that_crashes_again_and_again_keeps_what_was_committed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.restart(2);
+    cluster.restart(1);
+    let leader = cluster.elect_any();
+    cluster.commit(leader, "b");
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.restart(2);
+    let leader = cluster.elect_any();
+    cluster.commit(leader, "c");
+
+    assert_eq!(cluster.applied(1), ["a", "b", "c"]);
+    assert_eq!(cluster.applied(2), ["a", "b", "c"]);
+    assert_eq!(cluster.applied(3), ["a", "b", "c"]);
+}

@@ -1,0 +1,19 @@
+//! Stories of whole clusters, told through the public surface of the core: one file for each section of the dissertation.
+//!
+//! A [`Cluster`](cluster::Cluster) runs servers on a virtual clock, over a network and on disks that the story commands.
+//! After every step it checks the safety properties of §3.2, so a story only has to say what is its own.
+
+mod cluster;
+
+mod compaction;
+mod crashes;
+mod elections;
+mod joint_consensus;
+mod membership;
+mod probes;
+mod reads;
+mod refusals;
+mod replication;
+mod safety;
+mod timing;
+mod transfer;

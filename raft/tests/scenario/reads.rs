@@ -1,0 +1,238 @@
+//! §6.4, linearizable reads without the log.
+
+use liferaft_raft::consensus::{MembershipChange, ReadRefused};
+use liferaft_raft::ids::ServerId;
+
+use crate::cluster::filter::{append_replies, appends};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+
+#[test]
+fn a_read_at_the_leader_sees_what_was_committed_before_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    let committed = cluster.commit_index(1);
+
+    let read = cluster.read(1);
+    cluster.run_for(ONE_COMMAND);
+
+    assert!(cluster.assert_read_served(read).0 >= committed);
+}
+
+#[test]
+fn a_read_at_a_follower_sees_what_was_committed_before_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.drop_all(appends().to(3));
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(ONE_COMMAND);
+    let committed = cluster.commit_index(1);
+    assert!(cluster.commit_index(3) < committed);
+
+    let read = cluster.read(3);
+    cluster.run_for(ONE_COMMAND);
+
+    assert!(cluster.assert_read_served(read).0 >= committed);
+}
+
+#[test]
+fn a_read_at_a_learner_is_as_good() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    cluster.change(1, MembershipChange::add_learner(ServerId(4)));
+    cluster.settle();
+
+    let read = cluster.read(4);
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn a_read_writes_nothing() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let last = cluster.last_index(1);
+
+    cluster.read(1);
+    cluster.read(2);
+    cluster.run_for(ONE_COMMAND);
+
+    assert_eq!(cluster.last_index(1), last);
+}
+
+#[test]
+fn a_lone_voter_reads_at_once() {
+    let mut cluster = Cluster::of(1).with_leader(1);
+
+    let read = cluster.read(1);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn a_leader_that_was_cut_off_serves_no_read() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.isolate(1);
+
+    let read = cluster.read(1);
+    cluster.elect(2);
+    cluster
+        .propose(2, "unseen")
+        .expect("the leader takes proposals");
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    let answer = cluster.read_answer(read);
+    assert!(
+        matches!(answer, Some(Err(ReadRefused::NotLeader { .. }))),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_read_waits_until_the_leaders_term_has_committed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(1);
+    cluster.hold(append_replies());
+    cluster.elect(2);
+
+    let read = cluster.read(2);
+    cluster.run_for(ELECTION_TIMEOUT / 4);
+    assert_eq!(cluster.read_answer(read), None);
+    cluster.let_pass();
+    cluster.deliver_held();
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn acknowledgements_from_before_a_read_do_not_confirm_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold(append_replies());
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+
+    let read = cluster.read(1);
+    cluster.deliver_held();
+
+    assert_eq!(cluster.read_answer(read), None);
+}
+
+#[test]
+fn doubled_acknowledgements_do_not_confirm_a_later_read() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.double(append_replies());
+    let first = cluster.read(1);
+    cluster.run_until("it is served", |cluster| {
+        cluster.read_answer(first).is_some()
+    });
+    cluster.drop_all(appends());
+
+    // What still travels answers the first read's round.
+    let second = cluster.read(1);
+    cluster.isolate(1);
+    cluster.run_for(ELECTION_TIMEOUT / 4);
+
+    cluster.assert_read_served(first);
+    assert_eq!(cluster.read_answer(second), None);
+}
+
+#[test]
+fn a_read_does_not_wait_for_disks() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold_disk(1);
+    cluster.hold_disk(2);
+    cluster.hold_disk(3);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(ONE_COMMAND);
+
+    let read = cluster.read(1);
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn a_read_whose_round_was_lost_is_confirmed_by_a_later_one() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.drop_next(appends().to(2));
+    cluster.drop_next(appends().to(3));
+
+    let read = cluster.read(1);
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn a_followers_read_that_was_lost_is_asked_again() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.cut(2, 1);
+
+    let read = cluster.read(2);
+    cluster.run_for(ONE_COMMAND);
+    assert_eq!(cluster.read_answer(read), None);
+    cluster.mend(1, 2);
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn a_server_that_knows_no_leader_refuses_to_read() {
+    let mut cluster = Cluster::of(3);
+
+    let read = cluster.read(1);
+
+    let refused = Err(ReadRefused::NotLeader { leader: None });
+    assert_eq!(cluster.read_answer(read), Some(&refused));
+}
+
+#[test]
+fn the_reads_that_wait_are_bounded() {
+    let mut cluster = Cluster::with_limits(3, |limits| limits.reads_max = 2).with_leader(1);
+    cluster.isolate(1);
+
+    cluster.read(1);
+    cluster.read(1);
+    let refused = cluster.read(1);
+
+    assert_eq!(
+        cluster.read_answer(refused),
+        Some(&Err(ReadRefused::Busy { waiting: 2 }))
+    );
+}
+
+#[test]
+fn many_reads_share_a_round() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    let first = cluster.read(2);
+    let second = cluster.read(2);
+    let third = cluster.read(3);
+
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_read_served(first);
+    cluster.assert_read_served(second);
+    cluster.assert_read_served(third);
+}
+
+#[test]
+fn a_joint_configuration_confirms_reads_by_both_majorities() {
+    let mut cluster = Cluster::of(3).with_leader(3);
+    cluster.add_blank(4);
+    cluster.add_blank(5);
+    let change = MembershipChange::add_voter(ServerId(4))
+        .and(MembershipChange::add_voter(ServerId(5)))
+        .and(MembershipChange::remove(ServerId(1)));
+    cluster.change(3, change);
+    cluster.run_until("it is joint", |cluster| {
+        cluster.status(3).configuration.is_joint()
+    });
+    cluster.isolate(1);
+    cluster.isolate(2);
+
+    let read = cluster.read(3);
+    cluster.run_for(ELECTION_TIMEOUT / 4);
+
+    // {2, 3, 4, 5} has a majority, {1, 2, 3} has none.
+    assert_eq!(cluster.read_answer(read), None);
+}

@@ -1,0 +1,143 @@
+//! §3.9, timing and availability, and clocks that leap.
+
+use std::time::Duration;
+
+use liferaft_raft::consensus::Event;
+
+use crate::cluster::filter::{appends, vote_requests};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
+
+#[test]
+fn a_leader_that_is_heard_is_never_replaced() {
+    let mut cluster = Cluster::of(5).with_leader(1);
+    let term = cluster.term(1);
+
+    cluster.run_for(Duration::from_secs(600));
+
+    cluster.assert_leader(1);
+    assert_eq!(cluster.term(5), term);
+}
+
+#[test]
+fn a_new_leader_is_there_soon_after_the_old_one_fell_silent() {
+    let mut cluster = Cluster::of(5).with_leader(1);
+    let since = cluster.now();
+
+    cluster.crash(1);
+    cluster.elect_any();
+
+    let took = cluster.now().since(since);
+    assert!(took < 3 * ELECTION_TIMEOUT, "{took:?}");
+}
+
+#[test]
+fn an_idle_leader_speaks_once_in_each_heartbeat_interval() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.settle();
+    cluster.forget_sent();
+
+    cluster.run_for(10 * HEARTBEAT);
+
+    let heartbeats = cluster.sent(appends().to(2)).len();
+    assert!((9..=11).contains(&heartbeats), "{heartbeats} heartbeats");
+}
+
+#[test]
+fn nobody_campaigns_before_an_election_timeout_has_passed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let since = cluster.now();
+
+    cluster.crash(1);
+    cluster.elect_any();
+
+    let first = cluster
+        .first_sent_after(vote_requests(), since)
+        .expect("there was an election");
+    assert!(first >= ELECTION_TIMEOUT - HEARTBEAT, "{first:?}");
+}
+
+#[test]
+fn latency_well_below_the_election_timeout_does_no_harm() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    cluster.slow_down(1, 2, ELECTION_TIMEOUT / 4);
+    cluster.slow_down(2, 1, ELECTION_TIMEOUT / 4);
+    cluster.slow_down(1, 3, ELECTION_TIMEOUT / 4);
+    cluster.slow_down(3, 1, ELECTION_TIMEOUT / 4);
+
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_everywhere("a");
+    cluster.assert_leader(1);
+    assert_eq!(cluster.term(1), term);
+}
+
+#[test]
+fn a_follower_that_wakes_hears_its_leader_before_it_suspects_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+
+    cluster.put_to_sleep(3);
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+    cluster.wake(3);
+    cluster.run_for(5 * ELECTION_TIMEOUT);
+
+    cluster.assert_leader(1);
+    assert_eq!(cluster.term(3), term);
+}
+
+#[test]
+fn a_leap_of_the_clock_defers_one_election_and_no_more() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.put_to_sleep(2);
+    cluster.put_to_sleep(3);
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+    cluster.crash(1);
+
+    cluster.wake(2);
+    cluster.wake(3);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    cluster.assert_one_leader_among([2, 3]);
+    let deferred = cluster
+        .events(2)
+        .filter(|event| **event == Event::ElectionDeferred)
+        .count();
+    assert!(deferred <= 1, "deferred {deferred} times");
+}
+
+#[test]
+fn a_leader_that_slept_serves_nothing_until_it_is_heard_again() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.put_to_sleep(1);
+    cluster.elect(2);
+    cluster.propose(2, "b").expect("the leader takes proposals");
+    cluster.settle();
+
+    let read = cluster.read(1);
+    cluster.wake(1);
+    cluster.run_for(3 * ELECTION_TIMEOUT);
+
+    cluster.assert_leader(2);
+    cluster.assert_follower(1);
+    assert!(
+        cluster.read_answer(read).is_some(),
+        "the read is answered, if only refused"
+    );
+}
+
+#[test]
+fn the_same_story_ends_the_same_way() {
+    let story = || {
+        let mut cluster = Cluster::of(5).over_a_bad_network(3);
+        let leader = cluster.elect_any();
+        cluster
+            .propose(leader, "a")
+            .expect("the leader takes proposals");
+        cluster.run_for(5 * ELECTION_TIMEOUT + LATENCY);
+        format!("{cluster:?}")
+    };
+
+    assert_eq!(story(), story());
+}
