@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::Event;
 
 use crate::cluster::filter::{appends, vote_requests};
@@ -125,6 +126,24 @@ fn a_leader_that_slept_serves_nothing_until_it_is_heard_again() {
         cluster.read_answer(read).is_some(),
         "the read is answered, if only refused"
     );
+}
+
+#[test]
+fn the_times_can_change_while_a_server_runs() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let shorter = Timing::new(ELECTION_TIMEOUT / 10, HEARTBEAT / 10).expect("it makes sense");
+
+    cluster.set_timing(1, shorter);
+    cluster.set_timing(2, shorter);
+    cluster.set_timing(3, shorter);
+    cluster.settle();
+    cluster.assert_leader(1);
+    let since = cluster.now();
+    cluster.crash(1);
+    cluster.elect_any();
+
+    let took = cluster.now().since(since);
+    assert!(took < ELECTION_TIMEOUT / 2, "{took:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
 };
@@ -95,6 +96,11 @@ impl Cluster {
         let machine = &self.server(id).machine;
         let (through, data) = (machine.applied(), machine.snapshot());
         self.feed(id, [Input::SnapshotTaken { through, data }]);
+    }
+
+    /// Changes this server's times.
+    pub(crate) fn set_timing(&mut self, id: Id, timing: Timing) {
+        self.feed(ServerId(id), [Input::SetTiming(timing)]);
     }
 }
 
