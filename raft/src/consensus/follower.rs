@@ -100,6 +100,14 @@ impl Follower {
         self.patience = draw_patience(common);
     }
 
+    /// The times have changed: goes on waiting, for a time drawn anew, but long enough to hear a leader that has only
+    /// now begun to speak at the new pace.
+    pub(super) fn retime(&mut self, common: &mut Common) {
+        self.patience = draw_patience(common);
+        let earliest = common.now + common.config.heartbeat_interval() * 2;
+        self.waiting_since = self.waiting_since.max(earliest - self.patience);
+    }
+
     /// When to campaign; never for a server that has no vote: a blank one, a learner, one that was removed.
     fn election_at(&self, common: &Common) -> Option<Instant> {
         common

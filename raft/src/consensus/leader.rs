@@ -245,6 +245,13 @@ impl Leader {
         }
     }
 
+    /// The times have changed: the next heartbeat is no later than they say, and a quorum has them to answer it.
+    pub(super) fn retime(&mut self, common: &Common) {
+        let heartbeat_at = common.now + common.config.heartbeat_interval();
+        self.heartbeat_at = self.heartbeat_at.min(heartbeat_at);
+        self.quorum_needed_at = common.now + common.config.election_timeout();
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         let mut deadline = self.heartbeat_at.min(self.quorum_needed_at);
         if let Some(transfer) = &self.transfer {

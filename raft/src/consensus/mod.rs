@@ -65,7 +65,7 @@ pub use status::{PeerStatus, ReplicationState, Status};
 
 use alloc::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Timing};
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Round, ServerId, Term};
@@ -238,7 +238,7 @@ impl Raft {
                 Transition::Stay
             }
             Input::SetTiming(timing) => {
-                self.common.config.set_timing(timing);
+                self.set_timing(timing);
                 Transition::Stay
             }
             Input::Propose(_) | Input::Read(_) | Input::Change(..) | Input::Transfer(_) => {
@@ -320,6 +320,17 @@ impl Raft {
                     .push(Err(TransferError::NotLeader { leader }));
             }
             _ => unreachable!("only requests come here"),
+        }
+    }
+
+    /// The changed times apply at once, to the wait that is under way too.
+    fn set_timing(&mut self, timing: Timing) {
+        let common = &mut self.common;
+        common.config.set_timing(timing);
+        match &mut self.role {
+            Role::Follower(follower) => follower.retime(common),
+            Role::Leader(leader) => leader.retime(common),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
     }
 
