@@ -1,7 +1,15 @@
 //! What must survive: the term and vote, the log, the snapshot.
+//!
+//! [`Storage`] is the seam; [`MemoryStorage`] keeps what is stored as long as its process lives, and [`conformance`] is
+//! the promise of a storage as tests that every implementation passes.
+
+pub mod conformance;
+mod memory;
 
 use async_trait::async_trait;
 use thiserror::Error;
+
+pub use memory::MemoryStorage;
 
 use crate::consensus::{Recovered, Write};
 

@@ -1,0 +1,207 @@
+//! What a command of the log looks like from outside: who asks, and for the how-manieth time.
+//!
+//! The encoding is fixed in width, so that a command is serialised once, behind room for its header, and the header is
+//! filled in when its session and number are known. It is replicated verbatim: a kind that a member does not know must
+//! stop it, since others may apply what it would skip.
+
+use thiserror::Error;
+
+use crate::ids::Index;
+
+/// The room that a command's header takes, in bytes.
+pub const HEADER_BYTES: usize = 21;
+
+const REGISTER: u8 = 1;
+const COMMAND: u8 = 2;
+
+/// A command of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// Opens a session.
+    Register {
+        /// Drawn at random for each registration, so that one which arrives twice opens one session.
+        nonce: u128,
+    },
+    /// A command of a session.
+    Command {
+        /// Whose, and which.
+        header: CommandHeader,
+        /// The state machine's command.
+        body: &'a [u8],
+    },
+}
+
+/// Whose command it is, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandHeader {
+    /// The session: the index of the entry that registered it.
+    pub session: Index,
+    /// The command's number in its session, from 1.
+    pub sequence: u64,
+    /// All commands up to this number, which is smaller, are answered or given up and are sent no more.
+    pub acknowledged_through: u64,
+}
+
+/// Why bytes are not a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum EnvelopeError {
+    /// The kind is none that this version knows.
+    #[error("the kind of command {0} is not known to this version")]
+    UnknownKind(u8),
+    /// The kind is known and the rest does not fit it.
+    #[error("a command is malformed")]
+    Malformed,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads a command.
+    ///
+    /// # Errors
+    /// See [`EnvelopeError`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
+        let (&kind, rest) = bytes.split_first().ok_or(EnvelopeError::Malformed)?;
+        match kind {
+            REGISTER => {
+                let nonce = rest.try_into().map_err(|_| EnvelopeError::Malformed)?;
+                Ok(Self::Register {
+                    nonce: u128::from_be_bytes(nonce),
+                })
+            }
+            COMMAND => {
+                let (header, body) = CommandHeader::decode(rest).ok_or(EnvelopeError::Malformed)?;
+                Ok(Self::Command { header, body })
+            }
+            unknown => Err(EnvelopeError::UnknownKind(unknown)),
+        }
+    }
+}
+
+/// The command that opens a session.
+#[must_use]
+pub fn registration(nonce: u128) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(17);
+    bytes.push(REGISTER);
+    bytes.extend_from_slice(&nonce.to_be_bytes());
+    bytes
+}
+
+impl CommandHeader {
+    /// Fills in the first [`HEADER_BYTES`] of a command.
+    ///
+    /// # Panics
+    /// When the command is shorter than its header, or its number not within 32 bits beyond what is acknowledged: both
+    /// are the caller's to hold.
+    pub fn write_to(&self, command: &mut [u8]) {
+        let behind = (self.sequence - 1)
+            .checked_sub(self.acknowledged_through)
+            .and_then(|behind| u32::try_from(behind).ok())
+            .expect("a command is numbered after what is acknowledged, and within the window");
+        command[0] = COMMAND;
+        command[1..9].copy_from_slice(&self.session.0.to_be_bytes());
+        command[9..17].copy_from_slice(&self.sequence.to_be_bytes());
+        command[17..HEADER_BYTES].copy_from_slice(&behind.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (session, bytes) = bytes.split_first_chunk()?;
+        let (sequence, bytes) = bytes.split_first_chunk()?;
+        let (behind, body) = bytes.split_first_chunk()?;
+        let sequence = u64::from_be_bytes(*sequence);
+        let acknowledged_through = sequence
+            .checked_sub(1)?
+            .checked_sub(u64::from(u32::from_be_bytes(*behind)))?;
+        let session = Index(u64::from_be_bytes(*session));
+        Some((
+            Self {
+                session,
+                sequence,
+                acknowledged_through,
+            },
+            body,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: CommandHeader = CommandHeader {
+        session: Index(7),
+        sequence: 12,
+        acknowledged_through: 9,
+    };
+
+    #[test]
+    fn a_command_is_read_as_it_was_written() {
+        let mut bytes = vec![0; HEADER_BYTES];
+        bytes.extend_from_slice(b"body");
+
+        HEADER.write_to(&mut bytes);
+
+        assert_eq!(
+            Envelope::decode(&bytes),
+            Ok(Envelope::Command {
+                header: HEADER,
+                body: b"body"
+            })
+        );
+    }
+
+    #[test]
+    fn a_registration_is_read_as_it_was_written() {
+        let bytes = registration(5);
+
+        assert_eq!(
+            Envelope::decode(&bytes),
+            Ok(Envelope::Register { nonce: 5 })
+        );
+    }
+
+    #[test]
+    fn a_command_has_these_bytes_for_ever() {
+        let mut bytes = vec![0; HEADER_BYTES];
+
+        HEADER.write_to(&mut bytes);
+
+        assert_eq!(
+            bytes,
+            [
+                2, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 2
+            ]
+        );
+        assert_eq!(
+            registration(1),
+            [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        );
+    }
+
+    #[test]
+    fn an_unknown_kind_is_told_from_a_damaged_command() {
+        assert_eq!(
+            Envelope::decode(&[9, 1, 2]),
+            Err(EnvelopeError::UnknownKind(9))
+        );
+        assert_eq!(Envelope::decode(&[]), Err(EnvelopeError::Malformed));
+        assert_eq!(
+            Envelope::decode(&[REGISTER, 1]),
+            Err(EnvelopeError::Malformed)
+        );
+        assert_eq!(
+            Envelope::decode(&[COMMAND, 1, 2, 3]),
+            Err(EnvelopeError::Malformed)
+        );
+    }
+
+    #[test]
+    fn a_number_of_zero_and_an_acknowledgement_from_the_future_are_refused() {
+        let mut zero = [0; HEADER_BYTES];
+        zero[0] = COMMAND;
+        let mut ahead = [0; HEADER_BYTES];
+        HEADER.write_to(&mut ahead);
+        ahead[HEADER_BYTES - 1] = 200;
+
+        assert_eq!(Envelope::decode(&zero), Err(EnvelopeError::Malformed));
+        assert_eq!(Envelope::decode(&ahead), Err(EnvelopeError::Malformed));
+    }
+}

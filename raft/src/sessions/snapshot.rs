@@ -1,0 +1,187 @@
+//! The session table in a snapshot.
+//!
+//! Equal tables have equal bytes on all members. What is read back is checked as if a stranger had written it: a
+//! snapshot comes over the network.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::{OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
+use crate::ids::Index;
+use crate::time::ClusterTime;
+
+const VERSION: u8 = 1;
+
+/// Why bytes are not those of a session table.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SessionsError {
+    /// They are of a version that this one does not know.
+    #[error("the session table has version {0}, which this version does not know")]
+    UnknownVersion(u8),
+    /// They end too early.
+    #[error("the session table is cut off")]
+    CutOff,
+    /// They claim more than there can be, or contradict themselves.
+    #[error("the session table makes no sense: {0}")]
+    Invalid(&'static str),
+    /// A reply cannot be read.
+    #[error("a reply in the session table cannot be read: {0}")]
+    Reply(String),
+}
+
+impl<R: Serialize> Sessions<R> {
+    /// The table as bytes.
+    ///
+    /// # Errors
+    /// When a reply cannot be serialised.
+    pub fn encode(&self) -> Result<Vec<u8>, SessionsError> {
+        let mut bytes = vec![VERSION];
+        put_count(&mut bytes, self.sessions.len());
+        for (name, session) in &self.sessions {
+            bytes.extend_from_slice(&name.0.to_be_bytes());
+            bytes.extend_from_slice(&session.nonce.to_be_bytes());
+            bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
+            bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
+            bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
+            put_count(&mut bytes, session.replies.len());
+            for reply in &session.replies {
+                put_reply(&mut bytes, reply.as_ref())?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    let count =
+        u32::try_from(count).expect("counts and lengths in the table are bounded below 32 bits");
+    bytes.extend_from_slice(&count.to_be_bytes());
+}
+
+/// A reply behind its length plus one; zero stands for none.
+fn put_reply<R: Serialize>(bytes: &mut Vec<u8>, reply: Option<&R>) -> Result<(), SessionsError> {
+    let Some(reply) = reply else {
+        put_count(bytes, 0);
+        return Ok(());
+    };
+    let reply =
+        postcard::to_allocvec(reply).map_err(|error| SessionsError::Reply(error.to_string()))?;
+    put_count(bytes, reply.len() + 1);
+    bytes.extend_from_slice(&reply);
+    Ok(())
+}
+
+impl<R: DeserializeOwned> Sessions<R> {
+    /// The table that these bytes describe, as of the entry at `through`.
+    ///
+    /// # Errors
+    /// See [`SessionsError`]. No bytes make it panic or take more memory than a multiple of their length.
+    pub fn decode(bytes: &[u8], through: Index) -> Result<Self, SessionsError> {
+        let mut reader = Reader(bytes);
+        let [version] = reader.array()?;
+        if version != VERSION {
+            return Err(SessionsError::UnknownVersion(version));
+        }
+        let count = reader.count()?;
+        if count > SESSIONS_MAX {
+            return Err(SessionsError::Invalid("there are too many sessions"));
+        }
+        let mut table = Self {
+            sessions: BTreeMap::new(),
+            by_nonce: BTreeMap::new(),
+        };
+        for _ in 0..count {
+            let name = Index(u64::from_be_bytes(reader.array()?));
+            let session = Session::decode(&mut reader, name, through)?;
+            table.insert(name, session)?;
+        }
+        if !reader.0.is_empty() {
+            return Err(SessionsError::Invalid("something follows the last session"));
+        }
+        Ok(table)
+    }
+
+    fn insert(&mut self, name: Index, session: Session<R>) -> Result<(), SessionsError> {
+        if self
+            .sessions
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= name)
+        {
+            return Err(SessionsError::Invalid("its sessions are not in order"));
+        }
+        if self.by_nonce.insert(session.nonce, name).is_some() {
+            return Err(SessionsError::Invalid("two sessions share a nonce"));
+        }
+        self.sessions.insert(name, session);
+        Ok(())
+    }
+}
+
+impl<R: DeserializeOwned> Session<R> {
+    fn decode(reader: &mut Reader<'_>, name: Index, through: Index) -> Result<Self, SessionsError> {
+        let nonce = u128::from_be_bytes(reader.array()?);
+        let last_active = ClusterTime(u64::from_be_bytes(reader.array()?));
+        let last_used = Index(u64::from_be_bytes(reader.array()?));
+        if name == Index::ZERO || name > last_used || last_used > through {
+            return Err(SessionsError::Invalid(
+                "a session was used before it was opened or after the snapshot",
+            ));
+        }
+        let acknowledged_through = u64::from_be_bytes(reader.array()?);
+        if acknowledged_through > SEQUENCE_MAX {
+            return Err(SessionsError::Invalid("a session has used up its numbers"));
+        }
+        let count = reader.count()?;
+        if count as u64 > OUTSTANDING_MAX {
+            return Err(SessionsError::Invalid("a session has too many replies"));
+        }
+        let mut replies = VecDeque::new();
+        for _ in 0..count {
+            replies.push_back(reader.reply()?);
+        }
+        Ok(Self {
+            nonce,
+            last_active,
+            last_used,
+            acknowledged_through,
+            replies,
+        })
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], SessionsError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(SessionsError::CutOff)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn count(&mut self) -> Result<usize, SessionsError> {
+        let count = u32::from_be_bytes(self.array()?);
+        usize::try_from(count).map_err(|_| SessionsError::Invalid("a count exceeds memory"))
+    }
+
+    fn reply<R: DeserializeOwned>(&mut self) -> Result<Option<R>, SessionsError> {
+        let Some(length) = self.count()?.checked_sub(1) else {
+            return Ok(None);
+        };
+        let (reply, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(SessionsError::CutOff)?;
+        self.0 = rest;
+        let (reply, left) = postcard::take_from_bytes(reply)
+            .map_err(|error| SessionsError::Reply(error.to_string()))?;
+        if !left.is_empty() {
+            return Err(SessionsError::Invalid("something follows a reply"));
+        }
+        Ok(Some(reply))
+    }
+}

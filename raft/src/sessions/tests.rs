@@ -1,0 +1,319 @@
+use std::convert::Infallible;
+
+use super::*;
+use crate::ids::Term;
+
+fn at(index: u64, millis: u64) -> ApplyContext {
+    ApplyContext {
+        index: Index(index),
+        term: Term(1),
+        time: ClusterTime(millis),
+    }
+}
+
+fn command(session: Index, sequence: u64, acknowledged_through: u64) -> CommandHeader {
+    CommandHeader {
+        session,
+        sequence,
+        acknowledged_through,
+    }
+}
+
+/// Applies a command whose reply is `reply`; `None` if it was refused.
+fn execute(
+    sessions: &mut Sessions<u32>,
+    at: ApplyContext,
+    header: CommandHeader,
+    reply: u32,
+) -> Result<u32, Outcome<'static, u32>> {
+    let Ok(outcome) = sessions.execute(at, &header, || Ok::<_, Infallible>(reply));
+    match outcome {
+        Outcome::Done(reply) => Ok(*reply),
+        Outcome::Acknowledged => Err(Outcome::Acknowledged),
+        Outcome::Expired => Err(Outcome::Expired),
+        Outcome::TooFarAhead => Err(Outcome::TooFarAhead),
+    }
+}
+
+fn must_not_apply() -> Result<u32, Infallible> {
+    panic!("a second copy was applied")
+}
+
+const EXPIRY_MILLIS: u64 = SESSION_EXPIRY.as_secs() * 1000;
+
+#[test]
+fn a_second_copy_is_not_applied_and_gets_the_first_ones_reply() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    execute(&mut sessions, at(2, 0), command(session, 1, 0), 10).unwrap();
+
+    let Ok(outcome) = sessions.execute(at(3, 0), &command(session, 1, 0), must_not_apply);
+
+    assert_eq!(outcome, Outcome::Done(&10));
+}
+
+#[test]
+fn a_lost_reply_is_kept_until_it_is_acknowledged() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    execute(&mut sessions, at(2, 0), command(session, 1, 0), 10).unwrap();
+    execute(&mut sessions, at(3, 0), command(session, 2, 0), 20).unwrap();
+
+    execute(&mut sessions, at(4, 0), command(session, 3, 1), 30).unwrap();
+
+    assert_eq!(
+        sessions.replies(session).collect::<Vec<_>>(),
+        [(2, &20), (3, &30)]
+    );
+}
+
+#[test]
+fn an_acknowledged_command_is_never_applied_even_if_it_never_was() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    execute(&mut sessions, at(2, 0), command(session, 5, 4), 50).unwrap();
+
+    let late = execute(&mut sessions, at(3, 0), command(session, 3, 0), 30);
+
+    assert_eq!(late, Err(Outcome::Acknowledged));
+}
+
+#[test]
+fn commands_may_arrive_in_any_order() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let third = execute(&mut sessions, at(2, 0), command(session, 3, 0), 30);
+    let first = execute(&mut sessions, at(3, 0), command(session, 1, 0), 10);
+    let second = execute(&mut sessions, at(4, 0), command(session, 2, 0), 20);
+    let Ok(again) = sessions.execute(at(5, 0), &command(session, 3, 0), must_not_apply);
+
+    assert_eq!((first, second, third), (Ok(10), Ok(20), Ok(30)));
+    assert_eq!(again, Outcome::Done(&30));
+}
+
+#[test]
+fn a_registration_sent_twice_opens_one_session() {
+    let mut sessions = Sessions::<u32>::default();
+
+    let first = sessions.register(at(1, 0), 77);
+    let second = sessions.register(at(2, 0), 77);
+    let other = sessions.register(at(3, 0), 78);
+
+    assert_eq!((first, second, other), (Index(1), Index(1), Index(3)));
+    assert_eq!(sessions.len(), 2);
+}
+
+#[test]
+fn a_command_of_a_session_that_never_was_is_refused() {
+    let mut sessions = Sessions::default();
+
+    let refused = execute(&mut sessions, at(2, 0), command(Index(1), 1, 0), 10);
+
+    assert_eq!(refused, Err(Outcome::Expired));
+}
+
+#[test]
+fn a_session_expires_by_cluster_time_and_not_a_moment_earlier() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let in_time = execute(
+        &mut sessions,
+        at(2, EXPIRY_MILLIS),
+        command(session, 1, 0),
+        10,
+    );
+    let late = execute(
+        &mut sessions,
+        at(3, 2 * EXPIRY_MILLIS + 1),
+        command(session, 1, 0),
+        11,
+    );
+
+    assert_eq!(in_time, Ok(10));
+    assert_eq!(late, Err(Outcome::Expired));
+}
+
+#[test]
+fn an_expired_session_never_comes_back_and_its_nonce_opens_another() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let next = sessions.register(at(2, EXPIRY_MILLIS + 1), 77);
+    let old = execute(
+        &mut sessions,
+        at(3, EXPIRY_MILLIS + 1),
+        command(session, 1, 0),
+        10,
+    );
+
+    assert_eq!(next, Index(2));
+    assert_eq!(old, Err(Outcome::Expired));
+    assert_eq!(sessions.len(), 1);
+}
+
+#[test]
+fn one_session_too_many_evicts_the_one_used_least_lately() {
+    let mut sessions = Sessions::default();
+    let kept = sessions.register(at(1, 0), 1);
+    let idlest = sessions.register(at(2, 0), 2);
+    for nonce in 3..=SESSIONS_MAX as u64 {
+        sessions.register(at(nonce, 0), u128::from(nonce));
+    }
+    execute(&mut sessions, at(10_000, 0), command(kept, 1, 0), 10).unwrap();
+
+    sessions.register(at(10_001, 0), 10_001);
+
+    assert_eq!(sessions.len(), SESSIONS_MAX);
+    assert_eq!(
+        execute(&mut sessions, at(10_002, 0), command(kept, 2, 0), 20),
+        Ok(20)
+    );
+    assert_eq!(
+        execute(&mut sessions, at(10_003, 0), command(idlest, 1, 0), 1),
+        Err(Outcome::Expired)
+    );
+}
+
+#[test]
+fn a_command_too_far_ahead_is_refused_and_takes_no_memory() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let last = execute(
+        &mut sessions,
+        at(2, 0),
+        command(session, OUTSTANDING_MAX, 0),
+        1,
+    );
+    let beyond = execute(
+        &mut sessions,
+        at(3, 0),
+        command(session, OUTSTANDING_MAX + 1, 0),
+        2,
+    );
+    let hostile = execute(&mut sessions, at(4, 0), command(session, u64::MAX, 0), 3);
+
+    assert_eq!(last, Ok(1));
+    assert_eq!(beyond, Err(Outcome::TooFarAhead));
+    assert_eq!(hostile, Err(Outcome::TooFarAhead));
+}
+
+#[test]
+fn a_command_that_cannot_be_applied_leaves_no_reply() {
+    let mut sessions = Sessions::<u32>::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let failed = sessions.execute(at(2, 0), &command(session, 1, 0), || Err("no command"));
+
+    assert_eq!(failed, Err("no command"));
+    assert_eq!(sessions.replies(session).count(), 0);
+}
+
+fn sample() -> Sessions<u32> {
+    let mut sessions = Sessions::default();
+    let first = sessions.register(at(1, 5), 77);
+    let second = sessions.register(at(2, 6), 78);
+    execute(&mut sessions, at(3, 7), command(first, 2, 0), 20).unwrap();
+    execute(&mut sessions, at(4, 8), command(second, 9, 8), 90).unwrap();
+    sessions
+}
+
+#[test]
+fn a_table_that_went_through_a_snapshot_answers_as_before() {
+    let bytes = sample().encode().unwrap();
+
+    let mut restored = Sessions::<u32>::decode(&bytes, Index(4)).unwrap();
+
+    assert_eq!(restored.encode().unwrap(), bytes);
+    assert_eq!(restored.find(0..=u128::MAX), Some((78, Index(2))));
+    let Ok(again) = restored.execute(at(5, 9), &command(Index(1), 2, 0), must_not_apply);
+    assert_eq!(again, Outcome::Done(&20));
+    assert_eq!(
+        execute(&mut restored, at(6, 9), command(Index(1), 1, 0), 10),
+        Ok(10)
+    );
+    assert_eq!(
+        execute(&mut restored, at(7, 9), command(Index(2), 8, 0), 80),
+        Err(Outcome::Acknowledged)
+    );
+}
+
+#[test]
+fn a_table_cut_off_anywhere_is_refused() {
+    let bytes = sample().encode().unwrap();
+
+    for length in 0..bytes.len() {
+        assert!(
+            Sessions::<u32>::decode(&bytes[..length], Index(4)).is_err(),
+            "cut to {length} bytes"
+        );
+    }
+}
+
+#[test]
+fn a_table_with_something_behind_it_or_of_another_version_is_refused() {
+    let mut longer = sample().encode().unwrap();
+    longer.push(0);
+    let mut later = sample().encode().unwrap();
+    later[0] = 2;
+
+    assert!(matches!(
+        Sessions::<u32>::decode(&longer, Index(4)),
+        Err(SessionsError::Invalid(_))
+    ));
+    assert_eq!(
+        Sessions::<u32>::decode(&later, Index(4)).err(),
+        Some(SessionsError::UnknownVersion(2))
+    );
+}
+
+#[test]
+fn a_table_that_claims_too_much_is_refused_before_it_is_believed() {
+    let counts = [&[1][..], &u32::MAX.to_be_bytes()].concat();
+
+    assert!(matches!(
+        Sessions::<u32>::decode(&counts, Index(4)),
+        Err(SessionsError::Invalid(_))
+    ));
+}
+
+#[test]
+fn a_table_from_after_its_snapshot_is_refused() {
+    let bytes = sample().encode().unwrap();
+
+    assert!(matches!(
+        Sessions::<u32>::decode(&bytes, Index(3)),
+        Err(SessionsError::Invalid(_))
+    ));
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_table_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Sessions::<u32>::decode(&bytes, Index(u64::MAX));
+            let _ = Envelope::decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_table_is_refused_or_still_makes_sense(place in 0usize..100, bits: u8) {
+            let mut bytes = sample().encode().unwrap();
+            let place = place % bytes.len();
+            bytes[place] ^= bits;
+
+            if let Ok(mut table) = Sessions::<u32>::decode(&bytes, Index(1 << 60)) {
+                table.register(at(u64::MAX, u64::MAX), 1);
+                for sequence in [1, 2, 9, u64::MAX] {
+                    let _ = execute(&mut table, at(u64::MAX, 0), command(Index(1), sequence, sequence - 1), 0);
+                }
+            }
+        }
+    }
+}

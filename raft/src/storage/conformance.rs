@@ -1,0 +1,340 @@
+//! What a [`Storage`] promises, as checks that every implementation passes, those of applications included.
+//!
+//! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk:
+//!
+//! ```
+//! use liferaft_raft::storage::{MemoryStorage, conformance};
+//!
+//! struct InMemory(MemoryStorage);
+//!
+//! impl conformance::Disk for InMemory {
+//!     type Storage = MemoryStorage;
+//!
+//!     async fn open(&mut self) -> MemoryStorage {
+//!         self.0.clone()
+//!     }
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! conformance::check_all(async || InMemory(MemoryStorage::default())).await;
+//! # });
+//! ```
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use super::Storage;
+use crate::configuration::Configuration;
+use crate::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
+use crate::entry::{Entry, Payload};
+use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::message::SnapshotMetadata;
+use crate::time::ClusterTime;
+
+/// What a storage stores on, and outlives it.
+pub trait Disk {
+    /// The storage that is checked.
+    type Storage: Storage;
+
+    /// Opens it as after a restart. The storage that was opened before has been dropped.
+    fn open(&mut self) -> impl Future<Output = Self::Storage>;
+}
+
+/// Makes all checks, each on a disk of its own that `blank` makes.
+///
+/// # Panics
+/// When a promise is broken.
+pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
+    a_blank_disk_recovers_nothing(blank().await).await;
+    what_was_written_is_recovered(blank().await).await;
+    parts_that_a_write_leaves_out_stay(blank().await).await;
+    writes_made_together_are_made_in_order(blank().await).await;
+    a_truncated_tail_is_gone_and_what_replaces_it_stays(blank().await).await;
+    compaction_drops_what_the_snapshot_covers(blank().await).await;
+    a_snapshot_of_a_leader_replaces_the_whole_log(blank().await).await;
+    an_empty_write_changes_nothing(blank().await).await;
+    every_payload_survives_byte_for_byte(blank().await).await;
+}
+
+/// A disk that nothing was written to gives back the default.
+///
+/// # Panics
+/// When the promise is broken, as all checks do.
+pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
+    assert_eq!(recovered(&mut disk).await, Recovered::default());
+}
+
+/// Term and vote, the snapshot and the log come back after a restart.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
+    let write = Write {
+        hard_state: Some(hard_state(3, Some(7))),
+        snapshot: Some(snapshot(2, 1, "state")),
+        entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
+        ..Write::default()
+    };
+
+    write_to(&mut disk, vec![write]).await;
+
+    assert_eq!(
+        recovered(&mut disk).await,
+        Recovered {
+            hard_state: hard_state(3, Some(7)),
+            snapshot: Some(snapshot(2, 1, "state")),
+            entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
+        }
+    );
+}
+
+/// A write without a term and vote, or without entries, leaves those that are stored.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn parts_that_a_write_leaves_out_stay(mut disk: impl Disk) {
+    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
+    write_to(
+        &mut disk,
+        vec![Write {
+            hard_state: Some(hard_state(2, None)),
+            ..Write::default()
+        }],
+    )
+    .await;
+    write_to(&mut disk, vec![of_entries(vec![entry(2, 2, "b")])]).await;
+
+    let recovered = recovered(&mut disk).await;
+
+    assert_eq!(recovered.hard_state, hard_state(2, None));
+    assert_eq!(recovered.entries, [entry(1, 1, "a"), entry(2, 2, "b")]);
+}
+
+/// Several writes given at once are made one after the other.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn writes_made_together_are_made_in_order(mut disk: impl Disk) {
+    let writes = vec![
+        Write {
+            id: WriteId(1),
+            ..of_entries(vec![entry(1, 1, "a"), entry(2, 1, "b")])
+        },
+        Write {
+            id: WriteId(2),
+            hard_state: Some(hard_state(2, Some(1))),
+            truncate: Some(Index(2)),
+            entries: vec![entry(2, 2, "B")],
+            ..Write::default()
+        },
+        Write {
+            id: WriteId(3),
+            hard_state: Some(hard_state(3, None)),
+            ..Write::default()
+        },
+    ];
+
+    write_to(&mut disk, writes).await;
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.hard_state, hard_state(3, None));
+    assert_eq!(recovered.entries, [entry(1, 1, "a"), entry(2, 2, "B")]);
+}
+
+/// A truncated tail does not come back, and shorter logs than before are possible.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn a_truncated_tail_is_gone_and_what_replaces_it_stays(mut disk: impl Disk) {
+    let log = vec![
+        entry(1, 1, "a"),
+        entry(2, 1, "b"),
+        entry(3, 1, "c"),
+        entry(4, 1, "d"),
+    ];
+    write_to(&mut disk, vec![of_entries(log)]).await;
+
+    write_to(
+        &mut disk,
+        vec![Write {
+            truncate: Some(Index(4)),
+            ..Write::default()
+        }],
+    )
+    .await;
+    let replaced = Write {
+        truncate: Some(Index(2)),
+        ..of_entries(vec![entry(2, 2, "B")])
+    };
+    write_to(&mut disk, vec![replaced]).await;
+
+    assert_eq!(
+        recovered(&mut disk).await.entries,
+        [entry(1, 1, "a"), entry(2, 2, "B")]
+    );
+}
+
+/// Entries up to the compacted index go, the others stay, and the log goes on behind them.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn compaction_drops_what_the_snapshot_covers(mut disk: impl Disk) {
+    let log = vec![entry(1, 1, "a"), entry(2, 1, "b"), entry(3, 1, "c")];
+    write_to(&mut disk, vec![of_entries(log)]).await;
+
+    let compacted = Write {
+        snapshot: Some(snapshot(2, 1, "ab")),
+        entries: vec![entry(4, 1, "d")],
+        compact: Some(Index(1)),
+        ..Write::default()
+    };
+    write_to(&mut disk, vec![compacted]).await;
+    write_to(
+        &mut disk,
+        vec![Write {
+            compact: Some(Index(2)),
+            ..Write::default()
+        }],
+    )
+    .await;
+    write_to(&mut disk, vec![of_entries(vec![entry(5, 1, "e")])]).await;
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.snapshot, Some(snapshot(2, 1, "ab")));
+    assert_eq!(
+        recovered.entries,
+        [entry(3, 1, "c"), entry(4, 1, "d"), entry(5, 1, "e")]
+    );
+}
+
+/// A snapshot that conflicts with the log, or lies beyond it, takes its place (§5.2), and the log begins just after.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn a_snapshot_of_a_leader_replaces_the_whole_log(mut disk: impl Disk) {
+    write_to(
+        &mut disk,
+        vec![of_entries(vec![entry(1, 1, "a"), entry(2, 1, "b")])],
+    )
+    .await;
+
+    let installed = Write {
+        snapshot: Some(snapshot(9, 4, "state")),
+        truncate: Some(Index(1)),
+        entries: vec![entry(10, 4, "j")],
+        ..Write::default()
+    };
+    write_to(&mut disk, vec![installed]).await;
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.snapshot, Some(snapshot(9, 4, "state")));
+    assert_eq!(recovered.entries, [entry(10, 4, "j")]);
+}
+
+/// No writes, and a write of nothing, are made without harm.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn an_empty_write_changes_nothing(mut disk: impl Disk) {
+    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
+
+    write_to(&mut disk, vec![]).await;
+    write_to(&mut disk, vec![Write::default()]).await;
+
+    assert_eq!(recovered(&mut disk).await.entries, [entry(1, 1, "a")]);
+}
+
+/// Commands of any bytes and length, configurations and no-ops come back as they were.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
+    let joint = Configuration::of_voters([ServerId(1), ServerId(u128::MAX)])
+        .joined_with(&Configuration::of_voters([ServerId(2)]));
+    let all_bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
+    let log = vec![
+        Entry {
+            payload: Payload::Noop,
+            ..entry(1, 1, "")
+        },
+        Entry {
+            payload: Payload::Configuration(joint),
+            ..entry(2, 1, "")
+        },
+        Entry {
+            payload: Payload::Command(Bytes::from(all_bytes)),
+            ..entry(3, 1, "")
+        },
+        Entry {
+            stamp: ClusterTime(u64::MAX),
+            ..entry(4, u64::MAX, "")
+        },
+    ];
+
+    write_to(&mut disk, vec![of_entries(log.clone())]).await;
+
+    assert_eq!(recovered(&mut disk).await.entries, log);
+}
+
+async fn recovered(disk: &mut impl Disk) -> Recovered {
+    disk.open()
+        .await
+        .recover()
+        .await
+        .expect("an undamaged disk can be read")
+}
+
+/// Writes as a member does that starts, reads what is stored, writes and stops.
+async fn write_to(disk: &mut impl Disk, writes: Vec<Write>) {
+    let mut storage = disk.open().await;
+    storage
+        .recover()
+        .await
+        .expect("an undamaged disk can be read");
+    storage
+        .write(writes)
+        .await
+        .expect("these writes are in order");
+}
+
+fn of_entries(entries: Vec<Entry>) -> Write {
+    Write {
+        entries,
+        ..Write::default()
+    }
+}
+
+const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
+    let voted_for = match voted_for {
+        Some(id) => Some(ServerId(id)),
+        None => None,
+    };
+    HardState {
+        term: Term(term),
+        voted_for,
+    }
+}
+
+pub(super) fn entry(index: u64, term: u64, command: &'static str) -> Entry {
+    Entry {
+        index: Index(index),
+        term: Term(term),
+        stamp: ClusterTime(10 * index),
+        payload: Payload::Command(Bytes::from_static(command.as_bytes())),
+    }
+}
+
+fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
+    Snapshot {
+        metadata: SnapshotMetadata {
+            last: LogPosition::new(Term(term), Index(index)),
+            stamp: ClusterTime(10 * index),
+            configuration: Configuration::of_voters([ServerId(1), ServerId(2)]),
+            configuration_index: Index(1),
+            length: state.len() as u64,
+            digest: crc32fast::hash(state.as_bytes()),
+        },
+        data: Bytes::from_static(state.as_bytes()),
+    }
+}
