@@ -14,6 +14,9 @@ impl Instant {
     /// The origin.
     pub const ORIGIN: Self = Self(0);
 
+    /// The last moment there is, which never comes.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The moment this long after the origin; saturates after 584 years.
     #[must_use]
     pub fn from_origin(since: Duration) -> Self {
