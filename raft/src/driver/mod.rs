@@ -1,1 +1,56 @@
-//! Driver.
+//! The driver: gives a [`Raft`](crate::consensus::Raft) time, disk and network, and callers a [`Handle`].
+//!
+//! One task owns the core and waits for nothing but its inputs. A second, the applier, owns the state machine and the
+//! sessions around it. Disk, state machine, snapshots and sends never hold up the first: their completions come back as
+//! inputs.
+//!
+//! ```text
+//! handles ──requests──▶ ┌────────┐ ──jobs, queries──▶ ┌─────────┐
+//!   ▲                   │ driver │                    │ applier │
+//!   └────outcomes────── └────────┘ ◀─────reports────── └─────────┘
+//!                        ▲      ▲
+//!                 frames │      │ writes
+//!                   transport  storage
+//! ```
+//!
+//! What a call can come to:
+//!
+//! - *done*: its reply or answer;
+//! - *not done*: an error of which `is_definite` is true, or any error of a read, which changes nothing;
+//! - *unknown*: the deadline passed, or the member stopped, after a leader may have taken the request up.
+//!
+//! Everything that waits is bounded. The queue of requests, the pending commands and their bytes, reads and operations
+//! each have a constant; what exceeds one is answered *busy*.
+
+mod applier;
+mod attempt;
+mod builder;
+mod clock;
+mod disk;
+mod effects;
+mod error;
+mod freshness;
+mod handle;
+mod inbound;
+mod links;
+mod operations;
+mod proposals;
+mod reads;
+mod request;
+mod served;
+mod snapshot;
+mod status;
+mod task;
+#[cfg(test)]
+mod testing;
+mod transfers;
+mod work;
+mod yielding;
+
+pub use builder::{Member, MemberBuilder};
+pub use error::{
+    MembershipError, ProposeError, ReadError, StartError, StopReason, TransferLeadershipError,
+    UnknownCause,
+};
+pub use handle::{Handle, Local};
+pub use status::{Counters, MemberStatus};

@@ -93,7 +93,8 @@ fn append(stored: &mut Recovered, entries: Vec<Entry>) -> Result<(), StorageErro
         .snapshot
         .as_ref()
         .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
-    if !follows_log && !(stored.entries.is_empty() && first == covered.next()) {
+    let begins_log = stored.entries.is_empty() && first == covered.next();
+    if !follows_log && !begins_log {
         let last = stored.entries.last().map_or(covered, |last| last.index);
         return Err(damaged(format!("entry {first} does not follow {last}")));
     }

@@ -1,0 +1,352 @@
+//! The applier: the task that owns the state machine and the session table.
+//!
+//! It is a task of its own so that a slow state machine delays answers and never heartbeats, and it lets others run
+//! after each short stretch of work, since in a browser all tasks share one thread. Queries come between stretches:
+//! they wait for at most one.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft_platform as platform;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::ReadError;
+use super::handle::Local;
+use super::request::Read;
+use super::snapshot;
+use super::yielding::yield_now;
+use crate::consensus::{Apply, Snapshot};
+use crate::entry::{Entry, Payload};
+use crate::ids::Index;
+use crate::sessions::{Envelope, Outcome, Sessions};
+use crate::state_machine::{ApplyContext, RestoreError, StateMachine};
+use crate::time::Instant;
+
+/// What the driver gives to the applier, in order.
+pub(super) enum Job {
+    /// Committed entries, or a snapshot.
+    Apply(Apply),
+    /// The state is to be captured as it is then.
+    Capture,
+}
+
+/// A question to the state machine, which has reached the index that the question needs.
+pub(super) enum Query<S: StateMachine> {
+    /// Linearizable reads.
+    Reads(Vec<Read<S>>),
+    /// A read of whatever is there, known to be current as of a moment.
+    Local {
+        query: S::Query,
+        as_of: Option<Instant>,
+        caller: oneshot::Sender<Result<Local<S::Answer>, ReadError>>,
+    },
+}
+
+/// What the applier tells the driver, in order.
+#[derive(Debug)]
+pub(super) enum Report<R> {
+    /// Entries are applied up to here, with what that means for this member's own session.
+    Applied { through: Index, own: Vec<Own<R>> },
+    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any.
+    Restored {
+        through: Index,
+        known: Option<(u128, Index)>,
+        replies: Vec<Own<R>>,
+    },
+    /// The state as of an index, encoded.
+    Captured {
+        through: Index,
+        snapshot: Result<Bytes, String>,
+    },
+    /// The state machine cannot go on.
+    Failed(String),
+}
+
+/// What an entry means for this member's own session.
+#[derive(Debug)]
+pub(super) enum Own<R> {
+    /// It has a session.
+    Registered { nonce: u128, session: Index },
+    /// A command of the session is done.
+    Reply {
+        session: Index,
+        sequence: u64,
+        reply: R,
+    },
+    /// A command of the session was refused, because the session is gone.
+    Expired { session: Index },
+}
+
+/// The state machine, with the sessions around it.
+#[derive(Debug)]
+pub(super) struct Applier<S: StateMachine> {
+    machine: S,
+    sessions: Sessions<S::Reply>,
+    applied: Index,
+    /// The nonces that this run of the member registers under.
+    nonces: RangeInclusive<u128>,
+    own_session: Option<Index>,
+}
+
+/// The applier's ends of its channels.
+pub(super) struct Ends<S: StateMachine> {
+    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) queries: mpsc::Receiver<Query<S>>,
+    pub(super) reports: mpsc::Sender<Report<S::Reply>>,
+}
+
+impl<S: StateMachine> Applier<S> {
+    /// The state machine as it is before the first entry. `boot` names this run of the member.
+    pub(super) fn new(machine: S, boot: u64) -> Self {
+        let first = u128::from(boot) << 64;
+        let nonces = first..=first | u128::from(u64::MAX);
+        Self {
+            machine,
+            sessions: Sessions::default(),
+            applied: Index::ZERO,
+            nonces,
+            own_session: None,
+        }
+    }
+
+    /// Up to here the log is applied.
+    pub(super) const fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Replaces the state by that of a snapshot, unless the state is as recent.
+    pub(super) fn restore(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
+        let through = stored.metadata.last.index;
+        if through <= self.applied {
+            return Ok(());
+        }
+        let (sessions, state) = snapshot::split(&stored.data).map_err(RestoreError::new)?;
+        self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
+        self.machine.restore(state)?;
+        self.applied = through;
+        self.own_session = self
+            .sessions
+            .find(self.nonces.clone())
+            .map(|(_, session)| session);
+        Ok(())
+    }
+
+    /// Works until the driver is gone.
+    pub(super) async fn run(mut self, mut ends: Ends<S>) {
+        loop {
+            // Queries first: they are short, and somebody waits for each.
+            tokio::select! {
+                biased;
+                query = ends.queries.recv() => match query {
+                    Some(query) => self.answer(query),
+                    None => return,
+                },
+                job = ends.jobs.recv() => {
+                    let Some(job) = job else { return };
+                    let report = match job {
+                        Job::Apply(Apply::Entries(entries)) => self.apply(entries, &mut ends.queries).await,
+                        Job::Apply(Apply::Restore(snapshot)) => self.report_restore(&snapshot),
+                        Job::Capture => {
+                            self.capture(ends.reports.clone());
+                            continue;
+                        }
+                    };
+                    let report = report.unwrap_or_else(Report::Failed);
+                    let failed = matches!(report, Report::Failed(_));
+                    if ends.reports.send(report).await.is_err() || failed {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn apply(
+        &mut self,
+        entries: Vec<Entry>,
+        queries: &mut mpsc::Receiver<Query<S>>,
+    ) -> Result<Report<S::Reply>, String> {
+        let mut own = Vec::new();
+        let mut stretch = Stretch::begin();
+        for entry in entries {
+            self.apply_entry(&entry, &mut own)?;
+            if stretch.is_over() {
+                while let Ok(query) = queries.try_recv() {
+                    self.answer(query);
+                }
+                yield_now().await;
+                stretch.begin_next();
+            }
+        }
+        Ok(Report::Applied {
+            through: self.applied,
+            own,
+        })
+    }
+
+    fn apply_entry(&mut self, entry: &Entry, own: &mut Vec<Own<S::Reply>>) -> Result<(), String> {
+        // What a snapshot covers may be handed out once more after a restart.
+        if entry.index <= self.applied {
+            return Ok(());
+        }
+        let at = ApplyContext {
+            index: entry.index,
+            term: entry.term,
+            time: entry.stamp,
+        };
+        match &entry.payload {
+            Payload::Noop | Payload::Configuration(_) => {}
+            Payload::Command(command) => {
+                self.apply_command(at, command, own).map_err(|reason| {
+                    format!("entry {} cannot be applied: {reason}", entry.index)
+                })?;
+            }
+        }
+        self.applied = entry.index;
+        Ok(())
+    }
+
+    fn apply_command(
+        &mut self,
+        at: ApplyContext,
+        command: &[u8],
+        own: &mut Vec<Own<S::Reply>>,
+    ) -> Result<(), String> {
+        match Envelope::decode(command).map_err(|error| error.to_string())? {
+            Envelope::Register { nonce } => {
+                let session = self.sessions.register(at, nonce);
+                if self.nonces.contains(&nonce) {
+                    self.own_session = Some(session);
+                    own.push(Own::Registered { nonce, session });
+                }
+            }
+            Envelope::Command { header, body } => {
+                let machine = &mut self.machine;
+                let outcome = self.sessions.execute(at, &header, || {
+                    let command = postcard::from_bytes(body).map_err(|error| error.to_string())?;
+                    Ok::<_, String>(machine.apply(at, command))
+                })?;
+                if self.own_session == Some(header.session) {
+                    let (session, sequence) = (header.session, header.sequence);
+                    match outcome {
+                        Outcome::Done(reply) => {
+                            own.push(Own::Reply {
+                                session,
+                                sequence,
+                                reply: reply.clone(),
+                            });
+                        }
+                        Outcome::Expired => own.push(Own::Expired { session }),
+                        // Of these nobody waits: the first was given up, and no member sends the second.
+                        Outcome::Acknowledged | Outcome::TooFarAhead => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, String> {
+        self.restore(snapshot).map_err(|error| error.to_string())?;
+        let known = self.sessions.find(self.nonces.clone());
+        let replies = known.into_iter().flat_map(|(_, session)| {
+            let replies = self.sessions.replies(session);
+            replies.map(move |(sequence, reply)| Own::Reply {
+                session,
+                sequence,
+                reply: reply.clone(),
+            })
+        });
+        let replies = replies.collect();
+        Ok(Report::Restored {
+            through: self.applied,
+            known,
+            replies,
+        })
+    }
+
+    /// Captures the state at once, and has it encoded while entries go on being applied.
+    fn capture(&self, reports: mpsc::Sender<Report<S::Reply>>) {
+        let through = self.applied;
+        let state = self.machine.snapshot();
+        let sessions = self.sessions.clone();
+        platform::spawn(async move {
+            let snapshot = snapshot::join(&sessions, state)
+                .map(Bytes::from)
+                .map_err(|error| error.to_string());
+            // The driver may have stopped meanwhile.
+            drop(reports.send(Report::Captured { through, snapshot }).await);
+        });
+    }
+
+    fn answer(&self, query: Query<S>) {
+        match query {
+            Query::Reads(reads) => {
+                for Read { query, caller, .. } in reads {
+                    drop(caller.send(Ok(self.machine.query(query))));
+                }
+            }
+            Query::Local {
+                query,
+                as_of,
+                caller,
+            } => {
+                let answer = self.machine.query(query);
+                let now = Instant::from_origin(platform::now());
+                let age = as_of.map(|as_of| now.since(as_of));
+                drop(caller.send(Ok(Local {
+                    answer,
+                    age,
+                    applied: self.applied,
+                })));
+            }
+        }
+    }
+}
+
+/// How long the applier works before it lets others run.
+const STRETCH: Duration = Duration::from_micros(500);
+
+/// The most entries between two looks at the clock.
+const ENTRIES_BETWEEN_LOOKS_MAX: u32 = 64;
+
+/// Counts entries, and looks at the clock the more rarely the faster they go.
+struct Stretch {
+    began: Duration,
+    since_look: u32,
+    between_looks: u32,
+}
+
+impl Stretch {
+    fn begin() -> Self {
+        Self {
+            began: platform::now(),
+            since_look: 0,
+            between_looks: 1,
+        }
+    }
+
+    /// Counts one entry.
+    fn is_over(&mut self) -> bool {
+        self.since_look += 1;
+        if self.since_look < self.between_looks {
+            return false;
+        }
+        self.since_look = 0;
+        let over = platform::now().saturating_sub(self.began) >= STRETCH;
+        self.between_looks = if over {
+            1
+        } else {
+            (self.between_looks * 2).min(ENTRIES_BETWEEN_LOOKS_MAX)
+        };
+        over
+    }
+
+    fn begin_next(&mut self) {
+        self.began = platform::now();
+    }
+}
+
+#[cfg(test)]
+mod tests;

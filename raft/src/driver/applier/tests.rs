@@ -1,0 +1,206 @@
+use super::*;
+use crate::configuration::Configuration;
+use crate::driver::testing::Log;
+use crate::ids::{LogPosition, Term};
+use crate::message::SnapshotMetadata;
+use crate::sessions::{CommandHeader, HEADER_BYTES, registration};
+use crate::time::ClusterTime;
+
+const BOOT: u64 = 7;
+const OWN_NONCE: u128 = (BOOT as u128) << 64 | 1;
+
+fn applier() -> Applier<Log> {
+    Applier::new(Log::default(), BOOT)
+}
+
+fn entry(index: u64, payload: Payload) -> Entry {
+    Entry {
+        index: Index(index),
+        term: Term(1),
+        stamp: ClusterTime(0),
+        payload,
+    }
+}
+
+fn register(index: u64, nonce: u128) -> Entry {
+    entry(index, Payload::Command(Bytes::from(registration(nonce))))
+}
+
+fn command(index: u64, session: u64, sequence: u64, number: u64) -> Entry {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let header = CommandHeader {
+        session: Index(session),
+        sequence,
+        acknowledged_through: 0,
+    };
+    header.write_to(&mut bytes);
+    let bytes = postcard::to_extend(&number, bytes).unwrap();
+    entry(index, Payload::Command(Bytes::from(bytes)))
+}
+
+fn apply(applier: &mut Applier<Log>, entries: &[Entry]) -> Result<Vec<Own<u64>>, String> {
+    let mut own = Vec::new();
+    entries
+        .iter()
+        .try_for_each(|entry| applier.apply_entry(entry, &mut own))?;
+    Ok(own)
+}
+
+/// Replies only, as `(sequence, reply)`.
+fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
+    own.iter()
+        .filter_map(|own| match own {
+            Own::Reply {
+                sequence, reply, ..
+            } => Some((*sequence, *reply)),
+            Own::Registered { .. } | Own::Expired { .. } => None,
+        })
+        .collect()
+}
+
+fn captured(applier: &Applier<Log>) -> Snapshot {
+    let data = Bytes::from(snapshot::join(&applier.sessions, applier.machine.snapshot()).unwrap());
+    let metadata = SnapshotMetadata {
+        last: LogPosition::new(Term(1), applier.applied),
+        stamp: ClusterTime(0),
+        configuration: Configuration::default(),
+        configuration_index: Index(0),
+        length: data.len() as u64,
+        digest: crc32fast::hash(&data),
+    };
+    Snapshot { metadata, data }
+}
+
+#[test]
+fn a_command_is_applied_once_and_each_copy_gets_the_same_reply() {
+    let mut applier = applier();
+
+    let own = apply(
+        &mut applier,
+        &[
+            register(1, OWN_NONCE),
+            command(2, 1, 1, 10),
+            command(3, 1, 1, 10),
+            command(4, 1, 2, 20),
+        ],
+    )
+    .unwrap();
+
+    assert_eq!(applier.machine.0, [10, 20]);
+    assert_eq!(replies(&own), [(1, 1), (1, 1), (2, 2)]);
+}
+
+#[test]
+fn other_members_sessions_are_applied_without_a_word() {
+    let mut applier = applier();
+
+    let own = apply(&mut applier, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+
+    assert_eq!(applier.machine.0, [10]);
+    assert!(own.is_empty());
+}
+
+#[test]
+fn noops_and_configurations_only_advance_the_index() {
+    let mut applier = applier();
+
+    let configuration = Payload::Configuration(Configuration::default());
+    let own = apply(
+        &mut applier,
+        &[entry(1, Payload::Noop), entry(2, configuration)],
+    )
+    .unwrap();
+
+    assert_eq!(applier.applied, Index(2));
+    assert!(own.is_empty() && applier.machine.0.is_empty());
+}
+
+#[test]
+fn entries_that_are_applied_already_are_passed_over() {
+    let mut applier = applier();
+    apply(&mut applier, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+
+    apply(&mut applier, &[command(2, 1, 2, 99), command(3, 1, 2, 20)]).unwrap();
+
+    assert_eq!(applier.machine.0, [10, 20]);
+}
+
+#[test]
+fn what_no_version_of_this_state_machine_said_stops_the_member() {
+    let unknown_kind = entry(1, Payload::Command(Bytes::from_static(&[9])));
+    let mut cut_off = vec![0; HEADER_BYTES];
+    CommandHeader {
+        session: Index(1),
+        sequence: 1,
+        acknowledged_through: 0,
+    }
+    .write_to(&mut cut_off);
+    let no_command = entry(2, Payload::Command(Bytes::from(cut_off)));
+
+    let unknown = apply(&mut applier(), &[unknown_kind]);
+    let malformed = apply(&mut applier(), &[register(1, 5), no_command]);
+
+    assert!(
+        unknown
+            .unwrap_err()
+            .starts_with("entry 1 cannot be applied")
+    );
+    assert!(
+        malformed
+            .unwrap_err()
+            .starts_with("entry 2 cannot be applied")
+    );
+}
+
+#[test]
+fn a_snapshot_carries_state_and_sessions_to_another_member() {
+    let mut first = applier();
+    apply(&mut first, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+
+    let mut second = applier();
+    second.restore(&captured(&first)).unwrap();
+    apply(&mut second, &[command(3, 1, 1, 10), command(4, 1, 2, 20)]).unwrap();
+
+    assert_eq!(second.machine.0, [10, 20]);
+    assert_eq!(second.applied, Index(4));
+}
+
+#[test]
+fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
+    let mut other = Applier::new(Log::default(), 99);
+    apply(&mut other, &[register(1, OWN_NONCE), command(2, 1, 1, 10)]).unwrap();
+
+    let report = applier().report_restore(&captured(&other)).unwrap();
+
+    let Report::Restored {
+        through,
+        known,
+        replies: own,
+    } = report
+    else {
+        panic!("{report:?}")
+    };
+    assert_eq!((through, known), (Index(2), Some((OWN_NONCE, Index(1)))));
+    assert_eq!(replies(&own), [(1, 1)]);
+}
+
+#[test]
+fn an_older_snapshot_than_the_state_is_passed_over() {
+    let mut applier = applier();
+    apply(&mut applier, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+    let old = captured(&applier);
+    apply(&mut applier, &[command(3, 1, 2, 20)]).unwrap();
+
+    applier.restore(&old).unwrap();
+
+    assert_eq!(applier.machine.0, [10, 20]);
+}
+
+#[test]
+fn a_snapshot_that_is_none_is_refused() {
+    let mut snapshot = captured(&applier());
+    snapshot.metadata.last.index = Index(9);
+    snapshot.data = Bytes::from_static(&[1, 0, 0]);
+
+    assert!(applier().restore(&snapshot).is_err());
+}

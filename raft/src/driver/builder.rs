@@ -1,0 +1,229 @@
+//! How a member is made.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use liferaft_platform as platform;
+use liferaft_transport::Transport;
+use tokio::sync::mpsc;
+
+use super::applier::{Applier, Ends};
+use super::error::StartError;
+use super::handle::{Handle, Shared};
+use super::links::{FRAME_OVERHEAD_BYTES, Links};
+use super::request::{Budget, QUEUE_MAX};
+use super::status::StatusBoard;
+use super::task::{Driver, Observer, Parts};
+use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
+use crate::config::Config;
+use crate::configuration::Configuration;
+use crate::consensus::{Event, Raft};
+use crate::ids::{ClusterId, ServerId};
+use crate::state_machine::StateMachine;
+use crate::storage::{MemoryStorage, Storage};
+use crate::time::Instant;
+use crate::wire;
+
+/// Where a member begins: [`Member::builder`].
+#[derive(Clone, Copy, Debug)]
+pub enum Member {}
+
+impl Member {
+    /// A member of this cluster that applies commands to this state machine, which is as before the first of them.
+    ///
+    /// Its server is the one that the transport is to others.
+    pub fn builder<S: StateMachine>(
+        cluster: ClusterId,
+        machine: S,
+        transport: impl Transport,
+    ) -> MemberBuilder<S> {
+        MemberBuilder {
+            cluster,
+            machine,
+            transport: Box::new(transport),
+            config: Config::default(),
+            storage: Box::new(MemoryStorage::default()),
+            bootstrap: None,
+            snapshot_after_log_bytes: 4 << 20,
+            request_timeout: Duration::from_secs(10),
+            observer: None,
+            seed: None,
+        }
+    }
+}
+
+/// Makes a member; see [`Member::builder`].
+#[must_use = "a member runs once it is started"]
+pub struct MemberBuilder<S> {
+    cluster: ClusterId,
+    machine: S,
+    transport: Box<dyn Transport>,
+    config: Config,
+    storage: Box<dyn Storage>,
+    bootstrap: Option<Configuration>,
+    snapshot_after_log_bytes: u64,
+    request_timeout: Duration,
+    observer: Option<Observer>,
+    seed: Option<u64>,
+}
+
+impl<S: StateMachine> MemberBuilder<S> {
+    /// Its timing and bounds. Default [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where its term, vote, log and snapshot are kept. Default [`MemoryStorage`], which forgets them with the process:
+    /// the server's id must then never be used again.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Box::new(storage);
+        self
+    }
+
+    /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and wait until
+    /// they are added.
+    pub fn first_server(self) -> Self {
+        let id = self.id();
+        self.bootstrap(Configuration::of_voters([id]))
+    }
+
+    /// Makes it one of several servers that start their cluster together, each with this same configuration. Ignored if
+    /// its storage holds a log.
+    pub fn bootstrap(mut self, configuration: Configuration) -> Self {
+        self.bootstrap = Some(configuration);
+        self
+    }
+
+    /// After so many bytes of applied entries a snapshot takes their place, or after as many as the last snapshot has,
+    /// if those are more: writing snapshots never costs more than writing the log. Default 4 MiB.
+    pub fn snapshot_after_log_bytes(mut self, bytes: u64) -> Self {
+        self.snapshot_after_log_bytes = bytes;
+        self
+    }
+
+    /// How long a call on the handle may take, unless [`Handle::within`] says otherwise. Default 10 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Tells this function what happens in the protocol, with the moment on [`liferaft_platform::now`]'s clock. It is
+    /// called by the member's own task and must return at once.
+    pub fn observe(mut self, observer: impl FnMut(Instant, &Event) + Send + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// The seed of its election timeouts. Default drawn from the system. Members must not share one: they would
+    /// campaign at the same moments.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Reads what is stored and starts the member's tasks.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// Natively, outside of a tokio runtime.
+    pub async fn start(mut self) -> Result<Handle<S>, StartError> {
+        let id = self.id();
+        let command_bytes_max = self.command_bytes_max()?;
+        let recovered = self.storage.recover().await?;
+        let seed = self.seed.unwrap_or_else(platform::entropy_u64);
+        // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
+        let boot = platform::entropy_u64();
+        let mut applier = Applier::new(self.machine, boot);
+        if let Some(snapshot) = &recovered.snapshot {
+            applier.restore(snapshot)?;
+        }
+        let applied = applier.applied();
+        let now = Instant::from_origin(platform::now());
+        let raft = Raft::new(id, self.config.clone(), recovered, now, seed)?;
+
+        let budget = Arc::new(Budget::default());
+        let (requests, request_queue) = mpsc::channel(QUEUE_MAX);
+        let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
+        let (queries, query_queue) = mpsc::channel(QUERIES_MAX);
+        let (reports, report_queue) = mpsc::channel(REPORTS_MAX);
+        let (board, status) = StatusBoard::new(raft.status());
+        let driver = Driver::new(Parts {
+            id,
+            cluster: self.cluster,
+            boot,
+            config: self.config,
+            raft,
+            bootstrap: self.bootstrap,
+            links: Links::new(self.transport, self.cluster),
+            storage: self.storage,
+            requests: request_queue,
+            work: Work::new(
+                jobs,
+                queries,
+                report_queue,
+                applied,
+                self.snapshot_after_log_bytes,
+            ),
+            budget: Arc::clone(&budget),
+            command_bytes_max,
+            board,
+            observer: self.observer,
+        });
+        platform::spawn(applier.run(Ends {
+            jobs: job_queue,
+            queries: query_queue,
+            reports,
+        }));
+        platform::spawn(driver.run());
+
+        let cluster = self.cluster;
+        let shared = Shared {
+            id,
+            cluster,
+            requests,
+            status,
+            budget,
+            command_bytes_max,
+        };
+        Ok(Handle::new(shared, self.request_timeout))
+    }
+
+    fn id(&self) -> ServerId {
+        ServerId(self.transport.local().0)
+    }
+
+    /// The longest command that every frame can carry.
+    fn command_bytes_max(&self) -> Result<usize, StartError> {
+        let limits = self.config.limits();
+        let frame_bytes_max = self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX);
+        let room = frame_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
+        let bytes = limits.append_bytes_max.max(limits.snapshot_chunk_bytes);
+        if usize::try_from(bytes).is_ok_and(|bytes| bytes <= room) {
+            Ok(usize::try_from(limits.command_bytes_max)
+                .unwrap_or(usize::MAX)
+                .min(room))
+        } else {
+            Err(StartError::FramesTooShort {
+                frame_bytes_max,
+                bytes: bytes + FRAME_OVERHEAD_BYTES as u64,
+            })
+        }
+    }
+}
+
+impl<S> fmt::Debug for MemberBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemberBuilder")
+            .field("cluster", &self.cluster)
+            .field("config", &self.config)
+            .field("bootstrap", &self.bootstrap)
+            .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)
+            .field("request_timeout", &self.request_timeout)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}

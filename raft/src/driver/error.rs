@@ -1,0 +1,215 @@
+//! What can become of a request, and why a member does not start or stops.
+
+use thiserror::Error;
+
+use crate::consensus::{ChangeError, RecoveryError, TransferError};
+use crate::ids::ServerId;
+use crate::state_machine::RestoreError;
+use crate::storage::StorageError;
+
+/// What became of a command that has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// A queue is full. The command was not done and may be proposed again, later.
+    #[error("too many requests are pending")]
+    Busy,
+    /// The command is too long, and always will be. It was not done.
+    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length, serialised and with its header.
+        bytes: usize,
+        /// The longest allowed.
+        bytes_max: usize,
+    },
+    /// The command cannot be serialised. It was not done.
+    #[error("the command cannot be serialised: {0}")]
+    Unserialisable(String),
+    /// The deadline passed before any leader was sent the command. It was not done and never will be.
+    #[error("no leader could be asked before the deadline")]
+    TimedOut,
+    /// The member has stopped. The command was not done.
+    #[error("the member has stopped")]
+    Stopped,
+    /// Whether the command was done is not known: it may be done already, done later, or never.
+    #[error("it is not known whether the command was done: {0}")]
+    Unknown(UnknownCause),
+}
+
+/// Why it is not known whether a command was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UnknownCause {
+    /// The deadline passed after the command was sent.
+    #[error("the deadline passed after it was sent")]
+    TimedOut,
+    /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
+    /// there.
+    #[error("its session expired while this member did not hear of it")]
+    SessionExpired,
+    /// The member stopped after the command was sent.
+    #[error("the member stopped after it was sent")]
+    Stopped,
+}
+
+impl ProposeError {
+    /// Whether the command was certainly not done. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+}
+
+/// Why a read has no answer. It can always be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Too many reads wait already.
+    #[error("too many reads are pending")]
+    Busy,
+    /// No leader confirmed the read before the deadline.
+    #[error("no leader confirmed the read before the deadline")]
+    TimedOut,
+    /// The member has stopped.
+    #[error("the member has stopped")]
+    Stopped,
+}
+
+/// What became of a membership change that was not made, or is not known to have been.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MembershipError {
+    /// No leader took up the change before the deadline. Nothing was changed.
+    #[error("no leader took up the change")]
+    NotLeader {
+        /// The leader that this member knows of.
+        leader: Option<ServerId>,
+    },
+    /// Another change is on its way. Nothing was changed.
+    #[error("another membership change is pending")]
+    Pending,
+    /// The server already is what it should become. Nothing was changed.
+    #[error("server {0} is that already")]
+    AlreadyMember(ServerId),
+    /// The server does not take part. Nothing was changed.
+    #[error("server {0} is not a member")]
+    NotMember(ServerId),
+    /// The change cannot be made at all. Nothing was changed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The server does not answer. Nothing was changed.
+    #[error("server {0} does not answer")]
+    Unreachable(ServerId),
+    /// The server answers but could not catch up. Nothing was changed.
+    #[error("server {0} is too slow to catch up")]
+    TooSlow(ServerId),
+    /// Too many changes wait already. Nothing was changed.
+    #[error("too many requests are pending")]
+    Busy,
+    /// The member has stopped. Nothing was changed.
+    #[error("the member has stopped")]
+    Stopped,
+    /// Whether the change was made is not known: it may be made already, later, or never. The configuration in
+    /// [`MemberStatus`](super::MemberStatus) shows it once it is.
+    #[error("it is not known whether the change was made")]
+    Unknown {
+        /// The leader that this member knows of.
+        leader: Option<ServerId>,
+    },
+}
+
+impl MembershipError {
+    /// Whether the change was certainly not made. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+}
+
+impl From<ChangeError> for MembershipError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotLeader { leader } => Self::NotLeader { leader },
+            ChangeError::Pending => Self::Pending,
+            ChangeError::AlreadyMember(id) => Self::AlreadyMember(id),
+            ChangeError::NotMember(id) => Self::NotMember(id),
+            ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
+            ChangeError::Unreachable(id) => Self::Unreachable(id),
+            ChangeError::TooSlow(id) => Self::TooSlow(id),
+            ChangeError::Unknown { leader } => Self::Unknown { leader },
+        }
+    }
+}
+
+/// Why leadership was not handed over, or is not known to have been.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TransferLeadershipError {
+    /// The leader refused, or the server did not take over. The leader leads on.
+    #[error("{0}")]
+    Refused(#[from] TransferError),
+    /// Too many transfers wait already.
+    #[error("too many requests are pending")]
+    Busy,
+    /// The member has stopped.
+    #[error("the member has stopped")]
+    Stopped,
+    /// The deadline passed after a leader was asked: leadership may be handed over or not.
+    #[error("it is not known whether leadership was handed over")]
+    Unknown {
+        /// The leader that this member knows of.
+        leader: Option<ServerId>,
+    },
+}
+
+/// Why a member did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// What is stored cannot be read.
+    #[error("cannot read what is stored: {0}")]
+    Storage(#[from] StorageError),
+    /// What is stored is no log.
+    #[error("cannot go on from what is stored: {0}")]
+    Recovery(#[from] RecoveryError),
+    /// The stored snapshot cannot be restored.
+    #[error("cannot restore the stored snapshot: {0}")]
+    Restore(#[from] RestoreError),
+    /// The transport does not carry what the settings may put into one frame.
+    #[error("the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed")]
+    FramesTooShort {
+        /// The longest frame that it carries.
+        frame_bytes_max: usize,
+        /// What one append or one chunk of a snapshot may take.
+        bytes: u64,
+    },
+}
+
+/// Why a member has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to.
+    #[error("it was shut down")]
+    Shutdown,
+    /// The last of its handles was dropped.
+    #[error("its last handle was dropped")]
+    Dropped,
+    /// Its storage failed: what the disk holds is not known, so nothing more may be promised.
+    #[error("its storage failed: {0}")]
+    Storage(String),
+    /// Its state machine could not do what the others do.
+    #[error("its state machine failed: {0}")]
+    StateMachine(String),
+    /// Another member speaks a version that this one does not know.
+    #[error("server {from} uses what this version does not know: {what}")]
+    Unsupported {
+        /// The member.
+        from: ServerId,
+        /// What is not known.
+        what: String,
+    },
+    /// Its transport is closed for good.
+    #[error("its transport was closed")]
+    TransportClosed,
+}

@@ -1,0 +1,281 @@
+//! What callers hold.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use liferaft_platform as platform;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::{
+    MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
+};
+use super::request::{Budget, Read, Request};
+use super::status::MemberStatus;
+use crate::config::Timing;
+use crate::consensus::MembershipChange;
+use crate::ids::{ClusterId, Index, ServerId};
+use crate::sessions::HEADER_BYTES;
+use crate::state_machine::StateMachine;
+use crate::time::Instant;
+
+/// A running member of a cluster. Clones are handles of the same member, which stops when the last one is dropped, at
+/// once and without a word to the others: [`shutdown`](Self::shutdown) is the polite way.
+///
+/// Every call works on every member, whether it leads or not, and is answered at its deadline at the latest: the
+/// member's request timeout, or what [`within`](Self::within) says.
+///
+/// A call may be dropped before it is answered. What it asked may then still be done, or not, as when its answer is
+/// unknown; it is no longer waited for nor sent again.
+pub struct Handle<S: StateMachine> {
+    shared: Arc<Shared<S>>,
+    timeout: Duration,
+}
+
+pub(super) struct Shared<S: StateMachine> {
+    pub(super) id: ServerId,
+    pub(super) cluster: ClusterId,
+    pub(super) requests: mpsc::Sender<Request<S>>,
+    pub(super) status: watch::Receiver<MemberStatus>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) command_bytes_max: usize,
+}
+
+/// The answer to a local read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local<A> {
+    /// What the member's own state says.
+    pub answer: A,
+    /// How long ago, at most, that state was the newest in the cluster; `None` if it is not known ever to have been,
+    /// as on a member that has just started.
+    pub age: Option<Duration>,
+    /// The last entry that the state reflects.
+    pub applied: Index,
+}
+
+impl<S: StateMachine> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            timeout: self.timeout,
+        }
+    }
+}
+
+impl<S: StateMachine> fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("cluster", &self.shared.cluster)
+            .field("id", &self.shared.id)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+impl<S: StateMachine> Handle<S> {
+    pub(super) fn new(shared: Shared<S>, timeout: Duration) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            timeout,
+        }
+    }
+
+    /// The member's server.
+    #[must_use]
+    pub fn id(&self) -> ServerId {
+        self.shared.id
+    }
+
+    /// Its cluster.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.shared.cluster
+    }
+
+    /// The same member with another deadline for each call: this long after it is made.
+    #[must_use]
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// What the member tells of itself, to look at or to wait for a change of.
+    ///
+    /// The channel closes when the member has stopped; its last value says why.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<MemberStatus> {
+        self.shared.status.clone()
+    }
+
+    /// Has a command applied, exactly once, and returns its reply, once this member has applied it too.
+    ///
+    /// # Errors
+    /// [`ProposeError::Unknown`] when the command may or may not be done; all others mean that it was not done and never
+    /// will be. Proposing again after an unknown outcome may do the command twice.
+    pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
+        let command = postcard::to_extend(&command, vec![0; HEADER_BYTES])
+            .map_err(|error| ProposeError::Unserialisable(error.to_string()))?;
+        let (bytes, bytes_max) = (command.len(), self.shared.command_bytes_max);
+        if bytes > bytes_max {
+            return Err(ProposeError::TooLarge { bytes, bytes_max });
+        }
+        if !self.shared.budget.take(bytes) {
+            return Err(ProposeError::Busy);
+        }
+        let (caller, outcome) = oneshot::channel();
+        let request = Request::Propose {
+            command,
+            deadline: self.deadline(),
+            caller,
+        };
+        if let Err(refused) = self.shared.requests.try_send(request) {
+            self.shared.budget.release(bytes);
+            return Err(match refused {
+                TrySendError::Full(_) => ProposeError::Busy,
+                TrySendError::Closed(_) => ProposeError::Stopped,
+            });
+        }
+        // A member answers all callers when it stops; one that panicked does not, and nobody knows how far it got.
+        outcome
+            .await
+            .unwrap_or(Err(ProposeError::Unknown(UnknownCause::Stopped)))
+    }
+
+    /// Asks the state machine, linearizably: the answer reflects every command that was done, anywhere in the cluster,
+    /// before the read was asked.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. A read changes nothing and can be repeated.
+    pub async fn read(&self, query: S::Query) -> Result<S::Answer, ReadError> {
+        let (caller, answer) = oneshot::channel();
+        self.ask(
+            Request::Read(Read {
+                query,
+                deadline: self.deadline(),
+                caller,
+            }),
+            answer,
+        )
+        .await
+    }
+
+    /// Asks this member's own state at once, however old it may be, and says how old it may be.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; it does not time out.
+    pub async fn read_local(&self, query: S::Query) -> Result<Local<S::Answer>, ReadError> {
+        let (caller, answer) = oneshot::channel();
+        self.ask(Request::ReadLocal { query, caller }, answer).await
+    }
+
+    /// Makes a server a voter: its log catches up first, and the call returns when the configuration with it is
+    /// committed. A learner is promoted.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn add_server(&self, id: ServerId) -> Result<(), MembershipError> {
+        self.change_membership(MembershipChange::add_voter(id))
+            .await
+    }
+
+    /// Makes a server a learner, which receives the log and has no vote. A voter is demoted.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn add_learner(&self, id: ServerId) -> Result<(), MembershipError> {
+        self.change_membership(MembershipChange::add_learner(id))
+            .await
+    }
+
+    /// Removes a server, and returns when the configuration without it is committed. A leader may be removed: it leads
+    /// until then and steps down.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn remove_server(&self, id: ServerId) -> Result<(), MembershipError> {
+        self.change_membership(MembershipChange::remove(id)).await
+    }
+
+    /// Makes several changes as one: all of them or none. Returns when the configuration is committed, and not joint.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub async fn change_membership(&self, change: MembershipChange) -> Result<(), MembershipError> {
+        let (caller, outcome) = oneshot::channel();
+        let request = Request::Change {
+            change,
+            deadline: self.deadline(),
+            caller,
+        };
+        match self.shared.requests.try_send(request) {
+            Ok(()) => outcome
+                .await
+                .unwrap_or(Err(MembershipError::Unknown { leader: None })),
+            Err(TrySendError::Full(_)) => Err(MembershipError::Busy),
+            Err(TrySendError::Closed(_)) => Err(MembershipError::Stopped),
+        }
+    }
+
+    /// Has the leader hand over to this voter, or to the most up-to-date one, and returns the server that it was handed
+    /// to.
+    ///
+    /// # Errors
+    /// See [`TransferLeadershipError`].
+    pub async fn transfer_leadership(
+        &self,
+        to: Option<ServerId>,
+    ) -> Result<ServerId, TransferLeadershipError> {
+        let (caller, outcome) = oneshot::channel();
+        let request = Request::Transfer {
+            to,
+            deadline: self.deadline(),
+            caller,
+        };
+        match self.shared.requests.try_send(request) {
+            Ok(()) => outcome
+                .await
+                .unwrap_or(Err(TransferLeadershipError::Unknown { leader: None })),
+            Err(TrySendError::Full(_)) => Err(TransferLeadershipError::Busy),
+            Err(TrySendError::Closed(_)) => Err(TransferLeadershipError::Stopped),
+        }
+    }
+
+    /// Changes this member's election timeout and heartbeat interval while it runs. Members need not agree on them, but
+    /// a leader's heartbeats must come well within the others' election timeouts.
+    ///
+    /// Waits for room in the request queue, and does nothing if the member has stopped.
+    pub async fn set_timing(&self, timing: Timing) {
+        drop(self.shared.requests.send(Request::SetTiming(timing)).await);
+    }
+
+    /// Stops the member. If it leads, it hands leadership over first, for two election timeouts at most. Returns when it
+    /// has stopped; calls that are pending then are answered *stopped*, or *unknown* if they were sent.
+    ///
+    /// Once begun it goes on, even if the call is dropped.
+    pub async fn shutdown(&self) {
+        // A full queue delays this; a closed one means that the member has stopped, or is about to have.
+        drop(self.shared.requests.send(Request::Shutdown).await);
+        let mut status = self.shared.status.clone();
+        // A closed channel means the same.
+        drop(status.wait_for(|status| status.stopped.is_some()).await);
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::from_origin(platform::now()) + self.timeout
+    }
+
+    async fn ask<A>(
+        &self,
+        request: Request<S>,
+        answer: oneshot::Receiver<Result<A, ReadError>>,
+    ) -> Result<A, ReadError> {
+        match self.shared.requests.try_send(request) {
+            Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
+            Err(TrySendError::Full(_)) => Err(ReadError::Busy),
+            Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
+        }
+    }
+}

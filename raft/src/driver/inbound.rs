@@ -1,0 +1,195 @@
+//! What other members say: each frame becomes an input, an answer to a request, or a number on a counter.
+
+use bytes::Bytes;
+use liferaft_transport::Event as TransportEvent;
+
+use super::error::StopReason;
+use super::served::{Answer, Begin};
+use super::task::Driver;
+use super::transfers::Asker;
+use crate::consensus::{Input, MembershipChange, Proposal, ProposalId};
+use crate::ids::ServerId;
+use crate::sessions::Envelope;
+use crate::state_machine::StateMachine;
+use crate::time::Instant;
+use crate::wire::{Content, DecodeError, Frame, ProposeAnswer};
+
+/// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
+const FORWARDED: u64 = 1 << 63;
+const BATCH_SHIFT: u32 = 32;
+
+/// Commands that another member has forwarded, and what became of them.
+#[derive(Debug)]
+pub(super) struct ForwardedBatch {
+    pub(super) from: ServerId,
+    pub(super) request: u64,
+    commands: Vec<Bytes>,
+    pub(super) answer: ProposeAnswer,
+}
+
+/// The batch that a proposal belongs to; `None` for this member's own.
+pub(super) fn batch_of(id: ProposalId) -> Option<usize> {
+    let forwarded = id.0 & FORWARDED != 0;
+    forwarded.then(|| usize::try_from((id.0 & !FORWARDED) >> BATCH_SHIFT).unwrap_or(usize::MAX))
+}
+
+impl<S: StateMachine> Driver<S> {
+    pub(super) fn take_event(
+        &mut self,
+        event: TransportEvent,
+        now: Instant,
+    ) -> Result<(), StopReason> {
+        match event {
+            TransportEvent::Frame { from, frame, .. } => {
+                self.take_frame(ServerId(from.0), frame, now)
+            }
+            // Hints: whether a server is there shows when it answers.
+            TransportEvent::PeerUp(peer) => {
+                tracing::debug!(server = %self.id, %peer, "link up");
+                Ok(())
+            }
+            TransportEvent::PeerDown(peer) => {
+                tracing::debug!(server = %self.id, %peer, "link down");
+                Ok(())
+            }
+            other => {
+                tracing::debug!(server = %self.id, ?other, "event of the transport ignored");
+                Ok(())
+            }
+        }
+    }
+
+    fn take_frame(&mut self, from: ServerId, frame: Bytes, now: Instant) -> Result<(), StopReason> {
+        self.counters.frames_received += 1;
+        let frame = match Frame::decode(frame) {
+            Ok(frame) => frame,
+            Err(error) => return self.take_undecodable(from, &error),
+        };
+        if frame.cluster != self.cluster {
+            self.counters.frames_of_another_cluster += 1;
+            tracing::debug!(server = %self.id, %from, cluster = %frame.cluster, "frame of another cluster");
+            return Ok(());
+        }
+        if frame.to != self.id {
+            self.counters.frames_for_another_server += 1;
+            tracing::debug!(server = %self.id, %from, to = %frame.to, "frame for another server");
+            return Ok(());
+        }
+        self.take_content(from, frame.content, now);
+        Ok(())
+    }
+
+    /// What cannot be read is dropped. But what a fellow member says in a version that is not known here may be what
+    /// all others act upon: this one stops rather than let its state part from theirs.
+    fn take_undecodable(&mut self, from: ServerId, error: &DecodeError) -> Result<(), StopReason> {
+        self.counters.frames_undecodable += 1;
+        tracing::debug!(server = %self.id, %from, %error, "frame not understood");
+        let unsupported = matches!(error, DecodeError::Unsupported { .. });
+        if unsupported && self.raft.status().configuration.contains(from) {
+            return Err(StopReason::Unsupported {
+                from,
+                what: error.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
+        match content {
+            Content::Message(message) => self.inputs.push(Input::Message { from, message }),
+            Content::Propose { request, commands } => self.take_forwarded(from, request, commands),
+            Content::ProposeReply { request, answer } => {
+                let taken = answer == ProposeAnswer::Appended;
+                self.proposals.on_forward_answer(request, taken, now);
+            }
+            Content::Change { request, change } => self.take_change(from, request, change),
+            Content::ChangeReply { request, result } => {
+                let raft = &self.raft;
+                self.operations.on_change_answer(
+                    request,
+                    result,
+                    || raft.status().configuration,
+                    now,
+                );
+            }
+            Content::Transfer { request, to } => self.take_transfer(from, request, to),
+            Content::TransferReply { request, result } => {
+                self.operations
+                    .on_transfer_answer(request, result, self.leader, now);
+            }
+        }
+    }
+
+    fn take_forwarded(&mut self, from: ServerId, request: u64, commands: Vec<Bytes>) {
+        if !commands.iter().all(|command| is_command::<S>(command)) {
+            // Appended, it would stop every member.
+            self.counters.commands_malformed += 1;
+            tracing::debug!(server = %self.id, %from, "forwarded command not understood");
+            return;
+        }
+        let too_large = commands
+            .iter()
+            .any(|command| command.len() > self.command_bytes_max);
+        let (commands, answer) = if self.stopping.is_some() {
+            (Vec::new(), ProposeAnswer::Busy)
+        } else if too_large {
+            (Vec::new(), ProposeAnswer::TooLarge)
+        } else {
+            (commands, ProposeAnswer::Appended)
+        };
+        self.forwarded.push(ForwardedBatch {
+            from,
+            request,
+            commands,
+            answer,
+        });
+    }
+
+    /// The proposals of all forwarded batches, named so that the core's answers find their batch.
+    pub(super) fn take_forwarded_proposals(&mut self) -> Vec<Proposal> {
+        let mut proposals = Vec::new();
+        for (batch, forwarded) in self.forwarded.iter_mut().enumerate() {
+            let first = FORWARDED | (batch as u64) << BATCH_SHIFT;
+            let ids = (first..).map(ProposalId);
+            let commands = forwarded.commands.drain(..);
+            proposals.extend(
+                ids.zip(commands)
+                    .map(|(id, command)| Proposal { id, command }),
+            );
+        }
+        proposals
+    }
+
+    fn take_change(&mut self, from: ServerId, request: u64, change: MembershipChange) {
+        match self.served.begin(from, request) {
+            Begin::First => {
+                let id = self.served.change(from, request);
+                self.inputs.push(Input::Change(id, change));
+            }
+            Begin::Answered(answer) => self.answer_peer(from, request, answer),
+            Begin::Ignore => {}
+        }
+    }
+
+    fn take_transfer(&mut self, from: ServerId, request: u64, to: Option<ServerId>) {
+        match self.served.begin(from, request) {
+            Begin::First => self.transfers.ask(Asker::Peer(from, request), to),
+            Begin::Answered(answer) => self.answer_peer(from, request, answer),
+            Begin::Ignore => {}
+        }
+    }
+
+    pub(super) fn answer_peer(&mut self, to: ServerId, request: u64, answer: Answer) {
+        self.links
+            .send(to, &answer.into_content(request), &mut self.counters);
+    }
+}
+
+/// Whether the bytes are a command of this state machine in a session's envelope.
+fn is_command<S: StateMachine>(bytes: &[u8]) -> bool {
+    match Envelope::decode(bytes) {
+        Ok(Envelope::Register { .. }) => true,
+        Ok(Envelope::Command { body, .. }) => postcard::from_bytes::<S::Command>(body).is_ok(),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,358 @@
+//! This member's membership changes and transfers of leadership on their way to the leader and back.
+//!
+//! Unlike a command, an operation has no session. What keeps a lost answer from turning into a false one: the same
+//! leader knows the request by its number and tells its answer again (see [`Served`](super::served::Served)); and once
+//! an attempt may have been made under another leader, a refusal that says *it is so already* means that it was made.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::attempt::{Attempt, Due, Stage};
+use super::error::{MembershipError, TransferLeadershipError};
+use crate::configuration::{Configuration, Suffrage};
+use crate::consensus::{ChangeError, MembershipChange, MembershipStep, TransferError};
+use crate::ids::{Index, ServerId};
+use crate::time::Instant;
+
+/// The most operations of this member that may be pending.
+pub(super) const PENDING_MAX: usize = 64;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Change(MembershipChange),
+    Transfer(Option<ServerId>),
+}
+
+/// Where the caller waits.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Change(oneshot::Sender<Result<(), MembershipError>>),
+    Transfer(oneshot::Sender<Result<ServerId, TransferLeadershipError>>),
+}
+
+/// The pending operations of this member.
+#[derive(Debug)]
+pub(super) struct Operations {
+    pending: BTreeMap<u64, Pending>,
+    last: u64,
+    due: Due,
+    resend_after: Duration,
+}
+
+#[derive(Debug)]
+struct Pending {
+    operation: Operation,
+    deadline: Instant,
+    caller: Caller,
+    attempt: Attempt,
+    /// The leader that was asked last.
+    asked: Option<ServerId>,
+    /// Whether an attempt under an earlier leader may have been made.
+    maybe_made: bool,
+}
+
+impl Operations {
+    /// None yet. They are numbered after `first`, whose upper bits name this run of the member.
+    pub(super) fn new(first: u64, resend_after: Duration) -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            last: first,
+            due: Due::never(),
+            resend_after,
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called.
+    pub(super) fn due(&self) -> Instant {
+        self.due.at()
+    }
+
+    /// Takes a caller's operation. Whether it did: too many are busy.
+    pub(super) fn admit(
+        &mut self,
+        operation: Operation,
+        deadline: Instant,
+        caller: Caller,
+    ) -> bool {
+        if self.pending.len() >= PENDING_MAX {
+            caller.busy();
+            return false;
+        }
+        self.last += 1;
+        self.due.no_later_than(deadline);
+        let attempt = Attempt::unsent();
+        let pending = Pending {
+            operation,
+            deadline,
+            caller,
+            attempt,
+            asked: None,
+            maybe_made: false,
+        };
+        self.pending.insert(self.last, pending);
+        true
+    }
+
+    /// The next operation that is to be given to this server's own core.
+    pub(super) fn next_for_core(&mut self) -> Option<(u64, Operation)> {
+        let (request, pending) = self
+            .pending
+            .iter_mut()
+            .find(|(_, pending)| pending.attempt.is_unsent())?;
+        pending.attempt.own();
+        pending.attempt.maybe_taken = true;
+        pending.asked = None;
+        Some((*request, pending.operation.clone()))
+    }
+
+    /// The next operation that is to be sent to this leader. The caller says whether it was
+    /// [`sent`](Self::sent).
+    pub(super) fn next_for_leader(
+        &mut self,
+        leader: ServerId,
+        now: Instant,
+    ) -> Option<(u64, Operation)> {
+        let (request, pending) = self
+            .pending
+            .iter_mut()
+            .find(|(_, pending)| pending.attempt.is_unsent())?;
+        pending.asked = Some(leader);
+        pending.attempt.sent(*request, now, self.resend_after);
+        self.due.no_later_than(pending.attempt.again_at());
+        Some((*request, pending.operation.clone()))
+    }
+
+    /// Whether the transport took it.
+    pub(super) fn sent(&mut self, request: u64, sent: bool, now: Instant) {
+        let Some(pending) = self.pending.get_mut(&request) else {
+            return;
+        };
+        if sent {
+            pending.attempt.maybe_taken = true;
+        } else {
+            pending.attempt.put_off(now, self.resend_after);
+            self.due.no_later_than(pending.attempt.again_at());
+        }
+    }
+
+    /// Another leader, or another term of it. What was asked of the last one and is not answered may have been done.
+    pub(super) fn reroute(&mut self, leader: Option<ServerId>, now: Instant) {
+        let handed_over = |pending: &Pending| match (&pending.operation, pending.attempt.stage) {
+            (Operation::Transfer(Some(to)), Stage::Sent(_)) => leader.filter(|leader| leader == to),
+            (Operation::Transfer(None), Stage::Sent(_)) => {
+                leader.filter(|_| leader != pending.asked)
+            }
+            _ => None,
+        };
+        let done = self
+            .pending
+            .iter()
+            .filter_map(|(request, pending)| Some((*request, handed_over(pending)?)));
+        for (request, leader) in done.collect::<Vec<_>>() {
+            self.on_transfer_answer(request, Ok(leader), Some(leader), now);
+        }
+        for pending in self.pending.values_mut() {
+            match pending.attempt.stage {
+                // What the own core was given, it answers.
+                Stage::Own => {}
+                Stage::Sent(_) => {
+                    pending.maybe_made |= pending.attempt.maybe_taken;
+                    pending.attempt.reroute();
+                }
+                Stage::Unsent | Stage::PutOff | Stage::Taken => pending.attempt.reroute(),
+            }
+        }
+    }
+
+    /// What became of a change, by the word of the own core or of the leader that was asked. `configuration` is the
+    /// one in force here.
+    pub(super) fn on_change_answer(
+        &mut self,
+        request: u64,
+        result: Result<Index, ChangeError>,
+        configuration: impl FnOnce() -> Configuration,
+        now: Instant,
+    ) {
+        let Some(pending) = self.pending.get_mut(&request) else {
+            return;
+        };
+        let Operation::Change(change) = &pending.operation else {
+            return;
+        };
+        let outcome = match result {
+            Ok(_) => Ok(()),
+            Err(ChangeError::NotLeader { .. }) => return self.put_off(request, now),
+            Err(ChangeError::Unknown { .. }) => {
+                pending.maybe_made = true;
+                return self.put_off(request, now);
+            }
+            // It may be this very change, which another leader goes on with.
+            Err(ChangeError::Pending) if pending.maybe_made => return self.put_off(request, now),
+            Err(ChangeError::AlreadyMember(_) | ChangeError::NotMember(_))
+                if pending.maybe_made =>
+            {
+                // The only step of a change is what was found done. Of several, one may be another's doing.
+                if change.steps.len() > 1 && !is_made(change, &configuration()) {
+                    return self.put_off(request, now);
+                }
+                Ok(())
+            }
+            Err(
+                error @ (ChangeError::Pending
+                | ChangeError::AlreadyMember(_)
+                | ChangeError::NotMember(_)
+                | ChangeError::Invalid(_)
+                | ChangeError::Unreachable(_)
+                | ChangeError::TooSlow(_)),
+            ) => Err(error.into()),
+        };
+        if let Some(Pending {
+            caller: Caller::Change(caller),
+            ..
+        }) = self.pending.remove(&request)
+        {
+            drop(caller.send(outcome));
+        }
+    }
+
+    /// What became of a transfer, by the word of the own core or of the leader that was asked.
+    pub(super) fn on_transfer_answer(
+        &mut self,
+        request: u64,
+        result: Result<ServerId, TransferError>,
+        leader: Option<ServerId>,
+        now: Instant,
+    ) {
+        let Some(pending) = self.pending.get(&request) else {
+            return;
+        };
+        let Operation::Transfer(to) = pending.operation else {
+            return;
+        };
+        if let Err(TransferError::NotLeader { .. }) = result
+            && (to.is_none() || leader != to)
+        {
+            // The leader that was asked has stepped down in the meantime: the next one is asked.
+            return self.put_off(request, now);
+        }
+        let outcome = match (result, leader) {
+            (Err(TransferError::NotLeader { .. }), Some(leader)) => Ok(leader),
+            (result, _) => result.map_err(TransferLeadershipError::Refused),
+        };
+        if let Some(Pending {
+            caller: Caller::Transfer(caller),
+            ..
+        }) = self.pending.remove(&request)
+        {
+            drop(caller.send(outcome));
+        }
+    }
+
+    /// Gives up what has passed its deadline or has no caller any more, and wakes what is to be sent again.
+    pub(super) fn expire(&mut self, leader: Option<ServerId>, now: Instant) {
+        if !self.due.begin(now) {
+            return;
+        }
+        let over = |pending: &Pending| pending.deadline <= now || pending.caller.is_closed();
+        let requests = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| over(pending))
+            .map(|(request, _)| *request);
+        for request in requests.collect::<Vec<_>>() {
+            if let Some(pending) = self.pending.remove(&request) {
+                pending.time_out(leader);
+            }
+        }
+        for pending in self.pending.values_mut() {
+            pending.attempt.wake(now);
+            self.due
+                .no_later_than(pending.deadline.min(pending.attempt.again_at()));
+        }
+        self.due.end(now);
+    }
+
+    /// Answers all callers, because the member stops.
+    pub(super) fn stop(&mut self, leader: Option<ServerId>) {
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            pending.stop(leader);
+        }
+    }
+
+    fn put_off(&mut self, request: u64, now: Instant) {
+        if let Some(pending) = self.pending.get_mut(&request) {
+            // This attempt is answered: it was not made.
+            pending.attempt.maybe_taken = false;
+            pending.attempt.put_off(now, self.resend_after);
+            self.due.no_later_than(pending.attempt.again_at());
+        }
+    }
+}
+
+impl Pending {
+    fn is_open(&self) -> bool {
+        self.maybe_made || self.attempt.maybe_taken
+    }
+
+    fn time_out(self, leader: Option<ServerId>) {
+        let open = self.is_open();
+        match self.caller {
+            Caller::Change(caller) if open => {
+                drop(caller.send(Err(MembershipError::Unknown { leader })));
+            }
+            Caller::Change(caller) => drop(caller.send(Err(MembershipError::NotLeader { leader }))),
+            Caller::Transfer(caller) if open => {
+                drop(caller.send(Err(TransferLeadershipError::Unknown { leader })));
+            }
+            Caller::Transfer(caller) => {
+                drop(caller.send(Err(TransferError::NotLeader { leader }.into())));
+            }
+        }
+    }
+
+    fn stop(self, leader: Option<ServerId>) {
+        let open = self.is_open();
+        match self.caller {
+            Caller::Change(caller) => drop(caller.send(Err(match open {
+                true => MembershipError::Unknown { leader },
+                false => MembershipError::Stopped,
+            }))),
+            Caller::Transfer(caller) => drop(caller.send(Err(match open {
+                true => TransferLeadershipError::Unknown { leader },
+                false => TransferLeadershipError::Stopped,
+            }))),
+        }
+    }
+}
+
+impl Caller {
+    fn busy(self) {
+        match self {
+            Self::Change(caller) => drop(caller.send(Err(MembershipError::Busy))),
+            Self::Transfer(caller) => drop(caller.send(Err(TransferLeadershipError::Busy))),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Change(caller) => caller.is_closed(),
+            Self::Transfer(caller) => caller.is_closed(),
+        }
+    }
+}
+
+/// Whether all that a change asks for is so.
+fn is_made(change: &MembershipChange, configuration: &Configuration) -> bool {
+    let suffrage = |id: &ServerId| configuration.member(*id).and_then(|member| member.suffrage);
+    change.steps.iter().all(|step| match step {
+        MembershipStep::AddVoter { id, .. } => suffrage(id) == Some(Suffrage::Voter),
+        MembershipStep::AddLearner { id, .. } => suffrage(id) == Some(Suffrage::Learner),
+        MembershipStep::Remove(id) => suffrage(id).is_none(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

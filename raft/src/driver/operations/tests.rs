@@ -1,0 +1,286 @@
+use tokio::sync::oneshot::Receiver;
+
+use super::*;
+
+const LEADER: ServerId = ServerId(1);
+const NEXT_LEADER: ServerId = ServerId(2);
+const JOINER: ServerId = ServerId(9);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_origin(Duration::from_secs(seconds))
+}
+
+fn operations() -> Operations {
+    Operations::new(1 << 32, Duration::from_secs(1))
+}
+
+fn change(
+    operations: &mut Operations,
+    change: MembershipChange,
+) -> Receiver<Result<(), MembershipError>> {
+    let (caller, outcome) = oneshot::channel();
+    operations.admit(Operation::Change(change), at(30), Caller::Change(caller));
+    outcome
+}
+
+fn transfer(
+    operations: &mut Operations,
+    to: Option<ServerId>,
+) -> Receiver<Result<ServerId, TransferLeadershipError>> {
+    let (caller, outcome) = oneshot::channel();
+    operations.admit(Operation::Transfer(to), at(30), Caller::Transfer(caller));
+    outcome
+}
+
+/// Sends the next operation to this leader.
+fn send(operations: &mut Operations, leader: ServerId, now: u64) -> u64 {
+    let (request, _) = operations.next_for_leader(leader, at(now)).unwrap();
+    operations.sent(request, true, at(now));
+    request
+}
+
+fn answer(operations: &mut Operations, request: u64, result: Result<Index, ChangeError>) {
+    operations.on_change_answer(request, result, Configuration::default, at(1));
+}
+
+#[test]
+fn a_change_is_sent_again_under_its_number_until_it_is_answered() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+
+    let first = send(&mut operations, LEADER, 0);
+    operations.expire(Some(LEADER), at(1));
+    let second = send(&mut operations, LEADER, 1);
+    answer(&mut operations, second, Ok(Index(5)));
+
+    assert_eq!(first, second);
+    assert_eq!(outcome.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn a_server_that_was_a_member_before_is_already_one() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::AlreadyMember(JOINER)),
+    );
+
+    assert_eq!(
+        outcome.try_recv(),
+        Ok(Err(MembershipError::AlreadyMember(JOINER)))
+    );
+}
+
+#[test]
+fn a_change_that_an_earlier_leader_may_have_made_is_done_when_the_next_finds_it_so() {
+    let mut operations = operations();
+    let mut added = change(&mut operations, MembershipChange::add_voter(JOINER));
+    send(&mut operations, LEADER, 0);
+
+    operations.reroute(Some(NEXT_LEADER), at(1));
+    let request = send(&mut operations, NEXT_LEADER, 1);
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::AlreadyMember(JOINER)),
+    );
+
+    assert_eq!(added.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn a_change_that_an_earlier_leader_may_have_made_waits_for_the_pending_one() {
+    let mut operations = operations();
+    let mut removed = change(&mut operations, MembershipChange::remove(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::Unknown { leader: None }),
+    );
+    operations.reroute(Some(NEXT_LEADER), at(1));
+
+    let request = send(&mut operations, NEXT_LEADER, 1);
+    answer(&mut operations, request, Err(ChangeError::Pending));
+    operations.expire(Some(NEXT_LEADER), at(2));
+    let request = send(&mut operations, NEXT_LEADER, 2);
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::NotMember(JOINER)),
+    );
+
+    assert_eq!(removed.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn several_steps_are_done_only_when_all_are_seen() {
+    let mut operations = operations();
+    let both = MembershipChange::add_voter(JOINER).and(MembershipChange::remove(LEADER));
+    let mut outcome = change(&mut operations, both);
+    send(&mut operations, LEADER, 0);
+    operations.reroute(Some(NEXT_LEADER), at(1));
+    let request = send(&mut operations, NEXT_LEADER, 1);
+    let already = || Err(ChangeError::AlreadyMember(JOINER));
+
+    let half = || Configuration::of_voters([LEADER, JOINER]);
+    operations.on_change_answer(request, already(), half, at(1));
+    let early = outcome.try_recv();
+    let whole = || Configuration::of_voters([JOINER]);
+    operations.on_change_answer(request, already(), whole, at(1));
+
+    assert!(early.is_err());
+    assert_eq!(outcome.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn each_refusal_is_told_as_what_it_is() {
+    let refusals = [
+        (ChangeError::Pending, MembershipError::Pending),
+        (
+            ChangeError::NotMember(JOINER),
+            MembershipError::NotMember(JOINER),
+        ),
+        (
+            ChangeError::Unreachable(JOINER),
+            MembershipError::Unreachable(JOINER),
+        ),
+        (
+            ChangeError::TooSlow(JOINER),
+            MembershipError::TooSlow(JOINER),
+        ),
+    ];
+
+    for (refused, told) in refusals {
+        let mut operations = operations();
+        let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+        let request = send(&mut operations, LEADER, 0);
+        answer(&mut operations, request, Err(refused));
+        assert_eq!(outcome.try_recv(), Ok(Err(told)));
+    }
+}
+
+#[test]
+fn a_change_that_no_leader_took_up_was_not_made() {
+    let mut operations = operations();
+    let mut unsent = change(&mut operations, MembershipChange::add_voter(JOINER));
+    operations.expire(Some(LEADER), at(30));
+
+    let told = MembershipError::NotLeader {
+        leader: Some(LEADER),
+    };
+    assert!(told.is_definite());
+    assert_eq!(unsent.try_recv(), Ok(Err(told)));
+}
+
+#[test]
+fn a_change_that_was_sent_and_not_answered_is_unknown() {
+    let mut operations = operations();
+    let mut sent = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let mut own = change(&mut operations, MembershipChange::add_voter(JOINER));
+    send(&mut operations, LEADER, 0);
+    operations.next_for_core().unwrap();
+
+    operations.expire(None, at(30));
+
+    assert_eq!(
+        sent.try_recv(),
+        Ok(Err(MembershipError::Unknown { leader: None }))
+    );
+    assert_eq!(
+        own.try_recv(),
+        Ok(Err(MembershipError::Unknown { leader: None }))
+    );
+}
+
+#[test]
+fn a_change_that_was_refused_for_want_of_a_leader_is_tried_with_the_next() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::NotLeader {
+            leader: Some(NEXT_LEADER),
+        }),
+    );
+    operations.reroute(Some(NEXT_LEADER), at(1));
+    let request = send(&mut operations, NEXT_LEADER, 1);
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::AlreadyMember(JOINER)),
+    );
+
+    assert_eq!(
+        outcome.try_recv(),
+        Ok(Err(MembershipError::AlreadyMember(JOINER)))
+    );
+}
+
+#[test]
+fn a_transfer_whose_answer_was_lost_is_done_when_the_other_server_leads() {
+    let mut operations = operations();
+    let mut named = transfer(&mut operations, Some(NEXT_LEADER));
+    let mut any = transfer(&mut operations, None);
+    send(&mut operations, LEADER, 0);
+    send(&mut operations, LEADER, 0);
+
+    operations.reroute(Some(NEXT_LEADER), at(1));
+
+    assert_eq!(named.try_recv(), Ok(Ok(NEXT_LEADER)));
+    assert_eq!(any.try_recv(), Ok(Ok(NEXT_LEADER)));
+}
+
+#[test]
+fn a_refused_transfer_says_why() {
+    let mut operations = operations();
+    let mut outcome = transfer(&mut operations, Some(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    operations.on_transfer_answer(
+        request,
+        Err(TransferError::NotVoter(JOINER)),
+        Some(LEADER),
+        at(1),
+    );
+
+    assert_eq!(
+        outcome.try_recv(),
+        Ok(Err(TransferError::NotVoter(JOINER).into()))
+    );
+}
+
+#[test]
+fn one_operation_too_many_is_busy() {
+    let mut operations = operations();
+    let _outcomes: Vec<_> = (0..PENDING_MAX)
+        .map(|_| transfer(&mut operations, None))
+        .collect();
+
+    let mut refused = change(&mut operations, MembershipChange::add_voter(JOINER));
+
+    assert_eq!(refused.try_recv(), Ok(Err(MembershipError::Busy)));
+}
+
+#[test]
+fn a_stopping_member_tells_what_it_knows() {
+    let mut operations = operations();
+    let mut sent = change(&mut operations, MembershipChange::add_voter(JOINER));
+    send(&mut operations, LEADER, 0);
+    let mut unsent = transfer(&mut operations, None);
+
+    operations.stop(None);
+
+    assert_eq!(
+        sent.try_recv(),
+        Ok(Err(MembershipError::Unknown { leader: None }))
+    );
+    assert_eq!(unsent.try_recv(), Ok(Err(TransferLeadershipError::Stopped)));
+}

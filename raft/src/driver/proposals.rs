@@ -1,0 +1,506 @@
+//! This member's commands on their way through the log, under its session (§6.3).
+//!
+//! One session serves all callers. A command gets its number when it is admitted, is sent as often as it takes, always
+//! under that number, and is completed when *this member's own applier* comes to it: a lost answer of the leader costs
+//! nothing. That also settles what an expired session means. Whatever is still pending has not been applied in the
+//! part of the log that this member has seen; a session that is gone stays gone; so when a copy is refused as expired,
+//! the command was certainly not done and silently takes another session. Only a snapshot, which takes the place of a
+//! part of the log that this member never saw, can leave the fate of a command open.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::attempt::{Attempt, Due, Stage};
+use super::error::{ProposeError, UnknownCause};
+use super::request::Budget;
+use crate::consensus::{Proposal, ProposalId, ProposeRefused};
+use crate::ids::{Index, LogPosition};
+use crate::sessions::{self, CommandHeader, HEADER_BYTES, OUTSTANDING_MAX};
+use crate::time::Instant;
+
+/// The most commands of this member that may be pending. It keeps them within the window of their session.
+pub(super) const PENDING_MAX: usize = 1 << 14;
+const _: () = assert!(PENDING_MAX as u64 <= OUTSTANDING_MAX);
+
+/// The most forwarded batches whose answers are waited for. Beyond that the oldest is taken to be lost.
+const FORWARDS_MAX: usize = 1024;
+
+/// The id of a registration among this member's proposals, whose others are numbered from 1.
+const REGISTRATION: ProposalId = ProposalId(0);
+
+/// Where the caller of a command waits.
+pub(super) type Caller<R> = oneshot::Sender<Result<R, ProposeError>>;
+
+/// The pending commands of this member.
+#[derive(Debug)]
+pub(super) struct Proposals<R> {
+    session: Session,
+    /// Names this run of the member in the nonces of its registrations.
+    boot: u64,
+    registrations: u64,
+    /// The number of the first slot's command; all before it are answered or given up.
+    base: u64,
+    slots: VecDeque<Slot<R>>,
+    /// No command before this number is unsent.
+    unsent_from: u64,
+    /// What was forwarded in which batch.
+    forwards: BTreeMap<u64, Range<u64>>,
+    requests: u64,
+    due: Due,
+    resend_after: Duration,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug)]
+enum Session {
+    None,
+    Registering {
+        nonce: u128,
+        command: Bytes,
+        attempt: Attempt,
+    },
+    Open(Index),
+}
+
+#[derive(Debug)]
+struct Slot<R> {
+    command: Command,
+    deadline: Instant,
+    /// `None` once the command is answered or given up.
+    caller: Option<Caller<R>>,
+    attempt: Attempt,
+}
+
+#[derive(Debug)]
+enum Command {
+    /// With room for a header that is not known yet.
+    Unnumbered(Vec<u8>),
+    /// As it is sent.
+    Numbered(Bytes),
+}
+
+impl<R> Proposals<R> {
+    /// None yet. A command is sent again when no answer has come for `resend_after`.
+    pub(super) fn new(boot: u64, resend_after: Duration, budget: Arc<Budget>) -> Self {
+        Self {
+            session: Session::None,
+            boot,
+            registrations: 0,
+            base: 1,
+            slots: VecDeque::new(),
+            unsent_from: 1,
+            forwards: BTreeMap::new(),
+            requests: 0,
+            due: Due::never(),
+            resend_after,
+            budget,
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called.
+    pub(super) fn due(&self) -> Instant {
+        self.due.at()
+    }
+
+    /// Takes a caller's command, serialised behind room for its header. Whether it did: a full table is busy.
+    pub(super) fn admit(&mut self, command: Vec<u8>, deadline: Instant, caller: Caller<R>) -> bool {
+        if self.slots.len() >= PENDING_MAX {
+            self.budget.release(command.len());
+            answer(caller, Err(ProposeError::Busy));
+            return false;
+        }
+        self.due.no_later_than(deadline);
+        self.slots.push_back(Slot {
+            command: Command::Unnumbered(command),
+            deadline,
+            caller: Some(caller),
+            attempt: Attempt::unsent(),
+        });
+        true
+    }
+
+    /// Gives all that is unsent to this server's own core.
+    pub(super) fn propose(&mut self, into: &mut Vec<Proposal>) {
+        self.begin_session();
+        if let Session::Registering {
+            command, attempt, ..
+        } = &mut self.session
+            && attempt.is_unsent()
+        {
+            attempt.own();
+            into.push(Proposal {
+                id: REGISTRATION,
+                command: command.clone(),
+            });
+        }
+        while let Some((sequence, command)) = self.next_unsent(usize::MAX) {
+            self.slot(sequence)
+                .expect("it was just found")
+                .attempt
+                .own();
+            into.push(Proposal {
+                id: ProposalId(sequence),
+                command,
+            });
+        }
+    }
+
+    /// The core's answer to one of them.
+    pub(super) fn on_core_answer(
+        &mut self,
+        id: ProposalId,
+        result: &Result<LogPosition, ProposeRefused>,
+        now: Instant,
+    ) {
+        let taken = result.is_ok();
+        if id == REGISTRATION {
+            self.on_registration_answer(Stage::Own, taken, now);
+            return;
+        }
+        let untouched = self
+            .slot(id.0)
+            .is_some_and(|slot| !slot.attempt.maybe_taken);
+        match result {
+            // The own core's refusal is final if no other copy is under way.
+            Err(ProposeRefused::Busy { .. }) if untouched => {
+                self.complete(id.0, Err(ProposeError::Busy));
+            }
+            Err(ProposeRefused::TooLarge { bytes, bytes_max }) if untouched => {
+                let [bytes, bytes_max] =
+                    [*bytes, *bytes_max].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+                self.complete(id.0, Err(ProposeError::TooLarge { bytes, bytes_max }));
+            }
+            Ok(_)
+            | Err(
+                ProposeRefused::NotLeader { .. }
+                | ProposeRefused::Busy { .. }
+                | ProposeRefused::TooLarge { .. }
+                | ProposeRefused::Transferring { .. },
+            ) => self.on_answer(id.0, Stage::Own, taken, now),
+        }
+    }
+
+    /// The next batch for the leader, of about this many bytes, with its number. The caller says whether it was
+    /// [`forwarded`](Self::forwarded).
+    pub(super) fn next_batch(
+        &mut self,
+        now: Instant,
+        bytes_max: usize,
+    ) -> Option<(u64, Vec<Bytes>)> {
+        self.begin_session();
+        let request = self.requests + 1;
+        let mut commands = Vec::new();
+        if let Session::Registering {
+            command, attempt, ..
+        } = &mut self.session
+            && attempt.is_unsent()
+        {
+            attempt.sent(request, now, self.resend_after);
+            self.due.no_later_than(attempt.again_at());
+            commands.push(command.clone());
+        }
+        let mut sequences: Option<Range<u64>> = None;
+        let mut bytes = 0;
+        while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
+            bytes += command.len() + COMMAND_OVERHEAD_BYTES;
+            let resend_after = self.resend_after;
+            let attempt = &mut self.slot(sequence).expect("it was just found").attempt;
+            attempt.sent(request, now, resend_after);
+            let again_at = attempt.again_at();
+            self.due.no_later_than(again_at);
+            let first = sequences.map_or(sequence, |range| range.start);
+            sequences = Some(first..sequence + 1);
+            commands.push(command);
+        }
+        if commands.is_empty() {
+            return None;
+        }
+        self.requests = request;
+        if self.forwards.len() >= FORWARDS_MAX {
+            self.forwards.pop_first();
+        }
+        self.forwards.insert(request, sequences.unwrap_or(0..0));
+        Some((request, commands))
+    }
+
+    /// Whether the transport took a batch. If not, nobody saw it, and it is put off.
+    pub(super) fn forwarded(&mut self, request: u64, sent: bool, now: Instant) {
+        let after = self.resend_after;
+        let range = self.forwards.get(&request).cloned().unwrap_or(0..0);
+        if !sent {
+            self.forwards.remove(&request);
+        }
+        let registration = match &mut self.session {
+            Session::Registering { attempt, .. } => Some(attempt),
+            Session::None | Session::Open(_) => None,
+        };
+        let base = self.base;
+        let place =
+            |sequence: u64| usize::try_from(sequence.saturating_sub(base)).unwrap_or(usize::MAX);
+        let end = place(range.end).min(self.slots.len());
+        let attempts = self
+            .slots
+            .range_mut(place(range.start).min(end)..end)
+            .map(|slot| &mut slot.attempt);
+        for attempt in registration.into_iter().chain(attempts) {
+            if attempt.stage == Stage::Sent(request) {
+                if sent {
+                    attempt.maybe_taken = true;
+                } else {
+                    attempt.put_off(now, after);
+                    self.due.no_later_than(attempt.again_at());
+                }
+            }
+        }
+    }
+
+    /// The leader's answer to a batch: whether it was appended. A refusal is not the end, since the network may show
+    /// that leader, or the next, the same frame again.
+    pub(super) fn on_forward_answer(&mut self, request: u64, taken: bool, now: Instant) {
+        let Some(range) = self.forwards.remove(&request) else {
+            return;
+        };
+        self.on_registration_answer(Stage::Sent(request), taken, now);
+        for sequence in range {
+            self.on_answer(sequence, Stage::Sent(request), taken, now);
+        }
+    }
+
+    /// Another leader, or another term of it: what the last one took up may be lost.
+    pub(super) fn reroute(&mut self) {
+        if let Session::Registering { attempt, .. } = &mut self.session {
+            attempt.reroute();
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.caller.is_some()) {
+            slot.attempt.reroute();
+        }
+        self.unsent_from = self.base;
+        self.forwards.clear();
+    }
+
+    /// This member's applier has come to a registration of its own.
+    pub(super) fn on_registered(&mut self, nonce: u128, session: Index) {
+        if matches!(self.session, Session::Registering { nonce: mine, .. } if mine == nonce) {
+            self.session = Session::Open(session);
+        }
+    }
+
+    /// This member's applier has come to a command of its session.
+    pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: R) {
+        if matches!(self.session, Session::Open(open) if open == session) {
+            self.complete(sequence, Ok(reply));
+            self.forget_answered();
+        }
+    }
+
+    /// This member's applier has come to a command of its session, and the session is gone.
+    pub(super) fn on_expired(&mut self, session: Index) {
+        if matches!(self.session, Session::Open(open) if open == session) {
+            self.leave_session();
+        }
+    }
+
+    /// A snapshot took the place of a part of the log. It knows this session of this member, if any.
+    ///
+    /// The replies that the snapshot keeps for it come after, as [`on_reply`](Self::on_reply).
+    pub(super) fn on_restored(&mut self, known: Option<(u128, Index)>) {
+        match (&self.session, known) {
+            (Session::Open(open), Some((_, session))) if *open == session => {}
+            (Session::Open(_), _) => {
+                for place in 0..self.slots.len() {
+                    if self.slots[place].attempt.maybe_taken {
+                        let unknown = ProposeError::Unknown(UnknownCause::SessionExpired);
+                        self.complete(self.base + place as u64, Err(unknown));
+                    }
+                }
+                self.leave_session();
+            }
+            (Session::Registering { .. }, Some((nonce, session))) => {
+                self.on_registered(nonce, session);
+            }
+            (Session::Registering { .. }, None) | (Session::None, _) => {}
+        }
+    }
+
+    /// Gives up what has passed its deadline or has no caller any more, and wakes what is to be sent again.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if !self.due.begin(now) {
+            return;
+        }
+        if let Session::Registering { attempt, .. } = &mut self.session {
+            attempt.wake(now);
+            self.due.no_later_than(attempt.again_at());
+        }
+        for place in 0..self.slots.len() {
+            let slot = &mut self.slots[place];
+            let Some(caller) = &slot.caller else { continue };
+            let sequence = self.base + place as u64;
+            if now >= slot.deadline || caller.is_closed() {
+                let error = match slot.attempt.maybe_taken {
+                    true => ProposeError::Unknown(UnknownCause::TimedOut),
+                    false => ProposeError::TimedOut,
+                };
+                self.complete(sequence, Err(error));
+                continue;
+            }
+            slot.attempt.wake(now);
+            if slot.attempt.is_unsent() {
+                self.unsent_from = self.unsent_from.min(sequence);
+            }
+            self.due
+                .no_later_than(slot.deadline.min(slot.attempt.again_at()));
+        }
+        self.forget_answered();
+        self.due.end(now);
+    }
+
+    /// Answers all callers, because the member stops.
+    pub(super) fn stop(&mut self) {
+        for place in 0..self.slots.len() {
+            let error = match self.slots[place].attempt.maybe_taken {
+                true => ProposeError::Unknown(UnknownCause::Stopped),
+                false => ProposeError::Stopped,
+            };
+            self.complete(self.base + place as u64, Err(error));
+        }
+        self.forget_answered();
+    }
+
+    /// Registers once the first command needs it.
+    fn begin_session(&mut self) {
+        if matches!(self.session, Session::None) && !self.slots.is_empty() {
+            self.registrations += 1;
+            let nonce = u128::from(self.boot) << 64 | u128::from(self.registrations);
+            let command = Bytes::from(sessions::registration(nonce));
+            self.session = Session::Registering {
+                nonce,
+                command,
+                attempt: Attempt::unsent(),
+            };
+        }
+    }
+
+    /// Prepares what is pending for another session: nothing of it was done, and nothing of it is under way that could
+    /// still be done.
+    fn leave_session(&mut self) {
+        self.session = Session::None;
+        self.slots.retain(|slot| slot.caller.is_some());
+        for slot in &mut self.slots {
+            slot.attempt = Attempt::unsent();
+            if let Command::Numbered(command) = &slot.command {
+                slot.command = Command::Unnumbered(command.to_vec());
+            }
+        }
+        self.base = 1;
+        self.unsent_from = 1;
+        self.forwards.clear();
+    }
+
+    /// The next command to send, if the session is open and the command has no more bytes than this.
+    fn next_unsent(&mut self, bytes_max: usize) -> Option<(u64, Bytes)> {
+        let Session::Open(session) = self.session else {
+            return None;
+        };
+        self.unsent_from = self.unsent_from.max(self.base);
+        let start = usize::try_from(self.unsent_from - self.base).unwrap_or(usize::MAX);
+        for place in start..self.slots.len() {
+            let slot = &mut self.slots[place];
+            if slot.caller.is_some() && slot.attempt.is_unsent() {
+                if slot.command.len() > bytes_max {
+                    return None;
+                }
+                let header = CommandHeader {
+                    session,
+                    sequence: self.unsent_from,
+                    acknowledged_through: self.base - 1,
+                };
+                self.unsent_from += 1;
+                return Some((header.sequence, slot.command.numbered(&header)));
+            }
+            self.unsent_from += 1;
+        }
+        None
+    }
+
+    fn on_registration_answer(&mut self, asked: Stage, taken: bool, now: Instant) {
+        if let Session::Registering { attempt, .. } = &mut self.session
+            && attempt.stage == asked
+        {
+            attempt.answered(taken, now, self.resend_after);
+            self.due.no_later_than(attempt.again_at());
+        }
+    }
+
+    fn on_answer(&mut self, sequence: u64, asked: Stage, taken: bool, now: Instant) {
+        let after = self.resend_after;
+        if let Some(slot) = self.slot(sequence)
+            && slot.attempt.stage == asked
+        {
+            slot.attempt.answered(taken, now, after);
+            let again_at = slot.attempt.again_at();
+            self.due.no_later_than(again_at);
+        }
+    }
+
+    fn slot(&mut self, sequence: u64) -> Option<&mut Slot<R>> {
+        let place = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        self.slots.get_mut(place)
+    }
+
+    fn complete(&mut self, sequence: u64, result: Result<R, ProposeError>) {
+        let Some(slot) = self.slot(sequence) else {
+            return;
+        };
+        let bytes = slot.command.len();
+        if let Some(caller) = slot.caller.take() {
+            slot.command = Command::Unnumbered(Vec::new());
+            answer(caller, result);
+            self.budget.release(bytes);
+        }
+    }
+
+    fn forget_answered(&mut self) {
+        while self.slots.front().is_some_and(|slot| slot.caller.is_none()) {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+impl Command {
+    fn len(&self) -> usize {
+        match self {
+            Self::Unnumbered(bytes) => bytes.len(),
+            Self::Numbered(bytes) => bytes.len(),
+        }
+    }
+
+    /// The command as it is sent, the same bytes each time.
+    fn numbered(&mut self, header: &CommandHeader) -> Bytes {
+        if let Self::Unnumbered(bytes) = self {
+            let mut bytes = std::mem::take(bytes);
+            header.write_to(&mut bytes[..HEADER_BYTES]);
+            *self = Self::Numbered(Bytes::from(bytes));
+        }
+        match self {
+            Self::Numbered(bytes) => bytes.clone(),
+            Self::Unnumbered(_) => unreachable!("it was just numbered"),
+        }
+    }
+}
+
+/// What each command takes in a frame beside its bytes, at most.
+const COMMAND_OVERHEAD_BYTES: usize = 16;
+
+/// Answers a caller, who may have stopped waiting.
+fn answer<R>(caller: Caller<R>, result: Result<R, ProposeError>) {
+    drop(caller.send(result));
+}
+
+#[cfg(test)]
+mod tests;

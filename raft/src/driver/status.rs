@@ -1,0 +1,131 @@
+//! A member's state as others may watch it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::error::StopReason;
+use crate::consensus::{RoleKind, Status};
+use crate::ids::{Index, ServerId, Term};
+use crate::time::Instant;
+
+/// What a member tells of itself. It is brought up to date when its role, term, leader or configuration changes, and at
+/// most once each heartbeat otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Its part in the protocol.
+    pub raft: Status,
+    /// What it has counted since it started.
+    pub counters: Counters,
+    /// Why it has stopped, once it has. Nothing changes after that.
+    pub stopped: Option<StopReason>,
+}
+
+impl MemberStatus {
+    /// Whether it leads.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.raft.role == RoleKind::Leader && self.stopped.is_none()
+    }
+
+    /// The leader that it knows of.
+    #[must_use]
+    pub const fn leader(&self) -> Option<ServerId> {
+        self.raft.leader
+    }
+
+    /// Its term.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        self.raft.term
+    }
+
+    /// Up to here its state machine reflects the log.
+    #[must_use]
+    pub const fn applied(&self) -> Index {
+        self.raft.applied
+    }
+}
+
+/// What a member has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Frames that arrived.
+    pub frames_received: u64,
+    /// Frames that the transport took.
+    pub frames_sent: u64,
+    /// Frames that the transport did not take: no link, or a full queue.
+    pub frames_not_sent: u64,
+    /// Frames that could not be decoded and were dropped.
+    pub frames_undecodable: u64,
+    /// Frames of another cluster, dropped.
+    pub frames_of_another_cluster: u64,
+    /// Frames meant for another server, dropped.
+    pub frames_for_another_server: u64,
+    /// Commands forwarded by other members that are not commands of this state machine, dropped.
+    pub commands_malformed: u64,
+    /// Requests of this member's callers, or of other members, that were refused because a queue was full.
+    pub requests_refused: u64,
+    /// Snapshots taken.
+    pub snapshots_taken: u64,
+}
+
+/// Where the status is posted.
+#[derive(Clone, Debug)]
+pub(super) struct StatusBoard {
+    sender: watch::Sender<MemberStatus>,
+    next_at: Instant,
+}
+
+impl StatusBoard {
+    pub(super) fn new(raft: Status) -> (Self, watch::Receiver<MemberStatus>) {
+        let status = MemberStatus {
+            raft,
+            counters: Counters::default(),
+            stopped: None,
+        };
+        let (sender, receiver) = watch::channel(status);
+        (
+            Self {
+                sender,
+                next_at: Instant::ORIGIN,
+            },
+            receiver,
+        )
+    }
+
+    /// When it is time to post what has changed.
+    pub(super) const fn next_at(&self) -> Instant {
+        self.next_at
+    }
+
+    /// Whether it is time to post although nothing urgent has changed.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.next_at
+    }
+
+    /// Posts what has changed. Watchers are not woken for the same status again.
+    pub(super) fn post(
+        &mut self,
+        raft: Status,
+        counters: Counters,
+        now: Instant,
+        interval: Duration,
+    ) {
+        self.next_at = now + interval;
+        self.sender.send_if_modified(|status| {
+            let changed = status.raft != raft || status.counters != counters;
+            status.raft = raft;
+            status.counters = counters;
+            changed
+        });
+    }
+
+    /// Posts why the member has stopped. With the last board the channel closes.
+    pub(super) fn stopped(self, reason: StopReason) {
+        self.sender
+            .send_modify(|status| status.stopped = Some(reason));
+    }
+}

@@ -1,0 +1,277 @@
+//! The driver's end of the applier: what waits for it, what it has done, and when it is to take a snapshot.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::applier::{Job, Query, Report};
+use super::error::ReadError;
+use crate::consensus::Apply;
+use crate::entry::Entry;
+use crate::ids::Index;
+use crate::state_machine::StateMachine;
+
+/// The most jobs that wait in the channel. What is more waits here, where entries are merged; the core bounds their
+/// bytes.
+pub(super) const JOBS_MAX: usize = 4;
+
+/// The most batches of queries that wait.
+pub(super) const QUERIES_MAX: usize = 256;
+
+/// The most reports that wait for the driver.
+pub(super) const REPORTS_MAX: usize = 16;
+
+/// What the applier is given.
+pub(super) struct Work<S: StateMachine> {
+    jobs: mpsc::Sender<Job>,
+    queries: mpsc::Sender<Query<S>>,
+    reports: mpsc::Receiver<Report<S::Reply>>,
+    backlog: VecDeque<Job>,
+    /// Up to here entries were handed out.
+    handed: Index,
+    /// Up to here they are applied.
+    applied: Index,
+    snapshots: Snapshots,
+}
+
+/// When to take a snapshot.
+#[derive(Debug)]
+struct Snapshots {
+    after_bytes: u64,
+    bytes_since_last: u64,
+    last_bytes: u64,
+    under_way: bool,
+}
+
+impl<S: StateMachine> Work<S> {
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        queries: mpsc::Sender<Query<S>>,
+        reports: mpsc::Receiver<Report<S::Reply>>,
+        applied: Index,
+        snapshot_after_bytes: u64,
+    ) -> Self {
+        let snapshots = Snapshots {
+            after_bytes: snapshot_after_bytes,
+            bytes_since_last: 0,
+            last_bytes: 0,
+            under_way: false,
+        };
+        Self {
+            jobs,
+            queries,
+            reports,
+            backlog: VecDeque::new(),
+            handed: applied,
+            applied,
+            snapshots,
+        }
+    }
+
+    pub(super) const fn handed(&self) -> Index {
+        self.handed
+    }
+
+    pub(super) const fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Hands out what the core wants applied, in order, and what waits from before.
+    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>) {
+        for apply in apply.drain(..) {
+            match apply {
+                Apply::Entries(entries) => self.enqueue_entries(entries),
+                Apply::Restore(snapshot) => {
+                    self.handed = self.handed.max(snapshot.metadata.last.index);
+                    self.snapshots.replaced(snapshot.metadata.length);
+                    self.backlog.push_back(Job::Apply(Apply::Restore(snapshot)));
+                }
+            }
+        }
+        if self.snapshots.begin() {
+            self.backlog.push_back(Job::Capture);
+        }
+        self.pump();
+    }
+
+    fn enqueue_entries(&mut self, mut entries: Vec<Entry>) {
+        let Some(last) = entries.last() else { return };
+        self.handed = self.handed.max(last.index);
+        self.snapshots
+            .applied(entries.iter().map(Entry::weight).sum());
+        match self.backlog.back_mut() {
+            Some(Job::Apply(Apply::Entries(waiting))) => waiting.append(&mut entries),
+            Some(Job::Apply(Apply::Restore(_)) | Job::Capture) | None => {
+                self.backlog.push_back(Job::Apply(Apply::Entries(entries)));
+            }
+        }
+    }
+
+    /// Fills the channel. Each job is reported, so there will be another occasion for what does not fit.
+    fn pump(&mut self) {
+        while let Some(job) = self.backlog.pop_front() {
+            match self.jobs.try_send(job) {
+                Ok(()) => {}
+                // A closed channel is reported as well: the reports end.
+                Err(TrySendError::Full(job) | TrySendError::Closed(job)) => {
+                    self.backlog.push_front(job);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Asks the state machine. Whether there was room; otherwise the callers are answered.
+    pub(super) fn query(&mut self, query: Query<S>) -> bool {
+        let (query, error) = match self.queries.try_send(query) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(query)) => (query, ReadError::Busy),
+            Err(TrySendError::Closed(query)) => (query, ReadError::Stopped),
+        };
+        match query {
+            Query::Reads(reads) => {
+                for read in reads {
+                    drop(read.caller.send(Err(error)));
+                }
+            }
+            Query::Local { caller, .. } => drop(caller.send(Err(error))),
+        }
+        false
+    }
+
+    /// What the applier has to tell; `Ready(0)` when it is gone.
+    pub(super) fn poll_reports(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Vec<Report<S::Reply>>,
+    ) -> Poll<usize> {
+        self.reports.poll_recv_many(context, into, REPORTS_MAX)
+    }
+
+    /// Entries are applied up to here, by its report.
+    pub(super) fn on_applied(&mut self, through: Index) {
+        self.applied = self.applied.max(through);
+        self.pump();
+    }
+
+    /// The snapshot that was asked for is there, or could not be made; this is its length.
+    pub(super) fn on_captured(&mut self, bytes: u64) {
+        self.snapshots.under_way = false;
+        self.snapshots.last_bytes = bytes;
+        self.pump();
+    }
+}
+
+impl Snapshots {
+    fn applied(&mut self, bytes: u64) {
+        self.bytes_since_last = self.bytes_since_last.saturating_add(bytes);
+    }
+
+    /// A snapshot of the leader took the state's place.
+    fn replaced(&mut self, bytes: u64) {
+        self.bytes_since_last = 0;
+        self.last_bytes = bytes;
+    }
+
+    /// Whether to take one. Each costs about its length to write, so it must be worth as much log.
+    fn begin(&mut self) -> bool {
+        let begin = !self.under_way
+            && self.bytes_since_last >= self.after_bytes.max(self.last_bytes).max(1);
+        if begin {
+            self.under_way = true;
+            self.bytes_since_last = 0;
+        }
+        begin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::driver::testing::Log;
+    use crate::entry::{ENTRY_OVERHEAD_BYTES, Payload};
+    use crate::ids::Term;
+    use crate::time::ClusterTime;
+
+    fn entries(indices: std::ops::RangeInclusive<u64>) -> Apply {
+        Apply::Entries(indices.map(entry).collect())
+    }
+
+    fn entry(index: u64) -> Entry {
+        let payload = Payload::Command(Bytes::from_static(b"ab"));
+        Entry {
+            index: Index(index),
+            term: Term(1),
+            stamp: ClusterTime(0),
+            payload,
+        }
+    }
+
+    fn work(after_bytes: u64) -> (Work<Log>, mpsc::Receiver<Job>, mpsc::Sender<Report<u64>>) {
+        let (jobs, job_queue) = mpsc::channel(1);
+        let (queries, _) = mpsc::channel(1);
+        let (report, reports) = mpsc::channel(1);
+        (
+            Work::new(jobs, queries, reports, Index(0), after_bytes),
+            job_queue,
+            report,
+        )
+    }
+
+    fn entry_counts(jobs: &mut mpsc::Receiver<Job>) -> Option<usize> {
+        match jobs.try_recv() {
+            Ok(Job::Apply(Apply::Entries(entries))) => Some(entries.len()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn entries_that_gather_while_the_applier_is_busy_are_applied_together() {
+        let (mut work, mut jobs, _reports) = work(u64::MAX);
+
+        work.hand_out(&mut vec![entries(1..=1)]);
+        work.hand_out(&mut vec![entries(2..=2)]);
+        work.hand_out(&mut vec![entries(3..=4)]);
+
+        assert_eq!(entry_counts(&mut jobs), Some(1));
+        work.on_applied(Index(1));
+        assert_eq!(entry_counts(&mut jobs), Some(3));
+        assert_eq!((work.handed(), work.applied()), (Index(4), Index(1)));
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_after_enough_log_and_one_at_a_time() {
+        let (mut work, mut jobs, _reports) = work(2 * (ENTRY_OVERHEAD_BYTES + 2));
+
+        work.hand_out(&mut vec![entries(1..=1)]);
+        assert_eq!(entry_counts(&mut jobs), Some(1));
+        work.hand_out(&mut vec![entries(2..=2)]);
+        assert_eq!(entry_counts(&mut jobs), Some(1));
+        work.on_applied(Index(2));
+        assert!(matches!(jobs.try_recv(), Ok(Job::Capture)));
+        work.hand_out(&mut vec![entries(3..=9)]);
+
+        assert_eq!(entry_counts(&mut jobs), Some(7));
+        assert!(work.backlog.is_empty());
+    }
+
+    #[test]
+    fn a_large_snapshot_is_followed_by_as_much_log() {
+        let mut snapshots = Snapshots {
+            after_bytes: 10,
+            bytes_since_last: 0,
+            last_bytes: 1000,
+            under_way: false,
+        };
+
+        snapshots.applied(999);
+        let early = snapshots.begin();
+        snapshots.applied(1);
+
+        assert!(!early && snapshots.begin());
+    }
+}
