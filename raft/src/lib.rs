@@ -4,7 +4,7 @@
 //!
 //! - [`consensus`]: the protocol as a deterministic value. Events and the time go in, outputs come out: no async, no
 //!   clock, no I/O. It is `no_std` + alloc, and all that remains with `default-features = false`.
-//! - [`driver`](crate::driver) (feature `driver`, on by default): one task that gives a [`consensus::Raft`] time, disk,
+//! - [`driver`] (feature `driver`, on by default): one task that gives a [`consensus::Raft`] time, disk,
 //!   network and a [`StateMachine`](crate::state_machine::StateMachine), behind a cloneable handle.
 //!
 //! [`wire`] is the encoding of what members say to one another and of what they store.

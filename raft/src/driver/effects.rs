@@ -60,7 +60,7 @@ impl<S: StateMachine> Driver<S> {
             self.counters.requests_refused += u64::from(batch.answer == ProposeAnswer::Busy);
             let reply = Content::ProposeReply {
                 request: batch.request,
-                result: batch.answer,
+                answer: batch.answer,
             };
             self.links.send(batch.from, &reply, &mut self.counters);
         }

@@ -23,6 +23,7 @@
 //! each have a constant; what exceeds one is answered *busy*.
 
 mod applier;
+mod arrivals;
 mod attempt;
 mod builder;
 mod clock;

@@ -7,6 +7,8 @@
 //! the command was certainly not done and silently takes another session. Only a snapshot, which takes the place of a
 //! part of the log that this member never saw, can leave the fate of a command open.
 
+mod command;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,12 +17,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::command::{Command, Slot};
 use super::attempt::{Attempt, Due, Stage};
 use super::error::{ProposeError, UnknownCause};
 use super::request::Budget;
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition};
-use crate::sessions::{self, CommandHeader, HEADER_BYTES, OUTSTANDING_MAX};
+use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX};
 use crate::time::Instant;
 
 /// The most commands of this member that may be pending. It keeps them within the window of their session.
@@ -65,23 +68,6 @@ enum Session {
         attempt: Attempt,
     },
     Open(Index),
-}
-
-#[derive(Debug)]
-struct Slot<R> {
-    command: Command,
-    deadline: Instant,
-    /// `None` once the command is answered or given up.
-    caller: Option<Caller<R>>,
-    attempt: Attempt,
-}
-
-#[derive(Debug)]
-enum Command {
-    /// With room for a header that is not known yet.
-    Unnumbered(Vec<u8>),
-    /// As it is sent.
-    Numbered(Bytes),
 }
 
 impl<R> Proposals<R> {
@@ -468,28 +454,6 @@ impl<R> Proposals<R> {
         while self.slots.front().is_some_and(|slot| slot.caller.is_none()) {
             self.slots.pop_front();
             self.base += 1;
-        }
-    }
-}
-
-impl Command {
-    fn len(&self) -> usize {
-        match self {
-            Self::Unnumbered(bytes) => bytes.len(),
-            Self::Numbered(bytes) => bytes.len(),
-        }
-    }
-
-    /// The command as it is sent, the same bytes each time.
-    fn numbered(&mut self, header: &CommandHeader) -> Bytes {
-        if let Self::Unnumbered(bytes) = self {
-            let mut bytes = std::mem::take(bytes);
-            header.write_to(&mut bytes[..HEADER_BYTES]);
-            *self = Self::Numbered(Bytes::from(bytes));
-        }
-        match self {
-            Self::Numbered(bytes) => bytes.clone(),
-            Self::Unnumbered(_) => unreachable!("it was just numbered"),
         }
     }
 }

@@ -259,7 +259,7 @@ pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
             ..entry(1, 1, "")
         },
         Entry {
-            payload: Payload::Configuration(joint),
+            payload: Payload::Configuration(joint.into()),
             ..entry(2, 1, "")
         },
         Entry {
@@ -330,7 +330,7 @@ fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
         metadata: SnapshotMetadata {
             last: LogPosition::new(Term(term), Index(index)),
             stamp: ClusterTime(10 * index),
-            configuration: Configuration::of_voters([ServerId(1), ServerId(2)]),
+            configuration: Configuration::of_voters([ServerId(1), ServerId(2)]).into(),
             configuration_index: Index(1),
             length: state.len() as u64,
             digest: crc32fast::hash(state.as_bytes()),

@@ -63,7 +63,7 @@ fn captured(applier: &Applier<Log>) -> Snapshot {
     let metadata = SnapshotMetadata {
         last: LogPosition::new(Term(1), applier.applied),
         stamp: ClusterTime(0),
-        configuration: Configuration::default(),
+        configuration: Configuration::default().into(),
         configuration_index: Index(0),
         length: data.len() as u64,
         digest: crc32fast::hash(&data),
@@ -104,7 +104,7 @@ fn other_members_sessions_are_applied_without_a_word() {
 fn noops_and_configurations_only_advance_the_index() {
     let mut applier = applier();
 
-    let configuration = Payload::Configuration(Configuration::default());
+    let configuration = Payload::Configuration(Configuration::default().into());
     let own = apply(
         &mut applier,
         &[entry(1, Payload::Noop), entry(2, configuration)],

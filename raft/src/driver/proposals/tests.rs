@@ -2,7 +2,7 @@ use tokio::sync::oneshot::Receiver;
 
 use super::*;
 use crate::ids::{ServerId, Term};
-use crate::sessions::Envelope;
+use crate::sessions::{Envelope, HEADER_BYTES};
 
 const RESEND: Duration = Duration::from_secs(1);
 const SESSION: Index = Index(100);

@@ -1,0 +1,206 @@
+//! What has happened between two rounds, and how each of it is taken up: as an input, or in one of the tables.
+
+use liferaft_transport::Event as TransportEvent;
+
+use super::applier::{Own, Query, Report};
+use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
+use super::operations::{Caller, Operation};
+use super::request::Request;
+use super::task::Driver;
+use super::transfers::Asker;
+use crate::consensus::{Input, WriteId};
+use crate::state_machine::StateMachine;
+use crate::storage::StorageError;
+use crate::time::Instant;
+
+/// What has happened since the last round.
+pub(super) struct Arrived<S: StateMachine> {
+    pub(super) events: Vec<TransportEvent>,
+    pub(super) requests: Vec<Request<S>>,
+    pub(super) reports: Vec<Report<S::Reply>>,
+    pub(super) written: Option<Result<WriteId, StorageError>>,
+    pub(super) transport_closed: bool,
+    pub(super) handles_dropped: bool,
+    pub(super) applier_gone: bool,
+}
+
+impl<S: StateMachine> Arrived<S> {
+    pub(super) fn has_any(&self) -> bool {
+        !self.requests.is_empty() || self.has_others()
+    }
+
+    pub(super) fn has_only_requests(&self) -> bool {
+        !self.requests.is_empty() && !self.has_others()
+    }
+
+    fn has_others(&self) -> bool {
+        !self.events.is_empty()
+            || !self.reports.is_empty()
+            || self.written.is_some()
+            || self.transport_closed
+            || self.handles_dropped
+            || self.applier_gone
+    }
+}
+
+impl<S: StateMachine> Default for Arrived<S> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            requests: Vec::new(),
+            reports: Vec::new(),
+            written: None,
+            transport_closed: false,
+            handles_dropped: false,
+            applier_gone: false,
+        }
+    }
+}
+
+impl<S: StateMachine> Driver<S> {
+    /// Takes up all that has arrived.
+    pub(super) fn take_arrived(&mut self, now: Instant) -> Result<(), StopReason> {
+        // Taken out for the time of the round, so that their memory serves again.
+        let mut events = std::mem::take(&mut self.arrived.events);
+        let taken = events
+            .drain(..)
+            .try_for_each(|event| self.take_event(event, now));
+        self.arrived.events = events;
+        taken?;
+        match self.arrived.written.take() {
+            Some(Ok(write)) => self.inputs.push(Input::Persisted(write)),
+            Some(Err(error)) => return Err(StopReason::Storage(error.to_string())),
+            None => {}
+        }
+        let mut reports = std::mem::take(&mut self.arrived.reports);
+        let taken = reports
+            .drain(..)
+            .try_for_each(|report| self.take_report(report));
+        self.arrived.reports = reports;
+        taken?;
+        let mut requests = std::mem::take(&mut self.arrived.requests);
+        for request in requests.drain(..) {
+            self.take_request(request, now);
+        }
+        self.arrived.requests = requests;
+
+        if self.arrived.applier_gone {
+            return Err(StopReason::StateMachine("it panicked".to_owned()));
+        }
+        if self.arrived.transport_closed {
+            return Err(StopReason::TransportClosed);
+        }
+        if self.arrived.handles_dropped && self.stopping.is_none() {
+            return Err(StopReason::Dropped);
+        }
+        Ok(())
+    }
+
+    fn take_report(&mut self, report: Report<S::Reply>) -> Result<(), StopReason> {
+        match report {
+            Report::Applied { through, own } => {
+                self.work.on_applied(through);
+                own.into_iter().for_each(|own| self.take_own(own));
+                self.inputs.push(Input::Applied(through));
+            }
+            Report::Restored {
+                through,
+                known,
+                replies,
+            } => {
+                self.work.on_applied(through);
+                self.proposals.on_restored(known);
+                replies.into_iter().for_each(|own| self.take_own(own));
+                self.inputs.push(Input::Applied(through));
+            }
+            Report::Captured { through, snapshot } => {
+                let bytes = snapshot.as_ref().map_or(0, |data| data.len() as u64);
+                self.work.on_captured(bytes);
+                let data = snapshot.map_err(StopReason::StateMachine)?;
+                self.counters.snapshots_taken += 1;
+                tracing::debug!(server = %self.id, %through, bytes, "snapshot taken");
+                self.inputs.push(Input::SnapshotTaken { through, data });
+            }
+            Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),
+        }
+        self.freshness.applied(self.work.applied());
+        self.serve_reads();
+        Ok(())
+    }
+
+    fn take_own(&mut self, own: Own<S::Reply>) {
+        match own {
+            Own::Registered { nonce, session } => self.proposals.on_registered(nonce, session),
+            Own::Reply {
+                session,
+                sequence,
+                reply,
+            } => self.proposals.on_reply(session, sequence, reply),
+            Own::Expired { session } => self.proposals.on_expired(session),
+        }
+    }
+
+    fn take_request(&mut self, request: Request<S>, now: Instant) {
+        if self.stopping.is_some() {
+            return self.refuse(request);
+        }
+        let admitted = match request {
+            Request::Propose {
+                command,
+                deadline,
+                caller,
+            } => self.proposals.admit(command, deadline, caller),
+            Request::Read(read) => self.reads.admit(read),
+            Request::ReadLocal { query, caller } => self.work.query(Query::Local {
+                query,
+                as_of: self.freshness.as_of(),
+                caller,
+            }),
+            Request::Change {
+                change,
+                deadline,
+                caller,
+            } => self
+                .operations
+                .admit(Operation::Change(change), deadline, Caller::Change(caller)),
+            Request::Transfer {
+                to,
+                deadline,
+                caller,
+            } => self
+                .operations
+                .admit(Operation::Transfer(to), deadline, Caller::Transfer(caller)),
+            Request::SetTiming(timing) => {
+                self.inputs.push(Input::SetTiming(timing));
+                true
+            }
+            Request::Shutdown => {
+                self.stopping = Some(now + self.config.election_timeout() * 2);
+                if self.leads() {
+                    self.transfers.ask(Asker::Shutdown, None);
+                }
+                true
+            }
+        };
+        self.counters.requests_refused += u64::from(!admitted);
+    }
+
+    /// Answers a request that a stopping member does not take.
+    pub(super) fn refuse(&self, request: Request<S>) {
+        match request {
+            Request::Propose {
+                command, caller, ..
+            } => {
+                self.budget.release(command.len());
+                drop(caller.send(Err(ProposeError::Stopped)));
+            }
+            Request::Read(read) => drop(read.caller.send(Err(ReadError::Stopped))),
+            Request::ReadLocal { caller, .. } => drop(caller.send(Err(ReadError::Stopped))),
+            Request::Change { caller, .. } => drop(caller.send(Err(MembershipError::Stopped))),
+            Request::Transfer { caller, .. } => {
+                drop(caller.send(Err(TransferLeadershipError::Stopped)));
+            }
+            Request::SetTiming(_) | Request::Shutdown => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A cluster in one process, as a story needs it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use liferaft_raft::config::Config;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus};
+use liferaft_raft::ids::{ClusterId, Index, ServerId};
+use liferaft_raft::storage::MemoryStorage;
+use liferaft_transport::PeerId;
+use liferaft_transport::memory::MemoryNetwork;
+
+use crate::machine::Journal;
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
+pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Members in one network. A member that is killed falls silent and keeps its disk.
+pub(crate) struct Cluster {
+    pub(crate) network: MemoryNetwork,
+    members: BTreeMap<u128, Handle<Journal>>,
+    disks: BTreeMap<u128, MemoryStorage>,
+}
+
+impl Cluster {
+    /// No members yet.
+    pub(crate) fn empty() -> Self {
+        Self {
+            network: MemoryNetwork::new(1),
+            members: BTreeMap::new(),
+            disks: BTreeMap::new(),
+        }
+    }
+
+    /// Members 1 to `count`, who have a leader.
+    pub(crate) async fn of(count: u128) -> Self {
+        let mut cluster = Self::empty();
+        for id in 1..=count {
+            let voters = Configuration::of_voters((1..=count).map(ServerId));
+            cluster.start(id, |member| member.bootstrap(voters)).await;
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    /// Starts a member, over its disk if it has one.
+    pub(crate) async fn start(
+        &mut self,
+        id: u128,
+        prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+    ) -> Handle<Journal> {
+        self.start_with(id, Journal::default(), prepare).await
+    }
+
+    /// Starts a member with a state machine of its own.
+    pub(crate) async fn start_with(
+        &mut self,
+        id: u128,
+        machine: Journal,
+        prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+    ) -> Handle<Journal> {
+        let transport = self.network.attach(PeerId(id)).expect("the id is free");
+        let disk = self.disks.entry(id).or_default().clone();
+        let member = Member::builder(CLUSTER, machine, transport)
+            .config(config())
+            .storage(disk)
+            .seed(u64::try_from(id).unwrap());
+        let handle = prepare(member).start().await.expect("the member starts");
+        self.members.insert(id, handle.clone());
+        handle
+    }
+
+    pub(crate) fn member(&self, id: u128) -> Handle<Journal> {
+        self.members[&id].clone()
+    }
+
+    /// The ids of all members but these.
+    pub(crate) fn others(&self, but: &[u128]) -> Vec<u128> {
+        self.members
+            .keys()
+            .copied()
+            .filter(|id| !but.contains(id))
+            .collect()
+    }
+
+    /// Waits until a majority of the living agree on a living leader, and names it.
+    pub(crate) async fn leader(&self) -> u128 {
+        loop {
+            let leading = self.members.iter().find(|(id, member)| {
+                let followers = self
+                    .members
+                    .values()
+                    .filter(|other| other.status().borrow().leader() == Some(ServerId(**id)));
+                member.status().borrow().is_leader() && followers.count() * 2 > self.members.len()
+            });
+            if let Some((id, _)) = leading {
+                return *id;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Silences a member for good, without a word to the others.
+    pub(crate) fn kill(&mut self, id: u128) {
+        self.network.kill(PeerId(id));
+        self.members.remove(&id);
+    }
+
+    /// Cuts a member off from all others, both ways.
+    pub(crate) fn isolate(&self, id: u128) {
+        for other in self.others(&[id]) {
+            self.network.cut(PeerId(id), PeerId(other));
+            self.network.cut(PeerId(other), PeerId(id));
+        }
+    }
+
+    /// Waits until all members have applied the same, and tells what.
+    pub(crate) async fn settled(&self) -> Vec<u64> {
+        loop {
+            let mut states = Vec::new();
+            for member in self.members.values() {
+                let local = member
+                    .read_local(())
+                    .await
+                    .expect("a running member answers");
+                states.push((local.applied, local.answer));
+            }
+            if states.windows(2).all(|pair| pair[0] == pair[1]) {
+                return states.swap_remove(0).1;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+pub(crate) fn config() -> Config {
+    Config::builder()
+        .election_timeout(ELECTION_TIMEOUT)
+        .build()
+        .expect("it makes sense")
+}
+
+/// Waits until a member's status is as wanted.
+pub(crate) async fn wait_for(
+    member: &Handle<Journal>,
+    wanted: impl FnMut(&MemberStatus) -> bool,
+) -> MemberStatus {
+    member
+        .status()
+        .wait_for(wanted)
+        .await
+        .expect("the member runs")
+        .clone()
+}
+
+/// Waits until a member has applied this index.
+pub(crate) async fn wait_for_applied(member: &Handle<Journal>, index: Index) {
+    wait_for(member, |status| status.applied() >= index).await;
+}

@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::{Recovered, Write};
+use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
+use liferaft_raft::wire::{Content, Frame};
+use liferaft_transport::memory::{Delay, Faults, Probability};
+use liferaft_transport::{DeliveryClass, PeerId, Transport};
+
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::machine::{Brake, Journal};
+
+#[tokio::test(start_paused = true)]
+async fn a_lossy_network_that_repeats_itself_applies_every_command_once() {
+    let cluster = Cluster::of(3).await;
+    let faults = Faults::none()
+        .with_loss(Probability::percent(20))
+        .with_duplication(Probability::percent(20))
+        .with_reordering(Probability::percent(20))
+        .with_delay(Delay::uniform(
+            Duration::from_millis(1)..=Duration::from_millis(10),
+        ));
+    cluster.network.set_faults(faults);
+
+    let callers = (1..=3).map(|id| {
+        let member = cluster.member(id).within(Duration::from_secs(600));
+        async move {
+            for number in 0..50 {
+                member
+                    .propose(u64::try_from(id).unwrap() * 1000 + number)
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    futures::future::join_all(callers).await;
+
+    let mut numbers = cluster.settled().await;
+    numbers.sort_unstable();
+    let expected = [1000..1050, 2000..2050, 3000..3050].into_iter().flatten();
+    assert_eq!(numbers, expected.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_survive_the_death_of_the_leader_they_were_sent_to_exactly_once() {
+    let mut cluster = Cluster::of(5).await;
+    let leader = cluster.leader().await;
+    let member = cluster
+        .member(cluster.others(&[leader])[0])
+        .within(Duration::from_secs(60));
+    member.propose(0).await.unwrap();
+
+    let callers = (1..=200).map(|number| {
+        let member = member.clone();
+        tokio::spawn(async move { member.propose(number).await })
+    });
+    let callers: Vec<_> = callers.collect();
+    tokio::task::yield_now().await;
+    cluster.kill(leader);
+
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    let mut numbers = cluster.settled().await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_state_machine_does_not_cost_leadership() {
+    let mut cluster = Cluster::empty();
+    let brake = Brake::default();
+    for id in 1..=3 {
+        let voters = Configuration::of_voters((1..=3).map(ServerId));
+        let machine = Journal::with_brake(&brake);
+        cluster
+            .start_with(id, machine, |member| member.bootstrap(voters))
+            .await;
+    }
+    let leader = cluster.member(cluster.leader().await);
+    let term = leader.status().borrow().term();
+
+    brake.set(Duration::from_millis(2));
+    let done = futures::future::join_all((0..300).map(|number| leader.propose(number))).await;
+
+    assert!(done.iter().all(Result::is_ok));
+    assert_eq!(leader.status().borrow().term(), term);
+}
+
+/// A disk that takes its time.
+struct Slow(MemoryStorage);
+
+#[async_trait]
+impl Storage for Slow {
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.0.recover().await
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
+        self.0.write(writes).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_disk_holds_up_nobody() {
+    let mut cluster = Cluster::empty();
+    let voters = || Configuration::of_voters((1..=3).map(ServerId));
+    cluster.start(1, |member| member.bootstrap(voters())).await;
+    cluster.start(2, |member| member.bootstrap(voters())).await;
+    let slow = Slow(MemoryStorage::default());
+    cluster
+        .start(3, |member| member.bootstrap(voters()).storage(slow))
+        .await;
+    let leader = cluster.member(cluster.leader().await);
+    let started = tokio::time::Instant::now();
+
+    let replies = futures::future::join_all((0..100).map(|number| leader.propose(number))).await;
+
+    assert!(replies.iter().all(Result::is_ok));
+    assert!(started.elapsed() < ELECTION_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
+    let mut cluster = Cluster::empty();
+    let member = cluster.start(1, |member| member.first_server()).await;
+    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let content = Content::Transfer {
+        request: 1,
+        to: None,
+    };
+    let frame = |cluster, to| {
+        Frame {
+            cluster,
+            to,
+            content: content.clone(),
+        }
+        .encode()
+    };
+    let frames = [
+        frame(ClusterId(0xbad), ServerId(1)),
+        frame(CLUSTER, ServerId(2)),
+        Bytes::from_static(b"nonsense"),
+    ];
+
+    for frame in frames {
+        stranger
+            .send(PeerId(1), DeliveryClass::Datagram, frame)
+            .unwrap();
+    }
+
+    let counters = wait_for(&member, |status| status.counters.frames_received == 3)
+        .await
+        .counters;
+    assert_eq!(counters.frames_of_another_cluster, 1);
+    assert_eq!(counters.frames_for_another_server, 1);
+    assert_eq!(counters.frames_undecodable, 1);
+    assert_eq!(member.propose(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_command_that_is_none_stops_nobody() {
+    let mut cluster = Cluster::empty();
+    let member = cluster.start(1, |member| member.first_server()).await;
+    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let commands = vec![Bytes::from_static(&[9, 9, 9])];
+    let content = Content::Propose {
+        request: 1,
+        commands,
+    };
+    let frame = Frame {
+        cluster: CLUSTER,
+        to: ServerId(1),
+        content,
+    }
+    .encode();
+
+    stranger
+        .send(PeerId(1), DeliveryClass::Datagram, frame)
+        .unwrap();
+
+    wait_for(&member, |status| status.counters.commands_malformed == 1).await;
+    assert_eq!(member.propose(1).await, Ok(1));
+}

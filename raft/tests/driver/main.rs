@@ -1,0 +1,11 @@
+//! The driver over the memory transport, under a paused clock: stories of clusters as their callers see them.
+
+mod cluster;
+mod commands;
+mod faults;
+mod leadership;
+mod machine;
+mod membership;
+mod reads;
+mod snapshots;
+mod stopping;

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use liferaft_raft::consensus::{Recovered, Write};
+use liferaft_raft::driver::{ProposeError, ReadError, StopReason};
+use liferaft_raft::storage::{Storage, StorageError};
+
+use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_shut_down_hands_over_first() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let started = tokio::time::Instant::now();
+
+    cluster.member(leader).shutdown().await;
+    let follower = cluster.member(cluster.others(&[leader])[0]);
+    let reply = follower.propose(1).await;
+
+    assert_eq!(reply, Ok(1));
+    assert!(
+        started.elapsed() < ELECTION_TIMEOUT,
+        "no election timeout had to pass"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_stopped_says_so_and_why() {
+    let cluster = Cluster::of(1).await;
+    let member = cluster.member(1);
+
+    member.shutdown().await;
+
+    assert_eq!(member.propose(1).await, Err(ProposeError::Stopped));
+    assert_eq!(member.read(()).await, Err(ReadError::Stopped));
+    assert_eq!(member.status().borrow().stopped, Some(StopReason::Shutdown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_stops_when_its_last_handle_is_dropped() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let mut status = cluster.member(leader).status();
+
+    cluster.kill(leader);
+
+    let stopped = status
+        .wait_for(|status| status.stopped.is_some())
+        .await
+        .unwrap()
+        .stopped
+        .clone();
+    assert_eq!(stopped, Some(StopReason::Dropped));
+}
+
+/// A disk that fails at its first write.
+struct Broken;
+
+#[async_trait]
+impl Storage for Broken {
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        Ok(Recovered::default())
+    }
+
+    async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {
+        Err(StorageError::Damaged {
+            what: "disk",
+            reason: "it is broken".to_owned(),
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_disk_fails_stops_and_says_so() {
+    let mut cluster = Cluster::empty();
+    let member = cluster
+        .start(1, |member| member.first_server().storage(Broken))
+        .await;
+
+    let outcome = member.within(Duration::from_secs(60)).propose(1).await;
+
+    assert!(
+        matches!(
+            outcome,
+            Err(ProposeError::Stopped | ProposeError::Unknown(_))
+        ),
+        "{outcome:?}"
+    );
+    let stopped = member.status().borrow().stopped.clone();
+    assert!(
+        matches!(stopped, Some(StopReason::Storage(_))),
+        "{stopped:?}"
+    );
+}
