@@ -13,7 +13,7 @@ use crate::message::{Message, SnapshotMetadata};
 /// The effects of one or more inputs. The caller takes them out and uses the same buffer again.
 ///
 /// - [`messages`](Self::messages) may leave in any order.
-/// - [`write`](Self::write)s are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
+/// - [`writes`](Self::writes) are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
 /// - [`apply`](Self::apply) is done in order and answered by [`Input::Applied`](super::Input::Applied).
 /// - A read in [`reads`](Self::reads) is served once its index is applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
