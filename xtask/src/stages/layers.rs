@@ -16,11 +16,12 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 7] = [
+const LAYERS: [&str; 8] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
     "liferaft-kv",
+    "liferaft-fuzz",
     "liferaft",
     "liferaft-cli",
     "xtask",

@@ -1,0 +1,117 @@
+//! What the fuzzer feeds, as functions of bytes that panic when a promise is broken. The corpora under `fuzz/corpus/` run
+//! through them as ordinary tests, and so do bytes from a seed.
+//!
+//! The promise of every decoder: any bytes are either refused or understood, without a panic, and what was understood is
+//! encoded to something that is understood in the same way. The promise of the core: nothing that the network, the disk or
+//! a client can do makes it panic.
+
+mod cluster;
+mod forge;
+
+use bytes::Bytes;
+use liferaft_kv::Kv;
+use liferaft_raft::ids::{Index, Term};
+use liferaft_raft::sessions::{Envelope, Sessions};
+use liferaft_raft::state_machine::{ApplyContext, StateMachine};
+use liferaft_raft::time::ClusterTime;
+use liferaft_raft::wire::Frame;
+
+/// A target: its name, which is also that of its corpus, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 6] = [
+    ("frame", frame),
+    ("envelope", envelope),
+    ("sessions", sessions),
+    ("kv_snapshot", kv_snapshot),
+    ("kv_commands", kv_commands),
+    ("core", core),
+];
+
+/// A frame from another member.
+///
+/// # Panics
+/// When a decoded frame does not survive encoding.
+pub fn frame(data: &[u8]) {
+    if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(data)) {
+        let again = Frame::decode(frame.encode()).expect("an encoded frame is understood");
+        assert_eq!(again, frame, "encoding changed the frame");
+    }
+}
+
+/// A command of the log, as its session wrapped it.
+///
+/// # Panics
+/// Never, or the decoder has a fault.
+pub fn envelope(data: &[u8]) {
+    if let Ok(Envelope::Command { header, body }) = Envelope::decode(data) {
+        let mut again = vec![0; liferaft_raft::sessions::HEADER_BYTES];
+        again.extend_from_slice(body);
+        header.write_to(&mut again);
+        assert_eq!(again, data, "encoding changed the command");
+    }
+}
+
+/// The session table in a snapshot.
+///
+/// # Panics
+/// When a decoded table does not survive encoding.
+pub fn sessions(data: &[u8]) {
+    if let Ok(table) = Sessions::<u64>::decode(data, Index(1 << 40)) {
+        let encoded = table.encode().expect("a table of numbers is encoded");
+        Sessions::<u64>::decode(&encoded, Index(1 << 40)).expect("an encoded table is understood");
+    }
+}
+
+/// The key-value store in a snapshot.
+///
+/// # Panics
+/// When a restored store does not survive its own snapshot.
+pub fn kv_snapshot(data: &[u8]) {
+    let mut kv = Kv::new();
+    if kv.restore(data).is_ok() {
+        let mut again = Kv::new();
+        again
+            .restore(&kv.snapshot()())
+            .expect("its own snapshot is understood");
+        assert_eq!(again, kv, "a snapshot changed the store");
+    }
+}
+
+/// Commands of the key-value store, whatever checks their sender left out.
+///
+/// # Panics
+/// When the store cannot be restored from its own snapshot.
+pub fn kv_commands(data: &[u8]) {
+    let mut kv = Kv::new();
+    let mut rest = data;
+    for index in 1.. {
+        let Ok((command, after)) = postcard::take_from_bytes(rest) else {
+            break;
+        };
+        rest = after;
+        let time = ClusterTime(index);
+        drop(kv.apply(
+            ApplyContext {
+                index: Index(index),
+                term: Term(1),
+                time,
+            },
+            command,
+        ));
+    }
+    let mut again = Kv::new();
+    again
+        .restore(&kv.snapshot()())
+        .expect("its own snapshot is understood");
+    assert_eq!(again, kv, "a snapshot changed the store");
+}
+
+/// Three servers under arbitrary inputs: messages delivered in any order, twice or never, and forged ones among them.
+///
+/// # Panics
+/// Never, or the core has a fault.
+pub fn core(data: &[u8]) {
+    cluster::run(data);
+}
