@@ -174,6 +174,14 @@ impl Common {
         self.configuration().is_voter(self.id)
     }
 
+    /// Whether this server may campaign: a voter, or one that a configuration leaves out which may not be committed yet.
+    /// Until it is, only such a server may have it, and be needed to commit it (§4.2.2).
+    pub(super) fn may_campaign(&self) -> bool {
+        self.configurations
+            .since(self.commit_index)
+            .any(|configuration| configuration.is_voter(self.id))
+    }
+
     /// A message in the current term.
     pub(super) fn message(&self, body: Body) -> Message {
         Message {

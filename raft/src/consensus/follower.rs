@@ -108,10 +108,11 @@ impl Follower {
         self.waiting_since = self.waiting_since.max(earliest - self.patience);
     }
 
-    /// When to campaign; never for a server that has no vote: a blank one, a learner, one that was removed.
+    /// When to campaign; never for a server that has no vote and is not needed: a blank one, a learner, one that was
+    /// removed.
     fn election_at(&self, common: &Common) -> Option<Instant> {
         common
-            .is_voter()
+            .may_campaign()
             .then(|| self.waiting_since + self.patience)
     }
 

@@ -43,6 +43,14 @@ impl ConfigurationLog {
         (*at, configuration)
     }
 
+    /// The configurations from that as of `index` on.
+    pub(super) fn since(&self, index: Index) -> impl Iterator<Item = &Configuration> {
+        let after = self.configurations.partition_point(|(at, _)| *at <= index);
+        self.configurations[after.saturating_sub(1)..]
+            .iter()
+            .map(|(_, configuration)| &**configuration)
+    }
+
     pub(super) fn append(&mut self, index: Index, configuration: Arc<Configuration>) {
         debug_assert!(
             index > self.current_index(),

@@ -424,7 +424,7 @@ impl Raft {
                 follower.on_read_reply(common, &reply);
             }
             (Role::Follower(follower), Body::TimeoutNow)
-                if follower.leader() == Some(from) && common.is_voter() =>
+                if follower.leader() == Some(from) && common.may_campaign() =>
             {
                 return Transition::Campaign { transfer: true };
             }
