@@ -1,2 +1,395 @@
-//! Facade.
-pub use liferaft_raft::{config, configuration, consensus, entry, ids, message, time};
+//! Replicated state for applications that must keep working when the infrastructure does not.
+//!
+//! Every running copy of an application is a *member* of one cluster, and all members hold the same state: a key-value
+//! store ([`Kv`]) or a [`StateMachine`] of your own. There is no central server. As long as a majority of the members
+//! can talk to each other, the cluster takes commands, in one order for all, each exactly once, and gives linearizable
+//! answers, on whichever member they are asked. Underneath is Raft, whole, as in Diego Ongaro's dissertation
+//! "Consensus: Bridging Theory and Practice" (cited as §).
+//!
+//! # Quick start
+//!
+//! Three members in one process, connected by the memory transport:
+//!
+//! ```
+//! use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let network = MemoryNetwork::new(1);
+//!     let cluster = ClusterId(liferaft::platform::entropy_u128());
+//!
+//!     // The first server makes the cluster, the others wait blank until they are added.
+//!     let ada = Member::builder(cluster, Kv::new(), network.attach(PeerId(1))?).first_server().start().await?;
+//!     let bob = Member::builder(cluster, Kv::new(), network.attach(PeerId(2))?).start().await?;
+//!     let eve = Member::builder(cluster, Kv::new(), network.attach(PeerId(3))?).start().await?;
+//!     ada.add_server(bob.id()).await?;
+//!     ada.add_server(eve.id()).await?;
+//!
+//!     let (bob, eve) = (KvHandle::new(bob), KvHandle::new(eve));
+//!     bob.set("camp", "below the bridge").await?;
+//!     assert_eq!(eve.get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A [`Handle`] is cheap to clone. The member stops when its last handle is dropped; [`Handle::shutdown`] hands
+//! leadership over first.
+//!
+//! # A state machine of your own
+//!
+//! Commands change the state and are replicated; queries only look at it. Commands and replies are [serde] types. All
+//! members apply the same commands in the same order, so [`apply`](StateMachine::apply) must depend on nothing else: no
+//! clock (the [`ApplyContext`] has the cluster's), no randomness, no order of a hash map.
+//!
+//! ```
+//! use liferaft::{ApplyContext, RestoreError, StateMachine};
+//!
+//! /// The highest level that a river has reached.
+//! #[derive(Default)]
+//! struct HighWater {
+//!     centimetres: u32,
+//! }
+//!
+//! impl StateMachine for HighWater {
+//!     type Command = u32;
+//!     type Reply = bool;
+//!     type Query = ();
+//!     type Answer = u32;
+//!
+//!     fn apply(&mut self, _: ApplyContext, measured: u32) -> bool {
+//!         let is_higher = measured > self.centimetres;
+//!         self.centimetres = self.centimetres.max(measured);
+//!         is_higher
+//!     }
+//!
+//!     fn query(&self, (): ()) -> u32 {
+//!         self.centimetres
+//!     }
+//!
+//!     // Captures quickly; what is returned encodes later, while commands go on being applied.
+//!     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+//!         let centimetres = self.centimetres;
+//!         move || centimetres.to_be_bytes().to_vec()
+//!     }
+//!
+//!     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+//!         self.centimetres = u32::from_be_bytes(state.try_into().map_err(RestoreError::new)?);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # use liferaft::{ClusterId, Member, MemoryNetwork, PeerId};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let transport = MemoryNetwork::new(1).attach(PeerId(1))?;
+//! let river = Member::builder(ClusterId(1), HighWater::default(), transport).first_server().start().await?;
+//!
+//! assert!(river.propose(412).await?);
+//! assert!(!river.propose(390).await?);
+//! assert_eq!(river.read(()).await?, 412);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What becomes of a command
+//!
+//! Every call is answered at its deadline at the latest: [`MemberBuilder::request_timeout`], or [`Handle::within`] for
+//! one call. The answer is one of three, never a guess:
+//!
+//! - *done*: the reply. The command is in effect, once, and stays so.
+//! - *not done*: an error of which [`is_definite`](ProposeError::is_definite) is true. It never will be done.
+//! - *unknown*: [`ProposeError::Unknown`]. It may be done already, later, or never. Look before you ask again, or make
+//!   commands whose repetition does no harm, as by [`compare_and_set`](KvHandle::compare_and_set) and
+//!   [`seq_append`](KvHandle::seq_append).
+//!
+//! Until the deadline a lost message, a new leader or a full queue elsewhere is the member's business, not the caller's.
+//!
+//! ```
+//! use std::time::Duration;
+//! use liferaft::{KvError, ProposeError};
+//!
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = MemoryNetwork::new(1);
+//! # let mut members = Vec::new();
+//! # for peer in 1..=3 {
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! #     members.push(KvHandle::new(member.start().await?));
+//! # }
+//! # members[0].set("camp", "at the school").await?;
+//! # let leader = members[0].raft().status().borrow().leader().expect("it was elected");
+//! # let others: Vec<_> = (1..=3).map(PeerId).filter(|peer| peer.0 != leader.0).collect();
+//! # let member = members.iter().find(|member| member.raft().id() == leader).expect("one of them");
+//! // The leader loses touch with the others. It may have sent the command before it noticed.
+//! network.partition(&[&[PeerId(leader.0)]]);
+//! match member.within(Duration::from_secs(2)).set("camp", "below the bridge").await {
+//!     Ok(()) => println!("done"),
+//!     Err(KvError::Propose(ProposeError::Unknown(cause))) => println!("unknown: {cause}"),
+//!     Err(error) => println!("not done: {error}"),
+//! }
+//! # assert!(matches!(
+//! #     member.within(Duration::from_secs(2)).set("camp", "below the bridge").await,
+//! #     Err(KvError::Propose(ProposeError::Unknown(_) | ProposeError::TimedOut))
+//! # ));
+//!
+//! // Together again, they take commands as if nothing had happened.
+//! network.heal_all();
+//! member.set("camp", "on the hill").await?;
+//! # assert_eq!(member.get("camp").await?.as_deref(), Some(&b"on the hill"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading
+//!
+//! [`read`](Handle::read) is linearizable: it sees every command that was done, anywhere, before it was asked. A leader
+//! confirms with a majority that it still leads; nothing is written. [`read_local`](Handle::read_local) answers at once
+//! from the member's own state and says how old that may be, for a member that is cut off or a screen that is drawn
+//! often. A [`KvHandle`] has both: `get` and `get_local`.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = MemoryNetwork::new(1);
+//! # let mut members = Vec::new();
+//! # for peer in 1..=3 {
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! #     members.push(KvHandle::new(member.start().await?));
+//! # }
+//! # let bob = &members[1];
+//! bob.set("camp", "below the bridge").await?;
+//!
+//! network.partition(&[&[PeerId(2)]]);
+//! liferaft::platform::sleep_until(liferaft::platform::now() + Duration::from_secs(60)).await;
+//!
+//! assert!(bob.within(Duration::from_secs(2)).get("camp").await.is_err());
+//! let camp = bob.get_local("camp").await?;
+//! assert_eq!(camp.answer.as_deref(), Some(&b"below the bridge"[..]));
+//! assert!(camp.age.is_some_and(|age| age >= Duration::from_secs(60)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Members come and go
+//!
+//! A cluster grows from one [first server](MemberBuilder::first_server). [`add_server`](Handle::add_server) lets a
+//! server catch up before its vote counts, [`remove_server`](Handle::remove_server) takes it out, and
+//! [`change_membership`](Handle::change_membership) does many of both in one step. Just under half of the *voters* may
+//! fail: of three one, of five two. Learners, which receive the log and have no vote, count for nothing here.
+//!
+//! A [`ServerId`] belongs to the storage that holds its log. With [`MemoryStorage`](storage::MemoryStorage), the
+//! default, that is the running member: one that was restarted is another server and is added under another id.
+//!
+//! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, and why a member has stopped.
+//!
+//! ```
+//! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, PeerId, ServerId};
+//! use liferaft::{MembershipChange, MembershipError};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = MemoryNetwork::new(1);
+//! # let mut members = Vec::new();
+//! # for peer in 1..=4 {
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?);
+//! #     let member = if peer == 1 { member.first_server() } else { member };
+//! #     members.push(member.start().await?);
+//! # }
+//! # let (ada, bob) = (&members[0], &members[1]);
+//! ada.add_server(ServerId(2)).await?;
+//! bob.change_membership(MembershipChange::add_voter(ServerId(3))).await?;
+//! bob.add_learner(ServerId(4)).await?;
+//!
+//! let again = bob.add_server(ServerId(3)).await;
+//! assert_eq!(again, Err(MembershipError::AlreadyMember(ServerId(3))));
+//!
+//! // The leader goes: it hands over first, and the others go on without it.
+//! ada.shutdown().await;
+//! let mut status = bob.status();
+//! status.wait_for(|status| status.leader().is_some_and(|leader| leader != ServerId(1))).await?;
+//! bob.remove_server(ServerId(1)).await?;
+//! # assert_eq!(bob.status().borrow().raft.configuration.voters(), [ServerId(2), ServerId(3)]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A transport of your own
+//!
+//! A [`Transport`] carries frames of bytes, best effort, without ever blocking; it may lose, double and reorder them.
+//! It answers for the sender: a frame that it says came from a peer did come from it. All else is Raft's business. This
+//! one connects members through tokio's channels; [`transport::conformance`] has the promises of a transport as tests.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::task::{Context, Poll};
+//! use bytes::Bytes;
+//! use liferaft::transport::{DeliveryClass, Event, SendError};
+//! use liferaft::{PeerId, Transport};
+//! use tokio::sync::mpsc::error::TrySendError;
+//! use tokio::sync::mpsc::{Receiver, Sender, channel};
+//!
+//! struct Channels {
+//!     local: PeerId,
+//!     inbox: Receiver<Event>,
+//!     peers: BTreeMap<PeerId, Sender<Event>>,
+//! }
+//!
+//! impl Transport for Channels {
+//!     fn local(&self) -> PeerId {
+//!         self.local
+//!     }
+//!
+//!     fn frame_bytes_max(&self) -> usize {
+//!         512 * 1024
+//!     }
+//!
+//!     fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+//!         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
+//!         if bytes > bytes_max {
+//!             return Err(SendError::TooLarge { bytes, bytes_max });
+//!         }
+//!         let peer = self.peers.get(&to).ok_or(SendError::NoLink(to))?;
+//!         peer.try_send(Event::Frame { from: self.local, class, frame }).map_err(|refused| match refused {
+//!             TrySendError::Full(_) => SendError::QueueFull(to),
+//!             TrySendError::Closed(_) => SendError::NoLink(to),
+//!         })
+//!     }
+//!
+//!     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+//!         self.inbox.poll_recv(context)
+//!     }
+//! }
+//!
+//! /// Tells the others that this end is gone.
+//! impl Drop for Channels {
+//!     fn drop(&mut self) {
+//!         for peer in self.peers.values() {
+//!             let _full = peer.try_send(Event::PeerDown(self.local));
+//!         }
+//!     }
+//! }
+//!
+//! /// Ends that are all connected with each other.
+//! fn connect(ends: u128) -> Vec<Channels> {
+//!     let peers = || (1..=ends).map(PeerId);
+//!     let (senders, inboxes): (Vec<_>, Vec<_>) = peers().map(|_| channel(128)).unzip();
+//!     let end = |(local, inbox)| {
+//!         let others = peers().zip(&senders).filter(|(peer, _)| *peer != local);
+//!         let peers: BTreeMap<_, _> = others.map(|(peer, sender)| (peer, sender.clone())).collect();
+//!         for sender in peers.values() {
+//!             let _full = sender.try_send(Event::PeerUp(local));
+//!         }
+//!         Channels { local, inbox, peers }
+//!     };
+//!     peers().zip(inboxes).map(end).collect()
+//! }
+//!
+//! # use liferaft::transport::conformance::{Fixture, check_all};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, ServerId};
+//! # struct Kit;
+//! # impl Fixture for Kit {
+//! #     type End = Channels;
+//! #     async fn connect(&mut self, ends: usize) -> Vec<Channels> {
+//! #         connect(ends as u128)
+//! #     }
+//! # }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # assert_eq!(check_all(&mut Kit).await, Ok(()));
+//! let mut members = Vec::new();
+//! for transport in connect(3) {
+//!     let member = Member::builder(ClusterId(1), Kv::new(), transport)
+//!         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//!     members.push(KvHandle::new(member.start().await?));
+//! }
+//! members[0].set("camp", "below the bridge").await?;
+//! assert_eq!(members[2].get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tests with faults
+//!
+//! The [memory transport](transport::memory) is also a laboratory: loss, duplication, reordering, delays, slow links,
+//! one-way cuts, partitions and sudden death, all drawn from a seed. Under tokio's paused clock an hour of it passes in
+//! moments, and election timeouts cost a test nothing.
+//!
+//! ```
+//! use std::time::Duration;
+//! use liferaft::transport::memory::{Delay, Faults, Probability};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//!
+//! #[tokio::main(flavor = "current_thread", start_paused = true)] // In a test: #[tokio::test(start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let network = MemoryNetwork::new(42);
+//! #     let mut members = Vec::new();
+//! #     for peer in 1..=3 {
+//! #         let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #             .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! #         members.push(KvHandle::new(member.start().await?.within(Duration::from_secs(60))));
+//! #     }
+//!     // … three members are started on it …
+//!     let radio = Faults::none()
+//!         .with_loss(Probability::percent(20))
+//!         .with_delay(Delay::uniform(Duration::from_millis(5)..=Duration::from_millis(80)));
+//!     network.set_faults(radio);
+//!
+//!     for line in ["the road is blocked", "we take the boat", "who has the blankets?"] {
+//!         members[0].append("chat", line).await?;
+//!     }
+//!     let leader = members[0].raft().status().borrow().leader().expect("it took the lines");
+//!     network.kill(PeerId(leader.0));
+//!
+//!     for member in members.iter().filter(|member| member.raft().id() != leader) {
+//!         let chat = member.read_sequence("chat", 0, 100).await?;
+//!         assert_eq!(chat.values.len(), 3, "no line is lost, none is doubled");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | module | what |
+//! |---|---|
+//! | [`driver`] | members and their handles, what can become of a request |
+//! | [`kv`] | the key-value store: its commands, limits and errors |
+//! | [`state_machine`], [`sessions`] | what you write, and how each command takes effect once |
+//! | [`config`], [`configuration`] | timing and bounds; who takes part |
+//! | [`transport`] | the trait, the memory transport, the conformance kit |
+//! | [`storage`] | what must survive, and where it is kept |
+//! | [`consensus`], [`message`], [`entry`], [`time`] | the protocol as a value, to be driven by hand: see `examples/sans_io.rs` |
+//! | [`wire`] | the bytes that members exchange and store |
+//! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
+//!
+//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). There are no
+//! features to choose. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
+//! `default-features = false`.
+//!
+//! [serde]: https://docs.rs/serde
+
+pub use liferaft_kv as kv;
+pub use liferaft_platform as platform;
+pub use liferaft_raft::{
+    config, configuration, consensus, driver, entry, ids, message, sessions, state_machine,
+    storage, time, wire,
+};
+pub use liferaft_transport as transport;
+
+pub use config::{Config, ConfigError};
+pub use configuration::Configuration;
+pub use consensus::MembershipChange;
+pub use driver::{
+    Handle, Local, Member, MemberBuilder, MemberStatus, MembershipError, ProposeError, ReadError,
+    StartError, StopReason, TransferLeadershipError, UnknownCause,
+};
+pub use ids::{ClusterId, ServerId};
+pub use kv::{Kv, KvError, KvHandle};
+pub use state_machine::{ApplyContext, RestoreError, StateMachine};
+pub use transport::memory::MemoryNetwork;
+pub use transport::{PeerId, Transport};
