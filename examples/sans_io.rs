@@ -1,7 +1,7 @@
 //! The consensus core driven by hand: three servers, no runtime, no network, no clock.
 //!
 //! Whatever comes out of a server is done at once here: messages are delivered, writes are "durable" as soon as they
-//! are asked for, committed entries are printed.
+//! are asked for, committed entries are applied to a list of lines.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,7 +20,10 @@ struct Servers {
     now: Instant,
     rafts: Vec<Raft>,
     inputs: VecDeque<(usize, Input)>,
-    applied: Vec<Vec<String>>,
+    /// The state of each server: the lines that it has applied.
+    lines: Vec<Vec<String>>,
+    /// Reads that may be answered by a state which reflects the log up to this index.
+    confirmed: Vec<(ReadId, Index)>,
 }
 
 impl Servers {
@@ -37,7 +40,8 @@ impl Servers {
             now,
             rafts: ids.map(raft).into(),
             inputs: (0..ids.len()).map(bootstrap).collect(),
-            applied: vec![Vec::new(); ids.len()],
+            lines: vec![Vec::new(); ids.len()],
+            confirmed: Vec::new(),
         }
     }
 
@@ -66,14 +70,15 @@ impl Servers {
             };
             for entry in &entries {
                 if let Payload::Command(command) = &entry.payload {
-                    self.applied[at].push(String::from_utf8_lossy(command).into_owned());
+                    self.lines[at].push(String::from_utf8_lossy(command).into_owned());
                 }
             }
             let through = entries.last().map_or(Index::ZERO, |entry| entry.index);
             self.inputs.push_back((at, Input::Applied(through)));
         }
-        for (_, read) in output.reads.drain(..) {
-            println!("a read may be served once index {:?} is applied", read);
+        for (read, index) in output.reads.drain(..) {
+            let index = index.expect("a leader that hears the others confirms reads");
+            self.confirmed.push((read, index));
         }
         output.clear();
     }
@@ -110,25 +115,26 @@ fn main() {
     );
 
     let proposals = ["to be", "or not", "to be"].into_iter().zip(0..);
-    let proposals = proposals
-        .map(|(text, id)| Proposal {
-            id: ProposalId(id),
-            command: text.into(),
-        })
-        .collect();
-    servers
-        .inputs
-        .push_back((leader, Input::Propose(proposals)));
-    servers.inputs.push_back((leader, Input::Read(ReadId(1))));
+    let proposals = proposals.map(|(line, id)| Proposal {
+        id: ProposalId(id),
+        command: line.into(),
+    });
+    let proposals = Input::Propose(proposals.collect());
+    servers.inputs.push_back((leader, proposals));
     servers.settle();
-
-    for (at, applied) in servers.applied.iter().enumerate() {
-        println!("server {} applied {applied:?}", at + 1);
+    for (at, lines) in servers.lines.iter().enumerate() {
+        println!("server {} applied {lines:?}", at + 1);
+        assert_eq!(lines, &["to be", "or not", "to be"]);
     }
-    assert!(
-        servers
-            .applied
-            .iter()
-            .all(|applied| applied == &["to be", "or not", "to be"])
+
+    let read = Input::Read(ReadId(1));
+    servers.inputs.push_back((leader, read));
+    servers.settle();
+    let applied = servers.rafts[leader].status().applied;
+    assert_eq!(servers.confirmed, [(ReadId(1), applied)]);
+    println!(
+        "a majority confirms that server {} still leads: a read there sees all {} lines",
+        leader + 1,
+        servers.lines[leader].len()
     );
 }

@@ -1,0 +1,79 @@
+//! The key-value store on three members: values, a chat, and a leader that dies.
+
+use std::error::Error;
+
+use liferaft::kv::CompareAndSet;
+use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let network = MemoryNetwork::new(1);
+    let members = three_members(&network).await?;
+    let [ada, bob, eve] = &members;
+
+    ada.set("camp", "below the bridge").await?;
+    let camp = bob.get("camp").await?.expect("it was set");
+    println!("bob reads what ada set: camp = {}", text(&camp));
+    assert_eq!(camp, "below the bridge");
+
+    let by_bob = bob
+        .compare_and_set("cook", None, Some("bob".into()))
+        .await?;
+    let by_eve = eve
+        .compare_and_set("cook", None, Some("eve".into()))
+        .await?;
+    println!("who cooks? bob: {by_bob:?}, eve: {by_eve:?}");
+    assert_eq!(by_bob, CompareAndSet::Set);
+    assert!(!by_eve.is_set());
+
+    ada.append("chat", "ada: the road is blocked").await?;
+    bob.append("chat", "bob: we take the boat").await?;
+
+    let leader = ada
+        .raft()
+        .status()
+        .borrow()
+        .leader()
+        .expect("it was elected");
+    network.kill(PeerId(leader.0));
+    println!("member {leader}, the leader, falls silent");
+    let survivors: Vec<_> = members
+        .iter()
+        .filter(|member| member.raft().id() != leader)
+        .collect();
+    for member in &survivors {
+        let line = format!("member {}: still here", member.raft().id());
+        member.append("chat", line).await?;
+    }
+
+    let mut chats = Vec::new();
+    for member in &survivors {
+        chats.push(member.read_sequence("chat", 0, 100).await?);
+    }
+    for line in &chats[0].values {
+        println!("  {}", text(line));
+    }
+    assert_eq!(chats[0], chats[1], "both survivors hold the same chat");
+    assert_eq!(chats[0].values.len(), 4, "no line is lost or doubled");
+    println!("both survivors hold these {} lines", chats[0].values.len());
+    Ok(())
+}
+
+/// A first member, and two that it adds.
+async fn three_members(network: &MemoryNetwork) -> Result<[KvHandle; 3], Box<dyn Error>> {
+    let member = |peer| {
+        let transport = network
+            .attach(PeerId(peer))
+            .expect("each peer is attached once");
+        Member::builder(ClusterId(1), Kv::new(), transport)
+    };
+    let first = member(1).first_server().start().await?;
+    let (second, third) = (member(2).start().await?, member(3).start().await?);
+    first.add_server(second.id()).await?;
+    first.add_server(third.id()).await?;
+    Ok([first, second, third].map(KvHandle::new))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("only text is written here")
+}

@@ -1,0 +1,72 @@
+//! A state machine of your own, replicated on three members: blankets in depots, handed out only while there are any.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use liferaft::{
+    ApplyContext, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+};
+
+/// How many blankets each depot has.
+#[derive(Default)]
+struct Blankets(BTreeMap<String, u32>);
+
+impl StateMachine for Blankets {
+    /// A depot, and how many blankets are brought or, below zero, taken.
+    type Command = (String, i32);
+    /// How many there are then; as an error, how many there are instead of enough.
+    type Reply = Result<u32, u32>;
+    type Query = String;
+    type Answer = u32;
+
+    fn apply(&mut self, _: ApplyContext, (depot, change): (String, i32)) -> Result<u32, u32> {
+        let blankets = self.0.entry(depot).or_default();
+        *blankets = blankets.checked_add_signed(change).ok_or(*blankets)?;
+        Ok(*blankets)
+    }
+
+    fn query(&self, depot: String) -> u32 {
+        self.0.get(&depot).copied().unwrap_or_default()
+    }
+
+    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+        let blankets = self.0.clone();
+        move || postcard::to_allocvec(&blankets).expect("a map of numbers can be encoded")
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+        self.0 = postcard::from_bytes(state).map_err(RestoreError::new)?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (cluster, network) = (ClusterId(1), MemoryNetwork::new(1));
+    let member = |peer| {
+        let transport = network
+            .attach(PeerId(peer))
+            .expect("each peer is attached once");
+        Member::builder(cluster, Blankets::default(), transport)
+    };
+    let ada = member(1).first_server().start().await?;
+    let (bob, eve) = (member(2).start().await?, member(3).start().await?);
+    ada.add_server(bob.id()).await?;
+    ada.add_server(eve.id()).await?;
+
+    let brought = ada.propose(("school".into(), 40)).await?;
+    let taken = bob.propose(("school".into(), -25)).await?;
+    let too_many = eve.propose(("school".into(), -25)).await?;
+    println!("ada brings 40: {brought:?}, bob takes 25: {taken:?}, eve takes 25: {too_many:?}");
+    assert_eq!((brought, taken, too_many), (Ok(40), Ok(15), Err(15)));
+
+    for member in [&ada, &bob, &eve] {
+        let blankets = member.read("school".into()).await?;
+        println!(
+            "member {} answers that the school has {blankets}",
+            member.id()
+        );
+        assert_eq!(blankets, 15);
+    }
+    Ok(())
+}
