@@ -1,0 +1,77 @@
+//! A cluster where there are no threads and no tokio: it elects, replicates and answers under Node and in browsers.
+//! It runs natively too, as an ordinary test, so that what fails in one world only is told apart.
+
+use std::time::Duration;
+
+use liferaft::{
+    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId,
+};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+#[wasm_bindgen_test(unsupported = tokio::test(start_paused = true))]
+async fn three_members_elect_replicate_answer_and_go_on_without_their_leader() {
+    let network = MemoryNetwork::new(1);
+    let members = three_members(&network).await;
+    let [ada, bob, eve] = &members;
+
+    ada.set("camp", "below the bridge")
+        .await
+        .expect("a majority is there");
+    let read_by_bob = bob.get("camp").await.expect("a majority is there");
+    let leader = eve
+        .raft()
+        .status()
+        .borrow()
+        .leader()
+        .expect("it took the command");
+    network.kill(PeerId(leader.0));
+    let [first, second] = members_but(&members, leader);
+    let place = first
+        .append("chat", "still here")
+        .await
+        .expect("two of three are a majority");
+    let chat = second
+        .read_sequence("chat", 0, 10)
+        .await
+        .expect("two of three are a majority");
+    let camp = second
+        .get("camp")
+        .await
+        .expect("two of three are a majority");
+
+    assert_eq!(read_by_bob.as_deref(), Some(&b"below the bridge"[..]));
+    assert_eq!(place, 0);
+    assert_eq!(chat.values, ["still here"]);
+    assert_eq!(camp, read_by_bob);
+    let successor = second.raft().status().borrow().leader();
+    assert!(successor.is_some_and(|successor| successor != leader));
+}
+
+/// Members that elect a leader soon: wasm has no clock that can be paused.
+async fn three_members(network: &MemoryNetwork) -> [KvHandle; 3] {
+    let config = Config::builder()
+        .election_timeout(Duration::from_millis(150))
+        .build()
+        .expect("the settings make sense");
+    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
+    let mut members = Vec::new();
+    for peer in 1..=3 {
+        let transport = network.attach(PeerId(peer)).expect("it is attached once");
+        let member = Member::builder(ClusterId(1), Kv::new(), transport)
+            .config(config.clone())
+            .bootstrap(voters.clone())
+            .start()
+            .await
+            .expect("a blank member starts");
+        members.push(KvHandle::new(member));
+    }
+    members.try_into().expect("there are three")
+}
+
+fn members_but(members: &[KvHandle; 3], left_out: ServerId) -> [&KvHandle; 2] {
+    let others: Vec<_> = members
+        .iter()
+        .filter(|member| member.raft().id() != left_out)
+        .collect();
+    others.try_into().expect("one of three is left out")
+}
