@@ -15,7 +15,7 @@ const SNAPSHOT_EVERY: u64 = 4096;
 
 /// Three servers, one of which leads.
 #[derive(Debug)]
-pub struct Pump {
+pub(crate) struct Pump {
     now: Instant,
     rafts: Vec<Raft>,
     inputs: VecDeque<(usize, Input)>,
@@ -24,12 +24,12 @@ pub struct Pump {
     applied: [Index; 3],
     next_snapshot: u64,
     /// How many messages were delivered.
-    pub messages: u64,
+    pub(crate) messages: u64,
 }
 
 impl Pump {
     /// Three servers after an election.
-    pub fn elected() -> Self {
+    pub(crate) fn elected() -> Self {
         let ids = [1, 2, 3].map(ServerId);
         let config = Config::builder()
             .limits(|limits| limits.trailing_entries = 64)
@@ -80,7 +80,7 @@ impl Pump {
     }
 
     /// Proposes these commands together and returns when all three servers have applied them.
-    pub fn commit(&mut self, commands: impl Iterator<Item = Bytes>) {
+    pub(crate) fn commit(&mut self, commands: impl Iterator<Item = Bytes>) {
         let proposals = commands
             .map(|command| Proposal {
                 id: ProposalId(0),
@@ -102,7 +102,7 @@ impl Pump {
     }
 
     /// The last index that every server has applied.
-    pub fn applied(&self) -> Index {
+    pub(crate) fn applied(&self) -> Index {
         self.applied.into_iter().min().expect("there are three")
     }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod instructions;
 mod process;
 mod skips;
 mod stages;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Check everything that a change must pass, in stages, cheapest first
     Test(test::Args),
+    /// Count the instructions that the core takes for each committed entry
+    Instructions(instructions::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = process::watch_for_interrupts().and_then(|()| match cli.command {
         Command::Test(args) => test::run(&args),
+        Command::Instructions(args) => instructions::run(&args),
     });
     match done {
         Ok(code) => code,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::process::Program;
@@ -99,4 +99,19 @@ impl Package {
             .iter()
             .filter(move |target| target.kind.iter().any(|own| own == kind))
     }
+}
+
+/// Runs a build of one program whose messages come as JSON, and returns where that program is.
+pub(crate) fn executable(build: Program) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    for message in build.stdout()?.lines() {
+        let message: Message = serde_json::from_str(message).context("reading cargo")?;
+        if let Some(executable) = message.executable {
+            return Ok(executable);
+        }
+    }
+    bail!("cargo built no program")
 }

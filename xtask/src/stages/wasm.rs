@@ -5,12 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, ensure};
 
 use super::{Checks, Stage};
 use crate::process::Program;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "wasm",
@@ -49,7 +48,12 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         check = check.arg("--package").arg(package);
     }
     check.run()?;
-    let module = build_test(workspace, &tools)?;
+    let module = workspace::executable(
+        tools
+            .cargo(workspace, "test")
+            .args(TEST)
+            .args("--no-run --message-format json-render-diagnostics"),
+    )?;
     ensure_nothing_from_outside(&module)?;
     tools
         .cargo(workspace, "test")
@@ -89,27 +93,6 @@ impl Tools {
             .env("RUSTUP_TOOLCHAIN", &self.toolchain)
             .env("CARGO_TARGET_DIR", workspace.target.join("wasm"))
     }
-}
-
-#[derive(Deserialize)]
-struct CargoMessage {
-    executable: Option<PathBuf>,
-}
-
-/// Builds the test and says where its module is.
-fn build_test(workspace: &Workspace, tools: &Tools) -> Result<PathBuf> {
-    let messages = tools
-        .cargo(workspace, "test")
-        .args(TEST)
-        .args("--no-run --message-format json-render-diagnostics")
-        .stdout()?;
-    for message in messages.lines() {
-        let message: CargoMessage = serde_json::from_str(message).context("reading cargo")?;
-        if let Some(module) = message.executable {
-            return Ok(module);
-        }
-    }
-    bail!("cargo built no test for WebAssembly")
 }
 
 /// An import from `env` is a C function that some crate believes to find: no JavaScript has it.
