@@ -1,6 +1,10 @@
-//! A state machine of an application's own: the highest level that a river has reached.
+//! A state machine of an application's own, on a cluster of three: the highest level that a river has reached.
 
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use std::error::Error;
+
+use liferaft::{
+    ApplyContext, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+};
 
 #[derive(Default)]
 struct HighWater {
@@ -34,12 +38,28 @@ impl StateMachine for HighWater {
     }
 }
 
-fn main() {
-    let original = HighWater { centimetres: 412 };
-    let mut copy = HighWater::default();
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let network = MemoryNetwork::new(1);
+    let member = |peer| {
+        let transport = network
+            .attach(PeerId(peer))
+            .expect("each peer is attached once");
+        Member::builder(ClusterId(1), HighWater::default(), transport)
+    };
+    let bridge = member(1).first_server().start().await?;
+    let (mill, weir) = (member(2).start().await?, member(3).start().await?);
+    bridge.add_server(mill.id()).await?;
+    bridge.add_server(weir.id()).await?;
 
-    copy.restore(&original.snapshot()()).expect("it is a snapshot");
-
-    assert_eq!(copy.query(()), 412);
-    println!("highest level: {} cm", copy.query(()));
+    assert!(bridge.propose(412).await?, "the first is the highest");
+    assert!(
+        !mill.propose(390).await?,
+        "what the bridge measured is known at the mill"
+    );
+    for member in [&bridge, &mill, &weir] {
+        assert_eq!(member.read(()).await?, 412);
+    }
+    println!("highest level: {} cm", weir.read(()).await?);
+    Ok(())
 }
