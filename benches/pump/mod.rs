@@ -115,23 +115,21 @@ impl Pump {
 
     fn perform(&mut self, at: usize) {
         let from = ServerId(at as u128 + 1);
-        for write in self.output.writes.drain(..) {
+        while let Some(write) = self.output.writes.pop() {
+            // The last one says that all before it are durable, too.
             self.inputs.push_back((at, Input::Persisted(write.id)));
         }
-        for (to, message) in self.output.messages.drain(..) {
+        while let Some((to, message)) = self.output.messages.pop() {
             self.messages += 1;
             let to = usize::try_from(to.0).expect("a small id") - 1;
             self.inputs
                 .push_back((to, Input::Message { from, message }));
         }
-        for apply in self.output.apply.drain(..) {
-            let Apply::Entries(entries) = apply else {
-                continue;
-            };
-            if let Some(last) = entries.last() {
-                self.applied[at] = last.index;
-                self.inputs.push_back((at, Input::Applied(last.index)));
-            }
+        if let Some(Apply::Entries(entries)) = self.output.apply.pop()
+            && let Some(last) = entries.last()
+        {
+            self.applied[at] = last.index;
+            self.inputs.push_back((at, Input::Applied(last.index)));
         }
         self.output.clear();
     }

@@ -39,6 +39,8 @@ pub(super) struct Common {
     /// A snapshot that is being written: the state machine's own, or one that a leader sent.
     writing: Option<Writing>,
     applying: Applying,
+    /// Whether the state machine has still to be given the snapshot that was stored.
+    resuming: bool,
     announced_configuration: Index,
     rng: ChaCha8Rng,
 }
@@ -121,6 +123,7 @@ impl Common {
             snapshot: None,
             refused: BTreeMap::new(),
             writing: None,
+            resuming: false,
             applying: Applying {
                 handed_out: covered,
                 applied: covered,
@@ -131,11 +134,21 @@ impl Common {
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
         if let Some(snapshot) = snapshot {
-            common.out.apply.push(Apply::Restore(snapshot.clone()));
             common.applying.applied = Index::ZERO;
             common.snapshot = Some(Arc::new(snapshot));
+            common.resuming = true;
         }
         common
+    }
+
+    /// What a restart left to do comes before anything else.
+    pub(super) fn resume(&mut self) {
+        if !core::mem::take(&mut self.resuming) {
+            return;
+        }
+        if let Some(snapshot) = &self.snapshot {
+            self.out.apply.push(Apply::Restore((**snapshot).clone()));
+        }
     }
 
     pub(super) fn hard_state(&self) -> HardState {

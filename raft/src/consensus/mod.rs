@@ -199,13 +199,12 @@ impl Raft {
         self.common.log.entries_from(from.max(first))
     }
 
+    /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
     fn begin(&mut self, now: Instant, output: &mut Output) {
         // A clock that goes backward stands still.
         self.common.now = self.common.now.max(now);
-        // What a restart left to do comes first; otherwise the caller's buffer is written to directly.
-        if self.common.out.is_empty() {
-            core::mem::swap(&mut self.common.out, output);
-        }
+        core::mem::swap(&mut self.common.out, output);
+        self.common.resume();
     }
 
     fn finish(&mut self, output: &mut Output) {
@@ -213,11 +212,7 @@ impl Raft {
         if cfg!(debug_assertions) {
             self.common.check_invariants();
         }
-        if output.is_empty() {
-            core::mem::swap(&mut self.common.out, output);
-        } else {
-            output.append(&mut self.common.out);
-        }
+        core::mem::swap(&mut self.common.out, output);
     }
 
     fn take(&mut self, input: Input) {
