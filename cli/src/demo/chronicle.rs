@@ -1,0 +1,120 @@
+//! What the members' protocols did, and when: elections and configurations, as they happened.
+
+use liferaft::consensus::{Event, RoleKind};
+use liferaft::ids::{Index, Term};
+use liferaft::time::Instant;
+use tokio::sync::watch;
+
+/// What all members of a cluster have done. Clones are the same chronicle.
+#[derive(Clone, Debug)]
+pub(super) struct Chronicle {
+    events: watch::Sender<Vec<Noted>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    at: Instant,
+    member: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Role(RoleKind, Term),
+    Committed(Index),
+}
+
+/// A member that has come to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Election {
+    /// When it began to lead.
+    pub(super) at: Instant,
+    /// The member, counted from 0.
+    pub(super) leader: usize,
+    /// Its term.
+    pub(super) term: Term,
+}
+
+impl Chronicle {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        Self {
+            events: watch::Sender::new(Vec::new()),
+        }
+    }
+
+    /// Notes what a member tells of itself, if it matters here.
+    pub(super) fn note(&self, member: usize, at: Instant, event: &Event) {
+        let what = match event {
+            Event::RoleChanged { role, term } => What::Role(*role, *term),
+            Event::ConfigurationCommitted { index } => What::Committed(*index),
+            _ => return,
+        };
+        self.events
+            .send_modify(|events| events.push(Noted { at, member, what }));
+    }
+
+    /// The last election so far.
+    pub(super) fn last_election(&self) -> Option<Election> {
+        let events = self.events.borrow();
+        elections(&events).max_by_key(|election| election.term)
+    }
+
+    /// Waits for the first election of a later term than `term`.
+    pub(super) async fn election_after(&self, term: Term) -> Election {
+        let mut events = self.events.subscribe();
+        loop {
+            let elected = elections(&events.borrow_and_update())
+                .filter(|election| election.term > term)
+                .min_by_key(|election| election.at);
+            match elected {
+                Some(election) => return election,
+                None => changed(&mut events).await,
+            }
+        }
+    }
+
+    /// How many candidacies there were in terms later than `after`, up to `through`.
+    pub(super) fn candidacies(&self, after: Term, through: Term) -> usize {
+        let events = self.events.borrow();
+        let is_one = |what| matches!(what, What::Role(RoleKind::Candidate, term) if term > after && term <= through);
+        events.iter().filter(|noted| is_one(noted.what)).count()
+    }
+
+    /// Waits until each of this many members knows that the configuration at `index` is committed. Returns when the last
+    /// one learnt it.
+    pub(super) async fn committed_by_all(&self, members: usize, index: Index) -> Instant {
+        let mut events = self.events.subscribe();
+        loop {
+            let mut learnt = vec![None; members];
+            for noted in events.borrow_and_update().iter() {
+                if matches!(noted.what, What::Committed(committed) if committed >= index) {
+                    learnt[noted.member].get_or_insert(noted.at);
+                }
+            }
+            match learnt.into_iter().collect::<Option<Vec<_>>>() {
+                Some(learnt) => return learnt.into_iter().max().unwrap_or_default(),
+                None => changed(&mut events).await,
+            }
+        }
+    }
+}
+
+fn elections(events: &[Noted]) -> impl Iterator<Item = Election> {
+    events.iter().filter_map(|noted| match noted.what {
+        What::Role(RoleKind::Leader, term) => Some(Election {
+            at: noted.at,
+            leader: noted.member,
+            term,
+        }),
+        What::Role(RoleKind::Follower | RoleKind::PreCandidate | RoleKind::Candidate, _)
+        | What::Committed(_) => None,
+    })
+}
+
+async fn changed(events: &mut watch::Receiver<Vec<Noted>>) {
+    events
+        .changed()
+        .await
+        .expect("the chronicle that is waited on is there");
+}

@@ -1,0 +1,264 @@
+//! The members, and the network between them: how they are made, killed and brought back.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use liferaft::config::Config;
+use liferaft::consensus::MembershipChange;
+use liferaft::driver::{Handle, Member, MemberStatus, MembershipError};
+use liferaft::ids::{ClusterId, Index, ServerId};
+use liferaft::kv::{Command, Done};
+use liferaft::storage::MemoryStorage;
+use liferaft::time::Instant;
+use liferaft::transport::PeerId;
+use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
+use tokio::sync::watch;
+
+use super::chronicle::Chronicle;
+use super::options::Options;
+use super::recorder::{CHAT, Record, Recorder, lines_of, now, whole_chat};
+use super::verify::Outcome;
+
+/// How often the growth of the cluster is tried: a lossy network may make members look unreachable.
+const GROWTH_ATTEMPTS_MAX: usize = 10;
+
+/// A cluster in this process.
+pub(super) struct Cluster {
+    id: ClusterId,
+    network: MemoryNetwork,
+    config: Config,
+    patience: Duration,
+    seed: u64,
+    forger: Option<usize>,
+    chronicle: Chronicle,
+    seats: Vec<Seat>,
+}
+
+/// A server: a disk, and whoever runs on it.
+struct Seat {
+    disk: MemoryStorage,
+    /// How often it was started.
+    lives: u64,
+    life: Life,
+}
+
+struct Life {
+    /// `None` once it is killed.
+    handle: Option<Handle<Recorder>>,
+    killed: watch::Sender<bool>,
+    status: watch::Receiver<MemberStatus>,
+    record: Record,
+}
+
+/// A member as one who writes uses it.
+pub(super) struct Writer {
+    handle: Handle<Recorder>,
+    killed: watch::Receiver<bool>,
+}
+
+impl Cluster {
+    /// One first server, and the others blank.
+    pub(super) async fn start(options: &Options, seed: u64) -> anyhow::Result<Self> {
+        let network = MemoryNetwork::new(seed);
+        network.set_faults(Faults::none().with_loss(Probability::percent(options.loss)));
+        let config = Config::builder()
+            .election_timeout(options.election_timeout())
+            .build()
+            .context("the election timeout makes no sense")?;
+        let mut cluster = Self {
+            id: ClusterId(liferaft::platform::entropy_u128()),
+            network,
+            config,
+            patience: options.patience(),
+            seed,
+            forger: options.forger,
+            chronicle: Chronicle::new(),
+            seats: Vec::with_capacity(options.nodes),
+        };
+        for member in 0..options.nodes {
+            let disk = MemoryStorage::default();
+            let life = cluster.start_member(member, 0, disk.clone()).await?;
+            let lives = 1;
+            cluster.seats.push(Seat { disk, lives, life });
+        }
+        Ok(cluster)
+    }
+
+    /// What its members did so far.
+    pub(super) const fn chronicle(&self) -> &Chronicle {
+        &self.chronicle
+    }
+
+    /// The members that are not killed, counted from 0.
+    pub(super) fn living(&self) -> Vec<usize> {
+        (0..self.seats.len())
+            .filter(|member| self.seats[*member].life.handle.is_some())
+            .collect()
+    }
+
+    /// Has the first server add all others at once. Returns the index of the configuration with all of them.
+    pub(super) async fn grow(&self) -> anyhow::Result<Index> {
+        let first = self.handle(0)?;
+        let others =
+            (1..self.seats.len()).map(|member| MembershipChange::add_voter(server(member)));
+        if let Some(change) = others.reduce(MembershipChange::and) {
+            change_until_made(first, change).await?;
+        }
+        let mut status = first.status();
+        let all = |status: &MemberStatus| {
+            let configuration = &status.raft.configuration;
+            !configuration.is_joint() && configuration.voters().len() == self.seats.len()
+        };
+        let status = status.wait_for(all).await;
+        Ok(status
+            .context("the first server has stopped")?
+            .raft
+            .configuration_index)
+    }
+
+    /// One who writes through a living member.
+    pub(super) fn writer(&self, member: usize) -> anyhow::Result<Writer> {
+        Ok(Writer {
+            handle: self.handle(member)?.clone(),
+            killed: self.seats[member].life.killed.subscribe(),
+        })
+    }
+
+    /// What a member has applied in its present life.
+    pub(super) fn record(&self, member: usize) -> Record {
+        self.seats[member].life.record.clone()
+    }
+
+    /// Reads the whole chat through a member, linearizably.
+    pub(super) async fn read(&self, member: usize) -> anyhow::Result<Vec<Bytes>> {
+        let answer = self.handle(member)?.read(whole_chat()).await;
+        let answer = answer.with_context(|| format!("member {} cannot read", member + 1))?;
+        lines_of(answer).context("the chat is not a sequence")
+    }
+
+    /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are gone.
+    /// Their disks remain. Returns the moment.
+    pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
+        let at = now();
+        for member in members {
+            self.network.kill(peer(*member));
+        }
+        for member in members {
+            let life = &mut self.seats[*member].life;
+            // Whoever writes through it holds a handle too, and lets go of it now.
+            life.killed.send_replace(true);
+            life.handle = None;
+        }
+        at
+    }
+
+    /// Starts a killed member again, from its disk.
+    pub(super) async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
+        let seat = &mut self.seats[member];
+        // Its former self must have let go of the disk. A closed channel says that it has, too.
+        drop(
+            seat.life
+                .status
+                .wait_for(|status| status.stopped.is_some())
+                .await,
+        );
+        let (disk, lives) = (seat.disk.clone(), seat.lives);
+        let life = self.start_member(member, lives, disk).await?;
+        let seat = &mut self.seats[member];
+        seat.lives += 1;
+        seat.life = life;
+        Ok(())
+    }
+
+    async fn start_member(
+        &self,
+        member: usize,
+        lives: u64,
+        disk: MemoryStorage,
+    ) -> anyhow::Result<Life> {
+        let (mut recorder, record) = Recorder::new();
+        if self.forger == Some(member) {
+            recorder = recorder.forging();
+        }
+        let transport = self.network.attach(peer(member))?;
+        let chronicle = self.chronicle.clone();
+        // Apart for all members and all their lives: those who share a seed campaign at the same moments.
+        let life_number = lives * self.seats.capacity() as u64 + member as u64;
+        let mut builder = Member::builder(self.id, recorder, transport)
+            .config(self.config.clone())
+            .storage(disk)
+            .request_timeout(self.patience)
+            .seed(self.seed.wrapping_add(life_number))
+            .observe(move |at, event| chronicle.note(member, at, event));
+        if member == 0 {
+            builder = builder.first_server();
+        }
+        let handle = builder
+            .start()
+            .await
+            .with_context(|| format!("member {} does not start", member + 1))?;
+        Ok(Life {
+            status: handle.status(),
+            handle: Some(handle),
+            killed: watch::Sender::new(false),
+            record,
+        })
+    }
+
+    fn handle(&self, member: usize) -> anyhow::Result<&Handle<Recorder>> {
+        let handle = self.seats[member].life.handle.as_ref();
+        handle.with_context(|| format!("member {} was killed", member + 1))
+    }
+}
+
+impl Writer {
+    /// Appends a line, once: what is lost on the way is sent again by the member, under one name.
+    pub(super) async fn append(&mut self, line: Bytes) -> Outcome {
+        let command = Command::Append {
+            key: CHAT,
+            value: line,
+        };
+        tokio::select! {
+            // What was answered before the kill counts.
+            biased;
+            reply = self.handle.propose(command) => match reply {
+                Ok(Ok(Done::Append(place))) => Outcome::Done(place),
+                Ok(Ok(_)) => Outcome::Unknown,
+                Ok(Err(refused)) => Outcome::NotDone(refused.to_string()),
+                Err(error) if error.is_definite() => Outcome::NotDone(error.to_string()),
+                Err(_) => Outcome::Unknown,
+            },
+            _ = self.killed.wait_for(|killed| *killed) => Outcome::Unknown,
+        }
+    }
+}
+
+async fn change_until_made(
+    first: &Handle<Recorder>,
+    change: MembershipChange,
+) -> anyhow::Result<()> {
+    for _ in 0..GROWTH_ATTEMPTS_MAX {
+        match first.change_membership(change.clone()).await {
+            // An earlier attempt may be what is pending, or what has made members of them.
+            Ok(())
+            | Err(
+                MembershipError::Unknown { .. }
+                | MembershipError::Pending
+                | MembershipError::AlreadyMember(_),
+            ) => return Ok(()),
+            Err(MembershipError::Unreachable(_) | MembershipError::TooSlow(_)) => {}
+            Err(error) => return Err(error).context("cannot add the other members"),
+        }
+    }
+    bail!("cannot add the other members in {GROWTH_ATTEMPTS_MAX} attempts")
+}
+
+/// The server of a member; its number is what people call the member.
+fn server(member: usize) -> ServerId {
+    ServerId(member as u128 + 1)
+}
+
+fn peer(member: usize) -> PeerId {
+    PeerId(server(member).0)
+}

@@ -1,0 +1,152 @@
+//! What the demo is asked for.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+/// Run a cluster in this process, break it, and verify that nothing was lost
+///
+/// Members append chat lines; the leader is killed, and comes back from its disk; just under half of the members are killed
+/// at once, the leader among them; all that is left goes on. Then the complete histories of all survivors are compared:
+/// success means that they are identical, that every acknowledged line is there exactly once and that no line is there
+/// twice.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Members of the cluster, 1 to 101; of fewer than 3 none are killed
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = within::<usize>(1..=NODES_MAX))]
+    pub(crate) nodes: usize,
+
+    /// Chat lines, written by all members in turn; 101 more are written to measure [default: 20 for each member]
+    #[arg(long, value_name = "N", value_parser = within::<usize>(1..=100_000))]
+    lines: Option<usize>,
+
+    /// The shortest time without a word from the leader after which a member campaigns, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = within::<u64>(50..=60_000))]
+    election_timeout: u64,
+
+    /// Messages that the network loses, in percent, 0 to 50
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = within::<u32>(0..=50))]
+    pub(crate) loss: u32,
+
+    /// The seed of election timeouts and of what the network loses [default: drawn]
+    ///
+    /// Threads still take turns as they please: the same seed does not repeat a run.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// Print one JSON object on standard output, and nothing else
+    ///
+    /// Times are in milliseconds. `up_ms`: from the moment when the first member is constructed until the last one knows that
+    /// a configuration with all of them as voters is committed. `propagate_1_ms`: from a follower's `append` of one line
+    /// until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged before the next is
+    /// appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another member leads; null when no
+    /// member was killed.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The member, counted from 0, whose state machine forges a line: for tests of the verification.
+    #[arg(skip)]
+    pub(crate) forger: Option<usize>,
+}
+
+const NODES_MAX: u64 = 101;
+
+impl Options {
+    /// The chat lines to write.
+    pub(crate) fn lines(&self) -> usize {
+        self.lines.unwrap_or(20 * self.nodes)
+    }
+
+    /// The shortest election timeout of a member.
+    pub(crate) const fn election_timeout(&self) -> Duration {
+        Duration::from_millis(self.election_timeout)
+    }
+
+    /// How long anything may take before the demo gives up: much longer than it ever takes.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(60) + 30 * self.election_timeout()
+    }
+
+    /// The seed asked for, or another one each time.
+    pub(crate) fn seed(&self) -> u64 {
+        // Short enough to be typed.
+        self.seed
+            .unwrap_or_else(|| liferaft::platform::entropy_u64() % 1_000_000)
+    }
+
+    /// How many members are killed at once: just under half.
+    pub(crate) const fn half(&self) -> usize {
+        (self.nodes - 1) / 2
+    }
+}
+
+fn within<T: TryFrom<u64> + Clone + Send + Sync>(
+    range: std::ops::RangeInclusive<u64>,
+) -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(range)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use clap::error::ErrorKind;
+    use clap::{Error, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    pub(in super::super) fn parse<const N: usize>(arguments: [&str; N]) -> Result<Options, Error> {
+        let arguments = ["demo"].into_iter().chain(arguments);
+        Program::try_parse_from(arguments).map(|program| program.options)
+    }
+
+    fn refusal(flag: &str, value: &str) -> ErrorKind {
+        parse([flag, value]).expect_err("the value is bad").kind()
+    }
+
+    #[test]
+    fn without_flags_five_members_write_twenty_lines_each() {
+        let options = parse([]).expect("there are defaults");
+
+        assert_eq!(options.nodes, 5);
+        assert_eq!(options.lines(), 100);
+        assert_eq!(options.election_timeout(), Duration::from_secs(1));
+        assert_eq!(options.loss, 0);
+        assert_eq!(options.half(), 2);
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_default() {
+        let options = parse(["--nodes", "41", "--lines", "7", "--seed", "9"]).expect("all is well");
+
+        assert_eq!(options.nodes, 41);
+        assert_eq!(options.lines(), 7);
+        assert_eq!(options.seed(), 9);
+        assert_eq!(options.half(), 20);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        assert_eq!(refusal("--nodes", "0"), ErrorKind::ValueValidation);
+        assert_eq!(refusal("--nodes", "102"), ErrorKind::ValueValidation);
+        assert_eq!(refusal("--lines", "0"), ErrorKind::ValueValidation);
+        assert_eq!(
+            refusal("--election-timeout", "0"),
+            ErrorKind::ValueValidation
+        );
+        assert_eq!(refusal("--loss", "51"), ErrorKind::ValueValidation);
+        assert_eq!(refusal("--seed", "x"), ErrorKind::ValueValidation);
+    }
+
+    #[test]
+    fn an_even_number_of_members_keeps_its_majority() {
+        let options = parse(["--nodes", "6"]).expect("all is well");
+
+        assert_eq!(options.half(), 2);
+    }
+}

@@ -1,0 +1,465 @@
+//! What the cluster lives through, act by act.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use liferaft::ids::Term;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::chronicle::Election;
+use super::cluster::{Cluster, Writer};
+use super::options::Options;
+use super::recorder::{Record, now};
+use super::summary::Report;
+use super::timeline::{Mark, Strip, Timeline};
+use super::verify::{Line, Outcome, Testimony, verify};
+
+/// How many lines the longer measurement appends, one after the other.
+const SERIALIZED_LINES: usize = 100;
+
+/// What they talk about.
+const PHRASES: [&str; 8] = [
+    "camp reached",
+    "the bridge is open",
+    "two hikers found, both well",
+    "battery at 40 %",
+    "fog on the ridge",
+    "moving to grid D4",
+    "radio check",
+    "all clear here",
+];
+
+/// Tells it from beginning to end, or to where it fails, and reports.
+pub(super) async fn tell(options: &Options, timeline: Timeline) -> Report {
+    let mut report = Report::of(options);
+    if let Err(error) = acts(options, &timeline, &mut report).await {
+        report.verified = false;
+        report.findings.push(format!("{error:#}"));
+    }
+    timeline.end();
+    report
+}
+
+async fn acts(options: &Options, timeline: &Timeline, report: &mut Report) -> anyhow::Result<()> {
+    let seed = options.seed();
+    timeline.title(options, seed);
+    let mut story = Story::begin(options, seed, timeline, report).await?;
+    let kills = options.half() > 0;
+    let all = options.lines();
+    let at_each_kill = if kills { all / 4 } else { 0 };
+    story.chat(all - 2 * at_each_kill).await?;
+    story.measure().await?;
+    if kills {
+        story.kill_the_leader(at_each_kill).await?;
+        story.kill_half(options.half(), at_each_kill).await?;
+    }
+    story.judge().await
+}
+
+struct Story<'a> {
+    cluster: Cluster,
+    timeline: &'a Timeline,
+    report: &'a mut Report,
+    patience: Duration,
+    /// All that was written so far.
+    lines: Vec<Line>,
+    /// How many lines were thought of so far.
+    composed: usize,
+    election: Election,
+}
+
+impl<'a> Story<'a> {
+    /// One first server takes in all others.
+    async fn begin(
+        options: &Options,
+        seed: u64,
+        timeline: &'a Timeline,
+        report: &'a mut Report,
+    ) -> anyhow::Result<Self> {
+        let patience = options.patience();
+        let nodes = options.nodes;
+        timeline.act("the cluster comes up");
+        let born = now();
+        let cluster = Cluster::start(options, seed).await?;
+        timeline.tell(
+            now(),
+            Mark::Step,
+            &format!("1 first server and {} blank members are made", nodes - 1),
+            None,
+        );
+        let up = async {
+            let index = cluster.grow().await?;
+            Ok::<_, anyhow::Error>(cluster.chronicle().committed_by_all(nodes, index).await)
+        };
+        let up = timeout(patience, up)
+            .await
+            .context("the members did not become a cluster")??;
+        report.up = Some(up.since(born));
+        let election = cluster
+            .chronicle()
+            .last_election()
+            .context("no leader stands")?;
+        let story = Self {
+            cluster,
+            timeline,
+            report,
+            patience,
+            lines: Vec::new(),
+            composed: 0,
+            election,
+        };
+        story.tell_election(None);
+        timeline.tell(
+            up,
+            Mark::Step,
+            &format!("{nodes} voters: every member knows it is committed"),
+            story.report.up,
+        );
+        Ok(story)
+    }
+
+    /// Everybody writes, everybody reads.
+    async fn chat(&mut self, count: usize) -> anyhow::Result<()> {
+        self.timeline.act("all members write");
+        let began = now();
+        let members = self.cluster.living();
+        let shares = self.shares(&members, count);
+        let writing = self.write(shares)?;
+        self.finish(writing).await?;
+        let text = format!(
+            "{count} lines appended by {}, all at once",
+            people(members.len())
+        );
+        self.timeline
+            .tell(now(), Mark::Step, &text, Some(now().since(began)));
+        self.read_everywhere().await
+    }
+
+    /// One line, then a hundred, through a follower.
+    async fn measure(&mut self) -> anyhow::Result<()> {
+        self.timeline.act("lines spread");
+        let follower = self.follower();
+        for count in [1, SERIALIZED_LINES] {
+            let took = self.propagate(follower, count).await?;
+            let text = if count == 1 {
+                format!(
+                    "1 line from follower {}, until applied everywhere",
+                    follower + 1
+                )
+            } else {
+                format!("{count} lines one by one, until applied everywhere")
+            };
+            self.timeline.tell(now(), Mark::Step, &text, Some(took));
+            if count == 1 {
+                self.report.propagate_1 = Some(took);
+            } else {
+                self.report.propagate_100 = Some(took);
+            }
+        }
+        Ok(())
+    }
+
+    /// The leader dies and comes back.
+    async fn kill_the_leader(&mut self, lines: usize) -> anyhow::Result<()> {
+        let leader = self.leader()?;
+        self.timeline.act("the leader is killed");
+        self.report.elect_after_leader = Some(self.kill(&[leader], lines).await?);
+
+        self.timeline.act("the killed leader comes back");
+        let began = now();
+        timeout(self.patience, self.cluster.restart(leader))
+            .await
+            .context("the killed leader does not start again")??;
+        let read = self.cluster.read(leader).await?;
+        self.timeline.tell(
+            now(),
+            Mark::Step,
+            &format!(
+                "member {} is back from its disk, reads {} lines",
+                leader + 1,
+                read.len()
+            ),
+            Some(now().since(began)),
+        );
+        Ok(())
+    }
+
+    /// The leader and others die, as many as the rest can do without.
+    async fn kill_half(&mut self, half: usize, lines: usize) -> anyhow::Result<()> {
+        let leader = self.leader()?;
+        // Around the circle from the leader on.
+        let mut victims = self.cluster.living();
+        victims.sort_by_key(|member| (*member < leader, *member));
+        victims.truncate(half);
+        self.timeline.act("just under half are killed");
+        self.report.elect_after_half = Some(self.kill(&victims, lines).await?);
+        self.read_everywhere().await
+    }
+
+    /// Compares what all survivors hold with what was acknowledged.
+    async fn judge(&mut self) -> anyhow::Result<()> {
+        self.timeline.act("histories are compared");
+        let survivors = self.cluster.living();
+        let mut testimonies = Vec::with_capacity(survivors.len());
+        for member in &survivors {
+            // First the read: it leaves nothing unapplied that was done.
+            let read = self.cluster.read(*member).await?;
+            let record = self.cluster.record(*member);
+            let applied = record.borrow();
+            let applied = applied.iter().map(|applied| applied.line.clone());
+            testimonies.push(Testimony {
+                member: *member,
+                applied: applied.collect(),
+                read,
+            });
+        }
+        let verdict = verify(&self.lines, &testimonies);
+        let acknowledged = |line: &&Line| matches!(line.outcome, Outcome::Done(_));
+        let report = &mut *self.report;
+        report.written = self.lines.len();
+        report.acknowledged = self.lines.iter().filter(acknowledged).count();
+        report.survivors = survivors.len();
+        report.verified = verdict.findings.is_empty();
+        report.lost = Some(verdict.lost);
+        report.duplicated = Some(verdict.duplicated);
+        report.findings.extend(verdict.findings);
+        let (mark, text) = if report.verified {
+            let text = format!("the histories of {} are identical", people(survivors.len()));
+            (Mark::Good, text)
+        } else {
+            (
+                Mark::Killed,
+                "the histories are not what they must be".to_owned(),
+            )
+        };
+        self.timeline.tell(now(), mark, &text, None);
+        Ok(())
+    }
+
+    /// Kills members while everybody writes. Returns how long it took until another leads.
+    async fn kill(&mut self, victims: &[usize], lines: usize) -> anyhow::Result<Duration> {
+        let living = self.cluster.living();
+        let survivors: Vec<usize> = living
+            .iter()
+            .copied()
+            .filter(|member| !victims.contains(member))
+            .collect();
+        // Each victim is killed over at most one line; the survivors go on with what they have.
+        let last_words = victims.len().min(lines);
+        let mut shares = self.shares(victims, last_words);
+        shares.append(&mut self.shares(&survivors, lines - last_words));
+        let mut record = self.cluster.record(self.election.leader);
+        let before = record.borrow_and_update().len();
+        let writing = self.write(shares)?;
+        if lines > 0 {
+            // In the midst of it: some lines are on their way.
+            self.applied(&mut record, before + 1).await?;
+        }
+        let killed_at = self.cluster.kill(victims);
+        let text = match victims {
+            [_] => format!("member {}, the leader, is killed", self.election.leader + 1),
+            _ => format!(
+                "{} of {} are killed, the leader too",
+                victims.len(),
+                self.report.nodes
+            ),
+        };
+        let strip = self.strip(None);
+        self.timeline
+            .tell_with(&strip, killed_at, Mark::Killed, &text, None);
+
+        let election = self.cluster.chronicle().election_after(self.election.term);
+        let before = self.election.term;
+        self.election = timeout(self.patience, election)
+            .await
+            .context("no other leader was elected")?;
+        let took = self.election.at.since(killed_at);
+        self.tell_election(Some((before, took)));
+        self.finish(writing).await?;
+        let text = format!(
+            "{lines} lines written meanwhile, {} go on",
+            people(survivors.len())
+        );
+        self.timeline.tell(now(), Mark::Step, &text, None);
+        Ok(took)
+    }
+
+    /// Appends lines one by one through a member. Returns the time from the first append until the last line is applied
+    /// on all members.
+    async fn propagate(&mut self, member: usize, count: usize) -> anyhow::Result<Duration> {
+        let mut writer = self.cluster.writer(member)?;
+        let texts = self.compose(member, count);
+        let before = self.cluster.record(member).borrow().len();
+        let began = now();
+        for text in texts {
+            let outcome = writer.append(text.clone()).await;
+            self.took_down(member, Line { text, outcome })?;
+        }
+        let mut ended = began;
+        for member in self.cluster.living() {
+            let mut record = self.cluster.record(member);
+            self.applied(&mut record, before + count).await?;
+            ended = ended.max(record.borrow()[before + count - 1].at);
+        }
+        Ok(ended.since(began))
+    }
+
+    /// Waits until so many lines are applied.
+    async fn applied(&self, record: &mut Record, count: usize) -> anyhow::Result<()> {
+        timeout(
+            self.patience,
+            record.wait_for(|record| record.len() >= count),
+        )
+        .await
+        .context("a line was not applied")?
+        .context("a member has stopped")?;
+        Ok(())
+    }
+
+    async fn read_everywhere(&self) -> anyhow::Result<()> {
+        let began = now();
+        let acknowledged = |line: &&Line| matches!(line.outcome, Outcome::Done(_));
+        let acknowledged = self.lines.iter().filter(acknowledged).count();
+        let members = self.cluster.living();
+        for member in &members {
+            let read = self.cluster.read(*member).await?.len();
+            ensure!(
+                read >= acknowledged,
+                "member {} reads {read} lines when {acknowledged} are acknowledged",
+                member + 1
+            );
+        }
+        let text = format!(
+            "a linearizable read on {} sees them all",
+            people(members.len())
+        );
+        self.timeline
+            .tell(now(), Mark::Step, &text, Some(now().since(began)));
+        Ok(())
+    }
+
+    /// Divides lines among members, in turn.
+    fn shares(&mut self, members: &[usize], count: usize) -> BTreeMap<usize, Vec<Bytes>> {
+        let mut shares: BTreeMap<usize, Vec<Bytes>> = BTreeMap::new();
+        for member in members.iter().cycle().take(count) {
+            let line = self.compose(*member, 1);
+            shares.entry(*member).or_default().extend(line);
+        }
+        shares
+    }
+
+    fn compose(&mut self, member: usize, count: usize) -> Vec<Bytes> {
+        let numbers = self.composed..self.composed + count;
+        self.composed += count;
+        numbers
+            .map(|n| {
+                let phrase = PHRASES[n % PHRASES.len()];
+                Bytes::from(format!("{:05} member {}: {phrase}", n + 1, member + 1))
+            })
+            .collect()
+    }
+
+    /// Has members write their shares, each line after the last one's outcome, and all members at the same time.
+    fn write(&self, shares: BTreeMap<usize, Vec<Bytes>>) -> anyhow::Result<JoinSet<Written>> {
+        let mut writing = JoinSet::new();
+        for (member, share) in shares {
+            let writer = self.cluster.writer(member)?;
+            let timeline = self.timeline.clone();
+            writing.spawn(write_share(member, writer, share, timeline));
+        }
+        Ok(writing)
+    }
+
+    async fn finish(&mut self, mut writing: JoinSet<Written>) -> anyhow::Result<()> {
+        while let Some(written) = writing.join_next().await {
+            let Written { member, lines } = written.context("a writer panicked")?;
+            for line in lines {
+                self.took_down(member, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what a writer was told. Only the killed may have no answer.
+    fn took_down(&mut self, member: usize, line: Line) -> anyhow::Result<()> {
+        let number = member + 1;
+        let lives = self.cluster.living().contains(&member);
+        let refused = match &line.outcome {
+            Outcome::Done(_) => None,
+            Outcome::Unknown => lives.then(|| "nobody answered".to_owned()),
+            Outcome::NotDone(reason) => lives.then(|| reason.clone()),
+        };
+        self.lines.push(line);
+        match refused {
+            Some(reason) => bail!("member {number} could not append a line: {reason}"),
+            None => Ok(()),
+        }
+    }
+
+    fn leader(&mut self) -> anyhow::Result<usize> {
+        // On a bad network another may have been elected since.
+        let last = self.cluster.chronicle().last_election();
+        self.election = last.context("nobody leads")?;
+        Ok(self.election.leader)
+    }
+
+    /// The last member that does not lead; the only one of a cluster of one.
+    fn follower(&self) -> usize {
+        let mut members = self.cluster.living().into_iter().rev();
+        members
+            .find(|member| *member != self.election.leader)
+            .unwrap_or(self.election.leader)
+    }
+
+    fn tell_election(&self, after: Option<(Term, Duration)>) {
+        let Election { at, leader, term } = self.election;
+        let candidacies =
+            after.map(|(before, _)| self.cluster.chronicle().candidacies(before, term));
+        let candidates = match candidacies {
+            Some(count @ 2..) => format!(", of {count} candidacies"),
+            Some(_) | None => String::new(),
+        };
+        let text = format!("member {} leads in term {term}{candidates}", leader + 1);
+        let figure = after.map(|(_, took)| took);
+        self.timeline
+            .tell_with(&self.strip(Some(leader)), at, Mark::Leads, &text, figure);
+    }
+
+    fn strip(&self, leader: Option<usize>) -> Strip {
+        Strip {
+            members: self.report.nodes,
+            living: self.cluster.living(),
+            leader,
+        }
+    }
+}
+
+struct Written {
+    member: usize,
+    lines: Vec<Line>,
+}
+
+async fn write_share(
+    member: usize,
+    mut writer: Writer,
+    share: Vec<Bytes>,
+    timeline: Timeline,
+) -> Written {
+    let mut lines = Vec::with_capacity(share.len());
+    for text in share {
+        let outcome = writer.append(text.clone()).await;
+        timeline.advance();
+        lines.push(Line { text, outcome });
+    }
+    Written { member, lines }
+}
+
+fn people(members: usize) -> String {
+    match members {
+        1 => "1 member".to_owned(),
+        _ => format!("{members} members"),
+    }
+}

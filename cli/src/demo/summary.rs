@@ -1,0 +1,170 @@
+//! What came of it: as a table for people, and as an object for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use console::style;
+use serde::{Serialize, Serializer};
+
+use super::options::Options;
+
+/// The result. As JSON it has only what the documentation of `--json` names.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    /// Whether the whole story was told and nothing was found wrong.
+    pub(super) verified: bool,
+    /// Members at the start.
+    pub(super) nodes: usize,
+    /// Lines of the chat, without those that measure.
+    pub(super) lines: usize,
+    /// Acknowledged lines that a survivor does not have; `None` if that was not examined.
+    pub(super) lost: Option<usize>,
+    /// Lines that a survivor has more than once; `None` if that was not examined.
+    pub(super) duplicated: Option<usize>,
+    /// From the construction of the first member until all know that they are voters.
+    #[serde(rename = "up_ms", serialize_with = "as_milliseconds")]
+    pub(super) up: Option<Duration>,
+    /// From a follower's append until the line is applied on all.
+    #[serde(rename = "propagate_1_ms", serialize_with = "as_milliseconds")]
+    pub(super) propagate_1: Option<Duration>,
+    /// From the first of 100 appends, one by one, until the last line is applied on all.
+    #[serde(rename = "propagate_100_ms", serialize_with = "as_milliseconds")]
+    pub(super) propagate_100: Option<Duration>,
+    /// From the kill of the leader until another leads.
+    #[serde(rename = "elect_after_leader_ms", serialize_with = "as_milliseconds")]
+    pub(super) elect_after_leader: Option<Duration>,
+    /// From the kill of just under half, the leader among them, until another leads.
+    #[serde(rename = "elect_after_half_ms", serialize_with = "as_milliseconds")]
+    pub(super) elect_after_half: Option<Duration>,
+    /// Lines appended in all, with those that measure.
+    #[serde(skip)]
+    pub(super) written: usize,
+    /// How many of them were acknowledged.
+    #[serde(skip)]
+    pub(super) acknowledged: usize,
+    /// Members that lived to the end.
+    #[serde(skip)]
+    pub(super) survivors: usize,
+    /// How many are killed at once.
+    #[serde(skip)]
+    half: usize,
+    /// What is wrong.
+    #[serde(skip)]
+    pub(super) findings: Vec<String>,
+}
+
+impl Report {
+    /// That of a story that has not begun.
+    pub(super) fn of(options: &Options) -> Self {
+        Self {
+            verified: false,
+            nodes: options.nodes,
+            lines: options.lines(),
+            lost: None,
+            duplicated: None,
+            up: None,
+            propagate_1: None,
+            propagate_100: None,
+            elect_after_leader: None,
+            elect_after_half: None,
+            written: 0,
+            acknowledged: 0,
+            survivors: 0,
+            half: options.half(),
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// Milliseconds, to the microsecond.
+pub(super) fn milliseconds(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64() * 1e3)
+}
+
+fn as_milliseconds<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3)
+        .serialize(serializer)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, half, .. } = *self;
+        writeln!(f)?;
+        let mut row = |what: &str, time: Option<Duration>, about: &str| {
+            let time = time.map_or_else(|| "–".to_owned(), milliseconds);
+            let time = style(format!("{time:>10}")).bold();
+            writeln!(f, "  {what:16}{time} ms   {}", style(about).dim())
+        };
+        row(
+            "up",
+            self.up,
+            "first member constructed → all know that all are voters",
+        )?;
+        row(
+            "1 line",
+            self.propagate_1,
+            "append on a follower → applied on all",
+        )?;
+        row(
+            "100 lines",
+            self.propagate_100,
+            "each acknowledged before the next → last applied on all",
+        )?;
+        row(
+            "leader killed",
+            self.elect_after_leader,
+            "kill → another leads",
+        )?;
+        row(
+            &format!("{half} of {nodes} killed"),
+            self.elect_after_half,
+            "kill, the leader among them → another leads",
+        )?;
+        writeln!(f)?;
+        let count = |count: Option<usize>| {
+            count.map_or_else(|| "an unknown number".to_owned(), |n| n.to_string())
+        };
+        let counts = format!(
+            "{} lines appended, {} acknowledged, {} lost, {} duplicated",
+            self.written,
+            self.acknowledged,
+            count(self.lost),
+            count(self.duplicated)
+        );
+        writeln!(f, "  {counts}")?;
+        if self.verified {
+            let verified = style("✔ verified").green().bold();
+            let identical = "survivors applied and read identical histories";
+            writeln!(f, "  {verified}: {} {identical}", self.survivors)
+        } else {
+            writeln!(f, "  {}", style("✖ not verified").red().bold())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::tests::parse;
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_null_in_json() {
+        let options = parse(["--nodes", "2"]).expect("all is well");
+        let mut report = Report::of(&options);
+        report.up = Some(Duration::from_nanos(1_234_567));
+
+        let json = serde_json::to_value(&report).expect("it is an object");
+
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "verified": false, "nodes": 2, "lines": 40, "lost": null, "duplicated": null, "up_ms": 1.235,
+                "propagate_1_ms": null, "propagate_100_ms": null, "elect_after_leader_ms": null,
+                "elect_after_half_ms": null,
+            })
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The program from outside: `liferaft demo`, as a shell runs it.
+
+use std::io::Read as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Much longer than any of these takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+const KEYS: [&str; 10] = [
+    "duplicated",
+    "elect_after_half_ms",
+    "elect_after_leader_ms",
+    "lines",
+    "lost",
+    "nodes",
+    "propagate_100_ms",
+    "propagate_1_ms",
+    "up_ms",
+    "verified",
+];
+
+/// Runs the demo, and returns its status and what it wrote on standard output.
+fn demo(arguments: &[&str]) -> (ExitStatus, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_liferaft"))
+        .arg("demo")
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the program starts");
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.read_to_string(&mut text).map(|_| text);
+        drop(sender.send(read));
+    });
+    let Ok(text) = receiver.recv_timeout(DEADLINE) else {
+        child.kill().expect("it runs");
+        panic!("the demo with {arguments:?} did not end");
+    };
+    let status = child.wait().expect("it has ended");
+    (status, text.expect("it is text"))
+}
+
+fn verified(arguments: &[&str]) -> Value {
+    let (status, text) = demo(arguments);
+    let json: Value = serde_json::from_str(&text).expect("it is one object");
+    let keys: Vec<&String> = json.as_object().expect("it is an object").keys().collect();
+
+    assert_eq!(keys, KEYS);
+    assert!(status.success(), "{json}");
+    assert_eq!(json["verified"], true);
+    assert_eq!(json["lost"], 0);
+    assert_eq!(json["duplicated"], 0);
+    assert!(json["up_ms"].is_number());
+    assert!(json["propagate_1_ms"].is_number());
+    assert!(json["propagate_100_ms"].is_number());
+    json
+}
+
+#[test]
+fn one_member_is_a_cluster_that_nobody_kills() {
+    let json = verified(&["--json", "--nodes", "1", "--lines", "30"]);
+
+    assert_eq!(json["nodes"], 1);
+    assert_eq!(json["lines"], 30);
+    assert!(json["elect_after_leader_ms"].is_null());
+    assert!(json["elect_after_half_ms"].is_null());
+}
+
+#[test]
+fn two_members_are_a_cluster_that_nobody_kills() {
+    let json = verified(&["--json", "--nodes", "2"]);
+
+    assert!(json["elect_after_leader_ms"].is_null());
+    assert!(json["elect_after_half_ms"].is_null());
+}
+
+#[test]
+fn three_members_survive_their_leader() {
+    let json = verified(&["--json", "--nodes", "3", "--election-timeout", "250"]);
+
+    assert!(json["elect_after_leader_ms"].is_number());
+    assert!(json["elect_after_half_ms"].is_number());
+}
+
+#[test]
+fn five_members_survive_their_leader_and_just_under_half() {
+    let json = verified(&["--json", "--election-timeout", "250", "--seed", "7"]);
+
+    assert_eq!(json["nodes"], 5);
+    assert_eq!(json["lines"], 100);
+    assert!(json["elect_after_leader_ms"].is_number());
+    assert!(json["elect_after_half_ms"].is_number());
+}
+
+#[test]
+fn a_network_that_loses_a_fifth_loses_no_line() {
+    let json = verified(&["--json", "--loss", "20", "--election-timeout", "250"]);
+
+    assert!(json["elect_after_half_ms"].is_number());
+}
+
+#[test]
+fn for_people_there_is_a_table_on_standard_output() {
+    let (status, text) = demo(&["--nodes", "3", "--election-timeout", "250", "--lines", "3"]);
+
+    assert!(status.success());
+    assert!(text.contains("verified"), "{text}");
+    assert!(
+        !text.contains('\u{1b}'),
+        "colours are for terminals: {text}"
+    );
+}
+
+#[test]
+fn a_flag_that_makes_no_sense_is_refused_with_its_range() {
+    let output = Command::new(env!("CARGO_BIN_EXE_liferaft"))
+        .args(["demo", "--nodes", "102"])
+        .output()
+        .expect("the program starts");
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1..=101"));
+}
