@@ -3,8 +3,10 @@
 use liferaft_raft::consensus::{Event, Refusal};
 use liferaft_raft::ids::{Index, ServerId};
 
-use crate::cluster::filter::votes;
-use crate::cluster::forge::{append, append_reply, command, position, vote_request};
+use crate::cluster::filter::vote_requests;
+use crate::cluster::forge::{
+    append, append_reply, command, position, pre_vote, vote, vote_request,
+};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
 
 #[test]
@@ -166,27 +168,52 @@ fn an_acknowledgement_of_an_earlier_term_counts_for_nothing() {
 
 #[test]
 fn a_vote_that_nobody_asked_for_elects_nobody() {
-    use liferaft_raft::ids::Term;
-    use liferaft_raft::message::{Body, Message, RequestVoteReply};
-
     let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
     cluster.crash(2);
     cluster.crash(3);
-    let term = Term(cluster.term(1));
-    let vote = RequestVoteReply {
-        pre_vote: false,
-        campaign: term,
-        granted: true,
-    };
-    let message = Message {
-        term,
-        body: Body::RequestVoteReply(vote),
-    };
+    let term = cluster.term(1);
 
-    cluster.forge(2, 1, message.clone());
-    cluster.forge(3, 1, message);
+    cluster.forge(2, 1, vote(term, term));
+    cluster.forge(3, 1, vote(term, term));
     cluster.run_for(LATENCY);
 
     cluster.assert_leads_nothing(1);
-    assert!(cluster.sent(votes().from(2)).is_empty());
+}
+
+#[test]
+fn a_vote_for_another_campaign_elects_nobody() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    let term = cluster.term(1);
+    cluster.run_until("it asks whether it would be elected", |cluster| {
+        !cluster.sent(vote_requests().from(1)).is_empty()
+    });
+    cluster.forge(2, 1, pre_vote(term, term + 1));
+    assert_eq!(cluster.term(1), term + 1, "it campaigns");
+    cluster.run_for(LATENCY);
+
+    cluster.forge(2, 1, vote(term + 1, term));
+    cluster.assert_leads_nothing(1);
+    cluster.forge(2, 1, vote(term + 1, term + 1));
+
+    cluster.assert_leader(1);
+}
+
+#[test]
+fn a_pre_vote_is_no_vote() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    let term = cluster.term(1);
+    cluster.run_until("it asks whether it would be elected", |cluster| {
+        !cluster.sent(vote_requests().from(1)).is_empty()
+    });
+    cluster.forge(2, 1, pre_vote(term, term + 1));
+    cluster.run_for(LATENCY);
+
+    cluster.forge(2, 1, pre_vote(term, term + 1));
+    cluster.forge(3, 1, pre_vote(term + 1, term + 1));
+
+    cluster.assert_leads_nothing(1);
 }

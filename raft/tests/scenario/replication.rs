@@ -185,6 +185,10 @@ fn entries_that_arrive_twice_are_appended_once() {
 
     assert_eq!(cluster.applied(2), ["a", "b"]);
     cluster.assert_same_logs([1, 2, 3]);
+    assert!(
+        cluster.status(2).refused.is_empty(),
+        "a doubled message is no offence"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, InstallSnapshot, Message, ReplyWanted, RequestVote,
-    SnapshotMetadata,
+    RequestVoteReply, SnapshotMetadata,
 };
 use liferaft_raft::time::ClusterTime;
 
@@ -26,6 +26,29 @@ pub(crate) fn vote_request(term: u64, last: LogPosition) -> Message {
     Message {
         term: campaign,
         body: Body::RequestVote(request),
+    }
+}
+
+/// A vote for the campaign of a term, given in a term.
+pub(crate) fn vote(term: u64, campaign: u64) -> Message {
+    vote_reply(term, campaign, false)
+}
+
+/// The word that a vote would be given for the campaign of a term.
+pub(crate) fn pre_vote(term: u64, campaign: u64) -> Message {
+    vote_reply(term, campaign, true)
+}
+
+fn vote_reply(term: u64, campaign: u64, pre_vote: bool) -> Message {
+    let campaign = Term(campaign);
+    let reply = RequestVoteReply {
+        pre_vote,
+        campaign,
+        granted: true,
+    };
+    Message {
+        term: Term(term),
+        body: Body::RequestVoteReply(reply),
     }
 }
 
