@@ -399,9 +399,9 @@ impl Common {
             self.commit_to(last.index);
             return true;
         }
-        let first = self.log.first_index();
+        // After a restart more is stored than the log begins with: all of it goes.
         let log_discarded = Some(Discarded {
-            first,
+            first: Index::ZERO.next(),
             valid_to: self.commit_index,
         });
         self.log = Log::starting_after(last, metadata.stamp);

@@ -85,7 +85,11 @@ impl Restored {
                 )
             }
         };
-        let mut stale_from = None;
+        // What ends before the snapshot does is of no use, and the entries that come next would not follow it.
+        let mut stale_from = match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) if last.index < covered.index => Some(first.index),
+            (_, _) => None,
+        };
         let mut log = Log::starting_after(covered, stamp);
         let mut configurations =
             ConfigurationLog::starting_with(configuration_index, configuration);
