@@ -368,6 +368,46 @@ fn a_server_that_crashes_while_it_installs_a_snapshot_is_sent_it_again() {
     assert_eq!(cluster.applied(3), HISTORY);
 }
 
+/// A server that restarted does not look at what its snapshot covers, and yet it is on its disk: a later snapshot must
+/// replace that too, or what follows it would leave a gap there.
+#[test]
+fn what_an_installed_snapshot_replaces_is_dropped_even_if_it_was_forgotten_in_a_restart() {
+    let mut cluster = Cluster::with_limits(3, |limits| limits.trailing_entries = 2).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.take_snapshot(3);
+    cluster.settle();
+    cluster.crash(3);
+    cluster.propose(1, "b").expect("the leader takes proposals");
+    cluster.propose(1, "c").expect("the leader takes proposals");
+    cluster.propose(1, "d").expect("the leader takes proposals");
+    cluster.settle();
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    cluster.restart(3);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.commit(1, "e");
+
+    assert_eq!(cluster.applied(3), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn a_crash_between_a_snapshot_and_the_end_of_the_log_before_it_does_no_harm() {
+    let mut cluster = one_left_behind();
+    cluster.hold_disk(3);
+    cluster.heal();
+    cluster.run_for(HEARTBEAT);
+
+    cluster.crash_within_a_write(3, 2);
+    assert!(cluster.stored_snapshot(3).is_some());
+    assert!(!cluster.stored_terms(3).is_empty());
+    cluster.restart(3);
+    cluster.commit(1, "fourth");
+
+    assert_eq!(cluster.applied(3)[..3], HISTORY);
+    cluster.assert_applied_everywhere("fourth");
+}
+
 #[test]
 fn a_compacted_cluster_that_lost_its_power_goes_on() {
     let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);

@@ -5,6 +5,7 @@
 
 mod cluster;
 
+mod chaos;
 mod compaction;
 mod crashes;
 mod elections;

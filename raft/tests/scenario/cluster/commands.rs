@@ -111,6 +111,13 @@ impl Cluster {
         self.server_mut(ServerId(id)).crash();
     }
 
+    /// As [`crash`](Self::crash), in the middle of a write of which so many parts are done: of the hard state, the
+    /// snapshot, the truncation, the entries and the compaction.
+    pub(crate) fn crash_within_a_write(&mut self, id: Id, parts: usize) {
+        self.server_mut(ServerId(id)).disk.tear(parts);
+        self.crash(id);
+    }
+
     /// The crashed server comes back with what is on its disk.
     pub(crate) fn restart(&mut self, id: Id) {
         let id = ServerId(id);
@@ -206,6 +213,11 @@ impl Cluster {
     pub(crate) fn mend(&mut self, one: Id, other: Id) {
         self.network.mend(ServerId(one), ServerId(other));
         self.network.mend(ServerId(other), ServerId(one));
+    }
+
+    /// Mends all links.
+    pub(crate) fn mend_all(&mut self) {
+        self.network.mend_all();
     }
 
     /// Mends all links, and lets all messages pass again.

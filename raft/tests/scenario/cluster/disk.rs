@@ -7,6 +7,9 @@ use liferaft_raft::ids::Index;
 
 use super::checker::Checker;
 
+/// A write has so many parts, done one after another.
+pub(super) const WRITE_PARTS: usize = 5;
+
 pub(super) struct Disk {
     stored: Recovered,
     /// Begun and not finished, in order.
@@ -74,26 +77,39 @@ impl Disk {
         self.held = false;
     }
 
+    /// Does so many parts of the next write, as a crash in the middle of it may leave them.
+    pub(super) fn tear(&mut self, parts: usize) {
+        if let Some(write) = self.writes.pop_front() {
+            self.store_parts(write, parts);
+        }
+    }
+
     fn store(&mut self, write: Write) {
+        self.store_parts(write, WRITE_PARTS);
+        self.check_contiguous();
+    }
+
+    fn store_parts(&mut self, write: Write, parts: usize) {
         let stored = &mut self.stored;
-        if let Some(hard_state) = write.hard_state {
+        if let Some(hard_state) = write.hard_state.filter(|_| parts >= 1) {
             assert!(
                 hard_state.term >= stored.hard_state.term,
                 "a stored term only grows"
             );
             stored.hard_state = hard_state;
         }
-        if let Some(snapshot) = write.snapshot {
+        if let Some(snapshot) = write.snapshot.filter(|_| parts >= 2) {
             stored.snapshot = Some(snapshot);
         }
-        if let Some(from) = write.truncate {
+        if let Some(from) = write.truncate.filter(|_| parts >= 3) {
             stored.entries.retain(|entry| entry.index < from);
         }
-        stored.entries.extend(write.entries);
-        if let Some(through) = write.compact {
+        if parts >= 4 {
+            stored.entries.extend(write.entries);
+        }
+        if let Some(through) = write.compact.filter(|_| parts >= 5) {
             stored.entries.retain(|entry| entry.index > through);
         }
-        self.check_contiguous();
     }
 
     fn check_contiguous(&self) {
