@@ -38,7 +38,6 @@ impl<S: StateMachine> Arrived<S> {
             || !self.reports.is_empty()
             || self.written.is_some()
             || self.transport_closed
-            || self.handles_dropped
             || self.applier_gone
     }
 }

@@ -222,7 +222,9 @@ impl<S: StateMachine> Driver<S> {
             arrived.written = Some(written);
         }
         let rung = self.alarm.poll(due, context).is_ready();
-        rung || self.arrived.has_any()
+        // A member that hands over before it stops needs no handles.
+        let abandoned = self.arrived.handles_dropped && self.stopping.is_none();
+        rung || abandoned || self.arrived.has_any()
     }
 
     /// When the next thing is due, if nothing happens.

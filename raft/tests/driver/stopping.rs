@@ -53,6 +53,30 @@ async fn a_member_stops_when_its_last_handle_is_dropped() {
     assert_eq!(stopped, Some(StopReason::Dropped));
 }
 
+// A stopping member whose handles were all dropped was woken by that without end: it spun until its hand-over was over,
+// and on a paused clock for ever.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_goes_on_when_nobody_waits_for_it() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(leader);
+    let mut status = member.status();
+    cluster.isolate(leader);
+
+    let caller = tokio::spawn(async move { member.shutdown().await });
+    tokio::time::sleep(ELECTION_TIMEOUT / 10).await;
+    caller.abort();
+    cluster.kill(leader);
+
+    let stopped = status
+        .wait_for(|status| status.stopped.is_some())
+        .await
+        .unwrap()
+        .stopped
+        .clone();
+    assert_eq!(stopped, Some(StopReason::Shutdown));
+}
+
 /// A disk that fails at its first write.
 struct Broken;
 
