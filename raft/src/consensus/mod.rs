@@ -331,11 +331,17 @@ impl Raft {
 
     fn bootstrap(&mut self, configuration: Configuration) {
         let common = &mut self.common;
-        let blank = common.current_term == Term::ZERO && common.log.last_index() == Index::ZERO;
+        // A crash may have left the term of an earlier attempt without its entry. Nobody else is ever in that term with an
+        // empty log: elections begin with the next one.
+        let blank = common.current_term <= BOOTSTRAP_TERM
+            && common.voted_for.is_none()
+            && common.log.last_index() == Index::ZERO;
         if !blank || configuration.voters().is_empty() || configuration.is_joint() {
             return;
         }
-        common.enter_term(BOOTSTRAP_TERM);
+        if common.current_term < BOOTSTRAP_TERM {
+            common.enter_term(BOOTSTRAP_TERM);
+        }
         common.append_own(
             ClusterTime::ZERO,
             Payload::Configuration(Arc::new(configuration)),
