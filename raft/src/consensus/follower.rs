@@ -19,7 +19,7 @@ use crate::message::{
 use crate::time::Instant;
 
 /// How many messages that came before their predecessors are kept until those arrive.
-const EARLY_MESSAGES_MAX: usize = 64;
+pub(super) const EARLY_MESSAGES_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -373,13 +373,22 @@ impl Follower {
         }
         self.answer.at_once = false;
         self.answer.told = match_index;
+        // What has arrived since the gap was found may have filled it, or a part of it.
+        let mut conflict = self.answer.conflict.take();
+        conflict.take_if(|conflict| conflict.prev <= self.matched);
+        if let Some(Conflict { hint, .. }) = &mut conflict
+            && hint.index < self.matched
+        {
+            let term = common.log.term_at(self.matched);
+            *hint = LogPosition::new(term.unwrap_or(hint.term), self.matched);
+        }
         let reply = AppendEntriesReply {
             round: self.round,
             match_index,
             received: self.matched,
             commit: common.commit_index,
             applied: common.applied(),
-            conflict: self.answer.conflict.take(),
+            conflict,
         };
         common.send(leader, Body::AppendEntriesReply(reply));
     }

@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// may only mean that the network reordered.
 const GAP_REPLIES_MAX: u8 = 3;
 
+/// The most messages with entries in flight to a peer: as many as it keeps when they come early. What has to wait goes
+/// into larger messages.
+const MESSAGES_IN_FLIGHT_MAX: usize = super::follower::EARLY_MESSAGES_MAX;
+
 /// The most that the resend timeout doubles.
 const BACKOFF_MAX: u32 = 6;
 
@@ -42,6 +46,9 @@ pub(super) struct Progress {
     pub(super) round_trip: RoundTrip,
     pub(super) retry: Retry,
     gap_replies: u8,
+    /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known, and
+    /// only the timeout makes it send once more: else each answer would bring forth a window of messages.
+    recovering_to: Index,
 }
 
 /// How entries go to the peer.
@@ -104,6 +111,7 @@ impl Progress {
             round_trip: RoundTrip::default(),
             retry: Retry::default(),
             gap_replies: 0,
+            recovering_to: Index::ZERO,
         }
     }
 
@@ -122,12 +130,14 @@ impl Progress {
         self.next_index = self.received.next();
         self.flow = Flow::Replicate(Window::default());
         self.gap_replies = 0;
+        self.recovering_to = Index::ZERO;
     }
 
     /// Sends what follows `received` once more.
     pub(super) fn go_back(&mut self) {
         if let Flow::Replicate(window) = &mut self.flow {
             window.forget_after(self.received);
+            self.recovering_to = self.next_index.previous();
             self.next_index = self.received.next();
             self.gap_replies = 0;
         }
@@ -136,6 +146,9 @@ impl Progress {
     /// An answer shows that something before what it answers has not arrived. Tells whether that is a loss rather than
     /// a reordering.
     pub(super) fn gap_shown(&mut self) -> bool {
+        if self.received < self.recovering_to {
+            return false;
+        }
         self.gap_replies = self.gap_replies.saturating_add(1);
         self.gap_replies >= GAP_REPLIES_MAX
     }
@@ -173,7 +186,7 @@ impl Progress {
 
 impl Window {
     pub(super) fn has_room(&self, bytes_max: u64) -> bool {
-        self.bytes < bytes_max
+        self.bytes < bytes_max && self.messages.len() < MESSAGES_IN_FLIGHT_MAX
     }
 
     pub(super) fn add(&mut self, last: Index, bytes: u64) {
