@@ -116,9 +116,10 @@ impl Leader {
                 sending.acked = reply.next_offset;
                 sending.sent = sending.sent.max(reply.next_offset);
                 peer.retry.reset();
-            } else if reply.next_offset == 0 && is_news {
-                // The receiver has thrown away what it had: begin again, at the pace of the resend timeout.
-                sending.acked = 0;
+            } else if is_news {
+                // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout. An
+                // answer that was overtaken is no news.
+                sending.acked = reply.next_offset;
             }
         }
         leave_snapshot(common, peer);
