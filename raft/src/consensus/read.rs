@@ -3,7 +3,7 @@
 //! A read takes the leader's commit index and waits until a quorum has echoed a round that was begun after the read
 //! came in. Rounds are monotone within a term, so an answer that the network delayed or doubled confirms nothing later.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::common::Common;
@@ -27,10 +27,18 @@ pub(super) struct LeaderReads {
     arrived: Vec<Reader>,
     /// Wait for a quorum to echo the round.
     confirming: VecDeque<(Round, Index, Reader)>,
+    /// The requests of peers among them.
+    asked: BTreeSet<(ServerId, u64)>,
 }
 
 impl LeaderReads {
     pub(super) fn push(&mut self, common: &mut Common, reader: Reader) {
+        // A request that is asked again, or was doubled on the way, is answered once.
+        if let Reader::Peer { server, id } = reader
+            && !self.asked.insert((server, id))
+        {
+            return;
+        }
         let waiting = self.arrived.len() + self.confirming.len();
         if waiting < common.config.limits().reads_max {
             self.arrived.push(reader);
@@ -41,7 +49,10 @@ impl LeaderReads {
                 .out
                 .reads
                 .push((id, Err(ReadRefused::Busy { waiting }))),
-            Reader::Peer { server, id } => refuse_peer(common, server, id),
+            // It asks again.
+            Reader::Peer { server, id } => {
+                self.asked.remove(&(server, id));
+            }
         }
     }
 
@@ -71,6 +82,7 @@ impl LeaderReads {
             match reader {
                 Reader::Local(id) => common.out.reads.push((id, Ok(index))),
                 Reader::Peer { server, id } => {
+                    self.asked.remove(&(server, id));
                     let index = Some(index);
                     common.send(server, Body::ReadIndexReply(ReadIndexReply { id, index }));
                 }
