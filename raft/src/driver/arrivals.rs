@@ -170,6 +170,11 @@ impl<S: StateMachine> Driver<S> {
                 .operations
                 .admit(Operation::Transfer(to), deadline, Caller::Transfer(caller)),
             Request::SetTiming(timing) => {
+                self.config.set_timing(timing);
+                self.proposals.resend_after(timing.heartbeat_interval());
+                self.operations.resend_after(timing.heartbeat_interval());
+                self.reads
+                    .retry_after(timing.heartbeat_interval(), timing.election_timeout());
                 self.inputs.push(Input::SetTiming(timing));
                 true
             }

@@ -88,6 +88,11 @@ impl<R> Proposals<R> {
         }
     }
 
+    /// A command is sent again when no answer has come for so long; what waits already waits as it was told.
+    pub(super) fn resend_after(&mut self, interval: Duration) {
+        self.resend_after = interval;
+    }
+
     /// When [`expire`](Self::expire) is to be called.
     pub(super) fn due(&self) -> Instant {
         self.due.at()

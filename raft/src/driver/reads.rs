@@ -48,6 +48,13 @@ impl<S: StateMachine> Reads<S> {
         }
     }
 
+    /// A refused read is asked about again after `refused`, an unanswered one after `lost`; what waits already waits as
+    /// it was told.
+    pub(super) fn retry_after(&mut self, refused: Duration, lost: Duration) {
+        self.retry_after = refused;
+        self.lost_after = lost;
+    }
+
     /// When [`expire`](Self::expire) is to be called, or [`ask`](Self::ask).
     pub(super) fn due(&self) -> Instant {
         if self.waiting.is_empty() {

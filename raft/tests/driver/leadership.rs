@@ -1,8 +1,9 @@
+use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::TransferError;
 use liferaft_raft::driver::TransferLeadershipError;
 use liferaft_raft::ids::ServerId;
 
-use crate::cluster::{Cluster, wait_for};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for};
 
 #[tokio::test(start_paused = true)]
 async fn three_members_elect_one_leader_and_replicate() {
@@ -73,4 +74,25 @@ async fn a_member_that_restarts_over_its_disk_has_what_it_had() {
     member.propose(3).await.unwrap();
 
     assert_eq!(cluster.settled().await, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_whose_timing_was_changed_elect_by_the_new_one() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let slower = Timing::new(20 * ELECTION_TIMEOUT, ELECTION_TIMEOUT).unwrap();
+    for id in 1..=3 {
+        cluster.member(id).set_timing(slower).await;
+    }
+    cluster.member(leader).propose(1).await.unwrap();
+    tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
+    let killed = tokio::time::Instant::now();
+
+    cluster.kill(leader);
+    wait_for(&cluster.member(cluster.others(&[])[0]), |status| {
+        status.leader().is_some_and(|next| next != ServerId(leader))
+    })
+    .await;
+
+    assert!(killed.elapsed() > 10 * ELECTION_TIMEOUT);
 }
