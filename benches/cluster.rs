@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const VALUE_BYTES: usize = 256;
-const CALLERS: [u64; 3] = [1, 64, 1024];
+const CALLERS: [usize; 3] = [1, 64, 1024];
 const KEYS: u64 = 1024;
 
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ fn measure(
     let mut group = criterion.benchmark_group(format!("cluster/{name}"));
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     for callers in CALLERS {
-        let operations = (16 * callers).max(1024);
+        let operations = (16 * callers as u64).max(1024);
         group.throughput(Throughput::Elements(operations));
         let (mut done, mut cpu) = (0, Some(Duration::ZERO));
         group.bench_function(BenchmarkId::new("callers", callers), |bencher| {
@@ -78,14 +78,14 @@ fn measure(
 /// Has the callers do so many operations together and returns how long that took.
 async fn perform(
     members: &[KvHandle],
-    callers: u64,
+    callers: usize,
     operations: u64,
     operation: Operation,
 ) -> Duration {
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
     let started = Instant::now();
-    for member in members.iter().cycle().take(callers as usize) {
+    for member in members.iter().cycle().take(callers) {
         let (member, next) = (member.clone(), Arc::clone(&next));
         tasks.spawn(async move {
             let value = Bytes::from_static(&[7; VALUE_BYTES]);

@@ -289,7 +289,6 @@ fn a_table_from_after_its_snapshot_is_refused() {
     ));
 }
 
-#[cfg(not(target_family = "wasm"))]
 mod hostile {
     use proptest::prelude::*;
 

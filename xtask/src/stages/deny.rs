@@ -87,10 +87,10 @@ fn license_fault(package: &Package, rules: &Licenses) -> Option<String> {
         ));
     };
     let allowed = expression.evaluate(|requirement| {
-        rules
-            .allow
-            .iter()
-            .any(|allow| *allow == requirement.to_string())
+        // What may be had under a version or any later one may be had under that version.
+        let requirement = requirement.to_string();
+        let requirement = requirement.trim_end_matches('+');
+        rules.allow.iter().any(|allow| allow == requirement)
     });
     (!allowed).then(|| format!("{named} has a licence that is not allowed: {license}"))
 }
