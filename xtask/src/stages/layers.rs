@@ -20,6 +20,7 @@ const LAYERS: [&str; 8] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
+    "liferaft-conformance",
     "liferaft-kv",
     "liferaft-fuzz",
     "liferaft",

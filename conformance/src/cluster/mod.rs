@@ -1,0 +1,348 @@
+//! The environment that the scripts drive: servers, a network in the order of sending, and no time but their ticks.
+//!
+//! Where etcd's raft has a switch and ours has none, the environment makes up for it by what any real environment may
+//! do: lose or delay a message, or let time pass for one server. It never decides anything that the protocol decides.
+//! Each such place says so.
+
+mod campaign;
+mod change;
+mod disk;
+mod network;
+mod node;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use liferaft_raft::consensus::{Input, Proposal, ProposalId, RoleKind};
+use liferaft_raft::entry::Entry;
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::message::{Body, InstallSnapshot, Message};
+
+pub(crate) use network::{ChangeKind, Kind};
+pub(crate) use node::{Node, Options, Start};
+
+use change::JointPhase;
+use network::{Network, Parcel, leaves_joint, without_leave};
+
+/// So many rounds of deliveries settle any script; more means that servers talk without end.
+const ROUNDS_MAX: usize = 10_000;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// Not taken, as etcd's `raft proposal dropped`.
+    Dropped,
+    /// A membership change that was refused.
+    Refused(String),
+    /// Passed on to the leader.
+    Forwarded,
+}
+
+/// Where our design does by itself, or does not do, what etcd's raft leaves to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Difference {
+    /// A leader that is removed steps down when its removal commits (§4.2.2).
+    RemovedLeaderStepsDown,
+    /// The checks of membership changes cannot be turned off.
+    ChangesAreValidated,
+    /// A server counts as a voter only when it has caught up with the log (§4.2.1).
+    VotersCatchUpFirst,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    network: Network,
+    /// The joint phase that the script keeps open.
+    joint_phase: Option<JointPhase>,
+    /// To whom the script has told a leader to hand over.
+    transfer_to: Option<ServerId>,
+    /// A change that was taken and waits to be appended: the leader and the end of its log at the time.
+    change_waits: Option<(ServerId, Index)>,
+    /// From here on etcd's log and ours may number entries differently: one has a membership entry that the other has
+    /// not, or has it in another place.
+    pub(crate) numbered_apart: bool,
+    /// What was met on the way.
+    pub(crate) differences: Vec<Difference>,
+    /// All that is committed, by index: the servers must agree on it.
+    committed: BTreeMap<Index, Entry>,
+    last_proposal: u64,
+}
+
+impl Cluster {
+    pub(crate) fn add_nodes(&mut self, count: u64, options: &Options) -> Result<(), String> {
+        for _ in 0..count {
+            let id = ServerId(self.nodes.len() as u128 + 1);
+            self.nodes.push(Node::new(id, options.clone())?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(crate) fn node(&mut self, id: u64) -> Result<&mut Node, String> {
+        let at = usize::try_from(id).unwrap_or(0).wrapping_sub(1);
+        self.nodes
+            .get_mut(at)
+            .ok_or_else(|| format!("there is no server {id}"))
+    }
+
+    fn peer(&mut self, id: ServerId) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.id == id)
+    }
+
+    /// The committed entries, which all servers agree on.
+    ///
+    /// # Errors
+    /// When they do not: two committed different entries at one index.
+    pub(crate) fn committed(&mut self) -> Result<&BTreeMap<Index, Entry>, String> {
+        for node in &self.nodes {
+            let commit = node.status().commit;
+            for entry in node.committed_entries(commit) {
+                let known = self
+                    .committed
+                    .entry(entry.index)
+                    .or_insert_with(|| entry.clone());
+                if known != entry {
+                    let (id, at) = (node.id, entry.position());
+                    return Err(format!(
+                        "server {id} committed another entry than others at {at}"
+                    ));
+                }
+            }
+        }
+        Ok(&self.committed)
+    }
+
+    pub(crate) fn process_ready(&mut self, id: u64) -> Result<(), String> {
+        let node = self.node(id)?;
+        let (from, stepped) = (node.id, node.leads());
+        let sent = node.process_ready();
+        self.send_all(from, sent);
+        self.note_removed_leader(from, stepped);
+        Ok(())
+    }
+
+    pub(crate) fn process_append(&mut self, id: u64) -> Result<(), String> {
+        let node = self.node(id)?;
+        let from = node.id;
+        if let Some(sent) = node.process_append() {
+            self.send_all(from, sent);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn process_apply(&mut self, id: u64) -> Result<(), String> {
+        self.node(id)?.process_apply();
+        Ok(())
+    }
+
+    fn send_all(&mut self, from: ServerId, messages: Vec<(ServerId, Message)>) {
+        let pre_vote = self
+            .nodes
+            .iter()
+            .any(|node| node.id == from && node.options.pre_vote);
+        for (to, message) in messages {
+            match &message.body {
+                // Without pre-vote the script has nobody asked: see `campaign`.
+                Body::RequestVote(request) if request.pre_vote && !pre_vote => continue,
+                // Our removed leaders tell a successor to take over; the scripts say themselves who campaigns, so that
+                // this word is lost, as any may be.
+                Body::TimeoutNow if self.transfer_to != Some(to) => continue,
+                _ => {}
+            }
+            let parcel = Parcel::Message(message);
+            if let (Some(phase), Parcel::Message(message)) = (&self.joint_phase, &parcel)
+                && phase.is_joint
+                && leaves_joint(message, phase.base)
+            {
+                // What comes before that entry, and the word of what is committed, goes ahead.
+                let ahead = Parcel::Message(without_leave(message, phase.base));
+                self.network.send(from, to, ahead);
+                self.network
+                    .held
+                    .push(network::Envelope { from, to, parcel });
+            } else {
+                self.network.send(from, to, parcel);
+            }
+        }
+    }
+
+    /// Delivers what is for a server, or loses it. Tells whether there was something.
+    pub(crate) fn deliver(
+        &mut self,
+        id: u64,
+        kind: Option<Kind>,
+        lose: bool,
+    ) -> Result<bool, String> {
+        let to = ServerId(u128::from(id));
+        let taken = self.network.take(to, kind);
+        let found = !taken.is_empty();
+        if lose {
+            return Ok(found);
+        }
+        if found {
+            self.node(id)?;
+        }
+        for envelope in taken {
+            match envelope.parcel {
+                Parcel::Message(message) => self.deliver_message(envelope.from, to, message),
+                Parcel::Proposal(command) => {
+                    self.propose_at(to, command);
+                }
+                Parcel::Change { steps, kind } => {
+                    self.change_at(to, &steps, kind)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn deliver_message(&mut self, from: ServerId, to: ServerId, mut message: Message) {
+        let Some(node) = self.peer(to) else { return };
+        match &mut message.body {
+            // etcd's servers owe their leader loyalty only with check-quorum; ours always do. Without it the request is
+            // marked as one that the leader asked for, and time passes where that does not help.
+            Body::RequestVote(request) if !node.options.check_quorum => {
+                if request.pre_vote {
+                    node.outlast_loyalty();
+                } else {
+                    request.leadership_transfer = true;
+                }
+            }
+            Body::AppendEntries(_) | Body::InstallSnapshot(_) => {
+                node.silence = 0;
+                node.forgot_leader = false;
+            }
+            _ => {}
+        }
+        let leads = node.leads();
+        node.input(Input::Message { from, message });
+        self.note_removed_leader(to, leads);
+    }
+
+    /// Works and delivers among these servers, or all, until nothing is left to do.
+    pub(crate) fn stabilize(&mut self, ids: &[u64]) -> Result<(), String> {
+        let all: Vec<u64> = (1..=self.nodes.len() as u64).collect();
+        let ids = if ids.is_empty() { &all[..] } else { ids };
+        for _ in 0..ROUNDS_MAX {
+            let mut done = true;
+            for id in ids {
+                if self.node(*id)?.has_ready() {
+                    self.process_ready(*id)?;
+                    done = false;
+                }
+            }
+            for id in ids {
+                done &= !self.deliver(*id, None, false)?;
+            }
+            for id in ids {
+                while !self.node(*id)?.appending.is_empty() {
+                    self.process_append(*id)?;
+                    done = false;
+                }
+            }
+            for id in ids {
+                while self.node(*id)?.process_apply() {
+                    done = false;
+                }
+            }
+            if done {
+                return Ok(());
+            }
+        }
+        Err(format!("servers still talk after {ROUNDS_MAX} rounds"))
+    }
+
+    pub(crate) fn propose(&mut self, id: u64, command: Bytes) -> Result<Outcome, String> {
+        let node = self.node(id)?;
+        let (from, leader) = (node.id, node.leader());
+        match leader {
+            Some(leader) if leader == from => Ok(self.propose_at(from, command)),
+            Some(leader) => {
+                self.network.send(from, leader, Parcel::Proposal(command));
+                Ok(Outcome::Forwarded)
+            }
+            None => Ok(Outcome::Dropped),
+        }
+    }
+
+    fn propose_at(&mut self, id: ServerId, command: Bytes) -> Outcome {
+        self.note_change_overtaken();
+        self.last_proposal += 1;
+        let proposal = Proposal {
+            id: ProposalId(self.last_proposal),
+            command,
+        };
+        let Some(node) = self.peer(id) else {
+            return Outcome::Dropped;
+        };
+        node.input(Input::Propose(vec![proposal]));
+        let answers = std::mem::take(&mut node.ready.proposals);
+        if answers.iter().all(|(_, answer)| answer.is_ok()) {
+            Outcome::Done
+        } else {
+            Outcome::Dropped
+        }
+    }
+
+    pub(crate) fn compact(&mut self, id: u64, index: u64) -> Result<(), String> {
+        self.node(id)?.compact(index);
+        Ok(())
+    }
+
+    /// A leader's snapshot as the script's user sends it: of what is applied, in one piece. Our leaders choose for
+    /// themselves when to send one, so the environment speaks for them.
+    pub(crate) fn send_snapshot(&mut self, from: u64, to: u64) -> Result<(), String> {
+        let node = self.node(from)?;
+        let from = node.id;
+        let Some(snapshot) = node.snapshot() else {
+            return Ok(());
+        };
+        let term = node.status().term;
+        let chunk = InstallSnapshot {
+            round: liferaft_raft::ids::Round::ZERO,
+            transfer: 0,
+            metadata: snapshot.metadata,
+            offset: 0,
+            data: snapshot.data,
+        };
+        let body = Body::InstallSnapshot(Box::new(chunk));
+        let parcel = Parcel::Message(Message { term, body });
+        self.network.send(from, ServerId(u128::from(to)), parcel);
+        Ok(())
+    }
+
+    /// Notes that a leader has stepped down where the script wants a removed leader to lead on.
+    fn note_removed_leader(&mut self, id: ServerId, led: bool) {
+        let removed = self.nodes.iter().any(|node| {
+            node.id == id
+                && led
+                && node.role() == RoleKind::Follower
+                && !node.options.step_down_on_removal
+                && !node.committed_configuration().is_voter(id)
+        });
+        if removed {
+            self.differences.push(Difference::RemovedLeaderStepsDown);
+        }
+    }
+}
+
+impl Difference {
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::RemovedLeaderStepsDown => {
+                "a leader steps down when its own removal commits (§4.2.2), where the script has it lead on"
+            }
+            Self::ChangesAreValidated => {
+                "a membership change is refused while another is under way (§4.1), where the script turns that check off"
+            }
+            Self::VotersCatchUpFirst => {
+                "a server votes only when it has caught up with the log (§4.2.1), which the script has it never do"
+            }
+        }
+    }
+}
