@@ -31,10 +31,24 @@ pub(crate) struct Judge {
     known: BTreeMap<u64, Known>,
     /// Entries that a server has committed by the script, not yet found with ours.
     committed: Vec<(usize, u64, EntryFact)>,
+    /// What a server has passed through by the script, not yet looked for with ours.
+    passed: Vec<(usize, u64, Passed)>,
     /// Where our log has the entries that etcd's has.
     places: BTreeMap<u64, Index>,
     /// The terms of the entries that etcd has committed, to tell a leader's first from others.
     terms: BTreeSet<u64>,
+}
+
+/// What a server was for a while.
+#[derive(Clone, Copy, Debug)]
+enum Passed {
+    /// A role, and the leader it knew of, 0 for none.
+    Role(Role, u64),
+    HardState {
+        term: u64,
+        vote: u64,
+        commit: u64,
+    },
 }
 
 /// What the script has last said of a server, and where.
@@ -62,8 +76,13 @@ impl Judge {
         for Stated { line, server, fact } in stated {
             let known = self.known.entry(server).or_default();
             match fact {
-                ReadyFact::Role { role, lead } => known.role = Some((line, role, lead)),
+                ReadyFact::Role { role, lead } => {
+                    self.passed.push((line, server, Passed::Role(role, lead)));
+                    known.role = Some((line, role, lead));
+                }
                 ReadyFact::HardState { term, vote, commit } => {
+                    let passed = Passed::HardState { term, vote, commit };
+                    self.passed.push((line, server, passed));
                     known.hard_state = Some((line, term, vote, commit));
                 }
                 ReadyFact::Configuration(configuration) => {
@@ -80,6 +99,7 @@ impl Judge {
     pub(crate) fn settled(&mut self, cluster: &mut Cluster, ids: &[u64]) -> Result<(), String> {
         let waits = cluster.change_waits();
         self.compare_committed(cluster, ids, waits)?;
+        self.compare_passed(cluster, ids)?;
         let known = std::mem::take(&mut self.known);
         for (server, known) in &known {
             if ids.is_empty() || ids.contains(server) {
@@ -95,7 +115,8 @@ impl Judge {
         if cluster.change_waits() {
             cluster.differences.push(Difference::VotersCatchUpFirst);
         }
-        self.compare_committed(cluster, &[], false)
+        self.compare_committed(cluster, &[], false)?;
+        self.compare_passed(cluster, &[])
     }
 
     fn compare_known(
@@ -192,16 +213,7 @@ impl Judge {
         role: Role,
         ours: RoleKind,
     ) {
-        let same = match ours {
-            // Whoever only asks whether it would be elected follows nobody, and has promised nothing. Ours gives up
-            // when a majority refuses; etcd's waits where servers refuse by silence.
-            RoleKind::Follower | RoleKind::PreCandidate => {
-                matches!(role, Role::Follower | Role::PreCandidate)
-            }
-            RoleKind::Candidate => role == Role::Candidate,
-            RoleKind::Leader => role == Role::Leader,
-        };
-        self.check(cluster, line, same, || {
+        self.check(cluster, line, same_role(role, ours), || {
             format!("server {server}'s role: {role:?} expected, {ours:?} found")
         });
     }
@@ -313,6 +325,34 @@ impl Judge {
             let expected = expected.join(", ");
             format!("server {server}'s log: {expected} expected, {found} found")
         });
+        Ok(())
+    }
+
+    /// What the script has seen a server pass through, ours must have passed through too: each role under each leader,
+    /// each term and vote on its disk, and each commit index, though not one by one.
+    fn compare_passed(&mut self, cluster: &mut Cluster, ids: &[u64]) -> Result<(), String> {
+        let waits = cluster.change_waits();
+        let apart = cluster.numbered_apart;
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passed)
+            .into_iter()
+            .partition(|(_, server, _)| ids.is_empty() || ids.contains(server));
+        self.passed = later;
+        for (line, server, passed) in now {
+            let node = cluster.node(server)?;
+            let agrees = match passed {
+                Passed::Role(role, lead) => {
+                    let leader = (lead != 0).then_some(ServerId(u128::from(lead)));
+                    node.has_played(leader, |ours| same_role(role, ours))
+                }
+                Passed::HardState { term, vote, commit } => {
+                    let committed = node.status().commit.0 >= commit;
+                    node.disk.has_held(term, vote) && (committed || waits || apart)
+                }
+            };
+            self.check(cluster, line, agrees, || {
+                format!("server {server} never was where it is expected to be: {passed:?}")
+            });
+        }
         Ok(())
     }
 
@@ -440,6 +480,18 @@ enum Place {
     /// It has no place in our log, and needs none.
     Passed,
     Nowhere,
+}
+
+fn same_role(role: Role, ours: RoleKind) -> bool {
+    match ours {
+        // Whoever only asks whether it would be elected follows nobody, and has promised nothing. Ours gives up when a
+        // majority refuses; etcd's waits where servers refuse by silence.
+        RoleKind::Follower | RoleKind::PreCandidate => {
+            matches!(role, Role::Follower | Role::PreCandidate)
+        }
+        RoleKind::Candidate => role == Role::Candidate,
+        RoleKind::Leader => role == Role::Leader,
+    }
 }
 
 fn node_leads(role: RoleKind) -> bool {

@@ -1,4 +1,50 @@
 //! An independent judge: the interaction scripts of etcd's raft, run against our core.
+//!
+//! Whoever writes both a protocol and its tests may be wrong twice in the same way. These scripts were written by others,
+//! for another implementation. A script commands a handful of servers (campaign, propose, deliver, lose, tick) and
+//! says what etcd's servers answered. The scripts are read where they lie; none is kept here.
+//!
+//! # What is compared
+//! What the protocol fixes, not how a library goes about it. Messages, their order, and the log lines are passed over:
+//! our servers send others at other moments. Each of these must agree:
+//!
+//! - `raft-state`: each server's role, term, leader, and whether it votes;
+//! - `raft-log`: what is on a server's disk: index, term and content of each entry. With asynchronous writes how they
+//!   are grouped is schedule: the logs that the script sees must be ones that our disk has held, in that order;
+//! - `status`: the servers that a leader replicates to, the learners among them, and the match of each. While etcd
+//!   searches for the match, sends a snapshot or holds entries back, ours may be further, up to what is on that disk;
+//! - each `Ready`: the term and vote on disk, the role and leader passed through, the committed entries, the
+//!   configuration. At the end of a `stabilize` the last of them, and the commit index, are what ours are at;
+//! - the term of a campaign, and whether a server may campaign at all; proposals taken, dropped or refused.
+//!
+//! # Where the two meet
+//! - etcd's configuration is in force when applied, ours when appended (§4.1): compared is that of the last committed
+//!   entry, by what it leads to.
+//! - A server votes with us only when it has caught up (§4.2.1): as long as a change waits for that, what is committed
+//!   may come later, and is looked at again. It must have come when the servers are settled without waiting.
+//! - Entries have the same index in both logs. Only where one has a membership entry that the other has not (a refused
+//!   change leaves an empty entry with etcd; one voter needs no joint phase with us) are they told by term, content and
+//!   order from there on.
+//! - A follower may learn sooner what is committed; the same is demanded as soon as all servers are settled.
+//! - Whoever only asks whether it would be elected counts as a follower without a leader: it has promised nothing.
+//!
+//! # What the environment makes up for
+//! Our core has fewer switches. The environment does only what a real one may: it loses or delays messages, lets time
+//! pass for one server, or speaks for a server that has nobody to speak for it.
+//!
+//! - No pre-vote: the question is not sent, and answered yes for all voters.
+//! - No check-quorum: vote requests are marked as asked for by the leader, and leaders begin that span anew each tick.
+//! - A joint phase that the script ends itself: messages with the entry that leaves it are delayed until then.
+//! - A removed leader's word to its successor is lost: the script says who campaigns.
+//! - Votes alone are on disk at once where entries wait for the script: our candidates ask only after that.
+//! - A leader that forgets, or is forgotten, is time that passes for the follower.
+//!
+//! # What differs by design
+//! A file that disagrees only after one of these has come up `differs`; any other disagreement fails it:
+//!
+//! - a removed leader that goes on leading: ours steps down when its removal commits (§4.2.2);
+//! - membership changes without the check that one is under way (§4.1);
+//! - a voter that never catches up with the log (§4.2.1).
 
 mod cluster;
 mod expected;

@@ -175,6 +175,9 @@ impl Run {
         for server in present + 1..=present + count {
             self.judge.started(directive.line, server, commit);
         }
+        if self.level < NONE {
+            self.look(directive, None, self.level)?;
+        }
         Ok(())
     }
 

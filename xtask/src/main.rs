@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod conformance;
 mod instructions;
 mod process;
 mod skips;
@@ -27,6 +28,8 @@ enum Command {
     Test(test::Args),
     /// Count the instructions that the core takes for each committed entry
     Instructions(instructions::Args),
+    /// Run the interaction scripts of etcd's raft against our core, and compare
+    Conformance(conformance::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let done = process::watch_for_interrupts().and_then(|()| match cli.command {
         Command::Test(args) => test::run(&args),
         Command::Instructions(args) => instructions::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
     });
     match done {
         Ok(code) => code,

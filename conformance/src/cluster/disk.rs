@@ -1,6 +1,6 @@
 //! A disk that keeps what is written, and remembers each log that it held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use liferaft_raft::consensus::Write;
 use liferaft_raft::entry::Entry;
@@ -8,6 +8,8 @@ use liferaft_raft::entry::Entry;
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     entries: BTreeMap<u64, Entry>,
+    /// The terms that it has held, each with the votes in it; 0 for none.
+    hard_states: BTreeSet<(u64, u128)>,
     /// The logs that it held, in order, the present one last: where writes are asynchronous, a script looks at some of
     /// them, and which ones is its schedule.
     history: Vec<Vec<Entry>>,
@@ -18,6 +20,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes a write durable, its parts in order.
     pub(crate) fn write(&mut self, write: &Write) {
+        if let Some(state) = write.hard_state {
+            let vote = state.voted_for.map_or(0, |id| id.0);
+            self.hard_states.insert((state.term.0, vote));
+        }
         if let Some(from) = write.truncate {
             self.entries.split_off(&from.0);
         }
@@ -38,6 +44,11 @@ impl Disk {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
+    }
+
+    /// Whether it has ever held this term with this vote.
+    pub(crate) fn has_held(&self, term: u64, vote: u64) -> bool {
+        (term, vote) == (0, 0) || self.hard_states.contains(&(term, u128::from(vote)))
     }
 
     /// Moves on to the first log, not before the one seen last, that `fits`. Tells whether there is one.

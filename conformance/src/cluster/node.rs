@@ -62,6 +62,8 @@ pub(crate) struct Node {
     /// The ticks after which it campaigns, if the script has said so, and those gone by.
     pub(super) patience: Option<u64>,
     pub(super) silence: u64,
+    /// The roles that it has played, with the leaders that it knew.
+    roles: Vec<(RoleKind, Option<ServerId>)>,
     /// It was told to forget its leader and has not heard it since.
     pub(crate) forgot_leader: bool,
 }
@@ -130,6 +132,7 @@ impl Node {
             base,
             patience: None,
             silence: 0,
+            roles: vec![(RoleKind::Follower, None)],
             forgot_leader: false,
         };
         node.raft.inputs(now, [], &mut node.ready);
@@ -140,6 +143,24 @@ impl Node {
 
     pub(super) fn input(&mut self, input: Input) {
         self.raft.input(self.now, input, &mut self.ready);
+        self.remember_role();
+    }
+
+    fn remember_role(&mut self) {
+        let role = (self.raft.role(), self.raft.leader());
+        if !self.roles.contains(&role) {
+            self.roles.push(role);
+        }
+    }
+
+    /// Whether it has ever played such a role under this leader.
+    pub(crate) fn has_played(
+        &self,
+        leader: Option<ServerId>,
+        fits: impl Fn(RoleKind) -> bool,
+    ) -> bool {
+        let mut roles = self.roles.iter();
+        roles.any(|(role, under)| fits(*role) && *under == leader)
     }
 
     pub(crate) fn role(&self) -> RoleKind {
@@ -329,6 +350,7 @@ impl Node {
             output.messages.clear();
         }
         self.ready.append(&mut output);
+        self.remember_role();
         Some(campaigns)
     }
 

@@ -51,6 +51,18 @@ impl Output {
             && self.events.is_empty()
     }
 
+    /// Moves the effects of another output behind those of this one.
+    pub fn append(&mut self, other: &mut Self) {
+        self.messages.append(&mut other.messages);
+        self.writes.append(&mut other.writes);
+        self.apply.append(&mut other.apply);
+        self.reads.append(&mut other.reads);
+        self.proposals.append(&mut other.proposals);
+        self.changes.append(&mut other.changes);
+        self.transfers.append(&mut other.transfers);
+        self.events.append(&mut other.events);
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.messages.clear();
