@@ -8,11 +8,11 @@ use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, ServerId};
 
-use crate::cluster::{Cluster, Difference, Node};
+use crate::cluster::{Cluster, Difference};
 use crate::expected::{
-    ConfigurationFact, Content, EntryFact, ProgressFact, ReadyFact, Role, StateFact, Stated, Step,
-    StepKind,
+    ConfigurationFact, Content, EntryFact, ProgressFact, ReadyFact, Role, StateFact, Stated,
 };
+use crate::likeness::{describe, logs_agree, makes, same, same_role, text};
 
 /// What did not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -482,120 +482,10 @@ enum Place {
     Nowhere,
 }
 
-fn same_role(role: Role, ours: RoleKind) -> bool {
-    match ours {
-        // Whoever only asks whether it would be elected follows nobody, and has promised nothing. Ours gives up when a
-        // majority refuses; etcd's waits where servers refuse by silence.
-        RoleKind::Follower | RoleKind::PreCandidate => {
-            matches!(role, Role::Follower | Role::PreCandidate)
-        }
-        RoleKind::Candidate => role == Role::Candidate,
-        RoleKind::Leader => role == Role::Leader,
-    }
-}
-
 fn node_leads(role: RoleKind) -> bool {
     role == RoleKind::Leader
 }
 
 fn number(id: &ServerId) -> u64 {
     u64::try_from(id.0).unwrap_or(u64::MAX)
-}
-
-/// Whether our entry says what etcd's does, in the same term.
-fn same(fact: &EntryFact, entry: &Entry) -> bool {
-    let content = match (&fact.content, &entry.payload) {
-        (Content::Empty, Payload::Noop) => true,
-        (Content::Empty, Payload::Command(command)) => command.is_empty(),
-        (Content::Command(expected), Payload::Command(command)) => expected[..] == command[..],
-        (Content::Change(steps), Payload::Configuration(configuration)) => {
-            // Without steps it leaves a joint configuration, and ours has none left.
-            (!steps.is_empty() || !configuration.is_joint()) && makes(steps, configuration)
-        }
-        (Content::Empty | Content::Command(_) | Content::Change(_), _) => false,
-    };
-    content && fact.term == entry.term.0
-}
-
-/// Whether a configuration leads to one in which these steps are made.
-fn makes(steps: &[Step], configuration: &Configuration) -> bool {
-    let target = configuration.left_joint();
-    steps.iter().enumerate().all(|(at, step)| {
-        let id = ServerId(u128::from(step.server));
-        // The last step about a server counts.
-        if steps[at + 1..]
-            .iter()
-            .any(|later| later.server == step.server)
-        {
-            return true;
-        }
-        match step.kind {
-            StepKind::Voter => target.voters().contains(&id),
-            StepKind::Learner => target.is_learner(id),
-            StepKind::Remove => !target.contains(id),
-            StepKind::Update => true,
-        }
-    })
-}
-
-/// Whether a log is the one that the script saw, as far as neither has been cut at its beginning.
-fn logs_agree(facts: &[EntryFact], log: &[Entry], apart: bool) -> bool {
-    if apart {
-        // Entries about the membership are numbered apart; the commands and their terms are not.
-        let expected = facts.iter().filter_map(|fact| match &fact.content {
-            Content::Command(command) => Some((fact.term, command.as_slice())),
-            Content::Empty | Content::Change(_) => None,
-        });
-        let found = log.iter().filter_map(|entry| match &entry.payload {
-            Payload::Command(command) => Some((entry.term.0, &command[..])),
-            Payload::Noop | Payload::Configuration(_) => None,
-        });
-        return expected.eq(found);
-    }
-    let first = facts.first().map_or(0, |fact| fact.index);
-    let first = log.first().map_or(first, |entry| entry.index.0.max(first));
-    let expected: Vec<&EntryFact> = facts.iter().filter(|fact| fact.index >= first).collect();
-    let found: Vec<&Entry> = log.iter().filter(|entry| entry.index.0 >= first).collect();
-    (facts.is_empty() == log.is_empty() || expected.is_empty() == found.is_empty())
-        && expected.len() == found.len()
-        && expected
-            .iter()
-            .zip(found)
-            .all(|(fact, entry)| fact.index == entry.index.0 && same(fact, entry))
-}
-
-fn describe(node: &Node) -> String {
-    let entries: Vec<String> = node.disk.entries().map(text).collect();
-    if entries.is_empty() {
-        "nothing".to_owned()
-    } else {
-        entries.join(", ")
-    }
-}
-
-fn text(entry: &Entry) -> String {
-    let position = format!("{}/{}", entry.term, entry.index);
-    match &entry.payload {
-        Payload::Noop => format!("{position} no-op"),
-        Payload::Command(command) => {
-            format!("{position} command {:?}", String::from_utf8_lossy(command))
-        }
-        Payload::Configuration(configuration) => {
-            let (voters, outgoing) = (configuration.voters(), configuration.outgoing());
-            format!("{position} configuration {voters:?} from {outgoing:?}")
-        }
-    }
-}
-
-impl fmt::Display for EntryFact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} ", self.term, self.index)?;
-        match &self.content {
-            Content::Empty => write!(f, "no-op"),
-            Content::Command(command) => {
-                write!(f, "command {:?}", String::from_utf8_lossy(command))
-            }
-            Content::Change(steps) => write!(f, "change {steps:?}"),
-        }
-    }
 }

@@ -37,7 +37,9 @@
 //! - A joint phase that the script ends itself: messages with the entry that leaves it are delayed until then.
 //! - A removed leader's word to its successor is lost: the script says who campaigns.
 //! - Votes alone are on disk at once where entries wait for the script: our candidates ask only after that.
-//! - A leader that forgets, or is forgotten, is time that passes for the follower.
+//! - A gap in a follower's log may mean reordering, so that our leaders resend after a while: at the end of a `stabilize`
+//!   in which a gap was shown, that while passes.
+//! - A leader that is forgotten is time that passes for the follower.
 //!
 //! # What differs by design
 //! A file that disagrees only after one of these has come up `differs`; any other disagreement fails it:
@@ -49,6 +51,7 @@
 mod cluster;
 mod expected;
 mod judge;
+mod likeness;
 mod run;
 mod script;
 
@@ -81,7 +84,17 @@ pub struct FileReport {
     pub facts: usize,
 }
 
-/// Runs a script.
+/// Runs a script. One that panics, or cannot be read or run, has failed.
+///
+/// ```
+/// use liferaft_conformance::{Verdict, judge};
+///
+/// let script = "add-nodes 1 voters=(1) index=3\n----\nok\n\nraft-state\n----\n\
+///               1: StateFollower (Voter) Term:0 Lead:0\n";
+///
+/// assert_eq!(judge("idle.txt", script).verdict, Verdict::Agreed);
+/// assert!(matches!(judge("bad.txt", "dance\n----\n").verdict, Verdict::Failed(_)));
+/// ```
 #[must_use]
 pub fn judge(name: &str, text: &str) -> FileReport {
     // A broken invariant of the core panics: that, too, is a verdict on this file and no other.

@@ -319,3 +319,21 @@ fn the_remaining_commands_and_arguments_run() {
          1/11 EntryNormal \"\"\n1/12 EntryNormal \"forwarded\"\n1/13 EntryNormal \"direct\"\n",
     );
 }
+
+#[test]
+fn what_a_lost_message_leaves_out_is_made_up_for_when_the_next_shows_the_gap() {
+    assert_agrees(
+        "log-level none\n----\nok\n\n\
+         add-nodes 3 voters=(1,2,3) index=10\n----\nok\n\n\
+         campaign 1\n----\nok\n\n\
+         stabilize\n----\nok\n\n\
+         propose 1 a\n----\nok\n\n\
+         process-ready 1\n----\nok\n\n\
+         deliver-msgs drop=3\n----\nok\n\n\
+         stabilize\n----\nok\n\n\
+         propose 1 b\n----\nok\n\n\
+         stabilize\n----\nok\n\n\
+         log-level info\n----\nok\n\n\
+         status 1\n----\n1: StateReplicate match=13 next=14\n2: StateReplicate match=13 next=14\n3: StateReplicate match=13 next=14\n",
+    );
+}

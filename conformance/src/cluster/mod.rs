@@ -10,7 +10,7 @@ mod disk;
 mod network;
 mod node;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use liferaft_raft::consensus::{Input, Proposal, ProposalId, RoleKind};
@@ -68,6 +68,8 @@ pub(crate) struct Cluster {
     /// All that is committed, by index: the servers must agree on it.
     committed: BTreeMap<Index, Entry>,
     last_proposal: u64,
+    /// Leaders, each with a follower that has shown it a gap in its log.
+    gaps: BTreeSet<(ServerId, ServerId)>,
 }
 
 impl Cluster {
@@ -202,6 +204,11 @@ impl Cluster {
     }
 
     fn deliver_message(&mut self, from: ServerId, to: ServerId, mut message: Message) {
+        if let Body::AppendEntriesReply(reply) = &message.body
+            && reply.conflict.is_some()
+        {
+            self.gaps.insert((to, from));
+        }
         let Some(node) = self.peer(to) else { return };
         match &mut message.body {
             // etcd's servers owe their leader loyalty only with check-quorum; ours always do. Without it the request is
@@ -250,11 +257,32 @@ impl Cluster {
                     done = false;
                 }
             }
-            if done {
+            if done && !self.wait_out_gaps(ids) {
                 return Ok(());
             }
         }
         Err(format!("servers still talk after {ROUNDS_MAX} rounds"))
+    }
+
+    /// A gap may mean that the network reordered, so that our leaders send again only after a while; etcd's at once.
+    /// Where nothing else is left to do, that while passes. Tells whether there was a gap.
+    fn wait_out_gaps(&mut self, ids: &[u64]) -> bool {
+        let is_among = |id: ServerId| ids.iter().any(|among| u128::from(*among) == id.0);
+        let (shown, others): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.gaps)
+            .into_iter()
+            .partition(|(leader, follower)| is_among(*leader) && is_among(*follower));
+        self.gaps = others;
+        let mut waited = false;
+        for (leader, follower) in shown {
+            let Some(node) = self.peer(leader) else {
+                continue;
+            };
+            if node.lags(follower) {
+                node.wait_to_resend();
+                waited = true;
+            }
+        }
+        waited
     }
 
     pub(crate) fn propose(&mut self, id: u64, command: Bytes) -> Result<Outcome, String> {

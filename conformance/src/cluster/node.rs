@@ -361,7 +361,25 @@ impl Node {
 
     /// A tick passes for a leader.
     pub(super) fn tick_as_leader(&mut self) {
-        self.now = self.now + TICK;
+        self.lead_until(self.now + TICK);
+    }
+
+    /// The time passes after which a leader sends again, at most a tick.
+    pub(super) fn wait_to_resend(&mut self) {
+        let tick = self.now + TICK;
+        let deadline = self.raft.deadline().unwrap_or(tick);
+        self.lead_until(deadline.clamp(self.now, tick));
+    }
+
+    /// Whether a follower's log is behind this leader's.
+    pub(super) fn lags(&self, follower: ServerId) -> bool {
+        let status = self.raft.status();
+        let mut peers = status.peers.iter();
+        peers.any(|peer| peer.id == follower && peer.match_index < status.last.index)
+    }
+
+    fn lead_until(&mut self, now: Instant) {
+        self.now = now;
         if !self.options.check_quorum {
             // Our leaders always check that they hear a quorum. Setting the times, to what they are, begins that span
             // anew, so it never ends.
