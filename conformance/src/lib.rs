@@ -46,7 +46,9 @@
 //!
 //! - a removed leader that goes on leading: ours steps down when its removal commits (§4.2.2);
 //! - membership changes without the check that one is under way (§4.1);
-//! - a voter that never catches up with the log (§4.2.1).
+//! - a voter that never catches up with the log (§4.2.1);
+//! - which of several servers goes on that ask for pre-votes at the same time: ours agree on the one with the best log
+//!   and id, so that they do not split the vote.
 
 mod cluster;
 mod expected;

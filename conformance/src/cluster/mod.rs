@@ -48,6 +48,9 @@ pub(crate) enum Difference {
     ChangesAreValidated,
     /// A server counts as a voter only when it has caught up with the log (§4.2.1).
     VotersCatchUpFirst,
+    /// Of several servers that ask at the same time whether they would be elected, the one with the best log and id
+    /// goes on.
+    OneAskerGoesOn,
 }
 
 #[derive(Debug, Default)]
@@ -227,7 +230,12 @@ impl Cluster {
             _ => {}
         }
         let leads = node.leads();
+        let is_pre_vote = matches!(&message.body, Body::RequestVote(request) if request.pre_vote);
+        let both_ask = is_pre_vote && node.role() == RoleKind::PreCandidate;
         node.input(Input::Message { from, message });
+        if both_ask {
+            self.differences.push(Difference::OneAskerGoesOn);
+        }
         self.note_removed_leader(to, leads);
     }
 
@@ -367,6 +375,9 @@ impl Difference {
             }
             Self::ChangesAreValidated => {
                 "a membership change is refused while another is under way (§4.1), where the script turns that check off"
+            }
+            Self::OneAskerGoesOn => {
+                "of several servers that ask for pre-votes at the same time the one with the best log and id goes on, where the script has the first"
             }
             Self::VotersCatchUpFirst => {
                 "a server votes only when it has caught up with the log (§4.2.1), which the script has it never do"
