@@ -11,7 +11,7 @@ mod demo;
 
 /// A replicated key-value store that keeps working when the infrastructure does not
 #[derive(Debug, Parser)]
-#[command(name = "liferaft", version)]
+#[command(name = "liferaft", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -156,19 +156,26 @@ impl Cluster {
     /// Starts a killed member again, from its disk.
     pub(super) async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
         let seat = &mut self.seats[member];
-        // Its former self must have let go of the disk. A closed channel says that it has, too.
-        drop(
-            seat.life
-                .status
-                .wait_for(|status| status.stopped.is_some())
-                .await,
-        );
+        // Its former self must have let go of the disk.
+        seat.life.ended().await;
         let (disk, lives) = (seat.disk.clone(), seat.lives);
         let life = self.start_member(member, lives, disk).await?;
         let seat = &mut self.seats[member];
         seat.lives += 1;
         seat.life = life;
         Ok(())
+    }
+
+    /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for a
+    /// fault.
+    pub(super) async fn stop(&mut self) {
+        for seat in &mut self.seats {
+            seat.life.killed.send_replace(true);
+            seat.life.handle = None;
+        }
+        for seat in &mut self.seats {
+            seat.life.ended().await;
+        }
     }
 
     async fn start_member(
@@ -212,7 +219,24 @@ impl Cluster {
     }
 }
 
+impl Life {
+    /// Waits until it is over.
+    async fn ended(&mut self) {
+        // A closed channel says the same.
+        drop(
+            self.status
+                .wait_for(|status| status.stopped.is_some())
+                .await,
+        );
+    }
+}
+
 impl Writer {
+    /// Whether the member that it writes through was killed.
+    pub(super) fn is_killed(&self) -> bool {
+        *self.killed.borrow()
+    }
+
     /// Appends a line, once: what is lost on the way is sent again by the member, under one name.
     pub(super) async fn append(&mut self, line: Bytes) -> Outcome {
         let command = Command::Append {

@@ -31,7 +31,7 @@ pub(crate) struct Options {
 
     /// The seed of election timeouts and of what the network loses [default: drawn]
     ///
-    /// Threads still take turns as they please: the same seed does not repeat a run.
+    /// The clock is real all the same: the same seed does not repeat a run.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 

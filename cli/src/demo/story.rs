@@ -1,10 +1,13 @@
 //! What the cluster lives through, act by act.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use futures::future::try_join_all;
 use liferaft::ids::Term;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -47,16 +50,9 @@ async fn acts(options: &Options, timeline: &Timeline, report: &mut Report) -> an
     let seed = options.seed();
     timeline.title(options, seed);
     let mut story = Story::begin(options, seed, timeline, report).await?;
-    let kills = options.half() > 0;
-    let all = options.lines();
-    let at_each_kill = if kills { all / 4 } else { 0 };
-    story.chat(all - 2 * at_each_kill).await?;
-    story.measure().await?;
-    if kills {
-        story.kill_the_leader(at_each_kill).await?;
-        story.kill_half(options.half(), at_each_kill).await?;
-    }
-    story.judge().await
+    let played = story.play(options).await;
+    story.cluster.stop().await;
+    played
 }
 
 struct Story<'a> {
@@ -66,8 +62,7 @@ struct Story<'a> {
     patience: Duration,
     /// All that was written so far.
     lines: Vec<Line>,
-    /// How many lines were thought of so far.
-    composed: usize,
+    composer: Arc<Composer>,
     election: Election,
 }
 
@@ -108,7 +103,7 @@ impl<'a> Story<'a> {
             report,
             patience,
             lines: Vec::new(),
-            composed: 0,
+            composer: Arc::default(),
             election,
         };
         story.tell_election(None);
@@ -121,13 +116,26 @@ impl<'a> Story<'a> {
         Ok(story)
     }
 
+    /// All that comes once the cluster is up.
+    async fn play(&mut self, options: &Options) -> anyhow::Result<()> {
+        let kills = options.half() > 0;
+        let all = options.lines();
+        let at_each_kill = if kills { all / 4 } else { 0 };
+        self.chat(all - 2 * at_each_kill).await?;
+        self.measure().await?;
+        if kills {
+            self.kill_the_leader(at_each_kill).await?;
+            self.kill_half(options.half(), at_each_kill).await?;
+        }
+        self.judge().await
+    }
+
     /// Everybody writes, everybody reads.
     async fn chat(&mut self, count: usize) -> anyhow::Result<()> {
         self.timeline.act("all members write");
         let began = now();
         let members = self.cluster.living();
-        let shares = self.shares(&members, count);
-        let writing = self.write(shares)?;
+        let writing = self.write(&members, count)?;
         self.finish(writing).await?;
         let text = format!(
             "{count} lines appended by {}, all at once",
@@ -135,7 +143,8 @@ impl<'a> Story<'a> {
         );
         self.timeline
             .tell(now(), Mark::Step, &text, Some(now().since(began)));
-        self.read_everywhere().await
+        self.read_everywhere().await?;
+        Ok(())
     }
 
     /// One line, then a hundred, through a follower.
@@ -196,38 +205,40 @@ impl<'a> Story<'a> {
         victims.truncate(half);
         self.timeline.act("just under half are killed");
         self.report.elect_after_half = Some(self.kill(&victims, lines).await?);
-        self.read_everywhere().await
+        Ok(())
     }
 
     /// Compares what all survivors hold with what was acknowledged.
     async fn judge(&mut self) -> anyhow::Result<()> {
         self.timeline.act("histories are compared");
-        let survivors = self.cluster.living();
-        let mut testimonies = Vec::with_capacity(survivors.len());
-        for member in &survivors {
-            // First the read: it leaves nothing unapplied that was done.
-            let read = self.cluster.read(*member).await?;
-            let record = self.cluster.record(*member);
-            let applied = record.borrow();
-            let applied = applied.iter().map(|applied| applied.line.clone());
-            testimonies.push(Testimony {
-                member: *member,
-                applied: applied.collect(),
-                read,
-            });
-        }
+        // First the reads: they leave nothing unapplied that was done.
+        let reads = self.read_everywhere().await?;
+        let survivors = reads.len();
+        let testimonies: Vec<Testimony> = reads
+            .into_iter()
+            .map(|(member, read)| {
+                let record = self.cluster.record(member);
+                let applied = record.borrow();
+                let applied = applied.iter().map(|applied| applied.line.clone()).collect();
+                Testimony {
+                    member,
+                    applied,
+                    read,
+                }
+            })
+            .collect();
         let verdict = verify(&self.lines, &testimonies);
-        let acknowledged = |line: &&Line| matches!(line.outcome, Outcome::Done(_));
+        let acknowledged = self.acknowledged();
         let report = &mut *self.report;
         report.written = self.lines.len();
-        report.acknowledged = self.lines.iter().filter(acknowledged).count();
-        report.survivors = survivors.len();
+        report.acknowledged = acknowledged;
+        report.survivors = survivors;
         report.verified = verdict.findings.is_empty();
         report.lost = Some(verdict.lost);
         report.duplicated = Some(verdict.duplicated);
         report.findings.extend(verdict.findings);
         let (mark, text) = if report.verified {
-            let text = format!("the histories of {} are identical", people(survivors.len()));
+            let text = format!("the histories of {} are identical", people(survivors));
             (Mark::Good, text)
         } else {
             (
@@ -247,13 +258,9 @@ impl<'a> Story<'a> {
             .copied()
             .filter(|member| !victims.contains(member))
             .collect();
-        // Each victim is killed over at most one line; the survivors go on with what they have.
-        let last_words = victims.len().min(lines);
-        let mut shares = self.shares(victims, last_words);
-        shares.append(&mut self.shares(&survivors, lines - last_words));
         let mut record = self.cluster.record(self.election.leader);
         let before = record.borrow_and_update().len();
-        let writing = self.write(shares)?;
+        let writing = self.write(&living, lines)?;
         if lines > 0 {
             // In the midst of it: some lines are on their way.
             self.applied(&mut record, before + 1).await?;
@@ -278,10 +285,13 @@ impl<'a> Story<'a> {
             .context("no other leader was elected")?;
         let took = self.election.at.since(killed_at);
         self.tell_election(Some((before, took)));
+        // What the killed left unwritten, the others write.
+        let unwritten = self.finish(writing).await?;
+        let writing = self.write(&survivors, unwritten)?;
         self.finish(writing).await?;
         let text = format!(
-            "{lines} lines written meanwhile, {} go on",
-            people(survivors.len())
+            "{lines} lines written meanwhile by {}",
+            people(living.len())
         );
         self.timeline.tell(now(), Mark::Step, &text, None);
         Ok(took)
@@ -291,10 +301,10 @@ impl<'a> Story<'a> {
     /// on all members.
     async fn propagate(&mut self, member: usize, count: usize) -> anyhow::Result<Duration> {
         let mut writer = self.cluster.writer(member)?;
-        let texts = self.compose(member, count);
         let before = self.cluster.record(member).borrow().len();
         let began = now();
-        for text in texts {
+        for _ in 0..count {
+            let text = self.composer.line(member);
             let outcome = writer.append(text.clone()).await;
             self.took_down(member, Line { text, outcome })?;
         }
@@ -319,68 +329,69 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn read_everywhere(&self) -> anyhow::Result<()> {
+    /// Reads the whole chat through each member, all at once. Returns what each one says.
+    async fn read_everywhere(&self) -> anyhow::Result<BTreeMap<usize, Vec<Bytes>>> {
         let began = now();
-        let acknowledged = |line: &&Line| matches!(line.outcome, Outcome::Done(_));
-        let acknowledged = self.lines.iter().filter(acknowledged).count();
-        let members = self.cluster.living();
-        for member in &members {
-            let read = self.cluster.read(*member).await?.len();
+        let acknowledged = self.acknowledged();
+        let reads = self.cluster.living().into_iter().map(async |member| {
+            let read = self.cluster.read(member).await?;
+            Ok::<_, anyhow::Error>((member, read))
+        });
+        let reads: BTreeMap<_, _> = try_join_all(reads).await?.into_iter().collect();
+        for (member, read) in &reads {
             ensure!(
-                read >= acknowledged,
-                "member {} reads {read} lines when {acknowledged} are acknowledged",
-                member + 1
+                read.len() >= acknowledged,
+                "member {} reads {} lines when {acknowledged} are acknowledged",
+                member + 1,
+                read.len()
             );
         }
         let text = format!(
             "a linearizable read on {} sees them all",
-            people(members.len())
+            people(reads.len())
         );
         self.timeline
             .tell(now(), Mark::Step, &text, Some(now().since(began)));
-        Ok(())
+        Ok(reads)
     }
 
-    /// Divides lines among members, in turn.
-    fn shares(&mut self, members: &[usize], count: usize) -> BTreeMap<usize, Vec<Bytes>> {
-        let mut shares: BTreeMap<usize, Vec<Bytes>> = BTreeMap::new();
+    fn acknowledged(&self) -> usize {
+        let is_done = |line: &&Line| matches!(line.outcome, Outcome::Done(_));
+        self.lines.iter().filter(is_done).count()
+    }
+
+    /// Has members write so many lines, all at the same time, each member one line after the other.
+    fn write(&self, members: &[usize], count: usize) -> anyhow::Result<JoinSet<Written>> {
+        let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
         for member in members.iter().cycle().take(count) {
-            let line = self.compose(*member, 1);
-            shares.entry(*member).or_default().extend(line);
+            *shares.entry(*member).or_default() += 1;
         }
-        shares
-    }
-
-    fn compose(&mut self, member: usize, count: usize) -> Vec<Bytes> {
-        let numbers = self.composed..self.composed + count;
-        self.composed += count;
-        numbers
-            .map(|n| {
-                let phrase = PHRASES[n % PHRASES.len()];
-                Bytes::from(format!("{:05} member {}: {phrase}", n + 1, member + 1))
-            })
-            .collect()
-    }
-
-    /// Has members write their shares, each line after the last one's outcome, and all members at the same time.
-    fn write(&self, shares: BTreeMap<usize, Vec<Bytes>>) -> anyhow::Result<JoinSet<Written>> {
         let mut writing = JoinSet::new();
         for (member, share) in shares {
             let writer = self.cluster.writer(member)?;
-            let timeline = self.timeline.clone();
-            writing.spawn(write_share(member, writer, share, timeline));
+            let composer = Arc::clone(&self.composer);
+            writing.spawn(write_share(
+                member,
+                writer,
+                share,
+                composer,
+                self.timeline.clone(),
+            ));
         }
         Ok(writing)
     }
 
-    async fn finish(&mut self, mut writing: JoinSet<Written>) -> anyhow::Result<()> {
+    /// Waits for those who write. Returns how many lines the killed among them left unwritten.
+    async fn finish(&mut self, mut writing: JoinSet<Written>) -> anyhow::Result<usize> {
+        let mut unwritten = 0;
         while let Some(written) = writing.join_next().await {
-            let Written { member, lines } = written.context("a writer panicked")?;
-            for line in lines {
-                self.took_down(member, line)?;
+            let written = written.context("a writer panicked")?;
+            unwritten += written.unwritten;
+            for line in written.lines {
+                self.took_down(written.member, line)?;
             }
         }
-        Ok(())
+        Ok(unwritten)
     }
 
     /// Keeps what a writer was told. Only the killed may have no answer.
@@ -437,24 +448,47 @@ impl<'a> Story<'a> {
     }
 }
 
+/// Composes the lines of all members; no two are the same.
+#[derive(Debug, Default)]
+struct Composer {
+    composed: AtomicUsize,
+}
+
+impl Composer {
+    fn line(&self, member: usize) -> Bytes {
+        let n = self.composed.fetch_add(1, Ordering::Relaxed);
+        let phrase = PHRASES[n % PHRASES.len()];
+        Bytes::from(format!("{:05} member {}: {phrase}", n + 1, member + 1))
+    }
+}
+
+/// What one member wrote.
 struct Written {
     member: usize,
     lines: Vec<Line>,
+    unwritten: usize,
 }
 
 async fn write_share(
     member: usize,
     mut writer: Writer,
-    share: Vec<Bytes>,
+    share: usize,
+    composer: Arc<Composer>,
     timeline: Timeline,
 ) -> Written {
-    let mut lines = Vec::with_capacity(share.len());
-    for text in share {
+    let mut lines = Vec::with_capacity(share);
+    while lines.len() < share && !writer.is_killed() {
+        let text = composer.line(member);
         let outcome = writer.append(text.clone()).await;
         timeline.advance();
         lines.push(Line { text, outcome });
     }
-    Written { member, lines }
+    let unwritten = share - lines.len();
+    Written {
+        member,
+        lines,
+        unwritten,
+    }
 }
 
 fn people(members: usize) -> String {

@@ -127,8 +127,12 @@ impl fmt::Display for Report {
         let count = |count: Option<usize>| {
             count.map_or_else(|| "an unknown number".to_owned(), |n| n.to_string())
         };
+        let cut_short = match self.written - self.acknowledged {
+            0 => String::new(),
+            lines => format!(", {lines} cut short by the kills"),
+        };
         let counts = format!(
-            "{} lines appended, {} acknowledged, {} lost, {} duplicated",
+            "{} lines appended: {} acknowledged{cut_short} · {} lost · {} duplicated",
             self.written,
             self.acknowledged,
             count(self.lost),
