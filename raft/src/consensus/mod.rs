@@ -61,7 +61,7 @@ pub use output::{
 };
 pub use recovery::RecoveryError;
 pub use stamp::STAMP_ADVANCE_MAX;
-pub use status::{PeerStatus, ReplicationState, Status};
+pub use status::{PeerStatus, Positions, ReplicationState, Status};
 
 use alloc::sync::Arc;
 

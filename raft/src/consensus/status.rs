@@ -46,6 +46,25 @@ pub struct Status {
     pub refused: BTreeMap<Refusal, u64>,
 }
 
+/// Where a server's log stands: cheap to ask for after every input.
+///
+/// Invariant: `compacted <= snapshot`, `applied <= commit` and `snapshot <= commit <= last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions {
+    /// Up to here the log is compacted away.
+    pub compacted: Index,
+    /// Up to here its durable snapshot reaches.
+    pub snapshot: Index,
+    /// Up to here entries are applied.
+    pub applied: Index,
+    /// Up to here entries are committed, as far as it knows.
+    pub commit: Index,
+    /// Up to here its log is on its disk.
+    pub persisted: Index,
+    /// The end of its log.
+    pub last: LogPosition,
+}
+
 /// What a leader knows of a server that it replicates to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
@@ -77,6 +96,30 @@ pub enum ReplicationState {
 }
 
 impl super::Raft {
+    /// Where its log stands.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        let common = &self.common;
+        Positions {
+            compacted: common.log.base().index,
+            snapshot: common.snapshot_index(),
+            applied: common.applied(),
+            commit: common.commit_index,
+            persisted: common.outbox.persisted(),
+            last: common.log.last(),
+        }
+    }
+
+    /// The configuration in force, with the index of its entry: the newest in the log, committed or not (§4.1).
+    #[must_use]
+    pub fn configuration(&self) -> (Index, &Configuration) {
+        let common = &self.common;
+        (
+            common.configurations.current_index(),
+            common.configuration(),
+        )
+    }
+
     /// What this server can tell of itself. It copies the configuration: ask when something changed, not all the time.
     #[must_use]
     pub fn status(&self) -> Status {

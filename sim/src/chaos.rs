@@ -1,0 +1,209 @@
+//! Draws the actions of a run from its seed: faults, and what clients and operators do.
+
+use liferaft_raft::consensus::MembershipChange;
+
+use crate::action::Action;
+use crate::clock::{MILLI, Nanos};
+use crate::dice::{Dice, PerMillion};
+use crate::disk::Survival;
+use crate::machine::Command;
+use crate::member::{Doom, Member};
+use crate::plan::{ActKind, FaultKind, Plan};
+
+/// Actions, each with the time until it happens.
+pub type Timed = Vec<(Nanos, Action)>;
+
+/// Where actions come from.
+#[derive(Debug)]
+pub struct Chaos {
+    plan: Plan,
+    dice: Dice,
+    next_value: u64,
+}
+
+impl Chaos {
+    /// The chaos of a plan.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let dice = Dice::new(plan.seed, 2);
+        Self {
+            plan,
+            dice,
+            next_value: 1,
+        }
+    }
+
+    /// The time until the next fault; `None` if this run has none.
+    pub fn until_fault(&mut self) -> Option<Nanos> {
+        let faults = &self.plan.faults;
+        let some = faults.weights.iter().any(|weight| *weight > 0);
+        some.then(|| self.dice.around(faults.every))
+    }
+
+    /// The time until the next act of a client or operator.
+    pub fn until_act(&mut self) -> Nanos {
+        self.dice.around(self.plan.workload.every)
+    }
+
+    /// A fault and how it ends.
+    pub fn fault(&mut self, members: &[Member]) -> (FaultKind, Timed) {
+        let weights = self.plan.faults.weights;
+        let kinds: Vec<_> = weights.into_iter().zip(FaultKind::ALL).collect();
+        let kind = self.dice.weighted(&kinds);
+        let victim = self.victim(members, self.plan.faults.at_leader);
+        let lasts = self.dice.around(self.plan.faults.lasts).max(MILLI);
+        let brief = self.dice.around(self.plan.faults.lasts / 8).max(MILLI);
+        let all = 0..self.plan.members;
+        let actions = match kind {
+            FaultKind::Crash => vec![
+                (0, Action::Crash(victim, self.survival())),
+                (
+                    if self.dice.falls(PerMillion::percent(50)) {
+                        lasts
+                    } else {
+                        brief
+                    },
+                    Action::Restart(victim),
+                ),
+            ],
+            FaultKind::CrashInTurn => {
+                let doom = Doom {
+                    survival: self.survival(),
+                    speaks: self.dice.falls(PerMillion::percent(50)),
+                };
+                vec![
+                    (0, Action::CrashInTurn(victim, doom)),
+                    (brief, Action::Restart(victim)),
+                ]
+            }
+            FaultKind::Blackout => {
+                let mut actions = Vec::new();
+                for member in all {
+                    actions.push((0, Action::Crash(member, self.survival())));
+                    actions.push((self.dice.around(lasts), Action::Restart(member)));
+                }
+                actions
+            }
+            FaultKind::Pause => vec![(0, Action::Pause(victim)), (lasts, Action::Resume(victim))],
+            FaultKind::Partition => {
+                let sides: Vec<bool> = all
+                    .clone()
+                    .map(|_| self.dice.falls(PerMillion::percent(50)))
+                    .collect();
+                self.cuts(lasts, |a, b| sides[a] != sides[b])
+            }
+            FaultKind::Isolate => self.cuts(lasts, |a, b| a == victim || b == victim),
+            FaultKind::CutOneWay => {
+                let other = self.dice.below(self.plan.members);
+                self.cuts(lasts, |a, b| a == victim && b == other)
+            }
+            FaultKind::CutBothWays => {
+                let other = self.dice.below(self.plan.members);
+                self.cuts(lasts, |a, b| {
+                    (a, b) == (victim, other) || (b, a) == (victim, other)
+                })
+            }
+            FaultKind::DropInFlight => vec![(0, Action::DropInFlight)],
+            FaultKind::SlowDisk => {
+                let slowness = self.dice.between(2, 200);
+                vec![
+                    (0, Action::SlowDisk(victim, slowness)),
+                    (lasts, Action::SlowDisk(victim, 1)),
+                ]
+            }
+            FaultKind::ClockForward => vec![(0, Action::ClockForward(victim, lasts))],
+            FaultKind::ClockBack => vec![(0, Action::ClockBack(victim, brief))],
+            FaultKind::ClockRate => {
+                let rate = self.dice.between(800_000, 1_250_000);
+                vec![(0, Action::ClockRate(victim, rate))]
+            }
+        };
+        (kind, actions)
+    }
+
+    /// An act of a client or an operator.
+    pub fn act(&mut self, members: &[Member]) -> Timed {
+        let weights = self.plan.workload.weights;
+        let kinds: Vec<_> = weights.into_iter().zip(ActKind::ALL).collect();
+        let kind = self.dice.weighted(&kinds);
+        let at = self.victim(members, self.plan.workload.at_leader);
+        let action = match kind {
+            ActKind::Propose => {
+                let count = self.dice.between(1, self.plan.workload.batch_max);
+                Action::Propose(at, (0..count).map(|_| self.command()).collect())
+            }
+            ActKind::Read => Action::Read(at, self.register()),
+            ActKind::Change => Action::Change(at, self.change(members)),
+            ActKind::Transfer => {
+                let to = self.dice.falls(PerMillion::percent(70));
+                let to = to.then(|| self.dice.below(self.plan.members));
+                Action::Transfer(at, to)
+            }
+            ActKind::Capture => Action::Capture(at),
+        };
+        vec![(0, action)]
+    }
+
+    /// The bytes of a command that writes what no other does.
+    pub fn command(&mut self) -> bytes::Bytes {
+        let value = self.next_value;
+        self.next_value += 1;
+        let register = self.register();
+        let most = self.plan.workload.command_bytes_max as u64;
+        let bytes = self.dice.between(Command::BYTES_MIN as u64, most);
+        Command { register, value }.encode(usize::try_from(bytes).expect("a short command"))
+    }
+
+    fn register(&mut self) -> u8 {
+        let drawn = self.dice.below(usize::from(self.plan.workload.registers));
+        u8::try_from(drawn).expect("at most 256 registers")
+    }
+
+    /// A member that is up, if there is one: the leader as often as asked for.
+    fn victim(&mut self, members: &[Member], at_leader: PerMillion) -> usize {
+        let leader = members.iter().position(Member::leads);
+        if let Some(leader) = leader
+            && self.dice.falls(at_leader)
+        {
+            return leader;
+        }
+        let up: Vec<usize> = (0..members.len())
+            .filter(|at| members[*at].is_up())
+            .collect();
+        self.dice.pick(&up).unwrap_or(0)
+    }
+
+    fn survival(&mut self) -> Survival {
+        if self.dice.falls(PerMillion::percent(50)) {
+            Survival::Nothing
+        } else {
+            Survival::Prefix(self.dice.between(0, 1000))
+        }
+    }
+
+    fn cuts(&mut self, lasts: Nanos, of: impl Fn(usize, usize) -> bool) -> Timed {
+        let mut actions = Vec::new();
+        for a in 0..self.plan.members {
+            for b in 0..self.plan.members {
+                if a != b && of(a, b) {
+                    actions.push((0, Action::Cut(a, b)));
+                    actions.push((lasts, Action::Mend(a, b)));
+                }
+            }
+        }
+        actions
+    }
+
+    /// A change of one to three steps, which may or may not make sense.
+    fn change(&mut self, members: &[Member]) -> MembershipChange {
+        let steps = self.dice.weighted(&[(6, 1), (3, 2), (1, 3)]);
+        (0..steps).fold(MembershipChange::default(), |change, _| {
+            let id = members[self.dice.below(members.len())].id;
+            change.and(match self.dice.weighted(&[(4, 0), (2, 1), (4, 2)]) {
+                0 => MembershipChange::add_voter(id),
+                1 => MembershipChange::add_learner(id),
+                _ => MembershipChange::remove(id),
+            })
+        })
+    }
+}

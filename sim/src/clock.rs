@@ -1,0 +1,99 @@
+//! Time: one true clock for the world, and a crooked one for each member.
+
+use core::time::Duration;
+
+use liferaft_raft::time::Instant;
+
+/// True time since the beginning of the run, or a span of it, in nanoseconds.
+pub type Nanos = u64;
+
+/// A microsecond.
+pub const MICRO: Nanos = 1_000;
+/// A millisecond.
+pub const MILLI: Nanos = 1_000_000;
+/// A second.
+pub const SECOND: Nanos = 1_000_000_000;
+
+const MILLION: u64 = 1_000_000;
+
+/// A member's own clock: it runs too fast or too slow and leaps.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalClock {
+    /// What it shows at `since`.
+    shows: Nanos,
+    since: Nanos,
+    /// How much it shows for a million nanoseconds of true time.
+    rate: u64,
+}
+
+impl LocalClock {
+    /// A clock that shows `shows` at the beginning and gains `rate` on each million.
+    #[must_use]
+    pub const fn new(shows: Nanos, rate: u64) -> Self {
+        Self {
+            shows,
+            since: 0,
+            rate,
+        }
+    }
+
+    fn nanos(&self, now: Nanos) -> Nanos {
+        let passed = u128::from(now - self.since) * u128::from(self.rate) / u128::from(MILLION);
+        self.shows + Nanos::try_from(passed).expect("runs are shorter than centuries")
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn at(&self, now: Nanos) -> Instant {
+        Instant::from_origin(Duration::from_nanos(self.nanos(now)))
+    }
+
+    /// The true time at which it will show this, from `now` on.
+    #[must_use]
+    pub fn when(&self, now: Nanos, shows: Instant) -> Nanos {
+        let target = Nanos::try_from(shows.since_origin().as_nanos()).unwrap_or(Nanos::MAX);
+        let ahead = u128::from(target.saturating_sub(self.shows)) * u128::from(MILLION);
+        // Rounded up, so that the moment has come when it is said to.
+        let passed = ahead.div_ceil(u128::from(self.rate));
+        let at = u128::from(self.since) + passed;
+        Nanos::try_from(at).unwrap_or(Nanos::MAX).max(now)
+    }
+
+    /// Leaps forward.
+    pub fn leap_forward(&mut self, now: Nanos, by: Nanos) {
+        self.shows = self.nanos(now) + by;
+        self.since = now;
+    }
+
+    /// Leaps back, but not before its beginning.
+    pub fn leap_back(&mut self, now: Nanos, by: Nanos) {
+        self.shows = self.nanos(now).saturating_sub(by);
+        self.since = now;
+    }
+
+    /// Runs at another rate from now on.
+    pub fn set_rate(&mut self, now: Nanos, rate: u64) {
+        self.shows = self.nanos(now);
+        self.since = now;
+        self.rate = rate;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_has_come_when_the_clock_says_so_at_any_rate() {
+        for rate in [500_000, 999_983, 1_000_000, 1_700_001] {
+            let mut clock = LocalClock::new(7, rate);
+            clock.leap_forward(1_000, 13);
+            let deadline = Instant::from_origin(Duration::from_nanos(1_000_003));
+
+            let when = clock.when(1_000, deadline);
+
+            assert!(clock.at(when) >= deadline);
+            assert!(clock.at(when - 2) < deadline);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Honest peers: in a cluster where nobody lies, no message is refused as one that only a liar could send.
+
+use liferaft_raft::consensus::{Event, Refusal};
+
+use super::{Turn, Verdict, demand};
+
+pub(super) fn check(turn: &Turn<'_>) -> Verdict {
+    for event in &turn.output.events {
+        if let Event::Refused { from, reason } = event {
+            demand!(
+                matches!(reason, Refusal::NotAPeer | Refusal::SnapshotTooLarge),
+                "refuses a message of {from}: {reason:?}"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! A whole cluster on one thread under a virtual clock.
+//!
+//! A seed expands to a [`Plan`](plan::Plan): the cluster's settings, what goes wrong how often, and what clients ask for.
+//! [`run`](run::run) plays it: the real consensus core of every member, with a modelled network, disk, clock and state
+//! machine around it. After every turn of every member the [`invariants`] are checked. When the faults have stopped, the
+//! cluster must recover.
+//!
+//! The same seed gives the same run, on every machine: its trace has the same digest.
+
+pub mod action;
+pub mod agenda;
+pub mod chaos;
+pub mod clock;
+pub mod counts;
+pub mod dice;
+pub mod digest;
+pub mod disk;
+pub mod history;
+pub mod invariants;
+pub mod machine;
+pub mod member;
+pub mod network;
+pub mod plan;
+pub mod run;
+pub mod shadow;
+pub mod world;

@@ -1,0 +1,69 @@
+//! Runs seeds and tells what became of them.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use liferaft_sim::counts::Counts;
+use liferaft_sim::plan::Plan;
+use liferaft_sim::run::run;
+
+/// Simulates whole clusters and checks them at every step.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Print the plan and the trace digest of each seed.
+    #[arg(long)]
+    verbose: bool,
+    /// Go on after this many alarms.
+    #[arg(long, default_value_t = 20)]
+    alarms_max: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let began = Instant::now();
+    let mut total = Counts::default();
+    let mut virtual_seconds = 0;
+    let mut alarms = BTreeMap::<&'static str, u64>::new();
+    let mut seeds = 0;
+    for seed in arguments.from..arguments.from + arguments.seeds {
+        let plan = Plan::of_seed(seed);
+        if arguments.verbose {
+            println!("{plan:#?}");
+        }
+        let outcome = run(plan);
+        seeds += 1;
+        total.add(&outcome.counts);
+        virtual_seconds += outcome.lasted / 1_000_000_000;
+        if arguments.verbose {
+            println!(
+                "seed {seed}: trace {:016x} {:?}",
+                outcome.trace.0, outcome.counts
+            );
+        }
+        if let Some(alarm) = outcome.alarm {
+            println!("seed {seed}: {alarm}");
+            *alarms.entry(alarm.invariant).or_default() += 1;
+            if alarms.values().sum::<u64>() >= arguments.alarms_max as u64 {
+                break;
+            }
+        }
+    }
+    let took = began.elapsed();
+    let rate = u128::from(total.inputs) * 1000 / took.as_millis().max(1);
+    println!("{seeds} seeds, {virtual_seconds} virtual s in {took:?}, {rate} inputs/s");
+    println!("{total:?}");
+    println!("alarms: {alarms:?}");
+    if alarms.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

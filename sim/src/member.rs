@@ -1,0 +1,96 @@
+//! A member: the core, and the driver's part of the work around it.
+
+use std::collections::VecDeque;
+
+use liferaft_raft::consensus::{Apply, Input, Positions, Raft, RoleKind};
+use liferaft_raft::ids::{ServerId, Term};
+
+use crate::clock::{LocalClock, Nanos};
+use crate::disk::{Disk, Survival};
+use crate::machine::Machine;
+use crate::shadow::ShadowLog;
+
+/// One member of the simulated cluster.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name in the protocol.
+    pub id: ServerId,
+    /// The core; `None` while it is down.
+    pub raft: Option<Raft>,
+    /// How often it was started. What was under way in an earlier life comes to nothing.
+    pub life: u32,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its state machine.
+    pub machine: Machine,
+    /// Its log, as its writes tell it.
+    pub log: ShadowLog,
+    /// What it said of itself after its last turn.
+    pub view: View,
+    /// Its clock.
+    pub clock: LocalClock,
+    /// What it has not been told yet.
+    pub inbox: Vec<Input>,
+    /// When it takes its next turn.
+    pub wake_at: Nanos,
+    /// How many reasons there are for it to do nothing.
+    pub pauses: u32,
+    /// What its state machine has to do.
+    pub applying: VecDeque<Apply>,
+    /// Whether its state machine is being captured.
+    pub capturing: bool,
+    /// It crashes in its next turn.
+    pub doomed: Option<Doom>,
+}
+
+/// How a member crashes in the middle of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doom {
+    /// What of its writes survives.
+    pub survival: Survival,
+    /// Whether the messages of that turn still leave.
+    pub speaks: bool,
+}
+
+/// What a member says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// What it does.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// Where its log stands.
+    pub positions: Positions,
+}
+
+impl View {
+    /// What a core says of itself.
+    #[must_use]
+    pub fn of(raft: &Raft) -> Self {
+        Self {
+            role: raft.role(),
+            term: raft.term(),
+            positions: raft.positions(),
+        }
+    }
+
+    /// Whether it leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.role == RoleKind::Leader
+    }
+}
+
+impl Member {
+    /// Whether it runs, paused or not.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.raft.is_some()
+    }
+
+    /// Whether it runs and leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.is_up() && self.view.leads()
+    }
+}

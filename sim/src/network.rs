@@ -1,0 +1,82 @@
+//! The network: what becomes of each message.
+
+use crate::clock::Nanos;
+use crate::dice::Dice;
+use crate::plan::NetworkPlan;
+
+/// The links between members.
+#[derive(Debug)]
+pub struct Network {
+    plan: NetworkPlan,
+    dice: Dice,
+    members: usize,
+    /// How many faults cut each direction of each link.
+    cuts: Vec<u32>,
+}
+
+/// What becomes of a message: when each copy of it arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// How long the message takes; `None` if it is lost.
+    pub takes: Option<Nanos>,
+    /// How long a second copy takes, if there is one.
+    pub copy_takes: Option<Nanos>,
+}
+
+impl Network {
+    /// A network that is whole.
+    #[must_use]
+    pub fn new(plan: NetworkPlan, dice: Dice, members: usize) -> Self {
+        Self {
+            plan,
+            dice,
+            members,
+            cuts: vec![0; members * members],
+        }
+    }
+
+    /// Cuts one direction of a link once more.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.cuts[from * self.members + to] += 1;
+    }
+
+    /// Takes one cut back.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        let cuts = &mut self.cuts[from * self.members + to];
+        *cuts = cuts.saturating_sub(1);
+    }
+
+    /// Takes all cuts back and loses, doubles and delays nothing any more.
+    pub fn heal(&mut self) {
+        self.cuts.fill(0);
+        self.plan.loss.0 = 0;
+        self.plan.duplication.0 = 0;
+        self.plan.spikes.0 = 0;
+    }
+
+    /// Whether messages pass.
+    #[must_use]
+    pub fn passes(&self, from: usize, to: usize) -> bool {
+        self.cuts[from * self.members + to] == 0
+    }
+
+    /// What becomes of the next message on a link.
+    pub fn fate(&mut self, from: usize, to: usize) -> Fate {
+        if !self.passes(from, to) || self.dice.falls(self.plan.loss) {
+            return Fate::default();
+        }
+        let takes = Some(self.latency());
+        let doubled = self.dice.falls(self.plan.duplication);
+        let copy_takes = doubled.then(|| self.latency() * 2);
+        Fate { takes, copy_takes }
+    }
+
+    fn latency(&mut self) -> Nanos {
+        let (least, most) = self.plan.latency;
+        let usual = self.dice.between(least, most);
+        if self.dice.falls(self.plan.spikes) {
+            return usual + self.dice.between(0, self.plan.spike_max);
+        }
+        usual
+    }
+}

@@ -1,0 +1,195 @@
+//! One run: a phase in which faults strike, then one in which the cluster must recover.
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use liferaft_raft::consensus::MembershipChange;
+
+use crate::action::Action;
+use crate::clock::{Nanos, SECOND};
+use crate::counts::Counts;
+use crate::digest::Digest;
+use crate::invariants::{Alarm, liveness};
+use crate::plan::Plan;
+use crate::world::World;
+
+/// How long a cluster may take to recover, in election timeouts.
+const RECOVERY_ELECTION_TIMEOUTS: u32 = 60;
+
+/// How often a read is asked before it counts as stuck.
+const READ_ATTEMPTS: u32 = 20;
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The alarm that ended it, if one did.
+    pub alarm: Option<Alarm>,
+    /// The digest of all that happened.
+    pub trace: Digest,
+    /// What happened how often.
+    pub counts: Counts,
+    /// How long it was.
+    pub lasted: Nanos,
+}
+
+/// Runs a plan to its end or to the first alarm. A panic is an alarm.
+#[must_use]
+pub fn run(plan: Plan) -> Outcome {
+    quiet_panics();
+    let seed_plan = plan.clone();
+    let ran = panic::catch_unwind(AssertUnwindSafe(move || run_unguarded(plan)));
+    ran.unwrap_or_else(|_| Outcome {
+        alarm: Some(Alarm {
+            invariant: "panic",
+            at: 0,
+            member: None,
+            text: LAST_PANIC.take(),
+        }),
+        trace: Digest(seed_plan.seed),
+        counts: Counts::default(),
+        lasted: 0,
+    })
+}
+
+fn run_unguarded(plan: Plan) -> Outcome {
+    let mut world = match World::new(plan) {
+        Ok(world) => world,
+        Err(alarm) => {
+            return Outcome {
+                alarm: Some(alarm),
+                trace: Digest::default(),
+                counts: Counts::default(),
+                lasted: 0,
+            };
+        }
+    };
+    let alarm = phases(&mut world).err();
+    world.counts.committed = world.history.last_index().0;
+    Outcome {
+        alarm,
+        trace: world.trace,
+        counts: world.counts,
+        lasted: world.now,
+    }
+}
+
+fn phases(world: &mut World) -> Result<(), Alarm> {
+    let end = world.plan.safety_phase;
+    world.run_until(end)?;
+    world.calm()?;
+    recover(world, |_| None)?;
+    let committed = world.history.last_index();
+    for at in 0..world.members.len() {
+        let command = world.chaos.command();
+        world.perform(Action::Propose(at, vec![command]))?;
+    }
+    recover(world, |world| {
+        (world.history.last_index() <= committed).then(|| "a fresh write is not committed".into())
+    })?;
+    read_everywhere(world)?;
+    change_membership(world)
+}
+
+/// Every member of the configuration serves a read.
+fn read_everywhere(world: &mut World) -> Result<(), Alarm> {
+    let mut refused = Vec::new();
+    for at in 0..world.members.len() {
+        let before = world.answers.reads_granted;
+        // A read that a change of leader refuses is asked again.
+        for _ in 0..READ_ATTEMPTS {
+            if world.answers.reads_granted == before && is_member(world, at) {
+                world.perform(Action::Read(at, 0))?;
+                recover(world, |_| None)?;
+            }
+        }
+        if world.answers.reads_granted == before && is_member(world, at) {
+            refused.push(world.members[at].id);
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Alarm {
+        invariant: "liveness",
+        at: world.now,
+        member: None,
+        text: format!("fresh reads are not granted on {refused:?}"),
+    })
+}
+
+/// The membership can still be changed: a learner comes, or leaves.
+fn change_membership(world: &mut World) -> Result<(), Alarm> {
+    let Some(leader) = world.members.iter().position(|member| member.leads()) else {
+        return Ok(());
+    };
+    let Some(other) = (0..world.members.len()).find(|at| *at != leader) else {
+        return Ok(());
+    };
+    let id = world.members[other].id;
+    let voters = world.members[leader]
+        .log
+        .configuration()
+        .1
+        .map_or(0, |it| it.voters().len());
+    let change = if !is_member(world, other) {
+        MembershipChange::add_voter(id)
+    } else if voters > 1 || !is_voter(world, leader, other) {
+        MembershipChange::remove(id)
+    } else {
+        return Ok(());
+    };
+    let before = world.answers.changes;
+    world.perform(Action::Change(leader, change))?;
+    recover(world, |world| {
+        (world.answers.changes == before).then(|| "a fresh change of membership is not made".into())
+    })
+}
+
+fn is_voter(world: &World, leader: usize, at: usize) -> bool {
+    let configuration = world.members[leader].log.configuration().1;
+    configuration.is_some_and(|configuration| configuration.is_voter(world.members[at].id))
+}
+
+fn is_member(world: &World, at: usize) -> bool {
+    let leader = world.members.iter().find(|member| member.leads());
+    leader
+        .and_then(|leader| leader.log.configuration().1)
+        .is_some_and(|configuration| configuration.contains(world.members[at].id))
+}
+
+/// Lets time pass until nothing ails the cluster, or too long.
+fn recover(world: &mut World, also: impl Fn(&World) -> Option<String>) -> Result<(), Alarm> {
+    let timeout = world.plan.config.election_timeout();
+    let timeout = Nanos::try_from(timeout.as_nanos()).unwrap_or(SECOND);
+    let deadline = world.now + timeout * Nanos::from(RECOVERY_ELECTION_TIMEOUTS) + 5 * SECOND;
+    loop {
+        world.run_until(world.now + timeout / 4)?;
+        let ailment = liveness::ailment(&world.members, world.history.last_index());
+        let Some(ailment) = ailment.or_else(|| also(world)) else {
+            return Ok(());
+        };
+        if world.now >= deadline {
+            return Err(Alarm {
+                invariant: "liveness",
+                at: world.now,
+                member: None,
+                text: ailment,
+            });
+        }
+    }
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Keeps what a panic said instead of printing it.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        panic::set_hook(Box::new(|info| {
+            LAST_PANIC.set(info.to_string().replace('\n', ": "));
+        }));
+    });
+}
