@@ -13,8 +13,10 @@ use crate::clock::Nanos;
 pub struct Disk {
     durable: Durable,
     under_way: VecDeque<Write>,
-    /// When the last write under way will be done: they are made one after the other.
-    busy_until: Nanos,
+    /// When the sync that is being made ends.
+    sync_ends: Nanos,
+    /// When the one after it ends, which makes all writes durable that come in the meantime; the same if none waits.
+    next_sync_ends: Nanos,
     /// Writes take this many times longer.
     pub slowness: u64,
 }
@@ -45,9 +47,20 @@ impl Disk {
 
     /// Begins a write. Tells when it will be done.
     pub fn begin(&mut self, now: Nanos, write: Write, takes: Nanos) -> Nanos {
-        self.busy_until = self.busy_until.max(now) + takes * self.slowness.max(1);
+        let takes = takes * self.slowness.max(1);
         self.under_way.push_back(write);
-        self.busy_until
+        if now >= self.next_sync_ends {
+            self.sync_ends = now + takes;
+            self.next_sync_ends = self.sync_ends;
+            return self.sync_ends;
+        }
+        if now >= self.sync_ends {
+            self.sync_ends = self.next_sync_ends;
+        }
+        if self.next_sync_ends == self.sync_ends {
+            self.next_sync_ends = self.sync_ends + takes;
+        }
+        self.next_sync_ends
     }
 
     /// Finishes the oldest write under way.
@@ -72,7 +85,8 @@ impl Disk {
     /// When what survives does not follow what is stored.
     pub fn crash(&mut self, survival: Survival) -> Result<(), String> {
         let writes = core::mem::take(&mut self.under_way);
-        self.busy_until = 0;
+        self.sync_ends = 0;
+        self.next_sync_ends = 0;
         let Survival::Prefix(thousandths) = survival else {
             return Ok(());
         };

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::consensus::{MembershipChange, Raft};
 
 use crate::action::Action;
 use crate::clock::{Nanos, SECOND};
@@ -174,10 +174,21 @@ fn recover(world: &mut World, also: impl Fn(&World) -> Option<String>) -> Result
                 invariant: "liveness",
                 at: world.now,
                 member: None,
-                text: ailment,
+                text: format!("{ailment}{}", describe(world)),
             });
         }
     }
+}
+
+/// What each member says of itself, for the reader of an alarm.
+fn describe(world: &World) -> String {
+    let lines = world.members.iter().map(|member| {
+        let status = member.raft.as_ref().map(Raft::status);
+        let deadline = member.raft.as_ref().and_then(Raft::deadline);
+        let now = member.clock.at(world.now);
+        format!("\n  now {now:?} deadline {deadline:?} wake {} {status:?}", member.wake_at)
+    });
+    lines.collect()
 }
 
 thread_local! {

@@ -47,6 +47,7 @@ pub struct World {
     output: Output,
     asked: u64,
     chaotic: bool,
+    first_configuration: Configuration,
 }
 
 /// What clients and operators have been told.
@@ -152,11 +153,13 @@ impl World {
             output: Output::default(),
             asked: 0,
             chaotic: true,
+            first_configuration: Configuration::default(),
             members,
             plan,
         };
+        world.first_configuration = configuration;
         for voter in 0..world.plan.voters {
-            world.tell(voter, Input::Bootstrap(configuration.clone()));
+            world.bootstrap(voter);
         }
         world.agenda.enter(0, Event::NextAct);
         world.agenda.enter(0, Event::NextFault);
@@ -343,6 +346,11 @@ impl World {
         self.wake_at(at, self.now + turn);
     }
 
+    fn bootstrap(&mut self, at: usize) {
+        let configuration = self.first_configuration.clone();
+        self.tell(at, Input::Bootstrap(configuration));
+    }
+
     fn wake(&mut self, at: usize) {
         self.wake_at(at, self.now);
     }
@@ -388,6 +396,10 @@ impl World {
         member.machine = Machine::default();
         let restarted = self.invariants.restarted(&self.members[at]);
         restarted.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
+        if at < self.plan.voters {
+            // It may have crashed before it knew of its cluster.
+            self.bootstrap(at);
+        }
         // The first turn hands the recovered snapshot to the state machine and learns the deadline.
         self.tell(at, Input::Timer);
         Ok(())
