@@ -6,7 +6,10 @@ use liferaft_raft::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, Term};
 
-use crate::clock::Nanos;
+use crate::clock::{Nanos, SECOND};
+
+/// The longest that a sync takes, however slow the disk.
+const SYNC_MAX: Nanos = SECOND;
 
 /// What is durable, and what is on its way there.
 #[derive(Debug, Default)]
@@ -47,7 +50,7 @@ impl Disk {
 
     /// Begins a write. Tells when it will be done.
     pub fn begin(&mut self, now: Nanos, write: Write, takes: Nanos) -> Nanos {
-        let takes = takes * self.slowness.max(1);
+        let takes = (takes * self.slowness.max(1)).min(SYNC_MAX);
         self.under_way.push_back(write);
         if now >= self.next_sync_ends {
             self.sync_ends = now + takes;

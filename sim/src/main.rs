@@ -21,6 +21,12 @@ struct Arguments {
     /// Print the plan and the trace digest of each seed.
     #[arg(long)]
     verbose: bool,
+    /// Print every turn of every member.
+    #[arg(long)]
+    tell: bool,
+    /// Print how many inputs each seed took.
+    #[arg(long)]
+    costs: bool,
     /// Go on after this many alarms.
     #[arg(long, default_value_t = 20)]
     alarms_max: usize,
@@ -34,7 +40,8 @@ fn main() -> ExitCode {
     let mut alarms = BTreeMap::<&'static str, u64>::new();
     let mut seeds = 0;
     for seed in arguments.from..arguments.from + arguments.seeds {
-        let plan = Plan::of_seed(seed);
+        let mut plan = Plan::of_seed(seed);
+        plan.tell = arguments.tell;
         if arguments.verbose {
             println!("{plan:#?}");
         }
@@ -47,6 +54,10 @@ fn main() -> ExitCode {
                 "seed {seed}: trace {:016x} {:?}",
                 outcome.trace.0, outcome.counts
             );
+        }
+        if arguments.costs {
+            let inputs = outcome.counts.inputs;
+            println!("seed {seed}: {inputs} inputs, trace {:016x}", outcome.trace.0);
         }
         if let Some(alarm) = outcome.alarm {
             println!("seed {seed}: {alarm}");

@@ -38,6 +38,8 @@ pub struct Plan {
     pub workload: WorkloadPlan,
     /// How long a driver's turn takes at most: what arrives meanwhile is one batch.
     pub turn_max: Nanos,
+    /// Whether every turn is printed.
+    pub tell: bool,
     /// How far members' clocks run too fast or too slow, in parts of a million.
     pub skew_max: u64,
 }
@@ -237,6 +239,7 @@ impl Plan {
             faults: draw_faults(dice, election_timeout),
             workload: draw_workload(dice),
             turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
+            tell: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
         }
     }

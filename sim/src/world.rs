@@ -268,6 +268,9 @@ impl World {
     /// # Errors
     /// When a member does not start, or its disk is not as it must be.
     pub fn perform(&mut self, action: Action) -> Result<(), Alarm> {
+        if self.plan.tell {
+            println!("{} {action:?}", self.now);
+        }
         match action {
             Action::Crash(at, survival) => self.crash(at, survival)?,
             Action::CrashInTurn(at, doom) => {
@@ -433,7 +436,13 @@ impl World {
         self.counts.inputs += member.inbox.len() as u64;
         self.counts.turns += 1;
         let before = member.view;
+        if self.plan.tell {
+            println!("{now} {} <- {:?}", member.id, member.inbox);
+        }
         raft.inputs(local, member.inbox.drain(..), &mut output);
+        if self.plan.tell {
+            println!("{now} {} -> {:?} {output:?}", member.id, View::of(raft));
+        }
         member.view = View::of(raft);
         self.trace(at, &output);
         let checked = self.check(at, before, &output);
