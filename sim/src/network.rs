@@ -46,8 +46,10 @@ impl Network {
         *cuts = cuts.saturating_sub(1);
     }
 
-    /// Takes all cuts back and loses, doubles and delays nothing any more.
-    pub fn heal(&mut self) {
+    /// Takes all cuts back and loses, doubles and delays nothing any more. No message takes longer than `latency_max`.
+    pub fn heal(&mut self, latency_max: Nanos) {
+        let (least, most) = self.plan.latency;
+        self.plan.latency = (least.min(latency_max), most.min(latency_max));
         self.cuts.fill(0);
         self.plan.loss.0 = 0;
         self.plan.duplication.0 = 0;
