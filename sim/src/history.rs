@@ -17,6 +17,8 @@ pub struct History {
 pub struct Committed {
     /// Its term.
     pub term: Term,
+    /// The term of the leader that committed it.
+    pub by: Term,
     /// The digest of what it says.
     pub digest: u64,
     /// The digest of the state after applying it.
@@ -27,6 +29,7 @@ impl Default for History {
     fn default() -> Self {
         let before_all = Committed {
             term: Term::ZERO,
+            by: Term::ZERO,
             digest: 0,
             state: Digest::default(),
         };
@@ -51,6 +54,14 @@ impl History {
         self.committed.get(at).copied()
     }
 
+    /// The last index that a leader of a term before this one committed.
+    #[must_use]
+    pub fn last_before(&self, term: Term) -> Index {
+        let later = self.committed.iter().rev();
+        let later = later.take_while(|entry| entry.by >= term && entry.by > Term::ZERO);
+        Index(self.last_index().0 - later.count() as u64)
+    }
+
     /// The last committed entry.
     #[must_use]
     pub fn last(&self) -> Committed {
@@ -70,10 +81,11 @@ impl History {
     }
 
     /// The next entry is committed.
-    pub fn commit(&mut self, term: Term, digest: u64) {
+    pub fn commit(&mut self, term: Term, by: Term, digest: u64) {
         let state = self.last().state.with(digest);
         self.committed.push(Committed {
             term,
+            by,
             digest,
             state,
         });

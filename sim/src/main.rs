@@ -57,7 +57,10 @@ fn main() -> ExitCode {
         }
         if arguments.costs {
             let inputs = outcome.counts.inputs;
-            println!("seed {seed}: {inputs} inputs, trace {:016x}", outcome.trace.0);
+            println!(
+                "seed {seed}: {inputs} inputs, trace {:016x}",
+                outcome.trace.0
+            );
         }
         if let Some(alarm) = outcome.alarm {
             println!("seed {seed}: {alarm}");

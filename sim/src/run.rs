@@ -14,11 +14,14 @@ use crate::invariants::{Alarm, liveness};
 use crate::plan::Plan;
 use crate::world::World;
 
-/// How long a cluster may take to recover, in election timeouts.
+/// The longest that a cluster may take to recover, even if it gets on.
+const RECOVERY_MAX: Nanos = 600 * SECOND;
+
+/// How long a cluster may stand still before it has recovered, in election timeouts.
 const RECOVERY_ELECTION_TIMEOUTS: u32 = 60;
 
-/// How often a read is asked before it counts as stuck.
-const READ_ATTEMPTS: u32 = 20;
+/// How often a read or a change is asked for before it counts as stuck.
+const ATTEMPTS: u32 = 20;
 
 /// What became of a run.
 #[derive(Clone, Debug)]
@@ -97,9 +100,10 @@ fn read_everywhere(world: &mut World) -> Result<(), Alarm> {
     for at in 0..world.members.len() {
         let before = world.answers.reads_granted;
         // A read that a change of leader refuses is asked again.
-        for _ in 0..READ_ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             if world.answers.reads_granted == before && is_member(world, at) {
                 world.perform(Action::Read(at, 0))?;
+                world.run_until(world.now + election_timeout(world))?;
                 recover(world, |_| None)?;
             }
         }
@@ -110,12 +114,8 @@ fn read_everywhere(world: &mut World) -> Result<(), Alarm> {
     if refused.is_empty() {
         return Ok(());
     }
-    Err(Alarm {
-        invariant: "liveness",
-        at: world.now,
-        member: None,
-        text: format!("fresh reads are not granted on {refused:?}"),
-    })
+    let text = format!("fresh reads are not granted on {refused:?}");
+    Err(ailing(world, &text))
 }
 
 /// The membership can still be changed: a learner comes, or leaves.
@@ -140,10 +140,36 @@ fn change_membership(world: &mut World) -> Result<(), Alarm> {
         return Ok(());
     };
     let before = world.answers.changes;
-    world.perform(Action::Change(leader, change))?;
-    recover(world, |world| {
-        (world.answers.changes == before).then(|| "a fresh change of membership is not made".into())
-    })
+    // It is refused while another is under way, whose server catches up, and by a leader that steps down.
+    let (mut attempts, mut reached) = (0, 0);
+    while world.answers.changes == before {
+        world.perform(Action::Change(leader, change.clone()))?;
+        world.run_until(world.now + election_timeout(world))?;
+        recover(world, |_| None)?;
+        attempts += 1;
+        if progress(world) > reached + 1 {
+            reached = progress(world);
+            attempts = 0;
+        }
+        if attempts >= ATTEMPTS {
+            return Err(ailing(world, "a fresh change of membership is not made"));
+        }
+    }
+    Ok(())
+}
+
+fn ailing(world: &World, text: &str) -> Alarm {
+    Alarm {
+        invariant: "liveness",
+        at: world.now,
+        member: None,
+        text: format!("{text}{}", describe(world)),
+    }
+}
+
+fn election_timeout(world: &World) -> Nanos {
+    let timeout = world.plan.config.election_timeout();
+    Nanos::try_from(timeout.as_nanos()).unwrap_or(SECOND)
 }
 
 fn is_voter(world: &World, leader: usize, at: usize) -> bool {
@@ -160,24 +186,36 @@ fn is_member(world: &World, at: usize) -> bool {
 
 /// Lets time pass until nothing ails the cluster, or too long.
 fn recover(world: &mut World, also: impl Fn(&World) -> Option<String>) -> Result<(), Alarm> {
-    let timeout = world.plan.config.election_timeout();
-    let timeout = Nanos::try_from(timeout.as_nanos()).unwrap_or(SECOND);
-    let deadline = world.now + timeout * Nanos::from(RECOVERY_ELECTION_TIMEOUTS) + 5 * SECOND;
+    let timeout = election_timeout(world);
+    let patience = timeout * Nanos::from(RECOVERY_ELECTION_TIMEOUTS) + 2 * SECOND;
+    let last_moment = world.now + RECOVERY_MAX;
+    let mut deadline = world.now + patience;
+    let mut reached = 0;
     loop {
         world.run_until(world.now + timeout / 4)?;
+        // With a tiny window a long log takes long: what counts is that it gets on.
+        let progress = progress(world);
+        if progress > reached {
+            reached = progress;
+            deadline = (world.now + patience).min(last_moment);
+        }
         let ailment = liveness::ailment(&world.members, world.history.last_index());
         let Some(ailment) = ailment.or_else(|| also(world)) else {
             return Ok(());
         };
         if world.now >= deadline {
-            return Err(Alarm {
-                invariant: "liveness",
-                at: world.now,
-                member: None,
-                text: format!("{ailment}{}", describe(world)),
-            });
+            return Err(ailing(world, &ailment));
         }
     }
+}
+
+/// How far all members have got, taken together. Nothing strikes any more, so it cannot grow for ever.
+fn progress(world: &World) -> u64 {
+    let reached = world.members.iter().map(|member| {
+        let positions = member.view.positions;
+        positions.persisted.0 + positions.commit.0 + positions.applied.0
+    });
+    reached.sum()
 }
 
 /// What each member says of itself, for the reader of an alarm.
@@ -186,7 +224,10 @@ fn describe(world: &World) -> String {
         let status = member.raft.as_ref().map(Raft::status);
         let deadline = member.raft.as_ref().and_then(Raft::deadline);
         let now = member.clock.at(world.now);
-        format!("\n  now {now:?} deadline {deadline:?} wake {} {status:?}", member.wake_at)
+        format!(
+            "\n  now {now:?} deadline {deadline:?} wake {} {status:?}",
+            member.wake_at
+        )
     });
     lines.collect()
 }

@@ -13,7 +13,7 @@ use liferaft_raft::message::Message;
 use crate::action::Action;
 use crate::agenda::Agenda;
 use crate::chaos::Chaos;
-use crate::clock::{LocalClock, Nanos};
+use crate::clock::{LocalClock, MICRO, Nanos};
 use crate::counts::Counts;
 use crate::dice::Dice;
 use crate::digest::{self, Digest};
@@ -189,6 +189,7 @@ impl World {
         let election_timeout = self.plan.config.election_timeout().as_nanos();
         let latency_max = Nanos::try_from(election_timeout / 20).unwrap_or(Nanos::MAX);
         self.network.heal(latency_max);
+        self.plan.machine.apply_max = self.plan.machine.apply_max.min(20 * MICRO);
         self.agenda
             .retain(|event| !matches!(event, Event::Action(_)));
         for at in 0..self.members.len() {

@@ -65,10 +65,10 @@ pub(super) fn check(turn: &Turn<'_>, history: &mut History) -> Verdict {
     );
     let mut at = history.last_index().next();
     while at <= commit {
-        let Some((term, digest)) = log.entry(at) else {
+        let Some((entry_term, digest)) = log.entry(at) else {
             return Err(format!("entry {at} is committed and not in the log"));
         };
-        history.commit(term, digest);
+        history.commit(entry_term, term, digest);
         if let Some(configuration) = log.configuration_at(at) {
             history.commit_configuration(at, digest::of_configuration(configuration));
         }

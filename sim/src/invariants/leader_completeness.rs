@@ -1,5 +1,7 @@
 //! Leader completeness (§3.6.3, plan 2.1 no. 4): what is committed is in the logs of all leaders of later terms.
 
+use liferaft_raft::ids::Term;
+
 use super::{Turn, Verdict, demand};
 use crate::history::History;
 
@@ -7,8 +9,10 @@ pub(super) fn check(turn: &Turn<'_>, history: &History) -> Verdict {
     if !turn.begins_to_lead() {
         return Ok(());
     }
-    let (log, last) = (turn.log(), history.last_index());
-    let committed = history.last().term;
+    // One that is elected late, in a term that others have left behind, need not know what they commit.
+    let last = history.last_before(turn.after().term);
+    let log = turn.log();
+    let committed = history.entry(last).map_or(Term::ZERO, |entry| entry.term);
     // By log matching, who has the last committed entry has all before it.
     demand!(
         log.base().index >= last || log.term_at(last) == Some(committed),
