@@ -9,6 +9,7 @@ use super::input::{ChangeId, MembershipChange};
 use super::leader::Leader;
 use super::membership::{first_step, target_of};
 use super::output::ChangeError;
+use super::planted::{Bug, is_planted};
 use super::progress::{Progress, Standing};
 use crate::configuration::Configuration;
 use crate::entry::Payload;
@@ -56,7 +57,11 @@ impl Leader {
         id: ChangeId,
         change: MembershipChange,
     ) {
-        if self.change.is_some() || (self.term_has_committed(common) && !is_settled(common)) {
+        let replaces = is_planted(Bug::TwoChanges)
+            && matches!(&self.change, Some(change) if matches!(change.stage, Stage::Appended));
+        if self.change.is_some() && !replaces
+            || (self.term_has_committed(common) && !is_settled(common))
+        {
             common.out.changes.push((id, Err(ChangeError::Pending)));
             return;
         }
@@ -68,8 +73,9 @@ impl Leader {
 
     /// Takes the change that is under way as far as it can go.
     pub(super) fn advance_change(&mut self, common: &mut Common) {
-        let may_begin =
-            self.change.is_some() && self.term_has_committed(common) && is_settled(common);
+        let may_begin = self.change.is_some()
+            && (self.term_has_committed(common) || is_planted(Bug::ChangeBeforeCommit))
+            && is_settled(common);
         if let Some(PendingChange {
             stage: Stage::Waiting(wanted),
             ..
@@ -217,7 +223,7 @@ impl Leader {
 
 /// Whether the configuration in force is committed and simple, so that another may follow it.
 fn is_settled(common: &Common) -> bool {
-    common.configurations.current_index() <= common.commit_index
+    (common.configurations.current_index() <= common.commit_index || is_planted(Bug::TwoChanges))
         && !common.configuration().is_joint()
 }
 

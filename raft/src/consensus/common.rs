@@ -12,6 +12,7 @@ use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::outbox::{Discarded, Outbox};
 use super::output::{Apply, Event, HardState, Output, Refusal, Snapshot, WriteId};
+use super::planted::{Bug, is_planted};
 use super::recovery::Restored;
 use crate::config::Config;
 use crate::configuration::Configuration;
@@ -173,13 +174,16 @@ impl Common {
                 .is_none_or(|voted_for| voted_for == candidate),
             "a vote is given once in a term"
         );
-        if self.voted_for.is_none() {
+        if self.voted_for.is_none() || is_planted(Bug::VoteTwice) {
             self.voted_for = Some(candidate);
             self.outbox.change_hard_state();
         }
     }
 
     pub(super) fn configuration(&self) -> &Configuration {
+        if is_planted(Bug::ConfigurationWhenCommitted) {
+            return self.configurations.as_of(self.commit_index).1;
+        }
         self.configurations.current()
     }
 
@@ -190,6 +194,9 @@ impl Common {
     /// Whether this server may campaign: a voter, or one that a configuration leaves out which may not be committed yet.
     /// Until it is, only such a server may have it, and be needed to commit it (§4.2.2).
     pub(super) fn may_campaign(&self) -> bool {
+        if is_planted(Bug::RemovedTooSoon) {
+            return self.is_voter();
+        }
         self.configurations
             .since(self.commit_index)
             .any(|configuration| configuration.is_voter(self.id))
@@ -263,7 +270,8 @@ impl Common {
         );
         self.log.truncate_from(index);
         self.outbox.truncated_from(index);
-        if self.configurations.truncate_from(index) {
+        if !is_planted(Bug::ConfigurationNotRolledBack) && self.configurations.truncate_from(index)
+        {
             let index = self.configurations.current_index();
             self.out.events.push(Event::ConfigurationChanged { index });
         }
@@ -333,7 +341,10 @@ impl Common {
         if self.writing.as_ref().is_some_and(|writing| writing.restore) {
             return;
         }
-        let end = self.commit_index.min(self.outbox.persisted());
+        let mut end = self.commit_index.min(self.outbox.persisted());
+        if is_planted(Bug::ApplyBeforeSync) {
+            end = self.commit_index;
+        }
         let bytes_max = self.config.limits().applying_bytes_max;
         let mut entries = Vec::new();
         let mut at = self.applying.handed_out;
@@ -349,13 +360,17 @@ impl Common {
                 entries.push(entry.clone());
             }
             self.applying.handed_out = at;
+            if is_planted(Bug::AppliedTwice) && entries.len() > 1 && at.0 % 7 == 0 {
+                let again = entries[entries.len() - 1].clone();
+                entries.push(again);
+            }
             self.out.apply.push(Apply::Entries(entries));
         }
         self.applying.currency.note(self.applying.handed_out);
     }
 
     /// The state machine was captured: its snapshot is written, and only then is the log cut (§5.1).
-    pub(super) fn on_snapshot_taken(&mut self, through: Index, data: bytes::Bytes) {
+    pub(super) fn on_snapshot_taken(&mut self, mut through: Index, data: bytes::Bytes) {
         let covered = self.snapshot_index();
         if through > self.applying.applied || through <= covered || self.writing.is_some() {
             return;
@@ -364,11 +379,17 @@ impl Common {
             self.refuse(self.id, Refusal::SnapshotTooLarge);
             return;
         }
+        if is_planted(Bug::SnapshotLabelledWithCommit) {
+            through = self.commit_index;
+        }
         let entry = self
             .log
             .entry(through)
             .expect("what is past the last snapshot is in the log");
-        let (configuration_index, configuration) = self.configurations.as_of(through);
+        let (mut configuration_index, mut configuration) = self.configurations.as_of(through);
+        if is_planted(Bug::SnapshotOfNewestConfiguration) {
+            (configuration_index, configuration) = self.configurations.as_of(self.log.last_index());
+        }
         let snapshot = Snapshot {
             metadata: crate::message::SnapshotMetadata {
                 last: entry.position(),
@@ -395,7 +416,7 @@ impl Common {
             last.index > self.commit_index,
             "an older snapshot is not installed"
         );
-        if self.log.matches(last) {
+        if self.log.matches(last) && !is_planted(Bug::OlderSnapshotInstalled) {
             self.commit_to(last.index);
             return true;
         }
@@ -405,10 +426,12 @@ impl Common {
             valid_to: self.commit_index,
         });
         self.log = Log::starting_after(last, metadata.stamp);
-        self.configurations = ConfigurationLog::starting_with(
-            metadata.configuration_index,
-            metadata.configuration.clone(),
-        );
+        if !is_planted(Bug::InstallKeepsConfiguration) || self.configurations.current().is_empty() {
+            self.configurations = ConfigurationLog::starting_with(
+                metadata.configuration_index,
+                metadata.configuration.clone(),
+            );
+        }
         self.announced_configuration = metadata.configuration_index;
         self.commit_index = last.index;
         self.applying.restored_to = last.index;

@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::common::Common;
 use super::input::ReadId;
 use super::output::{Event, ReadRefused, Refusal};
+use super::planted::{Bug, is_planted};
 use super::read::FollowerReads;
 use super::role::Transition;
 use super::snapshot::{Arrival, Receiving};
@@ -220,7 +221,8 @@ impl Follower {
     ) -> bool {
         let last = prev.index.plus(entries.len() as u64);
         // What is committed here every later leader has, so it matches whatever `prev` says of it.
-        if prev.index > common.commit_index && !common.log.matches(prev) {
+        let skips_term = is_planted(Bug::NoPreviousTerm) && prev.index <= common.log.last_index();
+        if prev.index > common.commit_index && !common.log.matches(prev) && !skips_term {
             self.note_conflict(common, from, prev, entries);
             return false;
         }
@@ -239,11 +241,14 @@ impl Follower {
         let known = entries
             .iter()
             .take_while(|entry| {
-                entry.index <= common.commit_index || common.log.matches(entry.position())
+                entry.index <= common.commit_index
+                    || common.log.matches(entry.position()) && !is_planted(Bug::TruncateAlways)
             })
             .count();
         if let Some(first) = entries.get(known) {
-            if first.index <= self.matched || !common.log.may_be_followed_by(first) {
+            if first.index <= self.matched && !is_planted(Bug::TruncateAlways)
+                || !common.log.may_be_followed_by(first)
+            {
                 common.refuse(from, Refusal::MalformedEntries);
                 return false;
             }
@@ -301,6 +306,9 @@ impl Follower {
     }
 
     fn take_commit(&mut self, common: &mut Common) {
+        if is_planted(Bug::CommitPastMatch) {
+            common.commit_to(self.leader_commit.min(common.log.last_index()));
+        }
         common.commit_to(self.leader_commit.min(self.matched));
     }
 
@@ -315,7 +323,7 @@ impl Follower {
         }
         let last = chunk.metadata.last;
         let transfer = chunk.transfer;
-        if last.index <= common.commit_index {
+        if last.index <= common.commit_index && !is_planted(Bug::OlderSnapshotInstalled) {
             // It covers nothing that is not here already: the match says so.
             self.answer.at_once = true;
             self.answer.snapshot = Some((transfer, chunk.metadata.length));
@@ -348,7 +356,10 @@ impl Follower {
         if !common.outbox.hard_state_is_durable() {
             return;
         }
-        let match_index = self.matched.min(common.outbox.persisted());
+        let mut match_index = self.matched.min(common.outbox.persisted());
+        if is_planted(Bug::AcknowledgeBeforeSync) {
+            match_index = self.matched;
+        }
         let durable = self
             .answer
             .when_durable

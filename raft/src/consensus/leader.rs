@@ -6,6 +6,7 @@ use super::change::PendingChange;
 use super::common::Common;
 use super::input::{Proposal, ReadId};
 use super::output::{ProposeRefused, Refusal};
+use super::planted::{Bug, is_planted};
 use super::progress::{Progress, Standing};
 use super::quorum;
 use super::read::{LeaderReads, Reader};
@@ -13,6 +14,7 @@ use super::role::Transition;
 use super::rounds::RoundClock;
 use super::stamp::StampClock;
 use super::transfer::Transfer;
+use crate::configuration::Configuration;
 use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
 use crate::ids::{Index, Round, ServerId};
 use crate::time::Instant;
@@ -155,6 +157,12 @@ impl Leader {
             } else {
                 self.uncommitted_bytes += weight;
                 self.append(common, Payload::Command(command));
+                if is_planted(Bug::RefusedAndAppended) && self.uncommitted_bytes > 4 * weight {
+                    let uncommitted_bytes = self.uncommitted_bytes;
+                    let refused = ProposeRefused::Busy { uncommitted_bytes };
+                    common.out.proposals.push((id, Err(refused)));
+                    continue;
+                }
                 common.out.proposals.push((id, Ok(common.log.last())));
                 continue;
             };
@@ -178,8 +186,17 @@ impl Leader {
     /// A new commit index: what a quorum has on disk, if it is of this term. An older entry on a quorum may yet be
     /// overwritten by a leader who never saw it (§3.6.2).
     pub(super) fn advance_commit(&mut self, common: &mut Common) {
-        let own = (common.id, common.outbox.persisted());
-        let reached = quorum::reached(common.configuration(), |voter| {
+        let mut own = (common.id, common.outbox.persisted());
+        if is_planted(Bug::LeaderBeforeSync) {
+            own.1 = common.log.last_index();
+        }
+        let everyone;
+        let mut configuration = common.configuration();
+        if is_planted(Bug::LearnerCounts) {
+            everyone = Configuration::of_voters(configuration.members().map(|(id, _)| id));
+            configuration = &everyone;
+        }
+        let reached = quorum::reached(configuration, |voter| {
             if voter == own.0 {
                 own.1
             } else {
@@ -189,7 +206,9 @@ impl Leader {
             }
         });
         let Some(reached) = reached else { return };
-        if reached <= common.commit_index || reached < self.term_start {
+        if reached <= common.commit_index
+            || (reached < self.term_start && !is_planted(Bug::CommitOldTerm))
+        {
             return;
         }
         let count =
@@ -199,12 +218,15 @@ impl Leader {
             .entries_from(common.commit_index.next())
             .take(count);
         self.uncommitted_bytes -= command_bytes(committed);
+        let inherited = common.commit_index < self.term_start;
         common.commit_to(reached);
         // Also a configuration that an earlier leader committed: a joint one may still have to be left (§4.3).
         let configuration = common.configurations.current_index();
         if configuration <= reached && configuration > self.configuration_seen_to {
             self.configuration_seen_to = configuration;
-            self.on_configuration_committed(common);
+            if !(inherited && is_planted(Bug::JointForEver)) {
+                self.on_configuration_committed(common);
+            }
         }
     }
 
@@ -240,7 +262,13 @@ impl Leader {
 
     pub(super) fn confirm_reads(&mut self, common: &mut Common) {
         if self.reads.is_confirming() {
-            let echoed = self.quorum_round(common);
+            let mut echoed = self.quorum_round(common);
+            let heard = common.now.since(self.quorum_contact(common));
+            if is_planted(Bug::ReadWithoutQuorum)
+                || is_planted(Bug::ReadByLease) && heard < common.config.election_timeout()
+            {
+                echoed = self.rounds.latest();
+            }
             self.reads.confirm(common, echoed);
         }
     }

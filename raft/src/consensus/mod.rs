@@ -41,6 +41,7 @@ mod log;
 mod membership;
 mod outbox;
 mod output;
+pub mod planted;
 mod progress;
 pub mod quorum;
 mod read;
@@ -76,6 +77,7 @@ use candidate::Campaign;
 use common::Common;
 use follower::Follower;
 use leader::Leader;
+use planted::{Bug, is_planted};
 use recovery::Restored;
 use role::{Role, Transition};
 
@@ -399,6 +401,9 @@ impl Raft {
             }
             Body::RequestVoteReply(reply) => return self.on_vote_reply(from, &reply),
             Body::ReadIndex(request) => read::refuse_peer(&mut self.common, from, request.id),
+            Body::AppendEntriesReply(_) if is_planted(Bug::StaleAcknowledgement) => {
+                return self.on_current_message(from, body);
+            }
             Body::RequestVote(_)
             | Body::AppendEntriesReply(_)
             | Body::InstallSnapshotReply(_)
@@ -554,7 +559,7 @@ impl Raft {
         match &mut self.role {
             Role::Leader(leader) => {
                 leader.flush(&mut self.common);
-                if leader.removed {
+                if leader.removed && !is_planted(Bug::RemovedLeads) {
                     let successor = leader.best_successor(&self.common);
                     self.make(Transition::Resign { successor });
                 }

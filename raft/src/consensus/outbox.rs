@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::log::Log;
 use super::output::{HardState, Output, Snapshot, Write, WriteId};
+use super::planted::{Bug, is_planted};
 use crate::ids::{Index, LogPosition, ServerId};
 use crate::message::Message;
 
@@ -157,7 +158,7 @@ impl Outbox {
         }
     }
 
-    fn flush_write(&mut self, hard_state: HardState, log: &Log, out: &mut Output) {
+    fn flush_write(&mut self, mut hard_state: HardState, log: &Log, out: &mut Output) {
         let last = log.last_index();
         let has_entries = self.unwritten_from <= last;
         if !has_entries
@@ -186,6 +187,9 @@ impl Outbox {
             snapshot: snapshot_end,
         });
         self.unwritten_from = last.next();
+        if is_planted(Bug::VoteWrittenApart) && self.hard_state_changed && id.0 % 2 == 0 {
+            hard_state.voted_for = None;
+        }
         out.writes.push(Write {
             id,
             hard_state: core::mem::take(&mut self.hard_state_changed).then_some(hard_state),

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use super::planted::{Bug, is_planted};
 use crate::configuration::Configuration;
 use crate::ids::ServerId;
 
@@ -69,7 +70,11 @@ fn reached_by_majority<T: Copy + Ord + Default>(
         return None;
     }
     // In ascending order, a majority of ⌊n/2⌋ + 1 begins at ⌊(n-1)/2⌋.
-    let least = (count - 1) / 2;
+    let least = if is_planted(Bug::HalfIsMajority) {
+        count / 2
+    } else {
+        (count - 1) / 2
+    };
     if count <= VOTERS_ON_STACK {
         let mut values = [T::default(); VOTERS_ON_STACK];
         for (slot, voter) in values.iter_mut().zip(voters) {

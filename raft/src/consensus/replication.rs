@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::common::Common;
 use super::leader::Leader;
 use super::output::{Event, Refusal};
+use super::planted::{Bug, is_planted};
 use super::progress::{Flow, Progress, Sending};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Round, ServerId};
@@ -20,12 +21,17 @@ impl Leader {
     /// due, or that the commit index has moved.
     pub(super) fn flush(&mut self, common: &mut Common) {
         self.advance_change(common);
-        let reads_begin = self.reads.has_arrived() && self.term_has_committed(common);
+        let reads_begin = self.reads.has_arrived()
+            && (self.term_has_committed(common) || is_planted(Bug::ReadBeforeCommit));
         let broadcast = core::mem::take(&mut self.broadcast) || reads_begin;
         let mut round = LazyRound::default();
         if reads_begin {
             let round = round.get(&mut self.rounds, common);
-            self.reads.begin_round(round, common.commit_index);
+            let mut needed = round;
+            if is_planted(Bug::ReadByOlderRound) {
+                needed.0 -= 1;
+            }
+            self.reads.begin_round(needed, common.commit_index);
         }
         let ends = (common.log.last_index(), common.commit_index);
         let everyone = broadcast || ends != self.spoken_of;
@@ -74,8 +80,11 @@ impl Leader {
             peer.commit = reply.commit;
             peer.retry.reset();
         }
-        let grew = peer.advance(reply.match_index, reply.received)
-            && reply.match_index > common.commit_index;
+        let mut match_index = reply.match_index;
+        if is_planted(Bug::MatchWhatWasSent) {
+            match_index = peer.next_index.previous().max(match_index);
+        }
+        let grew = peer.advance(match_index, reply.received) && match_index > common.commit_index;
         match (&peer.flow, &reply.conflict) {
             (Flow::Probe { .. }, None) if reply.received.next() >= peer.next_index => {
                 peer.replicate_from(reply.received);
@@ -112,6 +121,9 @@ impl Leader {
         {
             if reply.next_offset > sending.snapshot.metadata.length {
                 common.refuse(from, Refusal::ImpossibleAcknowledgement);
+            } else if is_planted(Bug::SnapshotRestarts) && is_news {
+                sending.acked = 0;
+                sending.sent = 0;
             } else if reply.next_offset > sending.acked {
                 sending.acked = reply.next_offset;
                 sending.sent = sending.sent.max(reply.next_offset);
@@ -138,7 +150,7 @@ impl Leader {
     /// Sends again what was not confirmed in time.
     pub(super) fn resend(&mut self, common: &Common) {
         for (_, peer) in self.peers.iter_mut() {
-            if !peer.retry.is_over(common.now) {
+            if !peer.retry.is_over(common.now) || is_planted(Bug::NeverResends) {
                 continue;
             }
             peer.stirred = true;
@@ -171,12 +183,12 @@ fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
 /// later snapshot.
 fn leave_snapshot(common: &Common, peer: &mut Progress) {
     if let Flow::Snapshot(sending) = &peer.flow {
-        let enough = sending
-            .snapshot
-            .metadata
-            .last
-            .index
-            .min(common.log.base().index);
+        let base = common.log.base().index;
+        let enough = if is_planted(Bug::SnapshotOnlyOnce) {
+            base
+        } else {
+            base.min(sending.snapshot.metadata.last.index)
+        };
         if peer.match_index >= enough {
             peer.replicate_from(peer.match_index);
         }
@@ -186,6 +198,9 @@ fn leave_snapshot(common: &Common, peer: &mut Progress) {
 /// The peer's log did not have the position before some entries.
 fn on_conflict(common: &Common, peer: &mut Progress, conflict: &Conflict, is_news: bool) {
     let Conflict { prev, hint } = conflict;
+    if is_planted(Bug::NeverBacksOff) {
+        return;
+    }
     let is_probe = matches!(peer.flow, Flow::Probe { .. });
     // Only the probe that is out may move the search; in a pipeline, what is acknowledged contradicts late refusals.
     if *prev <= peer.match_index || (is_probe && prev.next() != peer.next_index) {

@@ -1,5 +1,6 @@
 //! Giving and counting votes (§3.4, §3.6.1, §4.2.3, §9.6).
 
+use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
 use super::{Raft, Refusal};
 use crate::ids::{ServerId, Term};
@@ -32,8 +33,8 @@ impl Raft {
             && self
                 .common
                 .voted_for
-                .is_none_or(|voted_for| voted_for == from)
-            && request.last >= self.common.log.last();
+                .is_none_or(|voted_for| voted_for == from || is_planted(Bug::VoteTwice))
+            && self.is_up_to_date(request);
         if granted {
             self.common.vote_for(from);
             if let Role::Follower(follower) = &mut self.role {
@@ -47,7 +48,7 @@ impl Raft {
     /// at the same time only one goes on.
     fn on_pre_vote(&mut self, from: ServerId, request: &RequestVote) {
         let mut granted = request.campaign > self.common.current_term
-            && request.last >= self.common.log.last()
+            && self.is_up_to_date(request)
             && !self.is_loyal();
         if let Role::PreCandidate(campaign) = &self.role
             && granted
@@ -60,6 +61,15 @@ impl Raft {
         self.answer_vote(from, request, granted);
     }
 
+    /// Whether the candidate's log is at least as up to date as this server's (§3.6.1).
+    fn is_up_to_date(&self, request: &RequestVote) -> bool {
+        let last = self.common.log.last();
+        if is_planted(Bug::IndexBeforeTerm) {
+            return (request.last.index, request.last.term) >= (last.index, last.term);
+        }
+        request.last >= last || is_planted(Bug::VoteForOldLog)
+    }
+
     fn answer_vote(&mut self, to: ServerId, request: &RequestVote, granted: bool) {
         let RequestVote {
             pre_vote, campaign, ..
@@ -69,6 +79,9 @@ impl Raft {
             campaign,
             granted,
         });
+        if is_planted(Bug::VoteBeforeSync) {
+            return self.common.send(to, reply);
+        }
         self.common.promise(to, reply);
     }
 

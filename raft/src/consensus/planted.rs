@@ -1,0 +1,128 @@
+//! Bugs that can be planted, to show that the simulator finds them.
+//!
+//! Without the feature `planted-bugs`, which no release build has, [`is_planted`] is a constant `false` and every hook
+//! vanishes. With it, one bug at a time is chosen at run time.
+
+macro_rules! bugs {
+    ($($(#[doc = $text:literal])+ $name:ident,)+) => {
+        /// A bug that can be planted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Bug {
+            $($(#[doc = $text])+ $name,)+
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+bugs! {
+    /// A vote leaves before it is durable (§3.8).
+    VoteBeforeSync,
+    /// The vote is persisted by a later write than its term.
+    VoteWrittenApart,
+    /// A second vote is given in the same term.
+    VoteTwice,
+    /// A vote is given to a candidate with an older log (§3.6.1).
+    VoteForOldLog,
+    /// Logs are compared by index before term.
+    IndexBeforeTerm,
+    /// An entry of an earlier term is committed by counting (§3.6.2, figure 3.7).
+    CommitOldTerm,
+    /// Every append cuts the log, also one that matches.
+    TruncateAlways,
+    /// The term of the entry before the new ones is not compared.
+    NoPreviousTerm,
+    /// A follower takes the leader's commit index beyond what it knows to match.
+    CommitPastMatch,
+    /// Half of an even number of voters is taken for a majority.
+    HalfIsMajority,
+    /// Learners count for commitment.
+    LearnerCounts,
+    /// Entries are acknowledged before they are durable.
+    AcknowledgeBeforeSync,
+    /// The leader counts its own entries before they are durable.
+    LeaderBeforeSync,
+    /// An acknowledgement given to an earlier term's leader counts.
+    StaleAcknowledgement,
+    /// What was sent is taken for what was acknowledged.
+    MatchWhatWasSent,
+    /// A configuration is in force only when it is committed.
+    ConfigurationWhenCommitted,
+    /// A change is begun while another is uncommitted.
+    TwoChanges,
+    /// A change is begun before the leader has committed an entry of its term.
+    ChangeBeforeCommit,
+    /// A truncated configuration stays in force.
+    ConfigurationNotRolledBack,
+    /// A snapshot that is installed leaves the configuration as it was.
+    InstallKeepsConfiguration,
+    /// A snapshot carries the newest configuration and not that of its end.
+    SnapshotOfNewestConfiguration,
+    /// A snapshot is labelled with the commit index and not with what was applied.
+    SnapshotLabelledWithCommit,
+    /// A snapshot takes the place of a newer state.
+    OlderSnapshotInstalled,
+    /// A leader grants reads without asking a quorum.
+    ReadWithoutQuorum,
+    /// A leader grants reads before it has committed an entry of its term.
+    ReadBeforeCommit,
+    /// An answer to an earlier round confirms a read.
+    ReadByOlderRound,
+    /// A read is granted because a quorum was heard lately, whatever the clocks do.
+    ReadByLease,
+    /// A proposal is refused and appended nevertheless.
+    RefusedAndAppended,
+    /// Entries are handed to the state machine twice after a restart.
+    AppliedTwice,
+    /// Entries are handed to the state machine before they are durable here.
+    ApplyBeforeSync,
+    /// The next index of a follower whose log differs never goes back (liveness).
+    NeverBacksOff,
+    /// What was lost is never sent again (liveness).
+    NeverResends,
+    /// A transfer of a snapshot begins again with each answer (liveness).
+    SnapshotRestarts,
+    /// A peer is never sent a second snapshot when the log is cut past the first (liveness).
+    SnapshotOnlyOnce,
+    /// A joint configuration that an earlier leader committed is never left (liveness).
+    JointForEver,
+    /// A server that an uncommitted configuration leaves out does not campaign (liveness, §4.2.2).
+    RemovedTooSoon,
+    /// A leader that was removed leads on.
+    RemovedLeads,
+}
+
+/// Whether this bug is planted.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+#[must_use]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use chosen::{is_planted, plant};
+
+#[cfg(feature = "planted-bugs")]
+mod chosen {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::Bug;
+
+    /// The bug that is planted, counted from 1; 0 for none.
+    static PLANTED: AtomicUsize = AtomicUsize::new(0);
+
+    /// Plants this bug, or none, in all servers of this process.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.store(bug.map_or(0, |bug| bug as usize + 1), Ordering::Relaxed);
+    }
+
+    /// Whether this bug is planted.
+    #[must_use]
+    pub fn is_planted(bug: Bug) -> bool {
+        PLANTED.load(Ordering::Relaxed) == bug as usize + 1
+    }
+}
