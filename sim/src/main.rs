@@ -1,5 +1,8 @@
 //! Runs seeds and tells what became of them.
 
+#[cfg(feature = "planted-bugs")]
+mod hunt;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -27,6 +30,10 @@ struct Arguments {
     /// Print how many inputs each seed took.
     #[arg(long)]
     costs: bool,
+    /// Plant this bug, by its number or name, and run seeds until it is caught; `all` makes a table of all.
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long)]
+    bug: Option<String>,
     /// Go on after this many alarms.
     #[arg(long, default_value_t = 20)]
     alarms_max: usize,
@@ -34,6 +41,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "planted-bugs")]
+    if let Some(bug) = &arguments.bug {
+        return hunt::hunt(bug, arguments.from, arguments.seeds);
+    }
     let began = Instant::now();
     let mut total = Counts::default();
     let mut virtual_seconds = 0;
