@@ -17,6 +17,7 @@ pub mod digest;
 pub mod disk;
 pub mod history;
 pub mod invariants;
+pub mod linearizability;
 pub mod machine;
 pub mod member;
 pub mod network;
