@@ -113,6 +113,15 @@ impl Chaos {
             }
             FaultKind::ClockForward => vec![(0, Action::ClockForward(victim, lasts))],
             FaultKind::ClockBack => vec![(0, Action::ClockBack(victim, brief))],
+            FaultKind::DeposeUnheard => {
+                let leader = members.iter().position(Member::leads).unwrap_or(victim);
+                let soon = self.dice.around(2 * self.plan.network.latency.1);
+                let mut actions = vec![(0, Action::Transfer(leader, None))];
+                for (wait, action) in self.cuts(lasts, |_, to| to == leader) {
+                    actions.push((wait + soon, action));
+                }
+                actions
+            }
             FaultKind::ClockRate => {
                 let rate = self.dice.between(800_000, 1_250_000);
                 vec![(0, Action::ClockRate(victim, rate))]
@@ -126,7 +135,13 @@ impl Chaos {
         let weights = self.plan.workload.weights;
         let kinds: Vec<_> = weights.into_iter().zip(ActKind::ALL).collect();
         let kind = self.dice.weighted(&kinds);
-        let at = self.victim(members, self.plan.workload.at_leader);
+        let mut at = self.victim(members, self.plan.workload.at_leader);
+        if kind == ActKind::Read
+            && let Some(deposed) = deposed(members)
+            && self.dice.falls(PerMillion::percent(70))
+        {
+            at = deposed;
+        }
         let action = match kind {
             ActKind::Propose => {
                 let count = self.dice.between(1, self.plan.workload.batch_max);
@@ -206,4 +221,13 @@ impl Chaos {
             })
         })
     }
+}
+
+/// A member that leads and does not know that another leads a later term: a read there is a temptation.
+fn deposed(members: &[Member]) -> Option<usize> {
+    let latest = members.iter().filter(|member| member.leads());
+    let latest = latest.map(|member| member.view.term).max()?;
+    members
+        .iter()
+        .position(|member| member.leads() && member.view.term < latest)
 }

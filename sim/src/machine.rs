@@ -30,6 +30,15 @@ impl Command {
         encoded.into()
     }
 
+    /// What this entry's command says; `None` if it has none.
+    #[must_use]
+    pub fn decode_entry(entry: &Entry) -> Option<Self> {
+        match &entry.payload {
+            Payload::Command(bytes) => Self::decode(bytes),
+            Payload::Noop | Payload::Configuration(_) => None,
+        }
+    }
+
     /// What these bytes say; `None` if they are no command.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
@@ -58,9 +67,7 @@ impl Machine {
     pub fn apply(&mut self, entry: &Entry, entry_digest: u64) {
         self.applied = entry.index;
         self.digest = self.digest.with(entry_digest);
-        if let Payload::Command(bytes) = &entry.payload
-            && let Some(command) = Command::decode(bytes)
-        {
+        if let Some(command) = Command::decode_entry(entry) {
             let at = usize::from(command.register);
             if self.registers.len() <= at {
                 self.registers.resize(at + 1, 0);

@@ -125,11 +125,13 @@ pub enum FaultKind {
     ClockBack,
     /// A member's clock runs at another rate.
     ClockRate,
+    /// The leader hands leadership over, and from some moment on hears nobody: it does not learn that it was deposed.
+    DeposeUnheard,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::CrashInTurn,
         Self::Blackout,
@@ -143,6 +145,7 @@ impl FaultKind {
         Self::ClockForward,
         Self::ClockBack,
         Self::ClockRate,
+        Self::DeposeUnheard,
     ];
 
     /// How likely a fault of this kind is, compared with the others, where a run has it.
@@ -150,7 +153,7 @@ impl FaultKind {
         match self {
             Self::Blackout => 1,
             Self::ClockForward | Self::ClockBack | Self::ClockRate | Self::DropInFlight => 3,
-            Self::Pause | Self::SlowDisk | Self::CutBothWays => 5,
+            Self::DeposeUnheard | Self::Pause | Self::SlowDisk | Self::CutBothWays => 5,
             Self::Partition | Self::Isolate | Self::CutOneWay => 8,
             Self::Crash | Self::CrashInTurn => 10,
         }

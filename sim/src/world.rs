@@ -19,9 +19,10 @@ use crate::dice::Dice;
 use crate::digest::{self, Digest};
 use crate::disk::{Disk, Survival};
 use crate::history::History;
+use crate::invariants::clear_answers::ClearAnswers;
 use crate::invariants::reads::Reads;
 use crate::invariants::{self, Alarm, Invariants, Turn, Verdict};
-use crate::machine::Machine;
+use crate::machine::{Command, Machine};
 use crate::member::{Member, View};
 use crate::network::Network;
 use crate::plan::Plan;
@@ -44,6 +45,7 @@ pub struct World {
     dice: Dice,
     invariants: Invariants,
     reads: Reads,
+    clear_answers: ClearAnswers,
     output: Output,
     asked: u64,
     chaotic: bool,
@@ -150,6 +152,7 @@ impl World {
             dice,
             invariants: Invariants::default(),
             reads: Reads::default(),
+            clear_answers: ClearAnswers::default(),
             output: Output::default(),
             asked: 0,
             chaotic: true,
@@ -333,13 +336,17 @@ impl World {
 
     fn propose(&mut self, at: usize, commands: Vec<Bytes>) {
         self.counts.operations += commands.len() as u64;
-        let proposals = commands
-            .into_iter()
-            .map(|command| Proposal {
-                id: ProposalId(self.name()),
-                command,
-            })
-            .collect();
+        if !self.members[at].is_up() {
+            return;
+        }
+        let mut proposals = Vec::with_capacity(commands.len());
+        for command in commands {
+            let id = ProposalId(self.name());
+            if let Some(Command { value, .. }) = Command::decode(&command) {
+                self.clear_answers.propose(id, value);
+            }
+            proposals.push(Proposal { id, command });
+        }
         self.tell(at, Input::Propose(proposals));
     }
 
@@ -547,6 +554,10 @@ impl World {
                 Err(_) => self.reads.forget(id),
             }
         }
+        for (id, answer) in output.proposals.drain(..) {
+            let answered = self.clear_answers.answer(id, &answer);
+            answered.map_err(|text| self.alarm("clear answers", at, text))?;
+        }
         for (_, result) in output.changes.drain(..) {
             if result.is_ok() {
                 self.answers.changes += 1;
@@ -619,7 +630,10 @@ impl World {
                     member.machine.applied
                 );
                 member.machine.apply(entry, digest::of_entry(entry));
-                Ok(())
+                match Command::decode_entry(entry) {
+                    Some(command) => self.clear_answers.apply(command.value),
+                    None => Ok(()),
+                }
             }),
             Apply::Restore(snapshot) => match Machine::restore(&snapshot.data) {
                 Some(machine) if machine.applied >= member.machine.applied => {

@@ -5,6 +5,7 @@
 //! member says of itself is compared with those.
 
 mod bounds;
+pub mod clear_answers;
 mod commit_on_quorum;
 mod election_safety;
 mod honest_peers;
