@@ -333,21 +333,26 @@ impl Raft {
 
     fn bootstrap(&mut self, configuration: Configuration) {
         let common = &mut self.common;
-        // A crash may have left the term of an earlier attempt without its entry. Nobody else is ever in that term with an
-        // empty log: elections begin with the next one.
-        let blank = common.current_term <= BOOTSTRAP_TERM
-            && common.voted_for.is_none()
-            && common.log.last_index() == Index::ZERO;
+        // A crash may have left the term of an earlier attempt without its entry, even that of a first campaign. Nobody else
+        // is ever in the founding term, or votes for itself, with an empty log.
+        let founded = match common.voted_for {
+            None => common.current_term <= BOOTSTRAP_TERM,
+            Some(candidate) => candidate == common.id,
+        };
+        let blank = founded && common.log.last_index() == Index::ZERO;
         if !blank || configuration.voters().is_empty() || configuration.is_joint() {
             return;
         }
         if common.current_term < BOOTSTRAP_TERM {
             common.enter_term(BOOTSTRAP_TERM);
         }
-        common.append_own(
-            ClusterTime::ZERO,
-            Payload::Configuration(Arc::new(configuration)),
-        );
+        // The same on every founder, whatever its term by now.
+        common.append(Entry {
+            index: Index::ZERO.next(),
+            term: BOOTSTRAP_TERM,
+            stamp: ClusterTime::ZERO,
+            payload: Payload::Configuration(Arc::new(configuration)),
+        });
         self.role = Role::Follower(Follower::new(common, None, false));
     }
 
