@@ -620,6 +620,7 @@ impl World {
             return Ok(());
         };
         let more = !member.applying.is_empty();
+        let mut refused = None;
         let applied: Verdict = match work {
             Apply::Entries(entries) => entries.iter().try_for_each(|entry| {
                 let next = member.machine.applied.next();
@@ -630,10 +631,13 @@ impl World {
                     member.machine.applied
                 );
                 member.machine.apply(entry, digest::of_entry(entry));
-                match Command::decode_entry(entry) {
-                    Some(command) => self.clear_answers.apply(command.value),
-                    None => Ok(()),
+                let command = Command::decode_entry(entry);
+                if let Some(command) = command
+                    && let Err(text) = self.clear_answers.apply(command.value)
+                {
+                    refused = Some(text);
                 }
+                Ok(())
             }),
             Apply::Restore(snapshot) => match Machine::restore(&snapshot.data) {
                 Some(machine) if machine.applied >= member.machine.applied => {
@@ -659,6 +663,9 @@ impl World {
             Ok(())
         });
         applied.map_err(|text| self.alarm("state machine safety", at, text))?;
+        if let Some(text) = refused {
+            return Err(self.alarm("clear answers", at, text));
+        }
         if more {
             self.begin_to_apply(at);
         }

@@ -82,10 +82,7 @@ impl Default for Budget {
 }
 
 /// Judges a history.
-pub fn judge<M: Model>(
-    history: &[Operation<M::Input, M::Output>],
-    budget: Budget,
-) -> Judgement {
+pub fn judge<M: Model>(history: &[Operation<M::Input, M::Output>], budget: Budget) -> Judgement {
     let deadline = Instant::now() + budget.time;
     let mut keys = BTreeMap::<u64, Vec<usize>>::new();
     for (at, operation) in history.iter().enumerate() {
@@ -114,7 +111,10 @@ fn shortest_prefix<M: Model>(
     memory_words: usize,
 ) -> Vec<usize> {
     let returned_at = |place: usize| history[place].returned.as_ref().map(|(at, _)| *at);
-    let mut returns: Vec<u64> = places.iter().filter_map(|place| returned_at(*place)).collect();
+    let mut returns: Vec<u64> = places
+        .iter()
+        .filter_map(|place| returned_at(*place))
+        .collect();
     returns.sort_unstable();
     // Whether a prefix is linearizable changes once, from yes to no.
     let first_bad = returns.partition_point(|end| {
@@ -122,7 +122,10 @@ fn shortest_prefix<M: Model>(
         search.run(deadline, memory_words) == Some(true)
     });
     let end = returns.get(first_bad).copied().unwrap_or(u64::MAX);
-    let within = places.iter().copied().filter(|place| history[*place].called <= end);
+    let within = places
+        .iter()
+        .copied()
+        .filter(|place| history[*place].called <= end);
     let mut prefix: Vec<usize> = within.collect();
     prefix.sort_by_key(|place| returned_at(*place).filter(|at| *at <= end));
     prefix
@@ -166,7 +169,9 @@ impl Model for Registers {
             RegisterInput::CompareAndSet(from, to) if *state == from => (to, RegisterOutput::Done),
             RegisterInput::CompareAndSet(..) => (*state, RegisterOutput::Mismatch),
         };
-        output.is_none_or(|output| *output == answer).then_some(next)
+        output
+            .is_none_or(|output| *output == answer)
+            .then_some(next)
     }
 }
 
@@ -191,20 +196,25 @@ mod tests {
 
     #[test]
     fn a_read_that_overlaps_a_write_may_see_it_or_not() {
-        let either = |value| {
-            [
-                op(0, 10, Write(7), Done),
-                op(5, 6, Read, Value(value)),
-            ]
-        };
+        let either = |value| [op(0, 10, Write(7), Done), op(5, 6, Read, Value(value))];
 
-        assert_eq!(judge::<Registers>(&either(0), Budget::default()), Judgement::Linearizable);
-        assert_eq!(judge::<Registers>(&either(7), Budget::default()), Judgement::Linearizable);
+        assert_eq!(
+            judge::<Registers>(&either(0), Budget::default()),
+            Judgement::Linearizable
+        );
+        assert_eq!(
+            judge::<Registers>(&either(7), Budget::default()),
+            Judgement::Linearizable
+        );
     }
 
     #[test]
     fn a_read_that_follows_a_write_must_see_it() {
-        let stale = [op(0, 1, Write(7), Done), op(2, 3, Read, Value(0)), op(9, 10, Read, Value(7))];
+        let stale = [
+            op(0, 1, Write(7), Done),
+            op(2, 3, Read, Value(0)),
+            op(9, 10, Read, Value(7)),
+        ];
 
         let judgement = judge::<Registers>(&stale, Budget::default());
 
@@ -220,10 +230,17 @@ mod tests {
             returned: None,
             input: Write(7),
         };
-        let late = [unknown.clone(), op(1, 2, Read, Value(0)), op(3, 4, Read, Value(7))];
+        let late = [
+            unknown.clone(),
+            op(1, 2, Read, Value(0)),
+            op(3, 4, Read, Value(7)),
+        ];
         let taken_back = [unknown, op(1, 2, Read, Value(7)), op(3, 4, Read, Value(0))];
 
-        assert_eq!(judge::<Registers>(&late, Budget::default()), Judgement::Linearizable);
+        assert_eq!(
+            judge::<Registers>(&late, Budget::default()),
+            Judgement::Linearizable
+        );
         assert!(matches!(
             judge::<Registers>(&taken_back, Budget::default()),
             Judgement::Violated { .. }
@@ -260,7 +277,11 @@ mod tests {
                     _ => RegisterInput::CompareAndSet(dice.between(0, 3), dice.between(1, 3)),
                 };
                 let output = match input {
-                    Read => Value(if dice.falls(PerMillion::percent(20)) { 1 } else { state }),
+                    Read => Value(if dice.falls(PerMillion::percent(20)) {
+                        1
+                    } else {
+                        state
+                    }),
                     Write(value) => {
                         state = value;
                         Done
@@ -273,7 +294,12 @@ mod tests {
                 };
                 let known = !dice.falls(PerMillion::percent(15));
                 let returned = known.then(|| (called + dice.between(0, 10), output));
-                Operation { key: 1, called, returned, input }
+                Operation {
+                    key: 1,
+                    called,
+                    returned,
+                    input,
+                }
             })
             .collect()
     }

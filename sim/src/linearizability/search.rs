@@ -26,10 +26,7 @@ struct Called<'a, M: Model> {
 }
 
 impl<'a, M: Model> Search<'a, M> {
-    pub(super) fn new(
-        history: &'a [Operation<M::Input, M::Output>],
-        places: &[usize],
-    ) -> Self {
+    pub(super) fn new(history: &'a [Operation<M::Input, M::Output>], places: &[usize]) -> Self {
         Self::up_to(history, places, u64::MAX)
     }
 
@@ -78,7 +75,11 @@ impl<'a, M: Model> Search<'a, M> {
     /// Whether there is an order; `None` if the budget is used up.
     pub(super) fn run(mut self, deadline: Instant, memory_words: usize) -> Option<bool> {
         let count = self.operations.len();
-        let mut owed = self.operations.iter().filter(|call| call.output.is_some()).count();
+        let mut owed = self
+            .operations
+            .iter()
+            .filter(|call| call.output.is_some())
+            .count();
         let mut taken = Taken::of(count);
         let mut tried = HashSet::<(Taken, M::State)>::new();
         let mut order: Vec<(usize, M::State)> = Vec::new();
