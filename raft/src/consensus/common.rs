@@ -360,7 +360,7 @@ impl Common {
                 entries.push(entry.clone());
             }
             self.applying.handed_out = at;
-            if is_planted(Bug::AppliedTwice) && entries.len() > 1 && at.0 % 7 == 0 {
+            if is_planted(Bug::AppliedTwice) && entries.len() > 1 && at.0.is_multiple_of(7) {
                 let again = entries[entries.len() - 1].clone();
                 entries.push(again);
             }

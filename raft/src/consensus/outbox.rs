@@ -187,7 +187,7 @@ impl Outbox {
             snapshot: snapshot_end,
         });
         self.unwritten_from = last.next();
-        if is_planted(Bug::VoteWrittenApart) && self.hard_state_changed && id.0 % 2 == 0 {
+        if is_planted(Bug::VoteWrittenApart) && self.hard_state_changed && id.0.is_multiple_of(2) {
             hard_state.voted_for = None;
         }
         out.writes.push(Write {
