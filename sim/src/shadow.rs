@@ -37,7 +37,7 @@ impl ShadowLog {
             log.base = metadata.last;
             let configuration = metadata.configuration.clone();
             log.configurations
-                .push((metadata.configuration_index, configuration));
+                .push((metadata.configuration_index, (*configuration).clone()));
         }
         for entry in &recovered.entries {
             if entry.index == log.base.index && entry.term != log.base.term {
@@ -65,7 +65,7 @@ impl ShadowLog {
                     entries: VecDeque::new(),
                     configurations: vec![(
                         metadata.configuration_index,
-                        metadata.configuration.clone(),
+                        (*metadata.configuration).clone(),
                     )],
                 };
                 change.replaced = true;
@@ -106,7 +106,7 @@ impl ShadowLog {
             .push_back((entry.term, digest::of_entry(entry)));
         if let Payload::Configuration(configuration) = &entry.payload {
             self.configurations
-                .push((entry.index, configuration.clone()));
+                .push((entry.index, (**configuration).clone()));
         }
     }
 

@@ -16,11 +16,12 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 9] = [
+const LAYERS: [&str; 10] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
     "liferaft-conformance",
+    "liferaft-sim",
     "liferaft-kv",
     "liferaft-fuzz",
     "liferaft",
