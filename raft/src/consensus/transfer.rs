@@ -51,6 +51,13 @@ impl Leader {
 
     /// Tells the voter to campaign once it has the whole log, and again if it may not have heard.
     pub(super) fn flush_transfer(&mut self, common: &mut Common) {
+        let configuration = common.configurations.current();
+        // A server that has lost its vote meanwhile cannot take over: nothing is refused for its sake any longer.
+        let lost = |transfer: &mut Transfer| !configuration.is_voter(transfer.to);
+        if let Some(transfer) = self.transfer.take_if(lost) {
+            let error = TransferError::NotVoter(transfer.to);
+            common.out.transfers.push(Err(error));
+        }
         let Some(transfer) = &mut self.transfer else {
             return;
         };

@@ -47,6 +47,27 @@ fn a_voter_that_is_behind_is_brought_up_to_date_first() {
     cluster.assert_applied_everywhere("kept");
 }
 
+// A leader went on refusing proposals for the sake of a server that could not take over any more: it had been demoted
+// while leadership was on its way to it.
+#[test]
+fn a_transfer_to_a_server_that_loses_its_vote_ends() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.drop_all(timeout_now());
+    cluster.transfer(1, Some(3));
+
+    cluster.change(1, MembershipChange::add_learner(ServerId(3)));
+    cluster.settle();
+
+    assert_eq!(
+        cluster.transfer_results(),
+        [Err(TransferError::NotVoter(ServerId(3)))]
+    );
+    cluster
+        .propose(1, "taken")
+        .expect("the leader takes proposals again");
+    cluster.assert_leader(1);
+}
+
 #[test]
 fn nothing_is_proposed_to_a_leader_that_hands_over() {
     let mut cluster = Cluster::of(3).with_leader(1);
