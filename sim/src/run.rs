@@ -82,16 +82,26 @@ fn phases(world: &mut World) -> Result<(), Alarm> {
     world.run_until(end)?;
     world.calm()?;
     recover(world, |_| None)?;
-    let committed = world.history.last_index();
-    for at in 0..world.members.len() {
-        let command = world.chaos.command();
-        world.perform(Action::Propose(at, vec![command]))?;
-    }
-    recover(world, |world| {
-        (world.history.last_index() <= committed).then(|| "a fresh write is not committed".into())
-    })?;
+    write_everywhere(world)?;
     read_everywhere(world)?;
     change_membership(world)
+}
+
+/// A write is taken and committed. It is refused while leadership is being handed over, and tried again.
+fn write_everywhere(world: &mut World) -> Result<(), Alarm> {
+    let committed = world.history.last_index();
+    for _ in 0..ATTEMPTS {
+        for at in 0..world.members.len() {
+            let command = world.chaos.command();
+            world.perform(Action::Propose(at, vec![command]))?;
+        }
+        world.run_until(world.now + election_timeout(world))?;
+        recover(world, |_| None)?;
+        if world.history.last_index() > committed {
+            return Ok(());
+        }
+    }
+    Err(ailing(world, "a fresh write is not committed"))
 }
 
 /// Every member of the configuration serves a read.

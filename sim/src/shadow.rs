@@ -78,7 +78,10 @@ impl ShadowLog {
             let keep = from.0.saturating_sub(self.base.index.0 + 1);
             self.entries
                 .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-            self.configurations.retain(|(at, _)| *at < from);
+            // What a snapshot covers may be dropped from disk, but not what the snapshot itself knows.
+            let covered = self.base.index;
+            self.configurations
+                .retain(|(at, _)| *at < from || *at <= covered);
         }
         for entry in &write.entries {
             self.append(entry);
