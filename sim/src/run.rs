@@ -20,6 +20,12 @@ const RECOVERY_MAX: Nanos = 600 * SECOND;
 /// How long a cluster may stand still before it has recovered, in election timeouts.
 const RECOVERY_ELECTION_TIMEOUTS: u32 = 60;
 
+/// What the alarms of this phase are about.
+const LIVENESS: &str = "liveness";
+
+/// How often a write is tried that nobody takes.
+const WRITE_ATTEMPTS: u32 = 3;
+
 /// How often a read or a change is asked for before it counts as stuck.
 const ATTEMPTS: u32 = 20;
 
@@ -87,21 +93,25 @@ fn phases(world: &mut World) -> Result<(), Alarm> {
     change_membership(world)
 }
 
-/// A write is taken and committed. It is refused while leadership is being handed over, and tried again.
+/// A write is taken and committed, if not at the first attempt: it is refused while leadership is being handed over.
 fn write_everywhere(world: &mut World) -> Result<(), Alarm> {
     let committed = world.history.last_index();
-    for _ in 0..ATTEMPTS {
+    let mut attempts = 0;
+    loop {
         for at in 0..world.members.len() {
             let command = world.chaos.command();
             world.perform(Action::Propose(at, vec![command]))?;
         }
-        world.run_until(world.now + election_timeout(world))?;
-        recover(world, |_| None)?;
-        if world.history.last_index() > committed {
-            return Ok(());
+        let written = recover(world, |world| {
+            (world.history.last_index() <= committed)
+                .then(|| "a fresh write is not committed".into())
+        });
+        attempts += 1;
+        match written {
+            Err(alarm) if alarm.invariant == LIVENESS && attempts < WRITE_ATTEMPTS => {}
+            Err(_) | Ok(()) => return written,
         }
     }
-    Err(ailing(world, "a fresh write is not committed"))
 }
 
 /// Every member of the configuration serves a read.
@@ -170,7 +180,7 @@ fn change_membership(world: &mut World) -> Result<(), Alarm> {
 
 fn ailing(world: &World, text: &str) -> Alarm {
     Alarm {
-        invariant: "liveness",
+        invariant: LIVENESS,
         at: world.now,
         member: None,
         text: format!("{text}{}", describe(world)),
