@@ -87,7 +87,6 @@ impl Chaos {
             FaultKind::Pause => vec![(0, Action::Pause(victim)), (lasts, Action::Resume(victim))],
             FaultKind::Partition => {
                 let sides: Vec<bool> = all
-                    .clone()
                     .map(|_| self.dice.falls(PerMillion::percent(50)))
                     .collect();
                 self.cuts(lasts, |a, b| sides[a] != sides[b])
