@@ -9,7 +9,7 @@ use liferaft_transport::Transport;
 use tokio::sync::mpsc;
 
 use super::applier::{Applier, Ends};
-use super::error::StartError;
+use super::error::{BootstrapFault, StartError};
 use super::handle::{Handle, Shared};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::request::{Budget, QUEUE_MAX};
@@ -133,6 +133,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     pub async fn start(mut self) -> Result<Handle<S>, StartError> {
         let id = self.id();
         let command_bytes_max = self.command_bytes_max()?;
+        self.check_bootstrap().map_err(StartError::Bootstrap)?;
         let recovered = self.storage.recover().await?;
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
@@ -194,6 +195,21 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     fn id(&self) -> ServerId {
         ServerId(self.transport.local().0)
+    }
+
+    fn check_bootstrap(&self) -> Result<(), BootstrapFault> {
+        let Some(configuration) = &self.bootstrap else {
+            return Ok(());
+        };
+        if configuration.voters().is_empty() {
+            Err(BootstrapFault::NoVoters)
+        } else if configuration.is_joint() {
+            Err(BootstrapFault::Joint)
+        } else if !configuration.contains(self.id()) {
+            Err(BootstrapFault::NotAMember(self.id()))
+        } else {
+            Ok(())
+        }
     }
 
     /// The longest command that every frame can carry.

@@ -183,6 +183,24 @@ pub enum StartError {
         /// What one append or one chunk of a snapshot may take.
         bytes: u64,
     },
+    /// A cluster cannot begin with this configuration.
+    #[error("no cluster begins with this configuration: {0}")]
+    Bootstrap(BootstrapFault),
+}
+
+/// Why a cluster cannot begin with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BootstrapFault {
+    /// It has no voters, so that nobody could ever be elected.
+    #[error("it has no voters")]
+    NoVoters,
+    /// It is joint: there is no earlier one that it could lead away from.
+    #[error("it is joint")]
+    Joint,
+    /// This server does not take part in it: it should start blank and be added.
+    #[error("server {0} does not take part in it")]
+    NotAMember(ServerId),
 }
 
 /// Why a member has stopped.

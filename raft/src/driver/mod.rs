@@ -50,8 +50,8 @@ mod yielding;
 
 pub use builder::{Member, MemberBuilder};
 pub use error::{
-    MembershipError, ProposeError, ReadError, StartError, StopReason, TransferLeadershipError,
-    UnknownCause,
+    BootstrapFault, MembershipError, ProposeError, ReadError, StartError, StopReason,
+    TransferLeadershipError, UnknownCause,
 };
 pub use handle::{Handle, Local};
 pub use status::{Counters, MemberStatus};

@@ -8,4 +8,5 @@ mod machine;
 mod membership;
 mod reads;
 mod snapshots;
+mod starting;
 mod stopping;

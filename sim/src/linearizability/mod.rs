@@ -1,6 +1,6 @@
 //! Is a history of operations linearizable? Our own checker, after Wing and Gong, Lowe.
 //!
-//! A [`History`] is what clients saw: what they asked, when, and what came back. It is linearizable if each operation can
+//! A history is what clients saw: what they asked, when, and what came back. It is linearizable if each operation can
 //! be given a moment between its call and its return such that the model, taking them in that order, gives the same
 //! answers. An operation whose outcome is unknown may have happened at any moment after its call, or never.
 //!

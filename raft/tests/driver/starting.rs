@@ -1,0 +1,61 @@
+//! Settings that make no sense are refused before anything runs.
+
+use liferaft_raft::config::Config;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{BootstrapFault, Member, MemberBuilder, StartError};
+use liferaft_raft::ids::ServerId;
+use liferaft_transport::PeerId;
+use liferaft_transport::memory::MemoryNetwork;
+
+use crate::cluster::CLUSTER;
+use crate::machine::Journal;
+
+fn member() -> MemberBuilder<Journal> {
+    let transport = MemoryNetwork::new(1)
+        .attach(PeerId(1))
+        .expect("the id is free");
+    Member::builder(CLUSTER, Journal::default(), transport)
+}
+
+async fn fault_of(configuration: Configuration) -> Option<BootstrapFault> {
+    match member().bootstrap(configuration).start().await {
+        Err(StartError::Bootstrap(fault)) => Some(fault),
+        Err(_) | Ok(_) => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_does_not_begin_without_voters() {
+    let fault = fault_of(Configuration::default()).await;
+
+    assert_eq!(fault, Some(BootstrapFault::NoVoters));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_does_not_begin_with_a_joint_configuration() {
+    let old = Configuration::of_voters([ServerId(1)]);
+    let joint = old.joined_with(&Configuration::of_voters([ServerId(1), ServerId(2)]));
+
+    let fault = fault_of(joint).await;
+
+    assert_eq!(fault, Some(BootstrapFault::Joint));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_does_not_begin_a_cluster_of_others() {
+    let fault = fault_of(Configuration::of_voters([ServerId(2)])).await;
+
+    assert_eq!(fault, Some(BootstrapFault::NotAMember(ServerId(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_does_not_start_if_its_appends_would_not_fit_into_frames() {
+    let config = Config::builder()
+        .limits(|limits| limits.append_bytes_max = 1 << 40)
+        .build()
+        .expect("the settings make sense by themselves");
+
+    let started = member().config(config).first_server().start().await;
+
+    assert!(matches!(started, Err(StartError::FramesTooShort { .. })));
+}
