@@ -44,7 +44,7 @@ impl Campaign {
 
     fn new(common: &mut Common, pre_vote: bool, transfer: bool, term: Term) -> Self {
         let deadline = common.now + common.draw(common.config.election_timeout(), 8, 16);
-        let ask_again_at = common.now + common.config.heartbeat_interval() / 2;
+        let ask_again_at = common.now + common.ask_again_interval();
         Self {
             pre_vote,
             transfer,
@@ -64,7 +64,7 @@ impl Campaign {
             return Transition::PreCampaign;
         }
         if common.now >= self.ask_again_at {
-            self.ask_again_at = common.now + common.config.heartbeat_interval() / 2;
+            self.ask_again_at = common.now + common.ask_again_interval();
             self.ask(common);
         }
         Transition::Stay

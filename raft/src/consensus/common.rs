@@ -227,6 +227,12 @@ impl Common {
         self.out.events.push(Event::Refused { from, reason });
     }
 
+    /// How long to wait for an answer where no round trip was measured: a few times within a heartbeat, so that what a
+    /// lossy network swallows costs no election timeout.
+    pub(super) fn ask_again_interval(&self) -> Duration {
+        self.config.heartbeat_interval() / 4
+    }
+
     /// A time drawn evenly from `[span * from, span * to)`, in eighths of the span.
     pub(super) fn draw(&mut self, span: Duration, from_eighths: u32, to_eighths: u32) -> Duration {
         let width = u64::try_from((span * (to_eighths - from_eighths) / 8).as_nanos());

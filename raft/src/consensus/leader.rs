@@ -1,6 +1,8 @@
 //! Leading: taking proposals and reads, and keeping a quorum's ear (§3.5, §6.2).
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
 
 use super::change::PendingChange;
 use super::common::Common;
@@ -273,6 +275,24 @@ impl Leader {
         }
     }
 
+    /// Has the round that reads wait for begun anew when a quorum should have echoed it: it was lost on the way.
+    pub(super) fn time_reads(&mut self, common: &Common) {
+        if !self.reads.is_confirming() {
+            self.reads.retry.reset();
+        } else if self.reads.retry.at().is_none() {
+            let heartbeat = common.config.heartbeat_interval();
+            // The time by which a quorum answers, if nothing is lost.
+            let timeout = quorum::reached(common.configuration(), |voter| {
+                let peer = self.peers.get(voter);
+                Reverse(peer.map_or(Duration::ZERO, |peer| peer.round_trip.timeout(heartbeat)))
+            });
+            let Reverse(timeout) = timeout.unwrap_or_default();
+            self.reads
+                .retry
+                .arm(common.now, timeout.max(heartbeat / 10), heartbeat);
+        }
+    }
+
     /// The times have changed: the next heartbeat is no later than they say, and a quorum has them to answer it.
     pub(super) fn retime(&mut self, common: &Common) {
         let heartbeat_at = common.now + common.config.heartbeat_interval();
@@ -284,6 +304,9 @@ impl Leader {
         let mut deadline = self.heartbeat_at.min(self.quorum_needed_at);
         if let Some(transfer) = &self.transfer {
             deadline = deadline.min(transfer.deadline);
+        }
+        if let Some(again_at) = self.reads.retry.at() {
+            deadline = deadline.min(again_at);
         }
         let retries = self
             .peers
@@ -306,6 +329,9 @@ impl Leader {
             self.broadcast = true;
             self.check_catch_up(common);
             self.part_with_departed(common);
+        }
+        if self.reads.retry.is_over(now) {
+            self.broadcast = true;
         }
         self.check_transfer(common);
         self.resend(common);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::common::Common;
 use super::input::ReadId;
 use super::output::ReadRefused;
+use super::progress::Retry;
 use crate::ids::{Index, Round, ServerId};
 use crate::message::{Body, ReadIndex, ReadIndexReply};
 use crate::time::Instant;
@@ -29,6 +30,8 @@ pub(super) struct LeaderReads {
     confirming: VecDeque<(Round, Index, Reader)>,
     /// The requests of peers among them.
     asked: BTreeSet<(ServerId, u64)>,
+    /// When to begin another round, because a quorum should have echoed the last one.
+    pub(super) retry: Retry,
 }
 
 impl LeaderReads {
@@ -157,13 +160,13 @@ impl FollowerReads {
             common.send(leader, Body::ReadIndex(ReadIndex { id }));
         }
         match self.ask_again_at {
-            None => self.ask_again_at = Some(common.now + common.config.heartbeat_interval()),
+            None => self.ask_again_at = Some(common.now + common.ask_again_interval()),
             Some(at) if at <= common.now => {
                 // The same name again: whichever answer comes, its index was taken after the read came in.
                 for id in self.asked.keys() {
                     common.send(leader, Body::ReadIndex(ReadIndex { id: *id }));
                 }
-                self.ask_again_at = Some(common.now + common.config.heartbeat_interval());
+                self.ask_again_at = Some(common.now + common.ask_again_interval());
             }
             Some(_) => {}
         }

@@ -53,6 +53,7 @@ impl Leader {
             // A lone voter is its own quorum.
             self.confirm_reads(common);
         }
+        self.time_reads(common);
         self.flush_transfer(common);
     }
 

@@ -30,6 +30,7 @@ mod clock;
 mod disk;
 mod effects;
 mod error;
+mod forwards;
 mod freshness;
 mod handle;
 mod inbound;

@@ -9,7 +9,7 @@
 
 mod command;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use self::command::{Command, Slot};
 use super::attempt::{Attempt, Due, Stage};
 use super::error::{ProposeError, UnknownCause};
+use super::forwards::Forwards;
 use super::request::Budget;
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition};
@@ -29,9 +30,6 @@ use crate::time::Instant;
 /// The most commands of this member that may be pending. It keeps them within the window of their session.
 pub(super) const PENDING_MAX: usize = 1 << 14;
 const _: () = assert!(PENDING_MAX as u64 <= OUTSTANDING_MAX);
-
-/// The most forwarded batches whose answers are waited for. Beyond that the oldest is taken to be lost.
-const FORWARDS_MAX: usize = 1024;
 
 /// The id of a registration among this member's proposals, whose others are numbered from 1.
 const REGISTRATION: ProposalId = ProposalId(0);
@@ -52,7 +50,7 @@ pub(super) struct Proposals<R> {
     /// No command before this number is unsent.
     unsent_from: u64,
     /// What was forwarded in which batch.
-    forwards: BTreeMap<u64, Range<u64>>,
+    forwards: Forwards,
     requests: u64,
     due: Due,
     resend_after: Duration,
@@ -80,7 +78,7 @@ impl<R> Proposals<R> {
             base: 1,
             slots: VecDeque::new(),
             unsent_from: 1,
-            forwards: BTreeMap::new(),
+            forwards: Forwards::default(),
             requests: 0,
             due: Due::never(),
             resend_after,
@@ -184,6 +182,7 @@ impl<R> Proposals<R> {
         bytes_max: usize,
     ) -> Option<(u64, Vec<Bytes>)> {
         self.begin_session();
+        let patience = self.forwards.patience(self.resend_after);
         let request = self.requests + 1;
         let mut commands = Vec::new();
         if let Session::Registering {
@@ -191,7 +190,7 @@ impl<R> Proposals<R> {
         } = &mut self.session
             && attempt.is_unsent()
         {
-            attempt.sent(request, now, self.resend_after);
+            attempt.sent(request, now, patience);
             self.due.no_later_than(attempt.again_at());
             commands.push(command.clone());
         }
@@ -199,9 +198,8 @@ impl<R> Proposals<R> {
         let mut bytes = 0;
         while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
-            let resend_after = self.resend_after;
             let attempt = &mut self.slot(sequence).expect("it was just found").attempt;
-            attempt.sent(request, now, resend_after);
+            attempt.sent(request, now, patience);
             let again_at = attempt.again_at();
             self.due.no_later_than(again_at);
             let first = sequences.map_or(sequence, |range| range.start);
@@ -212,19 +210,16 @@ impl<R> Proposals<R> {
             return None;
         }
         self.requests = request;
-        if self.forwards.len() >= FORWARDS_MAX {
-            self.forwards.pop_first();
-        }
-        self.forwards.insert(request, sequences.unwrap_or(0..0));
+        self.forwards.begin(request, sequences.unwrap_or(0..0), now);
         Some((request, commands))
     }
 
     /// Whether the transport took a batch. If not, nobody saw it, and it is put off.
     pub(super) fn forwarded(&mut self, request: u64, sent: bool, now: Instant) {
         let after = self.resend_after;
-        let range = self.forwards.get(&request).cloned().unwrap_or(0..0);
+        let range = self.forwards.range(request);
         if !sent {
-            self.forwards.remove(&request);
+            self.forwards.withdraw(request);
         }
         let registration = match &mut self.session {
             Session::Registering { attempt, .. } => Some(attempt),
@@ -253,7 +248,7 @@ impl<R> Proposals<R> {
     /// The leader's answer to a batch: whether it was appended. A refusal is not the end, since the network may show
     /// that leader, or the next, the same frame again.
     pub(super) fn on_forward_answer(&mut self, request: u64, taken: bool, now: Instant) {
-        let Some(range) = self.forwards.remove(&request) else {
+        let Some(range) = self.forwards.answered(request, now) else {
             return;
         };
         self.on_registration_answer(Stage::Sent(request), taken, now);

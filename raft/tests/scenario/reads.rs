@@ -4,7 +4,7 @@ use liferaft_raft::consensus::{MembershipChange, ReadRefused};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{append_replies, appends, entries};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, ONE_COMMAND};
 
 #[test]
 fn a_read_at_the_leader_sees_what_was_committed_before_it() {
@@ -157,6 +157,21 @@ fn a_read_whose_round_was_lost_is_confirmed_by_a_later_one() {
 
     let read = cluster.read(1);
     cluster.run_for(ELECTION_TIMEOUT / 2);
+
+    cluster.assert_read_served(read);
+}
+
+// With exactly a quorum alive and a fifth of all messages lost, each read took several heartbeats: the round that it
+// waited for was only followed by another with the next heartbeat.
+#[test]
+fn a_round_that_reads_wait_for_is_begun_anew_within_a_round_trip_or_two() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(2 * HEARTBEAT + HEARTBEAT / 8);
+    cluster.drop_next(appends().to(2));
+    cluster.drop_next(appends().to(3));
+
+    let read = cluster.read(1);
+    cluster.run_for(HEARTBEAT / 4);
 
     cluster.assert_read_served(read);
 }
