@@ -6,10 +6,12 @@ use bytes::Bytes;
 use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
+    Recovered,
 };
 use liferaft_raft::ids::{LogPosition, ServerId};
 use liferaft_raft::message::Message;
 
+use super::disk::Disk;
 use super::filter::Filter;
 use super::network::Action;
 use super::{Cluster, ELECTION_TIMEOUT, Id, LATENCY};
@@ -122,6 +124,14 @@ impl Cluster {
     pub(crate) fn restart(&mut self, id: Id) {
         let id = ServerId(id);
         assert!(self.server(id).raft.is_none(), "server {id} is up");
+        self.boot(id);
+    }
+
+    /// The server comes back at once with an empty disk, and with the id that belonged to what was on it.
+    pub(crate) fn wipe(&mut self, id: Id) {
+        self.crash(id);
+        let id = ServerId(id);
+        self.server_mut(id).disk = Disk::with(Recovered::default());
         self.boot(id);
     }
 
