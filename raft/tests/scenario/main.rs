@@ -20,3 +20,4 @@ mod safety;
 mod timing;
 mod transfer;
 mod traps;
+mod upheaval;
