@@ -9,6 +9,7 @@ mod clippy;
 mod demo;
 mod deny;
 mod docs;
+mod docs_map;
 mod doctests;
 mod examples;
 mod format;
@@ -54,6 +55,7 @@ impl Checks {
 pub(crate) const ALL: &[Stage] = &[
     format::STAGE,
     layers::STAGE,
+    docs_map::STAGE,
     deny::STAGE,
     no_std::STAGE,
     clippy::STAGE,
