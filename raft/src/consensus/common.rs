@@ -1,5 +1,7 @@
 //! What a server knows and remembers in every role.
 
+mod snapshot;
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,8 +12,8 @@ use rand_core::{Rng, SeedableRng};
 
 use super::log::Log;
 use super::membership::ConfigurationLog;
-use super::outbox::{Discarded, Outbox};
-use super::output::{Apply, Event, HardState, Output, Refusal, Snapshot, WriteId};
+use super::outbox::Outbox;
+use super::output::{Apply, Event, HardState, Output, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::recovery::Restored;
 use crate::config::Config;
@@ -373,128 +375,6 @@ impl Common {
             self.out.apply.push(Apply::Entries(entries));
         }
         self.applying.currency.note(self.applying.handed_out);
-    }
-
-    /// The state machine was captured: its snapshot is written, and only then is the log cut (§5.1).
-    pub(super) fn on_snapshot_taken(&mut self, mut through: Index, data: bytes::Bytes) {
-        let covered = self.snapshot_index();
-        if through > self.applying.applied || through <= covered || self.writing.is_some() {
-            return;
-        }
-        if data.len() as u64 > self.config.limits().snapshot_bytes_max {
-            self.refuse(self.id, Refusal::SnapshotTooLarge);
-            return;
-        }
-        if is_planted(Bug::SnapshotLabelledWithCommit) {
-            through = self.commit_index;
-        }
-        let entry = self
-            .log
-            .entry(through)
-            .expect("what is past the last snapshot is in the log");
-        let (mut configuration_index, mut configuration) = self.configurations.as_of(through);
-        if is_planted(Bug::SnapshotOfNewestConfiguration) {
-            (configuration_index, configuration) = self.configurations.as_of(self.log.last_index());
-        }
-        let snapshot = Snapshot {
-            metadata: crate::message::SnapshotMetadata {
-                last: entry.position(),
-                stamp: entry.stamp,
-                configuration: Arc::clone(configuration),
-                configuration_index,
-                length: data.len() as u64,
-                digest: crc32fast::hash(&data),
-            },
-            data,
-        };
-        self.outbox.write_snapshot(snapshot.clone(), None);
-        self.writing = Some(Writing {
-            snapshot: Arc::new(snapshot),
-            restore: false,
-        });
-    }
-
-    /// Takes a leader's snapshot in place of the log (§5.2). Tells whether the log already had what it covers.
-    pub(super) fn install(&mut self, snapshot: Snapshot) -> bool {
-        let metadata = &snapshot.metadata;
-        let last = metadata.last;
-        debug_assert!(
-            last.index > self.commit_index,
-            "an older snapshot is not installed"
-        );
-        if self.log.matches(last) && !is_planted(Bug::OlderSnapshotInstalled) {
-            self.commit_to(last.index);
-            return true;
-        }
-        // After a restart more is stored than the log begins with: all of it goes.
-        let log_discarded = Some(Discarded {
-            first: Index::ZERO.next(),
-            valid_to: self.commit_index,
-        });
-        self.log = Log::starting_after(last, metadata.stamp);
-        if !is_planted(Bug::InstallKeepsConfiguration) || self.configurations.current().is_empty() {
-            self.configurations = ConfigurationLog::starting_with(
-                metadata.configuration_index,
-                metadata.configuration.clone(),
-            );
-        }
-        self.announced_configuration = metadata.configuration_index;
-        self.commit_index = last.index;
-        self.applying.restored_to = last.index;
-        self.applying.bytes = 0;
-        self.out.events.push(Event::ConfigurationChanged {
-            index: metadata.configuration_index,
-        });
-        self.outbox.write_snapshot(snapshot.clone(), log_discarded);
-        self.writing = Some(Writing {
-            snapshot: Arc::new(snapshot),
-            restore: true,
-        });
-        false
-    }
-
-    /// Whether a leader's snapshot is on its way to disk or to the state machine.
-    pub(super) fn is_installing(&self) -> bool {
-        self.writing.as_ref().is_some_and(|writing| writing.restore)
-    }
-
-    /// Notes that the writes up to `id` are durable. Tells whether more of the log is.
-    pub(super) fn on_persisted(&mut self, id: WriteId) -> bool {
-        let finished = self.outbox.finish_writes(id);
-        if let Some(position) = finished.snapshot
-            && let Some(Writing { snapshot, restore }) = self
-                .writing
-                .take_if(|writing| writing.snapshot.metadata.last == position)
-        {
-            let last = snapshot.metadata.last.index;
-            if restore {
-                self.applying.handed_out = last;
-                self.out.apply.push(Apply::Restore((*snapshot).clone()));
-            } else {
-                self.compact_behind(last);
-            }
-            self.snapshot = Some(snapshot);
-        }
-        finished.log
-    }
-
-    pub(super) fn snapshot_index(&self) -> Index {
-        self.snapshot
-            .as_ref()
-            .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index)
-    }
-
-    fn compact_behind(&mut self, snapshot: Index) {
-        let through = Index(
-            snapshot
-                .0
-                .saturating_sub(self.config.limits().trailing_entries),
-        );
-        if through > self.log.base().index {
-            self.log.compact_to(through);
-            self.configurations.compact_to(through);
-            self.outbox.compact_to(through);
-        }
     }
 
     /// What must hold after every input (checked in debug builds).

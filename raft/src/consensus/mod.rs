@@ -34,6 +34,7 @@
 mod candidate;
 mod change;
 mod common;
+mod dispatch;
 mod follower;
 mod input;
 mod leader;
@@ -69,14 +70,11 @@ use alloc::sync::Arc;
 use crate::config::{Config, Timing};
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
-use crate::ids::{Index, Round, ServerId, Term};
-use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message};
+use crate::ids::{Index, ServerId, Term};
 use crate::time::{ClusterTime, Instant};
 
-use candidate::Campaign;
 use common::Common;
 use follower::Follower;
-use leader::Leader;
 use planted::{Bug, is_planted};
 use recovery::Restored;
 use role::{Role, Transition};
@@ -354,209 +352,6 @@ impl Raft {
             payload: Payload::Configuration(Arc::new(configuration)),
         });
         self.role = Role::Follower(Follower::new(common, None, false));
-    }
-
-    /// Takes a message: first what its term says (§3.3), then what it says itself.
-    fn on_message(&mut self, from: ServerId, message: Message) {
-        let Message { term, body } = message;
-        if term.0 > self.common.current_term.0.saturating_add(TERM_JUMP_MAX) {
-            self.common.refuse(from, Refusal::TermJump);
-            return;
-        }
-        if let Body::RequestVote(request) = body {
-            // A later term alone does not move a server that hears its leader: see `vote`.
-            return self.on_request_vote(from, term, &request);
-        }
-        if term > self.common.current_term {
-            let leads = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
-            self.follow_term(term, leads.then_some(from));
-        }
-        let transition = if term < self.common.current_term {
-            self.on_old_message(from, body)
-        } else {
-            self.on_current_message(from, body)
-        };
-        self.make(transition);
-    }
-
-    /// A message of an earlier term: only a leader that was deposed needs an answer, so that it learns of it; and a
-    /// pre-vote may come from a server that is behind.
-    fn on_old_message(&mut self, from: ServerId, body: Body) -> Transition {
-        match body {
-            Body::AppendEntries(_) => {
-                let answer = AppendEntriesReply {
-                    round: Round::ZERO,
-                    match_index: Index::ZERO,
-                    received: Index::ZERO,
-                    commit: Index::ZERO,
-                    applied: Index::ZERO,
-                    conflict: None,
-                };
-                self.common.promise(from, Body::AppendEntriesReply(answer));
-            }
-            Body::InstallSnapshot(chunk) => {
-                let answer = InstallSnapshotReply {
-                    round: Round::ZERO,
-                    transfer: chunk.transfer,
-                    next_offset: 0,
-                    match_index: Index::ZERO,
-                };
-                self.common
-                    .promise(from, Body::InstallSnapshotReply(answer));
-            }
-            Body::RequestVoteReply(reply) => return self.on_vote_reply(from, &reply),
-            Body::ReadIndex(request) => read::refuse_peer(&mut self.common, from, request.id),
-            Body::AppendEntriesReply(_) if is_planted(Bug::StaleAcknowledgement) => {
-                return self.on_current_message(from, body);
-            }
-            Body::RequestVote(_)
-            | Body::AppendEntriesReply(_)
-            | Body::InstallSnapshotReply(_)
-            | Body::TimeoutNow
-            | Body::ReadIndexReply(_) => {}
-        }
-        Transition::Stay
-    }
-
-    fn on_current_message(&mut self, from: ServerId, body: Body) -> Transition {
-        let is_leaders = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
-        if is_leaders && matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_)) {
-            self.become_follower(Some(from), false);
-        }
-        let common = &mut self.common;
-        match (&mut self.role, body) {
-            (Role::Follower(follower), Body::AppendEntries(append)) => {
-                follower.on_append(common, from, append);
-            }
-            (Role::Follower(follower), Body::InstallSnapshot(chunk)) => {
-                follower.on_snapshot(common, from, *chunk);
-            }
-            (Role::Follower(follower), Body::ReadIndexReply(reply)) => {
-                follower.on_read_reply(common, &reply);
-            }
-            (Role::Follower(follower), Body::TimeoutNow)
-                if follower.leader() == Some(from) && common.may_campaign() =>
-            {
-                return Transition::Campaign { transfer: true };
-            }
-            (Role::Leader(leader), Body::AppendEntriesReply(reply)) => {
-                leader.on_append_reply(common, from, &reply);
-            }
-            (Role::Leader(leader), Body::InstallSnapshotReply(reply)) => {
-                leader.on_snapshot_reply(common, from, &reply);
-            }
-            (Role::Leader(leader), Body::ReadIndex(request)) => {
-                leader.on_read_index(common, from, request.id);
-            }
-            (Role::Leader(_), Body::AppendEntries(_) | Body::InstallSnapshot(_)) => {
-                common.refuse(from, Refusal::SecondLeader);
-            }
-            (_, Body::ReadIndex(request)) => read::refuse_peer(common, from, request.id),
-            (_, Body::RequestVoteReply(reply)) => return self.on_vote_reply(from, &reply),
-            // Answers and requests for a role that this server does not play any more.
-            (
-                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_),
-                Body::RequestVote(_)
-                | Body::AppendEntries(_)
-                | Body::AppendEntriesReply(_)
-                | Body::InstallSnapshot(_)
-                | Body::InstallSnapshotReply(_)
-                | Body::TimeoutNow
-                | Body::ReadIndexReply(_),
-            ) => {}
-        }
-        Transition::Stay
-    }
-
-    /// Enters a later term as a follower.
-    fn follow_term(&mut self, term: Term, leader: Option<ServerId>) {
-        self.common.enter_term(term);
-        self.become_follower(leader, false);
-    }
-
-    /// Makes the move that a role proposes. The only place, with `become_follower`, where the role changes.
-    fn make(&mut self, transition: Transition) {
-        if transition != Transition::Stay {
-            self.change_role(transition);
-        }
-    }
-
-    fn change_role(&mut self, transition: Transition) {
-        let mut next = transition;
-        loop {
-            next = match next {
-                Transition::Stay => return,
-                Transition::Follow { retry_soon } => {
-                    self.become_follower(None, retry_soon);
-                    Transition::Stay
-                }
-                Transition::PreCampaign => {
-                    self.leave_role(None);
-                    let (campaign, then) = Campaign::pre_vote(&mut self.common);
-                    self.enter_role(Role::PreCandidate(campaign), None);
-                    then
-                }
-                Transition::Campaign { transfer } => {
-                    self.leave_role(None);
-                    let term = self.common.current_term.next();
-                    self.common.enter_term(term);
-                    let campaign = Campaign::election(&mut self.common, transfer);
-                    self.enter_role(Role::Candidate(campaign), None);
-                    Transition::Stay
-                }
-                Transition::Lead => {
-                    let leader = Leader::new(&mut self.common);
-                    self.enter_role(Role::Leader(leader), Some(self.common.id));
-                    Transition::Stay
-                }
-                Transition::Resign { successor } => {
-                    if let Some(successor) = successor {
-                        self.common.send(successor, Body::TimeoutNow);
-                    }
-                    self.become_follower(None, false);
-                    Transition::Stay
-                }
-            }
-        }
-    }
-
-    fn become_follower(&mut self, leader: Option<ServerId>, retry_soon: bool) {
-        self.leave_role(leader);
-        let follower = Follower::new(&mut self.common, leader, retry_soon);
-        self.enter_role(Role::Follower(follower), leader);
-    }
-
-    /// Answers what the role that ends has promised.
-    fn leave_role(&mut self, leader: Option<ServerId>) {
-        let placeholder = Role::Follower(Follower::new(&mut self.common, None, false));
-        let known = self.leader();
-        match core::mem::replace(&mut self.role, placeholder) {
-            Role::Follower(follower) => follower.dissolve(&mut self.common, leader),
-            Role::Leader(role) => role.dissolve(&mut self.common, leader),
-            Role::PreCandidate(_) | Role::Candidate(_) => {}
-        }
-        if known.is_some() && known != leader {
-            let term = self.common.current_term;
-            self.common
-                .out
-                .events
-                .push(Event::LeaderChanged { leader: None, term });
-        }
-    }
-
-    fn enter_role(&mut self, role: Role, leader: Option<ServerId>) {
-        let term = self.common.current_term;
-        self.common.out.events.push(Event::RoleChanged {
-            role: role.kind(),
-            term,
-        });
-        if leader.is_some() {
-            self.common
-                .out
-                .events
-                .push(Event::LeaderChanged { leader, term });
-        }
-        self.role = role;
     }
 
     /// Says and hands out what the inputs have brought about.

@@ -1,0 +1,121 @@
+//! Taking a message: first what its term says (§3.3), then what it says itself.
+
+use super::planted::{Bug, is_planted};
+use super::role::{Role, Transition};
+use super::{Raft, Refusal, TERM_JUMP_MAX, read};
+use crate::ids::{Index, Round, ServerId};
+use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message};
+
+impl Raft {
+    /// Takes a message: first what its term says (§3.3), then what it says itself.
+    pub(super) fn on_message(&mut self, from: ServerId, message: Message) {
+        let Message { term, body } = message;
+        if term.0 > self.common.current_term.0.saturating_add(TERM_JUMP_MAX) {
+            self.common.refuse(from, Refusal::TermJump);
+            return;
+        }
+        if let Body::RequestVote(request) = body {
+            // A later term alone does not move a server that hears its leader: see `vote`.
+            return self.on_request_vote(from, term, &request);
+        }
+        if term > self.common.current_term {
+            let leads = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
+            self.follow_term(term, leads.then_some(from));
+        }
+        let transition = if term < self.common.current_term {
+            self.on_old_message(from, body)
+        } else {
+            self.on_current_message(from, body)
+        };
+        self.make(transition);
+    }
+
+    /// A message of an earlier term: only a leader that was deposed needs an answer, so that it learns of it; and a
+    /// pre-vote may come from a server that is behind.
+    fn on_old_message(&mut self, from: ServerId, body: Body) -> Transition {
+        match body {
+            Body::AppendEntries(_) => {
+                let answer = AppendEntriesReply {
+                    round: Round::ZERO,
+                    match_index: Index::ZERO,
+                    received: Index::ZERO,
+                    commit: Index::ZERO,
+                    applied: Index::ZERO,
+                    conflict: None,
+                };
+                self.common.promise(from, Body::AppendEntriesReply(answer));
+            }
+            Body::InstallSnapshot(chunk) => {
+                let answer = InstallSnapshotReply {
+                    round: Round::ZERO,
+                    transfer: chunk.transfer,
+                    next_offset: 0,
+                    match_index: Index::ZERO,
+                };
+                self.common
+                    .promise(from, Body::InstallSnapshotReply(answer));
+            }
+            Body::RequestVoteReply(reply) => return self.on_vote_reply(from, &reply),
+            Body::ReadIndex(request) => read::refuse_peer(&mut self.common, from, request.id),
+            Body::AppendEntriesReply(_) if is_planted(Bug::StaleAcknowledgement) => {
+                return self.on_current_message(from, body);
+            }
+            Body::RequestVote(_)
+            | Body::AppendEntriesReply(_)
+            | Body::InstallSnapshotReply(_)
+            | Body::TimeoutNow
+            | Body::ReadIndexReply(_) => {}
+        }
+        Transition::Stay
+    }
+
+    fn on_current_message(&mut self, from: ServerId, body: Body) -> Transition {
+        let is_leaders = matches!(body, Body::AppendEntries(_) | Body::InstallSnapshot(_));
+        if is_leaders && matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_)) {
+            self.become_follower(Some(from), false);
+        }
+        let common = &mut self.common;
+        match (&mut self.role, body) {
+            (Role::Follower(follower), Body::AppendEntries(append)) => {
+                follower.on_append(common, from, append);
+            }
+            (Role::Follower(follower), Body::InstallSnapshot(chunk)) => {
+                follower.on_snapshot(common, from, *chunk);
+            }
+            (Role::Follower(follower), Body::ReadIndexReply(reply)) => {
+                follower.on_read_reply(common, &reply);
+            }
+            (Role::Follower(follower), Body::TimeoutNow)
+                if follower.leader() == Some(from) && common.may_campaign() =>
+            {
+                return Transition::Campaign { transfer: true };
+            }
+            (Role::Leader(leader), Body::AppendEntriesReply(reply)) => {
+                leader.on_append_reply(common, from, &reply);
+            }
+            (Role::Leader(leader), Body::InstallSnapshotReply(reply)) => {
+                leader.on_snapshot_reply(common, from, &reply);
+            }
+            (Role::Leader(leader), Body::ReadIndex(request)) => {
+                leader.on_read_index(common, from, request.id);
+            }
+            (Role::Leader(_), Body::AppendEntries(_) | Body::InstallSnapshot(_)) => {
+                common.refuse(from, Refusal::SecondLeader);
+            }
+            (_, Body::ReadIndex(request)) => read::refuse_peer(common, from, request.id),
+            (_, Body::RequestVoteReply(reply)) => return self.on_vote_reply(from, &reply),
+            // Answers and requests for a role that this server does not play any more.
+            (
+                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_),
+                Body::RequestVote(_)
+                | Body::AppendEntries(_)
+                | Body::AppendEntriesReply(_)
+                | Body::InstallSnapshot(_)
+                | Body::InstallSnapshotReply(_)
+                | Body::TimeoutNow
+                | Body::ReadIndexReply(_),
+            ) => {}
+        }
+        Transition::Stay
+    }
+}
