@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use liferaft_raft::ids::Term;
 
 use crate::plan::FaultKind;
+use crate::sometimes::Sometimes;
 
 /// How often what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Counts {
     pub committed: u64,
     /// Faults by kind.
     pub faults: BTreeMap<FaultKind, u64>,
+    /// Situations that must occur now and then.
+    pub sometimes: BTreeMap<Sometimes, u64>,
     last_led: Term,
 }
 
@@ -40,6 +43,11 @@ impl Counts {
     /// A fault strikes.
     pub fn fault(&mut self, kind: FaultKind) {
         *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// A situation occurs.
+    pub fn saw(&mut self, situation: Sometimes) {
+        *self.sometimes.entry(situation).or_default() += 1;
     }
 
     /// A term has a leader.
@@ -65,6 +73,9 @@ impl Counts {
         self.committed += other.committed;
         for (kind, count) in &other.faults {
             *self.faults.entry(*kind).or_default() += count;
+        }
+        for (situation, count) in &other.sometimes {
+            *self.sometimes.entry(*situation).or_default() += count;
         }
     }
 }

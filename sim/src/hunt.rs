@@ -1,60 +1,98 @@
 //! Plants bugs in the core and tells how many seeds it takes to catch each.
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use liferaft_raft::consensus::planted::{Bug, plant};
-use liferaft_sim::plan::Plan;
-use liferaft_sim::run::run;
+use liferaft_sim::batch::run_batch;
+
+use crate::Arguments;
+use crate::report::{Hunted, Tally};
 
 /// How many times a bug is hunted, from different seeds, for the median.
-const HUNTS: u64 = 5;
+const HUNTS: usize = 5;
 
-/// Hunts the bugs that `wanted` names, `all` or one, each within so many seeds.
-pub(crate) fn hunt(wanted: &str, from: u64, seeds_max: u64) -> ExitCode {
-    let chosen = Bug::ALL
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(number, bug)| {
-            wanted == "all" || wanted == format!("{bug:?}") || wanted == (number + 1).to_string()
-        });
+/// Hunts the bug that `wanted` names; `all` makes a table of all.
+pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
+    let numbered = || Bug::ALL.iter().copied().zip(1_usize..);
+    if wanted == "all" {
+        return table(numbered(), arguments);
+    }
+    let named = |(bug, number): &(Bug, usize)| {
+        wanted.eq_ignore_ascii_case(&format!("{bug:?}")) || wanted == number.to_string()
+    };
+    let Some((bug, _)) = numbered().find(named) else {
+        eprintln!("no bug is called {wanted}; there are:");
+        for (bug, number) in numbered() {
+            eprintln!("{number:>3} {bug:?}");
+        }
+        return ExitCode::FAILURE;
+    };
+    let mut tally = Tally::default();
+    let caught = catch(bug, arguments.from, arguments, &mut tally);
+    let report = tally.report(Some(Hunted {
+        bug: format!("{bug:?}"),
+        caught: caught.is_some(),
+        oracle: caught.map(|(_, oracle)| oracle),
+        seeds_to_detection: caught.map(|(seeds, _)| seeds),
+    }));
+    match caught {
+        _ if arguments.json => crate::print_json(&report),
+        Some((seeds, oracle)) => println!("{bug:?} is caught by {oracle} after {seeds} seeds"),
+        None => println!("{bug:?} is not caught by {} seeds", arguments.seeds),
+    }
+    crate::exit_code(report.is_good())
+}
+
+fn table(bugs: impl Iterator<Item = (Bug, usize)>, arguments: &Arguments) -> ExitCode {
     let mut escaped = 0;
-    println!("| # | bug | median seeds | caught by |");
-    println!("|---|---|---|---|");
-    for (number, bug) in chosen {
-        plant(Some(bug));
-        let mut caught: Vec<(u64, &str)> = (0..HUNTS)
-            .filter_map(|hunt| catch(from + hunt * seeds_max, seeds_max))
+    println!("| # | bug | caught | median seeds | by |");
+    println!("|---|---|---|---|---|");
+    for (bug, number) in bugs {
+        let mut caught: Vec<(u64, &str)> = (0..HUNTS as u64)
+            .map(|hunt| arguments.from + hunt * arguments.seeds)
+            .filter_map(|from| catch(bug, from, arguments, &mut Tally::default()))
             .collect();
-        plant(None);
         caught.sort_unstable();
         let mut oracles: Vec<&str> = caught.iter().map(|(_, oracle)| *oracle).collect();
         oracles.sort_unstable();
         oracles.dedup();
-        let missed = HUNTS - caught.len() as u64;
-        let median = if caught.len() as u64 > HUNTS / 2 {
-            caught[caught.len() / 2].0.to_string()
-        } else {
-            escaped += 1;
-            format!("missed {missed} of {HUNTS}")
-        };
+        // Sorted, what was not caught comes last: the median is known if more than half were.
+        let median = caught.get(HUNTS / 2).map(|(seeds, _)| seeds.to_string());
+        escaped += u32::from(median.is_none());
+        let median = median.unwrap_or_else(|| format!("over {}", arguments.seeds));
+        let times = caught.len();
         println!(
-            "| {} | {bug:?} | {median} | {} |",
-            number + 1,
+            "| {number} | {bug:?} | {times} of {HUNTS} | {median} | {} |",
             oracles.join(", ")
         );
     }
-    if escaped == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    crate::exit_code(escaped == 0)
 }
 
 /// How many seeds it takes until an alarm, and which.
-fn catch(from: u64, seeds_max: u64) -> Option<(u64, &'static str)> {
-    (from..from + seeds_max).find_map(|seed| {
-        let alarm = run(Plan::of_seed(seed)).alarm?;
-        Some((seed - from + 1, alarm.invariant))
-    })
+fn catch(
+    bug: Bug,
+    from: u64,
+    arguments: &Arguments,
+    tally: &mut Tally,
+) -> Option<(u64, &'static str)> {
+    let seeds: Vec<u64> = (from..from + arguments.seeds).collect();
+    let mut caught = None;
+    plant(Some(bug));
+    run_batch(
+        &seeds,
+        arguments.threads(),
+        |seed| arguments.plan(seed),
+        |ran| {
+            tally.add(&ran);
+            let Some(alarm) = ran.outcome.alarm else {
+                return ControlFlow::Continue(());
+            };
+            caught = Some((tally.seeds(), alarm.invariant));
+            ControlFlow::Break(())
+        },
+    );
+    plant(None);
+    caught
 }

@@ -9,6 +9,7 @@
 
 pub mod action;
 pub mod agenda;
+pub mod batch;
 pub mod chaos;
 pub mod clock;
 pub mod counts;
@@ -24,4 +25,5 @@ pub mod network;
 pub mod plan;
 pub mod run;
 pub mod shadow;
+pub mod sometimes;
 pub mod world;

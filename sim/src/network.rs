@@ -62,6 +62,18 @@ impl Network {
         self.cuts[from * self.members + to] == 0
     }
 
+    /// Whether some direction of some link is cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cuts.iter().any(|cuts| *cuts > 0)
+    }
+
+    /// Whether messages are lost, on all links or on some.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.plan.loss.0 > 0 || self.is_cut()
+    }
+
     /// What becomes of the next message on a link.
     pub fn fate(&mut self, from: usize, to: usize) -> Fate {
         if !self.passes(from, to) || self.dice.falls(self.plan.loss) {

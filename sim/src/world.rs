@@ -27,6 +27,7 @@ use crate::member::{Member, View};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::shadow::{LogChange, ShadowLog};
+use crate::sometimes::{self, AskedReads, Sometimes};
 
 /// A cluster and all that happens to it.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct World {
     invariants: Invariants,
     reads: Reads,
     clear_answers: ClearAnswers,
+    asked_reads: AskedReads,
     output: Output,
     asked: u64,
     chaotic: bool,
@@ -153,6 +155,7 @@ impl World {
             invariants: Invariants::default(),
             reads: Reads::default(),
             clear_answers: ClearAnswers::default(),
+            asked_reads: AskedReads::default(),
             output: Output::default(),
             asked: 0,
             chaotic: true,
@@ -310,6 +313,7 @@ impl World {
                 if self.members[at].is_up() {
                     let id = ReadId(self.name());
                     self.reads.ask(id, self.history.last_index());
+                    self.asked_reads.ask(id, &self.counts);
                     self.counts.operations += 1;
                     self.tell(at, Input::Read(id));
                 }
@@ -379,6 +383,9 @@ impl World {
 
     fn crash(&mut self, at: usize, survival: Survival) -> Result<(), Alarm> {
         let member = &mut self.members[at];
+        if member.is_up() {
+            sometimes::note_crash(member, &mut self.counts);
+        }
         if member.raft.take().is_none() {
             return Ok(());
         }
@@ -400,6 +407,9 @@ impl World {
         let seed = self.dice.number();
         let member = &mut self.members[at];
         let recovered = member.disk.durable().recover();
+        if recovered.snapshot.is_some() {
+            self.counts.saw(Sometimes::RestartedFromSnapshot);
+        }
         member.log = ShadowLog::of_recovered(&recovered);
         let now = member.clock.at(self.now);
         let raft = Raft::new(member.id, self.plan.config.clone(), recovered, now, seed);
@@ -517,6 +527,7 @@ impl World {
             output,
             plan: &self.plan,
         };
+        sometimes::note_turn(&turn, &self.network, &mut self.counts);
         invariants::commit(&turn, &mut self.history)
             .and_then(|()| self.invariants.check(&turn, &self.history))
             .map_err(|(invariant, text)| self.alarm(invariant, at, text))
@@ -543,6 +554,8 @@ impl World {
             }
         }
         for (id, result) in output.reads.drain(..) {
+            self.asked_reads
+                .answer(id, result.is_ok(), &mut self.counts);
             match result {
                 Ok(index) => {
                     self.answers.reads_granted += 1;
@@ -594,6 +607,7 @@ impl World {
             return;
         };
         self.counts.messages += 1;
+        sometimes::note_message(&message.body, &self.network, &mut self.counts);
         let fate = self.network.fate(from, to);
         if let Some(takes) = fate.copy_takes {
             let message = message.clone();

@@ -1,0 +1,163 @@
+//! What must happen now and then: situations that are easily never reached, and whose bugs are then never seen.
+//!
+//! A batch of many seeds in which one of them has not occurred proves less than it seems to, and fails.
+
+use std::collections::HashMap;
+
+use liferaft_raft::consensus::{PeerStatus, Raft, ReadId, ReplicationState};
+use liferaft_raft::message::Body;
+
+use crate::counts::Counts;
+use crate::invariants::Turn;
+use crate::member::Member;
+use crate::network::Network;
+
+/// A situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sometimes {
+    /// A leader crashes when it has appended entries that are not committed.
+    LeaderCrashedBeforeCommit,
+    /// A member crashes when the end of its log is written and not durable.
+    CrashedBeforeSync,
+    /// A leader crashes while it sends a snapshot.
+    SnapshotInterrupted,
+    /// A member crashes while a joint configuration is in force.
+    CrashedWhileJoint,
+    /// A member starts again from a snapshot.
+    RestartedFromSnapshot,
+    /// Entries are dropped because the leader has others.
+    TailOverwritten,
+    /// Another server's snapshot takes the place of a log.
+    LogReplaced,
+    /// A configuration is dropped with its entry: the one before is in force again.
+    ConfigurationRolledBack,
+    /// A learner becomes a voter while links are cut.
+    PromotedDuringPartition,
+    /// A joint configuration is left by another leader than the one that entered it.
+    JointLeftByAnotherLeader,
+    /// A leader that has removed itself steps down.
+    RemovedLeaderSteppedDown,
+    /// A server begins to lead while another believes that it still does.
+    TwoLeaders,
+    /// Leadership is handed over while messages are lost.
+    TransferUnderLoss,
+    /// A read is granted after the leader has changed since it was asked.
+    ReadAfterLeaderChange,
+}
+
+impl Sometimes {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::LeaderCrashedBeforeCommit,
+        Self::CrashedBeforeSync,
+        Self::SnapshotInterrupted,
+        Self::CrashedWhileJoint,
+        Self::RestartedFromSnapshot,
+        Self::TailOverwritten,
+        Self::LogReplaced,
+        Self::ConfigurationRolledBack,
+        Self::PromotedDuringPartition,
+        Self::JointLeftByAnotherLeader,
+        Self::RemovedLeaderSteppedDown,
+        Self::TwoLeaders,
+        Self::TransferUnderLoss,
+        Self::ReadAfterLeaderChange,
+    ];
+}
+
+/// Counts what a member's crash interrupts.
+pub fn note_crash(member: &Member, counts: &mut Counts) {
+    let positions = member.view.positions;
+    if positions.persisted < positions.last.index {
+        counts.saw(Sometimes::CrashedBeforeSync);
+    }
+    if member.log.configuration().1.is_some_and(|it| it.is_joint()) {
+        counts.saw(Sometimes::CrashedWhileJoint);
+    }
+    if !member.leads() {
+        return;
+    }
+    if positions.commit < positions.last.index {
+        counts.saw(Sometimes::LeaderCrashedBeforeCommit);
+    }
+    let status = member.raft.as_ref().map(Raft::status);
+    let sends_snapshot = |peer: &PeerStatus| peer.state == ReplicationState::Snapshot;
+    if status.is_some_and(|status| status.peers.iter().any(sends_snapshot)) {
+        counts.saw(Sometimes::SnapshotInterrupted);
+    }
+}
+
+/// Counts what a turn was about.
+pub fn note_turn(turn: &Turn<'_>, network: &Network, counts: &mut Counts) {
+    if turn.change.truncated_from.is_some() {
+        counts.saw(Sometimes::TailOverwritten);
+    }
+    if turn.change.replaced {
+        counts.saw(Sometimes::LogReplaced);
+    }
+    note_role(turn, counts);
+    note_configuration(turn, network, counts);
+}
+
+fn note_role(turn: &Turn<'_>, counts: &mut Counts) {
+    let member = &turn.members[turn.member];
+    let led = turn.before.leads();
+    if member.leads() && !led && turn.members.iter().filter(|other| other.leads()).count() > 1 {
+        counts.saw(Sometimes::TwoLeaders);
+    }
+    let configuration = member.log.configuration().1;
+    if led && !member.leads() && configuration.is_some_and(|it| !it.contains(member.id)) {
+        counts.saw(Sometimes::RemovedLeaderSteppedDown);
+    }
+}
+
+fn note_configuration(turn: &Turn<'_>, network: &Network, counts: &mut Counts) {
+    let member = &turn.members[turn.member];
+    let (index_before, Some(before)) = turn.configuration_before else {
+        return;
+    };
+    let (index, Some(after)) = member.log.configuration() else {
+        return;
+    };
+    if index < index_before {
+        counts.saw(Sometimes::ConfigurationRolledBack);
+    }
+    if index <= index_before || !member.leads() {
+        return;
+    }
+    let promoted = after.voters().iter().any(|voter| before.is_learner(*voter));
+    if promoted && network.is_cut() {
+        counts.saw(Sometimes::PromotedDuringPartition);
+    }
+    let entered_in = member.log.term_at(index_before);
+    let by_another = entered_in.is_some_and(|term| term < member.view.term);
+    if before.is_joint() && !after.is_joint() && by_another {
+        counts.saw(Sometimes::JointLeftByAnotherLeader);
+    }
+}
+
+/// Counts what a message is about.
+pub fn note_message(body: &Body, network: &Network, counts: &mut Counts) {
+    if matches!(body, Body::TimeoutNow) && network.is_lossy() {
+        counts.saw(Sometimes::TransferUnderLoss);
+    }
+}
+
+/// The reads that were asked, each with the number of terms that had had a leader.
+#[derive(Debug, Default)]
+pub struct AskedReads(HashMap<ReadId, u64>);
+
+impl AskedReads {
+    /// A read is asked.
+    pub fn ask(&mut self, id: ReadId, counts: &Counts) {
+        self.0.insert(id, counts.elections);
+    }
+
+    /// A read is answered.
+    pub fn answer(&mut self, id: ReadId, is_granted: bool, counts: &mut Counts) {
+        let asked = self.0.remove(&id);
+        if is_granted && asked.is_some_and(|elections| elections < counts.elections) {
+            counts.saw(Sometimes::ReadAfterLeaderChange);
+        }
+    }
+}
