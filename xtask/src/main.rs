@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod conformance;
 mod instructions;
 mod process;
+mod sim;
 mod skips;
 mod stages;
 mod test;
@@ -30,6 +31,8 @@ enum Command {
     Instructions(instructions::Args),
     /// Run the interaction scripts of etcd's raft against our core, and compare
     Conformance(conformance::Args),
+    /// Simulate whole clusters with faults, and check them at every step
+    Sim(sim::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Instructions(args) => instructions::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Sim(args) => sim::run(&args),
     });
     match done {
         Ok(code) => code,

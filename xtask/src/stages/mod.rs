@@ -16,6 +16,7 @@ mod format;
 mod layers;
 mod no_std;
 mod package;
+mod sim;
 mod source;
 mod tests;
 mod toolchain;
@@ -66,6 +67,7 @@ pub(crate) const ALL: &[Stage] = &[
     examples::STAGE,
     package::STAGE,
     demo::STAGE,
+    sim::STAGE,
     wasm::STAGE,
 ];
 
