@@ -14,12 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::ReadError;
 use super::handle::Local;
 use super::request::Read;
-use super::snapshot;
 use super::yielding::yield_now;
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::Index;
-use crate::sessions::{Envelope, Outcome, Sessions};
+use crate::sessions::{Envelope, Outcome, Sessions, join_snapshot, split_snapshot};
 use crate::state_machine::{ApplyContext, RestoreError, StateMachine};
 use crate::time::Instant;
 
@@ -121,7 +120,7 @@ impl<S: StateMachine> Applier<S> {
         if through <= self.applied {
             return Ok(());
         }
-        let (sessions, state) = snapshot::split(&stored.data).map_err(RestoreError::new)?;
+        let (sessions, state) = split_snapshot(&stored.data).map_err(RestoreError::new)?;
         self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
         self.machine.restore(state)?;
         self.applied = through;
@@ -272,7 +271,7 @@ impl<S: StateMachine> Applier<S> {
         let state = self.machine.snapshot();
         let sessions = self.sessions.clone();
         platform::spawn(async move {
-            let snapshot = snapshot::join(&sessions, state)
+            let snapshot = join_snapshot(&sessions, state)
                 .map(Bytes::from)
                 .map_err(|error| error.to_string());
             // The driver may have stopped meanwhile.

@@ -40,7 +40,6 @@ mod proposals;
 mod reads;
 mod request;
 mod served;
-mod snapshot;
 mod status;
 mod task;
 #[cfg(test)]

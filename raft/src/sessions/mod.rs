@@ -8,12 +8,14 @@
 //! session that is gone can never take effect later: *expired* always means *not done by this copy*.
 
 mod envelope;
+mod joined;
 mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub use envelope::{CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, registration};
+pub use joined::{SnapshotError, join_snapshot, split_snapshot};
 pub use snapshot::SessionsError;
 
 use crate::ids::Index;

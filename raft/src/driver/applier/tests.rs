@@ -59,7 +59,7 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
 }
 
 fn captured(applier: &Applier<Log>) -> Snapshot {
-    let data = Bytes::from(snapshot::join(&applier.sessions, applier.machine.snapshot()).unwrap());
+    let data = Bytes::from(join_snapshot(&applier.sessions, applier.machine.snapshot()).unwrap());
     let metadata = SnapshotMetadata {
         last: LogPosition::new(Term(1), applier.applied),
         stamp: ClusterTime(0),
