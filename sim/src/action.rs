@@ -1,9 +1,9 @@
 //! What strikes the cluster, spelled out: members and links are named, so that a list of actions can be kept, replayed and
 //! shrunk.
 
-use bytes::Bytes;
 use liferaft_raft::consensus::MembershipChange;
 
+use crate::clients::Request;
 use crate::clock::Nanos;
 use crate::disk::Survival;
 use crate::member::Doom;
@@ -35,9 +35,9 @@ pub enum Action {
     ClockBack(usize, Nanos),
     /// A member's clock shows this much for a million nanoseconds.
     ClockRate(usize, u64),
-    /// Commands are proposed to a member.
-    Propose(usize, Vec<Bytes>),
-    /// A register is read through a member.
+    /// Clients change keys, through a member at first.
+    Propose(usize, Vec<Request>),
+    /// A key is read through a member.
     Read(usize, u8),
     /// A member is told to change the membership.
     Change(usize, MembershipChange),

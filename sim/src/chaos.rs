@@ -3,15 +3,19 @@
 use liferaft_raft::consensus::MembershipChange;
 
 use crate::action::Action;
+use crate::clients::Request;
 use crate::clock::{MILLI, Nanos};
 use crate::dice::{Dice, PerMillion};
 use crate::disk::Survival;
-use crate::machine::Command;
 use crate::member::{Doom, Member};
+use crate::operation::{Change, is_sequence};
 use crate::plan::{ActKind, FaultKind, Plan};
 
 /// Actions, each with the time until it happens.
 pub type Timed = Vec<(Nanos, Action)>;
+
+/// The most values that are added to one sequence.
+const SEQUENCE_VALUES_MAX: u16 = 60;
 
 /// Where actions come from.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub struct Chaos {
     plan: Plan,
     dice: Dice,
     next_value: u64,
+    /// How many values were added to each sequence.
+    appended: [u16; 256],
 }
 
 impl Chaos {
@@ -30,6 +36,7 @@ impl Chaos {
             plan,
             dice,
             next_value: 1,
+            appended: [0; 256],
         }
     }
 
@@ -144,9 +151,9 @@ impl Chaos {
         let action = match kind {
             ActKind::Propose => {
                 let count = self.dice.between(1, self.plan.workload.batch_max);
-                Action::Propose(at, (0..count).map(|_| self.command()).collect())
+                Action::Propose(at, (0..count).map(|_| self.request()).collect())
             }
-            ActKind::Read => Action::Read(at, self.register()),
+            ActKind::Read => Action::Read(at, self.key()),
             ActKind::Change => Action::Change(at, self.change(members)),
             ActKind::Transfer => {
                 let to = self.dice.falls(PerMillion::percent(70));
@@ -158,19 +165,38 @@ impl Chaos {
         vec![(0, action)]
     }
 
-    /// The bytes of a command that writes what no other does.
-    pub fn command(&mut self) -> bytes::Bytes {
+    /// A client's request, which writes what no other does.
+    pub fn request(&mut self) -> Request {
         let value = self.next_value;
         self.next_value += 1;
-        let register = self.register();
+        let mut key = self.key();
+        // State must not grow without end: a snapshot of it has to pass through the smallest chunks.
+        if is_sequence(key) && self.appended[usize::from(key)] >= SEQUENCE_VALUES_MAX {
+            key -= 1;
+        }
+        let change = if is_sequence(key) {
+            self.appended[usize::from(key)] += 1;
+            Change::Append(value)
+        } else {
+            self.dice.weighted(&[
+                (6, Change::Set(value)),
+                (3, Change::CompareAndSet(0, value)),
+                (1, Change::Delete),
+            ])
+        };
         let most = self.plan.workload.command_bytes_max as u64;
-        let bytes = self.dice.between(Command::BYTES_MIN as u64, most);
-        Command { register, value }.encode(usize::try_from(bytes).expect("a short command"))
+        let bytes = self.dice.between(1, most);
+        Request {
+            client: self.dice.below(self.plan.clients.count),
+            key,
+            change,
+            bytes: usize::try_from(bytes).expect("a short command"),
+        }
     }
 
-    fn register(&mut self) -> u8 {
-        let drawn = self.dice.below(usize::from(self.plan.workload.registers));
-        u8::try_from(drawn).expect("at most 256 registers")
+    fn key(&mut self) -> u8 {
+        let drawn = self.dice.below(usize::from(self.plan.workload.keys));
+        u8::try_from(drawn).expect("at most 256 keys")
     }
 
     /// A member that is up, if there is one: the leader as often as asked for.

@@ -20,6 +20,22 @@ pub struct Counts {
     pub operations: u64,
     /// Reads granted.
     pub reads: u64,
+    /// Operations that clients heard the answer of.
+    pub answered: u64,
+    /// Operations that clients gave up without knowing their outcome.
+    pub unknown: u64,
+    /// Operations that clients gave up, knowing that they are not done.
+    pub failed: u64,
+    /// Commands that were sent again.
+    pub retries: u64,
+    /// Sessions that clients found gone.
+    pub expired: u64,
+    /// Operations in histories that were judged.
+    pub judged: u64,
+    /// Runs whose history the order of the log did not explain.
+    pub searched: u64,
+    /// Those of them where the search for another order was given up.
+    pub undecided: u64,
     /// Changes of membership that succeeded.
     pub changes: u64,
     /// Terms that had a leader.
@@ -65,6 +81,14 @@ impl Counts {
         self.messages += other.messages;
         self.operations += other.operations;
         self.reads += other.reads;
+        self.answered += other.answered;
+        self.unknown += other.unknown;
+        self.failed += other.failed;
+        self.retries += other.retries;
+        self.expired += other.expired;
+        self.judged += other.judged;
+        self.searched += other.searched;
+        self.undecided += other.undecided;
         self.changes += other.changes;
         self.elections += other.elections;
         self.crashes += other.crashes;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use liferaft_raft::consensus::planted::{Bug, plant};
 use liferaft_sim::batch::run_batch;
+use liferaft_sim::flaw::Flaw;
 
 use crate::Arguments;
 use crate::report::{Hunted, Tally};
@@ -14,37 +15,43 @@ const HUNTS: usize = 5;
 
 /// Hunts the bug that `wanted` names; `all` makes a table of all.
 pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
-    let numbered = || Bug::ALL.iter().copied().zip(1_usize..);
+    let numbered = || {
+        let bugs = Bug::ALL.iter().map(|bug| Planted::Core(*bug));
+        bugs.chain(Flaw::ALL.into_iter().map(Planted::Around))
+            .zip(1_usize..)
+    };
     if wanted == "all" {
         return table(numbered(), arguments);
     }
-    let named = |(bug, number): &(Bug, usize)| {
-        wanted.eq_ignore_ascii_case(&format!("{bug:?}")) || wanted == number.to_string()
+    let named = |(bug, number): &(Planted, usize)| {
+        wanted.eq_ignore_ascii_case(&bug.name()) || wanted == number.to_string()
     };
     let Some((bug, _)) = numbered().find(named) else {
         eprintln!("no bug is called {wanted}; there are:");
         for (bug, number) in numbered() {
-            eprintln!("{number:>3} {bug:?}");
+            eprintln!("{number:>3} {}", bug.name());
         }
         return ExitCode::FAILURE;
     };
     let mut tally = Tally::default();
     let caught = catch(bug, arguments.from, arguments, &mut tally);
     let report = tally.report(Some(Hunted {
-        bug: format!("{bug:?}"),
+        bug: bug.name(),
         caught: caught.is_some(),
         oracle: caught.map(|(_, oracle)| oracle),
         seeds_to_detection: caught.map(|(seeds, _)| seeds),
     }));
     match caught {
         _ if arguments.json => crate::print_json(&report),
-        Some((seeds, oracle)) => println!("{bug:?} is caught by {oracle} after {seeds} seeds"),
-        None => println!("{bug:?} is not caught by {} seeds", arguments.seeds),
+        Some((seeds, oracle)) => {
+            println!("{} is caught by {oracle} after {seeds} seeds", bug.name())
+        }
+        None => println!("{} is not caught by {} seeds", bug.name(), arguments.seeds),
     }
     crate::exit_code(report.is_good())
 }
 
-fn table(bugs: impl Iterator<Item = (Bug, usize)>, arguments: &Arguments) -> ExitCode {
+fn table(bugs: impl Iterator<Item = (Planted, usize)>, arguments: &Arguments) -> ExitCode {
     let mut escaped = 0;
     println!("| # | bug | caught | median seeds | by |");
     println!("|---|---|---|---|---|");
@@ -63,36 +70,61 @@ fn table(bugs: impl Iterator<Item = (Bug, usize)>, arguments: &Arguments) -> Exi
         let median = median.unwrap_or_else(|| format!("over {}", arguments.seeds));
         let times = caught.len();
         println!(
-            "| {number} | {bug:?} | {times} of {HUNTS} | {median} | {} |",
+            "| {number} | {} | {times} of {HUNTS} | {median} | {} |",
+            bug.name(),
             oracles.join(", ")
         );
     }
     crate::exit_code(escaped == 0)
 }
 
+/// A bug that can be hunted.
+#[derive(Clone, Copy)]
+enum Planted {
+    /// In the core.
+    Core(Bug),
+    /// In the clients or the state machines around it.
+    Around(Flaw),
+}
+
+impl Planted {
+    fn name(self) -> String {
+        match self {
+            Self::Core(bug) => format!("{bug:?}"),
+            Self::Around(flaw) => format!("{flaw:?}"),
+        }
+    }
+}
+
 /// How many seeds it takes until an alarm, and which.
 fn catch(
-    bug: Bug,
+    bug: Planted,
     from: u64,
     arguments: &Arguments,
     tally: &mut Tally,
 ) -> Option<(u64, &'static str)> {
     let seeds: Vec<u64> = (from..from + arguments.seeds).collect();
     let mut caught = None;
-    plant(Some(bug));
-    run_batch(
-        &seeds,
-        arguments.threads(),
-        |seed| arguments.plan(seed),
-        |ran| {
-            tally.add(&ran);
-            let Some(alarm) = ran.outcome.alarm else {
-                return ControlFlow::Continue(());
-            };
-            caught = Some((tally.seeds(), alarm.invariant));
-            ControlFlow::Break(())
-        },
-    );
+    let flaw = match bug {
+        Planted::Core(bug) => {
+            plant(Some(bug));
+            None
+        }
+        Planted::Around(flaw) => Some(flaw),
+    };
+    let plan = |seed| {
+        let mut plan = arguments.plan(seed);
+        plan.flaw = flaw;
+        plan
+    };
+    run_batch(&seeds, arguments.threads(), plan, |ran| {
+        tally.add(&ran);
+        let Some(alarm) = ran.outcome.alarm else {
+            return ControlFlow::Continue(());
+        };
+        caught = Some((tally.seeds(), alarm.invariant));
+        ControlFlow::Break(())
+    });
     plant(None);
     caught
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use liferaft_raft::consensus::{Apply, Input, Positions, Raft, RoleKind};
-use liferaft_raft::ids::{ServerId, Term};
+use liferaft_raft::consensus::{Apply, Input, Positions, Raft, ReadId, RoleKind};
+use liferaft_raft::ids::{Index, ServerId, Term};
 
 use crate::clock::{LocalClock, Nanos};
 use crate::disk::{Disk, Survival};
@@ -37,6 +37,8 @@ pub struct Member {
     pub pauses: u32,
     /// What its state machine has to do.
     pub applying: VecDeque<Apply>,
+    /// The reads that were granted and wait for the state machine to reach their index.
+    pub granted: Vec<(Index, ReadId)>,
     /// Whether its state machine is being captured.
     pub capturing: bool,
     /// It crashes in its next turn.

@@ -9,6 +9,7 @@ use liferaft_raft::config::Config;
 
 use crate::clock::{MICRO, MILLI, Nanos, SECOND};
 use crate::dice::{Dice, PerMillion};
+use crate::flaw::Flaw;
 
 /// The most members of a simulated cluster, spare ones included.
 pub const MEMBERS_MAX: usize = 8;
@@ -36,6 +37,10 @@ pub struct Plan {
     pub faults: FaultPlan,
     /// What clients and operators do.
     pub workload: WorkloadPlan,
+    /// The clients.
+    pub clients: ClientPlan,
+    /// What is wrong with clients and state machines, to see that it is found.
+    pub flaw: Option<Flaw>,
     /// How long a driver's turn takes at most: what arrives meanwhile is one batch.
     pub turn_max: Nanos,
     /// Whether every turn is printed.
@@ -81,6 +86,19 @@ pub struct MachinePlan {
     pub snapshot_at_bytes: u64,
     /// How many bytes a snapshot carries beside the state.
     pub padding_bytes: usize,
+}
+
+/// What clients are like.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientPlan {
+    /// How many there are.
+    pub count: usize,
+    /// How long one waits for an answer before it tries another member.
+    pub patience: Nanos,
+    /// How often one tries before it gives up.
+    pub tries_max: u32,
+    /// How many times faster sessions grow old than the clocks.
+    pub session_hurry: u64,
 }
 
 /// Faults that strike, each with the mean time between two of its kind; `None` if it never does.
@@ -171,8 +189,8 @@ pub struct WorkloadPlan {
     pub command_bytes_max: usize,
     /// The most commands proposed at once.
     pub batch_max: u64,
-    /// How many registers clients write and read.
-    pub registers: u8,
+    /// How many keys clients write and read.
+    pub keys: u8,
     /// How many of a hundred acts are aimed at the leader.
     pub at_leader: PerMillion,
 }
@@ -241,6 +259,8 @@ impl Plan {
             },
             faults: draw_faults(dice, election_timeout),
             workload: draw_workload(dice),
+            clients: draw_clients(&mut Dice::new(seed, 4), election_timeout),
+            flaw: None,
             turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
             tell: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
@@ -315,6 +335,16 @@ fn draw_faults(dice: &mut Dice, election_timeout: Nanos) -> FaultPlan {
     }
 }
 
+fn draw_clients(dice: &mut Dice, election_timeout: Nanos) -> ClientPlan {
+    let tries = dice.weighted(&[(1, 1), (2, 3), (2, 8)]);
+    ClientPlan {
+        count: dice.weighted(&[(1, 1), (2, 3), (2, 8)]),
+        patience: dice.between(2, 16) * election_timeout / 4,
+        tries_max: tries,
+        session_hurry: dice.weighted(&[(4, 1), (1, 1_000), (1, 10_000)]),
+    }
+}
+
 fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
     let weights = ActKind::ALL.map(|kind| match kind {
         ActKind::Propose => 60,
@@ -328,7 +358,7 @@ fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
         weights,
         command_bytes_max: dice.weighted(&[(2, 17), (2, 100), (1, 1_000)]),
         batch_max: dice.weighted(&[(2, 1), (1, 8)]),
-        registers: dice.weighted(&[(1, 1), (2, 4), (1, 16)]),
+        keys: dice.weighted(&[(1, 2), (2, 5), (1, 16)]),
         at_leader: PerMillion::percent(dice.weighted(&[(1, 50), (2, 90)])),
     }
 }

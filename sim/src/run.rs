@@ -90,7 +90,8 @@ fn phases(world: &mut World) -> Result<(), Alarm> {
     recover(world, |_| None)?;
     write_everywhere(world)?;
     read_everywhere(world)?;
-    change_membership(world)
+    change_membership(world)?;
+    world.judge_clients()
 }
 
 /// A write is taken and committed, if not at the first attempt: it is refused while leadership is being handed over.
@@ -99,8 +100,8 @@ fn write_everywhere(world: &mut World) -> Result<(), Alarm> {
     let mut attempts = 0;
     loop {
         for at in 0..world.members.len() {
-            let command = world.chaos.command();
-            world.perform(Action::Propose(at, vec![command]))?;
+            let request = world.chaos.request();
+            world.perform(Action::Propose(at, vec![request]))?;
         }
         let written = recover(world, |world| {
             (world.history.last_index() <= committed)

@@ -1,9 +1,10 @@
 //! The world: a cluster, its network, its disks and its clients, one event after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::ProposeRefused;
 use liferaft_raft::consensus::{
     Apply, ChangeId, Event as CoreEvent, Input, Output, Proposal, ProposalId, Raft, ReadId, Write,
 };
@@ -13,21 +14,35 @@ use liferaft_raft::message::Message;
 use crate::action::Action;
 use crate::agenda::Agenda;
 use crate::chaos::Chaos;
+use crate::clients::{Clients, Letter, Request, Sent};
 use crate::clock::{LocalClock, MICRO, Nanos};
 use crate::counts::Counts;
 use crate::dice::Dice;
 use crate::digest::{self, Digest};
 use crate::disk::{Disk, Survival};
+use crate::flaw::Flaw;
 use crate::history::History;
 use crate::invariants::clear_answers::ClearAnswers;
+use crate::invariants::exactly_once::{ExactlyOnce, SameEffects};
+use crate::invariants::prefix_reads::PrefixReads;
 use crate::invariants::reads::Reads;
 use crate::invariants::{self, Alarm, Invariants, Turn, Verdict};
-use crate::machine::{Command, Machine};
+use crate::machine::{self, Effect, Head, Machine, Manner};
 use crate::member::{Member, View};
 use crate::network::Network;
+use crate::operation::{Question, is_sequence};
 use crate::plan::Plan;
 use crate::shadow::{LogChange, ShadowLog};
 use crate::sometimes::{self, AskedReads, Sometimes};
+
+/// What is asked of a key by those who read it.
+const fn question_of(key: u8) -> Question {
+    if is_sequence(key) {
+        Question::List
+    } else {
+        Question::Get
+    }
+}
 
 /// A cluster and all that happens to it.
 #[derive(Debug)]
@@ -48,6 +63,14 @@ pub struct World {
     reads: Reads,
     clear_answers: ClearAnswers,
     asked_reads: AskedReads,
+    exactly_once: ExactlyOnce,
+    same_effects: SameEffects,
+    prefix_reads: PrefixReads,
+    clients: Clients,
+    /// The operations that reads are, with their keys.
+    reading: BTreeMap<ReadId, (usize, u8)>,
+    /// Chooses where clients try again, and when.
+    client_dice: Dice,
     output: Output,
     asked: u64,
     chaotic: bool,
@@ -88,6 +111,8 @@ enum Event {
         data: Bytes,
     },
     Turn(usize),
+    /// A client has waited long enough, and then turns to this member or to any.
+    TryAgain(Sent, Option<usize>),
     Action(Action),
     NextFault,
     NextAct,
@@ -133,6 +158,7 @@ impl World {
                 wake_at: Nanos::MAX,
                 pauses: 0,
                 applying: VecDeque::new(),
+                granted: Vec::new(),
                 capturing: false,
                 doomed: None,
             });
@@ -156,6 +182,12 @@ impl World {
             reads: Reads::default(),
             clear_answers: ClearAnswers::default(),
             asked_reads: AskedReads::default(),
+            exactly_once: ExactlyOnce::default(),
+            same_effects: SameEffects::default(),
+            prefix_reads: PrefixReads::default(),
+            clients: Clients::new(plan.clients.count, plan.clients.tries_max, plan.flaw),
+            reading: BTreeMap::new(),
+            client_dice: Dice::new(plan.seed, 5),
             output: Output::default(),
             asked: 0,
             chaotic: true,
@@ -237,6 +269,7 @@ impl World {
             }
             Event::Written { .. } | Event::Applied { .. } | Event::Captured { .. } => {}
             Event::Turn(member) => self.turn(member)?,
+            Event::TryAgain(sent, to) => self.try_again(sent, to),
             Event::Action(action) => self.perform(action)?,
             Event::NextFault => self.strike(),
             Event::NextAct => self.act(),
@@ -308,13 +341,16 @@ impl World {
             }
             Action::ClockBack(at, by) => self.members[at].clock.leap_back(self.now, by),
             Action::ClockRate(at, rate) => self.members[at].clock.set_rate(self.now, rate),
-            Action::Propose(at, commands) => self.propose(at, commands),
-            Action::Read(at, _) => {
+            Action::Propose(at, requests) => self.request(at, requests),
+            Action::Read(at, key) => {
                 if self.members[at].is_up() {
                     let id = ReadId(self.name());
                     self.reads.ask(id, self.history.last_index());
                     self.asked_reads.ask(id, &self.counts);
                     self.counts.operations += 1;
+                    let question = question_of(key);
+                    let operation = self.clients.call(self.now, key, question);
+                    self.reading.insert(id, (operation, key));
                     self.tell(at, Input::Read(id));
                 }
             }
@@ -328,7 +364,7 @@ impl World {
                 self.counts.operations += 1;
                 self.tell(at, Input::Transfer(to));
             }
-            Action::Capture(at) => self.capture(at),
+            Action::Capture(at) => self.capture(at)?,
         }
         Ok(())
     }
@@ -338,20 +374,113 @@ impl World {
         self.asked
     }
 
-    fn propose(&mut self, at: usize, commands: Vec<Bytes>) {
-        self.counts.operations += commands.len() as u64;
-        if !self.members[at].is_up() {
+    /// Clients do what they are told to.
+    fn request(&mut self, at: usize, requests: Vec<Request>) {
+        self.counts.operations += requests.len() as u64;
+        let now = self.now;
+        let letters = requests
+            .into_iter()
+            .filter_map(|request| self.clients.request(now, at, request))
+            .collect();
+        self.post(letters);
+    }
+
+    /// Proposes what clients send to one member, and lets them wait for the answers.
+    fn post(&mut self, letters: Vec<Letter>) {
+        let Some(at) = letters.first().map(|letter| letter.at) else {
             return;
-        }
-        let mut proposals = Vec::with_capacity(commands.len());
-        for command in commands {
-            let id = ProposalId(self.name());
-            if let Some(Command { value, .. }) = Command::decode(&command) {
-                self.clear_answers.propose(id, value);
+        };
+        let is_up = self.members[at].is_up();
+        let mut proposals = Vec::with_capacity(letters.len());
+        for Letter { sent, command, .. } in letters {
+            let patience = self.plan.clients.patience;
+            let wait = self.client_dice.between(patience / 2, patience);
+            self.agenda
+                .enter(self.now + wait, Event::TryAgain(sent, None));
+            if is_up {
+                let id = ProposalId(self.name());
+                self.clear_answers.propose(id, machine::copy_of(&command));
+                self.clients.proposed(id, sent);
+                let command = Bytes::from(command);
+                proposals.push(Proposal { id, command });
             }
-            proposals.push(Proposal { id, command });
         }
-        self.tell(at, Input::Propose(proposals));
+        if is_up {
+            self.tell(at, Input::Propose(proposals));
+        }
+    }
+
+    fn try_again(&mut self, sent: Sent, to: Option<usize>) {
+        let count = self.members.len();
+        let to = to.unwrap_or_else(|| self.client_dice.below(count));
+        let letter = self.clients.try_again(sent, to, &mut self.counts);
+        self.post(letter.into_iter().collect());
+    }
+
+    /// A proposal is answered. What was refused is soon sent to the leader, if it is known.
+    fn on_proposed(&mut self, id: ProposalId, refused: Option<ProposeRefused>) {
+        let Some(sent) = self.clients.on_answer(id, refused.is_some()) else {
+            return;
+        };
+        let leader = match refused {
+            Some(ProposeRefused::NotLeader { leader }) => leader,
+            Some(ProposeRefused::Transferring { to }) => Some(to),
+            Some(_) | None => None,
+        };
+        let to = leader.and_then(|leader| self.place_of(leader));
+        let wait = self.plan.clients.patience / 8;
+        let wait = self.client_dice.between(wait / 8, wait);
+        self.agenda
+            .enter(self.now + wait, Event::TryAgain(sent, to));
+    }
+
+    fn place_of(&self, id: ServerId) -> Option<usize> {
+        self.members.iter().position(|member| member.id == id)
+    }
+
+    /// Answers the reads that were granted and whose index the state machine has reached.
+    fn answer_reads(&mut self, at: usize) -> Result<(), Alarm> {
+        let member = &mut self.members[at];
+        if member.granted.is_empty() {
+            return Ok(());
+        }
+        let applied = member.machine.applied;
+        let hasty = self.plan.flaw == Some(Flaw::ReadBeforeApplied);
+        let mut waiting = core::mem::take(&mut member.granted);
+        for (_, id) in waiting.extract_if(.., |(index, _)| hasty || *index <= applied) {
+            let Some((operation, key)) = self.reading.remove(&id) else {
+                continue;
+            };
+            let read = self.members[at].machine.read(key, question_of(key));
+            let answer = read.map_err(|text| self.alarm("reads", at, text))?;
+            let told = self.prefix_reads.answered(key, answer);
+            told.map_err(|text| self.alarm("prefix reads", at, text))?;
+            self.trace = answer.digest(self.trace);
+            self.clients
+                .answer_read(self.now, operation, (applied, answer), &mut self.counts);
+        }
+        self.members[at].granted = waiting;
+        Ok(())
+    }
+
+    /// Judges what clients have heard, and whether all members that are as far hold the same.
+    ///
+    /// # Errors
+    /// When they do not, or no order of the operations explains the answers.
+    pub fn judge_clients(&mut self) -> Result<(), Alarm> {
+        for at in 0..self.members.len() {
+            let machine = &self.members[at].machine;
+            let state = machine.state();
+            let same = state.and_then(|state| self.same_effects.state(machine.applied, state));
+            same.map_err(|text| self.alarm("same effects", at, text))?;
+        }
+        let judged = self.clients.judge(&mut self.counts);
+        judged.map_err(|text| Alarm {
+            invariant: "linearizability",
+            at: self.now,
+            member: None,
+            text,
+        })
     }
 
     /// Puts something into a member's inbox.
@@ -393,6 +522,7 @@ impl World {
         member.life += 1;
         member.inbox.clear();
         member.applying.clear();
+        member.granted.clear();
         member.capturing = false;
         member.doomed = None;
         member.wake_at = Nanos::MAX;
@@ -563,13 +693,19 @@ impl World {
                     self.reads
                         .grant(id, index)
                         .map_err(|text| self.alarm("linearizable reads", at, text))?;
+                    self.members[at].granted.push((index, id));
                 }
-                Err(_) => self.reads.forget(id),
+                Err(_) => {
+                    self.reads.forget(id);
+                    self.reading.remove(&id);
+                }
             }
         }
+        self.answer_reads(at)?;
         for (id, answer) in output.proposals.drain(..) {
             let answered = self.clear_answers.answer(id, &answer);
             answered.map_err(|text| self.alarm("clear answers", at, text))?;
+            self.on_proposed(id, answer.err());
         }
         for (_, result) in output.changes.drain(..) {
             if result.is_ok() {
@@ -585,8 +721,7 @@ impl World {
         if self.members[at].view.leads() {
             self.counts.led(self.members[at].view.term);
         }
-        self.capture_if_due(at);
-        Ok(())
+        self.capture_if_due(at)
     }
 
     fn write(&mut self, at: usize, write: Write) {
@@ -634,37 +769,52 @@ impl World {
             return Ok(());
         };
         let more = !member.applying.is_empty();
-        let mut refused = None;
+        let on = member.id;
+        let manner = Manner {
+            session_hurry: self.plan.clients.session_hurry,
+            flaw: self.plan.flaw,
+        };
+        let mut letters = Vec::new();
+        let mut wrong = None;
         let applied: Verdict = match work {
             Apply::Entries(entries) => entries.iter().try_for_each(|entry| {
-                let next = member.machine.applied.next();
+                let machine = &mut member.machine;
+                let next = machine.applied.next();
                 invariants::demand!(
                     entry.index == next,
                     "{} is applied after {}",
                     entry.position(),
-                    member.machine.applied
+                    machine.applied
                 );
-                member.machine.apply(entry, digest::of_entry(entry));
-                let command = Command::decode_entry(entry);
-                if let Some(command) = command
-                    && let Err(text) = self.clear_answers.apply(command.value)
-                {
-                    refused = Some(text);
+                let effect = machine.apply(entry, digest::of_entry(entry), on, manner)?;
+                if let Effect::Command { copy, .. } = effect {
+                    let checked = self.clear_answers.apply(copy);
+                    wrong = wrong
+                        .take()
+                        .or(checked.err().map(|text| ("clear answers", text)));
                 }
+                let checked = self.exactly_once.applied(entry.index, &effect);
+                wrong = wrong
+                    .take()
+                    .or(checked.err().map(|text| ("exactly once", text)));
+                let checked = self.same_effects.applied(machine);
+                wrong = wrong
+                    .take()
+                    .or(checked.err().map(|text| ("same effects", text)));
+                let (clients, counts) = (&mut self.clients, &mut self.counts);
+                letters.extend(clients.on_applied(self.now, at, entry.index, effect, counts));
                 Ok(())
             }),
-            Apply::Restore(snapshot) => match Machine::restore(&snapshot.data) {
-                Some(machine) if machine.applied >= member.machine.applied => {
-                    member.machine = machine;
-                    self.counts.snapshots_restored += 1;
-                    Ok(())
-                }
-                Some(_) => Err(format!(
+            Apply::Restore(snapshot) => Machine::restore(&snapshot.data).and_then(|machine| {
+                invariants::demand!(
+                    machine.applied >= member.machine.applied,
                     "an older state, {}, is restored",
                     snapshot.metadata.last
-                )),
-                None => Err("the snapshot holds no state".to_owned()),
-            },
+                );
+                member.machine = machine;
+                self.counts.snapshots_restored += 1;
+                Ok(())
+            }),
         };
         let machine = &self.members[at].machine;
         let (applied_to, state) = (machine.applied, machine.digest);
@@ -677,9 +827,10 @@ impl World {
             Ok(())
         });
         applied.map_err(|text| self.alarm("state machine safety", at, text))?;
-        if let Some(text) = refused {
-            return Err(self.alarm("clear answers", at, text));
+        if let Some((invariant, text)) = wrong {
+            return Err(self.alarm(invariant, at, text));
         }
+        self.post(letters);
         if more {
             self.begin_to_apply(at);
         }
@@ -687,7 +838,7 @@ impl World {
         Ok(())
     }
 
-    fn capture_if_due(&mut self, at: usize) {
+    fn capture_if_due(&mut self, at: usize) -> Result<(), Alarm> {
         let member = &self.members[at];
         let threshold = self.plan.machine.snapshot_at_bytes;
         let due = member
@@ -695,19 +846,27 @@ impl World {
             .as_ref()
             .is_some_and(|raft| raft.log_bytes() > threshold);
         if due && member.machine.applied > member.view.positions.snapshot {
-            self.capture(at);
+            return self.capture(at);
         }
+        Ok(())
     }
 
-    fn capture(&mut self, at: usize) {
+    fn capture(&mut self, at: usize) -> Result<(), Alarm> {
         let member = &mut self.members[at];
         if member.capturing || !member.is_up() || member.machine.applied == Index::ZERO {
-            return;
+            return Ok(());
         }
         member.capturing = true;
         let through = member.machine.applied;
-        let data = member.machine.capture(self.plan.machine.padding_bytes);
         let life = member.life;
+        let padding_bytes = self.plan.machine.padding_bytes;
+        let captured = member.machine.capture(padding_bytes, self.plan.flaw);
+        let captured = captured.and_then(|data| {
+            let head = Head::of(&data).ok_or("the capture is damaged")?;
+            self.same_effects.captured(&head)?;
+            Ok(data)
+        });
+        let data = captured.map_err(|text| self.alarm("same effects", at, text))?;
         let takes = self.dice.between(0, self.plan.machine.capture_max);
         let captured = Event::Captured {
             member: at,
@@ -716,6 +875,7 @@ impl World {
             data,
         };
         self.agenda.enter(self.now + takes, captured);
+        Ok(())
     }
 
     pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {

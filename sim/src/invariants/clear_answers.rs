@@ -11,15 +11,15 @@ use super::{Verdict, demand};
 /// What was answered to those who proposed.
 #[derive(Debug, Default)]
 pub struct ClearAnswers {
-    /// The values proposed, until they are answered.
-    proposed: BTreeMap<ProposalId, u64>,
+    /// The copies of commands proposed, until they are answered.
+    proposed: BTreeMap<ProposalId, Option<u64>>,
     refused: BTreeSet<u64>,
 }
 
 impl ClearAnswers {
-    /// A command that writes this value is proposed.
-    pub fn propose(&mut self, id: ProposalId, value: u64) {
-        self.proposed.insert(id, value);
+    /// This copy of a command is proposed; or a registration, which may be repeated and has no name.
+    pub fn propose(&mut self, id: ProposalId, copy: Option<u64>) {
+        self.proposed.insert(id, copy);
     }
 
     /// A proposal is answered.
@@ -31,23 +31,23 @@ impl ClearAnswers {
         id: ProposalId,
         answer: &Result<LogPosition, ProposeRefused>,
     ) -> Verdict {
-        let Some(value) = self.proposed.remove(&id) else {
+        let Some(copy) = self.proposed.remove(&id) else {
             return Err(format!("proposal {} is answered twice", id.0));
         };
         if answer.is_err() {
-            self.refused.insert(value);
+            self.refused.extend(copy);
         }
         Ok(())
     }
 
-    /// A command that writes this value is applied.
+    /// This copy of a command is applied.
     ///
     /// # Errors
     /// When it was refused.
-    pub fn apply(&self, value: u64) -> Verdict {
+    pub fn apply(&self, copy: u64) -> Verdict {
         demand!(
-            !self.refused.contains(&value),
-            "a command that was refused is applied; it writes {value}"
+            !self.refused.contains(&copy),
+            "copy {copy} of a command is applied, which was refused"
         );
         Ok(())
     }

@@ -5,7 +5,7 @@ use liferaft_raft::consensus::{Apply, Snapshot};
 
 use super::{Turn, Verdict, demand};
 use crate::history::History;
-use crate::machine::Machine;
+use crate::machine::Head;
 
 pub(super) fn check(turn: &Turn<'_>, history: &History) -> Verdict {
     let written = turn
@@ -34,7 +34,7 @@ fn equals_replay(history: &History, snapshot: &Snapshot) -> Verdict {
         "the snapshot ends at {last}, committed there is an entry of term {}",
         committed.term
     );
-    let state = Machine::restore(&snapshot.data);
+    let state = Head::of(&snapshot.data);
     demand!(
         state
             .as_ref()
