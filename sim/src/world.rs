@@ -223,6 +223,7 @@ impl World {
     /// When a member does not start.
     pub fn calm(&mut self) -> Result<(), Alarm> {
         self.chaotic = false;
+        self.clients.be_patient();
         // A leader can be kept only if its word arrives in time (§3.9).
         let election_timeout = self.plan.config.election_timeout().as_nanos();
         let latency_max = Nanos::try_from(election_timeout / 20).unwrap_or(Nanos::MAX);
