@@ -232,4 +232,39 @@ mod tests {
                 .contains(&"crash_in_turn".to_owned())
         );
     }
+
+    #[test]
+    fn an_alarm_is_bad_unless_it_is_that_of_a_planted_bug() {
+        let alarmed = Tally {
+            seeds: 3,
+            alarms: BTreeMap::from([("liveness", 1)]),
+            ..Tally::default()
+        };
+        let hunted = |oracle: Option<&'static str>| Hunted {
+            bug: "NeverResends".to_owned(),
+            caught: oracle.is_some(),
+            oracle,
+            seeds_to_detection: oracle.map(|_| 3),
+        };
+
+        assert!(!alarmed.report(None).is_good());
+        assert!(alarmed.report(Some(hunted(Some("liveness")))).is_good());
+        assert!(!Tally::default().report(Some(hunted(None))).is_good());
+    }
+
+    #[test]
+    fn a_report_is_one_object_with_what_became_of_the_hunt_in_it() {
+        let hunted = Hunted {
+            bug: "NeverResends".to_owned(),
+            caught: true,
+            oracle: Some("liveness"),
+            seeds_to_detection: Some(3),
+        };
+
+        let json = serde_json::to_value(Tally::default().report(Some(hunted))).expect("counts");
+
+        assert_eq!(json["oracle"], "liveness");
+        assert_eq!(json["seeds_to_detection"], 3);
+        assert_eq!(json["faults"]["crash_in_turn"], 0);
+    }
 }
