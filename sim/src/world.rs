@@ -419,13 +419,13 @@ impl World {
     }
 
     /// A proposal is answered. What was refused is soon sent to the leader, if it is known.
-    fn on_proposed(&mut self, id: ProposalId, refused: Option<ProposeRefused>) {
+    fn on_proposed(&mut self, id: ProposalId, refused: Option<&ProposeRefused>) {
         let Some(sent) = self.clients.on_answer(id, refused.is_some()) else {
             return;
         };
         let leader = match refused {
-            Some(ProposeRefused::NotLeader { leader }) => leader,
-            Some(ProposeRefused::Transferring { to }) => Some(to),
+            Some(ProposeRefused::NotLeader { leader }) => *leader,
+            Some(ProposeRefused::Transferring { to }) => Some(*to),
             Some(_) | None => None,
         };
         let to = leader.and_then(|leader| self.place_of(leader));
@@ -706,7 +706,7 @@ impl World {
         for (id, answer) in output.proposals.drain(..) {
             let answered = self.clear_answers.answer(id, &answer);
             answered.map_err(|text| self.alarm("clear answers", at, text))?;
-            self.on_proposed(id, answer.err());
+            self.on_proposed(id, answer.as_ref().err());
         }
         for (_, result) in output.changes.drain(..) {
             if result.is_ok() {
