@@ -44,7 +44,7 @@ pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
     match caught {
         _ if arguments.json => crate::print_json(&report),
         Some((seeds, oracle)) => {
-            println!("{} is caught by {oracle} after {seeds} seeds", bug.name())
+            println!("{} is caught by {oracle} after {seeds} seeds", bug.name());
         }
         None => println!("{} is not caught by {} seeds", bug.name(), arguments.seeds),
     }
