@@ -10,6 +10,7 @@
 pub mod action;
 pub mod agenda;
 pub mod batch;
+pub mod chance;
 pub mod chaos;
 pub mod clients;
 pub mod clock;

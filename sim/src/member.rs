@@ -84,6 +84,28 @@ impl View {
 }
 
 impl Member {
+    /// A member with a blank disk.
+    #[must_use]
+    pub fn new(id: ServerId, raft: Raft, clock: LocalClock) -> Self {
+        Self {
+            id,
+            view: View::of(&raft),
+            raft: Some(raft),
+            life: 0,
+            disk: Disk::default(),
+            machine: Machine::default(),
+            log: ShadowLog::default(),
+            clock,
+            inbox: Vec::new(),
+            wake_at: Nanos::MAX,
+            pauses: 0,
+            applying: VecDeque::new(),
+            granted: Vec::new(),
+            capturing: false,
+            doomed: None,
+        }
+    }
+
     /// Whether it runs, paused or not.
     #[must_use]
     pub fn is_up(&self) -> bool {

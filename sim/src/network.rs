@@ -1,14 +1,13 @@
 //! The network: what becomes of each message.
 
+use crate::chance::Chance;
 use crate::clock::Nanos;
-use crate::dice::Dice;
 use crate::plan::NetworkPlan;
 
 /// The links between members.
 #[derive(Debug)]
 pub struct Network {
     plan: NetworkPlan,
-    dice: Dice,
     members: usize,
     /// How many faults cut each direction of each link.
     cuts: Vec<u32>,
@@ -26,10 +25,9 @@ pub struct Fate {
 impl Network {
     /// A network that is whole.
     #[must_use]
-    pub fn new(plan: NetworkPlan, dice: Dice, members: usize) -> Self {
+    pub fn new(plan: NetworkPlan, members: usize) -> Self {
         Self {
             plan,
-            dice,
             members,
             cuts: vec![0; members * members],
         }
@@ -75,22 +73,12 @@ impl Network {
     }
 
     /// What becomes of the next message on a link.
-    pub fn fate(&mut self, from: usize, to: usize) -> Fate {
-        if !self.passes(from, to) || self.dice.falls(self.plan.loss) {
-            return Fate::default();
+    #[must_use]
+    pub fn fate(&self, from: usize, to: usize, chance: &mut Chance) -> Fate {
+        if self.passes(from, to) {
+            chance.fate(&self.plan)
+        } else {
+            Fate::default()
         }
-        let takes = Some(self.latency());
-        let doubled = self.dice.falls(self.plan.duplication);
-        let copy_takes = doubled.then(|| self.latency() * 2);
-        Fate { takes, copy_takes }
-    }
-
-    fn latency(&mut self) -> Nanos {
-        let (least, most) = self.plan.latency;
-        let usual = self.dice.between(least, most);
-        if self.dice.falls(self.plan.spikes) {
-            return usual + self.dice.between(0, self.plan.spike_max);
-        }
-        usual
     }
 }

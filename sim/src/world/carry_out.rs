@@ -1,0 +1,101 @@
+//! Doing what came out of a member's turn, as its driver would.
+
+use liferaft_raft::consensus::{Event as CoreEvent, Output, ReadId, Write};
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::message::Message;
+
+use super::{Event, World};
+use crate::invariants::Alarm;
+use crate::sometimes;
+
+impl World {
+    /// Does what came out of a member's turn.
+    pub(super) fn carry_out(&mut self, at: usize, output: &mut Output) -> Result<(), Alarm> {
+        let doom = self.members[at].doomed;
+        for write in output.writes.drain(..) {
+            self.write(at, write);
+        }
+        if doom.is_none_or(|doom| doom.speaks) {
+            for (to, message) in output.messages.drain(..) {
+                self.send(at, to, message);
+            }
+        }
+        if let Some(doom) = doom {
+            return self.crash(at, doom.survival);
+        }
+        for apply in output.apply.drain(..) {
+            self.members[at].applying.push_back(apply);
+            if self.members[at].applying.len() == 1 {
+                self.begin_to_apply(at);
+            }
+        }
+        for (id, result) in output.reads.drain(..) {
+            self.on_read(at, id, result.ok())?;
+        }
+        self.answer_reads(at)?;
+        for (id, answer) in output.proposals.drain(..) {
+            let answered = self.clear_answers.answer(id, &answer);
+            answered.map_err(|text| self.alarm("clear answers", at, text))?;
+            self.on_proposed(id, answer.as_ref().err());
+        }
+        for (_, result) in output.changes.drain(..) {
+            if result.is_ok() {
+                self.answers.changes += 1;
+                self.counts.changes += 1;
+            }
+        }
+        for event in output.events.drain(..) {
+            if let CoreEvent::SnapshotStarted { .. } = event {
+                self.counts.snapshots_sent += 1;
+            }
+        }
+        if self.members[at].view.leads() {
+            self.counts.led(self.members[at].view.term);
+        }
+        self.capture_if_due(at)
+    }
+
+    /// A read is granted an index, or refused.
+    fn on_read(&mut self, at: usize, id: ReadId, granted: Option<Index>) -> Result<(), Alarm> {
+        let is_granted = granted.is_some();
+        self.asked_reads.answer(id, is_granted, &mut self.counts);
+        let Some(index) = granted else {
+            self.reads.forget(id);
+            self.reading.remove(&id);
+            return Ok(());
+        };
+        self.answers.reads_granted += 1;
+        self.counts.reads += 1;
+        self.reads
+            .grant(id, index)
+            .map_err(|text| self.alarm("linearizable reads", at, text))?;
+        self.members[at].granted.push((index, id));
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize, write: Write) {
+        let takes = self.chance.write_takes(&self.plan.disk, self.chaotic);
+        let member = &mut self.members[at];
+        let life = member.life;
+        let done = member.disk.begin(self.now, write, takes);
+        self.agenda.enter(done, Event::Written { member: at, life });
+    }
+
+    fn send(&mut self, from: usize, to: ServerId, message: Message) {
+        let Some(to) = self.place_of(to) else {
+            return;
+        };
+        self.counts.messages += 1;
+        sometimes::note_message(&message.body, &self.network, &mut self.counts);
+        let fate = self.network.fate(from, to, &mut self.chance);
+        if let Some(takes) = fate.copy_takes {
+            let message = message.clone();
+            self.agenda
+                .enter(self.now + takes, Event::Message { from, to, message });
+        }
+        if let Some(takes) = fate.takes {
+            self.agenda
+                .enter(self.now + takes, Event::Message { from, to, message });
+        }
+    }
+}

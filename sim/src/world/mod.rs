@@ -1,0 +1,250 @@
+//! The world: a cluster, its network, its disks and its clients, one event after the other.
+
+mod applying;
+mod asking;
+mod carry_out;
+mod strikes;
+mod turn;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::{Input, Output, Raft, ReadId};
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::message::Message;
+
+use crate::action::Action;
+use crate::agenda::Agenda;
+use crate::chance::Chance;
+use crate::chaos::Chaos;
+use crate::clients::{Clients, Sent};
+use crate::clock::{MICRO, Nanos};
+use crate::counts::Counts;
+use crate::digest::Digest;
+use crate::history::History;
+use crate::invariants::clear_answers::ClearAnswers;
+use crate::invariants::exactly_once::{ExactlyOnce, SameEffects};
+use crate::invariants::prefix_reads::PrefixReads;
+use crate::invariants::reads::Reads;
+use crate::invariants::{Alarm, Invariants};
+use crate::member::Member;
+use crate::network::Network;
+use crate::plan::Plan;
+use crate::sometimes::AskedReads;
+
+/// A cluster and all that happens to it.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now: Nanos,
+    pub(crate) members: Vec<Member>,
+    pub(crate) history: History,
+    pub(crate) counts: Counts,
+    pub(crate) chaos: Chaos,
+    pub(crate) answers: Answers,
+    /// The digest of all that has happened.
+    pub(crate) trace: Digest,
+    agenda: Agenda<Event>,
+    network: Network,
+    chance: Chance,
+    invariants: Invariants,
+    reads: Reads,
+    clear_answers: ClearAnswers,
+    asked_reads: AskedReads,
+    exactly_once: ExactlyOnce,
+    same_effects: SameEffects,
+    prefix_reads: PrefixReads,
+    clients: Clients,
+    /// The operations that reads are, with their keys.
+    reading: BTreeMap<ReadId, (usize, u8)>,
+    output: Output,
+    asked: u64,
+    chaotic: bool,
+    first_configuration: Configuration,
+}
+
+/// What clients and operators have been told.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// How many changes of membership have succeeded.
+    pub changes: u64,
+    /// The reads that were granted, in the last phase only.
+    pub reads_granted: u64,
+}
+
+/// Something that is to happen.
+#[derive(Debug)]
+enum Event {
+    Message {
+        from: usize,
+        to: usize,
+        message: Message,
+    },
+    /// The oldest write under way is done.
+    Written {
+        member: usize,
+        life: u32,
+    },
+    /// The oldest work of the state machine is done.
+    Applied {
+        member: usize,
+        life: u32,
+    },
+    Captured {
+        member: usize,
+        life: u32,
+        through: Index,
+        data: Bytes,
+    },
+    Turn(usize),
+    /// A client has waited long enough, and then turns to this member or to any.
+    TryAgain(Sent, Option<usize>),
+    Action(Action),
+    NextFault,
+    NextAct,
+}
+
+impl World {
+    /// The cluster that a plan describes, at its beginning.
+    ///
+    /// # Errors
+    /// When a blank member does not start.
+    pub fn new(plan: Plan) -> Result<Self, Alarm> {
+        let mut chance = Chance::new(plan.seed);
+        let mut members = Vec::new();
+        for at in 0..plan.members {
+            let id = ServerId(at as u128 + 1);
+            let clock = chance.clock(plan.skew_max);
+            let blank = Default::default();
+            let seed = chance.core_seed();
+            let raft = Raft::new(id, plan.config.clone(), blank, clock.at(0), seed);
+            let raft = raft.map_err(|error| Alarm {
+                invariant: "recovery",
+                at: 0,
+                member: Some(id),
+                text: error.to_string(),
+            })?;
+            members.push(Member::new(id, raft, clock));
+        }
+        let voters: Vec<ServerId> = members[..plan.voters]
+            .iter()
+            .map(|voter| voter.id)
+            .collect();
+        let mut world = Self {
+            now: 0,
+            history: History::default(),
+            counts: Counts::default(),
+            chaos: Chaos::new(plan.clone()),
+            answers: Answers::default(),
+            trace: Digest::default(),
+            agenda: Agenda::default(),
+            network: Network::new(plan.network, plan.members),
+            chance,
+            invariants: Invariants::default(),
+            reads: Reads::default(),
+            clear_answers: ClearAnswers::default(),
+            asked_reads: AskedReads::default(),
+            exactly_once: ExactlyOnce::default(),
+            same_effects: SameEffects::default(),
+            prefix_reads: PrefixReads::default(),
+            clients: Clients::new(plan.clients.count, plan.clients.tries_max, plan.flaw),
+            reading: BTreeMap::new(),
+            output: Output::default(),
+            asked: 0,
+            chaotic: true,
+            first_configuration: Configuration::of_voters(voters),
+            members,
+            plan,
+        };
+        for voter in 0..world.plan.voters {
+            world.bootstrap(voter);
+        }
+        world.agenda.enter(0, Event::NextAct);
+        world.agenda.enter(0, Event::NextFault);
+        Ok(world)
+    }
+
+    /// Lets everything happen that happens before `end`.
+    ///
+    /// # Errors
+    /// The first alarm.
+    pub fn run_until(&mut self, end: Nanos) -> Result<(), Alarm> {
+        while let Some((at, event)) = self.agenda.next_before(end) {
+            self.now = at;
+            self.happen(event)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    /// Faults stop: links are mended, members are up and awake, and nothing strikes any more.
+    ///
+    /// # Errors
+    /// When a member does not start.
+    pub fn calm(&mut self) -> Result<(), Alarm> {
+        self.chaotic = false;
+        self.clients.be_patient();
+        // A leader can be kept only if its word arrives in time (§3.9).
+        let election_timeout = self.plan.config.election_timeout().as_nanos();
+        let latency_max = Nanos::try_from(election_timeout / 20).unwrap_or(Nanos::MAX);
+        self.network.heal(latency_max);
+        self.plan.machine.apply_max = self.plan.machine.apply_max.min(20 * MICRO);
+        self.agenda
+            .retain(|event| !matches!(event, Event::Action(_)));
+        for at in 0..self.members.len() {
+            self.members[at].doomed = None;
+            self.members[at].disk.slowness = 1;
+            let rate = 1_000_000;
+            self.members[at].clock.set_rate(self.now, rate);
+            self.members[at].pauses = 0;
+            self.restart(at)?;
+            self.wake(at);
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Alarm> {
+        match event {
+            Event::Message { from, to, message } => {
+                if self.network.passes(from, to) && self.members[to].is_up() {
+                    let from = self.members[from].id;
+                    self.tell(to, Input::Message { from, message });
+                }
+            }
+            Event::Written { member, life } if life == self.members[member].life => {
+                let finished = self.members[member].disk.finish();
+                let id = finished.map_err(|text| self.alarm("disk contract", member, text))?;
+                self.tell(member, Input::Persisted(id));
+            }
+            Event::Applied { member, life } if life == self.members[member].life => {
+                self.apply(member)?;
+            }
+            Event::Captured {
+                member,
+                life,
+                through,
+                data,
+            } if life == self.members[member].life => {
+                self.members[member].capturing = false;
+                self.tell(member, Input::SnapshotTaken { through, data });
+            }
+            Event::Written { .. } | Event::Applied { .. } | Event::Captured { .. } => {}
+            Event::Turn(member) => self.turn(member)?,
+            Event::TryAgain(sent, to) => self.try_again(sent, to),
+            Event::Action(action) => self.perform(action)?,
+            Event::NextFault => self.strike(),
+            Event::NextAct => self.act(),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {
+        Alarm {
+            invariant,
+            at: self.now,
+            member: Some(self.members[at].id),
+            text,
+        }
+    }
+}
