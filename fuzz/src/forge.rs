@@ -1,6 +1,7 @@
 //! Messages that nobody sent: any field may have any value that the wire would let through.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
@@ -71,6 +72,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
             } else {
                 None
             },
+            promise: Duration::from_nanos(number(choices)?),
         }),
         4 => Body::InstallSnapshot(Box::new(install_snapshot(choices)?)),
         5 => Body::InstallSnapshotReply(InstallSnapshotReply {

@@ -19,6 +19,31 @@ use thiserror::Error;
 pub struct Config {
     timing: Timing,
     limits: Limits,
+    read_lease: Option<ReadLease>,
+}
+
+/// The opt-in to reads by lease (§6.4.1): while a quorum has promised to elect nobody else, the leader answers reads
+/// without asking it.
+///
+/// That is safe only while clocks keep to the drift bound, so it is off unless asked for. What a member promises, and
+/// what a leader makes of it, is told in [`consensus::lease`](crate::consensus::lease). A cluster reads by lease as far
+/// as its members are built with this: a leader counts only the promises of voters that make them.
+///
+/// Whoever changes these settings stops the member for its *old* election timeout in between: a member that comes back
+/// with a shorter timeout, or without leases, keeps a promise of its former life no longer than it now knows.
+///
+/// ```
+/// use liferaft_raft::config::{Config, ReadLease};
+///
+/// // Crystals are good to 100 parts per million, and clock discipline may add 500.
+/// let config = Config::builder().read_lease(ReadLease::with_drift_bound_ppm(1_000)?).build()?;
+/// assert_eq!(config.read_lease().map(|lease| lease.drift_bound_ppm()), Some(1_000));
+/// # Ok::<(), liferaft_raft::config::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLease {
+    drift_bound_ppm: u32,
+    uncounted_max: Duration,
 }
 
 /// The two times that may change while a server runs (§3.9, §9).
@@ -107,6 +132,12 @@ impl Config {
         self.timing
     }
 
+    /// How reads are served by lease; `None` if each of them costs a round, the default.
+    #[must_use]
+    pub const fn read_lease(&self) -> Option<ReadLease> {
+        self.read_lease
+    }
+
     /// The bounds.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -116,7 +147,50 @@ impl Config {
     pub(crate) fn set_timing(&mut self, timing: Timing) {
         self.timing = timing;
     }
+
+    /// The member's clock may miss this much of the time that its machine was suspended.
+    #[cfg(feature = "driver")]
+    pub(crate) fn set_uncounted_max(&mut self, uncounted_max: Duration) {
+        if let Some(lease) = &mut self.read_lease {
+            lease.uncounted_max = uncounted_max;
+        }
+    }
 }
+
+impl ReadLease {
+    /// No clock of a member gains or loses more than this many millionths of the time that passes.
+    ///
+    /// # Errors
+    /// [`ConfigError::DriftBound`] when it is zero, which no clock keeps to, or above [`DRIFT_BOUND_PPM_MAX`].
+    pub const fn with_drift_bound_ppm(ppm: u32) -> Result<Self, ConfigError> {
+        if ppm == 0 || ppm > DRIFT_BOUND_PPM_MAX {
+            return Err(ConfigError::DriftBound { ppm });
+        }
+        Ok(Self {
+            drift_bound_ppm: ppm,
+            uncounted_max: Duration::ZERO,
+        })
+    }
+
+    /// How many millionths of the time a member's clock may gain or lose.
+    #[must_use]
+    pub const fn drift_bound_ppm(self) -> u32 {
+        self.drift_bound_ppm
+    }
+
+    /// How long a leader may rely, by its clock, on a promise of so long by another server's clock: its own may be as
+    /// slow as the bound allows, the other's as fast.
+    #[must_use]
+    pub fn reliable(self, promise: Duration) -> Duration {
+        let promise = promise.min(ELECTION_TIMEOUT_MAX).as_nanos();
+        let drift = u128::from(self.drift_bound_ppm);
+        let reliable = promise * (MILLION - drift) / (MILLION + drift);
+        Duration::from_nanos(u64::try_from(reliable).unwrap_or(u64::MAX))
+            .saturating_sub(self.uncounted_max)
+    }
+}
+
+const MILLION: u128 = 1_000_000;
 
 impl Timing {
     /// An election timeout and a heartbeat interval.
@@ -158,6 +232,9 @@ impl Timing {
     }
 }
 
+/// The highest drift bound that makes sense: half of the time.
+pub const DRIFT_BOUND_PPM_MAX: u32 = 500_000;
+
 /// The longest election timeout that makes sense: an hour.
 pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
@@ -167,6 +244,7 @@ pub struct ConfigBuilder {
     election_timeout: Duration,
     heartbeat_interval: Option<Duration>,
     limits: Limits,
+    read_lease: Option<ReadLease>,
 }
 
 impl Default for ConfigBuilder {
@@ -175,6 +253,7 @@ impl Default for ConfigBuilder {
             election_timeout: Duration::from_secs(1),
             heartbeat_interval: None,
             limits: Limits::default(),
+            read_lease: None,
         }
     }
 }
@@ -192,6 +271,15 @@ impl ConfigBuilder {
     #[must_use]
     pub const fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = Some(interval);
+        self
+    }
+
+    /// Serves reads by lease (§6.4.1). Default off: see [`ReadLease`] for what it rests on.
+    ///
+    /// A member refuses to start with it where the system's clock does not count suspended time, and in browsers.
+    #[must_use]
+    pub const fn read_lease(mut self, lease: ReadLease) -> Self {
+        self.read_lease = Some(lease);
         self
     }
 
@@ -232,7 +320,11 @@ impl ConfigBuilder {
         if let Some((limit, _)) = zero {
             return Err(ConfigError::ZeroLimit { limit });
         }
-        Ok(Config { timing, limits })
+        Ok(Config {
+            timing,
+            limits,
+            read_lease: self.read_lease,
+        })
     }
 }
 
@@ -259,6 +351,12 @@ pub enum ConfigError {
         /// The election timeout asked for.
         election_timeout: Duration,
     },
+    /// No clock drifts so little, or nothing could be told by one that drifts so much.
+    #[error("a clock drift of {ppm} millionths is not between 1 and {DRIFT_BOUND_PPM_MAX}")]
+    DriftBound {
+        /// The bound asked for.
+        ppm: u32,
+    },
     /// A bound of zero would stop the server.
     #[error("the limit {limit} is zero")]
     ZeroLimit {
@@ -282,6 +380,25 @@ mod tests {
             refused,
             Err(ConfigError::ElectionBeforeHeartbeat { .. })
         ));
+    }
+
+    #[test]
+    fn a_drift_bound_that_no_clock_keeps_to_is_refused() {
+        let none = ReadLease::with_drift_bound_ppm(0);
+        let wild = ReadLease::with_drift_bound_ppm(DRIFT_BOUND_PPM_MAX + 1);
+
+        assert_eq!(none, Err(ConfigError::DriftBound { ppm: 0 }));
+        assert_eq!(wild, Err(ConfigError::DriftBound { ppm: 500_001 }));
+    }
+
+    #[test]
+    fn a_promise_by_the_fastest_clock_is_relied_upon_by_the_slowest() {
+        let lease = ReadLease::with_drift_bound_ppm(200_000).unwrap();
+
+        let reliable = lease.reliable(Duration::from_millis(1_200));
+
+        // Promised are 1,000 ms of true time, in which the slowest clock counts 800.
+        assert_eq!(reliable, Duration::from_millis(800));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -112,6 +113,9 @@ pub struct AppendEntriesReply {
     pub applied: Index,
     /// Set when the log did not have the position before the entries.
     pub conflict: Option<Conflict>,
+    /// For so long after it heard `round`, by its own clock, this server helps nobody else to lead (§6.4.1); zero if it
+    /// promises nothing.
+    pub promise: Duration,
 }
 
 /// Why entries could not be appended, with what the leader needs to find the place where the logs part.

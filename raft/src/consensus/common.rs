@@ -45,6 +45,11 @@ pub(super) struct Common {
     /// Whether the state machine has still to be given the snapshot that was stored.
     resuming: bool,
     announced_configuration: Index,
+    /// Until then this server neither votes nor campaigns, unless the leader itself asks for an election. In no role
+    /// and by no later term does it come to an end before.
+    pub(super) promised_until: Instant,
+    /// The most that is promised: what a server that restarts waits for, since it does not know what it has promised.
+    promise_max: Duration,
     rng: ChaCha8Rng,
 }
 
@@ -111,6 +116,13 @@ impl Common {
             .as_ref()
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
         let persisted = log.last_index();
+        let promise_max = match config.read_lease() {
+            Some(_) => config.election_timeout(),
+            None => Duration::ZERO,
+        };
+        // A server promises nothing before its first term is durable.
+        let is_blank = hard_state.term == Term::ZERO || is_planted(Bug::PromiseNotKept);
+        let promised_until = if is_blank { now } else { now + promise_max };
         let mut common = Self {
             id,
             config,
@@ -125,6 +137,8 @@ impl Common {
             out: Output::default(),
             snapshot: None,
             refused: BTreeMap::new(),
+            promised_until,
+            promise_max,
             writing: None,
             resuming: false,
             applying: Applying {
@@ -202,6 +216,14 @@ impl Common {
         self.configurations
             .since(self.commit_index)
             .any(|configuration| configuration.is_voter(self.id))
+    }
+
+    /// Promises the leader, which was just heard, to help nobody else to lead for a while (§6.4.1). Tells for how long:
+    /// zero if reads are not served by lease.
+    pub(super) fn promise_loyalty(&mut self) -> Duration {
+        let promise = self.promise_max.min(self.config.election_timeout());
+        self.promised_until = self.promised_until.max(self.now + promise);
+        promise
     }
 
     /// A message in the current term.

@@ -1,5 +1,7 @@
 //! Taking a message: first what its term says (§3.3), then what it says itself.
 
+use core::time::Duration;
+
 use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
 use super::{Raft, Refusal, TERM_JUMP_MAX, read};
@@ -42,6 +44,7 @@ impl Raft {
                     commit: Index::ZERO,
                     applied: Index::ZERO,
                     conflict: None,
+                    promise: Duration::ZERO,
                 };
                 self.common.promise(from, Body::AppendEntriesReply(answer));
             }

@@ -40,6 +40,8 @@ pub(super) struct Follower {
     leader_commit: Index,
     /// The highest round heard.
     round: Round,
+    /// What was promised when it was heard.
+    promise: Duration,
     answer: Answer,
     early: BTreeMap<Index, (LogPosition, Vec<Entry>)>,
     receiving: Option<Receiving>,
@@ -71,6 +73,7 @@ impl Follower {
             matched: common.commit_index,
             leader_commit: Index::ZERO,
             round: Round::ZERO,
+            promise: Duration::ZERO,
             answer: Answer::default(),
             early: BTreeMap::new(),
             receiving: None,
@@ -114,7 +117,7 @@ impl Follower {
     fn election_at(&self, common: &Common) -> Option<Instant> {
         common
             .may_campaign()
-            .then(|| self.waiting_since + self.patience)
+            .then(|| (self.waiting_since + self.patience).max(common.promised_until))
     }
 
     pub(super) fn deadline(&self, common: &Common) -> Option<Instant> {
@@ -178,7 +181,11 @@ impl Follower {
         }
         self.heard_at = Some(common.now);
         self.deferred = false;
-        self.round = self.round.max(round);
+        let promise = common.promise_loyalty();
+        if round >= self.round {
+            self.round = round;
+            self.promise = promise;
+        }
         self.waiting_since = common.now;
         true
     }
@@ -400,6 +407,7 @@ impl Follower {
             commit: common.commit_index,
             applied: common.applied(),
             conflict,
+            promise: self.promise,
         };
         common.send(leader, Body::AppendEntriesReply(reply));
     }

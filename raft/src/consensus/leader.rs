@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::change::PendingChange;
 use super::common::Common;
 use super::input::{Proposal, ReadId};
+use super::lease::Lease;
 use super::output::{ProposeRefused, Refusal};
 use super::planted::{Bug, is_planted};
 use super::progress::{Progress, Standing};
@@ -26,6 +27,7 @@ pub(super) struct Leader {
     pub(super) peers: Peers,
     pub(super) rounds: RoundClock,
     pub(super) reads: LeaderReads,
+    pub(super) lease: Lease,
     pub(super) change: Option<PendingChange>,
     pub(super) transfer: Option<Transfer>,
     /// Whether every peer is to be spoken to, and to answer at once.
@@ -95,6 +97,7 @@ impl Leader {
             peers: Peers::default(),
             rounds: RoundClock::starting_at(now),
             reads: LeaderReads::default(),
+            lease: Lease::default(),
             change: None,
             transfer: None,
             broadcast: true,
@@ -173,11 +176,19 @@ impl Leader {
     }
 
     pub(super) fn on_read(&mut self, common: &mut Common, id: ReadId) {
-        self.reads.push(common, Reader::Local(id));
+        self.take_read(common, Reader::Local(id));
     }
 
     pub(super) fn on_read_index(&mut self, common: &mut Common, server: ServerId, id: u64) {
-        self.reads.push(common, Reader::Peer { server, id });
+        self.take_read(common, Reader::Peer { server, id });
+    }
+
+    fn take_read(&mut self, common: &mut Common, reader: Reader) {
+        if self.holds_lease(common) {
+            reader.grant(common, common.commit_index);
+        } else {
+            self.reads.push(common, reader);
+        }
     }
 
     /// More of this server's own log is durable: it counts like any other's (§10.2.1).

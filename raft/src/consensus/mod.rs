@@ -38,6 +38,7 @@ mod dispatch;
 mod follower;
 mod input;
 mod leader;
+pub mod lease;
 mod log;
 mod membership;
 mod outbox;
@@ -187,6 +188,16 @@ impl Raft {
         }
     }
 
+    /// Until when this server, which leads, answers reads without asking anybody (§6.4.1). It may have passed. `None` if
+    /// it has no lease.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Instant> {
+        match &self.role {
+            Role::Leader(leader) => leader.lease_until(&self.common),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+        }
+    }
+
     /// What the entries behind the snapshot weigh, in bytes: when it is much, a snapshot is due.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
@@ -201,7 +212,12 @@ impl Raft {
 
     /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
     fn begin(&mut self, now: Instant, output: &mut Output) {
-        // A clock that goes backward stands still.
+        // A clock that goes backward stands still, and tells nothing of how much time has passed.
+        if now < self.common.now
+            && let Role::Leader(leader) = &mut self.role
+        {
+            leader.distrust_clock();
+        }
         self.common.now = self.common.now.max(now);
         core::mem::swap(&mut self.common.out, output);
         self.common.resume();

@@ -73,6 +73,12 @@ bugs! {
     ReadByOlderRound,
     /// A read is granted because a quorum was heard lately, whatever the clocks do.
     ReadByLease,
+    /// A lease lasts longer than the promises that it rests on.
+    LeaseWithoutBound,
+    /// A leader that has told another server to campaign goes on reading by lease.
+    LeaseSurvivesTransfer,
+    /// A server that restarts does not keep the promise that it gave before.
+    PromiseNotKept,
     /// A proposal is refused and appended nevertheless.
     RefusedAndAppended,
     /// Entries are handed to the state machine twice after a restart.

@@ -35,6 +35,8 @@ pub(super) struct Progress {
     pub(super) commit_sent: Index,
     /// The highest round that it has echoed.
     pub(super) acked_round: Round,
+    /// The last round with which it made a promise, and the promise.
+    pub(super) promise: (Round, Duration),
     /// When it last echoed one for the first time.
     pub(super) heard_at: Option<Instant>,
     /// Whether something about it has changed since it was last spoken to.
@@ -103,6 +105,7 @@ impl Progress {
             applied: Index::ZERO,
             commit_sent: Index::ZERO,
             acked_round: Round::ZERO,
+            promise: (Round::ZERO, Duration::ZERO),
             heard_at: None,
             stirred: true,
             ask: false,

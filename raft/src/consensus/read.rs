@@ -21,6 +21,19 @@ pub(super) enum Reader {
     Peer { server: ServerId, id: u64 },
 }
 
+impl Reader {
+    /// Tells it the index at which it may read.
+    pub(super) fn grant(self, common: &mut Common, index: Index) {
+        match self {
+            Self::Local(id) => common.out.reads.push((id, Ok(index))),
+            Self::Peer { server, id } => {
+                let index = Some(index);
+                common.send(server, Body::ReadIndexReply(ReadIndexReply { id, index }));
+            }
+        }
+    }
+}
+
 /// The reads that a leader has to confirm.
 #[derive(Debug, Default)]
 pub(super) struct LeaderReads {
@@ -82,14 +95,10 @@ impl LeaderReads {
             && round <= echoed
         {
             self.confirming.pop_front();
-            match reader {
-                Reader::Local(id) => common.out.reads.push((id, Ok(index))),
-                Reader::Peer { server, id } => {
-                    self.asked.remove(&(server, id));
-                    let index = Some(index);
-                    common.send(server, Body::ReadIndexReply(ReadIndexReply { id, index }));
-                }
+            if let Reader::Peer { server, id } = reader {
+                self.asked.remove(&(server, id));
             }
+            reader.grant(common, index);
         }
     }
 

@@ -76,6 +76,9 @@ impl Leader {
         }
         peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
+        if reply.round >= peer.promise.0 {
+            peer.promise = (reply.round, reply.promise);
+        }
         peer.applied = peer.applied.max(reply.applied);
         if reply.commit > peer.commit {
             peer.commit = reply.commit;

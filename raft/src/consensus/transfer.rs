@@ -70,6 +70,7 @@ impl Leader {
             .is_none_or(|at| common.now.since(at) >= repeat);
         if due && progress.match_index == common.log.last_index() {
             transfer.told_at = Some(common.now);
+            self.lease.forfeit();
             common.send(transfer.to, Body::TimeoutNow);
         }
     }

@@ -94,8 +94,11 @@ impl Raft {
         }
     }
 
-    /// Whether this server leads, or has heard its leader within the least election timeout.
+    /// Whether this server leads, has heard its leader within the least election timeout, or has promised one to wait.
     fn is_loyal(&self) -> bool {
+        if self.common.now < self.common.promised_until {
+            return true;
+        }
         match &self.role {
             Role::Leader(_) => true,
             Role::Follower(follower) => follower.is_loyal(&self.common),

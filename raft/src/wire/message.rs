@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use super::field::{self, List, index, number, position, required, round, stamp, term};
@@ -200,6 +202,7 @@ impl From<&AppendEntriesReply> for proto::AppendEntriesReply {
                 hint_term: Some(conflict.hint.term.0),
                 hint_index: Some(conflict.hint.index.0),
             }),
+            promise: u64::try_from(of.promise.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -213,6 +216,7 @@ fn append_entries_reply(body: Bytes) -> Result<AppendEntriesReply, DecodeError> 
         commit: index(Some(read.commit), "commit index")?,
         applied: index(Some(read.applied), "applied index")?,
         conflict: read.conflict.as_ref().map(conflict).transpose()?,
+        promise: Duration::from_nanos(read.promise),
     })
 }
 

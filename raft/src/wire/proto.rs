@@ -131,6 +131,9 @@ pub(super) struct AppendEntriesReply {
     /// Absent if there was no conflict.
     #[prost(message, optional, tag = "6")]
     pub(super) conflict: Option<Conflict>,
+    /// In nanoseconds. A server that knows of no promises makes none.
+    #[prost(uint64, tag = "7")]
+    pub(super) promise: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

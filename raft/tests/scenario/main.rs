@@ -11,6 +11,7 @@ mod compaction;
 mod crashes;
 mod elections;
 mod joint_consensus;
+mod leases;
 mod membership;
 mod probes;
 mod reads;

@@ -2,9 +2,9 @@
 //!
 //! The larger strategies are boxed: a strategy by value contains all that it is made of, and would not fit on a stack.
 
-use std::sync::Arc;
-
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::configuration::{Configuration, Member, Suffrage};
@@ -167,15 +167,19 @@ fn append_entries_reply() -> BoxedStrategy<AppendEntriesReply> {
         index(),
         index(),
         option::of(conflict),
+        any::<u64>().prop_map(Duration::from_nanos),
     )
         .prop_map(
-            |(round, match_index, received, commit, applied, conflict)| AppendEntriesReply {
-                round,
-                match_index,
-                received,
-                commit,
-                applied,
-                conflict,
+            |(round, match_index, received, commit, applied, conflict, promise)| {
+                AppendEntriesReply {
+                    round,
+                    match_index,
+                    received,
+                    commit,
+                    applied,
+                    conflict,
+                    promise,
+                }
             },
         )
         .boxed()

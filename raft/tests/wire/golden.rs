@@ -1,6 +1,7 @@
 //! The exact bytes of each kind of content. They are what members of other versions send: they never change.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use liferaft_raft::configuration::{Configuration, Member, Suffrage};
 use liferaft_raft::consensus::{
@@ -159,11 +160,30 @@ fn the_bytes_of_a_reply_to_append_entries() {
             prev: Index(20),
             hint: position(3, 11),
         }),
+        promise: Duration::ZERO,
     });
 
     assert_golden(
         &message(body),
         "1804 2005 2a12 0807 1009 180c 2008 2806 3206 0814 1003 180b",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_reply_to_append_entries_that_makes_a_promise() {
+    let body = Body::AppendEntriesReply(AppendEntriesReply {
+        round: Round(7),
+        match_index: Index(9),
+        received: Index(9),
+        commit: Index(9),
+        applied: Index(9),
+        conflict: None,
+        promise: Duration::from_nanos(300),
+    });
+
+    assert_golden(
+        &message(body),
+        "1804 2005 2a0d 0807 1009 1809 2009 2809 38ac 02",
     );
 }
 

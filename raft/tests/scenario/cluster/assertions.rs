@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use liferaft_raft::consensus::{
-    ChangeError, ChangeId, Event, ReadId, ReadRefused, Refusal, RoleKind, Status, TransferError,
+    ChangeError, ChangeId, Event, Raft, ReadId, ReadRefused, Refusal, RoleKind, Status,
+    TransferError,
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
@@ -48,6 +49,13 @@ impl Cluster {
         leaders
             .max_by_key(|status| status.term)
             .map(|status| status.id.0)
+    }
+
+    /// Whether this server would serve a read without asking anybody.
+    pub(crate) fn holds_lease(&self, id: Id) -> bool {
+        let server = self.server(ServerId(id));
+        let until = server.raft.as_ref().and_then(Raft::lease_until);
+        until.is_some_and(|until| server.clock.shows(self.now) < until)
     }
 
     pub(crate) fn term(&self, id: Id) -> u64 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::config::{Config, Limits};
+use liferaft_raft::config::{Config, Limits, ReadLease};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{HardState, Input, Recovered};
 use liferaft_raft::entry::{Entry, Payload};
@@ -13,7 +13,7 @@ use liferaft_raft::time::{ClusterTime, Instant};
 
 use super::checker::Checker;
 use super::network::Network;
-use super::server::Server;
+use super::server::{Clock, Server};
 use super::{Cluster, ELECTION_TIMEOUT, Id, LATENCY, Outcomes};
 
 impl Cluster {
@@ -28,6 +28,29 @@ impl Cluster {
         let configuration = Configuration::of_voters((1..=count).map(ServerId));
         for id in 1..=count {
             cluster.add_blank(id);
+        }
+        for id in 1..=count {
+            cluster.feed(ServerId(id), [Input::Bootstrap(configuration.clone())]);
+        }
+        cluster
+    }
+
+    /// Servers 1 to `count`, all voters, that read by lease. The clocks of the first loses as much as the drift bound
+    /// allows, that of the others gains as much.
+    pub(crate) fn with_leases(count: Id, drift_ppm: u32) -> Self {
+        let lease = ReadLease::with_drift_bound_ppm(drift_ppm).expect("the bound makes sense");
+        let config = Config::builder().read_lease(lease).build();
+        let mut cluster = Self::of_blanks(config.expect("the settings make sense"));
+        let configuration = Configuration::of_voters((1..=count).map(ServerId));
+        for id in 1..=count {
+            cluster.add_server_with_clock(
+                id,
+                if id == 1 {
+                    -i64::from(drift_ppm)
+                } else {
+                    i64::from(drift_ppm)
+                },
+            );
         }
         for id in 1..=count {
             cluster.feed(ServerId(id), [Input::Bootstrap(configuration.clone())]);
@@ -97,6 +120,10 @@ impl Cluster {
             .limits(change)
             .build()
             .expect("the settings make sense");
+        Self::of_blanks(config)
+    }
+
+    fn of_blanks(config: Config) -> Self {
         assert_eq!(config.election_timeout(), ELECTION_TIMEOUT);
         Self {
             now: Instant::ORIGIN + Duration::from_secs(1),
@@ -113,10 +140,19 @@ impl Cluster {
         }
     }
 
+    fn add_server_with_clock(&mut self, id: Id, gains_ppm: i64) {
+        let mut server = Server::new(ServerId(id), Recovered::default());
+        server.clock = Clock::gaining(gains_ppm);
+        self.insert(server);
+    }
+
     fn add(&mut self, id: Id, recovered: Recovered) {
-        let id = ServerId(id);
         self.checker.take_for_granted(&recovered);
-        let server = Server::new(id, recovered);
+        self.insert(Server::new(ServerId(id), recovered));
+    }
+
+    fn insert(&mut self, server: Server) {
+        let id = server.id;
         assert!(
             self.servers.insert(id, server).is_none(),
             "server {id} is there already"

@@ -135,6 +135,11 @@ impl Cluster {
         self.boot(id);
     }
 
+    /// This server's clock leaps back.
+    pub(crate) fn set_clock_back(&mut self, id: Id, by: Duration) {
+        self.server_mut(ServerId(id)).clock.behind += by;
+    }
+
     /// From now on this server's writes do not finish.
     pub(crate) fn hold_disk(&mut self, id: Id) {
         self.server_mut(ServerId(id)).disk.hold();
@@ -175,8 +180,9 @@ impl Cluster {
     }
 
     pub(super) fn boot(&mut self, id: ServerId) {
-        let (now, config) = (self.now, self.config.clone());
+        let (true_now, config) = (self.now, self.config.clone());
         let server = self.server_mut(id);
+        let now = server.clock.shows(true_now);
         let seed = u64::try_from(id.0).expect("stories name servers by small numbers");
         let recovered = server.disk.stored().clone();
         let mut raft = Raft::new(id, config, recovered, now, seed + 1000 * server.boot)

@@ -1,5 +1,7 @@
 //! Messages that no honest server sends, or that come at a bad moment.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::entry::{Entry, Payload};
@@ -85,6 +87,7 @@ pub(crate) fn append_reply(term: u64, round: u64, match_index: u64) -> Message {
         commit: Index::ZERO,
         applied: Index::ZERO,
         conflict: None,
+        promise: Duration::ZERO,
     };
     Message {
         term: Term(term),

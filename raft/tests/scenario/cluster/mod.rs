@@ -183,8 +183,9 @@ impl Cluster {
 
     /// Gives a server inputs, and does what it answers.
     fn feed<const N: usize>(&mut self, id: ServerId, inputs: [Input; N]) {
-        let now = self.now;
+        let true_now = self.now;
         let server = self.server_mut(id);
+        let now = server.clock.shows(true_now);
         if let Some(inbox) = &mut server.inbox {
             inbox.extend(inputs);
             return;

@@ -1,5 +1,7 @@
 //! One server: its core, its disk, its state machine.
 
+use std::time::Duration;
+
 use liferaft_raft::consensus::{Input, Raft, Recovered};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::time::Instant;
@@ -17,6 +19,56 @@ pub(super) struct Server {
     pub(super) boot: u64,
     /// What waits for it while it sleeps; `None` while it is awake.
     pub(super) inbox: Option<Vec<Input>>,
+    pub(super) clock: Clock,
+}
+
+/// What a server's own clock makes of the time.
+pub(super) struct Clock {
+    /// So many millionths of a second pass for it in a second.
+    pace: u64,
+    pub(super) behind: Duration,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            pace: MILLION,
+            behind: Duration::ZERO,
+        }
+    }
+}
+
+impl Clock {
+    /// A clock that gains so many millionths, or loses them.
+    pub(super) fn gaining(ppm: i64) -> Self {
+        let pace = MILLION.checked_add_signed(ppm);
+        Self {
+            pace: pace.expect("clocks go forward"),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn shows(&self, now: Instant) -> Instant {
+        Instant::from_origin(scaled(now.since_origin(), self.pace, MILLION)) - self.behind
+    }
+
+    /// When it shows this, or just after.
+    fn when(&self, shows: Instant) -> Instant {
+        let ahead = (shows + self.behind).since_origin();
+        let rounded_down = Instant::from_origin(scaled(ahead, MILLION, self.pace));
+        if self.shows(rounded_down) < shows {
+            rounded_down + Duration::from_micros(1)
+        } else {
+            rounded_down
+        }
+    }
+}
+
+const MILLION: u64 = 1_000_000;
+
+fn scaled(span: Duration, by: u64, of: u64) -> Duration {
+    let nanoseconds = span.as_nanos() * u128::from(by) / u128::from(of);
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
 impl Server {
@@ -28,12 +80,14 @@ impl Server {
             machine: Machine::default(),
             boot: 0,
             inbox: None,
+            clock: Clock::default(),
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let awake = self.inbox.is_none();
-        self.raft.as_ref().filter(|_| awake)?.deadline()
+        let local = self.raft.as_ref().filter(|_| awake)?.deadline()?;
+        Some(self.clock.when(local))
     }
 
     /// Loses all that is not on its disk.
