@@ -34,13 +34,26 @@ mod suspension;
 
 /// The time since an origin that is arbitrary, but the same for the whole process. It never runs backward.
 ///
-/// It counts the time that the machine was suspended where the system tells: on Linux and Android, in steps of a
-/// second or more; in browsers as `performance.now()` does. Natively it is the clock of the tokio runtime that it is
+/// It counts the time that the machine was suspended where the system tells: on Linux and Android, in steps of ten
+/// milliseconds or more; in browsers as `performance.now()` does. Natively it is the clock of the tokio runtime that it is
 /// called from, paused or not, and the system's clock outside of any: the clocks of paused runtimes differ from each
 /// other, and all of them count from the same origin.
 #[must_use]
 pub fn now() -> Duration {
     host::now()
+}
+
+/// How much of the time that the machine is suspended [`now`] may miss; `None` where it may miss any amount of it, so that
+/// nothing may be decided by how little time has passed.
+///
+/// ```
+/// if liferaft_platform::suspension_uncounted_max().is_none() {
+///     println!("a lease that another server gave cannot be relied upon here");
+/// }
+/// ```
+#[must_use]
+pub const fn suspension_uncounted_max() -> Option<Duration> {
+    host::suspension_uncounted_max()
 }
 
 /// Waits until [`now`] has reached `deadline`; at once if it already has.

@@ -25,6 +25,10 @@ pub(crate) fn now() -> Duration {
     awake.saturating_add(suspension::total())
 }
 
+pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {
+    suspension::uncounted_max()
+}
+
 pub(crate) async fn sleep(wait: Duration) {
     tokio::time::sleep(wait).await;
 }

@@ -17,6 +17,11 @@ pub(crate) fn now() -> Duration {
     ORIGIN.get_or_init(Instant::now).elapsed()
 }
 
+/// Browsers differ in what `performance.now()` counts, and none promises to count all.
+pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {
+    None
+}
+
 /// Waits for `wait`, or for as long as one timeout can.
 ///
 /// The timeout is an object of JavaScript's and not `Send`: it lives in a task of its own, which ends when the waiting

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use liferaft_raft::config::Config;
+use liferaft_raft::config::{Config, ReadLease};
 
 use crate::clock::{MICRO, MILLI, Nanos, SECOND};
 use crate::dice::{Dice, PerMillion};
@@ -166,6 +166,24 @@ impl FaultKind {
         Self::DeposeUnheard,
     ];
 
+    /// Whether a clock does what reads by lease rest on it not doing.
+    const fn breaks_clocks(self) -> bool {
+        match self {
+            Self::ClockForward | Self::ClockBack | Self::ClockRate => true,
+            Self::Crash
+            | Self::CrashInTurn
+            | Self::Blackout
+            | Self::Pause
+            | Self::Partition
+            | Self::Isolate
+            | Self::CutOneWay
+            | Self::CutBothWays
+            | Self::DropInFlight
+            | Self::SlowDisk
+            | Self::DeposeUnheard => false,
+        }
+    }
+
     /// How likely a fault of this kind is, compared with the others, where a run has it.
     const fn weight(self) -> u32 {
         match self {
@@ -234,7 +252,7 @@ impl Plan {
         let members = (voters + usize::try_from(spares).expect("a few")).min(MEMBERS_MAX);
         let election_timeout = dice.between(60, 300) * MILLI;
         let heartbeat = election_timeout / dice.between(3, 8);
-        Self {
+        let mut plan = Self {
             seed,
             members,
             voters,
@@ -264,9 +282,37 @@ impl Plan {
             turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
             tell: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
+        };
+        if Dice::new(seed, 6).falls(PerMillion::percent(LEASES_PERCENT)) {
+            plan.read_by_lease();
+        }
+        plan
+    }
+
+    /// Members read by lease, and their clocks keep to what that rests on: they drift as much as the bound allows, and
+    /// neither leap nor change their rate.
+    fn read_by_lease(&mut self) {
+        let bound =
+            u32::try_from(self.skew_max.max(1)).expect("clocks drift by less than all time");
+        let lease = ReadLease::with_drift_bound_ppm(bound).expect("a bound that makes sense");
+        let limits = *self.config.limits();
+        self.config = Config::builder()
+            .election_timeout(self.config.election_timeout())
+            .heartbeat_interval(self.config.heartbeat_interval())
+            .limits(|all| *all = limits)
+            .read_lease(lease)
+            .build()
+            .expect("all settings drawn make sense");
+        for (kind, weight) in FaultKind::ALL.into_iter().zip(&mut self.faults.weights) {
+            if kind.breaks_clocks() {
+                *weight = 0;
+            }
         }
     }
 }
+
+/// In so many of a hundred runs members read by lease.
+const LEASES_PERCENT: u32 = 30;
 
 fn draw_config(dice: &mut Dice, election_timeout: Nanos, heartbeat: Nanos) -> Config {
     Config::builder()

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+pub(super) const COUNTS: bool = true;
+
 pub(super) fn since_boot() -> Duration {
     // In this order a pause between the readings makes the distance too small, which corrects itself, and never too
     // great, which could not be taken back.

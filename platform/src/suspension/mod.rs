@@ -17,12 +17,25 @@ mod host;
 ///
 /// The two clocks cannot be read at one instant, so their distance flickers by the time between the readings. Far
 /// below this step it is ignored, so that the sum stands still while the machine is awake: virtual time depends on it.
-const STEP: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(10);
+
+/// How many readings the first one is chosen from.
+const FIRST_READINGS: usize = 8;
 
 /// The time suspended since this was first asked. It never shrinks.
 pub(crate) fn total() -> Duration {
     static COUNTED: Counted = Counted::new();
+    if !COUNTED.has_begun() {
+        // One that was interrupted is too small, and all that followed it would seem suspended.
+        let readings = std::iter::repeat_with(host::since_boot).take(FIRST_READINGS);
+        COUNTED.observe(readings.max().unwrap_or_default());
+    }
     COUNTED.observe(host::since_boot())
+}
+
+/// How much suspended time [`total`] may miss; `None` if it may miss any.
+pub(crate) const fn uncounted_max() -> Option<Duration> {
+    if host::COUNTS { Some(STEP) } else { None }
 }
 
 /// A distance between clocks that only grows, and only by [`STEP`] or more.
@@ -39,6 +52,10 @@ impl Counted {
             first: AtomicU64::new(0),
             beyond: AtomicU64::new(0),
         }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.first.load(Ordering::Relaxed) != 0
     }
 
     fn observe(&self, since_boot: Duration) -> Duration {

@@ -46,6 +46,9 @@ pub enum Input {
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
     /// unless its log is empty and its term 0.
     Bootstrap(Configuration),
+    /// The link to this server works, or works again: a leader speaks at once, and does not leave a server that has
+    /// just started without a leader until the next heartbeat. Superfluous ones cost a message.
+    PeerUp(ServerId),
     /// The two times change.
     SetTiming(Timing),
 }

@@ -252,6 +252,12 @@ impl Raft {
                 self.set_timing(timing);
                 Transition::Stay
             }
+            Input::PeerUp(id) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_peer_up(id);
+                }
+                Transition::Stay
+            }
             Input::Propose(_) | Input::Read(_) | Input::Change(..) | Input::Transfer(_) => {
                 self.on_request(input);
                 Transition::Stay

@@ -57,6 +57,14 @@ impl Leader {
         self.flush_transfer(common);
     }
 
+    /// What was sent to the peer while there was no link is lost, and it may not know who leads.
+    pub(super) fn on_peer_up(&mut self, id: ServerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.stirred = true;
+            peer.ask = true;
+        }
+    }
+
     pub(super) fn on_append_reply(
         &mut self,
         common: &mut Common,

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_platform as platform;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::error::ReadError;
-use super::handle::Local;
+use super::local::{Local, LocalRead, Unread};
 use super::request::Read;
 use super::yielding::yield_now;
 use crate::consensus::{Apply, Snapshot};
@@ -36,9 +35,8 @@ pub(super) enum Query<S: StateMachine> {
     Reads(Vec<Read<S>>),
     /// A read of whatever is there, known to be current as of a moment.
     Local {
-        query: S::Query,
+        read: LocalRead<S>,
         as_of: Option<Instant>,
-        caller: oneshot::Sender<Result<Local<S::Answer>, ReadError>>,
     },
 }
 
@@ -280,23 +278,26 @@ impl<S: StateMachine> Applier<S> {
     }
 
     fn answer(&self, query: Query<S>) {
+        let now = Instant::from_origin(platform::now());
         match query {
             Query::Reads(reads) => {
                 for Read { query, caller, .. } in reads {
-                    drop(caller.send(Ok(self.machine.query(query))));
+                    caller.answer(self.machine.query(query), now, self.applied);
                 }
             }
-            Query::Local {
-                query,
-                as_of,
-                caller,
-            } => {
-                let answer = self.machine.query(query);
-                let now = Instant::from_origin(platform::now());
-                let age = as_of.map(|as_of| now.since(as_of));
+            Query::Local { read, as_of } => {
+                let LocalRead {
+                    query,
+                    bound,
+                    caller,
+                } = read;
+                if bound.is_some_and(|bound| !bound.allows(as_of, now)) {
+                    drop(caller.send(Err(Unread::TooOld(query))));
+                    return;
+                }
                 drop(caller.send(Ok(Local {
-                    answer,
-                    age,
+                    answer: self.machine.query(query),
+                    age: as_of.map(|as_of| now.since(as_of)),
                     applied: self.applied,
                 })));
             }

@@ -2,8 +2,9 @@
 
 use liferaft_transport::Event as TransportEvent;
 
-use super::applier::{Own, Query, Report};
+use super::applier::{Own, Report};
 use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
+use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
 use super::task::Driver;
@@ -150,11 +151,7 @@ impl<S: StateMachine> Driver<S> {
                 caller,
             } => self.proposals.admit(command, deadline, caller),
             Request::Read(read) => self.reads.admit(read),
-            Request::ReadLocal { query, caller } => self.work.query(Query::Local {
-                query,
-                as_of: self.freshness.as_of(),
-                caller,
-            }),
+            Request::ReadLocal(read) => self.take_local_read(read, now),
             Request::Change {
                 change,
                 deadline,
@@ -198,8 +195,10 @@ impl<S: StateMachine> Driver<S> {
                 self.budget.release(command.len());
                 drop(caller.send(Err(ProposeError::Stopped)));
             }
-            Request::Read(read) => drop(read.caller.send(Err(ReadError::Stopped))),
-            Request::ReadLocal { caller, .. } => drop(caller.send(Err(ReadError::Stopped))),
+            Request::Read(read) => read.caller.refuse(ReadError::Stopped),
+            Request::ReadLocal(LocalRead { caller, .. }) => {
+                drop(caller.send(Err(Unread::Error(ReadError::Stopped))));
+            }
             Request::Change { caller, .. } => drop(caller.send(Err(MembershipError::Stopped))),
             Request::Transfer { caller, .. } => {
                 drop(caller.send(Err(TransferLeadershipError::Stopped)));

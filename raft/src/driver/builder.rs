@@ -133,6 +133,11 @@ impl<S: StateMachine> MemberBuilder<S> {
     pub async fn start(mut self) -> Result<Handle<S>, StartError> {
         let id = self.id();
         let command_bytes_max = self.command_bytes_max()?;
+        if self.config.read_lease().is_some() {
+            let uncounted_max = platform::suspension_uncounted_max();
+            let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
+            self.config.set_uncounted_max(uncounted_max);
+        }
         self.check_bootstrap().map_err(StartError::Bootstrap)?;
         let recovered = self.storage.recover().await?;
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);

@@ -166,6 +166,10 @@ pub enum TransferLeadershipError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// Reads by lease were asked for, and the clock here does not count the time that the machine is suspended: a lease
+    /// would seem to last for ever.
+    #[error("reads by lease need a clock that counts suspended time, and there is none here")]
+    ClockStopsInSuspension,
     /// What is stored cannot be read.
     #[error("cannot read what is stored: {0}")]
     Storage(#[from] StorageError),

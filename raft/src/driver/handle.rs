@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::error::{
     MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
 };
-use super::request::{Budget, Read, Request};
+use super::local::{Bound, Local, LocalRead, Unread};
+use super::request::{Budget, Read, ReadCaller, Request};
 use super::status::MemberStatus;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
-use crate::ids::{ClusterId, Index, ServerId};
+use crate::ids::{ClusterId, ServerId};
 use crate::sessions::HEADER_BYTES;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -40,18 +41,6 @@ pub(super) struct Shared<S: StateMachine> {
     pub(super) status: watch::Receiver<MemberStatus>,
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: usize,
-}
-
-/// The answer to a local read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Local<A> {
-    /// What the member's own state says.
-    pub answer: A,
-    /// How long ago, at most, that state was the newest in the cluster; `None` if it is not known ever to have been,
-    /// as on a member that has just started.
-    pub age: Option<Duration>,
-    /// The last entry that the state reflects.
-    pub applied: Index,
 }
 
 impl<S: StateMachine> Clone for Handle<S> {
@@ -151,15 +140,16 @@ impl<S: StateMachine> Handle<S> {
     /// See [`ReadError`]. A read changes nothing and can be repeated.
     pub async fn read(&self, query: S::Query) -> Result<S::Answer, ReadError> {
         let (caller, answer) = oneshot::channel();
-        self.ask(
-            Request::Read(Read {
-                query,
-                deadline: self.deadline(),
-                caller,
-            }),
-            answer,
-        )
-        .await
+        let request = Request::Read(Read {
+            query,
+            deadline: self.deadline(),
+            caller: ReadCaller::Linearizable(caller),
+        });
+        match self.shared.requests.try_send(request) {
+            Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
+            Err(TrySendError::Full(_)) => Err(ReadError::Busy),
+            Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
+        }
     }
 
     /// Asks this member's own state at once, however old it may be, and says how old it may be.
@@ -167,8 +157,45 @@ impl<S: StateMachine> Handle<S> {
     /// # Errors
     /// See [`ReadError`]; it does not time out.
     pub async fn read_local(&self, query: S::Query) -> Result<Local<S::Answer>, ReadError> {
-        let (caller, answer) = oneshot::channel();
-        self.ask(Request::ReadLocal { query, caller }, answer).await
+        match self.ask_local(query, None).await {
+            Ok(local) => Ok(local),
+            Err(Unread::Error(error)) => Err(error),
+            Err(Unread::TooOld(_)) => unreachable!("no age is too high for a read without a bound"),
+        }
+    }
+
+    /// Asks this member's own state if it is at most so old, and otherwise waits until it is known to be: the leader is
+    /// asked, as by [`read`](Self::read), which makes it as young as the call. A bound of a few heartbeats is nearly
+    /// always met at once on a member that hears its leader; a bound of zero is a linearizable read that says its age.
+    ///
+    /// The answer is never older than the bound, unless the leader had to be asked and took longer than that to answer:
+    /// then it reflects all that was done before the call.
+    ///
+    /// # Errors
+    /// [`ReadError::TimedOut`] if no state young enough was to be had before the deadline; see [`ReadError`].
+    pub async fn read_local_within(
+        &self,
+        query: S::Query,
+        age_max: Duration,
+    ) -> Result<Local<S::Answer>, ReadError> {
+        let deadline = self.deadline();
+        let bound = |anew| Bound {
+            age_max,
+            deadline,
+            anew,
+        };
+        let query = match self.ask_local(query, Some(bound(false))).await {
+            Ok(local) => return Ok(local),
+            Err(Unread::Error(error)) => return Err(error),
+            Err(Unread::TooOld(query)) => query,
+        };
+        match self.ask_local(query, Some(bound(true))).await {
+            Ok(local) => Ok(local),
+            Err(Unread::Error(error)) => Err(error),
+            Err(Unread::TooOld(_)) => {
+                unreachable!("a state made young for the call is not too old for it")
+            }
+        }
     }
 
     /// Makes a server a voter: its log catches up first, and the call returns when the configuration with it is
@@ -267,15 +294,25 @@ impl<S: StateMachine> Handle<S> {
         Instant::from_origin(platform::now()) + self.timeout
     }
 
-    async fn ask<A>(
+    async fn ask_local(
         &self,
-        request: Request<S>,
-        answer: oneshot::Receiver<Result<A, ReadError>>,
-    ) -> Result<A, ReadError> {
-        match self.shared.requests.try_send(request) {
-            Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
-            Err(TrySendError::Full(_)) => Err(ReadError::Busy),
-            Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
-        }
+        query: S::Query,
+        bound: Option<Bound>,
+    ) -> Result<Local<S::Answer>, Unread<S::Query>> {
+        let (caller, answer) = oneshot::channel();
+        let request = Request::ReadLocal(LocalRead {
+            query,
+            bound,
+            caller,
+        });
+        let error = match self.shared.requests.try_send(request) {
+            Ok(()) => match answer.await {
+                Ok(result) => return result,
+                Err(_) => ReadError::Stopped,
+            },
+            Err(TrySendError::Full(_)) => ReadError::Busy,
+            Err(TrySendError::Closed(_)) => ReadError::Stopped,
+        };
+        Err(Unread::Error(error))
     }
 }

@@ -46,6 +46,7 @@ impl<S: StateMachine> Driver<S> {
             // Hints: whether a server is there shows when it answers.
             TransportEvent::PeerUp(peer) => {
                 tracing::debug!(server = %self.id, %peer, "link up");
+                self.inputs.push(Input::PeerUp(ServerId(peer.0)));
                 Ok(())
             }
             TransportEvent::PeerDown(peer) => {

@@ -35,6 +35,7 @@ mod freshness;
 mod handle;
 mod inbound;
 mod links;
+mod local;
 mod operations;
 mod proposals;
 mod reads;
@@ -53,5 +54,6 @@ pub use error::{
     BootstrapFault, MembershipError, ProposeError, ReadError, StartError, StopReason,
     TransferLeadershipError, UnknownCause,
 };
-pub use handle::{Handle, Local};
+pub use handle::Handle;
+pub use local::Local;
 pub use status::{Counters, MemberStatus};

@@ -67,7 +67,7 @@ impl<S: StateMachine> Reads<S> {
     /// Takes a caller's read. Whether it did: too many are busy.
     pub(super) fn admit(&mut self, read: Read<S>) -> bool {
         if self.count >= self.count_max {
-            drop(read.caller.send(Err(ReadError::Busy)));
+            read.caller.refuse(ReadError::Busy);
             return false;
         }
         self.count += 1;
@@ -82,6 +82,9 @@ impl<S: StateMachine> Reads<S> {
             return None;
         }
         self.last_id = ReadId(self.last_id.0 + 1);
+        for read in &mut self.waiting {
+            read.caller.asked(now);
+        }
         let lost_at = now + self.lost_after;
         self.due.no_later_than(lost_at);
         self.asked
@@ -113,7 +116,7 @@ impl<S: StateMachine> Reads<S> {
             Err(ReadRefused::Busy { .. }) => {
                 self.count -= reads.len();
                 for read in reads {
-                    drop(read.caller.send(Err(ReadError::Busy)));
+                    read.caller.refuse(ReadError::Busy);
                 }
             }
         }
@@ -155,7 +158,7 @@ impl<S: StateMachine> Reads<S> {
             for read in reads.extract_if(.., |read| read.deadline <= now || read.caller.is_closed())
             {
                 *count -= 1;
-                drop(read.caller.send(Err(ReadError::TimedOut)));
+                read.caller.refuse(ReadError::TimedOut);
             }
             for read in reads.iter() {
                 due.no_later_than(read.deadline);
@@ -171,7 +174,7 @@ impl<S: StateMachine> Reads<S> {
             .flat_map(|(_, reads)| reads);
         let confirmed = std::mem::take(&mut self.confirmed).into_values().flatten();
         for read in asked.chain(confirmed).chain(self.waiting.drain(..)) {
-            drop(read.caller.send(Err(ReadError::Stopped)));
+            read.caller.refuse(ReadError::Stopped);
         }
         self.count = 0;
     }
@@ -182,6 +185,7 @@ mod tests {
     use tokio::sync::oneshot::{self, Receiver};
 
     use super::*;
+    use crate::driver::request::ReadCaller;
     use crate::driver::testing::Log;
 
     type Answer = Receiver<Result<Vec<u64>, ReadError>>;
@@ -199,7 +203,7 @@ mod tests {
         reads.admit(Read {
             query: (),
             deadline: at(deadline),
-            caller,
+            caller: ReadCaller::Linearizable(caller),
         });
         answer
     }

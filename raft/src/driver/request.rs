@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::error::{MembershipError, ReadError, TransferLeadershipError};
-use super::handle::Local;
+use super::local::{Local, LocalCaller, LocalRead, Unread};
 use super::proposals::Caller;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
-use crate::ids::ServerId;
+use crate::ids::{Index, ServerId};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 
@@ -30,10 +30,7 @@ pub(super) enum Request<S: StateMachine> {
     /// A linearizable read.
     Read(Read<S>),
     /// A read of what this member has.
-    ReadLocal {
-        query: S::Query,
-        caller: oneshot::Sender<Result<Local<S::Answer>, ReadError>>,
-    },
+    ReadLocal(LocalRead<S>),
     /// A membership change.
     Change {
         change: MembershipChange,
@@ -52,11 +49,61 @@ pub(super) enum Request<S: StateMachine> {
     Shutdown,
 }
 
-/// A linearizable read.
+/// A read that a leader has to confirm.
 pub(super) struct Read<S: StateMachine> {
     pub(super) query: S::Query,
     pub(super) deadline: Instant,
-    pub(super) caller: oneshot::Sender<Result<S::Answer, ReadError>>,
+    pub(super) caller: ReadCaller<S>,
+}
+
+/// Who waits for a read that a leader has to confirm.
+pub(super) enum ReadCaller<S: StateMachine> {
+    Linearizable(oneshot::Sender<Result<S::Answer, ReadError>>),
+    /// A local read that wants a younger state. Once it is confirmed, the state is the newest as of when the leader was last asked.
+    Local {
+        as_of: Instant,
+        caller: LocalCaller<S>,
+    },
+}
+
+impl<S: StateMachine> ReadCaller<S> {
+    /// Tells the state machine's answer at a moment, and what it reflects.
+    pub(super) fn answer(self, answer: S::Answer, now: Instant, applied: Index) {
+        match self {
+            Self::Linearizable(caller) => drop(caller.send(Ok(answer))),
+            Self::Local { as_of, caller } => {
+                let age = Some(now.since(as_of));
+                drop(caller.send(Ok(Local {
+                    answer,
+                    age,
+                    applied,
+                })));
+            }
+        }
+    }
+
+    /// The leader is asked at this moment.
+    pub(super) fn asked(&mut self, now: Instant) {
+        match self {
+            Self::Linearizable(_) => {}
+            Self::Local { as_of, .. } => *as_of = now,
+        }
+    }
+
+    pub(super) fn refuse(self, error: ReadError) {
+        match self {
+            Self::Linearizable(caller) => drop(caller.send(Err(error))),
+            Self::Local { caller, .. } => drop(caller.send(Err(Unread::Error(error)))),
+        }
+    }
+
+    /// Whether nobody waits any more.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Linearizable(caller) => caller.is_closed(),
+            Self::Local { caller, .. } => caller.is_closed(),
+        }
+    }
 }
 
 /// Counts the bytes of commands that callers wait for, across the handles and the task.

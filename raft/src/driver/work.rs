@@ -8,6 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::applier::{Job, Query, Report};
 use super::error::ReadError;
+use super::local::Unread;
 use crate::consensus::Apply;
 use crate::entry::Entry;
 use crate::ids::Index;
@@ -133,10 +134,10 @@ impl<S: StateMachine> Work<S> {
         match query {
             Query::Reads(reads) => {
                 for read in reads {
-                    drop(read.caller.send(Err(error)));
+                    read.caller.refuse(error);
                 }
             }
-            Query::Local { caller, .. } => drop(caller.send(Err(error))),
+            Query::Local { read, .. } => drop(read.caller.send(Err(Unread::Error(error)))),
         }
         false
     }

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
+use liferaft_raft::config::{Config, ReadLease};
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::ReadError;
+use liferaft_raft::ids::ServerId;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, config};
 
 #[tokio::test(start_paused = true)]
 async fn a_read_on_any_member_sees_what_was_done_before() {
@@ -74,4 +77,153 @@ async fn a_blank_members_state_has_no_age() {
     let local = blank.read_local(()).await.unwrap();
 
     assert_eq!((local.answer, local.age), (vec![], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_followers_reads_are_answered_by_its_own_state_after_one_question_to_the_leader() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(cluster.others(&[leader])[0]);
+    member.propose(7).await.unwrap();
+    let asked_before = frames_received(&cluster, leader).await;
+
+    let answers = futures::future::join_all((0..1000).map(|_| member.read(()))).await;
+
+    assert!(answers.into_iter().all(|answer| answer == Ok(vec![7])));
+    let asked = frames_received(&cluster, leader).await - asked_before;
+    assert!(
+        asked < 40,
+        "{asked} frames for 1000 reads, heartbeats among them"
+    );
+}
+
+/// The frames that a member has received, as it tells a heartbeat later.
+async fn frames_received(cluster: &Cluster, id: u128) -> u64 {
+    tokio::time::sleep(ELECTION_TIMEOUT).await;
+    let status = cluster.member(id).status();
+    let counters = status.borrow().counters;
+    counters.frames_received
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_starts_again_reads_without_waiting_for_a_heartbeat() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    cluster.member(leader).propose(7).await.unwrap();
+    cluster.kill(follower);
+    tokio::time::sleep(ELECTION_TIMEOUT / 2).await;
+
+    let started = tokio::time::Instant::now();
+    let member = cluster.start(follower, |member| member).await;
+    let answer = member.read(()).await;
+
+    assert_eq!(answer, Ok(vec![7]));
+    let took = started.elapsed();
+    assert!(took < config().heartbeat_interval() / 4, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_read_with_a_bound_asks_nobody_while_the_state_is_young() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    cluster.member(follower).propose(1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.isolate(follower);
+
+    let age_max = 2 * config().heartbeat_interval();
+    let local = cluster
+        .member(follower)
+        .read_local_within((), age_max)
+        .await;
+
+    let local = local.unwrap();
+    assert_eq!(local.answer, [1]);
+    assert!(local.age.unwrap() <= age_max);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_read_with_a_bound_makes_an_older_state_young() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    cluster.member(leader).propose(1).await.unwrap();
+
+    let local = cluster
+        .member(follower)
+        .read_local_within((), Duration::ZERO)
+        .await;
+
+    assert_eq!(local.unwrap().answer, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_read_that_cannot_be_young_enough_is_not_answered() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    cluster.member(follower).propose(1).await.unwrap();
+    cluster.isolate(follower);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let member = cluster.member(follower).within(Duration::from_secs(2));
+
+    let young = member.read_local_within((), Duration::from_secs(1)).await;
+    let old = member.read_local_within((), Duration::from_secs(60)).await;
+
+    assert_eq!(young, Err(ReadError::TimedOut));
+    assert_eq!(old.unwrap().answer, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_read_waits_until_the_state_is_young_enough() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    cluster.isolate(follower);
+    cluster.member(leader).propose(1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let age_max = Duration::from_secs(1);
+    let member = cluster.member(follower);
+
+    let (local, ()) = tokio::join!(member.read_local_within((), age_max), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cluster.network.heal_all();
+    });
+
+    let local = local.unwrap();
+    assert_eq!(local.answer, [1]);
+    assert!(local.age.unwrap() <= age_max);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_with_a_lease_answers_while_nobody_can_hear_it() {
+    let lease = ReadLease::with_drift_bound_ppm(1_000).unwrap();
+    let config = Config::builder()
+        .election_timeout(ELECTION_TIMEOUT)
+        .read_lease(lease)
+        .build()
+        .unwrap();
+    let mut cluster = Cluster::empty();
+    for id in 1..=3 {
+        let voters = Configuration::of_voters((1..=3).map(ServerId));
+        let config = config.clone();
+        cluster
+            .start(id, |member| member.bootstrap(voters).config(config))
+            .await;
+    }
+    let leader = cluster.leader().await;
+    cluster.member(leader).propose(7).await.unwrap();
+    cluster.isolate(leader);
+
+    let early = cluster.member(leader).read(()).await;
+    tokio::time::sleep(ELECTION_TIMEOUT).await;
+    let late = cluster
+        .member(leader)
+        .within(ELECTION_TIMEOUT)
+        .read(())
+        .await;
+
+    assert_eq!(early, Ok(vec![7]));
+    assert_eq!(late, Err(ReadError::TimedOut));
 }
