@@ -2,47 +2,63 @@
 //! shrunk.
 
 use liferaft_raft::consensus::MembershipChange;
+use serde::{Deserialize, Serialize};
 
 use crate::clients::Request;
 use crate::clock::Nanos;
 use crate::disk::Survival;
 use crate::member::Doom;
+use crate::spelled::{self, place, place_if_any};
 
-/// One thing that happens to the cluster from outside. A member is named by its place, from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One thing that happens to the cluster from outside. A member is named by its place, from 0; in files by its id,
+/// which is one more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A member crashes.
-    Crash(usize, Survival),
+    Crash(#[serde(with = "place")] usize, Survival),
     /// A member crashes in its next turn.
-    CrashInTurn(usize, Doom),
+    CrashInTurn(#[serde(with = "place")] usize, Doom),
     /// A member starts again from what its disk holds.
-    Restart(usize),
+    Restart(#[serde(with = "place")] usize),
     /// A member does nothing until it is resumed.
-    Pause(usize),
+    Pause(#[serde(with = "place")] usize),
     /// A paused member goes on.
-    Resume(usize),
+    Resume(#[serde(with = "place")] usize),
     /// Messages between these members are lost, in this direction.
-    Cut(usize, usize),
+    Cut(
+        #[serde(with = "place")] usize,
+        #[serde(with = "place")] usize,
+    ),
     /// A cut is taken back.
-    Mend(usize, usize),
+    Mend(
+        #[serde(with = "place")] usize,
+        #[serde(with = "place")] usize,
+    ),
     /// All messages on their way are lost.
     DropInFlight,
     /// A member's disk takes so many times longer.
-    SlowDisk(usize, u64),
+    SlowDisk(#[serde(with = "place")] usize, u64),
     /// A member's clock leaps forward.
-    ClockForward(usize, Nanos),
+    ClockForward(#[serde(with = "place")] usize, Nanos),
     /// A member's clock leaps back.
-    ClockBack(usize, Nanos),
+    ClockBack(#[serde(with = "place")] usize, Nanos),
     /// A member's clock shows this much for a million nanoseconds.
-    ClockRate(usize, u64),
+    ClockRate(#[serde(with = "place")] usize, u64),
     /// Clients change keys, through a member at first.
-    Propose(usize, Vec<Request>),
+    Propose(#[serde(with = "place")] usize, Vec<Request>),
     /// A key is read through a member.
-    Read(usize, u8),
+    Read(#[serde(with = "place")] usize, u8),
     /// A member is told to change the membership.
-    Change(usize, MembershipChange),
+    Change(
+        #[serde(with = "place")] usize,
+        #[serde(with = "spelled::change")] MembershipChange,
+    ),
     /// A member is told to hand leadership over, to a certain member or to any.
-    Transfer(usize, Option<usize>),
+    Transfer(
+        #[serde(with = "place")] usize,
+        #[serde(with = "place_if_any")] Option<usize>,
+    ),
     /// A member's state machine is captured.
-    Capture(usize),
+    Capture(#[serde(with = "place")] usize),
 }

@@ -38,6 +38,12 @@ impl<E> Agenda<E> {
         self.entered += 1;
     }
 
+    /// When the next event is.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Nanos> {
+        self.order.peek().map(|Reverse((at, ..))| *at)
+    }
+
     /// Takes the next event, unless it lies at or after `end`.
     pub fn next_before(&mut self, end: Nanos) -> Option<(Nanos, E)> {
         let Reverse((at, ..)) = self.order.peek()?;

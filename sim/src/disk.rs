@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use liferaft_raft::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, Term};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{Nanos, SECOND};
 
@@ -33,7 +34,8 @@ pub struct Durable {
 }
 
 /// How much of the writes under way a crash keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Survival {
     /// Nothing.
     Nothing,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use liferaft_raft::consensus::{Apply, Input, Positions, Raft, ReadId, RoleKind};
 use liferaft_raft::ids::{Index, ServerId, Term};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{LocalClock, Nanos};
 use crate::disk::{Disk, Survival};
@@ -46,7 +47,8 @@ pub struct Member {
 }
 
 /// How a member crashes in the middle of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Doom {
     /// What of its writes survives.
     pub survival: Survival,

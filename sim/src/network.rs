@@ -76,8 +76,9 @@ impl Network {
     #[must_use]
     pub fn fate(&self, from: usize, to: usize, chance: &mut Chance) -> Fate {
         if self.passes(from, to) {
-            chance.fate(&self.plan)
+            chance.fate(from, to, &self.plan)
         } else {
+            chance.pass_over(from, to);
             Fate::default()
         }
     }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use liferaft_kv::{Command, CompareAndSet, Done, Found, Reply};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::linearizability::Model;
@@ -20,7 +21,8 @@ pub enum Question {
 }
 
 /// A change to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It takes this value.
     Set(u64),

@@ -6,16 +6,19 @@
 use core::time::Duration;
 
 use liferaft_raft::config::{Config, ReadLease};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{MICRO, MILLI, Nanos, SECOND};
 use crate::dice::{Dice, PerMillion};
 use crate::flaw::Flaw;
+use crate::spelled;
 
 /// The most members of a simulated cluster, spare ones included.
 pub const MEMBERS_MAX: usize = 8;
 
-/// What a run is like.
-#[derive(Clone, Debug)]
+/// What a run is like. What a file does not name is off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
@@ -24,6 +27,7 @@ pub struct Plan {
     /// How many of them begin as voters.
     pub voters: usize,
     /// The members' settings.
+    #[serde(with = "spelled::config")]
     pub config: Config,
     /// How long faults strike.
     pub safety_phase: Nanos,
@@ -34,23 +38,28 @@ pub struct Plan {
     /// The state machines.
     pub machine: MachinePlan,
     /// The faults that strike members and links.
+    #[serde(skip_serializing_if = "is_default")]
     pub faults: FaultPlan,
     /// What clients and operators do.
+    #[serde(skip_serializing_if = "is_default")]
     pub workload: WorkloadPlan,
     /// The clients.
     pub clients: ClientPlan,
     /// What is wrong with clients and state machines, to see that it is found.
+    #[serde(skip)]
     pub flaw: Option<Flaw>,
     /// How long a driver's turn takes at most: what arrives meanwhile is one batch.
     pub turn_max: Nanos,
     /// Whether every turn is printed.
+    #[serde(skip)]
     pub tell: bool,
     /// How far members' clocks run too fast or too slow, in parts of a million.
     pub skew_max: u64,
 }
 
 /// What the network does to messages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct NetworkPlan {
     /// The least and the most that a message takes. Differences reorder.
     pub latency: (Nanos, Nanos),
@@ -65,7 +74,8 @@ pub struct NetworkPlan {
 }
 
 /// What disks are like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DiskPlan {
     /// The least and the most that a write takes.
     pub latency: (Nanos, Nanos),
@@ -76,7 +86,8 @@ pub struct DiskPlan {
 }
 
 /// What state machines are like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MachinePlan {
     /// How long applying takes at most.
     pub apply_max: Nanos,
@@ -89,7 +100,8 @@ pub struct MachinePlan {
 }
 
 /// What clients are like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ClientPlan {
     /// How many there are.
     pub count: usize,
@@ -102,11 +114,13 @@ pub struct ClientPlan {
 }
 
 /// Faults that strike, each with the mean time between two of its kind; `None` if it never does.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FaultPlan {
     /// The mean time between two faults of any kind.
     pub every: Nanos,
     /// Weights of the kinds; zero for one that this run does not have.
+    #[serde(with = "fault_weights")]
     pub weights: [u32; FaultKind::ALL.len()],
     /// How long a fault lasts in the mean.
     pub lasts: Nanos,
@@ -115,7 +129,8 @@ pub struct FaultPlan {
 }
 
 /// The kinds of faults that strike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// A member crashes, and what it had not made durable is lost, wholly or from some point on.
     Crash,
@@ -197,11 +212,13 @@ impl FaultKind {
 }
 
 /// What clients and operators do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct WorkloadPlan {
     /// The mean time between two acts.
     pub every: Nanos,
     /// Weights of the kinds; zero for one that this run does not have.
+    #[serde(with = "act_weights")]
     pub weights: [u32; ActKind::ALL.len()],
     /// The longest command, in bytes.
     pub command_bytes_max: usize,
@@ -214,7 +231,8 @@ pub struct WorkloadPlan {
 }
 
 /// What clients and operators do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ActKind {
     /// Proposes commands.
     Propose,
@@ -237,6 +255,46 @@ impl ActKind {
         Self::Transfer,
         Self::Capture,
     ];
+}
+
+/// The weights of faults in a file: an object of those that are not zero.
+mod fault_weights {
+    use serde::{Deserializer, Serializer};
+
+    use super::FaultKind;
+    use crate::spelled;
+
+    type Weights = [u32; FaultKind::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(of: &Weights, serializer: S) -> Result<S::Ok, S::Error> {
+        spelled::weigh(&FaultKind::ALL, of, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weights, D::Error> {
+        spelled::weighed(&FaultKind::ALL, from)
+    }
+}
+
+/// The weights of acts in a file: an object of those that are not zero.
+mod act_weights {
+    use serde::{Deserializer, Serializer};
+
+    use super::ActKind;
+    use crate::spelled;
+
+    type Weights = [u32; ActKind::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(of: &Weights, serializer: S) -> Result<S::Ok, S::Error> {
+        spelled::weigh(&ActKind::ALL, of, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weights, D::Error> {
+        spelled::weighed(&ActKind::ALL, from)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(plan: &T) -> bool {
+    *plan == T::default()
 }
 
 impl Plan {

@@ -7,11 +7,14 @@ use std::sync::Once;
 use liferaft_raft::consensus::{MembershipChange, Raft};
 
 use crate::action::Action;
+use crate::chance::Chance;
 use crate::clock::{Nanos, SECOND};
 use crate::counts::Counts;
+use crate::course::Course;
 use crate::digest::Digest;
 use crate::invariants::{Alarm, liveness};
 use crate::plan::Plan;
+use crate::story::Story;
 use crate::world::World;
 
 /// The longest that a cluster may take to recover, even if it gets on.
@@ -21,7 +24,7 @@ const RECOVERY_MAX: Nanos = 600 * SECOND;
 const RECOVERY_ELECTION_TIMEOUTS: u32 = 60;
 
 /// What the alarms of this phase are about.
-const LIVENESS: &str = "liveness";
+pub(crate) const LIVENESS: &str = "liveness";
 
 /// How often a write is tried that nobody takes.
 const WRITE_ATTEMPTS: u32 = 3;
@@ -30,7 +33,7 @@ const WRITE_ATTEMPTS: u32 = 3;
 const ATTEMPTS: u32 = 20;
 
 /// What became of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The alarm that ended it, if one did.
     pub alarm: Option<Alarm>,
@@ -45,42 +48,50 @@ pub struct Outcome {
 /// Runs a plan to its end or to the first alarm. A panic is an alarm.
 #[must_use]
 pub fn run(plan: Plan) -> Outcome {
+    let chance = Chance::new(plan.seed);
+    play(plan, chance, Course::default(), None).0
+}
+
+/// As [`run`], where chance and course decide what happens, and a story is told if one is begun. Gives back the world as it
+/// was at the end, unless it had no beginning.
+pub(crate) fn play(
+    plan: Plan,
+    chance: Chance,
+    course: Course,
+    story: Option<Story>,
+) -> (Outcome, Option<World>) {
     quiet_panics();
-    let seed_plan = plan.clone();
-    let ran = panic::catch_unwind(AssertUnwindSafe(move || run_unguarded(plan)));
-    ran.unwrap_or_else(|_| Outcome {
-        alarm: Some(Alarm {
+    LAST_PANIC.set(Some(String::new()));
+    let mut world = None;
+    let played = panic::catch_unwind(AssertUnwindSafe(|| {
+        let world = world.insert(World::begin(plan, chance, course)?);
+        world.story = story;
+        phases(world)
+    }));
+    let panicked = LAST_PANIC.take();
+    let mut alarm = played.unwrap_or_else(|_| {
+        Err(Alarm {
             invariant: "panic",
             at: 0,
             member: None,
-            text: LAST_PANIC.take(),
-        }),
-        trace: Digest(seed_plan.seed),
-        counts: Counts::default(),
-        lasted: 0,
-    })
-}
-
-fn run_unguarded(plan: Plan) -> Outcome {
-    let mut world = match World::new(plan) {
-        Ok(world) => world,
-        Err(alarm) => {
-            return Outcome {
-                alarm: Some(alarm),
-                trace: Digest::default(),
-                counts: Counts::default(),
-                lasted: 0,
-            };
+            text: panicked.unwrap_or_default(),
+        })
+    });
+    let mut outcome = Outcome::default();
+    if let Some(world) = &mut world {
+        world.counts.committed = world.history.last_index().0;
+        outcome.trace = world.trace;
+        outcome.counts = world.counts.clone();
+        outcome.lasted = world.now;
+        if let Err(alarm) = &mut alarm {
+            alarm.at = world.now;
+            if let Some(story) = &mut world.story {
+                story.alarmed(alarm);
+            }
         }
-    };
-    let alarm = phases(&mut world).err();
-    world.counts.committed = world.history.last_index().0;
-    Outcome {
-        alarm,
-        trace: world.trace,
-        counts: world.counts,
-        lasted: world.now,
     }
+    outcome.alarm = alarm.err();
+    (outcome, world)
 }
 
 fn phases(world: &mut World) -> Result<(), Alarm> {
@@ -100,7 +111,7 @@ fn write_everywhere(world: &mut World) -> Result<(), Alarm> {
     let mut attempts = 0;
     loop {
         for at in 0..world.members.len() {
-            let request = world.chaos.request();
+            let request = world.chance.fresh_request(&mut world.chaos);
             world.perform(Action::Propose(at, vec![request]))?;
         }
         let written = recover(world, |world| {
@@ -254,15 +265,20 @@ fn describe(world: &World) -> String {
 }
 
 thread_local! {
-    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+    /// What the panic of a run said; `None` where no run goes on.
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps what a panic said instead of printing it.
+/// Keeps what the panic of a run said instead of printing it.
 fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        panic::set_hook(Box::new(|info| {
-            LAST_PANIC.set(info.to_string().replace('\n', ": "));
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            LAST_PANIC.with_borrow_mut(|last| match last {
+                Some(text) => *text = info.to_string().replace('\n', ": "),
+                None => loud(info),
+            });
         }));
     });
 }

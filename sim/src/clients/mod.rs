@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use liferaft_raft::consensus::ProposalId;
 use liferaft_raft::ids::Index;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::flaw::Flaw;
@@ -21,7 +22,8 @@ use crate::operation::{Answer, Change, Question};
 pub type Asked = Operation<Question, Answer>;
 
 /// What a client is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// Which client.
     pub client: usize,

@@ -10,7 +10,7 @@ use crate::machine::{Effect, Head, Machine, Manner};
 
 impl World {
     pub(super) fn begin_to_apply(&mut self, at: usize) {
-        let takes = self.chance.apply_takes(&self.plan.machine);
+        let takes = self.chance.apply_takes(at, &self.plan.machine);
         let life = self.members[at].life;
         self.agenda
             .enter(self.now + takes, Event::Applied { member: at, life });
@@ -121,7 +121,7 @@ impl World {
             Ok(data)
         });
         let data = captured.map_err(|text| self.alarm("same effects", at, text))?;
-        let takes = self.chance.capture_takes(&self.plan.machine);
+        let takes = self.chance.capture_takes(at, &self.plan.machine);
         let captured = Event::Captured {
             member: at,
             life,

@@ -50,7 +50,7 @@ impl World {
         let is_up = self.members[at].is_up();
         let mut proposals = Vec::with_capacity(letters.len());
         for Letter { sent, command, .. } in letters {
-            let wait = self.chance.patience(&self.plan.clients);
+            let wait = self.chance.patience(sent.client, &self.plan.clients);
             self.agenda
                 .enter(self.now + wait, Event::TryAgain(sent, None));
             if is_up {
@@ -68,7 +68,7 @@ impl World {
 
     pub(super) fn try_again(&mut self, sent: Sent, to: Option<usize>) {
         let members = self.members.len();
-        let to = to.unwrap_or_else(|| self.chance.somebody(members));
+        let to = to.unwrap_or_else(|| self.chance.somebody(sent.client, sent.tries, members));
         let letter = self.clients.try_again(sent, to, &mut self.counts);
         self.post(letter.into_iter().collect());
     }
@@ -84,7 +84,9 @@ impl World {
             Some(_) | None => None,
         };
         let to = leader.and_then(|leader| self.place_of(leader));
-        let wait = self.chance.pause_after_refusal(&self.plan.clients);
+        let wait = self
+            .chance
+            .pause_after_refusal(sent.client, &self.plan.clients);
         self.agenda
             .enter(self.now + wait, Event::TryAgain(sent, to));
     }

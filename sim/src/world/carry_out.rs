@@ -66,6 +66,9 @@ impl World {
         };
         self.answers.reads_granted += 1;
         self.counts.reads += 1;
+        if let Some(story) = &mut self.story {
+            story.granted(self.now, at, index);
+        }
         self.reads
             .grant(id, index)
             .map_err(|text| self.alarm("linearizable reads", at, text))?;
@@ -74,7 +77,7 @@ impl World {
     }
 
     fn write(&mut self, at: usize, write: Write) {
-        let takes = self.chance.write_takes(&self.plan.disk, self.chaotic);
+        let takes = self.chance.write_takes(at, &self.plan.disk, self.chaotic);
         let member = &mut self.members[at];
         let life = member.life;
         let done = member.disk.begin(self.now, write, takes);
@@ -88,6 +91,9 @@ impl World {
         self.counts.messages += 1;
         sometimes::note_message(&message.body, &self.network, &mut self.counts);
         let fate = self.network.fate(from, to, &mut self.chance);
+        if let Some(story) = &mut self.story {
+            story.sent(self.now, from, to, &message, fate);
+        }
         if let Some(takes) = fate.copy_takes {
             let message = message.clone();
             self.agenda

@@ -21,6 +21,7 @@ use crate::chaos::Chaos;
 use crate::clients::{Clients, Sent};
 use crate::clock::{MICRO, Nanos};
 use crate::counts::Counts;
+use crate::course::Course;
 use crate::digest::Digest;
 use crate::history::History;
 use crate::invariants::clear_answers::ClearAnswers;
@@ -32,6 +33,7 @@ use crate::member::Member;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::sometimes::AskedReads;
+use crate::story::Story;
 
 /// A cluster and all that happens to it.
 #[derive(Debug)]
@@ -45,9 +47,12 @@ pub struct World {
     pub(crate) answers: Answers,
     /// The digest of all that has happened.
     pub(crate) trace: Digest,
+    /// What happened, for people, where it is to be told.
+    pub(crate) story: Option<Story>,
     agenda: Agenda<Event>,
     network: Network,
-    chance: Chance,
+    pub(crate) chance: Chance,
+    pub(crate) course: Course,
     invariants: Invariants,
     reads: Reads,
     clear_answers: ClearAnswers,
@@ -111,13 +116,21 @@ impl World {
     /// # Errors
     /// When a blank member does not start.
     pub fn new(plan: Plan) -> Result<Self, Alarm> {
-        let mut chance = Chance::new(plan.seed);
+        let chance = Chance::new(plan.seed);
+        Self::begin(plan, chance, Course::default())
+    }
+
+    /// As [`World::new`], where chance and course decide what else happens.
+    ///
+    /// # Errors
+    /// When a blank member does not start.
+    pub fn begin(plan: Plan, mut chance: Chance, course: Course) -> Result<Self, Alarm> {
         let mut members = Vec::new();
         for at in 0..plan.members {
             let id = ServerId(at as u128 + 1);
-            let clock = chance.clock(plan.skew_max);
+            let clock = chance.clock(at, plan.skew_max);
             let blank = Default::default();
-            let seed = chance.core_seed();
+            let seed = chance.core_seed(at);
             let raft = Raft::new(id, plan.config.clone(), blank, clock.at(0), seed);
             let raft = raft.map_err(|error| Alarm {
                 invariant: "recovery",
@@ -141,6 +154,8 @@ impl World {
             agenda: Agenda::default(),
             network: Network::new(plan.network, plan.members),
             chance,
+            course,
+            story: None,
             invariants: Invariants::default(),
             reads: Reads::default(),
             clear_answers: ClearAnswers::default(),
@@ -160,8 +175,10 @@ impl World {
         for voter in 0..world.plan.voters {
             world.bootstrap(voter);
         }
-        world.agenda.enter(0, Event::NextAct);
-        world.agenda.enter(0, Event::NextFault);
+        if world.course.is_drawn() {
+            world.agenda.enter(0, Event::NextAct);
+            world.agenda.enter(0, Event::NextFault);
+        }
         Ok(world)
     }
 
@@ -170,12 +187,19 @@ impl World {
     /// # Errors
     /// The first alarm.
     pub fn run_until(&mut self, end: Nanos) -> Result<(), Alarm> {
-        while let Some((at, event)) = self.agenda.next_before(end) {
+        while let Some((at, event)) = self.next_before(end) {
             self.now = at;
             self.happen(event)?;
         }
         self.now = end;
         Ok(())
+    }
+
+    fn next_before(&mut self, end: Nanos) -> Option<(Nanos, Event)> {
+        let given = self.course.next(self.agenda.next_at(), end);
+        given
+            .map(|(at, action)| (at, Event::Action(action)))
+            .or_else(|| self.agenda.next_before(end))
     }
 
     /// Faults stop: links are mended, members are up and awake, and nothing strikes any more.
@@ -184,6 +208,10 @@ impl World {
     /// When a member does not start.
     pub fn calm(&mut self) -> Result<(), Alarm> {
         self.chaotic = false;
+        self.course.calm();
+        if let Some(story) = &mut self.story {
+            story.calmed(self.now);
+        }
         self.clients.be_patient();
         // A leader can be kept only if its word arrives in time (§3.9).
         let election_timeout = self.plan.config.election_timeout().as_nanos();
@@ -205,9 +233,18 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Alarm> {
+        match &event {
+            Event::Action(action) => self.course.act(self.now, action),
+            Event::NextFault | Event::NextAct => {}
+            _ => self.course.pass(self.now),
+        }
         match event {
             Event::Message { from, to, message } => {
-                if self.network.passes(from, to) && self.members[to].is_up() {
+                let is_heard = self.network.passes(from, to) && self.members[to].is_up();
+                if let Some(story) = &mut self.story {
+                    story.arrived(self.now, from, to, is_heard);
+                }
+                if is_heard {
                     let from = self.members[from].id;
                     self.tell(to, Input::Message { from, message });
                 }

@@ -50,6 +50,9 @@ impl World {
         if self.plan.tell {
             println!("{} {action:?}", self.now);
         }
+        if let Some(story) = &mut self.story {
+            story.acted(self.now, &action);
+        }
         match action {
             Action::Crash(at, survival) => self.crash(at, survival)?,
             Action::CrashInTurn(at, doom) => {
@@ -103,6 +106,9 @@ impl World {
             return Ok(());
         }
         self.counts.crashes += 1;
+        if let Some(story) = &mut self.story {
+            story.crashed(self.now, at);
+        }
         member.life += 1;
         member.inbox.clear();
         member.applying.clear();
@@ -118,7 +124,7 @@ impl World {
         if self.members[at].is_up() {
             return Ok(());
         }
-        let seed = self.chance.core_seed();
+        let seed = self.chance.core_seed(at);
         let member = &mut self.members[at];
         let recovered = member.disk.durable().recover();
         if recovered.snapshot.is_some() {
@@ -128,6 +134,9 @@ impl World {
         let now = member.clock.at(self.now);
         let raft = Raft::new(member.id, self.plan.config.clone(), recovered, now, seed);
         let raft = raft.map_err(|error| self.alarm("recovery", at, error.to_string()))?;
+        if let Some(story) = &mut self.story {
+            story.started(self.now, at);
+        }
         let member = &mut self.members[at];
         member.view = View::of(&raft);
         member.raft = Some(raft);

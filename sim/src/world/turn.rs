@@ -17,7 +17,7 @@ impl World {
             return;
         }
         self.members[at].inbox.push(input);
-        let turn = self.chance.turn_wait(self.plan.turn_max);
+        let turn = self.chance.turn_wait(at, self.plan.turn_max);
         self.wake_at(at, self.now + turn);
     }
 
@@ -69,6 +69,9 @@ impl World {
             println!("{now} {} -> {:?} {output:?}", member.id, View::of(raft));
         }
         member.view = View::of(raft);
+        if let Some(story) = &mut self.story {
+            story.turned(now, at, before, self.members[at].view);
+        }
         self.trace(at, &output);
         let checked = self.check(at, before, &output);
         let done = checked.and_then(|()| self.carry_out(at, &mut output));

@@ -1,0 +1,232 @@
+//! How files spell what the rest of the project has no encoding for, and what reads better otherwise.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use liferaft_raft::consensus::{MembershipChange, MembershipStep};
+use liferaft_raft::ids::ServerId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use crate::clock::Nanos;
+
+/// A member's place, written as its id: the first member is 1, in files as in alarms.
+pub mod place {
+    use super::*;
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    pub fn serialize<S: Serializer>(place: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        (place + 1).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is not a number from 1 on.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        let id = usize::deserialize(deserializer)?;
+        id.checked_sub(1)
+            .ok_or_else(|| de::Error::custom("members count from 1"))
+    }
+}
+
+/// As [`place`], or `null`.
+pub mod place_if_any {
+    use super::*;
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    #[expect(clippy::ref_option, reason = "serde asks for it")]
+    pub fn serialize<S: Serializer>(
+        place: &Option<usize>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        place.map(|place| place + 1).serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is neither `null` nor a number from 1 on.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<usize>, D::Error> {
+        let id = Option::<usize>::deserialize(deserializer)?;
+        id.map(|id| {
+            id.checked_sub(1)
+                .ok_or_else(|| de::Error::custom("members count from 1"))
+        })
+        .transpose()
+    }
+}
+
+/// The settings of the members.
+pub mod config {
+    use liferaft_raft::config::{Config, Limits};
+
+    use super::*;
+
+    /// Every setting; what a file leaves out is the default.
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Spelled {
+        election_timeout: Nanos,
+        heartbeat_interval: Nanos,
+        command_bytes_max: u64,
+        append_bytes_max: u64,
+        inflight_bytes_max: u64,
+        uncommitted_bytes_max: u64,
+        applying_bytes_max: u64,
+        snapshot_bytes_max: u64,
+        snapshot_chunk_bytes: u64,
+        reads_max: usize,
+        trailing_entries: u64,
+        catch_up_rounds: u32,
+    }
+
+    impl Default for Spelled {
+        fn default() -> Self {
+            Self::of(&Config::default())
+        }
+    }
+
+    impl Spelled {
+        fn of(config: &Config) -> Self {
+            let nanos = |time: Duration| Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX);
+            let limits = config.limits();
+            Self {
+                election_timeout: nanos(config.election_timeout()),
+                heartbeat_interval: nanos(config.heartbeat_interval()),
+                command_bytes_max: limits.command_bytes_max,
+                append_bytes_max: limits.append_bytes_max,
+                inflight_bytes_max: limits.inflight_bytes_max,
+                uncommitted_bytes_max: limits.uncommitted_bytes_max,
+                applying_bytes_max: limits.applying_bytes_max,
+                snapshot_bytes_max: limits.snapshot_bytes_max,
+                snapshot_chunk_bytes: limits.snapshot_chunk_bytes,
+                reads_max: limits.reads_max,
+                trailing_entries: limits.trailing_entries,
+                catch_up_rounds: limits.catch_up_rounds,
+            }
+        }
+
+        fn limit(&self, limits: &mut Limits) {
+            limits.command_bytes_max = self.command_bytes_max;
+            limits.append_bytes_max = self.append_bytes_max;
+            limits.inflight_bytes_max = self.inflight_bytes_max;
+            limits.uncommitted_bytes_max = self.uncommitted_bytes_max;
+            limits.applying_bytes_max = self.applying_bytes_max;
+            limits.snapshot_bytes_max = self.snapshot_bytes_max;
+            limits.snapshot_chunk_bytes = self.snapshot_chunk_bytes;
+            limits.reads_max = self.reads_max;
+            limits.trailing_entries = self.trailing_entries;
+            limits.catch_up_rounds = self.catch_up_rounds;
+        }
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    pub fn serialize<S: Serializer>(config: &Config, serializer: S) -> Result<S::Ok, S::Error> {
+        Spelled::of(config).serialize(serializer)
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When they make no sense.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Config, D::Error> {
+        let spelled = Spelled::deserialize(deserializer)?;
+        Config::builder()
+            .election_timeout(Duration::from_nanos(spelled.election_timeout))
+            .heartbeat_interval(Duration::from_nanos(spelled.heartbeat_interval))
+            .limits(|limits| spelled.limit(limits))
+            .build()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A change of membership, as its steps.
+pub mod change {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Spelled {
+        AddVoter(u64),
+        AddLearner(u64),
+        Remove(u64),
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When a server's id is none of a simulated member.
+    pub fn serialize<S: Serializer>(
+        change: &MembershipChange,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let steps = change.steps.iter().map(|step| {
+            let id = u64::try_from(step.server().0).map_err(ser::Error::custom)?;
+            Ok(match step {
+                MembershipStep::AddVoter { .. } => Spelled::AddVoter(id),
+                MembershipStep::AddLearner { .. } => Spelled::AddLearner(id),
+                MembershipStep::Remove(_) => Spelled::Remove(id),
+            })
+        });
+        steps
+            .collect::<Result<Vec<_>, S::Error>>()?
+            .serialize(serializer)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<MembershipChange, D::Error> {
+        let id = |id: u64| ServerId(u128::from(id));
+        let steps = Vec::<Spelled>::deserialize(deserializer)?;
+        Ok(steps
+            .into_iter()
+            .fold(MembershipChange::default(), |change, step| {
+                change.and(match step {
+                    Spelled::AddVoter(server) => MembershipChange::add_voter(id(server)),
+                    Spelled::AddLearner(server) => MembershipChange::add_learner(id(server)),
+                    Spelled::Remove(server) => MembershipChange::remove(id(server)),
+                })
+            }))
+    }
+}
+
+/// Weights, as an object of those that are not zero.
+pub fn weigh<K: Copy + Ord + Serialize, S: Serializer>(
+    kinds: &[K],
+    weights: &[u32],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let weights = kinds.iter().zip(weights).filter(|(_, weight)| **weight > 0);
+    weights.collect::<BTreeMap<_, _>>().serialize(serializer)
+}
+
+/// The weights of these kinds; zero for those that the object does not name.
+pub fn weighed<'de, K, D, const N: usize>(
+    kinds: &[K; N],
+    deserializer: D,
+) -> Result<[u32; N], D::Error>
+where
+    K: Ord + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let weights = BTreeMap::<K, u32>::deserialize(deserializer)?;
+    Ok(core::array::from_fn(|at| {
+        weights.get(&kinds[at]).copied().unwrap_or(0)
+    }))
+}
