@@ -29,6 +29,7 @@ pub mod machine;
 pub mod member;
 pub mod network;
 pub mod operation;
+pub mod patience;
 pub mod plan;
 pub mod replay;
 pub mod run;

@@ -8,20 +8,15 @@ use liferaft_raft::consensus::{MembershipChange, Raft};
 
 use crate::action::Action;
 use crate::chance::Chance;
-use crate::clock::{Nanos, SECOND};
+use crate::clock::Nanos;
 use crate::counts::Counts;
 use crate::course::Course;
 use crate::digest::Digest;
 use crate::invariants::{Alarm, liveness};
+use crate::patience::{Patience, election_timeout};
 use crate::plan::Plan;
 use crate::story::Story;
 use crate::world::World;
-
-/// The longest that a cluster may take to recover, even if it gets on.
-const RECOVERY_MAX: Nanos = 600 * SECOND;
-
-/// How long a cluster may stand still before it has recovered, in election timeouts.
-const RECOVERY_ELECTION_TIMEOUTS: u32 = 60;
 
 /// What the alarms of this phase are about.
 pub(crate) const LIVENESS: &str = "liveness";
@@ -29,7 +24,7 @@ pub(crate) const LIVENESS: &str = "liveness";
 /// How often a write is tried that nobody takes.
 const WRITE_ATTEMPTS: u32 = 3;
 
-/// How often a read or a change is asked for before it counts as stuck.
+/// How often a read is asked for before it counts as stuck.
 const ATTEMPTS: u32 = 20;
 
 /// What became of a run.
@@ -151,43 +146,46 @@ fn read_everywhere(world: &mut World) -> Result<(), Alarm> {
 }
 
 /// The membership can still be changed: a learner comes, or leaves.
+///
+/// A change is refused while another is under way, whose server catches up, and by a leader that steps down. Leadership
+/// may move meanwhile, so whoever leads is asked, for what makes sense to it.
 fn change_membership(world: &mut World) -> Result<(), Alarm> {
-    let Some(leader) = world.members.iter().position(|member| member.leads()) else {
-        return Ok(());
-    };
-    let Some(other) = (0..world.members.len()).find(|at| *at != leader) else {
-        return Ok(());
-    };
-    let id = world.members[other].id;
-    let voters = world.members[leader]
-        .log
-        .configuration()
-        .1
-        .map_or(0, |it| it.voters().len());
-    let change = if !is_member(world, other) {
-        MembershipChange::add_voter(id)
-    } else if voters > 1 || !is_voter(world, leader, other) {
-        MembershipChange::remove(id)
-    } else {
-        return Ok(());
-    };
     let before = world.answers.changes;
-    // It is refused while another is under way, whose server catches up, and by a leader that steps down.
-    let (mut attempts, mut reached) = (0, 0);
+    let mut patience = Patience::new(world);
     while world.answers.changes == before {
-        world.perform(Action::Change(leader, change.clone()))?;
+        let Some((leader, change)) = fresh_change(world) else {
+            return Ok(());
+        };
+        world.perform(Action::Change(leader, change))?;
         world.run_until(world.now + election_timeout(world))?;
         recover(world, |_| None)?;
-        attempts += 1;
-        if progress(world) > reached + 1 {
-            reached = progress(world);
-            attempts = 0;
-        }
-        if attempts >= ATTEMPTS {
+        if patience.is_over(world) {
             return Err(ailing(world, "a fresh change of membership is not made"));
         }
     }
     Ok(())
+}
+
+/// A change that the leader should be able to make; `None` for a voter that is alone in the world.
+fn fresh_change(world: &World) -> Option<(usize, MembershipChange)> {
+    let leader = leader(world)?;
+    let other = (0..world.members.len()).find(|at| *at != leader)?;
+    let id = world.members[other].id;
+    let configuration = world.members[leader].log.configuration().1?;
+    let change = if !configuration.contains(id) {
+        MembershipChange::add_voter(id)
+    } else if configuration.voters().len() > 1 || !configuration.is_voter(id) {
+        MembershipChange::remove(id)
+    } else {
+        return None;
+    };
+    Some((leader, change))
+}
+
+/// Who leads, as of the latest term.
+fn leader(world: &World) -> Option<usize> {
+    let leaders = (0..world.members.len()).filter(|at| world.members[*at].leads());
+    leaders.max_by_key(|at| world.members[*at].view.term)
 }
 
 fn ailing(world: &World, text: &str) -> Alarm {
@@ -199,55 +197,25 @@ fn ailing(world: &World, text: &str) -> Alarm {
     }
 }
 
-fn election_timeout(world: &World) -> Nanos {
-    let timeout = world.plan.config.election_timeout();
-    Nanos::try_from(timeout.as_nanos()).unwrap_or(SECOND)
-}
-
-fn is_voter(world: &World, leader: usize, at: usize) -> bool {
-    let configuration = world.members[leader].log.configuration().1;
-    configuration.is_some_and(|configuration| configuration.is_voter(world.members[at].id))
-}
-
 fn is_member(world: &World, at: usize) -> bool {
-    let leader = world.members.iter().find(|member| member.leads());
-    leader
-        .and_then(|leader| leader.log.configuration().1)
+    leader(world)
+        .and_then(|leader| world.members[leader].log.configuration().1)
         .is_some_and(|configuration| configuration.contains(world.members[at].id))
 }
 
 /// Lets time pass until nothing ails the cluster, or too long.
 fn recover(world: &mut World, also: impl Fn(&World) -> Option<String>) -> Result<(), Alarm> {
-    let timeout = election_timeout(world);
-    let patience = timeout * Nanos::from(RECOVERY_ELECTION_TIMEOUTS) + 2 * SECOND;
-    let last_moment = world.now + RECOVERY_MAX;
-    let mut deadline = world.now + patience;
-    let mut reached = 0;
+    let mut patience = Patience::new(world);
     loop {
-        world.run_until(world.now + timeout / 4)?;
-        // With a tiny window a long log takes long: what counts is that it gets on.
-        let progress = progress(world);
-        if progress > reached {
-            reached = progress;
-            deadline = (world.now + patience).min(last_moment);
-        }
+        world.run_until(world.now + election_timeout(world) / 4)?;
         let ailment = liveness::ailment(&world.members, world.history.last_index());
         let Some(ailment) = ailment.or_else(|| also(world)) else {
             return Ok(());
         };
-        if world.now >= deadline {
+        if patience.is_over(world) {
             return Err(ailing(world, &ailment));
         }
     }
-}
-
-/// How far all members have got, taken together. Nothing strikes any more, so it cannot grow for ever.
-fn progress(world: &World) -> u64 {
-    let reached = world.members.iter().map(|member| {
-        let positions = member.view.positions;
-        positions.persisted.0 + positions.commit.0 + positions.applied.0
-    });
-    reached.sum()
 }
 
 /// What each member says of itself, for the reader of an alarm.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Input, Output, Raft, ReadId};
 use liferaft_raft::ids::{Index, ServerId};
-use liferaft_raft::message::Message;
+use liferaft_raft::message::{Body, Message};
 
 use crate::action::Action;
 use crate::agenda::Agenda;
@@ -31,6 +31,7 @@ use crate::invariants::reads::Reads;
 use crate::invariants::{Alarm, Invariants};
 use crate::member::Member;
 use crate::network::Network;
+use crate::patience::SnapshotsUnderWay;
 use crate::plan::Plan;
 use crate::sometimes::AskedReads;
 use crate::story::Story;
@@ -45,6 +46,7 @@ pub struct World {
     pub(crate) counts: Counts,
     pub(crate) chaos: Chaos,
     pub(crate) answers: Answers,
+    pub(crate) snapshots_under_way: SnapshotsUnderWay,
     /// The digest of all that has happened.
     pub(crate) trace: Digest,
     /// What happened, for people, where it is to be told.
@@ -150,6 +152,7 @@ impl World {
             counts: Counts::default(),
             chaos: Chaos::new(plan.clone()),
             answers: Answers::default(),
+            snapshots_under_way: SnapshotsUnderWay::default(),
             trace: Digest::default(),
             agenda: Agenda::default(),
             network: Network::new(plan.network, plan.members),
@@ -239,16 +242,7 @@ impl World {
             _ => self.course.pass(self.now),
         }
         match event {
-            Event::Message { from, to, message } => {
-                let is_heard = self.network.passes(from, to) && self.members[to].is_up();
-                if let Some(story) = &mut self.story {
-                    story.arrived(self.now, from, to, is_heard);
-                }
-                if is_heard {
-                    let from = self.members[from].id;
-                    self.tell(to, Input::Message { from, message });
-                }
-            }
+            Event::Message { from, to, message } => self.arrive(from, to, message),
             Event::Written { member, life } if life == self.members[member].life => {
                 let finished = self.members[member].disk.finish();
                 let id = finished.map_err(|text| self.alarm("disk contract", member, text))?;
@@ -274,6 +268,21 @@ impl World {
             Event::NextAct => self.act(),
         }
         Ok(())
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, message: Message) {
+        let is_heard = self.network.passes(from, to) && self.members[to].is_up();
+        if let Some(story) = &mut self.story {
+            story.arrived(self.now, from, to, is_heard);
+        }
+        if !is_heard {
+            return;
+        }
+        if let Body::InstallSnapshot(chunk) = &message.body {
+            self.snapshots_under_way.arrived(to, chunk);
+        }
+        let from = self.members[from].id;
+        self.tell(to, Input::Message { from, message });
     }
 
     pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {

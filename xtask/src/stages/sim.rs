@@ -1,10 +1,11 @@
-//! The simulator: seeds that once found a bug, and the first of all seeds.
+//! The simulator, for about a minute: seeds that once found a bug, the first of all seeds, and some that nobody has run.
 //!
-//! The same seeds each time, so that what fails is what changed. Others are for `cargo xtask sim --from`.
+//! The first seeds are the same each time: when one of them fails, what failed is the change. Fresh ones are drawn from
+//! the commit, so that each commit tries others, and the same ones wherever it is tested.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::{Checks, Stage};
 use crate::process::Program;
@@ -13,17 +14,21 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "sim",
-    about: "simulated clusters: seeds that found bugs, and the first two thousand",
+    about: "simulated clusters: seeds that found bugs, the first two thousand, and fresh ones",
     run,
 };
 
 const REGRESSIONS: &str = "sim/regressions.txt";
 /// As many as make a batch that must have seen every fault and situation.
-const SEEDS: u64 = 2000;
-/// For each of the two, not counting the build.
+const FIXED_SEEDS: u64 = 2000;
+/// How long fresh seeds are run: what the others leave of a minute.
+const FRESH_SECONDS: u64 = 25;
+/// More than can be run in that time.
+const FRESH_SEEDS: u64 = 1_000_000;
+/// For each of the three, not counting the build.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
+fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let simulator = sim::build(workspace, false)?;
     let simulator = || {
         workspace
@@ -31,5 +36,47 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
             .deadline(DEADLINE)
     };
     simulator().arg("--list").arg(REGRESSIONS).run()?;
-    simulator().args(&format!("--from 1 --seeds {SEEDS}")).run()
+    simulator()
+        .args(&format!("--from 1 --seeds {FIXED_SEEDS}"))
+        .run()?;
+    let Ok(commit) = commit(workspace) else {
+        checks.skip_part("no commit to draw fresh seeds from");
+        return Ok(());
+    };
+    let from = fresh_seed(&commit)?;
+    println!("fresh seeds from {from}, drawn from commit {commit}");
+    simulator()
+        .args(&format!(
+            "--from {from} --seeds {FRESH_SEEDS} --seconds {FRESH_SECONDS}"
+        ))
+        .run()
+}
+
+fn commit(workspace: &Workspace) -> Result<String> {
+    let git = workspace.program(Program::new("git"));
+    let commit = git.args("rev-parse HEAD").stdout()?;
+    Ok(commit.trim().to_owned())
+}
+
+/// The first seed that a commit stands for: its beginning as a number, so that each commit tries others.
+fn fresh_seed(commit: &str) -> Result<u64> {
+    const DIGITS: usize = 12;
+    ensure!(
+        commit.len() >= DIGITS && commit.is_ascii(),
+        "git names a commit strangely: {commit}"
+    );
+    u64::from_str_radix(&commit[..DIGITS], 16).with_context(|| format!("reading commit {commit}"))
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn a_commit_stands_for_the_same_seeds_always() {
+        let seed = fresh_seed("00000000002aea504770e1e24a9b66a4086d48a4").expect("a commit");
+
+        assert_eq!(seed, 42);
+        assert!(fresh_seed("main").is_err());
+    }
 }
