@@ -1,8 +1,9 @@
 //! This member's membership changes and transfers of leadership on their way to the leader and back.
 //!
 //! Unlike a command, an operation has no session. What keeps a lost answer from turning into a false one: the same
-//! leader knows the request by its number and tells its answer again (see [`Served`](super::served::Served)); and once
-//! an attempt may have been made under another leader, a refusal that says *it is so already* means that it was made.
+//! server knows the request by its number and tells its answer again (see [`Served`](super::served::Served)), so that one
+//! which refused it because it did not lead never begins it; and once an attempt may have been made under another leader, a
+//! refusal that says *it is so already* means that it was made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -145,12 +146,11 @@ impl Operations {
 
     /// Another leader, or another term of it. What was asked of the last one and is not answered may have been done.
     pub(super) fn reroute(&mut self, leader: Option<ServerId>, now: Instant) {
-        let handed_over = |pending: &Pending| match (&pending.operation, pending.attempt.stage) {
-            (Operation::Transfer(Some(to)), Stage::Sent(_)) => leader.filter(|leader| leader == to),
-            (Operation::Transfer(None), Stage::Sent(_)) => {
-                leader.filter(|_| leader != pending.asked)
-            }
-            _ => None,
+        let handed_over = |pending: &Pending| match &pending.operation {
+            Operation::Transfer(_) if !pending.may_be_with_leader() => None,
+            Operation::Transfer(Some(to)) => leader.filter(|leader| leader == to),
+            Operation::Transfer(None) => leader.filter(|_| leader != pending.asked),
+            Operation::Change(_) => None,
         };
         let done = self
             .pending
@@ -160,14 +160,10 @@ impl Operations {
             self.on_transfer_answer(request, Ok(leader), Some(leader), now);
         }
         for pending in self.pending.values_mut() {
-            match pending.attempt.stage {
-                // What the own core was given, it answers.
-                Stage::Own => {}
-                Stage::Sent(_) => {
-                    pending.maybe_made |= pending.attempt.maybe_taken;
-                    pending.attempt.reroute();
-                }
-                Stage::Unsent | Stage::PutOff | Stage::Taken => pending.attempt.reroute(),
+            // What the own core was given, it answers.
+            if pending.attempt.stage != Stage::Own {
+                pending.maybe_made |= pending.may_be_with_leader();
+                pending.attempt.reroute();
             }
         }
     }
@@ -189,7 +185,7 @@ impl Operations {
         };
         let outcome = match result {
             Ok(_) => Ok(()),
-            Err(ChangeError::NotLeader { .. }) => return self.put_off(request, now),
+            Err(ChangeError::NotLeader { .. }) => return self.ask_anew(request, now),
             Err(ChangeError::Unknown { .. }) => {
                 pending.maybe_made = true;
                 return self.put_off(request, now);
@@ -204,6 +200,14 @@ impl Operations {
                     return self.put_off(request, now);
                 }
                 Ok(())
+            }
+            // This leader does not make it, and an earlier one may have.
+            Err(ChangeError::Invalid(_) | ChangeError::Unreachable(_) | ChangeError::TooSlow(_))
+                if pending.maybe_made =>
+            {
+                Err(MembershipError::Unknown {
+                    leader: pending.asked,
+                })
             }
             Err(
                 error @ (ChangeError::Pending
@@ -241,7 +245,7 @@ impl Operations {
             && (to.is_none() || leader != to)
         {
             // The leader that was asked has stepped down in the meantime: the next one is asked.
-            return self.put_off(request, now);
+            return self.ask_anew(request, now);
         }
         let outcome = match (result, leader) {
             (Err(TransferError::NotLeader { .. }), Some(leader)) => Ok(leader),
@@ -287,6 +291,16 @@ impl Operations {
         }
     }
 
+    /// An attempt was refused for want of leadership. The server that refused it does so for ever, whatever copies of it
+    /// arrive later, so the next one needs another number.
+    fn ask_anew(&mut self, request: u64, now: Instant) {
+        if let Some(pending) = self.pending.remove(&request) {
+            self.last += 1;
+            self.pending.insert(self.last, pending);
+            self.put_off(self.last, now);
+        }
+    }
+
     fn put_off(&mut self, request: u64, now: Instant) {
         if let Some(pending) = self.pending.get_mut(&request) {
             // This attempt is answered: it was not made.
@@ -298,6 +312,11 @@ impl Operations {
 }
 
 impl Pending {
+    /// Whether the leader that was asked may have it, by an attempt that is not answered.
+    fn may_be_with_leader(&self) -> bool {
+        self.attempt.maybe_taken && self.attempt.stage != Stage::Own
+    }
+
     fn is_open(&self) -> bool {
         self.maybe_made || self.attempt.maybe_taken
     }

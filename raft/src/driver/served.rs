@@ -146,14 +146,12 @@ impl Served {
 }
 
 impl Answer {
-    /// Whether it stays true. A leader that was none may lead when it is asked again.
+    /// Whether it stays true, which *unknown* does not. That this server did not lead is said again even if it does by
+    /// then: whoever heard it takes the request for undone.
     fn is_lasting(&self) -> bool {
         match self {
-            Self::Change(result) => !matches!(
-                result,
-                Err(ChangeError::NotLeader { .. } | ChangeError::Unknown { .. })
-            ),
-            Self::Transfer(result) => !matches!(result, Err(TransferError::NotLeader { .. })),
+            Self::Change(result) => !matches!(result, Err(ChangeError::Unknown { .. })),
+            Self::Transfer(_) => true,
         }
     }
 
@@ -191,15 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_found_no_leader_may_be_begun_again() {
+    fn a_request_that_found_no_leader_is_never_begun_again() {
         let mut served = Served::new();
+        let refused = Answer::Change(Err(ChangeError::NotLeader { leader: None }));
         served.begin(PEER, run(1, 1));
 
-        served.finish(
-            PEER,
-            run(1, 1),
-            &Answer::Change(Err(ChangeError::NotLeader { leader: None })),
-        );
+        served.finish(PEER, run(1, 1), &refused);
+
+        assert_eq!(served.begin(PEER, run(1, 1)), Begin::Answered(refused));
+        assert_eq!(served.begin(PEER, run(1, 2)), Begin::First);
+    }
+
+    #[test]
+    fn a_request_of_unknown_outcome_may_be_begun_again() {
+        let mut served = Served::new();
+        let unknown = Answer::Change(Err(ChangeError::Unknown { leader: None }));
+        served.begin(PEER, run(1, 1));
+
+        served.finish(PEER, run(1, 1), &unknown);
 
         assert_eq!(served.begin(PEER, run(1, 1)), Begin::First);
     }

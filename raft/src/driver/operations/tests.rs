@@ -1,6 +1,7 @@
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
+use crate::consensus::InvalidChange;
 
 const LEADER: ServerId = ServerId(1);
 const NEXT_LEADER: ServerId = ServerId(2);
@@ -90,6 +91,65 @@ fn a_change_that_an_earlier_leader_may_have_made_is_done_when_the_next_finds_it_
     );
 
     assert_eq!(added.try_recv(), Ok(Ok(())));
+}
+
+// The answer of a leader that stepped down was late. The change was about to be sent again when there was no leader, and
+// the next one's *it is no member* was told as if the change had not been made.
+#[test]
+fn a_change_that_was_about_to_be_sent_again_when_its_leader_fell_may_have_been_made() {
+    let mut operations = operations();
+    let mut removed = change(&mut operations, MembershipChange::remove(JOINER));
+    send(&mut operations, LEADER, 0);
+    operations.expire(None, at(1));
+
+    operations.reroute(Some(NEXT_LEADER), at(2));
+    let request = send(&mut operations, NEXT_LEADER, 2);
+    answer(
+        &mut operations,
+        request,
+        Err(ChangeError::NotMember(JOINER)),
+    );
+
+    assert_eq!(removed.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn a_change_that_an_earlier_leader_may_have_made_is_unknown_when_the_next_cannot_make_it() {
+    for refused in [
+        ChangeError::Unreachable(JOINER),
+        ChangeError::TooSlow(JOINER),
+        ChangeError::Invalid(InvalidChange::NoVoters),
+    ] {
+        let mut operations = operations();
+        let mut added = change(&mut operations, MembershipChange::add_voter(JOINER));
+        send(&mut operations, LEADER, 0);
+        operations.reroute(Some(NEXT_LEADER), at(1));
+
+        let request = send(&mut operations, NEXT_LEADER, 1);
+        answer(&mut operations, request, Err(refused));
+
+        let unknown = MembershipError::Unknown {
+            leader: Some(NEXT_LEADER),
+        };
+        assert_eq!(added.try_recv(), Ok(Err(unknown)));
+    }
+}
+
+// A refusal for want of leadership was taken back when a late copy of the request found the same server leading again.
+#[test]
+fn a_refused_attempt_is_over_and_the_next_has_another_number() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let refused = send(&mut operations, LEADER, 0);
+    let not_leader = || Err(ChangeError::NotLeader { leader: None });
+
+    answer(&mut operations, refused, not_leader());
+    operations.expire(Some(LEADER), at(2));
+    let next = send(&mut operations, LEADER, 2);
+    answer(&mut operations, refused, Ok(Index(5)));
+
+    assert_ne!(refused, next);
+    assert!(outcome.try_recv().is_err());
 }
 
 #[test]
@@ -236,6 +296,18 @@ fn a_transfer_whose_answer_was_lost_is_done_when_the_other_server_leads() {
 
     assert_eq!(named.try_recv(), Ok(Ok(NEXT_LEADER)));
     assert_eq!(any.try_recv(), Ok(Ok(NEXT_LEADER)));
+}
+
+#[test]
+fn a_transfer_that_was_about_to_be_sent_again_is_done_when_the_other_server_leads() {
+    let mut operations = operations();
+    let mut outcome = transfer(&mut operations, Some(NEXT_LEADER));
+    send(&mut operations, LEADER, 0);
+    operations.expire(None, at(1));
+
+    operations.reroute(Some(NEXT_LEADER), at(2));
+
+    assert_eq!(outcome.try_recv(), Ok(Ok(NEXT_LEADER)));
 }
 
 #[test]
