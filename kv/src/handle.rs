@@ -296,7 +296,7 @@ impl fmt::Debug for KvHandle {
     }
 }
 
-fn value(found: Found) -> Result<Option<Bytes>, KvError> {
+pub(crate) fn value(found: Found) -> Result<Option<Bytes>, KvError> {
     match found {
         Found::Value(value) => Ok(value),
         Found::Sequence(_) => Err(KvError::Mismatch {
@@ -306,7 +306,7 @@ fn value(found: Found) -> Result<Option<Bytes>, KvError> {
     }
 }
 
-fn part(found: Found) -> Result<SequencePart, KvError> {
+pub(crate) fn part(found: Found) -> Result<SequencePart, KvError> {
     match found {
         Found::Sequence(part) => Ok(part),
         Found::Value(_) => Err(KvError::Mismatch {

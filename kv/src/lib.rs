@@ -24,6 +24,7 @@ mod command;
 mod count;
 mod error;
 mod handle;
+mod local;
 mod machine;
 mod reply;
 mod sequence;

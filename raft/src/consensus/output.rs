@@ -175,6 +175,11 @@ pub enum Event {
         /// The receiver.
         to: ServerId,
     },
+    /// That server has the snapshot, or what it covers from elsewhere.
+    SnapshotFinished {
+        /// The receiver.
+        to: ServerId,
+    },
     /// The clock leapt over an election timeout, as after a sleep: one election was deferred.
     ElectionDeferred,
 }

@@ -192,6 +192,10 @@ impl Window {
         self.bytes < bytes_max && self.messages.len() < MESSAGES_IN_FLIGHT_MAX
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn add(&mut self, last: Index, bytes: u64) {
         self.messages.push_back((last, bytes));
         self.bytes += bytes;

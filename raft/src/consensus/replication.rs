@@ -106,7 +106,7 @@ impl Leader {
             }
             (Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_), _) => {}
         }
-        leave_snapshot(common, peer);
+        leave_snapshot(common, from, peer);
         self.conclude(common, grew, is_news);
     }
 
@@ -146,7 +146,7 @@ impl Leader {
                 sending.acked = reply.next_offset;
             }
         }
-        leave_snapshot(common, peer);
+        leave_snapshot(common, from, peer);
         self.conclude(common, grew, is_news);
     }
 
@@ -193,7 +193,7 @@ fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
 
 /// A peer that has what the snapshot covers, from wherever, needs it no more: whatever follows is in the log, or in a
 /// later snapshot.
-fn leave_snapshot(common: &Common, peer: &mut Progress) {
+fn leave_snapshot(common: &mut Common, id: ServerId, peer: &mut Progress) {
     if let Flow::Snapshot(sending) = &peer.flow {
         let base = common.log.base().index;
         let enough = if is_planted(Bug::SnapshotOnlyOnce) {
@@ -203,6 +203,7 @@ fn leave_snapshot(common: &Common, peer: &mut Progress) {
         };
         if peer.match_index >= enough {
             peer.replicate_from(peer.match_index);
+            common.out.events.push(Event::SnapshotFinished { to: id });
         }
     }
 }

@@ -4,12 +4,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::common::Common;
 use super::output::{Refusal, RoleKind};
 use super::progress::{Flow, Progress};
 use super::role::Role;
 use crate::configuration::Configuration;
 use crate::ids::{Index, LogPosition, ServerId, Term};
-use crate::time::Instant;
 
 /// A server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Status {
     pub applied: Index,
     /// Up to here its snapshot reaches.
     pub snapshot: Index,
+    /// For so long it answers reads without asking anybody (§6.4.1); `None` if it does not.
+    pub lease: Option<Duration>,
     /// What the entries behind the snapshot weigh, in bytes.
     pub log_bytes: u64,
     /// The configuration in force: the newest in its log, committed or not (§4.1).
@@ -78,6 +80,10 @@ pub struct PeerStatus {
     pub next_index: Index,
     /// Up to here it has applied.
     pub applied: Index,
+    /// How many entries of the leader's log are not known to be durable there.
+    pub lag_entries: u64,
+    /// What is on its way to it and not known to have arrived weighs, in bytes of entries or of a snapshot.
+    pub inflight_bytes: u64,
     /// The smoothed round trip, once one was measured.
     pub round_trip: Option<Duration>,
     /// The time since it last answered a new round; `None` if it never did.
@@ -128,7 +134,7 @@ impl super::Raft {
             Role::Leader(leader) => leader
                 .peers
                 .iter()
-                .map(|(id, peer)| PeerStatus::of(id, peer, common.now))
+                .map(|(id, peer)| PeerStatus::of(id, peer, common))
                 .collect(),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => Vec::new(),
         };
@@ -143,6 +149,10 @@ impl super::Raft {
             commit: common.commit_index,
             applied: common.applied(),
             snapshot: common.snapshot_index(),
+            lease: self
+                .lease_until()
+                .map(|until| until.since(common.now))
+                .filter(|left| !left.is_zero()),
             log_bytes: common.log.bytes(),
             configuration: common.configuration().clone(),
             configuration_index: common.configurations.current_index(),
@@ -153,7 +163,7 @@ impl super::Raft {
 }
 
 impl PeerStatus {
-    fn of(id: ServerId, peer: &Progress, now: Instant) -> Self {
+    fn of(id: ServerId, peer: &Progress, common: &Common) -> Self {
         Self {
             id,
             state: match peer.flow {
@@ -164,8 +174,14 @@ impl PeerStatus {
             match_index: peer.match_index,
             next_index: peer.next_index,
             applied: peer.applied,
+            lag_entries: common.log.last_index().distance_from(peer.match_index),
+            inflight_bytes: match &peer.flow {
+                Flow::Probe { .. } => 0,
+                Flow::Replicate(window) => window.bytes(),
+                Flow::Snapshot(sending) => sending.sent.saturating_sub(sending.acked),
+            },
             round_trip: peer.round_trip.smoothed(),
-            silent_for: peer.heard_at.map(|at| now.since(at)),
+            silent_for: peer.heard_at.map(|at| common.now.since(at)),
         }
     }
 }

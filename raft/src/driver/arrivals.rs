@@ -4,6 +4,7 @@ use liferaft_transport::Event as TransportEvent;
 
 use super::applier::{Own, Report};
 use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
+use super::events::Happening;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
@@ -62,6 +63,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_arrived(&mut self, now: Instant) -> Result<(), StopReason> {
         // Taken out for the time of the round, so that their memory serves again.
         let mut events = std::mem::take(&mut self.arrived.events);
+        self.frames_at_once = self.frames_at_once.max(events.len());
         let taken = events
             .drain(..)
             .try_for_each(|event| self.take_event(event, now));
@@ -75,7 +77,7 @@ impl<S: StateMachine> Driver<S> {
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
             .drain(..)
-            .try_for_each(|report| self.take_report(report));
+            .try_for_each(|report| self.take_report(report, now));
         self.arrived.reports = reports;
         taken?;
         let mut requests = std::mem::take(&mut self.arrived.requests);
@@ -96,7 +98,7 @@ impl<S: StateMachine> Driver<S> {
         Ok(())
     }
 
-    fn take_report(&mut self, report: Report<S::Reply>) -> Result<(), StopReason> {
+    fn take_report(&mut self, report: Report<S::Reply>, now: Instant) -> Result<(), StopReason> {
         match report {
             Report::Applied { through, own } => {
                 self.work.on_applied(through);
@@ -110,6 +112,8 @@ impl<S: StateMachine> Driver<S> {
             } => {
                 self.work.on_applied(through);
                 self.proposals.on_restored(known);
+                tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
+                self.announce(now, || Happening::SnapshotInstalled { through });
                 replies.into_iter().for_each(|own| self.take_own(own));
                 self.inputs.push(Input::Applied(through));
             }
@@ -118,7 +122,8 @@ impl<S: StateMachine> Driver<S> {
                 self.work.on_captured(bytes);
                 let data = snapshot.map_err(StopReason::StateMachine)?;
                 self.counters.snapshots_taken += 1;
-                tracing::debug!(server = %self.id, %through, bytes, "snapshot taken");
+                tracing::debug!(term = %self.raft.term(), %through, bytes, "snapshot taken");
+                self.announce(now, || Happening::SnapshotTaken { through, bytes });
                 self.inputs.push(Input::SnapshotTaken { through, data });
             }
             Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),

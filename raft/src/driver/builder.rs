@@ -7,11 +7,14 @@ use std::time::Duration;
 use liferaft_platform as platform;
 use liferaft_transport::Transport;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
 use super::error::{BootstrapFault, StartError};
+use super::events::Announcer;
 use super::handle::{Handle, Shared};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
+use super::meters::Meters;
 use super::request::{Budget, QUEUE_MAX};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
@@ -157,6 +160,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (queries, query_queue) = mpsc::channel(QUERIES_MAX);
         let (reports, report_queue) = mpsc::channel(REPORTS_MAX);
         let (board, status) = StatusBoard::new(raft.status());
+        let announcer = Announcer::new();
+        let events = announcer.entrance();
         let driver = Driver::new(Parts {
             id,
             cluster: self.cluster,
@@ -177,21 +182,26 @@ impl<S: StateMachine> MemberBuilder<S> {
             budget: Arc::clone(&budget),
             command_bytes_max,
             board,
+            announcer,
+            meters: Meters::new(self.cluster, id),
             observer: self.observer,
         });
-        platform::spawn(applier.run(Ends {
+        let cluster = self.cluster;
+        let span = tracing::info_span!("member", %cluster, server = %id);
+        let applying = applier.run(Ends {
             jobs: job_queue,
             queries: query_queue,
             reports,
-        }));
-        platform::spawn(driver.run());
+        });
+        platform::spawn(applying.instrument(span.clone()));
+        platform::spawn(driver.run().instrument(span));
 
-        let cluster = self.cluster;
         let shared = Shared {
             id,
             cluster,
             requests,
             status,
+            events,
             budget,
             command_bytes_max,
         };

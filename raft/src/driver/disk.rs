@@ -41,6 +41,11 @@ impl Disk {
         self.queue.is_empty() && !matches!(self.state, State::Writing(_))
     }
 
+    /// How many writes wait or are under way.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len() + usize::from(matches!(self.state, State::Writing(_)))
+    }
+
     /// Takes writes, in order.
     pub(super) fn enqueue(&mut self, writes: &mut Vec<Write>) {
         self.queue.append(writes);

@@ -1,11 +1,13 @@
 //! What the core says is done here.
 
+use super::events::Happening;
 use super::inbound::batch_of;
 use super::operations::Operation;
 use super::served::Answer;
+use super::status::{Fresh, LastError, MemberError, Queues};
 use super::task::Driver;
 use super::transfers::Asker;
-use crate::consensus::{ChangeError, ChangeId, Event, ProposeRefused, TransferError};
+use crate::consensus::{ChangeError, ChangeId, Event, ProposeRefused, RoleKind, TransferError};
 use crate::ids::{Index, ServerId};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -17,7 +19,9 @@ impl<S: StateMachine> Driver<S> {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
         self.disk.enqueue(&mut self.output.writes);
-        self.work.hand_out(&mut self.output.apply);
+        if self.work.hand_out(&mut self.output.apply) {
+            self.announce(now, || Happening::SnapshotBegun);
+        }
         self.freshness.handed_out(
             self.work.handed(),
             self.work.applied(),
@@ -91,7 +95,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Some(Asker::Shutdown) => {
                 // Handed over or not: it has been tried.
-                tracing::debug!(server = %self.id, ?result, "leadership handed over before stopping");
+                tracing::debug!(term = %self.raft.term(), ?result, "leadership handed over before stopping");
                 self.stopping = Some(now);
                 self.again = true;
             }
@@ -101,39 +105,65 @@ impl<S: StateMachine> Driver<S> {
         self.again = true;
     }
 
+    /// Tells those who listen what has happened.
+    pub(super) fn announce(&self, now: Instant, what: impl FnOnce() -> Happening) {
+        self.announcer.tell(now, self.raft.term(), what);
+    }
+
     fn tell(&mut self, event: &Event, now: Instant) {
-        match event {
+        let in_term = self.raft.term();
+        match *event {
             Event::RoleChanged { role, term } => {
                 self.changed = true;
-                tracing::info!(server = %self.id, %term, ?role, "role changed");
+                self.counters.elections += u64::from(role == RoleKind::Candidate);
+                tracing::info!(%term, ?role, "role changed");
+                self.announcer
+                    .tell(now, term, || Happening::RoleChanged { role });
             }
             Event::LeaderChanged { leader, term } => {
                 self.changed = true;
                 // Even if it is the same server: in another term it may not have what it took up in the last.
                 self.leader = None;
-                tracing::info!(server = %self.id, %term, ?leader, "leader changed");
+                self.counters.leader_changes += 1;
+                tracing::info!(%term, ?leader, "leader changed");
+                self.announcer
+                    .tell(now, term, || Happening::LeaderChanged { leader });
             }
             Event::ConfigurationChanged { index } => {
                 self.changed = true;
-                tracing::info!(server = %self.id, %index, "configuration changed");
+                tracing::info!(term = %in_term, %index, "configuration changed");
+                self.announce(now, || Happening::MembershipChanged { index });
             }
             Event::ConfigurationCommitted { index } => {
                 self.changed = true;
-                tracing::info!(server = %self.id, %index, "configuration committed");
+                tracing::info!(term = %in_term, %index, "configuration committed");
+                self.announce(now, || Happening::MembershipCommitted { index });
             }
             Event::Refused { from, reason } => {
-                tracing::debug!(server = %self.id, %from, ?reason, "message refused");
+                self.note_error(now, MemberError::Refused { from, reason });
+                self.announcer.refused(from, reason);
+                tracing::debug!(term = %in_term, %from, ?reason, "message refused");
             }
             Event::SnapshotStarted { to } => {
-                tracing::info!(server = %self.id, %to, "snapshot is being sent");
+                tracing::info!(term = %in_term, %to, "snapshot is being sent");
+                self.announce(now, || Happening::SnapshotSending { to });
+            }
+            Event::SnapshotFinished { to } => {
+                tracing::info!(term = %in_term, %to, "snapshot sent");
+                self.announce(now, || Happening::SnapshotSent { to });
             }
             Event::ElectionDeferred => {
-                tracing::info!(server = %self.id, "election deferred, the clock leapt");
+                tracing::info!(term = %in_term, "election deferred, the clock leapt");
+                self.announce(now, || Happening::ElectionDeferred);
             }
         }
         if let Some(observer) = &mut self.observer {
             observer(now, event);
         }
+    }
+
+    pub(super) fn note_error(&mut self, now: Instant, error: MemberError) {
+        self.last_error = Some(LastError { at: now, error });
     }
 
     /// Turns to the leader that there is: what the last one took up may be lost.
@@ -180,9 +210,34 @@ impl<S: StateMachine> Driver<S> {
         if self.changed || (self.unposted && self.board.is_due(now)) {
             self.changed = false;
             self.unposted = false;
+            self.announcer.tell_refused(now, self.raft.term());
+            let fresh = self.fresh_status(now);
+            self.meters.publish(&fresh);
             let interval = self.config.heartbeat_interval();
-            self.board
-                .post(self.raft.status(), self.counters, now, interval);
+            self.board.post(fresh, now, interval);
+        }
+    }
+
+    /// The status as it is now.
+    pub(super) fn fresh_status(&mut self, now: Instant) -> Fresh {
+        if let Some((to, error)) = self.links.take_failure() {
+            self.note_error(now, MemberError::NotSent { to, error });
+        }
+        let queues = Queues {
+            requests: self.requests_waiting(),
+            frames: std::mem::take(&mut self.frames_at_once),
+            commands: self.proposals.len(),
+            command_bytes: self.budget.used(),
+            reads: self.reads.len(),
+            operations: self.operations.len(),
+            writes: self.disk.len(),
+            applying: self.work.handed().distance_from(self.work.applied()),
+        };
+        Fresh {
+            raft: self.raft.status(),
+            counters: self.counters,
+            queues,
+            last_error: self.last_error.clone(),
         }
     }
 }

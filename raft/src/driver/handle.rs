@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::error::{
     MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
 };
+use super::events::{Entrance, Events};
 use super::local::{Bound, Local, LocalRead, Unread};
 use super::request::{Budget, Read, ReadCaller, Request};
 use super::status::MemberStatus;
@@ -39,6 +40,7 @@ pub(super) struct Shared<S: StateMachine> {
     pub(super) cluster: ClusterId,
     pub(super) requests: mpsc::Sender<Request<S>>,
     pub(super) status: watch::Receiver<MemberStatus>,
+    pub(super) events: Entrance,
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: usize,
 }
@@ -97,6 +99,16 @@ impl<S: StateMachine> Handle<S> {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<MemberStatus> {
         self.shared.status.clone()
+    }
+
+    /// What happens to the member from here on: changes of role, leader and membership, snapshots, links, refusals,
+    /// failures, and why it stops.
+    ///
+    /// Whoever does not keep up is told how many events were [`Missed`](super::Missed). What must not be missed is in
+    /// [`status`](Self::status).
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::through(&self.shared.events)
     }
 
     /// Has a command applied, exactly once, and returns its reply, once this member has applied it too.

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use liferaft_transport::Event as TransportEvent;
 
 use super::error::StopReason;
+use super::events::Happening;
 use super::served::{Answer, Begin};
+use super::status::MemberError;
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{Input, MembershipChange, Proposal, ProposalId};
@@ -45,16 +47,21 @@ impl<S: StateMachine> Driver<S> {
             }
             // Hints: whether a server is there shows when it answers.
             TransportEvent::PeerUp(peer) => {
-                tracing::debug!(server = %self.id, %peer, "link up");
-                self.inputs.push(Input::PeerUp(ServerId(peer.0)));
+                let peer = ServerId(peer.0);
+                tracing::debug!(term = %self.raft.term(), %peer, "link up");
+                self.announce(now, || Happening::PeerUp { peer });
+                self.inputs.push(Input::PeerUp(peer));
                 Ok(())
             }
             TransportEvent::PeerDown(peer) => {
-                tracing::debug!(server = %self.id, %peer, "link down");
+                let peer = ServerId(peer.0);
+                tracing::debug!(term = %self.raft.term(), %peer, "link down");
+                self.announce(now, || Happening::PeerDown { peer });
                 Ok(())
             }
-            other => {
-                tracing::debug!(server = %self.id, ?other, "event of the transport ignored");
+            // What it carries may be a user's, so it is not logged.
+            _ => {
+                tracing::debug!(term = %self.raft.term(), "unknown event of the transport ignored");
                 Ok(())
             }
         }
@@ -64,16 +71,16 @@ impl<S: StateMachine> Driver<S> {
         self.counters.frames_received += 1;
         let frame = match Frame::decode(frame) {
             Ok(frame) => frame,
-            Err(error) => return self.take_undecodable(from, &error),
+            Err(error) => return self.take_undecodable(from, error, now),
         };
         if frame.cluster != self.cluster {
             self.counters.frames_of_another_cluster += 1;
-            tracing::debug!(server = %self.id, %from, cluster = %frame.cluster, "frame of another cluster");
+            tracing::debug!(term = %self.raft.term(), %from, cluster = %frame.cluster, "frame of another cluster");
             return Ok(());
         }
         if frame.to != self.id {
             self.counters.frames_for_another_server += 1;
-            tracing::debug!(server = %self.id, %from, to = %frame.to, "frame for another server");
+            tracing::debug!(term = %self.raft.term(), %from, to = %frame.to, "frame for another server");
             return Ok(());
         }
         self.take_content(from, frame.content, now);
@@ -82,9 +89,14 @@ impl<S: StateMachine> Driver<S> {
 
     /// What cannot be read is dropped. But what a fellow member says in a version that is not known here may be what
     /// all others act upon: this one stops rather than let its state part from theirs.
-    fn take_undecodable(&mut self, from: ServerId, error: &DecodeError) -> Result<(), StopReason> {
+    fn take_undecodable(
+        &mut self,
+        from: ServerId,
+        error: DecodeError,
+        now: Instant,
+    ) -> Result<(), StopReason> {
         self.counters.frames_undecodable += 1;
-        tracing::debug!(server = %self.id, %from, %error, "frame not understood");
+        tracing::debug!(term = %self.raft.term(), %from, %error, "frame not understood");
         let unsupported = matches!(error, DecodeError::Unsupported { .. });
         if unsupported && self.raft.status().configuration.contains(from) {
             return Err(StopReason::Unsupported {
@@ -92,6 +104,7 @@ impl<S: StateMachine> Driver<S> {
                 what: error.to_string(),
             });
         }
+        self.note_error(now, MemberError::NotUnderstood { from, error });
         Ok(())
     }
 
@@ -125,7 +138,7 @@ impl<S: StateMachine> Driver<S> {
         if !commands.iter().all(|command| is_command::<S>(command)) {
             // Appended, it would stop every member.
             self.counters.commands_malformed += 1;
-            tracing::debug!(server = %self.id, %from, "forwarded command not understood");
+            tracing::debug!(term = %self.raft.term(), %from, "forwarded command not understood");
             return;
         }
         let too_large = commands

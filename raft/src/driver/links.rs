@@ -1,7 +1,7 @@
 //! What leaves for other members: contents are encoded once, however many they go to.
 
 use bytes::Bytes;
-use liferaft_transport::{DeliveryClass, Event, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
 use std::task::{Context, Poll};
 
 use super::status::Counters;
@@ -16,11 +16,17 @@ pub(super) const FRAME_OVERHEAD_BYTES: usize = 1024;
 pub(super) struct Links {
     transport: Box<dyn Transport>,
     cluster: ClusterId,
+    /// The last frame that the transport did not take: to whom, and why.
+    failure: Option<(ServerId, SendError)>,
 }
 
 impl Links {
     pub(super) fn new(transport: Box<dyn Transport>, cluster: ClusterId) -> Self {
-        Self { transport, cluster }
+        Self {
+            transport,
+            cluster,
+            failure: None,
+        }
     }
 
     /// How many bytes of commands fit into a frame.
@@ -28,6 +34,11 @@ impl Links {
         self.transport
             .frame_bytes_max()
             .saturating_sub(FRAME_OVERHEAD_BYTES)
+    }
+
+    /// The last frame that the transport did not take since this was last asked.
+    pub(super) fn take_failure(&mut self) -> Option<(ServerId, SendError)> {
+        self.failure.take()
     }
 
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -79,7 +90,8 @@ impl Links {
             }
             Err(error) => {
                 counters.frames_not_sent += 1;
-                tracing::debug!(%to, %error, "frame not sent");
+                tracing::trace!(%to, %error, "frame not sent");
+                self.failure = Some((to, error));
                 false
             }
         }

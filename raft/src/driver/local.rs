@@ -27,6 +27,20 @@ pub struct Local<A> {
     pub applied: Index,
 }
 
+impl<A> Local<A> {
+    /// The same with another answer, which this one is turned into.
+    ///
+    /// # Errors
+    /// That of `into`.
+    pub fn try_map<B, E>(self, into: impl FnOnce(A) -> Result<B, E>) -> Result<Local<B>, E> {
+        Ok(Local {
+            answer: into(self.answer)?,
+            age: self.age,
+            applied: self.applied,
+        })
+    }
+}
+
 /// A local read.
 pub(super) struct LocalRead<S: StateMachine> {
     pub(super) query: S::Query,

@@ -30,12 +30,18 @@ mod clock;
 mod disk;
 mod effects;
 mod error;
+mod events;
 mod forwards;
 mod freshness;
 mod handle;
 mod inbound;
 mod links;
 mod local;
+#[cfg(feature = "metrics")]
+mod meters;
+#[cfg(not(feature = "metrics"))]
+#[path = "meters_off.rs"]
+mod meters;
 mod operations;
 mod proposals;
 mod reads;
@@ -54,6 +60,7 @@ pub use error::{
     BootstrapFault, MembershipError, ProposeError, ReadError, StartError, StopReason,
     TransferLeadershipError, UnknownCause,
 };
+pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use handle::Handle;
 pub use local::Local;
-pub use status::{Counters, MemberStatus};
+pub use status::{Counters, LastError, MemberError, MemberStatus, Queues};

@@ -76,6 +76,11 @@ impl Operations {
         self.due.at()
     }
 
+    /// How many operations are pending.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Takes a caller's operation. Whether it did: too many are busy.
     pub(super) fn admit(
         &mut self,

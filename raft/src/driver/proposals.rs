@@ -91,6 +91,11 @@ impl<R> Proposals<R> {
         self.resend_after = interval;
     }
 
+    /// How many commands are pending.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// When [`expire`](Self::expire) is to be called.
     pub(super) fn due(&self) -> Instant {
         self.due.at()

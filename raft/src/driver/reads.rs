@@ -55,6 +55,11 @@ impl<S: StateMachine> Reads<S> {
         self.lost_after = lost;
     }
 
+    /// How many reads wait.
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
     /// When [`expire`](Self::expire) is to be called, or [`ask`](Self::ask).
     pub(super) fn due(&self) -> Instant {
         if self.waiting.is_empty() {

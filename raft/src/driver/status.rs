@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use liferaft_transport::SendError;
+use thiserror::Error;
 use tokio::sync::watch;
 
 use super::error::StopReason;
-use crate::consensus::{RoleKind, Status};
+use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
+use crate::wire::DecodeError;
 
 /// What a member tells of itself. It is brought up to date when its role, term, leader or configuration changes, and at
 /// most once each heartbeat otherwise.
@@ -18,6 +21,10 @@ pub struct MemberStatus {
     pub raft: Status,
     /// What it has counted since it started.
     pub counters: Counters,
+    /// How much waits in it.
+    pub queues: Queues,
+    /// What went wrong last, if anything has. It may be long over.
+    pub last_error: Option<LastError>,
     /// Why it has stopped, once it has. Nothing changes after that.
     pub stopped: Option<StopReason>,
 }
@@ -70,6 +77,81 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Snapshots taken.
     pub snapshots_taken: u64,
+    /// Elections that it stood for, beyond asking whether it would win.
+    pub elections: u64,
+    /// Times that it learnt of another leader, or of none.
+    pub leader_changes: u64,
+}
+
+/// How much waits in a member. Each has a bound, beyond which requests are answered *busy*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Queues {
+    /// Requests of callers that the member has not looked at.
+    pub requests: usize,
+    /// The most frames that it took in at once since this was last told.
+    pub frames: usize,
+    /// Commands of its callers that are not done.
+    pub commands: usize,
+    /// Bytes of commands that its callers wait for.
+    pub command_bytes: usize,
+    /// Reads that are not confirmed, or whose index is not applied.
+    pub reads: usize,
+    /// Changes of membership and transfers of leadership that its callers wait for.
+    pub operations: usize,
+    /// Writes that are not durable.
+    pub writes: usize,
+    /// Committed entries that the state machine has been given and has not applied.
+    pub applying: u64,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastError {
+    /// When it was noted, on the clock of [`liferaft_platform::now`]: up to a heartbeat after it happened.
+    pub at: Instant,
+    /// What.
+    pub error: MemberError,
+}
+
+/// What goes wrong in a member and does not stop it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// The transport did not take a frame.
+    #[error("a frame to server {to} was not sent: {error}")]
+    NotSent {
+        /// To whom.
+        to: ServerId,
+        /// Why.
+        error: SendError,
+    },
+    /// A frame could not be decoded.
+    #[error("a frame of server {from} was not understood: {error}")]
+    NotUnderstood {
+        /// Whose.
+        from: ServerId,
+        /// Why.
+        error: DecodeError,
+    },
+    /// A message was refused.
+    #[error("a message of server {from} was refused: {reason:?}")]
+    Refused {
+        /// Whose.
+        from: ServerId,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// A member's status as it is now.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) raft: Status,
+    pub(super) counters: Counters,
+    pub(super) queues: Queues,
+    pub(super) last_error: Option<LastError>,
 }
 
 /// Where the status is posted.
@@ -84,6 +166,8 @@ impl StatusBoard {
         let status = MemberStatus {
             raft,
             counters: Counters::default(),
+            queues: Queues::default(),
+            last_error: None,
             stopped: None,
         };
         let (sender, receiver) = watch::channel(status);
@@ -107,18 +191,23 @@ impl StatusBoard {
     }
 
     /// Posts what has changed. Watchers are not woken for the same status again.
-    pub(super) fn post(
-        &mut self,
-        raft: Status,
-        counters: Counters,
-        now: Instant,
-        interval: Duration,
-    ) {
+    pub(super) fn post(&mut self, fresh: Fresh, now: Instant, interval: Duration) {
         self.next_at = now + interval;
         self.sender.send_if_modified(|status| {
-            let changed = status.raft != raft || status.counters != counters;
+            let Fresh {
+                raft,
+                counters,
+                queues,
+                last_error,
+            } = fresh;
+            let changed = status.raft != raft
+                || status.counters != counters
+                || status.queues != queues
+                || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
+            status.queues = queues;
+            status.last_error = last_error;
             changed
         });
     }

@@ -15,15 +15,17 @@ use super::arrivals::Arrived;
 use super::clock::{Alarm, Clock};
 use super::disk::Disk;
 use super::error::StopReason;
+use super::events::{Announcer, Happening};
 use super::freshness::Freshness;
 use super::inbound::ForwardedBatch;
 use super::links::Links;
+use super::meters::Meters;
 use super::operations::{Operation, Operations};
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::request::{Budget, Request};
 use super::served::Served;
-use super::status::{Counters, StatusBoard};
+use super::status::{Counters, LastError, StatusBoard};
 use super::transfers::{Asker, Transfers};
 use super::work::Work;
 use super::yielding::yield_now;
@@ -59,6 +61,8 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: usize,
     pub(super) board: StatusBoard,
+    pub(super) announcer: Announcer,
+    pub(super) meters: Meters,
     pub(super) observer: Option<Observer>,
 }
 
@@ -92,7 +96,12 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) command_bytes_max: usize,
 
     pub(super) board: StatusBoard,
+    pub(super) announcer: Announcer,
+    pub(super) meters: Meters,
     pub(super) counters: Counters,
+    pub(super) last_error: Option<LastError>,
+    /// The most frames taken in at once since that was last told.
+    pub(super) frames_at_once: usize,
     pub(super) observer: Option<Observer>,
     /// Whether the status must be posted at once.
     pub(super) changed: bool,
@@ -135,7 +144,11 @@ impl<S: StateMachine> Driver<S> {
             budget: parts.budget,
             command_bytes_max: parts.command_bytes_max,
             board: parts.board,
+            announcer: parts.announcer,
+            meters: parts.meters,
             counters: Counters::default(),
+            last_error: None,
+            frames_at_once: 0,
             observer: parts.observer,
             changed: true,
             unposted: true,
@@ -291,6 +304,11 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
+    /// How many requests of callers wait to be looked at.
+    pub(super) fn requests_waiting(&self) -> usize {
+        self.requests.len() + self.arrived.requests.len()
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.raft.leader() == Some(self.id)
     }
@@ -318,13 +336,13 @@ impl<S: StateMachine> Driver<S> {
     fn stop(mut self, reason: StopReason) {
         match &reason {
             StopReason::Shutdown | StopReason::Dropped => {
-                tracing::info!(server = %self.id, %reason, "member stopped");
+                tracing::info!(term = %self.raft.term(), %reason, "member stopped");
             }
             StopReason::Storage(_)
             | StopReason::StateMachine(_)
             | StopReason::Unsupported { .. }
             | StopReason::TransportClosed => {
-                tracing::error!(server = %self.id, %reason, "member stopped");
+                tracing::error!(term = %self.raft.term(), %reason, "member stopped");
             }
         }
         self.requests.close();
@@ -337,15 +355,25 @@ impl<S: StateMachine> Driver<S> {
         while let Ok(request) = self.requests.try_recv() {
             self.refuse(request);
         }
-        self.board.post(
-            self.raft.status(),
-            self.counters,
-            Instant::MAX,
-            std::time::Duration::ZERO,
-        );
+        let now = self.clock.now();
+        if let StopReason::Storage(error) = &reason {
+            self.announce(now, || Happening::StorageFailed {
+                error: error.clone(),
+            });
+        }
+        self.announcer.tell_refused(now, self.raft.term());
+        let fresh = self.fresh_status(now);
+        self.meters.publish(&fresh);
+        self.board
+            .post(fresh, Instant::MAX, std::time::Duration::ZERO);
+        let term = self.raft.term();
+        let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
         let board = self.board.clone();
         // The transport and the storage are closed before anybody hears that the member has stopped.
         drop(self);
+        announcer.tell(now, term, || Happening::Stopped {
+            reason: reason.clone(),
+        });
         board.stopped(reason);
     }
 }

@@ -79,8 +79,8 @@ impl<S: StateMachine> Work<S> {
         self.applied
     }
 
-    /// Hands out what the core wants applied, in order, and what waits from before.
-    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>) {
+    /// Hands out what the core wants applied, in order, and what waits from before. Whether a snapshot is begun.
+    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>) -> bool {
         for apply in apply.drain(..) {
             match apply {
                 Apply::Entries(entries) => self.enqueue_entries(entries),
@@ -91,10 +91,12 @@ impl<S: StateMachine> Work<S> {
                 }
             }
         }
-        if self.snapshots.begin() {
+        let captures = self.snapshots.begin();
+        if captures {
             self.backlog.push_back(Job::Capture);
         }
         self.pump();
+        captures
     }
 
     fn enqueue_entries(&mut self, mut entries: Vec<Entry>) {

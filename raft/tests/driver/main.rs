@@ -2,8 +2,10 @@
 
 mod cluster;
 mod commands;
+mod events;
 mod faults;
 mod leadership;
+mod logging;
 mod machine;
 mod membership;
 mod reads;

@@ -1,0 +1,64 @@
+//! Local reads that bound how old their state may be.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use liferaft_raft::driver::Local;
+
+use crate::command::Query;
+use crate::error::KvError;
+use crate::handle::{KvHandle, part, value};
+use crate::reply::{Found, SequencePart};
+
+impl KvHandle {
+    /// The value of a key as this member knows it, if that is at most so old; otherwise the leader is asked first. See
+    /// [`Handle::read_local_within`](liferaft_raft::driver::Handle::read_local_within).
+    ///
+    /// ```no_run
+    /// # use liferaft_kv::{KvError, KvHandle};
+    /// # use std::time::Duration;
+    /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
+    /// // Drawn ten times a second, on every member: nobody is asked as long as the leader is heard.
+    /// let camp = kv.get_local_within("camp", Duration::from_secs(2)).await?;
+    /// println!("{:?}, {:?} old", camp.answer, camp.age);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get); [`KvError::Read`] also if no state young enough was to be had before the deadline.
+    pub async fn get_local_within(
+        &self,
+        key: impl Into<Bytes>,
+        age_max: Duration,
+    ) -> Result<Local<Option<Bytes>>, KvError> {
+        let query = Query::Get { key: key.into() };
+        self.read_within(query, age_max).await?.try_map(value)
+    }
+
+    /// Part of a sequence as this member knows it, if that is at most so old; otherwise the leader is asked first.
+    ///
+    /// # Errors
+    /// As of [`read_sequence`](Self::read_sequence); [`KvError::Read`] also if no state young enough was to be had before
+    /// the deadline.
+    pub async fn read_sequence_local_within(
+        &self,
+        key: impl Into<Bytes>,
+        from: u64,
+        limit: usize,
+        age_max: Duration,
+    ) -> Result<Local<SequencePart>, KvError> {
+        let query = Query::ReadSequence {
+            key: key.into(),
+            from,
+            limit,
+        };
+        self.read_within(query, age_max).await?.try_map(part)
+    }
+
+    async fn read_within(&self, query: Query, age_max: Duration) -> Result<Local<Found>, KvError> {
+        query.check()?;
+        let local = self.raft().read_local_within(query, age_max).await?;
+        local.try_map(|answer| Ok(answer?))
+    }
+}

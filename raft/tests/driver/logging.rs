@@ -1,0 +1,166 @@
+//! What is logged, and what is not.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{Handle, Member};
+use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
+use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// What stands for the users' secrets, in commands, replies, queries, answers and snapshots.
+const MARKER: &str = "opensesame";
+
+/// Keeps what it was told last.
+#[derive(Default)]
+struct Secret(String);
+
+impl StateMachine for Secret {
+    type Command = String;
+    type Reply = String;
+    type Query = String;
+    type Answer = String;
+
+    fn apply(&mut self, _: ApplyContext, command: String) -> String {
+        std::mem::replace(&mut self.0, command)
+    }
+
+    fn query(&self, _: String) -> String {
+        self.0.clone()
+    }
+
+    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+        let state = self.0.clone();
+        move || state.into_bytes()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+        self.0 = String::from_utf8(state.to_vec()).map_err(RestoreError::new)?;
+        Ok(())
+    }
+}
+
+/// All that was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Logs all that a cluster says while it does what it can: commands from all members, snapshots, a joiner, a change of
+/// leader, loss, strangers and nonsense.
+async fn an_eventful_life(network: &MemoryNetwork) {
+    let mut members = Vec::new();
+    for id in 1..=3 {
+        members.push(
+            start(
+                network,
+                id,
+                Some(Configuration::of_voters([1, 2, 3].map(ServerId))),
+            )
+            .await,
+        );
+    }
+    for number in 0..200 {
+        let member: &Handle<Secret> = &members[number % 3];
+        member.propose(format!("{MARKER}{number}")).await.unwrap();
+        member.read(MARKER.to_owned()).await.unwrap();
+    }
+    network.set_faults(Faults::none().with_loss(Probability::percent(10)));
+    let mut stranger = network.attach(PeerId(66)).unwrap();
+    for id in 1..=3 {
+        let nonsense = MARKER.as_bytes().to_vec().into();
+        stranger
+            .send(PeerId(id), DeliveryClass::Datagram, nonsense)
+            .unwrap();
+    }
+    let joiner = start(network, 4, None).await;
+    members[0].add_server(ServerId(4)).await.unwrap();
+    members[0]
+        .transfer_leadership(Some(ServerId(4)))
+        .await
+        .unwrap();
+    joiner.propose(MARKER.to_owned()).await.unwrap();
+    network.kill(PeerId(4));
+    members[1].propose(MARKER.to_owned()).await.unwrap();
+    members[1].shutdown().await;
+}
+
+async fn start(
+    network: &MemoryNetwork,
+    id: u128,
+    founders: Option<Configuration>,
+) -> Handle<Secret> {
+    let transport = network.attach(PeerId(id)).unwrap();
+    let member = Member::builder(ClusterId(1), Secret::default(), transport)
+        .snapshot_after_log_bytes(2_000)
+        .seed(u64::try_from(id).unwrap());
+    let member = match founders {
+        Some(founders) => member.bootstrap(founders),
+        None => member,
+    };
+    member.start().await.unwrap()
+}
+
+/// The lines of an eventful life, at the finest level.
+async fn logged() -> String {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let listening = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    an_eventful_life(&MemoryNetwork::new(5)).await;
+    drop(listening);
+    lines.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_line_has_anything_of_a_users_in_it() {
+    let logged = logged().await;
+
+    let spelled_out = MARKER.bytes().map(|byte| byte.to_string());
+    let in_numbers = spelled_out.collect::<Vec<_>>().join(", ");
+    let in_hex: String = MARKER.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for text in [MARKER, &in_numbers, &in_hex] {
+        assert!(!logged.contains(text), "{text} is in the log");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_line_of_a_member_names_its_server_and_term() {
+    let logged = logged().await;
+
+    let lines = logged.lines().filter(|line| line.contains("liferaft_raft"));
+    let nameless: Vec<&str> = lines
+        .filter(|line| !line.contains("server=") || !line.contains("term="))
+        .collect();
+    assert!(logged.lines().count() > 50, "much has happened");
+    assert_eq!(nameless, [""; 0]);
+}
