@@ -67,7 +67,7 @@ pub mod place_if_any {
 
 /// The settings of the members.
 pub mod config {
-    use liferaft_raft::config::{Config, Limits};
+    use liferaft_raft::config::{Config, Limits, ReadLease};
 
     use super::*;
 
@@ -87,6 +87,8 @@ pub mod config {
         reads_max: usize,
         trailing_entries: u64,
         catch_up_rounds: u32,
+        /// Present where reads are served by lease.
+        read_lease_drift_bound_ppm: Option<u32>,
     }
 
     impl Default for Spelled {
@@ -112,6 +114,7 @@ pub mod config {
                 reads_max: limits.reads_max,
                 trailing_entries: limits.trailing_entries,
                 catch_up_rounds: limits.catch_up_rounds,
+                read_lease_drift_bound_ppm: config.read_lease().map(ReadLease::drift_bound_ppm),
             }
         }
 
@@ -143,12 +146,15 @@ pub mod config {
     /// When they make no sense.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Config, D::Error> {
         let spelled = Spelled::deserialize(deserializer)?;
-        Config::builder()
+        let mut builder = Config::builder()
             .election_timeout(Duration::from_nanos(spelled.election_timeout))
             .heartbeat_interval(Duration::from_nanos(spelled.heartbeat_interval))
-            .limits(|limits| spelled.limit(limits))
-            .build()
-            .map_err(de::Error::custom)
+            .limits(|limits| spelled.limit(limits));
+        if let Some(ppm) = spelled.read_lease_drift_bound_ppm {
+            let lease = ReadLease::with_drift_bound_ppm(ppm).map_err(de::Error::custom)?;
+            builder = builder.read_lease(lease);
+        }
+        builder.build().map_err(de::Error::custom)
     }
 }
 
