@@ -199,6 +199,11 @@ impl FaultKind {
         }
     }
 
+    /// Whether it makes a leader go on for a while that others have given up.
+    const fn tries_leases(self) -> bool {
+        matches!(self, Self::Pause | Self::Isolate | Self::DeposeUnheard)
+    }
+
     /// How likely a fault of this kind is, compared with the others, where a run has it.
     const fn weight(self) -> u32 {
         match self {
@@ -341,17 +346,19 @@ impl Plan {
             tell: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
         };
-        if Dice::new(seed, 6).falls(PerMillion::percent(LEASES_PERCENT)) {
-            plan.read_by_lease();
+        let lease_dice = &mut Dice::new(seed, 6);
+        if lease_dice.falls(PerMillion::percent(LEASES_PERCENT)) {
+            plan.read_by_lease(lease_dice);
         }
         plan
     }
 
     /// Members read by lease, and their clocks keep to what that rests on: they drift as much as the bound allows, and
-    /// neither leap nor change their rate.
-    fn read_by_lease(&mut self) {
-        let bound =
-            u32::try_from(self.skew_max.max(1)).expect("clocks drift by less than all time");
+    /// neither leap nor change their rate. Leaders have a hard time of it.
+    fn read_by_lease(&mut self, dice: &mut Dice) {
+        let bound = dice.weighted(&[(1, 1_000), (4, 200_000)]);
+        self.skew_max = u64::from(bound);
+        self.faults.at_leader = PerMillion::percent(80);
         let lease = ReadLease::with_drift_bound_ppm(bound).expect("a bound that makes sense");
         let limits = *self.config.limits();
         self.config = Config::builder()
@@ -364,6 +371,8 @@ impl Plan {
         for (kind, weight) in FaultKind::ALL.into_iter().zip(&mut self.faults.weights) {
             if kind.breaks_clocks() {
                 *weight = 0;
+            } else if kind.tries_leases() {
+                *weight = kind.weight();
             }
         }
     }

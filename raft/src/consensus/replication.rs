@@ -49,8 +49,8 @@ impl Leader {
             };
             line.speak(peer, &mut self.next_transfer_of_snapshot);
         }
-        if reads_begin {
-            // A lone voter is its own quorum.
+        if reads_begin || broadcast {
+            // A lone voter is its own quorum: nobody's echo tells it so. It may have become one since it was asked.
             self.confirm_reads(common);
         }
         self.time_reads(common);

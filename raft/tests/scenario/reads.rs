@@ -176,6 +176,20 @@ fn a_round_that_reads_wait_for_is_begun_anew_within_a_round_trip_or_two() {
     cluster.assert_read_served(read);
 }
 
+// A read that waited for the others' echoes when the last of them was removed was never confirmed: nobody was left to
+// echo anything. Enough of them, and the leader was busy for ever.
+#[test]
+fn a_read_does_not_wait_for_servers_that_were_removed_meanwhile() {
+    let mut cluster = Cluster::of(2).with_leader(1);
+    cluster.drop_all(append_replies());
+
+    let read = cluster.read(1);
+    cluster.change(1, MembershipChange::remove(ServerId(2)));
+    cluster.run_for(2 * HEARTBEAT);
+
+    cluster.assert_read_served(read);
+}
+
 #[test]
 fn a_followers_read_that_was_lost_is_asked_again() {
     let mut cluster = Cluster::of(3).with_leader(1);
