@@ -1,7 +1,6 @@
 //! A state machine that shows what was applied, in which order and how often.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
 
 use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
 
@@ -9,17 +8,52 @@ use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     numbers: Vec<u64>,
-    /// What blocks each application of a command: see [`Brake`].
+    /// What may hold up the application of a command.
     brake: Option<Brake>,
 }
 
-/// Blocks the thread of the applier as a slow state machine would, on a clock that stands still for it.
+/// Blocks the thread of the applier, as a state machine that takes its time would, until it is let go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Brake(Arc<Mutex<Duration>>);
+pub(crate) struct Brake(Arc<(Mutex<Braking>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Braking {
+    on: bool,
+    /// Whether somebody is being held up.
+    holds: bool,
+}
 
 impl Brake {
-    pub(crate) fn set(&self, pause: Duration) {
-        *self.0.lock().unwrap() = pause;
+    /// Whoever passes from now on is held up.
+    pub(crate) fn set(&self) {
+        self.change(|braking| braking.on = true);
+    }
+
+    /// Lets everybody pass.
+    pub(crate) fn release(&self) {
+        self.change(|braking| braking.on = false);
+    }
+
+    /// Whether somebody is being held up.
+    pub(crate) fn holds(&self) -> bool {
+        let (braking, _) = &*self.0;
+        braking.lock().unwrap().holds
+    }
+
+    fn pass(&self) {
+        let (braking, changed) = &*self.0;
+        let mut braking = braking.lock().unwrap();
+        while braking.on {
+            braking.holds = true;
+            braking = changed.wait(braking).unwrap();
+        }
+        braking.holds = false;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Braking)) {
+        let (braking, changed) = &*self.0;
+        change(&mut braking.lock().unwrap());
+        changed.notify_all();
     }
 }
 
@@ -39,8 +73,8 @@ impl StateMachine for Journal {
     type Answer = Vec<u64>;
 
     fn apply(&mut self, _: ApplyContext, number: u64) -> u64 {
-        if let Some(Brake(pause)) = &self.brake {
-            std::thread::sleep(*pause.lock().unwrap());
+        if let Some(brake) = &self.brake {
+            brake.pass();
         }
         self.numbers.push(number);
         self.numbers.len() as u64
