@@ -19,7 +19,7 @@ use super::recovery::Restored;
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
-use crate::ids::{Index, ServerId, Term};
+use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message};
 use crate::time::{ClusterTime, Instant};
 
@@ -71,20 +71,23 @@ struct Applying {
 /// How current what was handed out is.
 #[derive(Debug, Default)]
 struct Currency {
-    /// A moment at which the leader's commit index was this, which is not handed out yet.
-    waiting: Option<(Instant, Index)>,
+    /// A moment at which this was the commit index of the leader of this term, which is not handed out yet.
+    waiting: Option<(Instant, LogPosition)>,
     /// The latest such moment, after the one that waits.
-    latest: Option<(Instant, Index)>,
+    latest: Option<(Instant, LogPosition)>,
     /// The last such moment whose commit index has been handed out.
     as_of: Option<Instant>,
 }
 
 impl Currency {
-    fn note(&mut self, handed_out: Index) {
+    fn note(&mut self, handed_out: Index, log: &Log) {
         while let Some((at, commit)) = self.waiting
-            && commit <= handed_out
+            && commit.index <= handed_out
         {
-            self.as_of = Some(at);
+            // As for reads (§6.4): a leader knows all that is committed once it has committed an entry of its term.
+            if log.matches(commit) {
+                self.as_of = self.as_of.max(Some(at));
+            }
             self.waiting = self.latest.take();
         }
     }
@@ -326,7 +329,7 @@ impl Common {
         }
     }
 
-    /// Notes that at this moment the leader's commit index was `commit`.
+    /// Notes that at this moment the commit index of this term's leader was `commit`.
     pub(super) fn leader_told_commit(&mut self, at: Instant, commit: Index) {
         let currency = &mut self.applying.currency;
         let slot = if currency.waiting.is_none() {
@@ -334,12 +337,17 @@ impl Common {
         } else {
             &mut currency.latest
         };
-        *slot = Some((at, commit));
-        currency.note(self.applying.handed_out);
+        *slot = Some((at, LogPosition::new(self.current_term, commit)));
+        currency.note(self.applying.handed_out, &self.log);
     }
 
     pub(super) fn current_as_of(&self) -> Option<Instant> {
         self.applying.currency.as_of
+    }
+
+    /// Whether all that is known to be committed was handed out.
+    pub(super) fn is_handed_out(&self) -> bool {
+        self.applying.handed_out >= self.commit_index
     }
 
     pub(super) fn applied(&self) -> Index {
@@ -396,7 +404,9 @@ impl Common {
             }
             self.out.apply.push(Apply::Entries(entries));
         }
-        self.applying.currency.note(self.applying.handed_out);
+        self.applying
+            .currency
+            .note(self.applying.handed_out, &self.log);
     }
 
     /// What must hold after every input (checked in debug builds).

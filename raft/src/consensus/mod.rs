@@ -181,7 +181,7 @@ impl Raft {
     #[must_use]
     pub fn current_as_of(&self) -> Option<Instant> {
         match &self.role {
-            Role::Leader(leader) => Some(leader.quorum_contact(&self.common)),
+            Role::Leader(leader) => leader.current_as_of(&self.common),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
                 self.common.current_as_of()
             }

@@ -207,13 +207,11 @@ impl Operations {
                 Ok(())
             }
             // This leader does not make it, and an earlier one may have.
-            Err(ChangeError::Invalid(_) | ChangeError::Unreachable(_) | ChangeError::TooSlow(_))
-                if pending.maybe_made =>
-            {
-                Err(MembershipError::Unknown {
-                    leader: pending.asked,
-                })
-            }
+            Err(
+                ChangeError::Invalid(_) | ChangeError::Unreachable(_) | ChangeError::TooSlow(_),
+            ) if pending.maybe_made => Err(MembershipError::Unknown {
+                leader: pending.asked,
+            }),
             Err(
                 error @ (ChangeError::Pending
                 | ChangeError::AlreadyMember(_)

@@ -29,6 +29,12 @@ impl Cluster {
             .status()
     }
 
+    /// As of when a server's state is known to have been the newest.
+    pub(crate) fn current_as_of(&self, id: Id) -> Option<Instant> {
+        let server = self.server(ServerId(id));
+        server.raft.as_ref().and_then(Raft::current_as_of)
+    }
+
     pub(crate) fn is_up(&self, id: Id) -> bool {
         self.server(ServerId(id)).raft.is_some()
     }

@@ -91,3 +91,50 @@ fn after_a_restart_of_all_a_read_waits_until_what_was_committed_is_known_again()
 
     assert!(cluster.assert_read_served(read).0 >= committed);
 }
+
+// A leader that had just started again told the commit index that it knew, none, and a member that had applied nothing took
+// itself for up to date: its local reads showed an empty state that was milliseconds old, they said.
+#[test]
+fn after_a_restart_of_all_no_state_is_current_until_what_was_committed_is_known_again() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    for id in 1..=3 {
+        cluster.crash(id);
+    }
+    cluster.drop_all(entries());
+    for id in 1..=3 {
+        cluster.restart(id);
+    }
+    cluster.elect(1);
+
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+
+    let current = [1, 2, 3].map(|id| cluster.current_as_of(id));
+    assert_eq!(current, [None; 3]);
+    cluster.heal();
+    cluster.run_for(ELECTION_TIMEOUT);
+    assert!((1..=3).all(|id| cluster.current_as_of(id).is_some()));
+}
+
+// What is committed by the disks of the others is done, though the leader itself does not apply it before its own disk has
+// it: its state was called as new as its last contact to a quorum.
+#[test]
+fn a_leader_whose_disk_lags_does_not_call_its_state_current() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(HEARTBEAT);
+    let before = cluster.now();
+    cluster.hold_disk(1);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_applied_on([2], "a");
+    assert!(
+        cluster
+            .current_as_of(1)
+            .is_some_and(|as_of| as_of <= before)
+    );
+    cluster.release_disk(1);
+    cluster.run_for(HEARTBEAT * 2);
+    assert!(cluster.current_as_of(1).is_some_and(|as_of| as_of > before));
+}
