@@ -71,6 +71,11 @@ impl Leader {
         });
     }
 
+    /// Whether a change would be begun at once.
+    pub(super) fn may_change(&self, common: &Common) -> bool {
+        self.change.is_none() && self.term_has_committed(common) && is_settled(common)
+    }
+
     /// Takes the change that is under way as far as it can go.
     pub(super) fn advance_change(&mut self, common: &mut Common) {
         let may_begin = self.change.is_some()

@@ -33,6 +33,8 @@ pub(super) struct Common {
     pub(super) log: Log,
     pub(super) configurations: ConfigurationLog,
     pub(super) commit_index: Index,
+    /// When a leader was last known to lead: when it last spoke to this server, or when this one ceased to be it.
+    pub(super) led_at: Option<Instant>,
     pub(super) outbox: Outbox,
     /// The effects of the inputs being taken.
     pub(super) out: Output,
@@ -136,6 +138,7 @@ impl Common {
             announced_configuration: configurations.as_of(covered).0,
             configurations,
             commit_index: covered,
+            led_at: None,
             outbox: Outbox::starting_at(persisted, stale_from),
             out: Output::default(),
             snapshot: None,

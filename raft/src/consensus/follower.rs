@@ -180,6 +180,7 @@ impl Follower {
             }
         }
         self.heard_at = Some(common.now);
+        common.led_at = Some(common.now);
         self.deferred = false;
         let promise = common.promise_loyalty();
         if round >= self.round {

@@ -29,6 +29,9 @@ pub enum Input {
     Read(ReadId),
     /// An operator, or a policy, wants another configuration: answered in [`Output::changes`](super::Output::changes).
     Change(ChangeId, MembershipChange),
+    /// Every peer of a leader is to be asked at once whether it is there: a round begins, which
+    /// [`Oversight`](super::Oversight) tells the echoes of. Other roles ignore it.
+    Ask,
     /// Leadership is to move to this voter, or to the best one: answered in
     /// [`Output::transfers`](super::Output::transfers).
     Transfer(Option<ServerId>),

@@ -35,6 +35,10 @@ pub(super) struct Leader {
     /// The ends of the log and of what is committed when every peer was last spoken to.
     pub(super) spoken_of: (Index, Index),
     pub(super) next_transfer_of_snapshot: u64,
+    /// When it took office.
+    pub(super) since: Instant,
+    /// When the leader before it was last known to lead.
+    pub(super) predecessor_led_at: Option<Instant>,
     /// The first entry of this term. Until it is committed nothing is known of what is (§6.4), and no configuration may
     /// change (§4.1).
     term_start: Index,
@@ -103,6 +107,8 @@ impl Leader {
             broadcast: true,
             spoken_of: (Index::ZERO, Index::ZERO),
             next_transfer_of_snapshot: 1,
+            since: now,
+            predecessor_led_at: common.led_at,
             term_start: common.log.last_index().next(),
             heartbeat_at: now + common.config.heartbeat_interval(),
             quorum_needed_at: now + election_timeout,
@@ -363,6 +369,7 @@ impl Leader {
 
     /// Leadership ends: what was promised here is answered as far as its fate is known.
     pub(super) fn dissolve(self, common: &mut Common, leader: Option<ServerId>) {
+        common.led_at = Some(common.now);
         self.reads.refuse_all(common, leader);
         if let Some(change) = self.change {
             change.abandon(common, leader);

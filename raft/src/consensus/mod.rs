@@ -43,6 +43,7 @@ mod log;
 mod membership;
 mod outbox;
 mod output;
+mod oversight;
 pub mod planted;
 mod progress;
 pub mod quorum;
@@ -62,6 +63,7 @@ pub use output::{
     Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
     Recovered, Refusal, RoleKind, Snapshot, TransferError, Write, WriteId,
 };
+pub use oversight::{Contact, Oversight};
 pub use recovery::RecoveryError;
 pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, Positions, ReplicationState, Status};
@@ -255,6 +257,12 @@ impl Raft {
             Input::PeerUp(id) => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_peer_up(id);
+                }
+                Transition::Stay
+            }
+            Input::Ask => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.broadcast = true;
                 }
                 Transition::Stay
             }

@@ -13,6 +13,7 @@ mod elections;
 mod joint_consensus;
 mod leases;
 mod membership;
+mod oversight;
 mod probes;
 mod reads;
 mod refusals;

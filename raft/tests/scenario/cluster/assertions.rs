@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::consensus::{
-    ChangeError, ChangeId, Event, Raft, ReadId, ReadRefused, Refusal, RoleKind, Status,
+    ChangeError, ChangeId, Event, Oversight, Raft, ReadId, ReadRefused, Refusal, RoleKind, Status,
     TransferError,
 };
 use liferaft_raft::ids::{Index, ServerId};
@@ -33,6 +33,14 @@ impl Cluster {
     pub(crate) fn current_as_of(&self, id: Id) -> Option<Instant> {
         let server = self.server(ServerId(id));
         server.raft.as_ref().and_then(Raft::current_as_of)
+    }
+
+    /// What this leader knows of its peers.
+    #[track_caller]
+    pub(crate) fn oversight<T>(&self, id: Id, look: impl FnOnce(Oversight<'_>) -> T) -> T {
+        let raft = self.server(ServerId(id)).raft.as_ref();
+        let oversight = raft.and_then(Raft::oversight);
+        look(oversight.unwrap_or_else(|| panic!("server {id} does not lead")))
     }
 
     pub(crate) fn is_up(&self, id: Id) -> bool {

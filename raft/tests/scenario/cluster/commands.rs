@@ -92,6 +92,11 @@ impl Cluster {
         name
     }
 
+    /// Has this leader ask all others whether they are there.
+    pub(crate) fn ask(&mut self, id: Id) {
+        self.feed(ServerId(id), [Input::Ask]);
+    }
+
     /// Captures this server's state machine.
     pub(crate) fn take_snapshot(&mut self, id: Id) {
         let id = ServerId(id);
