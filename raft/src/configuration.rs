@@ -118,6 +118,15 @@ impl Configuration {
         self.members.contains_key(&id)
     }
 
+    /// Whether this server takes part in the newest configuration: not one that leaves with the outgoing half of a joint
+    /// one.
+    #[must_use]
+    pub fn names(&self, id: ServerId) -> bool {
+        self.members
+            .get(&id)
+            .is_some_and(|member| member.suffrage.is_some())
+    }
+
     /// Whether this server's vote counts, in either half of a joint configuration.
     #[must_use]
     pub fn is_voter(&self, id: ServerId) -> bool {

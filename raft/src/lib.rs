@@ -21,6 +21,7 @@ pub mod driver;
 pub mod entry;
 pub mod ids;
 pub mod message;
+pub mod policy;
 #[cfg(feature = "driver")]
 pub mod sessions;
 #[cfg(feature = "driver")]

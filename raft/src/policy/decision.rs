@@ -1,0 +1,199 @@
+//! From a situation to the change that it calls for.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::MembershipPolicy;
+use crate::configuration::{Configuration, SERVERS_MAX};
+use crate::consensus::{MembershipChange, MembershipStep};
+use crate::ids::ServerId;
+
+/// What a leader knows, as far as it matters who should take part.
+#[derive(Clone, Debug)]
+pub struct Situation<'a> {
+    /// The leader.
+    pub id: ServerId,
+    /// The configuration in force. It is committed and simple, and no change is under way.
+    pub configuration: &'a Configuration,
+    /// What is heard of each of its servers. The leader hears itself; of whom nothing is said, an answer is awaited.
+    pub voices: BTreeMap<ServerId, Voice>,
+    /// Learners whose logs have caught up (§4.2.1).
+    pub caught_up: BTreeSet<ServerId>,
+    /// Who asks to join, with their public keys. Members are not among them.
+    pub joiners: BTreeMap<ServerId, Bytes>,
+}
+
+/// What is heard of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It has answered a round of the last few.
+    Answered,
+    /// It was asked, or is to be asked, and may yet answer.
+    Awaited,
+    /// It has been silent for too long, and did not answer when it was asked again.
+    Dead,
+}
+
+/// The change that the situation calls for, if there is one that may be made.
+///
+/// The dead leave and the caught-up are promoted in one change. Who asks to join becomes a learner, which changes no
+/// quorum: it comes at once, even while a change of voters must wait for answers.
+#[must_use]
+pub fn next_change(
+    policy: &MembershipPolicy,
+    situation: &Situation<'_>,
+) -> Option<MembershipChange> {
+    let mut steps = situation.voter_steps(policy).unwrap_or_default();
+    let members = situation.configuration.members().len();
+    let leaving = steps
+        .iter()
+        .filter(|step| matches!(step, MembershipStep::Remove(_)))
+        .count();
+    let room = SERVERS_MAX.saturating_sub(members - leaving);
+    let joiners = situation
+        .joiners
+        .iter()
+        .filter(|(id, _)| !situation.configuration.contains(**id));
+    steps.extend(
+        joiners
+            .take(room)
+            .map(|(id, public_key)| MembershipStep::AddLearner {
+                id: *id,
+                public_key: public_key.clone(),
+            }),
+    );
+    (!steps.is_empty()).then_some(MembershipChange { steps })
+}
+
+/// The voters as they would be.
+struct Next {
+    promoted: Vec<ServerId>,
+    demoted: Vec<ServerId>,
+    evicted: Vec<ServerId>,
+    /// All voters of the next configuration but the dead that are kept.
+    living: BTreeSet<ServerId>,
+    /// The dead that stay, because there would be too few voters.
+    kept: usize,
+}
+
+impl Situation<'_> {
+    fn voice(&self, id: ServerId) -> Voice {
+        if id == self.id {
+            return Voice::Answered;
+        }
+        self.voices.get(&id).copied().unwrap_or(Voice::Awaited)
+    }
+
+    fn has_answered(&self, id: ServerId) -> bool {
+        self.voice(id) == Voice::Answered
+    }
+
+    fn is_dead(&self, id: ServerId) -> bool {
+        self.voice(id) == Voice::Dead
+    }
+
+    /// The steps for those who are members already; `None` if they must wait.
+    fn voter_steps(&self, policy: &MembershipPolicy) -> Option<Vec<MembershipStep>> {
+        let next = self.next_voters(policy);
+        let changes_voters = !next.promoted.is_empty()
+            || !next.demoted.is_empty()
+            || next
+                .evicted
+                .iter()
+                .any(|id| self.configuration.is_voter(*id));
+        if changes_voters && !self.may_follow(&next) {
+            return None;
+        }
+        let key = |id: ServerId| {
+            self.configuration
+                .member(id)
+                .map_or_else(Bytes::new, |member| member.public_key.clone())
+        };
+        let mut steps: Vec<_> = next
+            .evicted
+            .into_iter()
+            .map(MembershipStep::Remove)
+            .collect();
+        steps.extend(
+            next.promoted
+                .into_iter()
+                .map(|id| MembershipStep::AddVoter {
+                    id,
+                    public_key: key(id),
+                }),
+        );
+        steps.extend(
+            next.demoted
+                .into_iter()
+                .map(|id| MembershipStep::AddLearner {
+                    id,
+                    public_key: key(id),
+                }),
+        );
+        Some(steps)
+    }
+
+    fn next_voters(&self, policy: &MembershipPolicy) -> Next {
+        let voters = self.configuration.voters();
+        let wanted = policy.voters_wanted();
+        let (dead, mut living): (BTreeSet<_>, BTreeSet<_>) =
+            voters.iter().partition(|id| self.is_dead(**id));
+        let learners = || {
+            let members = self.configuration.members().map(|(id, _)| id);
+            members.filter(|id| self.configuration.is_learner(*id))
+        };
+        let promoted: Vec<ServerId> = learners()
+            .filter(|id| self.caught_up.contains(id) && self.has_answered(*id))
+            .take(wanted.saturating_sub(living.len()))
+            .collect();
+        living.extend(&promoted);
+        // Never the leader, which would have to hand over first.
+        let demoted: Vec<ServerId> = living
+            .iter()
+            .rev()
+            .filter(|id| **id != self.id)
+            .take(living.len().saturating_sub(wanted))
+            .copied()
+            .collect();
+        living.retain(|id| !demoted.contains(id));
+        let floor = policy.voters_min().min(voters.len());
+        let kept = floor.saturating_sub(living.len()).min(dead.len());
+        let evicted = dead.into_iter().skip(kept);
+        let evicted = evicted.chain(learners().filter(|id| self.is_dead(*id)));
+        Next {
+            promoted,
+            demoted,
+            evicted: evicted.collect(),
+            living,
+            kept,
+        }
+    }
+
+    /// Whether the cluster could work with these voters, as far as can be known, and can get there.
+    fn may_follow(&self, next: &Next) -> bool {
+        let voters = self.configuration.voters();
+        let answering = voters.iter().filter(|id| self.has_answered(**id)).count();
+        // The old voters must agree to it as well (§4.3).
+        if answering < majority(voters.len()) {
+            return false;
+        }
+        // A voter that has just now fallen silent may be dead or not: which, is known soon.
+        if !next.living.iter().all(|id| self.has_answered(*id)) {
+            return false;
+        }
+        // As many voters may fail after it as before, at least, where dead ones must be kept.
+        let spare_before = answering - majority(voters.len());
+        let size = next.living.len() + next.kept;
+        let spare = next.living.len().checked_sub(majority(size));
+        spare.is_some_and(|spare| next.kept == 0 || spare >= spare_before)
+    }
+}
+
+const fn majority(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
+#[cfg(test)]
+mod tests;

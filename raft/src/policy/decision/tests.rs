@@ -1,0 +1,232 @@
+use super::*;
+use crate::configuration::Member;
+use crate::policy::Target;
+
+/// Voters 1 to `voters` and, after them, so many learners. Server 1 leads, all have answered.
+fn cluster(voters: u128, learners: u128) -> Configuration {
+    let voter = (1..=voters).map(|id| (ServerId(id), Member::voter(Bytes::new())));
+    let learner =
+        (voters + 1..=voters + learners).map(|id| (ServerId(id), Member::learner(Bytes::new())));
+    Configuration::from_members(voter.chain(learner))
+}
+
+fn all_answer(configuration: &Configuration) -> Situation<'_> {
+    let others = configuration.members().map(|(id, _)| (id, Voice::Answered));
+    Situation {
+        id: ServerId(1),
+        configuration,
+        voices: others.collect(),
+        caught_up: BTreeSet::new(),
+        joiners: BTreeMap::new(),
+    }
+}
+
+impl Situation<'_> {
+    fn with(mut self, voice: Voice, ids: &[u128]) -> Self {
+        self.voices
+            .extend(ids.iter().map(|id| (ServerId(*id), voice)));
+        self
+    }
+
+    fn with_caught_up(mut self, ids: &[u128]) -> Self {
+        self.caught_up.extend(ids.iter().map(|id| ServerId(*id)));
+        self
+    }
+
+    fn with_joiners(mut self, ids: &[u128]) -> Self {
+        let joiners = ids.iter().map(|id| (ServerId(*id), Bytes::new()));
+        self.joiners.extend(joiners);
+        self
+    }
+}
+
+/// The steps of a change in words: `-1` leaves, `+1` votes, `~1` learns.
+fn told(change: Option<MembershipChange>) -> String {
+    let steps = change.unwrap_or_default().steps;
+    let words = steps.iter().map(|step| match step {
+        MembershipStep::Remove(id) => alloc::format!("-{}", id.0),
+        MembershipStep::AddVoter { id, .. } => alloc::format!("+{}", id.0),
+        MembershipStep::AddLearner { id, .. } => alloc::format!("~{}", id.0),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn decide(situation: &Situation<'_>) -> String {
+    told(next_change(&MembershipPolicy::default(), situation))
+}
+
+fn count(voters: usize) -> MembershipPolicy {
+    MembershipPolicy::default().with_voters(Target::Count(voters))
+}
+
+use Voice::{Awaited, Dead};
+
+#[test]
+fn where_all_answer_and_nobody_asks_nothing_is_done() {
+    let configuration = cluster(3, 0);
+
+    assert_eq!(decide(&all_answer(&configuration)), "");
+}
+
+#[test]
+fn the_dead_are_removed_all_at_once() {
+    let configuration = cluster(7, 2);
+    let situation = all_answer(&configuration).with(Dead, &[2, 5, 7, 9]);
+
+    assert_eq!(decide(&situation), "-2 -5 -7 -9");
+}
+
+#[test]
+fn eviction_stops_at_the_least_number_of_voters() {
+    let three = cluster(3, 0);
+    let four = cluster(4, 0);
+    let two_at_least = MembershipPolicy::default().with_voters_min(2);
+    let one_dead = all_answer(&three).with(Dead, &[3]);
+
+    assert_eq!(decide(&one_dead), "");
+    assert_eq!(told(next_change(&two_at_least, &one_dead)), "-3");
+    assert_eq!(decide(&all_answer(&four).with(Dead, &[3])), "-3");
+}
+
+#[test]
+fn a_dead_voter_that_must_stay_leaves_with_the_one_that_replaces_it() {
+    let configuration = cluster(3, 1);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[2])
+        .with_caught_up(&[4]);
+
+    assert_eq!(decide(&situation), "-2 +4");
+}
+
+#[test]
+fn of_several_dead_voters_as_many_stay_as_are_missed_and_the_others_are_replaced() {
+    let configuration = cluster(5, 1);
+    let at_least_five = MembershipPolicy::default().with_voters_min(5);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[4, 5])
+        .with_caught_up(&[6]);
+
+    assert_eq!(told(next_change(&at_least_five, &situation)), "-5 +6");
+}
+
+#[test]
+fn while_a_voter_may_yet_answer_no_voters_change() {
+    let configuration = cluster(5, 1);
+    let situation = all_answer(&configuration)
+        .with(Awaited, &[2])
+        .with(Dead, &[3])
+        .with_caught_up(&[6]);
+
+    assert_eq!(decide(&situation), "");
+}
+
+#[test]
+fn a_dead_learner_leaves_even_while_a_voter_may_yet_answer() {
+    let configuration = cluster(3, 1);
+    let situation = all_answer(&configuration)
+        .with(Awaited, &[2])
+        .with(Dead, &[4]);
+
+    assert_eq!(decide(&situation), "-4");
+}
+
+#[test]
+fn without_a_majority_of_the_voters_nothing_can_be_changed() {
+    let configuration = cluster(4, 0);
+    let situation = all_answer(&configuration).with(Dead, &[3, 4]);
+
+    assert_eq!(
+        told(next_change(
+            &MembershipPolicy::default().with_voters_min(1),
+            &situation
+        )),
+        ""
+    );
+}
+
+#[test]
+fn learners_are_promoted_once_they_have_caught_up_and_answer() {
+    let configuration = cluster(1, 3);
+    let situation = all_answer(&configuration)
+        .with_caught_up(&[2, 3])
+        .with(Awaited, &[3]);
+
+    assert_eq!(decide(&situation), "+2");
+}
+
+#[test]
+fn who_asks_to_join_learns_at_once_even_while_a_voter_may_yet_answer() {
+    let configuration = cluster(3, 0);
+    let situation = all_answer(&configuration)
+        .with(Awaited, &[2])
+        .with_joiners(&[8, 9]);
+
+    assert_eq!(decide(&situation), "~8 ~9");
+}
+
+#[test]
+fn the_dead_leave_while_the_caught_up_and_those_who_ask_come() {
+    let configuration = cluster(5, 2);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[2, 3])
+        .with_caught_up(&[6, 7])
+        .with_joiners(&[8]);
+
+    assert_eq!(decide(&situation), "-2 -3 +6 +7 ~8");
+}
+
+#[test]
+fn a_member_that_asks_to_join_changes_nothing() {
+    let configuration = cluster(3, 0);
+    let situation = all_answer(&configuration).with_joiners(&[2]);
+
+    assert_eq!(decide(&situation), "");
+}
+
+#[test]
+fn of_many_members_only_so_many_vote() {
+    let configuration = cluster(3, 3);
+    let situation = all_answer(&configuration).with_caught_up(&[4, 5, 6]);
+
+    assert_eq!(told(next_change(&count(5), &situation)), "+4 +5");
+    assert_eq!(told(next_change(&count(3), &situation)), "");
+}
+
+#[test]
+fn a_learner_takes_the_place_of_a_voter_that_dies() {
+    let configuration = cluster(5, 2);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[3])
+        .with_caught_up(&[6, 7]);
+
+    assert_eq!(told(next_change(&count(5), &situation)), "-3 +6");
+}
+
+#[test]
+fn voters_beyond_the_wanted_number_become_learners_but_never_the_leader() {
+    let configuration = cluster(5, 0);
+    let mut situation = all_answer(&configuration);
+    situation.id = ServerId(5);
+
+    assert_eq!(told(next_change(&count(3), &situation)), "~4 ~3");
+}
+
+#[test]
+fn a_public_key_stays_with_its_server() {
+    let key = Bytes::from_static(b"key");
+    let learner = (ServerId(2), Member::learner(key.clone()));
+    let voter = (ServerId(1), Member::voter(Bytes::new()));
+    let configuration = Configuration::from_members([voter, learner]);
+    let situation = all_answer(&configuration).with_caught_up(&[2]);
+
+    let change = next_change(&MembershipPolicy::default(), &situation);
+
+    let promoted = MembershipStep::AddVoter {
+        id: ServerId(2),
+        public_key: key,
+    };
+    assert_eq!(
+        change.map(|change| change.steps),
+        Some(alloc::vec![promoted])
+    );
+}

@@ -1,0 +1,306 @@
+use alloc::vec::Vec;
+
+use super::*;
+use crate::config::Timing;
+use crate::consensus::Contact;
+
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(200);
+
+/// A leader of a cluster, as its steward sees it. Rounds are echoed at once by those who live.
+struct Leader {
+    steward: Steward,
+    configuration: Configuration,
+    now: Instant,
+    since: Instant,
+    predecessor_led_at: Option<Instant>,
+    round: Round,
+    peers: Vec<Contact>,
+    silent: BTreeSet<ServerId>,
+    asks: u32,
+}
+
+impl Leader {
+    /// Server 1 leads voters 1 to `voters`, 1000 s after the origin.
+    fn of(voters: u128, policy: MembershipPolicy) -> Self {
+        let now = Instant::from_origin(Duration::from_secs(1000));
+        let configuration = Configuration::of_voters((1..=voters).map(ServerId));
+        Self {
+            steward: Steward::new(policy),
+            configuration,
+            now,
+            since: now,
+            predecessor_led_at: None,
+            round: Round(1),
+            peers: (2..=voters).map(contact).collect(),
+            silent: BTreeSet::new(),
+            asks: 0,
+        }
+    }
+
+    fn elected_after(mut self, silence: Duration) -> Self {
+        self.predecessor_led_at = Some(self.now - silence);
+        self
+    }
+
+    fn silence(&mut self, ids: &[u128]) {
+        self.silent.extend(ids.iter().map(|id| ServerId(*id)));
+    }
+
+    fn view(&self) -> Oversight<'_> {
+        Oversight {
+            id: ServerId(1),
+            term: Term(7),
+            since: self.since,
+            predecessor_led_at: self.predecessor_led_at,
+            configuration: &self.configuration,
+            may_change: true,
+            commit: Index(10),
+            round: self.round,
+            timing: Timing::new(ELECTION_TIMEOUT, HEARTBEAT).expect("it makes sense"),
+            peers: self.peers.clone(),
+        }
+    }
+
+    fn begin_round(&mut self) {
+        self.round = self.round.next();
+        for peer in &mut self.peers {
+            if !self.silent.contains(&peer.id) {
+                peer.round = self.round;
+                peer.heard_at = Some(self.now);
+                peer.match_index = Index(10);
+            }
+        }
+    }
+
+    /// Looks whenever it is due, with a heartbeat each heartbeat interval, until a change is called for or this much time
+    /// has passed. Returns the change and how long it took.
+    fn run(&mut self, span: Duration) -> Option<(MembershipChange, Duration)> {
+        let (began, end) = (self.now, self.now + span);
+        let mut heartbeat_at = self.now;
+        loop {
+            if self.now >= heartbeat_at {
+                self.begin_round();
+                heartbeat_at = self.now + HEARTBEAT;
+            }
+            if self.steward.is_due(Some(Term(7)), self.now) {
+                let mut steward = self.steward.clone();
+                let act = steward.look(Some(&self.view()), self.now);
+                self.steward = steward;
+                match act {
+                    Act::Rest => {}
+                    Act::Ask => {
+                        self.asks += 1;
+                        self.begin_round();
+                    }
+                    Act::Change(change) => return Some((change, self.now.since(began))),
+                }
+            }
+            self.now = self.steward.due().min(heartbeat_at);
+            if self.now > end {
+                self.now = end;
+                return None;
+            }
+        }
+    }
+
+    fn join(&mut self, id: u128) -> JoinAnswer {
+        let mut steward = self.steward.clone();
+        let answer = steward.ask_to_join(ServerId(id), Bytes::new(), &self.view(), self.now);
+        self.steward = steward;
+        answer
+    }
+
+    /// The change is made.
+    fn made(&mut self, configuration: Configuration) {
+        let known: BTreeSet<ServerId> = self.peers.iter().map(|peer| peer.id).collect();
+        let others = configuration.members().map(|(id, _)| id);
+        let met = others.filter(|id| !known.contains(id) && id.0 != 1);
+        self.peers.extend(met.map(|id| contact(id.0)));
+        self.peers.retain(|peer| configuration.contains(peer.id));
+        self.configuration = configuration;
+        let mut steward = self.steward.clone();
+        steward.changed(&Ok(Index(11)), Some(&self.view()), self.now);
+        self.steward = steward;
+    }
+}
+
+fn contact(id: u128) -> Contact {
+    Contact {
+        id: ServerId(id),
+        heard_at: None,
+        round: Round::ZERO,
+        match_index: Index::ZERO,
+        round_trip: None,
+    }
+}
+
+fn removed(change: &MembershipChange) -> Vec<u128> {
+    let removed = change.steps.iter().filter_map(|step| match step {
+        MembershipStep::Remove(id) => Some(id.0),
+        MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
+    });
+    removed.collect()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn a_voter_that_falls_silent_is_evicted_after_that_time_and_a_few_asks() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    assert_eq!(leader.run(ms(30_000)), None);
+
+    leader.silence(&[4]);
+    let (change, took) = leader.run(ms(30_000)).expect("it is evicted");
+
+    assert_eq!(removed(&change), [4]);
+    assert!(took >= ms(9_800) && took < ms(10_400), "{took:?}");
+    assert!(leader.asks >= ASKS);
+}
+
+#[test]
+fn where_nobody_is_silent_nobody_is_asked() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+
+    leader.run(ms(60_000));
+
+    assert_eq!(leader.asks, 0);
+}
+
+#[test]
+fn a_new_leader_in_the_laboratory_evicts_the_silent_within_a_few_asks() {
+    let policy = MembershipPolicy::laboratory(ELECTION_TIMEOUT);
+    let mut leader = Leader::of(41, policy).elected_after(ELECTION_TIMEOUT);
+    leader.silence(&[2, 9, 17]);
+
+    let (change, took) = leader.run(ms(1000)).expect("they are evicted");
+
+    assert_eq!(removed(&change), [2, 9, 17]);
+    assert!(took <= ms(150), "{took:?}");
+}
+
+#[test]
+fn a_new_leader_with_patience_asks_for_all_of_it_before_it_evicts() {
+    let policy = MembershipPolicy::default();
+    let mut leader = Leader::of(5, policy).elected_after(Duration::from_secs(3600));
+    leader.silence(&[4]);
+
+    let evicted = leader.run(ms(9_900));
+    let (change, _) = leader.run(ms(500)).expect("it is evicted");
+
+    assert_eq!(evicted, None);
+    assert_eq!(removed(&change), [4]);
+}
+
+#[test]
+fn a_server_that_answers_the_last_ask_stays() {
+    let policy = MembershipPolicy::laboratory(ELECTION_TIMEOUT);
+    let mut leader = Leader::of(5, policy).elected_after(ELECTION_TIMEOUT);
+    leader.silence(&[4]);
+    assert_eq!(leader.run(ms(80)), None);
+
+    leader.silent.clear();
+
+    assert_eq!(leader.run(ms(10_000)), None);
+}
+
+#[test]
+fn time_that_the_leader_slept_is_nobodys_silence() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.silence(&[4]);
+
+    leader.now = leader.now + Duration::from_secs(100);
+    let evicted = leader.run(ms(9_000));
+
+    assert_eq!(evicted, None);
+}
+
+#[test]
+fn twenty_who_ask_at_about_the_same_time_are_taken_in_together() {
+    let mut leader = Leader::of(1, MembershipPolicy::default());
+    leader.run(ms(1000));
+    let answers: Vec<_> = (2..=21).map(|id| leader.join(id)).collect();
+
+    let (change, took) = leader.run(ms(1000)).expect("they are taken in");
+
+    assert!(answers.iter().all(|answer| *answer == JoinAnswer::Accepted));
+    assert_eq!(change.steps.len(), 20);
+    assert!(took <= HEARTBEAT / 4);
+}
+
+#[test]
+fn learners_that_have_caught_up_are_promoted_together_and_one_that_died_holds_up_nobody() {
+    let mut leader = Leader::of(1, MembershipPolicy::default());
+    let learners = (2..=5).map(|id| {
+        let learner = crate::configuration::Member::learner(Bytes::new());
+        (ServerId(id), learner)
+    });
+    let voter = (
+        ServerId(1),
+        crate::configuration::Member::voter(Bytes::new()),
+    );
+    leader.run(ms(1000));
+    leader.silence(&[5]);
+    leader.made(Configuration::from_members(learners.chain([voter])));
+
+    let (change, took) = leader.run(ms(5000)).expect("they are promoted");
+
+    assert_eq!(change.steps.len(), 3);
+    assert!(took <= HEARTBEAT * 3, "{took:?}");
+}
+
+#[test]
+fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.steward.dismiss(ServerId(9));
+
+    let dismissed = leader.join(9);
+    leader
+        .steward
+        .note_members(&Configuration::of_voters([ServerId(1), ServerId(9)]));
+    let added = leader.join(9);
+
+    assert_eq!(
+        (dismissed, added),
+        (JoinAnswer::Dismissed, JoinAnswer::Accepted)
+    );
+}
+
+#[test]
+fn more_than_may_wait_are_told_to_ask_again_and_those_who_wait_are_not() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+    for id in 0..JOINERS_MAX as u128 {
+        assert_eq!(leader.join(100 + id), JoinAnswer::Accepted);
+    }
+
+    assert_eq!(leader.join(9), JoinAnswer::Busy);
+    assert_eq!(leader.join(100), JoinAnswer::Accepted);
+    assert_eq!(leader.join(3), JoinAnswer::Member);
+}
+
+#[test]
+fn a_server_that_does_not_lead_has_nothing_to_do() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+
+    let act = leader.steward.look(None, leader.now);
+
+    assert_eq!((act, leader.steward.due()), (Act::Rest, Instant::MAX));
+}
+
+#[test]
+fn an_operators_removals_are_remembered_up_to_a_bound_the_oldest_forgotten_first() {
+    let mut steward = Steward::new(MembershipPolicy::default());
+
+    for id in 0..=DISMISSED_MAX as u128 {
+        steward.dismiss(ServerId(1000 - id));
+    }
+
+    assert_eq!(steward.dismissed.len(), DISMISSED_MAX);
+    assert!(!steward.dismissed.contains_key(&ServerId(1000)));
+}
