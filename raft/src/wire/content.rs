@@ -58,6 +58,40 @@ pub enum Content {
         /// The server that leadership was handed to.
         result: Result<ServerId, TransferError>,
     },
+    /// A server asks to become a member. It repeats this until it is one, and nothing is kept of it that would need a
+    /// number.
+    Join {
+        /// Its public key, empty where identities are not authenticated; at most
+        /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX).
+        public_key: Bytes,
+    },
+    /// The answer to [`Join`](Self::Join).
+    JoinReply(JoinReply),
+    /// An operator has removed a server: it should not ask to join again, and is not to be taken in.
+    Dismissed {
+        /// The server, which may be the receiver.
+        server: ServerId,
+    },
+}
+
+/// What a member answers to a server that asks to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinReply {
+    /// The receiver leads, and takes it in if it repeats its wish from time to time until then.
+    Accepted,
+    /// It is a member already.
+    Member,
+    /// The receiver does not lead. The leader is to be asked.
+    NotLeader {
+        /// The leader, if one is known.
+        leader: Option<ServerId>,
+    },
+    /// Too many wait to join: the same may succeed later.
+    Busy,
+    /// An operator has removed it, and an operator must add it again.
+    Dismissed,
+    /// The leader takes nobody in: its membership is in the hands of operators.
+    Manual,
 }
 
 /// What became of commands that were passed on to the leader.

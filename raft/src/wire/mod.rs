@@ -31,13 +31,14 @@ mod content;
 mod entry;
 mod error;
 mod field;
+mod joining;
 mod message;
 mod proto;
 mod request;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use content::{Content, ProposeAnswer};
+pub use content::{Content, JoinReply, ProposeAnswer};
 pub use error::DecodeError;
 
 use self::field::{ID_BYTES, id, required};
@@ -90,8 +91,10 @@ impl Frame {
         let body = required(envelope.body, "body")?;
         let content = if kind < kind::PROPOSE {
             Content::Message(message::decode(kind, envelope.term, body)?)
-        } else {
+        } else if kind < kind::JOIN {
             request::decode(kind, body)?
+        } else {
+            joining::decode(kind, body)?
         };
         Ok(Self {
             cluster,
@@ -175,6 +178,16 @@ fn encode(address: Option<Address>, content: &Content) -> Bytes {
             None,
             &request::transfer_reply(*request, result),
         ),
+        Content::Join { public_key } => seal(address, kind::JOIN, None, &joining::join(public_key)),
+        Content::JoinReply(reply) => seal(
+            address,
+            kind::JOIN_REPLY,
+            None,
+            &joining::join_reply(*reply),
+        ),
+        Content::Dismissed { server } => {
+            seal(address, kind::DISMISSED, None, &joining::dismissed(*server))
+        }
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) mod kind {
     pub(in crate::wire) const CHANGE_REPLY: u32 = 19;
     pub(in crate::wire) const TRANSFER: u32 = 20;
     pub(in crate::wire) const TRANSFER_REPLY: u32 = 21;
+    pub(in crate::wire) const JOIN: u32 = 32;
+    pub(in crate::wire) const JOIN_REPLY: u32 = 33;
+    pub(in crate::wire) const DISMISSED: u32 = 34;
 }
 
 /// A frame. Its first two fields say where it goes, the rest is the content: the bytes of a content are the same
@@ -358,4 +361,35 @@ impl TransferReply {
     pub(super) const NO_CANDIDATE: u32 = 3;
     pub(super) const PENDING: u32 = 4;
     pub(super) const TIMED_OUT: u32 = 5;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Join {
+    /// Empty where identities are not authenticated.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) public_key: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct JoinReply {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) answer: Option<u32>,
+    /// Absent if no leader is known, or the answer is about none.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) leader: Option<Bytes>,
+}
+
+impl JoinReply {
+    pub(super) const ACCEPTED: u32 = 1;
+    pub(super) const MEMBER: u32 = 2;
+    pub(super) const NOT_LEADER: u32 = 3;
+    pub(super) const BUSY: u32 = 4;
+    pub(super) const DISMISSED: u32 = 5;
+    pub(super) const MANUAL: u32 = 6;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Dismissed {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) server: Option<Bytes>,
 }

@@ -19,7 +19,7 @@ use liferaft_raft::message::{
     SnapshotMetadata,
 };
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, Frame, NUMBER_END, ProposeAnswer};
+use liferaft_raft::wire::{self, Content, Frame, JoinReply, NUMBER_END, ProposeAnswer};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -69,6 +69,7 @@ fn content() -> impl Strategy<Value = Content> {
             .prop_map(|(request, to)| Content::Transfer { request, to }),
         1 => (any::<u64>(), transfer_result())
             .prop_map(|(request, result)| Content::TransferReply { request, result }),
+        1 => joining(),
     ]
 }
 
@@ -264,6 +265,25 @@ fn propose_answer() -> impl Strategy<Value = ProposeAnswer> {
         Just(ProposeAnswer::Busy),
         Just(ProposeAnswer::TooLarge),
         Just(ProposeAnswer::Transferring),
+    ]
+}
+
+fn joining() -> impl Strategy<Value = Content> {
+    prop_oneof![
+        public_key().prop_map(|public_key| Content::Join { public_key }),
+        join_reply().prop_map(Content::JoinReply),
+        server().prop_map(|server| Content::Dismissed { server }),
+    ]
+}
+
+fn join_reply() -> impl Strategy<Value = JoinReply> {
+    prop_oneof![
+        Just(JoinReply::Accepted),
+        Just(JoinReply::Member),
+        option::of(server()).prop_map(|leader| JoinReply::NotLeader { leader }),
+        Just(JoinReply::Busy),
+        Just(JoinReply::Dismissed),
+        Just(JoinReply::Manual),
     ]
 }
 

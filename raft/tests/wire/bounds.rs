@@ -8,7 +8,7 @@ use super::samples::{
     install_snapshot, member, metadata, request_vote, step, with_configuration, with_entry,
     with_member, with_metadata, with_step,
 };
-use super::{Fields, decode, message};
+use super::{Fields, decode, message, request};
 
 #[test]
 fn a_number_beyond_all_counting_is_out_of_range() {
@@ -138,4 +138,30 @@ fn a_noop_that_says_something_is_refused() {
     let refused = decode(&with_entry(&entry().without(3).number(3, 1)));
 
     assert_eq!(refused, Err(DecodeError::Contradiction { part: "no-op" }));
+}
+
+#[test]
+fn a_wish_to_join_with_an_overlong_key_is_refused() {
+    let body = Fields::default().bytes(1, &[0; 129]);
+
+    assert_eq!(
+        decode(&request(32, &body)),
+        Err(DecodeError::BadLength {
+            field: "public key",
+            bytes: 129
+        })
+    );
+}
+
+#[test]
+fn an_unknown_answer_to_a_wish_to_join_is_refused() {
+    let body = Fields::default().number(1, 7);
+
+    assert_eq!(
+        decode(&request(33, &body)),
+        Err(DecodeError::UnknownKind {
+            part: "answer to a wish to join",
+            number: 7
+        })
+    );
 }

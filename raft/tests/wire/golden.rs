@@ -15,7 +15,7 @@ use liferaft_raft::message::{
     SnapshotMetadata,
 };
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, Frame, ProposeAnswer};
+use liferaft_raft::wire::{self, Content, Frame, JoinReply, ProposeAnswer};
 
 use super::{CLUSTER, RECEIVER, bytes, decode};
 
@@ -396,4 +396,45 @@ fn the_bytes_of_replies_to_a_leadership_transfer() {
         &error(TransferError::TimedOut(id)),
         "1815 2a16 0801 1210 00000000000000000000000000000003 1805",
     );
+}
+
+#[test]
+fn the_bytes_of_a_wish_to_join() {
+    let keyed = Content::Join {
+        public_key: bytes("k"),
+    };
+    let bare = Content::Join {
+        public_key: bytes(""),
+    };
+
+    assert_golden(&keyed, "1820 2a03 0a01 6b");
+    assert_golden(&bare, "1820 2a02 0a00");
+}
+
+#[test]
+fn the_bytes_of_replies_to_a_wish_to_join() {
+    let unled = JoinReply::NotLeader { leader: None };
+    let led = JoinReply::NotLeader {
+        leader: Some(ServerId(3)),
+    };
+
+    assert_golden(&Content::JoinReply(JoinReply::Accepted), "1821 2a02 0801");
+    assert_golden(&Content::JoinReply(JoinReply::Member), "1821 2a02 0802");
+    assert_golden(&Content::JoinReply(unled), "1821 2a02 0803");
+    assert_golden(
+        &Content::JoinReply(led),
+        "1821 2a14 0803 1210 00000000000000000000000000000003",
+    );
+    assert_golden(&Content::JoinReply(JoinReply::Busy), "1821 2a02 0804");
+    assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");
+    assert_golden(&Content::JoinReply(JoinReply::Manual), "1821 2a02 0806");
+}
+
+#[test]
+fn the_bytes_of_a_dismissal() {
+    let content = Content::Dismissed {
+        server: ServerId(3),
+    };
+
+    assert_golden(&content, "1822 2a12 0a10 00000000000000000000000000000003");
 }

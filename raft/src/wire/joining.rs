@@ -1,0 +1,78 @@
+//! What servers that want to join and members say to one another.
+
+use bytes::Bytes;
+
+use super::configuration::public_key;
+use super::field::{self, required, server, server_bytes, server_if_any};
+use super::proto::{self, kind};
+use super::{Content, DecodeError, JoinReply};
+use crate::ids::ServerId;
+
+pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
+    match kind {
+        kind::JOIN => {
+            let read: proto::Join = field::decode(body, "wish to join")?;
+            Ok(Content::Join {
+                public_key: public_key(read.public_key)?,
+            })
+        }
+        kind::JOIN_REPLY => decode_join_reply(body),
+        kind::DISMISSED => {
+            let read: proto::Dismissed = field::decode(body, "dismissal")?;
+            Ok(Content::Dismissed {
+                server: server(read.server, "server that was removed")?,
+            })
+        }
+        number => Err(DecodeError::UnknownKind {
+            part: "frame",
+            number,
+        }),
+    }
+}
+
+pub(super) fn join(public_key: &Bytes) -> proto::Join {
+    proto::Join {
+        public_key: Some(public_key.clone()),
+    }
+}
+
+pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
+    let (answer, leader) = match reply {
+        JoinReply::Accepted => (proto::JoinReply::ACCEPTED, None),
+        JoinReply::Member => (proto::JoinReply::MEMBER, None),
+        JoinReply::NotLeader { leader } => (proto::JoinReply::NOT_LEADER, leader),
+        JoinReply::Busy => (proto::JoinReply::BUSY, None),
+        JoinReply::Dismissed => (proto::JoinReply::DISMISSED, None),
+        JoinReply::Manual => (proto::JoinReply::MANUAL, None),
+    };
+    proto::JoinReply {
+        answer: Some(answer),
+        leader: leader.map(server_bytes),
+    }
+}
+
+fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::JoinReply = field::decode(body, "reply to a wish to join")?;
+    let leader = server_if_any(read.leader, "leader")?;
+    let reply = match required(read.answer, "answer")? {
+        proto::JoinReply::ACCEPTED => JoinReply::Accepted,
+        proto::JoinReply::MEMBER => JoinReply::Member,
+        proto::JoinReply::NOT_LEADER => JoinReply::NotLeader { leader },
+        proto::JoinReply::BUSY => JoinReply::Busy,
+        proto::JoinReply::DISMISSED => JoinReply::Dismissed,
+        proto::JoinReply::MANUAL => JoinReply::Manual,
+        number => {
+            return Err(DecodeError::UnknownKind {
+                part: "answer to a wish to join",
+                number,
+            });
+        }
+    };
+    Ok(Content::JoinReply(reply))
+}
+
+pub(super) fn dismissed(server: ServerId) -> proto::Dismissed {
+    proto::Dismissed {
+        server: Some(server_bytes(server)),
+    }
+}
