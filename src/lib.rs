@@ -376,7 +376,7 @@
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    config, configuration, consensus, driver, entry, ids, message, sessions, state_machine,
+    config, configuration, consensus, driver, entry, ids, message, policy, sessions, state_machine,
     storage, time, wire,
 };
 pub use liferaft_transport as transport;
@@ -386,10 +386,11 @@ pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
     Handle, Local, Member, MemberBuilder, MemberStatus, MembershipError, ProposeError, ReadError,
-    StartError, StopReason, TransferLeadershipError, UnknownCause,
+    Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
 };
 pub use ids::{ClusterId, ServerId};
 pub use kv::{Kv, KvError, KvHandle};
+pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, RestoreError, StateMachine};
 pub use transport::memory::MemoryNetwork;
 pub use transport::{PeerId, Transport};

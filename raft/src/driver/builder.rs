@@ -13,7 +13,9 @@ use super::applier::{Applier, Ends};
 use super::error::{BootstrapFault, StartError};
 use super::events::Announcer;
 use super::handle::{Handle, Shared};
+use super::joining::{Joining, Roster};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
+use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, QUEUE_MAX};
 use super::status::StatusBoard;
@@ -23,6 +25,7 @@ use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::consensus::{Event, Raft};
 use crate::ids::{ClusterId, ServerId};
+use crate::policy::{MembershipPolicy, Steward};
 use crate::state_machine::StateMachine;
 use crate::storage::{MemoryStorage, Storage};
 use crate::time::Instant;
@@ -48,6 +51,8 @@ impl Member {
             config: Config::default(),
             storage: Box::new(MemoryStorage::default()),
             bootstrap: None,
+            membership: Some(MembershipPolicy::default()),
+            roster: None,
             snapshot_after_log_bytes: 4 << 20,
             request_timeout: Duration::from_secs(10),
             observer: None,
@@ -65,6 +70,8 @@ pub struct MemberBuilder<S> {
     config: Config,
     storage: Box<dyn Storage>,
     bootstrap: Option<Configuration>,
+    membership: Option<MembershipPolicy>,
+    roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
     request_timeout: Duration,
     observer: Option<Observer>,
@@ -96,6 +103,44 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// its storage holds a log.
     pub fn bootstrap(mut self, configuration: Configuration) -> Self {
         self.bootstrap = Some(configuration);
+        self
+    }
+
+    /// Asks these to be taken in, as long as it is not a member: one of them must be, or know who is. It is taken in by a
+    /// leader that has a [`membership`](Self::membership) policy, first as a learner and then, if the policy wants it to
+    /// vote, as a voter.
+    ///
+    /// ```
+    /// # use liferaft_raft::driver::MemberBuilder;
+    /// # use liferaft_raft::ids::ServerId;
+    /// # use liferaft_raft::state_machine::StateMachine;
+    /// # fn newcomer<S: StateMachine>(member: MemberBuilder<S>) -> MemberBuilder<S> {
+    /// member.join([ServerId(1), ServerId(2)])
+    /// # }
+    /// ```
+    pub fn join(mut self, roster: impl Into<Roster>) -> Self {
+        self.roster = Some(roster.into());
+        self
+    }
+
+    /// How it manages the membership whenever it leads. Default [`MembershipPolicy::default`].
+    ///
+    /// The policy has the last word: a learner that an operator adds is promoted if the policy wants more voters, and who
+    /// falls silent is evicted, whoever added it. But whom an operator *removes* it does not take in again: the
+    /// removal is told to the removed server and to all members. They remember it as long as they run, or until
+    /// an operator adds the server; one that none of them remembers may come back. To be sure, stop it first.
+    ///
+    /// A member that has one also comes back by itself when it was evicted while it was away, under its own id, as long
+    /// as its storage is intact: it asks those whom it knew as members, and its [roster](Self::join).
+    pub fn membership(mut self, policy: MembershipPolicy) -> Self {
+        self.membership = Some(policy);
+        self
+    }
+
+    /// Leaves the membership to operators whenever it leads: nobody is taken in or evicted by itself, and it does not come
+    /// back by itself once removed.
+    pub fn manual_membership(mut self) -> Self {
+        self.membership = None;
         self
     }
 
@@ -153,6 +198,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let raft = Raft::new(id, self.config.clone(), recovered, now, seed)?;
+        let rejoins = self.membership.is_some();
+        let joining = Joining::new(id, self.roster, rejoins, now, seed);
 
         let budget = Arc::new(Budget::default());
         let (requests, request_queue) = mpsc::channel(QUEUE_MAX);
@@ -179,6 +226,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 applied,
                 self.snapshot_after_log_bytes,
             ),
+            membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),
             command_bytes_max,
             board,
@@ -252,6 +300,8 @@ impl<S> fmt::Debug for MemberBuilder<S> {
             .field("cluster", &self.cluster)
             .field("config", &self.config)
             .field("bootstrap", &self.bootstrap)
+            .field("membership", &self.membership)
+            .field("roster", &self.roster)
             .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)
             .field("request_timeout", &self.request_timeout)
             .field("seed", &self.seed)

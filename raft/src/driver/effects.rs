@@ -2,6 +2,7 @@
 
 use super::events::Happening;
 use super::inbound::batch_of;
+use super::membership::POLICY_CHANGE;
 use super::operations::Operation;
 use super::served::Answer;
 use super::status::{Fresh, LastError, MemberError, Queues};
@@ -71,6 +72,10 @@ impl<S: StateMachine> Driver<S> {
     }
 
     fn answer_change(&mut self, id: ChangeId, result: Result<Index, ChangeError>, now: Instant) {
+        if id == POLICY_CHANGE {
+            return self.policy_changed(&result, now);
+        }
+        self.operator_changed(id, result.is_ok());
         if let Some((from, request)) = self.served.take_change(id) {
             let answer = Answer::Change(result);
             self.served.finish(from, request, &answer);
@@ -115,6 +120,8 @@ impl<S: StateMachine> Driver<S> {
         match *event {
             Event::RoleChanged { role, term } => {
                 self.changed = true;
+                // Leadership begins with a look at who takes part.
+                self.again = true;
                 self.counters.elections += u64::from(role == RoleKind::Candidate);
                 tracing::info!(%term, ?role, "role changed");
                 self.announcer
@@ -136,6 +143,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Event::ConfigurationCommitted { index } => {
                 self.changed = true;
+                self.note_members();
                 tracing::info!(term = %in_term, %index, "configuration committed");
                 self.announce(now, || Happening::MembershipCommitted { index });
             }

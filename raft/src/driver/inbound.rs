@@ -131,6 +131,9 @@ impl<S: StateMachine> Driver<S> {
                 self.operations
                     .on_transfer_answer(request, result, self.leader, now);
             }
+            Content::Join { public_key } => self.take_join(from, public_key, now),
+            Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
+            Content::Dismissed { server } => self.take_dismissal(from, server),
         }
     }
 
@@ -178,6 +181,7 @@ impl<S: StateMachine> Driver<S> {
         match self.served.begin(from, request) {
             Begin::First => {
                 let id = self.served.change(from, request);
+                self.membership.note_change(id, &change);
                 self.inputs.push(Input::Change(id, change));
             }
             Begin::Answered(answer) => self.answer_peer(from, request, answer),

@@ -35,8 +35,10 @@ mod forwards;
 mod freshness;
 mod handle;
 mod inbound;
+mod joining;
 mod links;
 mod local;
+mod membership;
 #[cfg(feature = "metrics")]
 mod meters;
 #[cfg(not(feature = "metrics"))]
@@ -62,5 +64,6 @@ pub use error::{
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use handle::Handle;
+pub use joining::Roster;
 pub use local::Local;
 pub use status::{Counters, LastError, MemberError, MemberStatus, Queues};

@@ -19,6 +19,7 @@ use super::events::{Announcer, Happening};
 use super::freshness::Freshness;
 use super::inbound::ForwardedBatch;
 use super::links::Links;
+use super::membership::Membership;
 use super::meters::Meters;
 use super::operations::{Operation, Operations};
 use super::proposals::Proposals;
@@ -58,6 +59,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) storage: Box<dyn Storage>,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
+    pub(super) membership: Membership,
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: usize,
     pub(super) board: StatusBoard,
@@ -90,6 +92,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) operations: Operations,
     pub(super) served: Served,
     pub(super) transfers: Transfers,
+    pub(super) membership: Membership,
     /// What other members have forwarded since the core was last asked.
     pub(super) forwarded: Vec<ForwardedBatch>,
     pub(super) budget: Arc<Budget>,
@@ -140,6 +143,7 @@ impl<S: StateMachine> Driver<S> {
             operations: Operations::new(run, heartbeat),
             served: Served::new(),
             transfers: Transfers::default(),
+            membership: parts.membership,
             forwarded: Vec::new(),
             budget: parts.budget,
             command_bytes_max: parts.command_bytes_max,
@@ -253,6 +257,7 @@ impl<S: StateMachine> Driver<S> {
             .min(self.proposals.due())
             .min(self.reads.due())
             .min(self.operations.due())
+            .min(self.membership.due())
             .min(self.stopping.unwrap_or(Instant::MAX))
     }
 
@@ -264,6 +269,7 @@ impl<S: StateMachine> Driver<S> {
         self.proposals.expire(now);
         self.reads.expire(now);
         self.operations.expire(self.leader, now);
+        self.keep_membership(now);
         self.ask_core(now);
         if self.raft.deadline().is_some_and(|deadline| deadline <= now) {
             self.inputs.push(Input::Timer);
@@ -287,7 +293,9 @@ impl<S: StateMachine> Driver<S> {
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
                     Operation::Change(change) => {
-                        self.inputs.push(Input::Change(ChangeId(request), change));
+                        let id = ChangeId(request);
+                        self.membership.note_change(id, &change);
+                        self.inputs.push(Input::Change(id, change));
                     }
                     Operation::Transfer(to) => self.transfers.ask(Asker::Own(request), to),
                 }

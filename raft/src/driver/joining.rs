@@ -1,0 +1,219 @@
+//! Becoming a member, and becoming one again: asking those who may know the leader, until this server takes part.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use tokio::sync::watch;
+
+use crate::config::Timing;
+use crate::configuration::{Configuration, SERVERS_MAX};
+use crate::consensus::{Raft, RoleKind};
+use crate::ids::ServerId;
+use crate::time::Instant;
+use crate::wire::JoinReply;
+
+/// A member that has heard no leader for so many election timeouts asks others whether it is a member still.
+const LONELY_ELECTION_TIMEOUTS: u32 = 2;
+
+/// The time between two asks doubles so often, from a heartbeat interval on: it stays well below the time after which a
+/// leader takes a wish for given up.
+const DOUBLINGS_MAX: u32 = 3;
+
+/// After so many redirections in a row the next ask waits, as if there had been no answer.
+const REDIRECTIONS_MAX: u32 = 3;
+
+/// Whom a server asks to be taken in: any members, of which it needs to reach one.
+///
+/// It may change while the server asks, as the list of a signaling server does: it is looked at for each attempt.
+///
+/// ```
+/// use liferaft_raft::driver::Roster;
+/// use liferaft_raft::ids::ServerId;
+///
+/// let fixed = Roster::from([ServerId(1), ServerId(2)]);
+/// let changing = Roster::new(|| vec![ServerId(1)]);
+/// # drop((fixed, changing));
+/// ```
+pub struct Roster(Box<dyn FnMut() -> Vec<ServerId> + Send>);
+
+impl Roster {
+    /// Those whom this function names, each time it is called. It must return at once.
+    pub fn new(servers: impl FnMut() -> Vec<ServerId> + Send + 'static) -> Self {
+        Self(Box::new(servers))
+    }
+}
+
+impl fmt::Debug for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Roster").finish_non_exhaustive()
+    }
+}
+
+impl From<Vec<ServerId>> for Roster {
+    fn from(servers: Vec<ServerId>) -> Self {
+        Self::new(move || servers.clone())
+    }
+}
+
+impl<const N: usize> From<[ServerId; N]> for Roster {
+    fn from(servers: [ServerId; N]) -> Self {
+        Self::from(servers.to_vec())
+    }
+}
+
+impl From<ServerId> for Roster {
+    fn from(server: ServerId) -> Self {
+        Self::from([server])
+    }
+}
+
+impl From<watch::Receiver<Vec<ServerId>>> for Roster {
+    fn from(servers: watch::Receiver<Vec<ServerId>>) -> Self {
+        Self::new(move || servers.borrow().clone())
+    }
+}
+
+/// A server's wish to be a member, and whom it asks next.
+#[derive(Debug)]
+pub(super) struct Joining {
+    id: ServerId,
+    roster: Option<Roster>,
+    /// Whether it comes back by itself when it was removed in its absence.
+    rejoins: bool,
+    /// Whether an operator has removed it.
+    dismissed: bool,
+    started_at: Instant,
+    due: Instant,
+    asked: u32,
+    redirections: u32,
+    /// Who is said to lead, or has taken the wish down.
+    hint: Option<ServerId>,
+    /// Counts through those who may be asked.
+    turn: usize,
+    rng: ChaCha8Rng,
+}
+
+impl Joining {
+    pub(super) fn new(
+        id: ServerId,
+        roster: Option<Roster>,
+        rejoins: bool,
+        started_at: Instant,
+        seed: u64,
+    ) -> Self {
+        let due = if roster.is_some() || rejoins {
+            started_at
+        } else {
+            Instant::MAX
+        };
+        Self {
+            id,
+            roster,
+            rejoins,
+            dismissed: false,
+            started_at,
+            due,
+            asked: 0,
+            redirections: 0,
+            hint: None,
+            turn: 0,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
+    }
+
+    /// When to [`ask`](Self::ask).
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Asks nobody any more.
+    pub(super) fn rest(&mut self) {
+        self.due = Instant::MAX;
+    }
+
+    /// Whom to ask to be taken in, if it is time to ask and somebody may be asked.
+    pub(super) fn ask(&mut self, raft: &Raft, timing: Timing, now: Instant) -> Option<ServerId> {
+        if now < self.due {
+            return None;
+        }
+        if !self.wishes(raft, timing, now) {
+            self.asked = 0;
+            self.hint = None;
+            self.due = now + timing.election_timeout();
+            return None;
+        }
+        let whom = self.hint.take().or_else(|| self.next_in_turn(raft));
+        let interval = timing.heartbeat_interval() * (1 << self.asked.min(DOUBLINGS_MAX));
+        self.asked = self.asked.saturating_add(1);
+        self.redirections = 0;
+        self.due = now + self.spread(interval);
+        whom
+    }
+
+    /// What came of asking.
+    pub(super) fn on_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
+        match reply {
+            JoinReply::Accepted | JoinReply::Member => self.hint = Some(from),
+            JoinReply::NotLeader {
+                leader: Some(leader),
+            } if leader != from && leader != self.id => {
+                self.hint = Some(leader);
+                if self.redirections < REDIRECTIONS_MAX && self.asked > 0 {
+                    self.redirections += 1;
+                    self.due = now;
+                }
+            }
+            JoinReply::Dismissed => self.dismissed = true,
+            JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Manual => {}
+        }
+    }
+
+    /// An operator has removed this server.
+    pub(super) fn dismiss(&mut self) {
+        self.dismissed = true;
+    }
+
+    /// This configuration is committed: whom it names is a member, whatever was before.
+    pub(super) fn note_members(&mut self, configuration: &Configuration) {
+        self.dismissed &= !configuration.names(self.id);
+    }
+
+    /// Whether this server should be a member and, as far as it can tell, is none.
+    fn wishes(&self, raft: &Raft, timing: Timing, now: Instant) -> bool {
+        if self.dismissed || raft.role() == RoleKind::Leader {
+            return false;
+        }
+        let (_, configuration) = raft.configuration();
+        if configuration.is_empty() {
+            return self.roster.is_some();
+        }
+        let heard_at = raft.led_at().unwrap_or(self.started_at);
+        let lonely = timing.election_timeout() * LONELY_ELECTION_TIMEOUTS;
+        self.rejoins && (!configuration.names(self.id) || now.since(heard_at) >= lonely)
+    }
+
+    fn next_in_turn(&mut self, raft: &Raft) -> Option<ServerId> {
+        let (_, configuration) = raft.configuration();
+        let named = self.roster.as_mut().map(|Roster(servers)| servers());
+        let mut seen = BTreeSet::from([self.id]);
+        let whom: Vec<ServerId> = named
+            .unwrap_or_default()
+            .into_iter()
+            .take(SERVERS_MAX)
+            .chain(configuration.members().map(|(id, _)| id))
+            .filter(|id| seen.insert(*id))
+            .collect();
+        self.turn = self.turn.wrapping_add(1);
+        (!whom.is_empty()).then(|| whom[(self.turn - 1) % whom.len()])
+    }
+
+    /// From half of it to all of it, so that those who were parted together do not come back in step.
+    fn spread(&mut self, interval: Duration) -> Duration {
+        let half = interval / 2;
+        let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
+        half + Duration::from_nanos(self.rng.next_u64() % nanos)
+    }
+}

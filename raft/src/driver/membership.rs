@@ -1,0 +1,185 @@
+//! The member's part in a membership that manages itself: as the leader it takes in, promotes and evicts; as a server
+//! that is none, or was evicted while it was away, it asks to be taken in.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::joining::Joining;
+use super::task::Driver;
+use crate::consensus::{ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind};
+use crate::ids::{Index, ServerId};
+use crate::policy::{Act, JoinAnswer, Steward};
+use crate::state_machine::StateMachine;
+use crate::time::Instant;
+use crate::wire::{Content, JoinReply};
+
+/// The policy's changes, one at a time. Operators' have numbers of their own.
+pub(super) const POLICY_CHANGE: ChangeId = ChangeId(u64::MAX);
+
+/// What a member does about membership by itself.
+#[derive(Debug)]
+pub(super) struct Membership {
+    /// `None` if membership is in the hands of operators.
+    steward: Option<Steward>,
+    joining: Joining,
+    /// Whom the operators' changes that are under way are to remove.
+    removals: BTreeMap<ChangeId, Vec<ServerId>>,
+}
+
+impl Membership {
+    pub(super) const fn new(steward: Option<Steward>, joining: Joining) -> Self {
+        Self {
+            steward,
+            joining,
+            removals: BTreeMap::new(),
+        }
+    }
+
+    /// When it has something to do, if nothing happens.
+    pub(super) fn due(&self) -> Instant {
+        let steward = self.steward.as_ref().map_or(Instant::MAX, Steward::due);
+        steward.min(self.joining.due())
+    }
+
+    /// Does nothing any more.
+    fn rest(&mut self) {
+        self.steward = None;
+        self.joining.rest();
+    }
+
+    /// The core is given an operator's change.
+    pub(super) fn note_change(&mut self, id: ChangeId, change: &MembershipChange) {
+        let removed = change.steps.iter().filter_map(|step| match step {
+            MembershipStep::Remove(id) => Some(*id),
+            MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
+        });
+        let removed: Vec<ServerId> = removed.collect();
+        if !removed.is_empty() {
+            self.removals.insert(id, removed);
+        }
+    }
+}
+
+impl<S: StateMachine> Driver<S> {
+    /// Does what is due about membership, before the core is asked.
+    pub(super) fn keep_membership(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            // Whoever leads next sees to it.
+            self.membership.rest();
+        }
+        let timing = self.config.timing();
+        if let Some(whom) = self.membership.joining.ask(&self.raft, timing, now) {
+            let wish = Content::Join {
+                public_key: Bytes::new(),
+            };
+            tracing::debug!(%whom, "asking to join");
+            self.links.send(whom, &wish, &mut self.counters);
+        }
+        let Some(steward) = &mut self.membership.steward else {
+            return;
+        };
+        let leads_in = (self.raft.role() == RoleKind::Leader).then(|| self.raft.term());
+        if !steward.is_due(leads_in, now) {
+            return;
+        }
+        match steward.look(self.raft.oversight().as_ref(), now) {
+            Act::Rest => {}
+            Act::Ask => self.inputs.push(Input::Ask),
+            Act::Change(change) => {
+                tracing::info!(?change, "the membership policy changes the configuration");
+                self.inputs.push(Input::Change(POLICY_CHANGE, change));
+            }
+        }
+    }
+
+    /// A server asks this one to be taken in.
+    pub(super) fn take_join(&mut self, from: ServerId, public_key: Bytes, now: Instant) {
+        let reply = match (self.raft.oversight(), &mut self.membership.steward) {
+            (None, _) => JoinReply::NotLeader {
+                leader: self.recent_leader(now),
+            },
+            (Some(_), None) => JoinReply::Manual,
+            (Some(oversight), Some(steward)) => {
+                match steward.ask_to_join(from, public_key, &oversight, now) {
+                    JoinAnswer::Accepted => JoinReply::Accepted,
+                    JoinAnswer::Member => JoinReply::Member,
+                    JoinAnswer::Busy => JoinReply::Busy,
+                    JoinAnswer::Dismissed => JoinReply::Dismissed,
+                }
+            }
+        };
+        self.links
+            .send(from, &Content::JoinReply(reply), &mut self.counters);
+    }
+
+    /// What became of this one's wish to be taken in.
+    pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
+        tracing::debug!(%from, ?reply, "answer to the wish to join");
+        self.membership.joining.on_reply(from, reply, now);
+    }
+
+    /// A member says that an operator has removed a server.
+    pub(super) fn take_dismissal(&mut self, from: ServerId, server: ServerId) {
+        if self.raft.configuration().1.contains(from) {
+            self.dismiss(server);
+        }
+    }
+
+    fn dismiss(&mut self, server: ServerId) {
+        if server == self.id {
+            self.membership.joining.dismiss();
+        } else if let Some(steward) = &mut self.membership.steward {
+            steward.dismiss(server);
+        }
+    }
+
+    /// The core has answered the policy's change.
+    pub(super) fn policy_changed(&mut self, result: &Result<Index, ChangeError>, now: Instant) {
+        if let Err(error) = result {
+            tracing::info!(%error, "the membership policy's change was not made");
+        }
+        if let Some(steward) = &mut self.membership.steward {
+            steward.changed(result, self.raft.oversight().as_ref(), now);
+        }
+    }
+
+    /// The core has answered an operator's change. Whom it has removed stays away: all who may come to lead are told.
+    pub(super) fn operator_changed(&mut self, id: ChangeId, made: bool) {
+        let removed = self.membership.removals.remove(&id).unwrap_or_default();
+        if !made {
+            return;
+        }
+        let members: Vec<ServerId> = {
+            let (_, configuration) = self.raft.configuration();
+            configuration.members().map(|(id, _)| id).collect()
+        };
+        for server in removed {
+            self.dismiss(server);
+            let content = Content::Dismissed { server };
+            for member in members.iter().copied().chain([server]) {
+                if member != self.id {
+                    self.links.send(member, &content, &mut self.counters);
+                }
+            }
+        }
+    }
+
+    /// A configuration is committed.
+    pub(super) fn note_members(&mut self) {
+        let (_, configuration) = self.raft.configuration();
+        self.membership.joining.note_members(configuration);
+        if let Some(steward) = &mut self.membership.steward {
+            steward.note_members(configuration);
+        }
+    }
+
+    /// The leader, if it was heard lately.
+    fn recent_leader(&self, now: Instant) -> Option<ServerId> {
+        let lately = self.config.election_timeout() * 2;
+        let heard_at = self.raft.led_at()?;
+        (now.since(heard_at) < lately)
+            .then(|| self.raft.leader())
+            .flatten()
+    }
+}
