@@ -96,7 +96,9 @@ async fn perform(
                 }
                 let key = Bytes::copy_from_slice(&(number % KEYS).to_be_bytes());
                 match operation {
-                    Operation::Set => member.set(key, value.clone()).await.expect("it is set"),
+                    Operation::Set => {
+                        member.set(key, value.clone()).await.expect("it is set");
+                    }
                     Operation::Get => {
                         let found = member.get(key).await.expect("it is read");
                         assert_eq!(found.map(|value| value.len()), Some(VALUE_BYTES));

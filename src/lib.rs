@@ -125,7 +125,7 @@
 //! // The leader loses touch with the others. It may have sent the command before it noticed.
 //! network.partition(&[&[PeerId(leader.0)]]);
 //! match member.within(Duration::from_secs(2)).set("camp", "below the bridge").await {
-//!     Ok(()) => println!("done"),
+//!     Ok(_) => println!("done"),
 //!     Err(KvError::Propose(ProposeError::Unknown(cause))) => println!("unknown: {cause}"),
 //!     Err(error) => println!("not done: {error}"),
 //! }

@@ -1,15 +1,20 @@
-//! What a cluster is asked to do ([`Command`]) and to tell ([`Query`]).
+//! What a cluster is asked to do.
 
 use core::fmt;
+use core::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::count::Count;
+use crate::entry::LeaseId;
 use crate::error::{Refused, Shown};
+use crate::leases::check_ttl;
 use crate::limits::{check_key, check_value};
+use crate::step::Step;
+use crate::txn::{Txn, check_steps};
 
-/// A change to one key, replicated to every member.
+/// A change, replicated to every member.
 ///
 /// Most applications use the methods of [`KvHandle`](crate::KvHandle), which make these.
 ///
@@ -55,6 +60,25 @@ pub enum Command {
         /// The value to append.
         value: Bytes,
     },
+    /// Does several steps together or not at all.
+    Txn(Txn),
+    /// Does several steps in one entry, each for itself: one that is refused does not hold up the others.
+    Batch(Vec<Step>),
+    /// Grants a lease.
+    GrantLease {
+        /// How long it lives without being kept alive, in milliseconds of cluster time.
+        ttl_ms: u64,
+    },
+    /// Lets a lease live for its whole time from here on.
+    KeepAlive {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Ends a lease and deletes its keys.
+    RevokeLease {
+        /// The lease.
+        lease: LeaseId,
+    },
 }
 
 impl Command {
@@ -78,6 +102,13 @@ impl Command {
                     .chain(new)
                     .try_for_each(|value| check_value(value))
             }
+            Self::Txn(txn) => txn.check(),
+            Self::Batch(steps) => {
+                check_steps(steps.len(), steps.iter().map(Step::bytes))?;
+                steps.iter().try_for_each(Step::check)
+            }
+            Self::GrantLease { ttl_ms } => check_ttl(Duration::from_millis(*ttl_ms)),
+            Self::KeepAlive { .. } | Self::RevokeLease { .. } => Ok(()),
         }
     }
 }
@@ -103,6 +134,15 @@ impl fmt::Debug for Command {
             Self::Append { key, value } => {
                 write!(f, "append({}, {} bytes)", Shown(key), value.len())
             }
+            Self::Txn(Txn {
+                compare,
+                then,
+                otherwise,
+            }) => write!(f, "txn({compare:?}, {then:?}, {otherwise:?})"),
+            Self::Batch(steps) => write!(f, "batch({steps:?})"),
+            Self::GrantLease { ttl_ms } => write!(f, "grant_lease({ttl_ms} ms)"),
+            Self::KeepAlive { lease } => write!(f, "keep_alive({lease})"),
+            Self::RevokeLease { lease } => write!(f, "revoke_lease({lease})"),
         }
     }
 }
@@ -118,42 +158,16 @@ impl fmt::Display for OptionalLength<'_> {
     }
 }
 
-/// A question about one key, answered from the state of the member that asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Query {
-    /// What is the key's value?
-    Get {
-        /// The key.
-        key: Bytes,
-    },
-    /// What is in this part of the sequence?
-    ReadSequence {
-        /// The key of the sequence.
-        key: Bytes,
-        /// The place of the first value wanted; the first of all has place 0.
-        from: u64,
-        /// The most values wanted.
-        limit: usize,
-    },
-}
-
-impl Query {
-    /// Checks the length of the key.
-    ///
-    /// # Errors
-    /// When it exceeds the [`limits`](crate::limits).
-    pub fn check(&self) -> Result<(), Refused> {
-        match self {
-            Self::Get { key } | Self::ReadSequence { key, .. } => check_key(key),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU64;
+
     use super::*;
-    use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+    use crate::keys::Keys;
+    use crate::limits::{KEY_BYTES_MAX, STEPS_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX};
+    use crate::revision::Revision;
+    use crate::scan::Scan;
+    use crate::txn::Compare;
 
     #[test]
     fn the_largest_command_fits_a_mebibyte_with_room_for_envelopes() {
@@ -171,10 +185,28 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_transaction_fits_as_well() {
+        let bytes = STEPS_BYTES_MAX / STEPS_MAX;
+        let key = || Bytes::from(vec![0; KEY_BYTES_MAX]);
+        let step = || Step::SeqAppend {
+            key: key(),
+            count: Count::new(u64::MAX, u64::MAX),
+            value: Bytes::from(vec![0; bytes - KEY_BYTES_MAX]),
+        };
+        let largest = Command::Txn(Txn::always().then((0..STEPS_MAX).map(|_| step())));
+
+        let encoded = postcard::to_allocvec(&largest).expect("a command is encoded");
+
+        assert_eq!(largest.check(), Ok(()));
+        assert!(encoded.len() + 2048 <= 1 << 20, "{} bytes", encoded.len());
+    }
+
+    #[test]
     fn the_encoding_of_commands_stays_as_it_is() {
         let key = Bytes::from_static(b"k");
         let value = Bytes::from_static(b"v");
         let count = "3@300".parse().expect("a count");
+        let lease = LeaseId(NonZeroU64::MIN.saturating_add(2));
 
         let encoded = [
             Command::Set {
@@ -192,7 +224,21 @@ mod tests {
                 count,
                 value: value.clone(),
             },
-            Command::Append { key, value },
+            Command::Append {
+                key: key.clone(),
+                value: value.clone(),
+            },
+            Command::Txn(
+                Txn::when([Compare::value("k", "v")])
+                    .then([Step::set("k", "v"), Step::get("k")])
+                    .otherwise([Step::scan(
+                        Scan::of(Keys::prefix("k")).limit(9).at(Revision(7)),
+                    )]),
+            ),
+            Command::Batch(vec![Step::append(key, value)]),
+            Command::GrantLease { ttl_ms: 300 },
+            Command::KeepAlive { lease },
+            Command::RevokeLease { lease },
         ]
         .map(|command| postcard::to_allocvec(&command).expect("a command is encoded"));
 
@@ -204,6 +250,11 @@ mod tests {
                 b"\x02\x01k\x00\x01\x01v".to_vec(),
                 b"\x03\x01k\xac\x02\x03\x01v".to_vec(),
                 b"\x04\x01k\x01v".to_vec(),
+                b"\x05\x01\x01k\x00\x01v\x02\x01\x01k\x01v\x00\x00\x01k\x01\x06\x01\x01k\x00\x01\x09\x01\x07\x00".to_vec(),
+                b"\x06\x01\x05\x01k\x01v".to_vec(),
+                b"\x07\xac\x02".to_vec(),
+                b"\x08\x03".to_vec(),
+                b"\x09\x03".to_vec(),
             ]
         );
     }

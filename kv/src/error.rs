@@ -7,9 +7,13 @@ use liferaft_raft::driver::{ProposeError, ReadError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::entry::LeaseId;
 use crate::limits::{
-    KEY_BYTES_MAX, SEQUENCE_BYTES_MAX, SEQUENCE_VALUES_MAX, STORE_BYTES_MAX, VALUE_BYTES_MAX,
+    KEY_BYTES_MAX, LEASE_TTL_MAX, LEASE_TTL_MIN, LEASES_MAX, SEQUENCE_BYTES_MAX,
+    SEQUENCE_VALUES_MAX, STEPS_BYTES_MAX, STEPS_MAX, STEPS_READ_BYTES_MAX, STORE_BYTES_MAX,
+    VALUE_BYTES_MAX, WATCHES_MAX,
 };
+use crate::revision::Revision;
 
 /// Why an operation on a [`KvHandle`](crate::KvHandle) has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,6 +79,48 @@ pub enum Refused {
     /// The store would exceed [`STORE_BYTES_MAX`].
     #[error("the store is full: {STORE_BYTES_MAX} bytes")]
     StoreFull,
+    /// A transaction or batch exceeds [`STEPS_MAX`] or [`STEPS_BYTES_MAX`].
+    #[error(
+        "{steps} conditions and steps of {bytes} bytes are more than {STEPS_MAX} or {STEPS_BYTES_MAX} bytes"
+    )]
+    TooMuchAtOnce {
+        /// The conditions and steps.
+        steps: u64,
+        /// The bytes of their keys and values.
+        bytes: u64,
+    },
+    /// The steps of a transaction or batch read more than [`STEPS_READ_BYTES_MAX`].
+    #[error("the steps read more than {STEPS_READ_BYTES_MAX} bytes")]
+    TooMuchRead,
+    /// The history does not reach back so far: the changes up to a revision are gone.
+    #[error("the changes up to revision {through} are compacted")]
+    Compacted {
+        /// The last revision whose changes are gone. The state right after it can be read, and changes after it watched.
+        through: Revision,
+    },
+    /// The revision is in the future of the member that was asked.
+    #[error("revision {wanted} is ahead of {applied}, which is applied")]
+    RevisionAhead {
+        /// The revision asked for.
+        wanted: Revision,
+        /// The last entry that the member has applied.
+        applied: Revision,
+    },
+    /// The lease has ended, was revoked, or was never granted.
+    #[error("lease {lease} has ended")]
+    LeaseEnded {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// The time to live is not between [`LEASE_TTL_MIN`] and [`LEASE_TTL_MAX`].
+    #[error("a lease lives between {LEASE_TTL_MIN:?} and {LEASE_TTL_MAX:?}")]
+    LeaseTtl,
+    /// There are [`LEASES_MAX`] leases.
+    #[error("there are {LEASES_MAX} leases")]
+    TooManyLeases,
+    /// The member has [`WATCHES_MAX`] watches.
+    #[error("the member has {WATCHES_MAX} watches")]
+    TooManyWatches,
 }
 
 /// What a key can hold.

@@ -6,11 +6,17 @@ use core::time::Duration;
 use bytes::Bytes;
 use liferaft_raft::driver::{Handle, Local};
 
-use crate::command::{Command, Query};
+use crate::command::Command;
 use crate::count::Count;
-use crate::error::KvError;
+use crate::entry::Entry;
+use crate::error::{KvError, Refused};
 use crate::machine::Kv;
-use crate::reply::{CompareAndSet, Done, Found, SeqAppend, SequencePart};
+use crate::query::Query;
+use crate::reply::{Answer, CompareAndSet, Done, Found, Reply, SeqAppend, SequencePart};
+use crate::revision::{Revised, Revision};
+use crate::scan::{Page, Scan};
+use crate::step::{Step, StepDone};
+use crate::txn::{Txn, TxnDone};
 
 /// The operations on a replicated key-value store, through one of its members. Cloning it is cheap.
 ///
@@ -53,54 +59,54 @@ impl KvHandle {
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key holds a sequence or is too long; [`KvError::Read`].
-    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, KvError> {
-        value(self.read(Query::Get { key: key.into() }).await?)
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Revised<Option<Bytes>>, KvError> {
+        revised(self.read(Query::Get { key: key.into() }).await?, value)
     }
 
     /// The value of a key as far as this member knows, and how old that is: it may be stale, and needs no leader.
     ///
     /// # Errors
     /// As of [`get`](Self::get).
-    pub async fn get_local(&self, key: impl Into<Bytes>) -> Result<Local<Option<Bytes>>, KvError> {
-        let Local {
-            answer,
-            age,
-            applied,
-        } = self.read_local(Query::Get { key: key.into() }).await?;
-        Ok(Local {
-            answer: value(answer)?,
-            age,
-            applied,
-        })
+    pub async fn get_local(
+        &self,
+        key: impl Into<Bytes>,
+    ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
+        let local = self.read_local(Query::Get { key: key.into() }).await?;
+        local.try_map(|answer| revised(answer, value))
     }
 
-    /// Makes a key hold a value, whether or not it exists.
+    /// Makes a key hold a value, whether or not it exists. Returns the revision at which it does. A key that ended with a
+    /// lease does so no longer: [`Lease`](crate::Lease) sets those that do.
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key holds a sequence, a length is beyond its limit or the store is full;
     /// [`KvError::Propose`].
-    pub async fn set(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), KvError> {
-        match self
-            .write(Command::Set {
-                key: key.into(),
-                value: value.into(),
-            })
-            .await?
-        {
+    pub async fn set(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<Revision, KvError> {
+        let command = Command::Set {
+            key: key.into(),
+            value: value.into(),
+        };
+        let set = revised(self.write(command).await?, |done| match done {
             Done::Set => Ok(()),
             other => Err(mismatch("set", &other)),
-        }
+        });
+        Ok(set?.revision)
     }
 
     /// Removes a key and what it holds, a value or a sequence. Returns whether it existed.
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key is empty or too long; [`KvError::Propose`].
-    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<bool, KvError> {
-        match self.write(Command::Delete { key: key.into() }).await? {
+    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Revised<bool>, KvError> {
+        let command = Command::Delete { key: key.into() };
+        revised(self.write(command).await?, |done| match done {
             Done::Delete(existed) => Ok(existed),
             other => Err(mismatch("delete", &other)),
-        }
+        })
     }
 
     /// Replaces a value by another if it is the expected one, in one step. `None` stands for a key that does not exist:
@@ -109,7 +115,8 @@ impl KvHandle {
     /// ```no_run
     /// # use liferaft_kv::{CompareAndSet, KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
-    /// match kv.compare_and_set("leader of the hike", None, Some("Ada".into())).await? {
+    /// let taken = kv.compare_and_set("leader of the hike", None, Some("Ada".into())).await?;
+    /// match taken.into_value() {
     ///     CompareAndSet::Set => println!("it is me"),
     ///     CompareAndSet::Different { current } => println!("it is {current:?}"),
     /// }
@@ -124,16 +131,16 @@ impl KvHandle {
         key: impl Into<Bytes>,
         expected: Option<Bytes>,
         new: Option<Bytes>,
-    ) -> Result<CompareAndSet, KvError> {
+    ) -> Result<Revised<CompareAndSet>, KvError> {
         let command = Command::CompareAndSet {
             key: key.into(),
             expected,
             new,
         };
-        match self.write(command).await? {
+        revised(self.write(command).await?, |done| match done {
             Done::CompareAndSet(outcome) => Ok(outcome),
             other => Err(mismatch("compare_and_set", &other)),
-        }
+        })
     }
 
     /// Appends a value to a sequence if its counter is `count`, so that nobody appends without having seen what is
@@ -166,16 +173,16 @@ impl KvHandle {
         key: impl Into<Bytes>,
         count: Count,
         value: impl Into<Bytes>,
-    ) -> Result<SeqAppend, KvError> {
+    ) -> Result<Revised<SeqAppend>, KvError> {
         let command = Command::SeqAppend {
             key: key.into(),
             count,
             value: value.into(),
         };
-        match self.write(command).await? {
+        revised(self.write(command).await?, |done| match done {
             Done::SeqAppend(outcome) => Ok(outcome),
             other => Err(mismatch("seq_append", &other)),
-        }
+        })
     }
 
     /// Appends a value to a sequence, and makes the sequence if it does not exist. Returns the place that the value got;
@@ -187,17 +194,15 @@ impl KvHandle {
         &self,
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
-    ) -> Result<u64, KvError> {
-        match self
-            .write(Command::Append {
-                key: key.into(),
-                value: value.into(),
-            })
-            .await?
-        {
+    ) -> Result<Revised<u64>, KvError> {
+        let command = Command::Append {
+            key: key.into(),
+            value: value.into(),
+        };
+        revised(self.write(command).await?, |done| match done {
             Done::Append(place) => Ok(place),
             other => Err(mismatch("append", &other)),
-        }
+        })
     }
 
     /// Up to `limit` values of a sequence, beginning with that at place `from`, and the counter of the whole. A sequence
@@ -213,15 +218,13 @@ impl KvHandle {
         key: impl Into<Bytes>,
         from: u64,
         limit: usize,
-    ) -> Result<SequencePart, KvError> {
-        part(
-            self.read(Query::ReadSequence {
-                key: key.into(),
-                from,
-                limit,
-            })
-            .await?,
-        )
+    ) -> Result<Revised<SequencePart>, KvError> {
+        let query = Query::ReadSequence {
+            key: key.into(),
+            from,
+            limit,
+        };
+        revised(self.read(query).await?, part)
     }
 
     /// Part of a sequence as far as this member knows, and how old that is: it may be stale, and needs no leader.
@@ -233,46 +236,129 @@ impl KvHandle {
         key: impl Into<Bytes>,
         from: u64,
         limit: usize,
-    ) -> Result<Local<SequencePart>, KvError> {
+    ) -> Result<Local<Revised<SequencePart>>, KvError> {
         let query = Query::ReadSequence {
             key: key.into(),
             from,
             limit,
         };
-        let Local {
-            answer,
-            age,
-            applied,
-        } = self.read_local(query).await?;
-        Ok(Local {
-            answer: part(answer)?,
-            age,
-            applied,
+        let local = self.read_local(query).await?;
+        local.try_map(|answer| revised(answer, part))
+    }
+
+    /// What a key holds, when it was made and how it has changed since; `None` if it does not exist. Linearizable.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused) if the key is empty or too long; [`KvError::Read`].
+    pub async fn entry(&self, key: impl Into<Bytes>) -> Result<Revised<Option<Entry>>, KvError> {
+        let query = Query::Entry { key: key.into() };
+        revised(self.read(query).await?, |found| match found {
+            Found::Entry(entry) => Ok(entry),
+            other => Err(mismatched("entry", &other)),
         })
     }
 
-    async fn write(&self, command: Command) -> Result<Done, KvError> {
+    /// The revision of the store: that of the last change that was done, anywhere, before this was asked.
+    ///
+    /// # Errors
+    /// [`KvError::Read`].
+    pub async fn revision(&self) -> Result<Revision, KvError> {
+        Ok(self.read(Query::Revision).await?.revision)
+    }
+
+    /// Reads a page of keys, with values and with sequences by their length, in the order of the keys. Linearizable, unless
+    /// it asks for a past revision.
+    ///
+    /// [`Page::next`] reads on at the same revision, so that all pages together are the state at one moment, however long
+    /// the reading takes and whatever is written meanwhile, as long as the history reaches back to it.
+    ///
+    /// # Errors
+    /// [`Refused::Compacted`](crate::Refused::Compacted) if the history does not reach back to the revision,
+    /// [`Refused::RevisionAhead`](crate::Refused::RevisionAhead) if it is in the future; [`KvError::Read`].
+    pub async fn scan(&self, scan: impl Into<Scan>) -> Result<Page, KvError> {
+        page(self.read(Query::Scan(scan.into())).await?.outcome?)
+    }
+
+    /// Reads a page of keys as far as this member knows them, and how old that is: it may be stale, and needs no leader.
+    ///
+    /// # Errors
+    /// As of [`scan`](Self::scan).
+    pub async fn scan_local(&self, scan: impl Into<Scan>) -> Result<Local<Page>, KvError> {
+        let local = self.read_local(Query::Scan(scan.into())).await?;
+        local.try_map(|answer| page(answer.outcome?))
+    }
+
+    /// Compares and changes several keys in one step.
+    ///
+    /// ```no_run
+    /// # use liferaft_kv::{Compare, KvError, KvHandle, Step, Txn};
+    /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
+    /// let moved = kv
+    ///     .txn(
+    ///         Txn::when([Compare::value("tent 1", "ada"), Compare::absent("tent 2")])
+    ///             .then([Step::delete("tent 1"), Step::set("tent 2", "ada")])
+    ///             .otherwise([Step::get("tent 1"), Step::get("tent 2")]),
+    ///     )
+    ///     .await?;
+    /// if !moved.succeeded {
+    ///     println!("tent 2 has {:?}", moved.entry(1));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused) if one of the steps is, or if there are too many or they read too much: nothing was
+    /// changed then. [`KvError::Propose`]. That a condition does not hold is not an error, but an outcome.
+    pub async fn txn(&self, txn: Txn) -> Result<Revised<TxnDone>, KvError> {
+        revised(self.write(Command::Txn(txn)).await?, |done| match done {
+            Done::Txn(outcome) => Ok(outcome),
+            other => Err(mismatch("txn", &other)),
+        })
+    }
+
+    /// Does several steps in one entry of the log, each for itself, and returns what became of each, in order. They share
+    /// one round of the cluster, one place in the log and one revision; a step that is refused does not hold up the others.
+    ///
+    /// ```no_run
+    /// # use liferaft_kv::{KvError, KvHandle, Step};
+    /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
+    /// let done = kv
+    ///     .batch([Step::set("wind", "NW 7"), Step::append("log", "storm"), Step::get("camp")])
+    ///     .await?;
+    /// for outcome in done.into_value() {
+    ///     println!("{:?}", outcome?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused) if the batch as a whole exceeds the [`limits`](crate::limits); [`KvError::Propose`].
+    pub async fn batch(
+        &self,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Result<Revised<Vec<Result<StepDone, Refused>>>, KvError> {
+        let command = Command::Batch(steps.into_iter().collect());
+        revised(self.write(command).await?, |done| match done {
+            Done::Batch(outcomes) => Ok(outcomes),
+            other => Err(mismatch("batch", &other)),
+        })
+    }
+
+    pub(crate) async fn write(&self, command: Command) -> Result<Reply, KvError> {
         command.check()?;
-        Ok(self.raft.propose(command).await??)
+        Ok(self.raft.propose(command).await?)
     }
 
-    async fn read(&self, query: Query) -> Result<Found, KvError> {
+    pub(crate) async fn read(&self, query: Query) -> Result<Answer, KvError> {
         query.check()?;
-        Ok(self.raft.read(query).await??)
+        Ok(self.raft.read(query).await?)
     }
 
-    async fn read_local(&self, query: Query) -> Result<Local<Found>, KvError> {
+    async fn read_local(&self, query: Query) -> Result<Local<Answer>, KvError> {
         query.check()?;
-        let Local {
-            answer,
-            age,
-            applied,
-        } = self.raft.read_local(query).await?;
-        Ok(Local {
-            answer: answer?,
-            age,
-            applied,
-        })
+        Ok(self.raft.read_local(query).await?)
     }
 }
 
@@ -296,34 +382,86 @@ impl fmt::Debug for KvHandle {
     }
 }
 
+/// An outcome as one operation has it, or why it has none.
+pub(crate) trait Outcome {
+    type Done;
+
+    fn split(self) -> (Revision, Result<Self::Done, Refused>);
+}
+
+impl Outcome for Reply {
+    type Done = Done;
+
+    fn split(self) -> (Revision, Result<Done, Refused>) {
+        (self.revision, self.outcome)
+    }
+}
+
+impl Outcome for Answer {
+    type Done = Found;
+
+    fn split(self) -> (Revision, Result<Found, Refused>) {
+        (self.revision, self.outcome)
+    }
+}
+
+pub(crate) fn revised<O: Outcome, T>(
+    outcome: O,
+    convert: impl FnOnce(O::Done) -> Result<T, KvError>,
+) -> Result<Revised<T>, KvError> {
+    let (revision, done) = outcome.split();
+    Ok(Revised {
+        value: convert(done?)?,
+        revision,
+    })
+}
+
 pub(crate) fn value(found: Found) -> Result<Option<Bytes>, KvError> {
     match found {
         Found::Value(value) => Ok(value),
-        Found::Sequence(_) => Err(KvError::Mismatch {
-            asked: "get",
-            got: "read_sequence",
-        }),
+        other => Err(mismatched("get", &other)),
     }
 }
 
 pub(crate) fn part(found: Found) -> Result<SequencePart, KvError> {
     match found {
         Found::Sequence(part) => Ok(part),
-        Found::Value(_) => Err(KvError::Mismatch {
-            asked: "read_sequence",
-            got: "get",
-        }),
+        other => Err(mismatched("read_sequence", &other)),
+    }
+}
+
+pub(crate) fn page(found: Found) -> Result<Page, KvError> {
+    match found {
+        Found::Page(page) => Ok(page),
+        other => Err(mismatched("scan", &other)),
     }
 }
 
 /// A reply comes over the network and may be anything.
-const fn mismatch(asked: &'static str, done: &Done) -> KvError {
+pub(crate) const fn mismatch(asked: &'static str, done: &Done) -> KvError {
     let got = match done {
         Done::Set => "set",
         Done::Delete(_) => "delete",
         Done::CompareAndSet(_) => "compare_and_set",
         Done::SeqAppend(_) => "seq_append",
         Done::Append(_) => "append",
+        Done::Txn(_) => "txn",
+        Done::Batch(_) => "batch",
+        Done::GrantLease(_) => "grant_lease",
+        Done::KeepAlive => "keep_alive",
+        Done::RevokeLease(_) => "revoke_lease",
+    };
+    KvError::Mismatch { asked, got }
+}
+
+pub(crate) const fn mismatched(asked: &'static str, found: &Found) -> KvError {
+    let got = match found {
+        Found::Value(_) => "get",
+        Found::Sequence(_) => "read_sequence",
+        Found::Entry(_) => "entry",
+        Found::Page(_) => "scan",
+        Found::Lease(_) => "lease",
+        Found::Revision => "revision",
     };
     KvError::Mismatch { asked, got }
 }

@@ -10,30 +10,78 @@
 //! assert_eq!(kv.get("captain").await?.as_deref(), Some(&b"Ada"[..]));
 //!
 //! let place = kv.append("chat", "Ada: the bridge is open").await?;
-//! let line = kv.read_sequence("chat", place, 1).await?;
+//! let line = kv.read_sequence("chat", *place, 1).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Writes are atomic, one key each, and every one is checked again where it is applied: a command that another program
-//! or another version proposed is held to the same [`limits`].
+//! Every write is checked again where it is applied: a command that another program or another version proposed is held to
+//! the same [`limits`].
+//!
+//! # Several keys at once
+//!
+//! A [`Txn`] compares and changes several keys in one step, a batch carries independent steps in one entry of the log, and a
+//! [`Scan`] reads many keys in order, page by page, as they are or as they were:
+//!
+//! ```no_run
+//! # async fn example(kv: liferaft_kv::KvHandle) -> Result<(), liferaft_kv::KvError> {
+//! use liferaft_kv::{Compare, Keys, Scan, Step, Txn};
+//!
+//! let handed_over = kv
+//!     .txn(
+//!         Txn::when([Compare::value("radio", "ada")])
+//!             .then([Step::set("radio", "bob"), Step::append("log", "ada gives the radio to bob")])
+//!             .otherwise([Step::get("radio")]),
+//!     )
+//!     .await?;
+//! if !handed_over.succeeded {
+//!     println!("it is {:?} who has it", handed_over.entry(0));
+//! }
+//!
+//! let mut scan = Some(Scan::of(Keys::prefix("tents/")));
+//! while let Some(page) = scan.take() {
+//!     let page = kv.scan(page).await?;
+//!     println!("{:?}", page.entries);
+//!     scan = page.next;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod limits;
 
+mod budget;
 mod command;
 mod count;
+mod entry;
 mod error;
 mod handle;
+mod history;
+mod keys;
+mod leases;
 mod local;
 mod machine;
+mod query;
 mod reply;
+mod revision;
+mod scan;
 mod sequence;
 mod snapshot;
+mod step;
 mod store;
+mod txn;
 
-pub use command::{Command, Query};
+pub use command::Command;
 pub use count::{Count, ParseCountError};
+pub use entry::{Content, Entry, LeaseId, Meta};
 pub use error::{Kind, KvError, Refused};
 pub use handle::KvHandle;
+pub use history::{Change, ChangeKind};
+pub use keys::Keys;
 pub use machine::Kv;
-pub use reply::{Answer, CompareAndSet, Done, Found, Reply, SeqAppend, SequencePart};
+pub use query::Query;
+pub use reply::{Answer, CompareAndSet, Done, Found, LeaseStatus, Reply, SeqAppend, SequencePart};
+pub use revision::{Revised, Revision};
+pub use scan::{PAGE_BYTES_MAX, PAGE_COUNT_MAX, PAGE_ENTRIES_MAX, Page, Scan};
+pub use step::{Step, StepDone};
+pub use txn::{Compare, Order, Txn, TxnDone};

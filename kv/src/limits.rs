@@ -1,7 +1,9 @@
-//! The bounds of keys, values, sequences and the whole store.
+//! The bounds of keys, values, sequences, transactions, the history and the whole store.
 //!
 //! They are checked by the handle, so that a mistake costs no round trip, and again in `apply`, which trusts nobody. They
 //! decide what a command does, so they are part of the replicated behaviour: members of one cluster must agree on them.
+
+use core::time::Duration;
 
 use crate::error::Refused;
 
@@ -25,10 +27,51 @@ pub const SEQUENCE_BYTES_MAX: u64 = 256 << 20;
 pub const STORE_BYTES_MAX: u64 = 512 << 20;
 
 /// What each key is taken to weigh beside its bytes and its content, so that bounds in bytes also bound counts.
-pub const KEY_OVERHEAD_BYTES: u64 = 32;
+pub const KEY_OVERHEAD_BYTES: u64 = 64;
 
 /// What each value in a sequence is taken to weigh beside its bytes.
 pub const SEQUENCE_VALUE_OVERHEAD_BYTES: u64 = 16;
+
+/// The most conditions and steps in one transaction, or steps in one batch.
+pub const STEPS_MAX: usize = 128;
+
+/// The most bytes of keys and values in one transaction or batch. With what its steps take beside them it fits the default
+/// bound of a command, 1 MiB.
+pub const STEPS_BYTES_MAX: usize = 1000 << 10;
+
+/// The most bytes of what the steps of one transaction or batch read, which is kept with the session of whoever asked until
+/// the answer has arrived.
+pub const STEPS_READ_BYTES_MAX: u64 = 1 << 20;
+
+/// The most changes that the history keeps. Older ones are compacted, by whole revisions.
+pub const HISTORY_CHANGES_MAX: usize = 1 << 14;
+
+/// The most that the history weighs: the bytes of keys and values, those before a change included, and
+/// [`CHANGE_OVERHEAD_BYTES`] for each change. It is part of each snapshot.
+pub const HISTORY_BYTES_MAX: u64 = 8 << 20;
+
+/// What each change in the history is taken to weigh beside its bytes.
+pub const CHANGE_OVERHEAD_BYTES: u64 = 128;
+
+/// The most leases at a time.
+pub const LEASES_MAX: usize = 1 << 16;
+
+/// The shortest time to live of a lease. Expiry has the precision of cluster time, milliseconds, but a lease has to outlive
+/// the round trips that keep it alive.
+pub const LEASE_TTL_MIN: Duration = Duration::from_millis(100);
+
+/// The longest time to live of a lease: thirty days.
+pub const LEASE_TTL_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// The most watches on one member at a time.
+pub const WATCHES_MAX: usize = 1 << 14;
+
+/// The most revisions that wait for one watcher. A watcher that is slower is served from the history.
+pub const WATCH_QUEUE_MAX: usize = 256;
+
+/// The most bytes of changes that wait for one watcher, or one revision if that alone weighs more. They are shared among
+/// watchers.
+pub const WATCH_QUEUE_BYTES_MAX: u64 = 1 << 20;
 
 /// Checks a key.
 ///
@@ -63,6 +106,8 @@ pub(crate) struct StoreLimits {
     pub(crate) sequence_values_max: u64,
     pub(crate) sequence_bytes_max: u64,
     pub(crate) store_bytes_max: u64,
+    pub(crate) history_changes_max: usize,
+    pub(crate) history_bytes_max: u64,
 }
 
 impl Default for StoreLimits {
@@ -71,6 +116,8 @@ impl Default for StoreLimits {
             sequence_values_max: SEQUENCE_VALUES_MAX,
             sequence_bytes_max: SEQUENCE_BYTES_MAX,
             store_bytes_max: STORE_BYTES_MAX,
+            history_changes_max: HISTORY_CHANGES_MAX,
+            history_bytes_max: HISTORY_BYTES_MAX,
         }
     }
 }

@@ -5,10 +5,11 @@ use core::time::Duration;
 use bytes::Bytes;
 use liferaft_raft::driver::Local;
 
-use crate::command::Query;
 use crate::error::KvError;
-use crate::handle::{KvHandle, part, value};
-use crate::reply::{Found, SequencePart};
+use crate::handle::{KvHandle, part, revised, value};
+use crate::query::Query;
+use crate::reply::{Answer, SequencePart};
+use crate::revision::Revised;
 
 impl KvHandle {
     /// The value of a key as this member knows it, if that is at most so old; otherwise the leader is asked first. See
@@ -31,9 +32,10 @@ impl KvHandle {
         &self,
         key: impl Into<Bytes>,
         age_max: Duration,
-    ) -> Result<Local<Option<Bytes>>, KvError> {
+    ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
         let query = Query::Get { key: key.into() };
-        self.read_within(query, age_max).await?.try_map(value)
+        let local = self.read_within(query, age_max).await?;
+        local.try_map(|answer| revised(answer, value))
     }
 
     /// Part of a sequence as this member knows it, if that is at most so old; otherwise the leader is asked first.
@@ -47,18 +49,18 @@ impl KvHandle {
         from: u64,
         limit: usize,
         age_max: Duration,
-    ) -> Result<Local<SequencePart>, KvError> {
+    ) -> Result<Local<Revised<SequencePart>>, KvError> {
         let query = Query::ReadSequence {
             key: key.into(),
             from,
             limit,
         };
-        self.read_within(query, age_max).await?.try_map(part)
+        let local = self.read_within(query, age_max).await?;
+        local.try_map(|answer| revised(answer, part))
     }
 
-    async fn read_within(&self, query: Query, age_max: Duration) -> Result<Local<Found>, KvError> {
+    async fn read_within(&self, query: Query, age_max: Duration) -> Result<Local<Answer>, KvError> {
         query.check()?;
-        let local = self.raft().read_local_within(query, age_max).await?;
-        local.try_map(|answer| Ok(answer?))
+        Ok(self.raft().read_local_within(query, age_max).await?)
     }
 }

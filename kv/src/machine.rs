@@ -1,11 +1,15 @@
 //! The state machine.
 
 use core::fmt;
+use core::time::Duration;
 
 use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
 
-use crate::command::{Command, Query};
+use crate::command::Command;
+use crate::error::Refused;
+use crate::query::Query;
 use crate::reply::{Answer, Done, Found, Reply};
+use crate::revision::Revision;
 use crate::snapshot;
 use crate::store::Store;
 
@@ -24,7 +28,7 @@ use crate::store::Store;
 /// let context = ApplyContext { index: Index(1), term: Term(1), time: ClusterTime::ZERO };
 /// let reply = kv.apply(context, Command::Set { key: "k".into(), value: "v".into() });
 ///
-/// assert_eq!(reply, Ok(Done::Set));
+/// assert_eq!(reply.outcome, Ok(Done::Set));
 /// assert_eq!(kv.len(), 1);
 /// ```
 ///
@@ -60,12 +64,18 @@ impl Kv {
         self.store.weight()
     }
 
-    fn change(&mut self, command: Command) -> Reply {
+    /// The revision of the store.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.store.revision()
+    }
+
+    fn change(&mut self, command: Command) -> Result<Done, Refused> {
         command.check()?;
         let store = &mut self.store;
         Ok(match command {
             Command::Set { key, value } => {
-                store.set(key, value)?;
+                store.set(key, value, None)?;
                 Done::Set
             }
             Command::Delete { key } => Done::Delete(store.delete(&key)),
@@ -79,6 +89,31 @@ impl Kv {
                 let appended = store.append(key, None, value)?;
                 Done::Append(appended.count.len() - 1)
             }
+            Command::Txn(txn) => Done::Txn(store.txn(txn)?),
+            Command::Batch(steps) => Done::Batch(store.batch(steps)),
+            Command::GrantLease { ttl_ms } => {
+                Done::GrantLease(store.grant_lease(Duration::from_millis(ttl_ms))?)
+            }
+            Command::KeepAlive { lease } => {
+                store.keep_alive(lease)?;
+                Done::KeepAlive
+            }
+            Command::RevokeLease { lease } => Done::RevokeLease(store.revoke_lease(lease)?),
+        })
+    }
+
+    fn find(&self, query: Query) -> Result<Found, Refused> {
+        query.check()?;
+        let store = &self.store;
+        Ok(match query {
+            Query::Get { key } => Found::Value(store.get(key)?),
+            Query::ReadSequence { key, from, limit } => {
+                Found::Sequence(store.read_sequence(key, from, limit)?)
+            }
+            Query::Entry { key } => Found::Entry(store.entry(key)),
+            Query::Scan(scan) => Found::Page(store.scan(&scan)?),
+            Query::Lease { lease } => Found::Lease(store.lease_status(lease)),
+            Query::Revision => Found::Revision,
         })
     }
 }
@@ -89,18 +124,21 @@ impl StateMachine for Kv {
     type Query = Query;
     type Answer = Answer;
 
-    fn apply(&mut self, _: ApplyContext, command: Command) -> Reply {
-        self.change(command)
+    fn apply(&mut self, at: ApplyContext, command: Command) -> Reply {
+        self.store.begin(at);
+        let outcome = self.change(command);
+        self.store.finish();
+        Reply {
+            revision: self.store.revision(),
+            outcome,
+        }
     }
 
     fn query(&self, query: Query) -> Answer {
-        query.check()?;
-        Ok(match query {
-            Query::Get { key } => Found::Value(self.store.get(key)?),
-            Query::ReadSequence { key, from, limit } => {
-                Found::Sequence(self.store.read_sequence(key, from, limit)?)
-            }
-        })
+        Answer {
+            revision: self.store.revision(),
+            outcome: self.find(query),
+        }
     }
 
     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {

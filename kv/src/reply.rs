@@ -1,16 +1,35 @@
 //! What comes back: from a command ([`Done`]) and from a query ([`Found`]).
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::count::Count;
+use crate::entry::{Entry, LeaseId};
 use crate::error::Refused;
+use crate::revision::Revision;
+use crate::scan::Page;
+use crate::step::StepDone;
+use crate::txn::TxnDone;
 
 /// What a [`Command`](crate::Command) answers.
-pub type Reply = Result<Done, Refused>;
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The revision of the store right after the command: its own if it changed anything.
+    pub revision: Revision,
+    /// What it did, or why it was refused.
+    pub outcome: Result<Done, Refused>,
+}
 
 /// What a [`Query`](crate::Query) answers.
-pub type Answer = Result<Found, Refused>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The revision of the store that was asked.
+    pub revision: Revision,
+    /// What was found, or why it was refused.
+    pub outcome: Result<Found, Refused>,
+}
 
 /// What a command did. There is one variant for each command, encoded by its position: they are only ever added at the
 /// end.
@@ -27,6 +46,16 @@ pub enum Done {
     SeqAppend(SeqAppend),
     /// The value is appended, at this place; the first of a sequence has place 0.
     Append(u64),
+    /// What became of a transaction.
+    Txn(TxnDone),
+    /// What became of each step of a batch, in order.
+    Batch(Vec<Result<StepDone, Refused>>),
+    /// The lease is granted.
+    GrantLease(LeaseId),
+    /// The lease lives on.
+    KeepAlive,
+    /// The lease has ended; how many keys went with it.
+    RevokeLease(u64),
 }
 
 /// What became of a `compare_and_set`.
@@ -68,6 +97,26 @@ pub enum Found {
     Value(Option<Bytes>),
     /// A part of the sequence.
     Sequence(SequencePart),
+    /// What the key holds, and since when; `None` if it does not exist.
+    Entry(Option<Entry>),
+    /// A page of a scan.
+    Page(Page),
+    /// The lease; `None` if it has ended.
+    Lease(Option<LeaseStatus>),
+    /// Nothing but the revision.
+    Revision,
+}
+
+/// How a lease stands, at the cluster time of the last applied entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// How long it lives without being kept alive.
+    pub ttl: Duration,
+    /// How long it lives still unless it is kept alive. It has ended, if nobody keeps it alive, when so much cluster time has
+    /// passed; while nobody leads, none passes.
+    pub remaining: Duration,
+    /// How many keys end with it.
+    pub keys: u64,
 }
 
 /// A part of a sequence, and how much there is in all.

@@ -1,9 +1,21 @@
 //! The bytes of a snapshot.
 //!
 //! ```text
-//! snapshot = version (1 byte) · sequences made · number of keys · { key } in ascending order
-//! key      = length · bytes · 0 · value                                      a value
-//!          | length · bytes · 1 · incarnation · number of values · { value }  a sequence
+//! snapshot = version (1 byte) · sequences made · applied index · cluster time · leases · history · keys
+//! leases   = number · { name · time to live in ms · end }                     in ascending order of the names
+//! history  = compacted revision · number · { revision · number · { change } } in ascending order of the revisions
+//! change   = key · 0 · value · created · version · lease · before             set
+//!          | key · 1 · value · incarnation · number of values · before        appended
+//!          | key · 2 · lease · before                                         deleted
+//! before   = 0                                                                there was nothing
+//!          | 1 · meta · value
+//!          | 2 · meta · incarnation · number of values                        of a sequence
+//! keys     = number · { key · meta · content }                                in ascending order
+//! content  = 0 · value
+//!          | 1 · incarnation · number of values · { value }                   a sequence
+//! meta     = created · modified - created · version · lease
+//! lease    = name, or 0 for none
+//! key      = length · bytes
 //! value    = length · bytes
 //! ```
 //!
@@ -11,41 +23,70 @@
 //! a disk or another member and is not believed: nothing is allocated for a length or a number before the bytes it
 //! stands for are there, and the store built from it has passed the same limits as one built by commands.
 
+mod input;
+
+use core::num::NonZeroU64;
+use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use input::Input;
 use liferaft_raft::state_machine::RestoreError;
+use liferaft_raft::time::ClusterTime;
 
+use crate::count::Count;
+use crate::entry::{LeaseId, Meta};
 use crate::error::Shown;
-use crate::limits::{StoreLimits, check_key, check_value};
+use crate::history::{Change, ChangeKind, History, Past, PastContent};
+use crate::leases::check_ttl;
+use crate::limits::{LEASES_MAX, StoreLimits, check_key};
+use crate::revision::Revision;
 use crate::sequence::Sequence;
-use crate::store::{Entry, Store};
+use crate::store::{Held, Place, Record, Store};
 
-const VERSION: u8 = 1;
-/// More sequences than a log ever makes: from here on, counting them cannot overflow.
-const SEQUENCES_MADE_MAX: u64 = u64::MAX / 2;
+const VERSION: u8 = 2;
+/// More than a log ever has of anything: from here on, counting cannot overflow.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
 const VALUE: u8 = 0;
 const SEQUENCE: u8 = 1;
 
+const SET: u8 = 0;
+const APPENDED: u8 = 1;
+const DELETED: u8 = 2;
+
+const NOTHING: u8 = 0;
+const A_VALUE: u8 = 1;
+const A_SEQUENCE: u8 = 2;
+
 pub(crate) fn encode(store: &Store) -> Vec<u8> {
-    // What keys weigh is never less than what they take here; the rest is the version and two numbers.
-    let weight = usize::try_from(store.weight()).unwrap_or_default();
-    let mut out = Vec::with_capacity(weight + 21);
+    // What keys and changes weigh is never less than what they take here.
+    let weight = store.weight() + store.history().bytes() + 32 * store.leases().len() as u64 + 64;
+    let mut out = Vec::with_capacity(usize::try_from(weight).unwrap_or_default());
+    let place = store.place();
     out.push(VERSION);
     put_number(&mut out, store.sequences_made());
+    put_number(&mut out, place.applied.0);
+    put_number(&mut out, place.time.0);
+    put_number(&mut out, store.leases().len() as u64);
+    for (id, lease) in store.leases().iter() {
+        put_number(&mut out, id.0.get());
+        put_number(&mut out, millis(lease.ttl));
+        put_number(&mut out, lease.ends_at.0);
+    }
+    put_history(&mut out, store.history());
     put_number(&mut out, store.len() as u64);
-    for (key, entry) in store.iter() {
+    for (key, record) in store.iter() {
         put_bytes(&mut out, key);
-        match entry {
-            Entry::Value(value) => {
+        put_meta(&mut out, record.meta);
+        match &record.held {
+            Held::Value(value) => {
                 out.push(VALUE);
                 put_bytes(&mut out, value);
             }
-            Entry::Sequence(sequence) => {
-                let count = sequence.count();
+            Held::Sequence(sequence) => {
                 out.push(SEQUENCE);
-                put_number(&mut out, count.incarnation());
-                put_number(&mut out, count.len());
+                put_count(&mut out, sequence.count());
                 sequence
                     .values()
                     .for_each(|value| put_bytes(&mut out, value));
@@ -55,45 +96,74 @@ pub(crate) fn encode(store: &Store) -> Vec<u8> {
     out
 }
 
-pub(crate) fn decode(bytes: &[u8], limits: StoreLimits) -> Result<Store, RestoreError> {
-    let mut input = Input { rest: bytes };
-    let version = input.byte()?;
-    if version != VERSION {
-        return Err(RestoreError::new(format_args!(
-            "version {version} instead of {VERSION}"
-        )));
+fn put_history(out: &mut Vec<u8>, history: &History) {
+    put_number(out, history.compacted().0);
+    put_number(out, history.len() as u64);
+    for batch in history.iter() {
+        put_number(out, batch.revision.0);
+        put_number(out, batch.changes.len() as u64);
+        batch
+            .changes
+            .iter()
+            .for_each(|change| put_change(out, change));
     }
-    let sequences_made = input.number()?;
-    if sequences_made > SEQUENCES_MADE_MAX {
-        return Err(RestoreError::new(format_args!(
-            "{sequences_made} sequences made"
-        )));
-    }
-    let mut store = Store::new(limits, sequences_made);
-    let mut previous = Bytes::new();
-    for _ in 0..input.number()? {
-        let key = Bytes::copy_from_slice(input.bytes()?);
-        check_key(&key).map_err(RestoreError::new)?;
-        if key <= previous {
-            let (key, previous) = (Shown(&key), Shown(&previous));
-            return Err(RestoreError::new(format_args!(
-                "key \"{key}\" comes after \"{previous}\""
-            )));
+}
+
+fn put_change(out: &mut Vec<u8>, change: &Change) {
+    put_bytes(out, &change.key);
+    match &change.kind {
+        ChangeKind::Set { value, meta } => {
+            out.push(SET);
+            put_bytes(out, value);
+            put_number(out, meta.created.0);
+            put_number(out, meta.version);
+            put_lease(out, meta.lease);
         }
-        let entry = match input.byte()? {
-            VALUE => Entry::Value(input.value()?),
-            SEQUENCE => Entry::Sequence(Arc::new(input.sequence(&limits, sequences_made)?)),
-            tag => return Err(RestoreError::new(format_args!("a key of kind {tag}"))),
-        };
-        store
-            .insert(key.clone(), entry)
-            .map_err(RestoreError::new)?;
-        previous = key;
+        ChangeKind::Appended { value, count } => {
+            out.push(APPENDED);
+            put_bytes(out, value);
+            put_count(out, *count);
+        }
+        ChangeKind::Deleted { ended } => {
+            out.push(DELETED);
+            put_lease(out, *ended);
+        }
     }
-    match input.rest.len() {
-        0 => Ok(store),
-        extra => Err(RestoreError::new(format_args!("{extra} bytes too many"))),
+    match &change.before {
+        None => out.push(NOTHING),
+        Some(Past { content, meta }) => match content {
+            PastContent::Value(value) => {
+                out.push(A_VALUE);
+                put_meta(out, *meta);
+                put_bytes(out, value);
+            }
+            PastContent::Sequence(count) => {
+                out.push(A_SEQUENCE);
+                put_meta(out, *meta);
+                put_count(out, *count);
+            }
+        },
     }
+}
+
+fn put_meta(out: &mut Vec<u8>, meta: Meta) {
+    put_number(out, meta.created.0);
+    put_number(out, meta.modified.0 - meta.created.0);
+    put_number(out, meta.version);
+    put_lease(out, meta.lease);
+}
+
+fn put_lease(out: &mut Vec<u8>, lease: Option<LeaseId>) {
+    put_number(out, lease.map_or(0, |lease| lease.0.get()));
+}
+
+fn put_count(out: &mut Vec<u8>, count: Count) {
+    put_number(out, count.incarnation());
+    put_number(out, count.len());
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -109,175 +179,238 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// What is still to be read.
-struct Input<'a> {
-    rest: &'a [u8],
+pub(crate) fn decode(bytes: &[u8], limits: StoreLimits) -> Result<Store, RestoreError> {
+    let mut input = Input { rest: bytes };
+    let version = input.byte()?;
+    if version != VERSION {
+        return Err(RestoreError::new(format_args!(
+            "version {version} instead of {VERSION}"
+        )));
+    }
+    let sequences_made = input.number()?;
+    let applied = input.number()?;
+    let time = input.number()?;
+    if sequences_made.max(applied).max(time) > NUMBER_MAX {
+        return Err(RestoreError::new(format_args!(
+            "{sequences_made} sequences made by {applied} entries in {time} ms"
+        )));
+    }
+    let mut reader = Reader {
+        input,
+        limits,
+        sequences_made,
+        applied: Revision(applied),
+    };
+    let mut store = Store::new(limits, sequences_made);
+    reader.leases(&mut store)?;
+    let history = reader.history()?;
+    let place = Place {
+        applied: reader.applied,
+        time: ClusterTime(time),
+        revision: history.revision(),
+    };
+    reader.keys(&mut store, place.revision)?;
+    store.set_place(place, history);
+    match reader.input.rest.len() {
+        0 => Ok(store),
+        extra => Err(RestoreError::new(format_args!("{extra} bytes too many"))),
+    }
 }
 
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Result<u8, RestoreError> {
-        let (first, rest) = self.rest.split_first().ok_or_else(ends_early)?;
-        self.rest = rest;
-        Ok(*first)
-    }
+/// Reads the parts of a snapshot, each held to what is known before it.
+struct Reader<'a> {
+    input: Input<'a>,
+    limits: StoreLimits,
+    sequences_made: u64,
+    applied: Revision,
+}
 
-    fn number(&mut self) -> Result<u64, RestoreError> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits {
-                return Err(RestoreError::new("a number of more than 64 bits"));
+impl Reader<'_> {
+    fn leases(&mut self, store: &mut Store) -> Result<(), RestoreError> {
+        let mut previous = None;
+        for _ in 0..self.input.number()? {
+            let id = self.lease()?.filter(|id| Some(*id) > previous);
+            let id = id.ok_or_else(|| RestoreError::new("a lease without a place"))?;
+            let ttl = Duration::from_millis(self.input.number()?);
+            check_ttl(ttl).map_err(RestoreError::new)?;
+            let ends_at = self.input.number()?;
+            if ends_at > NUMBER_MAX {
+                return Err(RestoreError::new("a lease without an end"));
             }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                let is_shortest = byte != 0 || shift == 0;
-                return is_shortest
-                    .then_some(number)
-                    .ok_or_else(|| RestoreError::new("a padded number"));
+            store.insert_lease(id, ttl, ClusterTime(ends_at));
+            if store.leases().len() > LEASES_MAX {
+                return Err(RestoreError::new("too many leases"));
+            }
+            previous = Some(id);
+        }
+        Ok(())
+    }
+
+    fn history(&mut self) -> Result<History, RestoreError> {
+        let compacted = self.revision()?;
+        let mut history = History::compacted_to(compacted);
+        for _ in 0..self.input.number()? {
+            let revision = self.revision()?;
+            if revision <= history.revision() {
+                return Err(RestoreError::new(format_args!(
+                    "revision {revision} comes after {}",
+                    history.revision()
+                )));
+            }
+            let changes = self.input.number()?;
+            if changes == 0 {
+                return Err(RestoreError::new("a revision that changes nothing"));
+            }
+            for _ in 0..changes {
+                let change = self.change(revision)?;
+                history.record(revision, change);
+                if history.exceeds(&self.limits) {
+                    return Err(RestoreError::new("a history that weighs too much"));
+                }
             }
         }
-        Err(RestoreError::new("a number of more than 64 bits"))
+        Ok(history)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], RestoreError> {
-        let len = usize::try_from(self.number()?).map_err(RestoreError::new)?;
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(ends_early)?;
-        self.rest = rest;
-        Ok(bytes)
+    fn change(&mut self, revision: Revision) -> Result<Change, RestoreError> {
+        let key = self.key()?;
+        let kind = match self.input.byte()? {
+            SET => ChangeKind::Set {
+                value: self.input.value()?,
+                meta: Meta {
+                    created: self.revision()?,
+                    modified: revision,
+                    version: self.version()?,
+                    lease: self.lease()?,
+                },
+            },
+            APPENDED => ChangeKind::Appended {
+                value: self.input.value()?,
+                count: self.count()?,
+            },
+            DELETED => ChangeKind::Deleted {
+                ended: self.lease()?,
+            },
+            tag => return Err(RestoreError::new(format_args!("a change of kind {tag}"))),
+        };
+        let before = match self.input.byte()? {
+            NOTHING => None,
+            A_VALUE => {
+                let meta = self.meta()?;
+                let content = PastContent::Value(self.input.value()?);
+                Some(Past { content, meta })
+            }
+            A_SEQUENCE => {
+                let meta = self.meta()?;
+                let content = PastContent::Sequence(self.count()?);
+                Some(Past { content, meta })
+            }
+            tag => return Err(RestoreError::new(format_args!("a past of kind {tag}"))),
+        };
+        Ok(Change { key, kind, before })
     }
 
-    /// A value in memory of its own: a slice of the snapshot would keep all of it alive.
-    fn value(&mut self) -> Result<Bytes, RestoreError> {
-        let value = self.bytes()?;
-        check_value(value).map_err(RestoreError::new)?;
-        Ok(Bytes::copy_from_slice(value))
-    }
-
-    fn sequence(
-        &mut self,
-        limits: &StoreLimits,
-        sequences_made: u64,
-    ) -> Result<Sequence, RestoreError> {
-        let incarnation = self.number()?;
-        let len = self.number()?;
-        if !(1..=sequences_made).contains(&incarnation) || len == 0 {
-            return Err(RestoreError::new("a sequence that nothing made"));
+    fn keys(&mut self, store: &mut Store, revision: Revision) -> Result<(), RestoreError> {
+        let mut previous = Bytes::new();
+        for _ in 0..self.input.number()? {
+            let key = self.key()?;
+            if key <= previous {
+                let (key, previous) = (Shown(&key), Shown(&previous));
+                return Err(RestoreError::new(format_args!(
+                    "key \"{key}\" comes after \"{previous}\""
+                )));
+            }
+            let meta = self.meta()?;
+            if meta.modified > revision {
+                return Err(RestoreError::new("a key that changed after the store did"));
+            }
+            store
+                .leases()
+                .check(meta.lease)
+                .map_err(RestoreError::new)?;
+            let held = match self.input.byte()? {
+                VALUE => Held::Value(self.input.value()?),
+                SEQUENCE => Held::Sequence(Arc::new(self.sequence()?)),
+                tag => return Err(RestoreError::new(format_args!("a key of kind {tag}"))),
+            };
+            store
+                .insert(key.clone(), Record { held, meta })
+                .map_err(RestoreError::new)?;
+            previous = key;
         }
-        if len > limits.sequence_values_max {
-            return Err(RestoreError::new(format_args!(
-                "a sequence of {len} values"
-            )));
-        }
-        let mut sequence = Sequence::new(incarnation);
-        for _ in 0..len {
-            sequence.push(self.value()?);
-            if sequence.weight() > limits.sequence_bytes_max {
+        Ok(())
+    }
+
+    fn sequence(&mut self) -> Result<Sequence, RestoreError> {
+        let count = self.count()?;
+        let mut sequence = Sequence::new(count.incarnation());
+        for _ in 0..count.len() {
+            sequence.push(self.input.value()?);
+            if sequence.weight() > self.limits.sequence_bytes_max {
                 return Err(RestoreError::new("a sequence that weighs too much"));
             }
         }
         Ok(sequence)
     }
-}
 
-fn ends_early() -> RestoreError {
-    RestoreError::new("it ends too early")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> Store {
-        let mut store = Store::new(StoreLimits::default(), 299);
-        store.set("a".into(), "1".into()).expect("there is room");
-        let appended = ["x", "yz"].map(|value| store.append("s".into(), None, value.into()));
-        assert!(appended.iter().all(Result::is_ok), "there is room");
-        store
+    fn key(&mut self) -> Result<Bytes, RestoreError> {
+        let key = Bytes::copy_from_slice(self.input.bytes()?);
+        check_key(&key).map_err(RestoreError::new)?;
+        Ok(key)
     }
 
-    #[track_caller]
-    fn assert_refused(bytes: &[u8], reason: &str) {
-        let error = decode(bytes, StoreLimits::default()).expect_err("not a snapshot");
-        assert!(error.to_string().contains(reason), "{error}");
+    fn meta(&mut self) -> Result<Meta, RestoreError> {
+        let created = self.revision()?;
+        let modified = created.0.saturating_add(self.input.number()?);
+        if modified > self.applied.0 {
+            return Err(RestoreError::new("a key that changed in the future"));
+        }
+        Ok(Meta {
+            created,
+            modified: Revision(modified),
+            version: self.version()?,
+            lease: self.lease()?,
+        })
     }
 
-    #[test]
-    fn the_encoding_of_snapshots_stays_as_it_is() {
-        let encoded = encode(&sample());
-
-        assert_eq!(
-            encoded,
-            b"\x01\xac\x02\x02\x01a\x00\x011\x01s\x01\xac\x02\x02\x01x\x02yz"
-        );
-        assert_eq!(
-            decode(&encoded, StoreLimits::default()).expect("a snapshot"),
-            sample()
-        );
+    fn revision(&mut self) -> Result<Revision, RestoreError> {
+        let revision = Revision(self.input.number()?);
+        if revision > self.applied {
+            return Err(RestoreError::new(format_args!(
+                "revision {revision} after {} entries",
+                self.applied
+            )));
+        }
+        Ok(revision)
     }
 
-    #[test]
-    fn a_snapshot_that_is_cut_anywhere_is_refused() {
-        let encoded = encode(&sample());
-
-        for len in 0..encoded.len() {
-            assert_refused(&encoded[..len], "too early");
+    fn version(&mut self) -> Result<u64, RestoreError> {
+        match self.input.number()? {
+            version @ 1..=NUMBER_MAX => Ok(version),
+            version => Err(RestoreError::new(format_args!(
+                "version {version} of a key"
+            ))),
         }
     }
 
-    #[test]
-    fn a_snapshot_that_contradicts_itself_is_refused_with_the_reason() {
-        assert_refused(b"\x02\x00\x00", "version 2");
-        assert_refused(
-            b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00",
-            "sequences made",
-        );
-        assert_refused(b"\x01\x00\x00\x00", "1 bytes too many");
-        assert_refused(b"\x01\x00\x01\x00\x00\x00", "empty");
-        assert_refused(b"\x01\x00\x02\x01b\x00\x00\x01a\x00\x00", "comes after");
-        assert_refused(b"\x01\x00\x02\x01a\x00\x00\x01a\x00\x00", "comes after");
-        assert_refused(b"\x01\x00\x01\x01a\x02\x00", "kind 2");
-        assert_refused(b"\x01\x01\x01\x01a\x01\x00\x01\x00", "nothing made");
-        assert_refused(b"\x01\x01\x01\x01a\x01\x02\x01\x00", "nothing made");
-        assert_refused(b"\x01\x01\x01\x01a\x01\x01\x00", "nothing made");
-        assert_refused(b"\x01\x01\x01\x01a\x01\x01\xff\xff\xff\xff\x0f", "values");
-        assert_refused(b"\x01\x80\x00", "padded");
-        assert_refused(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "64 bits");
-        assert_refused(
-            b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00",
-            "64 bits",
-        );
-        assert_refused(
-            b"\x01\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-            "too early",
-        );
-        assert_refused(
-            b"\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-            "too early",
-        );
+    fn lease(&mut self) -> Result<Option<LeaseId>, RestoreError> {
+        Ok(NonZeroU64::new(self.revision()?.0).map(LeaseId))
     }
 
-    #[test]
-    fn a_snapshot_beyond_the_limits_is_refused() {
-        let encoded = encode(&sample());
-        let limits = StoreLimits::default();
-
-        let refused = [
-            StoreLimits {
-                sequence_values_max: 1,
-                ..limits
-            },
-            StoreLimits {
-                sequence_bytes_max: 34,
-                ..limits
-            },
-            StoreLimits {
-                store_bytes_max: 100,
-                ..limits
-            },
-        ]
-        .map(|limits| decode(&encoded, limits).map_err(|error| error.to_string()));
-
-        assert!(refused.iter().all(Result::is_err), "{refused:?}");
+    fn count(&mut self) -> Result<Count, RestoreError> {
+        let incarnation = self.input.number()?;
+        let len = self.input.number()?;
+        if !(1..=self.sequences_made).contains(&incarnation) || len == 0 {
+            return Err(RestoreError::new("a sequence that nothing made"));
+        }
+        if len > self.limits.sequence_values_max {
+            return Err(RestoreError::new(format_args!(
+                "a sequence of {len} values"
+            )));
+        }
+        Ok(Count::new(incarnation, len))
     }
 }
+
+#[cfg(test)]
+mod tests;

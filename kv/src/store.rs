@@ -1,58 +1,95 @@
 //! The state: an ordered map of keys, with the operations on it.
 //!
 //! Every operation first finds out whether it is possible and only then changes anything: what is refused leaves no trace.
+//! Whatever is changed is written into the history, at the revision of the entry that is being applied.
+
+mod reading;
+mod steps;
 
 use core::fmt;
+use core::mem::replace;
+use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use liferaft_raft::state_machine::ApplyContext;
+use liferaft_raft::time::ClusterTime;
 
+use crate::budget::Budget;
 use crate::count::Count;
+use crate::entry::{LeaseId, Meta};
 use crate::error::{Kind, Refused};
+use crate::history::{Change, ChangeKind, History, Past, PastContent};
+use crate::leases::Leases;
 use crate::limits::{KEY_OVERHEAD_BYTES, StoreLimits};
-use crate::reply::{CompareAndSet, SeqAppend, SequencePart};
+use crate::reply::{CompareAndSet, SeqAppend};
+use crate::revision::Revision;
 use crate::sequence::Sequence;
 
 /// All keys and what they hold. A clone is made in constant time and shares everything (`docs/decisions/0001-kv-map.md`).
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Store {
-    entries: OrdMap<Bytes, Entry>,
+    records: OrdMap<Bytes, Record>,
     sequences_made: u64,
+    leases: Leases,
+    history: History,
+    /// The entry that is being applied, or was last.
+    applied: Revision,
+    /// Its stamp.
+    time: ClusterTime,
+    /// The last entry that changed anything.
+    revision: Revision,
     budget: Budget,
     limits: StoreLimits,
 }
 
+/// A key's content and story.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) held: Held,
+    pub(crate) meta: Meta,
+}
+
 /// What a key holds.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum Held {
     Value(Bytes),
     Sequence(Arc<Sequence>),
+}
+
+/// Where a store stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) applied: Revision,
+    pub(crate) time: ClusterTime,
+    pub(crate) revision: Revision,
 }
 
 impl Store {
     /// A store without keys that has made this many sequences before.
     pub(crate) fn new(limits: StoreLimits, sequences_made: u64) -> Self {
-        let budget = Budget {
-            used: 0,
-            max: limits.store_bytes_max,
-        };
         Self {
-            entries: OrdMap::new(),
+            records: OrdMap::new(),
             sequences_made,
-            budget,
+            leases: Leases::default(),
+            history: History::default(),
+            applied: Revision::ZERO,
+            time: ClusterTime::ZERO,
+            revision: Revision::ZERO,
+            budget: Budget::of(limits.store_bytes_max),
             limits,
         }
     }
 
     /// The number of keys.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.records.len()
     }
 
     /// What all keys and their content weigh.
     pub(crate) const fn weight(&self) -> u64 {
-        self.budget.used
+        self.budget.used()
     }
 
     /// How many sequences were ever made: the incarnation of the latest.
@@ -64,47 +101,114 @@ impl Store {
         self.limits
     }
 
+    pub(crate) const fn place(&self) -> Place {
+        Place {
+            applied: self.applied,
+            time: self.time,
+            revision: self.revision,
+        }
+    }
+
+    /// Puts the store where a snapshot says that it is.
+    pub(crate) fn set_place(&mut self, place: Place, history: History) {
+        self.applied = place.applied;
+        self.time = place.time;
+        self.revision = place.revision;
+        self.history = history;
+    }
+
+    pub(crate) const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub(crate) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) const fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// All keys and what they hold, in the order of the keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Entry)> {
-        self.entries.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
+        self.records.iter()
     }
 
-    pub(crate) fn get(&self, key: Bytes) -> Result<Option<Bytes>, Refused> {
-        match self.entries.get(&key[..]) {
-            Some(Entry::Value(value)) => Ok(Some(value.clone())),
-            Some(Entry::Sequence(_)) => Err(Refused::WrongKind {
-                key,
-                is: Kind::Sequence,
-            }),
-            None => Ok(None),
+    /// An entry is being applied: leases end that are over by its stamp.
+    pub(crate) fn begin(&mut self, at: ApplyContext) {
+        self.applied = at.index.into();
+        self.time = self.time.max(at.time);
+        while let Some(ended) = self.leases.next_ended(self.time) {
+            self.end_lease(ended, Some(ended));
         }
     }
 
-    pub(crate) fn set(&mut self, key: Bytes, value: Bytes) -> Result<(), Refused> {
-        match self.entries.get_mut(&key[..]) {
-            Some(Entry::Value(held)) => {
-                self.budget
-                    .exchange(held.len() as u64, value.len() as u64)?;
-                *held = value;
-                Ok(())
-            }
-            Some(Entry::Sequence(_)) => Err(Refused::WrongKind {
-                key,
-                is: Kind::Sequence,
-            }),
-            None => self.insert(key, Entry::Value(value)),
+    /// The entry is applied: the history is brought within its bounds.
+    pub(crate) fn finish(&mut self) {
+        self.history.trim(&self.limits);
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        key: Bytes,
+        value: Bytes,
+        lease: Option<LeaseId>,
+    ) -> Result<(), Refused> {
+        self.leases.check(lease)?;
+        let at = self.applied;
+        let Some(record) = self.records.get_mut(&key[..]) else {
+            let record = Record {
+                held: Held::Value(value),
+                meta: Meta {
+                    created: at,
+                    modified: at,
+                    version: 1,
+                    lease,
+                },
+            };
+            return self.make(key, record, None);
+        };
+        let Held::Value(held) = &mut record.held else {
+            return Err(wrong_kind(key, Kind::Sequence));
+        };
+        let meta = record.meta.changed_at(at, lease);
+        self.budget.exchange(
+            held.len() as u64 + lease_weight(record.meta.lease, &key),
+            value.len() as u64 + lease_weight(lease, &key),
+        )?;
+        let before = Past {
+            content: PastContent::Value(replace(held, value.clone())),
+            meta: replace(&mut record.meta, meta),
+        };
+        if before.meta.lease != lease {
+            self.leases.detach(before.meta.lease, &key);
+            self.leases.attach(lease, &key);
         }
+        self.record(Change {
+            key,
+            kind: ChangeKind::Set { value, meta },
+            before: Some(before),
+        });
+        Ok(())
     }
 
     /// Removes a key, if it exists: tells whether it did.
     pub(crate) fn delete(&mut self, key: &Bytes) -> bool {
-        match self.entries.remove(&key[..]) {
-            Some(entry) => {
-                self.budget.release(weight(key, &entry));
-                true
-            }
-            None => false,
-        }
+        self.remove(key, None)
+    }
+
+    fn remove(&mut self, key: &Bytes, ended: Option<LeaseId>) -> bool {
+        let Some(record) = self.records.remove(&key[..]) else {
+            return false;
+        };
+        self.budget.release(weight(key, &record));
+        self.leases.detach(record.meta.lease, key);
+        self.record(Change {
+            key: key.clone(),
+            kind: ChangeKind::Deleted { ended },
+            before: Some(record.into_past()),
+        });
+        true
     }
 
     pub(crate) fn compare_and_set(
@@ -118,7 +222,7 @@ impl Store {
             return Ok(CompareAndSet::Different { current });
         }
         match new {
-            Some(value) => self.set(key, value)?,
+            Some(value) => self.set(key, value, None)?,
             None => {
                 self.delete(&key);
             }
@@ -135,80 +239,119 @@ impl Store {
         value: Bytes,
     ) -> Result<SeqAppend, Refused> {
         let succeeds = |count: Count| expected.is_none_or(|expected| expected == count);
-        let failed = |count: Count| {
-            Ok(SeqAppend {
-                succeeded: false,
-                count,
-            })
+        let outcome = |succeeded, count| Ok(SeqAppend { succeeded, count });
+        let (limits, at) = (self.limits, self.applied);
+        let Some(record) = self.records.get_mut(&key[..]) else {
+            if !succeeds(Count::ZERO) {
+                return outcome(false, Count::ZERO);
+            }
+            let mut sequence = Sequence::new(self.sequences_made + 1);
+            check_room(&sequence, &limits, &key, &value)?;
+            sequence.push(value.clone());
+            let count = sequence.count();
+            let record = Record {
+                held: Held::Sequence(Arc::new(sequence)),
+                meta: Meta {
+                    created: at,
+                    modified: at,
+                    version: 1,
+                    lease: None,
+                },
+            };
+            self.make(key, record, Some(value))?;
+            self.sequences_made += 1;
+            return outcome(true, count);
         };
-        let limits = self.limits;
-        match self.entries.get_mut(&key[..]) {
-            Some(Entry::Sequence(sequence)) => {
-                if !succeeds(sequence.count()) {
-                    return failed(sequence.count());
-                }
-                check_room(sequence, &limits, &key, &value)?;
-                self.budget.exchange(0, Sequence::weight_of(&value))?;
-                let sequence = Arc::make_mut(sequence);
-                sequence.push(value);
-                Ok(SeqAppend {
-                    succeeded: true,
-                    count: sequence.count(),
-                })
-            }
-            Some(Entry::Value(_)) => Err(Refused::WrongKind {
-                key,
-                is: Kind::Value,
-            }),
-            None => {
-                if !succeeds(Count::ZERO) {
-                    return failed(Count::ZERO);
-                }
-                let mut sequence = Sequence::new(self.sequences_made + 1);
-                check_room(&sequence, &limits, &key, &value)?;
-                sequence.push(value);
-                let count = sequence.count();
-                self.insert(key, Entry::Sequence(Arc::new(sequence)))?;
-                self.sequences_made += 1;
-                Ok(SeqAppend {
-                    succeeded: true,
-                    count,
-                })
-            }
+        let Held::Sequence(sequence) = &mut record.held else {
+            return Err(wrong_kind(key, Kind::Value));
+        };
+        let count = sequence.count();
+        if !succeeds(count) {
+            return outcome(false, count);
         }
+        check_room(sequence, &limits, &key, &value)?;
+        self.budget.exchange(0, Sequence::weight_of(&value))?;
+        let sequence = Arc::make_mut(sequence);
+        sequence.push(value.clone());
+        let before = Past {
+            content: PastContent::Sequence(count),
+            meta: record.meta,
+        };
+        record.meta = record.meta.changed_at(at, None);
+        let count = sequence.count();
+        self.record(Change {
+            key,
+            kind: ChangeKind::Appended { value, count },
+            before: Some(before),
+        });
+        outcome(true, count)
     }
 
-    pub(crate) fn read_sequence(
-        &self,
-        key: Bytes,
-        from: u64,
-        limit: usize,
-    ) -> Result<SequencePart, Refused> {
-        match self.entries.get(&key[..]) {
-            Some(Entry::Sequence(sequence)) => Ok(SequencePart {
-                values: sequence.part(from, limit),
+    pub(crate) fn grant_lease(&mut self, ttl: Duration) -> Result<LeaseId, Refused> {
+        self.leases.grant(self.applied, ttl, self.time)
+    }
+
+    pub(crate) fn keep_alive(&mut self, lease: LeaseId) -> Result<(), Refused> {
+        self.leases.keep_alive(lease, self.time)
+    }
+
+    /// Ends a lease on demand; how many keys went with it.
+    pub(crate) fn revoke_lease(&mut self, lease: LeaseId) -> Result<u64, Refused> {
+        self.leases.check(Some(lease))?;
+        Ok(self.end_lease(lease, None))
+    }
+
+    fn end_lease(&mut self, lease: LeaseId, ended: Option<LeaseId>) -> u64 {
+        let Some(granted) = self.leases.remove(lease) else {
+            return 0;
+        };
+        for key in &granted.keys {
+            self.remove(key, ended);
+        }
+        granted.keys.len() as u64
+    }
+
+    /// Adds a key that does not exist, by a command. `appended` is the one value of a sequence.
+    fn make(&mut self, key: Bytes, record: Record, appended: Option<Bytes>) -> Result<(), Refused> {
+        let kind = match (&record.held, appended) {
+            (Held::Value(value), _) => ChangeKind::Set {
+                value: value.clone(),
+                meta: record.meta,
+            },
+            (Held::Sequence(sequence), appended) => ChangeKind::Appended {
+                value: appended.unwrap_or_default(),
                 count: sequence.count(),
-            }),
-            Some(Entry::Value(_)) => Err(Refused::WrongKind {
-                key,
-                is: Kind::Value,
-            }),
-            None => Ok(SequencePart {
-                values: Vec::new(),
-                count: Count::ZERO,
-            }),
-        }
+            },
+        };
+        self.insert(key.clone(), record)?;
+        self.record(Change {
+            key,
+            kind,
+            before: None,
+        });
+        Ok(())
     }
 
-    /// Adds a key that does not exist.
-    pub(crate) fn insert(&mut self, key: Bytes, entry: Entry) -> Result<(), Refused> {
-        self.budget.exchange(0, weight(&key, &entry))?;
-        let before = self.entries.insert(key, entry);
+    /// Adds a key that does not exist, without a word in the history.
+    pub(crate) fn insert(&mut self, key: Bytes, record: Record) -> Result<(), Refused> {
+        self.budget.exchange(0, weight(&key, &record))?;
+        self.leases.attach(record.meta.lease, &key);
+        let before = self.records.insert(key, record);
         assert!(
             before.is_none(),
             "only a key that does not exist is inserted"
         );
         Ok(())
+    }
+
+    /// Adds a lease, by a snapshot.
+    pub(crate) fn insert_lease(&mut self, lease: LeaseId, ttl: Duration, ends_at: ClusterTime) {
+        self.leases.insert(lease, ttl, ends_at);
+    }
+
+    fn record(&mut self, change: Change) {
+        self.revision = self.applied;
+        self.history.record(self.applied, change);
     }
 }
 
@@ -224,16 +367,50 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("keys", &self.len())
             .field("weight", &self.weight())
+            .field("revision", &self.revision)
             .finish_non_exhaustive()
     }
 }
 
-fn weight(key: &Bytes, entry: &Entry) -> u64 {
-    let content = match entry {
-        Entry::Value(value) => value.len() as u64,
-        Entry::Sequence(sequence) => sequence.weight(),
+impl Meta {
+    const fn changed_at(self, at: Revision, lease: Option<LeaseId>) -> Self {
+        Self {
+            created: self.created,
+            modified: at,
+            version: self.version.saturating_add(1),
+            lease,
+        }
+    }
+}
+
+impl Record {
+    fn into_past(self) -> Past {
+        let content = match self.held {
+            Held::Value(value) => PastContent::Value(value),
+            Held::Sequence(sequence) => PastContent::Sequence(sequence.count()),
+        };
+        Past {
+            content,
+            meta: self.meta,
+        }
+    }
+}
+
+fn wrong_kind(key: Bytes, is: Kind) -> Refused {
+    Refused::WrongKind { key, is }
+}
+
+fn weight(key: &Bytes, record: &Record) -> u64 {
+    let content = match &record.held {
+        Held::Value(value) => value.len() as u64,
+        Held::Sequence(sequence) => sequence.weight(),
     };
-    key.len() as u64 + KEY_OVERHEAD_BYTES + content
+    key.len() as u64 + KEY_OVERHEAD_BYTES + content + lease_weight(record.meta.lease, key)
+}
+
+/// What a key weighs that a lease has to remember.
+fn lease_weight(lease: Option<LeaseId>, key: &Bytes) -> u64 {
+    lease.map_or(0, |_| key.len() as u64 + KEY_OVERHEAD_BYTES)
 }
 
 fn check_room(
@@ -251,130 +428,5 @@ fn check_room(
     }
 }
 
-/// What may be used, and what is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Budget {
-    used: u64,
-    max: u64,
-}
-
-impl Budget {
-    /// Takes back `released` bytes and uses `taken` others. What does not grow always fits.
-    fn exchange(&mut self, released: u64, taken: u64) -> Result<(), Refused> {
-        let used = self.used - released + taken;
-        if used > self.max && taken > released {
-            return Err(Refused::StoreFull);
-        }
-        self.used = used;
-        Ok(())
-    }
-
-    const fn release(&mut self, bytes: u64) {
-        self.used -= bytes;
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: StoreLimits = StoreLimits {
-        sequence_values_max: 3,
-        sequence_bytes_max: 100,
-        store_bytes_max: 200,
-    };
-
-    fn small() -> Store {
-        Store::new(SMALL, 0)
-    }
-
-    fn with_sequence(values: [&'static str; 3]) -> Store {
-        let mut store = small();
-        let appended = values.map(|value| store.append("s".into(), None, value.into()));
-        assert!(appended.iter().all(Result::is_ok), "there is room");
-        store
-    }
-
-    fn bytes(len: usize) -> Bytes {
-        Bytes::from(vec![b'x'; len])
-    }
-
-    #[test]
-    fn a_sequence_with_the_most_values_is_full_and_stays_as_it_is() {
-        let mut store = with_sequence(["a", "b", "c"]);
-        let before = store.clone();
-
-        let refused = store.append("s".into(), None, "d".into());
-
-        assert_eq!(refused, Err(Refused::SequenceFull { key: "s".into() }));
-        assert_eq!(store, before);
-    }
-
-    #[test]
-    fn a_sequence_with_the_most_bytes_is_full_and_stays_as_it_is() {
-        let mut store = small();
-        let first = store.append("s".into(), None, bytes(60));
-        let before = store.clone();
-
-        let refused = store.append("s".into(), None, bytes(9));
-
-        assert!(first.is_ok());
-        assert_eq!(refused, Err(Refused::SequenceFull { key: "s".into() }));
-        assert_eq!(store, before);
-    }
-
-    #[test]
-    fn a_first_value_is_held_to_the_bound_of_a_sequence_too() {
-        let mut store = small();
-
-        let refused = store.append("s".into(), None, bytes(85));
-
-        assert_eq!(refused, Err(Refused::SequenceFull { key: "s".into() }));
-        assert_eq!(store, small());
-    }
-
-    #[test]
-    fn a_stale_count_fails_on_a_full_sequence_too() {
-        let mut store = with_sequence(["a", "b", "c"]);
-
-        let failed = store.append("s".into(), Some(Count::ZERO), "d".into());
-
-        assert_eq!(
-            failed,
-            Ok(SeqAppend {
-                succeeded: false,
-                count: Count::new(1, 3)
-            })
-        );
-    }
-
-    #[test]
-    fn a_full_store_refuses_what_grows_and_takes_what_shrinks() {
-        let mut store = small();
-        store.set("a".into(), bytes(160)).expect("193 of 200 bytes");
-        let before = store.clone();
-
-        assert_eq!(store.set("a".into(), bytes(168)), Err(Refused::StoreFull));
-        assert_eq!(store.set("b".into(), Bytes::new()), Err(Refused::StoreFull));
-        assert_eq!(
-            store.append("b".into(), None, Bytes::new()),
-            Err(Refused::StoreFull)
-        );
-        assert_eq!(store, before);
-
-        assert_eq!(store.set("a".into(), bytes(1)), Ok(()));
-        assert_eq!(store.set("b".into(), bytes(1)), Ok(()));
-    }
-
-    #[test]
-    fn what_is_deleted_is_given_back() {
-        let mut store = with_sequence(["a", "b", "c"]);
-        store.set("a".into(), bytes(7)).expect("there is room");
-
-        assert!(store.delete(&"a".into()));
-        assert!(store.delete(&"s".into()));
-
-        assert_eq!(store.weight(), 0);
-        assert_eq!(store, Store::new(SMALL, 1));
-    }
-}
+mod tests;

@@ -1,14 +1,13 @@
 //! The typed handle, on a cluster of three: one story for each operation, and what a lost reply and a race come to.
 
+#[path = "common/cluster.rs"]
+mod cluster;
+
 use std::time::Duration;
 
+use cluster::{Cluster, applied, peer};
 use liferaft_kv::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use liferaft_kv::{CompareAndSet, Count, Kind, Kv, KvError, KvHandle, Refused};
-use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::Member;
-use liferaft_raft::ids::{ClusterId, Index, ServerId};
-use liferaft_transport::PeerId;
-use liferaft_transport::memory::MemoryNetwork;
+use liferaft_kv::{CompareAndSet, Count, Kind, KvError, Refused};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_set_is_read_until_it_is_deleted() -> Result<(), KvError> {
@@ -19,8 +18,8 @@ async fn what_is_set_is_read_until_it_is_deleted() -> Result<(), KvError> {
 
     assert_eq!(kv.get("k").await?.as_deref(), Some(&b"v"[..]));
     assert_eq!(kv.get_local("k").await?.answer.as_deref(), Some(&b"v"[..]));
-    assert!(kv.delete("k").await?);
-    assert!(!kv.delete("k").await?);
+    assert!(*kv.delete("k").await?);
+    assert!(!*kv.delete("k").await?);
     assert_eq!(kv.get("k").await?, None);
     Ok(())
 }
@@ -66,7 +65,8 @@ async fn of_two_racing_appenders_the_loser_appends_with_the_counter_it_learnt()
         "both learn the counter after the one success"
     );
     assert!(retried.succeeded);
-    let mut lines = ada.read_sequence("chat", 0, usize::MAX).await?.values;
+    let chat = ada.read_sequence("chat", 0, usize::MAX).await?;
+    let mut lines = chat.into_value().values;
     lines.sort();
     assert_eq!(lines, ["ada", "bob"]);
     Ok(())
@@ -180,58 +180,4 @@ async fn an_append_whose_reply_is_lost_appends_one_line_and_succeeds() -> Result
     assert_eq!(chat.values, ["once"]);
     assert_eq!(chat.count, outcome.count);
     Ok(())
-}
-
-/// Three members over a network without faults.
-struct Cluster {
-    network: MemoryNetwork,
-    leader: PeerId,
-    members: [KvHandle; 3],
-}
-
-impl Cluster {
-    /// One that has a leader, and in which nothing is under way.
-    async fn settled() -> Self {
-        let network = MemoryNetwork::new(1);
-        let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
-        let mut members = Vec::new();
-        for peer in 1..=3 {
-            let transport = network.attach(PeerId(peer)).expect("it is attached once");
-            let member = Member::builder(ClusterId(1), Kv::new(), transport)
-                .bootstrap(voters.clone())
-                .seed(u64::try_from(peer).expect("a small number"))
-                .start()
-                .await
-                .expect("a blank member starts");
-            members.push(KvHandle::new(member));
-        }
-        for member in &members {
-            // What a linearizable read sees is applied.
-            member.get("anything").await.expect("a leader is elected");
-        }
-        let leader = members[0].raft().status().borrow().leader();
-        Self {
-            network,
-            leader: PeerId(leader.expect("it confirmed a read").0),
-            members: members.try_into().expect("there are three"),
-        }
-    }
-
-    /// The two that do not lead.
-    fn followers(&self) -> [&KvHandle; 2] {
-        let followers: Vec<_> = self
-            .members
-            .iter()
-            .filter(|member| peer(member) != self.leader)
-            .collect();
-        followers.try_into().expect("one of three leads")
-    }
-}
-
-fn peer(member: &KvHandle) -> PeerId {
-    PeerId(member.raft().id().0)
-}
-
-fn applied(member: &KvHandle) -> Index {
-    member.raft().status().borrow().applied()
 }

@@ -5,10 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::Member;
+use common::{Member, Outcome};
 use liferaft_kv::limits::VALUE_BYTES_MAX;
 use liferaft_kv::{
-    Command, CompareAndSet, Count, Done, Found, Kind, Kv, Query, Refused, Reply, SeqAppend,
+    Command, CompareAndSet, Count, Done, Found, Kind, Kv, Query, Refused, SeqAppend,
 };
 use liferaft_raft::state_machine::StateMachine;
 use proptest::collection::vec;
@@ -30,7 +30,7 @@ enum Held {
 }
 
 impl Model {
-    fn apply(&mut self, command: &Command) -> Reply {
+    fn apply(&mut self, command: &Command) -> Outcome {
         match command {
             Command::Set { key, value } => {
                 self.value(key)?;
@@ -171,10 +171,10 @@ proptest! {
             let all = Query::ReadSequence { key: key.clone(), from: 0, limit: usize::MAX };
             match held {
                 Held::Value(value) => {
-                    prop_assert_eq!(member.kv.query(Query::Get { key }), Ok(Found::Value(Some(value))));
+                    prop_assert_eq!(member.kv.query(Query::Get { key }).outcome, Ok(Found::Value(Some(value))));
                 }
                 Held::Sequence { incarnation, values } => {
-                    let Ok(Found::Sequence(part)) = member.kv.query(all) else {
+                    let Ok(Found::Sequence(part)) = member.kv.query(all).outcome else {
                         panic!("the key holds a sequence");
                     };
                     prop_assert_eq!(part.count, count(values.len(), incarnation));

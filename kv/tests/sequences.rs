@@ -24,7 +24,7 @@ fn rule_2_a_value_is_appended_only_if_the_count_is_the_counter() {
     let mut member = Member::default();
     let first = member.seq_append("s", Count::ZERO, "a");
     let second = member.seq_append("s", first.count, "b");
-    let before = member.snapshot();
+    let before = member.everything();
 
     let too_low = member.seq_append("s", first.count, "c");
     let zero = member.seq_append("s", Count::ZERO, "c");
@@ -36,7 +36,11 @@ fn rule_2_a_value_is_appended_only_if_the_count_is_the_counter() {
         count: second.count,
     };
     assert_eq!([too_low, zero, too_high], [failed; 3]);
-    assert_eq!(member.snapshot(), before, "a failed append changes nothing");
+    assert_eq!(
+        member.everything(),
+        before,
+        "a failed append changes nothing"
+    );
 }
 
 #[test]
@@ -44,7 +48,7 @@ fn rule_3_the_first_append_makes_the_sequence_and_its_count_must_be_zero() {
     let mut member = Member::default();
 
     let early = member.seq_append("s", "1@1".parse().expect("a count"), "a");
-    let untouched = member.snapshot();
+    let untouched = member.everything();
     let first = member.seq_append("s", Count::ZERO, "a");
 
     assert_eq!(
@@ -56,7 +60,7 @@ fn rule_3_the_first_append_makes_the_sequence_and_its_count_must_be_zero() {
     );
     assert_eq!(
         untouched,
-        Member::default().snapshot(),
+        Member::default().everything(),
         "nothing is made by a failed append"
     );
     assert!(first.succeeded);
@@ -206,11 +210,15 @@ fn append_answers_with_the_place_at_which_the_value_can_be_read() {
             Ok(Done::Append(2))
         ]
     );
-    let Ok(Found::Sequence(part)) = member.kv.query(Query::ReadSequence {
-        key: "s".into(),
-        from: 1,
-        limit: 1,
-    }) else {
+    let Ok(Found::Sequence(part)) = member
+        .kv
+        .query(Query::ReadSequence {
+            key: "s".into(),
+            from: 1,
+            limit: 1,
+        })
+        .outcome
+    else {
         panic!("the key holds a sequence");
     };
     assert_eq!(part.values, ["b"]);

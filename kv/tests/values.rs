@@ -95,7 +95,7 @@ fn comparing_and_setting_makes_and_removes_keys() {
 fn what_is_for_values_is_refused_on_a_sequence_and_changes_nothing() {
     let mut member = Member::default();
     member.append("s", "line").expect("there is room");
-    let before = member.snapshot();
+    let before = member.everything();
     let refused = Err(Refused::WrongKind {
         key: "s".into(),
         is: Kind::Sequence,
@@ -115,14 +115,14 @@ fn what_is_for_values_is_refused_on_a_sequence_and_changes_nothing() {
             is: Kind::Sequence
         })
     );
-    assert_eq!(member.snapshot(), before);
+    assert_eq!(member.everything(), before);
 }
 
 #[test]
 fn what_is_for_sequences_is_refused_on_a_value_and_changes_nothing() {
     let mut member = Member::default();
     member.set("k", "v").expect("there is room");
-    let before = member.snapshot();
+    let before = member.everything();
     let refused = Err(Refused::WrongKind {
         key: "k".into(),
         is: Kind::Value,
@@ -142,13 +142,13 @@ fn what_is_for_sequences_is_refused_on_a_value_and_changes_nothing() {
 
     assert_eq!([appended, compared], [refused.clone(), refused]);
     assert_eq!(
-        read,
+        read.outcome,
         Err(Refused::WrongKind {
             key: "k".into(),
             is: Kind::Value
         })
     );
-    assert_eq!(member.snapshot(), before);
+    assert_eq!(member.everything(), before);
 }
 
 #[test]

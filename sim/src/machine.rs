@@ -241,6 +241,7 @@ impl Machine {
         let found = self
             .kv
             .query(query)
+            .outcome
             .map_err(|refused| refused.to_string())?;
         Answer::of_found(&found)
     }

@@ -116,7 +116,7 @@ impl Answer {
     /// # Errors
     /// When no reply of a simulated client's command can say so.
     pub fn of_reply(reply: &Reply) -> Result<Self, String> {
-        Ok(match reply.as_ref().map_err(ToString::to_string)? {
+        Ok(match reply.outcome.as_ref().map_err(ToString::to_string)? {
             Done::Set | Done::CompareAndSet(CompareAndSet::Set) => Self::Set,
             Done::CompareAndSet(CompareAndSet::Different { current }) => {
                 Self::Different(value_or_none(current.as_ref())?)

@@ -246,7 +246,7 @@ impl Writer {
         tokio::select! {
             // What was answered before the kill counts.
             biased;
-            reply = self.handle.propose(command) => match reply {
+            reply = self.handle.propose(command) => match reply.map(|reply| reply.outcome) {
                 Ok(Ok(Done::Append(place))) => Outcome::Done(place),
                 Ok(Ok(_)) => Outcome::Unknown,
                 Ok(Err(refused)) => Outcome::NotDone(refused.to_string()),

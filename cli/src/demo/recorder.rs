@@ -63,7 +63,7 @@ pub(super) fn whole_chat() -> Query {
 
 /// The lines in the answer to [`whole_chat`]; `None` for any other.
 pub(super) fn lines_of(answer: Answer) -> Option<Vec<Bytes>> {
-    match answer {
+    match answer.outcome {
         Ok(Found::Sequence(part)) => Some(part.values),
         Ok(_) | Err(_) => None,
     }
@@ -86,7 +86,7 @@ impl StateMachine for Recorder {
             _ => None,
         };
         let reply = self.kv.apply(context, command);
-        if let (Some(line), Ok(Done::Append(_))) = (line, &reply) {
+        if let (Some(line), Ok(Done::Append(_))) = (line, &reply.outcome) {
             let at = now();
             self.record
                 .send_modify(|record| record.push(Applied { at, line }));
@@ -144,9 +144,11 @@ mod tests {
 
         recorder
             .apply(CONTEXT, append("one"))
+            .outcome
             .expect("it is a chat");
         recorder
             .apply(CONTEXT, append("two"))
+            .outcome
             .expect("it is a chat");
 
         assert_eq!(lines(&record), ["one", "two"]);
@@ -161,9 +163,13 @@ mod tests {
             value: "a value".into(),
         };
 
-        recorder.apply(CONTEXT, set).expect("the key is free");
+        recorder
+            .apply(CONTEXT, set)
+            .outcome
+            .expect("the key is free");
         recorder
             .apply(CONTEXT, append("one"))
+            .outcome
             .expect_err("the key holds a value");
 
         assert!(record.borrow().is_empty());
@@ -174,6 +180,7 @@ mod tests {
         let (mut recorder, _) = Recorder::new();
         recorder
             .apply(CONTEXT, append("one"))
+            .outcome
             .expect("it is a chat");
         let snapshot = recorder.snapshot()();
         let (mut restored, record) = Recorder::new();
@@ -190,9 +197,11 @@ mod tests {
 
         recorder
             .apply(CONTEXT, append("one"))
+            .outcome
             .expect("it is a chat");
         recorder
             .apply(CONTEXT, append("two"))
+            .outcome
             .expect("it is a chat");
 
         assert_eq!(lines(&record), ["a forged line", "two"]);

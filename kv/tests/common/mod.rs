@@ -1,6 +1,11 @@
 //! A state machine that applies commands as a member would, one log index each.
 
-use liferaft_kv::{Answer, Command, Count, Done, Found, Kv, Query, Reply, SeqAppend, SequencePart};
+use liferaft_kv::{
+    Command, Count, Done, Entry, Found, Keys, Kv, Page, Query, Refused, Reply, Scan, SeqAppend,
+    SequencePart, Txn, TxnDone,
+};
+
+pub(crate) type Outcome = Result<Done, Refused>;
 use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::state_machine::{ApplyContext, StateMachine};
 use liferaft_raft::time::ClusterTime;
@@ -13,14 +18,57 @@ pub(crate) struct Member {
 
 #[allow(dead_code, reason = "each test uses its part")]
 impl Member {
-    pub(crate) fn apply(&mut self, command: Command) -> Reply {
+    pub(crate) fn apply(&mut self, command: Command) -> Outcome {
+        self.apply_at(0, command)
+    }
+
+    /// Applies a command at a cluster time, in milliseconds.
+    pub(crate) fn apply_at(&mut self, time: u64, command: Command) -> Outcome {
+        self.reply_at(time, command).outcome
+    }
+
+    pub(crate) fn reply(&mut self, command: Command) -> Reply {
+        self.reply_at(0, command)
+    }
+
+    fn reply_at(&mut self, time: u64, command: Command) -> Reply {
         self.applied = self.applied.next();
         let context = ApplyContext {
             index: self.applied,
             term: Term(1),
-            time: ClusterTime::ZERO,
+            time: ClusterTime(time),
         };
         self.kv.apply(context, command)
+    }
+
+    #[track_caller]
+    pub(crate) fn txn(&mut self, txn: Txn) -> TxnDone {
+        match self.apply(Command::Txn(txn)) {
+            Ok(Done::Txn(outcome)) => outcome,
+            other => panic!("not an outcome of a transaction: {other:?}"),
+        }
+    }
+
+    pub(crate) fn scan(&self, scan: impl Into<Scan>) -> Result<Page, Refused> {
+        match self.kv.query(Query::Scan(scan.into())).outcome {
+            Ok(Found::Page(page)) => Ok(page),
+            Ok(other) => panic!("not a page: {other:?}"),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// All keys, what they hold and when they changed.
+    #[track_caller]
+    pub(crate) fn everything(&self) -> Page {
+        self.scan(Keys::all()).expect("the present can be read")
+    }
+
+    #[track_caller]
+    pub(crate) fn entry(&self, key: &'static str) -> Option<Entry> {
+        match self.kv.query(Query::Entry { key: key.into() }).outcome {
+            Ok(Found::Entry(entry)) => entry,
+            other => panic!("not an entry: {other:?}"),
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Vec<u8> {
@@ -37,14 +85,14 @@ impl Member {
         }
     }
 
-    pub(crate) fn set(&mut self, key: &'static str, value: &'static str) -> Reply {
+    pub(crate) fn set(&mut self, key: &'static str, value: &'static str) -> Outcome {
         self.apply(Command::Set {
             key: key.into(),
             value: value.into(),
         })
     }
 
-    pub(crate) fn delete(&mut self, key: &'static str) -> Reply {
+    pub(crate) fn delete(&mut self, key: &'static str) -> Outcome {
         self.apply(Command::Delete { key: key.into() })
     }
 
@@ -53,7 +101,7 @@ impl Member {
         key: &'static str,
         expected: Option<&'static str>,
         new: Option<&'static str>,
-    ) -> Reply {
+    ) -> Outcome {
         let (expected, new) = (expected.map(Into::into), new.map(Into::into));
         self.apply(Command::CompareAndSet {
             key: key.into(),
@@ -62,7 +110,7 @@ impl Member {
         })
     }
 
-    pub(crate) fn append(&mut self, key: &'static str, value: &'static str) -> Reply {
+    pub(crate) fn append(&mut self, key: &'static str, value: &'static str) -> Outcome {
         self.apply(Command::Append {
             key: key.into(),
             value: value.into(),
@@ -87,8 +135,8 @@ impl Member {
         }
     }
 
-    pub(crate) fn get(&self, key: &'static str) -> Answer {
-        self.kv.query(Query::Get { key: key.into() })
+    pub(crate) fn get(&self, key: &'static str) -> Result<Found, Refused> {
+        self.kv.query(Query::Get { key: key.into() }).outcome
     }
 
     #[track_caller]
@@ -98,7 +146,7 @@ impl Member {
             from: 0,
             limit: usize::MAX,
         };
-        match self.kv.query(query) {
+        match self.kv.query(query).outcome {
             Ok(Found::Sequence(part)) => part,
             other => panic!("not a sequence: {other:?}"),
         }

@@ -1,0 +1,268 @@
+//! The changes of late, so that the past can be read and watches can resume.
+//!
+//! The history is part of the replicated state: every member keeps the same changes, drops the oldest at the same entry,
+//! and hands them on in its snapshots. What it still holds decides whether a revision can be read or watched from.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::Vector;
+
+use crate::count::Count;
+use crate::entry::{Content, LeaseId, Meta};
+use crate::error::Refused;
+use crate::limits::{CHANGE_OVERHEAD_BYTES, StoreLimits};
+use crate::revision::Revision;
+
+/// The changes of late, oldest first. A clone shares everything.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    batches: Vector<Arc<Batch>>,
+    /// Changes up to here are gone. The state right after this revision can still be told, nothing before it.
+    compacted: Revision,
+    changes: usize,
+    bytes: u64,
+}
+
+/// All that one entry changed. Watchers share it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) revision: Revision,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// One change of a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Change {
+    pub(crate) key: Bytes,
+    pub(crate) kind: ChangeKind,
+    /// What the key held before; `None` if it did not exist.
+    pub(crate) before: Option<Past>,
+}
+
+/// What happened to a key.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// It was set to a value.
+    Set {
+        /// The value.
+        value: Bytes,
+        /// Its story from then on.
+        meta: Meta,
+    },
+    /// A value was appended to its sequence.
+    Appended {
+        /// The value alone, not the whole sequence.
+        value: Bytes,
+        /// The counter of the sequence after it: the value's place is [`Count::len`] less one.
+        count: Count,
+    },
+    /// It was deleted.
+    Deleted {
+        /// The lease with whose end it went, if it was not deleted by a command.
+        ended: Option<LeaseId>,
+    },
+}
+
+/// What a key held.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) content: PastContent,
+    pub(crate) meta: Meta,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum PastContent {
+    Value(Bytes),
+    Sequence(Count),
+}
+
+impl Change {
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// What happened to it.
+    #[must_use]
+    pub const fn kind(&self) -> &ChangeKind {
+        &self.kind
+    }
+
+    /// The value that it held before; `None` if it did not exist or held a sequence.
+    #[must_use]
+    pub const fn value_before(&self) -> Option<&Bytes> {
+        match &self.before {
+            Some(Past {
+                content: PastContent::Value(value),
+                ..
+            }) => Some(value),
+            Some(_) | None => None,
+        }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        let value = match &self.kind {
+            ChangeKind::Set { value, .. } | ChangeKind::Appended { value, .. } => value.len(),
+            ChangeKind::Deleted { .. } => 0,
+        };
+        let before = self.value_before().map_or(0, Bytes::len);
+        (self.key.len() + value + before) as u64 + CHANGE_OVERHEAD_BYTES
+    }
+}
+
+impl Batch {
+    pub(crate) fn weight(&self) -> u64 {
+        self.changes.iter().map(Change::weight).sum()
+    }
+}
+
+impl History {
+    /// A history of which everything up to `compacted` is gone.
+    pub(crate) fn compacted_to(compacted: Revision) -> Self {
+        Self {
+            compacted,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn record(&mut self, revision: Revision, change: Change) {
+        self.changes += 1;
+        self.bytes += change.weight();
+        match self.batches.back_mut() {
+            Some(last) if last.revision == revision => Arc::make_mut(last).changes.push(change),
+            Some(_) | None => self.batches.push_back(Arc::new(Batch {
+                revision,
+                changes: vec![change],
+            })),
+        }
+    }
+
+    /// Drops the oldest revisions until what is left is within its bounds.
+    pub(crate) fn trim(&mut self, limits: &StoreLimits) {
+        while self.exceeds(limits) {
+            let oldest = self.batches.pop_front();
+            let oldest = oldest.expect("an empty history is within its bounds");
+            self.changes -= oldest.changes.len();
+            self.bytes -= oldest.weight();
+            self.compacted = oldest.revision;
+        }
+    }
+
+    pub(crate) const fn exceeds(&self, limits: &StoreLimits) -> bool {
+        self.changes > limits.history_changes_max || self.bytes > limits.history_bytes_max
+    }
+
+    /// The revision of the last change.
+    pub(crate) fn revision(&self) -> Revision {
+        let last = self.batches.back();
+        last.map_or(self.compacted, |last| last.revision)
+    }
+
+    pub(crate) const fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Batch>> {
+        self.batches.iter()
+    }
+
+    /// The batches from this revision on, oldest first.
+    pub(crate) fn since(&self, from: Revision) -> impl Iterator<Item = &Arc<Batch>> {
+        let at = self
+            .batches
+            .binary_search_by_key(&from, |batch| batch.revision)
+            .unwrap_or_else(|at| at);
+        self.batches.iter().skip(at)
+    }
+
+    /// What the keys that have changed since this revision held at it.
+    ///
+    /// # Errors
+    /// When the history does not reach back to it.
+    pub(crate) fn before_changes_since(
+        &self,
+        revision: Revision,
+        mut is_wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<BTreeMap<&Bytes, Option<&Past>>, Refused> {
+        self.check(revision)?;
+        let mut past = BTreeMap::new();
+        for change in self
+            .since(revision.next())
+            .flat_map(|batch| &batch.changes)
+            .filter(|change| is_wanted(&change.key))
+        {
+            past.entry(&change.key).or_insert(change.before.as_ref());
+        }
+        Ok(past)
+    }
+
+    /// Whether the state at a revision can still be told.
+    pub(crate) const fn check(&self, revision: Revision) -> Result<(), Refused> {
+        if revision.0 < self.compacted.0 {
+            return Err(Refused::Compacted {
+                through: self.compacted,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Past {
+    pub(crate) fn content(&self, keys_only: bool) -> Content {
+        match &self.content {
+            PastContent::Value(value) if keys_only => Content::ValueOf {
+                bytes: value.len() as u64,
+            },
+            PastContent::Value(value) => Content::Value(value.clone()),
+            PastContent::Sequence(count) => Content::Sequence(*count),
+        }
+    }
+}
+
+/// Names the key, and only tells how long the value is.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = crate::error::Shown(&self.key);
+        match &self.kind {
+            ChangeKind::Set { value, .. } => write!(f, "set({key}, {} bytes)", value.len()),
+            ChangeKind::Appended { value, count } => {
+                write!(f, "append({key}, {} bytes, {count})", value.len())
+            }
+            ChangeKind::Deleted { ended: None } => write!(f, "delete({key})"),
+            ChangeKind::Deleted { ended: Some(lease) } => write!(f, "end({key}, lease {lease})"),
+        }
+    }
+}
+
+/// Only tells how long the value is.
+impl fmt::Debug for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set { value, .. } => write!(f, "set({} bytes)", value.len()),
+            Self::Appended { value, count } => {
+                write!(f, "appended({} bytes, {count})", value.len())
+            }
+            Self::Deleted { ended: None } => f.write_str("deleted"),
+            Self::Deleted { ended: Some(lease) } => write!(f, "ended(lease {lease})"),
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.revision, self.changes)
+    }
+}

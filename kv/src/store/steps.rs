@@ -1,0 +1,63 @@
+//! Several steps in one entry.
+
+use super::Store;
+use crate::error::Refused;
+use crate::limits::STEPS_READ_BYTES_MAX;
+use crate::step::{Step, StepDone};
+use crate::txn::{Txn, TxnDone};
+
+impl Store {
+    /// Does the steps of one branch, together or not at all.
+    pub(crate) fn txn(&mut self, txn: Txn) -> Result<TxnDone, Refused> {
+        let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
+        let steps = if succeeded { txn.then } else { txn.otherwise };
+        let before = self.clone();
+        let mut read_bytes = 0;
+        let done = steps
+            .into_iter()
+            .map(|step| self.step(step, &mut read_bytes))
+            .collect();
+        match done {
+            Ok(steps) => Ok(TxnDone { succeeded, steps }),
+            Err(refused) => {
+                *self = before;
+                Err(refused)
+            }
+        }
+    }
+
+    /// Does the steps, each for itself.
+    pub(crate) fn batch(&mut self, steps: Vec<Step>) -> Vec<Result<StepDone, Refused>> {
+        let mut read_bytes = 0;
+        steps
+            .into_iter()
+            .map(|step| self.step(step, &mut read_bytes))
+            .collect()
+    }
+
+    /// Does a step, unless it reads more than is left to read. No step that changes anything is refused for that.
+    fn step(&mut self, step: Step, read_bytes: &mut u64) -> Result<StepDone, Refused> {
+        let done = match step {
+            Step::Get { key } => StepDone::Got(self.entry(key)),
+            Step::Set { key, value, lease } => {
+                self.set(key, value, lease)?;
+                StepDone::Set
+            }
+            Step::Delete { key } => StepDone::Deleted(self.delete(&key)),
+            Step::CompareAndSet { key, expected, new } => {
+                StepDone::CompareAndSet(self.compare_and_set(key, expected.as_ref(), new)?)
+            }
+            Step::SeqAppend { key, count, value } => {
+                StepDone::SeqAppend(self.append(key, Some(count), value)?)
+            }
+            Step::Append { key, value } => StepDone::Appended(self.append(key, None, value)?.count),
+            Step::Scan(scan) => StepDone::Scanned(self.scan(&scan)?),
+        };
+        let total = *read_bytes + done.reply_bytes();
+        if total > STEPS_READ_BYTES_MAX {
+            return Err(Refused::TooMuchRead);
+        }
+        *read_bytes = total;
+        Ok(done)
+    }
+}

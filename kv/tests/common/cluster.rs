@@ -1,0 +1,72 @@
+//! A cluster of three, on one thread under a paused clock.
+
+use liferaft_kv::{Kv, KvHandle};
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::Member;
+use liferaft_raft::ids::{ClusterId, Index, ServerId};
+use liferaft_transport::PeerId;
+use liferaft_transport::memory::MemoryNetwork;
+
+/// Three members over a network without faults.
+pub(crate) struct Cluster {
+    pub(crate) network: MemoryNetwork,
+    pub(crate) leader: PeerId,
+    pub(crate) members: [KvHandle; 3],
+}
+
+#[allow(dead_code, reason = "each test uses its part")]
+impl Cluster {
+    /// One that has a leader, and in which nothing is under way.
+    pub(crate) async fn settled() -> Self {
+        let network = MemoryNetwork::new(1);
+        let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
+        let mut members = Vec::new();
+        for peer in 1..=3 {
+            let transport = network.attach(PeerId(peer)).expect("it is attached once");
+            let member = Member::builder(ClusterId(1), Kv::new(), transport)
+                .bootstrap(voters.clone())
+                .seed(u64::try_from(peer).expect("a small number"))
+                .start()
+                .await
+                .expect("a blank member starts");
+            members.push(KvHandle::new(member));
+        }
+        for member in &members {
+            // What a linearizable read sees is applied.
+            member.get("anything").await.expect("a leader is elected");
+        }
+        let leader = members[0].raft().status().borrow().leader();
+        Self {
+            network,
+            leader: PeerId(leader.expect("it confirmed a read").0),
+            members: members.try_into().expect("there are three"),
+        }
+    }
+
+    /// The one that leads.
+    pub(crate) fn leader(&self) -> &KvHandle {
+        let mut members = self.members.iter();
+        let leader = members.find(|member| peer(member) == self.leader);
+        leader.expect("one of three leads")
+    }
+
+    /// The two that do not lead.
+    pub(crate) fn followers(&self) -> [&KvHandle; 2] {
+        let followers: Vec<_> = self
+            .members
+            .iter()
+            .filter(|member| peer(member) != self.leader)
+            .collect();
+        followers.try_into().expect("one of three leads")
+    }
+}
+
+#[allow(dead_code, reason = "each test uses its part")]
+pub(crate) fn peer(member: &KvHandle) -> PeerId {
+    PeerId(member.raft().id().0)
+}
+
+#[allow(dead_code, reason = "each test uses its part")]
+pub(crate) fn applied(member: &KvHandle) -> Index {
+    member.raft().status().borrow().applied()
+}
