@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [ada, bob, eve] = &members;
 
     ada.set("camp", "below the bridge").await?;
-    let camp = bob.get("camp").await?.expect("it was set");
+    let camp = bob.get("camp").await?.value.expect("it was set");
     println!("bob reads what ada set: camp = {}", text(&camp));
     assert_eq!(camp, "below the bridge");
 
