@@ -23,7 +23,7 @@ const LONELY_ELECTION_TIMEOUTS: u32 = 2;
 const DOUBLINGS_MAX: u32 = 3;
 
 /// After so many redirections in a row the next ask waits, as if there had been no answer.
-const REDIRECTIONS_MAX: u32 = 3;
+const REDIRECTIONS_MAX: u32 = 8;
 
 /// Whom a server asks to be taken in: any members, of which it needs to reach one.
 ///
@@ -89,8 +89,12 @@ pub(super) struct Joining {
     due: Instant,
     asked: u32,
     redirections: u32,
+    /// Whether the next ask follows a redirection.
+    redirected: bool,
     /// Who is said to lead, or has taken the wish down.
     hint: Option<ServerId>,
+    /// Whom it has asked last.
+    last: Option<ServerId>,
     /// Counts through those who may be asked.
     turn: usize,
     rng: ChaCha8Rng,
@@ -118,7 +122,9 @@ impl Joining {
             due,
             asked: 0,
             redirections: 0,
+            redirected: false,
             hint: None,
+            last: None,
             turn: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -142,15 +148,24 @@ impl Joining {
         if !self.wishes(raft, timing, now) {
             self.asked = 0;
             self.hint = None;
+            self.last = None;
             self.due = now + timing.election_timeout();
             return None;
         }
         let whom = self.hint.take().or_else(|| self.next_in_turn(raft));
         let interval = timing.heartbeat_interval() * (1 << self.asked.min(DOUBLINGS_MAX));
-        self.asked = self.asked.saturating_add(1);
-        self.redirections = 0;
+        if !std::mem::take(&mut self.redirected) {
+            self.asked = self.asked.saturating_add(1);
+            self.redirections = 0;
+        }
+        self.last = whom;
         self.due = now + self.spread(interval);
         whom
+    }
+
+    /// Who may know the leader, as far as a server knows that asks to join itself.
+    pub(super) fn lead(&self) -> Option<ServerId> {
+        self.hint.or(self.last)
     }
 
     /// What came of asking.
@@ -163,6 +178,7 @@ impl Joining {
                 self.hint = Some(leader);
                 if self.redirections < REDIRECTIONS_MAX && self.asked > 0 {
                     self.redirections += 1;
+                    self.redirected = true;
                     self.due = now;
                 }
             }
@@ -215,5 +231,102 @@ impl Joining {
         let half = interval / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_nanos(self.rng.next_u64() % nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::consensus::Recovered;
+
+    fn blank() -> (Raft, Joining) {
+        let (now, config) = (Instant::ORIGIN, Config::default());
+        let raft = Raft::new(ServerId(9), config, Recovered::default(), now, 1);
+        let roster = Some(Roster::from([ServerId(1), ServerId(9), ServerId(2)]));
+        (
+            raft.expect("a blank server starts"),
+            Joining::new(ServerId(9), roster, true, now, 1),
+        )
+    }
+
+    fn redirect(to: u128) -> JoinReply {
+        JoinReply::NotLeader {
+            leader: Some(ServerId(to)),
+        }
+    }
+
+    /// Asks at once, or says `None`.
+    fn ask(joining: &mut Joining, raft: &Raft, now: Instant) -> Option<u128> {
+        let timing = Config::default().timing();
+        joining.ask(raft, timing, now).map(|whom| whom.0)
+    }
+
+    fn ask_when_due(joining: &mut Joining, raft: &Raft) -> Option<u128> {
+        let due = joining.due();
+        ask(joining, raft, due)
+    }
+
+    #[test]
+    fn those_of_the_roster_are_asked_in_turn_and_never_this_server() {
+        let (raft, mut joining) = blank();
+
+        let asked: Vec<_> = (0..4).map(|_| ask_when_due(&mut joining, &raft)).collect();
+
+        assert_eq!(asked, [1, 2, 1, 2].map(Some));
+    }
+
+    #[test]
+    fn who_is_said_to_lead_is_asked_at_once() {
+        let (raft, mut joining) = blank();
+        let now = joining.due();
+        ask(&mut joining, &raft, now);
+
+        joining.on_reply(ServerId(1), redirect(5), now);
+
+        assert_eq!(ask(&mut joining, &raft, now), Some(5));
+    }
+
+    #[test]
+    fn servers_that_send_it_to_one_another_are_not_asked_without_end() {
+        let (raft, mut joining) = blank();
+        let now = joining.due();
+
+        let mut asked = 0;
+        while let Some(whom) = ask(&mut joining, &raft, now) {
+            asked += 1;
+            joining.on_reply(ServerId(whom), redirect(3 - whom), now);
+        }
+
+        assert_eq!(asked, 1 + REDIRECTIONS_MAX);
+    }
+
+    #[test]
+    fn each_ask_waits_longer_up_to_a_bound() {
+        let (raft, mut joining) = blank();
+        let heartbeat = Config::default().heartbeat_interval();
+
+        for _ in 0..20 {
+            ask_when_due(&mut joining, &raft);
+        }
+        let asked_at = joining.due();
+        ask(&mut joining, &raft, asked_at);
+
+        let wait = joining.due().since(asked_at);
+        assert!(wait >= 4 * heartbeat && wait <= 8 * heartbeat, "{wait:?}");
+    }
+
+    #[test]
+    fn a_dismissed_server_asks_no_more_until_it_is_a_member_again() {
+        let (raft, mut joining) = blank();
+        let now = joining.due();
+        ask(&mut joining, &raft, now);
+        joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
+
+        let dismissed = ask_when_due(&mut joining, &raft);
+        joining.note_members(&Configuration::of_voters([ServerId(9)]));
+        let added = ask_when_due(&mut joining, &raft);
+
+        assert_eq!((dismissed, added), (None, Some(2)));
     }
 }

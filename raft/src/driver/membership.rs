@@ -97,7 +97,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_join(&mut self, from: ServerId, public_key: Bytes, now: Instant) {
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => JoinReply::NotLeader {
-                leader: self.recent_leader(now),
+                leader: self.recent_leader(now).or(self.membership.joining.lead()),
             },
             (Some(_), None) => JoinReply::Manual,
             (Some(oversight), Some(steward)) => {
