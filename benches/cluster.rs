@@ -101,7 +101,7 @@ async fn perform(
                     }
                     Operation::Get => {
                         let found = member.get(key).await.expect("it is read");
-                        assert_eq!(found.value.map(|value| value.len()), Some(VALUE_BYTES));
+                        assert_eq!(found.as_ref().map(Bytes::len), Some(VALUE_BYTES));
                     }
                 }
             }

@@ -58,6 +58,24 @@ pub trait StateMachine: Send + 'static {
     /// Applies a committed command.
     fn apply(&mut self, context: ApplyContext, command: Self::Command) -> Self::Reply;
 
+    /// The log has come to here: called once for every entry, of any kind, after its command has been applied if it has
+    /// one that takes effect.
+    ///
+    /// What happens by cluster time alone happens here, or earlier at the same entry in [`apply`](Self::apply): at a
+    /// definite place of the log, the same on every member.
+    fn advance(&mut self, at: ApplyContext) {
+        let _ = at;
+    }
+
+    /// The cluster time at which something is to happen even if nobody commands anything: an entry of no other meaning is
+    /// then appended, so that [`advance`](Self::advance) learns of the time. Asked for after each stretch of entries; `None`:
+    /// nothing waits for time.
+    ///
+    /// It is a wish, granted by a leader with a quorum, a little later than the time wished for and never earlier.
+    fn wakes_at(&self) -> Option<ClusterTime> {
+        None
+    }
+
     /// Answers a question without changing the state.
     fn query(&self, query: Self::Query) -> Self::Answer;
 

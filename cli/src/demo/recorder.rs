@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use liferaft::kv::{Answer, Command, Done, Found, Kv, Query, Reply};
 use liferaft::state_machine::{ApplyContext, RestoreError, StateMachine};
-use liferaft::time::Instant;
+use liferaft::time::{ClusterTime, Instant};
 use tokio::sync::watch;
 
 /// The key of the sequence that the chat is.
@@ -94,6 +94,14 @@ impl StateMachine for Recorder {
         reply
     }
 
+    fn advance(&mut self, at: ApplyContext) {
+        self.kv.advance(at);
+    }
+
+    fn wakes_at(&self) -> Option<ClusterTime> {
+        self.kv.wakes_at()
+    }
+
     fn query(&self, query: Query) -> Answer {
         self.kv.query(query)
     }
@@ -116,7 +124,6 @@ impl StateMachine for Recorder {
 #[cfg(test)]
 mod tests {
     use liferaft::ids::{Index, Term};
-    use liferaft::time::ClusterTime;
 
     use super::*;
 

@@ -25,6 +25,8 @@ pub enum Input {
     },
     /// Clients want these commands appended. All of them go into one append and one broadcast.
     Propose(Vec<Proposal>),
+    /// State machines are to learn what time it is: a leader appends an entry that carries nothing but its stamp.
+    MarkTime,
     /// A client wants to read: answered in [`Output::reads`](super::Output::reads).
     Read(ReadId),
     /// An operator, or a policy, wants another configuration: answered in [`Output::changes`](super::Output::changes).

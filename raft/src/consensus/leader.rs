@@ -20,7 +20,7 @@ use super::transfer::Transfer;
 use crate::configuration::Configuration;
 use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
 use crate::ids::{Index, Round, ServerId};
-use crate::time::Instant;
+use crate::time::{ClusterTime, Instant};
 
 #[derive(Debug)]
 pub(super) struct Leader {
@@ -143,10 +143,32 @@ impl Leader {
 
     /// Appends an entry of this term. Its stamp counts the time led since the last one.
     pub(super) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
-        // Past the moment at which a quorum is needed, leadership is no longer certain, and time stands still.
-        let led_until = self.quorum_needed_at + common.config.election_timeout();
-        let stamp = self.stamps.stamp(common.now, led_until);
+        let stamp = self.stamps.stamp(common.now, self.led_until(common));
         common.append_own(stamp, payload)
+    }
+
+    /// Past the moment at which a quorum is needed, leadership is no longer certain, and cluster time stands still.
+    fn led_until(&self, common: &Common) -> Instant {
+        self.quorum_needed_at + common.config.election_timeout()
+    }
+
+    pub(super) fn time_mark_in(&self, common: &Common, at: ClusterTime, now: Instant) -> Duration {
+        let now = now.max(common.now);
+        self.stamps.mark_in(at, now, self.led_until(common))
+    }
+
+    /// Appends an entry for the sake of its stamp, unless another leader will soon have the time to mark.
+    pub(super) fn mark_time(&mut self, common: &mut Common) {
+        if self.transfer.is_none() {
+            self.append(common, Payload::Noop);
+        }
+    }
+
+    /// A quorum is needed by then. Time that was slept through before it was heard again was not led.
+    fn need_quorum_at(&mut self, common: &Common, at: Instant) {
+        let led_until = self.led_until(common);
+        self.stamps.skip(led_until, common.now);
+        self.quorum_needed_at = at;
     }
 
     pub(super) fn on_propose(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
@@ -324,7 +346,7 @@ impl Leader {
     pub(super) fn retime(&mut self, common: &Common) {
         let heartbeat_at = common.now + common.config.heartbeat_interval();
         self.heartbeat_at = self.heartbeat_at.min(heartbeat_at);
-        self.quorum_needed_at = common.now + common.config.election_timeout();
+        self.need_quorum_at(common, common.now + common.config.election_timeout());
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -346,7 +368,7 @@ impl Leader {
         let now = common.now;
         if now >= self.quorum_needed_at {
             let contact = self.quorum_contact(common);
-            self.quorum_needed_at = contact + common.config.election_timeout();
+            self.need_quorum_at(common, contact + common.config.election_timeout());
             if now >= self.quorum_needed_at {
                 return Transition::Follow { retry_soon: false };
             }

@@ -69,6 +69,7 @@ pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, Positions, ReplicationState, Status};
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use crate::config::{Config, Timing};
 use crate::configuration::Configuration;
@@ -200,6 +201,19 @@ impl Raft {
         }
     }
 
+    /// How long it is from `now` until an entry is to be appended, by [`Input::MarkTime`], so that cluster time comes to `at`
+    /// without any other entry: nothing if it is due. `None` on a server that does not lead.
+    ///
+    /// One entry moves cluster time by [`STAMP_ADVANCE_MAX`] at most, so a distant time takes several. While no quorum is
+    /// heard cluster time stands still, and what is left does not get less.
+    #[must_use]
+    pub fn time_mark_in(&self, at: ClusterTime, now: Instant) -> Option<Duration> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.time_mark_in(&self.common, at, now)),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+        }
+    }
+
     /// What the entries behind the snapshot weigh, in bytes: when it is much, a snapshot is due.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
@@ -263,6 +277,12 @@ impl Raft {
             Input::Ask => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.broadcast = true;
+                }
+                Transition::Stay
+            }
+            Input::MarkTime => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.mark_time(&mut self.common);
                 }
                 Transition::Stay
             }

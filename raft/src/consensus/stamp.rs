@@ -22,9 +22,7 @@ impl StampClock {
     /// The stamp of an entry appended now, where leadership is certain up to `led_until`: a leader that slept does not
     /// count its sleep.
     pub(super) fn stamp(&mut self, now: Instant, led_until: Instant) -> ClusterTime {
-        let led = now.min(led_until).since(self.at);
-        // Whole milliseconds only: what is left over counts next time.
-        let led = Duration::from_millis(u64::try_from(led.as_millis()).unwrap_or(u64::MAX));
+        let led = self.led(now, led_until);
         self.at = if led > STAMP_ADVANCE_MAX {
             now
         } else {
@@ -32,6 +30,28 @@ impl StampClock {
         };
         self.last = self.last + led.min(STAMP_ADVANCE_MAX);
         self.last
+    }
+
+    /// How long it is until the stamp of an entry comes to `target`, or as near to it as one entry can.
+    pub(super) fn mark_in(
+        &self,
+        target: ClusterTime,
+        now: Instant,
+        led_until: Instant,
+    ) -> Duration {
+        let target = target.min(self.last + STAMP_ADVANCE_MAX);
+        target.since(self.last + self.led(now, led_until))
+    }
+
+    /// The time from `led_until` to now is never counted: leadership was not certain then, though it proves to go on.
+    pub(super) fn skip(&mut self, led_until: Instant, now: Instant) {
+        self.at = self.at + now.since(led_until.max(self.at));
+    }
+
+    /// Whole milliseconds only: what is left over counts next time.
+    fn led(&self, now: Instant, led_until: Instant) -> Duration {
+        let led = now.min(led_until).since(self.at);
+        Duration::from_millis(u64::try_from(led.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -68,6 +88,37 @@ mod tests {
             clock.stamp(at(86_400_010), at(86_400_010)),
             ClusterTime(60_010)
         );
+    }
+
+    #[test]
+    fn sleep_is_not_counted_when_leadership_goes_on_after_it() {
+        let mut clock = StampClock::continuing(ClusterTime(0), at(0));
+
+        clock.skip(at(1_000), at(500));
+        clock.skip(at(1_000), at(3_600_000));
+
+        assert_eq!(
+            clock.stamp(at(3_600_020), at(3_601_000)),
+            ClusterTime(1_020)
+        );
+    }
+
+    #[test]
+    fn a_time_is_marked_when_it_is_reached_a_distant_one_each_minute_and_none_while_time_stands_still()
+     {
+        let clock = StampClock::continuing(ClusterTime(5), at(0));
+        let mark_in =
+            |target, now, led_until| clock.mark_in(ClusterTime(target), at(now), at(led_until));
+
+        let waits = [
+            mark_in(25, 10, 90_000),
+            mark_in(25, 20, 90_000),
+            mark_in(500_000, 59_000, 90_000),
+            mark_in(500_000, 60_000, 90_000),
+            mark_in(25, 5_000, 15),
+        ];
+
+        assert_eq!(waits, [10, 0, 1_000, 0, 5].map(Duration::from_millis));
     }
 
     #[test]

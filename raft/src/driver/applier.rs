@@ -19,7 +19,7 @@ use crate::entry::{Entry, Payload};
 use crate::ids::Index;
 use crate::sessions::{Envelope, Outcome, Sessions, join_snapshot, split_snapshot};
 use crate::state_machine::{ApplyContext, RestoreError, StateMachine};
-use crate::time::Instant;
+use crate::time::{ClusterTime, Instant};
 
 /// What the driver gives to the applier, in order.
 pub(super) enum Job {
@@ -43,13 +43,19 @@ pub(super) enum Query<S: StateMachine> {
 /// What the applier tells the driver, in order.
 #[derive(Debug)]
 pub(super) enum Report<R> {
-    /// Entries are applied up to here, with what that means for this member's own session.
-    Applied { through: Index, own: Vec<Own<R>> },
+    /// Entries are applied up to here, with what that means for this member's own session, and when the state machine wants
+    /// to be woken.
+    Applied {
+        through: Index,
+        own: Vec<Own<R>>,
+        wakes_at: Option<ClusterTime>,
+    },
     /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any.
     Restored {
         through: Index,
         known: Option<(u128, Index)>,
         replies: Vec<Own<R>>,
+        wakes_at: Option<ClusterTime>,
     },
     /// The state as of an index, encoded.
     Captured {
@@ -179,6 +185,7 @@ impl<S: StateMachine> Applier<S> {
         Ok(Report::Applied {
             through: self.applied,
             own,
+            wakes_at: self.machine.wakes_at(),
         })
     }
 
@@ -200,6 +207,7 @@ impl<S: StateMachine> Applier<S> {
                 })?;
             }
         }
+        self.machine.advance(at);
         self.applied = entry.index;
         Ok(())
     }
@@ -260,6 +268,7 @@ impl<S: StateMachine> Applier<S> {
             through: self.applied,
             known,
             replies,
+            wakes_at: self.machine.wakes_at(),
         })
     }
 

@@ -100,8 +100,13 @@ impl<S: StateMachine> Driver<S> {
 
     fn take_report(&mut self, report: Report<S::Reply>, now: Instant) -> Result<(), StopReason> {
         match report {
-            Report::Applied { through, own } => {
+            Report::Applied {
+                through,
+                own,
+                wakes_at,
+            } => {
                 self.work.on_applied(through);
+                self.wakes.wanted(wakes_at);
                 own.into_iter().for_each(|own| self.take_own(own));
                 self.inputs.push(Input::Applied(through));
             }
@@ -109,8 +114,10 @@ impl<S: StateMachine> Driver<S> {
                 through,
                 known,
                 replies,
+                wakes_at,
             } => {
                 self.work.on_applied(through);
+                self.wakes.wanted(wakes_at);
                 self.proposals.on_restored(known);
                 tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
                 self.announce(now, || Happening::SnapshotInstalled { through });

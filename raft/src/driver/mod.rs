@@ -54,6 +54,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod transfers;
+mod wakes;
 mod work;
 mod yielding;
 

@@ -28,6 +28,7 @@ use super::request::{Budget, Request};
 use super::served::Served;
 use super::status::{Counters, LastError, StatusBoard};
 use super::transfers::{Asker, Transfers};
+use super::wakes::Wakes;
 use super::work::Work;
 use super::yielding::yield_now;
 use crate::config::Config;
@@ -86,6 +87,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) disk: Disk,
     pub(super) work: Work<S>,
     pub(super) freshness: Freshness,
+    pub(super) wakes: Wakes,
 
     pub(super) proposals: Proposals<S::Reply>,
     pub(super) reads: Reads<S>,
@@ -138,6 +140,7 @@ impl<S: StateMachine> Driver<S> {
             disk: Disk::new(parts.storage),
             work: parts.work,
             freshness: Freshness::default(),
+            wakes: Wakes::default(),
             proposals: Proposals::new(parts.boot, heartbeat, Arc::clone(&parts.budget)),
             reads: Reads::new(reads_max, heartbeat, election),
             operations: Operations::new(run, heartbeat),
@@ -258,6 +261,7 @@ impl<S: StateMachine> Driver<S> {
             .min(self.reads.due())
             .min(self.operations.due())
             .min(self.membership.due())
+            .min(self.wakes.due())
             .min(self.stopping.unwrap_or(Instant::MAX))
     }
 
@@ -303,6 +307,10 @@ impl<S: StateMachine> Driver<S> {
         }
         if !proposals.is_empty() {
             self.inputs.push(Input::Propose(proposals));
+        }
+        let heartbeat = self.config.heartbeat_interval();
+        if self.wakes.ask(&self.raft, heartbeat, now) {
+            self.inputs.push(Input::MarkTime);
         }
         if let Some(read) = self.reads.ask(now) {
             self.inputs.push(Input::Read(read));

@@ -13,3 +13,4 @@ mod reads;
 mod snapshots;
 mod starting;
 mod stopping;
+mod time;

@@ -176,6 +176,7 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
         through,
         known,
         replies: own,
+        ..
     } = report
     else {
         panic!("{report:?}")
