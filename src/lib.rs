@@ -147,7 +147,17 @@
 //! [`read`](Handle::read) is linearizable: it sees every command that was done, anywhere, before it was asked. A leader
 //! confirms with a majority that it still leads; nothing is written. [`read_local`](Handle::read_local) answers at once
 //! from the member's own state and says how old that may be, for a member that is cut off or a screen that is drawn
-//! often. A [`KvHandle`] has both: `get` and `get_local`.
+//! often. In between is [`read_local_within`](Handle::read_local_within): from the member's own state if that is at most
+//! so old, and otherwise once it is. A [`KvHandle`] has all of them: `get`, `get_local` and `get_local_within`.
+//!
+//! | read | sees | asks | while cut off |
+//! |---|---|---|---|
+//! | `read` | all that was done before it | the leader, and through it a majority; many reads share a question | times out |
+//! | `read`, with a [`ReadLease`] | the same | the leader, which asks nobody | times out |
+//! | `read_local_within` | all that was done until so long ago | nobody, while the leader is heard | times out once the state is older |
+//! | `read_local` | what has arrived here | nobody | answers, and says how old it may be |
+//!
+//! Leases rest on clocks, so they are off unless [asked for](config::ConfigBuilder::read_lease), and never in browsers.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -171,6 +181,10 @@
 //! let camp = bob.get_local("camp").await?;
 //! assert_eq!(camp.answer.as_deref(), Some(&b"below the bridge"[..]));
 //! assert!(camp.age.is_some_and(|age| age >= Duration::from_secs(60)));
+//!
+//! network.heal_all();
+//! let camp = bob.get_local_within("camp", Duration::from_secs(2)).await?;
+//! assert!(camp.age.is_some_and(|age| age <= Duration::from_secs(2)));
 //! # Ok(())
 //! # }
 //! ```
@@ -185,7 +199,9 @@
 //! A [`ServerId`] belongs to the storage that holds its log. With [`MemoryStorage`](storage::MemoryStorage), the
 //! default, that is the running member: one that was restarted is another server and is added under another id.
 //!
-//! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, and why a member has stopped.
+//! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how much
+//! waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature `metrics`
+//! publishes counters and gauges; `docs/observability.md` in the repository lists them.
 //!
 //! ```
 //! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, PeerId, ServerId};
@@ -367,8 +383,8 @@
 //! | [`wire`] | the bytes that members exchange and store |
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
 //!
-//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). There are no
-//! features to choose. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
+//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one feature
+//! to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
 //! `default-features = false`.
 //!
 //! [serde]: https://docs.rs/serde
@@ -381,12 +397,13 @@ pub use liferaft_raft::{
 };
 pub use liferaft_transport as transport;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
-    Handle, Local, Member, MemberBuilder, MemberStatus, MembershipError, ProposeError, ReadError,
-    Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
+    Events, Handle, Happening, Local, Member, MemberBuilder, MemberEvent, MemberStatus,
+    MembershipError, Missed, ProposeError, ReadError, Roster, StartError, StopReason,
+    TransferLeadershipError, UnknownCause,
 };
 pub use ids::{ClusterId, ServerId};
 pub use kv::{Kv, KvError, KvHandle};

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use liferaft::{
-    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId,
+    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ReadLease,
+    ServerId, StartError,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -45,6 +46,26 @@ async fn three_members_elect_replicate_answer_and_go_on_without_their_leader() {
     assert_eq!(camp.value, read_by_bob.value);
     let successor = second.raft().status().borrow().leader();
     assert!(successor.is_some_and(|successor| successor != leader));
+}
+
+#[wasm_bindgen_test(unsupported = tokio::test(start_paused = true))]
+async fn a_member_reads_by_lease_only_where_the_clock_counts_suspended_time() {
+    let lease = ReadLease::with_drift_bound_ppm(1_000).expect("the bound makes sense");
+    let config = Config::builder()
+        .read_lease(lease)
+        .build()
+        .expect("the settings make sense");
+    let network = MemoryNetwork::new(1);
+    let transport = network.attach(PeerId(1)).expect("it is attached once");
+
+    let member = Member::builder(ClusterId(1), Kv::new(), transport)
+        .config(config)
+        .start()
+        .await;
+
+    let is_refused = matches!(member, Err(StartError::ClockStopsInSuspension));
+    let is_counted = liferaft::platform::suspension_uncounted_max().is_some();
+    assert_ne!(is_refused, is_counted);
 }
 
 /// Members that elect a leader soon: wasm has no clock that can be paused.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{Cluster, applied, peer};
 use liferaft_kv::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use liferaft_kv::{CompareAndSet, Count, Kind, KvError, Refused};
+use liferaft_raft::driver::ReadError;
 
 #[tokio::test(start_paused = true)]
 async fn what_is_set_is_read_until_it_is_deleted() -> Result<(), KvError> {
@@ -21,6 +22,31 @@ async fn what_is_set_is_read_until_it_is_deleted() -> Result<(), KvError> {
     assert!(*kv.delete("k").await?);
     assert!(!*kv.delete("k").await?);
     assert_eq!(kv.get("k").await?, None);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_reads_with_a_bound_are_young_enough_or_time_out() -> Result<(), KvError> {
+    let cluster = Cluster::settled().await;
+    let [kv, other] = cluster.followers();
+    let age_max = Duration::from_secs(1);
+    kv.set("k", "v").await?;
+    kv.append("chat", "hello").await?;
+
+    let value = other.get_local_within("k", age_max).await?;
+    let chat = other
+        .read_sequence_local_within("chat", 0, 10, Duration::ZERO)
+        .await?;
+    cluster.network.partition(&[&[peer(other)]]);
+    tokio::time::sleep(10 * age_max).await;
+    let too_old = other.within(age_max).get_local_within("k", age_max).await;
+
+    assert!(value.age.is_some_and(|age| age <= age_max));
+    assert_eq!(chat.answer.values, ["hello"]);
+    assert!(
+        matches!(too_old, Err(KvError::Read(ReadError::TimedOut))),
+        "{too_old:?}"
+    );
     Ok(())
 }
 
