@@ -88,11 +88,18 @@ impl Chance {
         }
     }
 
-    /// A member's clock: what it shows at the beginning, and how wrong it goes.
-    pub fn clock(&mut self, at: usize, skew_max: u64) -> LocalClock {
+    /// A member's clock: what it shows at the beginning, and how wrong it goes; as wrong as it may where reads by lease
+    /// rest on its going no more wrong.
+    pub fn clock(&mut self, at: usize, skew_max: u64, is_relied_upon: bool) -> LocalClock {
         let dice = &mut self.members;
         let rate = self.source.number(Series::ClockRate(at), 1_000_000, || {
-            1_000_000 - skew_max + dice.between(0, 2 * skew_max)
+            let gained = dice.between(0, 2 * skew_max);
+            let gained = match (is_relied_upon, gained < skew_max) {
+                (false, _) => gained,
+                (true, true) => 0,
+                (true, false) => 2 * skew_max,
+            };
+            1_000_000 - skew_max + gained
         });
         let shows = Series::ClockOrigin(at);
         let shows = self.source.number(shows, 0, || dice.between(0, 1 << 40));

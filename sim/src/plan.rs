@@ -356,7 +356,7 @@ impl Plan {
     /// Members read by lease, and their clocks keep to what that rests on: they drift as much as the bound allows, and
     /// neither leap nor change their rate. Leaders have a hard time of it.
     fn read_by_lease(&mut self, dice: &mut Dice) {
-        let bound = dice.weighted(&[(1, 1_000), (4, 200_000)]);
+        let bound = dice.weighted(&[(1, 1_000), (1, 100_000), (4, 400_000)]);
         self.skew_max = u64::from(bound);
         self.faults.at_leader = PerMillion::percent(80);
         let lease = ReadLease::with_drift_bound_ppm(bound).expect("a bound that makes sense");

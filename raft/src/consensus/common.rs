@@ -126,7 +126,7 @@ impl Common {
             None => Duration::ZERO,
         };
         // A server promises nothing before its first term is durable.
-        let is_blank = hard_state.term == Term::ZERO || is_planted(Bug::PromiseNotKept);
+        let is_blank = hard_state.term == Term::ZERO;
         let promised_until = if is_blank { now } else { now + promise_max };
         let mut common = Self {
             id,

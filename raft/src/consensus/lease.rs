@@ -94,12 +94,10 @@ impl Leader {
             if promise.is_zero() || round < self.lease.counts_from {
                 return Instant::ORIGIN;
             }
-            let reliable = if is_planted(Bug::LeaseWithoutBound) {
-                promise * 2
-            } else {
-                lease.reliable(promise)
-            };
-            self.rounds.sent_after(round) + reliable
+            if is_planted(Bug::LeaseWithoutBound) {
+                return Instant::MAX;
+            }
+            self.rounds.sent_after(round) + lease.reliable(promise)
         })
     }
 }

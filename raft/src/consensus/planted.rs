@@ -77,8 +77,6 @@ bugs! {
     LeaseWithoutBound,
     /// A leader that has told another server to campaign goes on reading by lease.
     LeaseSurvivesTransfer,
-    /// A server that restarts does not keep the promise that it gave before.
-    PromiseNotKept,
     /// A proposal is refused and appended nevertheless.
     RefusedAndAppended,
     /// Entries are handed to the state machine twice after a restart.

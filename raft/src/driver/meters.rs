@@ -12,16 +12,22 @@ use super::status::{Counters, Fresh, Queues};
 use crate::consensus::{PeerStatus, RoleKind, Status};
 use crate::ids::{ClusterId, ServerId};
 
+/// A figure by its name, and where it is found.
+type Named<Of> = (&'static str, fn(&Of) -> u64);
+
+/// Figures by their handles, and where each is found.
+type Metered<Meter, Of> = Vec<(Meter, fn(&Of) -> u64)>;
+
 /// Whom a member's figures are of.
 type Labels = Vec<Label>;
 
 /// The meters of one member.
 pub(super) struct Meters {
     labels: Labels,
-    counters: Vec<(Counter, fn(&Counters) -> u64)>,
+    counters: Metered<Counter, Counters>,
     refused: Counter,
-    positions: Vec<(Gauge, fn(&Status) -> u64)>,
-    queues: Vec<(Gauge, fn(&Queues) -> u64)>,
+    positions: Metered<Gauge, Status>,
+    queues: Metered<Gauge, Queues>,
     peers: BTreeMap<ServerId, PeerMeters>,
 }
 
@@ -33,7 +39,7 @@ struct PeerMeters {
     silence: Gauge,
 }
 
-const COUNTERS: [(&str, fn(&Counters) -> u64); 11] = [
+const COUNTERS: [Named<Counters>; 11] = [
     ("liferaft_frames_received_total", |of| of.frames_received),
     ("liferaft_frames_sent_total", |of| of.frames_sent),
     ("liferaft_frames_not_sent_total", |of| of.frames_not_sent),
@@ -55,7 +61,7 @@ const COUNTERS: [(&str, fn(&Counters) -> u64); 11] = [
     ("liferaft_leader_changes_total", |of| of.leader_changes),
 ];
 
-const POSITIONS: [(&str, fn(&Status) -> u64); 10] = [
+const POSITIONS: [Named<Status>; 10] = [
     ("liferaft_term", |of| of.term.0),
     ("liferaft_is_leader", |of| {
         u64::from(of.role == RoleKind::Leader)
@@ -72,7 +78,7 @@ const POSITIONS: [(&str, fn(&Status) -> u64); 10] = [
     }),
 ];
 
-const QUEUES: [(&str, fn(&Queues) -> u64); 8] = [
+const QUEUES: [Named<Queues>; 8] = [
     ("liferaft_queue_requests", |of| of.requests as u64),
     ("liferaft_queue_frames", |of| of.frames as u64),
     ("liferaft_queue_commands", |of| of.commands as u64),

@@ -130,7 +130,8 @@ impl World {
         let mut members = Vec::new();
         for at in 0..plan.members {
             let id = ServerId(at as u128 + 1);
-            let clock = chance.clock(at, plan.skew_max);
+            let by_lease = plan.config.read_lease().is_some();
+            let clock = chance.clock(at, plan.skew_max, by_lease);
             let blank = Default::default();
             let seed = chance.core_seed(at);
             let raft = Raft::new(id, plan.config.clone(), blank, clock.at(0), seed);
