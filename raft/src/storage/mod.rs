@@ -5,6 +5,7 @@
 
 pub mod conformance;
 mod memory;
+pub mod outbox;
 
 use async_trait::async_trait;
 use thiserror::Error;
