@@ -139,7 +139,7 @@ pub fn copy_of(command: &[u8]) -> Option<u64> {
         Envelope::Command { body, .. } => body
             .last_chunk::<COPY_BYTES>()
             .map(|copy| u64::from_le_bytes(*copy)),
-        Envelope::Register { .. } => None,
+        Envelope::Register { .. } | Envelope::RegisterOrdered { .. } => None,
     }
 }
 
@@ -169,6 +169,10 @@ impl Machine {
                     Envelope::Register { nonce } => Effect::Registered {
                         nonce,
                         session: self.sessions.register(at, nonce),
+                    },
+                    Envelope::RegisterOrdered { nonce } => Effect::Registered {
+                        nonce,
+                        session: self.sessions.register_ordered(at, nonce),
                     },
                     Envelope::Command { header, body } => {
                         self.command(at, header, body, on, manner.flaw)?
@@ -212,7 +216,7 @@ impl Machine {
             match self.sessions.execute(at, &header, execute)? {
                 Outcome::Done(reply) => Fate::Done(Answer::of_reply(reply)?),
                 Outcome::Expired => Fate::Expired,
-                Outcome::Acknowledged | Outcome::TooFarAhead => Fate::Ignored,
+                Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => Fate::Ignored,
             }
         };
         Ok(Effect::Command {

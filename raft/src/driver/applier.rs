@@ -4,6 +4,7 @@
 //! after each short stretch of work, since in a browser all tasks share one thread. Queries come between stretches:
 //! they wait for at most one.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ pub(super) enum Job {
     Apply(Apply),
     /// The state is to be captured as it is then.
     Capture,
+    /// What becomes of the ordered session of this nonce and of its commands is to be reported.
+    Watch { nonce: u128 },
+    /// It need not be any more.
+    Unwatch { nonce: u128 },
 }
 
 /// A question to the state machine, which has reached the index that the question needs.
@@ -50,10 +55,12 @@ pub(super) enum Report<R> {
         own: Vec<Own<R>>,
         wakes_at: Option<ClusterTime>,
     },
-    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any.
+    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any, and
+    /// these of the ordered ones that are watched.
     Restored {
         through: Index,
         known: Option<(u128, Index)>,
+        ordered: Vec<(u128, Option<Index>)>,
         replies: Vec<Own<R>>,
         wakes_at: Option<ClusterTime>,
     },
@@ -62,6 +69,8 @@ pub(super) enum Report<R> {
         through: Index,
         snapshot: Result<Bytes, String>,
     },
+    /// The ordered session of a nonce is watched from here on, or not any more.
+    Watched,
     /// The state machine cannot go on.
     Failed(String),
 }
@@ -69,8 +78,12 @@ pub(super) enum Report<R> {
 /// What an entry means for this member's own session.
 #[derive(Debug)]
 pub(super) enum Own<R> {
-    /// It has a session.
-    Registered { nonce: u128, session: Index },
+    /// It has a session, says the registration at this index, which may be older than this run.
+    Registered {
+        nonce: u128,
+        session: Index,
+        at: Index,
+    },
     /// A command of the session is done.
     Reply {
         session: Index,
@@ -79,6 +92,10 @@ pub(super) enum Own<R> {
     },
     /// A command of the session was refused, because the session is gone.
     Expired { session: Index },
+    /// A command of an ordered session had no effect, since it came before its turn.
+    Early { session: Index, sequence: u64 },
+    /// A command of an ordered session had no effect, since it had been acknowledged.
+    Acknowledged { session: Index, sequence: u64 },
 }
 
 /// The state machine, with the sessions around it.
@@ -90,6 +107,8 @@ pub(super) struct Applier<S: StateMachine> {
     /// The nonces that this run of the member registers under.
     nonces: RangeInclusive<u128>,
     own_session: Option<Index>,
+    /// The ordered sessions of this member, by their nonces, with their names once they are known.
+    ordered: BTreeMap<u128, Option<Index>>,
 }
 
 /// The applier's ends of its channels.
@@ -110,6 +129,7 @@ impl<S: StateMachine> Applier<S> {
             applied: Index::ZERO,
             nonces,
             own_session: None,
+            ordered: BTreeMap::new(),
         }
     }
 
@@ -132,6 +152,9 @@ impl<S: StateMachine> Applier<S> {
             .sessions
             .find(self.nonces.clone())
             .map(|(_, session)| session);
+        for (nonce, session) in &mut self.ordered {
+            *session = self.sessions.find(*nonce..=*nonce).map(|(_, name)| name);
+        }
         Ok(())
     }
 
@@ -153,6 +176,15 @@ impl<S: StateMachine> Applier<S> {
                         Job::Capture => {
                             self.capture(ends.reports.clone());
                             continue;
+                        }
+                        Job::Watch { nonce } => {
+                            let session = self.sessions.find(nonce..=nonce).map(|(_, name)| name);
+                            self.ordered.insert(nonce, session);
+                            Ok(Report::Watched)
+                        }
+                        Job::Unwatch { nonce } => {
+                            self.ordered.remove(&nonce);
+                            Ok(Report::Watched)
                         }
                     };
                     let report = report.unwrap_or_else(Report::Failed);
@@ -223,16 +255,35 @@ impl<S: StateMachine> Applier<S> {
                 let session = self.sessions.register(at, nonce);
                 if self.nonces.contains(&nonce) {
                     self.own_session = Some(session);
-                    own.push(Own::Registered { nonce, session });
+                    own.push(Own::Registered {
+                        nonce,
+                        session,
+                        at: at.index,
+                    });
+                }
+            }
+            Envelope::RegisterOrdered { nonce } => {
+                let session = self.sessions.register_ordered(at, nonce);
+                if let Some(name) = self.ordered.get_mut(&nonce) {
+                    *name = Some(session);
+                    own.push(Own::Registered {
+                        nonce,
+                        session,
+                        at: at.index,
+                    });
                 }
             }
             Envelope::Command { header, body } => {
+                let ordered = self
+                    .ordered
+                    .values()
+                    .any(|session| *session == Some(header.session));
                 let machine = &mut self.machine;
                 let outcome = self.sessions.execute(at, &header, || {
                     let command = postcard::from_bytes(body).map_err(|error| error.to_string())?;
                     Ok::<_, String>(machine.apply(at, command))
                 })?;
-                if self.own_session == Some(header.session) {
+                if ordered || self.own_session == Some(header.session) {
                     let (session, sequence) = (header.session, header.sequence);
                     match outcome {
                         Outcome::Done(reply) => {
@@ -243,8 +294,14 @@ impl<S: StateMachine> Applier<S> {
                             });
                         }
                         Outcome::Expired => own.push(Own::Expired { session }),
-                        // Of these nobody waits: the first was given up, and no member sends the second.
-                        Outcome::Acknowledged | Outcome::TooFarAhead => {}
+                        Outcome::Early | Outcome::TooFarAhead if ordered => {
+                            own.push(Own::Early { session, sequence });
+                        }
+                        Outcome::Acknowledged if ordered => {
+                            own.push(Own::Acknowledged { session, sequence });
+                        }
+                        // Of these nobody waits: the first was given up, and no member sends the others.
+                        Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => {}
                     }
                 }
             }
@@ -255,7 +312,16 @@ impl<S: StateMachine> Applier<S> {
     fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, String> {
         self.restore(snapshot).map_err(|error| error.to_string())?;
         let known = self.sessions.find(self.nonces.clone());
-        let replies = known.into_iter().flat_map(|(_, session)| {
+        let ordered: Vec<_> = self
+            .ordered
+            .iter()
+            .map(|(nonce, session)| (*nonce, *session))
+            .collect();
+        let own = known.map(|(_, session)| session);
+        let own = own
+            .into_iter()
+            .chain(self.ordered.values().copied().flatten());
+        let replies = own.flat_map(|session| {
             let replies = self.sessions.replies(session);
             replies.map(move |(sequence, reply)| Own::Reply {
                 session,
@@ -267,6 +333,7 @@ impl<S: StateMachine> Applier<S> {
         Ok(Report::Restored {
             through: self.applied,
             known,
+            ordered,
             replies,
             wakes_at: self.machine.wakes_at(),
         })

@@ -107,12 +107,13 @@ impl<S: StateMachine> Driver<S> {
             } => {
                 self.work.on_applied(through);
                 self.wakes.wanted(wakes_at);
-                own.into_iter().for_each(|own| self.take_own(own));
+                own.into_iter().for_each(|own| self.take_own(own, now));
                 self.inputs.push(Input::Applied(through));
             }
             Report::Restored {
                 through,
                 known,
+                ordered,
                 replies,
                 wakes_at,
             } => {
@@ -121,7 +122,8 @@ impl<S: StateMachine> Driver<S> {
                 self.proposals.on_restored(known);
                 tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
                 self.announce(now, || Happening::SnapshotInstalled { through });
-                replies.into_iter().for_each(|own| self.take_own(own));
+                self.lanes.on_restored(&ordered);
+                replies.into_iter().for_each(|own| self.take_own(own, now));
                 self.inputs.push(Input::Applied(through));
             }
             Report::Captured { through, snapshot } => {
@@ -133,6 +135,7 @@ impl<S: StateMachine> Driver<S> {
                 self.announce(now, || Happening::SnapshotTaken { through, bytes });
                 self.inputs.push(Input::SnapshotTaken { through, data });
             }
+            Report::Watched => self.work.on_watched(),
             Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),
         }
         self.freshness.applied(self.work.applied());
@@ -140,15 +143,34 @@ impl<S: StateMachine> Driver<S> {
         Ok(())
     }
 
-    fn take_own(&mut self, own: Own<S::Reply>) {
+    fn take_own(&mut self, own: Own<S::Reply>, now: Instant) {
         match own {
-            Own::Registered { nonce, session } => self.proposals.on_registered(nonce, session),
+            Own::Registered { nonce, session, at } => {
+                self.proposals.on_registered(nonce, session);
+                self.lanes.on_registered(nonce, session, at);
+            }
             Own::Reply {
                 session,
                 sequence,
                 reply,
-            } => self.proposals.on_reply(session, sequence, reply),
-            Own::Expired { session } => self.proposals.on_expired(session),
+            } => match self.lanes.of_session(session) {
+                Some(lane) => lane.on_reply(sequence, reply),
+                None => self.proposals.on_reply(session, sequence, reply),
+            },
+            Own::Expired { session } => match self.lanes.of_session(session) {
+                Some(lane) => lane.on_expired(),
+                None => self.proposals.on_expired(session),
+            },
+            Own::Early { session, sequence } => {
+                if let Some(lane) = self.lanes.of_session(session) {
+                    lane.on_early(sequence, now);
+                }
+            }
+            Own::Acknowledged { session, sequence } => {
+                if let Some(lane) = self.lanes.of_session(session) {
+                    lane.on_acknowledged(sequence);
+                }
+            }
         }
     }
 
@@ -178,8 +200,13 @@ impl<S: StateMachine> Driver<S> {
             } => self
                 .operations
                 .admit(Operation::Transfer(to), deadline, Caller::Transfer(caller)),
+            Request::Lane(request) => {
+                self.take_lane_request(request);
+                true
+            }
             Request::SetTiming(timing) => {
                 self.config.set_timing(timing);
+                self.lanes.resend_after(timing.heartbeat_interval());
                 self.proposals.resend_after(timing.heartbeat_interval());
                 self.operations.resend_after(timing.heartbeat_interval());
                 self.reads
@@ -215,7 +242,8 @@ impl<S: StateMachine> Driver<S> {
             Request::Transfer { caller, .. } => {
                 drop(caller.send(Err(TransferLeadershipError::Stopped)));
             }
-            Request::SetTiming(_) | Request::Shutdown => {}
+            // An outbox hears that the member has stopped when its lane is dropped.
+            Request::Lane(_) | Request::SetTiming(_) | Request::Shutdown => {}
         }
     }
 }

@@ -51,6 +51,7 @@ impl<S: StateMachine> Driver<S> {
         let mut answers = std::mem::take(&mut self.output.proposals);
         for (id, result) in answers.drain(..) {
             match batch_of(id) {
+                None if self.lanes.on_core_answer(id, result.is_ok(), now) => {}
                 None => self.proposals.on_core_answer(id, &result, now),
                 Some(batch) => {
                     // The whole batch is answered as its worst command: what is sent twice is applied once.
@@ -181,6 +182,7 @@ impl<S: StateMachine> Driver<S> {
             self.leader = leader;
             if leader.is_some() {
                 self.proposals.reroute();
+                self.lanes.reroute();
                 self.reads.reroute();
                 self.operations.reroute(leader, now);
                 self.again = true;
@@ -202,6 +204,14 @@ impl<S: StateMachine> Driver<S> {
                 &mut self.counters,
             );
             self.proposals.forwarded(request, sent, now);
+        }
+        while let Some((request, commands)) = self.lanes.next_batch(now, bytes_max) {
+            let sent = self.links.send(
+                leader,
+                &Content::Propose { request, commands },
+                &mut self.counters,
+            );
+            self.lanes.forwarded(request, sent, now);
         }
         while let Some((request, operation)) = self.operations.next_for_leader(leader, now) {
             let content = match operation {

@@ -302,6 +302,10 @@ impl<S: StateMachine> Handle<S> {
         drop(status.wait_for(|status| status.stopped.is_some()).await);
     }
 
+    pub(super) fn shared(&self) -> &Shared<S> {
+        &self.shared
+    }
+
     fn deadline(&self) -> Instant {
         Instant::from_origin(platform::now()) + self.timeout
     }

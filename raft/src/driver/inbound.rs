@@ -114,7 +114,9 @@ impl<S: StateMachine> Driver<S> {
             Content::Propose { request, commands } => self.take_forwarded(from, request, commands),
             Content::ProposeReply { request, answer } => {
                 let taken = answer == ProposeAnswer::Appended;
-                self.proposals.on_forward_answer(request, taken, now);
+                if !self.lanes.on_forward_answer(request, taken, now) {
+                    self.proposals.on_forward_answer(request, taken, now);
+                }
             }
             Content::Change { request, change } => self.take_change(from, request, change),
             Content::ChangeReply { request, result } => {
@@ -206,7 +208,7 @@ impl<S: StateMachine> Driver<S> {
 /// Whether the bytes are a command of this state machine in a session's envelope.
 fn is_command<S: StateMachine>(bytes: &[u8]) -> bool {
     match Envelope::decode(bytes) {
-        Ok(Envelope::Register { .. }) => true,
+        Ok(Envelope::Register { .. } | Envelope::RegisterOrdered { .. }) => true,
         Ok(Envelope::Command { body, .. }) => postcard::from_bytes::<S::Command>(body).is_ok(),
         Err(_) => false,
     }

@@ -36,6 +36,7 @@ mod freshness;
 mod handle;
 mod inbound;
 mod joining;
+mod lanes;
 mod links;
 mod local;
 mod membership;
@@ -45,6 +46,7 @@ mod meters;
 #[path = "meters_off.rs"]
 mod meters;
 mod operations;
+mod outbox;
 mod proposals;
 mod reads;
 mod request;
@@ -67,4 +69,8 @@ pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use handle::Handle;
 pub use joining::Roster;
 pub use local::Local;
+pub use outbox::{
+    FlushError, OnExpiry, OpenOutboxError, Outbox, OutboxCause, OutboxConfig, OutboxError,
+    OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState, PushError, Ticket,
+};
 pub use status::{Counters, LastError, MemberError, MemberStatus, Queues};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::error::{MembershipError, ReadError, TransferLeadershipError};
+use super::lanes::LaneRequest;
 use super::local::{Local, LocalCaller, LocalRead, Unread};
 use super::proposals::Caller;
 use crate::config::Timing;
@@ -43,6 +44,8 @@ pub(super) enum Request<S: StateMachine> {
         deadline: Instant,
         caller: oneshot::Sender<Result<ServerId, TransferLeadershipError>>,
     },
+    /// What an outbox asks of its ordered session.
+    Lane(LaneRequest<S::Reply>),
     /// Other times for elections and heartbeats.
     SetTiming(Timing),
     /// The member is to hand over and stop.

@@ -18,6 +18,7 @@ use super::error::StopReason;
 use super::events::{Announcer, Happening};
 use super::freshness::Freshness;
 use super::inbound::ForwardedBatch;
+use super::lanes::Lanes;
 use super::links::Links;
 use super::membership::Membership;
 use super::meters::Meters;
@@ -90,6 +91,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) wakes: Wakes,
 
     pub(super) proposals: Proposals<S::Reply>,
+    pub(super) lanes: Lanes<S::Reply>,
     pub(super) reads: Reads<S>,
     pub(super) operations: Operations,
     pub(super) served: Served,
@@ -142,6 +144,7 @@ impl<S: StateMachine> Driver<S> {
             freshness: Freshness::default(),
             wakes: Wakes::default(),
             proposals: Proposals::new(parts.boot, heartbeat, Arc::clone(&parts.budget)),
+            lanes: Lanes::new(heartbeat),
             reads: Reads::new(reads_max, heartbeat, election),
             operations: Operations::new(run, heartbeat),
             served: Served::new(),
@@ -258,6 +261,7 @@ impl<S: StateMachine> Driver<S> {
         of_core
             .min(of_status)
             .min(self.proposals.due())
+            .min(self.lanes.due())
             .min(self.reads.due())
             .min(self.operations.due())
             .min(self.membership.due())
@@ -271,6 +275,7 @@ impl<S: StateMachine> Driver<S> {
         self.again = false;
         self.take_arrived(now)?;
         self.proposals.expire(now);
+        self.expire_lanes(now);
         self.reads.expire(now);
         self.operations.expire(self.leader, now);
         self.keep_membership(now);
@@ -294,6 +299,7 @@ impl<S: StateMachine> Driver<S> {
         let mut proposals = self.take_forwarded_proposals();
         if self.leads() {
             self.proposals.propose(&mut proposals);
+            self.lanes.propose(&mut proposals);
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
                     Operation::Change(change) => {

@@ -106,10 +106,26 @@ impl<S: StateMachine> Work<S> {
             .applied(entries.iter().map(Entry::weight).sum());
         match self.backlog.back_mut() {
             Some(Job::Apply(Apply::Entries(waiting))) => waiting.append(&mut entries),
-            Some(Job::Apply(Apply::Restore(_)) | Job::Capture) | None => {
+            Some(
+                Job::Apply(Apply::Restore(_))
+                | Job::Capture
+                | Job::Watch { .. }
+                | Job::Unwatch { .. },
+            )
+            | None => {
                 self.backlog.push_back(Job::Apply(Apply::Entries(entries)));
             }
         }
+    }
+
+    /// Has the ordered session of this nonce watched, or not any more, from the entries on that are handed out later.
+    pub(super) fn watch(&mut self, nonce: u128, watch: bool) {
+        self.backlog.push_back(if watch {
+            Job::Watch { nonce }
+        } else {
+            Job::Unwatch { nonce }
+        });
+        self.pump();
     }
 
     /// Fills the channel. Each job is reported, so there will be another occasion for what does not fit.
@@ -156,6 +172,11 @@ impl<S: StateMachine> Work<S> {
     /// Entries are applied up to here, by its report.
     pub(super) fn on_applied(&mut self, through: Index) {
         self.applied = self.applied.max(through);
+        self.pump();
+    }
+
+    /// A session is watched, or not any more.
+    pub(super) fn on_watched(&mut self) {
         self.pump();
     }
 

@@ -13,6 +13,7 @@ pub const HEADER_BYTES: usize = 21;
 
 const REGISTER: u8 = 1;
 const COMMAND: u8 = 2;
+const REGISTER_ORDERED: u8 = 3;
 
 /// A command of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Envelope<'a> {
     /// Opens a session.
     Register {
         /// Drawn at random for each registration, so that one which arrives twice opens one session.
+        nonce: u128,
+    },
+    /// Opens an ordered session.
+    RegisterOrdered {
+        /// As above.
         nonce: u128,
     },
     /// A command of a session.
@@ -61,12 +67,12 @@ impl<'a> Envelope<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
         let (&kind, rest) = bytes.split_first().ok_or(EnvelopeError::Malformed)?;
         match kind {
-            REGISTER => {
-                let nonce = rest.try_into().map_err(|_| EnvelopeError::Malformed)?;
-                Ok(Self::Register {
-                    nonce: u128::from_be_bytes(nonce),
-                })
-            }
+            REGISTER => Ok(Self::Register {
+                nonce: decode_nonce(rest)?,
+            }),
+            REGISTER_ORDERED => Ok(Self::RegisterOrdered {
+                nonce: decode_nonce(rest)?,
+            }),
             COMMAND => {
                 let (header, body) = CommandHeader::decode(rest).ok_or(EnvelopeError::Malformed)?;
                 Ok(Self::Command { header, body })
@@ -76,11 +82,26 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The command that opens a session.
+fn decode_nonce(bytes: &[u8]) -> Result<u128, EnvelopeError> {
+    let nonce = bytes.try_into().map_err(|_| EnvelopeError::Malformed)?;
+    Ok(u128::from_be_bytes(nonce))
+}
+
+/// The command that opens a plain session.
 #[must_use]
 pub fn registration(nonce: u128) -> Vec<u8> {
+    encode_registration(REGISTER, nonce)
+}
+
+/// The command that opens an ordered session.
+#[must_use]
+pub fn ordered_registration(nonce: u128) -> Vec<u8> {
+    encode_registration(REGISTER_ORDERED, nonce)
+}
+
+fn encode_registration(kind: u8, nonce: u128) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(17);
-    bytes.push(REGISTER);
+    bytes.push(kind);
     bytes.extend_from_slice(&nonce.to_be_bytes());
     bytes
 }
@@ -156,6 +177,10 @@ mod tests {
             Envelope::decode(&bytes),
             Ok(Envelope::Register { nonce: 5 })
         );
+        assert_eq!(
+            Envelope::decode(&ordered_registration(6)),
+            Ok(Envelope::RegisterOrdered { nonce: 6 })
+        );
     }
 
     #[test]
@@ -173,6 +198,10 @@ mod tests {
         assert_eq!(
             registration(1),
             [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+        );
+        assert_eq!(
+            ordered_registration(1),
+            [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
         );
     }
 

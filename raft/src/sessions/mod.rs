@@ -6,6 +6,10 @@
 //!
 //! The name of a session is the index of the entry that registered it. It is never given twice, so a command of a
 //! session that is gone can never take effect later: *expired* always means *not done by this copy*.
+//!
+//! There are two kinds. The commands of a plain session take effect in whatever order they reach the log. Those of an
+//! ordered one take effect in the order of their numbers: a copy that comes before its turn has no effect and is sent
+//! again, so that many may be under way at once and a lost or overtaken frame costs time, never the order.
 
 mod envelope;
 mod joined;
@@ -14,7 +18,9 @@ mod snapshot;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use envelope::{CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, registration};
+pub use envelope::{
+    CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
+};
 pub use joined::{SnapshotError, join_snapshot, split_snapshot};
 pub use snapshot::SessionsError;
 
@@ -28,11 +34,15 @@ pub const SESSIONS_MAX: usize = 4096;
 /// How far a session's commands may run ahead of the first that is not acknowledged. One beyond is refused.
 pub const OUTSTANDING_MAX: u64 = 1 << 15;
 
-/// The cluster time after which a session that was not used is gone.
+/// The cluster time after which a plain session that was not used is gone.
 ///
 /// It is a constant because all members must agree on it at every entry: one that differed would apply what others
 /// refuse.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// The cluster time after which an ordered session that was not used is gone: what waits in an outbox may wait for a
+/// partition of hours to heal. A constant for the same reason.
+pub const ORDERED_SESSION_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// The highest number of a command. It leaves room to count beyond it without overflow.
 const SEQUENCE_MAX: u64 = u64::MAX - 2 * OUTSTANDING_MAX;
@@ -48,14 +58,23 @@ pub struct Sessions<R> {
 #[derive(Clone, Debug)]
 struct Session<R> {
     nonce: u128,
+    kind: Kind,
     /// The cluster time of the entry that used it last: what it expires by.
     last_active: ClusterTime,
     /// The index of that entry: what it is evicted by.
     last_used: Index,
     /// Every command up to here has been answered or given up: none of them is applied from here on.
     acknowledged_through: u64,
-    /// The replies after that, in order of their numbers; `None` where a later command came first.
+    /// The replies after that, in order of their numbers; `None` where a later command came first, as in an ordered
+    /// session none does.
     replies: VecDeque<Option<R>>,
+}
+
+/// In which order the commands of a session take effect, and how long it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Ordered,
 }
 
 /// What became of one copy of a command.
@@ -69,6 +88,8 @@ pub enum Outcome<'a, R> {
     Expired,
     /// It is too far ahead of the first command that is not acknowledged. This copy had no effect.
     TooFarAhead,
+    /// Its session is ordered and the command before it has not taken effect. This copy had no effect.
+    Early,
 }
 
 impl<R> Default for Sessions<R> {
@@ -93,10 +114,20 @@ impl<R> Sessions<R> {
         self.sessions.is_empty()
     }
 
-    /// Opens the session of this nonce, or finds it open, and returns its name.
+    /// Opens the plain session of this nonce, or finds it open, and returns its name.
     ///
     /// The expired leave first, then, if [`SESSIONS_MAX`] are open still, the one that was used least lately.
     pub fn register(&mut self, at: ApplyContext, nonce: u128) -> Index {
+        self.register_kind(at, nonce, Kind::Plain)
+    }
+
+    /// Opens the ordered session of this nonce, or finds it open, and returns its name, as [`register`](Self::register)
+    /// does.
+    pub fn register_ordered(&mut self, at: ApplyContext, nonce: u128) -> Index {
+        self.register_kind(at, nonce, Kind::Ordered)
+    }
+
+    fn register_kind(&mut self, at: ApplyContext, nonce: u128, kind: Kind) -> Index {
         self.remove_expired(at.time);
         if let Some(name) = self.by_nonce.get(&nonce) {
             let session = self
@@ -115,6 +146,7 @@ impl<R> Sessions<R> {
             at.index,
             Session {
                 nonce,
+                kind,
                 last_active: at.time,
                 last_used: at.index,
                 acknowledged_through: 0,
@@ -203,7 +235,11 @@ impl<R> Sessions<R> {
 
 impl<R> Session<R> {
     fn has_expired(&self, time: ClusterTime) -> bool {
-        time.since(self.last_active) > SESSION_EXPIRY
+        let expiry = match self.kind {
+            Kind::Plain => SESSION_EXPIRY,
+            Kind::Ordered => ORDERED_SESSION_EXPIRY,
+        };
+        time.since(self.last_active) > expiry
     }
 
     fn acknowledge(&mut self, through: u64) {
@@ -228,6 +264,9 @@ impl<R> Session<R> {
         else {
             return Ok(Outcome::TooFarAhead);
         };
+        if self.kind == Kind::Ordered && place > self.replies.len() {
+            return Ok(Outcome::Early);
+        }
         if self.replies.get(place).is_none_or(Option::is_none) {
             let reply = apply()?;
             if place >= self.replies.len() {

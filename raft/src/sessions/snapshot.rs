@@ -9,11 +9,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
+use super::{Kind, OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
 use crate::ids::Index;
 use crate::time::ClusterTime;
 
 const VERSION: u8 = 1;
+
+const PLAIN: u8 = 1;
+const ORDERED: u8 = 2;
 
 /// Why bytes are not those of a session table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,6 +47,10 @@ impl<R: Serialize> Sessions<R> {
         for (name, session) in &self.sessions {
             bytes.extend_from_slice(&name.0.to_be_bytes());
             bytes.extend_from_slice(&session.nonce.to_be_bytes());
+            bytes.push(match session.kind {
+                Kind::Plain => PLAIN,
+                Kind::Ordered => ORDERED,
+            });
             bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
             bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
             bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
@@ -124,6 +131,11 @@ impl<R: DeserializeOwned> Sessions<R> {
 impl<R: DeserializeOwned> Session<R> {
     fn decode(reader: &mut Reader<'_>, name: Index, through: Index) -> Result<Self, SessionsError> {
         let nonce = u128::from_be_bytes(reader.array()?);
+        let kind = match reader.array()? {
+            [PLAIN] => Kind::Plain,
+            [ORDERED] => Kind::Ordered,
+            [_] => return Err(SessionsError::Invalid("a session is of no known kind")),
+        };
         let last_active = ClusterTime(u64::from_be_bytes(reader.array()?));
         let last_used = Index(u64::from_be_bytes(reader.array()?));
         if name == Index::ZERO || name > last_used || last_used > through {
@@ -143,8 +155,14 @@ impl<R: DeserializeOwned> Session<R> {
         for _ in 0..count {
             replies.push_back(reader.reply()?);
         }
+        if kind == Kind::Ordered && replies.iter().any(Option::is_none) {
+            return Err(SessionsError::Invalid(
+                "a command of an ordered session took effect before its turn",
+            ));
+        }
         Ok(Self {
             nonce,
+            kind,
             last_active,
             last_used,
             acknowledged_through,

@@ -32,6 +32,7 @@ fn execute(
         Outcome::Acknowledged => Err(Outcome::Acknowledged),
         Outcome::Expired => Err(Outcome::Expired),
         Outcome::TooFarAhead => Err(Outcome::TooFarAhead),
+        Outcome::Early => Err(Outcome::Early),
     }
 }
 
@@ -90,6 +91,68 @@ fn commands_may_arrive_in_any_order() {
 
     assert_eq!((first, second, third), (Ok(10), Ok(20), Ok(30)));
     assert_eq!(again, Outcome::Done(&30));
+}
+
+#[test]
+fn the_commands_of_an_ordered_session_take_effect_in_the_order_of_their_numbers() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register_ordered(at(1, 0), 77);
+
+    let early = execute(&mut sessions, at(2, 0), command(session, 2, 0), 20);
+    let first = execute(&mut sessions, at(3, 0), command(session, 1, 0), 10);
+    let second = execute(&mut sessions, at(4, 0), command(session, 2, 0), 20);
+    let Ok(again) = sessions.execute(at(5, 0), &command(session, 1, 0), must_not_apply);
+
+    assert_eq!(early, Err(Outcome::Early));
+    assert_eq!((first, second), (Ok(10), Ok(20)));
+    assert_eq!(again, Outcome::Done(&10));
+}
+
+#[test]
+fn in_an_ordered_session_the_turn_comes_after_what_is_acknowledged() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register_ordered(at(1, 0), 77);
+    execute(&mut sessions, at(2, 0), command(session, 1, 0), 10).unwrap();
+
+    let second = execute(&mut sessions, at(3, 0), command(session, 2, 1), 20);
+    let fourth = execute(&mut sessions, at(4, 0), command(session, 4, 1), 40);
+    let first = execute(&mut sessions, at(5, 0), command(session, 1, 0), 10);
+
+    assert_eq!(second, Ok(20));
+    assert_eq!(fourth, Err(Outcome::Early));
+    assert_eq!(first, Err(Outcome::Acknowledged));
+}
+
+#[test]
+fn the_order_of_a_session_survives_a_snapshot() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register_ordered(at(1, 0), 77);
+    execute(&mut sessions, at(2, 0), command(session, 1, 0), 10).unwrap();
+    let bytes = sessions.encode().unwrap();
+
+    let mut restored = Sessions::<u32>::decode(&bytes, Index(2)).unwrap();
+
+    let third = execute(&mut restored, at(3, 0), command(session, 3, 0), 30);
+    let second = execute(&mut restored, at(4, 0), command(session, 2, 0), 20);
+    assert_eq!((third, second), (Err(Outcome::Early), Ok(20)));
+}
+
+#[test]
+fn an_ordered_session_outlives_a_partition_of_hours_and_expires_after_a_day() {
+    let day = u64::try_from(ORDERED_SESSION_EXPIRY.as_millis()).unwrap();
+    let mut sessions = Sessions::default();
+    let session = sessions.register_ordered(at(1, 0), 77);
+
+    let in_time = execute(&mut sessions, at(2, day), command(session, 1, 0), 10);
+    let late = execute(
+        &mut sessions,
+        at(3, 2 * day + 1),
+        command(session, 2, 0),
+        20,
+    );
+
+    assert_eq!(in_time, Ok(10));
+    assert_eq!(late, Err(Outcome::Expired));
 }
 
 #[test]

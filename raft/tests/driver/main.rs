@@ -8,6 +8,7 @@ mod leadership;
 mod logging;
 mod machine;
 mod membership;
+mod outbox;
 mod policy;
 mod reads;
 mod snapshots;

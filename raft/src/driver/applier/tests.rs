@@ -3,7 +3,7 @@ use crate::configuration::Configuration;
 use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
-use crate::sessions::{CommandHeader, HEADER_BYTES, registration};
+use crate::sessions::{CommandHeader, HEADER_BYTES, ordered_registration, registration};
 use crate::time::ClusterTime;
 
 const BOOT: u64 = 7;
@@ -24,6 +24,13 @@ fn entry(index: u64, payload: Payload) -> Entry {
 
 fn register(index: u64, nonce: u128) -> Entry {
     entry(index, Payload::Command(Bytes::from(registration(nonce))))
+}
+
+fn register_ordered(index: u64, nonce: u128) -> Entry {
+    entry(
+        index,
+        Payload::Command(Bytes::from(ordered_registration(nonce))),
+    )
 }
 
 fn command(index: u64, session: u64, sequence: u64, number: u64) -> Entry {
@@ -53,7 +60,10 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
             Own::Reply {
                 sequence, reply, ..
             } => Some((*sequence, *reply)),
-            Own::Registered { .. } | Own::Expired { .. } => None,
+            Own::Registered { .. }
+            | Own::Expired { .. }
+            | Own::Early { .. }
+            | Own::Acknowledged { .. } => None,
         })
         .collect()
 }
@@ -175,6 +185,7 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
     let Report::Restored {
         through,
         known,
+        ordered,
         replies: own,
         ..
     } = report
@@ -182,7 +193,62 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
         panic!("{report:?}")
     };
     assert_eq!((through, known), (Index(2), Some((OWN_NONCE, Index(1)))));
+    assert!(ordered.is_empty());
     assert_eq!(replies(&own), [(1, 1)]);
+}
+
+#[test]
+fn a_watched_ordered_session_is_told_what_came_before_its_turn() {
+    let mut applier = applier();
+    applier.ordered.insert(5, None);
+
+    let own = apply(
+        &mut applier,
+        &[
+            register_ordered(1, 5),
+            command(2, 1, 2, 20),
+            command(3, 1, 1, 10),
+            command(4, 1, 2, 20),
+        ],
+    )
+    .unwrap();
+
+    assert_eq!(applier.machine.0, [10, 20]);
+    assert_eq!(replies(&own), [(1, 1), (2, 2)]);
+    assert!(matches!(
+        own[..2],
+        [
+            Own::Registered {
+                nonce: 5,
+                session: Index(1),
+                at: Index(1)
+            },
+            Own::Early {
+                session: Index(1),
+                sequence: 2
+            }
+        ]
+    ));
+}
+
+#[test]
+fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
+    let mut other = applier();
+    apply(&mut other, &[register_ordered(1, 5), command(2, 1, 1, 10)]).unwrap();
+    let mut applier = applier();
+    applier.ordered.insert(5, None);
+    applier.ordered.insert(6, Some(Index(1)));
+
+    let report = applier.report_restore(&captured(&other)).unwrap();
+
+    let Report::Restored {
+        ordered, replies, ..
+    } = report
+    else {
+        panic!("{report:?}")
+    };
+    assert_eq!(ordered, [(5, Some(Index(1))), (6, None)]);
+    assert_eq!(self::replies(&replies), [(1, 1)]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn read(commands: &[Bytes]) -> Vec<Sent> {
         Envelope::Command { header, body } => {
             (header.sequence, header.acknowledged_through, body[0])
         }
-        Envelope::Register { .. } => (0, 0, 0),
+        Envelope::Register { .. } | Envelope::RegisterOrdered { .. } => (0, 0, 0),
     };
     commands.iter().map(of).collect()
 }

@@ -1,0 +1,108 @@
+//! What can become of a command in an outbox, beside its reply.
+
+use thiserror::Error;
+
+/// Why an outbox does not take a command. Nothing of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// There is no room. It comes back as commands are done.
+    #[error(
+        "the outbox is full: {pending} commands of {commands_max} and {bytes} bytes of {bytes_max} are pending"
+    )]
+    Full {
+        /// How many commands are pending.
+        pending: usize,
+        /// The most that may be.
+        commands_max: usize,
+        /// How many bytes they have.
+        bytes: usize,
+        /// The most that they may have.
+        bytes_max: usize,
+    },
+    /// The command is too long for the member or the outbox, and always will be.
+    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length, serialised and with its header.
+        bytes: usize,
+        /// The longest allowed.
+        bytes_max: usize,
+    },
+    /// The command cannot be serialised.
+    #[error("the command cannot be serialised: {0}")]
+    Unserialisable(String),
+    /// The outbox is closed.
+    #[error("the outbox is closed: {0}")]
+    Closed(OutboxCause),
+}
+
+/// What became of a command that has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// The command was not done and never will be.
+    #[error("the command was not done: {0}")]
+    NotDone(OutboxCause),
+    /// Whether the command was done is not known. It is never sent again. If its session expired it will not be done
+    /// later than that; if the outbox closed or the member stopped, it may be.
+    #[error("it is not known whether the command was done: {0}")]
+    Unknown(OutboxCause),
+    /// The outbox has closed, and its store has the command, done or not: the next outbox over this store goes on with it,
+    /// and does it once in all.
+    #[error("the command waits in the store of the outbox: {0}")]
+    Interrupted(OutboxCause),
+}
+
+impl OutboxError {
+    /// Whether the command was certainly not done and never will be.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        matches!(self, Self::NotDone(_))
+    }
+}
+
+/// Why a command has no reply, or why an outbox is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OutboxCause {
+    /// The session under which the command was sent has expired: see
+    /// [`ORDERED_SESSION_EXPIRY`](crate::sessions::ORDERED_SESSION_EXPIRY).
+    #[error("the session that it was sent under has expired")]
+    SessionExpired,
+    /// The outbox was closed, or the last of its clones dropped.
+    #[error("the outbox was closed")]
+    Closed,
+    /// The member has stopped.
+    #[error("the member has stopped")]
+    MemberStopped,
+    /// The store of the outbox failed, so that what it holds is not known.
+    #[error("the store of the outbox failed: {0}")]
+    Store(String),
+}
+
+/// Why an outbox was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenOutboxError {
+    /// What is stored cannot be read.
+    #[error("cannot read what is stored: {0}")]
+    Store(#[from] crate::storage::StorageError),
+    /// The member has as many outboxes as it may.
+    #[error("the member has {0} outboxes and takes no more")]
+    TooMany(usize),
+    /// The member has stopped.
+    #[error("the member has stopped")]
+    Stopped,
+}
+
+/// Why not all that was pushed before a flush is settled.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// Commands were given up, and the outbox waits until it is told to resume.
+    #[error("the outbox has halted")]
+    Halted,
+    /// The outbox is closed.
+    #[error("the outbox is closed: {0}")]
+    Closed(OutboxCause),
+}

@@ -1,0 +1,560 @@
+//! What waits in an outbox, and what comes next. It is a value: the task around it does the writing and the sending.
+//!
+//! A command passes four lines, always in the order of the numbers: it is *accepted*; it is *stored*, in one write with
+//! the mark that it may be sent, if its turn has come; it is *released* to the lane, never before that mark is stored;
+//! and it is *settled* when it is done, or when it is given up. So what may have been sent is always a prefix of what
+//! waits, and a store always knows a prefix that holds it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::error::{OutboxCause, OutboxError};
+use super::status::{OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState};
+use super::{OnExpiry, Outcome};
+use crate::driver::lanes::{LANE_COMMANDS_MAX, LaneEvent};
+use crate::ids::Index;
+use crate::sessions::{CommandHeader, HEADER_BYTES, ORDERED_SESSION_EXPIRY};
+use crate::storage::outbox::{OutboxPosition, OutboxWrite, RecoveredOutbox, StoredCommand};
+use crate::time::Instant;
+
+/// The most bytes of commands that are released and not done. One command is always allowed.
+const LANE_BYTES_MAX: usize = 4 << 20;
+
+/// A session that may have been idle for so long is confirmed before more is sent under it, so that an outbox that was
+/// idle, or cut off, never sends under a session that is about to expire.
+const CONFIRM_AFTER: Duration = Duration::from_secs(ORDERED_SESSION_EXPIRY.as_secs() / 4);
+
+/// The commands of an outbox, from the first that is not settled.
+pub(super) struct Queue<R> {
+    items: VecDeque<Item<R>>,
+    bytes: usize,
+    /// Commands up to this number are done or given up, and not here.
+    settled_through: u64,
+    /// Commands up to this number were given up, and stay here until the application resumes.
+    reported_through: u64,
+    /// Whether it is certain that these were not done.
+    reported_proven: bool,
+    /// Commands up to this number are with the lane, or settled.
+    released_through: u64,
+    /// Commands up to this number may have been sent by an earlier run.
+    recovered_through: u64,
+    /// Where the sending is, which the store is to learn.
+    position: OutboxPosition,
+    stored: Stored,
+    writing: Option<Stored>,
+    session: Session,
+    /// The session was used after this moment.
+    used_at: Instant,
+    /// Whether what is under way is to be settled before more is sent: there was no leader for a while, and nobody knows
+    /// for how long in the cluster's time.
+    draining: bool,
+    on_expiry: OnExpiry,
+    /// Whether nothing more is sent until the application resumes.
+    halted: bool,
+    closed: Option<OutboxCause>,
+    /// What happened and is to be told.
+    events: Vec<OutboxEvent>,
+}
+
+/// What a store holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    through: u64,
+    removed_through: u64,
+    position: Option<OutboxPosition>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    /// Not confirmed in this run, or not lately.
+    None,
+    Registering {
+        asked_at: Instant,
+    },
+    Open(Index),
+}
+
+struct Item<R> {
+    command: Bytes,
+    since: Instant,
+    released_at: Instant,
+    waiters: Vec<oneshot::Sender<Outcome<R>>>,
+    /// Gives the room back that the command takes.
+    _room: Option<Room>,
+}
+
+/// Room for one command.
+pub(super) struct Room {
+    pub(super) _command: OwnedSemaphorePermit,
+    pub(super) _bytes: OwnedSemaphorePermit,
+}
+
+/// What is to be asked of the lane.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Register,
+    Send {
+        session: Index,
+        first: u64,
+        commands: Vec<Bytes>,
+    },
+}
+
+impl<R: Clone> Queue<R> {
+    /// What was recovered, with such room for each command as is left. `nonce` names the outbox unless it has a name.
+    pub(super) fn new(
+        recovered: RecoveredOutbox,
+        nonce: u128,
+        on_expiry: OnExpiry,
+        now: Instant,
+        mut room: impl FnMut(usize) -> Option<Room>,
+    ) -> Self {
+        let first = recovered.commands.first().map(|command| command.number);
+        let last = recovered.commands.last().map(|command| command.number);
+        let sent_through = recovered
+            .position
+            .map_or(0, |position| position.sent_through);
+        let settled_through = first.map_or(sent_through, |first| first - 1);
+        let through = last.unwrap_or(0).max(settled_through);
+        let bytes = recovered.commands.iter().map(|c| c.command.len()).sum();
+        let items = recovered.commands.into_iter().map(|stored| Item {
+            _room: room(stored.command.len()),
+            command: stored.command,
+            since: now,
+            released_at: now,
+            waiters: Vec::new(),
+        });
+        let mut queue = Self {
+            items: items.collect(),
+            bytes,
+            settled_through,
+            reported_through: 0,
+            reported_proven: false,
+            released_through: settled_through,
+            recovered_through: sent_through,
+            position: recovered.position.unwrap_or(OutboxPosition {
+                nonce,
+                session: None,
+                first: settled_through + 1,
+                sent_through: settled_through,
+            }),
+            stored: Stored {
+                through,
+                removed_through: settled_through,
+                position: recovered.position,
+            },
+            writing: None,
+            session: Session::None,
+            used_at: now,
+            draining: false,
+            on_expiry,
+            halted: false,
+            closed: None,
+            events: Vec::new(),
+        };
+        if queue.position.session.is_none() {
+            // The last run gave these up and did not come to remove them.
+            queue.give_up(sent_through, false);
+        }
+        queue
+    }
+
+    pub(super) const fn nonce(&self) -> u128 {
+        self.position.nonce
+    }
+
+    pub(super) const fn closed(&self) -> Option<&OutboxCause> {
+        self.closed.as_ref()
+    }
+
+    /// The number of the last command that was accepted.
+    pub(super) fn last(&self) -> u64 {
+        self.settled_through + self.items.len() as u64
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a command, and gives it a number.
+    pub(super) fn accept(&mut self, command: Bytes, room: Room, now: Instant) -> u64 {
+        self.bytes += command.len();
+        self.items.push_back(Item {
+            command,
+            since: now,
+            released_at: now,
+            waiters: Vec::new(),
+            _room: Some(room),
+        });
+        self.last()
+    }
+
+    /// Has the outcome of a pending command told, also if it was told before. `None` if it is not pending.
+    pub(super) fn wait_for(&mut self, number: u64) -> Option<oneshot::Receiver<Outcome<R>>> {
+        let place = self.place(number)?;
+        let (waiter, outcome) = oneshot::channel();
+        if number <= self.reported_through {
+            let given_up = self.given_up(number, self.reported_proven);
+            drop(waiter.send(Err(given_up)));
+        } else {
+            let waiters = &mut self.items[place].waiters;
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.push(waiter);
+        }
+        Some(outcome)
+    }
+
+    pub(super) fn command(&self, number: u64) -> Option<&Bytes> {
+        Some(&self.items[self.place(number)?].command)
+    }
+
+    /// The next write, if something is to be stored and no write is under way. [`written`](Self::written) follows.
+    pub(super) fn next_write(&mut self, leader_known: bool, now: Instant) -> Option<OutboxWrite> {
+        self.draining = self.is_under_way() && (self.draining || !leader_known);
+        if self.writing.is_some() {
+            return None;
+        }
+        if leader_known && self.may_release(now) {
+            self.position.sent_through = self.position.sent_through.max(self.release_through());
+        }
+        let after = Stored {
+            through: self.last(),
+            removed_through: self.settled_through,
+            position: Some(self.position),
+        };
+        let position = (self.stored.position != after.position).then_some(self.position);
+        let removed = after.removed_through > self.stored.removed_through;
+        let append: Vec<_> = (self.stored.through.max(self.settled_through) + 1..=after.through)
+            .filter_map(|number| {
+                let command = self.command(number)?.clone();
+                Some(StoredCommand { number, command })
+            })
+            .collect();
+        if append.is_empty() && !removed && (position.is_none() || self.is_blank()) {
+            return None;
+        }
+        self.writing = Some(after);
+        Some(OutboxWrite {
+            position,
+            remove_through: removed.then_some(after.removed_through),
+            append,
+        })
+    }
+
+    /// The write is durable.
+    pub(super) fn written(&mut self) {
+        self.stored = self.writing.take().expect("a write was under way");
+    }
+
+    /// What is to be asked of the lane.
+    pub(super) fn next_order(&mut self, leader_known: bool, now: Instant) -> Option<Order> {
+        if self.halted || self.items.is_empty() {
+            return None;
+        }
+        match self.session {
+            Session::Registering { .. } => None,
+            Session::None if leader_known => {
+                self.session = Session::Registering { asked_at: now };
+                Some(Order::Register)
+            }
+            Session::None => None,
+            Session::Open(session) => {
+                if !self.is_under_way() && !self.is_fresh(now) && leader_known {
+                    self.session = Session::Registering { asked_at: now };
+                    return Some(Order::Register);
+                }
+                self.release(session, now)
+            }
+        }
+    }
+
+    /// What the lane has told.
+    pub(super) fn on_lane_event(&mut self, event: LaneEvent<R>) {
+        match event {
+            LaneEvent::Registered { session } => self.on_registered(session),
+            LaneEvent::Done { sequence, reply } => self.on_done(sequence, reply),
+            LaneEvent::Expired {
+                sent_through,
+                proven,
+            } => self.on_expired(sent_through, proven),
+        }
+    }
+
+    /// Removes what was given up, and goes on. Whether there was reason to.
+    pub(super) fn resume(&mut self) -> bool {
+        if !self.halted {
+            return false;
+        }
+        self.halted = false;
+        self.remove_through(self.reported_through);
+        self.events.push(OutboxEvent::Resumed);
+        true
+    }
+
+    /// Ends the outbox. What is pending is told; `durable` says whether it lives on in a store.
+    pub(super) fn close(&mut self, cause: OutboxCause, durable: bool) {
+        let stored = self
+            .writing
+            .map_or(self.stored.through, |writing| writing.through);
+        for place in 0..self.items.len() {
+            let number = self.settled_through + 1 + place as u64;
+            let waiters = std::mem::take(&mut self.items[place].waiters);
+            if number <= self.reported_through {
+                continue;
+            }
+            let error = if durable && number <= stored {
+                OutboxError::Interrupted(cause.clone())
+            } else if number <= self.released_through {
+                OutboxError::Unknown(cause.clone())
+            } else {
+                OutboxError::NotDone(cause.clone())
+            };
+            tell(waiters, &Err(error));
+        }
+        self.events.push(OutboxEvent::Closed(cause.clone()));
+        self.closed = Some(cause);
+    }
+
+    pub(super) fn take_events(&mut self) -> Vec<OutboxEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    pub(super) fn status(&self) -> OutboxStatus {
+        let reported = self.reported_through.saturating_sub(self.settled_through);
+        let sent = self
+            .maybe_sent_through()
+            .saturating_sub(self.settled_through.max(self.reported_through));
+        OutboxStatus {
+            pending: self.items.len(),
+            bytes: self.bytes,
+            sent: usize::try_from(sent).unwrap_or(usize::MAX),
+            reported: usize::try_from(reported).unwrap_or(usize::MAX),
+            accepted_through: self.last(),
+            stored_through: self.stored.through,
+            settled_through: self.settled_through,
+            state: match &self.closed {
+                Some(cause) => OutboxState::Closed(cause.clone()),
+                None if self.halted => OutboxState::Halted,
+                None => OutboxState::Running,
+            },
+        }
+    }
+
+    pub(super) fn pending(&self, now: Instant) -> Vec<PendingCommand> {
+        let numbers = self.settled_through + 1..;
+        numbers
+            .zip(&self.items)
+            .map(|(number, item)| PendingCommand {
+                number,
+                bytes: item.command.len(),
+                age: now.since(item.since),
+                stored: number <= self.stored.through,
+                state: if number <= self.reported_through {
+                    PendingState::Reported
+                } else if number <= self.maybe_sent_through() {
+                    PendingState::Sent
+                } else {
+                    PendingState::Queued
+                },
+            })
+            .collect()
+    }
+
+    fn on_registered(&mut self, session: Index) {
+        let Session::Registering { asked_at } = self.session else {
+            return;
+        };
+        self.used_at = asked_at;
+        self.session = Session::Open(session);
+        if self.position.session == Some(session) {
+            self.released_through = self.settled_through;
+            return;
+        }
+        self.leave_session(self.released_through, false);
+        self.position.session = Some(session);
+        self.position.first = self.position.sent_through + 1;
+    }
+
+    fn on_done(&mut self, sequence: u64, reply: R) {
+        let number = self.position.first + (sequence - 1);
+        assert_eq!(
+            number,
+            self.settled_through + 1,
+            "the commands of an ordered session are done in their order"
+        );
+        let item = self
+            .items
+            .pop_front()
+            .expect("what is done was released and not settled");
+        self.bytes -= item.command.len();
+        self.used_at = self.used_at.max(item.released_at);
+        self.settled_through = number;
+        self.released_through = self.released_through.max(number);
+        tell(item.waiters, &Ok(reply));
+    }
+
+    fn on_expired(&mut self, sent_through: u64, proven: bool) {
+        let sent = (self.position.first + sent_through).saturating_sub(1);
+        self.session = Session::None;
+        self.leave_session(sent, proven);
+    }
+
+    /// The session is gone, and with it what this run has sent under it up to this number, or an earlier run.
+    fn leave_session(&mut self, sent_through: u64, proven: bool) {
+        let sent_through = sent_through.max(self.recovered_through).min(self.last());
+        self.position.session = None;
+        self.give_up(sent_through, proven);
+        self.position.sent_through = sent_through.max(self.settled_through);
+        self.released_through = self.settled_through;
+    }
+
+    /// Commands up to this number are not sent again.
+    fn give_up(&mut self, through: u64, proven: bool) {
+        let through = through.min(self.last());
+        if through <= self.settled_through {
+            return;
+        }
+        for number in self.settled_through + 1..=through {
+            let error = self.given_up(number, proven);
+            let place = usize::try_from(number - self.settled_through - 1);
+            let place = place.expect("the place of a command is within memory");
+            tell(
+                std::mem::take(&mut self.items[place].waiters),
+                &Err(error.clone()),
+            );
+            self.events.push(OutboxEvent::GivenUp { number, error });
+        }
+        match self.on_expiry {
+            OnExpiry::Continue => self.remove_through(through),
+            OnExpiry::Stop => {
+                self.reported_through = through;
+                self.reported_proven = proven;
+                self.halted = true;
+                self.events.push(OutboxEvent::Halted);
+            }
+        }
+    }
+
+    fn given_up(&self, number: u64, proven: bool) -> OutboxError {
+        if proven && number > self.recovered_through {
+            OutboxError::NotDone(OutboxCause::SessionExpired)
+        } else {
+            OutboxError::Unknown(OutboxCause::SessionExpired)
+        }
+    }
+
+    fn remove_through(&mut self, number: u64) {
+        while self.settled_through < number
+            && let Some(item) = self.items.pop_front()
+        {
+            self.bytes -= item.command.len();
+            self.settled_through += 1;
+        }
+        self.released_through = self.released_through.max(self.settled_through);
+    }
+
+    /// Gives the lane what the store knows to be on its way.
+    fn release(&mut self, session: Index, now: Instant) -> Option<Order> {
+        let position = self.stored.position.filter(|stored| {
+            stored.session == Some(session) && self.position.session == Some(session)
+        })?;
+        let from = self.released_through.max(self.settled_through) + 1;
+        let through = position
+            .sent_through
+            .min(self.stored.through)
+            .min(self.release_through());
+        let acknowledged_through = self
+            .stored
+            .removed_through
+            .saturating_sub(position.first - 1);
+        let mut commands = Vec::new();
+        for number in from..=through {
+            let place = self.place(number)?;
+            let item = &mut self.items[place];
+            item.released_at = now;
+            let mut command = Vec::with_capacity(HEADER_BYTES + item.command.len());
+            command.resize(HEADER_BYTES, 0);
+            command.extend_from_slice(&item.command);
+            let header = CommandHeader {
+                session,
+                sequence: number - position.first + 1,
+                acknowledged_through,
+            };
+            header.write_to(&mut command);
+            commands.push(Bytes::from(command));
+        }
+        if commands.is_empty() {
+            return None;
+        }
+        self.released_through = through;
+        Some(Order::Send {
+            session,
+            first: from - position.first + 1,
+            commands,
+        })
+    }
+
+    fn may_release(&self, now: Instant) -> bool {
+        matches!(self.session, Session::Open(_))
+            && !self.halted
+            && !self.draining
+            && self.is_fresh(now)
+    }
+
+    /// Whether the lane has commands that are not done.
+    const fn is_under_way(&self) -> bool {
+        self.released_through > self.settled_through
+    }
+
+    /// How far the window of the lane reaches.
+    fn release_through(&self) -> u64 {
+        let mut bytes = 0_usize;
+        let within = self
+            .items
+            .iter()
+            .take(LANE_COMMANDS_MAX)
+            .take_while(|item| {
+                let first = bytes == 0;
+                bytes = bytes.saturating_add(item.command.len() + HEADER_BYTES);
+                first || bytes <= LANE_BYTES_MAX
+            });
+        self.settled_through + within.count() as u64
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.since(self.used_at) < CONFIRM_AFTER
+    }
+
+    /// Whether nothing was ever accepted.
+    fn is_blank(&self) -> bool {
+        self.stored.position.is_none() && self.last() == 0
+    }
+
+    fn maybe_sent_through(&self) -> u64 {
+        self.released_through
+            .max(self.recovered_through)
+            .min(self.last())
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        let place = usize::try_from(number.checked_sub(self.settled_through + 1)?).ok()?;
+        (place < self.items.len()).then_some(place)
+    }
+}
+
+/// Callers may have stopped waiting.
+fn tell<R: Clone>(waiters: Vec<oneshot::Sender<Outcome<R>>>, outcome: &Outcome<R>) {
+    for waiter in waiters {
+        drop(waiter.send(outcome.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Outboxes of members in one process, as their applications see them.
+
+mod chaos;
+mod expiry;
+mod restarts;
+mod stories;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft_raft::config::Config;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{Handle, Outbox, OutboxConfig};
+use liferaft_raft::ids::ServerId;
+use liferaft_raft::sessions::{SESSIONS_MAX, registration};
+use liferaft_raft::wire::{Content, Frame};
+use liferaft_transport::{DeliveryClass, PeerId, Transport};
+
+use crate::cluster::{CLUSTER, Cluster, wait_for};
+use crate::machine::Journal;
+
+const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// No snapshot is taken.
+const NEVER: u64 = u64::MAX;
+
+async fn outbox(member: &Handle<Journal>) -> Outbox<Journal> {
+    member
+        .outbox(OutboxConfig::default())
+        .await
+        .expect("the member runs")
+}
+
+/// Members 1 to 3 with heartbeats so rare that hours pass quickly.
+async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster {
+    let config = Config::builder()
+        .election_timeout(UNHURRIED_ELECTION_TIMEOUT)
+        .build()
+        .expect("it makes sense");
+    let mut cluster = Cluster::empty();
+    for id in 1..=3 {
+        let voters = Configuration::of_voters((1..=3).map(ServerId));
+        cluster
+            .start(id, |member| {
+                member
+                    .bootstrap(voters)
+                    .config(config.clone())
+                    .snapshot_after_log_bytes(snapshot_after_log_bytes)
+                    .request_timeout(Duration::from_secs(3600))
+            })
+            .await;
+    }
+    cluster.leader().await;
+    cluster
+}
+
+/// Waits until all of these members follow one of them, and names it.
+async fn leader_among(cluster: &Cluster, members: &[u128]) -> u128 {
+    loop {
+        let leading = members.iter().find(|id| {
+            members.iter().all(|member| {
+                let status = cluster.member(*member).status();
+                let leader = status.borrow().leader();
+                leader == Some(ServerId(**id))
+            })
+        });
+        if let Some(id) = leading {
+            return *id;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.
+async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
+    let mut stranger = cluster.network.attach(PeerId(66)).expect("the id is free");
+    let commands: Vec<_> = (0..SESSIONS_MAX as u128)
+        .map(|nonce| Bytes::from(registration(nonces << 32 | nonce)))
+        .collect();
+    loop {
+        let leader = leader_among(cluster, among).await;
+        let member = cluster.member(leader);
+        let before = member.status().borrow().applied();
+        for (request, commands) in (1..).zip(commands.chunks(1024)) {
+            let content = Content::Propose {
+                request,
+                commands: commands.to_vec(),
+            };
+            let frame = Frame {
+                cluster: CLUSTER,
+                to: ServerId(leader),
+                content,
+            };
+            stranger
+                .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
+                .expect("the network takes it");
+        }
+        let applied = wait_for(&member, |status| {
+            status.applied().0 >= before.0 + SESSIONS_MAX as u64
+        });
+        // A leader that was about to fall may not have appended all of them.
+        if tokio::time::timeout(PATIENCE, applied).await.is_ok() {
+            return;
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use liferaft_raft::driver::{
+    FlushError, OnExpiry, OutboxCause, OutboxConfig, OutboxError, OutboxEvent, OutboxState,
+    PendingState,
+};
+use liferaft_transport::PeerId;
+
+use super::{NEVER, expire_all_sessions, outbox, unhurried_cluster};
+use crate::cluster::{Cluster, wait_for};
+
+const NOT_DONE: OutboxError = OutboxError::NotDone(OutboxCause::SessionExpired);
+const UNKNOWN: OutboxError = OutboxError::Unknown(OutboxCause::SessionExpired);
+
+/// Cuts off a member whose outbox is about to send: it believes in its leader still.
+async fn cut_off_follower(cluster: &Cluster) -> u128 {
+    let lonely = cluster.others(&[cluster.leader().await])[0];
+    cluster.isolate(lonely);
+    lonely
+}
+
+async fn forget_leader(cluster: &Cluster, id: u128) {
+    wait_for(&cluster.member(id), |status| status.leader().is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_under_a_session_that_expired_is_told_and_the_rest_waits_for_the_application()
+{
+    let cluster = unhurried_cluster(NEVER).await;
+    let follower = cluster.others(&[cluster.leader().await])[0];
+    let outbox = outbox(&cluster.member(follower)).await;
+    let mut events = outbox.events();
+    outbox.push(&1).unwrap().await.unwrap();
+    assert_eq!(cut_off_follower(&cluster).await, follower);
+    let sent = outbox.push(&2).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    forget_leader(&cluster, follower).await;
+    let unsent = outbox.push(&3).unwrap();
+    expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
+
+    cluster.network.heal_all();
+    let told = sent.await;
+    let flushed = outbox.flush().await;
+
+    assert_eq!(told, Err(NOT_DONE), "this member has seen the whole log");
+    assert_eq!(flushed, Err(FlushError::Halted));
+    assert_eq!(outbox.status().borrow().state, OutboxState::Halted);
+    let pending: Vec<_> = outbox
+        .pending()
+        .iter()
+        .map(|p| (p.number, p.state))
+        .collect();
+    assert_eq!(
+        pending,
+        [(2, PendingState::Reported), (3, PendingState::Queued)]
+    );
+    assert_eq!(outbox.ticket(2).unwrap().await, Err(NOT_DONE));
+    let given_up = OutboxEvent::GivenUp {
+        number: 2,
+        error: NOT_DONE,
+    };
+    assert_eq!(events.recv().await, Ok(given_up));
+    assert_eq!(events.recv().await, Ok(OutboxEvent::Halted));
+
+    assert!(outbox.resume());
+    assert_eq!(unsent.await, Ok(2));
+    assert_eq!(cluster.settled().await, [1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_may_go_on_does_so_with_what_was_never_sent() {
+    let cluster = unhurried_cluster(NEVER).await;
+    let follower = cluster.others(&[cluster.leader().await])[0];
+    let config = OutboxConfig::default().on_expiry(OnExpiry::Continue);
+    let outbox = cluster.member(follower).outbox(config).await.unwrap();
+    outbox.push(&1).unwrap().await.unwrap();
+    cluster.isolate(follower);
+    let sent = outbox.push(&2).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    forget_leader(&cluster, follower).await;
+    let unsent = outbox.push(&3).unwrap();
+    expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
+
+    cluster.network.heal_all();
+
+    assert_eq!(sent.await, Err(NOT_DONE));
+    assert_eq!(unsent.await, Ok(2));
+    assert_eq!(outbox.flush().await, Ok(()));
+    assert_eq!(cluster.settled().await, [1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_command_not_sent_again()
+ {
+    let cluster = unhurried_cluster(1).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    let outbox = outbox(&cluster.member(follower)).await;
+    outbox.push(&1).unwrap().await.unwrap();
+    for other in cluster.others(&[follower]) {
+        cluster.network.cut(PeerId(other), PeerId(follower));
+    }
+    let sent = outbox.push(&2).unwrap();
+    let others = cluster.member(leader);
+    wait_for(&others, |status| {
+        status.applied() > cluster.member(follower).status().borrow().applied()
+    })
+    .await;
+    cluster.isolate(follower);
+    expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
+    for number in 100..200 {
+        others.propose(number).await.unwrap();
+    }
+
+    cluster.network.heal_all();
+
+    assert_eq!(sent.await, Err(UNKNOWN));
+    assert!(outbox.resume());
+    assert!(outbox.push(&3).unwrap().await.is_ok());
+    let all = cluster.settled().await;
+    let own: Vec<_> = all.into_iter().filter(|number| *number < 100).collect();
+    assert_eq!(own, [1, 2, 3], "it was done, unseen, and once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_was_idle_for_long_confirms_its_session_before_it_sends() {
+    let cluster = unhurried_cluster(NEVER).await;
+    let follower = cluster.others(&[cluster.leader().await])[0];
+    let outbox = outbox(&cluster.member(follower)).await;
+    outbox.push(&1).unwrap().await.unwrap();
+
+    tokio::time::sleep(Duration::from_secs(7 * 3600)).await;
+    expire_all_sessions(&cluster, &[1, 2, 3], 1).await;
+    let after = outbox.push(&2).unwrap();
+
+    assert_eq!(after.await, Ok(2));
+    assert_eq!(cluster.settled().await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_expires_after_a_day_of_the_clusters_time() {
+    let cluster = unhurried_cluster(NEVER).await;
+    let follower = cluster.others(&[cluster.leader().await])[0];
+    let outbox = outbox(&cluster.member(follower)).await;
+    outbox.push(&1).unwrap().await.unwrap();
+    cluster.isolate(follower);
+    let sent = outbox.push(&2).unwrap();
+    let others = cluster.member(cluster.others(&[follower])[0]);
+    for minute in 0..24 * 60 + 2 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        others.propose(100 + minute).await.unwrap();
+    }
+
+    cluster.network.heal_all();
+
+    assert_eq!(sent.await, Err(NOT_DONE));
+}
