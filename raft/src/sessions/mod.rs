@@ -53,6 +53,17 @@ pub struct Sessions<R> {
     sessions: BTreeMap<Index, Session<R>>,
     // A registration that was sent twice must not leave two sessions.
     by_nonce: BTreeMap<u128, Index>,
+    look: Look,
+}
+
+/// What a look through all sessions has found, so that a flood of registrations does not cost a look each. It follows
+/// from the table and is no part of it.
+#[derive(Clone, Debug, Default)]
+struct Look {
+    /// No session was used before this moment.
+    active_since: ClusterTime,
+    /// Sessions by their last use, as it was then. Those that were not used since come before all others.
+    idlest: VecDeque<(Index, Index)>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +108,7 @@ impl<R> Default for Sessions<R> {
         Self {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
+            look: Look::default(),
         }
     }
 }
@@ -206,6 +218,9 @@ impl<R> Sessions<R> {
     }
 
     fn remove_expired(&mut self, time: ClusterTime) {
+        if time.since(self.look.active_since) <= SESSION_EXPIRY.min(ORDERED_SESSION_EXPIRY) {
+            return;
+        }
         let by_nonce = &mut self.by_nonce;
         self.sessions.retain(|_, session| {
             let expired = session.has_expired(time);
@@ -214,15 +229,27 @@ impl<R> Sessions<R> {
             }
             !expired
         });
+        let actives = self.sessions.values().map(|session| session.last_active);
+        self.look.active_since = actives.min().unwrap_or(time);
     }
 
     fn evict_least_recently_used(&mut self) {
-        let idlest = self
-            .sessions
-            .iter()
-            .min_by_key(|(_, session)| session.last_used);
-        if let Some(name) = idlest.map(|(name, _)| *name) {
-            self.remove(name);
+        loop {
+            while let Some((last_used, name)) = self.look.idlest.pop_front() {
+                let session = self.sessions.get(&name);
+                if session.is_some_and(|session| session.last_used == last_used) {
+                    return self.remove(name);
+                }
+            }
+            if self.sessions.is_empty() {
+                return;
+            }
+            let uses = self.sessions.iter();
+            let mut idlest: Vec<_> = uses
+                .map(|(name, session)| (session.last_used, *name))
+                .collect();
+            idlest.sort_unstable();
+            self.look.idlest = idlest.into();
         }
     }
 

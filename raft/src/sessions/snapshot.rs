@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{Kind, OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
+use super::{Kind, Look, OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
 use crate::ids::Index;
 use crate::time::ClusterTime;
 
@@ -100,6 +100,7 @@ impl<R: DeserializeOwned> Sessions<R> {
         let mut table = Self {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
+            look: Look::default(),
         };
         for _ in 0..count {
             let name = Index(u64::from_be_bytes(reader.array()?));

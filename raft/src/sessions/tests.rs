@@ -240,6 +240,24 @@ fn one_session_too_many_evicts_the_one_used_least_lately() {
 }
 
 #[test]
+fn a_flood_of_registrations_evicts_in_the_order_of_the_last_use() {
+    let mut sessions = Sessions::default();
+    for nonce in 1..=SESSIONS_MAX as u64 {
+        sessions.register(at(nonce, 0), u128::from(nonce));
+    }
+
+    sessions.register(at(5000, 0), 5000);
+    execute(&mut sessions, at(5001, 0), command(Index(2), 1, 0), 10).unwrap();
+    sessions.register(at(5002, 0), 5002);
+
+    let is_open = |nonce: u128| sessions.find(nonce..=nonce).is_some();
+    assert_eq!(
+        [1, 2, 3, 4, 5000, 5002].map(is_open),
+        [false, true, false, true, true, true]
+    );
+}
+
+#[test]
 fn a_command_too_far_ahead_is_refused_and_takes_no_memory() {
     let mut sessions = Sessions::default();
     let session = sessions.register(at(1, 0), 77);
