@@ -1,0 +1,88 @@
+//! The typed outbox, on a member that loses its cluster and finds it again.
+
+use std::time::Duration;
+
+use liferaft_kv::limits::KEY_BYTES_MAX;
+use liferaft_kv::{CompareAndSet, Count, Kv, KvHandle, KvOutboxError, KvPushError, Refused, Step};
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{Member, OutboxConfig, PushError};
+use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_transport::PeerId;
+use liferaft_transport::memory::MemoryNetwork;
+
+/// Three members, of which the first is cut off from the others.
+async fn cut_off() -> (MemoryNetwork, [KvHandle; 3]) {
+    let network = MemoryNetwork::new(1);
+    let mut members = Vec::new();
+    for id in 1..=3 {
+        let transport = network.attach(PeerId(id)).expect("the id is free");
+        let voters = Configuration::of_voters((1..=3).map(ServerId));
+        let member = Member::builder(ClusterId(7), Kv::new(), transport).bootstrap(voters);
+        members.push(KvHandle::new(member.start().await.expect("it starts")));
+    }
+    network.partition(&[&[PeerId(1)], &[PeerId(2), PeerId(3)]]);
+    let members = members.try_into().expect("there are three");
+    (network, members)
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_made_alone_are_done_in_order_when_the_others_are_found_again() {
+    let (network, [lonely, other, _]) = cut_off().await;
+    let outbox = lonely.outbox(OutboxConfig::default()).await.unwrap();
+
+    let set = outbox.set("k", "1").unwrap();
+    let swapped = outbox
+        .compare_and_set("k", Some("1".into()), Some("2".into()))
+        .unwrap();
+    let not_swapped = outbox.compare_and_set("k", None, None).unwrap();
+    let first = outbox.append("log", "a").unwrap();
+    let refused = outbox.append("k", "not a sequence").unwrap();
+    let second = outbox.seq_append("log", Count::ZERO, "b").unwrap();
+    let steps = [Step::append("log", "c"), Step::append("k", "refused")];
+    let batch = outbox.batch(steps).unwrap();
+    let deleted = outbox.delete("k").unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(outbox.pending().len(), 8);
+    network.heal_all();
+
+    assert_eq!(set.await.unwrap(), ());
+    assert_eq!(swapped.await.unwrap(), CompareAndSet::Set);
+    let current = Some("2".into());
+    assert_eq!(
+        not_swapped.await.unwrap(),
+        CompareAndSet::Different { current }
+    );
+    assert_eq!(first.await.unwrap(), 0);
+    assert!(matches!(
+        refused.await,
+        Err(KvOutboxError::Refused(Refused::WrongKind { .. }))
+    ));
+    assert!(!second.await.unwrap().succeeded);
+    let batch = batch.await.unwrap();
+    assert_eq!(batch.iter().filter(|step| step.is_ok()).count(), 1);
+    let deleted = deleted.await.unwrap();
+    assert_eq!(deleted, true);
+    assert!(deleted.revision > batch.revision);
+    assert_eq!(other.get("k").await.unwrap().into_value(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_beyond_the_limits_and_one_beyond_the_room_are_refused_at_once() {
+    let (_network, [lonely, ..]) = cut_off().await;
+    let config = OutboxConfig::default().commands_max(1);
+    let outbox = lonely.outbox(config).await.unwrap();
+
+    let too_long = outbox.set(vec![b'k'; KEY_BYTES_MAX + 1], "v");
+    let fits = outbox.set("k", "v");
+    let full = outbox.set("k", "v");
+
+    assert!(matches!(
+        too_long,
+        Err(KvPushError::Refused(Refused::KeyTooLong { .. }))
+    ));
+    assert!(fits.is_ok());
+    assert!(matches!(
+        full,
+        Err(KvPushError::Push(PushError::Full { .. }))
+    ));
+}
