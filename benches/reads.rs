@@ -109,7 +109,7 @@ async fn perform(member: &KvHandle, callers: usize, reads: u64, read: Read) -> D
                     Read::Local => member.get_local(key).await.map(|local| local.answer),
                 };
                 let found = found.expect("it is read");
-                assert_eq!(found.map(|value| value.len()), Some(VALUE_BYTES));
+                assert_eq!(found.value.map(|value| value.len()), Some(VALUE_BYTES));
             }
         });
     }
