@@ -197,12 +197,12 @@ async fn ask(kv: &KvHandle, key: u8, question: Question) -> Result<Heard, String
         }
         Question::Change(Change::Set(value)) => {
             let set = kv.set(bytes, value_bytes(value)).await;
-            set.map(|()| Ok(Answer::Set))
+            set.map(|_| Ok(Answer::Set))
         }
         Question::Change(Change::CompareAndSet(from, to)) => {
             let expected = (from > 0).then(|| value_bytes(from));
             let outcome = kv.compare_and_set(bytes, expected, Some(value_bytes(to)));
-            outcome.await.map(|outcome| match outcome {
+            outcome.await.map(|outcome| match outcome.value {
                 CompareAndSet::Set => Ok(Answer::Set),
                 CompareAndSet::Different { current } => {
                     word_or_none(current.as_ref()).map(Answer::Different)
@@ -212,10 +212,10 @@ async fn ask(kv: &KvHandle, key: u8, question: Question) -> Result<Heard, String
         Question::Change(Change::Delete) => kv
             .delete(bytes)
             .await
-            .map(|existed| Ok(Answer::Deleted(existed))),
+            .map(|existed| Ok(Answer::Deleted(existed.value))),
         Question::Change(Change::Append(value)) => {
             let place = kv.append(bytes, value_bytes(value)).await;
-            place.map(|place| Ok(Answer::Place(place)))
+            place.map(|place| Ok(Answer::Place(place.value)))
         }
     };
     match answer {
