@@ -462,6 +462,8 @@ pub(crate) const fn mismatched(asked: &'static str, found: &Found) -> KvError {
         Found::Page(_) => "scan",
         Found::Lease(_) => "lease",
         Found::Revision => "revision",
+        Found::Watching(_) => "watch",
+        Found::Progress => "progress",
     };
     KvError::Mismatch { asked, got }
 }

@@ -71,6 +71,7 @@ mod snapshot;
 mod step;
 mod store;
 mod txn;
+mod watch;
 
 pub use command::Command;
 pub use count::{Count, ParseCountError};
@@ -87,3 +88,4 @@ pub use revision::{Revised, Revision};
 pub use scan::{PAGE_BYTES_MAX, PAGE_COUNT_MAX, PAGE_ENTRIES_MAX, Page, Scan};
 pub use step::{Step, StepDone};
 pub use txn::{Compare, Order, Txn, TxnDone};
+pub use watch::{Backlog, Changes, Polled, Subscription, Watch, WatchError, WatchEvent, Watcher};

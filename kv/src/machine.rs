@@ -2,8 +2,10 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::time::ClusterTime;
 
 use crate::command::Command;
 use crate::error::Refused;
@@ -11,7 +13,8 @@ use crate::query::Query;
 use crate::reply::{Answer, Done, Found, Reply};
 use crate::revision::Revision;
 use crate::snapshot;
-use crate::store::Store;
+use crate::store::{Place, Store};
+use crate::watch::{Backlog, Hub, Subscription};
 
 /// The key-value state machine: what every member of the cluster holds.
 ///
@@ -32,10 +35,14 @@ use crate::store::Store;
 /// assert_eq!(kv.len(), 1);
 /// ```
 ///
-/// A clone is made in constant time and shares all data until either changes.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// A clone is made in constant time and shares all data until either changes. It has no watches.
+#[derive(Default)]
 pub struct Kv {
     store: Store,
+    /// Changes up to here were given to the watches.
+    published: Revision,
+    /// The watches of this member: no part of the state.
+    hub: Mutex<Hub>,
 }
 
 impl Kv {
@@ -114,7 +121,61 @@ impl Kv {
             Query::Scan(scan) => Found::Page(store.scan(&scan)?),
             Query::Lease { lease } => Found::Lease(store.lease_status(lease)),
             Query::Revision => Found::Revision,
+            Query::Watch(subscription) => Found::Watching(self.watch(subscription)?),
+            Query::Progress(subscription) => {
+                subscription.mailbox.mark(store.place().applied);
+                Found::Progress
+            }
         })
+    }
+
+    fn begin(&mut self, at: ApplyContext) {
+        // Whoever drives the state machine by hand may leave out `advance`.
+        if self.store.place().applied < at.index.into() {
+            self.finish();
+        }
+        self.store.begin(at);
+    }
+
+    /// What a watch has missed; if that is all there is, it is told of what follows.
+    fn watch(&self, subscription: Subscription) -> Result<Backlog, Refused> {
+        let Subscription {
+            keys,
+            from,
+            mailbox,
+        } = subscription;
+        let applied = self.store.place().applied;
+        let from = from.unwrap_or(applied.next());
+        let backlog = Backlog::read(&self.store, &keys, from)?;
+        if backlog.is_open {
+            let mut hub = self.hub();
+            if hub.is_full() {
+                return Err(Refused::TooManyWatches);
+            }
+            hub.add(keys, from.max(applied.next()), mailbox, applied);
+        }
+        Ok(backlog)
+    }
+
+    // Nothing panics while it holds the lock.
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An entry is applied whole: watches are told, and the history is brought within its bounds.
+    fn finish(&mut self) {
+        let Place {
+            applied, revision, ..
+        } = self.store.place();
+        let hub = self.hub.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if revision > self.published {
+            for batch in self.store.history().since(self.published.next()) {
+                hub.publish(batch);
+            }
+            self.published = revision;
+            self.store.trim();
+        }
+        hub.applied(applied);
     }
 }
 
@@ -125,13 +186,20 @@ impl StateMachine for Kv {
     type Answer = Answer;
 
     fn apply(&mut self, at: ApplyContext, command: Command) -> Reply {
-        self.store.begin(at);
-        let outcome = self.change(command);
-        self.store.finish();
+        self.begin(at);
         Reply {
+            outcome: self.change(command),
             revision: self.store.revision(),
-            outcome,
         }
+    }
+
+    fn advance(&mut self, at: ApplyContext) {
+        self.begin(at);
+        self.finish();
+    }
+
+    fn wakes_at(&self) -> Option<ClusterTime> {
+        self.store.leases().next_end()
     }
 
     fn query(&self, query: Query) -> Answer {
@@ -142,15 +210,37 @@ impl StateMachine for Kv {
     }
 
     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
-        let captured = self.store.clone();
+        let mut captured = self.store.clone();
+        captured.trim();
         move || snapshot::encode(&captured)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
         self.store = snapshot::decode(state, self.store.limits())?;
+        self.published = self.store.revision();
+        self.hub().close_all();
         Ok(())
     }
 }
+
+impl Clone for Kv {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            published: self.published,
+            hub: Mutex::default(),
+        }
+    }
+}
+
+/// The same state, whoever watches it.
+impl PartialEq for Kv {
+    fn eq(&self, other: &Self) -> bool {
+        self.store == other.store
+    }
+}
+
+impl Eq for Kv {}
 
 /// The size, never the content.
 impl fmt::Debug for Kv {

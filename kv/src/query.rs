@@ -6,6 +6,7 @@ use crate::entry::LeaseId;
 use crate::error::Refused;
 use crate::limits::check_key;
 use crate::scan::Scan;
+use crate::watch::Subscription;
 
 /// A question, answered from the state of the member that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub enum Query {
     },
     /// What is the revision of the store?
     Revision,
+    /// What has changed since, and what changes from here on? Made by a [`Watcher`](crate::Watcher).
+    Watch(Subscription),
+    /// How far has the member come? The watch itself is told.
+    Progress(Subscription),
 }
 
 impl Query {
@@ -52,7 +57,8 @@ impl Query {
                 check_key(key)
             }
             Self::Scan(scan) => scan.check(),
-            Self::Lease { .. } | Self::Revision => Ok(()),
+            Self::Watch(subscription) => subscription.keys.check(),
+            Self::Lease { .. } | Self::Revision | Self::Progress(_) => Ok(()),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::revision::Revision;
 use crate::scan::Page;
 use crate::step::StepDone;
 use crate::txn::TxnDone;
+use crate::watch::Backlog;
 
 /// What a [`Command`](crate::Command) answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +106,10 @@ pub enum Found {
     Lease(Option<LeaseStatus>),
     /// Nothing but the revision.
     Revision,
+    /// What a watch has missed.
+    Watching(Backlog),
+    /// The watch is told.
+    Progress,
 }
 
 /// How a lease stands, at the cluster time of the last applied entry.

@@ -143,8 +143,8 @@ impl Store {
         }
     }
 
-    /// The entry is applied: the history is brought within its bounds.
-    pub(crate) fn finish(&mut self) {
+    /// Brings the history within its bounds.
+    pub(crate) fn trim(&mut self) {
         self.history.trim(&self.limits);
     }
 

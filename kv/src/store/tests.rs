@@ -130,7 +130,7 @@ fn the_history_drops_whole_revisions_and_no_more_than_it_must() {
         store
             .set("k".into(), bytes(1), None)
             .expect("there is room");
-        store.finish();
+        store.trim();
     }
 
     let readable = [0, 1, 2].map(|revision| store.history().check(Revision(revision)).is_ok());
@@ -147,7 +147,7 @@ fn a_revision_that_alone_exceeds_the_history_is_compacted_at_once() {
         drop(store.set(key.into(), Bytes::new(), None));
         store.delete(&key.into());
     }
-    store.finish();
+    store.trim();
 
     assert_eq!(store.history().compacted(), Revision(1));
     assert_eq!((store.history().len(), store.history().bytes()), (0, 0));

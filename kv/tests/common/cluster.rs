@@ -8,6 +8,7 @@ use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 
 /// Three members over a network without faults.
+#[allow(dead_code, reason = "each test uses its part")]
 pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
     pub(crate) leader: PeerId,
@@ -18,6 +19,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// One that has a leader, and in which nothing is under way.
     pub(crate) async fn settled() -> Self {
+        Self::compacting_after(u64::MAX).await
+    }
+
+    /// The same, whose members take a snapshot after so many bytes of log.
+    pub(crate) async fn compacting_after(log_bytes: u64) -> Self {
         let network = MemoryNetwork::new(1);
         let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
         let mut members = Vec::new();
@@ -25,6 +31,7 @@ impl Cluster {
             let transport = network.attach(PeerId(peer)).expect("it is attached once");
             let member = Member::builder(ClusterId(1), Kv::new(), transport)
                 .bootstrap(voters.clone())
+                .snapshot_after_log_bytes(log_bytes)
                 .seed(u64::try_from(peer).expect("a small number"))
                 .start()
                 .await

@@ -38,7 +38,9 @@ impl Member {
             term: Term(1),
             time: ClusterTime(time),
         };
-        self.kv.apply(context, command)
+        let reply = self.kv.apply(context, command);
+        self.kv.advance(context);
+        reply
     }
 
     #[track_caller]
@@ -83,6 +85,14 @@ impl Member {
             kv,
             applied: self.applied,
         }
+    }
+
+    /// Takes the state of another member.
+    pub(crate) fn restore(&mut self, other: &Self) {
+        self.kv
+            .restore(&other.snapshot())
+            .expect("it is a snapshot");
+        self.applied = other.applied;
     }
 
     pub(crate) fn set(&mut self, key: &'static str, value: &'static str) -> Outcome {

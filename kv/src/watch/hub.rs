@@ -1,0 +1,209 @@
+//! Who watches what on this member, and giving each change to those whom it concerns.
+//!
+//! Watches are found by the keys of a change: those of one key and those of a prefix by look-ups, however many there are;
+//! only ranges are compared one by one. A watch that a change does not concern costs it nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::mailbox::Mailbox;
+use crate::history::Batch;
+use crate::keys::Keys;
+use crate::limits::WATCHES_MAX;
+use crate::revision::Revision;
+
+/// After so many entries every watcher is told how far the member has come, whether anything has changed for it or not.
+pub(crate) const ENTRIES_BETWEEN_MARKS: u64 = 4096;
+
+/// The watches of one member.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    watches: BTreeMap<u64, Watched>,
+    made: u64,
+    ones: BTreeMap<Bytes, BTreeSet<u64>>,
+    prefixes: BTreeMap<Bytes, BTreeSet<u64>>,
+    /// How many prefixes there are of each length.
+    prefix_lengths: BTreeMap<usize, usize>,
+    ranges: BTreeMap<(Bytes, Option<Bytes>), BTreeSet<u64>>,
+    /// The entry after which watchers were last told how far the member has come.
+    marked_at: Revision,
+}
+
+#[derive(Debug)]
+struct Watched {
+    keys: Keys,
+    from: Revision,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Hub {
+    /// Whether one more watch is too many. Those that were dropped leave first.
+    pub(crate) fn is_full(&mut self) -> bool {
+        if self.watches.len() >= WATCHES_MAX {
+            self.remove_where(|watched| watched.is_dropped());
+        }
+        self.watches.len() >= WATCHES_MAX
+    }
+
+    /// Gives the changes of these keys from `from` on to a mailbox, into which everything up to `through` was put.
+    pub(crate) fn add(
+        &mut self,
+        keys: Keys,
+        from: Revision,
+        mailbox: Arc<Mailbox>,
+        through: Revision,
+    ) {
+        mailbox.open(through);
+        let id = self.made;
+        self.made += 1;
+        match keys.clone() {
+            Keys::One(key) => {
+                self.ones.entry(key).or_default().insert(id);
+            }
+            Keys::Prefix(prefix) => {
+                let length = prefix.len();
+                let watches = self.prefixes.entry(prefix).or_default();
+                if watches.is_empty() {
+                    *self.prefix_lengths.entry(length).or_default() += 1;
+                }
+                watches.insert(id);
+            }
+            Keys::Range(from, to) => {
+                self.ranges.entry((from, to)).or_default().insert(id);
+            }
+        }
+        let watched = Watched {
+            keys,
+            from,
+            mailbox,
+        };
+        self.watches.insert(id, watched);
+    }
+
+    /// Gives a batch to all whom it concerns, once to each.
+    pub(crate) fn publish(&mut self, batch: &Arc<Batch>) {
+        if self.watches.is_empty() {
+            return;
+        }
+        let mut concerned = Vec::new();
+        for change in &batch.changes {
+            self.find(&change.key, &mut concerned);
+        }
+        concerned.sort_unstable();
+        concerned.dedup();
+        for id in concerned {
+            let Some(watched) = self.watches.get(&id) else {
+                continue;
+            };
+            let goes_on = watched.from > batch.revision
+                || (!watched.is_dropped() && watched.mailbox.put(batch));
+            if !goes_on {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// The member has applied an entry: now and then everybody is told.
+    pub(crate) fn applied(&mut self, through: Revision) {
+        if through.0 < self.marked_at.0.saturating_add(ENTRIES_BETWEEN_MARKS) {
+            return;
+        }
+        self.marked_at = through;
+        self.remove_where(|watched| watched.is_dropped());
+        for watched in self.watches.values() {
+            watched.mailbox.mark(through);
+        }
+    }
+
+    /// The state was replaced: whatever is missing now can only be in the history.
+    pub(crate) fn close_all(&mut self) {
+        for (_, watched) in core::mem::take(&mut self.watches) {
+            watched.mailbox.close();
+        }
+        self.ones.clear();
+        self.prefixes.clear();
+        self.prefix_lengths.clear();
+        self.ranges.clear();
+    }
+
+    fn find(&self, key: &[u8], found: &mut Vec<u64>) {
+        found.extend(self.ones.get(key).into_iter().flatten());
+        for length in self.prefix_lengths.keys() {
+            let Some(prefix) = key.get(..*length) else {
+                break;
+            };
+            found.extend(self.prefixes.get(prefix).into_iter().flatten());
+        }
+        // A range that begins at or before the key.
+        for ((_, to), watches) in self
+            .ranges
+            .iter()
+            .take_while(|((from, _), _)| key >= &from[..])
+        {
+            if to.as_ref().is_none_or(|to| key < &to[..]) {
+                found.extend(watches);
+            }
+        }
+    }
+
+    fn remove_where(&mut self, is_over: impl Fn(&Watched) -> bool) {
+        let over = self.watches.iter().filter(|(_, watched)| is_over(watched));
+        for id in over.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(watched) = self.watches.remove(&id) else {
+            return;
+        };
+        match watched.keys {
+            Keys::One(key) => {
+                remove_from(&mut self.ones, &key, id);
+            }
+            Keys::Prefix(prefix) => {
+                let length = prefix.len();
+                if remove_from(&mut self.prefixes, &prefix, id)
+                    && let Some(count) = self.prefix_lengths.get_mut(&length)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.prefix_lengths.remove(&length);
+                    }
+                }
+            }
+            Keys::Range(from, to) => {
+                remove_from(&mut self.ranges, &(from, to), id);
+            }
+        }
+    }
+}
+
+/// The state machine is gone, and whoever waits for it learns so.
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
+impl Watched {
+    /// Nobody else holds the mailbox.
+    fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.mailbox) == 1
+    }
+}
+
+/// Removes a watch; whether it was the last of its group.
+fn remove_from<K: Ord>(groups: &mut BTreeMap<K, BTreeSet<u64>>, key: &K, id: u64) -> bool {
+    let Some(group) = groups.get_mut(key) else {
+        return false;
+    };
+    group.remove(&id);
+    let is_empty = group.is_empty();
+    if is_empty {
+        groups.remove(key);
+    }
+    is_empty
+}
