@@ -402,11 +402,11 @@ pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
     Events, Handle, Happening, Local, Member, MemberBuilder, MemberEvent, MemberStatus,
-    MembershipError, Missed, ProposeError, ReadError, Roster, StartError, StopReason,
-    TransferLeadershipError, UnknownCause,
+    MembershipError, Missed, OnExpiry, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError,
+    Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
 };
 pub use ids::{ClusterId, ServerId};
-pub use kv::{Kv, KvError, KvHandle};
+pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, RestoreError, StateMachine};
 pub use transport::memory::MemoryNetwork;
