@@ -24,7 +24,7 @@ use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::consensus::{Event, Raft};
-use crate::ids::{ClusterId, ServerId};
+use crate::ids::{ClusterId, Index, ServerId};
 use crate::policy::{MembershipPolicy, Steward};
 use crate::state_machine::StateMachine;
 use crate::storage::{MemoryStorage, Storage};
@@ -199,7 +199,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let now = Instant::from_origin(platform::now());
         let raft = Raft::new(id, self.config.clone(), recovered, now, seed)?;
         let rejoins = self.membership.is_some();
-        let joining = Joining::new(id, self.roster, rejoins, now, seed);
+        let returns = raft.positions().last.index > Index::ZERO;
+        let joining = Joining::new(id, self.roster, rejoins, now, seed).returning(returns);
 
         let budget = Arc::new(Budget::default());
         let (requests, request_queue) = mpsc::channel(QUEUE_MAX);

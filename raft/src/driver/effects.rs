@@ -144,7 +144,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Event::ConfigurationCommitted { index } => {
                 self.changed = true;
-                self.note_members();
+                self.note_members(now);
                 tracing::info!(term = %in_term, %index, "configuration committed");
                 self.announce(now, || Happening::MembershipCommitted { index });
             }

@@ -18,6 +18,9 @@ use crate::wire::JoinReply;
 /// A member that has heard no leader for so many election timeouts asks others whether it is a member still.
 const LONELY_ELECTION_TIMEOUTS: u32 = 2;
 
+/// One that has just started does so when it has heard none for so many heartbeat intervals.
+const STARTED_HEARTBEATS: u32 = 2;
+
 /// The time between two asks doubles so often, from a heartbeat interval on: it stays well below the time after which a
 /// leader takes a wish for given up.
 const DOUBLINGS_MAX: u32 = 3;
@@ -86,6 +89,8 @@ pub(super) struct Joining {
     /// Whether an operator has removed it.
     dismissed: bool,
     started_at: Instant,
+    /// Whether it was a member, or on its way to be one, in an earlier run.
+    returns: bool,
     due: Instant,
     asked: u32,
     redirections: u32,
@@ -119,6 +124,7 @@ impl Joining {
             rejoins,
             dismissed: false,
             started_at,
+            returns: false,
             due,
             asked: 0,
             redirections: 0,
@@ -128,6 +134,12 @@ impl Joining {
             turn: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
+    }
+
+    /// It has a log from an earlier run: others may have gone on without it.
+    pub(super) fn returning(mut self, returns: bool) -> Self {
+        self.returns = returns;
+        self
     }
 
     /// When to [`ask`](Self::ask).
@@ -149,7 +161,10 @@ impl Joining {
             self.asked = 0;
             self.hint = None;
             self.last = None;
-            self.due = now + timing.election_timeout();
+            self.due = match raft.led_at() {
+                None => now + self.patience_at_start(timing),
+                Some(_) => now + timing.election_timeout(),
+            };
             return None;
         }
         let whom = self.hint.take().or_else(|| self.next_in_turn(raft));
@@ -163,9 +178,11 @@ impl Joining {
         whom
     }
 
-    /// Who may know the leader, as far as a server knows that asks to join itself.
-    pub(super) fn lead(&self) -> Option<ServerId> {
-        self.hint.or(self.last)
+    /// Who may know the leader, as far as a server knows that is no member and asks to join itself.
+    pub(super) fn lead(&self, raft: &Raft) -> Option<ServerId> {
+        let (_, configuration) = raft.configuration();
+        let lead = self.hint.or(self.last);
+        lead.filter(|_| !configuration.names(self.id))
     }
 
     /// What came of asking.
@@ -193,8 +210,12 @@ impl Joining {
     }
 
     /// This configuration is committed: whom it names is a member, whatever was before.
-    pub(super) fn note_members(&mut self, configuration: &Configuration) {
-        self.dismissed &= !configuration.names(self.id);
+    pub(super) fn note_members(&mut self, configuration: &Configuration, now: Instant) {
+        if configuration.names(self.id) {
+            self.dismissed = false;
+        } else if self.rejoins && self.asked == 0 {
+            self.due = self.due.min(now);
+        }
     }
 
     /// Whether this server should be a member and, as far as it can tell, is none.
@@ -206,9 +227,22 @@ impl Joining {
         if configuration.is_empty() {
             return self.roster.is_some();
         }
-        let heard_at = raft.led_at().unwrap_or(self.started_at);
-        let lonely = timing.election_timeout() * LONELY_ELECTION_TIMEOUTS;
-        self.rejoins && (!configuration.names(self.id) || now.since(heard_at) >= lonely)
+        let is_lonely = match raft.led_at() {
+            None => now.since(self.started_at) >= self.patience_at_start(timing),
+            Some(led_at) => {
+                now.since(led_at) >= timing.election_timeout() * LONELY_ELECTION_TIMEOUTS
+            }
+        };
+        self.rejoins && (is_lonely || !configuration.names(self.id))
+    }
+
+    /// How long a member that has just started waits for a leader to speak to it. Founders have to elect one first.
+    fn patience_at_start(&self, timing: Timing) -> Duration {
+        if self.returns {
+            timing.heartbeat_interval() * STARTED_HEARTBEATS
+        } else {
+            timing.election_timeout() * LONELY_ELECTION_TIMEOUTS
+        }
     }
 
     fn next_in_turn(&mut self, raft: &Raft) -> Option<ServerId> {
@@ -324,7 +358,7 @@ mod tests {
         joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
 
         let dismissed = ask_when_due(&mut joining, &raft);
-        joining.note_members(&Configuration::of_voters([ServerId(9)]));
+        joining.note_members(&Configuration::of_voters([ServerId(9)]), now);
         let added = ask_when_due(&mut joining, &raft);
 
         assert_eq!((dismissed, added), (None, Some(2)));

@@ -73,7 +73,7 @@ impl<S: StateMachine> Driver<S> {
             let wish = Content::Join {
                 public_key: Bytes::new(),
             };
-            tracing::debug!(%whom, "asking to join");
+            tracing::debug!(term = %self.raft.term(), %whom, "asking to join");
             self.links.send(whom, &wish, &mut self.counters);
         }
         let Some(steward) = &mut self.membership.steward else {
@@ -87,7 +87,7 @@ impl<S: StateMachine> Driver<S> {
             Act::Rest => {}
             Act::Ask => self.inputs.push(Input::Ask),
             Act::Change(change) => {
-                tracing::info!(?change, "the membership policy changes the configuration");
+                tracing::info!(term = %self.raft.term(), ?change, "the membership policy changes the configuration");
                 self.inputs.push(Input::Change(POLICY_CHANGE, change));
             }
         }
@@ -97,7 +97,9 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_join(&mut self, from: ServerId, public_key: Bytes, now: Instant) {
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => JoinReply::NotLeader {
-                leader: self.recent_leader(now).or(self.membership.joining.lead()),
+                leader: self
+                    .recent_leader(now)
+                    .or(self.membership.joining.lead(&self.raft)),
             },
             (Some(_), None) => JoinReply::Manual,
             (Some(oversight), Some(steward)) => {
@@ -115,7 +117,7 @@ impl<S: StateMachine> Driver<S> {
 
     /// What became of this one's wish to be taken in.
     pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
-        tracing::debug!(%from, ?reply, "answer to the wish to join");
+        tracing::debug!(term = %self.raft.term(), %from, ?reply, "answer to the wish to join");
         self.membership.joining.on_reply(from, reply, now);
     }
 
@@ -137,7 +139,7 @@ impl<S: StateMachine> Driver<S> {
     /// The core has answered the policy's change.
     pub(super) fn policy_changed(&mut self, result: &Result<Index, ChangeError>, now: Instant) {
         if let Err(error) = result {
-            tracing::info!(%error, "the membership policy's change was not made");
+            tracing::info!(term = %self.raft.term(), %error, "the membership policy's change was not made");
         }
         if let Some(steward) = &mut self.membership.steward {
             steward.changed(result, self.raft.oversight().as_ref(), now);
@@ -166,9 +168,9 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// A configuration is committed.
-    pub(super) fn note_members(&mut self) {
+    pub(super) fn note_members(&mut self, now: Instant) {
         let (_, configuration) = self.raft.configuration();
-        self.membership.joining.note_members(configuration);
+        self.membership.joining.note_members(configuration, now);
         if let Some(steward) = &mut self.membership.steward {
             steward.note_members(configuration);
         }

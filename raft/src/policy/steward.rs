@@ -21,7 +21,7 @@ const DISMISSED_MAX: usize = 256;
 /// lost, one of 600,000 living servers answers none of so many.
 const ASKS: u32 = 8;
 
-/// Asks follow one another this many times within a heartbeat interval, unless round trips take longer.
+/// Asks follow one another at this part of a heartbeat interval.
 const ASKS_PER_HEARTBEAT: u32 = 16;
 
 /// Within this part of a heartbeat interval those who ask to join are gathered, to be taken in together.
@@ -404,7 +404,7 @@ impl Watch {
             return (Act::Rest, next_look);
         }
 
-        let pace = pace(view, &overdue);
+        let pace = heartbeat / ASKS_PER_HEARTBEAT;
         let Some(inquiry) = &mut self.inquiry else {
             if now < self.inquire_at {
                 return (Act::Rest, next_look.min(self.inquire_at));
@@ -444,6 +444,9 @@ impl Watch {
             _ if now >= inquiry.next_at => {
                 inquiry.asked += 1;
                 inquiry.next_at = now + pace;
+                if inquiry.asked == ASKS {
+                    inquiry.next_at = now + pace.max(time_to_answer(view, &overdue));
+                }
                 (Act::Ask, inquiry.next_at)
             }
             _ => (Act::Rest, inquiry.next_at),
@@ -487,16 +490,15 @@ fn concerns_members(change: &MembershipChange, situation: &Situation<'_>) -> boo
         .any(|step| situation.configuration.contains(step.server()))
 }
 
-/// The time between two asks: such that a living server's answer to the first comes before the last.
-fn pace(view: &Oversight<'_>, overdue: &BTreeSet<ServerId>) -> Duration {
+/// How long the last ask is waited for: twice the longest round trip of those who live.
+fn time_to_answer(view: &Oversight<'_>, overdue: &BTreeSet<ServerId>) -> Duration {
     let trips = view
         .peers
         .iter()
         .filter(|peer| !overdue.contains(&peer.id))
         .filter_map(|peer| peer.round_trip);
-    let slowest = trips.max().unwrap_or_default();
-    let fastest = view.timing.heartbeat_interval() / ASKS_PER_HEARTBEAT;
-    fastest.max(slowest.min(view.timing.election_timeout() / 2))
+    let longest = trips.max().unwrap_or_default();
+    (longest * 2).min(view.timing.election_timeout())
 }
 
 #[cfg(test)]
