@@ -1,5 +1,7 @@
 //! What the members' protocols did, and when: elections and configurations, as they happened.
 
+use std::collections::BTreeMap;
+
 use liferaft::consensus::{Event, RoleKind};
 use liferaft::ids::{Index, Term};
 use liferaft::time::Instant;
@@ -81,18 +83,22 @@ impl Chronicle {
         events.iter().filter(|noted| is_one(noted.what)).count()
     }
 
-    /// Waits until each of this many members knows that the configuration at `index` is committed. Returns when the last
-    /// one learnt it.
-    pub(super) async fn committed_by_all(&self, members: usize, index: Index) -> Instant {
+    /// Waits until each of these members knows that the configuration at `index` is committed. Returns when the last one
+    /// learnt it.
+    pub(super) async fn committed_by(&self, members: &[usize], index: Index) -> Instant {
         let mut events = self.events.subscribe();
         loop {
-            let mut learnt = vec![None; members];
+            let mut learnt: BTreeMap<usize, Instant> = BTreeMap::new();
             for noted in events.borrow_and_update().iter() {
                 if matches!(noted.what, What::Committed(committed) if committed >= index) {
-                    learnt[noted.member].get_or_insert(noted.at);
+                    learnt.entry(noted.member).or_insert(noted.at);
                 }
             }
-            match learnt.into_iter().collect::<Option<Vec<_>>>() {
+            let last: Option<Vec<_>> = members
+                .iter()
+                .map(|member| learnt.get(member).copied())
+                .collect();
+            match last {
                 Some(learnt) => return learnt.into_iter().max().unwrap_or_default(),
                 None => changed(&mut events).await,
             }

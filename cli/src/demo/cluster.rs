@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
+use liferaft::MembershipPolicy;
 use liferaft::config::Config;
-use liferaft::consensus::MembershipChange;
-use liferaft::driver::{Handle, Member, MemberStatus, MembershipError};
+use liferaft::driver::{Handle, Member, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done};
 use liferaft::storage::MemoryStorage;
@@ -20,9 +20,6 @@ use super::options::Options;
 use super::recorder::{CHAT, Record, Recorder, lines_of, now, whole_chat};
 use super::verify::Outcome;
 
-/// How often the growth of the cluster is tried: a lossy network may make members look unreachable.
-const GROWTH_ATTEMPTS_MAX: usize = 10;
-
 /// A cluster in this process.
 pub(super) struct Cluster {
     id: ClusterId,
@@ -30,6 +27,7 @@ pub(super) struct Cluster {
     config: Config,
     patience: Duration,
     seed: u64,
+    policy: MembershipPolicy,
     forger: Option<usize>,
     chronicle: Chronicle,
     seats: Vec<Seat>,
@@ -72,6 +70,7 @@ impl Cluster {
             config,
             patience: options.patience(),
             seed,
+            policy: options.policy(),
             forger: options.forger,
             chronicle: Chronicle::new(),
             seats: Vec::with_capacity(options.nodes),
@@ -97,24 +96,29 @@ impl Cluster {
             .collect()
     }
 
-    /// Has the first server add all others at once. Returns the index of the configuration with all of them.
-    pub(super) async fn grow(&self) -> anyhow::Result<Index> {
-        let first = self.handle(0)?;
-        let others =
-            (1..self.seats.len()).map(|member| MembershipChange::add_voter(server(member)));
-        if let Some(change) = others.reduce(MembershipChange::and) {
-            change_until_made(first, change).await?;
-        }
-        let mut status = first.status();
-        let all = |status: &MemberStatus| {
+    /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns when
+    /// the last one learnt it.
+    pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
+        let voters: Vec<ServerId> = members.iter().copied().map(server).collect();
+        let settled = |status: &MemberStatus| {
             let configuration = &status.raft.configuration;
-            !configuration.is_joint() && configuration.voters().len() == self.seats.len()
+            !configuration.is_joint()
+                && configuration.voters() == voters
+                && status.raft.commit >= status.raft.configuration_index
         };
-        let status = status.wait_for(all).await;
-        Ok(status
-            .context("the first server has stopped")?
-            .raft
-            .configuration_index)
+        let mut index = Index::ZERO;
+        for member in members {
+            let mut status = self.seats[*member].life.status.clone();
+            let status = status.wait_for(settled).await;
+            let status = status.context("a member has stopped")?;
+            index = index.max(status.raft.configuration_index);
+        }
+        Ok(self.chronicle.committed_by(members, index).await)
+    }
+
+    /// Whether a policy that keeps a least number of voters lets so few be all of them.
+    pub(super) const fn may_shrink_to(&self, members: usize) -> bool {
+        members >= self.policy.voters_min()
     }
 
     /// One who writes through a living member.
@@ -195,12 +199,15 @@ impl Cluster {
         let mut builder = Member::builder(self.id, recorder, transport)
             .config(self.config.clone())
             .storage(disk)
+            .membership(self.policy)
             .request_timeout(self.patience)
             .seed(self.seed.wrapping_add(life_number))
             .observe(move |at, event| chronicle.note(member, at, event));
-        if member == 0 {
-            builder = builder.first_server();
-        }
+        builder = if member == 0 && lives == 0 {
+            builder.first_server()
+        } else {
+            builder.join(server(self.acquaintance(member)))
+        };
         let handle = builder
             .start()
             .await
@@ -211,6 +218,16 @@ impl Cluster {
             killed: watch::Sender::new(false),
             record,
         })
+    }
+
+    /// The member whose address another one knows: any of those that were made before it, which may be a newcomer itself.
+    fn acquaintance(&self, member: usize) -> usize {
+        let random = self
+            .seed
+            .wrapping_add(member as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            >> 33;
+        usize::try_from(random).unwrap_or_default() % member.max(1)
     }
 
     fn handle(&self, member: usize) -> anyhow::Result<&Handle<Recorder>> {
@@ -256,26 +273,6 @@ impl Writer {
             _ = self.killed.wait_for(|killed| *killed) => Outcome::Unknown,
         }
     }
-}
-
-async fn change_until_made(
-    first: &Handle<Recorder>,
-    change: MembershipChange,
-) -> anyhow::Result<()> {
-    for _ in 0..GROWTH_ATTEMPTS_MAX {
-        match first.change_membership(change.clone()).await {
-            // An earlier attempt may be what is pending, or what has made members of them.
-            Ok(())
-            | Err(
-                MembershipError::Unknown { .. }
-                | MembershipError::Pending
-                | MembershipError::AlreadyMember(_),
-            ) => return Ok(()),
-            Err(MembershipError::Unreachable(_) | MembershipError::TooSlow(_)) => {}
-            Err(error) => return Err(error).context("cannot add the other members"),
-        }
-    }
-    bail!("cannot add the other members in {GROWTH_ATTEMPTS_MAX} attempts")
 }
 
 /// The server of a member; its number is what people call the member.

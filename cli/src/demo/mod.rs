@@ -11,12 +11,14 @@ use anyhow::Context as _;
 
 mod chronicle;
 mod cluster;
+mod disasters;
 mod options;
 mod recorder;
 mod story;
 mod summary;
 mod timeline;
 mod verify;
+mod writing;
 
 #[cfg(test)]
 mod tests;

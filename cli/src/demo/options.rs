@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use liferaft::MembershipPolicy;
 
 /// Run a cluster in this process, break it, and verify that nothing was lost
 ///
-/// Members append chat lines; the leader is killed, and comes back from its disk; just under half of the members are killed
-/// at once, the leader among them; all that is left goes on. Then the complete histories of all survivors are compared:
+/// Newcomers join by any member's address; members append chat lines; the leader is killed, evicted, and comes back from its
+/// disk; just under half of the members are killed at once, the leader among them, and evicted; all that is left goes on.
+/// Then the complete histories of all survivors are compared:
 /// success means that they are identical, that every acknowledged line is there exactly once and that no line is there
 /// twice.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +26,14 @@ pub(crate) struct Options {
     /// The shortest time without a word from the leader after which a member campaigns, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = within::<u64>(50..=60_000))]
     election_timeout: u64,
+
+    /// Who has answered nothing for so long is evicted, in milliseconds [default: 4 election timeouts, 1 with --lab]
+    #[arg(long, value_name = "MS", value_parser = within::<u64>(50..=600_000))]
+    evict_after: Option<u64>,
+
+    /// The laboratory's profile: who is silent for an election timeout is evicted, down to 2 voters instead of 3
+    #[arg(long)]
+    pub(crate) lab: bool,
 
     /// Messages that the network loses, in percent, 0 to 50
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = within::<u32>(0..=50))]
@@ -41,7 +51,9 @@ pub(crate) struct Options {
     /// a configuration with all of them as voters is committed. `propagate_1_ms`: from a follower's `append` of one line
     /// until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged before the next is
     /// appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another member leads; null when no
-    /// member was killed.
+    /// member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until every survivor knows that a
+    /// configuration without the killed is committed; null when none was killed, or so many that the least number of voters
+    /// keeps them. `evict_after_ms`: the silence after which a member is evicted.
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -65,7 +77,26 @@ impl Options {
 
     /// How long anything may take before the demo gives up: much longer than it ever takes.
     pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(60) + 30 * self.election_timeout()
+        Duration::from_secs(60) + 30 * self.election_timeout() + 3 * self.evict_after()
+    }
+
+    /// The silence after which a member is evicted.
+    pub(crate) fn evict_after(&self) -> Duration {
+        let election_timeouts = if self.lab { 1 } else { 4 };
+        self.evict_after.map_or_else(
+            || election_timeouts * self.election_timeout(),
+            Duration::from_millis,
+        )
+    }
+
+    /// How the members manage who takes part.
+    pub(crate) fn policy(&self) -> MembershipPolicy {
+        let policy = if self.lab {
+            MembershipPolicy::laboratory(self.election_timeout())
+        } else {
+            MembershipPolicy::default()
+        };
+        policy.with_evict_after(self.evict_after())
     }
 
     /// The seed asked for, or another one each time.
@@ -118,6 +149,19 @@ pub(super) mod tests {
         assert_eq!(options.election_timeout(), Duration::from_secs(1));
         assert_eq!(options.loss, 0);
         assert_eq!(options.half(), 2);
+    }
+
+    #[test]
+    fn the_dead_are_evicted_after_four_election_timeouts_and_in_the_laboratory_after_one() {
+        let usual = parse(["--election-timeout", "250"]).expect("all is well");
+        let lab = parse(["--lab"]).expect("all is well");
+        let slow_lab = parse(["--lab", "--evict-after", "7000"]).expect("all is well");
+
+        assert_eq!(usual.evict_after(), Duration::from_secs(1));
+        assert_eq!(usual.policy().voters_min(), 3);
+        assert_eq!(lab.evict_after(), Duration::from_secs(1));
+        assert_eq!(lab.policy().voters_min(), 2);
+        assert_eq!(slow_lab.policy().evict_after(), Duration::from_secs(7));
     }
 
     #[test]

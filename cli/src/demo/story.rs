@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,27 +12,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::chronicle::Election;
-use super::cluster::{Cluster, Writer};
+use super::cluster::Cluster;
 use super::options::Options;
 use super::recorder::{Record, now};
 use super::summary::Report;
 use super::timeline::{Mark, Strip, Timeline};
 use super::verify::{Line, Outcome, Testimony, verify};
+use super::writing::{Composer, Written, write_share};
 
 /// How many lines the longer measurement appends, one after the other.
 const SERIALIZED_LINES: usize = 100;
-
-/// What they talk about.
-const PHRASES: [&str; 8] = [
-    "camp reached",
-    "the bridge is open",
-    "two hikers found, both well",
-    "battery at 40 %",
-    "fog on the ridge",
-    "moving to grid D4",
-    "radio check",
-    "all clear here",
-];
 
 /// Tells it from beginning to end, or to where it fails, and reports.
 pub(super) async fn tell(options: &Options, timeline: Timeline) -> Report {
@@ -55,19 +43,19 @@ async fn acts(options: &Options, timeline: &Timeline, report: &mut Report) -> an
     played
 }
 
-struct Story<'a> {
-    cluster: Cluster,
-    timeline: &'a Timeline,
-    report: &'a mut Report,
-    patience: Duration,
+pub(super) struct Story<'a> {
+    pub(super) cluster: Cluster,
+    pub(super) timeline: &'a Timeline,
+    pub(super) report: &'a mut Report,
+    pub(super) patience: Duration,
     /// All that was written so far.
     lines: Vec<Line>,
     composer: Arc<Composer>,
-    election: Election,
+    pub(super) election: Election,
 }
 
 impl<'a> Story<'a> {
-    /// One first server takes in all others.
+    /// One first server takes in all others, who ask whomever they know.
     async fn begin(
         options: &Options,
         seed: u64,
@@ -82,14 +70,13 @@ impl<'a> Story<'a> {
         timeline.tell(
             now(),
             Mark::Step,
-            &format!("1 first server and {} blank members are made", nodes - 1),
+            &format!(
+                "1 first server, {} newcomers who know one another",
+                nodes - 1
+            ),
             None,
         );
-        let up = async {
-            let index = cluster.grow().await?;
-            Ok::<_, anyhow::Error>(cluster.chronicle().committed_by_all(nodes, index).await)
-        };
-        let up = timeout(patience, up)
+        let up = timeout(patience, cluster.settled(&cluster.living()))
             .await
             .context("the members did not become a cluster")??;
         report.up = Some(up.since(born));
@@ -171,43 +158,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// The leader dies and comes back.
-    async fn kill_the_leader(&mut self, lines: usize) -> anyhow::Result<()> {
-        let leader = self.leader()?;
-        self.timeline.act("the leader is killed");
-        self.report.elect_after_leader = Some(self.kill(&[leader], lines).await?);
-
-        self.timeline.act("the killed leader comes back");
-        let began = now();
-        timeout(self.patience, self.cluster.restart(leader))
-            .await
-            .context("the killed leader does not start again")??;
-        let read = self.cluster.read(leader).await?;
-        self.timeline.tell(
-            now(),
-            Mark::Step,
-            &format!(
-                "member {} is back from its disk, reads {} lines",
-                leader + 1,
-                read.len()
-            ),
-            Some(now().since(began)),
-        );
-        Ok(())
-    }
-
-    /// The leader and others die, as many as the rest can do without.
-    async fn kill_half(&mut self, half: usize, lines: usize) -> anyhow::Result<()> {
-        let leader = self.leader()?;
-        // Around the circle from the leader on.
-        let mut victims = self.cluster.living();
-        victims.sort_by_key(|member| (*member < leader, *member));
-        victims.truncate(half);
-        self.timeline.act("just under half are killed");
-        self.report.elect_after_half = Some(self.kill(&victims, lines).await?);
-        Ok(())
-    }
-
     /// Compares what all survivors hold with what was acknowledged.
     async fn judge(&mut self) -> anyhow::Result<()> {
         self.timeline.act("histories are compared");
@@ -250,53 +200,6 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Kills members while everybody writes. Returns how long it took until another leads.
-    async fn kill(&mut self, victims: &[usize], lines: usize) -> anyhow::Result<Duration> {
-        let living = self.cluster.living();
-        let survivors: Vec<usize> = living
-            .iter()
-            .copied()
-            .filter(|member| !victims.contains(member))
-            .collect();
-        let mut record = self.cluster.record(self.election.leader);
-        let before = record.borrow_and_update().len();
-        let writing = self.write(&living, lines)?;
-        if lines > 0 {
-            // In the midst of it: some lines are on their way.
-            self.applied(&mut record, before + 1).await?;
-        }
-        let killed_at = self.cluster.kill(victims);
-        let text = match victims {
-            [_] => format!("member {}, the leader, is killed", self.election.leader + 1),
-            _ => format!(
-                "{} of {} are killed, the leader too",
-                victims.len(),
-                self.report.nodes
-            ),
-        };
-        let strip = self.strip(None);
-        self.timeline
-            .tell_with(&strip, killed_at, Mark::Killed, &text, None);
-
-        let election = self.cluster.chronicle().election_after(self.election.term);
-        let before = self.election.term;
-        self.election = timeout(self.patience, election)
-            .await
-            .context("no other leader was elected")?;
-        let took = self.election.at.since(killed_at);
-        self.tell_election(Some((before, took)));
-        // What the killed left unwritten, the others write.
-        let unwritten = self.finish(writing).await?;
-        let writing = self.write(&survivors, unwritten)?;
-        self.finish(writing).await?;
-        let text = format!(
-            "{lines} lines written meanwhile by {}",
-            people(living.len())
-        );
-        self.timeline.tell(now(), Mark::Step, &text, None);
-        Ok(took)
-    }
-
     /// Appends lines one by one through a member. Returns the time from the first append until the last line is applied
     /// on all members.
     async fn propagate(&mut self, member: usize, count: usize) -> anyhow::Result<Duration> {
@@ -318,7 +221,7 @@ impl<'a> Story<'a> {
     }
 
     /// Waits until so many lines are applied.
-    async fn applied(&self, record: &mut Record, count: usize) -> anyhow::Result<()> {
+    pub(super) async fn applied(&self, record: &mut Record, count: usize) -> anyhow::Result<()> {
         timeout(
             self.patience,
             record.wait_for(|record| record.len() >= count),
@@ -361,7 +264,11 @@ impl<'a> Story<'a> {
     }
 
     /// Has members write so many lines, all at the same time, each member one line after the other.
-    fn write(&self, members: &[usize], count: usize) -> anyhow::Result<JoinSet<Written>> {
+    pub(super) fn write(
+        &self,
+        members: &[usize],
+        count: usize,
+    ) -> anyhow::Result<JoinSet<Written>> {
         let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
         for member in members.iter().cycle().take(count) {
             *shares.entry(*member).or_default() += 1;
@@ -382,7 +289,7 @@ impl<'a> Story<'a> {
     }
 
     /// Waits for those who write. Returns how many lines the killed among them left unwritten.
-    async fn finish(&mut self, mut writing: JoinSet<Written>) -> anyhow::Result<usize> {
+    pub(super) async fn finish(&mut self, mut writing: JoinSet<Written>) -> anyhow::Result<usize> {
         let mut unwritten = 0;
         while let Some(written) = writing.join_next().await {
             let written = written.context("a writer panicked")?;
@@ -410,7 +317,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn leader(&mut self) -> anyhow::Result<usize> {
+    pub(super) fn leader(&mut self) -> anyhow::Result<usize> {
         // On a bad network another may have been elected since.
         let last = self.cluster.chronicle().last_election();
         self.election = last.context("nobody leads")?;
@@ -425,7 +332,7 @@ impl<'a> Story<'a> {
             .unwrap_or(self.election.leader)
     }
 
-    fn tell_election(&self, after: Option<(Term, Duration)>) {
+    pub(super) fn tell_election(&self, after: Option<(Term, Duration)>) {
         let Election { at, leader, term } = self.election;
         let candidacies =
             after.map(|(before, _)| self.cluster.chronicle().candidacies(before, term));
@@ -439,7 +346,7 @@ impl<'a> Story<'a> {
             .tell_with(&self.strip(Some(leader)), at, Mark::Leads, &text, figure);
     }
 
-    fn strip(&self, leader: Option<usize>) -> Strip {
+    pub(super) fn strip(&self, leader: Option<usize>) -> Strip {
         Strip {
             members: self.report.nodes,
             living: self.cluster.living(),
@@ -448,50 +355,7 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Composes the lines of all members; no two are the same.
-#[derive(Debug, Default)]
-struct Composer {
-    composed: AtomicUsize,
-}
-
-impl Composer {
-    fn line(&self, member: usize) -> Bytes {
-        let n = self.composed.fetch_add(1, Ordering::Relaxed);
-        let phrase = PHRASES[n % PHRASES.len()];
-        Bytes::from(format!("{:05} member {}: {phrase}", n + 1, member + 1))
-    }
-}
-
-/// What one member wrote.
-struct Written {
-    member: usize,
-    lines: Vec<Line>,
-    unwritten: usize,
-}
-
-async fn write_share(
-    member: usize,
-    mut writer: Writer,
-    share: usize,
-    composer: Arc<Composer>,
-    timeline: Timeline,
-) -> Written {
-    let mut lines = Vec::with_capacity(share);
-    while lines.len() < share && !writer.is_killed() {
-        let text = composer.line(member);
-        let outcome = writer.append(text.clone()).await;
-        timeline.advance();
-        lines.push(Line { text, outcome });
-    }
-    let unwritten = share - lines.len();
-    Written {
-        member,
-        lines,
-        unwritten,
-    }
-}
-
-fn people(members: usize) -> String {
+pub(super) fn people(members: usize) -> String {
     match members {
         1 => "1 member".to_owned(),
         _ => format!("{members} members"),

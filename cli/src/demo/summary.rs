@@ -36,6 +36,14 @@ pub(super) struct Report {
     /// From the kill of just under half, the leader among them, until another leads.
     #[serde(rename = "elect_after_half_ms", serialize_with = "as_milliseconds")]
     pub(super) elect_after_half: Option<Duration>,
+    /// From the kill of the leader until all survivors know that it is evicted.
+    #[serde(rename = "recover_leader_ms", serialize_with = "as_milliseconds")]
+    pub(super) recover_leader: Option<Duration>,
+    /// From the kill of just under half until all survivors know that they are evicted.
+    #[serde(rename = "recover_half_ms", serialize_with = "as_milliseconds")]
+    pub(super) recover_half: Option<Duration>,
+    /// The silence after which a member is evicted, in milliseconds.
+    evict_after_ms: u64,
     /// Lines appended in all, with those that measure.
     #[serde(skip)]
     pub(super) written: usize,
@@ -67,6 +75,9 @@ impl Report {
             propagate_100: None,
             elect_after_leader: None,
             elect_after_half: None,
+            recover_leader: None,
+            recover_half: None,
+            evict_after_ms: u64::try_from(options.evict_after().as_millis()).unwrap_or(u64::MAX),
             written: 0,
             acknowledged: 0,
             survivors: 0,
@@ -123,6 +134,16 @@ impl fmt::Display for Report {
             self.elect_after_half,
             "kill, the leader among them → another leads",
         )?;
+        let evicted = format!(
+            "kill → evicted everywhere, after {} ms of silence",
+            self.evict_after_ms
+        );
+        row("leader evicted", self.recover_leader, &evicted)?;
+        row(
+            &format!("{half} of {nodes} evicted"),
+            self.recover_half,
+            &evicted,
+        )?;
         writeln!(f)?;
         let count = |count: Option<usize>| {
             count.map_or_else(|| "an unknown number".to_owned(), |n| n.to_string())
@@ -167,7 +188,8 @@ mod tests {
             serde_json::json!({
                 "verified": false, "nodes": 2, "lines": 40, "lost": null, "duplicated": null, "up_ms": 1.235,
                 "propagate_1_ms": null, "propagate_100_ms": null, "elect_after_leader_ms": null,
-                "elect_after_half_ms": null,
+                "elect_after_half_ms": null, "recover_leader_ms": null, "recover_half_ms": null,
+                "evict_after_ms": 4000,
             })
         );
     }

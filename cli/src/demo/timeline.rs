@@ -91,9 +91,11 @@ impl Timeline {
             0 => String::new(),
             loss => format!(" · {loss} % of messages lost"),
         };
+        let lab = if options.lab { " · laboratory" } else { "" };
         let about = format!(
-            "{members} in this process · election timeout {} ms{loss} · seed {seed}",
-            options.election_timeout().as_millis()
+            "{members} in this process · election timeout {} ms · evicted after {} ms{lab}{loss} · seed {seed}",
+            options.election_timeout().as_millis(),
+            options.evict_after().as_millis()
         );
         self.print(&format!(
             "\n  {}  {about}\n",
