@@ -90,7 +90,6 @@ impl Links {
             }
             Err(error) => {
                 counters.frames_not_sent += 1;
-                tracing::trace!(%to, %error, "frame not sent");
                 self.failure = Some((to, error));
                 false
             }
