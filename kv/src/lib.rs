@@ -18,6 +18,12 @@
 //! Every write is checked again where it is applied: a command that another program or another version proposed is held to
 //! the same [`limits`].
 //!
+//! # What changes, and what ends by itself
+//!
+//! [`KvHandle::watch`] follows a key, a prefix or a range: exactly the committed changes, in their order. Keys that are set
+//! with a [`Lease`] are deleted when their holder no longer keeps it alive. Both are told at [`Revision`]s, which every
+//! answer has too.
+//!
 //! # Several keys at once
 //!
 //! A [`Txn`] compares and changes several keys in one step, a batch carries independent steps in one entry of the log, and a
@@ -58,6 +64,7 @@ mod error;
 mod handle;
 mod history;
 mod keys;
+mod lease;
 mod leases;
 mod local;
 mod machine;
@@ -80,6 +87,7 @@ pub use error::{Kind, KvError, Refused};
 pub use handle::KvHandle;
 pub use history::{Change, ChangeKind};
 pub use keys::Keys;
+pub use lease::{KeptAlive, Lease};
 pub use machine::Kv;
 pub use outbox::{KvOutbox, KvOutboxError, KvPushError, KvTicket};
 pub use query::Query;

@@ -43,6 +43,16 @@ impl Member {
         reply
     }
 
+    /// Applies an entry without a command, at a cluster time in milliseconds.
+    pub(crate) fn advance_at(&mut self, time: u64) {
+        self.applied = self.applied.next();
+        self.kv.advance(ApplyContext {
+            index: self.applied,
+            term: Term(1),
+            time: ClusterTime(time),
+        });
+    }
+
     #[track_caller]
     pub(crate) fn txn(&mut self, txn: Txn) -> TxnDone {
         match self.apply(Command::Txn(txn)) {
