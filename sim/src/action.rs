@@ -8,6 +8,7 @@ use crate::clients::Request;
 use crate::clock::Nanos;
 use crate::disk::Survival;
 use crate::member::Doom;
+use crate::plan::FaultKind;
 use crate::spelled::{self, place, place_if_any};
 
 /// One thing that happens to the cluster from outside. A member is named by its place, from 0; in files by its id,
@@ -61,4 +62,30 @@ pub enum Action {
     ),
     /// A member's state machine is captured.
     Capture(#[serde(with = "place")] usize),
+}
+
+impl Action {
+    /// The kind of fault that it belongs to, for the counts of a replay; `None` if it only ends one, or is none.
+    #[must_use]
+    pub const fn fault(&self) -> Option<FaultKind> {
+        match self {
+            Self::Crash(..) => Some(FaultKind::Crash),
+            Self::CrashInTurn(..) => Some(FaultKind::CrashInTurn),
+            Self::Pause(_) => Some(FaultKind::Pause),
+            Self::Cut(..) => Some(FaultKind::CutOneWay),
+            Self::DropInFlight => Some(FaultKind::DropInFlight),
+            Self::SlowDisk(..) => Some(FaultKind::SlowDisk),
+            Self::ClockForward(..) => Some(FaultKind::ClockForward),
+            Self::ClockBack(..) => Some(FaultKind::ClockBack),
+            Self::ClockRate(..) => Some(FaultKind::ClockRate),
+            Self::Restart(_)
+            | Self::Resume(_)
+            | Self::Mend(..)
+            | Self::Propose(..)
+            | Self::Read(..)
+            | Self::Change(..)
+            | Self::Transfer(..)
+            | Self::Capture(_) => None,
+        }
+    }
 }

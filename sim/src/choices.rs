@@ -147,8 +147,11 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
+/// The name of a series that has one number, and the series of that number.
+type Name = (&'static str, fn(usize) -> Series);
+
 /// The names of the series that have one number: of a member, which counts from 1 in files, or of a client.
-const MEMBERS: [(&str, fn(usize) -> Series); 7] = [
+const MEMBERS: [Name; 7] = [
     ("clock origin", Series::ClockOrigin),
     ("clock rate", Series::ClockRate),
     ("core seed", Series::CoreSeed),
@@ -157,7 +160,7 @@ const MEMBERS: [(&str, fn(usize) -> Series); 7] = [
     ("apply", Series::Apply),
     ("capture", Series::Capture),
 ];
-const CLIENTS: [(&str, fn(usize) -> Series); 3] = [
+const CLIENTS: [Name; 3] = [
     ("patience of client", Series::Patience),
     ("pause of client", Series::Pause),
     ("target of client", Series::Somebody),
@@ -180,7 +183,7 @@ impl fmt::Display for Series {
             | Self::Somebody(at) => at,
             Self::Link(from, to) => return write!(f, "{LINK} {}>{}", from + 1, to + 1),
         };
-        let same = |(_, series): &&(&str, fn(usize) -> Self)| series(number) == *self;
+        let same = |(_, series): &&Name| series(number) == *self;
         if let Some((name, _)) = MEMBERS.iter().find(same) {
             return write!(f, "{name} {}", number + 1);
         }

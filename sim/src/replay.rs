@@ -3,7 +3,7 @@
 use crate::chance::Chance;
 use crate::course::Course;
 use crate::plan::Plan;
-use crate::run::{Outcome, play};
+use crate::run::{Extent, Outcome, play};
 use crate::schedule::{FORMAT, Raised, Schedule, spell_trace};
 use crate::story::Story;
 
@@ -14,7 +14,7 @@ use crate::story::Story;
 #[must_use]
 pub fn record(plan: Plan) -> (Outcome, Schedule) {
     let chance = Chance::kept(plan.seed);
-    let (outcome, world) = play(plan.clone(), chance, Course::kept(), None);
+    let (outcome, world) = play(plan.clone(), chance, Course::kept(), None, Extent::WHOLE);
     let (actions, choices) = world
         .map(|world| (world.course.into_kept(), world.chance.into_kept()))
         .unwrap_or_default();
@@ -34,20 +34,26 @@ pub fn record(plan: Plan) -> (Outcome, Schedule) {
 /// Runs a schedule, with the same checks and the same last phase as the run of a seed.
 #[must_use]
 pub fn replay(schedule: &Schedule) -> Outcome {
-    begin(schedule, None).0
+    begin(schedule, None, Extent::WHOLE).0
 }
 
 /// Runs a schedule and tells what happens.
 #[must_use]
 pub fn retell(schedule: &Schedule) -> (Outcome, Story) {
-    let (outcome, story) = begin(schedule, Some(Story::new(schedule.plan.members)));
+    let story = Story::new(schedule.plan.members);
+    let (outcome, story) = begin(schedule, Some(story), Extent::WHOLE);
     (outcome, story.unwrap_or_default())
 }
 
-fn begin(schedule: &Schedule, story: Option<Story>) -> (Outcome, Option<Story>) {
+/// Runs as much of a schedule.
+pub(crate) fn attempt(schedule: &Schedule, extent: Extent) -> Outcome {
+    begin(schedule, None, extent).0
+}
+
+fn begin(schedule: &Schedule, story: Option<Story>, extent: Extent) -> (Outcome, Option<Story>) {
     let chance = Chance::scripted(schedule.choices.clone());
     let course = Course::scripted(schedule.actions.clone());
-    let (outcome, world) = play(schedule.plan.clone(), chance, course, story);
+    let (outcome, world) = play(schedule.plan.clone(), chance, course, story, extent);
     (outcome, world.and_then(|world| world.story))
 }
 

@@ -40,11 +40,31 @@ pub struct Outcome {
     pub lasted: Nanos,
 }
 
+/// What an alarm is called that only says that a run was given up.
+pub(crate) const GIVEN_UP: &str = "given up";
+
+/// How much of a run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Whether the cluster must recover when faults have stopped.
+    pub(crate) has_last_phase: bool,
+    /// The run is given up when members have been told more than this.
+    pub(crate) inputs_max: u64,
+}
+
+impl Extent {
+    /// All of it.
+    pub(crate) const WHOLE: Self = Self {
+        has_last_phase: true,
+        inputs_max: u64::MAX,
+    };
+}
+
 /// Runs a plan to its end or to the first alarm. A panic is an alarm.
 #[must_use]
 pub fn run(plan: Plan) -> Outcome {
     let chance = Chance::new(plan.seed);
-    play(plan, chance, Course::default(), None).0
+    play(plan, chance, Course::default(), None, Extent::WHOLE).0
 }
 
 /// As [`run`], where chance and course decide what happens, and a story is told if one is begun. Gives back the world as it
@@ -54,6 +74,7 @@ pub(crate) fn play(
     chance: Chance,
     course: Course,
     story: Option<Story>,
+    extent: Extent,
 ) -> (Outcome, Option<World>) {
     quiet_panics();
     LAST_PANIC.set(Some(String::new()));
@@ -61,7 +82,8 @@ pub(crate) fn play(
     let played = panic::catch_unwind(AssertUnwindSafe(|| {
         let world = world.insert(World::begin(plan, chance, course)?);
         world.story = story;
-        phases(world)
+        world.inputs_max = extent.inputs_max;
+        phases(world, extent.has_last_phase)
     }));
     let panicked = LAST_PANIC.take();
     let mut alarm = played.unwrap_or_else(|_| {
@@ -89,9 +111,12 @@ pub(crate) fn play(
     (outcome, world)
 }
 
-fn phases(world: &mut World) -> Result<(), Alarm> {
+fn phases(world: &mut World, has_last_phase: bool) -> Result<(), Alarm> {
     let end = world.plan.safety_phase;
     world.run_until(end)?;
+    if !has_last_phase {
+        return Ok(());
+    }
     world.calm()?;
     recover(world, |_| None)?;
     write_everywhere(world)?;

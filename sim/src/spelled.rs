@@ -17,7 +17,6 @@ pub mod place {
     ///
     /// # Errors
     /// When the serializer fails.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
     pub fn serialize<S: Serializer>(place: &usize, serializer: S) -> Result<S::Ok, S::Error> {
         (place + 1).serialize(serializer)
     }
@@ -41,7 +40,6 @@ pub mod place_if_any {
     ///
     /// # Errors
     /// When the serializer fails.
-    #[expect(clippy::ref_option, reason = "serde asks for it")]
     pub fn serialize<S: Serializer>(
         place: &Option<usize>,
         serializer: S,

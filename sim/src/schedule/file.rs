@@ -104,3 +104,79 @@ fn lines(open: &str, of: impl Iterator<Item = String>, close: &str) -> String {
     }
     format!("{open}{}\n  {close}", lines.join(","))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SECOND;
+    use crate::plan::Plan;
+    use crate::replay::record;
+
+    fn text() -> String {
+        let mut plan = Plan::of_seed(1);
+        plan.safety_phase = SECOND;
+        record(plan).1.text()
+    }
+
+    #[track_caller]
+    fn assert_refused(text: &str, why: &str) {
+        let refused = Schedule::parse(text).expect_err("it is damaged");
+        assert!(refused.contains(why), "{refused}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let text = text();
+
+        let read = Schedule::parse(&text).expect("a schedule");
+
+        assert_eq!(read.text(), text);
+        assert!(!read.actions.is_empty());
+        assert!(!read.choices.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_refused_with_the_place() {
+        let text = text();
+
+        assert_refused(&text[..text.len() / 2], "line ");
+        assert_refused("", "line 1 column 0");
+    }
+
+    #[test]
+    fn what_is_misspelled_is_refused() {
+        let text = text();
+
+        let unknown_setting = text.replacen("\"voters\"", "\"woters\"", 1);
+        let unknown_series = text.replacen("\"clock origin 1\"", "\"clock origin one\"", 1);
+
+        assert_refused(&unknown_setting, "unknown field `woters`");
+        assert_refused(&unknown_series, "no series of choices: clock origin one");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let schedule = Schedule::parse(&text()).expect("a schedule");
+        let mut members = schedule.clone();
+        let mut client = schedule.clone();
+        let mut newer = schedule;
+        members.plan.members = 0;
+        client.plan.clients.count = 0;
+        newer.format = FORMAT + 1;
+
+        assert_refused(&members.text(), "0 members, not 1 to 8");
+        assert_refused(&client.text(), "0 clients");
+        assert_refused(&newer.text(), "its format is 2, and 1 is the newest");
+    }
+
+    #[test]
+    fn a_setting_that_is_left_out_is_off() {
+        let text = text();
+        let line = text.lines().find(|line| line.contains("\"turn_max\""));
+        let without = text.replacen(line.expect("the setting"), "", 1);
+
+        let read = Schedule::parse(&without).expect("a schedule");
+
+        assert_eq!(read.plan.turn_max, 0);
+    }
+}

@@ -58,7 +58,6 @@ pub struct Timed {
     pub action: Action,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

@@ -129,8 +129,15 @@ impl Left {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SECOND;
     use crate::plan::Plan;
     use crate::replay::record;
+
+    fn schedule() -> Schedule {
+        let mut plan = Plan::of_seed(3);
+        plan.safety_phase = SECOND;
+        record(plan).1
+    }
 
     #[test]
     fn the_members_after_the_one_that_goes_move_up() {
@@ -148,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_schedule_without_a_member_makes_sense() {
-        let (_, schedule) = record(Plan::of_seed(3));
+        let schedule = schedule();
 
         let less = without_member(&schedule, 1).expect("voters are left");
 
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_last_voter_cannot_go() {
-        let (_, mut schedule) = record(Plan::of_seed(3));
+        let mut schedule = schedule();
         schedule.plan.voters = 1;
 
         assert!(without_member(&schedule, 0).is_none());

@@ -6,6 +6,7 @@
 pub mod ddmin;
 mod members;
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::action::Action;
@@ -13,8 +14,15 @@ use crate::choices::{Choices, Series};
 use crate::clock::{MILLI, Nanos};
 use crate::invariants::Alarm;
 use crate::plan::{FaultPlan, Plan, WorkloadPlan};
-use crate::replay::replay;
+use crate::replay::{attempt, replay};
+use crate::run::Extent;
 use crate::schedule::{Raised, Schedule, Timed, spell_trace};
+
+/// How many inputs an attempt may take beside twice those of the run that is shrunk.
+const INPUTS_SPARE: u64 = 10_000;
+
+/// How much later an alarm may come in an attempt than in the best one so far, in election timeouts.
+const LATER_ELECTION_TIMEOUTS: Nanos = 4;
 
 /// What shrinking has come to.
 #[derive(Clone, Debug)]
@@ -47,8 +55,12 @@ pub fn shrink_while(schedule: &Schedule, may_go_on: impl FnMut() -> bool) -> Opt
     }
     let mut work = Work {
         best: schedule.clone(),
-        alarm,
         wanted,
+        extent: Extent {
+            has_last_phase: alarm.at >= schedule.plan.safety_phase,
+            inputs_max: outcome.counts.inputs.saturating_mul(2) + INPUTS_SPARE,
+        },
+        alarm,
         may_go_on,
         replays: 1,
         is_over: false,
@@ -65,6 +77,8 @@ struct Work<F> {
     /// The alarm of the best schedule.
     alarm: Alarm,
     wanted: Raised,
+    /// How much of a run an attempt is.
+    extent: Extent,
     may_go_on: F,
     replays: u64,
     is_over: bool,
@@ -87,21 +101,43 @@ impl<F: FnMut() -> bool> Work<F> {
     }
 
     /// Takes a candidate if it ends with the alarm that is wanted.
-    fn attempt(&mut self, candidate: Schedule) -> bool {
+    ///
+    /// An alarm may come a little later than before. If it is not one of the last phase, that phase is not waited for.
+    fn attempt(&mut self, mut candidate: Schedule) -> bool {
         self.is_over |= !(self.may_go_on)();
         if self.is_over {
             return false;
         }
         self.replays += 1;
-        let Some(alarm) = replay(&candidate).alarm else {
+        if !self.extent.has_last_phase {
+            let timeout = candidate.plan.config.election_timeout().as_nanos();
+            let timeout = Nanos::try_from(timeout).unwrap_or(Nanos::MAX);
+            let later = timeout.saturating_mul(LATER_ELECTION_TIMEOUTS);
+            candidate.plan.safety_phase = self.alarm.at.saturating_add(later);
+        }
+        let Some(alarm) = attempt(&candidate, self.extent).alarm else {
             return false;
         };
         let is_wanted = self.wanted.is_like(&alarm);
         if is_wanted {
+            if !self.extent.has_last_phase {
+                candidate.plan.safety_phase = alarm.at + 1;
+            }
             self.best = candidate;
             self.alarm = alarm;
         }
         is_wanted
+    }
+
+    /// Takes the best schedule with a change if it ends with the alarm that is wanted. Breaks off when time is up.
+    fn attempt_if_time(&mut self, change: impl FnOnce(&mut Schedule)) -> ControlFlow<(), bool> {
+        // Where there is much to leave out, the candidates themselves take time to make.
+        if self.is_over {
+            return ControlFlow::Break(());
+        }
+        let mut candidate = self.best.clone();
+        change(&mut candidate);
+        ControlFlow::Continue(self.attempt(candidate))
     }
 
     /// Nothing needs to be said of what comes after the alarm.
@@ -109,17 +145,10 @@ impl<F: FnMut() -> bool> Work<F> {
         let mut candidate = self.best.clone();
         let end = self.alarm.at;
         candidate.actions.retain(|timed| timed.at <= end);
-        let phase = candidate.plan.safety_phase;
-        candidate.plan.safety_phase = if end < phase {
-            end + 1
-        } else {
-            // The alarm is one of the last phase, which the actions must not run into.
-            candidate
-                .actions
-                .last()
-                .map_or(0, |last| last.at + 1)
-                .min(phase)
-        };
+        if self.extent.has_last_phase {
+            let last = candidate.actions.last().map_or(0, |last| last.at + 1);
+            candidate.plan.safety_phase = last.min(candidate.plan.safety_phase);
+        }
         if candidate.plan != self.best.plan || candidate.actions != self.best.actions {
             self.attempt(candidate);
         }
@@ -128,9 +157,7 @@ impl<F: FnMut() -> bool> Work<F> {
     fn fewer_actions(&mut self) {
         let actions = self.best.actions.clone();
         ddmin::minimize(actions, |actions| {
-            let mut candidate = self.best.clone();
-            candidate.actions = actions.to_vec();
-            self.attempt(candidate)
+            self.attempt_if_time(|candidate| candidate.actions = actions.to_vec())
         });
     }
 
@@ -154,9 +181,7 @@ impl<F: FnMut() -> bool> Work<F> {
             named.extend(made.keys().map(|place| Named::Made(*series, *place)));
         }
         ddmin::minimize(named, |named| {
-            let mut candidate = self.best.clone();
-            candidate.choices = pick(&self.best.choices, named);
-            self.attempt(candidate)
+            self.attempt_if_time(|candidate| candidate.choices = pick(&candidate.choices, named))
         });
     }
 
@@ -168,9 +193,12 @@ impl<F: FnMut() -> bool> Work<F> {
             };
             if requests.len() > 1 {
                 ddmin::minimize(requests, |requests| {
-                    let mut candidate = self.best.clone();
-                    candidate.actions[place].action = Action::Propose(at, requests.to_vec());
-                    !requests.is_empty() && self.attempt(candidate)
+                    if requests.is_empty() {
+                        return ControlFlow::Continue(false);
+                    }
+                    self.attempt_if_time(|candidate| {
+                        candidate.actions[place].action = Action::Propose(at, requests.to_vec());
+                    })
                 });
             }
             let mut candidate = self.best.clone();
@@ -292,3 +320,58 @@ const PLAINER: [fn(&mut Plan); 6] = [
     |plan| plan.clients.session_hurry = 1,
     |plan| plan.network.latency = (MILLI, MILLI),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flaw::Flaw;
+    use crate::replay::record;
+
+    /// A run that ends with an alarm, since commands that are sent twice take effect twice.
+    fn failure() -> Schedule {
+        let flawed = (1..=30).map(|seed| {
+            let mut plan = Plan::of_seed(seed);
+            plan.flaw = Some(Flaw::SessionsSkipped);
+            record(plan).1
+        });
+        let mut failures = flawed.filter(|schedule| schedule.alarm.is_some());
+        failures.next().expect("one of them fails")
+    }
+
+    #[test]
+    fn a_failure_is_shrunk_to_what_it_takes_and_keeps_its_alarm() {
+        let failure = failure();
+        let mut replays = 0;
+
+        let shrunk = shrink_while(&failure, || {
+            replays += 1;
+            replays < 120
+        });
+
+        let shrunk = shrunk.expect("it fails again").schedule;
+        let alarm = replay(&shrunk).alarm.expect("the alarm");
+        let raised = failure.alarm.expect("the alarm");
+        assert!(raised.is_like(&alarm), "{alarm}");
+        assert!(shrunk.actions.len() * 4 < failure.actions.len());
+        assert!(shrunk.choices.len() * 4 < failure.choices.len());
+        assert_eq!(shrunk.alarm, Some(Raised::from(&alarm)));
+    }
+
+    #[test]
+    fn what_does_not_fail_is_not_shrunk() {
+        let mut sound = failure();
+        sound.plan.flaw = None;
+
+        assert!(shrink_while(&sound, || true).is_none());
+    }
+
+    #[test]
+    fn where_there_is_no_time_the_failure_stays_as_it_is() {
+        let failure = failure();
+
+        let shrunk = shrink_while(&failure, || false).expect("it fails again");
+
+        assert!(!shrunk.is_minimal);
+        assert_eq!(shrunk.schedule.actions, failure.actions);
+    }
+}

@@ -67,6 +67,8 @@ pub struct World {
     reading: BTreeMap<ReadId, (usize, u8)>,
     output: Output,
     asked: u64,
+    /// The run is given up when members have been told more than this.
+    pub(crate) inputs_max: u64,
     chaotic: bool,
     first_configuration: Configuration,
 }
@@ -171,6 +173,7 @@ impl World {
             reading: BTreeMap::new(),
             output: Output::default(),
             asked: 0,
+            inputs_max: u64::MAX,
             chaotic: true,
             first_configuration: Configuration::of_voters(voters),
             members,
@@ -238,7 +241,14 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Result<(), Alarm> {
         match &event {
-            Event::Action(action) => self.course.act(self.now, action),
+            Event::Action(action) => {
+                self.course.act(self.now, action);
+                if !self.course.is_drawn()
+                    && let Some(kind) = action.fault()
+                {
+                    self.counts.fault(kind);
+                }
+            }
             Event::NextFault | Event::NextAct => {}
             _ => self.course.pass(self.now),
         }

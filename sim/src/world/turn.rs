@@ -7,6 +7,7 @@ use crate::clock::Nanos;
 use crate::digest;
 use crate::invariants::{self, Alarm, Turn};
 use crate::member::View;
+use crate::run::GIVEN_UP;
 use crate::shadow::LogChange;
 use crate::sometimes;
 
@@ -56,6 +57,10 @@ impl World {
         if member.inbox.is_empty() {
             self.sleep(at);
             return Ok(());
+        }
+        if self.counts.inputs > self.inputs_max {
+            let text = format!("more than {} inputs", self.inputs_max);
+            return Err(self.alarm(GIVEN_UP, at, text));
         }
         let mut output = core::mem::take(&mut self.output);
         self.counts.inputs += member.inbox.len() as u64;
