@@ -1,11 +1,14 @@
 //! Plants bugs in the core and tells how many seeds it takes to catch each.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 
 use liferaft_raft::consensus::planted::{Bug, plant};
 use liferaft_sim::batch::run_batch;
 use liferaft_sim::flaw::Flaw;
+use liferaft_sim::plan::Plan;
+use liferaft_sim::schedule::Schedule;
 
 use crate::Arguments;
 use crate::report::{Hunted, Tally};
@@ -34,20 +37,59 @@ pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mut tally = Tally::default();
+    if let Some(file) = &arguments.replay {
+        return replay(bug, file, arguments);
+    }
     let caught = catch(bug, arguments.from, arguments, &mut tally);
+    let files = caught.and_then(|caught| {
+        bug.plant();
+        let mut evidence = arguments.evidence();
+        evidence.planted = Some(bug.name());
+        evidence.keep(bug.plan(caught.seed, arguments));
+        let files = evidence.finish();
+        plant(None);
+        files
+    });
     let report = tally.report(Some(Hunted {
         bug: bug.name(),
         caught: caught.is_some(),
-        oracle: caught.map(|(_, oracle)| oracle),
-        seeds_to_detection: caught.map(|(seeds, _)| seeds),
+        oracle: caught.map(|caught| caught.oracle),
+        seeds_to_detection: caught.map(|caught| caught.seeds),
     }));
+    let report = report.with(files);
     match caught {
-        _ if arguments.json => crate::print_json(&report),
-        Some((seeds, oracle)) => {
+        _ if arguments.json => report.print_json(),
+        Some(Caught { seeds, oracle, .. }) => {
             println!("{} is caught by {oracle} after {seeds} seeds", bug.name());
         }
         None => println!("{} is not caught by {} seeds", bug.name(), arguments.seeds),
     }
+    crate::exit_code(report.is_good())
+}
+
+/// Replays a schedule with a bug planted: it is good if that is caught.
+fn replay(bug: Planted, file: &Path, arguments: &Arguments) -> ExitCode {
+    let mut schedule = match Schedule::read(file) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    schedule.plan.flaw = bug.flaw();
+    bug.plant();
+    let ran = crate::replayed(&schedule, Some(&bug.name()), file, arguments);
+    plant(None);
+    let oracle = ran.outcome.alarm.as_ref().map(|alarm| alarm.invariant);
+    let mut tally = Tally::default();
+    tally.add(&ran);
+    let report = tally.report(Some(Hunted {
+        bug: bug.name(),
+        caught: oracle.is_some(),
+        oracle,
+        seeds_to_detection: oracle.map(|_| 1),
+    }));
+    report.print_as(arguments.json);
     crate::exit_code(report.is_good())
 }
 
@@ -56,10 +98,10 @@ fn table(bugs: impl Iterator<Item = (Planted, usize)>, arguments: &Arguments) ->
     println!("| # | bug | caught | median seeds | by |");
     println!("|---|---|---|---|---|");
     for (bug, number) in bugs {
-        let mut caught: Vec<(u64, &str)> = (0..HUNTS as u64)
+        let caught = (0..HUNTS as u64)
             .map(|hunt| arguments.from + hunt * arguments.seeds)
-            .filter_map(|from| catch(bug, from, arguments, &mut Tally::default()))
-            .collect();
+            .filter_map(|from| catch(bug, from, arguments, &mut Tally::default()));
+        let mut caught: Vec<_> = caught.map(|caught| (caught.seeds, caught.oracle)).collect();
         caught.sort_unstable();
         let mut oracles: Vec<&str> = caught.iter().map(|(_, oracle)| *oracle).collect();
         oracles.sort_unstable();
@@ -94,35 +136,56 @@ impl Planted {
             Self::Around(flaw) => format!("{flaw:?}"),
         }
     }
+
+    /// Plants it in this process, if it is the core's.
+    fn plant(self) {
+        match self {
+            Self::Core(bug) => plant(Some(bug)),
+            Self::Around(_) => plant(None),
+        }
+    }
+
+    const fn flaw(self) -> Option<Flaw> {
+        match self {
+            Self::Core(_) => None,
+            Self::Around(flaw) => Some(flaw),
+        }
+    }
+
+    fn plan(self, seed: u64, arguments: &Arguments) -> Plan {
+        let mut plan = arguments.plan(seed);
+        plan.flaw = self.flaw();
+        plan
+    }
 }
 
-/// How many seeds it takes until an alarm, and which.
-fn catch(
-    bug: Planted,
-    from: u64,
-    arguments: &Arguments,
-    tally: &mut Tally,
-) -> Option<(u64, &'static str)> {
+/// An alarm that a planted bug has raised.
+#[derive(Clone, Copy)]
+struct Caught {
+    /// In the run of which seed.
+    seed: u64,
+    /// After how many seeds.
+    seeds: u64,
+    /// The property that did not hold.
+    oracle: &'static str,
+}
+
+/// Runs seeds until an alarm.
+fn catch(bug: Planted, from: u64, arguments: &Arguments, tally: &mut Tally) -> Option<Caught> {
     let seeds: Vec<u64> = (from..from + arguments.seeds).collect();
     let mut caught = None;
-    let flaw = match bug {
-        Planted::Core(bug) => {
-            plant(Some(bug));
-            None
-        }
-        Planted::Around(flaw) => Some(flaw),
-    };
-    let plan = |seed| {
-        let mut plan = arguments.plan(seed);
-        plan.flaw = flaw;
-        plan
-    };
+    bug.plant();
+    let plan = |seed| bug.plan(seed, arguments);
     run_batch(&seeds, arguments.threads(), plan, |ran| {
         tally.add(&ran);
         let Some(alarm) = ran.outcome.alarm else {
             return ControlFlow::Continue(());
         };
-        caught = Some((tally.seeds(), alarm.invariant));
+        caught = Some(Caught {
+            seed: ran.seed,
+            seeds: tally.seeds(),
+            oracle: alarm.invariant,
+        });
         ControlFlow::Break(())
     });
     plant(None);

@@ -1,5 +1,6 @@
 //! Runs seeds and tells what became of them.
 
+mod evidence;
 #[cfg(feature = "planted-bugs")]
 mod hunt;
 mod report;
@@ -17,7 +18,10 @@ use clap::Parser;
 use liferaft_sim::batch::{Ran, run_batch};
 use liferaft_sim::clock::{Nanos, SECOND};
 use liferaft_sim::plan::{MEMBERS_MAX, Plan};
+use liferaft_sim::replay::replay;
+use liferaft_sim::schedule::{Schedule, spell_trace};
 
+use crate::evidence::Evidence;
 use crate::report::{Report, Tally};
 
 /// Simulates whole clusters and checks them at every step.
@@ -57,6 +61,18 @@ struct Arguments {
     #[cfg(feature = "planted-bugs")]
     #[arg(long)]
     bug: Option<String>,
+    /// Replay this schedule instead of running seeds.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Draw the replay, as text and as a picture.
+    #[arg(long, requires = "replay")]
+    chart: bool,
+    /// Where the schedules and charts of failures go.
+    #[arg(long, value_name = "DIR", default_value = "target/sim")]
+    schedules: PathBuf,
+    /// How many seconds the first failure is shrunk at most; 0 for not at all.
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    shrink_seconds: u64,
     /// Stop after so many alarms.
     #[arg(long, default_value_t = 20)]
     alarms_max: u64,
@@ -79,6 +95,10 @@ impl Arguments {
         plan
     }
 
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence::new(&self.schedules, Duration::from_secs(self.shrink_seconds))
+    }
+
     fn threads(&self) -> usize {
         if self.tell {
             return 1;
@@ -95,6 +115,9 @@ fn main() -> ExitCode {
     if let Some(bug) = &arguments.bug {
         return hunt::hunt(bug, &arguments);
     }
+    if let Some(file) = &arguments.replay {
+        return replay_file(file, &arguments);
+    }
     let listed = arguments.list.as_deref().map(seeds_listed);
     let seeds = match listed {
         Some(Ok(seeds)) => seeds,
@@ -105,12 +128,55 @@ fn main() -> ExitCode {
         None => (arguments.from..arguments.from.saturating_add(arguments.seeds)).collect(),
     };
     let report = run_seeds(&seeds, &arguments);
-    if arguments.json {
-        print_json(&report);
-    } else {
-        report.print();
-    }
+    report.print_as(arguments.json);
     exit_code(report.is_good())
+}
+
+/// Replays a schedule as it stands, without what was planted for it.
+fn replay_file(file: &Path, arguments: &Arguments) -> ExitCode {
+    let schedule = match Schedule::read(file) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(planted) = &schedule.planted {
+        eprintln!("its alarm was raised with a bug planted: --bug {planted} plants it");
+    }
+    let mut tally = Tally::default();
+    tally.add(&replayed(&schedule, None, file, arguments));
+    let report = tally.report(None);
+    report.print_as(arguments.json);
+    exit_code(report.is_good())
+}
+
+/// Replays a schedule with what is planted, and tells of it.
+fn replayed(schedule: &Schedule, planted: Option<&str>, file: &Path, arguments: &Arguments) -> Ran {
+    let mut schedule = schedule.clone();
+    schedule.plan.tell = arguments.tell;
+    let began = Instant::now();
+    let outcome = replay(&schedule);
+    let ran = Ran {
+        seed: schedule.plan.seed,
+        outcome,
+        took: began.elapsed(),
+    };
+    let trace = spell_trace(ran.outcome.trace);
+    match &ran.outcome.alarm {
+        Some(alarm) => eprintln!("{}: {alarm}", file.display()),
+        None => eprintln!("{}: no alarm", file.display()),
+    }
+    if schedule.planted.as_deref() == planted && schedule.trace.as_ref() != Some(&trace) {
+        eprintln!("its trace is {trace}, another than when it was written");
+    }
+    if arguments.chart {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        for chart in evidence::draw(&schedule, &arguments.schedules, &name) {
+            eprintln!("written: {}", chart.display());
+        }
+    }
+    ran
 }
 
 fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
@@ -118,6 +184,7 @@ fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
     let budget = arguments.seconds.map(Duration::from_secs);
     let mut tally = Tally::default();
     let mut progress = Progress::new(seeds.len());
+    let mut evidence = arguments.evidence();
     run_batch(
         seeds,
         arguments.threads(),
@@ -125,6 +192,9 @@ fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
         |ran| {
             tally.add(&ran);
             tell(&ran, arguments);
+            if ran.outcome.alarm.is_some() {
+                evidence.keep(arguments.plan(ran.seed));
+            }
             progress.show(&tally);
             let is_over = tally.alarms() >= arguments.alarms_max
                 || budget.is_some_and(|budget| began.elapsed() >= budget);
@@ -136,7 +206,7 @@ fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
         },
     );
     progress.clear();
-    tally.report(None)
+    tally.report(None).with(evidence.finish())
 }
 
 /// Prints what is to be known of a single run. With `--json` it goes beside the object.
@@ -167,11 +237,6 @@ fn seeds_listed(file: &Path) -> Result<Vec<u64>, String> {
                 .map_err(|_| format!("{}: no seed: {line}", file.display()))
         })
         .collect()
-}
-
-fn print_json(report: &Report) {
-    let json = serde_json::to_string(report).expect("counts and names");
-    println!("{json}");
 }
 
 fn exit_code(is_good: bool) -> ExitCode {

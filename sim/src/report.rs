@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use liferaft_sim::batch::Ran;
 use liferaft_sim::counts::Counts;
+use liferaft_sim::digest::Digest;
 use liferaft_sim::plan::FaultKind;
+use liferaft_sim::schedule::spell_trace;
 use liferaft_sim::sometimes::Sometimes;
 use serde::Serialize;
+
+use crate::evidence::Files;
 
 /// A batch of so many seeds must have seen everything.
 const SEEDS_TELLING: u64 = 2_000;
@@ -24,6 +28,7 @@ pub(crate) struct Tally {
     virtual_nanos: u64,
     worked: Duration,
     alarms: BTreeMap<&'static str, u64>,
+    trace: Digest,
 }
 
 /// One object that tells of a batch.
@@ -33,6 +38,8 @@ pub(crate) struct Report {
     last_seed: u64,
     alarms: u64,
     alarms_by_invariant: BTreeMap<&'static str, u64>,
+    /// The digest of all traces, in the order of the seeds.
+    trace: String,
     virtual_hours: f64,
     /// For each core, as for `inputs_per_second`: the time that a run took is that of the thread that ran it.
     virtual_hours_per_hour: f64,
@@ -53,6 +60,9 @@ pub(crate) struct Report {
     never: Vec<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     hunted: Option<Hunted>,
+    /// What failures have left behind.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    files: Option<Files>,
 }
 
 /// What became of the hunt for a planted bug.
@@ -69,6 +79,7 @@ impl Tally {
         self.seeds += 1;
         self.last_seed = ran.seed;
         self.counts.add(&ran.outcome.counts);
+        self.trace = self.trace.with(ran.outcome.trace.0);
         self.virtual_nanos += ran.outcome.lasted;
         self.worked += ran.took;
         if let Some(alarm) = &ran.outcome.alarm {
@@ -111,6 +122,7 @@ impl Tally {
             last_seed: self.last_seed,
             alarms: self.alarms(),
             alarms_by_invariant: self.alarms.clone(),
+            trace: spell_trace(self.trace),
             virtual_hours,
             virtual_hours_per_hour: virtual_hours * 3600.0 / worked,
             operations: counts.operations,
@@ -133,6 +145,7 @@ impl Tally {
                 self.never()
             },
             hunted,
+            files: None,
         }
     }
 }
@@ -146,7 +159,26 @@ impl Report {
         }
     }
 
-    pub(crate) fn print(&self) {
+    /// With the files that failures have left behind.
+    pub(crate) fn with(self, files: Option<Files>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// Prints it for a program or for people.
+    pub(crate) fn print_as(&self, is_json: bool) {
+        if is_json {
+            self.print_json();
+        } else {
+            self.print();
+        }
+    }
+
+    pub(crate) fn print_json(&self) {
+        let json = serde_json::to_string(self).expect("counts and names");
+        println!("{json}");
+    }
+
+    fn print(&self) {
         let Self {
             seeds,
             virtual_hours,

@@ -189,8 +189,8 @@ impl Story {
         let place = alarm.member.and_then(|id| usize::try_from(id.0).ok());
         let place = place.and_then(|id| id.checked_sub(1));
         let place = place.filter(|place| *place < self.members);
-        let text = alarm.text.lines().next().unwrap_or_default();
-        let text = format!("{}: {text}", alarm.invariant);
+        let lines: Vec<&str> = alarm.text.lines().take(2).map(str::trim).collect();
+        let text = format!("{}: {}", alarm.invariant, lines.join(" "));
         self.scenes.push((alarm.at, Scene::Alarm(place, text)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The program `liferaft-sim` does it and tells of it; here it is built, without or with the bugs that can be planted.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +34,18 @@ pub(crate) struct Args {
     /// Plant this bug, by number or name, and run until it is caught; `all` makes a table of all
     #[arg(long)]
     bug: Option<String>,
+    /// Replay this schedule instead of running seeds
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from", "nodes", "minutes"])]
+    replay: Option<PathBuf>,
+    /// Draw the replay, as text and as a picture
+    #[arg(long, requires = "replay")]
+    chart: bool,
+    /// Where the schedules and charts of failures go [default: target/sim]
+    #[arg(long, value_name = "DIR")]
+    schedules: Option<PathBuf>,
+    /// How many seconds the first failure is shrunk at most [default: 120]; 0 for not at all
+    #[arg(long, value_name = "N")]
+    shrink_seconds: Option<u64>,
     /// Print one object
     #[arg(long)]
     json: bool,
@@ -49,7 +61,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .program(Program::new(build(&workspace, plants)?))
         .deadline(DEADLINE)
         .args(&format!("--seeds {seeds} --from {}", args.from));
-    let options = [("--nodes", args.nodes), ("--minutes", args.minutes)];
+    let options = [
+        ("--nodes", args.nodes),
+        ("--minutes", args.minutes),
+        ("--shrink-seconds", args.shrink_seconds),
+    ];
     for (name, value) in options {
         if let Some(value) = value {
             simulator = simulator.arg(name).arg(value.to_string());
@@ -58,11 +74,30 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(bug) = &args.bug {
         simulator = simulator.arg("--bug").arg(bug);
     }
+    // Paths are those of who calls; the program runs in the workspace.
+    let schedules = match &args.schedules {
+        Some(folder) => path::absolute(folder)?,
+        None => workspace.target.join("sim"),
+    };
+    simulator = simulator.arg("--schedules").arg(schedules);
+    if let Some(file) = &args.replay {
+        simulator = simulator.arg("--replay").arg(path::absolute(file)?);
+    }
+    if args.chart {
+        simulator = simulator.arg("--chart");
+    }
     if args.json {
         simulator = simulator.arg("--json");
     }
     simulator.run()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the simulator as tests are built, without optimizations, and returns where it is.
+pub(crate) fn build_for_tests(workspace: &Workspace) -> Result<PathBuf> {
+    const BUILD: &str = "build --package liferaft-sim --bin liferaft-sim --locked \
+                         --message-format json-render-diagnostics";
+    workspace::executable(workspace.cargo().args(BUILD))
 }
 
 /// Builds the simulator and returns where it is. With bugs to plant it is another program, in a folder of its own: in

@@ -16,6 +16,9 @@ const TOP: usize = 92;
 const ROW: usize = 19;
 const LOW_ROW: usize = 8;
 
+/// How wide a letter is.
+const LETTER: usize = 7;
+
 const STYLE: &str = "\
 text{font:11px ui-monospace,Menlo,Consolas,monospace;fill:#1d2330;paint-order:stroke;stroke:#fff;stroke-width:3px}\
 .t{fill:#7a8190}.h{font-size:14px;font-weight:bold}.r{fill:#9aa1ae}.n{fill:#2a4b8d}.x{fill:#c0262d;font-weight:bold}\
@@ -55,6 +58,7 @@ pub fn svg(story: &Story, title: &str) -> String {
         sent_at: BTreeMap::new(),
         looks: vec![(Look::Role(RoleKind::Follower), TOP - ROW); story.members],
         roles: vec![RoleKind::Follower; story.members],
+        alarm: 0,
         lifelines: String::new(),
         arrows: String::new(),
         texts: String::new(),
@@ -77,6 +81,8 @@ struct Picture<'a> {
     /// How each lifeline looks, and since which row.
     looks: Vec<(Look, usize)>,
     roles: Vec<RoleKind>,
+    /// How long the alarm's text is.
+    alarm: usize,
     lifelines: String,
     arrows: String,
     texts: String,
@@ -124,7 +130,7 @@ impl Picture<'_> {
             }
             Scene::Around(text) => {
                 self.row(at, ROW);
-                self.text(LEFT, self.y, "n", text);
+                self.text(LEFT + 8, self.y, "n", text);
             }
             Scene::Alarm(member, text) => {
                 self.row(at, ROW);
@@ -141,7 +147,9 @@ impl Picture<'_> {
                     );
                 }
                 self.row(at, ROW);
-                self.text(LEFT - 20, self.y, "x", &format!("ALARM {text}"));
+                let text = format!("ALARM {text}");
+                self.alarm = text.len();
+                self.text(LEFT - 20, self.y, "x", &text);
             }
         }
     }
@@ -250,9 +258,9 @@ impl Picture<'_> {
         let text = format!("{}{fate}", told.text);
         let class = if is_heard { "" } else { "x" };
         if is_rightward {
-            self.anchored(to - 8, self.y - 7, "end", class, &text);
+            self.anchored(to - 8, self.y + 7, "end", class, &text);
         } else {
-            self.anchored(to + 8, self.y - 7, "start", class, &text);
+            self.anchored(to + 8, self.y + 7, "start", class, &text);
         }
     }
 
@@ -279,7 +287,10 @@ impl Picture<'_> {
             let x = self.x(member);
             self.anchored(x, TOP - 24, "middle", "h", &(member + 1).to_string());
         }
-        let (width, height) = (self.width(), self.y + ROW);
+        // The alarm and the title may be wider than the columns.
+        let longest = self.alarm.max(title.len() * 6 / 5);
+        let width = self.width().max(LEFT + longest * LETTER);
+        let height = self.y + ROW;
         let mut picture = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">"#
         );

@@ -23,6 +23,7 @@ pub fn text(story: &Story) -> String {
         lines: vec!['│'; story.members],
         rows: String::new(),
         previous: 0,
+        earlier: 0,
         routine: 0,
     };
     let ids = (1..=story.members).map(|id| format!("{id:<COLUMN$}"));
@@ -42,8 +43,9 @@ struct Chart<'a> {
     /// How each member's lifeline is drawn at present.
     lines: Vec<char>,
     rows: String,
-    /// The time of the row before.
+    /// The time of the row before, and that of the last row with another time.
     previous: Nanos,
+    earlier: Nanos,
     /// Messages left out since then, since they say nothing that was not said before.
     routine: usize,
 }
@@ -111,7 +113,12 @@ impl Chart<'_> {
         }
         self.tell_routine();
         // Rows between the two ends of an arrow would hide when it began.
-        let sent = if word.sent < self.previous && word.sent < at {
+        let between = if self.previous < at {
+            self.previous
+        } else {
+            self.earlier
+        };
+        let sent = if word.sent < between {
             format!(" (sent {})", ms(word.sent))
         } else {
             String::new()
@@ -146,7 +153,10 @@ impl Chart<'_> {
         let cells: String = cells.iter().collect();
         self.rows
             .push_str(&format!("{:>12}   {cells}{text}\n", ms(at)));
-        self.previous = at;
+        if self.previous < at {
+            self.earlier = self.previous;
+            self.previous = at;
+        }
     }
 }
 
