@@ -3,9 +3,11 @@
 //! The first seeds are the same each time: when one of them fails, what failed is the change. Fresh ones are drawn from
 //! the commit, so that each commit tries others, and the same ones wherever it is tested.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 
 use super::{Checks, Stage};
 use crate::process::Program;
@@ -25,20 +27,19 @@ const FIXED_SEEDS: u64 = 2000;
 const FRESH_SECONDS: u64 = 25;
 /// More than can be run in that time.
 const FRESH_SEEDS: u64 = 1_000_000;
-/// For each of the three, not counting the build.
+/// How many seeds are run without optimizations too, to see that they run the same.
+const TRACED_SEEDS: u64 = 12;
+/// For each of the runs, not counting the build.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
-    let simulator = sim::build(workspace, false)?;
-    let simulator = || {
-        workspace
-            .program(Program::new(&simulator))
-            .deadline(DEADLINE)
-    };
+    let built = sim::build(workspace, false)?;
+    let simulator = || workspace.program(Program::new(&built)).deadline(DEADLINE);
     simulator().arg("--list").arg(REGRESSIONS).run()?;
     simulator()
         .args(&format!("--from 1 --seeds {FIXED_SEEDS}"))
         .run()?;
+    check_traces(workspace, &built)?;
     let Ok(commit) = commit(workspace) else {
         checks.skip_part("no commit to draw fresh seeds from");
         return Ok(());
@@ -50,6 +51,38 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
             "--from {from} --seeds {FRESH_SEEDS} --seconds {FRESH_SECONDS}"
         ))
         .run()
+}
+
+/// The same seeds make the same runs in a build with optimizations and in one without.
+fn check_traces(workspace: &Workspace, optimized: &Path) -> Result<()> {
+    let plain = sim::build_for_tests(workspace)?;
+    let traces = [optimized, &plain].map(|simulator| trace(workspace, simulator));
+    let [optimized, plain] = traces;
+    let (optimized, plain) = (optimized?, plain?);
+    ensure!(
+        optimized == plain,
+        "seeds 1 to {TRACED_SEEDS} run otherwise with optimizations: {optimized}, without {plain}"
+    );
+    println!("seeds 1 to {TRACED_SEEDS} have the trace {plain} with optimizations and without");
+    Ok(())
+}
+
+/// The digest of the first runs.
+fn trace(workspace: &Workspace, simulator: &Path) -> Result<String> {
+    let simulator = workspace.program(Program::new(simulator));
+    let report = simulator
+        .args(&format!("--from 1 --seeds {TRACED_SEEDS} --json"))
+        .deadline(DEADLINE)
+        .stdout()?;
+    let report: Report =
+        serde_json::from_str(&report).context("reading what the simulator says")?;
+    Ok(report.trace)
+}
+
+/// What of the simulator's report is read here.
+#[derive(Deserialize)]
+struct Report {
+    trace: String,
 }
 
 fn commit(workspace: &Workspace) -> Result<String> {
