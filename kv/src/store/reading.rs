@@ -133,10 +133,7 @@ impl Store {
             Some(_) | None => from,
         };
         let keys_only = scan.wanted == Wanted::Keys;
-        let present = self
-            .records
-            .range((from, to))
-            .map(|(key, record)| (key, record));
+        let present = self.records.range((from, to));
         let mut bytes = 0;
         let mut last = None;
         for (key, seen) in merge(present.peekable(), past.peekable()) {

@@ -16,5 +16,12 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     workspace
         .cargo()
         .args("clippy --workspace --all-targets --locked -- -D warnings")
+        .run()?;
+    // What only a feature brings: figures for operators, and bugs for the simulator to find.
+    workspace
+        .cargo()
+        .args("clippy -p liferaft -p liferaft-raft -p liferaft-sim --all-targets --locked")
+        .args("--features liferaft/metrics,liferaft-raft/metrics,liferaft-sim/planted-bugs")
+        .args("-- -D warnings")
         .run()
 }

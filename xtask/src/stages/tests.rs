@@ -27,7 +27,11 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         Some(folder) => tests = tests.env(CONFORMANCE, absolute(folder.as_ref())?),
         None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
     }
-    tests.run_with_lines(|line| note_ignored(line, checks))
+    tests.run_with_lines(|line| note_ignored(line, checks))?;
+    workspace
+        .cargo()
+        .args("test -p liferaft-raft --features metrics --test metrics --locked")
+        .run()
 }
 
 /// Tests run in the folder of their package, where a relative path would name another place.

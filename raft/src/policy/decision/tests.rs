@@ -1,3 +1,5 @@
+use alloc::string::String;
+
 use super::*;
 use crate::configuration::Member;
 use crate::policy::Target;
