@@ -13,6 +13,7 @@ use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
 use super::local::{Local, LocalRead, Unread};
+use super::panics::caught;
 use super::request::Read;
 use super::yielding::yield_now;
 use crate::consensus::{Apply, Snapshot};
@@ -158,8 +159,15 @@ impl<S: StateMachine> Applier<S> {
         Ok(())
     }
 
-    /// Works until the driver is gone.
-    pub(super) async fn run(mut self, mut ends: Ends<S>) {
+    /// Works until the driver is gone or the state machine cannot go on.
+    pub(super) async fn run(self, ends: Ends<S>) {
+        let reports = ends.reports.clone();
+        if let Err(panic) = caught(self.work(ends)).await {
+            drop(reports.send(Report::Failed(panic)).await);
+        }
+    }
+
+    async fn work(mut self, mut ends: Ends<S>) {
         loop {
             // Queries first: they are short, and somebody waits for each.
             tokio::select! {
@@ -345,9 +353,10 @@ impl<S: StateMachine> Applier<S> {
         let state = self.machine.snapshot();
         let sessions = self.sessions.clone();
         platform::spawn(async move {
-            let snapshot = join_snapshot(&sessions, state)
-                .map(Bytes::from)
-                .map_err(|error| error.to_string());
+            let encoded = caught(async move { join_snapshot(&sessions, state) }).await;
+            let snapshot = encoded
+                .and_then(|snapshot| snapshot.map_err(|error| error.to_string()))
+                .map(Bytes::from);
             // The driver may have stopped meanwhile.
             drop(reports.send(Report::Captured { through, snapshot }).await);
         });

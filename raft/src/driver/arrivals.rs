@@ -87,7 +87,8 @@ impl<S: StateMachine> Driver<S> {
         self.arrived.requests = requests;
 
         if self.arrived.applier_gone {
-            return Err(StopReason::StateMachine("it panicked".to_owned()));
+            // A panic is reported. Without a word the applier goes only with the runtime.
+            return Err(StopReason::RuntimeEnded);
         }
         if self.arrived.transport_closed {
             return Err(StopReason::TransportClosed);

@@ -234,4 +234,7 @@ pub enum StopReason {
     /// Its transport is closed for good.
     #[error("its transport was closed")]
     TransportClosed,
+    /// The runtime that it ran on ended, and dropped its tasks one by one.
+    #[error("its runtime ended")]
+    RuntimeEnded,
 }

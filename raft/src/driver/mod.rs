@@ -47,6 +47,7 @@ mod meters;
 mod meters;
 mod operations;
 mod outbox;
+mod panics;
 mod proposals;
 mod reads;
 mod request;

@@ -357,7 +357,7 @@ impl<S: StateMachine> Driver<S> {
 
     fn stop(mut self, reason: StopReason) {
         match &reason {
-            StopReason::Shutdown | StopReason::Dropped => {
+            StopReason::Shutdown | StopReason::Dropped | StopReason::RuntimeEnded => {
                 tracing::info!(term = %self.raft.term(), %reason, "member stopped");
             }
             StopReason::Storage(_)

@@ -1,11 +1,17 @@
+use std::sync::mpsc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use liferaft_raft::consensus::{Recovered, Write};
-use liferaft_raft::driver::{ProposeError, ReadError, StopReason};
+use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
+use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
 use liferaft_raft::storage::{Storage, StorageError};
+use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
+use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT};
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_shut_down_hands_over_first() {
@@ -115,4 +121,152 @@ async fn a_member_whose_disk_fails_stops_and_says_so() {
         matches!(stopped, Some(StopReason::Storage(_))),
         "{stopped:?}"
     );
+}
+
+/// A state machine that panics where it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Panicky {
+    WhenApplying,
+    WhenEncoding,
+}
+
+impl StateMachine for Panicky {
+    type Command = ();
+    type Reply = ();
+    type Query = ();
+    type Answer = ();
+
+    fn apply(&mut self, _: ApplyContext, (): ()) {
+        assert_ne!(*self, Self::WhenApplying, "one command too many");
+    }
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+        let panics = *self == Self::WhenEncoding;
+        move || {
+            assert!(!panics, "one snapshot too many");
+            Vec::new()
+        }
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}
+
+/// Why a member with this state machine has stopped after a command.
+async fn stop_of(machine: Panicky) -> StopReason {
+    let transport = MemoryNetwork::new(1).attach(PeerId(1)).unwrap();
+    let member = Member::builder(CLUSTER, machine, transport)
+        .first_server()
+        .snapshot_after_log_bytes(1)
+        .start()
+        .await
+        .unwrap();
+    let mut status = member.status();
+
+    drop(member.propose(()).await);
+
+    let stopped = status.wait_for(|status| status.stopped.is_some()).await;
+    stopped.unwrap().stopped.clone().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_state_machine_panics_stops_and_repeats_what_it_said() {
+    let applying = stop_of(Panicky::WhenApplying).await.to_string();
+    let encoding = stop_of(Panicky::WhenEncoding).await.to_string();
+
+    assert!(applying.contains("one command too many"), "{applying}");
+    assert!(encoding.contains("one snapshot too many"), "{encoding}");
+}
+
+/// Holds up its member, once told to, until the state machine is gone.
+struct Held {
+    inner: MemoryTransport,
+    hold: mpsc::Receiver<()>,
+    held: mpsc::Sender<()>,
+    gone: mpsc::Receiver<()>,
+}
+
+impl Transport for Held {
+    fn local(&self) -> PeerId {
+        self.inner.local()
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.inner.frame_bytes_max()
+    }
+
+    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+        self.inner.send(to, class, frame)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.hold.try_recv().is_ok() {
+            self.held.send(()).unwrap();
+            self.gone.recv().unwrap();
+        }
+        self.inner.poll_event(context)
+    }
+}
+
+/// A state machine that tells when it is dropped.
+struct Mortal(mpsc::Sender<()>);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        // Nobody may be waiting any more.
+        self.0.send(()).ok();
+    }
+}
+
+impl StateMachine for Mortal {
+    type Command = ();
+    type Reply = ();
+    type Query = ();
+    type Answer = ();
+
+    fn apply(&mut self, _: ApplyContext, (): ()) {}
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+        Vec::new
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}
+
+// A runtime that ends drops its tasks one by one. A member that saw its state machine go before itself blamed it of a panic.
+#[test]
+fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (hold, told_to_hold) = mpsc::channel();
+    let (holds, held) = mpsc::channel();
+    let (goes, gone) = mpsc::channel();
+    let network = MemoryNetwork::new(1);
+    let transport = Held {
+        inner: network.attach(PeerId(1)).unwrap(),
+        hold: told_to_hold,
+        held: holds,
+        gone,
+    };
+    let member = Member::builder(CLUSTER, Mortal(goes), transport).first_server();
+    let member = runtime.block_on(member.start()).unwrap();
+    let mut status = member.status();
+
+    hold.send(()).unwrap();
+    let _other = network.attach(PeerId(2)).unwrap();
+    held.recv().unwrap();
+    runtime.shutdown_background();
+
+    let stopped = futures::executor::block_on(status.wait_for(|status| status.stopped.is_some()));
+    assert_eq!(stopped.unwrap().stopped, Some(StopReason::RuntimeEnded));
 }
