@@ -1,0 +1,265 @@
+//! Members that run, crash and start again on their disks, and what is between them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use liferaft_kv::{Kv, KvHandle};
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::driver::{Member, MemberStatus, StopReason};
+use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_sim::dice::Dice;
+use liferaft_transport::PeerId;
+use liferaft_transport::memory::{Delay, Faults, MemoryNetwork};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::disk::Disk;
+use crate::history::in_time;
+use crate::plan::Plan;
+
+const CLUSTER: ClusterId = ClusterId(0xc1);
+
+/// All servers of a run.
+pub(crate) struct Cluster {
+    pub(crate) plan: Plan,
+    pub(crate) network: MemoryNetwork,
+    disks: BTreeMap<u64, Disk>,
+    state: Mutex<State>,
+}
+
+struct State {
+    running: BTreeMap<u64, Running>,
+    /// Members that were stopped or let go.
+    departed: Vec<(u64, watch::Receiver<MemberStatus>)>,
+    seeds: Dice,
+    alarms: Vec<String>,
+}
+
+/// A member that runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) kv: KvHandle,
+    /// Told when its process ends, and with it all that was asked of it.
+    gone: Arc<Notify>,
+}
+
+impl Running {
+    /// Waits for an answer, unless the process ends before.
+    pub(crate) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let gone = self.gone.notified();
+        tokio::select! {
+            biased;
+            answer = answer => Some(answer),
+            () = gone => None,
+        }
+    }
+
+    pub(crate) fn status(&self) -> MemberStatus {
+        self.kv.raft().status().borrow().clone()
+    }
+}
+
+impl Cluster {
+    /// Starts all servers: the voters found the cluster, the others wait until they are added.
+    pub(crate) async fn start(plan: &Plan, forgetful: bool) -> Self {
+        let network = MemoryNetwork::new(plan.seed);
+        network.set_faults(plan.links);
+        let disk = |id| {
+            let dice = Dice::new(plan.seed, 1_000 + id);
+            (id, Disk::new(dice, plan.disk_latency, forgetful))
+        };
+        let cluster = Self {
+            plan: plan.clone(),
+            network,
+            disks: (1..=plan.servers).map(disk).collect(),
+            state: Mutex::new(State {
+                running: BTreeMap::new(),
+                departed: Vec::new(),
+                seeds: Dice::new(plan.seed, 2),
+                alarms: Vec::new(),
+            }),
+        };
+        for id in 1..=plan.servers {
+            cluster.start_member(id).await;
+        }
+        cluster
+    }
+
+    /// Starts a server over its disk, if it does not run.
+    pub(crate) async fn start_member(&self, id: u64) {
+        if self.state().running.contains_key(&id) {
+            return;
+        }
+        // What is left of an earlier process, such as one that was handing over before it stopped, loses the network.
+        self.network.kill(peer(id));
+        let Plan { voters, .. } = self.plan;
+        let seed = self.state().seeds.number();
+        let transport = match self.network.attach(peer(id)) {
+            Ok(transport) => transport,
+            Err(error) => return self.alarm(format!("server {id} does not start: {error}")),
+        };
+        let mut member = Member::builder(CLUSTER, Kv::new(), transport)
+            .config(self.plan.config.clone())
+            .snapshot_after_log_bytes(self.plan.snapshot_after_log_bytes)
+            .request_timeout(self.plan.request_timeout)
+            // Whatever changes is the operator's doing, and can be held against the answers.
+            .manual_membership()
+            .storage(self.disks[&id].open().await)
+            .seed(seed);
+        if id <= voters {
+            member = member.bootstrap(Configuration::of_voters((1..=voters).map(server)));
+        }
+        match member.start().await {
+            Ok(handle) => {
+                let running = Running {
+                    kv: KvHandle::new(handle),
+                    gone: Arc::new(Notify::new()),
+                };
+                self.state().running.insert(id, running);
+            }
+            Err(error) => self.alarm(format!("server {id} does not start: {error}")),
+        }
+    }
+
+    /// A member's process ends. Whether others notice at once.
+    pub(crate) async fn crash(&self, id: u64, noticed: bool) {
+        let Some(running) = self.let_go(id) else {
+            return;
+        };
+        if !noticed {
+            self.network.kill(peer(id));
+        }
+        self.disks[&id].crash().await;
+        running.gone.notify_waiters();
+    }
+
+    /// Asks a member to stop, and waits until it has.
+    pub(crate) async fn shut_down(&self, id: u64) {
+        let Some(running) = self.running(id) else {
+            return;
+        };
+        let called = Instant::now();
+        let answered = running.ask(running.kv.raft().shutdown()).await;
+        if answered.is_some() {
+            let within = 2 * self.plan.config.election_timeout();
+            self.check(in_time("a shutdown", called, within));
+            self.let_go(id);
+        }
+    }
+
+    /// The member behind an id, if it runs.
+    pub(crate) fn running(&self, id: u64) -> Option<Running> {
+        self.state().running.get(&id).cloned()
+    }
+
+    /// All that run.
+    pub(crate) fn all_running(&self) -> Vec<(u64, Running)> {
+        let state = self.state();
+        let running = state.running.iter();
+        running
+            .map(|(id, running)| (*id, running.clone()))
+            .collect()
+    }
+
+    /// The leader of the latest term that a member knows to be its own.
+    pub(crate) fn leader(&self) -> Option<u64> {
+        let running = self.all_running();
+        let leading = running.iter().filter_map(|(id, running)| {
+            let status = running.status();
+            status.is_leader().then(|| (status.term(), *id))
+        });
+        leading.max().map(|(_, id)| id)
+    }
+
+    pub(crate) fn disk(&self, id: u64) -> &Disk {
+        &self.disks[&id]
+    }
+
+    /// Nothing passes between these servers and the others, in either direction.
+    pub(crate) fn partition(&self, group: &[u64]) {
+        let group: Vec<PeerId> = group.iter().copied().map(peer).collect();
+        self.network.partition(&[&group]);
+    }
+
+    /// A member that was silenced sends and hears again. One that crashed meanwhile does not.
+    pub(crate) fn revive(&self, id: u64) {
+        if self.running(id).is_some() {
+            self.network.revive(peer(id));
+        }
+    }
+
+    /// From here on nothing goes wrong, and all run.
+    pub(crate) async fn stop_faults(&self) {
+        let delay = Delay::fixed(Duration::from_millis(1));
+        self.network.set_faults(Faults::none().with_delay(delay));
+        self.network.heal_all();
+        for (id, disk) in &self.disks {
+            self.revive(*id);
+            disk.recover_from_faults();
+            if self
+                .running(*id)
+                .is_some_and(|member| member.status().stopped.is_some())
+            {
+                self.let_go(*id);
+            }
+            self.start_member(*id).await;
+        }
+    }
+
+    /// Something that must not be.
+    pub(crate) fn alarm(&self, alarm: String) {
+        self.state().alarms.push(alarm);
+    }
+
+    pub(crate) fn check(&self, result: Result<(), String>) {
+        if let Err(alarm) = result {
+            self.alarm(alarm);
+        }
+    }
+
+    /// The first thing that must not be, members that stopped for no reason or panicked among them.
+    pub(crate) fn first_alarm(&self) -> Option<String> {
+        let state = self.state();
+        let running = state.running.iter();
+        let mut running = running.map(|(id, running)| (*id, running.kv.raft().status()));
+        let of_running = running
+            .find_map(|(id, status)| Some(format!("server {id} {}", wrong_end(&status, false)?)));
+        let mut departed = state.departed.iter();
+        let of_departed = departed
+            .find_map(|(id, status)| Some(format!("server {id} {}", wrong_end(status, true)?)));
+        state.alarms.first().cloned().or(of_running).or(of_departed)
+    }
+
+    /// No longer talks to a member, which therefore stops.
+    fn let_go(&self, id: u64) -> Option<Running> {
+        let mut state = self.state();
+        let running = state.running.remove(&id)?;
+        state.departed.push((id, running.kv.raft().status()));
+        Some(running)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under this lock")
+    }
+}
+
+/// What is wrong with the end of a member, if it has ended; one that departed may have lost its network.
+fn wrong_end(status: &watch::Receiver<MemberStatus>, departed: bool) -> Option<String> {
+    let stopped = status.borrow().stopped.clone();
+    match stopped {
+        Some(StopReason::Shutdown | StopReason::Dropped | StopReason::Storage(_)) => None,
+        Some(StopReason::TransportClosed) if departed => None,
+        Some(reason) => Some(format!("stopped: {reason}")),
+        None if status.has_changed().is_err() => Some("panicked".to_owned()),
+        None => None,
+    }
+}
+
+pub(crate) fn peer(id: u64) -> PeerId {
+    PeerId(id.into())
+}
+
+pub(crate) fn server(id: u64) -> ServerId {
+    ServerId(id.into())
+}

@@ -1,0 +1,314 @@
+//! What a seed expands to: the cluster's settings, and what is done to it at which moment.
+//!
+//! Everything is drawn before the run begins, so that a plan that is printed says all. Each seed has only some kinds of
+//! strikes, with intensities of its own (swarm testing).
+
+use std::fmt;
+use std::time::Duration;
+
+use liferaft_raft::config::Config;
+use liferaft_sim::dice::{Dice, PerMillion};
+use liferaft_transport::memory::{Delay, Faults, Probability};
+
+/// The longest spike of a link.
+const SPIKE_MAX_MS: u64 = 500;
+
+/// The longest that a frame is under way: its delay, a spike, and what it is held back for reordering.
+const FLIGHT_MAX: Duration = Duration::from_millis(20 + SPIKE_MAX_MS + 10);
+
+/// What a run is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// Servers 1 to this one found the cluster.
+    pub(crate) voters: u64,
+    /// Servers up to this one exist; those behind the voters begin blank.
+    pub(crate) servers: u64,
+    pub(crate) config: Config,
+    pub(crate) snapshot_after_log_bytes: u64,
+    pub(crate) request_timeout: Duration,
+    /// How long a write of a disk takes.
+    pub(crate) disk_latency: (Duration, Duration),
+    pub(crate) clients: u64,
+    /// How many keys there are, half of them for sequences.
+    pub(crate) keys: u8,
+    /// How long a client thinks between two calls, in the mean.
+    pub(crate) thinking: Duration,
+    /// How links are between two strikes at them.
+    pub(crate) links: Faults,
+    /// How long faults strike and clients call.
+    pub(crate) faults_last: Duration,
+    /// What strikes when, in order.
+    pub(crate) agenda: Vec<(Duration, Strike)>,
+    /// What the operator asks for, one after the other.
+    pub(crate) errands: Vec<Errand>,
+}
+
+/// Whom something strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Whoever leads at that moment, or this server if nobody does.
+    Leader(u64),
+    /// This server.
+    Server(u64),
+}
+
+/// What is done to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Strike {
+    /// A member's process ends between two instructions, and starts again. Whether the others notice at once.
+    Crash {
+        whom: Whom,
+        noticed: bool,
+        back_after: Duration,
+    },
+    /// All members crash at once.
+    Blackout { back_after: Duration },
+    /// A member is asked to stop, and starts again.
+    Shutdown { whom: Whom, back_after: Duration },
+    /// The next write to a member's disk fails. The member stops, and starts again.
+    DiskFailure { whom: Whom, back_after: Duration },
+    /// A disk finishes nothing for a while.
+    DiskStall { whom: Whom, lasts: Duration },
+    /// A member sends and hears nothing for a while, and reads then what reached it before.
+    Silence { whom: Whom, lasts: Duration },
+    /// Nothing passes between a member and the others.
+    Isolation { whom: Whom, lasts: Duration },
+    /// Nothing passes between these servers and the others.
+    Partition { group: Vec<u64>, lasts: Duration },
+    /// One direction of a link carries nothing.
+    Cut { from: u64, to: u64, lasts: Duration },
+    /// All links are like this for a while.
+    Links { faults: Faults, lasts: Duration },
+}
+
+/// What the operator asks of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errand {
+    /// How long the operator waits before.
+    pub(crate) after: Duration,
+    /// The member that is asked, if it runs.
+    pub(crate) via: u64,
+    pub(crate) what: Asked,
+}
+
+/// What the operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    AddVoter(u64),
+    AddLearner(u64),
+    Remove(u64),
+    Transfer(Option<u64>),
+}
+
+impl Strike {
+    /// The names of the kinds, in the order of [`kind`](Self::kind).
+    pub(crate) const KINDS: [&str; 10] = [
+        "crash",
+        "blackout",
+        "shutdown",
+        "disk_failure",
+        "disk_stall",
+        "silence",
+        "isolation",
+        "partition",
+        "cut",
+        "links",
+    ];
+
+    /// Which of [`KINDS`](Self::KINDS) it is.
+    pub(crate) const fn kind(&self) -> usize {
+        match self {
+            Self::Crash { .. } => 0,
+            Self::Blackout { .. } => 1,
+            Self::Shutdown { .. } => 2,
+            Self::DiskFailure { .. } => 3,
+            Self::DiskStall { .. } => 4,
+            Self::Silence { .. } => 5,
+            Self::Isolation { .. } => 6,
+            Self::Partition { .. } => 7,
+            Self::Cut { .. } => 8,
+            Self::Links { .. } => 9,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let voters = dice.between(3, 5);
+        let servers = (voters + dice.between(0, 2)).min(6);
+        let election_timeout = millis(&mut dice, 60, 300);
+        let faults_last = millis(&mut dice, 4_000, 8_000);
+        let small = dice.falls(PerMillion::percent(50));
+        let config = Config::builder()
+            .election_timeout(election_timeout)
+            .limits(|limits| {
+                limits.trailing_entries = dice.between(0, 40);
+                if small {
+                    limits.append_bytes_max = dice.between(100, 2_000);
+                    limits.inflight_bytes_max = dice.between(400, 10_000);
+                    limits.snapshot_chunk_bytes = dice.between(50, 2_000);
+                }
+            })
+            .build()
+            .expect("these settings make sense");
+        Self {
+            seed,
+            voters,
+            servers,
+            config,
+            snapshot_after_log_bytes: dice.between(500, 20_000),
+            request_timeout: millis(&mut dice, 100, 3_000),
+            disk_latency: (Duration::ZERO, millis(&mut dice, 0, 8)),
+            clients: dice.between(3, 8),
+            keys: u8::try_from(2 * dice.between(3, 6)).expect("few keys"),
+            thinking: millis(&mut dice, 20, 80),
+            links: links(&mut dice, 4),
+            faults_last,
+            agenda: agenda(&mut dice, servers, election_timeout, faults_last),
+            errands: errands(&mut dice, voters, servers),
+        }
+    }
+}
+
+/// One line for the settings, one for each strike and each errand.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = Self {
+            agenda: Vec::new(),
+            errands: Vec::new(),
+            ..self.clone()
+        };
+        writeln!(f, "{settings:?}")?;
+        for (at, strike) in &self.agenda {
+            writeln!(f, "  at {at:?}: {strike:?}")?;
+        }
+        for Errand { after, via, what } in &self.errands {
+            writeln!(f, "  the operator, after {after:?}, asks {via}: {what:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// What the age of a local read may leave out: a follower counts from when the word of its leader came. The time that
+    /// this word took is not counted, nor that in which a leader does not learn that there is another (two election
+    /// timeouts), nor that in which a silenced member leaves unread what reached it.
+    pub(crate) fn uncounted_age_max(&self) -> Duration {
+        let silences = self.agenda.iter().map(|(_, strike)| match strike {
+            Strike::Silence { lasts, .. } => *lasts,
+            _ => Duration::ZERO,
+        });
+        let silence = silences.max().unwrap_or_default();
+        silence + 2 * self.config.election_timeout() + FLIGHT_MAX
+    }
+}
+
+fn agenda(
+    dice: &mut Dice,
+    servers: u64,
+    election_timeout: Duration,
+    faults_last: Duration,
+) -> Vec<(Duration, Strike)> {
+    let kinds: Vec<usize> = (0..Strike::KINDS.len())
+        .filter(|_| dice.falls(PerMillion::percent(50)))
+        .collect();
+    let every = dice.between(100, 1_000);
+    let lasts_max = dice.between(1, 6) * as_millis(election_timeout);
+    let mut agenda = Vec::new();
+    let mut at = millis(dice, 0, 2 * every);
+    while at < faults_last {
+        if let Some(kind) = dice.pick(&kinds) {
+            agenda.push((at, strike(dice, kind, servers, lasts_max)));
+        }
+        at += millis(dice, 1, 2 * every);
+    }
+    agenda
+}
+
+fn strike(dice: &mut Dice, kind: usize, servers: u64, lasts_max: u64) -> Strike {
+    let lasts = millis(dice, 10, 10 + lasts_max);
+    let server = dice.between(1, servers);
+    let whom = if dice.falls(PerMillion::percent(50)) {
+        Whom::Leader(server)
+    } else {
+        Whom::Server(server)
+    };
+    match kind {
+        0 => Strike::Crash {
+            whom,
+            noticed: dice.falls(PerMillion::percent(30)),
+            back_after: lasts,
+        },
+        1 => Strike::Blackout { back_after: lasts },
+        2 => Strike::Shutdown {
+            whom,
+            back_after: lasts,
+        },
+        3 => Strike::DiskFailure {
+            whom,
+            back_after: lasts,
+        },
+        4 => Strike::DiskStall { whom, lasts },
+        5 => Strike::Silence { whom, lasts },
+        6 => Strike::Isolation { whom, lasts },
+        7 => Strike::Partition {
+            group: (1..=servers)
+                .filter(|_| dice.falls(PerMillion::percent(50)))
+                .collect(),
+            lasts,
+        },
+        8 => Strike::Cut {
+            from: server,
+            to: server % servers + 1,
+            lasts,
+        },
+        _ => Strike::Links {
+            faults: links(dice, 20),
+            lasts,
+        },
+    }
+}
+
+/// Links that may go wrong in every way, up to so many times in a hundred.
+fn links(dice: &mut Dice, percent_max: u64) -> Faults {
+    let some = |dice: &mut Dice| {
+        let percent = dice.between(0, percent_max) * dice.between(0, 1);
+        Probability::percent(u32::try_from(percent).expect("at most a hundred"))
+    };
+    let slowest = dice.between(0, percent_max);
+    let faults = Faults::none()
+        .with_loss(some(dice))
+        .with_duplication(some(dice))
+        .with_reordering(some(dice));
+    let delay = Delay::uniform(Duration::ZERO..=Duration::from_millis(slowest));
+    let spike = millis(dice, 10, SPIKE_MAX_MS);
+    faults.with_delay(delay.with_spikes(some(dice), spike))
+}
+
+fn errands(dice: &mut Dice, voters: u64, servers: u64) -> Vec<Errand> {
+    let count = dice.between(0, 12);
+    let errand = |_| Errand {
+        after: millis(dice, 50, 1_500),
+        via: dice.between(1, servers),
+        what: match dice.between(0, 9) {
+            0..=2 => Asked::AddVoter(dice.between(1, servers)),
+            3 => Asked::AddLearner(dice.between(voters, servers)),
+            4..=6 => Asked::Remove(dice.between(1, servers)),
+            7 => Asked::Transfer(None),
+            _ => Asked::Transfer(Some(dice.between(1, servers))),
+        },
+    };
+    (0..count).map(errand).collect()
+}
+
+/// So many milliseconds, both ends included.
+pub(crate) fn millis(dice: &mut Dice, from: u64, to: u64) -> Duration {
+    Duration::from_millis(dice.between(from, to))
+}
+
+fn as_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).expect("a short time")
+}
