@@ -11,15 +11,18 @@ use serde_json::Value;
 /// Much longer than any of these takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 13] = [
     "duplicated",
     "elect_after_half_ms",
     "elect_after_leader_ms",
+    "evict_after_ms",
     "lines",
     "lost",
     "nodes",
     "propagate_100_ms",
     "propagate_1_ms",
+    "recover_half_ms",
+    "recover_leader_ms",
     "up_ms",
     "verified",
 ];
@@ -88,6 +91,17 @@ fn three_members_survive_their_leader() {
 
     assert!(json["elect_after_leader_ms"].is_number());
     assert!(json["elect_after_half_ms"].is_number());
+    // Three voters are the fewest: the dead are kept.
+    assert!(json["recover_leader_ms"].is_null());
+}
+
+#[test]
+fn in_the_laboratory_the_dead_are_evicted_down_to_two() {
+    let json = verified(&["--json", "--lab", "--nodes", "3"]);
+
+    assert_eq!(json["evict_after_ms"], 1000);
+    assert!(json["recover_leader_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
 }
 
 #[test]
@@ -96,8 +110,11 @@ fn five_members_survive_their_leader_and_just_under_half() {
 
     assert_eq!(json["nodes"], 5);
     assert_eq!(json["lines"], 100);
+    assert_eq!(json["evict_after_ms"], 1000);
     assert!(json["elect_after_leader_ms"].is_number());
     assert!(json["elect_after_half_ms"].is_number());
+    assert!(json["recover_leader_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod conformance;
 mod instructions;
 mod process;
+mod recovery;
 mod sim;
 mod skips;
 mod stages;
@@ -31,6 +32,8 @@ enum Command {
     Instructions(instructions::Args),
     /// Run the interaction scripts of etcd's raft against our core, and compare
     Conformance(conformance::Args),
+    /// Measure how long a cluster takes to recover, in the laboratory's profile
+    Recovery(recovery::Args),
     /// Simulate whole clusters with faults, and check them at every step
     Sim(sim::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Instructions(args) => instructions::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Recovery(args) => recovery::run(&args),
         Command::Sim(args) => sim::run(&args),
     });
     match done {

@@ -69,6 +69,18 @@ async fn a_newcomer_that_knows_one_member_becomes_a_voter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_newcomer_is_done_once_it_has_joined() {
+    let mut cluster = cluster_of(1, policy()).await;
+    let second = cluster.start(2, joins(1)).await;
+    let third = cluster.start(3, joins(2)).await;
+
+    let done = second.propose(7).await;
+    let seen = third.read(()).await;
+
+    assert_eq!((done, seen), (Ok(1), Ok(vec![7])));
+}
+
+#[tokio::test(start_paused = true)]
 async fn twenty_newcomers_at_once_are_one_joint_change() {
     let mut cluster = Cluster::empty();
     let changes = Arc::new(AtomicUsize::new(0));

@@ -18,14 +18,16 @@ const NODES: u64 = 5;
 /// Not counting the build.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Counts, in the demo's object.
-const COUNTS: [&str; 4] = ["nodes", "lines", "lost", "duplicated"];
+const COUNTS: [&str; 5] = ["nodes", "lines", "lost", "duplicated", "evict_after_ms"];
 /// Times in milliseconds.
-const TIMES: [&str; 5] = [
+const TIMES: [&str; 7] = [
     "up_ms",
     "propagate_1_ms",
     "propagate_100_ms",
     "elect_after_leader_ms",
     "elect_after_half_ms",
+    "recover_leader_ms",
+    "recover_half_ms",
 ];
 
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
@@ -80,7 +82,7 @@ mod tests {
 
     const GOOD: &str = r#"{"verified": true, "nodes": 5, "lines": 100, "lost": 0, "duplicated": 0,
         "up_ms": 1.5, "propagate_1_ms": 1, "propagate_100_ms": 2, "elect_after_leader_ms": 3,
-        "elect_after_half_ms": 4}"#;
+        "elect_after_half_ms": 4, "recover_leader_ms": 5, "recover_half_ms": 6, "evict_after_ms": 7}"#;
 
     #[test]
     fn a_verified_run_with_all_its_figures_passes() {
