@@ -85,11 +85,13 @@ impl Restored {
                 )
             }
         };
-        // What ends before the snapshot does is of no use, and the entries that come next would not follow it.
-        let mut stale_from = match (entries.first(), entries.last()) {
-            (Some(first), Some(last)) if last.index < covered.index => Some(first.index),
-            (_, _) => None,
-        };
+        // What ends before the snapshot does, or contradicts it, is of no use, and the entries that come next would not
+        // follow it.
+        let first = entries.first().map(|first| first.index);
+        let ends_before = entries
+            .last()
+            .is_some_and(|last| last.index < covered.index);
+        let mut stale_from = first.filter(|_| ends_before);
         let mut log = Log::starting_after(covered, stamp);
         let mut configurations =
             ConfigurationLog::starting_with(configuration_index, configuration);
@@ -97,7 +99,7 @@ impl Restored {
             if entry.index <= covered.index {
                 // The snapshot covers it. If it contradicts the snapshot, so does all that follows it.
                 if entry.index == covered.index && entry.term != covered.term {
-                    stale_from = Some(entry.index);
+                    stale_from = first;
                     break;
                 }
                 continue;
