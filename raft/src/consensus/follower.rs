@@ -30,6 +30,8 @@ pub(super) struct Follower {
     /// Since when it waits for a leader's word, and how long it will.
     waiting_since: Instant,
     patience: Duration,
+    /// Whether it waits only for its next attempt at an election, and not for a leader to fall silent.
+    hurries: bool,
     /// Whether an election has been deferred since the leader was last heard.
     deferred: bool,
     /// Up to here the log is the same as the leader's.
@@ -69,6 +71,7 @@ impl Follower {
             heard_at: leader.map(|_| common.now),
             waiting_since: common.now,
             patience: draw_patience(common),
+            hurries: retry_soon,
             deferred: false,
             matched: common.commit_index,
             leader_commit: Index::ZERO,
@@ -102,12 +105,14 @@ impl Follower {
     pub(super) fn wait_for_leader(&mut self, common: &mut Common) {
         self.waiting_since = common.now;
         self.patience = draw_patience(common);
+        self.hurries = false;
     }
 
     /// The times have changed: goes on waiting, for a time drawn anew, but long enough to hear a leader that has only
     /// now begun to speak at the new pace.
     pub(super) fn retime(&mut self, common: &mut Common) {
         self.patience = draw_patience(common);
+        self.hurries = false;
         let earliest = common.now + common.config.heartbeat_interval() * 2;
         self.waiting_since = self.waiting_since.max(earliest - self.patience);
     }
@@ -187,7 +192,13 @@ impl Follower {
             self.round = round;
             self.promise = promise;
         }
-        self.waiting_since = common.now;
+        if !is_planted(Bug::TimerNotReset) {
+            self.waiting_since = common.now;
+        }
+        if core::mem::take(&mut self.hurries) {
+            // There is a leader after all, whose next word may take a whole interval.
+            self.patience = draw_patience(common);
+        }
         true
     }
 

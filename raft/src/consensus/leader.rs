@@ -369,6 +369,9 @@ impl Leader {
         if now >= self.quorum_needed_at {
             let contact = self.quorum_contact(common);
             self.need_quorum_at(common, contact + common.config.election_timeout());
+            if is_planted(Bug::NoCheckQuorum) {
+                self.need_quorum_at(common, now + common.config.election_timeout());
+            }
             if now >= self.quorum_needed_at {
                 return Transition::Follow { retry_soon: false };
             }

@@ -97,6 +97,18 @@ bugs! {
     RemovedTooSoon,
     /// A leader that was removed leads on.
     RemovedLeads,
+    /// A server campaigns without asking first whether it would be elected (§9.6).
+    NoPreVote,
+    /// A leader that no quorum answers leads on: with pre-votes, nobody else can be elected (§6.2).
+    NoCheckQuorum,
+    /// A server that hears its leader helps another to depose it, one that was removed for example (§4.2.3).
+    LoyaltyForgotten,
+    /// The leader's word does not make a follower wait anew.
+    TimerNotReset,
+    /// A request for a vote makes a follower wait anew though it is refused (liveness).
+    TimerResetByRefusedVotes,
+    /// Heartbeats wait until what is on its way of a snapshot has arrived.
+    HeartbeatsBehindSnapshot,
 }
 
 /// Whether this bug is planted.

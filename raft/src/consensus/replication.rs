@@ -391,7 +391,8 @@ impl Line<'_> {
         };
         let snapshot = Arc::clone(&sending.snapshot);
         let length = snapshot.metadata.length;
-        let ask = core::mem::take(&mut sending.ask) || urgent;
+        let waits = is_planted(Bug::HeartbeatsBehindSnapshot) && sending.sent > sending.acked;
+        let ask = core::mem::take(&mut sending.ask) || urgent && !waits;
         let from = sending.sent;
         let to = length.min((sending.acked + limits.inflight_bytes_max).max(from));
         sending.sent = to;

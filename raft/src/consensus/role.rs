@@ -3,6 +3,7 @@
 use super::candidate::Campaign;
 use super::follower::Follower;
 use super::leader::Leader;
+use super::planted::{Bug, is_planted};
 use super::{Event, Raft, RoleKind};
 use crate::ids::{ServerId, Term};
 use crate::message::Body;
@@ -73,6 +74,9 @@ impl Raft {
                 Transition::Follow { retry_soon } => {
                     self.become_follower(None, retry_soon);
                     Transition::Stay
+                }
+                Transition::PreCampaign if is_planted(Bug::NoPreVote) => {
+                    Transition::Campaign { transfer: false }
                 }
                 Transition::PreCampaign => {
                     self.leave_role(None);

@@ -41,6 +41,11 @@ impl Raft {
                 follower.wait_for_leader(&mut self.common);
             }
         }
+        if let Role::Follower(follower) = &mut self.role
+            && is_planted(Bug::TimerResetByRefusedVotes)
+        {
+            follower.wait_for_leader(&mut self.common);
+        }
         self.answer_vote(from, request, granted);
     }
 
@@ -96,6 +101,9 @@ impl Raft {
 
     /// Whether this server leads, has heard its leader within the least election timeout, or has promised one to wait.
     fn is_loyal(&self) -> bool {
+        if is_planted(Bug::LoyaltyForgotten) {
+            return false;
+        }
         if self.common.now < self.common.promised_until {
             return true;
         }

@@ -2,6 +2,7 @@
 //! `docs/dissertation.md` names the trap, who learnt it, and all the tests that would fail if we fell into it.
 
 mod elections;
+mod found;
 mod log;
 mod membership;
 mod reads;
