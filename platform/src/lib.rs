@@ -103,6 +103,35 @@ impl Task {
     }
 }
 
+/// Calls `step` again and again until it gives a result, for work that takes long, without holding up other tasks.
+///
+/// Natively it is done on a thread that is there for such work, and that rests between steps, so that it takes no more
+/// than a quarter of a core from those whose answers somebody waits for. In browsers there is one thread: as many steps
+/// are made as take a few milliseconds, then whatever has happened meanwhile is handled; so a step should take no longer
+/// than that. Dropping the future stops it in browsers between two steps; natively it goes on unheard.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut left = 3;
+/// let countdown = liferaft_platform::compute(move || {
+///     left -= 1;
+///     (left == 0).then_some("lift-off")
+/// });
+/// assert_eq!(countdown.await, "lift-off");
+/// # }
+/// ```
+///
+/// # Panics
+/// When `step` does. Natively when polled outside a tokio runtime.
+pub async fn compute<T, F>(step: F) -> T
+where
+    T: Send + 'static,
+    F: FnMut() -> Option<T> + Send + 'static,
+{
+    host::compute(step).await
+}
+
 /// 64 bits from the system's source of randomness, fit for cryptographic use.
 ///
 /// # Panics

@@ -36,3 +36,36 @@ pub(crate) async fn sleep(wait: Duration) {
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(future);
 }
+
+/// How long steps of a computation are made before it rests: less than a core gives a thread at once, so that those who
+/// wait for the core are not held up.
+const STRETCH: Duration = Duration::from_micros(250);
+
+/// How many times as long it rests as it has worked: it takes a quarter of a core.
+const REST: u32 = 3;
+
+pub(crate) async fn compute<T: Send + 'static>(
+    mut step: impl FnMut() -> Option<T> + Send + 'static,
+) -> T {
+    let work = move || {
+        let mut began = Instant::now();
+        loop {
+            if let Some(result) = step() {
+                return result;
+            }
+            let worked = began.elapsed();
+            if worked >= STRETCH {
+                std::thread::sleep(worked * REST);
+                began = Instant::now();
+            }
+        }
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}

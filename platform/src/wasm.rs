@@ -47,3 +47,21 @@ pub(crate) async fn sleep(wait: Duration) {
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     wasm_bindgen_futures::spawn_local(future);
 }
+
+/// How long steps of a computation are made before events are handled.
+const STRETCH: Duration = Duration::from_millis(8);
+
+pub(crate) async fn compute<T: Send + 'static>(
+    mut step: impl FnMut() -> Option<T> + Send + 'static,
+) -> T {
+    loop {
+        // Even for no time a timeout lets the browser handle what has arrived; a woken task would only let others of ours run.
+        sleep(Duration::ZERO).await;
+        let began = now();
+        while now().saturating_sub(began) < STRETCH {
+            if let Some(result) = step() {
+                return result;
+            }
+        }
+    }
+}
