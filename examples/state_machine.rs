@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use liferaft::{
-    ApplyContext, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
 };
 
 /// How many blankets each depot has.
@@ -29,7 +29,7 @@ impl StateMachine for Blankets {
         self.0.get(&depot).copied().unwrap_or_default()
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let blankets = self.0.clone();
         move || postcard::to_allocvec(&blankets).expect("a map of numbers can be encoded")
     }

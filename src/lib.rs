@@ -42,7 +42,7 @@
 //! clock (the [`ApplyContext`] has the cluster's), no randomness, no order of a hash map.
 //!
 //! ```
-//! use liferaft::{ApplyContext, RestoreError, StateMachine};
+//! use liferaft::{ApplyContext, Capture, RestoreError, StateMachine};
 //!
 //! /// The highest level that a river has reached.
 //! #[derive(Default)]
@@ -67,7 +67,7 @@
 //!     }
 //!
 //!     // Captures quickly; what is returned encodes later, while commands go on being applied.
-//!     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+//!     fn snapshot(&self) -> impl Capture {
 //!         let centimetres = self.centimetres;
 //!         move || centimetres.to_be_bytes().to_vec()
 //!     }
@@ -408,6 +408,6 @@ pub use driver::{
 pub use ids::{ClusterId, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
-pub use state_machine::{ApplyContext, RestoreError, StateMachine};
+pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
 pub use transport::memory::MemoryNetwork;
 pub use transport::{PeerId, Transport};

@@ -95,7 +95,7 @@ impl Pump {
             for at in 0..3 {
                 let (through, data) = (self.applied[at], Bytes::new());
                 self.inputs
-                    .push_back((at, Input::SnapshotTaken { through, data }));
+                    .push_back((at, Input::snapshot_taken(through, data)));
             }
             self.settle();
         }

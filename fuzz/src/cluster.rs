@@ -61,6 +61,7 @@ impl Cluster {
         let config = Config::builder()
             .limits(|limits| {
                 limits.trailing_entries = 2;
+                limits.catch_up_bytes_max = 100;
                 limits.snapshot_chunk_bytes = 8;
                 limits.append_bytes_max = 200;
                 limits.inflight_bytes_max = 400;
@@ -185,7 +186,7 @@ impl Cluster {
         } else {
             let through = self.servers[at].raft.status().applied;
             let data = Bytes::from(vec![5; choices.int_in_range(0..=40_usize)?]);
-            self.input(at, Input::SnapshotTaken { through, data });
+            self.input(at, Input::snapshot_taken(through, data));
         }
         Ok(())
     }

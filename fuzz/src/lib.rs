@@ -12,7 +12,7 @@ use bytes::Bytes;
 use liferaft_kv::Kv;
 use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::sessions::{Envelope, Sessions};
-use liferaft_raft::state_machine::{ApplyContext, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::Frame;
 
@@ -73,7 +73,7 @@ pub fn kv_snapshot(data: &[u8]) {
     if kv.restore(data).is_ok() {
         let mut again = Kv::new();
         again
-            .restore(&kv.snapshot()())
+            .restore(&kv.snapshot().encode())
             .expect("its own snapshot is understood");
         assert_eq!(again, kv, "a snapshot changed the store");
     }
@@ -103,7 +103,7 @@ pub fn kv_commands(data: &[u8]) {
     }
     let mut again = Kv::new();
     again
-        .restore(&kv.snapshot()())
+        .restore(&kv.snapshot().encode())
         .expect("its own snapshot is understood");
     assert_eq!(again, kv, "a snapshot changed the store");
 }

@@ -167,6 +167,7 @@ impl History {
         self.compacted
     }
 
+    #[cfg(test)]
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
 use liferaft_raft::time::ClusterTime;
 
 use crate::command::Command;
@@ -209,10 +209,10 @@ impl StateMachine for Kv {
         }
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let mut captured = self.store.clone();
         captured.trim();
-        move || snapshot::encode(&captured)
+        Pieces(snapshot::Encoding::of(captured))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {

@@ -59,41 +59,81 @@ const NOTHING: u8 = 0;
 const A_VALUE: u8 = 1;
 const A_SEQUENCE: u8 = 2;
 
-pub(crate) fn encode(store: &Store) -> Vec<u8> {
-    // What keys and changes weigh is never less than what they take here.
-    let weight = store.weight() + store.history().bytes() + 32 * store.leases().len() as u64 + 64;
-    let mut out = Vec::with_capacity(usize::try_from(weight).unwrap_or_default());
-    let place = store.place();
-    out.push(VERSION);
-    put_number(&mut out, store.sequences_made());
-    put_number(&mut out, place.applied.0);
-    put_number(&mut out, place.time.0);
-    put_number(&mut out, store.leases().len() as u64);
-    for (id, lease) in store.leases().iter() {
-        put_number(&mut out, id.0.get());
-        put_number(&mut out, millis(lease.ttl));
-        put_number(&mut out, lease.ends_at.0);
-    }
-    put_history(&mut out, store.history());
-    put_number(&mut out, store.len() as u64);
-    for (key, record) in store.iter() {
-        put_bytes(&mut out, key);
-        put_meta(&mut out, record.meta);
-        match &record.held {
-            Held::Value(value) => {
-                out.push(VALUE);
-                put_bytes(&mut out, value);
-            }
-            Held::Sequence(sequence) => {
-                out.push(SEQUENCE);
-                put_count(&mut out, sequence.count());
-                sequence
-                    .values()
-                    .for_each(|value| put_bytes(&mut out, value));
-            }
+/// The least that is encoded at a time, in bytes, as far as there is as much: some tens of microseconds of work.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// A store on its way to bytes, piece by piece: all that is not in a key first, then the keys.
+pub(crate) struct Encoding {
+    store: Store,
+    has_begun: bool,
+    /// The last key that is encoded.
+    after: Option<Bytes>,
+}
+
+impl Encoding {
+    pub(crate) const fn of(store: Store) -> Self {
+        Self {
+            store,
+            has_begun: false,
+            after: None,
         }
     }
-    out
+}
+
+impl Iterator for Encoding {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(PIECE_BYTES);
+        if !self.has_begun {
+            self.has_begun = true;
+            put_head(&mut out, &self.store);
+        }
+        let mut last = None;
+        for (key, record) in self.store.iter_after(self.after.as_ref()) {
+            put_record(&mut out, key, record);
+            last = Some(key);
+            if out.len() >= PIECE_BYTES {
+                break;
+            }
+        }
+        if let Some(last) = last {
+            self.after = Some(last.clone());
+        }
+        (!out.is_empty()).then_some(out)
+    }
+}
+
+fn put_head(out: &mut Vec<u8>, store: &Store) {
+    let place = store.place();
+    out.push(VERSION);
+    put_number(out, store.sequences_made());
+    put_number(out, place.applied.0);
+    put_number(out, place.time.0);
+    put_number(out, store.leases().len() as u64);
+    for (id, lease) in store.leases().iter() {
+        put_number(out, id.0.get());
+        put_number(out, millis(lease.ttl));
+        put_number(out, lease.ends_at.0);
+    }
+    put_history(out, store.history());
+    put_number(out, store.len() as u64);
+}
+
+fn put_record(out: &mut Vec<u8>, key: &[u8], record: &Record) {
+    put_bytes(out, key);
+    put_meta(out, record.meta);
+    match &record.held {
+        Held::Value(value) => {
+            out.push(VALUE);
+            put_bytes(out, value);
+        }
+        Held::Sequence(sequence) => {
+            out.push(SEQUENCE);
+            put_count(out, sequence.count());
+            sequence.values().for_each(|value| put_bytes(out, value));
+        }
+    }
 }
 
 fn put_history(out: &mut Vec<u8>, history: &History) {

@@ -8,6 +8,7 @@ mod steps;
 
 use core::fmt;
 use core::mem::replace;
+use core::ops::Bound;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -129,9 +130,13 @@ impl Store {
         &self.leases
     }
 
-    /// All keys and what they hold, in the order of the keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Record)> {
-        self.records.iter()
+    /// All keys after this one, or all there are, and what they hold, in the order of the keys.
+    pub(crate) fn iter_after(
+        &self,
+        after: Option<&Bytes>,
+    ) -> impl Iterator<Item = (&Bytes, &Record)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.records.range::<_, Bytes>((after, Bound::Unbounded))
     }
 
     /// An entry is being applied: leases end that are over by its stamp.

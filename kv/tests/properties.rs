@@ -10,7 +10,7 @@ use liferaft_kv::limits::VALUE_BYTES_MAX;
 use liferaft_kv::{
     Command, CompareAndSet, Count, Done, Found, Kind, Kv, Query, Refused, SeqAppend,
 };
-use liferaft_raft::state_machine::StateMachine;
+use liferaft_raft::state_machine::{Capture, StateMachine};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -215,7 +215,7 @@ proptest! {
             let _ = member.apply(command);
         }
 
-        prop_assert_eq!(captured(), expected);
+        prop_assert_eq!(captured.encode(), expected);
     }
 
     #[test]
@@ -252,7 +252,7 @@ proptest! {
 
         let mut kv = Kv::new();
         if kv.restore(&bytes).is_ok() {
-            prop_assert_eq!(kv.snapshot()(), bytes, "what is taken is taken to the bit");
+            prop_assert_eq!(kv.snapshot().encode(), bytes, "what is taken is taken to the bit");
         }
     }
 

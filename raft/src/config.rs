@@ -54,6 +54,23 @@ pub struct Timing {
 }
 
 /// The bounds of a server. Every field is public: each stands alone, and `Config::builder` refuses a zero.
+///
+/// # What a server holds in memory
+///
+/// Let *S* be the length of a snapshot, at most [`snapshot_bytes_max`](Self::snapshot_bytes_max).
+///
+/// - *Snapshots*, each once however many peers are sent it: a leader has the last durable one, one being encoded, one
+///   being written, and of older ones only the oldest that is still on its way to a peer: *4 S*. A follower has the last
+///   durable one, one being encoded, one of its own being written, and one being received or installed: *4 S*, and
+///   [`inflight_bytes_max`](Self::inflight_bytes_max) of chunks that came too early. It takes up no other until that is on
+///   its disk.
+/// - *The log* behind its last compaction: the entries kept then, for peers at most
+///   [`catch_up_bytes_max`](Self::catch_up_bytes_max) or *S*, and those written since, until the next snapshot is due and
+///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*. Then come at most
+///   [`uncommitted_bytes_max`](Self::uncommitted_bytes_max).
+/// - *For each peer*, nothing but positions: entries and chunks in flight share their bytes with the log and the snapshot.
+///   The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message
+///   are unacknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -61,7 +78,9 @@ pub struct Limits {
     pub command_bytes_max: u64,
     /// The most bytes of entries in one AppendEntries; a single entry may be heavier. Default 256 KiB.
     pub append_bytes_max: u64,
-    /// The most bytes of entries in flight to one peer: the replication window (§10.2.1). Default 4 MiB.
+    /// The most bytes of entries, or of a snapshot, in flight to one peer: the replication window (§10.2.1). The window is
+    /// found by how long things take, so that heartbeats wait for no more than half of their interval behind it; this
+    /// bounds it. Default 4 MiB.
     pub inflight_bytes_max: u64,
     /// The most bytes that a leader keeps appended and uncommitted. What would exceed it is refused as busy; one
     /// command is always allowed on an empty tail. Default 64 MiB.
@@ -70,13 +89,19 @@ pub struct Limits {
     pub applying_bytes_max: u64,
     /// The largest snapshot that is taken or accepted, in bytes. Default 1 GiB.
     pub snapshot_bytes_max: u64,
-    /// The data in one chunk of a snapshot, in bytes. Default 64 KiB.
+    /// The most data in one chunk of a snapshot, in bytes; on slow links there is less in one. Default 64 KiB.
     pub snapshot_chunk_bytes: u64,
     /// The most reads that may wait to be confirmed. Default 65,536.
     pub reads_max: usize,
-    /// How many entries stay in the log behind a snapshot, so that a follower only a little behind does not need it.
-    /// Default 1,024.
+    /// How many entries stay in the log behind a snapshot, so that a follower only a little behind does not need it. May be
+    /// zero. Default 1,024.
     pub trailing_entries: u64,
+    /// The most bytes of these entries. May be zero. Default 16 MiB.
+    pub trailing_bytes_max: u64,
+    /// The most bytes of entries that stay in a leader's log behind a snapshot because a peer has yet to be sent them, or
+    /// as many as the snapshot has, if those are more: until then the log is the cheaper way for it to catch up. Beyond
+    /// it, the peer is sent a snapshot. May be zero. Default 16 MiB.
+    pub catch_up_bytes_max: u64,
     /// How many rounds of replication a joining server has to catch up in (§4.2.1). Default 10.
     pub catch_up_rounds: u32,
 }
@@ -93,6 +118,8 @@ impl Default for Limits {
             snapshot_chunk_bytes: 64 << 10,
             reads_max: 1 << 16,
             trailing_entries: 1024,
+            trailing_bytes_max: 16 << 20,
+            catch_up_bytes_max: 16 << 20,
             catch_up_rounds: 10,
         }
     }

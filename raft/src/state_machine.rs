@@ -14,7 +14,7 @@ use crate::time::ClusterTime;
 /// a hash map, no I/O.
 ///
 /// ```
-/// use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+/// use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 ///
 /// #[derive(Default)]
 /// struct Counter(u64);
@@ -34,7 +34,7 @@ use crate::time::ClusterTime;
 ///         self.0
 ///     }
 ///
-///     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+///     fn snapshot(&self) -> impl Capture {
 ///         let state = self.0;
 ///         move || state.to_be_bytes().to_vec()
 ///     }
@@ -49,7 +49,7 @@ pub trait StateMachine: Send + 'static {
     /// A change to the state: what is replicated.
     type Command: Serialize + DeserializeOwned + Send + 'static;
     /// What a command answers. It is part of the replicated state until its client has seen it (§6.3).
-    type Reply: Serialize + DeserializeOwned + Clone + Send + 'static;
+    type Reply: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// A question about the state. It never leaves the member that asks.
     type Query: Send + 'static;
     /// What a question answers.
@@ -79,15 +79,59 @@ pub trait StateMachine: Send + 'static {
     /// Answers a question without changing the state.
     fn query(&self, query: Self::Query) -> Self::Answer;
 
-    /// Captures the state, quickly: the capture is encoded by calling what is returned, elsewhere and later, while
-    /// commands go on being applied.
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static;
+    /// Captures the state, quickly: the capture is encoded elsewhere and later, while commands go on being applied. A
+    /// closure that returns the bytes will do; a large state had better come in [`Pieces`].
+    ///
+    /// Nothing is applied or answered while this runs: a state of any size should be kept in a structure that is cloned
+    /// in constant time. The bytes must be the same on all members.
+    fn snapshot(&self) -> impl Capture;
 
-    /// Replaces the state by that of a snapshot.
+    /// Replaces the state by that of a snapshot. Natively it runs on a thread for long work; in a browser it holds up
+    /// the page as long as it takes.
     ///
     /// # Errors
     /// When the bytes are not those of a snapshot. The state is then undefined and the member stops.
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError>;
+}
+
+/// A captured state on its way to bytes: a closure that returns them, or [`Pieces`].
+pub trait Capture: Send + 'static {
+    /// The bytes, in pieces that are made one at a time. The next is made only when it is asked for.
+    fn into_pieces(self) -> impl Iterator<Item = Vec<u8>> + Send + 'static;
+
+    /// All of the bytes at once, as for a test.
+    fn encode(self) -> Vec<u8>
+    where
+        Self: Sized,
+    {
+        self.into_pieces().collect::<Vec<_>>().concat()
+    }
+}
+
+impl<F: FnOnce() -> Vec<u8> + Send + 'static> Capture for F {
+    fn into_pieces(self) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
+        core::iter::once_with(self)
+    }
+}
+
+/// A captured state that is encoded piece by piece, so that in a browser the page goes on between them.
+///
+/// Each piece should take a few milliseconds at most, and hold some kilobytes at least.
+///
+/// ```
+/// use liferaft_raft::state_machine::{Capture, Pieces};
+///
+/// let numbers = std::sync::Arc::new(vec![1_u32, 2, 3]);
+/// let pieces = Pieces((0..numbers.len()).map(move |at| numbers[at].to_be_bytes().to_vec()));
+/// assert_eq!(pieces.encode().len(), 12);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pieces<I>(pub I);
+
+impl<I: Iterator<Item = Vec<u8>> + Send + 'static> Capture for Pieces<I> {
+    fn into_pieces(self) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
+        self.0
+    }
 }
 
 /// Where in the replicated history a command is applied: the same on every member.

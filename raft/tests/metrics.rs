@@ -9,7 +9,7 @@ use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 use metrics::{
@@ -38,7 +38,7 @@ impl StateMachine for Sum {
         self.0
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let sum = self.0;
         move || sum.to_be_bytes().to_vec()
     }

@@ -392,6 +392,8 @@ fn draw_config(dice: &mut Dice, election_timeout: Nanos, heartbeat: Nanos) -> Co
             limits.applying_bytes_max = dice.weighted(&[(1, 100), (2, 1_000), (3, 1_000_000)]);
             limits.snapshot_chunk_bytes = dice.weighted(&[(2, 50), (2, 500), (2, 64_000)]);
             limits.trailing_entries = dice.weighted(&[(2, 0), (2, 3), (2, 30), (1, 1024)]);
+            // Else nobody would ever need a snapshot.
+            limits.catch_up_bytes_max = limits.trailing_entries * 100;
             limits.reads_max = dice.weighted(&[(1, 3), (4, 1000)]);
             limits.catch_up_rounds = dice.weighted(&[(1, 2), (3, 10)]);
         })

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use liferaft::kv::{Answer, Command, Done, Found, Kv, Query, Reply};
-use liferaft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft::time::{ClusterTime, Instant};
 use tokio::sync::watch;
 
@@ -106,7 +106,7 @@ impl StateMachine for Recorder {
         self.kv.query(query)
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         self.kv.snapshot()
     }
 
@@ -189,7 +189,7 @@ mod tests {
             .apply(CONTEXT, append("one"))
             .outcome
             .expect("it is a chat");
-        let snapshot = recorder.snapshot()();
+        let snapshot = recorder.snapshot().encode();
         let (mut restored, record) = Recorder::new();
 
         restored.restore(&snapshot).expect("it is a snapshot");

@@ -102,7 +102,10 @@ impl Node {
         let config = Config::builder()
             .election_timeout(ELECTION_TIMEOUT)
             .heartbeat_interval(TICK)
-            .limits(|limits| limits.trailing_entries = 0)
+            .limits(|limits| {
+                limits.trailing_entries = 0;
+                limits.catch_up_bytes_max = 0;
+            })
             .build()
             .map_err(|error| error.to_string())?;
         let snapshot = options.start.as_ref().map(starting_snapshot);
@@ -289,7 +292,7 @@ impl Node {
             return;
         }
         let data = Bytes::from(self.machine.as_of(through));
-        self.input(Input::SnapshotTaken { through, data });
+        self.input(Input::snapshot_taken(through, data));
         // Two writes: the snapshot, and once that is durable, the cut.
         for _ in 0..2 {
             let writes = std::mem::take(&mut self.ready.writes);

@@ -3,6 +3,10 @@ use liferaft_raft::state_machine::ApplyContext;
 
 use super::*;
 
+fn encode(store: &Store) -> Vec<u8> {
+    Encoding::of(store.clone()).collect::<Vec<_>>().concat()
+}
+
 fn at(index: u64) -> ApplyContext {
     ApplyContext {
         index: Index(index),
@@ -32,6 +36,23 @@ fn sample() -> Store {
     assert!(store.delete(&"a".into()), "it exists");
     store.begin(at(5));
     store
+}
+
+#[test]
+fn a_large_store_is_encoded_in_pieces_that_make_the_whole() {
+    let mut store = sample();
+    for number in 0..5_000_u64 {
+        let key = Bytes::copy_from_slice(&number.to_be_bytes());
+        store
+            .set(key, "a value".into(), None)
+            .expect("there is room");
+    }
+
+    let pieces: Vec<_> = Encoding::of(store.clone()).collect();
+
+    assert!(pieces.len() > 3);
+    let decoded = decode(&pieces.concat(), StoreLimits::default());
+    assert_eq!(decoded.expect("a snapshot"), store);
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use liferaft_kv::{
 
 pub(crate) type Outcome = Result<Done, Refused>;
 use liferaft_raft::ids::{Index, Term};
-use liferaft_raft::state_machine::{ApplyContext, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Member {
     }
 
     pub(crate) fn snapshot(&self) -> Vec<u8> {
-        self.kv.snapshot()()
+        self.kv.snapshot().encode()
     }
 
     /// Another member with the state of this one.

@@ -43,6 +43,8 @@ pub(super) struct Common {
     pub(super) refused: BTreeMap<Refusal, u64>,
     /// A snapshot that is being written: the state machine's own, or one that a leader sent.
     writing: Option<Writing>,
+    /// The end of a snapshot that has become durable, behind which the log is to be cut.
+    compaction: Option<Index>,
     applying: Applying,
     /// Whether the state machine has still to be given the snapshot that was stored.
     resuming: bool,
@@ -146,6 +148,7 @@ impl Common {
             promised_until,
             promise_max,
             writing: None,
+            compaction: None,
             resuming: false,
             applying: Applying {
                 handed_out: covered,

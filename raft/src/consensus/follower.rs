@@ -348,6 +348,11 @@ impl Follower {
             self.answer.snapshot = Some((transfer, chunk.metadata.length));
             return;
         }
+        if common.is_installing() {
+            // One that is complete is on its way to the disk: until it is there, no other takes up memory.
+            self.answer.snapshot = Some((transfer, 0));
+            return;
+        }
         match Receiving::take(&mut self.receiving, common, chunk) {
             Arrival::Stale => {}
             Arrival::Refused(reason) => {

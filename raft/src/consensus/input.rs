@@ -47,6 +47,9 @@ pub enum Input {
         through: Index,
         /// The state.
         data: Bytes,
+        /// The CRC-32 of `data`, which takes too long for large ones to be found out here: see
+        /// [`Input::snapshot_taken`].
+        digest: u32,
     },
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
     /// unless its log is empty and its term 0.
@@ -56,6 +59,19 @@ pub enum Input {
     PeerUp(ServerId),
     /// The two times change.
     SetTiming(Timing),
+}
+
+impl Input {
+    /// The state machine was captured, and the checksum of the state has yet to be taken: for small ones.
+    #[must_use]
+    pub fn snapshot_taken(through: Index, data: Bytes) -> Self {
+        let digest = crc32fast::hash(&data);
+        Self::SnapshotTaken {
+            through,
+            data,
+            digest,
+        }
+    }
 }
 
 /// A command to append, with the name under which its fate is told.

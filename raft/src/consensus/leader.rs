@@ -10,7 +10,7 @@ use super::input::{Proposal, ReadId};
 use super::lease::Lease;
 use super::output::{ProposeRefused, Refusal};
 use super::planted::{Bug, is_planted};
-use super::progress::{Progress, Standing};
+use super::progress::{Flow, Progress, Standing};
 use super::quorum;
 use super::read::{LeaderReads, Reader};
 use super::role::Transition;
@@ -390,6 +390,35 @@ impl Leader {
         self.check_transfer(common);
         self.resend(common);
         Transition::Stay
+    }
+
+    /// After which positions the log is needed to go on with each peer, departing ones apart.
+    pub(super) fn needed_after(&self) -> impl Iterator<Item = Index> {
+        let staying = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !matches!(peer.standing, Standing::Departing { .. }));
+        staying.map(|(_, peer)| peer.needs_after())
+    }
+
+    /// Of the snapshots that have been overtaken by a later one only the oldest on its way stays in memory, so that its
+    /// transfers end some day, however often snapshots are taken. Those between begin again, with the latest.
+    pub(super) fn drop_outdated_transfers(&mut self, latest: Index) {
+        let under_way = |peer: &Progress| match &peer.flow {
+            Flow::Snapshot(sending) => Some(sending.last_index()),
+            Flow::Probe { .. } | Flow::Replicate(_) => None,
+        };
+        let oldest = self
+            .peers
+            .iter()
+            .filter_map(|(_, peer)| under_way(peer))
+            .min();
+        for (_, peer) in self.peers.iter_mut() {
+            if under_way(peer).is_some_and(|last| last < latest && Some(last) != oldest) {
+                peer.probe_from(peer.match_index.next());
+                peer.stirred = true;
+            }
+        }
     }
 
     /// Leadership ends: what was promised here is answered as far as its fate is known.

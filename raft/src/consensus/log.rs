@@ -157,6 +157,21 @@ impl Log {
         }
     }
 
+    /// The lowest index such that what follows it, up to `through`, weighs no more than `bytes_max`.
+    pub(super) fn tail_start(&self, through: Index, bytes_max: u64) -> Index {
+        let count = usize::try_from(through.distance_from(self.base.index)).unwrap_or(usize::MAX);
+        let mut room = bytes_max;
+        let mut start = through;
+        for entry in self.entries.range(..count.min(self.entries.len())).rev() {
+            match room.checked_sub(entry.weight()) {
+                Some(rest) => room = rest,
+                None => break,
+            }
+            start = entry.index.previous();
+        }
+        start
+    }
+
     /// The last position at or before `index` whose term is not later than `term`: where two logs may still agree.
     ///
     /// Both sides of a replication use it, so that the search skips whole terms of either log (§3.5).
@@ -233,6 +248,18 @@ mod tests {
         assert_eq!(log.term_at(Index(2)), None);
         assert_eq!(log.last_position_within(Index(4), Term(2)), at(2, 3));
         assert_eq!(log.bytes(), crate::entry::ENTRY_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn a_tail_is_as_long_as_its_weight_allows() {
+        let mut log = log_of(&[1, 1, 1, 1, 1]);
+        log.compact_to(Index(1));
+        let weight = crate::entry::ENTRY_OVERHEAD_BYTES;
+
+        assert_eq!(log.tail_start(Index(4), 0), Index(4));
+        assert_eq!(log.tail_start(Index(4), 2 * weight), Index(2));
+        assert_eq!(log.tail_start(Index(4), 3 * weight - 1), Index(2));
+        assert_eq!(log.tail_start(Index(4), u64::MAX), Index(1));
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod membership;
 mod outbox;
 mod output;
 mod oversight;
+mod pace;
 pub mod planted;
 mod progress;
 pub mod quorum;
@@ -256,8 +257,12 @@ impl Raft {
                 self.common.on_applied(through);
                 Transition::Stay
             }
-            Input::SnapshotTaken { through, data } => {
-                self.common.on_snapshot_taken(through, data);
+            Input::SnapshotTaken {
+                through,
+                data,
+                digest,
+            } => {
+                self.common.on_snapshot_taken(through, data, digest);
                 Transition::Stay
             }
             Input::Bootstrap(configuration) => {
@@ -306,6 +311,7 @@ impl Raft {
 
     fn on_persisted(&mut self, id: WriteId) -> Transition {
         let more_log = self.common.on_persisted(id);
+        self.compact();
         match &mut self.role {
             Role::Leader(leader) if more_log => leader.on_log_durable(&mut self.common),
             Role::Candidate(campaign) if self.common.outbox.hard_state_is_durable() => {
@@ -314,6 +320,22 @@ impl Raft {
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
         }
         Transition::Stay
+    }
+
+    /// Cuts the log behind a snapshot that has become durable, as far as nobody needs what is before it.
+    fn compact(&mut self) {
+        let Some(covered) = self.common.take_compaction() else {
+            return;
+        };
+        match &mut self.role {
+            Role::Leader(leader) => {
+                leader.drop_outdated_transfers(covered);
+                self.common.compact_behind(covered, leader.needed_after());
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.common.compact_behind(covered, core::iter::empty());
+            }
+        }
     }
 
     /// What clients and operators want.

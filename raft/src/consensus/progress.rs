@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::output::Snapshot;
+use super::pace::{Pace, WINDOW_MIN};
 use crate::ids::{Index, Round};
 use crate::time::Instant;
 
@@ -47,6 +48,8 @@ pub(super) struct Progress {
     pub(super) standing: Standing,
     pub(super) round_trip: RoundTrip,
     pub(super) retry: Retry,
+    /// How much may be on its way, in either flow.
+    pub(super) pace: Pace,
     gap_replies: u8,
     /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known, and
     /// only the timeout makes it send once more: else each answer would bring forth a window of messages.
@@ -113,6 +116,7 @@ impl Progress {
             standing,
             round_trip: RoundTrip::default(),
             retry: Retry::default(),
+            pace: Pace::default(),
             gap_replies: 0,
             recovering_to: Index::ZERO,
         }
@@ -124,6 +128,7 @@ impl Progress {
         self.next_index = next_index.max(self.match_index.next());
         self.received = self.match_index;
         self.flow = Flow::Probe { sent: false };
+        self.pace.forget_timed();
         self.gap_replies = 0;
     }
 
@@ -132,6 +137,7 @@ impl Progress {
         self.received = received.max(self.match_index);
         self.next_index = self.received.next();
         self.flow = Flow::Replicate(Window::default());
+        self.pace.forget_timed();
         self.gap_replies = 0;
         self.recovering_to = Index::ZERO;
     }
@@ -177,6 +183,27 @@ impl Progress {
         true
     }
 
+    /// The peer is to be sent this snapshot, from its beginning.
+    pub(super) fn send_snapshot(&mut self, transfer: u64, snapshot: Arc<Snapshot>) {
+        self.pace.forget_timed();
+        self.flow = Flow::Snapshot(Sending {
+            transfer,
+            // An empty one is asked after at once: that question is all there is of it.
+            ask: snapshot.metadata.length == 0,
+            snapshot,
+            acked: 0,
+            sent: 0,
+        });
+    }
+
+    /// Up to here the peer needs nothing of the log any more, whatever it does next.
+    pub(super) fn needs_after(&self) -> Index {
+        match &self.flow {
+            Flow::Probe { .. } | Flow::Replicate(_) => self.match_index,
+            Flow::Snapshot(sending) => self.match_index.max(sending.last_index()),
+        }
+    }
+
     /// Whether something that was sent, or must be known, is not confirmed.
     pub(super) fn is_behind(&self, commit: Index) -> bool {
         match &self.flow {
@@ -187,11 +214,29 @@ impl Progress {
     }
 }
 
+impl Sending {
+    /// The last index that the snapshot covers.
+    pub(super) fn last_index(&self) -> Index {
+        self.snapshot.metadata.last.index
+    }
+
+    /// What to send within a window, chunk by chunk: nothing, unless it is a whole chunk, the last one, or all there is
+    /// in flight. Several chunks fill a window, so that one is on its way while another is acknowledged.
+    pub(super) fn next_chunk(&self, window: u64, chunk_bytes_max: u64) -> Option<(u64, u64)> {
+        let length = self.snapshot.metadata.length;
+        let chunk = (window / 4).max(WINDOW_MIN).min(chunk_bytes_max);
+        let end = length.min(self.sent.saturating_add(chunk));
+        let fits = end.saturating_sub(self.acked) <= window || self.sent <= self.acked;
+        (self.sent < end && fits).then_some((self.sent, end))
+    }
+}
+
 impl Window {
     pub(super) fn has_room(&self, bytes_max: u64) -> bool {
         self.bytes < bytes_max && self.messages.len() < MESSAGES_IN_FLIGHT_MAX
     }
 
+    /// What is in flight weighs.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -294,6 +339,11 @@ impl Retry {
 
     pub(super) fn disarm(&mut self) {
         self.at = None;
+    }
+
+    /// Whether one wait after another has ended without progress.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.doublings > 1
     }
 
     /// Tells whether the wait is over, and doubles the next.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::common::Common;
 use super::leader::Leader;
-use super::output::{Event, Refusal};
+use super::output::{Event, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::progress::{Flow, Progress, Sending};
 use crate::entry::Entry;
@@ -97,6 +97,9 @@ impl Leader {
             match_index = peer.next_index.previous().max(match_index);
         }
         let grew = peer.advance(match_index, reply.received) && match_index > common.commit_index;
+        if matches!(peer.flow, Flow::Replicate(_)) {
+            peer.acknowledged(common, match_index.0);
+        }
         match (&peer.flow, &reply.conflict) {
             (Flow::Probe { .. }, None) if reply.received.next() >= peer.next_index => {
                 peer.replicate_from(reply.received);
@@ -131,6 +134,7 @@ impl Leader {
         if let Flow::Snapshot(sending) = &mut peer.flow
             && sending.transfer == reply.transfer
         {
+            let next_offset = reply.next_offset;
             if reply.next_offset > sending.snapshot.metadata.length {
                 common.refuse(from, Refusal::ImpossibleAcknowledgement);
             } else if is_planted(Bug::SnapshotRestarts) && is_news {
@@ -140,6 +144,7 @@ impl Leader {
                 sending.acked = reply.next_offset;
                 sending.sent = sending.sent.max(reply.next_offset);
                 peer.retry.reset();
+                peer.acknowledged(common, next_offset);
             } else if is_news {
                 // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout. An
                 // answer that was overtaken is no news.
@@ -166,6 +171,9 @@ impl Leader {
                 continue;
             }
             peer.stirred = true;
+            if peer.retry.is_repeated() {
+                peer.pace.ease();
+            }
             match &mut peer.flow {
                 Flow::Probe { sent } => *sent = false,
                 Flow::Snapshot(sending) => {
@@ -177,6 +185,16 @@ impl Leader {
                 Flow::Replicate(_) => peer.ask = true,
             }
         }
+    }
+}
+
+impl Progress {
+    /// Has the window follow how long it took until the peer had everything up to here.
+    fn acknowledged(&mut self, common: &Common, through: u64) {
+        // Half a heartbeat of queue delays a follower's view of its leader by as much, and starves it of nothing.
+        let queue = common.config.heartbeat_interval() / 2;
+        let window_max = common.config.limits().inflight_bytes_max;
+        self.pace.arrived(through, common.now, queue, window_max);
     }
 }
 
@@ -274,9 +292,13 @@ impl Line<'_> {
         if !peer.is_behind(self.common.commit_index) {
             peer.retry.disarm();
         } else if peer.retry.at().is_none() {
-            let timeout = peer
+            let mut timeout = peer
                 .round_trip
                 .timeout(self.common.config.heartbeat_interval());
+            if matches!(peer.flow, Flow::Snapshot(_)) {
+                // Chunks are rarely lost and often wait, so that what a heartbeat takes says little of them.
+                timeout = timeout.max(peer.pace.patience());
+            }
             peer.retry.arm(
                 self.common.now,
                 timeout,
@@ -305,16 +327,19 @@ impl Line<'_> {
     fn replicate(&mut self, peer: &mut Progress, urgent: bool) {
         let limits = *self.common.config.limits();
         let last = self.common.log.last_index();
+        let window_bytes = peer.pace.window().min(limits.inflight_bytes_max);
+        let append_bytes = (window_bytes / 2).clamp(1, limits.append_bytes_max);
         let mut spoken = false;
         while peer.next_index <= last
-            && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(limits.inflight_bytes_max))
+            && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(window_bytes))
         {
             let from = peer.next_index;
-            let (entries, bytes) = self.common.log.slice(from, limits.append_bytes_max);
+            let (entries, bytes) = self.common.log.slice(from, append_bytes);
             peer.next_index = from.plus(entries.len() as u64);
             let end = peer.next_index.previous();
             if let Flow::Replicate(window) = &mut peer.flow {
                 window.add(end, bytes);
+                peer.pace.sent(end.0, window.bytes(), self.common.now);
             }
             let reply = if urgent {
                 ReplyWanted::AtOnce
@@ -370,52 +395,46 @@ impl Line<'_> {
         let snapshot = Arc::clone(snapshot.expect("the log is cut only behind a snapshot"));
         let transfer = *next_transfer;
         *next_transfer += 1;
-        peer.flow = Flow::Snapshot(Sending {
-            transfer,
-            snapshot,
-            acked: 0,
-            sent: 0,
-            ask: true,
-        });
+        peer.send_snapshot(transfer, snapshot);
         self.common
             .out
             .events
             .push(Event::SnapshotStarted { to: self.id });
     }
 
-    /// Sends what the window allows of the snapshot; to ask how far the receiver is, a chunk without data.
+    /// Sends what the window allows of the snapshot. To be heard, and to ask how far the receiver is, it sends a chunk
+    /// without data, which need not wait for those that have some.
     fn send_chunks(&mut self, peer: &mut Progress, urgent: bool) {
         let limits = *self.common.config.limits();
+        let window = peer.pace.window().min(limits.inflight_bytes_max);
         let Flow::Snapshot(sending) = &mut peer.flow else {
             return;
         };
-        let snapshot = Arc::clone(&sending.snapshot);
-        let length = snapshot.metadata.length;
         let waits = is_planted(Bug::HeartbeatsBehindSnapshot) && sending.sent > sending.acked;
-        let ask = core::mem::take(&mut sending.ask) || urgent && !waits;
-        let from = sending.sent;
-        let to = length.min((sending.acked + limits.inflight_bytes_max).max(from));
-        sending.sent = to;
-        let transfer = sending.transfer;
-        let mut at = from;
-        while at < to || (ask && at == from) {
-            let end = to.min(at + limits.snapshot_chunk_bytes);
-            let round = self.round.get(self.rounds, self.common);
-            peer.round_trip.sent(round, self.common.now);
-            let range = in_memory(at)..in_memory(end);
-            let chunk = InstallSnapshot {
-                round,
-                transfer,
-                metadata: snapshot.metadata.clone(),
-                offset: at,
-                data: snapshot.data.slice(range),
-            };
+        if core::mem::take(&mut sending.ask) || urgent && !waits {
+            let chunk = self.chunk(sending, sending.sent, sending.sent);
+            peer.round_trip.sent(chunk.round, self.common.now);
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
-            if at == end {
-                break;
-            }
-            at = end;
+        }
+        while let Some((from, to)) = sending.next_chunk(window, limits.snapshot_chunk_bytes) {
+            let chunk = self.chunk(sending, from, to);
+            sending.sent = to;
+            let in_flight = to - sending.acked;
+            peer.pace.sent(to, in_flight, self.common.now);
+            self.common
+                .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
+        }
+    }
+
+    fn chunk(&mut self, sending: &Sending, from: u64, to: u64) -> InstallSnapshot {
+        let Snapshot { metadata, data } = &*sending.snapshot;
+        InstallSnapshot {
+            round: self.round.get(self.rounds, self.common),
+            transfer: sending.transfer,
+            metadata: metadata.clone(),
+            offset: from,
+            data: data.slice(in_memory(from)..in_memory(to)),
         }
     }
 }

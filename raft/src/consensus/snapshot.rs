@@ -1,5 +1,6 @@
 //! Receiving a leader's snapshot, chunk by chunk (§5.2).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -14,8 +15,17 @@ use crate::message::{InstallSnapshot, SnapshotMetadata};
 pub(super) struct Receiving {
     transfer: u64,
     metadata: SnapshotMetadata,
+    /// What is here without a gap.
     data: Vec<u8>,
+    /// Chunks that have overtaken others, by their offset. Links keep them in order, mostly: nothing relies on it.
+    early: BTreeMap<u64, Bytes>,
+    early_bytes: u64,
+    /// The checksum of what is here. All of it at the end would hold up everything else for as long.
+    digest: crc32fast::Hasher,
 }
+
+/// What a chunk that is kept counts for beside its data.
+const EARLY_OVERHEAD_BYTES: u64 = 64;
 
 /// What became of a chunk.
 #[derive(Debug)]
@@ -70,28 +80,74 @@ impl Receiving {
                 transfer,
                 metadata: metadata.clone(),
                 data: Vec::new(),
+                early: BTreeMap::new(),
+                early_bytes: 0,
+                digest: crc32fast::Hasher::new(),
             });
         }
         let receiving = slot.as_mut().expect("made just above");
         if receiving.metadata != metadata {
             return Arrival::Refused(Refusal::BadSnapshot);
         }
-        // Memory grows with what arrives, not with what is claimed.
-        if offset == receiving.data.len() as u64 {
-            receiving.data.extend_from_slice(&data);
-        }
+        receiving.extend(offset, &data);
+        receiving.keep_early(offset, &data, common.config.limits().inflight_bytes_max);
         if (receiving.data.len() as u64) < metadata.length {
             return Arrival::Partial {
                 next_offset: receiving.data.len() as u64,
             };
         }
-        let Self { metadata, data, .. } = slot.take().expect("made just above");
-        if crc32fast::hash(&data) != metadata.digest {
+        let Self {
+            metadata,
+            data,
+            digest,
+            ..
+        } = slot.take().expect("made just above");
+        if digest.finalize() != metadata.digest {
             return Arrival::Refused(Refusal::BadSnapshot);
         }
         Arrival::Complete(Snapshot {
             metadata,
             data: Bytes::from(data),
         })
+    }
+
+    /// Keeps a chunk that came too early, as far as a window of them goes, or takes up those that no longer are.
+    fn keep_early(&mut self, offset: u64, chunk: &[u8], bytes_max: u64) {
+        let weight = chunk.len() as u64 + EARLY_OVERHEAD_BYTES;
+        let is_early = offset > self.data.len() as u64;
+        if is_early && !chunk.is_empty() && self.early_bytes + weight <= bytes_max {
+            self.early_bytes += weight;
+            // A copy, since a slice would keep all of its frame alive.
+            let chunk = Bytes::copy_from_slice(chunk);
+            if let Some(same) = self.early.insert(offset, chunk) {
+                self.early_bytes -= same.len() as u64 + EARLY_OVERHEAD_BYTES;
+            }
+        }
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= self.data.len() as u64
+        {
+            let (offset, chunk) = first.remove_entry();
+            self.early_bytes -= chunk.len() as u64 + EARLY_OVERHEAD_BYTES;
+            self.extend(offset, &chunk);
+        }
+    }
+
+    /// Takes what follows without a gap. What was sent once more may be cut otherwise than the first time.
+    fn extend(&mut self, offset: u64, chunk: &[u8]) {
+        let here = self.data.len() as u64;
+        let known = here.checked_sub(offset).map(usize::try_from);
+        let Some(Ok(known)) = known else { return };
+        let Some(more) = chunk.get(known..) else {
+            return;
+        };
+        // Memory grows with what arrives, not with what is claimed, and never past it.
+        if self.data.capacity() - self.data.len() < more.len() {
+            let left = self.metadata.length - here;
+            let room = left.min(here.max(more.len() as u64));
+            self.data
+                .reserve_exact(usize::try_from(room).unwrap_or(more.len()));
+        }
+        self.data.extend_from_slice(more);
+        self.digest.update(more);
     }
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use bytes::Bytes;
 use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
@@ -19,8 +18,8 @@ use super::yielding::yield_now;
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::Index;
-use crate::sessions::{Envelope, Outcome, Sessions, join_snapshot, split_snapshot};
-use crate::state_machine::{ApplyContext, RestoreError, StateMachine};
+use crate::sessions::{Envelope, Joined, Joining, Outcome, Sessions, split_snapshot};
+use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use crate::time::{ClusterTime, Instant};
 
 /// What the driver gives to the applier, in order.
@@ -68,7 +67,7 @@ pub(super) enum Report<R> {
     /// The state as of an index, encoded.
     Captured {
         through: Index,
-        snapshot: Result<Bytes, String>,
+        snapshot: Result<Joined, String>,
     },
     /// The ordered session of a nonce is watched from here on, or not any more.
     Watched,
@@ -139,8 +138,22 @@ impl<S: StateMachine> Applier<S> {
         self.applied
     }
 
+    /// Goes on from what was stored, if anything was.
+    pub(super) async fn starting_from(
+        self,
+        stored: Option<Snapshot>,
+    ) -> Result<Self, RestoreError> {
+        let mut restoring = Some((self, stored));
+        platform::compute(move || {
+            let (mut applier, stored) = restoring.take()?;
+            let restored = stored.map_or(Ok(()), |snapshot| applier.restore(&snapshot));
+            Some(restored.map(|()| applier))
+        })
+        .await
+    }
+
     /// Replaces the state by that of a snapshot, unless the state is as recent.
-    pub(super) fn restore(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
+    fn restore(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
         let through = stored.metadata.last.index;
         if through <= self.applied {
             return Ok(());
@@ -180,7 +193,11 @@ impl<S: StateMachine> Applier<S> {
                     let Some(job) = job else { return };
                     let report = match job {
                         Job::Apply(Apply::Entries(entries)) => self.apply(entries, &mut ends.queries).await,
-                        Job::Apply(Apply::Restore(snapshot)) => self.report_restore(&snapshot),
+                        Job::Apply(Apply::Restore(snapshot)) => {
+                            let report;
+                            (self, report) = self.restore_elsewhere(snapshot).await;
+                            report
+                        }
                         Job::Capture => {
                             self.capture(ends.reports.clone());
                             continue;
@@ -317,6 +334,20 @@ impl<S: StateMachine> Applier<S> {
         Ok(())
     }
 
+    /// Restores without holding up the member's other tasks, who have heartbeats to send and to hear.
+    async fn restore_elsewhere(
+        self,
+        snapshot: Snapshot,
+    ) -> (Self, Result<Report<S::Reply>, String>) {
+        let mut restoring = Some((self, snapshot));
+        platform::compute(move || {
+            let (mut applier, snapshot) = restoring.take()?;
+            let report = applier.report_restore(&snapshot);
+            Some((applier, report))
+        })
+        .await
+    }
+
     fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, String> {
         self.restore(snapshot).map_err(|error| error.to_string())?;
         let known = self.sessions.find(self.nonces.clone());
@@ -350,13 +381,11 @@ impl<S: StateMachine> Applier<S> {
     /// Captures the state at once, and has it encoded while entries go on being applied.
     fn capture(&self, reports: mpsc::Sender<Report<S::Reply>>) {
         let through = self.applied;
-        let state = self.machine.snapshot();
-        let sessions = self.sessions.clone();
+        let pieces = self.machine.snapshot().into_pieces();
+        let mut joining = Joining::new(self.sessions.clone(), pieces);
         platform::spawn(async move {
-            let encoded = caught(async move { join_snapshot(&sessions, state) }).await;
-            let snapshot = encoded
-                .and_then(|snapshot| snapshot.map_err(|error| error.to_string()))
-                .map(Bytes::from);
+            let encoded = caught(platform::compute(move || joining.step())).await;
+            let snapshot = encoded.and_then(|snapshot| snapshot.map_err(|error| error.to_string()));
             // The driver may have stopped meanwhile.
             drop(reports.send(Report::Captured { through, snapshot }).await);
         });

@@ -11,6 +11,7 @@ use super::request::Request;
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{Input, WriteId};
+use crate::sessions::Joined;
 use crate::state_machine::StateMachine;
 use crate::storage::StorageError;
 use crate::time::Instant;
@@ -128,13 +129,17 @@ impl<S: StateMachine> Driver<S> {
                 self.inputs.push(Input::Applied(through));
             }
             Report::Captured { through, snapshot } => {
-                let bytes = snapshot.as_ref().map_or(0, |data| data.len() as u64);
+                let Joined { data, digest } = snapshot.map_err(StopReason::StateMachine)?;
+                let bytes = data.len() as u64;
                 self.work.on_captured(bytes);
-                let data = snapshot.map_err(StopReason::StateMachine)?;
                 self.counters.snapshots_taken += 1;
                 tracing::debug!(term = %self.raft.term(), %through, bytes, "snapshot taken");
                 self.announce(now, || Happening::SnapshotTaken { through, bytes });
-                self.inputs.push(Input::SnapshotTaken { through, data });
+                self.inputs.push(Input::SnapshotTaken {
+                    through,
+                    data,
+                    digest,
+                });
             }
             Report::Watched => self.work.on_watched(),
             Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),

@@ -20,7 +20,7 @@ use super::meters::Meters;
 use super::request::{Budget, QUEUE_MAX};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
-use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
+use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::consensus::{Event, Raft};
@@ -145,7 +145,8 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// After so many bytes of applied entries a snapshot takes their place, or after as many as the last snapshot has,
-    /// if those are more: writing snapshots never costs more than writing the log. Default 4 MiB.
+    /// if those are more: writing snapshots never costs more than writing the log. Up to half as many are added by chance,
+    /// so that members do not all take theirs at the same time. Default 4 MiB.
     pub fn snapshot_after_log_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_after_log_bytes = bytes;
         self
@@ -191,10 +192,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
-        let mut applier = Applier::new(self.machine, boot);
-        if let Some(snapshot) = &recovered.snapshot {
-            applier.restore(snapshot)?;
-        }
+        let applier = Applier::new(self.machine, boot);
+        let applier = applier.starting_from(recovered.snapshot.clone()).await?;
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let raft = Raft::new(id, self.config.clone(), recovered, now, seed)?;
@@ -225,7 +224,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 queries,
                 report_queue,
                 applied,
-                self.snapshot_after_log_bytes,
+                Snapshots::after(self.snapshot_after_log_bytes, seed),
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),

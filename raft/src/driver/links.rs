@@ -97,11 +97,13 @@ impl Links {
     }
 }
 
-/// Snapshots are bulk, and all else is better lost than late.
-const fn delivery_class(message: &Message) -> DeliveryClass {
+/// What a snapshot holds is bulk, and all else is better lost than late: also a chunk without data, by which a leader
+/// makes itself heard meanwhile.
+fn delivery_class(message: &Message) -> DeliveryClass {
     match &message.body {
-        Body::InstallSnapshot(_) => DeliveryClass::Stream,
-        Body::RequestVote(_)
+        Body::InstallSnapshot(chunk) if !chunk.data.is_empty() => DeliveryClass::Stream,
+        Body::InstallSnapshot(_)
+        | Body::RequestVote(_)
         | Body::RequestVoteReply(_)
         | Body::AppendEntries(_)
         | Body::AppendEntriesReply(_)

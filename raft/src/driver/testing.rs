@@ -1,6 +1,6 @@
 //! A state machine for the tests of this module's parts.
 
-use crate::state_machine::{ApplyContext, RestoreError, StateMachine};
+use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 
 /// Remembers every command, and answers how many there are.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl StateMachine for Log {
         self.0.clone()
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let state = self.0.clone();
         move || postcard::to_allocvec(&state).expect("numbers can be serialised")
     }

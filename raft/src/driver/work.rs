@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -39,11 +41,14 @@ pub(super) struct Work<S: StateMachine> {
 
 /// When to take a snapshot.
 #[derive(Debug)]
-struct Snapshots {
+pub(super) struct Snapshots {
     after_bytes: u64,
     bytes_since_last: u64,
     last_bytes: u64,
     under_way: bool,
+    /// What is added by chance: members that apply the same entries would otherwise all take theirs at the same time.
+    spread: Option<ChaCha8Rng>,
+    added_bytes: u64,
 }
 
 impl<S: StateMachine> Work<S> {
@@ -52,14 +57,8 @@ impl<S: StateMachine> Work<S> {
         queries: mpsc::Sender<Query<S>>,
         reports: mpsc::Receiver<Report<S::Reply>>,
         applied: Index,
-        snapshot_after_bytes: u64,
+        snapshots: Snapshots,
     ) -> Self {
-        let snapshots = Snapshots {
-            after_bytes: snapshot_after_bytes,
-            bytes_since_last: 0,
-            last_bytes: 0,
-            under_way: false,
-        };
         Self {
             jobs,
             queries,
@@ -189,6 +188,35 @@ impl<S: StateMachine> Work<S> {
 }
 
 impl Snapshots {
+    /// After so many bytes of log, or up to half as many more, as the seed has it.
+    pub(super) fn after(after_bytes: u64, seed: u64) -> Self {
+        let mut snapshots = Self::exactly_after(after_bytes);
+        snapshots.spread = Some(ChaCha8Rng::seed_from_u64(seed));
+        snapshots.spread();
+        snapshots
+    }
+
+    fn exactly_after(after_bytes: u64) -> Self {
+        Self {
+            after_bytes,
+            bytes_since_last: 0,
+            last_bytes: 0,
+            under_way: false,
+            spread: None,
+            added_bytes: 0,
+        }
+    }
+
+    fn due_bytes(&self) -> u64 {
+        self.after_bytes.max(self.last_bytes).max(1)
+    }
+
+    fn spread(&mut self) {
+        let most = self.due_bytes() / 2 + 1;
+        let drawn = self.spread.as_mut().map(|random| random.next_u64() % most);
+        self.added_bytes = drawn.unwrap_or(0);
+    }
+
     fn applied(&mut self, bytes: u64) {
         self.bytes_since_last = self.bytes_since_last.saturating_add(bytes);
     }
@@ -201,11 +229,12 @@ impl Snapshots {
 
     /// Whether to take one. Each costs about its length to write, so it must be worth as much log.
     fn begin(&mut self) -> bool {
-        let begin = !self.under_way
-            && self.bytes_since_last >= self.after_bytes.max(self.last_bytes).max(1);
+        let due_bytes = self.due_bytes().saturating_add(self.added_bytes);
+        let begin = !self.under_way && self.bytes_since_last >= due_bytes;
         if begin {
             self.under_way = true;
             self.bytes_since_last = 0;
+            self.spread();
         }
         begin
     }
@@ -240,7 +269,13 @@ mod tests {
         let (queries, _) = mpsc::channel(1);
         let (report, reports) = mpsc::channel(1);
         (
-            Work::new(jobs, queries, reports, Index(0), after_bytes),
+            Work::new(
+                jobs,
+                queries,
+                reports,
+                Index(0),
+                Snapshots::exactly_after(after_bytes),
+            ),
             job_queue,
             report,
         )
@@ -285,17 +320,27 @@ mod tests {
 
     #[test]
     fn a_large_snapshot_is_followed_by_as_much_log() {
-        let mut snapshots = Snapshots {
-            after_bytes: 10,
-            bytes_since_last: 0,
-            last_bytes: 1000,
-            under_way: false,
-        };
+        let mut snapshots = Snapshots::exactly_after(10);
+        snapshots.last_bytes = 1000;
 
         snapshots.applied(999);
         let early = snapshots.begin();
         snapshots.applied(1);
 
         assert!(!early && snapshots.begin());
+    }
+
+    #[test]
+    fn members_take_their_snapshots_at_different_times_and_not_much_later() {
+        let due: Vec<u64> = (1..=5)
+            .map(|seed| Snapshots::after(1000, seed))
+            .map(|snapshots| snapshots.due_bytes() + snapshots.added_bytes)
+            .collect();
+
+        let mut different = due.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 5);
+        assert!(due.iter().all(|bytes| (1000..=1500).contains(bytes)));
     }
 }

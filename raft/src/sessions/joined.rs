@@ -2,13 +2,14 @@
 //!
 //! Layout: a version byte, the length of the table in 8 bytes, the table, the state.
 
+use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
 
 use super::{Sessions, SessionsError};
+use crate::state_machine::Capture;
 
 const VERSION: u8 = 1;
-const PREFIX_BYTES: usize = 9;
 
 /// Why bytes are not a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -22,22 +23,83 @@ pub enum SnapshotError {
     CutOff,
 }
 
-/// A member's snapshot: the table, and the state as `state` encodes it.
+/// A member's snapshot in the making, one step at a time.
+#[derive(Debug)]
+pub struct Joining<R, I> {
+    /// The table, until the first step has encoded it.
+    sessions: Option<Sessions<R>>,
+    pieces: I,
+    bytes: Vec<u8>,
+    digest: crc32fast::Hasher,
+}
+
+/// The bytes of a snapshot, with their CRC-32.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The bytes.
+    pub data: Bytes,
+    /// The CRC-32 of them.
+    pub digest: u32,
+}
+
+impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
+    /// Of this table, and of a state whose encoding comes in these pieces.
+    pub fn new(sessions: Sessions<R>, pieces: I) -> Self {
+        Self {
+            sessions: Some(sessions),
+            pieces,
+            bytes: Vec::new(),
+            digest: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Takes the next step: the table, then one piece of the state at a time. Returns the snapshot once it is complete;
+    /// after that, an empty one.
+    ///
+    /// # Errors
+    /// When a reply in the table cannot be serialised.
+    pub fn step(&mut self) -> Option<Result<Joined, SessionsError>> {
+        if let Some(sessions) = self.sessions.take() {
+            let table = match sessions.encode() {
+                Ok(table) => table,
+                Err(error) => return Some(Err(error)),
+            };
+            self.append(&[VERSION]);
+            self.append(&(table.len() as u64).to_be_bytes());
+            self.append(&table);
+            return None;
+        }
+        if let Some(piece) = self.pieces.next() {
+            self.append(&piece);
+            return None;
+        }
+        let digest = core::mem::take(&mut self.digest).finalize();
+        let mut bytes = core::mem::take(&mut self.bytes);
+        bytes.shrink_to_fit();
+        let data = Bytes::from(bytes);
+        Some(Ok(Joined { data, digest }))
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// A member's snapshot: the table, and the state as its capture encodes it.
 ///
 /// # Errors
 /// When a reply in the table cannot be serialised.
-pub fn join_snapshot<R: Serialize>(
+pub fn join_snapshot<R: Serialize + Clone>(
     sessions: &Sessions<R>,
-    state: impl FnOnce() -> Vec<u8>,
+    state: impl Capture,
 ) -> Result<Vec<u8>, SessionsError> {
-    let sessions = sessions.encode()?;
-    let state = state();
-    let mut bytes = Vec::with_capacity(PREFIX_BYTES + sessions.len() + state.len());
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&(sessions.len() as u64).to_be_bytes());
-    bytes.extend_from_slice(&sessions);
-    bytes.extend_from_slice(&state);
-    Ok(bytes)
+    let mut joining = Joining::new(sessions.clone(), state.into_pieces());
+    loop {
+        if let Some(joined) = joining.step() {
+            return joined.map(|joined| joined.data.into());
+        }
+    }
 }
 
 /// The session table and the state in a member's snapshot, both encoded.
@@ -58,6 +120,8 @@ pub fn split_snapshot(bytes: &[u8]) -> Result<(&[u8], &[u8]), SnapshotError> {
 mod tests {
     use super::*;
 
+    const PREFIX_BYTES: usize = 9;
+
     #[test]
     fn what_was_joined_is_split() {
         let sessions = Sessions::<u32>::default();
@@ -68,6 +132,21 @@ mod tests {
             split_snapshot(&bytes),
             Ok((&sessions.encode().unwrap()[..], &[1, 2, 3][..]))
         );
+    }
+
+    #[test]
+    fn a_state_in_pieces_makes_the_same_snapshot_as_one_at_once() {
+        let sessions = Sessions::<u32>::default();
+        let whole = join_snapshot(&sessions, || vec![1, 2, 3]).unwrap();
+        let mut joining = Joining::new(sessions, [vec![1], vec![2, 3]].into_iter());
+
+        let steps = [joining.step(), joining.step(), joining.step()];
+        let joined = joining.step();
+
+        assert_eq!(steps, [None, None, None]);
+        let digest = crc32fast::hash(&whole);
+        let data = Bytes::from(whole);
+        assert_eq!(joined, Some(Ok(Joined { data, digest })));
     }
 
     #[test]

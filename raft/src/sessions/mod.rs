@@ -16,12 +16,13 @@ mod joined;
 mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use envelope::{
     CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
 };
-pub use joined::{SnapshotError, join_snapshot, split_snapshot};
+pub use joined::{Joined, Joining, SnapshotError, join_snapshot, split_snapshot};
 pub use snapshot::SessionsError;
 
 use crate::ids::Index;
@@ -50,7 +51,8 @@ const SEQUENCE_MAX: u64 = u64::MAX - 2 * OUTSTANDING_MAX;
 /// The sessions of a cluster, with the replies that their members may not have seen yet.
 #[derive(Clone, Debug)]
 pub struct Sessions<R> {
-    sessions: BTreeMap<Index, Session<R>>,
+    /// Shared with the captures of it until either changes: capturing the table must not take long.
+    sessions: BTreeMap<Index, Arc<Session<R>>>,
     // A registration that was sent twice must not leave two sessions.
     by_nonce: BTreeMap<u128, Index>,
     look: Look,
@@ -113,7 +115,7 @@ impl<R> Default for Sessions<R> {
     }
 }
 
-impl<R> Sessions<R> {
+impl<R: Clone> Sessions<R> {
     /// How many there are, those included that have expired and that no entry has removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -146,6 +148,7 @@ impl<R> Sessions<R> {
                 .sessions
                 .get_mut(name)
                 .expect("a nonce leads to an open session");
+            let session = Arc::make_mut(session);
             session.last_active = at.time;
             session.last_used = at.index;
             return *name;
@@ -156,14 +159,14 @@ impl<R> Sessions<R> {
         self.by_nonce.insert(nonce, at.index);
         self.sessions.insert(
             at.index,
-            Session {
+            Arc::new(Session {
                 nonce,
                 kind,
                 last_active: at.time,
                 last_used: at.index,
                 acknowledged_through: 0,
                 replies: VecDeque::new(),
-            },
+            }),
         );
         at.index
     }
@@ -184,6 +187,7 @@ impl<R> Sessions<R> {
         let Some(session) = self.sessions.get_mut(&command.session) else {
             return Ok(Outcome::Expired);
         };
+        let session = Arc::make_mut(session);
         session.last_active = at.time;
         session.last_used = at.index;
         if command.sequence > SEQUENCE_MAX {

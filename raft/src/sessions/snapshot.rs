@@ -4,6 +4,7 @@
 //! snapshot comes over the network.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -124,7 +125,7 @@ impl<R: DeserializeOwned> Sessions<R> {
         if self.by_nonce.insert(session.nonce, name).is_some() {
             return Err(SessionsError::Invalid("two sessions share a nonce"));
         }
-        self.sessions.insert(name, session);
+        self.sessions.insert(name, Arc::new(session));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
 use liferaft_transport::{DeliveryClass, PeerId, Transport};
 use tracing_subscriber::fmt::MakeWriter;
@@ -32,7 +32,7 @@ impl StateMachine for Secret {
         self.0.clone()
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let state = self.0.clone();
         move || state.into_bytes()
     }

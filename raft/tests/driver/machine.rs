@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 
 /// Keeps every number it is given. Its replies say how many it has.
 #[derive(Debug, Default)]
@@ -10,9 +10,11 @@ pub(crate) struct Journal {
     numbers: Vec<u64>,
     /// What may hold up the application of a command.
     brake: Option<Brake>,
+    /// What may hold up the encoding of snapshots, and the way back from them.
+    snapshot_brake: Brake,
 }
 
-/// Blocks the thread of the applier, as a state machine that takes its time would, until it is let go.
+/// Blocks the thread that it is on, as a state machine that takes its time would, until it is let go.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Brake(Arc<(Mutex<Braking>, Condvar)>);
 
@@ -60,8 +62,15 @@ impl Brake {
 impl Journal {
     pub(crate) fn with_brake(brake: &Brake) -> Self {
         Self {
-            numbers: Vec::new(),
             brake: Some(brake.clone()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn with_snapshot_brake(brake: &Brake) -> Self {
+        Self {
+            snapshot_brake: brake.clone(),
+            ..Self::default()
         }
     }
 }
@@ -84,9 +93,11 @@ impl StateMachine for Journal {
         self.numbers.clone()
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let numbers = self.numbers.clone();
+        let brake = self.snapshot_brake.clone();
         move || {
+            brake.pass();
             numbers
                 .iter()
                 .flat_map(|number| number.to_be_bytes())
@@ -95,6 +106,7 @@ impl StateMachine for Journal {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+        self.snapshot_brake.pass();
         let (numbers, rest) = state.as_chunks::<8>();
         if !rest.is_empty() {
             return Err(RestoreError::new("half a number is left"));

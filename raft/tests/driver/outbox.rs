@@ -35,6 +35,11 @@ async fn outbox(member: &Handle<Journal>) -> Outbox<Journal> {
 async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster {
     let config = Config::builder()
         .election_timeout(UNHURRIED_ELECTION_TIMEOUT)
+        // Whoever is behind is sent the snapshot, if there is one.
+        .limits(|limits| {
+            limits.trailing_entries = 10;
+            limits.catch_up_bytes_max = 0;
+        })
         .build()
         .expect("it makes sense");
     let mut cluster = Cluster::empty();

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{Storage, StorageError};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
@@ -142,7 +142,7 @@ impl StateMachine for Panicky {
 
     fn query(&self, (): ()) {}
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let panics = *self == Self::WhenEncoding;
         move || {
             assert!(!panics, "one snapshot too many");
@@ -231,7 +231,7 @@ impl StateMachine for Mortal {
 
     fn query(&self, (): ()) {}
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         Vec::new
     }
 

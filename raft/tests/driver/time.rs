@@ -6,7 +6,7 @@ use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{Index, ServerId};
-use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
@@ -50,7 +50,7 @@ impl StateMachine for AlarmClock {
         self.rang.clone()
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         Vec::new
     }
 

@@ -19,6 +19,7 @@ mod reads;
 mod refusals;
 mod replication;
 mod safety;
+mod snapshots;
 mod timing;
 mod transfer;
 mod traps;

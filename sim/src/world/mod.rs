@@ -269,7 +269,7 @@ impl World {
                 data,
             } if life == self.members[member].life => {
                 self.members[member].capturing = false;
-                self.tell(member, Input::SnapshotTaken { through, data });
+                self.tell(member, Input::snapshot_taken(through, data));
             }
             Event::Written { .. } | Event::Applied { .. } | Event::Captured { .. } => {}
             Event::Turn(member) => self.turn(member)?,

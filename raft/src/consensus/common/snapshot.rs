@@ -15,7 +15,12 @@ use crate::message::SnapshotMetadata;
 
 impl Common {
     /// The state machine was captured: its snapshot is written, and only then is the log cut (§5.1).
-    pub(in crate::consensus) fn on_snapshot_taken(&mut self, mut through: Index, data: Bytes) {
+    pub(in crate::consensus) fn on_snapshot_taken(
+        &mut self,
+        mut through: Index,
+        data: Bytes,
+        digest: u32,
+    ) {
         let covered = self.snapshot_index();
         if through > self.applying.applied || through <= covered || self.writing.is_some() {
             return;
@@ -42,7 +47,7 @@ impl Common {
                 configuration: Arc::clone(configuration),
                 configuration_index,
                 length: data.len() as u64,
-                digest: crc32fast::hash(&data),
+                digest,
             },
             data,
         };
@@ -110,7 +115,7 @@ impl Common {
                 self.applying.handed_out = last;
                 self.out.apply.push(Apply::Restore((*snapshot).clone()));
             } else {
-                self.compact_behind(last);
+                self.compaction = Some(last);
             }
             self.snapshot = Some(snapshot);
         }
@@ -123,12 +128,35 @@ impl Common {
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index)
     }
 
-    fn compact_behind(&mut self, snapshot: Index) {
-        let through = Index(
-            snapshot
-                .0
-                .saturating_sub(self.config.limits().trailing_entries),
-        );
+    /// Up to where a snapshot has become durable behind which the log has not been cut.
+    pub(in crate::consensus) fn take_compaction(&mut self) -> Option<Index> {
+        self.compaction.take()
+    }
+
+    /// Cuts the log behind a durable snapshot that covers it up to `covered`.
+    ///
+    /// Some entries stay for whoever is only a little behind, and those after a peer's position (`needed_after`) as long
+    /// as they weigh no more than the snapshot: until then they are the cheaper way for that peer to catch up. A link
+    /// that carries more than is written transfers a snapshot before as much log has gathered behind it, so a peer that
+    /// was sent a snapshot goes on by the log.
+    pub(in crate::consensus) fn compact_behind(
+        &mut self,
+        covered: Index,
+        needed_after: impl Iterator<Item = Index>,
+    ) {
+        let limits = self.config.limits();
+        let length = self
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.metadata.length);
+        let trailing = Index(covered.0.saturating_sub(limits.trailing_entries))
+            .max(self.log.tail_start(covered, limits.trailing_bytes_max));
+        let kept_from = self
+            .log
+            .tail_start(covered, limits.catch_up_bytes_max.max(length));
+        let through = needed_after
+            .filter(|after| *after >= kept_from)
+            .fold(trailing, Index::min);
         if through > self.log.base().index {
             self.log.compact_to(through);
             self.configurations.compact_to(through);

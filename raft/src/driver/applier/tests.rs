@@ -1,9 +1,13 @@
+use bytes::Bytes;
+
 use super::*;
 use crate::configuration::Configuration;
 use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
-use crate::sessions::{CommandHeader, HEADER_BYTES, ordered_registration, registration};
+use crate::sessions::{
+    CommandHeader, HEADER_BYTES, join_snapshot, ordered_registration, registration,
+};
 use crate::time::ClusterTime;
 
 const BOOT: u64 = 7;

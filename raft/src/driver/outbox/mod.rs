@@ -68,7 +68,7 @@ const EVENTS_MAX: usize = 1024;
 /// ```
 /// use liferaft_raft::driver::{Member, OutboxConfig};
 /// # use liferaft_raft::ids::ClusterId;
-/// # use liferaft_raft::state_machine::{ApplyContext, RestoreError, StateMachine};
+/// # use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 /// # use liferaft_transport::{PeerId, memory::MemoryNetwork};
 /// # #[derive(Default)]
 /// # struct Counter(u64);
@@ -84,7 +84,7 @@ const EVENTS_MAX: usize = 1024;
 /// #     fn query(&self, (): ()) -> u64 {
 /// #         self.0
 /// #     }
-/// #     fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+/// #     fn snapshot(&self) -> impl Capture {
 /// #         let state = self.0;
 /// #         move || state.to_be_bytes().to_vec()
 /// #     }

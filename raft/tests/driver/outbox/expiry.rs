@@ -111,6 +111,7 @@ async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_com
     for number in 100..200 {
         others.propose(number).await.unwrap();
     }
+    wait_for(&others, |status| status.raft.snapshot.0 > 1000).await;
 
     cluster.network.heal_all();
 

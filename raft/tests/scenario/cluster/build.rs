@@ -117,7 +117,11 @@ impl Cluster {
 
     fn empty(change: impl FnOnce(&mut Limits)) -> Self {
         let config = Config::builder()
-            .limits(change)
+            .limits(|limits| {
+                // Else nobody would ever need a snapshot.
+                limits.catch_up_bytes_max = 0;
+                change(limits);
+            })
             .build()
             .expect("the settings make sense");
         Self::of_blanks(config)

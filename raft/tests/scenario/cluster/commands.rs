@@ -102,7 +102,7 @@ impl Cluster {
         let id = ServerId(id);
         let machine = &self.server(id).machine;
         let (through, data) = (machine.applied(), machine.snapshot());
-        self.feed(id, [Input::SnapshotTaken { through, data }]);
+        self.feed(id, [Input::snapshot_taken(through, data)]);
     }
 
     /// Changes this server's times.
@@ -246,6 +246,17 @@ impl Cluster {
         self.network.mend_all();
         self.network.clear_rules();
         self.network.improve();
+    }
+
+    /// Lets a link carry no more than so many bytes in a second, one message after the other.
+    pub(crate) fn narrow(&mut self, from: Id, to: Id, bytes_per_second: u64) {
+        self.network
+            .narrow(ServerId(from), ServerId(to), bytes_per_second);
+    }
+
+    /// How many bytes a narrow link has been given.
+    pub(crate) fn bytes_on(&self, from: Id, to: Id) -> u64 {
+        self.network.bytes_on(ServerId(from), ServerId(to))
     }
 
     /// Messages from one to the other take so long.

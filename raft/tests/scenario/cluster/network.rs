@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::ServerId;
-use liferaft_raft::message::Message;
+use liferaft_raft::message::{Body, Message};
 use liferaft_raft::time::Instant;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -14,6 +15,7 @@ use super::filter::Filter;
 pub(super) struct Network {
     latency: Duration,
     link_latency: BTreeMap<(ServerId, ServerId), Duration>,
+    narrow: BTreeMap<(ServerId, ServerId), Narrow>,
     cuts: BTreeSet<(ServerId, ServerId)>,
     rules: Vec<Rule>,
     held: Vec<(ServerId, ServerId, Message)>,
@@ -44,6 +46,13 @@ pub(super) enum Action {
     Double,
 }
 
+/// A link on which each message waits for those before it.
+struct Narrow {
+    bytes_per_second: u64,
+    idle_at: Instant,
+    bytes: u64,
+}
+
 struct Badness {
     rng: ChaCha8Rng,
     loss_percent: u64,
@@ -56,6 +65,7 @@ impl Network {
         Self {
             latency,
             link_latency: BTreeMap::new(),
+            narrow: BTreeMap::new(),
             cuts: BTreeSet::new(),
             rules: Vec::new(),
             held: Vec::new(),
@@ -97,6 +107,19 @@ impl Network {
 
     pub(super) fn slow_down(&mut self, from: ServerId, to: ServerId, latency: Duration) {
         self.link_latency.insert((from, to), latency);
+    }
+
+    pub(super) fn narrow(&mut self, from: ServerId, to: ServerId, bytes_per_second: u64) {
+        let narrow = Narrow {
+            bytes_per_second,
+            idle_at: Instant::ORIGIN,
+            bytes: 0,
+        };
+        self.narrow.insert((from, to), narrow);
+    }
+
+    pub(super) fn bytes_on(&self, from: ServerId, to: ServerId) -> u64 {
+        self.narrow[&(from, to)].bytes
     }
 
     pub(super) fn add_rule(&mut self, filter: Filter, action: Action, remaining: usize) {
@@ -141,6 +164,9 @@ impl Network {
             return Vec::new();
         }
         let mut after = vec![self.latency_of(from, to)];
+        if let Some(narrow) = self.narrow.get_mut(&(from, to)) {
+            after[0] += narrow.send(at, bytes_of(message));
+        }
         let rule = self
             .rules
             .iter_mut()
@@ -175,6 +201,26 @@ impl Network {
             .get(&(from, to))
             .copied()
             .unwrap_or(self.latency)
+    }
+}
+
+impl Narrow {
+    /// How long a message waits for others, and is being sent itself.
+    fn send(&mut self, at: Instant, bytes: u64) -> Duration {
+        let takes = Duration::from_micros(bytes * 1_000_000 / self.bytes_per_second);
+        self.idle_at = self.idle_at.max(at) + takes;
+        self.bytes += bytes;
+        self.idle_at.since(at)
+    }
+}
+
+/// About what a message takes on a link.
+fn bytes_of(message: &Message) -> u64 {
+    const HEAD: u64 = 64;
+    HEAD + match &message.body {
+        Body::AppendEntries(append) => append.entries.iter().map(Entry::weight).sum(),
+        Body::InstallSnapshot(chunk) => chunk.data.len() as u64 + HEAD,
+        _ => 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use liferaft::{
-    ApplyContext, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
 };
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl StateMachine for HighWater {
         self.centimetres
     }
 
-    fn snapshot(&self) -> impl FnOnce() -> Vec<u8> + Send + 'static {
+    fn snapshot(&self) -> impl Capture {
         let centimetres = self.centimetres;
         move || centimetres.to_be_bytes().to_vec()
     }
