@@ -134,7 +134,7 @@ async fn write(
         let value = Bytes::from_static(VALUE);
         let asked = Instant::now();
         let reply = member.propose(Command::Set { key, value }).await;
-        reply.expect("it is answered").expect("it is set");
+        reply.expect("it is answered").outcome.expect("it is set");
         samples.push((Instant::now(), asked.elapsed()));
     }
     samples
@@ -166,7 +166,7 @@ fn stored(keys: u64) -> Snapshot {
             key: key(number),
             value: Bytes::from_static(VALUE),
         };
-        kv.apply(context, command).expect("there is room");
+        kv.apply(context, command).outcome.expect("there is room");
     }
     let mut joining = Joining::new(
         Sessions::<liferaft::kv::Reply>::default(),
