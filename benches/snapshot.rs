@@ -224,8 +224,7 @@ async fn leader(members: &[Handle<Watched>]) -> Handle<Watched> {
     loop {
         let leading = members.iter().find(|member| {
             let status = member.status();
-            let leads = status.borrow().is_leader();
-            leads
+            status.borrow().is_leader()
         });
         if let Some(leader) = leading {
             return leader.clone();
