@@ -9,6 +9,7 @@ use liferaft_raft::time::ClusterTime;
 
 use crate::command::Command;
 use crate::error::Refused;
+use crate::limits::StoreLimits;
 use crate::query::Query;
 use crate::reply::{Answer, Done, Found, Reply};
 use crate::revision::Revision;
@@ -50,6 +51,22 @@ impl Kv {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one whose history keeps so many changes, which weigh so many bytes, instead of
+    /// [`HISTORY_CHANGES_MAX`](crate::limits::HISTORY_CHANGES_MAX) and [`HISTORY_BYTES_MAX`](crate::limits::HISTORY_BYTES_MAX):
+    /// a longer one lets watches resume later, and makes snapshots larger. All members must agree on it.
+    #[must_use]
+    pub fn with_history(changes_max: usize, bytes_max: u64) -> Self {
+        let limits = StoreLimits {
+            history_changes_max: changes_max,
+            history_bytes_max: bytes_max,
+            ..StoreLimits::default()
+        };
+        Self {
+            store: Store::new(limits, 0),
+            ..Self::default()
+        }
     }
 
     /// The number of keys.

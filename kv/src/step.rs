@@ -128,6 +128,20 @@ impl Step {
         Self::Scan(scan.into())
     }
 
+    /// The key that it is about; `None` if it scans.
+    #[must_use]
+    pub const fn key(&self) -> Option<&Bytes> {
+        match self {
+            Self::Get { key }
+            | Self::Set { key, .. }
+            | Self::Delete { key }
+            | Self::CompareAndSet { key, .. }
+            | Self::SeqAppend { key, .. }
+            | Self::Append { key, .. } => Some(key),
+            Self::Scan(_) => None,
+        }
+    }
+
     /// Checks the lengths of keys and values.
     ///
     /// # Errors

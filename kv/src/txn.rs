@@ -114,6 +114,12 @@ impl Txn {
         self
     }
 
+    /// The keys that its steps name, in either branch: those that it may change, and those that it gets.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        let steps = self.then.iter().chain(&self.otherwise);
+        steps.filter_map(Step::key)
+    }
+
     /// Checks lengths and numbers.
     ///
     /// # Errors

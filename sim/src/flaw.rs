@@ -16,17 +16,32 @@ pub enum Flaw {
     ReadBeforeApplied,
     /// A command that is tried again gets a number of its own.
     RetryIsRenumbered,
+    /// Of a transaction only the first step lasts.
+    TransactionNotAtomic,
+    /// Who watches is not told that changes are compacted.
+    WatchLosesCompacted,
+    /// A watch resumes with the last change that was told.
+    WatchResumesTooEarly,
+    /// A watch leaves out the last of several changes of an entry.
+    WatchHalvesTransactions,
+    /// A leader that takes over counts the time in which nobody led.
+    StalledLeaderExpires,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::SessionsSkipped,
         Self::SessionsNotInSnapshot,
         Self::TimeoutIsFailure,
         Self::ApplyDependsOnMember,
         Self::ReadBeforeApplied,
         Self::RetryIsRenumbered,
+        Self::TransactionNotAtomic,
+        Self::WatchLosesCompacted,
+        Self::WatchResumesTooEarly,
+        Self::WatchHalvesTransactions,
+        Self::StalledLeaderExpires,
     ];
 }
 
@@ -65,13 +80,41 @@ mod tests {
 
     #[test]
     fn a_state_machine_that_differs_by_member_is_found() {
-        let oracles = ["same effects", "linearizability", "prefix reads"];
+        let oracles = ["same effects", "linearizability", "prefix reads", "watches"];
         assert_found(Flaw::ApplyDependsOnMember, &oracles);
     }
 
     #[test]
     fn a_read_that_does_not_wait_to_be_applied_is_found() {
         assert_found(Flaw::ReadBeforeApplied, &["linearizability"]);
+    }
+
+    #[test]
+    fn half_a_transaction_is_found() {
+        assert_found(
+            Flaw::TransactionNotAtomic,
+            &["transactions", "watches", "reads"],
+        );
+    }
+
+    #[test]
+    fn a_watch_that_hides_what_is_compacted_is_found() {
+        assert_found(Flaw::WatchLosesCompacted, &["watches"]);
+    }
+
+    #[test]
+    fn a_watch_that_tells_the_last_change_again_is_found() {
+        assert_found(Flaw::WatchResumesTooEarly, &["watches"]);
+    }
+
+    #[test]
+    fn a_watch_that_tells_half_a_transaction_is_found() {
+        assert_found(Flaw::WatchHalvesTransactions, &["watches"]);
+    }
+
+    #[test]
+    fn a_leader_that_ends_leases_by_its_own_clock_is_found() {
+        assert_found(Flaw::StalledLeaderExpires, &["leases"]);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! One digest runs over the entries, and must be the cluster's history. The other runs over what each entry did: members
 //! that apply the same entries and come to different states or answers differ there.
 
+use core::time::Duration;
+
 use bytes::Bytes;
-use liferaft_kv::{Command, Kv, Query, Reply};
+use liferaft_kv::{Command, Found, Keys, Kv, Query, Reply};
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::sessions::{
@@ -15,7 +17,10 @@ use liferaft_raft::time::ClusterTime;
 
 use crate::digest::Digest;
 use crate::flaw::Flaw;
-use crate::operation::{Answer, Question, key_bytes};
+use crate::invariants::transactions;
+use crate::leasing::{self, LEASE_TTL_MS};
+use crate::noted::Noted;
+use crate::operation::{self, Answer, Question, is_mirrored, key_bytes};
 
 /// How state machines of a run behave.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +29,12 @@ pub struct Manner {
     pub session_hurry: u64,
     /// What is wrong with them, to see that it is found.
     pub flaw: Option<Flaw>,
+    /// Whether they note what an entry changes: one does for all.
+    pub notes: bool,
 }
 
 /// The state of one member's machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     /// The last entry applied.
     pub applied: Index,
@@ -35,8 +42,28 @@ pub struct Machine {
     pub digest: Digest,
     /// The digest of what each entry did.
     pub effects: Digest,
+    /// What the last entry changed, if that was to be noted.
+    pub noted: Noted,
     sessions: Sessions<Reply>,
     kv: Kv,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            applied: Index::default(),
+            digest: Digest::default(),
+            effects: Digest::default(),
+            noted: Noted::default(),
+            sessions: Sessions::default(),
+            kv: kv(),
+        }
+    }
+}
+
+/// A state whose history is so short that slow watches fall behind it.
+fn kv() -> Kv {
+    Kv::with_history(128, 1 << 20)
 }
 
 /// What an entry did.
@@ -79,7 +106,7 @@ pub enum Fate {
 const HEAD_BYTES: usize = 40;
 
 /// The name of a copy, at the end of a command.
-const COPY_BYTES: usize = 8;
+pub(crate) const COPY_BYTES: usize = 8;
 
 /// What a snapshot says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +189,16 @@ impl Machine {
             term: entry.term,
             time: ClusterTime(entry.stamp.0 * manner.session_hurry),
         };
+        self.noted = Noted::default();
+        let before = manner.notes.then(|| {
+            self.noted = Noted::begin(entry, at.time);
+            self.noted.look(&self.kv)
+        });
+        let mut at = at;
+        if manner.flaw == Some(Flaw::StalledLeaderExpires) && entry.payload == Payload::Noop {
+            // A leader that takes over goes by a clock of its own, which did not stand still.
+            at.time = at.time + Duration::from_millis(LEASE_TTL_MS * manner.session_hurry);
+        }
         let effect = match &entry.payload {
             Payload::Noop | Payload::Configuration(_) => Effect::Nothing,
             Payload::Command(command) => {
@@ -175,13 +212,28 @@ impl Machine {
                         session: self.sessions.register_ordered(at, nonce),
                     },
                     Envelope::Command { header, body } => {
-                        self.command(at, header, body, on, manner.flaw)?
+                        let effect = self.command(at, header, body, on, manner.flaw)?;
+                        if matches!(effect, Effect::Command { executed: true, .. }) {
+                            let ttl_ms = LEASE_TTL_MS * manner.session_hurry;
+                            self.noted.lease =
+                                leasing::act(&mut self.kv, at, header.sequence, ttl_ms)?;
+                        }
+                        effect
                     }
                 }
             }
         };
+        self.kv.advance(at);
+        if let Some(before) = before {
+            self.noted.note(&before, &self.kv);
+        }
         self.effects = effect.digest(self.effects);
         Ok(effect)
+    }
+
+    /// Asks the key-value state whatever a watch has to ask.
+    pub fn ask(&self, query: Query) -> liferaft_kv::Answer {
+        self.kv.query(query)
     }
 
     fn command(
@@ -208,7 +260,16 @@ impl Machine {
             {
                 *value = Bytes::from_static(&[1; 8]);
             }
-            Ok::<_, String>(kv.apply(at, command))
+            let halves = flaw == Some(Flaw::TransactionNotAtomic)
+                && at.index.0.is_multiple_of(4)
+                && matches!(command, Command::Txn(_));
+            let mut keys = operation::keys_of(&command).into_iter();
+            let mirror = keys.find(|key| halves && key.len() == 2);
+            let reply = kv.apply(at, command);
+            if let Some(key) = mirror {
+                drop(kv.apply(at, Command::Delete { key }));
+            }
+            Ok::<_, String>(reply)
         };
         let fate = if flaw == Some(Flaw::SessionsSkipped) {
             Fate::Done(Answer::of_reply(&execute()?)?)
@@ -231,9 +292,10 @@ impl Machine {
     ///
     /// # Errors
     /// When the key-value state refuses it.
-    pub fn read(&self, key: u8, question: Question) -> Result<Answer, String> {
-        let key = key_bytes(key);
+    pub fn read(&self, number: u8, question: Question) -> Result<Answer, String> {
+        let key = key_bytes(number);
         let query = match question {
+            Question::Get if is_mirrored(number) => Query::Scan(Keys::prefix(key).into()),
             Question::Get => Query::Get { key },
             Question::List => Query::ReadSequence {
                 key,
@@ -247,6 +309,9 @@ impl Machine {
             .query(query)
             .outcome
             .map_err(|refused| refused.to_string())?;
+        if let Found::Page(page) = &found {
+            transactions::mirrored(number, page)?;
+        }
         Answer::of_found(&found)
     }
 
@@ -295,12 +360,13 @@ impl Machine {
         let (sessions, state) = split_snapshot(joined).map_err(|error| error.to_string())?;
         let sessions =
             Sessions::decode(sessions, head.applied).map_err(|error| error.to_string())?;
-        let mut kv = Kv::new();
+        let mut kv = kv();
         kv.restore(state).map_err(|error| error.to_string())?;
         Ok(Self {
             applied: head.applied,
             digest: head.digest,
             effects: head.effects,
+            noted: Noted::default(),
             sessions,
             kv,
         })

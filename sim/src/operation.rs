@@ -3,7 +3,9 @@
 //! Keys of even number hold values, those of odd number hold sequences.
 
 use bytes::Bytes;
-use liferaft_kv::{Command, CompareAndSet, Done, Found, Reply};
+use liferaft_kv::{
+    Command, Compare, CompareAndSet, Done, Found, Reply, Step, StepDone, Txn, TxnDone,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -57,6 +59,41 @@ pub const fn is_sequence(key: u8) -> bool {
     key % 2 == 1
 }
 
+/// Whether a key is changed by transactions only, together with its mirror, and read with it.
+#[must_use]
+pub const fn is_mirrored(key: u8) -> bool {
+    key % 4 == 0
+}
+
+/// Whether a sequence is appended to by batches, which set its mirror to the value as well.
+const fn is_batched(key: u8) -> bool {
+    key % 4 == 1
+}
+
+/// The key that a transaction or batch changes together with this one.
+#[must_use]
+pub fn mirror_bytes(key: u8) -> Bytes {
+    Bytes::copy_from_slice(&[key, b'm'])
+}
+
+/// The keys that a command of a client may change.
+#[must_use]
+pub fn keys_of(command: &Command) -> Vec<Bytes> {
+    match command {
+        Command::Set { key, .. }
+        | Command::Delete { key }
+        | Command::CompareAndSet { key, .. }
+        | Command::SeqAppend { key, .. }
+        | Command::Append { key, .. } => vec![key.clone()],
+        Command::Txn(txn) => txn.keys().cloned().collect(),
+        Command::Batch(steps) => steps
+            .iter()
+            .filter_map(|step| step.key().cloned())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The key as the state machine knows it.
 #[must_use]
 pub fn key_bytes(key: u8) -> Bytes {
@@ -89,9 +126,32 @@ fn value_or_none(bytes: Option<&Bytes>) -> Result<u64, String> {
 impl Change {
     /// The command for it.
     #[must_use]
-    pub fn command(self, key: u8) -> Command {
-        let key = key_bytes(key);
+    pub fn command(self, number: u8) -> Command {
+        let (key, mirror) = (key_bytes(number), mirror_bytes(number));
+        let set = |value: u64| {
+            let value = value_bytes(value);
+            [
+                Step::set(key.clone(), value.clone()),
+                Step::set(mirror.clone(), value),
+            ]
+        };
         match self {
+            Self::Set(value) if is_mirrored(number) => Command::Txn(Txn::always().then(set(value))),
+            Self::CompareAndSet(from, to) if is_mirrored(number) => {
+                let expected = match from {
+                    0 => Compare::absent(key.clone()),
+                    from => Compare::value(key.clone(), value_bytes(from)),
+                };
+                let otherwise = Step::get(key.clone());
+                Command::Txn(Txn::when([expected]).then(set(to)).otherwise([otherwise]))
+            }
+            Self::Delete if is_mirrored(number) => {
+                Command::Txn(Txn::always().then([Step::delete(key), Step::delete(mirror)]))
+            }
+            Self::Append(value) if is_batched(number) => Command::Batch(vec![
+                Step::append(key, value_bytes(value)),
+                Step::set(mirror, value_bytes(value)),
+            ]),
             Self::Set(value) => Command::Set {
                 key,
                 value: value_bytes(value),
@@ -123,7 +183,26 @@ impl Answer {
             }
             Done::Delete(existed) => Self::Deleted(*existed),
             Done::Append(place) => Self::Place(*place),
+            Done::Txn(done) => Self::of_txn(done)?,
+            Done::Batch(steps) => match &steps[..] {
+                [Ok(StepDone::Appended(count)), Ok(StepDone::Set)] => Self::Place(count.len() - 1),
+                other => return Err(format!("a batch was answered {other:?}")),
+            },
             other => return Err(format!("nobody asked for {other:?}")),
+        })
+    }
+
+    fn of_txn(done: &TxnDone) -> Result<Self, String> {
+        Ok(match &done.steps[..] {
+            [StepDone::Set, StepDone::Set] if done.succeeded => Self::Set,
+            [StepDone::Got(entry)] if !done.succeeded => {
+                let value = entry.as_ref().and_then(|entry| entry.value());
+                Self::Different(value_or_none(value)?)
+            }
+            [StepDone::Deleted(existed), StepDone::Deleted(mirror)] if existed == mirror => {
+                Self::Deleted(*existed)
+            }
+            other => return Err(format!("a transaction was answered {other:?}")),
         })
     }
 
@@ -140,6 +219,10 @@ impl Answer {
                     digest = digest.with(value_of(value)?);
                 }
                 Self::List(part.count.len(), digest)
+            }
+            Found::Page(page) => {
+                let entry = page.entries.first();
+                Self::Value(value_or_none(entry.and_then(|entry| entry.value()))?)
             }
             other => return Err(format!("nobody asked for {other:?}")),
         })

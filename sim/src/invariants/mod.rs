@@ -12,6 +12,7 @@ pub mod exactly_once;
 mod honest_peers;
 mod leader_append_only;
 mod leader_completeness;
+pub mod leases;
 pub mod liveness;
 mod log_matching;
 mod membership;
@@ -22,6 +23,8 @@ pub mod prefix_reads;
 pub mod reads;
 mod snapshots;
 mod state_machine_safety;
+pub mod transactions;
+pub mod watches;
 
 use core::fmt;
 

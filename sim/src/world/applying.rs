@@ -24,10 +24,12 @@ impl World {
         };
         let more = !member.applying.is_empty();
         let on = member.id;
-        let manner = Manner {
+        let mut manner = Manner {
             session_hurry: self.plan.clients.session_hurry,
             flaw: self.plan.flaw,
+            notes: false,
         };
+        let members = self.plan.members;
         let mut letters = Vec::new();
         let mut wrong = None;
         let applied: Verdict = match work {
@@ -40,6 +42,7 @@ impl World {
                     entry.position(),
                     machine.applied
                 );
+                manner.notes = self.watches.is_first(entry.index.0);
                 let effect = machine.apply(entry, digest::of_entry(entry), on, manner)?;
                 if let Effect::Command { copy, .. } = effect {
                     let checked = self.clear_answers.apply(copy);
@@ -55,6 +58,13 @@ impl World {
                 wrong = wrong
                     .take()
                     .or(checked.err().map(|text| ("same effects", text)));
+                if manner.notes {
+                    self.watches.committed(machine);
+                    let checked = self.leases.applied(machine);
+                    wrong = wrong.take().or(checked.err().map(|text| ("leases", text)));
+                }
+                let checked = self.watches.look(at, machine, members);
+                wrong = wrong.take().or(checked.err().map(|text| ("watches", text)));
                 let (clients, counts) = (&mut self.clients, &mut self.counts);
                 letters.extend(clients.on_applied(self.now, at, entry.index, effect, counts));
                 Ok(())

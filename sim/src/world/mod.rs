@@ -26,8 +26,10 @@ use crate::digest::Digest;
 use crate::history::History;
 use crate::invariants::clear_answers::ClearAnswers;
 use crate::invariants::exactly_once::{ExactlyOnce, SameEffects};
+use crate::invariants::leases::Leases;
 use crate::invariants::prefix_reads::PrefixReads;
 use crate::invariants::reads::Reads;
+use crate::invariants::watches::Watches;
 use crate::invariants::{Alarm, Invariants};
 use crate::member::Member;
 use crate::network::Network;
@@ -62,6 +64,8 @@ pub struct World {
     exactly_once: ExactlyOnce,
     same_effects: SameEffects,
     prefix_reads: PrefixReads,
+    watches: Watches,
+    leases: Leases,
     clients: Clients,
     /// The operations that reads are, with their keys.
     reading: BTreeMap<ReadId, (usize, u8)>,
@@ -169,6 +173,8 @@ impl World {
             exactly_once: ExactlyOnce::default(),
             same_effects: SameEffects::default(),
             prefix_reads: PrefixReads::default(),
+            watches: Watches::new(plan.members, plan.flaw),
+            leases: Leases::default(),
             clients: Clients::new(plan.clients.count, plan.clients.tries_max, plan.flaw),
             reading: BTreeMap::new(),
             output: Output::default(),
