@@ -62,7 +62,7 @@ pub const fn is_sequence(key: u8) -> bool {
 /// Whether a key is changed by transactions only, together with its mirror, and read with it.
 #[must_use]
 pub const fn is_mirrored(key: u8) -> bool {
-    key % 4 == 0
+    key.is_multiple_of(4)
 }
 
 /// Whether a sequence is appended to by batches, which set its mirror to the value as well.

@@ -124,7 +124,7 @@ impl Store {
             return page;
         };
         let from = match &scan.after {
-            Some(after) if scan.keys.bounds().is_some_and(|_| is_beyond(after, &from)) => {
+            Some(after) if is_beyond(after, &from) => {
                 if is_at_or_beyond(after, &to) {
                     return page;
                 }
