@@ -62,7 +62,8 @@ impl Membership {
 }
 
 impl<S: StateMachine> Driver<S> {
-    /// Does what is due about membership, before the core is asked.
+    /// Does what is due about membership, once the core has been told all that has arrived: who has just answered is not
+    /// silent.
     pub(super) fn keep_membership(&mut self, now: Instant) {
         if self.stopping.is_some() {
             // Whoever leads next sees to it.
@@ -85,10 +86,14 @@ impl<S: StateMachine> Driver<S> {
         }
         match steward.look(self.raft.oversight().as_ref(), now) {
             Act::Rest => {}
-            Act::Ask => self.inputs.push(Input::Ask),
+            Act::Ask => {
+                self.inputs.push(Input::Ask);
+                self.again = true;
+            }
             Act::Change(change) => {
                 tracing::info!(term = %self.raft.term(), ?change, "the membership policy changes the configuration");
                 self.inputs.push(Input::Change(POLICY_CHANGE, change));
+                self.again = true;
             }
         }
     }

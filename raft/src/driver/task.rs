@@ -278,7 +278,6 @@ impl<S: StateMachine> Driver<S> {
         self.expire_lanes(now);
         self.reads.expire(now);
         self.operations.expire(self.leader, now);
-        self.keep_membership(now);
         self.ask_core(now);
         if self.raft.deadline().is_some_and(|deadline| deadline <= now) {
             self.inputs.push(Input::Timer);
@@ -290,6 +289,7 @@ impl<S: StateMachine> Driver<S> {
         }
         self.perform(now);
         self.follow_leader(now);
+        self.keep_membership(now);
         self.post_status(now);
         self.may_stop(now)
     }

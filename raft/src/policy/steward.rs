@@ -152,7 +152,8 @@ impl Steward {
         now >= self.due || self.watch.as_ref().map(|watch| watch.term) != leads_in
     }
 
-    /// Looks at what the leader knows, and says what is to be done. `oversight` is `None` on a server that does not lead.
+    /// Looks at what the leader knows, and says what is to be done. The core must have been told all that has arrived: who
+    /// has answered just now is not silent. `oversight` is `None` on a server that does not lead.
     pub fn look(&mut self, oversight: Option<&Oversight<'_>>, now: Instant) -> Act {
         let Some(view) = oversight else {
             self.watch = None;
