@@ -1,6 +1,9 @@
 //! What strikes the cluster, spelled out: members and links are named, so that a list of actions can be kept, replayed and
 //! shrunk.
 
+use core::time::Duration;
+
+use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::MembershipChange;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +65,43 @@ pub enum Action {
     ),
     /// A member's state machine is captured.
     Capture(#[serde(with = "place")] usize),
+    /// A member gets another election timeout and heartbeat interval.
+    SetTiming(#[serde(with = "place")] usize, Times),
+    /// The next sync of a member's disk fails, and this survives of what was to be synced.
+    FailSync(#[serde(with = "place")] usize, Survival),
+    /// A member's disk is full. When it stops for that, this survives of the writes under way.
+    FillDisk(#[serde(with = "place")] usize, Survival),
+    /// There is room on a member's disk again.
+    FreeDisk(#[serde(with = "place")] usize),
+    /// A member's disk is wiped.
+    Wipe(#[serde(with = "place")] usize),
+    /// Something that a member's disk holds rots: what, this number draws.
+    Rot(#[serde(with = "place")] usize, u64),
+    /// The leader is told to put those that came with blank disks in the places of those whose disks are gone.
+    ReplaceLost,
+}
+
+/// The two times of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Times {
+    /// The election timeout.
+    pub election_timeout: Nanos,
+    /// The heartbeat interval.
+    pub heartbeat_interval: Nanos,
+}
+
+impl Times {
+    /// Them as the core takes them; `None` if they make no sense.
+    #[must_use]
+    pub fn timing(self) -> Option<Timing> {
+        let election_timeout = Duration::from_nanos(self.election_timeout);
+        Timing::new(
+            election_timeout,
+            Duration::from_nanos(self.heartbeat_interval),
+        )
+        .ok()
+    }
 }
 
 impl Action {
@@ -78,6 +118,10 @@ impl Action {
             Self::ClockForward(..) => Some(FaultKind::ClockForward),
             Self::ClockBack(..) => Some(FaultKind::ClockBack),
             Self::ClockRate(..) => Some(FaultKind::ClockRate),
+            Self::FailSync(..) => Some(FaultKind::FailedSync),
+            Self::FillDisk(..) => Some(FaultKind::FullDisk),
+            Self::Wipe(_) => Some(FaultKind::WipedDisk),
+            Self::Rot(..) => Some(FaultKind::RottenDisk),
             Self::Restart(_)
             | Self::Resume(_)
             | Self::Mend(..)
@@ -85,7 +129,10 @@ impl Action {
             | Self::Read(..)
             | Self::Change(..)
             | Self::Transfer(..)
-            | Self::Capture(_) => None,
+            | Self::Capture(_)
+            | Self::SetTiming(..)
+            | Self::FreeDisk(_)
+            | Self::ReplaceLost => None,
         }
     }
 }

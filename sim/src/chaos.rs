@@ -2,20 +2,23 @@
 
 use liferaft_raft::consensus::MembershipChange;
 
-use crate::action::Action;
+use crate::action::{Action, Times};
 use crate::clients::Request;
 use crate::clock::{MILLI, Nanos};
 use crate::dice::{Dice, PerMillion};
 use crate::disk::Survival;
 use crate::member::{Doom, Member};
 use crate::operation::{Change, is_sequence};
-use crate::plan::{ActKind, FaultKind, Plan};
+use crate::plan::{ActKind, FaultKind, Plan, draw_election_timeout, draw_heartbeat};
 
 /// Actions, each with the time until it happens.
 pub type Timed = Vec<(Nanos, Action)>;
 
 /// The most values that are added to one sequence.
 const SEQUENCE_VALUES_MAX: u16 = 60;
+
+/// How often operators try to replace a server that is gone.
+const REPLACEMENT_ATTEMPTS: u32 = 4;
 
 /// Where actions come from.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ impl Chaos {
     pub fn until_fault(&mut self) -> Option<Nanos> {
         let faults = &self.plan.faults;
         let some = faults.weights.iter().any(|weight| *weight > 0);
-        some.then(|| self.dice.around(faults.every))
+        // Never twice as long: the shortest of runs has its faults.
+        let mean = faults.every;
+        some.then(|| self.dice.between(mean / 2, mean / 2 * 3))
     }
 
     /// The time until the next act of a client or operator.
@@ -91,20 +96,26 @@ impl Chaos {
                 }
                 actions
             }
-            FaultKind::Pause => vec![(0, Action::Pause(victim)), (lasts, Action::Resume(victim))],
+            FaultKind::Pause => {
+                let lasts = self.dice.around(self.plan.faults.pause_lasts).max(MILLI);
+                vec![(0, Action::Pause(victim)), (lasts, Action::Resume(victim))]
+            }
             FaultKind::Partition => {
-                let sides: Vec<bool> = all
+                let mut sides: Vec<bool> = all
                     .map(|_| self.dice.falls(PerMillion::percent(50)))
                     .collect();
+                if sides.iter().all(|side| *side == sides[victim]) {
+                    sides[victim] = !sides[victim];
+                }
                 self.cuts(lasts, |a, b| sides[a] != sides[b])
             }
             FaultKind::Isolate => self.cuts(lasts, |a, b| a == victim || b == victim),
             FaultKind::CutOneWay => {
-                let other = self.dice.below(self.plan.members);
+                let other = self.other_than(victim);
                 self.cuts(lasts, |a, b| a == victim && b == other)
             }
             FaultKind::CutBothWays => {
-                let other = self.dice.below(self.plan.members);
+                let other = self.other_than(victim);
                 self.cuts(lasts, |a, b| {
                     (a, b) == (victim, other) || (b, a) == (victim, other)
                 })
@@ -132,8 +143,53 @@ impl Chaos {
                 let rate = self.dice.between(800_000, 1_250_000);
                 vec![(0, Action::ClockRate(victim, rate))]
             }
+            FaultKind::TornWrites => vec![
+                (0, Action::Crash(victim, self.torn())),
+                (brief, Action::Restart(victim)),
+            ],
+            FaultKind::FailedSync => vec![
+                (0, Action::FailSync(victim, self.survival())),
+                (brief, Action::Restart(victim)),
+                (lasts, Action::Restart(victim)),
+                (2 * lasts, Action::Restart(victim)),
+            ],
+            FaultKind::FullDisk => vec![
+                (0, Action::FillDisk(victim, self.survival())),
+                // It stops again at its first write.
+                (lasts / 2, Action::Restart(victim)),
+                (lasts, Action::FreeDisk(victim)),
+                (lasts, Action::Restart(victim)),
+            ],
+            FaultKind::WipedDisk => {
+                let mut actions = vec![(0, Action::Wipe(victim)), (brief, Action::Restart(victim))];
+                actions.extend(self.replacements(brief));
+                actions
+            }
+            FaultKind::RottenDisk => {
+                let drawn = self.dice.number();
+                let mut actions = vec![
+                    (0, Action::Rot(victim, drawn)),
+                    (brief, Action::Restart(victim)),
+                ];
+                actions.extend(self.replacements(brief));
+                actions
+            }
         };
         (kind, actions)
+    }
+
+    /// Operators try a few times to put another server in the place of one that is gone.
+    fn replacements(&mut self, after: Nanos) -> Timed {
+        let attempts = (0..REPLACEMENT_ATTEMPTS).map(|_| {
+            let wait = self.dice.around(self.plan.faults.lasts + 500 * MILLI);
+            (after + wait, Action::ReplaceLost)
+        });
+        attempts.collect()
+    }
+
+    fn other_than(&mut self, member: usize) -> usize {
+        let members = self.plan.members;
+        (member + 1 + self.dice.below(members - 1)) % members
     }
 
     /// An act of a client or an operator.
@@ -161,6 +217,7 @@ impl Chaos {
                 Action::Transfer(at, to)
             }
             ActKind::Capture => Action::Capture(at),
+            ActKind::SetTiming => return self.timing(),
         };
         vec![(0, action)]
     }
@@ -213,11 +270,38 @@ impl Chaos {
         self.dice.pick(&up).unwrap_or(0)
     }
 
+    /// Operators set other times, on one member after the other.
+    fn timing(&mut self) -> Timed {
+        let election_timeout = draw_election_timeout(&mut self.dice);
+        let times = Times {
+            election_timeout,
+            heartbeat_interval: draw_heartbeat(&mut self.dice, election_timeout),
+        };
+        let between = self.dice.between(0, 20) * MILLI;
+        let at = (0..).step_by(usize::try_from(between.max(1)).unwrap_or(1));
+        at.zip(0..self.plan.members)
+            .map(|(wait, member)| (wait, Action::SetTiming(member, times)))
+            .collect()
+    }
+
+    /// What survives of a crash: where writes are torn, they are torn by any crash.
     fn survival(&mut self) -> Survival {
+        let of_torn = FaultKind::TornWrites.place();
+        let tears = self.plan.faults.weights[of_torn] > 0;
         if self.dice.falls(PerMillion::percent(50)) {
             Survival::Nothing
+        } else if tears && self.dice.falls(PerMillion::percent(50)) {
+            self.torn()
         } else {
             Survival::Prefix(self.dice.between(0, 1000))
+        }
+    }
+
+    fn torn(&mut self) -> Survival {
+        if self.dice.falls(PerMillion::percent(30)) {
+            Survival::Torn(self.dice.between(0, 999))
+        } else {
+            Survival::Scattered(self.dice.number())
         }
     }
 

@@ -1,4 +1,4 @@
-//! Bugs of clients and of what applies, to be planted in a run: they show that the oracles about clients find what they are
+//! Bugs of clients, of what applies and of storage, to be planted in a run: they show that the oracles about them find what they are
 //! for. They live here and not in the core.
 
 /// One of them.
@@ -26,11 +26,17 @@ pub enum Flaw {
     WatchHalvesTransactions,
     /// A leader that takes over counts the time in which nobody led.
     StalledLeaderExpires,
+    /// A storage does not look whether what it reads is whole.
+    ChecksumsSkipped,
+    /// A sync that failed is tried again, and then succeeds.
+    FailedSyncRetried,
+    /// A server whose disk was wiped goes on under its old id.
+    WipedKeepsItsName,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::SessionsSkipped,
         Self::SessionsNotInSnapshot,
         Self::TimeoutIsFailure,
@@ -42,6 +48,9 @@ impl Flaw {
         Self::WatchResumesTooEarly,
         Self::WatchHalvesTransactions,
         Self::StalledLeaderExpires,
+        Self::ChecksumsSkipped,
+        Self::FailedSyncRetried,
+        Self::WipedKeepsItsName,
     ];
 }
 
@@ -120,5 +129,28 @@ mod tests {
     #[test]
     fn a_retry_under_another_number_is_found() {
         assert_found(Flaw::RetryIsRenumbered, &["linearizability"]);
+    }
+
+    #[test]
+    fn a_storage_that_does_not_check_what_it_reads_is_found() {
+        let oracles = ["recovery", "log matching", "commit on a quorum"];
+        assert_found(Flaw::ChecksumsSkipped, &oracles);
+    }
+
+    #[test]
+    fn a_failed_sync_that_is_tried_again_is_found() {
+        let oracles = ["disk contract", "commit on a quorum", "persist before send"];
+        assert_found(Flaw::FailedSyncRetried, &oracles);
+    }
+
+    #[test]
+    fn a_wiped_server_that_goes_on_under_its_name_is_found() {
+        let oracles = [
+            "liveness",
+            "monotonic",
+            "election safety",
+            "commit on a quorum",
+        ];
+        assert_found(Flaw::WipedKeepsItsName, &oracles);
     }
 }

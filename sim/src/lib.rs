@@ -22,6 +22,7 @@ pub mod dice;
 pub mod digest;
 pub mod disk;
 pub mod flaw;
+pub mod heard;
 pub mod history;
 pub mod invariants;
 pub mod leasing;

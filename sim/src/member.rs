@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::{Apply, Input, Positions, Raft, ReadId, RoleKind};
 use liferaft_raft::ids::{Index, ServerId, Term};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Member {
     pub capturing: bool,
     /// It crashes in its next turn.
     pub doomed: Option<Doom>,
+    /// Whether it is one of those that found the cluster.
+    pub is_founder: bool,
+    /// The times that operators have set for it. It starts with those of its settings, and is told again.
+    pub timing: Timing,
 }
 
 /// How a member crashes in the middle of a turn.
@@ -88,7 +93,7 @@ impl View {
 impl Member {
     /// A member with a blank disk.
     #[must_use]
-    pub fn new(id: ServerId, raft: Raft, clock: LocalClock) -> Self {
+    pub fn new(id: ServerId, raft: Raft, clock: LocalClock, timing: Timing) -> Self {
         Self {
             id,
             view: View::of(&raft),
@@ -105,6 +110,8 @@ impl Member {
             granted: Vec::new(),
             capturing: false,
             doomed: None,
+            is_founder: false,
+            timing,
         }
     }
 

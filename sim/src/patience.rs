@@ -50,7 +50,7 @@ impl Patience {
 /// The election timeout of a run.
 #[must_use]
 pub fn election_timeout(world: &World) -> Nanos {
-    let timeout = world.plan.config.election_timeout();
+    let timeout = world.timing.election_timeout();
     Nanos::try_from(timeout.as_nanos()).unwrap_or(SECOND)
 }
 
@@ -70,25 +70,26 @@ fn progress(world: &World) -> u64 {
 /// How far snapshots have got on their way.
 #[derive(Debug, Default)]
 pub struct SnapshotsUnderWay {
-    /// For each member, the newest snapshot that it is sent, and how far it has arrived.
+    /// For each member, the newest snapshot that it is sent, and how much of it has arrived without a gap.
     furthest: BTreeMap<usize, (Index, u64)>,
     progress: u64,
 }
 
 impl SnapshotsUnderWay {
-    /// A chunk arrives.
+    /// A chunk arrives at a member.
     pub fn arrived(&mut self, at: usize, chunk: &InstallSnapshot) {
-        let reached = chunk.offset + chunk.data.len() as u64;
         let newest = chunk.metadata.last.index;
         let (index, furthest) = self.furthest.entry(at).or_default();
         if newest > *index {
             (*index, *furthest) = (newest, 0);
         }
-        // What is sent again is no progress, nor is an older snapshot.
-        if newest == *index && reached > *furthest {
-            self.progress += reached - *furthest;
-            *furthest = reached;
-        }
+    }
+
+    /// A member says how much it has without a gap: to begin again is no progress, nor to say it twice.
+    pub fn acknowledged(&mut self, by: usize, next_offset: u64) {
+        let (_, furthest) = self.furthest.entry(by).or_default();
+        self.progress += next_offset.saturating_sub(*furthest);
+        *furthest = next_offset.max(*furthest);
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    fn chunk(last: u64, offset: u64) -> InstallSnapshot {
+    fn chunk(last: u64) -> InstallSnapshot {
         InstallSnapshot {
             round: Round(1),
             transfer: 1,
@@ -112,18 +113,21 @@ mod tests {
                 length: 1000,
                 digest: 0,
             },
-            offset,
-            data: Bytes::from_static(&[0; 10]),
+            offset: 0,
+            data: Bytes::new(),
         }
     }
 
     #[test]
     fn only_what_had_not_arrived_is_progress() {
         let mut snapshots = SnapshotsUnderWay::default();
+        snapshots.arrived(1, &chunk(5));
+        snapshots.acknowledged(1, 20);
+        snapshots.acknowledged(1, 0);
+        snapshots.acknowledged(1, 20);
 
-        for (last, offset) in [(5, 0), (5, 10), (5, 0), (5, 10), (4, 50), (6, 0)] {
-            snapshots.arrived(1, &chunk(last, offset));
-        }
+        snapshots.arrived(1, &chunk(6));
+        snapshots.acknowledged(1, 10);
 
         assert_eq!(snapshots.progress, 30);
     }

@@ -16,6 +16,9 @@ use crate::spelled;
 /// The most members of a simulated cluster, spare ones included.
 pub const MEMBERS_MAX: usize = 8;
 
+/// Runs that last minutes.
+const LONG_RUNS: PerMillion = PerMillion::percent(2);
+
 /// What a run is like. What a file does not name is off.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -124,6 +127,8 @@ pub struct FaultPlan {
     pub weights: [u32; FaultKind::ALL.len()],
     /// How long a fault lasts in the mean.
     pub lasts: Nanos,
+    /// How long a pause lasts in the mean.
+    pub pause_lasts: Nanos,
     /// How many of a hundred strikes are aimed at the leader.
     pub at_leader: PerMillion,
 }
@@ -160,11 +165,21 @@ pub enum FaultKind {
     ClockRate,
     /// The leader hands leadership over, and from some moment on hears nobody: it does not learn that it was deposed.
     DeposeUnheard,
+    /// A member crashes, and any subset of its unsynced writes is on its disk, some of them torn.
+    TornWrites,
+    /// A sync fails, and with it the member.
+    FailedSync,
+    /// A member's disk is full for a while: it stops at its next write.
+    FullDisk,
+    /// A member's disk is wiped: its server is gone, and a blank one comes in its place.
+    WipedDisk,
+    /// Something that a member had acknowledged rots on its disk, which is as good as gone.
+    RottenDisk,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Crash,
         Self::CrashInTurn,
         Self::Blackout,
@@ -179,6 +194,11 @@ impl FaultKind {
         Self::ClockBack,
         Self::ClockRate,
         Self::DeposeUnheard,
+        Self::TornWrites,
+        Self::FailedSync,
+        Self::FullDisk,
+        Self::WipedDisk,
+        Self::RottenDisk,
     ];
 
     /// Whether a clock does what reads by lease rest on it not doing.
@@ -195,7 +215,12 @@ impl FaultKind {
             | Self::CutBothWays
             | Self::DropInFlight
             | Self::SlowDisk
-            | Self::DeposeUnheard => false,
+            | Self::DeposeUnheard
+            | Self::TornWrites
+            | Self::FailedSync
+            | Self::FullDisk
+            | Self::WipedDisk
+            | Self::RottenDisk => false,
         }
     }
 
@@ -204,12 +229,24 @@ impl FaultKind {
         matches!(self, Self::Pause | Self::Isolate | Self::DeposeUnheard)
     }
 
+    /// Its place among all.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
     /// How likely a fault of this kind is, compared with the others, where a run has it.
     const fn weight(self) -> u32 {
         match self {
             Self::Blackout => 1,
             Self::ClockForward | Self::ClockBack | Self::ClockRate | Self::DropInFlight => 3,
-            Self::DeposeUnheard | Self::Pause | Self::SlowDisk | Self::CutBothWays => 5,
+            Self::WipedDisk | Self::RottenDisk | Self::FullDisk => 3,
+            Self::DeposeUnheard
+            | Self::Pause
+            | Self::SlowDisk
+            | Self::CutBothWays
+            | Self::TornWrites
+            | Self::FailedSync => 5,
             Self::Partition | Self::Isolate | Self::CutOneWay => 8,
             Self::Crash | Self::CrashInTurn => 10,
         }
@@ -249,16 +286,46 @@ pub enum ActKind {
     Transfer,
     /// Captures a state machine, whatever its log weighs.
     Capture,
+    /// Sets other times on all members, one after the other.
+    SetTiming,
+}
+
+impl FaultKind {
+    /// Whether it takes two members.
+    const fn is_between_members(self) -> bool {
+        match self {
+            Self::Partition
+            | Self::Isolate
+            | Self::CutOneWay
+            | Self::CutBothWays
+            | Self::DropInFlight
+            | Self::DeposeUnheard
+            | Self::WipedDisk
+            | Self::RottenDisk => true,
+            Self::Crash
+            | Self::CrashInTurn
+            | Self::Blackout
+            | Self::Pause
+            | Self::SlowDisk
+            | Self::ClockForward
+            | Self::ClockBack
+            | Self::ClockRate
+            | Self::TornWrites
+            | Self::FailedSync
+            | Self::FullDisk => false,
+        }
+    }
 }
 
 impl ActKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Propose,
         Self::Read,
         Self::Change,
         Self::Transfer,
         Self::Capture,
+        Self::SetTiming,
     ];
 }
 
@@ -313,8 +380,8 @@ impl Plan {
         let voters = dice.weighted(&[(2, 1), (3, 2), (10, 3), (4, 4), (6, 5)]);
         let spares = dice.between(0, 3);
         let members = (voters + usize::try_from(spares).expect("a few")).min(MEMBERS_MAX);
-        let election_timeout = dice.between(60, 300) * MILLI;
-        let heartbeat = election_timeout / dice.between(3, 8);
+        let election_timeout = draw_election_timeout(dice);
+        let heartbeat = draw_heartbeat(dice, election_timeout);
         let mut plan = Self {
             seed,
             members,
@@ -338,7 +405,7 @@ impl Plan {
                 ]),
                 padding_bytes: dice.weighted(&[(1, 0), (2, 300), (2, 3_000)]),
             },
-            faults: draw_faults(dice, election_timeout),
+            faults: draw_faults(dice, members, election_timeout),
             workload: draw_workload(dice),
             clients: draw_clients(&mut Dice::new(seed, 4), election_timeout),
             flaw: None,
@@ -349,6 +416,10 @@ impl Plan {
         let lease_dice = &mut Dice::new(seed, 6);
         if lease_dice.falls(PerMillion::percent(LEASES_PERCENT)) {
             plan.read_by_lease(lease_dice);
+        }
+        let length_dice = &mut Dice::new(seed, 7);
+        if length_dice.falls(LONG_RUNS) {
+            plan.make_long(length_dice);
         }
         plan
     }
@@ -376,6 +447,24 @@ impl Plan {
             }
         }
     }
+
+    /// With minutes of faults, and pauses of a minute in the mean; with less work, since it lasts long.
+    fn make_long(&mut self, dice: &mut Dice) {
+        self.safety_phase = dice.between(60, 180) * SECOND;
+        self.faults.pause_lasts = dice.between(10, 60) * SECOND;
+        self.faults.weights[FaultKind::Pause.place()] = FaultKind::Pause.weight();
+        self.workload.every = dice.between(40, 80) * MILLI;
+    }
+}
+
+/// An election timeout: 60 to 300 ms.
+pub fn draw_election_timeout(dice: &mut Dice) -> Nanos {
+    dice.between(60, 300) * MILLI
+}
+
+/// A heartbeat interval that goes with it.
+pub fn draw_heartbeat(dice: &mut Dice, election_timeout: Nanos) -> Nanos {
+    election_timeout / dice.between(3, 8)
 }
 
 /// In so many of a hundred runs members read by lease.
@@ -434,18 +523,25 @@ fn sometimes(dice: &mut Dice, percent: u32, most: u32) -> PerMillion {
     PerMillion(u32::try_from(drawn).expect("at most a million"))
 }
 
-fn draw_faults(dice: &mut Dice, election_timeout: Nanos) -> FaultPlan {
-    let weights = FaultKind::ALL.map(|kind| {
-        if dice.falls(PerMillion::percent(45)) {
+fn draw_faults(dice: &mut Dice, members: usize, election_timeout: Nanos) -> FaultPlan {
+    let mut weights = FaultKind::ALL.map(|kind| {
+        let drawn = dice.falls(PerMillion::percent(45));
+        if drawn && (members > 1 || !kind.is_between_members()) {
             kind.weight()
         } else {
             0
         }
     });
+    if weights.iter().all(|weight| *weight == 0) {
+        // A run without faults would prove little.
+        weights[0] = FaultKind::ALL[0].weight();
+    }
+    let lasts = dice.between(1, 40) * election_timeout / 8;
     FaultPlan {
-        every: dice.between(1, 20) * election_timeout / 4,
+        every: dice.between(1, 16) * election_timeout / 4,
         weights,
-        lasts: dice.between(1, 40) * election_timeout / 8,
+        lasts,
+        pause_lasts: lasts,
         at_leader: PerMillion::percent(dice.weighted(&[(1, 0), (1, 30), (1, 80)])),
     }
 }
@@ -467,6 +563,7 @@ fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
         ActKind::Change => dice.weighted(&[(1, 0), (1, 2), (1, 10)]),
         ActKind::Transfer => dice.weighted(&[(2, 0), (1, 1), (1, 4)]),
         ActKind::Capture => dice.weighted(&[(2, 0), (1, 2)]),
+        ActKind::SetTiming => dice.weighted(&[(3, 0), (1, 1)]),
     });
     WorkloadPlan {
         every: dice.between(1, 60) * MILLI,

@@ -12,7 +12,7 @@ use crate::clock::Nanos;
 use crate::counts::Counts;
 use crate::course::Course;
 use crate::digest::Digest;
-use crate::invariants::{Alarm, liveness};
+use crate::invariants::{Alarm, liveness, vacuous};
 use crate::patience::{Patience, election_timeout};
 use crate::plan::Plan;
 use crate::story::Story;
@@ -117,12 +117,27 @@ fn phases(world: &mut World, has_last_phase: bool) -> Result<(), Alarm> {
     if !has_last_phase {
         return Ok(());
     }
+    vacuous::check(world)?;
     world.calm()?;
     recover(world, |_| None)?;
+    replace_lost(world)?;
     write_everywhere(world)?;
     read_everywhere(world)?;
     change_membership(world)?;
     world.judge_clients()
+}
+
+/// Servers whose disks are gone leave the configuration.
+fn replace_lost(world: &mut World) -> Result<(), Alarm> {
+    let mut patience = Patience::new(world);
+    while world.replace_lost() {
+        world.run_until(world.now + election_timeout(world))?;
+        recover(world, |_| None)?;
+        if patience.is_over(world) {
+            return Err(ailing(world, "a server whose disk is gone is not replaced"));
+        }
+    }
+    Ok(())
 }
 
 /// A write is taken and committed, if not at the first attempt: it is refused while leadership is being handed over.

@@ -155,6 +155,14 @@ impl ShadowLog {
         }
     }
 
+    /// The configurations that are in force or may come into force, where `commit` is committed: the newest up to there
+    /// and all after it.
+    pub fn configurations_from(&self, commit: Index) -> impl Iterator<Item = &Configuration> {
+        let after = self.configurations.partition_point(|(at, _)| *at <= commit);
+        let from = after.saturating_sub(1);
+        self.configurations[from..].iter().map(|(_, it)| it)
+    }
+
     /// The configuration that the entry at this index is, if it is one.
     #[must_use]
     pub fn configuration_at(&self, index: Index) -> Option<&Configuration> {

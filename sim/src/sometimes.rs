@@ -8,6 +8,7 @@ use liferaft_raft::consensus::{PeerStatus, Raft, ReadId, ReplicationState};
 use liferaft_raft::message::Body;
 
 use crate::counts::Counts;
+use crate::disk::LeftOut;
 use crate::invariants::Turn;
 use crate::member::Member;
 use crate::network::Network;
@@ -43,11 +44,27 @@ pub enum Sometimes {
     TransferUnderLoss,
     /// A read is granted after the leader has changed since it was asked.
     ReadAfterLeaderChange,
+    /// A crash leaves a part of a write torn.
+    WriteTorn,
+    /// A crash leaves a whole record behind a missing one.
+    RecordBehindGap,
+    /// A member stops because a sync has failed.
+    StoppedByFailedSync,
+    /// A member stops because its disk is full.
+    StoppedByFullDisk,
+    /// A disk is wiped.
+    DiskWiped,
+    /// A member does not start because what its disk holds is damaged.
+    DamagedDiskRefused,
+    /// A server whose disk is gone is removed from the configuration.
+    LostServerReplaced,
+    /// Operators set other times while a leader leads.
+    TimingChanged,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 22] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -62,6 +79,14 @@ impl Sometimes {
         Self::TwoLeaders,
         Self::TransferUnderLoss,
         Self::ReadAfterLeaderChange,
+        Self::WriteTorn,
+        Self::RecordBehindGap,
+        Self::StoppedByFailedSync,
+        Self::StoppedByFullDisk,
+        Self::DiskWiped,
+        Self::DamagedDiskRefused,
+        Self::LostServerReplaced,
+        Self::TimingChanged,
     ];
 }
 
@@ -84,6 +109,16 @@ pub fn note_crash(member: &Member, counts: &mut Counts) {
     let sends_snapshot = |peer: &PeerStatus| peer.state == ReplicationState::Snapshot;
     if status.is_some_and(|status| status.peers.iter().any(sends_snapshot)) {
         counts.saw(Sometimes::SnapshotInterrupted);
+    }
+}
+
+/// Counts what a crash left on disk that recovery had to leave out.
+pub fn note_left_out(left_out: LeftOut, counts: &mut Counts) {
+    if left_out.torn {
+        counts.saw(Sometimes::WriteTorn);
+    }
+    if left_out.behind_gap {
+        counts.saw(Sometimes::RecordBehindGap);
     }
 }
 

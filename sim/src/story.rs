@@ -308,5 +308,15 @@ fn scene_of(action: &Action) -> Option<Scene> {
         Action::Transfer(at, Some(to)) => Scene::Note(*at, format!("hand over to {}", to + 1)),
         Action::Transfer(at, None) => Scene::Note(*at, "hand over".to_owned()),
         Action::Capture(at) => Scene::Note(*at, "take a snapshot".to_owned()),
+        Action::SetTiming(at, times) => {
+            let text = format!("election timeout {}", ms(times.election_timeout));
+            Scene::Note(*at, text)
+        }
+        Action::FailSync(at, _) => Scene::Note(*at, "the next sync fails".to_owned()),
+        Action::FillDisk(at, _) => Scene::Note(*at, "disk full".to_owned()),
+        Action::FreeDisk(at) => Scene::Note(*at, "disk has room".to_owned()),
+        Action::Wipe(at) => Scene::Note(*at, "disk wiped".to_owned()),
+        Action::Rot(at, _) => Scene::Note(*at, "disk rots".to_owned()),
+        Action::ReplaceLost => Scene::Around("lost servers are replaced".to_owned()),
     })
 }

@@ -128,6 +128,12 @@ impl Clients {
         self.tries_max = PATIENT_TRIES;
     }
 
+    /// How many operations were called.
+    #[must_use]
+    pub fn called(&self) -> u64 {
+        self.history.len() as u64
+    }
+
     /// A client calls an operation; its place in the history.
     pub fn call(&mut self, now: Nanos, key: u8, input: Question) -> usize {
         self.history.push(Asked {

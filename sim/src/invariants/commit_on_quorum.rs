@@ -54,9 +54,7 @@ pub(super) fn check(turn: &Turn<'_>, history: &mut History) -> Verdict {
         "a leader of term {term} commits up to {commit}, an entry of term {last_term:?}"
     );
     let holds = |configuration| {
-        turn.is_quorum(configuration, |member| {
-            member.disk.durable().holds(commit, term)
-        })
+        turn.is_durable_on_quorum(configuration, |durable| durable.holds(commit, term))
     };
     // Within a turn, an entry may be committed just before or just after another configuration is appended.
     demand!(

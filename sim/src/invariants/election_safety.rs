@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::Body;
 
-use super::{Turn, Verdict, demand};
+use super::{Turn, Verdict, demand, quorum_by_hand};
 
 #[derive(Debug, Default)]
 pub(super) struct ElectionSafety {
@@ -45,14 +46,15 @@ impl ElectionSafety {
         // A voter that moves on to a later term before its vote is counted has still given it, so what was sent counts;
         // the candidate's own vote counts when it is on disk.
         let own = turn.durable().hard_state();
-        let holds = |configuration| {
-            turn.is_quorum(configuration, |voter| {
-                if voter.id == id {
-                    own.term == term && own.voted_for == Some(id)
-                } else {
-                    self.votes.get(&(term, voter.id)) == Some(&id)
-                }
+        let votes = |voter| {
+            u8::from(if voter == id {
+                own.term == term && own.voted_for == Some(id)
+            } else {
+                self.votes.get(&(term, voter)) == Some(&id)
             })
+        };
+        let holds = |configuration: Option<&Configuration>| {
+            configuration.is_some_and(|it| quorum_by_hand(it, votes))
         };
         demand!(
             holds(turn.configuration_before.1) || holds(turn.log().configuration().1),

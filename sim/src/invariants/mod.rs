@@ -22,18 +22,23 @@ mod persist_before_send;
 pub mod prefix_reads;
 pub mod reads;
 mod snapshots;
+mod stability;
 mod state_machine_safety;
 pub mod transactions;
+pub mod vacuous;
 pub mod watches;
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Output, quorum};
 use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::time::Instant;
 
 use crate::clock::{MILLI, Nanos};
 use crate::disk::Durable;
+use crate::heard::Heard;
 use crate::history::History;
 use crate::member::{Member, View};
 use crate::plan::Plan;
@@ -86,6 +91,8 @@ pub(crate) use demand;
 pub struct Turn<'a> {
     /// All members, with what the turn has changed.
     pub members: &'a [Member],
+    /// What servers that are gone had on their disks: what they promised then has been promised.
+    pub lost: &'a BTreeMap<ServerId, Durable>,
     /// Whose turn it was.
     pub member: usize,
     /// What it said of itself before.
@@ -98,6 +105,10 @@ pub struct Turn<'a> {
     pub output: &'a Output,
     /// How the run is set up.
     pub plan: &'a Plan,
+    /// What it was told.
+    pub heard: &'a Heard,
+    /// What its clock showed.
+    pub local: Instant,
 }
 
 impl<'a> Turn<'a> {
@@ -121,21 +132,28 @@ impl<'a> Turn<'a> {
         self.after().leads() && !(self.before.leads() && self.before.term == self.after().term)
     }
 
-    /// Whether a quorum of the configuration is made of servers of which this holds.
-    fn is_quorum(
+    /// Whether a quorum of the configuration is made of servers on whose disks this holds, or did when they were lost.
+    fn is_durable_on_quorum(
         &self,
         configuration: Option<&Configuration>,
-        holds: impl Fn(&Member) -> bool,
+        holds: impl Fn(&Durable) -> bool,
     ) -> bool {
-        let of = |voter: ServerId| u8::from(member_of(self.members, voter).is_some_and(&holds));
+        let of = |voter: ServerId| {
+            let member = member_of(self.members, voter);
+            let durable = member.map(|member| member.disk.durable());
+            u8::from(
+                durable
+                    .or_else(|| self.lost.get(&voter))
+                    .is_some_and(&holds),
+            )
+        };
         configuration.is_some_and(|configuration| quorum_by_hand(configuration, of))
     }
 }
 
 /// The member with this id.
 fn member_of(members: &[Member], id: ServerId) -> Option<&Member> {
-    let at = usize::try_from(id.0.checked_sub(1)?).ok()?;
-    members.get(at)
+    members.iter().find(|member| member.id == id)
 }
 
 /// A quorum counted in the plainest way, so that the core's arithmetic is not its own judge.
@@ -159,6 +177,7 @@ pub struct Invariants {
     log_matching: log_matching::LogMatching,
     monotonic: monotonic::Monotonic,
     membership: membership::Membership,
+    stability: stability::Stability,
 }
 
 impl Invariants {
@@ -185,7 +204,8 @@ impl Invariants {
         state_machine_safety::check(turn, history).map_err(named("state machine safety"))?;
         snapshots::check(turn, history).map_err(named("snapshot equals replay"))?;
         honest_peers::check(turn).map_err(named("honest peers"))?;
-        bounds::check(turn).map_err(named("bounds"))
+        bounds::check(turn).map_err(named("bounds"))?;
+        self.stability.check(turn)
     }
 
     /// A member was started again: what it recovered must not be older than what it had promised.

@@ -116,12 +116,21 @@ impl Schedule {
             | Action::Read(at, _)
             | Action::Change(at, _)
             | Action::Transfer(at, None)
-            | Action::Capture(at) => self.check_member(*at),
+            | Action::Capture(at)
+            | Action::FailSync(at, _)
+            | Action::FillDisk(at, _)
+            | Action::FreeDisk(at)
+            | Action::Wipe(at)
+            | Action::Rot(at, _) => self.check_member(*at),
             Action::Cut(from, to) | Action::Mend(from, to) | Action::Transfer(from, Some(to)) => {
                 self.check_member(*from)?;
                 self.check_member(*to)
             }
-            Action::DropInFlight => Ok(()),
+            Action::DropInFlight | Action::ReplaceLost => Ok(()),
+            Action::SetTiming(at, times) => {
+                demand!(times.timing().is_some(), "{times:?} make no sense");
+                self.check_member(*at)
+            }
             Action::SlowDisk(at, slowness) => {
                 demand!(*slowness <= SLOWNESS_MAX, "a disk {slowness} times slower");
                 self.check_member(*at)

@@ -66,6 +66,13 @@ impl Left {
                 Action::Transfer(self.place(*at)?, Some(self.place(*to)?))
             }
             Action::Capture(at) => Action::Capture(self.place(*at)?),
+            Action::SetTiming(at, times) => Action::SetTiming(self.place(*at)?, *times),
+            Action::FailSync(at, survival) => Action::FailSync(self.place(*at)?, *survival),
+            Action::FillDisk(at, survival) => Action::FillDisk(self.place(*at)?, *survival),
+            Action::FreeDisk(at) => Action::FreeDisk(self.place(*at)?),
+            Action::Wipe(at) => Action::Wipe(self.place(*at)?),
+            Action::Rot(at, drawn) => Action::Rot(self.place(*at)?, *drawn),
+            Action::ReplaceLost => Action::ReplaceLost,
         })
     }
 

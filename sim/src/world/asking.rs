@@ -31,6 +31,12 @@ impl World {
         self.tell(at, Input::Read(id));
     }
 
+    /// How many operations clients have called.
+    #[must_use]
+    pub fn operations_of_clients(&self) -> u64 {
+        self.clients.called()
+    }
+
     /// Clients do what they are told to.
     pub(super) fn request(&mut self, at: usize, requests: Vec<Request>) {
         self.counts.operations += requests.len() as u64;

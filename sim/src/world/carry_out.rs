@@ -5,13 +5,15 @@ use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
 
 use super::{Event, World};
+use crate::disk::Failure;
 use crate::invariants::Alarm;
-use crate::sometimes;
+use crate::member::Doom;
+use crate::sometimes::{self, Sometimes};
 
 impl World {
     /// Does what came out of a member's turn.
     pub(super) fn carry_out(&mut self, at: usize, output: &mut Output) -> Result<(), Alarm> {
-        let doom = self.members[at].doomed;
+        let doom = self.doom_of(at, output);
         for write in output.writes.drain(..) {
             self.write(at, write);
         }
@@ -38,8 +40,12 @@ impl World {
             answered.map_err(|text| self.alarm("clear answers", at, text))?;
             self.on_proposed(id, answer.as_ref().err());
         }
-        for (_, result) in output.changes.drain(..) {
+        for (id, result) in output.changes.drain(..) {
+            let asked = self.changes_asked.remove(&id);
             if result.is_ok() {
+                if asked.is_some_and(|asked| self.removes_a_lost_server(&asked)) {
+                    self.counts.saw(Sometimes::LostServerReplaced);
+                }
                 self.answers.changes += 1;
                 self.counts.changes += 1;
             }
@@ -53,6 +59,22 @@ impl World {
             self.counts.led(self.members[at].view.term);
         }
         self.capture_if_due(at)
+    }
+
+    /// How the member crashes in this turn, if it does: a full disk stops it as soon as there is something to write.
+    fn doom_of(&mut self, at: usize, output: &mut Output) -> Option<Doom> {
+        let member = &self.members[at];
+        if let Some((Failure::Full, survival)) = member.disk.failure
+            && !output.writes.is_empty()
+        {
+            self.counts.saw(Sometimes::StoppedByFullDisk);
+            output.writes.clear();
+            return Some(Doom {
+                survival,
+                speaks: true,
+            });
+        }
+        member.doomed
     }
 
     /// A read is granted an index, or refused.
@@ -85,7 +107,8 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: ServerId, message: Message) {
-        let Some(to) = self.place_of(to) else {
+        let receiver = to;
+        let Some(to) = self.place_of(receiver) else {
             return;
         };
         self.counts.messages += 1;
@@ -94,6 +117,7 @@ impl World {
         if let Some(story) = &mut self.story {
             story.sent(self.now, from, to, &message, fate);
         }
+        let (from, to) = ((from, self.members[from].id), (to, receiver));
         if let Some(takes) = fate.copy_takes {
             let message = message.clone();
             self.agenda

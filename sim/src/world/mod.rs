@@ -3,14 +3,16 @@
 mod applying;
 mod asking;
 mod carry_out;
+mod losses;
 mod strikes;
 mod turn;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use liferaft_raft::config::Timing;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::{Input, Output, Raft, ReadId};
+use liferaft_raft::consensus::{ChangeId, Input, Output, Raft, ReadId};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, Message};
 
@@ -23,6 +25,8 @@ use crate::clock::{MICRO, Nanos};
 use crate::counts::Counts;
 use crate::course::Course;
 use crate::digest::Digest;
+use crate::disk::Durable;
+use crate::heard::Heard;
 use crate::history::History;
 use crate::invariants::clear_answers::ClearAnswers;
 use crate::invariants::exactly_once::{ExactlyOnce, SameEffects};
@@ -70,11 +74,18 @@ pub struct World {
     /// The operations that reads are, with their keys.
     reading: BTreeMap<ReadId, (usize, u8)>,
     output: Output,
+    heard: Heard,
     asked: u64,
     /// The run is given up when members have been told more than this.
     pub(crate) inputs_max: u64,
     chaotic: bool,
     first_configuration: Configuration,
+    /// What servers that are gone had on their disks.
+    lost: BTreeMap<ServerId, Durable>,
+    /// The changes of membership that are not answered.
+    changes_asked: BTreeMap<ChangeId, losses::Asked>,
+    /// What operators have last set.
+    pub(crate) timing: Timing,
 }
 
 /// What clients and operators have been told.
@@ -86,12 +97,15 @@ pub struct Answers {
     pub reads_granted: u64,
 }
 
+/// One end of a link. What was sent to a server, or by it, is not for the one that took its place.
+type End = (usize, ServerId);
+
 /// Something that is to happen.
 #[derive(Debug)]
 enum Event {
     Message {
-        from: usize,
-        to: usize,
+        from: End,
+        to: End,
         message: Message,
     },
     /// The oldest write under way is done.
@@ -147,7 +161,9 @@ impl World {
                 member: Some(id),
                 text: error.to_string(),
             })?;
-            members.push(Member::new(id, raft, clock));
+            let mut member = Member::new(id, raft, clock, plan.config.timing());
+            member.is_founder = at < plan.voters;
+            members.push(member);
         }
         let voters: Vec<ServerId> = members[..plan.voters]
             .iter()
@@ -178,10 +194,14 @@ impl World {
             clients: Clients::new(plan.clients.count, plan.clients.tries_max, plan.flaw),
             reading: BTreeMap::new(),
             output: Output::default(),
+            heard: Heard::default(),
             asked: 0,
             inputs_max: u64::MAX,
             chaotic: true,
             first_configuration: Configuration::of_voters(voters),
+            lost: BTreeMap::new(),
+            changes_asked: BTreeMap::new(),
+            timing: plan.config.timing(),
             members,
             plan,
         };
@@ -227,7 +247,7 @@ impl World {
         }
         self.clients.be_patient();
         // A leader can be kept only if its word arrives in time (§3.9).
-        let election_timeout = self.plan.config.election_timeout().as_nanos();
+        let election_timeout = self.timing.election_timeout().as_nanos();
         let latency_max = Nanos::try_from(election_timeout / 20).unwrap_or(Nanos::MAX);
         self.network.heal(latency_max);
         self.plan.machine.apply_max = self.plan.machine.apply_max.min(20 * MICRO);
@@ -236,10 +256,12 @@ impl World {
         for at in 0..self.members.len() {
             self.members[at].doomed = None;
             self.members[at].disk.slowness = 1;
+            self.members[at].disk.failure = None;
             let rate = 1_000_000;
             self.members[at].clock.set_rate(self.now, rate);
             self.members[at].pauses = 0;
             self.restart(at)?;
+            self.set_timing(at, self.timing);
             self.wake(at);
         }
         Ok(())
@@ -261,9 +283,7 @@ impl World {
         match event {
             Event::Message { from, to, message } => self.arrive(from, to, message),
             Event::Written { member, life } if life == self.members[member].life => {
-                let finished = self.members[member].disk.finish();
-                let id = finished.map_err(|text| self.alarm("disk contract", member, text))?;
-                self.tell(member, Input::Persisted(id));
+                self.written(member)?;
             }
             Event::Applied { member, life } if life == self.members[member].life => {
                 self.apply(member)?;
@@ -287,18 +307,25 @@ impl World {
         Ok(())
     }
 
-    fn arrive(&mut self, from: usize, to: usize, message: Message) {
-        let is_heard = self.network.passes(from, to) && self.members[to].is_up();
+    fn arrive(&mut self, (from, sender): End, (to, receiver): End, message: Message) {
+        let reached = &self.members[to];
+        let is_reached = reached.is_up() && reached.id == receiver;
+        let is_heard = is_reached && self.network.passes(from, to);
         if let Some(story) = &mut self.story {
             story.arrived(self.now, from, to, is_heard);
         }
         if !is_heard {
             return;
         }
-        if let Body::InstallSnapshot(chunk) = &message.body {
-            self.snapshots_under_way.arrived(to, chunk);
+        match &message.body {
+            Body::InstallSnapshot(chunk) => self.snapshots_under_way.arrived(to, chunk),
+            Body::InstallSnapshotReply(reply) => {
+                self.snapshots_under_way
+                    .acknowledged(from, reply.next_offset);
+            }
+            _ => {}
         }
-        let from = self.members[from].id;
+        let from = sender;
         self.tell(to, Input::Message { from, message });
     }
 

@@ -1,16 +1,21 @@
 //! What comes over the cluster from outside: faults, and what clients and operators are told to do.
 
-use liferaft_raft::consensus::{ChangeId, Input, Raft};
+use liferaft_raft::config::Timing;
+use liferaft_raft::consensus::{Input, Raft, Recovered};
 
 use super::{Event, World};
 use crate::action::Action;
-use crate::clock::Nanos;
-use crate::disk::Survival;
+use crate::clock::{Nanos, SECOND};
+use crate::disk::{Failure, Survival};
+use crate::flaw::Flaw;
 use crate::invariants::Alarm;
 use crate::machine::Machine;
 use crate::member::View;
 use crate::shadow::ShadowLog;
 use crate::sometimes::{self, Sometimes};
+
+/// How often a fault is drawn that would strike nothing.
+const DRAWS_MAX: u32 = 16;
 
 impl World {
     pub(super) fn strike(&mut self) {
@@ -20,10 +25,47 @@ impl World {
         let Some(wait) = self.chaos.until_fault() else {
             return;
         };
-        let (kind, actions) = self.chaos.fault(&self.members);
-        self.counts.fault(kind);
-        self.enter(actions);
-        self.agenda.enter(self.now + wait, Event::NextFault);
+        let drawn = (0..DRAWS_MAX).find_map(|_| {
+            let (kind, actions) = self.chaos.fault(&self.members);
+            let strikes = actions
+                .first()
+                .is_some_and(|(_, first)| self.strikes(first));
+            strikes.then_some((kind, actions))
+        });
+        let next = if let Some((kind, actions)) = drawn {
+            self.counts.fault(kind);
+            self.enter(actions);
+            wait
+        } else {
+            // There is nobody to strike: whoever is down starts again, and the next fault comes the sooner.
+            let all = 0..self.members.len();
+            self.enter(all.map(|at| (0, Action::Restart(at))).collect());
+            wait / 8
+        };
+        self.agenda.enter(self.now + next, Event::NextFault);
+    }
+
+    /// Whether a fault that begins with this changes anything.
+    fn strikes(&self, first: &Action) -> bool {
+        match first {
+            Action::Wipe(at) | Action::Rot(at, _) => self.may_lose(*at),
+            Action::Crash(at, _)
+            | Action::CrashInTurn(at, _)
+            | Action::SlowDisk(at, _)
+            | Action::ClockForward(at, _)
+            | Action::ClockBack(at, _)
+            | Action::ClockRate(at, _)
+            | Action::FailSync(at, _)
+            | Action::FillDisk(at, _)
+            | Action::Transfer(at, _) => self.members[*at].is_up(),
+            // Where pauses last for minutes, a second one would leave nobody awake.
+            Action::Pause(at) => {
+                let is_short = self.plan.faults.pause_lasts < SECOND * 5;
+                let is_first = self.members.iter().all(|member| member.pauses == 0);
+                self.members[*at].is_up() && (is_short || is_first)
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn act(&mut self) {
@@ -82,10 +124,9 @@ impl World {
             Action::ClockRate(at, rate) => self.members[at].clock.set_rate(self.now, rate),
             Action::Propose(at, requests) => self.request(at, requests),
             Action::Read(at, key) => self.read(at, key),
-            Action::Change(at, change) => {
-                let id = ChangeId(self.name());
-                self.counts.operations += 1;
-                self.tell(at, Input::Change(id, change));
+            Action::Change(at, change) => self.ask_for_change(at, change),
+            Action::ReplaceLost => {
+                self.replace_lost();
             }
             Action::Transfer(at, to) => {
                 let to = to.map(|to| self.members[to].id);
@@ -93,6 +134,21 @@ impl World {
                 self.tell(at, Input::Transfer(to));
             }
             Action::Capture(at) => self.capture(at)?,
+            Action::SetTiming(at, times) => {
+                if let Some(timing) = times.timing() {
+                    self.timing = timing;
+                    self.set_timing(at, timing);
+                }
+            }
+            Action::FailSync(at, survival) => {
+                self.members[at].disk.failure = Some((Failure::Sync, survival));
+            }
+            Action::FillDisk(at, survival) => {
+                self.members[at].disk.failure = Some((Failure::Full, survival));
+            }
+            Action::FreeDisk(at) => self.members[at].disk.failure = None,
+            Action::Wipe(at) => self.wipe(at)?,
+            Action::Rot(at, drawn) => self.rot(at, drawn)?,
         }
         Ok(())
     }
@@ -116,8 +172,10 @@ impl World {
         member.capturing = false;
         member.doomed = None;
         member.wake_at = Nanos::MAX;
-        let crashed = member.disk.crash(survival);
-        crashed.map_err(|text| self.alarm("disk contract", at, text))
+        let crashed = member.disk.crash(survival, self.plan.flaw);
+        let left_out = crashed.map_err(|text| self.alarm("disk contract", at, text))?;
+        sometimes::note_left_out(left_out, &mut self.counts);
+        Ok(())
     }
 
     pub(super) fn restart(&mut self, at: usize) -> Result<(), Alarm> {
@@ -125,8 +183,14 @@ impl World {
             return Ok(());
         }
         let seed = self.chance.core_seed(at);
+        let checks = self.plan.flaw != Some(Flaw::ChecksumsSkipped);
+        let recovered = self.members[at].disk.durable().recover(checks);
+        let recovered = recovered.unwrap_or_else(|_damaged| {
+            self.counts.saw(Sometimes::DamagedDiskRefused);
+            self.begin_anew(at);
+            Recovered::default()
+        });
         let member = &mut self.members[at];
-        let recovered = member.disk.durable().recover();
         if recovered.snapshot.is_some() {
             self.counts.saw(Sometimes::RestartedFromSnapshot);
         }
@@ -143,13 +207,45 @@ impl World {
         member.machine = Machine::default();
         let restarted = self.invariants.restarted(&self.members[at]);
         restarted.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
-        if at < self.plan.voters {
+        if self.members[at].is_founder {
             // It may have crashed before it knew of its cluster.
             self.bootstrap(at);
+        }
+        let timing = self.members[at].timing;
+        if timing != self.plan.config.timing() {
+            self.tell(at, Input::SetTiming(timing));
         }
         // The first turn hands the recovered snapshot to the state machine and learns the deadline.
         self.tell(at, Input::Timer);
         Ok(())
+    }
+
+    /// The oldest write under way is done, or its sync has failed: then the member stops, and what the disk holds is known
+    /// when it starts again.
+    pub(super) fn written(&mut self, at: usize) -> Result<(), Alarm> {
+        let disk = &mut self.members[at].disk;
+        let id = if let Some(survival) = disk.failed_sync() {
+            self.counts.saw(Sometimes::StoppedByFailedSync);
+            if self.plan.flaw != Some(Flaw::FailedSyncRetried) {
+                return self.crash(at, survival);
+            }
+            disk.finish_in_vain()
+        } else {
+            let finished = disk.finish();
+            Some(finished.map_err(|text| self.alarm("disk contract", at, text))?)
+        };
+        if let Some(id) = id {
+            self.tell(at, Input::Persisted(id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_timing(&mut self, at: usize, timing: Timing) {
+        if self.members[at].leads() && self.chaotic {
+            self.counts.saw(Sometimes::TimingChanged);
+        }
+        self.members[at].timing = timing;
+        self.tell(at, Input::SetTiming(timing));
     }
 
     pub(super) fn bootstrap(&mut self, at: usize) {

@@ -1,6 +1,7 @@
 //! A member's turn: it is told all that has gathered, and what comes out is checked.
 
 use liferaft_raft::consensus::{Input, Output};
+use liferaft_raft::time::Instant;
 
 use super::{Event, World};
 use crate::clock::Nanos;
@@ -69,6 +70,7 @@ impl World {
         if self.plan.tell {
             println!("{now} {} <- {:?}", member.id, member.inbox);
         }
+        self.heard.take(&member.inbox);
         raft.inputs(local, member.inbox.drain(..), &mut output);
         if self.plan.tell {
             println!("{now} {} -> {:?} {output:?}", member.id, View::of(raft));
@@ -78,7 +80,7 @@ impl World {
             story.turned(now, at, before, self.members[at].view);
         }
         self.trace(at, &output);
-        let checked = self.check(at, before, &output);
+        let checked = self.check(at, local, before, &output);
         let done = checked.and_then(|()| self.carry_out(at, &mut output));
         output.clear();
         self.output = output;
@@ -117,7 +119,13 @@ impl World {
         self.trace = trace;
     }
 
-    fn check(&mut self, at: usize, before: View, output: &Output) -> Result<(), Alarm> {
+    fn check(
+        &mut self,
+        at: usize,
+        local: Instant,
+        before: View,
+        output: &Output,
+    ) -> Result<(), Alarm> {
         let mut change = LogChange::default();
         let (index, configuration) = self.members[at].log.configuration();
         let writes = &output.writes;
@@ -132,12 +140,15 @@ impl World {
             .or(self.members[at].log.configuration().1);
         let turn = Turn {
             members: &self.members,
+            lost: &self.lost,
             member: at,
             before,
             change,
             configuration_before: (index, configuration),
             output,
             plan: &self.plan,
+            heard: &self.heard,
+            local,
         };
         sometimes::note_turn(&turn, &self.network, &mut self.counts);
         invariants::commit(&turn, &mut self.history)

@@ -1,0 +1,181 @@
+//! A leader that a quorum hears is left in peace, and one that nobody hears is not waited for: what the checks of
+//! elections watch of each member.
+
+mod campaigns;
+mod check_quorum;
+mod heartbeats;
+mod loyalty;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use liferaft_raft::config::Timing;
+use liferaft_raft::consensus::{Event, RoleKind};
+use liferaft_raft::ids::{Index, ServerId, Term};
+use liferaft_raft::message::Body;
+use liferaft_raft::time::Instant;
+
+use super::Turn;
+
+/// Timers may be that much late.
+const SLACK: Duration = Duration::from_millis(1);
+
+/// All members' elections.
+#[derive(Debug, Default)]
+pub(super) struct Stability(BTreeMap<usize, Watched>);
+
+/// What is known of one member's life.
+#[derive(Debug)]
+struct Watched {
+    id: ServerId,
+    life: u32,
+    /// Its clock, which never goes back for it.
+    now: Instant,
+    timing: Timing,
+    /// The interval before the last change of times, if that was longer.
+    heartbeat_max: Duration,
+    /// The longest election timeout that it had: it may have promised a leader to wait for so long.
+    election_timeout_max: Duration,
+    /// The term and the time of its leader's last word.
+    leader_word: Option<(Term, Instant)>,
+    /// When it last had a reason to wait for a leader.
+    waits_since: Instant,
+    /// Whom it last voted for, as it wrote.
+    voted_for: Option<ServerId>,
+    /// Who would vote for it, by campaign. One of an earlier life may have been for a later term than this life knows.
+    grants: BTreeMap<Term, BTreeSet<ServerId>>,
+    /// Since when it leads in its configuration, at its pace.
+    leads_since: Instant,
+    /// When its peers last answered it.
+    answers: BTreeMap<ServerId, Instant>,
+    /// When it last spoke to its peers as their leader.
+    spoken: BTreeMap<ServerId, Instant>,
+    configuration: Index,
+}
+
+impl Stability {
+    pub(super) fn check(&mut self, turn: &Turn<'_>) -> Result<(), (&'static str, String)> {
+        let member = &turn.members[turn.member];
+        let watched = self
+            .0
+            .entry(turn.member)
+            .or_insert_with(|| Watched::new(turn));
+        if watched.life != member.life || watched.id != member.id {
+            *watched = Watched::new(turn);
+        }
+        loyalty::check(watched, turn).map_err(|text| ("loyalty", text))?;
+        watched.take(turn);
+        campaigns::check(watched, turn).map_err(|text| ("campaigns in time", text))?;
+        check_quorum::check(watched, turn).map_err(|text| ("check quorum", text))?;
+        heartbeats::check(watched, turn).map_err(|text| ("heartbeats", text))
+    }
+}
+
+impl Watched {
+    fn new(turn: &Turn<'_>) -> Self {
+        let member = &turn.members[turn.member];
+        let timing = turn.plan.config.timing();
+        Self {
+            id: member.id,
+            life: member.life,
+            now: turn.local,
+            timing,
+            heartbeat_max: timing.heartbeat_interval(),
+            election_timeout_max: timing.election_timeout(),
+            leader_word: None,
+            waits_since: turn.local,
+            voted_for: member.disk.durable().hard_state().voted_for,
+            grants: BTreeMap::new(),
+            leads_since: turn.local,
+            answers: BTreeMap::new(),
+            spoken: BTreeMap::new(),
+            configuration: Index::ZERO,
+        }
+    }
+
+    /// Its clock, as of this turn.
+    fn now(&self, turn: &Turn<'_>) -> Instant {
+        self.now.max(turn.local)
+    }
+
+    /// Whether it heard its leader within the least election timeout before this turn.
+    fn is_loyal(&self, turn: &Turn<'_>) -> bool {
+        let (before, now) = (turn.before, self.now(turn));
+        let heard = self.leader_word.is_some_and(|(term, at)| {
+            term == before.term && now.since(at) < self.timing.election_timeout()
+        });
+        before.leads() || before.role == RoleKind::Follower && heard
+    }
+
+    fn take(&mut self, turn: &Turn<'_>) {
+        self.now = self.now(turn);
+        let (heard, after) = (turn.heard, turn.after());
+        if let Some(timing) = heard.timing {
+            self.heartbeat_max = self
+                .timing
+                .heartbeat_interval()
+                .max(timing.heartbeat_interval());
+            self.election_timeout_max = self.election_timeout_max.max(timing.election_timeout());
+            self.timing = timing;
+        }
+        let events = &turn.output.events;
+        let is_cast = |event: &Event| matches!(event, Event::RoleChanged { .. });
+        if after.role == RoleKind::Follower && events.iter().any(is_cast) {
+            // Whoever waits for a leader anew is bound to none.
+            self.leader_word = None;
+        }
+        if let Some(term) = heard.leader.filter(|term| *term == after.term) {
+            self.leader_word = Some((term, self.now));
+        }
+        let (configuration, _) = turn.log().configuration();
+        let is_other = core::mem::replace(&mut self.configuration, configuration) != configuration;
+        let is_elsewhere = is_other || heard.timing.is_some();
+        let is_anew =
+            |event: &Event| matches!(event, Event::RoleChanged { .. } | Event::ElectionDeferred);
+        let written = turn.output.writes.iter();
+        if let Some(hard_state) = written.filter_map(|write| write.hard_state).next_back() {
+            self.voted_for = hard_state.voted_for;
+        }
+        // A vote that is asked for again is given again.
+        let votes = heard.votes_asked.iter();
+        let mut votes = votes.filter(|vote| **vote == (after.term, self.voted_for));
+        if is_elsewhere
+            || heard.leader == Some(after.term)
+            || votes.next().is_some()
+            || turn.output.events.iter().any(is_anew)
+        {
+            self.waits_since = self.now;
+        }
+        for (from, campaign) in &heard.grants {
+            self.grants.entry(*campaign).or_default().insert(*from);
+        }
+        while let Some(campaign) = self.grants.first_entry()
+            && *campaign.key() < after.term
+        {
+            campaign.remove();
+        }
+        if !after.leads() {
+            return;
+        }
+        if turn.begins_to_lead() {
+            self.answers.clear();
+            self.spoken.clear();
+        }
+        if turn.begins_to_lead() || is_elsewhere {
+            self.leads_since = self.now;
+        }
+        for (from, term) in &heard.answers {
+            if *term == after.term {
+                self.answers.insert(*from, self.now);
+            }
+        }
+        for (to, message) in &turn.output.messages {
+            if matches!(
+                message.body,
+                Body::AppendEntries(_) | Body::InstallSnapshot(_)
+            ) {
+                self.spoken.insert(*to, self.now);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Disks that are gone, and what must not be lost with them.
+//!
+//! A server's id belongs to its disk: one whose disk was wiped, or is damaged where it had acknowledged something, never
+//! takes part under its old id again. It comes back blank and under a new one, and operators put that in the old one's
+//! place. What the cluster promises holds as long as a quorum of voters keeps its disk, so no more than that is taken:
+//! the *recoverability limit*.
+
+use std::collections::BTreeSet;
+
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::{ChangeId, Input, MembershipChange, MembershipStep};
+use liferaft_raft::ids::ServerId;
+
+use super::World;
+use crate::disk::Survival;
+use crate::flaw::Flaw;
+use crate::invariants::Alarm;
+use crate::machine::Machine;
+use crate::shadow::ShadowLog;
+use crate::sometimes::Sometimes;
+
+/// The new ids of a place are so far apart.
+const ID_STEP: u128 = 100;
+
+/// A change of membership that was asked for and is not answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    at: usize,
+    life: u32,
+    change: MembershipChange,
+}
+
+impl World {
+    /// A disk is wiped, unless too many would be gone.
+    pub(super) fn wipe(&mut self, at: usize) -> Result<(), Alarm> {
+        if !self.may_lose(at) {
+            return Ok(());
+        }
+        self.crash(at, Survival::Nothing)?;
+        self.counts.saw(Sometimes::DiskWiped);
+        self.begin_anew(at);
+        Ok(())
+    }
+
+    /// A record of a disk rots, unless too many disks would be gone. Its member starts again, or tries to.
+    pub(super) fn rot(&mut self, at: usize, drawn: u64) -> Result<(), Alarm> {
+        if self.may_lose(at) {
+            self.crash(at, Survival::Nothing)?;
+            self.members[at].disk.rot(drawn);
+        }
+        Ok(())
+    }
+
+    /// A member that is down gets a blank disk, and with it a new id.
+    pub(super) fn begin_anew(&mut self, at: usize) {
+        let member = &mut self.members[at];
+        let durable = member.disk.wipe();
+        self.lost.insert(member.id, durable);
+        member.log = ShadowLog::default();
+        member.machine = Machine::default();
+        if self.plan.flaw != Some(Flaw::WipedKeepsItsName) {
+            member.id = ServerId(member.id.0 + ID_STEP);
+        }
+        member.is_founder = false;
+    }
+
+    /// Whether what is acknowledged would survive the loss of this disk too.
+    pub(super) fn may_lose(&self, at: usize) -> bool {
+        let lost = self.members[at].id;
+        let is_safe = |voters: &BTreeSet<ServerId>| {
+            let kept = voters
+                .iter()
+                .filter(|id| **id != lost && self.is_intact(**id));
+            voters.is_empty() || kept.count() * 2 > voters.len()
+        };
+        let founders = self.first_configuration.voters().iter().copied().collect();
+        let founding = self
+            .members
+            .iter()
+            .any(|it| it.is_founder && it.log.configuration().1.is_none());
+        if founding && !is_safe(&founders) {
+            return false;
+        }
+        self.members.iter().all(|member| {
+            let in_force = member.log.configurations_from(member.view.positions.commit);
+            in_force.flat_map(halves).all(|half| is_safe(&half))
+        }) && self.voters_to_be().iter().all(is_safe)
+    }
+
+    /// The voters of the configurations that unanswered changes may still lead to.
+    fn voters_to_be(&self) -> Vec<BTreeSet<ServerId>> {
+        let asked = self.changes_asked.values();
+        let asked = asked.filter(|asked| {
+            let member = &self.members[asked.at];
+            member.is_up() && member.life == asked.life
+        });
+        asked
+            .map(|asked| self.voters_after(asked.at, &asked.change))
+            .collect()
+    }
+
+    fn voters_after(&self, at: usize, change: &MembershipChange) -> BTreeSet<ServerId> {
+        let configuration = self.members[at].log.configuration().1;
+        let voters = configuration.into_iter().flat_map(Configuration::voters);
+        let mut voters: BTreeSet<ServerId> = voters.copied().collect();
+        for step in &change.steps {
+            match step {
+                MembershipStep::AddVoter { id, .. } => voters.insert(*id),
+                MembershipStep::AddLearner { id, .. } | MembershipStep::Remove(id) => {
+                    voters.remove(id)
+                }
+            };
+        }
+        voters
+    }
+
+    fn is_intact(&self, id: ServerId) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.id == id && !member.disk.durable().is_rotten())
+    }
+
+    /// Asks a member to change the membership. Operators know which disks are gone, and ask for nothing that such a
+    /// server would be needed for.
+    pub(super) fn ask_for_change(&mut self, at: usize, change: MembershipChange) {
+        let voters = self.voters_after(at, &change);
+        let kept = voters.iter().filter(|id| self.is_intact(**id)).count();
+        if kept * 2 <= voters.len() && kept < voters.len() {
+            return;
+        }
+        let id = ChangeId(self.name());
+        self.counts.operations += 1;
+        if self.members[at].is_up() {
+            let life = self.members[at].life;
+            let asked = Asked {
+                at,
+                life,
+                change: change.clone(),
+            };
+            self.changes_asked.insert(id, asked);
+        }
+        self.tell(at, Input::Change(id, change));
+    }
+
+    /// Whether this change removes a server whose disk is gone.
+    pub(super) fn removes_a_lost_server(&self, asked: &Asked) -> bool {
+        let mut steps = asked.change.steps.iter();
+        steps.any(|step| matches!(step, MembershipStep::Remove(id) if self.place_of(*id).is_none()))
+    }
+
+    /// Servers whose disks are gone leave the configuration, and those that came in their places join it.
+    ///
+    /// Tells whether there was anything to do.
+    pub fn replace_lost(&mut self) -> bool {
+        let leaders = (0..self.members.len()).filter(|at| self.members[*at].leads());
+        let Some(leader) = leaders.max_by_key(|at| self.members[*at].view.term) else {
+            return false;
+        };
+        let Some(configuration) = self.members[leader].log.configuration().1 else {
+            return false;
+        };
+        let ids = configuration.members().map(|(id, _)| id);
+        let lost: Vec<ServerId> = ids.filter(|id| self.place_of(*id).is_none()).collect();
+        if lost.is_empty() {
+            return false;
+        }
+        let removal =
+            |change: MembershipChange, id: &ServerId| change.and(MembershipChange::remove(*id));
+        let change = lost.iter().fold(MembershipChange::default(), removal);
+        let came = self.members.iter().filter(|member| {
+            let mut lost = lost.iter();
+            let is_in_place = lost.any(|lost| lost.0 % ID_STEP == member.id.0 % ID_STEP);
+            is_in_place && member.is_up() && !configuration.is_voter(member.id)
+        });
+        let change = came.fold(change, |change, member| {
+            change.and(MembershipChange::add_voter(member.id))
+        });
+        self.ask_for_change(leader, change);
+        true
+    }
+}
+
+/// The voters of a configuration, and of the one that it leaves if it is joint.
+fn halves(configuration: &Configuration) -> [BTreeSet<ServerId>; 2] {
+    let set = |voters: &[ServerId]| voters.iter().copied().collect();
+    [set(configuration.voters()), set(configuration.outgoing())]
+}
