@@ -24,8 +24,8 @@ pub(super) struct Receiving {
     digest: crc32fast::Hasher,
 }
 
-/// What a chunk that is kept counts for beside its data.
-const EARLY_OVERHEAD_BYTES: u64 = 64;
+/// The most chunks that are kept because they came too early.
+const EARLY_CHUNKS_MAX: usize = 1024;
 
 /// What became of a chunk.
 #[derive(Debug)]
@@ -113,21 +113,23 @@ impl Receiving {
 
     /// Keeps a chunk that came too early, as far as a window of them goes, or takes up those that no longer are.
     fn keep_early(&mut self, offset: u64, chunk: &[u8], bytes_max: u64) {
-        let weight = chunk.len() as u64 + EARLY_OVERHEAD_BYTES;
+        let weight = chunk.len() as u64;
         let is_early = offset > self.data.len() as u64;
-        if is_early && !chunk.is_empty() && self.early_bytes + weight <= bytes_max {
+        let has_room =
+            self.early.len() < EARLY_CHUNKS_MAX && self.early_bytes + weight <= bytes_max;
+        if is_early && has_room && !chunk.is_empty() {
             self.early_bytes += weight;
             // A copy, since a slice would keep all of its frame alive.
             let chunk = Bytes::copy_from_slice(chunk);
             if let Some(same) = self.early.insert(offset, chunk) {
-                self.early_bytes -= same.len() as u64 + EARLY_OVERHEAD_BYTES;
+                self.early_bytes -= same.len() as u64;
             }
         }
         while let Some(first) = self.early.first_entry()
             && *first.key() <= self.data.len() as u64
         {
             let (offset, chunk) = first.remove_entry();
-            self.early_bytes -= chunk.len() as u64 + EARLY_OVERHEAD_BYTES;
+            self.early_bytes -= chunk.len() as u64;
             self.extend(offset, &chunk);
         }
     }

@@ -92,7 +92,8 @@ async fn an_outbox_that_may_go_on_does_so_with_what_was_never_sent() {
 #[tokio::test(start_paused = true)]
 async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_command_not_sent_again()
  {
-    let cluster = unhurried_cluster(1).await;
+    // The first snapshot is due after all of the registrations that end the session.
+    let cluster = unhurried_cluster(400_000).await;
     let leader = cluster.leader().await;
     let follower = cluster.others(&[leader])[0];
     let outbox = outbox(&cluster.member(follower)).await;
@@ -108,13 +109,11 @@ async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_com
     .await;
     cluster.isolate(follower);
     expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
-    // Until a snapshot is from after the end of the session: it is encoded while commands go on.
     let expired = others.status().borrow().applied();
-    let mut number = 100;
-    while others.status().borrow().raft.snapshot < expired {
+    for number in 100..6100 {
         others.propose(number).await.unwrap();
-        number += 1;
     }
+    wait_for(&others, |status| status.raft.snapshot >= expired).await;
 
     cluster.network.heal_all();
 
