@@ -11,7 +11,7 @@ use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
-    SnapshotMetadata,
+    SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::NUMBER_END;
@@ -73,6 +73,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
                 None
             },
             promise: Duration::from_nanos(number(choices)?),
+            token: Token(choices.arbitrary()?),
         }),
         4 => Body::InstallSnapshot(Box::new(install_snapshot(choices)?)),
         5 => Body::InstallSnapshotReply(InstallSnapshotReply {
@@ -114,6 +115,8 @@ fn append_entries(choices: &mut Unstructured<'_>) -> Result<AppendEntries> {
             ReplyWanted::WhenDurable,
             ReplyWanted::AtOnce,
         ])?,
+        confirmed: Round(number(choices)?),
+        token: Token(choices.arbitrary()?),
     })
 }
 

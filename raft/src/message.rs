@@ -82,8 +82,24 @@ pub struct AppendEntries {
     pub commit: Index,
     /// Whether and when an answer is wanted.
     pub reply: ReplyWanted,
+    /// The highest round that a quorum is known to have echoed, at most `round`; zero if there is none.
+    pub confirmed: Round,
+    /// The receiver's own token, of the last of its answers in this term that the leader has; or none.
+    pub token: Token,
     /// The entries after `prev`, their indices contiguous.
     pub entries: Vec<Entry>,
+}
+
+/// The moment at which a server gave an answer, in a form that only it can read, and only until it starts again.
+///
+/// A leader repeats it in what it sends to that server, which then knows of a moment by its own clock before which that was
+/// not sent. Nothing is served that would not be without tokens: they tell the age of local reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Token(pub u64);
+
+impl Token {
+    /// No token.
+    pub const NONE: Self = Self(0);
 }
 
 /// Whether and when an [`AppendEntries`] is answered.
@@ -116,6 +132,8 @@ pub struct AppendEntriesReply {
     /// For so long after it heard `round`, by its own clock, this server helps nobody else to lead (§6.4.1); zero if it
     /// promises nothing.
     pub promise: Duration,
+    /// When it is given, for the leader to repeat.
+    pub token: Token,
 }
 
 /// Why entries could not be appended, with what the leader needs to find the place where the logs part.

@@ -10,6 +10,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::currency::{Currency, Tokens};
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::outbox::Outbox;
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, ServerId, Term};
-use crate::message::{Body, Message};
+use crate::message::{Body, Message, Token};
 use crate::time::{ClusterTime, Instant};
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(super) struct Common {
     pub(super) promised_until: Instant,
     /// The most that is promised: what a server that restarts waits for, since it does not know what it has promised.
     promise_max: Duration,
+    tokens: Tokens,
     rng: ChaCha8Rng,
 }
 
@@ -70,31 +72,6 @@ struct Applying {
     /// Up to here the state came as a snapshot.
     restored_to: Index,
     currency: Currency,
-}
-
-/// How current what was handed out is.
-#[derive(Debug, Default)]
-struct Currency {
-    /// A moment at which this was the commit index of the leader of this term, which is not handed out yet.
-    waiting: Option<(Instant, LogPosition)>,
-    /// The latest such moment, after the one that waits.
-    latest: Option<(Instant, LogPosition)>,
-    /// The last such moment whose commit index has been handed out.
-    as_of: Option<Instant>,
-}
-
-impl Currency {
-    fn note(&mut self, handed_out: Index, log: &Log) {
-        while let Some((at, commit)) = self.waiting
-            && commit.index <= handed_out
-        {
-            // As for reads (§6.4): a leader knows all that is committed once it has committed an entry of its term.
-            if log.matches(commit) {
-                self.as_of = self.as_of.max(Some(at));
-            }
-            self.waiting = self.latest.take();
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -130,6 +107,9 @@ impl Common {
         // A server promises nothing before its first term is durable.
         let is_blank = hard_state.term == Term::ZERO;
         let promised_until = if is_blank { now } else { now + promise_max };
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut apart = rng.clone();
+        apart.set_stream(1);
         let mut common = Self {
             id,
             config,
@@ -157,7 +137,8 @@ impl Common {
                 restored_to: covered,
                 currency: Currency::default(),
             },
-            rng: ChaCha8Rng::seed_from_u64(seed),
+            tokens: Tokens::new(now, apart.next_u64()),
+            rng,
         };
         if let Some(snapshot) = snapshot {
             common.applying.applied = Index::ZERO;
@@ -335,20 +316,30 @@ impl Common {
         }
     }
 
-    /// Notes that at this moment the commit index of this term's leader was `commit`.
-    pub(super) fn leader_told_commit(&mut self, at: Instant, commit: Index) {
-        let currency = &mut self.applying.currency;
-        let slot = if currency.waiting.is_none() {
-            &mut currency.waiting
-        } else {
-            &mut currency.latest
-        };
-        *slot = Some((at, LogPosition::new(self.current_term, commit)));
-        currency.note(self.applying.handed_out, &self.log);
+    /// Notes that nothing was committed before this moment beyond `commit`, the commit index of this term's leader.
+    pub(super) fn expect(&mut self, at: Instant, commit: Index) {
+        let position = LogPosition::new(self.current_term, commit);
+        let Applying {
+            currency,
+            handed_out,
+            ..
+        } = &mut self.applying;
+        currency.expect(at, position);
+        currency.handed_out(*handed_out, &self.log);
+    }
+
+    /// What this server says now carries this token.
+    pub(super) fn token(&self) -> Token {
+        self.tokens.at(self.now)
+    }
+
+    /// A moment of this life before which no word that repeats this token was sent.
+    pub(super) fn sent_after(&self, token: Token) -> Option<Instant> {
+        self.tokens.read(token, self.now)
     }
 
     pub(super) fn current_as_of(&self) -> Option<Instant> {
-        self.applying.currency.as_of
+        self.applying.currency.as_of()
     }
 
     /// Whether all that is known to be committed was handed out.
@@ -412,7 +403,7 @@ impl Common {
         }
         self.applying
             .currency
-            .note(self.applying.handed_out, &self.log);
+            .handed_out(self.applying.handed_out, &self.log);
     }
 
     /// What must hold after every input (checked in debug builds).

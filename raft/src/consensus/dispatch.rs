@@ -6,7 +6,7 @@ use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
 use super::{Raft, Refusal, TERM_JUMP_MAX, read};
 use crate::ids::{Index, Round, ServerId};
-use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message};
+use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message, Token};
 
 impl Raft {
     /// Takes a message: first what its term says (§3.3), then what it says itself.
@@ -45,6 +45,7 @@ impl Raft {
                     applied: Index::ZERO,
                     conflict: None,
                     promise: Duration::ZERO,
+                    token: Token::NONE,
                 };
                 self.common.promise(from, Body::AppendEntriesReply(answer));
             }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::common::Common;
+use super::currency::{Claim, Claims};
 use super::input::ReadId;
 use super::output::{Event, ReadRefused, Refusal};
 use super::planted::{Bug, is_planted};
@@ -44,6 +45,9 @@ pub(super) struct Follower {
     round: Round,
     /// What was promised when it was heard.
     promise: Duration,
+    /// The highest round that the leader has told to be echoed by a quorum.
+    confirmed: Round,
+    claims: Claims,
     answer: Answer,
     early: BTreeMap<Index, (LogPosition, Vec<Entry>)>,
     receiving: Option<Receiving>,
@@ -77,6 +81,8 @@ impl Follower {
             leader_commit: Index::ZERO,
             round: Round::ZERO,
             promise: Duration::ZERO,
+            confirmed: Round::ZERO,
+            claims: Claims::default(),
             answer: Answer::default(),
             early: BTreeMap::new(),
             receiving: None,
@@ -207,12 +213,18 @@ impl Follower {
             common.refuse(from, reason);
             return;
         }
-        // A message that was doubled or overtaken says nothing of what the leader knows by now.
+        // A message that was doubled or overtaken says nothing of the state's age that is not known.
         let is_news = append.round > self.round;
         if !self.hear(common, from, append.round) {
             return;
         }
         self.leader_commit = self.leader_commit.max(append.commit);
+        let (round, commit, token) = (append.round, append.commit, append.token);
+        if append.confirmed <= round {
+            self.confirmed = self.confirmed.max(append.confirmed);
+        } else {
+            common.refuse(from, Refusal::ImpossibleAcknowledgement);
+        }
         let last = append.prev.index.plus(append.entries.len() as u64);
         match append.reply {
             ReplyWanted::No => {}
@@ -225,8 +237,23 @@ impl Follower {
             self.accept_early(common, from);
         }
         self.take_commit(common);
-        if is_news {
-            common.leader_told_commit(common.now, append.commit);
+        if is_news && let Some(sent_after) = common.sent_after(token) {
+            self.claims.push(Claim {
+                round,
+                sent_after,
+                commit,
+            });
+        }
+        if is_planted(Bug::AgeFromArrival) && is_news {
+            common.expect(common.now, commit);
+        }
+        let confirmed = if is_planted(Bug::AgeUnconfirmed) {
+            self.round
+        } else {
+            self.confirmed
+        };
+        if let Some(claim) = self.claims.confirm(confirmed) {
+            common.expect(claim.sent_after, claim.commit);
         }
     }
 
@@ -425,6 +452,7 @@ impl Follower {
             applied: common.applied(),
             conflict,
             promise: self.promise,
+            token: common.token(),
         };
         common.send(leader, Body::AppendEntriesReply(reply));
     }

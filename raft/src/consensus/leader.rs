@@ -30,6 +30,8 @@ pub(super) struct Leader {
     pub(super) lease: Lease,
     pub(super) change: Option<PendingChange>,
     pub(super) transfer: Option<Transfer>,
+    /// The highest round that a quorum was seen to have echoed. It only grows.
+    pub(super) confirmed: Round,
     /// Whether every peer is to be spoken to, and to answer at once.
     pub(super) broadcast: bool,
     /// The ends of the log and of what is committed when every peer was last spoken to.
@@ -104,6 +106,7 @@ impl Leader {
             lease: Lease::default(),
             change: None,
             transfer: None,
+            confirmed: Round::ZERO,
             broadcast: true,
             spoken_of: (Index::ZERO, Index::ZERO),
             next_transfer_of_snapshot: 1,
@@ -382,7 +385,7 @@ impl Leader {
             self.check_catch_up(common);
             self.part_with_departed(common);
             // With a disk that always lags there is never a moment at which all is handed out.
-            common.leader_told_commit(self.quorum_contact(common), common.commit_index);
+            common.expect(self.quorum_contact(common), common.commit_index);
         }
         if self.reads.retry.is_over(now) {
             self.broadcast = true;

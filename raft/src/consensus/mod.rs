@@ -34,6 +34,7 @@
 mod candidate;
 mod change;
 mod common;
+mod currency;
 mod dispatch;
 mod follower;
 mod input;
@@ -102,7 +103,8 @@ impl Raft {
     /// A server that goes on from what its storage gave back; `Recovered::default()` for a blank one.
     ///
     /// A blank server keeps its timers off until a leader speaks to it or [`Input::Bootstrap`] makes it the first of a
-    /// cluster. The seed should differ from server to server and from start to start: it spreads elections.
+    /// cluster. The seed should differ from server to server and from start to start: it spreads elections, and
+    /// tells what was said in an earlier life from what was said in this one.
     ///
     /// # Errors
     /// When what storage gave back is damaged.
@@ -179,9 +181,13 @@ impl Raft {
         self.common.current_term
     }
 
-    /// A moment as of which what was handed out for application was all that is committed: on a leader when it last
-    /// heard a quorum, on a follower when the word of the leader came that it has since caught up with, which does not
-    /// count the time that this word took. `None` if there was none.
+    /// A moment, by this server's clock, as of which what was handed out for application was all that was committed
+    /// anywhere; `None` if none is known since it started.
+    ///
+    /// On a leader it is when the last round was sent that a quorum has echoed. On a follower it lies before the sending
+    /// of a word of the leader which it has since caught up with and which a quorum has since echoed: two to three heartbeats
+    /// ago if nothing happens. Neither the flight of that word nor the time of a leader that was deposed without knowing
+    /// it is left out. It rests on this server's clock alone, and on no other's.
     #[must_use]
     pub fn current_as_of(&self) -> Option<Instant> {
         match &self.role {

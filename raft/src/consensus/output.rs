@@ -207,7 +207,7 @@ pub enum Refusal {
     MalformedEntries,
     /// It would have overwritten entries that are known to be committed.
     ConflictWithCommitted,
-    /// It acknowledges what was never sent.
+    /// It acknowledges what was never sent, or tells of a round as echoed that has not begun.
     ImpossibleAcknowledgement,
     /// It answers from a server that this leader does not replicate to.
     NotAPeer,

@@ -77,6 +77,10 @@ bugs! {
     LeaseWithoutBound,
     /// A leader that has told another server to campaign goes on reading by lease.
     LeaseSurvivesTransfer,
+    /// A follower counts the age of its state from when its leader's word came.
+    AgeFromArrival,
+    /// A follower believes its leader that it leads.
+    AgeUnconfirmed,
     /// A proposal is refused and appended nevertheless.
     RefusedAndAppended,
     /// Entries are handed to the state machine twice after a restart.

@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
 use crate::ids::{Index, Round};
+use crate::message::Token;
 use crate::time::Instant;
 
 /// After so many answers that show the same gap, what follows it is sent again without waiting for the timeout: fewer
@@ -38,6 +39,8 @@ pub(super) struct Progress {
     pub(super) acked_round: Round,
     /// The last round with which it made a promise, and the promise.
     pub(super) promise: (Round, Duration),
+    /// The token of the answer with that promise.
+    pub(super) token: Token,
     /// When it last echoed one for the first time.
     pub(super) heard_at: Option<Instant>,
     /// Whether something about it has changed since it was last spoken to.
@@ -109,6 +112,7 @@ impl Progress {
             commit_sent: Index::ZERO,
             acked_round: Round::ZERO,
             promise: (Round::ZERO, Duration::ZERO),
+            token: Token::NONE,
             heard_at: None,
             stirred: true,
             ask: false,

@@ -46,6 +46,7 @@ impl Leader {
                 round: &mut round,
                 id,
                 broadcast,
+                confirmed: self.confirmed,
             };
             line.speak(peer, &mut self.next_transfer_of_snapshot);
         }
@@ -86,6 +87,7 @@ impl Leader {
         let is_news = hear(common, peer, reply.round);
         if reply.round >= peer.promise.0 {
             peer.promise = (reply.round, reply.promise);
+            peer.token = reply.token;
         }
         peer.applied = peer.applied.max(reply.applied);
         if reply.commit > peer.commit {
@@ -160,6 +162,7 @@ impl Leader {
             self.advance_commit(common);
         }
         if is_news {
+            self.confirmed = self.confirmed.max(self.quorum_round(common));
             self.confirm_reads(common);
         }
     }
@@ -274,6 +277,7 @@ struct Line<'a> {
     round: &'a mut LazyRound,
     id: ServerId,
     broadcast: bool,
+    confirmed: Round,
 }
 
 impl Line<'_> {
@@ -385,6 +389,8 @@ impl Line<'_> {
             prev,
             commit,
             reply,
+            confirmed: self.confirmed,
+            token: peer.token,
             entries,
         };
         self.common.send(self.id, Body::AppendEntries(append));

@@ -13,6 +13,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct RoundClock {
     latest: Round,
+    began: Instant,
     marks: VecDeque<(Round, Instant)>,
 }
 
@@ -24,6 +25,7 @@ impl RoundClock {
     pub(super) fn starting_at(now: Instant) -> Self {
         Self {
             latest: Round::ZERO,
+            began: now,
             marks: VecDeque::from([(Round::ZERO, now)]),
         }
     }
@@ -48,7 +50,10 @@ impl RoundClock {
     /// A moment at or before which this round was not yet sent: the time of the last mark up to it.
     pub(super) fn sent_after(&self, round: Round) -> Instant {
         let after = self.marks.partition_point(|(marked, _)| *marked <= round);
-        self.marks[after.saturating_sub(1)].1
+        // Of a round before all marks that are kept nobody knows more than that.
+        after
+            .checked_sub(1)
+            .map_or(self.began, |last| self.marks[last].1)
     }
 }
 
@@ -75,6 +80,18 @@ mod tests {
         assert_eq!(clock.sent_after(Round(2)), at(12));
         assert_eq!(clock.sent_after(Round(4)), at(12));
         assert_eq!(clock.sent_after(Round(5)), at(40));
+    }
+
+    #[test]
+    fn a_round_that_is_forgotten_is_not_taken_for_one_that_is_remembered() {
+        let mut clock = RoundClock::starting_at(at(0));
+
+        for ms in [100, 2000, 4000] {
+            clock.advance(at(ms), HEARTBEAT, KEEP);
+        }
+
+        assert_eq!(clock.sent_after(Round(1)), at(0));
+        assert_eq!(clock.sent_after(Round(3)), at(4000));
     }
 
     #[test]

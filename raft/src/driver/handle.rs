@@ -164,7 +164,8 @@ impl<S: StateMachine> Handle<S> {
         }
     }
 
-    /// Asks this member's own state at once, however old it may be, and says how old it may be.
+    /// Asks this member's own state at once, however old it may be, and says how old it may be:
+    /// [`Local::age`](super::Local::age), which counts from before the leader spoke and not from when it was heard.
     ///
     /// # Errors
     /// See [`ReadError`]; it does not time out.
@@ -177,8 +178,9 @@ impl<S: StateMachine> Handle<S> {
     }
 
     /// Asks this member's own state if it is at most so old, and otherwise waits until it is known to be: the leader is
-    /// asked, as by [`read`](Self::read), which makes it as young as the call. A bound of a few heartbeats is nearly
-    /// always met at once on a member that hears its leader; a bound of zero is a linearizable read that says its age.
+    /// asked, as by [`read`](Self::read), which makes it as young as the call. A bound of four heartbeat intervals is nearly
+    /// always met at once on a member that hears its leader, one of less than two on hardly any follower of a quiet
+    /// cluster (see [`Local::age`](super::Local::age)); a bound of zero is a linearizable read that says its age.
     ///
     /// The answer is never older than the bound, unless the leader had to be asked and took longer than that to answer:
     /// then it reflects all that was done before the call.

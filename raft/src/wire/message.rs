@@ -12,7 +12,7 @@ use super::{Address, DecodeError, ENTRIES_MAX, configuration, entry, seal};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
-    SnapshotMetadata,
+    SnapshotMetadata, Token,
 };
 
 pub(super) fn encode(address: Option<Address>, message: &Message) -> Bytes {
@@ -151,6 +151,8 @@ impl From<&AppendEntries> for proto::AppendEntries {
                 ReplyWanted::AtOnce => Self::REPLY_AT_ONCE,
             },
             entries: of.entries.iter().map(proto::Entry::from).collect(),
+            confirmed: of.confirmed.0,
+            token: of.token.0,
         }
     }
 }
@@ -186,6 +188,8 @@ fn append_entries(body: Bytes) -> Result<AppendEntries, DecodeError> {
             .zip(read.entries)
             .map(|(index, entry)| entry::decode(index, entry))
             .collect::<Result<_, _>>()?,
+        confirmed: round(Some(read.confirmed))?,
+        token: Token(read.token),
     })
 }
 
@@ -203,6 +207,7 @@ impl From<&AppendEntriesReply> for proto::AppendEntriesReply {
                 hint_index: Some(conflict.hint.index.0),
             }),
             promise: u64::try_from(of.promise.as_nanos()).unwrap_or(u64::MAX),
+            token: of.token.0,
         }
     }
 }
@@ -217,6 +222,7 @@ fn append_entries_reply(body: Bytes) -> Result<AppendEntriesReply, DecodeError> 
         applied: index(Some(read.applied), "applied index")?,
         conflict: read.conflict.as_ref().map(conflict).transpose()?,
         promise: Duration::from_nanos(read.promise),
+        token: Token(read.token),
     })
 }
 

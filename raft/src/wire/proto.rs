@@ -88,6 +88,12 @@ pub(super) struct AppendEntries {
     /// The index of each follows from `prev_index` and its place.
     #[prost(message, repeated, tag = "6")]
     pub(super) entries: Vec<Entry>,
+    /// A leader that does not tell leaves the ages of its followers unknown.
+    #[prost(uint64, tag = "7")]
+    pub(super) confirmed: u64,
+    /// Any number: that of the receiver's last answer.
+    #[prost(fixed64, tag = "8")]
+    pub(super) token: u64,
 }
 
 impl AppendEntries {
@@ -137,6 +143,9 @@ pub(super) struct AppendEntriesReply {
     /// In nanoseconds. A server that knows of no promises makes none.
     #[prost(uint64, tag = "7")]
     pub(super) promise: u64,
+    /// Any number; zero for none.
+    #[prost(fixed64, tag = "8")]
+    pub(super) token: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,7 +5,7 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Refusal, RoleKind};
 use liferaft_raft::driver::{Events, Happening, MemberError, MemberEvent, StopReason};
 use liferaft_raft::ids::{ServerId, Term};
-use liferaft_raft::message::{AppendEntriesReply, Body, Message};
+use liferaft_raft::message::{AppendEntriesReply, Body, Message, Token};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, PeerId, Transport};
 
@@ -185,6 +185,7 @@ fn acknowledgement(term: Term) -> Frame {
         applied: Default::default(),
         conflict: None,
         promise: Duration::ZERO,
+        token: Token::NONE,
     });
     Frame {
         cluster: CLUSTER,

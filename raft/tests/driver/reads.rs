@@ -132,7 +132,7 @@ async fn a_local_read_with_a_bound_asks_nobody_while_the_state_is_young() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     cluster.isolate(follower);
 
-    let age_max = 2 * config().heartbeat_interval();
+    let age_max = 4 * config().heartbeat_interval();
     let local = cluster
         .member(follower)
         .read_local_within((), age_max)

@@ -6,6 +6,7 @@
 
 mod cluster;
 
+mod ages;
 mod chaos;
 mod compaction;
 mod crashes;

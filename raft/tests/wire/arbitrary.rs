@@ -16,7 +16,7 @@ use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
-    SnapshotMetadata,
+    SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{self, Content, Frame, JoinReply, NUMBER_END, ProposeAnswer};
@@ -124,23 +124,33 @@ fn append_entries() -> BoxedStrategy<AppendEntries> {
         index(),
         reply_wanted(),
         vec(entry, 0..6),
+        number().prop_map(Round),
+        token(),
     )
-        .prop_map(|(round, prev, commit, reply, entries)| AppendEntries {
-            round,
-            prev,
-            commit,
-            reply,
-            entries: (prev.index.0 + 1..)
-                .zip(entries)
-                .map(|(index, (term, stamp, payload))| Entry {
-                    index: Index(index),
-                    term,
-                    stamp,
-                    payload,
-                })
-                .collect(),
-        })
+        .prop_map(
+            |(round, prev, commit, reply, entries, confirmed, token)| AppendEntries {
+                round,
+                prev,
+                commit,
+                reply,
+                entries: (prev.index.0 + 1..)
+                    .zip(entries)
+                    .map(|(index, (term, stamp, payload))| Entry {
+                        index: Index(index),
+                        term,
+                        stamp,
+                        payload,
+                    })
+                    .collect(),
+                confirmed,
+                token,
+            },
+        )
         .boxed()
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    any::<u64>().prop_map(Token)
 }
 
 fn reply_wanted() -> impl Strategy<Value = ReplyWanted> {
@@ -169,9 +179,10 @@ fn append_entries_reply() -> BoxedStrategy<AppendEntriesReply> {
         index(),
         option::of(conflict),
         any::<u64>().prop_map(Duration::from_nanos),
+        token(),
     )
         .prop_map(
-            |(round, match_index, received, commit, applied, conflict, promise)| {
+            |(round, match_index, received, commit, applied, conflict, promise, token)| {
                 AppendEntriesReply {
                     round,
                     match_index,
@@ -180,6 +191,7 @@ fn append_entries_reply() -> BoxedStrategy<AppendEntriesReply> {
                     applied,
                     conflict,
                     promise,
+                    token,
                 }
             },
         )

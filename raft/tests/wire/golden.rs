@@ -12,7 +12,7 @@ use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
-    SnapshotMetadata,
+    SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{self, Content, Frame, JoinReply, ProposeAnswer};
@@ -116,6 +116,8 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
         prev: position(4, 9),
         commit: Index(8),
         reply: ReplyWanted::AtOnce,
+        confirmed: Round::ZERO,
+        token: Token::NONE,
         entries: vec![
             entry(10, Payload::Noop),
             entry(11, Payload::Command(bytes("set"))),
@@ -142,10 +144,30 @@ fn the_bytes_of_a_notice_of_commitment() {
         prev: position(4, 9),
         commit: Index(9),
         reply: ReplyWanted::No,
+        confirmed: Round::ZERO,
+        token: Token::NONE,
         entries: Vec::new(),
     });
 
     assert_golden(&message(body), "1803 2005 2a08 0807 1004 1809 2009");
+}
+
+#[test]
+fn the_bytes_of_a_heartbeat_that_tells_what_it_has_heard() {
+    let body = Body::AppendEntries(AppendEntries {
+        round: Round(7),
+        prev: position(4, 9),
+        commit: Index(9),
+        reply: ReplyWanted::AtOnce,
+        confirmed: Round(6),
+        token: Token(0x0102_0304_0506_0708),
+        entries: Vec::new(),
+    });
+
+    assert_golden(
+        &message(body),
+        "1803 2005 2a15 0807 1004 1809 2009 2802 3806 41 0807060504030201",
+    );
 }
 
 #[test]
@@ -161,6 +183,7 @@ fn the_bytes_of_a_reply_to_append_entries() {
             hint: position(3, 11),
         }),
         promise: Duration::ZERO,
+        token: Token::NONE,
     });
 
     assert_golden(
@@ -179,11 +202,31 @@ fn the_bytes_of_a_reply_to_append_entries_that_makes_a_promise() {
         applied: Index(9),
         conflict: None,
         promise: Duration::from_nanos(300),
+        token: Token::NONE,
     });
 
     assert_golden(
         &message(body),
         "1804 2005 2a0d 0807 1009 1809 2009 2809 38ac 02",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_reply_to_append_entries_that_tells_when_it_was_given() {
+    let body = Body::AppendEntriesReply(AppendEntriesReply {
+        round: Round(7),
+        match_index: Index(9),
+        received: Index(9),
+        commit: Index(9),
+        applied: Index(9),
+        conflict: None,
+        promise: Duration::ZERO,
+        token: Token(0x0102_0304_0506_0708),
+    });
+
+    assert_golden(
+        &message(body),
+        "1804 2005 2a13 0807 1009 1809 2009 2809 41 0807060504030201",
     );
 }
 

@@ -7,7 +7,7 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, Term};
 use liferaft_raft::message::{
-    AppendEntries, Body, InstallSnapshot, Message, ReplyWanted, SnapshotMetadata,
+    AppendEntries, Body, InstallSnapshot, Message, ReplyWanted, SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{Content, Frame};
@@ -40,6 +40,8 @@ fn a_command_in_an_entry_is_a_slice_of_its_frame() {
         prev: LogPosition::ZERO,
         commit: Index(0),
         reply: ReplyWanted::WhenDurable,
+        confirmed: Round(0),
+        token: Token::NONE,
         entries: vec![entry],
     };
     let body = Body::AppendEntries(append);

@@ -8,7 +8,7 @@ use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, InstallSnapshot, Message, ReplyWanted, RequestVote,
-    RequestVoteReply, SnapshotMetadata,
+    RequestVoteReply, SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 
@@ -61,6 +61,8 @@ pub(crate) fn append(term: u64, round: u64, prev: LogPosition, entries: Vec<Entr
         prev,
         commit: Index::ZERO,
         reply: ReplyWanted::AtOnce,
+        confirmed: Round::ZERO,
+        token: Token::NONE,
         entries,
     };
     Message {
@@ -88,6 +90,7 @@ pub(crate) fn append_reply(term: u64, round: u64, match_index: u64) -> Message {
         applied: Index::ZERO,
         conflict: None,
         promise: Duration::ZERO,
+        token: Token::NONE,
     };
     Message {
         term: Term(term),
