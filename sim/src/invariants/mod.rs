@@ -4,6 +4,7 @@
 //! checks believe the members' outputs (what they write, send, apply and answer) and what is on their disks; what a
 //! member says of itself is compared with those.
 
+mod ages;
 mod bounds;
 pub mod clear_answers;
 mod commit_on_quorum;
@@ -89,6 +90,8 @@ pub(crate) use demand;
 /// One member's turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn<'a> {
+    /// When.
+    pub now: Nanos,
     /// All members, with what the turn has changed.
     pub members: &'a [Member],
     /// What servers that are gone had on their disks: what they promised then has been promised.
@@ -178,6 +181,7 @@ pub struct Invariants {
     monotonic: monotonic::Monotonic,
     membership: membership::Membership,
     stability: stability::Stability,
+    ages: ages::Ages,
 }
 
 impl Invariants {
@@ -203,16 +207,24 @@ impl Invariants {
         persist_before_send::check(turn, history).map_err(named("persist before send"))?;
         state_machine_safety::check(turn, history).map_err(named("state machine safety"))?;
         snapshots::check(turn, history).map_err(named("snapshot equals replay"))?;
+        let ages = self.ages.check(turn, history);
+        ages.map_err(named("ages of local reads"))?;
         honest_peers::check(turn).map_err(named("honest peers"))?;
         bounds::check(turn).map_err(named("bounds"))?;
         self.stability.check(turn)
     }
 
-    /// A member was started again: what it recovered must not be older than what it had promised.
+    /// A member was started, for the first time or again: what it recovered must not be older than what it had promised.
     ///
     /// # Errors
     /// The property that does not hold.
-    pub fn restarted(&mut self, member: &Member) -> Result<(), (&'static str, String)> {
+    pub fn started(
+        &mut self,
+        member: &Member,
+        at: usize,
+        now: Nanos,
+    ) -> Result<(), (&'static str, String)> {
+        self.ages.started(member, at, now);
         self.monotonic
             .restarted(member)
             .map_err(|text| ("monotonic", text))

@@ -148,6 +148,7 @@ impl World {
     /// When a blank member does not start.
     pub fn begin(plan: Plan, mut chance: Chance, course: Course) -> Result<Self, Alarm> {
         let mut members = Vec::new();
+        let mut invariants = Invariants::default();
         for at in 0..plan.members {
             let id = ServerId(at as u128 + 1);
             let by_lease = plan.config.read_lease().is_some();
@@ -163,6 +164,13 @@ impl World {
             })?;
             let mut member = Member::new(id, raft, clock, plan.config.timing());
             member.is_founder = at < plan.voters;
+            let started = invariants.started(&member, at, 0);
+            started.map_err(|(invariant, text)| Alarm {
+                invariant,
+                at: 0,
+                member: Some(id),
+                text,
+            })?;
             members.push(member);
         }
         let voters: Vec<ServerId> = members[..plan.voters]
@@ -182,7 +190,7 @@ impl World {
             chance,
             course,
             story: None,
-            invariants: Invariants::default(),
+            invariants,
             reads: Reads::default(),
             clear_answers: ClearAnswers::default(),
             asked_reads: AskedReads::default(),

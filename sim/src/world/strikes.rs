@@ -205,8 +205,8 @@ impl World {
         member.view = View::of(&raft);
         member.raft = Some(raft);
         member.machine = Machine::default();
-        let restarted = self.invariants.restarted(&self.members[at]);
-        restarted.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
+        let started = self.invariants.started(&self.members[at], at, self.now);
+        started.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
         if self.members[at].is_founder {
             // It may have crashed before it knew of its cluster.
             self.bootstrap(at);

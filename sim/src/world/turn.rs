@@ -139,6 +139,7 @@ impl World {
             .as_ref()
             .or(self.members[at].log.configuration().1);
         let turn = Turn {
+            now: self.now,
             members: &self.members,
             lost: &self.lost,
             member: at,
