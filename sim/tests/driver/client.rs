@@ -38,10 +38,9 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(cluster: Arc<Cluster>, flaw: Option<Flaw>) -> Self {
-        let history = History::new(cluster.plan.uncounted_age_max());
         Self {
             cluster,
-            history: Mutex::new(history),
+            history: Mutex::new(History::new()),
             flaw,
         }
     }
@@ -52,7 +51,7 @@ impl Clients {
 
     /// The history, once nobody adds to it.
     pub(crate) fn take_history(&self) -> History {
-        std::mem::replace(&mut *self.history(), History::new(Duration::ZERO))
+        std::mem::replace(&mut *self.history(), History::new())
     }
 
     /// One client calls members until `end`.

@@ -25,8 +25,6 @@ const BUDGET: Budget = Budget {
 #[derive(Debug)]
 pub(crate) struct History {
     began: Instant,
-    /// What the ages of local reads may leave out.
-    uncounted_age_max: Duration,
     calls: Vec<Call>,
     /// When each call and each return happened, in order.
     moments: Vec<Duration>,
@@ -74,11 +72,10 @@ pub(crate) struct CallId(usize);
 type Asked = Operation<Question, Answer>;
 
 impl History {
-    /// An empty one, of a run in which ages of local reads may leave out so much.
-    pub(crate) fn new(uncounted_age_max: Duration) -> Self {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
-            uncounted_age_max,
             calls: Vec::new(),
             moments: Vec::new(),
         }
@@ -182,7 +179,6 @@ impl History {
             Heard::Local(answer, age, _) => {
                 // What returned before that moment must be seen; what was not yet called cannot be.
                 let as_of = age.map_or(0, |age| {
-                    let age = age + self.uncounted_age_max;
                     let as_of = self.moments[call.returned].saturating_sub(age);
                     2 * self.moments.partition_point(|at| *at < as_of) as u64
                 });

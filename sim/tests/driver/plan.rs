@@ -13,9 +13,6 @@ use liferaft_transport::memory::{Delay, Faults, Probability};
 /// The longest spike of a link.
 const SPIKE_MAX_MS: u64 = 500;
 
-/// The longest that a frame is under way: its delay, a spike, and what it is held back for reordering.
-const FLIGHT_MAX: Duration = Duration::from_millis(20 + SPIKE_MAX_MS + 10);
-
 /// What a run is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -189,20 +186,6 @@ impl fmt::Display for Plan {
             writeln!(f, "  the operator, after {after:?}, asks {via}: {what:?}")?;
         }
         Ok(())
-    }
-}
-
-impl Plan {
-    /// What the age of a local read may leave out: a follower counts from when the word of its leader came. The time that
-    /// this word took is not counted, nor that in which a leader does not learn that there is another (two election
-    /// timeouts), nor that in which a silenced member leaves unread what reached it.
-    pub(crate) fn uncounted_age_max(&self) -> Duration {
-        let silences = self.agenda.iter().map(|(_, strike)| match strike {
-            Strike::Silence { lasts, .. } => *lasts,
-            _ => Duration::ZERO,
-        });
-        let silence = silences.max().unwrap_or_default();
-        silence + 2 * self.config.election_timeout() + FLIGHT_MAX
     }
 }
 
