@@ -24,6 +24,8 @@ pub struct Heard {
     pub timing: Option<Timing>,
     /// Candidates asked for votes, on their own account.
     pub is_courted: bool,
+    /// A write is done: what waited for it leaves.
+    pub is_written: bool,
     /// There was something besides that and news of its own disk and state machine.
     pub is_told_more: bool,
 }
@@ -39,6 +41,7 @@ impl Heard {
         self.is_called = false;
         self.timing = None;
         self.is_courted = false;
+        self.is_written = false;
         self.is_told_more = false;
         for input in inputs {
             match input {
@@ -47,7 +50,8 @@ impl Heard {
                     self.timing = Some(*timing);
                     self.is_told_more = true;
                 }
-                Input::Timer | Input::Persisted(_) | Input::Applied(_) => {}
+                Input::Persisted(_) => self.is_written = true,
+                Input::Timer | Input::Applied(_) => {}
                 _ => self.is_told_more = true,
             }
         }

@@ -50,12 +50,6 @@ impl Disk {
         &self.durable
     }
 
-    /// Whether no write is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.under_way.is_empty()
-    }
-
     /// Begins a write. Tells when it will be done.
     pub fn begin(&mut self, now: Nanos, write: Write, takes: Nanos) -> Nanos {
         let takes = (takes * self.slowness.max(1)).min(SYNC_MAX);

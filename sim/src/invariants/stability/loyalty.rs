@@ -16,8 +16,8 @@ pub(super) fn check(watched: &Watched, turn: &Turn<'_>) -> Verdict {
         "follows a candidate to term {} though its leader is well",
         after.term
     );
-    // A vote that it promised before may be under way only while something is written.
-    if turn.members[turn.member].disk.is_idle() {
+    // What leaves when a write is done was promised before.
+    if !heard.is_written {
         for (to, message) in &turn.output.messages {
             let granted = matches!(
                 &message.body,
