@@ -247,12 +247,7 @@ impl Follower {
         if is_planted(Bug::AgeFromArrival) && is_news {
             common.expect(common.now, commit);
         }
-        let confirmed = if is_planted(Bug::AgeUnconfirmed) {
-            self.round
-        } else {
-            self.confirmed
-        };
-        if let Some(claim) = self.claims.confirm(confirmed) {
+        if let Some(claim) = self.claims.confirm(self.confirmed) {
             common.expect(claim.sent_after, claim.commit);
         }
     }

@@ -79,8 +79,6 @@ bugs! {
     LeaseSurvivesTransfer,
     /// A follower counts the age of its state from when its leader's word came.
     AgeFromArrival,
-    /// A follower believes its leader that it leads.
-    AgeUnconfirmed,
     /// A proposal is refused and appended nevertheless.
     RefusedAndAppended,
     /// Entries are handed to the state machine twice after a restart.
