@@ -66,7 +66,8 @@ fn reads(criterion: &mut Criterion) {
         &lease_follower,
         Read::Linearizable,
     );
-    let within = Read::LocalWithin(2 * heartbeat);
+    // The state of a follower in peace is two to three heartbeats old.
+    let within = Read::LocalWithin(4 * heartbeat);
     measure(criterion, &runtime, "local within", &follower, within);
     measure(criterion, &runtime, "local", &follower, Read::Local);
 }

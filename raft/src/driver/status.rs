@@ -218,3 +218,45 @@ impl StatusBoard {
             .send_modify(|status| status.stopped = Some(reason));
     }
 }
+
+impl Drop for StatusBoard {
+    /// A runtime that ends may drop the driver between two of its steps, and nothing else tells those who watch.
+    fn drop(&mut self) {
+        self.sender.send_if_modified(|status| {
+            let is_news = status.stopped.is_none();
+            status.stopped.get_or_insert(StopReason::RuntimeEnded);
+            is_news
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::consensus::Raft;
+
+    fn board() -> (StatusBoard, watch::Receiver<MemberStatus>) {
+        let (config, recovered) = (Config::default(), Default::default());
+        let raft = Raft::new(ServerId(1), config, recovered, Instant::ORIGIN, 1);
+        StatusBoard::new(raft.expect("a blank server starts").status())
+    }
+
+    #[test]
+    fn whoever_watches_a_member_that_goes_with_its_runtime_is_told() {
+        let (board, watched) = board();
+
+        drop(board);
+
+        assert_eq!(watched.borrow().stopped, Some(StopReason::RuntimeEnded));
+    }
+
+    #[test]
+    fn the_reason_for_which_a_member_stops_stays() {
+        let (board, watched) = board();
+
+        board.stopped(StopReason::Shutdown);
+
+        assert_eq!(watched.borrow().stopped, Some(StopReason::Shutdown));
+    }
+}

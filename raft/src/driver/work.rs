@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::applier::{Job, Query, Report};
 use super::error::ReadError;
 use super::local::Unread;
+use super::request::QUEUE_MAX;
 use crate::consensus::Apply;
 use crate::entry::Entry;
 use crate::ids::Index;
@@ -20,8 +21,8 @@ use crate::state_machine::StateMachine;
 /// bytes.
 pub(super) const JOBS_MAX: usize = 4;
 
-/// The most batches of queries that wait.
-pub(super) const QUERIES_MAX: usize = 256;
+/// The most batches of queries that wait: each local read is one, and no more of them can wait for the driver.
+pub(super) const QUERIES_MAX: usize = QUEUE_MAX;
 
 /// The most reports that wait for the driver.
 pub(super) const REPORTS_MAX: usize = 16;
