@@ -70,6 +70,14 @@ impl Durable {
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index)
     }
 
+    /// How many bytes the durable snapshot has.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.metadata.length)
+    }
+
     /// The durable entry at an index.
     #[must_use]
     pub fn entry(&self, index: Index) -> Option<&Entry> {

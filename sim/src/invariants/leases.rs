@@ -1,6 +1,7 @@
 //! A lease never ends early by the published cluster time, and always once it is due (plan 2.1 no. 16).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use liferaft_kv::{Found, LeaseId, Query};
 use liferaft_raft::time::ClusterTime;
@@ -13,6 +14,10 @@ use crate::machine::Machine;
 #[derive(Debug, Default)]
 pub struct Leases {
     ends: BTreeMap<LeaseId, (u64, ClusterTime)>,
+    /// The same in the order in which they are due.
+    due: BTreeSet<(ClusterTime, LeaseId)>,
+    /// The lease that was looked at last, of those that nothing happens to.
+    looked_at: Option<LeaseId>,
 }
 
 impl Leases {
@@ -22,39 +27,62 @@ impl Leases {
     /// When a lease has ended that lives, or lives that has ended.
     pub fn applied(&mut self, machine: &Machine) -> Verdict {
         let time = machine.noted.time;
-        let has_ended = |ends: &BTreeMap<LeaseId, (u64, ClusterTime)>, lease: &LeaseId| {
-            ends.get(lease).is_none_or(|(_, end)| *end <= time)
-        };
         match machine.noted.lease {
             Some(LeaseAct::Granted(lease, ttl_ms)) => {
-                self.ends
-                    .insert(lease, (ttl_ms, ClusterTime(time.0 + ttl_ms)));
+                self.ends_at(lease, ttl_ms, ClusterTime(time.0 + ttl_ms));
             }
-            Some(LeaseAct::Kept(lease, lives) | LeaseAct::Used(lease, lives)) => {
+            Some(act @ (LeaseAct::Kept(lease, lives) | LeaseAct::Used(lease, lives))) => {
+                let known = self.ends.get(&lease).copied();
                 demand!(
-                    lives != has_ended(&self.ends, &lease),
-                    "lease {lease} is said to live: {lives}, at {time:?}, of {:?}",
-                    self.ends.get(&lease)
+                    lives == known.is_some_and(|(_, end)| time < end),
+                    "lease {lease} is said to live: {lives}, at {time:?}, of {known:?}"
                 );
-                if let (LeaseAct::Kept(..), Some((ttl_ms, end))) = (
-                    machine.noted.lease.expect("it was just matched"),
-                    self.ends.get_mut(&lease),
-                ) && lives
-                {
-                    *end = ClusterTime(time.0 + *ttl_ms);
+                if let (LeaseAct::Kept(..), Some((ttl_ms, _)), true) = (act, known, lives) {
+                    self.ends_at(lease, ttl_ms, ClusterTime(time.0 + ttl_ms));
                 }
             }
             None => {}
         }
-        for (lease, (_, end)) in &self.ends {
-            let found = machine.ask(Query::Lease { lease: *lease }).outcome;
-            let lives = matches!(found, Ok(Found::Lease(Some(_))));
+        while let Some((end, lease)) = self.due.first().copied()
+            && end <= time
+        {
+            self.due.pop_first();
+            self.ends.remove(&lease);
             demand!(
-                lives == (time < *end),
-                "lease {lease} until {end:?} lives at {time:?}: {lives}"
+                !lives(machine, lease),
+                "lease {lease} until {end:?} lives at {time:?}"
             );
         }
-        self.ends.retain(|_, (_, end)| time < *end);
+        // Of those that are not due, the one that is next, and the others in turn.
+        let soonest = self.due.first().map(|(_, lease)| *lease);
+        self.looked_at = self.after(self.looked_at);
+        for lease in soonest.into_iter().chain(self.looked_at) {
+            demand!(
+                lives(machine, lease),
+                "lease {lease}, granted and kept until {:?}, has ended at {time:?}",
+                self.ends.get(&lease)
+            );
+        }
         Ok(())
     }
+
+    fn ends_at(&mut self, lease: LeaseId, ttl_ms: u64, end: ClusterTime) {
+        if let Some((_, before)) = self.ends.insert(lease, (ttl_ms, end)) {
+            self.due.remove(&(before, lease));
+        }
+        self.due.insert((end, lease));
+    }
+
+    /// The lease after this one, in a circle.
+    fn after(&self, lease: Option<LeaseId>) -> Option<LeaseId> {
+        let from = lease.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut later = self.ends.range((from, Bound::Unbounded));
+        let next = later.next().or_else(|| self.ends.first_key_value());
+        next.map(|(lease, _)| *lease)
+    }
+}
+
+fn lives(machine: &Machine, lease: LeaseId) -> bool {
+    let found = machine.ask(Query::Lease { lease }).outcome;
+    matches!(found, Ok(Found::Lease(Some(_))))
 }

@@ -104,7 +104,9 @@ impl World {
 
     pub(super) fn capture_if_due(&mut self, at: usize) -> Result<(), Alarm> {
         let member = &self.members[at];
-        let threshold = self.plan.machine.snapshot_at_bytes;
+        // As with the driver, a large state is not written each time that a little was logged.
+        let last = member.disk.durable().snapshot_bytes();
+        let threshold = self.plan.machine.snapshot_at_bytes.max(last / 2);
         let due = member
             .raft
             .as_ref()
