@@ -84,6 +84,8 @@ pub mod config {
         snapshot_chunk_bytes: u64,
         reads_max: usize,
         trailing_entries: u64,
+        trailing_bytes_max: u64,
+        catch_up_bytes_max: u64,
         catch_up_rounds: u32,
         /// Present where reads are served by lease.
         read_lease_drift_bound_ppm: Option<u32>,
@@ -111,6 +113,8 @@ pub mod config {
                 snapshot_chunk_bytes: limits.snapshot_chunk_bytes,
                 reads_max: limits.reads_max,
                 trailing_entries: limits.trailing_entries,
+                trailing_bytes_max: limits.trailing_bytes_max,
+                catch_up_bytes_max: limits.catch_up_bytes_max,
                 catch_up_rounds: limits.catch_up_rounds,
                 read_lease_drift_bound_ppm: config.read_lease().map(ReadLease::drift_bound_ppm),
             }
@@ -126,6 +130,8 @@ pub mod config {
             limits.snapshot_chunk_bytes = self.snapshot_chunk_bytes;
             limits.reads_max = self.reads_max;
             limits.trailing_entries = self.trailing_entries;
+            limits.trailing_bytes_max = self.trailing_bytes_max;
+            limits.catch_up_bytes_max = self.catch_up_bytes_max;
             limits.catch_up_rounds = self.catch_up_rounds;
         }
     }
@@ -233,4 +239,21 @@ where
     Ok(core::array::from_fn(|at| {
         weights.get(&kinds[at]).copied().unwrap_or(0)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::Plan;
+
+    #[test]
+    fn a_plan_that_is_spelled_out_is_read_as_it_was() {
+        for seed in 1..=100 {
+            let plan = Plan::of_seed(seed);
+
+            let text = serde_json::to_string(&plan).expect("it is written");
+            let read: Plan = serde_json::from_str(&text).expect("it is read");
+
+            assert_eq!(format!("{read:?}"), format!("{plan:?}"), "seed {seed}");
+        }
+    }
 }
