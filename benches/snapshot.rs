@@ -82,7 +82,7 @@ fn run(stored: &Snapshot, keys: u64) -> f64 {
 
 /// When each member took its snapshot, and the writes.
 async fn measure(stored: &Snapshot, keys: u64) -> (Vec<Range<Instant>>, Vec<Sample>) {
-    let (members, captures) = members(stored).await;
+    let (members, captures) = members(stored, keys).await;
     let leader = leader(&members).await;
     let stop = Arc::new(AtomicBool::new(false));
     let next = Arc::new(AtomicU64::new(0));
@@ -189,7 +189,7 @@ fn stored(keys: u64) -> Snapshot {
     Snapshot { metadata, data }
 }
 
-async fn members(stored: &Snapshot) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
+async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
     let network = MemoryNetwork::new(1);
     let (mut members, mut captures) = (Vec::new(), Vec::new());
     for peer in 1..=3 {
@@ -214,7 +214,7 @@ async fn members(stored: &Snapshot) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
         let member = Member::builder(ClusterId(1), machine, transport)
             .storage(disk)
             // Late enough that there are writes without a snapshot to compare with.
-            .snapshot_after_log_bytes(64 << 20);
+            .snapshot_after_log_bytes(64 * keys);
         members.push(member.start().await.expect("it starts"));
     }
     (members, captures)
