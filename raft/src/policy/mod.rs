@@ -25,6 +25,7 @@
 
 mod decision;
 mod steward;
+mod watch;
 
 use core::time::Duration;
 

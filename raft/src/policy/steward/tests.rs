@@ -1,8 +1,12 @@
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
-use crate::consensus::Contact;
+use crate::consensus::{Contact, MembershipStep};
+use crate::ids::Round;
 
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(200);

@@ -1,0 +1,352 @@
+//! The watch that a leader keeps in one term: who has been silent for how long, who catches up, and who must be asked before
+//! silence is believed.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
+use super::{MembershipPolicy, Situation, Voice, next_change};
+use crate::consensus::{MembershipChange, MembershipStep, Oversight};
+use crate::ids::{Index, Round, ServerId, Term};
+use crate::time::Instant;
+
+/// How often a server that has been silent for too long is asked before it counts as dead: with every tenth message
+/// lost, one of 600,000 living servers answers none of so many.
+pub(super) const ASKS: u32 = 8;
+
+/// Asks follow one another at this part of a heartbeat interval.
+const ASKS_PER_HEARTBEAT: u32 = 16;
+
+/// The watch of one term of leadership.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    term: Term,
+    /// Since when this leader has asked for itself, not counting times when it slept.
+    asking_since: Instant,
+    looked_at: Instant,
+    /// Since when each member has been silent.
+    silent_since: BTreeMap<ServerId, Instant>,
+    learners: BTreeMap<ServerId, CatchUp>,
+    inquiry: Option<Inquiry>,
+    /// The next inquiry does not begin before this.
+    inquire_at: Instant,
+    /// Since when a learner could have been promoted.
+    ready_since: Option<Instant>,
+    put_off: BTreeMap<ServerId, Instant>,
+    /// Whether a change of the policy's is under way.
+    changing: bool,
+}
+
+/// A learner that catches up, in rounds: it is ready when what was committed at the beginning of one reached it within an
+/// election timeout (§4.2.1).
+#[derive(Clone, Copy, Debug)]
+struct CatchUp {
+    goal: Index,
+    since: Instant,
+    ready: bool,
+}
+
+/// Rounds in quick succession, to tell the dead from those whose messages were lost.
+#[derive(Clone, Copy, Debug)]
+struct Inquiry {
+    /// The first of its rounds: who has echoed this or a later one has answered.
+    from: Round,
+    asked: u32,
+    /// When to ask again, or to take silence for an answer.
+    next_at: Instant,
+}
+
+impl Watch {
+    /// Begins with what a leader that has just been elected knows.
+    pub(super) fn begin(view: &Oversight<'_>, now: Instant) -> Self {
+        // Of those who have not answered it yet, a new leader knows that they were silent since its predecessor was last
+        // heard, at least towards itself.
+        let silent_since = view.predecessor_led_at.unwrap_or(view.since);
+        let members = view.configuration.members().map(|(id, _)| id);
+        Self {
+            term: view.term,
+            asking_since: view.since,
+            looked_at: now,
+            silent_since: members.map(|id| (id, silent_since)).collect(),
+            learners: BTreeMap::new(),
+            inquiry: None,
+            inquire_at: now,
+            ready_since: None,
+            put_off: BTreeMap::new(),
+            changing: false,
+        }
+    }
+
+    /// Takes note of who has answered, and of the time that passed.
+    pub(super) fn attend(&mut self, view: &Oversight<'_>, now: Instant) {
+        // While this server did not look it may have been asleep, and asked nobody: such time is nobody's silence.
+        let heartbeat = view.timing.heartbeat_interval();
+        let slept = now.since(self.looked_at).saturating_sub(heartbeat * 2);
+        self.looked_at = now;
+        self.asking_since = now.min(self.asking_since + slept);
+        for since in self.silent_since.values_mut() {
+            *since = now.min(*since + slept);
+        }
+        self.silent_since
+            .retain(|id, _| view.configuration.contains(*id));
+        for (id, _) in view.configuration.members() {
+            let heard_at = view.peer(id).and_then(|peer| peer.heard_at);
+            let since = self.silent_since.entry(id).or_insert(now);
+            *since = heard_at.map_or(*since, |at| at.max(*since));
+        }
+        self.put_off.retain(|_, until| now < *until);
+        let is_learner = |id| view.configuration.is_learner(id);
+        self.learners.retain(|id, _| is_learner(*id));
+        for (id, _) in view
+            .configuration
+            .members()
+            .filter(|(id, _)| is_learner(*id))
+        {
+            let learner = self.learners.entry(id).or_insert(CatchUp {
+                goal: view.commit,
+                since: now,
+                ready: false,
+            });
+            let reached = view.peer(id).map(|peer| peer.match_index);
+            if !learner.ready && reached.is_some_and(|reached| reached >= learner.goal) {
+                learner.ready = now.since(learner.since) < view.timing.election_timeout();
+                (learner.goal, learner.since) = (view.commit, now);
+            }
+        }
+    }
+
+    /// The term whose leader keeps this watch.
+    pub(super) const fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Whether a change of the policy's is under way.
+    pub(super) const fn is_changing(&self) -> bool {
+        self.changing
+    }
+
+    /// The change of the policy's that was under way has been answered.
+    pub(super) const fn changed(&mut self) {
+        self.changing = false;
+    }
+
+    /// This server is not promoted until then.
+    pub(super) fn put_off(&mut self, id: ServerId, until: Instant) {
+        self.put_off.insert(id, until);
+    }
+
+    /// Who has been silent for so long that it must be dead, unless it answers when it is asked.
+    fn overdue(
+        &self,
+        policy: &MembershipPolicy,
+        view: &Oversight<'_>,
+        now: Instant,
+    ) -> BTreeSet<ServerId> {
+        let asked_for = now.since(self.asking_since);
+        if asked_for < policy.ask_for(view.timing.election_timeout()) {
+            return BTreeSet::new();
+        }
+        let members = view.configuration.members().map(|(id, _)| id);
+        let is_overdue = |id: &ServerId| {
+            let silence = self.silent_since.get(id).map(|since| now.since(*since));
+            *id != view.id && silence.is_some_and(|silence| silence >= policy.evict_after())
+        };
+        members.filter(is_overdue).collect()
+    }
+
+    fn is_catching_up(&self, overdue: &BTreeSet<ServerId>) -> bool {
+        let mut learners = self.learners.iter();
+        learners.any(|(id, learner)| !learner.ready && !overdue.contains(id))
+    }
+
+    /// What is to be done, and when to look again. Nothing that is under way may be in its way.
+    pub(super) fn decide(
+        &mut self,
+        policy: &MembershipPolicy,
+        joiners: &BTreeMap<ServerId, Joiner>,
+        view: &Oversight<'_>,
+        now: Instant,
+    ) -> (Act, Instant) {
+        let heartbeat = view.timing.heartbeat_interval();
+        let overdue = self.overdue(policy, view, now);
+        let mut situation = Situation {
+            id: view.id,
+            configuration: view.configuration,
+            // What is there to do, if all who are overdue are dead and all others answer?
+            voices: voices(view, |id| {
+                if overdue.contains(&id) {
+                    Voice::Dead
+                } else {
+                    Voice::Answered
+                }
+            }),
+            caught_up: self.caught_up(),
+            joiners: gathered(joiners, heartbeat, now),
+        };
+        let is_catching_up = self.is_catching_up(&overdue);
+        let next_look = next_look(joiners, is_catching_up, heartbeat, now);
+        let Some(wanted) = next_change(policy, &situation) else {
+            self.inquiry = None;
+            self.ready_since = None;
+            return (Act::Rest, next_look);
+        };
+        if !concerns_members(&wanted, &situation) {
+            return self.submit(wanted, now, heartbeat);
+        }
+        // Those who come together are promoted together, if none keeps the others waiting for long.
+        let ready_since = *self.ready_since.get_or_insert(now);
+        if !evicts(&wanted) && is_catching_up && now.since(ready_since) < heartbeat {
+            return (Act::Rest, next_look);
+        }
+        if self.inquiry.is_none() && now < self.inquire_at {
+            return (Act::Rest, next_look.min(self.inquire_at));
+        }
+        self.inquire(policy, &mut situation, &overdue, view, next_look, now)
+    }
+
+    /// Asks before it believes: the change is made that the answers call for, which may not be the one that was wanted.
+    fn inquire(
+        &mut self,
+        policy: &MembershipPolicy,
+        situation: &mut Situation<'_>,
+        overdue: &BTreeSet<ServerId>,
+        view: &Oversight<'_>,
+        next_look: Instant,
+        now: Instant,
+    ) -> (Act, Instant) {
+        let heartbeat = view.timing.heartbeat_interval();
+        let pace = heartbeat / ASKS_PER_HEARTBEAT;
+        let Some(inquiry) = &mut self.inquiry else {
+            self.inquiry = Some(Inquiry {
+                from: view.round.next(),
+                asked: 1,
+                next_at: now + pace,
+            });
+            return (Act::Ask, now + pace);
+        };
+        let is_over = inquiry.asked >= ASKS && now >= inquiry.next_at;
+        let from = inquiry.from;
+        situation.voices = voices(view, |id| {
+            if view.peer(id).is_some_and(|peer| peer.round >= from) {
+                Voice::Answered
+            } else if is_over && overdue.contains(&id) {
+                Voice::Dead
+            } else {
+                Voice::Awaited
+            }
+        });
+        match next_change(policy, situation) {
+            // Also those who only ask to join need not wait for it.
+            Some(change)
+                if is_over
+                    || !situation.joiners.is_empty()
+                    || concerns_members(&change, situation) =>
+            {
+                self.submit(change, now, heartbeat)
+            }
+            _ if is_over => {
+                self.inquiry = None;
+                self.inquire_at = now + heartbeat;
+                (Act::Rest, next_look)
+            }
+            _ if now >= inquiry.next_at => {
+                inquiry.asked += 1;
+                inquiry.next_at = now + pace;
+                if inquiry.asked == ASKS {
+                    inquiry.next_at = now + pace.max(time_to_answer(view, overdue));
+                }
+                (Act::Ask, inquiry.next_at)
+            }
+            _ => (Act::Rest, inquiry.next_at),
+        }
+    }
+
+    fn caught_up(&self) -> BTreeSet<ServerId> {
+        let ready = self.learners.iter().filter(|(_, learner)| learner.ready);
+        ready
+            .map(|(id, _)| *id)
+            .filter(|id| !self.put_off.contains_key(id))
+            .collect()
+    }
+
+    fn submit(
+        &mut self,
+        change: MembershipChange,
+        now: Instant,
+        heartbeat: Duration,
+    ) -> (Act, Instant) {
+        self.inquiry = None;
+        self.ready_since = None;
+        self.changing = true;
+        (Act::Change(change), now + heartbeat)
+    }
+}
+
+/// Those who ask to join, once the first of them has waited for the others to gather.
+fn gathered(
+    joiners: &BTreeMap<ServerId, Joiner>,
+    heartbeat: Duration,
+    now: Instant,
+) -> BTreeMap<ServerId, Bytes> {
+    if gathered_at(joiners, heartbeat).is_none_or(|at| at > now) {
+        return BTreeMap::new();
+    }
+    let keys = joiners.iter();
+    keys.map(|(id, joiner)| (*id, joiner.public_key.clone()))
+        .collect()
+}
+
+fn gathered_at(joiners: &BTreeMap<ServerId, Joiner>, heartbeat: Duration) -> Option<Instant> {
+    let first = joiners.values().map(|joiner| joiner.first_asked_at).min();
+    first.map(|first| first + heartbeat / GATHERINGS_PER_HEARTBEAT)
+}
+
+/// When to look again, if nothing is done now.
+fn next_look(
+    joiners: &BTreeMap<ServerId, Joiner>,
+    is_catching_up: bool,
+    heartbeat: Duration,
+    now: Instant,
+) -> Instant {
+    let soon = if is_catching_up || !joiners.is_empty() {
+        now + heartbeat / GATHERINGS_PER_HEARTBEAT
+    } else {
+        now + heartbeat
+    };
+    let gathered_at = gathered_at(joiners, heartbeat).filter(|at| *at > now);
+    gathered_at.map_or(soon, |at| at.min(soon))
+}
+
+fn evicts(change: &MembershipChange) -> bool {
+    let mut steps = change.steps.iter();
+    steps.any(|step| matches!(step, MembershipStep::Remove(_)))
+}
+
+fn voices(view: &Oversight<'_>, voice: impl Fn(ServerId) -> Voice) -> BTreeMap<ServerId, Voice> {
+    let others = view.configuration.members().map(|(id, _)| id);
+    others
+        .filter(|id| *id != view.id)
+        .map(|id| (id, voice(id)))
+        .collect()
+}
+
+/// Whether the change does more than take in who asks to join.
+fn concerns_members(change: &MembershipChange, situation: &Situation<'_>) -> bool {
+    change
+        .steps
+        .iter()
+        .any(|step| situation.configuration.contains(step.server()))
+}
+
+/// How long the last ask is waited for: twice the longest round trip of those who live.
+fn time_to_answer(view: &Oversight<'_>, overdue: &BTreeSet<ServerId>) -> Duration {
+    let trips = view
+        .peers
+        .iter()
+        .filter(|peer| !overdue.contains(&peer.id))
+        .filter_map(|peer| peer.round_trip);
+    let longest = trips.max().unwrap_or_default();
+    (longest * 2).min(view.timing.election_timeout())
+}
