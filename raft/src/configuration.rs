@@ -13,6 +13,10 @@ pub const SERVERS_MAX: usize = 4096;
 /// The longest public key, in bytes, that a configuration may carry for a server.
 pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
 
+/// The most servers that a configuration remembers as dismissed; the oldest dismissal is forgotten first. A frame that
+/// claims more is refused.
+pub const DISMISSED_MAX: usize = 256;
+
 /// What a server's voice counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Suffrage {
@@ -40,6 +44,8 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     members: BTreeMap<ServerId, Member>,
+    /// Whom operators have removed, the oldest removal first. Invariant: nobody twice, nobody whom this names.
+    dismissed: Vec<ServerId>,
     // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
     voters: Vec<ServerId>,
     outgoing: Vec<ServerId>,
@@ -73,7 +79,36 @@ impl Configuration {
             voters,
             outgoing,
             members,
+            dismissed: Vec::new(),
         }
+    }
+
+    /// This configuration, which remembers that operators have removed these servers, the oldest removal first: all but
+    /// those that it names, and the newest [`DISMISSED_MAX`] of them.
+    #[must_use]
+    pub fn with_dismissed(mut self, servers: impl IntoIterator<Item = ServerId>) -> Self {
+        self.dismissed.clear();
+        for server in servers {
+            if !self.names(server) && !self.dismissed.contains(&server) {
+                self.dismissed.push(server);
+            }
+        }
+        let forgotten = self.dismissed.len().saturating_sub(DISMISSED_MAX);
+        self.dismissed.drain(..forgotten);
+        self
+    }
+
+    /// Whom operators have removed and nobody has added again, the oldest removal first. They are not taken in when they
+    /// ask to join. Servers that the membership policy evicted are not among them.
+    #[must_use]
+    pub fn dismissed(&self) -> &[ServerId] {
+        &self.dismissed
+    }
+
+    /// Whether an operator has removed this server, and nobody has added it again.
+    #[must_use]
+    pub fn is_dismissed(&self, id: ServerId) -> bool {
+        self.dismissed.contains(&id)
     }
 
     /// Whether this is the configuration of a blank server.
@@ -156,6 +191,7 @@ impl Configuration {
                     )
                 }),
         )
+        .with_dismissed(self.dismissed.iter().copied())
     }
 
     /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
@@ -179,16 +215,17 @@ impl Configuration {
                 })
                 .outgoing_voter = true;
         }
-        Self::from_members(members)
+        Self::from_members(members).with_dismissed(target.dismissed.iter().copied())
     }
 
     /// What it counts against bounds in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.members
-            .values()
+        let members = self.members.values();
+        let members: u64 = members
             .map(|member| 24 + member.public_key.len() as u64)
-            .sum()
+            .sum();
+        members + 16 * self.dismissed.len() as u64
     }
 }
 
@@ -239,6 +276,30 @@ mod tests {
         assert_eq!(joint.outgoing(), [id(1), id(2), id(3)]);
         assert!(joint.is_voter(id(1)));
         assert_eq!(joint.left_joint(), new);
+    }
+
+    #[test]
+    fn who_was_dismissed_is_remembered_through_a_joint_configuration() {
+        let old = Configuration::of_voters([id(1), id(2), id(3)]);
+        let new = Configuration::of_voters([id(4)]).with_dismissed([id(2), id(1)]);
+
+        let joint = old.joined_with(&new);
+
+        assert_eq!(joint.dismissed(), [id(2), id(1)]);
+        assert_eq!(joint.left_joint(), new);
+    }
+
+    #[test]
+    fn the_oldest_dismissals_are_forgotten_first_and_a_member_is_not_dismissed() {
+        let most = DISMISSED_MAX as u128;
+        let dismissed = (0..=most).chain([1, 5000]).map(id);
+
+        let configuration = Configuration::of_voters([id(5000)]).with_dismissed(dismissed);
+
+        assert_eq!(configuration.dismissed().len(), DISMISSED_MAX);
+        assert!(!configuration.is_dismissed(id(0)));
+        assert!(configuration.is_dismissed(id(1)) && configuration.is_dismissed(id(most)));
+        assert!(!configuration.is_dismissed(id(5000)));
     }
 
     #[test]

@@ -172,6 +172,7 @@ pub mod change {
         AddVoter(u64),
         AddLearner(u64),
         Remove(u64),
+        Evict(u64),
     }
 
     /// Writes it.
@@ -188,6 +189,7 @@ pub mod change {
                 MembershipStep::AddVoter { .. } => Spelled::AddVoter(id),
                 MembershipStep::AddLearner { .. } => Spelled::AddLearner(id),
                 MembershipStep::Remove(_) => Spelled::Remove(id),
+                MembershipStep::Evict(_) => Spelled::Evict(id),
             })
         });
         steps
@@ -211,6 +213,7 @@ pub mod change {
                     Spelled::AddVoter(server) => MembershipChange::add_voter(id(server)),
                     Spelled::AddLearner(server) => MembershipChange::add_learner(id(server)),
                     Spelled::Remove(server) => MembershipChange::remove(id(server)),
+                    Spelled::Evict(server) => MembershipChange::evict(id(server)),
                 })
             }))
     }

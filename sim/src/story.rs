@@ -302,6 +302,7 @@ fn scene_of(action: &Action) -> Option<Scene> {
                 MembershipStep::AddVoter { id, .. } => format!("add voter {id}"),
                 MembershipStep::AddLearner { id, .. } => format!("add learner {id}"),
                 MembershipStep::Remove(id) => format!("remove {id}"),
+                MembershipStep::Evict(id) => format!("evict {id}"),
             });
             Scene::Note(*at, steps.collect::<Vec<_>>().join(", "))
         }

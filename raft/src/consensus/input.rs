@@ -119,8 +119,11 @@ pub enum MembershipStep {
         /// Its public key, empty where identities are not authenticated.
         public_key: Bytes,
     },
-    /// This server leaves.
+    /// This server leaves, as an operator wishes: it is dismissed, and not taken in again when it asks to join, until a
+    /// change adds it.
     Remove(ServerId),
+    /// This server leaves, because it is silent: it is taken in again when it comes back and asks to join.
+    Evict(ServerId),
 }
 
 impl MembershipStep {
@@ -128,7 +131,10 @@ impl MembershipStep {
     #[must_use]
     pub const fn server(&self) -> ServerId {
         match self {
-            Self::AddVoter { id, .. } | Self::AddLearner { id, .. } | Self::Remove(id) => *id,
+            Self::AddVoter { id, .. }
+            | Self::AddLearner { id, .. }
+            | Self::Remove(id)
+            | Self::Evict(id) => *id,
         }
     }
 }
@@ -156,11 +162,19 @@ impl MembershipChange {
         }
     }
 
-    /// A change of one step: this server leaves.
+    /// A change of one step: this server leaves, and stays away until it is added again.
     #[must_use]
     pub fn remove(id: ServerId) -> Self {
         Self {
             steps: alloc::vec![MembershipStep::Remove(id)],
+        }
+    }
+
+    /// A change of one step: this server leaves, and may come back when it asks to join.
+    #[must_use]
+    pub fn evict(id: ServerId) -> Self {
+        Self {
+            steps: alloc::vec![MembershipStep::Evict(id)],
         }
     }
 

@@ -101,6 +101,7 @@ pub(super) fn target_of(
         .members()
         .map(|(id, member)| (id, member.clone()))
         .collect();
+    let mut dismissed = current.dismissed().to_vec();
     let mut named = BTreeSet::new();
     for step in &change.steps {
         let id = step.server();
@@ -121,9 +122,12 @@ pub(super) fn target_of(
                 }
                 members.insert(id, Member::learner(public_key.clone()));
             }
-            MembershipStep::Remove(_) => {
+            MembershipStep::Remove(_) | MembershipStep::Evict(_) => {
                 if members.remove(&id).is_none() {
                     return Err(ChangeError::NotMember(id));
+                }
+                if matches!(step, MembershipStep::Remove(_)) {
+                    dismissed.push(id);
                 }
             }
         }
@@ -131,7 +135,7 @@ pub(super) fn target_of(
     if members.len() > SERVERS_MAX {
         return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
     }
-    let target = Configuration::from_members(members);
+    let target = Configuration::from_members(members).with_dismissed(dismissed);
     if target.voters().is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoVoters));
     }
@@ -210,6 +214,19 @@ mod tests {
         let refused = target_of(&current, &MembershipChange::remove(ServerId(1)));
 
         assert_eq!(refused, Err(ChangeError::Invalid(InvalidChange::NoVoters)));
+    }
+
+    #[test]
+    fn a_server_is_dismissed_by_its_removal_until_it_is_added_and_not_by_its_eviction() {
+        let current = Configuration::of_voters(ids(&[1, 2, 3]));
+        let change =
+            MembershipChange::remove(ServerId(2)).and(MembershipChange::evict(ServerId(3)));
+
+        let left = target_of(&current, &change).expect("both are members");
+        let back = target_of(&left, &MembershipChange::add_learner(ServerId(2)));
+
+        assert_eq!(left.dismissed(), ids(&[2]));
+        assert_eq!(back.expect("it is no member").dismissed(), []);
     }
 
     #[test]

@@ -126,9 +126,9 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// How it manages the membership whenever it leads. Default [`MembershipPolicy::default`].
     ///
     /// The policy has the last word: a learner that an operator adds is promoted if the policy wants more voters, and who
-    /// falls silent is evicted, whoever added it. But whom an operator *removes* it does not take in again: the
-    /// removal is told to the removed server and to all members. They remember it as long as they run, or until
-    /// an operator adds the server; one that none of them remembers may come back. To be sure, stop it first.
+    /// falls silent is evicted, whoever added it. But whom an operator *removes* it does not take in again, until an
+    /// operator adds it: the configuration remembers the last
+    /// [`DISMISSED_MAX`](crate::configuration::DISMISSED_MAX) whom operators removed, in the log and in snapshots.
     ///
     /// A member that has one also comes back by itself when it was evicted while it was away, under its own id, as long
     /// as its storage is intact: it asks those whom it knew as members, and its [roster](Self::join).

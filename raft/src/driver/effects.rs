@@ -76,7 +76,6 @@ impl<S: StateMachine> Driver<S> {
         if id == POLICY_CHANGE {
             return self.policy_changed(&result, now);
         }
-        self.operator_changed(id, result.is_ok());
         if let Some((from, request)) = self.served.take_change(id) {
             let answer = Answer::Change(result);
             self.served.finish(from, request, &answer);

@@ -135,7 +135,6 @@ impl<S: StateMachine> Driver<S> {
             }
             Content::Join { public_key } => self.take_join(from, public_key, now),
             Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
-            Content::Dismissed { server } => self.take_dismissal(from, server),
         }
     }
 
@@ -183,7 +182,6 @@ impl<S: StateMachine> Driver<S> {
         match self.served.begin(from, request) {
             Begin::First => {
                 let id = self.served.change(from, request);
-                self.membership.note_change(id, &change);
                 self.inputs.push(Input::Change(id, change));
             }
             Begin::Answered(answer) => self.answer_peer(from, request, answer),

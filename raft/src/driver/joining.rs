@@ -204,16 +204,10 @@ impl Joining {
         }
     }
 
-    /// An operator has removed this server.
-    pub(super) fn dismiss(&mut self) {
-        self.dismissed = true;
-    }
-
-    /// This configuration is committed: whom it names is a member, whatever was before.
+    /// This configuration is committed: it says who is a member and who was dismissed, whatever was before.
     pub(super) fn note_members(&mut self, configuration: &Configuration, now: Instant) {
-        if configuration.names(self.id) {
-            self.dismissed = false;
-        } else if self.rejoins && self.asked == 0 {
+        self.dismissed = configuration.is_dismissed(self.id);
+        if !configuration.names(self.id) && !self.dismissed && self.rejoins && self.asked == 0 {
             self.due = self.due.min(now);
         }
     }

@@ -1,13 +1,11 @@
 //! The member's part in a membership that manages itself: as the leader it takes in, promotes and evicts; as a server
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::joining::Joining;
 use super::task::Driver;
-use crate::consensus::{ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind};
+use crate::consensus::{ChangeError, ChangeId, Input, RoleKind};
 use crate::ids::{Index, ServerId};
 use crate::policy::{Act, JoinAnswer, Steward};
 use crate::state_machine::StateMachine;
@@ -23,17 +21,11 @@ pub(super) struct Membership {
     /// `None` if membership is in the hands of operators.
     steward: Option<Steward>,
     joining: Joining,
-    /// Whom the operators' changes that are under way are to remove.
-    removals: BTreeMap<ChangeId, Vec<ServerId>>,
 }
 
 impl Membership {
     pub(super) const fn new(steward: Option<Steward>, joining: Joining) -> Self {
-        Self {
-            steward,
-            joining,
-            removals: BTreeMap::new(),
-        }
+        Self { steward, joining }
     }
 
     /// When it has something to do, if nothing happens.
@@ -46,18 +38,6 @@ impl Membership {
     fn rest(&mut self) {
         self.steward = None;
         self.joining.rest();
-    }
-
-    /// The core is given an operator's change.
-    pub(super) fn note_change(&mut self, id: ChangeId, change: &MembershipChange) {
-        let removed = change.steps.iter().filter_map(|step| match step {
-            MembershipStep::Remove(id) => Some(*id),
-            MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
-        });
-        let removed: Vec<ServerId> = removed.collect();
-        if !removed.is_empty() {
-            self.removals.insert(id, removed);
-        }
     }
 }
 
@@ -126,21 +106,6 @@ impl<S: StateMachine> Driver<S> {
         self.membership.joining.on_reply(from, reply, now);
     }
 
-    /// A member says that an operator has removed a server.
-    pub(super) fn take_dismissal(&mut self, from: ServerId, server: ServerId) {
-        if self.raft.configuration().1.contains(from) {
-            self.dismiss(server);
-        }
-    }
-
-    fn dismiss(&mut self, server: ServerId) {
-        if server == self.id {
-            self.membership.joining.dismiss();
-        } else if let Some(steward) = &mut self.membership.steward {
-            steward.dismiss(server);
-        }
-    }
-
     /// The core has answered the policy's change.
     pub(super) fn policy_changed(&mut self, result: &Result<Index, ChangeError>, now: Instant) {
         if let Err(error) = result {
@@ -151,34 +116,10 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// The core has answered an operator's change. Whom it has removed stays away: all who may come to lead are told.
-    pub(super) fn operator_changed(&mut self, id: ChangeId, made: bool) {
-        let removed = self.membership.removals.remove(&id).unwrap_or_default();
-        if !made {
-            return;
-        }
-        let members: Vec<ServerId> = {
-            let (_, configuration) = self.raft.configuration();
-            configuration.members().map(|(id, _)| id).collect()
-        };
-        for server in removed {
-            self.dismiss(server);
-            let content = Content::Dismissed { server };
-            for member in members.iter().copied().chain([server]) {
-                if member != self.id {
-                    self.links.send(member, &content, &mut self.counters);
-                }
-            }
-        }
-    }
-
     /// A configuration is committed.
     pub(super) fn note_members(&mut self, now: Instant) {
         let (_, configuration) = self.raft.configuration();
         self.membership.joining.note_members(configuration, now);
-        if let Some(steward) = &mut self.membership.steward {
-            steward.note_members(configuration);
-        }
     }
 
     /// The leader, if it was heard lately.

@@ -303,9 +303,7 @@ impl<S: StateMachine> Driver<S> {
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
                     Operation::Change(change) => {
-                        let id = ChangeId(request);
-                        self.membership.note_change(id, &change);
-                        self.inputs.push(Input::Change(id, change));
+                        self.inputs.push(Input::Change(ChangeId(request), change));
                     }
                     Operation::Transfer(to) => self.transfers.ask(Asker::Own(request), to),
                 }

@@ -49,7 +49,7 @@ pub fn next_change(
     let members = situation.configuration.members().len();
     let leaving = steps
         .iter()
-        .filter(|step| matches!(step, MembershipStep::Remove(_)))
+        .filter(|step| matches!(step, MembershipStep::Evict(_)))
         .count();
     let room = SERVERS_MAX.saturating_sub(members - leaving);
     let joiners = situation
@@ -114,7 +114,7 @@ impl Situation<'_> {
         let mut steps: Vec<_> = next
             .evicted
             .into_iter()
-            .map(MembershipStep::Remove)
+            .map(MembershipStep::Evict)
             .collect();
         steps.extend(
             next.promoted

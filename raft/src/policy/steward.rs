@@ -6,16 +6,12 @@ use bytes::Bytes;
 
 use super::MembershipPolicy;
 use super::watch::Watch;
-use crate::configuration::Configuration;
 use crate::consensus::{ChangeError, MembershipChange, Oversight};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
 
 /// The most servers that may wait to be taken in. More are told to ask again.
 const JOINERS_MAX: usize = 256;
-
-/// The most servers that are remembered as removed by an operator; the oldest removal is forgotten first.
-const DISMISSED_MAX: usize = 256;
 
 /// Within this part of a heartbeat interval those who ask to join are gathered, to be taken in together.
 pub(super) const GATHERINGS_PER_HEARTBEAT: u32 = 8;
@@ -26,8 +22,8 @@ const JOINER_ELECTION_TIMEOUTS: u32 = 4;
 /// A server whose promotion failed is not promoted again for so many election timeouts.
 const PUT_OFF_ELECTION_TIMEOUTS: u32 = 2;
 
-/// Runs a [`MembershipPolicy`] on a server: while it leads, it decides; while it does not, it remembers only whom
-/// operators have removed.
+/// Runs a [`MembershipPolicy`] on a server: while it leads, it decides; while it does not, it knows nothing and does
+/// nothing.
 ///
 /// It is a value without a clock. Whoever owns it calls [`look`](Self::look) when [`due`](Self::due) has come, and when a
 /// term of leadership begins, and does what that says.
@@ -37,9 +33,6 @@ pub struct Steward {
     due: Instant,
     watch: Option<Watch>,
     joiners: BTreeMap<ServerId, Joiner>,
-    /// Whom operators have removed, with the order in which they did.
-    dismissed: BTreeMap<ServerId, u64>,
-    dismissals: u64,
 }
 
 /// What is to be done.
@@ -84,8 +77,6 @@ impl Steward {
             due: Instant::MAX,
             watch: None,
             joiners: BTreeMap::new(),
-            dismissed: BTreeMap::new(),
-            dismissals: 0,
         }
     }
 
@@ -148,7 +139,7 @@ impl Steward {
         if oversight.configuration.contains(id) {
             return JoinAnswer::Member;
         }
-        if self.dismissed.contains_key(&id) {
+        if oversight.configuration.is_dismissed(id) {
             return JoinAnswer::Dismissed;
         }
         if self.joiners.len() >= JOINERS_MAX && !self.joiners.contains_key(&id) {
@@ -195,24 +186,6 @@ impl Steward {
                 | ChangeError::Unknown { .. },
             ) => {}
         }
-    }
-
-    /// An operator has removed this server: it is not taken in until an operator adds it.
-    pub fn dismiss(&mut self, id: ServerId) {
-        self.joiners.remove(&id);
-        self.dismissals += 1;
-        self.dismissed.insert(id, self.dismissals);
-        if self.dismissed.len() > DISMISSED_MAX {
-            let oldest = self.dismissed.iter().min_by_key(|(_, order)| **order);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
-                self.dismissed.remove(&oldest);
-            }
-        }
-    }
-
-    /// This configuration is committed: whom it names was added again, if ever removed.
-    pub fn note_members(&mut self, configuration: &Configuration) {
-        self.dismissed.retain(|id, _| !configuration.names(*id));
     }
 }
 

@@ -321,7 +321,7 @@ fn next_look(
 
 fn evicts(change: &MembershipChange) -> bool {
     let mut steps = change.steps.iter();
-    steps.any(|step| matches!(step, MembershipStep::Remove(_)))
+    steps.any(|step| matches!(step, MembershipStep::Evict(_)))
 }
 
 fn voices(view: &Oversight<'_>, voice: impl Fn(ServerId) -> Voice) -> BTreeMap<ServerId, Voice> {

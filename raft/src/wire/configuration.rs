@@ -7,15 +7,19 @@ use prost::Message;
 
 use super::field::{self, List, detached, required, server, server_bytes};
 use super::{DecodeError, proto};
-use crate::configuration::{Configuration, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage};
+use crate::configuration::{
+    Configuration, DISMISSED_MAX, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage,
+};
 use crate::ids::ServerId;
 
 const PART: &str = "configuration";
 
 pub(super) fn encode(configuration: &Configuration) -> Bytes {
+    let dismissed = configuration.dismissed().iter().copied();
     proto::Configuration {
         format: Some(proto::Configuration::FORMAT),
         members: configuration.members().map(encode_member).collect(),
+        dismissed: dismissed.map(server_bytes).collect(),
     }
     .encode_to_vec()
     .into()
@@ -37,12 +41,19 @@ fn encode_member((id, member): (ServerId, &Member)) -> proto::Member {
 /// Reads a configuration, all of it: an unknown field, which would be lost when the configuration is handed on, counts
 /// as another format.
 pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
-    let list = List {
-        items: "members",
-        field: proto::Configuration::MEMBERS,
-        count_max: SERVERS_MAX,
-    };
-    let read: proto::Configuration = field::decode_list(bytes.clone(), PART, &list)?;
+    let lists = [
+        List {
+            items: "members",
+            field: proto::Configuration::MEMBERS,
+            count_max: SERVERS_MAX,
+        },
+        List {
+            items: "dismissed servers",
+            field: proto::Configuration::DISMISSED,
+            count_max: DISMISSED_MAX,
+        },
+    ];
+    let read: proto::Configuration = field::decode_lists(bytes.clone(), PART, &lists)?;
     let format = required(read.format, "configuration format")?;
     if format != proto::Configuration::FORMAT || read.encoded_len() != bytes.len() {
         return Err(DecodeError::Unsupported {
@@ -59,7 +70,16 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         }
         members.push((id, member));
     }
-    Ok(Configuration::from_members(members))
+    let dismissed = read.dismissed.into_iter();
+    let dismissed = dismissed
+        .map(|id| server(Some(id), "dismissed server"))
+        .collect::<Result<Vec<_>, _>>()?;
+    let count = dismissed.len();
+    let configuration = Configuration::from_members(members).with_dismissed(dismissed);
+    if configuration.dismissed().len() < count {
+        return Err(DecodeError::Contradiction { part: PART });
+    }
+    Ok(configuration)
 }
 
 fn decode_member(member: proto::Member) -> Result<(ServerId, Member), DecodeError> {

@@ -67,11 +67,6 @@ pub enum Content {
     },
     /// The answer to [`Join`](Self::Join).
     JoinReply(JoinReply),
-    /// An operator has removed a server: it should not ask to join again, and is not to be taken in.
-    Dismissed {
-        /// The server, which may be the receiver.
-        server: ServerId,
-    },
 }
 
 /// What a member answers to a server that asks to join.

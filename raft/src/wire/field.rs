@@ -26,24 +26,32 @@ pub(super) struct List {
 }
 
 /// Reads a message that holds a list.
-///
-/// An element takes at least two bytes on the wire and much more in memory, so the list is counted before anything is
-/// allocated for it.
 pub(super) fn decode_list<P: Message + Default>(
     bytes: Bytes,
     part: &'static str,
     list: &List,
 ) -> Result<P, DecodeError> {
-    let count = count_fields(&bytes, list.field).ok_or(DecodeError::Malformed { part })?;
-    if count > list.count_max {
-        let List {
-            items, count_max, ..
-        } = *list;
-        return Err(DecodeError::TooMany {
-            items,
-            count,
-            count_max,
-        });
+    decode_lists(bytes, part, core::slice::from_ref(list))
+}
+
+/// Reads a message that holds lists.
+///
+/// An element takes at least two bytes on the wire and much more in memory, so the lists are counted before anything is
+/// allocated for them.
+pub(super) fn decode_lists<P: Message + Default>(
+    bytes: Bytes,
+    part: &'static str,
+    lists: &[List],
+) -> Result<P, DecodeError> {
+    for list in lists {
+        let count = count_fields(&bytes, list.field).ok_or(DecodeError::Malformed { part })?;
+        if count > list.count_max {
+            return Err(DecodeError::TooMany {
+                items: list.items,
+                count,
+                count_max: list.count_max,
+            });
+        }
     }
     decode(bytes, part)
 }

@@ -3,10 +3,9 @@
 use bytes::Bytes;
 
 use super::configuration::public_key;
-use super::field::{self, required, server, server_bytes, server_if_any};
+use super::field::{self, required, server_bytes, server_if_any};
 use super::proto::{self, kind};
 use super::{Content, DecodeError, JoinReply};
-use crate::ids::ServerId;
 
 pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     match kind {
@@ -17,12 +16,6 @@ pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
             })
         }
         kind::JOIN_REPLY => decode_join_reply(body),
-        kind::DISMISSED => {
-            let read: proto::Dismissed = field::decode(body, "dismissal")?;
-            Ok(Content::Dismissed {
-                server: server(read.server, "server that was removed")?,
-            })
-        }
         number => Err(DecodeError::UnknownKind {
             part: "frame",
             number,
@@ -69,10 +62,4 @@ fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
         }
     };
     Ok(Content::JoinReply(reply))
-}
-
-pub(super) fn dismissed(server: ServerId) -> proto::Dismissed {
-    proto::Dismissed {
-        server: Some(server_bytes(server)),
-    }
 }

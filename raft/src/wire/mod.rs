@@ -185,9 +185,6 @@ fn encode(address: Option<Address>, content: &Content) -> Bytes {
             None,
             &joining::join_reply(*reply),
         ),
-        Content::Dismissed { server } => {
-            seal(address, kind::DISMISSED, None, &joining::dismissed(*server))
-        }
     }
 }
 

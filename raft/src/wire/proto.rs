@@ -28,7 +28,6 @@ pub(super) mod kind {
     pub(in crate::wire) const TRANSFER_REPLY: u32 = 21;
     pub(in crate::wire) const JOIN: u32 = 32;
     pub(in crate::wire) const JOIN_REPLY: u32 = 33;
-    pub(in crate::wire) const DISMISSED: u32 = 34;
 }
 
 /// A frame. Its first two fields say where it goes, the rest is the content: the bytes of a content are the same
@@ -229,11 +228,15 @@ pub(super) struct Configuration {
     /// By ascending id.
     #[prost(message, repeated, tag = "2")]
     pub(super) members: Vec<Member>,
+    /// The oldest dismissal first.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(super) dismissed: Vec<Bytes>,
 }
 
 impl Configuration {
     pub(super) const FORMAT: u32 = 1;
     pub(super) const MEMBERS: u64 = 2;
+    pub(super) const DISMISSED: u64 = 3;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -312,6 +315,7 @@ impl Step {
     pub(super) const ADD_VOTER: u32 = 1;
     pub(super) const ADD_LEARNER: u32 = 2;
     pub(super) const REMOVE: u32 = 3;
+    pub(super) const EVICT: u32 = 4;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -395,10 +399,4 @@ impl JoinReply {
     pub(super) const BUSY: u32 = 4;
     pub(super) const DISMISSED: u32 = 5;
     pub(super) const MANUAL: u32 = 6;
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Dismissed {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(super) server: Option<Bytes>,
 }

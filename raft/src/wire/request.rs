@@ -95,6 +95,7 @@ pub(super) fn change(request: u64, change: &MembershipChange) -> proto::Change {
             proto_step(proto::Step::ADD_LEARNER, *id, Some(public_key))
         }
         MembershipStep::Remove(id) => proto_step(proto::Step::REMOVE, *id, None),
+        MembershipStep::Evict(id) => proto_step(proto::Step::EVICT, *id, None),
     });
     proto::Change {
         request: Some(request),
@@ -140,6 +141,7 @@ fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
             public_key: public_key(read.public_key)?,
         }),
         proto::Step::REMOVE => Ok(MembershipStep::Remove(id)),
+        proto::Step::EVICT => Ok(MembershipStep::Evict(id)),
         number => Err(DecodeError::UnknownKind {
             part: "step",
             number,

@@ -293,6 +293,29 @@ async fn whom_an_operator_removes_stays_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whom_an_operator_removed_stays_away_after_all_have_restarted() {
+    let mut cluster = cluster_of(3, policy()).await;
+    let leader = cluster.leader().await;
+    let unwanted = cluster.others(&[leader])[0];
+    let others = cluster.others(&[unwanted]);
+    let operator = cluster.member(leader);
+    operator.remove_server(ServerId(unwanted)).await.unwrap();
+
+    for id in cluster.others(&[]) {
+        cluster.kill(id);
+    }
+    for id in others.iter().copied().chain([unwanted]) {
+        cluster
+            .start(id, |member| member.membership(policy()))
+            .await;
+    }
+    let member = cluster.member(cluster.leader().await);
+    sleep(40 * ELECTION_TIMEOUT).await;
+
+    assert!(votes(others)(&member.status().borrow()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whom_an_operator_removed_is_a_member_again_once_an_operator_adds_it() {
     let cluster = cluster_of(4, policy()).await;
     let leader = cluster.leader().await;

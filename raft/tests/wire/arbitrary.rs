@@ -252,8 +252,11 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 }
 
 fn configuration() -> BoxedStrategy<Configuration> {
-    btree_map(server(), member(), 0..6)
-        .prop_map(|members: BTreeMap<_, _>| Configuration::from_members(members))
+    let members = btree_map(server(), member(), 0..6);
+    (members, vec(server(), 0..4))
+        .prop_map(|(members, dismissed): (BTreeMap<_, _>, _)| {
+            Configuration::from_members(members).with_dismissed(dismissed)
+        })
         .boxed()
 }
 
@@ -284,7 +287,6 @@ fn joining() -> impl Strategy<Value = Content> {
     prop_oneof![
         public_key().prop_map(|public_key| Content::Join { public_key }),
         join_reply().prop_map(Content::JoinReply),
-        server().prop_map(|server| Content::Dismissed { server }),
     ]
 }
 
@@ -306,6 +308,7 @@ fn step() -> impl Strategy<Value = MembershipStep> {
         (server(), public_key())
             .prop_map(|(id, public_key)| MembershipStep::AddLearner { id, public_key }),
         server().prop_map(MembershipStep::Remove),
+        server().prop_map(MembershipStep::Evict),
     ]
 }
 

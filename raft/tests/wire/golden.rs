@@ -104,7 +104,8 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
             },
         ),
         (ServerId(3), Member::learner(bytes(""))),
-    ]);
+    ])
+    .with_dismissed([ServerId(4)]);
     let entry = |index, payload| Entry {
         index: Index(index),
         term: Term(5),
@@ -127,13 +128,14 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
 
     assert_golden(
         &message(body),
-        "1803 2005 2a7d 0807 1004 1809 2008 2802 \
+        "1803 2005 2a8f01 0807 1004 1809 2008 2802 \
          3207 0805 10e807 1801 \
          320c 0805 10e807 1802 2203 736574 \
-         325a 0805 10e807 1803 2251 0801 \
+         326c 0805 10e807 1803 2263 0801 \
          1219 0a10 00000000000000000000000000000001 1000 1801 2201 6b \
          1218 0a10 00000000000000000000000000000002 1001 1801 2200 \
-         1218 0a10 00000000000000000000000000000003 1002 1800 2200",
+         1218 0a10 00000000000000000000000000000003 1002 1800 2200 \
+         1a10 00000000000000000000000000000004",
     );
 }
 
@@ -471,13 +473,4 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(&Content::JoinReply(JoinReply::Busy), "1821 2a02 0804");
     assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");
     assert_golden(&Content::JoinReply(JoinReply::Manual), "1821 2a02 0806");
-}
-
-#[test]
-fn the_bytes_of_a_dismissal() {
-    let content = Content::Dismissed {
-        server: ServerId(3),
-    };
-
-    assert_golden(&content, "1822 2a12 0a10 00000000000000000000000000000003");
 }

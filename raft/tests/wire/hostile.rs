@@ -104,19 +104,7 @@ fn a_crowd_of_empty_commands_is_counted_before_it_is_read() {
 
 #[test]
 fn a_crowd_of_members_is_counted_before_it_is_read() {
-    let configuration = [0x12, 0x00].repeat(4097);
-    let entry = Fields::default()
-        .number(1, 1)
-        .number(2, 0)
-        .number(3, 3)
-        .bytes(4, &configuration);
-    let append = Fields::default()
-        .number(1, 1)
-        .number(2, 0)
-        .number(3, 0)
-        .number(4, 0);
-
-    let refused = decode(&message(3, 1, &append.message(6, &entry)));
+    let refused = decode(&with_configuration(&[0x12, 0x00].repeat(4097)));
 
     let expected = DecodeError::TooMany {
         items: "members",
@@ -124,6 +112,46 @@ fn a_crowd_of_members_is_counted_before_it_is_read() {
         count_max: 4096,
     };
     assert_eq!(refused, Err(expected));
+}
+
+#[test]
+fn a_crowd_of_dismissed_servers_is_counted_before_it_is_read() {
+    let refused = decode(&with_configuration(&[0x1a, 0x00].repeat(257)));
+
+    let expected = DecodeError::TooMany {
+        items: "dismissed servers",
+        count: 257,
+        count_max: 256,
+    };
+    assert_eq!(refused, Err(expected));
+}
+
+#[test]
+fn a_server_that_is_dismissed_twice_contradicts_itself() {
+    let id = [1; 16];
+    let configuration = Fields::default().number(1, 1).bytes(3, &id).bytes(3, &id);
+
+    let refused = decode(&with_configuration(&configuration.encode()));
+
+    let expected = DecodeError::Contradiction {
+        part: "configuration",
+    };
+    assert_eq!(refused, Err(expected));
+}
+
+/// A message with one entry, of this configuration.
+fn with_configuration(configuration: &[u8]) -> Vec<u8> {
+    let entry = Fields::default()
+        .number(1, 1)
+        .number(2, 0)
+        .number(3, 3)
+        .bytes(4, configuration);
+    let append = Fields::default()
+        .number(1, 1)
+        .number(2, 0)
+        .number(3, 0)
+        .number(4, 0);
+    message(3, 1, &append.message(6, &entry))
 }
 
 #[test]

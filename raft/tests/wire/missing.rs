@@ -206,5 +206,4 @@ fn a_step_lacks_nothing() {
 fn what_is_said_of_joining_lacks_nothing() {
     assert_missing(&request(32, &Fields::default()), "public key");
     assert_missing(&request(33, &Fields::default()), "answer");
-    assert_missing(&request(34, &Fields::default()), "server that was removed");
 }

@@ -84,6 +84,7 @@ impl Left {
                 MembershipStep::AddVoter { .. } => MembershipChange::add_voter(id),
                 MembershipStep::AddLearner { .. } => MembershipChange::add_learner(id),
                 MembershipStep::Remove(_) => MembershipChange::remove(id),
+                MembershipStep::Evict(_) => MembershipChange::evict(id),
             })
         });
         let change = steps.fold(MembershipChange::default(), |change, step| change.and(step));

@@ -106,9 +106,9 @@ impl World {
         for step in &change.steps {
             match step {
                 MembershipStep::AddVoter { id, .. } => voters.insert(*id),
-                MembershipStep::AddLearner { id, .. } | MembershipStep::Remove(id) => {
-                    voters.remove(id)
-                }
+                MembershipStep::AddLearner { id, .. }
+                | MembershipStep::Remove(id)
+                | MembershipStep::Evict(id) => voters.remove(id),
             };
         }
         voters

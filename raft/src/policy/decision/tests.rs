@@ -46,7 +46,7 @@ impl Situation<'_> {
 fn told(change: Option<MembershipChange>) -> String {
     let steps = change.unwrap_or_default().steps;
     let words = steps.iter().map(|step| match step {
-        MembershipStep::Remove(id) => alloc::format!("-{}", id.0),
+        MembershipStep::Evict(id) | MembershipStep::Remove(id) => alloc::format!("-{}", id.0),
         MembershipStep::AddVoter { id, .. } => alloc::format!("+{}", id.0),
         MembershipStep::AddLearner { id, .. } => alloc::format!("~{}", id.0),
     });

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
+use crate::configuration::Configuration;
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
 
@@ -141,7 +142,7 @@ fn contact(id: u128) -> Contact {
 
 fn removed(change: &MembershipChange) -> Vec<u128> {
     let removed = change.steps.iter().filter_map(|step| match step {
-        MembershipStep::Remove(id) => Some(id.0),
+        MembershipStep::Evict(id) | MembershipStep::Remove(id) => Some(id.0),
         MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
     });
     removed.collect()
@@ -260,12 +261,10 @@ fn learners_that_have_caught_up_are_promoted_together_and_one_that_died_holds_up
 fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
     let mut leader = Leader::of(3, MembershipPolicy::default());
     leader.run(ms(1000));
-    leader.steward.dismiss(ServerId(9));
+    leader.configuration = leader.configuration.clone().with_dismissed([ServerId(9)]);
 
     let dismissed = leader.join(9);
-    leader
-        .steward
-        .note_members(&Configuration::of_voters([ServerId(1), ServerId(9)]));
+    leader.configuration = leader.configuration.clone().with_dismissed([]);
     let added = leader.join(9);
 
     assert_eq!(
@@ -295,16 +294,4 @@ fn a_server_that_does_not_lead_has_nothing_to_do() {
     let act = leader.steward.look(None, leader.now);
 
     assert_eq!((act, leader.steward.due()), (Act::Rest, Instant::MAX));
-}
-
-#[test]
-fn an_operators_removals_are_remembered_up_to_a_bound_the_oldest_forgotten_first() {
-    let mut steward = Steward::new(MembershipPolicy::default());
-
-    for id in 0..=DISMISSED_MAX as u128 {
-        steward.dismiss(ServerId(1000 - id));
-    }
-
-    assert_eq!(steward.dismissed.len(), DISMISSED_MAX);
-    assert!(!steward.dismissed.contains_key(&ServerId(1000)));
 }
