@@ -1,0 +1,230 @@
+//! The faults that strike members and links, and how often each does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Nanos;
+use crate::dice::{Dice, PerMillion};
+
+/// Which faults strike, how often, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultPlan {
+    /// The mean time between two faults of any kind.
+    pub every: Nanos,
+    /// Weights of the kinds; zero for one that this run does not have.
+    #[serde(with = "fault_weights")]
+    pub weights: [u32; FaultKind::ALL.len()],
+    /// How long a fault lasts in the mean.
+    pub lasts: Nanos,
+    /// How long a pause lasts in the mean.
+    pub pause_lasts: Nanos,
+    /// How many of a hundred strikes are aimed at the leader.
+    pub at_leader: PerMillion,
+}
+
+/// The kinds of faults that strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A member crashes, and what it had not made durable is lost, wholly or from some point on.
+    Crash,
+    /// A member crashes in the middle of its next turn, when part of what it was about to do is done.
+    CrashInTurn,
+    /// All members crash at once.
+    Blackout,
+    /// A member does nothing for a while, then all that it missed at once.
+    Pause,
+    /// The members are parted into two groups.
+    Partition,
+    /// One member hears nobody and is heard by nobody.
+    Isolate,
+    /// One direction of one link fails.
+    CutOneWay,
+    /// Both directions of one link fail.
+    CutBothWays,
+    /// All that is on its way is lost.
+    DropInFlight,
+    /// A member's disk is very slow for a while.
+    SlowDisk,
+    /// A member's clock leaps forward.
+    ClockForward,
+    /// A member's clock leaps back.
+    ClockBack,
+    /// A member's clock runs at another rate.
+    ClockRate,
+    /// The leader hands leadership over, and from some moment on hears nobody: it does not learn that it was deposed.
+    DeposeUnheard,
+    /// A member crashes, and any subset of its unsynced writes is on its disk, some of them torn.
+    TornWrites,
+    /// A sync fails, and with it the member.
+    FailedSync,
+    /// A member's disk is full for a while: it stops at its next write.
+    FullDisk,
+    /// A member's disk is wiped: its server is gone, and a blank one comes in its place.
+    WipedDisk,
+    /// Something that a member had acknowledged rots on its disk, which is as good as gone.
+    RottenDisk,
+}
+
+impl FaultPlan {
+    /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap nor change their rate,
+    /// and leaders have a hard time of it.
+    pub(super) fn try_leases(&mut self) {
+        self.at_leader = PerMillion::percent(80);
+        for (kind, weight) in FaultKind::ALL.into_iter().zip(&mut self.weights) {
+            if kind.breaks_clocks() {
+                *weight = 0;
+            } else if kind.tries_leases() {
+                *weight = kind.weight();
+            }
+        }
+    }
+
+    /// Members pause, for so long in the mean.
+    pub(super) fn pause_for(&mut self, lasts: Nanos) {
+        self.pause_lasts = lasts;
+        self.weights[FaultKind::Pause.place()] = FaultKind::Pause.weight();
+    }
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::Crash,
+        Self::CrashInTurn,
+        Self::Blackout,
+        Self::Pause,
+        Self::Partition,
+        Self::Isolate,
+        Self::CutOneWay,
+        Self::CutBothWays,
+        Self::DropInFlight,
+        Self::SlowDisk,
+        Self::ClockForward,
+        Self::ClockBack,
+        Self::ClockRate,
+        Self::DeposeUnheard,
+        Self::TornWrites,
+        Self::FailedSync,
+        Self::FullDisk,
+        Self::WipedDisk,
+        Self::RottenDisk,
+    ];
+
+    /// Whether a clock does what reads by lease rest on it not doing.
+    const fn breaks_clocks(self) -> bool {
+        match self {
+            Self::ClockForward | Self::ClockBack | Self::ClockRate => true,
+            Self::Crash
+            | Self::CrashInTurn
+            | Self::Blackout
+            | Self::Pause
+            | Self::Partition
+            | Self::Isolate
+            | Self::CutOneWay
+            | Self::CutBothWays
+            | Self::DropInFlight
+            | Self::SlowDisk
+            | Self::DeposeUnheard
+            | Self::TornWrites
+            | Self::FailedSync
+            | Self::FullDisk
+            | Self::WipedDisk
+            | Self::RottenDisk => false,
+        }
+    }
+
+    /// Whether it takes two members.
+    const fn is_between_members(self) -> bool {
+        match self {
+            Self::Partition
+            | Self::Isolate
+            | Self::CutOneWay
+            | Self::CutBothWays
+            | Self::DropInFlight
+            | Self::DeposeUnheard
+            | Self::WipedDisk
+            | Self::RottenDisk => true,
+            Self::Crash
+            | Self::CrashInTurn
+            | Self::Blackout
+            | Self::Pause
+            | Self::SlowDisk
+            | Self::ClockForward
+            | Self::ClockBack
+            | Self::ClockRate
+            | Self::TornWrites
+            | Self::FailedSync
+            | Self::FullDisk => false,
+        }
+    }
+
+    /// Whether it makes a leader go on for a while that others have given up.
+    const fn tries_leases(self) -> bool {
+        matches!(self, Self::Pause | Self::Isolate | Self::DeposeUnheard)
+    }
+
+    /// Its place among all.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
+    /// How likely a fault of this kind is, compared with the others, where a run has it.
+    const fn weight(self) -> u32 {
+        match self {
+            Self::Blackout => 1,
+            Self::ClockForward | Self::ClockBack | Self::ClockRate | Self::DropInFlight => 3,
+            Self::WipedDisk | Self::RottenDisk | Self::FullDisk => 3,
+            Self::DeposeUnheard
+            | Self::Pause
+            | Self::SlowDisk
+            | Self::CutBothWays
+            | Self::TornWrites
+            | Self::FailedSync => 5,
+            Self::Partition | Self::Isolate | Self::CutOneWay => 8,
+            Self::Crash | Self::CrashInTurn => 10,
+        }
+    }
+}
+
+pub(super) fn draw_faults(dice: &mut Dice, members: usize, election_timeout: Nanos) -> FaultPlan {
+    let mut weights = FaultKind::ALL.map(|kind| {
+        let drawn = dice.falls(PerMillion::percent(45));
+        if drawn && (members > 1 || !kind.is_between_members()) {
+            kind.weight()
+        } else {
+            0
+        }
+    });
+    if weights.iter().all(|weight| *weight == 0) {
+        // A run without faults would prove little.
+        weights[0] = FaultKind::ALL[0].weight();
+    }
+    let lasts = dice.between(1, 40) * election_timeout / 8;
+    FaultPlan {
+        every: dice.between(1, 16) * election_timeout / 4,
+        weights,
+        lasts,
+        pause_lasts: lasts,
+        at_leader: PerMillion::percent(dice.weighted(&[(1, 0), (1, 30), (1, 80)])),
+    }
+}
+
+/// The weights of faults in a file: an object of those that are not zero.
+mod fault_weights {
+    use serde::{Deserializer, Serializer};
+
+    use super::FaultKind;
+    use crate::spelled;
+
+    type Weights = [u32; FaultKind::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(of: &Weights, serializer: S) -> Result<S::Ok, S::Error> {
+        spelled::weigh(&FaultKind::ALL, of, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weights, D::Error> {
+        spelled::weighed(&FaultKind::ALL, from)
+    }
+}

@@ -1,0 +1,174 @@
+//! What a seed expands to: the cluster's settings, and which faults strike how often.
+//!
+//! *Swarm testing*: each seed enables a random subset of the faults and of the workload, with intensities of its own. A
+//! run in which everything goes wrong at once explores less than many in which a few things go very wrong.
+
+mod faults;
+mod surroundings;
+mod workload;
+
+use core::time::Duration;
+
+use liferaft_raft::config::{Config, ReadLease};
+use serde::{Deserialize, Serialize};
+
+use self::faults::draw_faults;
+pub use self::faults::{FaultKind, FaultPlan};
+pub use self::surroundings::{DiskPlan, MachinePlan, NetworkPlan};
+use self::surroundings::{draw_disk, draw_machine, draw_network};
+pub use self::workload::{ActKind, ClientPlan, WorkloadPlan};
+use self::workload::{draw_clients, draw_workload};
+use crate::clock::{MICRO, MILLI, Nanos, SECOND};
+use crate::dice::{Dice, PerMillion};
+use crate::flaw::Flaw;
+use crate::spelled;
+
+/// The most members of a simulated cluster, spare ones included.
+pub const MEMBERS_MAX: usize = 8;
+
+/// Runs that last minutes.
+const LONG_RUNS: PerMillion = PerMillion::percent(2);
+
+/// Runs in which members read by lease.
+const LEASES: PerMillion = PerMillion::percent(30);
+
+/// What a run is like. What a file does not name is off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// How many members there are, those included that join later.
+    pub members: usize,
+    /// How many of them begin as voters.
+    pub voters: usize,
+    /// The members' settings.
+    #[serde(with = "spelled::config")]
+    pub config: Config,
+    /// How long faults strike.
+    pub safety_phase: Nanos,
+    /// The network.
+    pub network: NetworkPlan,
+    /// The disks.
+    pub disk: DiskPlan,
+    /// The state machines.
+    pub machine: MachinePlan,
+    /// The faults that strike members and links.
+    #[serde(skip_serializing_if = "is_default")]
+    pub faults: FaultPlan,
+    /// What clients and operators do.
+    #[serde(skip_serializing_if = "is_default")]
+    pub workload: WorkloadPlan,
+    /// The clients.
+    pub clients: ClientPlan,
+    /// What is wrong with clients and state machines, to see that it is found.
+    #[serde(skip)]
+    pub flaw: Option<Flaw>,
+    /// How long a driver's turn takes at most: what arrives meanwhile is one batch.
+    pub turn_max: Nanos,
+    /// Whether every turn is printed.
+    #[serde(skip)]
+    pub tell: bool,
+    /// How far members' clocks run too fast or too slow, in parts of a million.
+    pub skew_max: u64,
+}
+
+impl Plan {
+    /// What this seed expands to.
+    ///
+    /// # Panics
+    /// Never: all settings drawn make sense.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed, 0);
+        let voters = dice.weighted(&[(2, 1), (3, 2), (10, 3), (4, 4), (6, 5)]);
+        let spares = dice.between(0, 3);
+        let members = (voters + usize::try_from(spares).expect("a few")).min(MEMBERS_MAX);
+        let election_timeout = draw_election_timeout(dice);
+        let heartbeat = draw_heartbeat(dice, election_timeout);
+        let mut plan = Self {
+            seed,
+            members,
+            voters,
+            config: draw_config(dice, election_timeout, heartbeat),
+            safety_phase: dice.between(5, 20) * SECOND,
+            network: draw_network(dice, election_timeout),
+            disk: draw_disk(dice, election_timeout),
+            machine: draw_machine(dice),
+            faults: draw_faults(dice, members, election_timeout),
+            workload: draw_workload(dice),
+            clients: draw_clients(&mut Dice::new(seed, 4), election_timeout),
+            flaw: None,
+            turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
+            tell: false,
+            skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
+        };
+        let lease_dice = &mut Dice::new(seed, 6);
+        if lease_dice.falls(LEASES) {
+            plan.read_by_lease(lease_dice);
+        }
+        let length_dice = &mut Dice::new(seed, 7);
+        if length_dice.falls(LONG_RUNS) {
+            plan.make_long(length_dice);
+        }
+        plan
+    }
+
+    /// Members read by lease, and their clocks keep to what that rests on: they drift as much as the bound allows, and
+    /// neither leap nor change their rate. Leaders have a hard time of it.
+    fn read_by_lease(&mut self, dice: &mut Dice) {
+        let bound = dice.weighted(&[(1, 1_000), (1, 100_000), (4, 400_000)]);
+        self.skew_max = u64::from(bound);
+        self.faults.try_leases();
+        let lease = ReadLease::with_drift_bound_ppm(bound).expect("a bound that makes sense");
+        let limits = *self.config.limits();
+        self.config = Config::builder()
+            .election_timeout(self.config.election_timeout())
+            .heartbeat_interval(self.config.heartbeat_interval())
+            .limits(|all| *all = limits)
+            .read_lease(lease)
+            .build()
+            .expect("all settings drawn make sense");
+    }
+
+    /// With minutes of faults, and pauses of a minute in the mean; with less work, since it lasts long.
+    fn make_long(&mut self, dice: &mut Dice) {
+        self.safety_phase = dice.between(60, 180) * SECOND;
+        self.faults.pause_for(dice.between(10, 60) * SECOND);
+        self.workload.every = dice.between(40, 80) * MILLI;
+    }
+}
+
+/// An election timeout: 60 to 300 ms.
+pub fn draw_election_timeout(dice: &mut Dice) -> Nanos {
+    dice.between(60, 300) * MILLI
+}
+
+/// A heartbeat interval that goes with it.
+pub fn draw_heartbeat(dice: &mut Dice, election_timeout: Nanos) -> Nanos {
+    election_timeout / dice.between(3, 8)
+}
+
+fn draw_config(dice: &mut Dice, election_timeout: Nanos, heartbeat: Nanos) -> Config {
+    Config::builder()
+        .election_timeout(Duration::from_nanos(election_timeout))
+        .heartbeat_interval(Duration::from_nanos(heartbeat))
+        .limits(|limits| {
+            limits.append_bytes_max = dice.weighted(&[(2, 64), (3, 400), (2, 4_000), (2, 256_000)]);
+            limits.inflight_bytes_max = dice.weighted(&[(2, 128), (3, 1_000), (3, 1_000_000)]);
+            limits.uncommitted_bytes_max = dice.weighted(&[(1, 500), (2, 5_000), (3, 1_000_000)]);
+            limits.applying_bytes_max = dice.weighted(&[(1, 100), (2, 1_000), (3, 1_000_000)]);
+            limits.snapshot_chunk_bytes = dice.weighted(&[(2, 50), (2, 500), (2, 64_000)]);
+            limits.trailing_entries = dice.weighted(&[(2, 0), (2, 3), (2, 30), (1, 1024)]);
+            // Else nobody would ever need a snapshot.
+            limits.catch_up_bytes_max = limits.trailing_entries * 100;
+            limits.reads_max = dice.weighted(&[(1, 3), (4, 1000)]);
+            limits.catch_up_rounds = dice.weighted(&[(1, 2), (3, 10)]);
+        })
+        .build()
+        .expect("all settings drawn make sense")
+}
+
+fn is_default<T: Default + PartialEq>(plan: &T) -> bool {
+    *plan == T::default()
+}

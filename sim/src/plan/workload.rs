@@ -1,0 +1,116 @@
+//! What clients and operators do, and how often.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{MILLI, Nanos};
+use crate::dice::{Dice, PerMillion};
+
+/// What clients and operators do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadPlan {
+    /// The mean time between two acts.
+    pub every: Nanos,
+    /// Weights of the kinds; zero for one that this run does not have.
+    #[serde(with = "act_weights")]
+    pub weights: [u32; ActKind::ALL.len()],
+    /// The longest command, in bytes.
+    pub command_bytes_max: usize,
+    /// The most commands proposed at once.
+    pub batch_max: u64,
+    /// How many keys clients write and read.
+    pub keys: u8,
+    /// How many of a hundred acts are aimed at the leader.
+    pub at_leader: PerMillion,
+}
+
+/// What clients and operators do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActKind {
+    /// Proposes commands.
+    Propose,
+    /// Reads.
+    Read,
+    /// Changes the membership.
+    Change,
+    /// Hands leadership over.
+    Transfer,
+    /// Captures a state machine, whatever its log weighs.
+    Capture,
+    /// Sets other times on all members, one after the other.
+    SetTiming,
+}
+
+impl ActKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Propose,
+        Self::Read,
+        Self::Change,
+        Self::Transfer,
+        Self::Capture,
+        Self::SetTiming,
+    ];
+}
+
+/// What clients are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientPlan {
+    /// How many there are.
+    pub count: usize,
+    /// How long one waits for an answer before it tries another member.
+    pub patience: Nanos,
+    /// How often one tries before it gives up.
+    pub tries_max: u32,
+    /// How many times faster sessions grow old than the clocks.
+    pub session_hurry: u64,
+}
+
+pub(super) fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
+    let weights = ActKind::ALL.map(|kind| match kind {
+        ActKind::Propose => 60,
+        ActKind::Read => dice.weighted(&[(1, 10), (1, 60)]),
+        ActKind::Change => dice.weighted(&[(1, 0), (1, 2), (1, 10)]),
+        ActKind::Transfer => dice.weighted(&[(2, 0), (1, 1), (1, 4)]),
+        ActKind::Capture => dice.weighted(&[(2, 0), (1, 2)]),
+        ActKind::SetTiming => dice.weighted(&[(3, 0), (1, 1)]),
+    });
+    WorkloadPlan {
+        every: dice.between(1, 60) * MILLI,
+        weights,
+        command_bytes_max: dice.weighted(&[(2, 17), (2, 100), (1, 1_000)]),
+        batch_max: dice.weighted(&[(2, 1), (1, 8)]),
+        keys: dice.weighted(&[(1, 2), (2, 5), (1, 16)]),
+        at_leader: PerMillion::percent(dice.weighted(&[(1, 50), (2, 90)])),
+    }
+}
+
+pub(super) fn draw_clients(dice: &mut Dice, election_timeout: Nanos) -> ClientPlan {
+    let tries = dice.weighted(&[(1, 1), (2, 3), (2, 8)]);
+    ClientPlan {
+        count: dice.weighted(&[(1, 1), (2, 3), (2, 8)]),
+        patience: dice.between(2, 16) * election_timeout / 4,
+        tries_max: tries,
+        session_hurry: dice.weighted(&[(4, 1), (1, 1_000), (1, 10_000)]),
+    }
+}
+
+/// The weights of acts in a file: an object of those that are not zero.
+mod act_weights {
+    use serde::{Deserializer, Serializer};
+
+    use super::ActKind;
+    use crate::spelled;
+
+    type Weights = [u32; ActKind::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(of: &Weights, serializer: S) -> Result<S::Ok, S::Error> {
+        spelled::weigh(&ActKind::ALL, of, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weights, D::Error> {
+        spelled::weighed(&ActKind::ALL, from)
+    }
+}
