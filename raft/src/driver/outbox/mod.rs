@@ -14,6 +14,7 @@ mod queue;
 mod status;
 mod task;
 mod ticket;
+mod unsettled;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +29,9 @@ pub use error::{FlushError, OpenOutboxError, OutboxCause, OutboxError, PushError
 pub use status::{OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState};
 pub use ticket::Ticket;
 
-use self::queue::{Queue, Room};
+use self::queue::Queue;
 use self::task::{Disk, Task};
+use self::unsettled::Room;
 use super::handle::Handle;
 use super::lanes::{LANE_EVENTS_MAX, LANES_MAX, LaneRequest};
 use super::request::Request;

@@ -5,18 +5,20 @@
 //! and it is *settled* when it is done, or when it is given up. So what may have been sent is always a prefix of what
 //! waits, and a store always knows a prefix that holds it.
 
-use std::collections::VecDeque;
+mod view;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::error::{OutboxCause, OutboxError};
-use super::status::{OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState};
+use super::status::OutboxEvent;
+use super::unsettled::{Room, Unsettled};
 use super::{OnExpiry, Outcome};
 use crate::driver::lanes::{LANE_COMMANDS_MAX, LaneEvent};
 use crate::ids::Index;
-use crate::sessions::{CommandHeader, HEADER_BYTES, ORDERED_SESSION_EXPIRY};
+use crate::sessions::{CommandHeader, ORDERED_SESSION_EXPIRY};
 use crate::storage::outbox::{OutboxPosition, OutboxWrite, RecoveredOutbox, StoredCommand};
 use crate::time::Instant;
 
@@ -29,10 +31,7 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(ORDERED_SESSION_EXPIRY.as_se
 
 /// The commands of an outbox, from the first that is not settled.
 pub(super) struct Queue<R> {
-    items: VecDeque<Item<R>>,
-    bytes: usize,
-    /// Commands up to this number are done or given up, and not here.
-    settled_through: u64,
+    unsettled: Unsettled<R>,
     /// Commands up to this number were given up, and stay here until the application resumes.
     reported_through: u64,
     /// Whether it is certain that these were not done.
@@ -77,21 +76,6 @@ enum Session {
     Open(Index),
 }
 
-struct Item<R> {
-    command: Bytes,
-    since: Instant,
-    released_at: Instant,
-    waiters: Vec<oneshot::Sender<Outcome<R>>>,
-    /// Gives the room back that the command takes.
-    _room: Option<Room>,
-}
-
-/// Room for one command.
-pub(super) struct Room {
-    pub(super) _command: OwnedSemaphorePermit,
-    pub(super) _bytes: OwnedSemaphorePermit,
-}
-
 /// What is to be asked of the lane.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -113,24 +97,18 @@ impl<R: Clone> Queue<R> {
         mut room: impl FnMut(usize) -> Option<Room>,
     ) -> Self {
         let first = recovered.commands.first().map(|command| command.number);
-        let last = recovered.commands.last().map(|command| command.number);
         let sent_through = recovered
             .position
             .map_or(0, |position| position.sent_through);
         let settled_through = first.map_or(sent_through, |first| first - 1);
-        let through = last.unwrap_or(0).max(settled_through);
-        let bytes = recovered.commands.iter().map(|c| c.command.len()).sum();
-        let items = recovered.commands.into_iter().map(|stored| Item {
-            _room: room(stored.command.len()),
-            command: stored.command,
-            since: now,
-            released_at: now,
-            waiters: Vec::new(),
-        });
+        let mut unsettled = Unsettled::after(settled_through);
+        for stored in recovered.commands {
+            let room = room(stored.command.len());
+            unsettled.push(stored.command, room, now);
+        }
+        let through = unsettled.last();
         let mut queue = Self {
-            items: items.collect(),
-            bytes,
-            settled_through,
+            unsettled,
             reported_through: 0,
             reported_proven: false,
             released_through: settled_through,
@@ -172,47 +150,37 @@ impl<R: Clone> Queue<R> {
 
     /// The number of the last command that was accepted.
     pub(super) fn last(&self) -> u64 {
-        self.settled_through + self.items.len() as u64
+        self.unsettled.last()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        self.unsettled.len()
     }
 
     pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+        self.unsettled.bytes()
     }
 
     /// Takes a command, and gives it a number.
     pub(super) fn accept(&mut self, command: Bytes, room: Room, now: Instant) -> u64 {
-        self.bytes += command.len();
-        self.items.push_back(Item {
-            command,
-            since: now,
-            released_at: now,
-            waiters: Vec::new(),
-            _room: Some(room),
-        });
-        self.last()
+        self.unsettled.push(command, Some(room), now)
     }
 
     /// Has the outcome of a pending command told, also if it was told before. `None` if it is not pending.
     pub(super) fn wait_for(&mut self, number: u64) -> Option<oneshot::Receiver<Outcome<R>>> {
-        let place = self.place(number)?;
+        let reported =
+            (number <= self.reported_through).then(|| self.given_up(number, self.reported_proven));
+        let item = self.unsettled.get_mut(number)?;
         let (waiter, outcome) = oneshot::channel();
-        if number <= self.reported_through {
-            let given_up = self.given_up(number, self.reported_proven);
-            drop(waiter.send(Err(given_up)));
-        } else {
-            let waiters = &mut self.items[place].waiters;
-            waiters.retain(|waiter| !waiter.is_closed());
-            waiters.push(waiter);
+        match reported {
+            Some(error) => drop(waiter.send(Err(error))),
+            None => item.wait(waiter),
         }
         Some(outcome)
     }
 
     pub(super) fn command(&self, number: u64) -> Option<&Bytes> {
-        Some(&self.items[self.place(number)?].command)
+        Some(&self.unsettled.get(number)?.command)
     }
 
     /// The next write, if something is to be stored and no write is under way. [`written`](Self::written) follows.
@@ -226,12 +194,12 @@ impl<R: Clone> Queue<R> {
         }
         let after = Stored {
             through: self.last(),
-            removed_through: self.settled_through,
+            removed_through: self.settled_through(),
             position: Some(self.position),
         };
         let position = (self.stored.position != after.position).then_some(self.position);
         let removed = after.removed_through > self.stored.removed_through;
-        let append: Vec<_> = (self.stored.through.max(self.settled_through) + 1..=after.through)
+        let append: Vec<_> = (self.stored.through.max(self.settled_through()) + 1..=after.through)
             .filter_map(|number| {
                 let command = self.command(number)?.clone();
                 Some(StoredCommand { number, command })
@@ -255,7 +223,7 @@ impl<R: Clone> Queue<R> {
 
     /// What is to be asked of the lane.
     pub(super) fn next_order(&mut self, leader_known: bool, now: Instant) -> Option<Order> {
-        if self.halted || self.items.is_empty() {
+        if self.halted || self.unsettled.is_empty() {
             return None;
         }
         match self.session {
@@ -303,9 +271,7 @@ impl<R: Clone> Queue<R> {
         let stored = self
             .writing
             .map_or(self.stored.through, |writing| writing.through);
-        for place in 0..self.items.len() {
-            let number = self.settled_through + 1 + place as u64;
-            let waiters = std::mem::take(&mut self.items[place].waiters);
+        for (number, item) in self.unsettled.iter_mut() {
             if number <= self.reported_through {
                 continue;
             }
@@ -316,7 +282,7 @@ impl<R: Clone> Queue<R> {
             } else {
                 OutboxError::NotDone(cause.clone())
             };
-            tell(waiters, &Err(error));
+            item.tell(&Err(error));
         }
         self.events.push(OutboxEvent::Closed(cause.clone()));
         self.closed = Some(cause);
@@ -326,47 +292,6 @@ impl<R: Clone> Queue<R> {
         std::mem::take(&mut self.events)
     }
 
-    pub(super) fn status(&self) -> OutboxStatus {
-        let reported = self.reported_through.saturating_sub(self.settled_through);
-        let sent = self
-            .maybe_sent_through()
-            .saturating_sub(self.settled_through.max(self.reported_through));
-        OutboxStatus {
-            pending: self.items.len(),
-            bytes: self.bytes,
-            sent: usize::try_from(sent).unwrap_or(usize::MAX),
-            reported: usize::try_from(reported).unwrap_or(usize::MAX),
-            accepted_through: self.last(),
-            stored_through: self.stored.through,
-            settled_through: self.settled_through,
-            state: match &self.closed {
-                Some(cause) => OutboxState::Closed(cause.clone()),
-                None if self.halted => OutboxState::Halted,
-                None => OutboxState::Running,
-            },
-        }
-    }
-
-    pub(super) fn pending(&self, now: Instant) -> Vec<PendingCommand> {
-        let numbers = self.settled_through + 1..;
-        numbers
-            .zip(&self.items)
-            .map(|(number, item)| PendingCommand {
-                number,
-                bytes: item.command.len(),
-                age: now.since(item.since),
-                stored: number <= self.stored.through,
-                state: if number <= self.reported_through {
-                    PendingState::Reported
-                } else if number <= self.maybe_sent_through() {
-                    PendingState::Sent
-                } else {
-                    PendingState::Queued
-                },
-            })
-            .collect()
-    }
-
     fn on_registered(&mut self, session: Index) {
         let Session::Registering { asked_at } = self.session else {
             return;
@@ -374,7 +299,7 @@ impl<R: Clone> Queue<R> {
         self.used_at = asked_at;
         self.session = Session::Open(session);
         if self.position.session == Some(session) {
-            self.released_through = self.settled_through;
+            self.released_through = self.settled_through();
             return;
         }
         self.leave_session(self.released_through, false);
@@ -384,20 +309,18 @@ impl<R: Clone> Queue<R> {
 
     fn on_done(&mut self, sequence: u64, reply: R) {
         let number = self.position.first + (sequence - 1);
+        let mut item = self
+            .unsettled
+            .pop()
+            .expect("what is done was released and not settled");
         assert_eq!(
             number,
-            self.settled_through + 1,
+            self.settled_through(),
             "the commands of an ordered session are done in their order"
         );
-        let item = self
-            .items
-            .pop_front()
-            .expect("what is done was released and not settled");
-        self.bytes -= item.command.len();
         self.used_at = self.used_at.max(item.released_at);
-        self.settled_through = number;
         self.released_through = self.released_through.max(number);
-        tell(item.waiters, &Ok(reply));
+        item.tell(&Ok(reply));
     }
 
     fn on_expired(&mut self, sent_through: u64, proven: bool) {
@@ -411,24 +334,21 @@ impl<R: Clone> Queue<R> {
         let sent_through = sent_through.max(self.recovered_through).min(self.last());
         self.position.session = None;
         self.give_up(sent_through, proven);
-        self.position.sent_through = sent_through.max(self.settled_through);
-        self.released_through = self.settled_through;
+        self.position.sent_through = sent_through.max(self.settled_through());
+        self.released_through = self.settled_through();
     }
 
     /// Commands up to this number are not sent again.
     fn give_up(&mut self, through: u64, proven: bool) {
         let through = through.min(self.last());
-        if through <= self.settled_through {
+        if through <= self.settled_through() {
             return;
         }
-        for number in self.settled_through + 1..=through {
+        for number in self.settled_through() + 1..=through {
             let error = self.given_up(number, proven);
-            let place = usize::try_from(number - self.settled_through - 1);
-            let place = place.expect("the place of a command is within memory");
-            tell(
-                std::mem::take(&mut self.items[place].waiters),
-                &Err(error.clone()),
-            );
+            let item = self.unsettled.get_mut(number);
+            let item = item.expect("it is pending: it is not settled, and not after the last");
+            item.tell(&Err(error.clone()));
             self.events.push(OutboxEvent::GivenUp { number, error });
         }
         match self.on_expiry {
@@ -451,13 +371,8 @@ impl<R: Clone> Queue<R> {
     }
 
     fn remove_through(&mut self, number: u64) {
-        while self.settled_through < number
-            && let Some(item) = self.items.pop_front()
-        {
-            self.bytes -= item.command.len();
-            self.settled_through += 1;
-        }
-        self.released_through = self.released_through.max(self.settled_through);
+        self.unsettled.remove_through(number);
+        self.released_through = self.released_through.max(self.settled_through());
     }
 
     /// Gives the lane what the store knows to be on its way.
@@ -465,7 +380,7 @@ impl<R: Clone> Queue<R> {
         let position = self.stored.position.filter(|stored| {
             stored.session == Some(session) && self.position.session == Some(session)
         })?;
-        let from = self.released_through.max(self.settled_through) + 1;
+        let from = self.released_through.max(self.settled_through()) + 1;
         let through = position
             .sent_through
             .min(self.stored.through)
@@ -476,19 +391,13 @@ impl<R: Clone> Queue<R> {
             .saturating_sub(position.first - 1);
         let mut commands = Vec::new();
         for number in from..=through {
-            let place = self.place(number)?;
-            let item = &mut self.items[place];
+            let item = self.unsettled.get_mut(number)?;
             item.released_at = now;
-            let mut command = Vec::with_capacity(HEADER_BYTES + item.command.len());
-            command.resize(HEADER_BYTES, 0);
-            command.extend_from_slice(&item.command);
-            let header = CommandHeader {
+            commands.push(item.headed(&CommandHeader {
                 session,
                 sequence: number - position.first + 1,
                 acknowledged_through,
-            };
-            header.write_to(&mut command);
-            commands.push(Bytes::from(command));
+            }));
         }
         if commands.is_empty() {
             return None;
@@ -510,22 +419,12 @@ impl<R: Clone> Queue<R> {
 
     /// Whether the lane has commands that are not done.
     const fn is_under_way(&self) -> bool {
-        self.released_through > self.settled_through
+        self.released_through > self.settled_through()
     }
 
     /// How far the window of the lane reaches.
     fn release_through(&self) -> u64 {
-        let mut bytes = 0_usize;
-        let within = self
-            .items
-            .iter()
-            .take(LANE_COMMANDS_MAX)
-            .take_while(|item| {
-                let first = bytes == 0;
-                bytes = bytes.saturating_add(item.command.len() + HEADER_BYTES);
-                first || bytes <= LANE_BYTES_MAX
-            });
-        self.settled_through + within.count() as u64
+        self.unsettled.window(LANE_COMMANDS_MAX, LANE_BYTES_MAX)
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
@@ -543,16 +442,8 @@ impl<R: Clone> Queue<R> {
             .min(self.last())
     }
 
-    fn place(&self, number: u64) -> Option<usize> {
-        let place = usize::try_from(number.checked_sub(self.settled_through + 1)?).ok()?;
-        (place < self.items.len()).then_some(place)
-    }
-}
-
-/// Callers may have stopped waiting.
-fn tell<R: Clone>(waiters: Vec<oneshot::Sender<Outcome<R>>>, outcome: &Outcome<R>) {
-    for waiter in waiters {
-        drop(waiter.send(outcome.clone()));
+    const fn settled_through(&self) -> u64 {
+        self.unsettled.settled_through()
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::driver::outbox::status::{OutboxState, PendingState};
 use crate::sessions::Envelope;
 
 const NONCE: u128 = 99;
