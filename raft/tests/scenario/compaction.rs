@@ -9,13 +9,13 @@ use crate::cluster::forge::{chunk, position, snapshot};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT};
 
 /// Nothing stays behind a snapshot, which travels in chunks of 8 bytes.
-fn small_chunks(limits: &mut Limits) {
+pub(crate) fn small_chunks(limits: &mut Limits) {
     limits.trailing_entries = 0;
     limits.snapshot_chunk_bytes = 8;
 }
 
 /// Three servers; 1 leads, and 3 has missed what is in a snapshot by now.
-fn one_left_behind() -> Cluster {
+pub(crate) fn one_left_behind() -> Cluster {
     let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
     cluster.isolate(3);
     cluster

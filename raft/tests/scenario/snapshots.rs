@@ -49,10 +49,21 @@ impl Cluster {
         cluster.narrow(1, 3, 100_000);
         cluster.isolate(3);
         cluster.write(1, kilobytes);
-        cluster.take_snapshot(1);
-        cluster.settle();
+        cluster.compact(1);
         cluster.heal();
         cluster
+    }
+
+    /// A server takes a snapshot, and cuts its log.
+    fn compact(&mut self, id: Id) {
+        self.take_snapshot(id);
+        self.settle();
+    }
+
+    /// Those that were away are back, and have time for what they missed.
+    fn reunite(&mut self) {
+        self.heal();
+        self.run_for(4 * ELECTION_TIMEOUT);
     }
 
     fn has_caught_up(&self, id: Id, leader: Id) -> bool {
@@ -136,10 +147,8 @@ fn entries_stay_for_a_peer_as_long_as_they_weigh_less_than_the_snapshot() {
     cluster.isolate(3);
     cluster.write(1, 15);
 
-    cluster.take_snapshot(1);
-    cluster.settle();
-    cluster.heal();
-    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.compact(1);
+    cluster.reunite();
 
     assert!(cluster.has_caught_up(3, 1));
     assert_eq!(cluster.snapshots_sent(1, 3), 0);
@@ -151,12 +160,10 @@ fn no_entries_stay_for_a_peer_that_the_snapshot_serves_better() {
     cluster.isolate(3);
     cluster.write(1, 20);
 
-    cluster.take_snapshot(1);
-    cluster.settle();
+    cluster.compact(1);
 
     assert_eq!(cluster.status(1).log_bytes, 0);
-    cluster.heal();
-    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.reunite();
     assert!(cluster.has_caught_up(3, 1));
     assert_eq!(cluster.snapshots_sent(1, 3), 1);
 }
@@ -171,10 +178,8 @@ fn as_many_bytes_as_allowed_stay_for_a_peer_whatever_the_snapshot_has() {
     cluster.isolate(3);
     cluster.write(1, 20);
 
-    cluster.take_snapshot(1);
-    cluster.settle();
-    cluster.heal();
-    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.compact(1);
+    cluster.reunite();
 
     assert!(cluster.has_caught_up(3, 1));
     assert_eq!(cluster.snapshots_sent(1, 3), 0);
@@ -186,8 +191,7 @@ fn entries_that_trail_a_snapshot_are_bounded_in_bytes_too() {
         Cluster::with_limits(3, |limits| limits.trailing_bytes_max = 5_000).with_leader(1);
     cluster.write(1, 20);
 
-    cluster.take_snapshot(2);
-    cluster.settle();
+    cluster.compact(2);
 
     let kept = cluster.status(2).log_bytes;
     assert!((4_000..=5_000).contains(&kept), "{kept} bytes");
@@ -206,14 +210,12 @@ fn the_log_of_a_leader_stays_bounded_while_a_peer_is_away_and_writes_go_on() {
     for _ in 0..20 {
         cluster.write_little(1, 50);
         most = most.max(cluster.status(1).log_bytes);
-        cluster.take_snapshot(1);
-        cluster.settle();
+        cluster.compact(1);
     }
 
     // What is kept for the peer, and the fifty commands since.
     assert!(most <= 5_000 + 50 * 50, "{most} bytes");
-    cluster.heal();
-    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.reunite();
     assert!(cluster.has_caught_up(3, 1));
 }
 
@@ -223,17 +225,14 @@ fn of_overtaken_snapshots_only_the_oldest_on_its_way_is_kept() {
     let mut cluster = Cluster::with_limits(5, nothing_trails).with_leader(1);
     cluster.isolate(4);
     cluster.write_little(1, 20);
-    cluster.take_snapshot(1);
-    cluster.settle();
+    cluster.compact(1);
     let oldest = cluster.status(1).snapshot;
     cluster.isolate(5);
     cluster.write_little(1, 50);
-    cluster.take_snapshot(1);
-    cluster.settle();
+    cluster.compact(1);
 
     cluster.write_little(1, 150);
-    cluster.take_snapshot(1);
-    cluster.settle();
+    cluster.compact(1);
     cluster.forget_sent();
     cluster.settle();
 
@@ -249,8 +248,7 @@ fn of_overtaken_snapshots_only_the_oldest_on_its_way_is_kept() {
     };
     assert_eq!(ends(4), [oldest], "it is not begun again");
     assert_eq!(ends(5), [latest]);
-    cluster.heal();
-    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.reunite();
     assert!(cluster.has_caught_up(4, 1) && cluster.has_caught_up(5, 1));
 }
 

@@ -1,6 +1,6 @@
 //! Traps that the simulator found, or the reading that it called for: each was once a bug of this core.
 
-use liferaft_raft::config::{Config, Limits};
+use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
     HardState, Input, MembershipChange, Output, Raft, Recovered, RoleKind,
@@ -12,6 +12,7 @@ use liferaft_raft::time::{ClusterTime, Instant};
 use crate::cluster::filter::{append_replies, appends, chunks_at, entries, vote_requests};
 use crate::cluster::forge::{append, command};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
+use crate::compaction::{one_left_behind, small_chunks};
 
 /// A leader left a joint configuration only when it saw it become committed. One that had known of that as a follower
 /// stayed joint for ever, and refused every later change.
@@ -278,29 +279,4 @@ fn propose_many(cluster: &mut Cluster, count: usize) {
             .propose(1, "one of many")
             .expect("the leader takes proposals");
     }
-}
-
-/// Nothing stays behind a snapshot, which travels in chunks of 8 bytes.
-fn small_chunks(limits: &mut Limits) {
-    limits.trailing_entries = 0;
-    limits.snapshot_chunk_bytes = 8;
-}
-
-/// Three servers; 1 leads, and 3 has missed what is in a snapshot by now.
-fn one_left_behind() -> Cluster {
-    let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
-    cluster.isolate(3);
-    cluster
-        .propose(1, "first command")
-        .expect("the leader takes proposals");
-    cluster
-        .propose(1, "second command")
-        .expect("the leader takes proposals");
-    cluster
-        .propose(1, "third command")
-        .expect("the leader takes proposals");
-    cluster.settle();
-    cluster.take_snapshot(1);
-    cluster.settle();
-    cluster
 }
