@@ -180,13 +180,16 @@ impl History {
         self.batches.iter()
     }
 
-    /// The batches from this revision on, oldest first.
+    /// The batches from this revision on, oldest first. Costs as much as there are, not as there are in all.
     pub(crate) fn since(&self, from: Revision) -> impl Iterator<Item = &Arc<Batch>> {
-        let at = self
-            .batches
-            .binary_search_by_key(&from, |batch| batch.revision)
-            .unwrap_or_else(|at| at);
-        self.batches.iter().skip(at)
+        // Counted from the end: after each entry the newest is looked for, and a history is long. An iterator of this
+        // vector cannot skip, it takes every step.
+        let newest_first = self.batches.iter().rev();
+        let wanted = newest_first
+            .take_while(|batch| batch.revision >= from)
+            .count();
+        let end = self.batches.len();
+        self.batches.focus().narrow(end - wanted..end).into_iter()
     }
 
     /// What the keys that have changed since this revision held at it.
