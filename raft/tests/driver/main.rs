@@ -5,7 +5,6 @@ mod commands;
 mod events;
 mod faults;
 mod leadership;
-mod logging;
 mod machine;
 mod membership;
 mod outbox;
