@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::count::Count;
 use crate::entry::LeaseId;
-use crate::error::{Refused, Shown};
+use crate::error::{Length, Refused, Shown};
 use crate::leases::check_ttl;
-use crate::limits::{check_key, check_value};
+use crate::limits::{check_key, check_key_and_values};
 use crate::step::Step;
 use crate::txn::{Txn, check_steps};
 
@@ -90,17 +90,10 @@ impl Command {
         match self {
             Self::Set { key, value }
             | Self::SeqAppend { key, value, .. }
-            | Self::Append { key, value } => {
-                check_key(key)?;
-                check_value(value)
-            }
+            | Self::Append { key, value } => check_key_and_values(key, [value]),
             Self::Delete { key } => check_key(key),
             Self::CompareAndSet { key, expected, new } => {
-                check_key(key)?;
-                expected
-                    .iter()
-                    .chain(new)
-                    .try_for_each(|value| check_value(value))
+                check_key_and_values(key, expected.iter().chain(new))
             }
             Self::Txn(txn) => txn.check(),
             Self::Batch(steps) => {
@@ -120,7 +113,7 @@ impl fmt::Debug for Command {
             Self::Set { key, value } => write!(f, "set({}, {} bytes)", Shown(key), value.len()),
             Self::Delete { key } => write!(f, "delete({})", Shown(key)),
             Self::CompareAndSet { key, expected, new } => {
-                let (expected, new) = (OptionalLength(expected), OptionalLength(new));
+                let (expected, new) = (Length(expected), Length(new));
                 write!(f, "compare_and_set({}, {expected}, {new})", Shown(key))
             }
             Self::SeqAppend { key, count, value } => {
@@ -143,17 +136,6 @@ impl fmt::Debug for Command {
             Self::GrantLease { ttl_ms } => write!(f, "grant_lease({ttl_ms} ms)"),
             Self::KeepAlive { lease } => write!(f, "keep_alive({lease})"),
             Self::RevokeLease { lease } => write!(f, "revoke_lease({lease})"),
-        }
-    }
-}
-
-struct OptionalLength<'a>(&'a Option<Bytes>);
-
-impl fmt::Display for OptionalLength<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(value) => write!(f, "{} bytes", value.len()),
-            None => f.write_str("none"),
         }
     }
 }

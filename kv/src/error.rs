@@ -156,3 +156,15 @@ impl fmt::Display for Shown<'_> {
         }
     }
 }
+
+/// Shows of a value how long it is: the rest is nobody's business in a log.
+pub(crate) struct Length<'a>(pub(crate) &'a Option<Bytes>);
+
+impl fmt::Display for Length<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, "{} bytes", value.len()),
+            None => f.write_str("none"),
+        }
+    }
+}

@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::error::Refused;
 
 /// The longest key, in bytes. The shortest is one byte.
@@ -98,6 +100,15 @@ pub fn check_value(value: &[u8]) -> Result<(), Refused> {
             bytes: bytes as u64,
         }),
     }
+}
+
+/// Checks a key and the values that come with it.
+pub(crate) fn check_key_and_values<'a>(
+    key: &[u8],
+    values: impl IntoIterator<Item = &'a Bytes>,
+) -> Result<(), Refused> {
+    check_key(key)?;
+    values.into_iter().try_for_each(|value| check_value(value))
 }
 
 /// The bounds of what a store holds. One store has one set of them for life.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::count::Count;
 use crate::entry::{Entry, LeaseId};
-use crate::error::{Refused, Shown};
-use crate::limits::{check_key, check_value};
+use crate::error::{Length, Refused, Shown};
+use crate::limits::{check_key, check_key_and_values};
 use crate::reply::{CompareAndSet, SeqAppend};
 use crate::scan::{Page, Scan};
 
@@ -150,17 +150,10 @@ impl Step {
         match self {
             Self::Set { key, value, .. }
             | Self::SeqAppend { key, value, .. }
-            | Self::Append { key, value } => {
-                check_key(key)?;
-                check_value(value)
-            }
+            | Self::Append { key, value } => check_key_and_values(key, [value]),
             Self::Get { key } | Self::Delete { key } => check_key(key),
             Self::CompareAndSet { key, expected, new } => {
-                check_key(key)?;
-                expected
-                    .iter()
-                    .chain(new)
-                    .try_for_each(|value| check_value(value))
+                check_key_and_values(key, expected.iter().chain(new))
             }
             Self::Scan(scan) => scan.check(),
         }
@@ -242,11 +235,7 @@ impl fmt::Debug for Step {
             }
             Self::Delete { key } => write!(f, "delete({})", Shown(key)),
             Self::CompareAndSet { key, expected, new } => {
-                let length = |value: &Option<Bytes>| match value {
-                    Some(value) => format!("{} bytes", value.len()),
-                    None => "none".to_owned(),
-                };
-                let (expected, new) = (length(expected), length(new));
+                let (expected, new) = (Length(expected), Length(new));
                 write!(f, "compare_and_set({}, {expected}, {new})", Shown(key))
             }
             Self::SeqAppend { key, count, value } => {

@@ -5,7 +5,7 @@ mod cluster;
 
 use std::time::Duration;
 
-use cluster::{Cluster, applied, peer};
+use cluster::{Cluster, peer};
 use liferaft_kv::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use liferaft_kv::{CompareAndSet, Count, Kind, KvError, Refused};
 use liferaft_raft::driver::ReadError;
@@ -180,27 +180,13 @@ async fn what_is_beyond_the_limits_never_reaches_the_log() -> Result<(), KvError
 async fn an_append_whose_reply_is_lost_appends_one_line_and_succeeds() -> Result<(), KvError> {
     let cluster = Cluster::settled().await;
     let [caller, witness] = cluster.followers();
-    let before = applied(witness);
 
-    // The proposal reaches the leader, and nothing comes back.
-    cluster.network.cut(cluster.leader, peer(caller));
-    let call = tokio::spawn({
-        let caller = caller.clone();
-        async move { caller.seq_append("chat", Count::ZERO, "once").await }
-    });
-    let mut status = witness.raft().status();
-    let committed = status.wait_for(|status| status.applied() > before).await;
-    committed.expect("the witness runs");
-    // Long enough for the caller's member to send it again, and again in vain.
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    let answered_before = call.is_finished();
-    cluster.network.heal_all();
-    let outcome = call.await.expect("the call does not panic")?;
+    let call = caller.clone();
+    let call = async move { call.seq_append("chat", Count::ZERO, "once").await };
+    let outcome = cluster
+        .without_the_first_reply(caller, witness, call)
+        .await?;
 
-    assert!(
-        !answered_before,
-        "its member cannot know of the success yet"
-    );
     assert!(outcome.succeeded);
     let chat = witness.read_sequence("chat", 0, usize::MAX).await?;
     assert_eq!(chat.values, ["once"]);

@@ -1,4 +1,6 @@
 //! Leases: keys that end with their holder, by the cluster's time and nobody's clock.
+//!
+//! Where a story sleeps, the clock is paused, and what it tells of is the time that passes.
 
 #[path = "common/cluster.rs"]
 mod cluster;
@@ -11,8 +13,8 @@ use common::Member;
 use futures::StreamExt;
 use liferaft_kv::limits::{LEASE_TTL_MAX, LEASE_TTL_MIN};
 use liferaft_kv::{
-    ChangeKind, Command, Done, Keys, KvError, LeaseId, Polled, Refused, Revision, Step, WatchEvent,
-    Watcher,
+    ChangeKind, Changes, Command, Done, Keys, KvError, Lease, LeaseId, Polled, Refused, Revision,
+    Step, Watch, WatchEvent, Watcher,
 };
 use liferaft_raft::state_machine::StateMachine;
 use liferaft_raft::time::ClusterTime;
@@ -33,6 +35,24 @@ fn set(member: &mut Member, time: u64, key: &'static str, lease: LeaseId) -> boo
     let step = Step::set_with_lease(key, "v", lease);
     let done = member.apply_at(time, Command::Batch(vec![step]));
     matches!(done, Ok(Done::Batch(outcomes)) if outcomes.iter().all(Result::is_ok))
+}
+
+/// Waits until a key changes.
+async fn next_changes(watch: &mut Watch) -> Changes {
+    loop {
+        match watch.next().await {
+            Some(Ok(WatchEvent::Changes(changes))) => return changes,
+            Some(Ok(WatchEvent::Progress(_))) => {}
+            ended => panic!("the watch goes on: {ended:?}"),
+        }
+    }
+}
+
+fn are_ended_by(changes: &Changes, lease: &Lease) -> bool {
+    let ended = ChangeKind::Deleted {
+        ended: Some(lease.id()),
+    };
+    changes.iter().all(|change| *change.kind() == ended)
 }
 
 #[test]
@@ -154,18 +174,13 @@ async fn on_an_idle_cluster_a_key_ends_with_its_lease_and_watchers_are_told() ->
     let granted = Instant::now();
     let mut watch = bob.watch_from(Keys::prefix("present/"), set.next());
 
-    let deleted = loop {
-        match watch.next().await {
-            Some(Ok(WatchEvent::Changes(changes))) => break changes,
-            Some(Ok(WatchEvent::Progress(_))) => {}
-            ended => panic!("the watch goes on: {ended:?}"),
-        }
-    };
+    let deleted = next_changes(&mut watch).await;
 
     let lived = granted.elapsed();
     assert!(lived + Duration::from_millis(50) >= TTL, "{lived:?}");
     assert!(lived <= TTL + Duration::from_millis(300), "{lived:?}");
     assert!(deleted.iter().all(|change| change.key() == "present/ada"));
+    assert!(are_ended_by(&deleted, &lease));
     assert_eq!(lease.status().await?, None);
     assert!(matches!(
         lease.keep_alive().await,
@@ -179,21 +194,27 @@ async fn a_lease_lives_as_long_as_it_is_kept_alive_and_its_time_longer() -> Resu
     let cluster = Cluster::settled().await;
     let [ada, bob] = cluster.followers();
     let lease = ada.grant_lease(TTL).await?;
-    lease.set("k", "v").await?;
+    let set = lease.set("k", "v").await?;
+    let mut watch = bob.watch_from(Keys::all(), set.next());
 
     let kept = lease.kept_alive();
     tokio::time::sleep(10 * TTL).await;
-    let while_kept = bob.entry("k").await?;
+    let while_kept = bob.entry("k").await?.into_value();
     drop(kept);
-    tokio::time::sleep(TTL / 2).await;
-    let soon_after = bob.entry("k").await?;
-    tokio::time::sleep(TTL).await;
-    let later = bob.entry("k").await?;
+    let dropped = Instant::now();
+    let changes = next_changes(&mut watch).await;
 
-    let lease_of = |entry: Option<&liferaft_kv::Entry>| entry.and_then(|entry| entry.meta.lease);
-    assert_eq!(lease_of(while_kept.as_ref()), Some(lease.id()));
-    assert_eq!(lease_of(soon_after.as_ref()), Some(lease.id()));
-    assert_eq!(later.into_value(), None);
+    assert_eq!(
+        while_kept.and_then(|entry| entry.meta.lease),
+        Some(lease.id())
+    );
+    assert!(are_ended_by(&changes, &lease));
+    let lived = dropped.elapsed();
+    assert!(
+        lived >= TTL / 2,
+        "it is kept alive thrice in its time: {lived:?}"
+    );
+    assert!(lived <= TTL + Duration::from_millis(300), "{lived:?}");
     Ok(())
 }
 
@@ -267,22 +288,26 @@ async fn a_new_leader_gives_every_holder_the_time_of_the_election() -> Result<()
     let cluster = Cluster::settled().await;
     let [ada, _] = cluster.followers();
     let lease = ada.grant_lease(TTL).await?;
-    lease.set("k", "v").await?;
+    let set = lease.set("k", "v").await?;
+    let mut watch = ada.watch_from(Keys::all(), set.next());
     // The leader marks no time before the end of the lease: its last word is the grant.
     tokio::time::sleep(TTL - Duration::from_millis(200)).await;
 
     cluster.network.kill(cluster.leader);
+    let killed = Instant::now();
     tokio::time::sleep(TTL - Duration::from_millis(200)).await;
     let lives = ada.entry("k").await?.is_some();
-    tokio::time::sleep(2 * TTL).await;
+    let changes = next_changes(&mut watch).await;
 
     assert!(
         lives,
         "the successor continues from the last stamp in the log"
     );
     assert!(
-        ada.entry("k").await?.is_none(),
+        are_ended_by(&changes, &lease),
         "and ends it in its own time"
     );
+    let lived = killed.elapsed();
+    assert!(lived <= 3 * TTL, "{lived:?}");
     Ok(())
 }

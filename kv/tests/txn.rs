@@ -4,10 +4,8 @@
 mod cluster;
 mod common;
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use cluster::{Cluster, applied, peer};
+use cluster::Cluster;
 use common::Member;
 use liferaft_kv::limits::{STEPS_MAX, VALUE_BYTES_MAX};
 use liferaft_kv::{
@@ -194,23 +192,15 @@ async fn of_two_racing_transactions_one_finds_what_the_other_did() -> Result<(),
 async fn a_transaction_whose_reply_is_lost_happens_once() -> Result<(), KvError> {
     let cluster = Cluster::settled().await;
     let [caller, witness] = cluster.followers();
-    let before = applied(witness);
+    let txn = Txn::when([Compare::absent("once")])
+        .then([Step::set("once", "done"), Step::append("log", "done")])
+        .otherwise([Step::append("log", "done again")]);
 
-    // The proposal reaches the leader, and nothing comes back.
-    cluster.network.cut(cluster.leader, peer(caller));
-    let call = tokio::spawn({
-        let caller = caller.clone();
-        let txn = Txn::when([Compare::absent("once")])
-            .then([Step::set("once", "done"), Step::append("log", "done")])
-            .otherwise([Step::append("log", "done again")]);
-        async move { caller.txn(txn).await }
-    });
-    let mut status = witness.raft().status();
-    let committed = status.wait_for(|status| status.applied() > before).await;
-    committed.expect("the witness runs");
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    cluster.network.heal_all();
-    let outcome = call.await.expect("the call does not panic")?;
+    let call = caller.clone();
+    let call = async move { call.txn(txn).await };
+    let outcome = cluster
+        .without_the_first_reply(caller, witness, call)
+        .await?;
 
     assert!(outcome.succeeded);
     let log = witness.read_sequence("log", 0, usize::MAX).await?;

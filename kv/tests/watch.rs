@@ -4,8 +4,6 @@
 mod cluster;
 mod common;
 
-use std::time::Duration;
-
 use cluster::{Cluster, applied, peer};
 use common::Member;
 use futures::{FutureExt, StreamExt};
@@ -335,19 +333,12 @@ async fn a_change_whose_reply_is_lost_is_told_once() -> Result<(), KvError> {
     let cluster = Cluster::settled().await;
     let [caller, witness] = cluster.followers();
     let mut watch = begun(witness, Keys::all()).await;
-    let before = applied(witness);
 
-    cluster.network.cut(cluster.leader, peer(caller));
-    let call = tokio::spawn({
-        let caller = caller.clone();
-        async move { caller.append("log", "once").await }
-    });
-    let mut status = witness.raft().status();
-    let committed = status.wait_for(|status| status.applied() > before).await;
-    committed.expect("the witness runs");
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    cluster.network.heal_all();
-    let appended = call.await.expect("the call does not panic")?;
+    let call = caller.clone();
+    let call = async move { call.append("log", "once").await };
+    let appended = cluster
+        .without_the_first_reply(caller, witness, call)
+        .await?;
     watch.request_progress().await?;
     let (progress, told) = until_progress(&mut watch).await;
 

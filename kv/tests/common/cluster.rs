@@ -1,5 +1,7 @@
 //! A cluster of three, on one thread under a paused clock.
 
+use std::future::Future;
+
 use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::Member;
@@ -55,6 +57,32 @@ impl Cluster {
         let mut members = self.members.iter();
         let leader = members.find(|member| peer(member) == self.leader);
         leader.expect("one of three leads")
+    }
+
+    /// Has a follower make a call whose first reply is lost, and the reply to its repetition.
+    ///
+    /// The proposal reaches the leader, and nothing comes back. The link is mended when the other follower has come to
+    /// what was asked for, and to its repetition.
+    pub(crate) async fn without_the_first_reply<T: Send + 'static>(
+        &self,
+        caller: &KvHandle,
+        witness: &KvHandle,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.network.cut(self.leader, peer(caller));
+        let call = tokio::spawn(call);
+        for _ in ["the proposal", "its repetition"] {
+            let before = applied(witness);
+            let mut status = witness.raft().status();
+            let later = status.wait_for(|status| status.applied() > before).await;
+            later.expect("the witness runs");
+        }
+        assert!(
+            !call.is_finished(),
+            "the caller's member cannot know of the success"
+        );
+        self.network.heal_all();
+        call.await.expect("the call does not panic")
     }
 
     /// The two that do not lead.
