@@ -6,21 +6,19 @@
 //! Where the system tells, a line after each benchmark says what an operation cost in CPU time, callers included: two
 //! threads can be as fast as one and cost twice as much.
 
+mod trio;
+
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
-use liferaft::configuration::Configuration;
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+use liferaft::{Config, KvHandle};
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use trio::{VALUE, elected, runtime, share_out};
 
-const VALUE_BYTES: usize = 256;
 const CALLERS: [usize; 3] = [1, 64, 1024];
 const KEYS: u64 = 1024;
 
@@ -31,12 +29,8 @@ enum Operation {
 }
 
 fn cluster(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .expect("threads can be started");
-    let members = runtime.block_on(elected());
+    let runtime = runtime();
+    let members = runtime.block_on(elected(Config::default(), key, KEYS));
     measure(criterion, &runtime, &members, "set 256 B", Operation::Set);
     measure(criterion, &runtime, &members, "get", Operation::Get);
 }
@@ -82,50 +76,25 @@ async fn perform(
     operations: u64,
     operation: Operation,
 ) -> Duration {
-    let next = Arc::new(AtomicU64::new(0));
-    let mut tasks = JoinSet::new();
-    let started = Instant::now();
-    for member in members.iter().cycle().take(callers) {
-        let (member, next) = (member.clone(), Arc::clone(&next));
-        tasks.spawn(async move {
-            let value = Bytes::from_static(&[7; VALUE_BYTES]);
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= operations {
-                    break;
+    share_out(members, callers, operations, |member, share| async move {
+        for number in share {
+            let key = key(number % KEYS);
+            match operation {
+                Operation::Set => {
+                    member.set(key, VALUE).await.expect("it is set");
                 }
-                let key = Bytes::copy_from_slice(&(number % KEYS).to_be_bytes());
-                match operation {
-                    Operation::Set => {
-                        member.set(key, value.clone()).await.expect("it is set");
-                    }
-                    Operation::Get => {
-                        let found = member.get(key).await.expect("it is read");
-                        assert_eq!(found.as_ref().map(Bytes::len), Some(VALUE_BYTES));
-                    }
+                Operation::Get => {
+                    let found = member.get(key).await.expect("it is read");
+                    assert_eq!(found.as_ref().map(Bytes::len), Some(VALUE.len()));
                 }
             }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("a caller ends without a panic");
-    }
-    started.elapsed()
+        }
+    })
+    .await
 }
 
-/// Three members, the leader first, all of whose keys are set.
-async fn elected() -> Vec<KvHandle> {
-    let network = MemoryNetwork::new(1);
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
-    let mut members = Vec::new();
-    for peer in 1..=3 {
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), Kv::new(), transport).bootstrap(voters.clone());
-        members.push(KvHandle::new(member.start().await.expect("it starts")));
-    }
-    perform(&members, 64, KEYS, Operation::Set).await;
-    members.sort_by_key(|member| !member.raft().status().borrow().is_leader());
-    members
+fn key(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
 /// What this process has cost in CPU time, from the kernel's counters of its threads; `None` where there are none.

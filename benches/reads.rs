@@ -5,22 +5,19 @@
 //! the age by two heartbeats, `local` does not. The differences are what each kind asks of others: the store and the
 //! query are the same.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod trio;
+
+use std::slice;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
-use liferaft::{
-    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ReadLease,
-    ServerId,
-};
+use liferaft::{Config, KvHandle, ReadLease};
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use trio::{VALUE, elected, runtime, share_out};
 
-const VALUE_BYTES: usize = 256;
 const CALLERS: [usize; 3] = [1, 64, 1024];
 const KEYS: u64 = 1024;
 
@@ -32,17 +29,13 @@ enum Read {
 }
 
 fn reads(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .expect("threads can be started");
+    let runtime = runtime();
     let heartbeat = Config::default().heartbeat_interval();
-    let [leader, follower] = runtime.block_on(members(1, Config::default()));
+    let [leader, follower] = runtime.block_on(members(Config::default()));
     let lease = ReadLease::with_drift_bound_ppm(1_000).expect("the bound makes sense");
     let by_lease = Config::builder().read_lease(lease).build();
     let by_lease = by_lease.expect("the settings make sense");
-    let [lease_holder, lease_follower] = runtime.block_on(members(2, by_lease));
+    let [lease_holder, lease_follower] = runtime.block_on(members(by_lease));
 
     measure(criterion, &runtime, "leader", &leader, Read::Linearizable);
     measure(
@@ -89,55 +82,32 @@ fn measure(criterion: &mut Criterion, runtime: &Runtime, name: &str, on: &KvHand
 
 /// Has the callers do so many reads together and returns how long that took.
 async fn perform(member: &KvHandle, callers: usize, reads: u64, read: Read) -> Duration {
-    let next = Arc::new(AtomicU64::new(0));
-    let mut tasks = JoinSet::new();
-    let started = Instant::now();
-    for _ in 0..callers {
-        let (member, next) = (member.clone(), Arc::clone(&next));
-        tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= reads {
-                    break;
-                }
-                let key = Bytes::copy_from_slice(&(number % KEYS).to_be_bytes());
-                let found = match read {
-                    Read::Linearizable => member.get(key).await,
-                    Read::LocalWithin(age_max) => member
-                        .get_local_within(key, age_max)
-                        .await
-                        .map(|local| local.answer),
-                    Read::Local => member.get_local(key).await.map(|local| local.answer),
-                };
-                let found = found.expect("it is read");
-                assert_eq!(found.value.map(|value| value.len()), Some(VALUE_BYTES));
-            }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("a caller ends without a panic");
-    }
-    started.elapsed()
+    let member = slice::from_ref(member);
+    share_out(member, callers, reads, |member, share| async move {
+        for number in share {
+            let key = key(number % KEYS);
+            let found = match read {
+                Read::Linearizable => member.get(key).await,
+                Read::LocalWithin(age_max) => member
+                    .get_local_within(key, age_max)
+                    .await
+                    .map(|local| local.answer),
+                Read::Local => member.get_local(key).await.map(|local| local.answer),
+            };
+            let found = found.expect("it is read");
+            assert_eq!(found.value.map(|value| value.len()), Some(VALUE.len()));
+        }
+    })
+    .await
+}
+
+fn key(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
 /// The leader and a follower of three members that all have all keys.
-async fn members(cluster: u128, config: Config) -> [KvHandle; 2] {
-    let network = MemoryNetwork::new(1);
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
-    let mut members = Vec::new();
-    for peer in 1..=3 {
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(cluster), Kv::new(), transport)
-            .config(config.clone())
-            .bootstrap(voters.clone());
-        members.push(KvHandle::new(member.start().await.expect("it starts")));
-    }
-    for number in 0..KEYS {
-        let key = Bytes::copy_from_slice(&number.to_be_bytes());
-        let value = Bytes::from_static(&[7; VALUE_BYTES]);
-        members[0].set(key, value).await.expect("it is set");
-    }
-    members.sort_by_key(|member| !member.raft().status().borrow().is_leader());
+async fn members(config: Config) -> [KvHandle; 2] {
+    let mut members = elected(config, key, KEYS).await;
     let third = members.pop().expect("there are three");
     // A member stops with its last handle.
     tokio::spawn(async move {

@@ -7,21 +7,22 @@
 //! - *elsewhere*: no write concerns any of them.
 //! - *everything*: each write concerns all of them. 1,000 events for one write have their price; it is told for each event.
 
+mod trio;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use liferaft::configuration::Configuration;
 use liferaft::kv::{Keys, WatchEvent};
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+use liferaft::{Config, KvHandle};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use trio::{VALUE, elected, runtime, share_out};
 
 const WATCHERS: u64 = 1000;
 const CALLERS: usize = 64;
-const VALUE: Bytes = Bytes::from_static(&[7; 256]);
 /// The most that a write may take with watchers, as a multiple of what it takes without.
 const TARGET: f64 = 2.0;
 
@@ -36,12 +37,8 @@ fn main() {
     // `cargo test` runs benchmarks once, unmeasured.
     let is_measured = std::env::args().any(|argument| argument == "--bench");
     let (rounds, writes) = if is_measured { (9, 20_000) } else { (1, 200) };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .expect("threads can be started");
-    let members = runtime.block_on(elected());
+    let runtime = runtime();
+    let members = runtime.block_on(elected(Config::default(), key, WATCHERS));
     for (name, kind, writes) in [
         ("prefixes", Kind::Prefixes, writes),
         ("elsewhere", Kind::Elsewhere, writes),
@@ -142,39 +139,11 @@ fn key(number: u64) -> Bytes {
 
 /// Has the callers write so often together, and returns how long that took.
 async fn write(members: &[KvHandle], writes: u64) -> Duration {
-    let next = Arc::new(AtomicU64::new(0));
-    let mut tasks = JoinSet::new();
-    let started = Instant::now();
-    for member in members.iter().cycle().take(CALLERS) {
-        let (member, next) = (member.clone(), Arc::clone(&next));
-        tasks.spawn(async move {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= writes {
-                    break;
-                }
-                let written = member.set(key(number % WATCHERS), VALUE).await;
-                written.expect("it is set");
-            }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("a caller ends without a panic");
-    }
-    started.elapsed()
-}
-
-/// Three members, the leader first.
-async fn elected() -> Vec<KvHandle> {
-    let network = MemoryNetwork::new(1);
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
-    let mut members = Vec::new();
-    for peer in 1..=3 {
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), Kv::new(), transport).bootstrap(voters.clone());
-        members.push(KvHandle::new(member.start().await.expect("it starts")));
-    }
-    write(&members, WATCHERS).await;
-    members.sort_by_key(|member| !member.raft().status().borrow().is_leader());
-    members
+    share_out(members, CALLERS, writes, |member, share| async move {
+        for number in share {
+            let written = member.set(key(number % WATCHERS), VALUE).await;
+            written.expect("it is set");
+        }
+    })
+    .await
 }
