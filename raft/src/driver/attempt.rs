@@ -136,6 +136,12 @@ impl Due {
         due
     }
 
+    /// Looks at one attempt: wakes it if its time has come, and is due again by the time that it has then.
+    pub(super) fn look_at(&mut self, attempt: &mut Attempt, now: Instant) {
+        attempt.wake(now);
+        self.no_later_than(attempt.again_at());
+    }
+
     /// Ends a look through the table.
     pub(super) fn end(&mut self, now: Instant) {
         self.0 = self.0.max(now + GRANULARITY);

@@ -280,9 +280,8 @@ impl Operations {
             }
         }
         for pending in self.pending.values_mut() {
-            pending.attempt.wake(now);
-            self.due
-                .no_later_than(pending.deadline.min(pending.attempt.again_at()));
+            self.due.no_later_than(pending.deadline);
+            self.due.look_at(&mut pending.attempt, now);
         }
         self.due.end(now);
     }

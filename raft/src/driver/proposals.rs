@@ -324,8 +324,7 @@ impl<R> Proposals<R> {
             return;
         }
         if let Session::Registering { attempt, .. } = &mut self.session {
-            attempt.wake(now);
-            self.due.no_later_than(attempt.again_at());
+            self.due.look_at(attempt, now);
         }
         for place in 0..self.slots.len() {
             let slot = &mut self.slots[place];
@@ -339,12 +338,11 @@ impl<R> Proposals<R> {
                 self.complete(sequence, Err(error));
                 continue;
             }
-            slot.attempt.wake(now);
+            self.due.no_later_than(slot.deadline);
+            self.due.look_at(&mut slot.attempt, now);
             if slot.attempt.is_unsent() {
                 self.unsent_from = self.unsent_from.min(sequence);
             }
-            self.due
-                .no_later_than(slot.deadline.min(slot.attempt.again_at()));
         }
         self.forget_answered();
         self.due.end(now);

@@ -323,15 +323,13 @@ impl<R> Lane<R> {
             return;
         }
         if let Session::Registering { attempt, .. } = &mut self.session {
-            attempt.wake(now);
-            self.due.no_later_than(attempt.again_at());
+            self.due.look_at(attempt, now);
         }
         for (sequence, slot) in (self.base..).zip(&mut self.slots) {
-            slot.attempt.wake(now);
+            self.due.look_at(&mut slot.attempt, now);
             if slot.attempt.is_unsent() {
                 self.unsent_from = self.unsent_from.min(sequence);
             }
-            self.due.no_later_than(slot.attempt.again_at());
         }
         self.due.end(now);
     }
