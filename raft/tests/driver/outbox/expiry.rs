@@ -1,42 +1,53 @@
 use std::time::Duration;
 
 use liferaft_raft::driver::{
-    FlushError, OnExpiry, OutboxCause, OutboxConfig, OutboxError, OutboxEvent, OutboxState,
-    PendingState,
+    FlushError, OnExpiry, Outbox, OutboxCause, OutboxConfig, OutboxError, OutboxEvent, OutboxState,
+    PendingState, Ticket,
 };
 use liferaft_transport::PeerId;
 
-use super::{NEVER, expire_all_sessions, outbox, unhurried_cluster};
+use super::{NEVER, expire_all_sessions, unhurried_cluster};
 use crate::cluster::{Cluster, wait_for};
+use crate::machine::Journal;
 
 const NOT_DONE: OutboxError = OutboxError::NotDone(OutboxCause::SessionExpired);
 const UNKNOWN: OutboxError = OutboxError::Unknown(OutboxCause::SessionExpired);
 
-/// Cuts off a member whose outbox is about to send: it believes in its leader still.
-async fn cut_off_follower(cluster: &Cluster) -> u128 {
-    let lonely = cluster.others(&[cluster.leader().await])[0];
-    cluster.isolate(lonely);
-    lonely
+/// A follower, and its outbox, whose first command is done.
+async fn follower_with_outbox(cluster: &Cluster, config: OutboxConfig) -> (u128, Outbox<Journal>) {
+    let follower = cluster.others(&[cluster.leader().await])[0];
+    let outbox = cluster.member(follower).outbox(config).await;
+    let outbox = outbox.expect("the member runs");
+    let ticket = outbox.push(&1).expect("there is room");
+    ticket.await.expect("it is done");
+    (follower, outbox)
 }
 
-async fn forget_leader(cluster: &Cluster, id: u128) {
+/// Cuts a member off, has it send the command 2 in vain while it believes in its leader still, and accept the command 3
+/// when it does not any more. All sessions expire meanwhile.
+async fn cut_off_and_expired(
+    cluster: &Cluster,
+    id: u128,
+    outbox: &Outbox<Journal>,
+) -> [Ticket<u64>; 2] {
+    cluster.isolate(id);
+    let sent = outbox.push(&2).expect("there is room");
+    let mut status = outbox.status();
+    let is_sent = status.wait_for(|status| status.sent == 1).await;
+    is_sent.expect("the outbox is open");
     wait_for(&cluster.member(id), |status| status.leader().is_none()).await;
+    let unsent = outbox.push(&3).expect("there is room");
+    expire_all_sessions(cluster, &cluster.others(&[id]), 1).await;
+    [sent, unsent]
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_sent_under_a_session_that_expired_is_told_and_the_rest_waits_for_the_application()
 {
     let cluster = unhurried_cluster(NEVER).await;
-    let follower = cluster.others(&[cluster.leader().await])[0];
-    let outbox = outbox(&cluster.member(follower)).await;
+    let (follower, outbox) = follower_with_outbox(&cluster, OutboxConfig::default()).await;
     let mut events = outbox.events();
-    outbox.push(&1).unwrap().await.unwrap();
-    assert_eq!(cut_off_follower(&cluster).await, follower);
-    let sent = outbox.push(&2).unwrap();
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    forget_leader(&cluster, follower).await;
-    let unsent = outbox.push(&3).unwrap();
-    expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
+    let [sent, unsent] = cut_off_and_expired(&cluster, follower, &outbox).await;
 
     cluster.network.heal_all();
     let told = sent.await;
@@ -70,16 +81,9 @@ async fn what_was_sent_under_a_session_that_expired_is_told_and_the_rest_waits_f
 #[tokio::test(start_paused = true)]
 async fn an_outbox_that_may_go_on_does_so_with_what_was_never_sent() {
     let cluster = unhurried_cluster(NEVER).await;
-    let follower = cluster.others(&[cluster.leader().await])[0];
     let config = OutboxConfig::default().on_expiry(OnExpiry::Continue);
-    let outbox = cluster.member(follower).outbox(config).await.unwrap();
-    outbox.push(&1).unwrap().await.unwrap();
-    cluster.isolate(follower);
-    let sent = outbox.push(&2).unwrap();
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    forget_leader(&cluster, follower).await;
-    let unsent = outbox.push(&3).unwrap();
-    expire_all_sessions(&cluster, &cluster.others(&[follower]), 1).await;
+    let (follower, outbox) = follower_with_outbox(&cluster, config).await;
+    let [sent, unsent] = cut_off_and_expired(&cluster, follower, &outbox).await;
 
     cluster.network.heal_all();
 
@@ -95,9 +99,7 @@ async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_com
     // The first snapshot is due after all of the registrations that end the session.
     let cluster = unhurried_cluster(400_000).await;
     let leader = cluster.leader().await;
-    let follower = cluster.others(&[leader])[0];
-    let outbox = outbox(&cluster.member(follower)).await;
-    outbox.push(&1).unwrap().await.unwrap();
+    let (follower, outbox) = follower_with_outbox(&cluster, OutboxConfig::default()).await;
     for other in cluster.others(&[follower]) {
         cluster.network.cut(PeerId(other), PeerId(follower));
     }
@@ -128,9 +130,7 @@ async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_com
 #[tokio::test(start_paused = true)]
 async fn an_outbox_that_was_idle_for_long_confirms_its_session_before_it_sends() {
     let cluster = unhurried_cluster(NEVER).await;
-    let follower = cluster.others(&[cluster.leader().await])[0];
-    let outbox = outbox(&cluster.member(follower)).await;
-    outbox.push(&1).unwrap().await.unwrap();
+    let (_, outbox) = follower_with_outbox(&cluster, OutboxConfig::default()).await;
 
     tokio::time::sleep(Duration::from_secs(7 * 3600)).await;
     expire_all_sessions(&cluster, &[1, 2, 3], 1).await;
@@ -143,9 +143,7 @@ async fn an_outbox_that_was_idle_for_long_confirms_its_session_before_it_sends()
 #[tokio::test(start_paused = true)]
 async fn a_session_expires_after_a_day_of_the_clusters_time() {
     let cluster = unhurried_cluster(NEVER).await;
-    let follower = cluster.others(&[cluster.leader().await])[0];
-    let outbox = outbox(&cluster.member(follower)).await;
-    outbox.push(&1).unwrap().await.unwrap();
+    let (follower, outbox) = follower_with_outbox(&cluster, OutboxConfig::default()).await;
     cluster.isolate(follower);
     let sent = outbox.push(&2).unwrap();
     let others = cluster.member(cluster.others(&[follower])[0]);
