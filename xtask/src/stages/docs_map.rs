@@ -1,4 +1,7 @@
-//! The map from Raft's sections and traps to code and tests, which must not name what is not there.
+//! The map from Raft's sections and traps to code and tests, and what other documents say of files: they must not name
+//! what is not there.
+
+mod files;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +15,7 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "docs-map",
-    about: "every function and test that docs/dissertation.md names exists",
+    about: "every function and test that docs/dissertation.md names exists, and every file that a document names",
     run,
 };
 
@@ -23,17 +26,20 @@ type Functions = BTreeMap<String, bool>;
 
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     let mut modules = Vec::new();
-    for file in rust_files(&workspace.root)? {
-        let source = fs::read_to_string(workspace.root.join(&file))
+    let files = rust_files(&workspace.root)?;
+    for file in &files {
+        let source = fs::read_to_string(workspace.root.join(file))
             .with_context(|| format!("reading {}", file.display()))?;
-        modules.push((module_of(&file), functions_of(&source)));
+        modules.push((module_of(file), functions_of(&source)));
     }
     let map = fs::read_to_string(workspace.root.join(MAP)).context(MAP)?;
-    let faults = faults_of_map(&map, &modules);
+    let of_map = faults_of_map(&map, &modules).into_iter();
+    let mut faults: Vec<_> = of_map.map(|fault| format!("{MAP}, {fault}")).collect();
+    faults.extend(files::faults(&workspace.root, &files)?);
     if faults.is_empty() {
         return Ok(());
     }
-    bail!("{MAP} is not true:\n  {}", faults.join("\n  "))
+    bail!("documents are not true:\n  {}", faults.join("\n  "))
 }
 
 /// Tells of each `module::function` in the map that is not in a file of that name, and of each row that ends without a
