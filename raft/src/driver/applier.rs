@@ -4,6 +4,8 @@
 //! after each short stretch of work, since in a browser all tasks share one thread. Queries come between stretches:
 //! they wait for at most one.
 
+mod channels;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
+pub(super) use self::channels::{Ends, Job, Own, Query, Report};
 use super::local::{Local, LocalRead, Unread};
 use super::panics::caught;
 use super::request::Read;
@@ -18,85 +21,9 @@ use super::yielding::yield_now;
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::Index;
-use crate::sessions::{Envelope, Joined, Joining, Outcome, Sessions, split_snapshot};
+use crate::sessions::{Envelope, Joining, Outcome, Sessions, split_snapshot};
 use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use crate::time::{ClusterTime, Instant};
-
-/// What the driver gives to the applier, in order.
-pub(super) enum Job {
-    /// Committed entries, or a snapshot.
-    Apply(Apply),
-    /// The state is to be captured as it is then.
-    Capture,
-    /// What becomes of the ordered session of this nonce and of its commands is to be reported.
-    Watch { nonce: u128 },
-    /// It need not be any more.
-    Unwatch { nonce: u128 },
-}
-
-/// A question to the state machine, which has reached the index that the question needs.
-pub(super) enum Query<S: StateMachine> {
-    /// Linearizable reads.
-    Reads(Vec<Read<S>>),
-    /// A read of whatever is there, known to be current as of a moment.
-    Local {
-        read: LocalRead<S>,
-        as_of: Option<Instant>,
-    },
-}
-
-/// What the applier tells the driver, in order.
-#[derive(Debug)]
-pub(super) enum Report<R> {
-    /// Entries are applied up to here, with what that means for this member's own session, and when the state machine wants
-    /// to be woken.
-    Applied {
-        through: Index,
-        own: Vec<Own<R>>,
-        wakes_at: Option<ClusterTime>,
-    },
-    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any, and
-    /// these of the ordered ones that are watched.
-    Restored {
-        through: Index,
-        known: Option<(u128, Index)>,
-        ordered: Vec<(u128, Option<Index>)>,
-        replies: Vec<Own<R>>,
-        wakes_at: Option<ClusterTime>,
-    },
-    /// The state as of an index, encoded.
-    Captured {
-        through: Index,
-        snapshot: Result<Joined, String>,
-    },
-    /// The ordered session of a nonce is watched from here on, or not any more.
-    Watched,
-    /// The state machine cannot go on.
-    Failed(String),
-}
-
-/// What an entry means for this member's own session.
-#[derive(Debug)]
-pub(super) enum Own<R> {
-    /// It has a session, says the registration at this index, which may be older than this run.
-    Registered {
-        nonce: u128,
-        session: Index,
-        at: Index,
-    },
-    /// A command of the session is done.
-    Reply {
-        session: Index,
-        sequence: u64,
-        reply: R,
-    },
-    /// A command of the session was refused, because the session is gone.
-    Expired { session: Index },
-    /// A command of an ordered session had no effect, since it came before its turn.
-    Early { session: Index, sequence: u64 },
-    /// A command of an ordered session had no effect, since it had been acknowledged.
-    Acknowledged { session: Index, sequence: u64 },
-}
+use crate::time::Instant;
 
 /// The state machine, with the sessions around it.
 #[derive(Debug)]
@@ -109,13 +36,6 @@ pub(super) struct Applier<S: StateMachine> {
     own_session: Option<Index>,
     /// The ordered sessions of this member, by their nonces, with their names once they are known.
     ordered: BTreeMap<u128, Option<Index>>,
-}
-
-/// The applier's ends of its channels.
-pub(super) struct Ends<S: StateMachine> {
-    pub(super) jobs: mpsc::Receiver<Job>,
-    pub(super) queries: mpsc::Receiver<Query<S>>,
-    pub(super) reports: mpsc::Sender<Report<S::Reply>>,
 }
 
 impl<S: StateMachine> Applier<S> {

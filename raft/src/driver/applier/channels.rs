@@ -1,0 +1,94 @@
+//! What passes between the driver and the applier.
+
+use tokio::sync::mpsc;
+
+use crate::consensus::Apply;
+use crate::driver::local::LocalRead;
+use crate::driver::request::Read;
+use crate::ids::Index;
+use crate::sessions::Joined;
+use crate::state_machine::StateMachine;
+use crate::time::{ClusterTime, Instant};
+
+/// What the driver gives to the applier, in order.
+pub(in crate::driver) enum Job {
+    /// Committed entries, or a snapshot.
+    Apply(Apply),
+    /// The state is to be captured as it is then.
+    Capture,
+    /// What becomes of the ordered session of this nonce and of its commands is to be reported.
+    Watch { nonce: u128 },
+    /// It need not be any more.
+    Unwatch { nonce: u128 },
+}
+
+/// A question to the state machine, which has reached the index that the question needs.
+pub(in crate::driver) enum Query<S: StateMachine> {
+    /// Linearizable reads.
+    Reads(Vec<Read<S>>),
+    /// A read of whatever is there, known to be current as of a moment.
+    Local {
+        read: LocalRead<S>,
+        as_of: Option<Instant>,
+    },
+}
+
+/// What the applier tells the driver, in order.
+#[derive(Debug)]
+pub(in crate::driver) enum Report<R> {
+    /// Entries are applied up to here, with what that means for this member's own session, and when the state machine wants
+    /// to be woken.
+    Applied {
+        through: Index,
+        own: Vec<Own<R>>,
+        wakes_at: Option<ClusterTime>,
+    },
+    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any, and
+    /// these of the ordered ones that are watched.
+    Restored {
+        through: Index,
+        known: Option<(u128, Index)>,
+        ordered: Vec<(u128, Option<Index>)>,
+        replies: Vec<Own<R>>,
+        wakes_at: Option<ClusterTime>,
+    },
+    /// The state as of an index, encoded.
+    Captured {
+        through: Index,
+        snapshot: Result<Joined, String>,
+    },
+    /// The ordered session of a nonce is watched from here on, or not any more.
+    Watched,
+    /// The state machine cannot go on.
+    Failed(String),
+}
+
+/// What an entry means for this member's own session.
+#[derive(Debug)]
+pub(in crate::driver) enum Own<R> {
+    /// It has a session, says the registration at this index, which may be older than this run.
+    Registered {
+        nonce: u128,
+        session: Index,
+        at: Index,
+    },
+    /// A command of the session is done.
+    Reply {
+        session: Index,
+        sequence: u64,
+        reply: R,
+    },
+    /// A command of the session was refused, because the session is gone.
+    Expired { session: Index },
+    /// A command of an ordered session had no effect, since it came before its turn.
+    Early { session: Index, sequence: u64 },
+    /// A command of an ordered session had no effect, since it had been acknowledged.
+    Acknowledged { session: Index, sequence: u64 },
+}
+
+/// The applier's ends of its channels.
+pub(in crate::driver) struct Ends<S: StateMachine> {
+    pub(in crate::driver) jobs: mpsc::Receiver<Job>,
+    pub(in crate::driver) queries: mpsc::Receiver<Query<S>>,
+    pub(in crate::driver) reports: mpsc::Sender<Report<S::Reply>>,
+}
