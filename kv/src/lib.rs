@@ -69,6 +69,7 @@ mod leases;
 mod local;
 mod machine;
 mod outbox;
+mod outcome;
 mod query;
 mod reply;
 mod revision;

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use liferaft_raft::driver::Local;
 
 use crate::error::KvError;
-use crate::handle::{KvHandle, part, revised, value};
+use crate::handle::KvHandle;
+use crate::outcome::{part, revised, value};
 use crate::query::Query;
 use crate::reply::{Answer, SequencePart};
 use crate::revision::Revised;

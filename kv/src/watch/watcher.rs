@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::mailbox::{Mailbox, Taken};
 use crate::error::{KvError, Refused};
-use crate::handle::mismatched;
 use crate::history::{Batch, Change};
 use crate::keys::Keys;
+use crate::outcome::mismatched;
 use crate::query::Query;
 use crate::reply::{Answer, Found};
 use crate::revision::Revision;
