@@ -35,10 +35,6 @@ impl Log {
         self.base
     }
 
-    pub(super) fn first_index(&self) -> Index {
-        self.base.index.next()
-    }
-
     pub(super) fn last_index(&self) -> Index {
         Index(self.base.index.0 + self.entries.len() as u64)
     }
@@ -86,6 +82,7 @@ impl Log {
             .is_some_and(|entry| entry.term <= next.term && entry.stamp <= next.stamp)
     }
 
+    /// The entries from `from` on; all that are held, if some before them are not.
     pub(super) fn entries_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
         let offset = self.offset(from).unwrap_or(0);
         self.entries.range(offset.min(self.entries.len())..)
@@ -176,18 +173,12 @@ impl Log {
     ///
     /// Both sides of a replication use it, so that the search skips whole terms of either log (§3.5).
     pub(super) fn last_position_within(&self, index: Index, term: Term) -> LogPosition {
-        let upper = self
+        let by_index = self
             .offset(index.min(self.last_index()).next())
             .unwrap_or(0);
-        let (front, back) = self.entries.as_slices();
-        let split = front.len().min(upper);
-        let back = &back[..upper - split];
-        let count = if back.first().is_some_and(|entry| entry.term <= term) {
-            split + back.partition_point(|entry| entry.term <= term)
-        } else {
-            front[..split].partition_point(|entry| entry.term <= term)
-        };
-        count
+        let by_term = self.entries.partition_point(|entry| entry.term <= term);
+        by_index
+            .min(by_term)
             .checked_sub(1)
             .map_or(self.base, |last| self.entries[last].position())
     }
@@ -230,6 +221,7 @@ mod tests {
         assert_eq!(log.last_position_within(Index(6), Term(4)), at(2, 3));
         assert_eq!(log.last_position_within(Index(6), Term(5)), at(5, 6));
         assert_eq!(log.last_position_within(Index(9), Term(5)), at(5, 6));
+        assert_eq!(log.last_position_within(Index(u64::MAX), Term(5)), at(5, 6));
         assert_eq!(log.last_position_within(Index(2), Term(5)), at(1, 2));
         assert_eq!(
             log.last_position_within(Index(6), Term(0)),

@@ -229,8 +229,7 @@ impl Raft {
 
     /// The entries that this server holds in memory from `from` on: those since the last compaction, committed or not.
     pub fn log_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
-        let first = self.common.log.first_index();
-        self.common.log.entries_from(from.max(first))
+        self.common.log.entries_from(from)
     }
 
     /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
