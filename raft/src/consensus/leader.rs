@@ -222,11 +222,6 @@ impl Leader {
         }
     }
 
-    /// More of this server's own log is durable: it counts like any other's (§10.2.1).
-    pub(super) fn on_log_durable(&mut self, common: &mut Common) {
-        self.advance_commit(common);
-    }
-
     /// A new commit index: what a quorum has on disk, if it is of this term. An older entry on a quorum may yet be
     /// overwritten by a leader who never saw it (§3.6.2).
     pub(super) fn advance_commit(&mut self, common: &mut Common) {

@@ -315,14 +315,15 @@ impl Raft {
     }
 
     fn on_persisted(&mut self, id: WriteId) -> Transition {
-        let more_log = self.common.on_persisted(id);
+        self.common.on_persisted(id);
         self.compact();
         match &mut self.role {
-            Role::Leader(leader) if more_log => leader.on_log_durable(&mut self.common),
+            // More of its own log may be durable: it counts like any other's (§10.2.1).
+            Role::Leader(leader) => leader.advance_commit(&mut self.common),
             Role::Candidate(campaign) if self.common.outbox.hard_state_is_durable() => {
                 return campaign.on_hard_state_durable(&mut self.common);
             }
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {}
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
         Transition::Stay
     }

@@ -42,15 +42,6 @@ struct InFlight {
     snapshot: Option<LogPosition>,
 }
 
-/// What the finished writes made durable.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Finished {
-    /// More of the log, or other parts of it.
-    pub(super) log: bool,
-    /// The snapshot that ends here.
-    pub(super) snapshot: Option<LogPosition>,
-}
-
 impl Outbox {
     /// The disk holds the log up to `persisted`; what it holds from `stale_from` on is to be dropped.
     pub(super) fn starting_at(persisted: Index, stale_from: Option<Index>) -> Self {
@@ -116,20 +107,19 @@ impl Outbox {
         self.compact = Some(index);
     }
 
-    /// Notes that the writes up to `id` are durable.
-    pub(super) fn finish_writes(&mut self, id: WriteId) -> Finished {
-        let mut finished = Finished::default();
+    /// Notes that the writes up to `id` are durable. Tells where the last snapshot among them ends.
+    pub(super) fn finish_writes(&mut self, id: WriteId) -> Option<LogPosition> {
+        let mut snapshot = None;
         while let Some(write) = self.in_flight.front() {
             if write.id > id {
                 break;
             }
-            finished.log |= write.last > self.persisted;
-            finished.snapshot = write.snapshot.or(finished.snapshot);
+            snapshot = write.snapshot.or(snapshot);
             self.persisted = self.persisted.max(write.last);
             self.finished_write = write.id;
             self.in_flight.pop_front();
         }
-        finished
+        snapshot
     }
 
     /// Hands out the write that has gathered, and the messages that need not wait any longer.

@@ -102,10 +102,9 @@ impl Common {
         self.writing.as_ref().is_some_and(|writing| writing.restore)
     }
 
-    /// Notes that the writes up to `id` are durable. Tells whether more of the log is.
-    pub(in crate::consensus) fn on_persisted(&mut self, id: WriteId) -> bool {
-        let finished = self.outbox.finish_writes(id);
-        if let Some(position) = finished.snapshot
+    /// Notes that the writes up to `id` are durable.
+    pub(in crate::consensus) fn on_persisted(&mut self, id: WriteId) {
+        if let Some(position) = self.outbox.finish_writes(id)
             && let Some(Writing { snapshot, restore }) = self
                 .writing
                 .take_if(|writing| writing.snapshot.metadata.last == position)
@@ -119,7 +118,6 @@ impl Common {
             }
             self.snapshot = Some(snapshot);
         }
-        finished.log
     }
 
     pub(in crate::consensus) fn snapshot_index(&self) -> Index {
