@@ -41,5 +41,6 @@ pub mod shadow;
 pub mod shrink;
 pub mod sometimes;
 pub mod spelled;
+mod stewards;
 pub mod story;
 pub mod world;

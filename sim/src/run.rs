@@ -249,6 +249,7 @@ fn recover(world: &mut World, also: impl Fn(&World) -> Option<String>) -> Result
     loop {
         world.run_until(world.now + election_timeout(world) / 4)?;
         let ailment = liveness::ailment(&world.members, world.history.last_index());
+        let ailment = ailment.or_else(|| world.stewards.ailment(&world.members));
         let Some(ailment) = ailment.or_else(|| also(world)) else {
             return Ok(());
         };

@@ -60,11 +60,19 @@ pub enum Sometimes {
     LostServerReplaced,
     /// Operators set other times while a leader leads.
     TimingChanged,
+    /// A membership policy evicts a server.
+    EvictedByPolicy,
+    /// A membership policy makes a learner a voter.
+    PromotedByPolicy,
+    /// A membership policy takes several servers in at once.
+    JoinedTogether,
+    /// A server that was evicted is taken in again, under its own id.
+    Rejoined,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -87,6 +95,10 @@ impl Sometimes {
         Self::DamagedDiskRefused,
         Self::LostServerReplaced,
         Self::TimingChanged,
+        Self::EvictedByPolicy,
+        Self::PromotedByPolicy,
+        Self::JoinedTogether,
+        Self::Rejoined,
     ];
 }
 

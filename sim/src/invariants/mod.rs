@@ -20,6 +20,7 @@ mod membership;
 mod monotonic;
 mod order;
 mod persist_before_send;
+pub mod policy;
 pub mod prefix_reads;
 pub mod reads;
 mod snapshots;

@@ -4,6 +4,7 @@
 //! run in which everything goes wrong at once explores less than many in which a few things go very wrong.
 
 mod faults;
+mod membership;
 mod surroundings;
 mod workload;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::faults::draw_faults;
 pub use self::faults::{FaultKind, FaultPlan};
+pub use self::membership::MembershipPlan;
 pub use self::surroundings::{DiskPlan, MachinePlan, NetworkPlan};
 use self::surroundings::{draw_disk, draw_machine, draw_network};
 pub use self::workload::{ActKind, ClientPlan, WorkloadPlan};
@@ -71,6 +73,9 @@ pub struct Plan {
     pub tell: bool,
     /// How far members' clocks run too fast or too slow, in parts of a million.
     pub skew_max: u64,
+    /// How members manage who takes part; absent where that is left to operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub membership: Option<MembershipPlan>,
 }
 
 impl Plan {
@@ -102,6 +107,7 @@ impl Plan {
             turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
             tell: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
+            membership: MembershipPlan::draw(&mut Dice::new(seed, 8), election_timeout),
         };
         let lease_dice = &mut Dice::new(seed, 6);
         if lease_dice.falls(LEASES) {

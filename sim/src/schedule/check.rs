@@ -84,6 +84,9 @@ impl Schedule {
             "snapshots are padded with {} bytes",
             plan.machine.padding_bytes
         );
+        if let Some(membership) = &plan.membership {
+            check_time(membership.evict_after)?;
+        }
         let latencies = [plan.network.latency, plan.disk.latency];
         demand!(
             latencies.iter().all(|(least, most)| least <= most),

@@ -312,9 +312,10 @@ fn shift(schedule: &mut Schedule, from: usize, by: Nanos) {
 }
 
 /// Settings as plain as they can be.
-const PLAINER: [fn(&mut Plan); 6] = [
+const PLAINER: [fn(&mut Plan); 7] = [
     |plan| plan.skew_max = 0,
     |plan| plan.turn_max = 0,
+    |plan| plan.membership = None,
     |plan| plan.machine.padding_bytes = 0,
     |plan| plan.machine.snapshot_at_bytes = u64::MAX,
     |plan| plan.clients.session_hurry = 1,

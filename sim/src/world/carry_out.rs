@@ -42,7 +42,14 @@ impl World {
         }
         for (id, result) in output.changes.drain(..) {
             let asked = self.changes_asked.remove(&id);
-            if result.is_ok() {
+            if let Some(asked) = asked.as_ref().filter(|asked| asked.is_by_policy) {
+                self.policy_changed(at, &asked.change, &result);
+                continue;
+            }
+            if let Ok(made_at) = result {
+                if let Some(asked) = &asked {
+                    self.stewards.operator_changed(&asked.change, made_at);
+                }
                 if asked.is_some_and(|asked| self.removes_a_lost_server(&asked)) {
                     self.counts.saw(Sometimes::LostServerReplaced);
                 }
@@ -51,8 +58,12 @@ impl World {
             }
         }
         for event in output.events.drain(..) {
-            if let CoreEvent::SnapshotStarted { .. } = event {
-                self.counts.snapshots_sent += 1;
+            match event {
+                CoreEvent::SnapshotStarted { .. } => self.counts.snapshots_sent += 1,
+                CoreEvent::ConfigurationCommitted { index } => {
+                    self.stewards.committed(at, &self.members[at], index);
+                }
+                _ => {}
             }
         }
         if self.members[at].view.leads() {

@@ -27,7 +27,21 @@ const ID_STEP: u128 = 100;
 pub(super) struct Asked {
     at: usize,
     life: u32,
-    change: MembershipChange,
+    pub(super) change: MembershipChange,
+    /// Whether the member's policy asked for it, not an operator.
+    pub(super) is_by_policy: bool,
+}
+
+impl Asked {
+    /// What a member's policy calls for.
+    pub(super) const fn by_policy(at: usize, life: u32, change: MembershipChange) -> Self {
+        Self {
+            at,
+            life,
+            change,
+            is_by_policy: true,
+        }
+    }
 }
 
 impl World {
@@ -120,14 +134,20 @@ impl World {
             .any(|member| member.id == id && !member.disk.durable().is_rotten())
     }
 
+    /// Whether servers whose disks are gone would be needed for a quorum of the voters after this change.
+    pub(super) fn needs_the_lost(&self, at: usize, change: &MembershipChange) -> bool {
+        let voters = self.voters_after(at, change);
+        let kept = voters.iter().filter(|id| self.is_intact(**id)).count();
+        kept * 2 <= voters.len() && kept < voters.len()
+    }
+
     /// Asks a member to change the membership. Operators know which disks are gone, and ask for nothing that such a
     /// server would be needed for.
     pub(super) fn ask_for_change(&mut self, at: usize, change: MembershipChange) {
-        let voters = self.voters_after(at, &change);
-        let kept = voters.iter().filter(|id| self.is_intact(**id)).count();
-        if kept * 2 <= voters.len() && kept < voters.len() {
+        if self.needs_the_lost(at, &change) {
             return;
         }
+        self.stewards.operator_asks(&change);
         let id = ChangeId(self.name());
         self.counts.operations += 1;
         if self.members[at].is_up() {
@@ -136,6 +156,7 @@ impl World {
                 at,
                 life,
                 change: change.clone(),
+                is_by_policy: false,
             };
             self.changes_asked.insert(id, asked);
         }

@@ -4,6 +4,7 @@ mod applying;
 mod asking;
 mod carry_out;
 mod losses;
+mod managing;
 mod strikes;
 mod turn;
 
@@ -40,6 +41,7 @@ use crate::network::Network;
 use crate::patience::SnapshotsUnderWay;
 use crate::plan::Plan;
 use crate::sometimes::AskedReads;
+use crate::stewards::{Stewards, Word};
 use crate::story::Story;
 
 /// A cluster and all that happens to it.
@@ -62,6 +64,7 @@ pub struct World {
     pub(crate) chance: Chance,
     pub(crate) course: Course,
     invariants: Invariants,
+    pub(crate) stewards: Stewards,
     reads: Reads,
     clear_answers: ClearAnswers,
     asked_reads: AskedReads,
@@ -130,6 +133,14 @@ enum Event {
     Action(Action),
     NextFault,
     NextAct,
+    /// Those who are out ask the others to be taken in.
+    Wishes,
+    /// A member says something about membership to another.
+    Word {
+        from: End,
+        to: End,
+        word: Word,
+    },
 }
 
 impl World {
@@ -191,6 +202,7 @@ impl World {
             course,
             story: None,
             invariants,
+            stewards: Stewards::new(&plan),
             reads: Reads::default(),
             clear_answers: ClearAnswers::default(),
             asked_reads: AskedReads::default(),
@@ -215,6 +227,9 @@ impl World {
         };
         for voter in 0..world.plan.voters {
             world.bootstrap(voter);
+        }
+        if world.stewards.plan().is_some() {
+            world.agenda.enter(0, Event::Wishes);
         }
         if world.course.is_drawn() {
             world.agenda.enter(0, Event::NextAct);
@@ -311,6 +326,8 @@ impl World {
             Event::Action(action) => self.perform(action)?,
             Event::NextFault => self.strike(),
             Event::NextAct => self.act(),
+            Event::Wishes => self.wish(),
+            Event::Word { from, to, word } => self.hear(from, to, word),
         }
         Ok(())
     }
@@ -334,6 +351,8 @@ impl World {
             _ => {}
         }
         let from = sender;
+        let local = self.members[to].clock.at(self.now);
+        self.stewards.witness.delivered(to, from, &message, local);
         self.tell(to, Input::Message { from, message });
     }
 

@@ -95,6 +95,8 @@ impl World {
         if let Some(story) = &mut self.story {
             story.acted(self.now, &action);
         }
+        let members = self.members.len();
+        self.stewards.witness.acted(&action, members, self.now);
         match action {
             Action::Crash(at, survival) => self.crash(at, survival)?,
             Action::CrashInTurn(at, doom) => {
@@ -125,6 +127,8 @@ impl World {
             Action::Propose(at, requests) => self.request(at, requests),
             Action::Read(at, key) => self.read(at, key),
             Action::Change(at, change) => self.ask_for_change(at, change),
+            // Where members manage themselves nobody else does.
+            Action::ReplaceLost if self.stewards.plan().is_some() => {}
             Action::ReplaceLost => {
                 self.replace_lost();
             }
@@ -165,6 +169,7 @@ impl World {
         if let Some(story) = &mut self.story {
             story.crashed(self.now, at);
         }
+        self.stewards.witness.struck(at, self.now);
         member.life += 1;
         member.inbox.clear();
         member.applying.clear();
@@ -205,6 +210,7 @@ impl World {
         member.view = View::of(&raft);
         member.raft = Some(raft);
         member.machine = Machine::default();
+        self.stewards.started(at);
         let started = self.invariants.started(&self.members[at], at, self.now);
         started.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
         if self.members[at].is_founder {

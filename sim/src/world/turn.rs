@@ -55,7 +55,7 @@ impl World {
         if raft.deadline().is_some_and(|deadline| deadline <= local) {
             member.inbox.push(Input::Timer);
         }
-        if member.inbox.is_empty() {
+        if member.inbox.is_empty() && !self.stewards.is_due(at, raft, local) {
             self.sleep(at);
             return Ok(());
         }
@@ -67,6 +67,8 @@ impl World {
         self.counts.inputs += member.inbox.len() as u64;
         self.counts.turns += 1;
         let before = member.view;
+        let heartbeat = member.timing.heartbeat_interval();
+        self.stewards.witness.turned(at, local, heartbeat);
         if self.plan.tell {
             println!("{now} {} <- {:?}", member.id, member.inbox);
         }
@@ -85,16 +87,18 @@ impl World {
         output.clear();
         self.output = output;
         done?;
+        self.look_after(at)?;
         self.sleep(at);
         Ok(())
     }
 
     /// Waits for the deadline.
-    fn sleep(&mut self, at: usize) {
+    pub(super) fn sleep(&mut self, at: usize) {
         let member = &self.members[at];
-        if let Some(raft) = &member.raft
-            && let Some(deadline) = raft.deadline()
-        {
+        let Some(raft) = &member.raft else { return };
+        let deadline = raft.deadline().unwrap_or(Instant::MAX);
+        let deadline = deadline.min(self.stewards.due(at));
+        if deadline < Instant::MAX {
             let when = member.clock.when(self.now, deadline);
             // A deadline that stays in the past must not stop the world.
             self.wake_at(at, when.max(self.now + 1000));

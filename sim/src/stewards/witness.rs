@@ -1,0 +1,215 @@
+//! What a policy's decisions are judged by: what the network delivered, what struck, and how long leaders were awake. Nothing
+//! of it is taken from what stewards or cores say of silences.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use liferaft_raft::consensus::Oversight;
+use liferaft_raft::ids::{Index, Round, ServerId, Term};
+use liferaft_raft::message::{Body, Message};
+use liferaft_raft::time::Instant;
+
+use crate::action::Action;
+use crate::clock::Nanos;
+
+/// A leader begins a round in each heartbeat interval. One that had no turn for longer than so many of them slept.
+const AWAKE_HEARTBEATS: u32 = 2;
+
+/// What is known of each leader and of those that it asks.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    is_needed: bool,
+    wakes: BTreeMap<usize, Wake>,
+    /// The last answer to a new round that a leader was delivered from a server.
+    answers: BTreeMap<(usize, ServerId), Answer>,
+    /// Since when each member leads.
+    offices: BTreeMap<usize, Office>,
+    /// When something last befell a member, or one of its links.
+    struck_at: BTreeMap<usize, Nanos>,
+}
+
+/// A member's time, by its own clock, which never goes back for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wake {
+    now: Instant,
+    /// How long it was awake until then.
+    awake: Duration,
+    heartbeat_max: Duration,
+}
+
+impl Wake {
+    fn awake_at(&self, now: Instant) -> Duration {
+        let passed = now.since(self.now);
+        self.awake + passed.min(self.heartbeat_max * AWAKE_HEARTBEATS)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    term: Term,
+    round: Round,
+    awake: Duration,
+}
+
+/// A term of leadership.
+#[derive(Debug)]
+struct Office {
+    term: Term,
+    awake: Duration,
+    /// What was committed when each learner was first seen.
+    goals: BTreeMap<ServerId, Index>,
+}
+
+/// For how long a leader has heard nothing new of a server, in time that it was awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It has answered in this term, so long ago.
+    Since(Duration),
+    /// It never has in this term, which is so old.
+    Always(Duration),
+}
+
+impl Witness {
+    pub(super) fn new(is_needed: bool) -> Self {
+        Self {
+            is_needed,
+            wakes: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            offices: BTreeMap::new(),
+            struck_at: BTreeMap::new(),
+        }
+    }
+
+    /// A member's clock as its driver reads it: it never goes back.
+    pub(crate) fn now(&self, at: usize, now: Instant) -> Instant {
+        self.wakes.get(&at).map_or(now, |wake| wake.now.max(now))
+    }
+
+    /// A member takes a turn.
+    pub(crate) fn turned(&mut self, at: usize, now: Instant, heartbeat: Duration) {
+        if !self.is_needed {
+            return;
+        }
+        let wake = self.wakes.entry(at).or_insert(Wake {
+            now,
+            ..Wake::default()
+        });
+        wake.heartbeat_max = wake.heartbeat_max.max(heartbeat);
+        let now = now.max(wake.now);
+        (wake.awake, wake.now) = (wake.awake_at(now), now);
+    }
+
+    /// A member starts anew.
+    pub(super) fn started(&mut self, at: usize) {
+        self.offices.remove(&at);
+    }
+
+    /// A message is delivered.
+    pub(crate) fn delivered(&mut self, to: usize, from: ServerId, message: &Message, now: Instant) {
+        if !self.is_needed {
+            return;
+        }
+        let round = match &message.body {
+            Body::AppendEntriesReply(reply) => reply.round,
+            Body::InstallSnapshotReply(reply) => reply.round,
+            _ => return,
+        };
+        let known = self.answers.get(&(to, from));
+        let is_news = known.is_none_or(|known| (message.term, round) > (known.term, known.round));
+        if is_news && round > Round::ZERO {
+            let answer = Answer {
+                term: message.term,
+                round,
+                awake: self.awake(to, now),
+            };
+            self.answers.insert((to, from), answer);
+        }
+    }
+
+    /// A leader's steward looks.
+    pub(super) fn looks(&mut self, at: usize, view: &Oversight<'_>, now: Instant) {
+        let awake = self.awake(at, now);
+        let is_another = |office: &Office| office.term != view.term;
+        if self.offices.get(&at).is_none_or(is_another) {
+            let office = Office {
+                term: view.term,
+                awake,
+                goals: BTreeMap::new(),
+            };
+            self.offices.insert(at, office);
+        }
+        if let Some(office) = self.offices.get_mut(&at) {
+            let is_learner = |id: ServerId| view.configuration.is_learner(id);
+            office.goals.retain(|id, _| is_learner(*id));
+            let all = view.configuration.members().map(|(id, _)| id);
+            for id in all.filter(|id| is_learner(*id)) {
+                office.goals.entry(id).or_insert(view.commit);
+            }
+        }
+    }
+
+    /// For how long a leader has heard nothing new of a server.
+    pub(crate) fn silence(&self, at: usize, of: ServerId, now: Instant) -> Silence {
+        let awake = self.awake(at, now);
+        let office = self.offices.get(&at);
+        let term = office.map_or(Term::ZERO, |office| office.term);
+        match self.answers.get(&(at, of)) {
+            Some(answer) if answer.term == term => Silence::Since(awake - answer.awake),
+            Some(_) | None => Silence::Always(office.map_or(awake, |office| awake - office.awake)),
+        }
+    }
+
+    /// What had been committed when a leader first saw this learner.
+    pub(crate) fn goal(&self, at: usize, of: ServerId) -> Option<Index> {
+        self.offices.get(&at)?.goals.get(&of).copied()
+    }
+
+    fn awake(&self, at: usize, now: Instant) -> Duration {
+        let wake = self.wakes.get(&at);
+        wake.map_or(Duration::ZERO, |wake| wake.awake_at(now))
+    }
+
+    /// Something befalls a member, or ends.
+    pub(crate) fn struck(&mut self, at: usize, now: Nanos) {
+        if self.is_needed {
+            self.struck_at.insert(at, now);
+        }
+    }
+
+    /// Something happens to the cluster from outside.
+    pub(crate) fn acted(&mut self, action: &Action, members: usize, now: Nanos) {
+        match action {
+            Action::Crash(at, _)
+            | Action::Restart(at)
+            | Action::CrashInTurn(at, _)
+            | Action::Pause(at)
+            | Action::Resume(at)
+            | Action::SlowDisk(at, _)
+            | Action::ClockForward(at, _)
+            | Action::ClockBack(at, _)
+            | Action::ClockRate(at, _)
+            | Action::FailSync(at, _)
+            | Action::FillDisk(at, _)
+            | Action::FreeDisk(at)
+            | Action::Wipe(at)
+            | Action::Rot(at, _) => self.struck(*at, now),
+            Action::Cut(from, to) | Action::Mend(from, to) => {
+                self.struck(*from, now);
+                self.struck(*to, now);
+            }
+            Action::DropInFlight => (0..members).for_each(|at| self.struck(at, now)),
+            Action::Propose(..)
+            | Action::Read(..)
+            | Action::Change(..)
+            | Action::Transfer(..)
+            | Action::Capture(_)
+            | Action::SetTiming(..)
+            | Action::ReplaceLost => {}
+        }
+    }
+
+    /// For how long nothing has befallen a member. Of what goes on, only its beginning counts.
+    pub(crate) fn untouched_for(&self, at: usize, now: Nanos) -> Nanos {
+        now - self.struck_at.get(&at).copied().unwrap_or_default()
+    }
+}
