@@ -111,6 +111,18 @@ bugs! {
     TimerResetByRefusedVotes,
     /// Heartbeats wait until what is on its way of a snapshot has arrived.
     HeartbeatsBehindSnapshot,
+    /// A membership policy believes in silence without asking.
+    EvictsUnasked,
+    /// A membership policy counts what its leader has only heard of: the silence towards the leader before it.
+    SilenceByHearsay,
+    /// A membership policy takes the time that its leader slept for the silence of others.
+    SleepIsSilence,
+    /// A membership policy leaves fewer voters than it may.
+    EvictsTooMany,
+    /// A membership policy promotes a learner that has not caught up.
+    PromotesTooSoon,
+    /// A membership policy takes in whom an operator removed.
+    DismissedReturns,
 }
 
 /// Whether this bug is planted.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::MembershipPolicy;
 use crate::configuration::{Configuration, SERVERS_MAX};
+use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{MembershipChange, MembershipStep};
 use crate::ids::ServerId;
 
@@ -158,7 +159,12 @@ impl Situation<'_> {
             .copied()
             .collect();
         living.retain(|id| !demoted.contains(id));
-        let floor = policy.voters_min().min(voters.len());
+        let least = if is_planted(Bug::EvictsTooMany) {
+            1
+        } else {
+            policy.voters_min()
+        };
+        let floor = least.min(voters.len());
         let kept = floor.saturating_sub(living.len()).min(dead.len());
         let evicted = dead.into_iter().skip(kept);
         let evicted = evicted.chain(learners().filter(|id| self.is_dead(*id)));

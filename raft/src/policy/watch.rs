@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::{MembershipPolicy, Situation, Voice, next_change};
+use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{MembershipChange, MembershipStep, Oversight};
 use crate::ids::{Index, Round, ServerId, Term};
 use crate::time::Instant;
@@ -83,7 +84,11 @@ impl Watch {
     pub(super) fn attend(&mut self, view: &Oversight<'_>, now: Instant) {
         // While this server did not look it may have been asleep, and asked nobody: such time is nobody's silence.
         let heartbeat = view.timing.heartbeat_interval();
-        let slept = now.since(self.looked_at).saturating_sub(heartbeat * 2);
+        let slept = if is_planted(Bug::SleepIsSilence) {
+            Duration::ZERO
+        } else {
+            now.since(self.looked_at).saturating_sub(heartbeat * 2)
+        };
         self.looked_at = now;
         self.asking_since = now.min(self.asking_since + slept);
         for since in self.silent_since.values_mut() {
@@ -145,7 +150,8 @@ impl Watch {
         now: Instant,
     ) -> BTreeSet<ServerId> {
         let asked_for = now.since(self.asking_since);
-        if asked_for < policy.ask_for(view.timing.election_timeout()) {
+        let long_enough = policy.ask_for(view.timing.election_timeout());
+        if asked_for < long_enough && !is_planted(Bug::SilenceByHearsay) {
             return BTreeSet::new();
         }
         let members = view.configuration.members().map(|(id, _)| id);
@@ -192,7 +198,7 @@ impl Watch {
             self.ready_since = None;
             return (Act::Rest, next_look);
         };
-        if !concerns_members(&wanted, &situation) {
+        if !concerns_members(&wanted, &situation) || is_planted(Bug::EvictsUnasked) {
             return self.submit(wanted, now, heartbeat);
         }
         // Those who come together are promoted together, if none keeps the others waiting for long.
@@ -264,7 +270,11 @@ impl Watch {
     }
 
     fn caught_up(&self) -> BTreeSet<ServerId> {
-        let ready = self.learners.iter().filter(|(_, learner)| learner.ready);
+        let is_ready = |learner: &CatchUp| learner.ready || is_planted(Bug::PromotesTooSoon);
+        let ready = self
+            .learners
+            .iter()
+            .filter(|(_, learner)| is_ready(learner));
         ready
             .map(|(id, _)| *id)
             .filter(|id| !self.put_off.contains_key(id))
