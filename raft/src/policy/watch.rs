@@ -91,15 +91,13 @@ impl Watch {
         };
         self.looked_at = now;
         self.asking_since = now.min(self.asking_since + slept);
-        for since in self.silent_since.values_mut() {
-            *since = now.min(*since + slept);
-        }
         self.silent_since
             .retain(|id, _| view.configuration.contains(*id));
         for (id, _) in view.configuration.members() {
             let heard_at = view.peer(id).and_then(|peer| peer.heard_at);
             let since = self.silent_since.entry(id).or_insert(now);
-            *since = heard_at.map_or(*since, |at| at.max(*since));
+            // This server looks in its first turn after a sleep: who answered before this look answered before the sleep.
+            *since = now.min(heard_at.map_or(*since, |at| at.max(*since)) + slept);
         }
         self.put_off.retain(|_, until| now < *until);
         let is_learner = |id| view.configuration.is_learner(id);

@@ -223,6 +223,22 @@ fn time_that_the_leader_slept_is_nobodys_silence() {
     assert_eq!(evicted, None);
 }
 
+// An answer that came since the last look counts from before a sleep that followed it: the sleep passed between the two
+// looks as well, and was taken for silence as far as the answer was newer than the one before.
+#[test]
+fn an_answer_just_before_the_leader_slept_is_followed_by_no_silence_while_it_slept() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.now = leader.now + HEARTBEAT * 3 / 4;
+    leader.begin_round();
+    leader.silence(&[4]);
+
+    leader.now = leader.now + HEARTBEAT * 9 / 4;
+    let evicted = leader.run(ms(9_750));
+
+    assert_eq!(evicted, None);
+}
+
 #[test]
 fn twenty_who_ask_at_about_the_same_time_are_taken_in_together() {
     let mut leader = Leader::of(1, MembershipPolicy::default());
