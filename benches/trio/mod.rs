@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 /// What all keys hold.
 pub(crate) const VALUE: Bytes = Bytes::from_static(&[7; 256]);
 
+/// How long a caller waits: on a machine that is busy with other things a crowd of callers waits long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How many callers set the keys that there are from the beginning.
 const WRITERS: usize = 64;
 
@@ -36,6 +39,7 @@ pub(crate) async fn elected(config: Config, key: fn(u64) -> Bytes, keys: u64) ->
         let transport = network.attach(PeerId(peer)).expect("it is attached once");
         let member = Member::builder(ClusterId(1), Kv::new(), transport)
             .config(config.clone())
+            .request_timeout(PATIENCE)
             .bootstrap(voters.clone());
         members.push(KvHandle::new(member.start().await.expect("it starts")));
     }
