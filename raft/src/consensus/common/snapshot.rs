@@ -58,8 +58,8 @@ impl Common {
         });
     }
 
-    /// Takes a leader's snapshot in place of the log (§5.2). Tells whether the log already had what it covers.
-    pub(in crate::consensus) fn install(&mut self, snapshot: Snapshot) -> bool {
+    /// Takes a leader's snapshot in place of the log (§5.2), unless the log has what it covers.
+    pub(in crate::consensus) fn install(&mut self, snapshot: Snapshot) {
         let metadata = &snapshot.metadata;
         let last = metadata.last;
         debug_assert!(
@@ -68,7 +68,7 @@ impl Common {
         );
         if self.log.matches(last) && !is_planted(Bug::OlderSnapshotInstalled) {
             self.commit_to(last.index);
-            return true;
+            return;
         }
         // After a restart more is stored than the log begins with: all of it goes.
         let log_discarded = Some(Discarded {
@@ -94,7 +94,6 @@ impl Common {
             snapshot: Arc::new(snapshot),
             restore: true,
         });
-        false
     }
 
     /// Whether a leader's snapshot is on its way to disk or to the state machine.
