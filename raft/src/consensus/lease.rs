@@ -68,8 +68,7 @@ impl Leader {
 
     /// Until when no other server can lead; `None` if that is not known.
     pub(super) fn lease_until(&self, common: &Common) -> Option<Instant> {
-        let hands_over = self.transfer.is_some() && !is_planted(Bug::LeaseSurvivesTransfer);
-        if hands_over || self.lease.forfeited || !self.term_has_committed(common) {
+        if self.lease.forfeited || !self.term_has_committed(common) {
             return None;
         }
         self.promised_until(common)

@@ -53,6 +53,8 @@ fn a_leader_with_a_lease_serves_a_read_at_once_and_says_nothing() {
 
     cluster.assert_read_served(read);
     assert!(cluster.sent(everything()).is_empty());
+    assert!(cluster.holds_lease(1));
+    assert!(!cluster.holds_lease(2), "it does not lead");
 }
 
 #[test]
@@ -206,7 +208,7 @@ fn a_leader_that_tried_to_hand_over_reads_by_lease_no_more() {
 }
 
 #[test]
-fn a_leader_that_is_handing_over_serves_no_read_by_lease() {
+fn a_leader_that_has_told_another_to_campaign_serves_no_read_by_lease() {
     let mut cluster = cluster();
     cluster.isolate(3);
     cluster.run_for(HEARTBEAT);
@@ -216,6 +218,20 @@ fn a_leader_that_is_handing_over_serves_no_read_by_lease() {
     let read = cluster.read(1);
 
     assert_eq!(cluster.read_answer(read), None);
+}
+
+#[test]
+fn a_leader_whose_successor_still_catches_up_reads_by_lease() {
+    let mut cluster = cluster();
+    cluster.drop_all(entries().to(3));
+    cluster.propose(1, "b").expect("it takes proposals");
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.transfer(1, Some(3));
+    let read = cluster.read(1);
+
+    cluster.assert_read_served(read);
+    assert!(cluster.sent(timeout_now()).is_empty());
 }
 
 #[test]
