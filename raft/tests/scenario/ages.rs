@@ -131,3 +131,18 @@ fn what_a_leader_cannot_have_heard_is_refused_and_makes_no_state_young() {
     assert!(cluster.current_as_of(3) <= Some(cluster.now() - LATENCY));
     assert!(cluster.current_as_of(3) >= before);
 }
+
+#[test]
+fn a_leaders_state_is_as_young_as_the_last_round_that_a_quorum_has_echoed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.run_for(HEARTBEAT / 2);
+    let asked_at = cluster.now();
+
+    cluster.ask(1);
+    cluster.run_for(3 * LATENCY);
+
+    // Of the moments at which rounds were sent it remembers no more than eight in a heartbeat.
+    let as_of = cluster.current_as_of(1).expect("a quorum has echoed it");
+    assert!(as_of <= asked_at && asked_at.since(as_of) <= HEARTBEAT / 8);
+}

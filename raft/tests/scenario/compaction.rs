@@ -2,6 +2,7 @@
 
 use liferaft_raft::config::Limits;
 use liferaft_raft::consensus::{Event, MembershipChange, Refusal};
+use liferaft_raft::entry::ENTRY_OVERHEAD_BYTES;
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{chunk_replies, chunks, chunks_at, everything};
@@ -429,4 +430,18 @@ fn a_compacted_cluster_that_lost_its_power_goes_on() {
     assert_eq!(cluster.applied(1), ["a", "b"]);
     assert_eq!(cluster.applied(3), ["a", "b"]);
     assert!(cluster.sent(everything()).len() < 10_000);
+}
+
+#[test]
+fn what_the_log_weighs_grows_with_it_and_shrinks_with_a_snapshot() {
+    let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
+    let before = cluster.log_bytes(1);
+
+    cluster.commit(1, "a command of 26 characters");
+    let with_it = cluster.log_bytes(1);
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    assert_eq!(with_it, before + 26 + ENTRY_OVERHEAD_BYTES);
+    assert_eq!(cluster.log_bytes(1), 0);
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::filter::{append_replies, votes};
 use crate::cluster::forge::{append, command, position, vote_request};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
+use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
 
 #[test]
 fn a_follower_that_crashed_catches_up_when_it_is_back() {
@@ -253,4 +253,20 @@ fn a_majority_that_crashes_again_and_again_keeps_what_was_committed() {
     assert_eq!(cluster.applied(1), ["a", "b", "c"]);
     assert_eq!(cluster.applied(2), ["a", "b", "c"]);
     assert_eq!(cluster.applied(3), ["a", "b", "c"]);
+}
+
+// It asks nobody, so nothing but its own disk holds it back. A crash would let it lead the same term again with another log.
+#[test]
+fn a_lone_voter_leads_only_once_its_vote_is_on_disk() {
+    let mut cluster = Cluster::of(1);
+    cluster.run_for(DISK_LATENCY);
+    assert_eq!(cluster.stored_terms(1), [1], "the cluster is founded");
+
+    cluster.hold_disk(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.assert_leads_nothing(1);
+    cluster.release_disk(1);
+    cluster.run_for(2 * DISK_LATENCY);
+
+    cluster.assert_leader(1);
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::ids::ServerId;
+
 use crate::cluster::filter::{everything, vote_requests, votes};
 use crate::cluster::forge::{append, position, vote_request};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
@@ -331,4 +334,18 @@ fn granted(cluster: &Cluster, from: u128, to: u128) -> Vec<bool> {
             other => panic!("{other:?} is no vote"),
         })
         .collect()
+}
+
+#[test]
+fn no_cluster_is_founded_without_voters_or_half_way_to_others() {
+    let mut cluster = Cluster::of(1);
+    cluster.add_blank(2);
+    let of_voters = |voters: [u128; 2]| Configuration::of_voters(voters.map(ServerId));
+
+    cluster.found(2, Configuration::default());
+    cluster.found(2, of_voters([1, 2]).joined_with(&of_voters([2, 3])));
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.last_index(2), 0);
+    assert_eq!(cluster.term(2), 0);
 }

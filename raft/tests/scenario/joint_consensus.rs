@@ -232,3 +232,23 @@ fn a_change_with_one_silent_joiner_changes_nothing() {
     assert_eq!(cluster.voters(3), [1, 2, 3]);
     cluster.assert_leader(3);
 }
+
+// An entry before the joint configuration may be committed by the old majority alone. To leave the joint phase at that moment
+// would let the new majority decide by itself while the old one still may.
+#[test]
+fn a_joint_configuration_is_left_only_once_it_is_committed_itself() {
+    let mut cluster = Cluster::of(5).with_leader(1);
+    let remove = |id| MembershipChange::remove(ServerId(id));
+    let before = cluster.propose(1, "a").expect("it takes proposals").index.0;
+
+    let removed = cluster.change(1, remove(4).and(remove(5)));
+    cluster.run_until("what came before is committed", |cluster| {
+        cluster.commit_index(1) == before
+    });
+    assert!(is_joint(&cluster, 1));
+    assert_eq!(cluster.change_result(removed), None);
+    cluster.settle();
+
+    cluster.assert_changed(removed);
+    assert_eq!(cluster.voters(3), [1, 2, 3]);
+}

@@ -2,7 +2,9 @@
 //! that disturb.
 
 use bytes::Bytes;
-use liferaft_raft::consensus::{ChangeError, InvalidChange, MembershipChange, MembershipStep};
+use liferaft_raft::consensus::{
+    ChangeError, Event, InvalidChange, MembershipChange, MembershipStep,
+};
 use liferaft_raft::ids::{Index, ServerId};
 
 use crate::cluster::filter::{entries, everything, vote_requests, votes};
@@ -312,6 +314,15 @@ fn a_truncated_configuration_gives_way_to_the_one_before_it() {
     cluster.run_for(3 * ELECTION_TIMEOUT);
 
     assert_eq!(cluster.voters(1), [1, 2, 3]);
+    let index = Index(1);
+    let rolled_back = Event::ConfigurationChanged { index };
+    assert_eq!(
+        cluster
+            .events(1)
+            .filter(|event| **event == rolled_back)
+            .count(),
+        2
+    );
     cluster.assert_same_logs([1, 2, 3]);
 }
 

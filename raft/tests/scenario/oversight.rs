@@ -16,11 +16,10 @@ fn an_ask_is_echoed_at_once_by_all_who_live() {
     cluster.ask(1);
     cluster.run_for(3 * LATENCY);
 
-    let echoed: Vec<bool> = cluster.oversight(1, |oversight| {
-        let peers = oversight.peers.iter();
-        peers.map(|peer| peer.round > before).collect()
+    let echoed = cluster.oversight(1, |oversight| {
+        [2, 3, 4, 5].map(|id| oversight.peer(ServerId(id)).map(|peer| peer.round > before))
     });
-    assert_eq!(echoed, [true, true, false, true]);
+    assert_eq!(echoed, [true, true, false, true].map(Some));
 }
 
 #[test]
@@ -64,6 +63,7 @@ fn a_leader_that_leads_again_counts_from_the_end_of_its_last_time() {
 
     let led_at = cluster.oversight(1, |oversight| oversight.predecessor_led_at);
     assert_eq!(led_at, Some(ended_at));
+    assert_eq!(cluster.led_at(1), led_at);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Messages that no honest server sends: refused and counted, and nothing comes of them.
 
-use liferaft_raft::consensus::{Event, Refusal};
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::consensus::{Event, Refusal, TERM_JUMP_MAX};
+use liferaft_raft::ids::{Index, ServerId, Term};
+use liferaft_raft::time::ClusterTime;
 
 use crate::cluster::filter::vote_requests;
 use crate::cluster::forge::{
     append, append_reply, command, position, pre_vote, vote, vote_request,
 };
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
+use crate::compaction::small_chunks;
 
 #[test]
 fn a_term_that_no_elections_explain_is_refused() {
@@ -216,4 +218,107 @@ fn a_pre_vote_is_no_vote() {
     cluster.forge(3, 1, pre_vote(term + 1, term + 1));
 
     cluster.assert_leads_nothing(1);
+}
+
+#[test]
+fn a_term_that_elections_may_just_explain_is_believed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(2) + TERM_JUMP_MAX;
+
+    cluster.forge(3, 2, append(term, 1, position(1, 1), vec![]));
+
+    assert_eq!(cluster.refused(2, Refusal::TermJump), 0);
+    assert_eq!(cluster.term(2), term);
+}
+
+#[test]
+fn a_vote_for_a_log_from_the_future_is_refused() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(1);
+    cluster.crash(3);
+    cluster.run_for(ELECTION_TIMEOUT);
+    let term = cluster.term(2) + 5;
+
+    cluster.forge(3, 2, vote_request(term, position(term + 1, 9)));
+
+    assert_eq!(cluster.refused(2, Refusal::MalformedVote), 1);
+    assert_eq!(cluster.status(2).voted_for, Some(ServerId(1)));
+}
+
+#[test]
+fn a_vote_for_the_campaign_of_another_term_is_refused() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(1);
+    cluster.crash(3);
+    cluster.run_for(ELECTION_TIMEOUT);
+    let mut request = vote_request(cluster.term(2) + 5, position(1, 9));
+    request.term = Term(request.term.0 + 1);
+
+    cluster.forge(3, 2, request);
+
+    assert_eq!(cluster.refused(2, Refusal::MalformedVote), 1);
+    assert_eq!(cluster.status(2).voted_for, Some(ServerId(1)));
+}
+
+#[test]
+fn an_entry_of_an_earlier_time_than_the_one_before_it_is_refused() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.commit(1, "a");
+    assert!(cluster.last_stamp(3) > ClusterTime::ZERO);
+    let (term, last) = (cluster.term(3), cluster.last_index(3));
+    let entries = vec![command(last + 1, term, "early")];
+
+    cluster.forge(1, 3, append(term, 50, position(term, last), entries));
+
+    assert_eq!(cluster.refused(3, Refusal::MalformedEntries), 1);
+    assert_eq!(cluster.last_index(3), last);
+}
+
+#[test]
+fn an_entry_of_an_earlier_time_than_the_snapshot_before_it_is_refused() {
+    let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.commit(1, "a");
+    cluster.take_snapshot(3);
+    cluster.settle();
+    assert!(cluster.stored_terms(3).is_empty());
+    let (term, last) = (cluster.term(3), cluster.last_index(3));
+    let entries = vec![command(last + 1, term, "early")];
+
+    cluster.forge(1, 3, append(term, 50, position(term, last), entries));
+
+    assert_eq!(cluster.refused(3, Refusal::MalformedEntries), 1);
+    assert_eq!(cluster.last_index(3), last);
+}
+
+#[test]
+fn what_a_leader_has_sent_it_cannot_take_back() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    let (sent, other) = (command(3, 2, "sent"), command(3, 3, "other"));
+
+    cluster.forge(2, 1, append(3, 1, position(1, 2), vec![sent]));
+    cluster.forge(2, 1, append(3, 2, position(1, 2), vec![other]));
+    cluster.run_for(LATENCY);
+
+    assert_eq!(cluster.refused(1, Refusal::MalformedEntries), 1);
+    assert_eq!(cluster.stored_terms(1), [1, 1, 2]);
+}
+
+#[test]
+fn of_what_comes_early_no_more_is_kept_than_an_honest_leader_sends() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+
+    for index in 4..=80 {
+        let early = vec![command(index, 2, "early")];
+        cluster.forge(2, 1, append(2, index, position(2, index - 1), early));
+    }
+    let first = vec![command(3, 2, "first")];
+    cluster.forge(2, 1, append(2, 99, position(1, 2), first));
+
+    assert_eq!(cluster.last_index(1), 3 + 64);
 }

@@ -1,11 +1,13 @@
 //! §3.5, log replication, and §10.2.1, pipelines.
 
 use liferaft_raft::consensus::ProposeRefused;
-use liferaft_raft::ids::ServerId;
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::message::{Body, Conflict};
 
 use crate::cluster::filter::{
     append_replies, appends, commit_notices, conflicts, entries, everything,
 };
+use crate::cluster::forge::{append, command, position};
 use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, HEARTBEAT, LATENCY, ONE_COMMAND};
 
 #[test]
@@ -370,4 +372,26 @@ fn what_is_committed_and_not_applied_is_bounded() {
     cluster.settle();
 
     assert_eq!(cluster.applied(3), ["a", "b", "c", "d"]);
+}
+
+// The gap is found while the term is not on disk yet, and a part of it is filled before the answer may leave. An answer that
+// told of the log as it was would have that part sent again.
+#[test]
+fn an_answer_about_a_gap_tells_of_what_has_filled_a_part_of_it() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.hold_disk(1);
+    let (third, fourth) = (command(3, 2, "c"), command(4, 2, "d"));
+    let sixth = command(6, 2, "f");
+
+    cluster.forge(2, 1, append(2, 1, position(2, 5), vec![sixth]));
+    cluster.forge(2, 1, append(2, 2, position(1, 2), vec![third, fourth]));
+    cluster.release_disk(1);
+    cluster.run_for(2 * DISK_LATENCY);
+
+    let told = cluster.sent(conflicts().from(1));
+    assert!(matches!(&told[..], [answer, ..]
+        if matches!(&answer.body, Body::AppendEntriesReply(reply)
+            if reply.conflict == Some(Conflict { prev: Index(5), hint: position(2, 4) }))));
 }

@@ -6,7 +6,7 @@ use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::Event;
 
 use crate::cluster::filter::{appends, vote_requests};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY, ONE_COMMAND};
 
 #[test]
 fn a_leader_that_is_heard_is_never_replaced() {
@@ -157,4 +157,55 @@ fn the_same_story_ends_the_same_way() {
     };
 
     assert_eq!(story(), story());
+}
+
+#[test]
+fn a_server_that_waits_for_a_leader_waits_no_longer_than_the_changed_times_say() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let shorter = Timing::new(ELECTION_TIMEOUT / 10, HEARTBEAT / 10).expect("it makes sense");
+    cluster.crash(1);
+    let since = cluster.now();
+
+    cluster.set_timing(2, shorter);
+    cluster.set_timing(3, shorter);
+    cluster.elect_any();
+
+    let first = cluster.first_sent_after(vote_requests(), since);
+    let first = first.expect("there was an election");
+    assert!(first >= 2 * HEARTBEAT / 10, "{first:?}");
+    assert!(first <= 2 * ELECTION_TIMEOUT / 10, "{first:?}");
+}
+
+#[test]
+fn cluster_time_goes_on_as_long_as_a_quorum_is_heard() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    let (before, since) = (cluster.last_stamp(1), cluster.now());
+
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+    cluster.commit(1, "b");
+
+    let counted = cluster.last_stamp(3).since(before);
+    let took = cluster.now().since(since);
+    assert!(
+        counted.abs_diff(took) <= 2 * ONE_COMMAND,
+        "{counted:?} of {took:?}"
+    );
+}
+
+#[test]
+fn a_leader_that_is_told_to_marks_cluster_time_when_it_said_that_it_would_be_due() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    let at = cluster.last_stamp(1) + 3 * ELECTION_TIMEOUT;
+    assert_eq!(cluster.time_mark_in(2, at), None, "it does not lead");
+
+    let wait = cluster.time_mark_in(1, at).expect("it leads");
+    assert!(wait > 2 * ELECTION_TIMEOUT, "{wait:?}");
+    cluster.run_for(wait);
+    assert_eq!(cluster.time_mark_in(1, at), Some(Duration::ZERO));
+    cluster.mark_time(1);
+
+    assert!(cluster.last_stamp(1) >= at);
+    assert!(cluster.last_stamp(1).since(at) < ONE_COMMAND);
 }

@@ -4,7 +4,7 @@ use liferaft_raft::consensus::{MembershipChange, ProposeRefused, TransferError};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{append_replies, entries, timeout_now};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND, forge};
 
 #[test]
 fn leadership_goes_to_the_voter_that_was_named() {
@@ -181,4 +181,55 @@ fn a_transfer_loses_nothing_that_was_proposed_before_it() {
 
     cluster.assert_leader(2);
     cluster.assert_applied_everywhere("kept");
+}
+
+#[test]
+fn only_its_leaders_word_makes_a_server_campaign() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(2);
+
+    cluster.forge(3, 2, forge::timeout_now(term));
+
+    cluster.assert_follower(2);
+    assert_eq!(cluster.term(2), term);
+    cluster.forge(1, 2, forge::timeout_now(term));
+    assert_eq!(cluster.term(2), term + 1);
+}
+
+#[test]
+fn a_learner_that_is_told_to_campaign_does_not() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    cluster.change(1, MembershipChange::add_learner(ServerId(4)));
+    cluster.settle();
+    let term = cluster.term(4);
+
+    cluster.forge(1, 4, forge::timeout_now(term));
+
+    cluster.assert_follower(4);
+    assert_eq!(cluster.term(4), term);
+}
+
+#[test]
+fn leadership_that_is_handed_to_its_holder_is_there_already() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+
+    cluster.transfer(1, Some(1));
+
+    assert_eq!(cluster.transfer_results(), [Ok(ServerId(1))]);
+    cluster.propose(1, "a").expect("it goes on");
+}
+
+#[test]
+fn leadership_goes_to_nobody_without_a_vote() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    cluster.change(1, MembershipChange::add_learner(ServerId(4)));
+    cluster.settle();
+
+    cluster.transfer(1, Some(4));
+
+    let error = TransferError::NotVoter(ServerId(4));
+    assert_eq!(cluster.transfer_results(), [Err(error)]);
+    cluster.propose(1, "a").expect("it goes on");
 }

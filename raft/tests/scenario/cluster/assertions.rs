@@ -8,7 +8,7 @@ use liferaft_raft::consensus::{
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
-use liferaft_raft::time::Instant;
+use liferaft_raft::time::{ClusterTime, Instant};
 
 use super::filter::Filter;
 use super::{Cluster, Id};
@@ -20,13 +20,14 @@ impl Cluster {
     }
 
     #[track_caller]
+    fn raft(&self, id: Id) -> &Raft {
+        let raft = self.server(ServerId(id)).raft.as_ref();
+        raft.unwrap_or_else(|| panic!("server {id} is crashed"))
+    }
+
+    #[track_caller]
     pub(crate) fn status(&self, id: Id) -> Status {
-        let server = self.server(ServerId(id));
-        server
-            .raft
-            .as_ref()
-            .unwrap_or_else(|| panic!("server {id} is crashed"))
-            .status()
+        self.raft(id).status()
     }
 
     /// As of when a server's state is known to have been the newest.
@@ -73,7 +74,29 @@ impl Cluster {
     }
 
     pub(crate) fn term(&self, id: Id) -> u64 {
-        self.status(id).term.0
+        self.raft(id).term().0
+    }
+
+    /// When this server last knew another, or itself, to lead.
+    pub(crate) fn led_at(&self, id: Id) -> Option<Instant> {
+        self.raft(id).led_at()
+    }
+
+    /// What this server's log weighs behind its snapshot.
+    pub(crate) fn log_bytes(&self, id: Id) -> u64 {
+        self.raft(id).log_bytes()
+    }
+
+    /// How long this server has before it must mark that cluster time.
+    pub(crate) fn time_mark_in(&self, id: Id, at: ClusterTime) -> Option<Duration> {
+        self.raft(id).time_mark_in(at, self.now)
+    }
+
+    /// The cluster time of the last entry in this server's log.
+    #[track_caller]
+    pub(crate) fn last_stamp(&self, id: Id) -> ClusterTime {
+        let last = self.raft(id).log_from(Index::ZERO).last();
+        last.expect("the log is not compacted away").stamp
     }
 
     pub(crate) fn last_index(&self, id: Id) -> u64 {

@@ -56,7 +56,7 @@ impl Checker {
         assert_eq!(known, entry, "two entries have the same index and term");
     }
 
-    pub(super) fn check_status(&mut self, boot: u64, status: &Status) {
+    pub(super) fn check_status(&mut self, boot: u64, status: &Status, stored: &Recovered) {
         let id = status.id;
         assert!(
             status.applied <= status.commit,
@@ -90,6 +90,12 @@ impl Checker {
         if is_leader {
             let leader = *self.leaders.entry(status.term).or_insert(id);
             assert_eq!(leader, id, "term {} has two leaders", status.term);
+            let vote = (stored.hard_state.term, stored.hard_state.voted_for);
+            assert_eq!(
+                vote,
+                (status.term, Some(id)),
+                "server {id} leads before its own vote is on its disk"
+            );
             let elected = before.is_none_or(|said| !said.is_leader || said.term < status.term);
             // A later leader may be elected while an earlier one still commits nothing more than it had.
             if elected && status.term >= self.committed.term {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::config::Timing;
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
     Recovered,
@@ -90,6 +91,16 @@ impl Cluster {
         let name = ChangeId(self.next_name());
         self.feed(ServerId(id), [Input::Change(name, change)]);
         name
+    }
+
+    /// Tells this server that it is the first of a cluster.
+    pub(crate) fn found(&mut self, id: Id, configuration: Configuration) {
+        self.feed(ServerId(id), [Input::Bootstrap(configuration)]);
+    }
+
+    /// Has this leader append an entry for the sake of cluster time.
+    pub(crate) fn mark_time(&mut self, id: Id) {
+        self.feed(ServerId(id), [Input::MarkTime]);
     }
 
     /// Has this leader ask all others whether they are there.

@@ -129,3 +129,11 @@ pub(crate) fn chunk(term: u64, chunk: InstallSnapshot) -> Message {
         body: Body::InstallSnapshot(Box::new(chunk)),
     }
 }
+
+/// The word to campaign at once.
+pub(crate) fn timeout_now(term: u64) -> Message {
+    Message {
+        term: Term(term),
+        body: Body::TimeoutNow,
+    }
+}

@@ -50,6 +50,8 @@ impl Machine {
     }
 
     pub(super) fn begin(&mut self, work: Vec<Apply>) {
+        let is_idle = |work: &Apply| matches!(work, Apply::Entries(entries) if entries.is_empty());
+        assert!(!work.iter().any(is_idle), "it is woken for nothing");
         self.waiting.extend(work);
     }
 

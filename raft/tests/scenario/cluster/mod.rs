@@ -207,7 +207,9 @@ impl Cluster {
         }
         server.machine.begin(output.apply);
         if let Some(raft) = &server.raft {
-            self.checker.check_status(server.boot, &raft.status());
+            let stored = server.disk.stored();
+            self.checker
+                .check_status(server.boot, &raft.status(), stored);
         }
         for (to, message) in output.messages {
             self.send(id, to, &message);
