@@ -91,15 +91,10 @@ impl Campaign {
         self.decide(common)
     }
 
-    /// Whether this campaign should give way to another server's pre-vote: of several that ask at the same time, only
-    /// one goes on, so that they do not split the vote.
-    pub(super) fn yields_to(
-        &self,
-        common: &Common,
-        rival: ServerId,
-        request: &RequestVote,
-    ) -> bool {
-        self.pre_vote && (request.last, rival) > (common.log.last(), common.id)
+    /// Whether a server that asks should give way to another's pre-vote: of several that ask at the same time, only one
+    /// goes on, so that they do not split the vote.
+    pub(super) fn yields_to(common: &Common, rival: ServerId, request: &RequestVote) -> bool {
+        (request.last, rival) > (common.log.last(), common.id)
     }
 
     fn decide(&self, common: &Common) -> Transition {

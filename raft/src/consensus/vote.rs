@@ -1,5 +1,6 @@
 //! Giving and counting votes (§3.4, §3.6.1, §4.2.3, §9.6).
 
+use super::candidate::Campaign;
 use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
 use super::{Raft, Refusal};
@@ -55,10 +56,8 @@ impl Raft {
         let mut granted = request.campaign > self.common.current_term
             && self.is_up_to_date(request)
             && !self.is_loyal();
-        if let Role::PreCandidate(campaign) = &self.role
-            && granted
-        {
-            granted = campaign.yields_to(&self.common, from, request);
+        if matches!(self.role, Role::PreCandidate(_)) && granted {
+            granted = Campaign::yields_to(&self.common, from, request);
             if granted {
                 self.make(Transition::Follow { retry_soon: false });
             }
