@@ -41,14 +41,7 @@ impl Output {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-            && self.writes.is_empty()
-            && self.apply.is_empty()
-            && self.reads.is_empty()
-            && self.proposals.is_empty()
-            && self.changes.is_empty()
-            && self.transfers.is_empty()
-            && self.events.is_empty()
+        *self == Self::default()
     }
 
     /// Moves the effects of another output behind those of this one.
@@ -363,5 +356,75 @@ impl core::fmt::Display for Hint<'_> {
             Some(leader) => write!(f, ", server {leader} is"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    /// An output with one effect of each kind.
+    fn one_of_each() -> Output {
+        let leader = None;
+        let vote = crate::message::Body::TimeoutNow;
+        let message = Message {
+            term: Term(1),
+            body: vote,
+        };
+        Output {
+            messages: alloc::vec![(ServerId(2), message)],
+            writes: alloc::vec![Write::default()],
+            apply: alloc::vec![Apply::Entries(Vec::new())],
+            reads: alloc::vec![(ReadId(1), Ok(Index(1)))],
+            proposals: alloc::vec![(ProposalId(1), Err(ProposeRefused::NotLeader { leader }))],
+            changes: alloc::vec![(ChangeId(1), Ok(Index(1)))],
+            transfers: alloc::vec![Ok(ServerId(2))],
+            events: alloc::vec![Event::ElectionDeferred],
+        }
+    }
+
+    #[test]
+    fn an_output_is_empty_when_there_is_nothing_of_any_kind() {
+        let event = Output {
+            events: one_of_each().events,
+            ..Output::default()
+        };
+
+        assert!(Output::default().is_empty());
+        assert!(!event.is_empty());
+        assert!(!one_of_each().is_empty());
+    }
+
+    #[test]
+    fn effects_of_every_kind_move_behind_those_of_another_output() {
+        let (mut one, mut other) = (one_of_each(), one_of_each());
+
+        one.append(&mut other);
+
+        assert!(other.is_empty());
+        assert_eq!(one.messages.len(), 2);
+        assert_eq!(one.events.len(), 2);
+    }
+
+    #[test]
+    fn a_cleared_output_has_effects_of_no_kind() {
+        let mut output = one_of_each();
+
+        output.clear();
+
+        assert_eq!(output, Output::default());
+    }
+
+    #[test]
+    fn a_refusal_names_the_leader_if_one_is_known() {
+        let leader = Some(ServerId(7));
+
+        let lost = ReadRefused::NotLeader { leader: None }.to_string();
+        let known = ReadRefused::NotLeader { leader }.to_string();
+
+        assert!(known.starts_with(&lost) && known.contains(&ServerId(7).to_string()));
+        assert_ne!(known, lost);
     }
 }
