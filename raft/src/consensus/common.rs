@@ -440,3 +440,24 @@ impl Common {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::Recovered;
+
+    /// Election timeouts that lie close together split the vote (§3.4).
+    #[test]
+    fn a_drawn_time_may_be_any_within_its_bounds() {
+        let restored = Restored::from_stored(Recovered::default()).expect("a blank one is sound");
+        let (id, now) = (ServerId(1), Instant::ORIGIN);
+        let mut common = Common::new(id, Config::default(), restored, now, 42);
+        let second = Duration::from_secs(1);
+
+        let mut drawn: Vec<Duration> = (0..100).map(|_| common.draw(second, 8, 16)).collect();
+        drawn.sort_unstable();
+
+        assert!(drawn[0] >= second && drawn[99] < 2 * second);
+        assert!(drawn[10] < second * 5 / 4 && drawn[90] > second * 7 / 4);
+    }
+}

@@ -264,4 +264,24 @@ mod tests {
         assert_eq!(entries[0].index, Index(2));
         assert_eq!(bytes, crate::entry::ENTRY_OVERHEAD_BYTES);
     }
+
+    #[test]
+    fn a_slice_holds_as_many_entries_as_weigh_what_is_allowed() {
+        let log = log_of(&[1, 1, 1, 1]);
+        let weight = crate::entry::ENTRY_OVERHEAD_BYTES;
+
+        assert_eq!(log.slice(Index(1), 3 * weight).0.len(), 3);
+        assert_eq!(log.slice(Index(1), 3 * weight - 1).0.len(), 2);
+        assert_eq!(log.slice(Index(1), 100 * weight).0.len(), 4);
+    }
+
+    #[test]
+    fn what_is_truncated_weighs_nothing_any_more() {
+        let mut log = log_of(&[1, 1, 1]);
+
+        log.truncate_from(Index(2));
+
+        assert_eq!(log.last(), at(1, 1));
+        assert_eq!(log.bytes(), crate::entry::ENTRY_OVERHEAD_BYTES);
+    }
 }

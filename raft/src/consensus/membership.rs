@@ -197,6 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_that_a_snapshot_made_old_is_forgotten() {
+        let one = Arc::new(Configuration::of_voters(ids(&[1])));
+        let mut log = ConfigurationLog::starting_with(Index(1), one.clone());
+        log.append(Index(4), one);
+
+        log.compact_to(Index(4));
+
+        assert_eq!(log.configurations.len(), 1);
+        assert!(!log.truncate_from(Index(5)));
+    }
+
+    #[test]
+    fn as_many_servers_take_part_as_a_configuration_may_name_and_no_more() {
+        let most = u128::try_from(SERVERS_MAX).expect("it is a small number");
+        let current = Configuration::of_voters((1..most).map(ServerId));
+        let add = |id| MembershipChange::add_learner(ServerId(id));
+
+        let full = target_of(&current, &add(most)).expect("there is room for one");
+        let over = target_of(&full, &add(most + 1));
+
+        let error = InvalidChange::TooManyServers;
+        assert_eq!(over, Err(ChangeError::Invalid(error)));
+    }
+
+    #[test]
     fn one_voter_changes_in_a_single_step_and_two_through_a_joint_configuration() {
         let current = Configuration::of_voters(ids(&[1, 2, 3]));
 

@@ -184,8 +184,34 @@ mod tests {
     fn silence_closes_the_window_to_its_least() {
         let mut pace = Pace::default();
 
+        pace.ease();
+        assert_eq!(pace.window(), WINDOW_FIRST / 2);
         (0..20).for_each(|_| pace.ease());
 
         assert_eq!(pace.window(), WINDOW_MIN);
+    }
+
+    #[test]
+    fn what_took_hardly_longer_than_the_way_opens_the_window_by_half() {
+        let mut pace = Pace::default();
+        let way = Duration::from_secs(10);
+        let now = Instant::ORIGIN + way;
+
+        pace.sent(1, pace.window(), Instant::ORIGIN);
+        pace.arrived(1, now, QUEUE, MAX);
+
+        assert_eq!(pace.window(), WINDOW_FIRST + WINDOW_FIRST / 2);
+    }
+
+    #[test]
+    fn after_something_else_is_sent_the_old_is_timed_no_more() {
+        let mut pace = Pace::default();
+
+        pace.sent(1, pace.window(), Instant::ORIGIN);
+        pace.forget_timed();
+        pace.arrived(1, Instant::ORIGIN + 20 * QUEUE, QUEUE, MAX);
+
+        assert_eq!(pace.window(), WINDOW_FIRST);
+        assert_eq!(pace.patience(), Duration::ZERO);
     }
 }

@@ -131,3 +131,82 @@ impl Restored {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::configuration::Configuration;
+    use crate::entry::Entry;
+    use crate::ids::ServerId;
+    use crate::message::SnapshotMetadata;
+
+    /// What a server stored that was in term 5, with a sound snapshot up to the third entry.
+    fn stored() -> Recovered {
+        let data = Bytes::from_static(b"state");
+        let metadata = SnapshotMetadata {
+            last: LogPosition::new(Term(2), Index(3)),
+            stamp: ClusterTime::ZERO,
+            configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
+            configuration_index: Index(1),
+            length: 5,
+            digest: crc32fast::hash(&data),
+        };
+        Recovered {
+            hard_state: HardState {
+                term: Term(5),
+                voted_for: None,
+            },
+            snapshot: Some(Snapshot { metadata, data }),
+            entries: Vec::new(),
+        }
+    }
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry {
+            index: Index(index),
+            term: Term(term),
+            stamp: ClusterTime::ZERO,
+            payload: Payload::Noop,
+        }
+    }
+
+    fn error_of(stored: Recovered) -> Option<RecoveryError> {
+        Restored::from_stored(stored).err()
+    }
+
+    #[test]
+    fn a_snapshot_of_another_length_or_digest_is_damaged() {
+        let (mut longer, mut other) = (stored(), stored());
+        longer
+            .snapshot
+            .as_mut()
+            .expect("it has one")
+            .metadata
+            .length = 6;
+        other.snapshot.as_mut().expect("it has one").metadata.digest ^= 1;
+
+        let last = LogPosition::new(Term(2), Index(3));
+        let damaged = Some(RecoveryError::DamagedSnapshot { last });
+        assert_eq!(error_of(longer), damaged);
+        assert_eq!(error_of(other), damaged);
+        assert_eq!(error_of(stored()), None);
+    }
+
+    #[test]
+    fn a_term_that_goes_back_or_past_the_stored_one_is_impossible() {
+        let (mut back, mut past) = (stored(), stored());
+        back.entries = alloc::vec![entry(4, 3), entry(5, 2)];
+        past.entries = alloc::vec![entry(4, 6)];
+
+        let impossible = |index, term| {
+            let (index, term) = (Index(index), Term(term));
+            Some(RecoveryError::ImpossibleTerm { index, term })
+        };
+        assert_eq!(error_of(back), impossible(5, 2));
+        assert_eq!(error_of(past), impossible(4, 6));
+    }
+}
