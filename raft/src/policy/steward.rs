@@ -55,7 +55,7 @@ pub enum JoinAnswer {
     Accepted,
     /// It is a member.
     Member,
-    /// Too many wait: it is to ask again later.
+    /// Too many wait, or what becomes of it is being decided: it is to ask again later.
     Busy,
     /// An operator has removed it, and an operator must add it.
     Dismissed,
@@ -141,7 +141,13 @@ impl Steward {
             return JoinAnswer::Member;
         }
         if oversight.configuration.is_dismissed(id) && !is_planted(Bug::DismissedReturns) {
-            return JoinAnswer::Dismissed;
+            // While nothing may be changed the removal may be uncommitted, and be undone with its leader: whoever took it
+            // for final would not ask again.
+            return if oversight.may_change {
+                JoinAnswer::Dismissed
+            } else {
+                JoinAnswer::Busy
+            };
         }
         if self.joiners.len() >= JOINERS_MAX && !self.joiners.contains_key(&id) {
             return JoinAnswer::Busy;

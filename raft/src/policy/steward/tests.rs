@@ -23,6 +23,7 @@ struct Leader {
     peers: Vec<Contact>,
     silent: BTreeSet<ServerId>,
     asks: u32,
+    may_change: bool,
 }
 
 impl Leader {
@@ -40,6 +41,7 @@ impl Leader {
             peers: (2..=voters).map(contact).collect(),
             silent: BTreeSet::new(),
             asks: 0,
+            may_change: true,
         }
     }
 
@@ -59,7 +61,7 @@ impl Leader {
             since: self.since,
             predecessor_led_at: self.predecessor_led_at,
             configuration: &self.configuration,
-            may_change: true,
+            may_change: self.may_change,
             commit: Index(10),
             round: self.round,
             timing: Timing::new(ELECTION_TIMEOUT, HEARTBEAT).expect("it makes sense"),
@@ -286,6 +288,25 @@ fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
     assert_eq!(
         (dismissed, added),
         (JoinAnswer::Dismissed, JoinAnswer::Accepted)
+    );
+}
+
+// A removal that is not committed may be undone with its leader. A server that took it for final would never ask again,
+// though it was a member all the time, and evicted later.
+#[test]
+fn a_removal_that_may_yet_be_undone_is_told_to_nobody_as_final() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.configuration = leader.configuration.clone().with_dismissed([ServerId(9)]);
+    leader.may_change = false;
+
+    let under_way = leader.join(9);
+    leader.may_change = true;
+    let committed = leader.join(9);
+
+    assert_eq!(
+        (under_way, committed),
+        (JoinAnswer::Busy, JoinAnswer::Dismissed)
     );
 }
 
