@@ -300,7 +300,7 @@ impl<R> Proposals<R> {
     ///
     /// The replies that the snapshot keeps for it come after, as [`on_reply`](Self::on_reply).
     pub(super) fn on_restored(&mut self, known: Option<(u128, Index)>) {
-        match (&self.session, known) {
+        match (&mut self.session, known) {
             (Session::Open(open), Some((_, session))) if *open == session => {}
             (Session::Open(_), _) => {
                 for place in 0..self.slots.len() {
@@ -311,10 +311,14 @@ impl<R> Proposals<R> {
                 }
                 self.leave_session();
             }
-            (Session::Registering { .. }, Some((nonce, session))) => {
-                self.on_registered(nonce, session);
+            (Session::Registering { nonce: mine, .. }, Some((nonce, session)))
+                if *mine == nonce =>
+            {
+                self.session = Session::Open(session);
             }
-            (Session::Registering { .. }, None) | (Session::None, _) => {}
+            // The registration may have been in that part, and what it opened may be over.
+            (Session::Registering { attempt, .. }, _) => attempt.reroute(),
+            (Session::None, _) => {}
         }
     }
 

@@ -299,6 +299,23 @@ fn a_snapshot_with_the_registration_opens_the_session() {
     assert_eq!(forward(&mut proposals, 0).unwrap().1, [(1, 0, 5)]);
 }
 
+// The leader has the registration in its log and is asked no more, unless another leads. But a snapshot covers that part
+// of the log, and what it opened is over: nothing would ever be told of it.
+#[test]
+fn a_registration_that_a_snapshot_knows_nothing_of_is_sent_again() {
+    let mut proposals = proposals();
+    let mut outcome = admit(&mut proposals, 5, 99);
+    let (request, first) = proposals.next_batch(at(0), usize::MAX).unwrap();
+    proposals.forwarded(request, true, at(0));
+    proposals.on_forward_answer(request, true, at(1));
+
+    proposals.on_restored(None);
+    let (_, again) = proposals.next_batch(at(2), usize::MAX).expect("it asks");
+
+    assert_eq!(again, first);
+    assert!(outcome.try_recv().is_err(), "the command waits for it");
+}
+
 #[test]
 fn a_batch_ends_where_the_frame_is_full_and_the_next_goes_on() {
     let mut proposals = with_session();
