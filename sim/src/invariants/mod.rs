@@ -226,6 +226,7 @@ impl Invariants {
         now: Nanos,
     ) -> Result<(), (&'static str, String)> {
         self.ages.started(member, at, now);
+        self.stability.started(member, at, now);
         self.monotonic
             .restarted(member)
             .map_err(|text| ("monotonic", text))

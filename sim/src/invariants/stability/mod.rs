@@ -16,13 +16,19 @@ use liferaft_raft::message::Body;
 use liferaft_raft::time::Instant;
 
 use super::Turn;
+use crate::clock::Nanos;
+use crate::member::Member;
 
 /// Timers may be that much late.
 const SLACK: Duration = Duration::from_millis(1);
 
 /// All members' elections.
 #[derive(Debug, Default)]
-pub(super) struct Stability(BTreeMap<usize, Watched>);
+pub(super) struct Stability {
+    watched: BTreeMap<usize, Watched>,
+    /// What each member's clock showed when it started: if the clock leaps back then, it stands still for the member.
+    started_at: BTreeMap<usize, Instant>,
+}
 
 /// What is known of one member's life.
 #[derive(Debug)]
@@ -54,14 +60,23 @@ struct Watched {
 }
 
 impl Stability {
+    /// A member begins a life.
+    pub(super) fn started(&mut self, member: &Member, at: usize, now: Nanos) {
+        self.started_at.insert(at, member.clock.at(now));
+    }
+
     pub(super) fn check(&mut self, turn: &Turn<'_>) -> Result<(), (&'static str, String)> {
         let member = &turn.members[turn.member];
-        let watched = self
-            .0
-            .entry(turn.member)
-            .or_insert_with(|| Watched::new(turn));
+        let started_at = self.started_at.get(&turn.member);
+        let begin = || {
+            Watched::new(
+                turn,
+                started_at.map_or(turn.local, |at| turn.local.max(*at)),
+            )
+        };
+        let watched = self.watched.entry(turn.member).or_insert_with(begin);
         if watched.life != member.life || watched.id != member.id {
-            *watched = Watched::new(turn);
+            *watched = begin();
         }
         loyalty::check(watched, turn).map_err(|text| ("loyalty", text))?;
         watched.take(turn);
@@ -72,21 +87,21 @@ impl Stability {
 }
 
 impl Watched {
-    fn new(turn: &Turn<'_>) -> Self {
+    fn new(turn: &Turn<'_>, now: Instant) -> Self {
         let member = &turn.members[turn.member];
         let timing = turn.plan.config.timing();
         Self {
             id: member.id,
             life: member.life,
-            now: turn.local,
+            now,
             timing,
             heartbeat_max: timing.heartbeat_interval(),
             election_timeout_max: timing.election_timeout(),
             leader_word: None,
-            waits_since: turn.local,
+            waits_since: now,
             voted_for: member.disk.durable().hard_state().voted_for,
             grants: BTreeMap::new(),
-            leads_since: turn.local,
+            leads_since: now,
             answers: BTreeMap::new(),
             spoken: BTreeMap::new(),
             configuration: Index::ZERO,
