@@ -169,10 +169,11 @@ impl Witness {
         wake.map_or(Duration::ZERO, |wake| wake.awake_at(now))
     }
 
-    /// Something befalls a member, or ends.
+    /// Something befalls a member, or ends, or is known to end then.
     pub(crate) fn struck(&mut self, at: usize, now: Nanos) {
         if self.is_needed {
-            self.struck_at.insert(at, now);
+            let struck_at = self.struck_at.entry(at).or_default();
+            *struck_at = now.max(*struck_at);
         }
     }
 
@@ -210,6 +211,6 @@ impl Witness {
 
     /// For how long nothing has befallen a member. Of what goes on, only its beginning counts.
     pub(crate) fn untouched_for(&self, at: usize, now: Nanos) -> Nanos {
-        now - self.struck_at.get(&at).copied().unwrap_or_default()
+        now.saturating_sub(self.struck_at.get(&at).copied().unwrap_or_default())
     }
 }

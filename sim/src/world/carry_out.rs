@@ -8,6 +8,7 @@ use super::{Event, World};
 use crate::disk::Failure;
 use crate::invariants::Alarm;
 use crate::member::Doom;
+use crate::patience::election_timeout;
 use crate::sometimes::{self, Sometimes};
 
 impl World {
@@ -114,6 +115,10 @@ impl World {
         let member = &mut self.members[at];
         let life = member.life;
         let done = member.disk.begin(self.now, write, takes);
+        // A disk that was slow is so until the last write from then is done: a term that is not durable is not answered in.
+        if done > self.now + election_timeout(self) {
+            self.stewards.witness.struck(at, done);
+        }
         self.agenda.enter(done, Event::Written { member: at, life });
     }
 
