@@ -23,11 +23,7 @@ impl StampClock {
     /// count its sleep.
     pub(super) fn stamp(&mut self, now: Instant, led_until: Instant) -> ClusterTime {
         let led = self.led(now, led_until);
-        self.at = if led > STAMP_ADVANCE_MAX {
-            now
-        } else {
-            self.at + led
-        };
+        self.at = self.at + led;
         self.last = self.last + led.min(STAMP_ADVANCE_MAX);
         self.last
     }
