@@ -383,17 +383,16 @@ impl Common {
         let bytes_max = self.config.limits().applying_bytes_max;
         let mut entries = Vec::new();
         let mut at = self.applying.handed_out;
-        if at < end && self.applying.bytes < bytes_max {
-            let room = usize::try_from(end.distance_from(at)).unwrap_or(usize::MAX);
-            entries.reserve(room.min(4096));
-            for entry in self.log.entries_from(at.next()).take(room) {
-                if self.applying.bytes >= bytes_max {
-                    break;
-                }
-                self.applying.bytes += entry.weight();
-                at = entry.index;
-                entries.push(entry.clone());
+        let room = usize::try_from(end.distance_from(at)).unwrap_or(usize::MAX);
+        for entry in self.log.entries_from(at.next()).take(room) {
+            if self.applying.bytes >= bytes_max {
+                break;
             }
+            self.applying.bytes += entry.weight();
+            at = entry.index;
+            entries.push(entry.clone());
+        }
+        if !entries.is_empty() {
             self.applying.handed_out = at;
             if is_planted(Bug::AppliedTwice) && entries.len() > 1 && at.0.is_multiple_of(7) {
                 let again = entries[entries.len() - 1].clone();

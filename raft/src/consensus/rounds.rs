@@ -40,7 +40,8 @@ impl RoundClock {
         let (_, newest) = *self.marks.back().expect("there is always a mark");
         if now.since(newest) >= heartbeat / Self::GRAIN {
             self.marks.push_back((self.latest, now));
-            while self.marks.len() > 1 && now.since(self.marks[1].1) > keep {
+            let is_old = |(_, sent): &(Round, Instant)| now.since(*sent) > keep;
+            while self.marks.get(1).is_some_and(is_old) {
                 self.marks.pop_front();
             }
         }
