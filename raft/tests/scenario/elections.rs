@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::ServerId;
 
-use crate::cluster::filter::{everything, vote_requests, votes};
-use crate::cluster::forge::{append, position, vote_request};
+use crate::cluster::filter::{everything, pre_votes, vote_requests, votes};
+use crate::cluster::forge::{
+    append, position, pre_vote, pre_vote_request, refusal, vote, vote_request,
+};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
 
 #[test]
@@ -348,4 +351,54 @@ fn no_cluster_is_founded_without_voters_or_half_way_to_others() {
 
     assert_eq!(cluster.last_index(2), 0);
     assert_eq!(cluster.term(2), 0);
+}
+
+#[test]
+fn a_refusal_that_was_overtaken_takes_no_vote_back() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.run_until("it asks whether it would be elected", |cluster| {
+        cluster.status(1).role == RoleKind::PreCandidate
+    });
+    cluster.forge(2, 1, pre_vote(1, 2));
+    cluster.hold_disk(1);
+
+    cluster.forge(2, 1, vote(2, 2));
+    cluster.forge(2, 1, refusal(2, 2));
+    cluster.assert_leads_nothing(1);
+    cluster.release_disk(1);
+    cluster.run_for(2 * LATENCY);
+
+    cluster.assert_leader(1);
+}
+
+#[test]
+fn of_two_that_ask_at_the_same_time_one_goes_on() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(1);
+    cluster.crash(3);
+    cluster.run_until("it asks whether it would be elected", |cluster| {
+        cluster.status(2).role == RoleKind::PreCandidate
+    });
+
+    cluster.forge(1, 2, pre_vote_request(1, position(1, 2)));
+    assert_eq!(cluster.status(2).role, RoleKind::PreCandidate, "goes on");
+    cluster.forge(3, 2, pre_vote_request(1, position(1, 2)));
+
+    cluster.assert_follower(2);
+}
+
+#[test]
+fn nobody_would_vote_in_a_term_that_is_there_already() {
+    let mut cluster = Cluster::from_logs([(1, &[1, 2]), (2, &[1, 2]), (3, &[1, 2])]);
+    cluster.crash(2);
+    cluster.crash(3);
+
+    cluster.forge(2, 1, pre_vote_request(1, position(1, 9)));
+    cluster.forge(3, 1, pre_vote_request(1, position(2, 9)));
+    cluster.run_for(LATENCY);
+
+    let would_vote = cluster.sent(pre_votes().from(1));
+    assert!(would_vote.is_empty(), "{would_vote:?}");
 }

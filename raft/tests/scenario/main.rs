@@ -8,6 +8,7 @@ mod cluster;
 
 mod ages;
 mod chaos;
+mod chunks;
 mod coming_and_going;
 mod compaction;
 mod crashes;

@@ -3,8 +3,8 @@
 use liferaft_raft::consensus::{MembershipChange, ReadRefused};
 use liferaft_raft::ids::ServerId;
 
-use crate::cluster::filter::{append_replies, appends, entries};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, ONE_COMMAND};
+use crate::cluster::filter::{append_replies, appends, entries, read_questions, read_refusals};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY, ONE_COMMAND, forge};
 
 #[test]
 fn a_read_at_the_leader_sees_what_was_committed_before_it() {
@@ -264,4 +264,67 @@ fn a_joint_configuration_confirms_reads_by_both_majorities() {
 
     // {2, 3, 4, 5} has a majority, {1, 2, 3} has none.
     assert_eq!(cluster.read_answer(read), None);
+}
+
+#[test]
+fn a_followers_read_that_was_lost_is_asked_again_before_the_next_heartbeat() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.forget_sent();
+    cluster.run_until("there was a heartbeat", |cluster| {
+        !cluster.sent(appends()).is_empty()
+    });
+    cluster.run_for(2 * LATENCY);
+    cluster.drop_next(read_questions());
+
+    let read = cluster.read(2);
+    cluster.run_for(HEARTBEAT / 4 - LATENCY);
+    assert_eq!(cluster.sent(read_questions()).len(), 1, "not too soon");
+    cluster.run_for(8 * LATENCY);
+
+    cluster.assert_read_served(read);
+}
+
+#[test]
+fn room_for_a_followers_reads_returns_with_their_answers() {
+    let mut cluster = Cluster::with_limits(3, |limits| limits.reads_max = 2).with_leader(1);
+    let (first, second) = (cluster.read(2), cluster.read(2));
+    let over = cluster.read(2);
+    cluster.run_for(ONE_COMMAND);
+
+    let (third, fourth) = (cluster.read(2), cluster.read(2));
+    cluster.run_for(ONE_COMMAND);
+
+    let busy = Some(&Err(ReadRefused::Busy { waiting: 2 }));
+    assert_eq!(cluster.read_answer(over), busy);
+    for read in [first, second, third, fourth] {
+        cluster.assert_read_served(read);
+    }
+}
+
+#[test]
+fn a_read_that_a_follower_asked_for_is_answered_when_its_leader_is_lost() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.isolate(1);
+
+    let read = cluster.read(2);
+    cluster.elect(3);
+
+    let leader = Some(ServerId(3));
+    let refused = cluster.read_answer(read);
+    assert!(
+        refused == Some(&Err(ReadRefused::NotLeader { leader }))
+            || refused == Some(&Err(ReadRefused::NotLeader { leader: None })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_lead_tells_others_that_it_confirms_no_reads() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(2);
+
+    cluster.forge(3, 2, forge::read_index(term, 7));
+    cluster.forge(3, 2, forge::read_index(term - 1, 8));
+
+    assert_eq!(cluster.sent(read_refusals().from(2).to(3)).len(), 2);
 }

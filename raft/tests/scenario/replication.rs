@@ -395,3 +395,18 @@ fn an_answer_about_a_gap_tells_of_what_has_filled_a_part_of_it() {
         if matches!(&answer.body, Body::AppendEntriesReply(reply)
             if reply.conflict == Some(Conflict { prev: Index(5), hint: position(2, 4) }))));
 }
+
+#[test]
+fn what_came_early_waits_until_all_before_it_is_there() {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+
+    cluster.forge(2, 1, append(2, 1, position(2, 5), vec![command(6, 2, "f")]));
+    cluster.forge(2, 1, append(2, 2, position(1, 2), vec![command(3, 2, "c")]));
+    assert_eq!(cluster.last_index(1), 3);
+    let (fourth, fifth) = (command(4, 2, "d"), command(5, 2, "e"));
+    cluster.forge(2, 1, append(2, 3, position(2, 3), vec![fourth, fifth]));
+
+    assert_eq!(cluster.last_index(1), 6);
+}

@@ -209,3 +209,32 @@ fn a_leader_that_is_told_to_marks_cluster_time_when_it_said_that_it_would_be_due
     assert!(cluster.last_stamp(1) >= at);
     assert!(cluster.last_stamp(1).since(at) < ONE_COMMAND);
 }
+
+#[test]
+fn servers_that_were_awake_defer_no_election() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+
+    cluster.crash(1);
+    cluster.elect_any();
+
+    let deferred = |id| {
+        let mut events = cluster.events(id);
+        events.any(|event| *event == Event::ElectionDeferred)
+    };
+    assert!(!deferred(2) && !deferred(3));
+}
+
+#[test]
+fn answers_that_take_most_of_an_election_timeout_keep_a_leader_in_office() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    for other in [2, 3] {
+        cluster.slow_down(1, other, ELECTION_TIMEOUT * 7 / 20);
+        cluster.slow_down(other, 1, ELECTION_TIMEOUT * 7 / 20);
+    }
+
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+
+    cluster.assert_leader(1);
+    assert_eq!(cluster.term(1), term);
+}

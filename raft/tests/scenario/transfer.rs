@@ -4,7 +4,7 @@ use liferaft_raft::consensus::{MembershipChange, ProposeRefused, TransferError};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{append_replies, entries, timeout_now};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND, forge};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, ONE_COMMAND, forge};
 
 #[test]
 fn leadership_goes_to_the_voter_that_was_named() {
@@ -90,6 +90,9 @@ fn a_lost_order_to_take_over_is_repeated() {
     cluster.drop_next(timeout_now());
 
     cluster.transfer(1, Some(3));
+    cluster.propose(1, "refused").expect_err("it hands over");
+    cluster.run_for(HEARTBEAT / 2);
+    assert_eq!(cluster.sent(timeout_now()).len(), 1, "not too soon");
     cluster.run_for(ELECTION_TIMEOUT);
 
     cluster.assert_leader(3);

@@ -119,3 +119,22 @@ pub(crate) fn chunk_replies() -> Filter {
 pub(crate) fn timeout_now() -> Filter {
     Filter::new(|message| matches!(message.body, Body::TimeoutNow))
 }
+
+/// Questions of followers for the index at which they may read.
+pub(crate) fn read_questions() -> Filter {
+    Filter::new(|message| matches!(message.body, Body::ReadIndex(_)))
+}
+
+/// Answers to those that no read may be served.
+pub(crate) fn read_refusals() -> Filter {
+    Filter::new(
+        |message| matches!(&message.body, Body::ReadIndexReply(reply) if reply.index.is_none()),
+    )
+}
+
+/// The word that a vote would be given.
+pub(crate) fn pre_votes() -> Filter {
+    Filter::new(
+        |message| matches!(&message.body, Body::RequestVoteReply(reply) if reply.pre_vote && reply.granted),
+    )
+}

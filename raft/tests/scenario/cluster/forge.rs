@@ -7,8 +7,8 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
-    AppendEntries, AppendEntriesReply, Body, InstallSnapshot, Message, ReplyWanted, RequestVote,
-    RequestVoteReply, SnapshotMetadata, Token,
+    AppendEntries, AppendEntriesReply, Body, InstallSnapshot, InstallSnapshotReply, Message,
+    ReadIndex, ReplyWanted, RequestVote, RequestVoteReply, SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 
@@ -31,22 +31,41 @@ pub(crate) fn vote_request(term: u64, last: LogPosition) -> Message {
     }
 }
 
+/// A server that asks in a term whether it would be elected in the next, with the end of its log.
+pub(crate) fn pre_vote_request(term: u64, last: LogPosition) -> Message {
+    let request = RequestVote {
+        pre_vote: true,
+        campaign: Term(term + 1),
+        last,
+        leadership_transfer: false,
+    };
+    Message {
+        term: Term(term),
+        body: Body::RequestVote(request),
+    }
+}
+
 /// A vote for the campaign of a term, given in a term.
 pub(crate) fn vote(term: u64, campaign: u64) -> Message {
-    vote_reply(term, campaign, false)
+    vote_reply(term, campaign, false, true)
+}
+
+/// The refusal of a vote for the campaign of a term.
+pub(crate) fn refusal(term: u64, campaign: u64) -> Message {
+    vote_reply(term, campaign, false, false)
 }
 
 /// The word that a vote would be given for the campaign of a term.
 pub(crate) fn pre_vote(term: u64, campaign: u64) -> Message {
-    vote_reply(term, campaign, true)
+    vote_reply(term, campaign, true, true)
 }
 
-fn vote_reply(term: u64, campaign: u64, pre_vote: bool) -> Message {
+fn vote_reply(term: u64, campaign: u64, pre_vote: bool, granted: bool) -> Message {
     let campaign = Term(campaign);
     let reply = RequestVoteReply {
         pre_vote,
         campaign,
-        granted: true,
+        granted,
     };
     Message {
         term: Term(term),
@@ -135,5 +154,27 @@ pub(crate) fn timeout_now(term: u64) -> Message {
     Message {
         term: Term(term),
         body: Body::TimeoutNow,
+    }
+}
+
+/// A follower that asks for the index at which it may read.
+pub(crate) fn read_index(term: u64, id: u64) -> Message {
+    Message {
+        term: Term(term),
+        body: Body::ReadIndex(ReadIndex { id }),
+    }
+}
+
+/// A receiver's word that so much of the leader's first snapshot is there.
+pub(crate) fn chunk_reply(term: u64, next_offset: u64) -> Message {
+    let reply = InstallSnapshotReply {
+        round: Round(1),
+        transfer: 1,
+        next_offset,
+        match_index: Index::ZERO,
+    };
+    Message {
+        term: Term(term),
+        body: Body::InstallSnapshotReply(reply),
     }
 }

@@ -1,0 +1,162 @@
+//! §5.3, snapshots in pieces: what a receiver makes of chunks, and a leader of the answers.
+
+use bytes::Bytes;
+use liferaft_raft::consensus::Refusal;
+use liferaft_raft::ids::Index;
+use liferaft_raft::message::{Body, InstallSnapshot};
+
+use crate::cluster::filter::{chunk_replies, chunks_at};
+use crate::cluster::forge::{chunk, chunk_reply, position, snapshot};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
+use crate::compaction::one_left_behind;
+
+/// A part of the snapshot `first|second` of a leader's log up to index 9.
+fn part(offset: usize, end: usize) -> InstallSnapshot {
+    let whole = snapshot(2, position(2, 9), [1, 2, 3], "first|second");
+    let data: Bytes = whole.data.slice(offset..end);
+    InstallSnapshot {
+        offset: offset as u64,
+        data,
+        ..whole
+    }
+}
+
+/// Server 1, to which server 2 sends what the stories forge.
+fn receiver() -> Cluster {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster
+}
+
+fn next_offsets(cluster: &Cluster) -> Vec<u64> {
+    let answers = cluster.sent(chunk_replies().from(1)).into_iter();
+    let offsets = answers.map(|answer| match answer.body {
+        Body::InstallSnapshotReply(reply) => reply.next_offset,
+        other => panic!("{other:?} is no answer to a chunk"),
+    });
+    offsets.collect()
+}
+
+#[test]
+fn chunks_that_come_early_wait_for_those_before_them() {
+    let mut cluster = receiver();
+    cluster.forge(2, 1, chunk(2, part(0, 0)));
+    cluster.run_for(LATENCY);
+
+    cluster.forge(2, 1, chunk(2, part(8, 12)));
+    cluster.forge(2, 1, chunk(2, part(4, 8)));
+    cluster.forge(2, 1, chunk(2, part(0, 4)));
+
+    assert_eq!(next_offsets(&cluster), [0, 0, 0, 12]);
+}
+
+#[test]
+fn chunks_that_are_cut_otherwise_the_second_time_fit_together() {
+    let mut cluster = receiver();
+    cluster.forge(2, 1, chunk(2, part(0, 0)));
+    cluster.run_for(LATENCY);
+
+    cluster.forge(2, 1, chunk(2, part(6, 9)));
+    cluster.forge(2, 1, chunk(2, part(0, 8)));
+    cluster.forge(2, 1, chunk(2, part(5, 12)));
+
+    assert_eq!(next_offsets(&cluster), [0, 0, 9, 12]);
+    assert_eq!(cluster.status(1).last.index, Index(9));
+}
+
+#[test]
+fn a_snapshot_of_the_largest_size_is_received() {
+    let mut cluster =
+        Cluster::with_limits(3, |limits| limits.snapshot_bytes_max = 5).with_leader(1);
+    let term = cluster.term(1);
+    let largest = snapshot(term, position(term, 90), [1, 2, 3], "state");
+
+    cluster.forge(1, 3, chunk(term, largest));
+
+    assert_eq!(cluster.refused(3, Refusal::SnapshotTooLarge), 0);
+    assert_eq!(cluster.status(3).last.index, Index(90));
+}
+
+#[test]
+fn a_snapshot_from_the_future_is_refused() {
+    let mut cluster = receiver();
+    let mut later = snapshot(2, position(3, 9), [1, 2, 3], "state");
+    cluster.forge(2, 1, chunk(2, later.clone()));
+    later.metadata.last = position(2, 9);
+    later.metadata.configuration_index = Index(10);
+    later.transfer += 1;
+    cluster.forge(2, 1, chunk(2, later));
+
+    assert_eq!(cluster.refused(1, Refusal::BadSnapshot), 2);
+    assert_eq!(cluster.last_index(1), 2);
+}
+
+#[test]
+fn an_answer_beyond_the_end_of_its_snapshot_is_refused() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.drop_all(chunks_at(0));
+    cluster.run_for(ELECTION_TIMEOUT);
+    let term = cluster.term(1);
+
+    cluster.forge(3, 1, chunk_reply(term, 1 << 40));
+    assert_eq!(cluster.refused(1, Refusal::ImpossibleAcknowledgement), 1);
+    cluster.heal();
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.applied(3), cluster.applied(1));
+}
+
+#[test]
+fn of_an_honest_transfer_no_answer_is_refused() {
+    let mut cluster = one_left_behind();
+
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.applied(3), cluster.applied(1));
+    assert!(cluster.status(1).refused.is_empty());
+    assert!(cluster.status(3).refused.is_empty());
+}
+
+/// Each has a number of its own, or the receiver would take a part of the second for one of the first.
+#[test]
+fn a_snapshot_follows_one_that_was_received_in_part() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.drop_all(chunks_at(24));
+    cluster.run_for(HEARTBEAT);
+    cluster.isolate(3);
+    cluster.propose(1, "fourth").expect("it takes proposals");
+    cluster.settle();
+    cluster.take_snapshot(1);
+    cluster.settle();
+    cluster.propose(1, "fifth").expect("it takes proposals");
+    cluster.settle();
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.applied(3), cluster.applied(1));
+}
+
+#[test]
+fn a_state_that_is_larger_than_a_snapshot_may_be_is_not_taken() {
+    let mut cluster =
+        Cluster::with_limits(3, |limits| limits.snapshot_bytes_max = 5).with_leader(1);
+    cluster.commit(1, "12345");
+    cluster.take_snapshot(1);
+    cluster.settle();
+    let largest = cluster.stored_snapshot(1);
+
+    cluster.commit(1, "6");
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    assert!(largest.is_some());
+    assert_eq!(cluster.stored_snapshot(1), largest);
+    assert_eq!(cluster.refused(1, Refusal::SnapshotTooLarge), 1);
+}
