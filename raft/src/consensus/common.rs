@@ -24,6 +24,9 @@ use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, Token};
 use crate::time::{ClusterTime, Instant};
 
+/// For so many entries at most room is made before they are handed out.
+const HAND_OUT_RESERVED: usize = 4096;
+
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) id: ServerId,
@@ -381,9 +384,9 @@ impl Common {
             end = self.commit_index;
         }
         let bytes_max = self.config.limits().applying_bytes_max;
-        let mut entries = Vec::new();
         let mut at = self.applying.handed_out;
         let room = usize::try_from(end.distance_from(at)).unwrap_or(usize::MAX);
+        let mut entries = Vec::with_capacity(room.min(HAND_OUT_RESERVED));
         for entry in self.log.entries_from(at.next()).take(room) {
             if self.applying.bytes >= bytes_max {
                 break;
