@@ -120,6 +120,7 @@ impl Steward {
             !view.configuration.contains(*id) && now.since(joiner.asked_at) < patience
         });
         let (act, due) = if watch.is_changing() || !view.may_change {
+            watch.interrupt();
             (Act::Rest, now + heartbeat / GATHERINGS_PER_HEARTBEAT)
         } else {
             watch.decide(&policy, &self.joiners, view, now)

@@ -89,6 +89,9 @@ impl Watch {
         } else {
             now.since(self.looked_at).saturating_sub(heartbeat * 2)
         };
+        if !slept.is_zero() {
+            self.interrupt();
+        }
         self.looked_at = now;
         self.asking_since = now.min(self.asking_since + slept);
         self.silent_since
@@ -138,6 +141,11 @@ impl Watch {
     /// This server is not promoted until then.
     pub(super) fn put_off(&mut self, id: ServerId, until: Instant) {
         self.put_off.insert(id, until);
+    }
+
+    /// What was asked cannot be gone on with: answers that have come will be old by the time that it is.
+    pub(super) fn interrupt(&mut self) {
+        self.inquiry = None;
     }
 
     /// Who has been silent for so long that it must be dead, unless it answers when it is asked.
@@ -192,7 +200,7 @@ impl Watch {
         let is_catching_up = self.is_catching_up(&overdue);
         let next_look = next_look(joiners, is_catching_up, heartbeat, now);
         let Some(wanted) = next_change(policy, &situation) else {
-            self.inquiry = None;
+            self.interrupt();
             self.ready_since = None;
             return (Act::Rest, next_look);
         };
@@ -202,6 +210,7 @@ impl Watch {
         // Those who come together are promoted together, if none keeps the others waiting for long.
         let ready_since = *self.ready_since.get_or_insert(now);
         if !evicts(&wanted) && is_catching_up && now.since(ready_since) < heartbeat {
+            self.interrupt();
             return (Act::Rest, next_look);
         }
         if self.inquiry.is_none() && now < self.inquire_at {

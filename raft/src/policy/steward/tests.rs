@@ -241,6 +241,41 @@ fn an_answer_just_before_the_leader_slept_is_followed_by_no_silence_while_it_sle
     assert_eq!(evicted, None);
 }
 
+// The answers to questions that a change of the operator's, or a sleep, interrupted are old when the policy goes on: it made a
+// configuration with a voter that had been silent ever since.
+#[test]
+fn answers_from_before_another_change_are_not_believed_after_it() {
+    let mut leader = asking_for_the_fifth();
+    leader.silence(&[4]);
+
+    leader.may_change = false;
+    leader.run(ms(5000));
+    leader.may_change = true;
+
+    assert_eq!(leader.run(ms(3000)), None);
+}
+
+#[test]
+fn answers_from_before_the_leader_slept_are_not_believed_after_it() {
+    let mut leader = asking_for_the_fifth();
+    leader.silence(&[4]);
+
+    leader.now = leader.now + ms(3_600_000);
+
+    assert_eq!(leader.run(ms(3000)), None);
+}
+
+/// A leader of five that has begun to ask, because the fifth has been silent for too long.
+fn asking_for_the_fifth() -> Leader {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.silence(&[5]);
+    while leader.asks == 0 {
+        assert_eq!(leader.run(ms(10)), None);
+    }
+    leader
+}
+
 #[test]
 fn twenty_who_ask_at_about_the_same_time_are_taken_in_together() {
     let mut leader = Leader::of(1, MembershipPolicy::default());
