@@ -24,6 +24,9 @@ pub(crate) use witness::{Silence, Witness};
 /// A member that has heard no leader for so many election timeouts asks to be taken in.
 const LONELY_ELECTION_TIMEOUTS: u32 = 2;
 
+/// One that knows that an operator has removed it asks in every turn of so many: what it knows may have changed.
+const RESIGNED_TURNS: u64 = 8;
+
 /// What members say to one another about membership, beside the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Word {
@@ -152,11 +155,19 @@ impl Stewards {
     }
 
     /// Whether a member is out, as far as it knows, and asks to be taken in.
-    pub(crate) fn wishes(&self, at: usize, member: &Member, config: &Config, now: Instant) -> bool {
+    pub(crate) fn wishes(
+        &self,
+        at: usize,
+        member: &Member,
+        config: &Config,
+        now: Instant,
+        turn: u64,
+    ) -> bool {
         let Some(raft) = &member.raft else {
             return false;
         };
-        if member.pauses > 0 || member.leads() || self.resigned.contains(&at) {
+        let is_resigned = self.resigned.contains(&at) && !turn.is_multiple_of(RESIGNED_TURNS);
+        if member.pauses > 0 || member.leads() || is_resigned {
             return false;
         }
         let lonely = config.election_timeout() * LONELY_ELECTION_TIMEOUTS;

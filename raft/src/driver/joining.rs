@@ -25,6 +25,10 @@ const STARTED_HEARTBEATS: u32 = 2;
 /// leader takes a wish for given up.
 const DOUBLINGS_MAX: u32 = 3;
 
+/// A server that an operator has removed asks only so often, in election timeouts: it may have been added again since, and
+/// evicted before it heard of that.
+const DISMISSED_ELECTION_TIMEOUTS: u32 = 32;
+
 /// After so many redirections in a row the next ask waits, as if there had been no answer.
 const REDIRECTIONS_MAX: u32 = 8;
 
@@ -86,8 +90,10 @@ pub(super) struct Joining {
     roster: Option<Roster>,
     /// Whether it comes back by itself when it was removed in its absence.
     rejoins: bool,
-    /// Whether an operator has removed it.
+    /// Whether an operator has removed it, as far as it knows.
     dismissed: bool,
+    /// Whether it has waited, since it is dismissed, before it asks.
+    has_waited: bool,
     started_at: Instant,
     /// Whether it was a member, or on its way to be one, in an earlier run.
     returns: bool,
@@ -123,6 +129,7 @@ impl Joining {
             roster,
             rejoins,
             dismissed: false,
+            has_waited: false,
             started_at,
             returns: false,
             due,
@@ -165,6 +172,11 @@ impl Joining {
                 None => now + self.patience_at_start(timing),
                 Some(_) => now + timing.election_timeout(),
             };
+            return None;
+        }
+        if self.dismissed && !self.redirected && !std::mem::take(&mut self.has_waited) {
+            self.has_waited = true;
+            self.due = now + self.spread(timing.election_timeout() * DISMISSED_ELECTION_TIMEOUTS);
             return None;
         }
         let whom = self.hint.take().or_else(|| self.next_in_turn(raft));
@@ -214,7 +226,7 @@ impl Joining {
 
     /// Whether this server should be a member and, as far as it can tell, is none.
     fn wishes(&self, raft: &Raft, timing: Timing, now: Instant) -> bool {
-        if self.dismissed || raft.role() == RoleKind::Leader {
+        if raft.role() == RoleKind::Leader {
             return false;
         }
         let (_, configuration) = raft.configuration();
@@ -345,16 +357,32 @@ mod tests {
     }
 
     #[test]
-    fn a_dismissed_server_asks_no_more_until_it_is_a_member_again() {
+    fn a_dismissed_server_asks_rarely_whether_it_still_is() {
+        let (raft, mut joining) = blank();
+        let timing = Config::default().timing();
+        let now = joining.due();
+        ask(&mut joining, &raft, now);
+        joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
+
+        let at_once = ask_when_due(&mut joining, &raft);
+        let later = joining.due().since(now);
+        let once = ask_when_due(&mut joining, &raft);
+        let again = ask_when_due(&mut joining, &raft);
+
+        assert_eq!((at_once, once, again), (None, Some(2), None));
+        assert!(later >= timing.election_timeout() * DISMISSED_ELECTION_TIMEOUTS / 2);
+    }
+
+    #[test]
+    fn a_dismissed_server_that_is_a_member_again_asks_as_soon_as_any() {
         let (raft, mut joining) = blank();
         let now = joining.due();
         ask(&mut joining, &raft, now);
         joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
 
-        let dismissed = ask_when_due(&mut joining, &raft);
         joining.note_members(&Configuration::of_voters([ServerId(9)]), now);
         let added = ask_when_due(&mut joining, &raft);
 
-        assert_eq!((dismissed, added), (None, Some(2)));
+        assert_eq!(added, Some(2));
     }
 }

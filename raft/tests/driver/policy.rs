@@ -329,6 +329,24 @@ async fn whom_an_operator_removed_is_a_member_again_once_an_operator_adds_it() {
     wait_for(&cluster.member(wanted), votes(1..=4)).await;
 }
 
+// The server believes that it is dismissed, and nobody reaches it while it is not.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_added_again_and_evicted_before_it_heard_of_it_comes_back() {
+    let cluster = cluster_of(4, policy()).await;
+    let leader = cluster.leader().await;
+    let away = cluster.others(&[leader])[0];
+    let operator = cluster.member(leader);
+    operator.remove_server(ServerId(away)).await.unwrap();
+    wait_for(&cluster.member(away), |status| !is_member(away)(status)).await;
+    cluster.isolate(away);
+
+    operator.add_learner(ServerId(away)).await.unwrap();
+    wait_for(&operator, |status| !is_member(away)(status)).await;
+    cluster.network.heal_all();
+
+    wait_for(&operator, votes(1..=4)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_manual_membership_nobody_is_evicted_or_taken_in() {
     let mut cluster = Cluster::empty();

@@ -80,15 +80,17 @@ impl World {
 
     /// Those who are out ask all others, one of whom may lead. They do so again and again.
     pub(super) fn wish(&mut self) {
+        let again = election_timeout(self);
+        let turn = self.now / again;
         for from in 0..self.members.len() {
             let member = &self.members[from];
             let local = member.clock.at(self.now);
-            let wishes = self.stewards.wishes(from, member, &self.plan.config, local);
+            let config = &self.plan.config;
+            let wishes = self.stewards.wishes(from, member, config, local, turn);
             for to in (0..self.members.len()).filter(|to| wishes && *to != from) {
                 self.say(from, to, Word::Join);
             }
         }
-        let again = election_timeout(self);
         self.agenda.enter(self.now + again, Event::Wishes);
     }
 
