@@ -421,6 +421,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_a_later_round_says_nothing_of_the_round_that_was_timed() {
+        let at = |n| Instant::from_origin(Duration::from_millis(n));
+        let mut trip = RoundTrip::default();
+
+        trip.sent(Round(4), at(10));
+        trip.echoed(Round(5), at(90));
+
+        assert_eq!(trip.smoothed(), None);
+    }
+
+    #[test]
     fn the_round_trip_is_smoothed_as_in_rfc_6298() {
         let ms = Duration::from_millis;
         let at = |n| Instant::from_origin(ms(n));

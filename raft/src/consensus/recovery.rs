@@ -209,4 +209,26 @@ mod tests {
         assert_eq!(error_of(back), impossible(5, 2));
         assert_eq!(error_of(past), impossible(4, 6));
     }
+
+    #[test]
+    fn entries_before_the_end_of_a_snapshot_do_not_contradict_it() {
+        let mut more = stored();
+        more.entries = alloc::vec![entry(2, 1), entry(3, 2), entry(4, 3)];
+
+        let restored = Restored::from_stored(more).expect("it is sound");
+
+        assert_eq!(restored.log.last(), LogPosition::new(Term(3), Index(4)));
+        assert_eq!(restored.stale_from, None);
+    }
+
+    #[test]
+    fn entries_that_contradict_a_snapshot_are_dropped_with_all_that_follow() {
+        let mut other = stored();
+        other.entries = alloc::vec![entry(2, 1), entry(3, 1), entry(4, 1)];
+
+        let restored = Restored::from_stored(other).expect("it is sound");
+
+        assert_eq!(restored.log.last(), LogPosition::new(Term(2), Index(3)));
+        assert_eq!(restored.stale_from, Some(Index(2)));
+    }
 }

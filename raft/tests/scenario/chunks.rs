@@ -100,7 +100,7 @@ fn an_answer_beyond_the_end_of_its_snapshot_is_refused() {
     cluster.run_for(ELECTION_TIMEOUT);
     let term = cluster.term(1);
 
-    cluster.forge(3, 1, chunk_reply(term, 1 << 40));
+    cluster.forge(3, 1, chunk_reply(term, 1 << 40, 0));
     assert_eq!(cluster.refused(1, Refusal::ImpossibleAcknowledgement), 1);
     cluster.heal();
     cluster.run_for(ELECTION_TIMEOUT);
@@ -159,4 +159,66 @@ fn a_state_that_is_larger_than_a_snapshot_may_be_is_not_taken() {
     assert!(largest.is_some());
     assert_eq!(cluster.stored_snapshot(1), largest);
     assert_eq!(cluster.refused(1, Refusal::SnapshotTooLarge), 1);
+}
+
+#[test]
+fn an_answer_to_a_chunk_acknowledges_nothing_past_the_log() {
+    let mut cluster = one_left_behind();
+    let (term, last) = (cluster.term(1), cluster.last_index(1));
+
+    cluster.forge(3, 1, chunk_reply(term, 0, last + 1));
+    assert_eq!(cluster.refused(1, Refusal::ImpossibleAcknowledgement), 1);
+    cluster.forge(2, 1, chunk_reply(term, 0, last));
+
+    assert_eq!(cluster.refused(1, Refusal::ImpossibleAcknowledgement), 1);
+}
+
+#[test]
+fn no_more_early_chunks_are_kept_than_a_window_holds() {
+    let mut cluster = receiver_with_window(4);
+
+    cluster.forge(2, 1, chunk(2, part(4, 8)));
+    cluster.forge(2, 1, chunk(2, part(8, 10)));
+    cluster.forge(2, 1, chunk(2, part(0, 4)));
+
+    assert_eq!(next_offsets(&cluster).last(), Some(&8));
+}
+
+#[test]
+fn room_for_early_chunks_returns_when_they_are_no_longer_early() {
+    let mut cluster = receiver_with_window(4);
+
+    cluster.forge(2, 1, chunk(2, part(2, 4)));
+    cluster.forge(2, 1, chunk(2, part(2, 4)));
+    cluster.forge(2, 1, chunk(2, part(0, 2)));
+    cluster.forge(2, 1, chunk(2, part(6, 10)));
+    cluster.forge(2, 1, chunk(2, part(4, 6)));
+
+    assert_eq!(next_offsets(&cluster).last(), Some(&10));
+}
+
+fn receiver_with_window(bytes: u64) -> Cluster {
+    let logs: [(u128, &[u64]); 3] = [(1, &[1]), (2, &[1]), (3, &[1])];
+    let mut cluster =
+        Cluster::from_logs_with_limits(logs, |limits| limits.inflight_bytes_max = bytes);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.forge(2, 1, chunk(2, part(0, 0)));
+    cluster.run_for(LATENCY);
+    cluster
+}
+
+/// A state takes its time to be written down: meanwhile commands are applied.
+#[test]
+fn a_snapshot_covers_what_was_applied_when_it_was_captured() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    let captured = cluster.capture(1);
+    let through = cluster.commit_index(1);
+    cluster.commit(1, "b");
+
+    cluster.hand_in(1, captured);
+    cluster.settle();
+
+    assert_eq!(cluster.stored_snapshot(1), Some(through));
 }

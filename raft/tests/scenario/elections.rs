@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::RoleKind;
+use liferaft_raft::consensus::{Event, RoleKind};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{everything, pre_votes, vote_requests, votes};
@@ -391,14 +391,29 @@ fn of_two_that_ask_at_the_same_time_one_goes_on() {
 
 #[test]
 fn nobody_would_vote_in_a_term_that_is_there_already() {
-    let mut cluster = Cluster::from_logs([(1, &[1, 2]), (2, &[1, 2]), (3, &[1, 2])]);
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1, 2]), (3, &[1, 2])]);
     cluster.crash(2);
     cluster.crash(3);
+    assert_eq!(cluster.term(1), 2);
 
     cluster.forge(2, 1, pre_vote_request(1, position(1, 9)));
-    cluster.forge(3, 1, pre_vote_request(1, position(2, 9)));
     cluster.run_for(LATENCY);
 
     let would_vote = cluster.sent(pre_votes().from(1));
     assert!(would_vote.is_empty(), "{would_vote:?}");
+}
+
+#[test]
+fn a_server_tells_once_that_it_has_lost_its_leader_and_once_that_it_has_another() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+
+    cluster.crash(1);
+    cluster.elect(2);
+    cluster.settle();
+
+    let told = cluster.events(3).filter_map(|event| match event {
+        Event::LeaderChanged { leader, .. } => Some(leader.map(|id| id.0)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [Some(1), None, Some(2)]);
 }

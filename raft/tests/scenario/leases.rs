@@ -53,7 +53,7 @@ fn a_leader_with_a_lease_serves_a_read_at_once_and_says_nothing() {
 
     cluster.assert_read_served(read);
     assert!(cluster.sent(everything()).is_empty());
-    assert!(cluster.holds_lease(1));
+    assert!(cluster.holds_lease(1) && cluster.status(1).lease.is_some());
     assert!(!cluster.holds_lease(2), "it does not lead");
 }
 
@@ -91,6 +91,7 @@ fn a_lease_ends_although_nothing_tells_the_leader_that_it_is_cut_off() {
     let early = cluster.read(1);
     cluster.run_for(ELECTION_TIMEOUT);
     let late = cluster.read(1);
+    assert_eq!(cluster.status(1).lease, None);
 
     cluster.assert_read_served(early);
     assert_eq!(cluster.read_answer(late), None);

@@ -248,6 +248,8 @@ fn of_overtaken_snapshots_only_the_oldest_on_its_way_is_kept() {
     };
     assert_eq!(ends(4), [oldest], "it is not begun again");
     assert_eq!(ends(5), [latest]);
+    let number = |to| cluster.chunks_to(to)[0].transfer;
+    assert!(number(4) < number(5), "each transfer has its own number");
     cluster.reunite();
     assert!(cluster.has_caught_up(4, 1) && cluster.has_caught_up(5, 1));
 }

@@ -9,7 +9,7 @@ use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
     Recovered,
 };
-use liferaft_raft::ids::{LogPosition, ServerId};
+use liferaft_raft::ids::{Index, LogPosition, ServerId};
 use liferaft_raft::message::Message;
 
 use super::disk::Disk;
@@ -110,10 +110,19 @@ impl Cluster {
 
     /// Captures this server's state machine.
     pub(crate) fn take_snapshot(&mut self, id: Id) {
-        let id = ServerId(id);
-        let machine = &self.server(id).machine;
-        let (through, data) = (machine.applied(), machine.snapshot());
-        self.feed(id, [Input::snapshot_taken(through, data)]);
+        let captured = self.capture(id);
+        self.hand_in(id, captured);
+    }
+
+    /// What this server's state machine has applied, and its state.
+    pub(crate) fn capture(&self, id: Id) -> (Index, Bytes) {
+        let machine = &self.server(ServerId(id)).machine;
+        (machine.applied(), machine.snapshot())
+    }
+
+    /// Gives this server a snapshot of its own state machine.
+    pub(crate) fn hand_in(&mut self, id: Id, (through, data): (Index, Bytes)) {
+        self.feed(ServerId(id), [Input::snapshot_taken(through, data)]);
     }
 
     /// Changes this server's times.

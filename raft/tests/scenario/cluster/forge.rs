@@ -165,13 +165,13 @@ pub(crate) fn read_index(term: u64, id: u64) -> Message {
     }
 }
 
-/// A receiver's word that so much of the leader's first snapshot is there.
-pub(crate) fn chunk_reply(term: u64, next_offset: u64) -> Message {
+/// A receiver's word that so much of the leader's first snapshot is there, and all of the log up to `match_index`.
+pub(crate) fn chunk_reply(term: u64, next_offset: u64, match_index: u64) -> Message {
     let reply = InstallSnapshotReply {
         round: Round(1),
         transfer: 1,
         next_offset,
-        match_index: Index::ZERO,
+        match_index: Index(match_index),
     };
     Message {
         term: Term(term),
