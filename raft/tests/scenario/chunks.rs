@@ -1,14 +1,14 @@
 //! §5.3, snapshots in pieces: what a receiver makes of chunks, and a leader of the answers.
 
 use bytes::Bytes;
-use liferaft_raft::consensus::Refusal;
-use liferaft_raft::ids::Index;
+use liferaft_raft::consensus::{MembershipChange, Refusal};
+use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, InstallSnapshot};
 
 use crate::cluster::filter::{chunk_replies, chunks_at};
 use crate::cluster::forge::{chunk, chunk_reply, position, snapshot};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
-use crate::compaction::one_left_behind;
+use crate::compaction::{one_left_behind, small_chunks};
 
 /// A part of the snapshot `first|second` of a leader's log up to index 9.
 fn part(offset: usize, end: usize) -> InstallSnapshot {
@@ -221,4 +221,38 @@ fn a_snapshot_covers_what_was_applied_when_it_was_captured() {
     cluster.settle();
 
     assert_eq!(cluster.stored_snapshot(1), Some(through));
+}
+
+/// What follows may be acknowledged, and must not be lost.
+#[test]
+fn a_snapshot_that_ends_within_the_log_leaves_what_follows_it() {
+    let mut cluster = Cluster::from_logs([(1, &[1, 1, 1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    let known = snapshot(2, position(1, 3), [1, 2, 3], "2@1\n3@1");
+
+    cluster.forge(2, 1, chunk(2, known));
+    cluster.run_for(LATENCY);
+
+    assert_eq!(cluster.commit_index(1), 3);
+    assert_eq!(cluster.last_index(1), 4);
+    assert_eq!(cluster.stored_terms(1), [1, 1, 1, 1]);
+    assert_eq!(cluster.stored_snapshot(1), None);
+}
+
+#[test]
+fn an_installed_snapshot_brings_its_configuration_with_it() {
+    let mut cluster = Cluster::with_limits(4, small_chunks).with_leader(1);
+    cluster.isolate(3);
+    let removed = cluster.change(1, MembershipChange::remove(ServerId(4)));
+    cluster.settle();
+    cluster.assert_changed(removed);
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.commit_index(3), cluster.commit_index(1));
+    assert_eq!(cluster.voters(3), [1, 2, 3]);
 }
