@@ -410,3 +410,17 @@ fn what_came_early_waits_until_all_before_it_is_there() {
 
     assert_eq!(cluster.last_index(1), 6);
 }
+
+#[test]
+fn a_peer_whose_link_is_up_again_is_spoken_to_at_once() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.forget_sent();
+
+    cluster.announce_link(1, 3);
+
+    assert_eq!(cluster.sent(appends().to(3)).len(), 1);
+    assert!(cluster.sent(appends().to(2)).is_empty());
+    cluster.run_for(3 * LATENCY);
+    assert!(!cluster.sent(append_replies().from(3)).is_empty());
+}

@@ -93,6 +93,11 @@ impl Cluster {
         name
     }
 
+    /// Tells this server that its link to a peer is up again.
+    pub(crate) fn announce_link(&mut self, id: Id, peer: Id) {
+        self.feed(ServerId(id), [Input::PeerUp(ServerId(peer))]);
+    }
+
     /// Tells this server that it is the first of a cluster.
     pub(crate) fn found(&mut self, id: Id, configuration: Configuration) {
         self.feed(ServerId(id), [Input::Bootstrap(configuration)]);
