@@ -178,7 +178,7 @@ fn no_more_early_chunks_are_kept_than_a_window_holds() {
     let mut cluster = receiver_with_window(4);
 
     cluster.forge(2, 1, chunk(2, part(4, 8)));
-    cluster.forge(2, 1, chunk(2, part(8, 10)));
+    cluster.forge(2, 1, chunk(2, part(8, 9)));
     cluster.forge(2, 1, chunk(2, part(0, 4)));
 
     assert_eq!(next_offsets(&cluster).last(), Some(&8));
