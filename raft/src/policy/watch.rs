@@ -80,14 +80,14 @@ impl Watch {
         }
     }
 
-    /// Takes note of who has answered, and of the time that passed.
-    pub(super) fn attend(&mut self, view: &Oversight<'_>, now: Instant) {
+    /// Takes note of who has answered, and of the time that passed. This look was due at `due`.
+    pub(super) fn attend(&mut self, view: &Oversight<'_>, due: Instant, now: Instant) {
         // While this server did not look it may have been asleep, and asked nobody: such time is nobody's silence.
         let heartbeat = view.timing.heartbeat_interval();
         let slept = if is_planted(Bug::SleepIsSilence) {
             Duration::ZERO
         } else {
-            now.since(self.looked_at).saturating_sub(heartbeat * 2)
+            now.since(due.max(self.looked_at + heartbeat * 2))
         };
         if !slept.is_zero() {
             self.interrupt();

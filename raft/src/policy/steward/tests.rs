@@ -265,6 +265,21 @@ fn answers_from_before_the_leader_slept_are_not_believed_after_it() {
     assert_eq!(leader.run(ms(3000)), None);
 }
 
+// The last answers are waited for longer than two heartbeat intervals where messages take that long: that is no sleep.
+#[test]
+fn the_dead_are_evicted_also_where_a_round_trip_takes_longer_than_a_heartbeat_interval() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    for peer in &mut leader.peers {
+        peer.round_trip = Some(HEARTBEAT * 3 / 2);
+    }
+    leader.run(ms(1000));
+    leader.silence(&[5]);
+
+    let (change, _) = leader.run(ms(20_000)).expect("it is evicted");
+
+    assert_eq!(removed(&change), [5]);
+}
+
 /// A leader of five that has begun to ask, because the fifth has been silent for too long.
 fn asking_for_the_fifth() -> Leader {
     let mut leader = Leader::of(5, MembershipPolicy::default());
