@@ -113,7 +113,7 @@ impl Steward {
             Some(watch) if watch.term() == view.term => watch,
             Some(_) | None => Watch::begin(view, now),
         };
-        watch.attend(view, self.due, now);
+        watch.attend(view, now);
         let heartbeat = view.timing.heartbeat_interval();
         let patience = view.timing.election_timeout() * JOINER_ELECTION_TIMEOUTS;
         self.joiners.retain(|id, joiner| {

@@ -80,14 +80,14 @@ impl Watch {
         }
     }
 
-    /// Takes note of who has answered, and of the time that passed. This look was due at `due`.
-    pub(super) fn attend(&mut self, view: &Oversight<'_>, due: Instant, now: Instant) {
+    /// Takes note of who has answered, and of the time that passed.
+    pub(super) fn attend(&mut self, view: &Oversight<'_>, now: Instant) {
         // While this server did not look it may have been asleep, and asked nobody: such time is nobody's silence.
         let heartbeat = view.timing.heartbeat_interval();
         let slept = if is_planted(Bug::SleepIsSilence) {
             Duration::ZERO
         } else {
-            now.since(due.max(self.looked_at + heartbeat * 2))
+            now.since(self.looked_at).saturating_sub(heartbeat * 2)
         };
         if !slept.is_zero() {
             self.interrupt();
@@ -216,7 +216,9 @@ impl Watch {
         if self.inquiry.is_none() && now < self.inquire_at {
             return (Act::Rest, next_look.min(self.inquire_at));
         }
-        self.inquire(policy, &mut situation, &overdue, view, next_look, now)
+        let (act, due) = self.inquire(policy, &mut situation, &overdue, view, next_look, now);
+        // It looks at least this often, so that a sleep shows.
+        (act, due.min(now + heartbeat))
     }
 
     /// Asks before it believes: the change is made that the answers call for, which may not be the one that was wanted.
