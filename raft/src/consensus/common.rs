@@ -385,7 +385,13 @@ impl Common {
         }
         let bytes_max = self.config.limits().applying_bytes_max;
         let mut at = self.applying.handed_out;
-        let room = usize::try_from(end.distance_from(at)).unwrap_or(usize::MAX);
+        // While the state machine is as far behind as it may be, each input comes here in vain: no memory is reserved for it.
+        let wanted = if self.applying.bytes < bytes_max {
+            end.distance_from(at)
+        } else {
+            0
+        };
+        let room = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut entries = Vec::with_capacity(room.min(HAND_OUT_RESERVED));
         for entry in self.log.entries_from(at.next()).take(room) {
             if self.applying.bytes >= bytes_max {
