@@ -4,20 +4,9 @@ use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::{ChangeError, Event, MembershipChange};
 use liferaft_raft::ids::{Index, ServerId};
 
+use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{entries, everything, vote_requests};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY, ONE_COMMAND};
-
-fn add_voter(id: u128) -> MembershipChange {
-    MembershipChange::add_voter(ServerId(id))
-}
-
-fn add_learner(id: u128) -> MembershipChange {
-    MembershipChange::add_learner(ServerId(id))
-}
-
-fn remove(id: u128) -> MembershipChange {
-    MembershipChange::remove(ServerId(id))
-}
 
 /// Three voters and the learner 4, under leader 1.
 fn three_and_a_learner() -> Cluster {

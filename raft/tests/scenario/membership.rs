@@ -7,21 +7,10 @@ use liferaft_raft::consensus::{
 };
 use liferaft_raft::ids::{Index, ServerId};
 
+use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{entries, everything, vote_requests, votes};
 use crate::cluster::forge::{position, vote_request};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
-
-fn add_voter(id: u128) -> MembershipChange {
-    MembershipChange::add_voter(ServerId(id))
-}
-
-fn add_learner(id: u128) -> MembershipChange {
-    MembershipChange::add_learner(ServerId(id))
-}
-
-fn remove(id: u128) -> MembershipChange {
-    MembershipChange::remove(ServerId(id))
-}
 
 #[test]
 fn a_blank_server_is_added_and_receives_the_log() {

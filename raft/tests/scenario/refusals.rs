@@ -266,13 +266,8 @@ fn an_entry_of_an_earlier_time_than_the_one_before_it_is_refused() {
     cluster.run_for(ELECTION_TIMEOUT);
     cluster.commit(1, "a");
     assert!(cluster.last_stamp(3) > ClusterTime::ZERO);
-    let (term, last) = (cluster.term(3), cluster.last_index(3));
-    let entries = vec![command(last + 1, term, "early")];
 
-    cluster.forge(1, 3, append(term, 50, position(term, last), entries));
-
-    assert_eq!(cluster.refused(3, Refusal::MalformedEntries), 1);
-    assert_eq!(cluster.last_index(3), last);
+    assert_an_early_entry_is_refused(cluster);
 }
 
 #[test]
@@ -283,6 +278,12 @@ fn an_entry_of_an_earlier_time_than_the_snapshot_before_it_is_refused() {
     cluster.take_snapshot(3);
     cluster.settle();
     assert!(cluster.stored_terms(3).is_empty());
+
+    assert_an_early_entry_is_refused(cluster);
+}
+
+/// Leader 1 sends server 3 an entry that is older than what it has.
+fn assert_an_early_entry_is_refused(mut cluster: Cluster) {
     let (term, last) = (cluster.term(3), cluster.last_index(3));
     let entries = vec![command(last + 1, term, "early")];
 

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod build;
+pub(crate) mod changes;
 mod checker;
 mod commands;
 mod disk;

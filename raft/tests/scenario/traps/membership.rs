@@ -1,15 +1,12 @@
 //! Traps of membership: changes that are left half way, and servers that are not who they were.
 
-use liferaft_raft::consensus::{ChangeError, MembershipChange, Refusal};
+use liferaft_raft::consensus::{ChangeError, Refusal};
 use liferaft_raft::ids::ServerId;
 
+use crate::cluster::changes::{add_voter, remove};
 use crate::cluster::filter::{appends, entries, vote_requests};
 use crate::cluster::forge::{append, position};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT};
-
-fn remove(id: u128) -> MembershipChange {
-    MembershipChange::remove(ServerId(id))
-}
 
 /// etcd's unapplied changes: a leader that took over did not see the change which it had inherited.
 #[test]
@@ -40,7 +37,7 @@ fn a_change_that_a_leader_inherits_is_settled_before_its_own_first() {
 fn no_change_begins_while_a_joint_configuration_is_being_left() {
     let mut cluster = Cluster::of(3).with_leader(3);
     cluster.add_blank(4);
-    let replace = MembershipChange::add_voter(ServerId(4)).and(remove(2));
+    let replace = add_voter(4).and(remove(2));
     cluster.change(3, replace);
     cluster.run_until("all know the joint configuration", |cluster| {
         [1, 2, 4].map(|id| cluster.status(id).configuration.is_joint()) == [true; 3]
@@ -67,10 +64,7 @@ fn the_incoming_half_of_a_joint_configuration_alone_elects_nobody() {
     let mut cluster = Cluster::of(3).with_leader(3);
     cluster.add_blank(4);
     cluster.add_blank(5);
-    let replace = MembershipChange::add_voter(ServerId(4))
-        .and(MembershipChange::add_voter(ServerId(5)))
-        .and(remove(1))
-        .and(remove(2));
+    let replace = add_voter(4).and(add_voter(5)).and(remove(1)).and(remove(2));
     cluster.change(3, replace);
     cluster.run_until("it is joint", |cluster| {
         cluster.status(3).configuration.is_joint()
@@ -107,7 +101,7 @@ fn a_restart_goes_by_the_last_configuration_in_the_log_committed_or_not() {
 fn a_snapshot_of_the_joint_phase_restores_the_joint_configuration() {
     let mut cluster = Cluster::with_limits(3, |limits| limits.trailing_entries = 0).with_leader(3);
     cluster.add_blank(4);
-    let replace = MembershipChange::add_voter(ServerId(4)).and(remove(2));
+    let replace = add_voter(4).and(remove(2));
     cluster.change(3, replace);
     cluster.run_until("it is joint", |cluster| {
         cluster.status(1).configuration.is_joint()
@@ -180,7 +174,7 @@ fn a_wiped_server_under_its_old_id_harms_nobody_and_is_replaced_under_another() 
     cluster.heal();
     cluster.crash(3);
     cluster.add_blank(4);
-    let swap = MembershipChange::add_voter(ServerId(4)).and(remove(3));
+    let swap = add_voter(4).and(remove(3));
     let swapped = cluster.change(1, swap);
     cluster.run_for(2 * ELECTION_TIMEOUT);
 
