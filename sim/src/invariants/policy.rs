@@ -174,7 +174,11 @@ fn asks_for(evict_after: Duration, election_timeout: Duration) -> Duration {
     evict_after.min(beyond * 4 / 3)
 }
 
-fn voters_after(before: &BTreeSet<ServerId>, change: &MembershipChange) -> BTreeSet<ServerId> {
+/// The voters of a configuration with these once a change is made.
+pub(crate) fn voters_after(
+    before: &BTreeSet<ServerId>,
+    change: &MembershipChange,
+) -> BTreeSet<ServerId> {
     let mut voters = before.clone();
     for step in &change.steps {
         match step {

@@ -15,6 +15,7 @@ use super::World;
 use crate::disk::Survival;
 use crate::flaw::Flaw;
 use crate::invariants::Alarm;
+use crate::invariants::policy::voters_after;
 use crate::machine::Machine;
 use crate::shadow::ShadowLog;
 use crate::sometimes::Sometimes;
@@ -116,16 +117,7 @@ impl World {
     fn voters_after(&self, at: usize, change: &MembershipChange) -> BTreeSet<ServerId> {
         let configuration = self.members[at].log.configuration().1;
         let voters = configuration.into_iter().flat_map(Configuration::voters);
-        let mut voters: BTreeSet<ServerId> = voters.copied().collect();
-        for step in &change.steps {
-            match step {
-                MembershipStep::AddVoter { id, .. } => voters.insert(*id),
-                MembershipStep::AddLearner { id, .. }
-                | MembershipStep::Remove(id)
-                | MembershipStep::Evict(id) => voters.remove(id),
-            };
-        }
-        voters
+        voters_after(&voters.copied().collect(), change)
     }
 
     fn is_intact(&self, id: ServerId) -> bool {
