@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use futures::future::{Either, select};
 use futures::task::AtomicWaker;
-use liferaft_platform::{now, sleep_until};
+use liferaft_platform::now;
 
 use super::Fixture;
 use super::group::{Arrived, Detail, Group};
@@ -236,20 +236,9 @@ async fn unread_frames_of_a_class_are_bounded<F: Fixture>(
         }
     }
 
-    // What a sender keeps back must come out as well, for which it may want to be asked for events.
-    let mut bytes_arrived = 0;
-    loop {
-        let arrived = group.frames_until_silence(1).await?;
-        if arrived.is_empty() {
-            break;
-        }
-        bytes_arrived += arrived
-            .iter()
-            .map(|arrived| arrived.frame.len())
-            .sum::<usize>();
-        group.frames_until_silence(0).await?;
-    }
-
+    let arrived = group.frames_until_silence(1).await?;
+    let lengths = arrived.iter().map(|arrived| arrived.frame.len());
+    let bytes_arrived: usize = lengths.sum();
     if bytes_arrived > unread_bytes_max {
         return Err(format!(
             "{bytes_arrived} bytes were kept, {unread_bytes_max} are allowed"
@@ -276,10 +265,14 @@ pub(super) async fn waiters_are_woken(fixture: &mut impl Fixture) -> Result<(), 
         .send(receiver, DeliveryClass::Stream, HELLO)
         .map_err(|error| format!("a stream frame: {error}"))?;
 
-    match select(waiting, pin!(sleep_until(deadline))).await {
-        Either::Left((arrived, _)) => arrived,
-        Either::Right(((), _)) => Err("an end that waits was not woken by a frame".to_owned()),
-    }
+    let told = match select(waiting, pin!(group.event_until(0, deadline))).await {
+        Either::Left((arrived, _)) => return arrived,
+        Either::Right((told, _)) => told?,
+    };
+    Err(match told {
+        Some(event) => format!("{event:?} was told without a cause"),
+        None => "an end that waits was not woken by a frame".to_owned(),
+    })
 }
 
 pub(super) async fn leaves_are_seen(fixture: &mut impl Fixture) -> Result<(), Detail> {

@@ -1,7 +1,9 @@
 //! Ends that are connected, and the patience to wait for what they tell.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,11 +27,28 @@ pub(super) struct Arrived {
     pub(super) frame: Bytes,
 }
 
-/// Some ends, known by their number.
+/// Some ends, known by their number. Whichever is waited for, all of them are polled: a transport may do its I/O then.
 pub(super) struct Group<T> {
-    ends: Vec<T>,
+    ends: Vec<End<T>>,
     patience: Duration,
     silence: Duration,
+}
+
+/// An end, with the events that it told while another was waited for; `None` says that it closed.
+struct End<T> {
+    transport: T,
+    told: VecDeque<Option<Event>>,
+}
+
+impl<T: Transport> End<T> {
+    /// Keeps all events that it has, so that it does its work.
+    fn drive(&mut self, context: &mut Context<'_>) {
+        while !matches!(self.told.back(), Some(None))
+            && let Poll::Ready(event) = self.transport.poll_event(context)
+        {
+            self.told.push_back(event);
+        }
+    }
 }
 
 impl<T: Transport> Group<T> {
@@ -45,8 +64,12 @@ impl<T: Transport> Group<T> {
             "the fixture makes as many ends as it is asked for"
         );
         let (patience, silence) = (fixture.patience(), fixture.silence());
+        let ends = ends.into_iter().map(|transport| End {
+            transport,
+            told: VecDeque::new(),
+        });
         let mut group = Self {
-            ends,
+            ends: ends.collect(),
             patience,
             silence,
         };
@@ -57,7 +80,7 @@ impl<T: Transport> Group<T> {
     }
 
     async fn wait_for_others(&mut self, end: usize) -> Result<(), Detail> {
-        let peers = self.ends.iter().map(T::local);
+        let peers = self.ends.iter().map(|end| end.transport.local());
         let mut missing: Vec<PeerId> = peers
             .enumerate()
             .filter(|(other, _)| *other != end)
@@ -83,16 +106,16 @@ impl<T: Transport> Group<T> {
     }
 
     pub(super) fn peer(&self, end: usize) -> PeerId {
-        self.ends[end].local()
+        self.ends[end].transport.local()
     }
 
     pub(super) fn end(&mut self, end: usize) -> &mut T {
-        &mut self.ends[end]
+        &mut self.ends[end].transport
     }
 
     /// Takes out an end, whose followers move up.
     pub(super) fn remove(&mut self, end: usize) -> T {
-        self.ends.remove(end)
+        self.ends.remove(end).transport
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -107,7 +130,7 @@ impl<T: Transport> Group<T> {
         frame: &Bytes,
     ) -> Result<(), SendError> {
         let to = self.peer(to);
-        self.ends[from].send(to, class, frame.clone())
+        self.end(from).send(to, class, frame.clone())
     }
 
     /// The next event of an end, or `None` when there is none by `deadline`.
@@ -116,9 +139,15 @@ impl<T: Transport> Group<T> {
         end: usize,
         deadline: Duration,
     ) -> Result<Option<Event>, Detail> {
-        let end = &mut self.ends[end];
-        let event = pin!(poll_fn(|context| end.poll_event(context)));
-        match select(event, pin!(sleep_until(deadline))).await {
+        let ends = &mut self.ends;
+        let event = poll_fn(|context| {
+            ends.iter_mut().for_each(|end| end.drive(context));
+            ends[end]
+                .told
+                .pop_front()
+                .map_or(Poll::Pending, Poll::Ready)
+        });
+        match select(pin!(event), pin!(sleep_until(deadline))).await {
             Either::Left((Some(event), _)) => Ok(Some(event)),
             Either::Left((None, _)) => Err("an end closed by itself".to_owned()),
             Either::Right(((), _)) => Ok(None),

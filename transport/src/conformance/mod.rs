@@ -5,7 +5,8 @@
 //! does, but no link that goes down without a reason.
 //!
 //! It waits by [`liferaft_platform`] and knows no other executor: natively it runs under tokio, best with a paused clock
-//! where the transport allows, and in browsers and Node as it is. A `send` that blocks for good shows as a check that
+//! where the transport allows, and in browsers and Node as it is. While it waits for one end it polls all of them, so a
+//! transport may do its I/O in [`poll_event`](Transport::poll_event). A `send` that blocks for good shows as a check that
 //! never ends.
 //!
 //! ```

@@ -1,6 +1,7 @@
 //! The memory transport keeps every promise, and the kit notices each way of breaking one.
 
 mod flawed;
+mod lazy;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use liferaft_transport::memory::{
 use liferaft_transport::{PeerId, Transport};
 
 use flawed::{Flaw, Flawed};
+use lazy::Lazy;
 
 /// Memory networks with these faults.
 struct Memory {
@@ -53,6 +55,19 @@ impl Fixture for Broken {
     }
 }
 
+/// Memory transports that do nothing unless they are polled.
+struct Polled;
+
+impl Fixture for Polled {
+    type End = Lazy<MemoryTransport>;
+
+    async fn connect(&mut self, ends: usize) -> Vec<Self::End> {
+        let faults = Faults::none();
+        let ends = Memory { faults }.connect(ends).await;
+        ends.into_iter().map(Lazy::new).collect()
+    }
+}
+
 async fn broken_promise(promise: Promise, flaw: Flaw) -> Option<Promise> {
     check(promise, &mut Broken(flaw))
         .await
@@ -85,6 +100,13 @@ async fn the_memory_transport_keeps_every_promise_over_lossy_and_slow_links() {
 #[tokio::test(start_paused = true)]
 async fn a_wrapper_without_a_flaw_keeps_every_promise() {
     assert_eq!(check_all(&mut Broken(Flaw::None)).await, Ok(()));
+}
+
+/// A transport over a bare socket sends, receives and greets in `poll_event`: both ends of a link must be polled for either
+/// to make progress.
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_works_only_while_it_is_polled_passes() {
+    assert_eq!(check_all(&mut Polled).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
