@@ -22,7 +22,7 @@ pub(crate) fn now() -> Duration {
         Some(after) => HEADROOM.saturating_add(after),
         None => HEADROOM.saturating_sub(origin.duration_since(instant)),
     };
-    awake.saturating_add(suspension::total())
+    awake.saturating_add(suspension::total(awake))
 }
 
 pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {

@@ -6,6 +6,12 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(super) const COUNTS: bool = true;
 
+/// The time since boot, suspended time included.
+pub(super) fn boottime() -> Duration {
+    duration(clock_gettime(ClockId::Boottime))
+}
+
+/// How long the machine has been suspended since boot.
 pub(super) fn since_boot() -> Duration {
     // In this order a pause between the readings makes the distance too small, which corrects itself, and never too
     // great, which could not be taken back.

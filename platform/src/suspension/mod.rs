@@ -3,6 +3,7 @@
 //! A laptop that was closed for an hour must not believe that it heard its leader a moment ago. Linux tells the
 //! suspended time as the distance between two clocks; elsewhere nobody does.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,15 +23,40 @@ const STEP: Duration = Duration::from_millis(10);
 /// How many readings the first one is chosen from.
 const FIRST_READINGS: usize = 8;
 
-/// The time suspended since this was first asked. It never shrinks.
-pub(crate) fn total() -> Duration {
+/// The time suspended since this was first asked. It never shrinks. `awake` is what the caller's clock has counted since an
+/// origin, the same for all callers.
+///
+/// Clocks are read for each message, so one is read here and not two: as long as it runs in step with the caller's, nothing
+/// was suspended. A caller's clock that is paused for a test runs in step with nothing, which costs it the second reading.
+pub(crate) fn total(awake: Duration) -> Duration {
     static COUNTED: Counted = Counted::new();
-    if !COUNTED.has_begun() {
+    static FIRST: OnceLock<i128> = OnceLock::new();
+    let first = *FIRST.get_or_init(|| {
         // One that was interrupted is too small, and all that followed it would seem suspended.
         let readings = std::iter::repeat_with(host::since_boot).take(FIRST_READINGS);
         COUNTED.observe(readings.max().unwrap_or_default());
+        lead(host::boottime(), awake)
+    });
+    let counted = COUNTED.total();
+    if is_in_step(lead(host::boottime(), awake) - first, counted) {
+        counted
+    } else {
+        COUNTED.observe(host::since_boot())
     }
-    COUNTED.observe(host::since_boot())
+}
+
+/// How far the clock that counts suspended time is ahead of the caller's, in nanoseconds.
+fn lead(boottime: Duration, awake: Duration) -> i128 {
+    signed_nanos(boottime) - signed_nanos(awake)
+}
+
+/// Returns true if the lead has grown by no more than the suspended time that is counted already.
+fn is_in_step(growth: i128, counted: Duration) -> bool {
+    growth < signed_nanos(counted) + signed_nanos(STEP)
+}
+
+fn signed_nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
 /// How much suspended time [`total`] may miss; `None` if it may miss any.
@@ -54,8 +80,8 @@ impl Counted {
         }
     }
 
-    fn has_begun(&self) -> bool {
-        self.first.load(Ordering::Relaxed) != 0
+    fn total(&self) -> Duration {
+        Duration::from_nanos(self.beyond.load(Ordering::Relaxed))
     }
 
     fn observe(&self, since_boot: Duration) -> Duration {
@@ -89,6 +115,23 @@ mod tests {
         let counted = Counted::new();
 
         assert_eq!(counted.observe(BOOT), Duration::ZERO);
+    }
+
+    #[test]
+    fn clocks_are_in_step_until_one_counts_a_suspension() {
+        let headroom = Duration::from_secs(1 << 25);
+        let first = lead(BOOT, headroom);
+        let later = |awake, suspended| {
+            let boottime = BOOT + Duration::from_millis(awake + suspended);
+            let awake = headroom + Duration::from_millis(awake);
+            lead(boottime, awake) - first
+        };
+        let night = Duration::from_millis(30_000);
+
+        assert!(is_in_step(later(90_000, 9), Duration::ZERO));
+        assert!(!is_in_step(later(90_000, 10), Duration::ZERO));
+        assert!(is_in_step(later(90_000, 30_009), night));
+        assert!(!is_in_step(later(90_000, 30_010), night));
     }
 
     #[test]
