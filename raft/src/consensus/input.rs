@@ -109,14 +109,14 @@ pub enum MembershipStep {
     AddVoter {
         /// The server.
         id: ServerId,
-        /// Its public key, empty where identities are not authenticated.
+        /// Its public key. An empty one keeps the key that the configuration has for it, if it names the server.
         public_key: Bytes,
     },
     /// This server becomes a learner. A voter is demoted.
     AddLearner {
         /// The server.
         id: ServerId,
-        /// Its public key, empty where identities are not authenticated.
+        /// Its public key. An empty one keeps the key that the configuration has for it, if it names the server.
         public_key: Bytes,
     },
     /// This server leaves, as an operator wishes: it is dismissed, and not taken in again when it asks to join, until a

@@ -4,6 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::input::{MembershipChange, MembershipStep};
 use super::output::{ChangeError, InvalidChange};
 use crate::configuration::{Configuration, Member, SERVERS_MAX, Suffrage};
@@ -108,19 +110,25 @@ pub(super) fn target_of(
         if !named.insert(id) {
             return Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)));
         }
-        let before = members.get(&id).and_then(|member| member.suffrage);
+        let before = members.get(&id);
+        let suffrage = before.and_then(|member| member.suffrage);
+        // Who promotes or demotes a member may not know its key.
+        let key_of = |named: &Bytes| match before {
+            Some(member) if named.is_empty() => member.public_key.clone(),
+            Some(_) | None => named.clone(),
+        };
         match step {
             MembershipStep::AddVoter { public_key, .. } => {
-                if before == Some(Suffrage::Voter) {
+                if suffrage == Some(Suffrage::Voter) {
                     return Err(ChangeError::AlreadyMember(id));
                 }
-                members.insert(id, Member::voter(public_key.clone()));
+                members.insert(id, Member::voter(key_of(public_key)));
             }
             MembershipStep::AddLearner { public_key, .. } => {
-                if before == Some(Suffrage::Learner) {
+                if suffrage == Some(Suffrage::Learner) {
                     return Err(ChangeError::AlreadyMember(id));
                 }
-                members.insert(id, Member::learner(public_key.clone()));
+                members.insert(id, Member::learner(key_of(public_key)));
             }
             MembershipStep::Remove(_) | MembershipStep::Evict(_) => {
                 if members.remove(&id).is_none() {
@@ -252,6 +260,36 @@ mod tests {
 
         assert_eq!(left.dismissed(), ids(&[2]));
         assert_eq!(back.expect("it is no member").dismissed(), []);
+    }
+
+    #[test]
+    fn a_step_without_a_key_keeps_the_key_that_is_known() {
+        let (known, other) = (Bytes::from_static(b"key"), Bytes::from_static(b"other"));
+        let current = Configuration::from_members([
+            (ServerId(1), Member::voter(known.clone())),
+            (ServerId(2), Member::voter(known.clone())),
+            (ServerId(3), Member::learner(known.clone())),
+            (ServerId(4), Member::learner(known.clone())),
+        ]);
+        let renewed = MembershipStep::AddVoter {
+            id: ServerId(4),
+            public_key: other.clone(),
+        };
+        let change = MembershipChange::add_voter(ServerId(3))
+            .and(MembershipChange::add_learner(ServerId(2)))
+            .and(MembershipChange::add_voter(ServerId(5)))
+            .and(MembershipChange {
+                steps: alloc::vec![renewed],
+            });
+
+        let target = target_of(&current, &change).expect("all of it is new");
+
+        let joint = current.joined_with(&target).left_joint();
+        let keys = joint.members().map(|(_, member)| &member.public_key[..]);
+        assert_eq!(
+            keys.collect::<Vec<_>>(),
+            [&known[..], &known[..], &known[..], &other[..], b""]
+        );
     }
 
     #[test]
