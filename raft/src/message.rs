@@ -15,6 +15,9 @@ use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Round, Term};
 use crate::time::ClusterTime;
 
+/// The most entries in one [`AppendEntries`]: what has more is refused unread.
+pub const ENTRIES_MAX: usize = 1 << 16;
+
 /// A message between two servers of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -86,7 +89,7 @@ pub struct AppendEntries {
     pub confirmed: Round,
     /// The receiver's own token, of the last of its answers in this term that the leader has; or none.
     pub token: Token,
-    /// The entries after `prev`, their indices contiguous.
+    /// The entries after `prev`, their indices contiguous; at most [`ENTRIES_MAX`].
     pub entries: Vec<Entry>,
 }
 

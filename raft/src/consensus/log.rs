@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
+use crate::message::ENTRIES_MAX;
 use crate::time::ClusterTime;
 
 #[derive(Debug)]
@@ -88,14 +89,15 @@ impl Log {
         self.entries.range(offset.min(self.entries.len())..)
     }
 
-    /// The entries from `from` on, as many as fit into `bytes_max`, but at least one if there is one.
+    /// The entries from `from` on, as many as fit into `bytes_max` and one message, but at least one if there is one.
     pub(super) fn slice(&self, from: Index, bytes_max: u64) -> (Vec<Entry>, u64) {
         let Some(offset) = self.offset(from) else {
             return (Vec::new(), 0);
         };
         let mut bytes = 0;
         let mut count = 0;
-        for entry in self.entries.range(offset.min(self.entries.len())..) {
+        let held = self.entries.range(offset.min(self.entries.len())..);
+        for entry in held.take(ENTRIES_MAX) {
             let weight = entry.weight();
             if count > 0 && bytes + weight > bytes_max {
                 break;
@@ -273,6 +275,18 @@ mod tests {
         assert_eq!(log.slice(Index(1), 3 * weight).0.len(), 3);
         assert_eq!(log.slice(Index(1), 3 * weight - 1).0.len(), 2);
         assert_eq!(log.slice(Index(1), 100 * weight).0.len(), 4);
+    }
+
+    #[test]
+    fn a_slice_holds_no_more_entries_than_a_message_may() {
+        let log = log_of(&[1; ENTRIES_MAX + 1]);
+
+        let (entries, bytes) = log.slice(Index(1), u64::MAX);
+
+        assert_eq!(entries.len(), ENTRIES_MAX);
+        let most = ENTRIES_MAX as u64;
+        assert_eq!(bytes, most * crate::entry::ENTRY_OVERHEAD_BYTES);
+        assert_eq!(log.slice(Index(most + 1), u64::MAX).0.len(), 1);
     }
 
     #[test]

@@ -140,12 +140,14 @@ pub(super) fn target_of(
             }
         }
     }
-    if members.len() > SERVERS_MAX {
-        return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
-    }
     let target = Configuration::from_members(members).with_dismissed(dismissed);
     if target.voters().is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoVoters));
+    }
+    // A joint configuration names those who leave as well: no frame takes one that names too many.
+    let names = |configuration: &Configuration| configuration.members().len();
+    if names(&target).max(names(&first_step(current, &target))) > SERVERS_MAX {
+        return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
     }
     Ok(target)
 }
@@ -227,6 +229,24 @@ mod tests {
 
         let error = InvalidChange::TooManyServers;
         assert_eq!(over, Err(ChangeError::Invalid(error)));
+    }
+
+    // Those who leave are still named by the joint configuration, beside those who come.
+    #[test]
+    fn no_change_leads_through_a_configuration_that_names_too_many() {
+        let most = u128::try_from(SERVERS_MAX).expect("it is a small number");
+        let current = Configuration::of_voters((1..=most).map(ServerId));
+        let swap = |leaves, comes| {
+            MembershipChange::remove(ServerId(leaves))
+                .and(MembershipChange::add_voter(ServerId(comes)))
+        };
+
+        let refused = target_of(&current, &swap(1, most + 1));
+
+        let error = InvalidChange::TooManyServers;
+        assert!(refused == Err(ChangeError::Invalid(error)));
+        let smaller = Configuration::of_voters((2..=most).map(ServerId));
+        assert!(target_of(&smaller, &swap(2, 1)).is_ok());
     }
 
     #[test]

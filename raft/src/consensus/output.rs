@@ -315,7 +315,8 @@ pub enum InvalidChange {
     /// Two steps name this server.
     #[error("server {0} is named twice")]
     NamedTwice(ServerId),
-    /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
+    /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as long
+    /// as a joint configuration names them.
     #[error("there would be too many servers")]
     TooManyServers,
 }

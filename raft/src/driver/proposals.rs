@@ -26,10 +26,13 @@ use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition};
 use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX};
 use crate::time::Instant;
+use crate::wire::COMMANDS_MAX;
 
 /// The most commands of this member that may be pending. It keeps them within the window of their session.
 pub(super) const PENDING_MAX: usize = 1 << 14;
 const _: () = assert!(PENDING_MAX as u64 <= OUTSTANDING_MAX);
+// All that are pending, and a registration, may be forwarded in one frame.
+const _: () = assert!(PENDING_MAX < COMMANDS_MAX);
 
 /// The id of a registration among this member's proposals, whose others are numbered from 1.
 const REGISTRATION: ProposalId = ProposalId(0);

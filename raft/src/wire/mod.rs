@@ -41,15 +41,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub use content::{Content, JoinReply, ProposeAnswer};
 pub use error::DecodeError;
 
+pub use crate::message::ENTRIES_MAX;
+
 use self::field::{ID_BYTES, id, required};
 use self::proto::kind;
 use crate::ids::{ClusterId, ServerId, Term};
 
 /// The longest frame, in bytes. A longer one is refused unread.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
-
-/// The most entries in one AppendEntries.
-pub const ENTRIES_MAX: usize = 1 << 16;
 
 /// The most commands that are passed on to the leader at once.
 pub const COMMANDS_MAX: usize = 1 << 16;
