@@ -10,7 +10,7 @@ use super::leader::Leader;
 use super::membership::{first_step, target_of};
 use super::output::ChangeError;
 use super::planted::{Bug, is_planted};
-use super::progress::{Progress, Standing};
+use super::progress::Standing;
 use crate::configuration::Configuration;
 use crate::entry::Payload;
 use crate::ids::{Index, ServerId};
@@ -144,13 +144,12 @@ impl Leader {
                 )
             })
             .collect();
+        let latest = self.rounds.latest();
         for server in joiners.keys() {
             match self.peers.get_mut(*server) {
                 Some(peer) if peer.standing == Standing::Member => {}
                 Some(peer) => peer.standing = Standing::Joining,
-                None => self
-                    .peers
-                    .insert(*server, Progress::new(goal, Standing::Joining)),
+                None => self.peers.meet(*server, goal, Standing::Joining, latest),
             }
         }
         if let Some(change) = &mut self.change {

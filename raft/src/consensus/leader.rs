@@ -69,7 +69,11 @@ impl Peers {
         self.position(id).ok().map(|at| &mut self.0[at].1)
     }
 
-    pub(super) fn insert(&mut self, id: ServerId, progress: Progress) {
+    /// Begins to replicate to a server, of which nothing is known. Only what it answers to rounds after `latest` counts:
+    /// it may have been replicated to before, and lost what it had.
+    pub(super) fn meet(&mut self, id: ServerId, last: Index, standing: Standing, latest: Round) {
+        let mut progress = Progress::new(last, standing);
+        progress.met_after = latest;
         match self.position(id) {
             Ok(at) => self.0[at].1 = progress,
             Err(at) => self.0.insert(at, (id, progress)),
@@ -128,6 +132,7 @@ impl Leader {
     /// Replicates to all that the configuration names.
     pub(super) fn meet_members(&mut self, common: &Common) {
         let last = common.log.last_index();
+        let latest = self.rounds.latest();
         for (id, _) in common
             .configuration()
             .members()
@@ -135,7 +140,7 @@ impl Leader {
         {
             match self.peers.get_mut(id) {
                 Some(progress) => progress.standing = Standing::Member,
-                None => self.peers.insert(id, Progress::new(last, Standing::Member)),
+                None => self.peers.meet(id, last, Standing::Member, latest),
             }
         }
     }

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
+use super::planted::{Bug, is_planted};
 use crate::ids::{Index, Round};
 use crate::message::Token;
 use crate::time::Instant;
@@ -35,6 +36,9 @@ pub(super) struct Progress {
     pub(super) applied: Index,
     /// The commit index that it was last told.
     pub(super) commit_sent: Index,
+    /// The last round that had begun when the leader met it. Echoes up to here belong to an earlier stay of the server in
+    /// the configuration, since which it may have lost what it acknowledged.
+    pub(super) met_after: Round,
     /// The highest round that it has echoed.
     pub(super) acked_round: Round,
     /// The last round with which it made a promise, and the promise.
@@ -110,6 +114,7 @@ impl Progress {
             commit: Index::ZERO,
             applied: Index::ZERO,
             commit_sent: Index::ZERO,
+            met_after: Round::ZERO,
             acked_round: Round::ZERO,
             promise: (Round::ZERO, Duration::ZERO),
             token: Token::NONE,
@@ -124,6 +129,11 @@ impl Progress {
             gap_replies: 0,
             recovering_to: Index::ZERO,
         }
+    }
+
+    /// Returns true if an answer that echoes this round was given in an earlier stay.
+    pub(super) fn is_of_earlier_stay(&self, round: Round) -> bool {
+        round <= self.met_after && !is_planted(Bug::LateAcknowledgement)
     }
 
     /// Begins to look for the place where the logs agree, at `next_index`, but never below what is known to match

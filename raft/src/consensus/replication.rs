@@ -83,6 +83,9 @@ impl Leader {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
             return;
         }
+        if peer.is_of_earlier_stay(reply.round) {
+            return;
+        }
         peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
         if reply.round >= peer.promise.0 {
@@ -128,6 +131,9 @@ impl Leader {
         };
         if reply.match_index > last || reply.round > latest {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
+            return;
+        }
+        if peer.is_of_earlier_stay(reply.round) {
             return;
         }
         peer.stirred = true;

@@ -4,8 +4,8 @@ use liferaft_raft::consensus::{ChangeError, Refusal};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::changes::{add_voter, remove};
-use crate::cluster::filter::{appends, entries, vote_requests};
-use crate::cluster::forge::{append, position};
+use crate::cluster::filter::{append_replies, appends, entries, everything, vote_requests};
+use crate::cluster::forge::{append, chunk_reply, position};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT};
 
 /// etcd's unapplied changes: a leader that took over did not see the change which it had inherited.
@@ -181,4 +181,55 @@ fn a_wiped_server_under_its_old_id_harms_nobody_and_is_replaced_under_another() 
     cluster.assert_changed(swapped);
     assert_eq!(cluster.voters(4), [1, 2, 4]);
     cluster.assert_applied_everywhere("a");
+}
+
+/// Server 3 of three was removed, lost its storage, and is being added again by the leader of the same term. What it had
+/// acknowledged before is still on its way.
+fn added_again_within_a_term() -> Cluster {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.hold(append_replies().from(3));
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.settle();
+    cluster.let_pass();
+    let removed = cluster.change(1, remove(3));
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.assert_changed(removed);
+    cluster.drop_all(everything().to(3));
+    cluster.wipe(3);
+    cluster.change(1, add_voter(3));
+    cluster.run_for(HEARTBEAT);
+    cluster
+}
+
+/// What a server had acknowledged before it was removed counted when it was added again within the term: it was a voter
+/// before it had anything.
+#[test]
+fn late_acknowledgements_of_an_earlier_stay_count_for_nothing() {
+    let mut cluster = added_again_within_a_term();
+
+    cluster.deliver_held();
+    cluster.run_for(HEARTBEAT);
+
+    assert_eq!(cluster.voters(1), [1, 2]);
+    let peer = cluster.oversight(1, |known| known.peer(ServerId(3)).copied());
+    let peer = peer.expect("it is being added");
+    assert_eq!((peer.match_index.0, peer.heard_at), (0, None));
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+    assert_eq!(cluster.voters(1), [1, 2, 3]);
+    cluster.assert_applied_everywhere("a");
+}
+
+/// The same for what it had acknowledged of a snapshot.
+#[test]
+fn a_late_word_of_an_earlier_snapshot_counts_for_nothing() {
+    let mut cluster = added_again_within_a_term();
+    let (term, last) = (cluster.term(1), cluster.last_index(1));
+
+    cluster.forge(3, 1, chunk_reply(term, 0, last));
+    cluster.run_for(HEARTBEAT);
+
+    let peer = cluster.oversight(1, |known| known.peer(ServerId(3)).copied());
+    assert_eq!(peer.expect("it is being added").match_index.0, 0);
+    assert_eq!(cluster.voters(1), [1, 2]);
 }
