@@ -82,8 +82,8 @@ pub struct Limits {
     /// found by how long things take, so that heartbeats wait for no more than half of their interval behind it; this
     /// bounds it. Default 4 MiB.
     pub inflight_bytes_max: u64,
-    /// The most bytes that a leader keeps appended and uncommitted. What would exceed it is refused as busy; one
-    /// command is always allowed on an empty tail. Default 64 MiB.
+    /// The most bytes of commands that a leader keeps appended and uncommitted, or committed by the others and not on its
+    /// own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. Default 64 MiB.
     pub uncommitted_bytes_max: u64,
     /// The most bytes of committed entries handed out and not yet reported applied. Default 16 MiB.
     pub applying_bytes_max: u64,

@@ -74,6 +74,8 @@ struct Applying {
     bytes: u64,
     /// Up to here the state came as a snapshot.
     restored_to: Index,
+    /// Whether a leader's snapshot is durable and has still to be handed out.
+    restore_due: bool,
     currency: Currency,
 }
 
@@ -138,6 +140,7 @@ impl Common {
                 applied: covered,
                 bytes: 0,
                 restored_to: covered,
+                restore_due: false,
                 currency: Currency::default(),
             },
             tokens: Tokens::new(now, apart.next_u64()),
@@ -376,7 +379,11 @@ impl Common {
 
     /// Hands committed and persisted entries to the state machine, as many as it is allowed to be behind.
     pub(super) fn hand_out(&mut self) {
-        if self.writing.as_ref().is_some_and(|writing| writing.restore) {
+        if self.is_installing() {
+            return;
+        }
+        self.hand_out_restore();
+        if self.applying.restore_due {
             return;
         }
         let mut end = self.commit_index.min(self.outbox.persisted());
@@ -412,6 +419,25 @@ impl Common {
         self.applying
             .currency
             .handed_out(self.applying.handed_out, &self.log);
+    }
+
+    /// Hands out a snapshot that takes the state's place, once the state machine is done with what it was handed before:
+    /// while it hangs no second snapshot waits for it, however often this server is sent one.
+    fn hand_out_restore(&mut self) {
+        let Applying {
+            handed_out,
+            applied,
+            restore_due,
+            ..
+        } = &mut self.applying;
+        if *restore_due
+            && (applied == handed_out || is_planted(Bug::SnapshotsPileUp))
+            && let Some(snapshot) = &self.snapshot
+        {
+            *restore_due = false;
+            *handed_out = snapshot.metadata.last.index;
+            self.out.apply.push(Apply::Restore((**snapshot).clone()));
+        }
     }
 
     /// What must hold after every input (checked in debug builds).

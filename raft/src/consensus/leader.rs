@@ -16,9 +16,10 @@ use super::read::{LeaderReads, Reader};
 use super::role::Transition;
 use super::rounds::RoundClock;
 use super::stamp::StampClock;
+use super::tail::Tail;
 use super::transfer::Transfer;
 use crate::configuration::Configuration;
-use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
+use crate::entry::{ENTRY_OVERHEAD_BYTES, Payload};
 use crate::ids::{Index, Round, ServerId};
 use crate::time::{ClusterTime, Instant};
 
@@ -47,8 +48,7 @@ pub(super) struct Leader {
     heartbeat_at: Instant,
     /// When leadership ends unless a quorum is heard before.
     quorum_needed_at: Instant,
-    /// What the uncommitted commands weigh.
-    uncommitted_bytes: u64,
+    tail: Tail,
     stamps: StampClock,
     /// Up to here committed configurations have been seen to by this leader.
     configuration_seen_to: Index,
@@ -102,7 +102,7 @@ impl Leader {
     pub(super) fn new(common: &mut Common) -> Self {
         let now = common.now;
         let election_timeout = common.config.election_timeout();
-        let uncommitted_bytes = command_bytes(common.log.entries_from(common.commit_index.next()));
+        let settled = common.commit_index.min(common.outbox.persisted());
         let mut leader = Self {
             peers: Peers::default(),
             rounds: RoundClock::starting_at(now),
@@ -119,7 +119,7 @@ impl Leader {
             term_start: common.log.last_index().next(),
             heartbeat_at: now + common.config.heartbeat_interval(),
             quorum_needed_at: now + election_timeout,
-            uncommitted_bytes,
+            tail: Tail::of(&common.log, settled),
             stamps: StampClock::continuing(common.log.last_stamp(), now),
             configuration_seen_to: Index::ZERO,
             removed: false,
@@ -189,18 +189,14 @@ impl Leader {
                 ProposeRefused::TooLarge { bytes, bytes_max }
             } else if let Some(transfer) = &self.transfer {
                 ProposeRefused::Transferring { to: transfer.to }
-            } else if self.uncommitted_bytes > 0
-                && self.uncommitted_bytes + weight > limits.uncommitted_bytes_max
-            {
-                ProposeRefused::Busy {
-                    uncommitted_bytes: self.uncommitted_bytes,
-                }
+            } else if !self.tail.take(weight, limits.uncommitted_bytes_max) {
+                let pending_bytes = self.tail.bytes();
+                ProposeRefused::Busy { pending_bytes }
             } else {
-                self.uncommitted_bytes += weight;
                 self.append(common, Payload::Command(command));
-                if is_planted(Bug::RefusedAndAppended) && self.uncommitted_bytes > 4 * weight {
-                    let uncommitted_bytes = self.uncommitted_bytes;
-                    let refused = ProposeRefused::Busy { uncommitted_bytes };
+                if is_planted(Bug::RefusedAndAppended) && self.tail.bytes() > 4 * weight {
+                    let pending_bytes = self.tail.bytes();
+                    let refused = ProposeRefused::Busy { pending_bytes };
                     common.out.proposals.push((id, Err(refused)));
                     continue;
                 }
@@ -227,9 +223,16 @@ impl Leader {
         }
     }
 
+    /// More of a log may be on a disk, of a voter's or this server's own: what a quorum has may be committed.
+    pub(super) fn advance_commit(&mut self, common: &mut Common) {
+        self.commit_what_is_reached(common);
+        let (committed, persisted) = (common.commit_index, common.outbox.persisted());
+        self.tail.settle(&common.log, committed, persisted);
+    }
+
     /// A new commit index: what a quorum has on disk, if it is of this term. An older entry on a quorum may yet be
     /// overwritten by a leader who never saw it (§3.6.2).
-    pub(super) fn advance_commit(&mut self, common: &mut Common) {
+    fn commit_what_is_reached(&mut self, common: &mut Common) {
         let mut own = (common.id, common.outbox.persisted());
         if is_planted(Bug::LeaderBeforeSync) {
             own.1 = common.log.last_index();
@@ -255,13 +258,6 @@ impl Leader {
         {
             return;
         }
-        let count =
-            usize::try_from(reached.distance_from(common.commit_index)).unwrap_or(usize::MAX);
-        let committed = common
-            .log
-            .entries_from(common.commit_index.next())
-            .take(count);
-        self.uncommitted_bytes -= command_bytes(committed);
         let inherited = common.commit_index < self.term_start;
         common.commit_to(reached);
         // Also a configuration that an earlier leader committed: a joint one may still have to be left (§4.3).
@@ -444,12 +440,4 @@ impl Leader {
         }
         progress
     }
-}
-
-/// What the commands among these entries weigh. Others are never refused, so they do not count.
-fn command_bytes<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
-    entries
-        .filter(|entry| matches!(entry.payload, Payload::Command(_)))
-        .map(Entry::weight)
-        .sum()
 }

@@ -57,6 +57,7 @@ mod rounds;
 mod snapshot;
 mod stamp;
 mod status;
+mod tail;
 mod transfer;
 mod vote;
 

@@ -226,11 +226,11 @@ pub enum ProposeRefused {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
-    /// Too many bytes are appended and uncommitted: try again later.
-    #[error("{uncommitted_bytes} bytes are uncommitted already")]
+    /// Too many bytes are appended and uncommitted, or not on the leader's own disk: try again later.
+    #[error("{pending_bytes} bytes are uncommitted or unwritten already")]
     Busy {
         /// How many there are.
-        uncommitted_bytes: u64,
+        pending_bytes: u64,
     },
     /// The command is too long, and always will be.
     #[error("the command has {bytes} bytes, {bytes_max} are allowed")]

@@ -7,6 +7,7 @@
 mod cluster;
 
 mod ages;
+mod bounds;
 mod chaos;
 mod chunks;
 mod coming_and_going;

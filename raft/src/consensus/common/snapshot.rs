@@ -8,7 +8,7 @@ use super::{Common, Writing};
 use crate::consensus::log::Log;
 use crate::consensus::membership::ConfigurationLog;
 use crate::consensus::outbox::Discarded;
-use crate::consensus::output::{Apply, Event, Refusal, Snapshot, WriteId};
+use crate::consensus::output::{Event, Refusal, Snapshot, WriteId};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::ids::Index;
 use crate::message::SnapshotMetadata;
@@ -110,8 +110,7 @@ impl Common {
         {
             let last = snapshot.metadata.last.index;
             if restore {
-                self.applying.handed_out = last;
-                self.out.apply.push(Apply::Restore((*snapshot).clone()));
+                self.applying.restore_due = true;
             } else {
                 self.compaction = Some(last);
             }

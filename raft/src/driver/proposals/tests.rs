@@ -174,9 +174,7 @@ fn what_the_own_core_refuses_was_not_done() {
     let mut not_leader = admit(&mut proposals, 6, 9);
     proposals.propose(&mut Vec::new());
 
-    let refused = Err(ProposeRefused::Busy {
-        uncommitted_bytes: 1,
-    });
+    let refused = Err(ProposeRefused::Busy { pending_bytes: 1 });
     proposals.on_core_answer(ProposalId(2), &refused, at(2));
     proposals.on_core_answer(ProposalId(3), &Err(NOT_LEADER), at(2));
     proposals.expire(at(9));

@@ -117,6 +117,11 @@ impl Cluster {
         self.server(ServerId(id)).machine.waiting()
     }
 
+    /// How many snapshots this server's state machine was handed and has not restored.
+    pub(crate) fn snapshots_handed_out(&self, id: Id) -> usize {
+        self.server(ServerId(id)).machine.snapshots_waiting()
+    }
+
     /// The terms of the entries on this server's disk, crashed or not.
     pub(crate) fn stored_terms(&self, id: Id) -> Vec<u64> {
         let stored = self.server(ServerId(id)).disk.stored();

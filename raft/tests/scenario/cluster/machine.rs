@@ -33,6 +33,14 @@ impl Machine {
         entries.sum()
     }
 
+    /// How many snapshots it has been handed and not restored.
+    pub(super) fn snapshots_waiting(&self) -> usize {
+        let snapshots = self.waiting.iter();
+        snapshots
+            .filter(|work| matches!(work, Apply::Restore(_)))
+            .count()
+    }
+
     pub(super) fn commands(&self) -> &[String] {
         &self.commands
     }
