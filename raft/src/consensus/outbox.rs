@@ -3,14 +3,15 @@
 //! A promise never leaves before the write that it rests on is durable (§3.8, invariant 2 of the design). Keeping such
 //! messages here, rather than asking the driver to order its work, is what makes the outputs free of rules.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::log::Log;
 use super::output::{HardState, Output, Snapshot, Write, WriteId};
 use super::planted::{Bug, is_planted};
-use crate::ids::{Index, LogPosition, ServerId};
-use crate::message::Message;
+use crate::configuration::SERVERS_MAX;
+use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::message::{Body, Message, RequestVoteReply};
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -31,7 +32,7 @@ pub(super) struct Outbox {
     compact: Option<Index>,
     /// Messages that promise the current term or vote, and may have to wait.
     promises: Vec<(ServerId, Message)>,
-    held: VecDeque<(WriteId, ServerId, Message)>,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Outbox {
             snapshot: None,
             compact: None,
             promises: Vec::new(),
-            held: VecDeque::new(),
+            held: Held::default(),
         }
     }
 
@@ -125,26 +126,13 @@ impl Outbox {
     /// Hands out the write that has gathered, and the messages that need not wait any longer.
     pub(super) fn flush(&mut self, hard_state: HardState, log: &Log, out: &mut Output) {
         self.flush_write(hard_state, log, out);
-        while self
-            .held
-            .front()
-            .is_some_and(|(write, ..)| *write <= self.finished_write)
-        {
-            let (_, to, message) = self.held.pop_front().expect("the loop's condition");
-            out.messages.push((to, message));
-        }
-        if self.promises.is_empty() {
-            return;
-        }
+        self.held.release(self.finished_write, &mut out.messages);
         if self.hard_state_write <= self.finished_write {
             out.messages.append(&mut self.promises);
         } else {
-            let write = self.hard_state_write;
-            self.held.extend(
-                self.promises
-                    .drain(..)
-                    .map(|(to, message)| (write, to, message)),
-            );
+            for (to, message) in self.promises.drain(..) {
+                self.held.hold(self.hard_state_write, to, message);
+            }
         }
     }
 
@@ -198,4 +186,92 @@ pub(super) struct Discarded {
     pub(super) first: Index,
     /// Up to here it was committed, and what is on disk of it stays true.
     pub(super) valid_to: Index,
+}
+
+/// Messages that wait for a write, at most one of a kind to each peer: a peer that asks again and again while a disk hangs
+/// is answered once.
+#[derive(Debug, Default)]
+struct Held {
+    messages: BTreeMap<(ServerId, Kind), (WriteId, Message)>,
+    released: WriteId,
+}
+
+/// What waits at most. What a stranger asks beyond it stays unanswered, as if it were lost.
+const HELD_MAX: usize = 4 * SERVERS_MAX;
+
+/// Which messages take each other's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Request,
+    PreVote,
+    Vote,
+    Append,
+    Snapshot,
+}
+
+impl Held {
+    /// Keeps a message until this write is done, unless one of its kind that waits already tells the peer as much.
+    fn hold(&mut self, write: WriteId, to: ServerId, message: Message) {
+        let key = (to, Kind::of(&message));
+        let has_room = self.messages.len() < HELD_MAX;
+        match self.messages.get_mut(&key) {
+            Some((_, known)) if rank(known) >= rank(&message) => {}
+            Some(slot) if is_planted(Bug::HeldTooShort) => slot.1 = message,
+            Some(slot) => *slot = (write, message),
+            None if has_room => {
+                self.messages.insert(key, (write, message));
+            }
+            None => {}
+        }
+    }
+
+    /// Hands out what need not wait any longer.
+    fn release(&mut self, finished: WriteId, out: &mut Vec<(ServerId, Message)>) {
+        if self.released == finished || self.messages.is_empty() {
+            return;
+        }
+        self.released = finished;
+        self.messages.retain(|(to, _), (write, message)| {
+            let waits = *write > finished;
+            if !waits {
+                out.push((*to, message.clone()));
+            }
+            waits
+        });
+    }
+}
+
+impl Kind {
+    fn of(message: &Message) -> Self {
+        match &message.body {
+            Body::RequestVoteReply(reply) if reply.pre_vote => Self::PreVote,
+            Body::RequestVoteReply(_) => Self::Vote,
+            Body::AppendEntriesReply(_) => Self::Append,
+            Body::InstallSnapshotReply(_) => Self::Snapshot,
+            Body::RequestVote(_)
+            | Body::AppendEntries(_)
+            | Body::InstallSnapshot(_)
+            | Body::TimeoutNow
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => Self::Request,
+        }
+    }
+}
+
+/// Of two messages of a kind to one peer the greater tells it as much as both: the answer to its latest campaign, with a
+/// vote rather than a refusal, since one that came before or after a vote does not take it back.
+fn rank(message: &Message) -> (Term, bool, Term) {
+    match &message.body {
+        Body::RequestVoteReply(RequestVoteReply {
+            campaign, granted, ..
+        }) => (*campaign, *granted, message.term),
+        Body::RequestVote(_)
+        | Body::AppendEntries(_)
+        | Body::AppendEntriesReply(_)
+        | Body::InstallSnapshot(_)
+        | Body::InstallSnapshotReply(_)
+        | Body::TimeoutNow
+        | Body::ReadIndex(_)
+        | Body::ReadIndexReply(_) => (message.term, false, message.term),
+    }
 }

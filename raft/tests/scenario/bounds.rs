@@ -1,8 +1,11 @@
 //! What piles up on a server while its disk or its state machine hangs: no more than it has bounds for.
 
 use liferaft_raft::consensus::ProposeRefused;
+use liferaft_raft::message::{Body, RequestVoteReply};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+use crate::cluster::filter::{append_replies, chunk_replies, everything, votes};
+use crate::cluster::forge::{append, chunk, position, pre_vote_request, snapshot, vote_request};
+use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, ONE_COMMAND};
 use crate::compaction::small_chunks;
 
 // The followers commit without the leader's disk (§10.2.1), so that commitment alone bounds nothing of what waits for it.
@@ -72,4 +75,64 @@ fn a_state_machine_that_hangs_is_handed_one_snapshot_at_a_time() {
 
     assert!(handed_out.iter().all(|count| *count <= 1), "{handed_out:?}");
     assert_eq!(cluster.applied(3), ["first", "second", "third"]);
+}
+
+/// Server 1, whose disk hangs, and to which the others send what the stories forge.
+fn server_with_a_hanging_disk() -> Cluster {
+    let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.hold_disk(1);
+    cluster
+}
+
+fn votes_of(cluster: &Cluster, id: u128) -> Vec<RequestVoteReply> {
+    let votes = cluster.sent(votes().from(id)).into_iter();
+    let replies = votes.map(|message| match message.body {
+        Body::RequestVoteReply(reply) => reply,
+        other => panic!("{other:?} is no vote"),
+    });
+    replies.collect()
+}
+
+#[test]
+fn while_a_disk_hangs_one_answer_of_a_kind_is_held_for_a_peer() {
+    let mut cluster = server_with_a_hanging_disk();
+
+    for campaign in 2..302 {
+        cluster.forge(2, 1, vote_request(campaign, position(1, 9)));
+        cluster.forge(3, 1, pre_vote_request(campaign, position(1, 9)));
+        cluster.forge(2, 1, append(1, 1, position(1, 1), vec![]));
+        let whole = snapshot(1, position(1, 9), [1, 2, 3], "state");
+        cluster.forge(2, 1, chunk(1, whole));
+    }
+    cluster.forget_sent();
+    cluster.release_disk(1);
+    cluster.run_for(400 * DISK_LATENCY);
+
+    let votes = votes_of(&cluster, 1);
+    let newest: Vec<_> = votes.iter().map(|vote| vote.campaign.0).collect();
+    assert_eq!(newest, [301]);
+    assert!(votes[0].granted);
+    assert_eq!(cluster.sent(everything().from(1).to(3)).len(), 1);
+    assert_eq!(cluster.sent(append_replies().from(1)).len(), 1);
+    assert_eq!(cluster.sent(chunk_replies().from(1)).len(), 1);
+}
+
+#[test]
+fn a_vote_that_is_held_outlives_later_answers_to_older_questions() {
+    let mut cluster = server_with_a_hanging_disk();
+
+    cluster.forge(2, 1, vote_request(7, position(1, 9)));
+    cluster.forge(2, 1, vote_request(6, position(1, 9)));
+    cluster.forge(2, 1, vote_request(7, position(1, 1)));
+    cluster.release_disk(1);
+    cluster.run_for(4 * DISK_LATENCY);
+
+    let votes = votes_of(&cluster, 1);
+    let answers: Vec<_> = votes
+        .iter()
+        .map(|vote| (vote.campaign.0, vote.granted))
+        .collect();
+    assert_eq!(answers, [(7, true)]);
 }
