@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod admission;
 pub mod config;
 pub mod configuration;
 pub mod consensus;

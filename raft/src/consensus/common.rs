@@ -10,6 +10,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::TERM_JUMP_MAX;
 use super::currency::{Currency, Tokens};
 use super::log::Log;
 use super::membership::ConfigurationLog;
@@ -169,6 +170,11 @@ impl Common {
             term: self.current_term,
             voted_for: self.voted_for,
         }
+    }
+
+    /// Returns true if a term is so far ahead that no elections can explain it.
+    pub(super) fn is_beyond_reach(&self, term: Term) -> bool {
+        term.0 > self.current_term.0.saturating_add(TERM_JUMP_MAX)
     }
 
     /// Moves on to a later term, in which no vote has been given.

@@ -4,15 +4,34 @@ use core::time::Duration;
 
 use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
-use super::{Raft, Refusal, TERM_JUMP_MAX, read};
-use crate::ids::{Index, Round, ServerId};
+use super::{Raft, Refusal, read};
+use crate::ids::{Index, Round, ServerId, Term};
 use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message, Token};
 
 impl Raft {
+    /// Returns true if `server` may be the leader of `term`, as far as this server knows: a term that is not over and
+    /// that elections explain, in which no other server is known to lead, and a voter of the configuration in force or of
+    /// one that may yet be.
+    ///
+    /// A server that is behind may not know the leader's configuration yet: for it the answer is no.
+    #[must_use]
+    pub fn may_lead(&self, server: ServerId, term: Term) -> bool {
+        let common = &self.common;
+        let is_open = term >= common.current_term && !common.is_beyond_reach(term);
+        let has_rival =
+            term == common.current_term && self.leader().is_some_and(|leader| leader != server);
+        is_open
+            && !has_rival
+            && common
+                .configurations
+                .since(common.commit_index)
+                .any(|configuration| configuration.is_voter(server))
+    }
+
     /// Takes a message: first what its term says (§3.3), then what it says itself.
     pub(super) fn on_message(&mut self, from: ServerId, message: Message) {
         let Message { term, body } = message;
-        if term.0 > self.common.current_term.0.saturating_add(TERM_JUMP_MAX) {
+        if self.common.is_beyond_reach(term) {
             self.common.refuse(from, Refusal::TermJump);
             return;
         }

@@ -9,12 +9,13 @@ use super::served::{Answer, Begin};
 use super::status::MemberError;
 use super::task::Driver;
 use super::transfers::Asker;
+use crate::admission::Kind;
 use crate::consensus::{Input, MembershipChange, Proposal, ProposalId};
 use crate::ids::ServerId;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
-use crate::wire::{Content, DecodeError, Frame, ProposeAnswer};
+use crate::wire::{Content, DecodeError, ProposeAnswer, RawFrame};
 
 /// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
 const FORWARDED: u64 = 1 << 63;
@@ -67,45 +68,49 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
+    /// Judges the envelope before the body: what is not for this server in this cluster is not even decoded.
     fn take_frame(&mut self, from: ServerId, frame: Bytes, now: Instant) -> Result<(), StopReason> {
         self.counters.frames_received += 1;
-        let frame = match Frame::decode(frame) {
-            Ok(frame) => frame,
-            Err(error) => return self.take_undecodable(from, error, now),
+        let raw = match RawFrame::decode(frame) {
+            Ok(raw) => raw,
+            Err(error) => {
+                self.drop_undecodable(from, error, now);
+                return Ok(());
+            }
         };
-        if frame.cluster != self.cluster {
+        if raw.cluster() != self.cluster {
             self.counters.frames_of_another_cluster += 1;
-            tracing::debug!(term = %self.raft.term(), %from, cluster = %frame.cluster, "frame of another cluster");
+            tracing::debug!(term = %self.raft.term(), %from, cluster = %raw.cluster(), "frame of another cluster");
             return Ok(());
         }
-        if frame.to != self.id {
+        if raw.to() != self.id {
             self.counters.frames_for_another_server += 1;
-            tracing::debug!(term = %self.raft.term(), %from, to = %frame.to, "frame for another server");
+            tracing::debug!(term = %self.raft.term(), %from, to = %raw.to(), "frame for another server");
             return Ok(());
         }
-        self.take_content(from, frame.content, now);
+        let replicates = raw.kind().is_some_and(Kind::replicates);
+        let leader_term = raw.term().filter(|_| replicates);
+        match raw.decode_content() {
+            Ok(content) => self.take_content(from, content, now),
+            Err(error) => {
+                // What the leader replicates in a version that is not known here all others act upon: this member stops
+                // rather than fall behind without a word. Nobody else may stop it.
+                let unsupported = matches!(error, DecodeError::Unsupported { .. });
+                let is_leaders = leader_term.is_some_and(|term| self.raft.may_lead(from, term));
+                let what = error.to_string();
+                self.drop_undecodable(from, error, now);
+                if unsupported && is_leaders {
+                    return Err(StopReason::Unsupported { from, what });
+                }
+            }
+        }
         Ok(())
     }
 
-    /// What cannot be read is dropped. But what a fellow member says in a version that is not known here may be what
-    /// all others act upon: this one stops rather than let its state part from theirs.
-    fn take_undecodable(
-        &mut self,
-        from: ServerId,
-        error: DecodeError,
-        now: Instant,
-    ) -> Result<(), StopReason> {
+    fn drop_undecodable(&mut self, from: ServerId, error: DecodeError, now: Instant) {
         self.counters.frames_undecodable += 1;
         tracing::debug!(term = %self.raft.term(), %from, %error, "frame not understood");
-        let unsupported = matches!(error, DecodeError::Unsupported { .. });
-        if unsupported && self.raft.status().configuration.contains(from) {
-            return Err(StopReason::Unsupported {
-                from,
-                what: error.to_string(),
-            });
-        }
         self.note_error(now, MemberError::NotUnderstood { from, error });
-        Ok(())
     }
 
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {

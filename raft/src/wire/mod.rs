@@ -45,6 +45,7 @@ pub use crate::message::ENTRIES_MAX;
 
 use self::field::{ID_BYTES, id, required};
 use self::proto::kind;
+use crate::admission::Kind;
 use crate::ids::{ClusterId, ServerId, Term};
 
 /// The longest frame, in bytes. A longer one is refused unread.
@@ -79,27 +80,86 @@ impl Frame {
     /// # Errors
     /// When the bytes are not a frame that this version understands: see [`DecodeError`].
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let raw = RawFrame::decode(bytes)?;
+        Ok(Self {
+            cluster: raw.cluster(),
+            to: raw.to(),
+            content: raw.decode_content()?,
+        })
+    }
+}
+
+/// A frame of which only the envelope is decoded: where it goes, and what kind of content it has.
+///
+/// Whoever receives a frame judges the envelope first: a body that this version does not support matters only if it is
+/// meant for this server, in this cluster.
+#[derive(Clone, Debug)]
+pub struct RawFrame {
+    cluster: ClusterId,
+    to: ServerId,
+    kind: u32,
+    term: Option<u64>,
+    body: Bytes,
+}
+
+impl RawFrame {
+    /// Decodes the envelope of a frame.
+    ///
+    /// # Errors
+    /// When the bytes are no frame, or one without an address, a kind or a body: see [`DecodeError`].
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         if bytes.len() > FRAME_BYTES_MAX {
             let (bytes, bytes_max) = (bytes.len(), FRAME_BYTES_MAX);
             return Err(DecodeError::FrameTooLong { bytes, bytes_max });
         }
         let envelope: proto::Envelope = field::decode(bytes, "frame")?;
-        let cluster = ClusterId(id(envelope.cluster, "cluster")?);
-        let to = ServerId(id(envelope.to, "receiver")?);
-        let kind = required(envelope.kind, "kind of frame")?;
-        let body = required(envelope.body, "body")?;
-        let content = if kind < kind::PROPOSE {
-            Content::Message(message::decode(kind, envelope.term, body)?)
-        } else if kind < kind::JOIN {
-            request::decode(kind, body)?
-        } else {
-            joining::decode(kind, body)?
-        };
         Ok(Self {
-            cluster,
-            to,
-            content,
+            cluster: ClusterId(id(envelope.cluster, "cluster")?),
+            to: ServerId(id(envelope.to, "receiver")?),
+            kind: required(envelope.kind, "kind of frame")?,
+            term: envelope.term,
+            body: required(envelope.body, "body")?,
         })
+    }
+
+    /// Returns the cluster that the frame belongs to.
+    #[must_use]
+    pub const fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// Returns the server that the frame is meant for.
+    #[must_use]
+    pub const fn to(&self) -> ServerId {
+        self.to
+    }
+
+    /// Returns what kind of content the frame has; `None` if this version does not know the kind.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        kind::known(self.kind)
+    }
+
+    /// Returns the term in the envelope; `None` in a request, which has none. The number is not checked until the
+    /// content is decoded.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.term.map(Term)
+    }
+
+    /// Decodes what the frame says.
+    ///
+    /// # Errors
+    /// When the body is not one that this version understands: see [`DecodeError`].
+    pub fn decode_content(self) -> Result<Content, DecodeError> {
+        let Self { kind, body, .. } = self;
+        if kind < kind::PROPOSE {
+            Ok(Content::Message(message::decode(kind, self.term, body)?))
+        } else if kind < kind::JOIN {
+            request::decode(kind, body)
+        } else {
+            joining::decode(kind, body)
+        }
     }
 }
 

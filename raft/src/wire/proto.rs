@@ -11,6 +11,8 @@ use prost::Message;
 
 /// The kinds of frames: what [`Envelope::body`] holds.
 pub(super) mod kind {
+    use crate::admission::Kind;
+
     pub(in crate::wire) const REQUEST_VOTE: u32 = 1;
     pub(in crate::wire) const REQUEST_VOTE_REPLY: u32 = 2;
     pub(in crate::wire) const APPEND_ENTRIES: u32 = 3;
@@ -28,6 +30,30 @@ pub(super) mod kind {
     pub(in crate::wire) const TRANSFER_REPLY: u32 = 21;
     pub(in crate::wire) const JOIN: u32 = 32;
     pub(in crate::wire) const JOIN_REPLY: u32 = 33;
+
+    /// Returns the kind of frame that has this number; `None` if this version knows none.
+    pub(in crate::wire) const fn known(number: u32) -> Option<Kind> {
+        Some(match number {
+            REQUEST_VOTE => Kind::RequestVote,
+            REQUEST_VOTE_REPLY => Kind::RequestVoteReply,
+            APPEND_ENTRIES => Kind::AppendEntries,
+            APPEND_ENTRIES_REPLY => Kind::AppendEntriesReply,
+            INSTALL_SNAPSHOT => Kind::InstallSnapshot,
+            INSTALL_SNAPSHOT_REPLY => Kind::InstallSnapshotReply,
+            TIMEOUT_NOW => Kind::TimeoutNow,
+            READ_INDEX => Kind::ReadIndex,
+            READ_INDEX_REPLY => Kind::ReadIndexReply,
+            PROPOSE => Kind::Propose,
+            PROPOSE_REPLY => Kind::ProposeReply,
+            CHANGE => Kind::Change,
+            CHANGE_REPLY => Kind::ChangeReply,
+            TRANSFER => Kind::Transfer,
+            TRANSFER_REPLY => Kind::TransferReply,
+            JOIN => Kind::Join,
+            JOIN_REPLY => Kind::JoinReply,
+            _ => return None,
+        })
+    }
 }
 
 /// A frame. Its first two fields say where it goes, the rest is the content: the bytes of a content are the same

@@ -14,3 +14,4 @@ mod snapshots;
 mod starting;
 mod stopping;
 mod time;
+mod unsupported;

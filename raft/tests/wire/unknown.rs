@@ -1,12 +1,15 @@
 //! What may be unknown, and what may not.
 
-use liferaft_raft::wire::DecodeError;
+use bytes::Bytes;
+use liferaft_raft::admission::Kind;
+use liferaft_raft::ids::Term;
+use liferaft_raft::wire::{self, DecodeError, RawFrame};
 
 use super::samples::{
     append_entries, append_entries_reply, configuration, entry, member, metadata, step,
     with_configuration, with_entry, with_member, with_metadata, with_step,
 };
-use super::{Fields, decode, message, request};
+use super::{CLUSTER, Fields, RECEIVER, decode, message, request};
 
 #[test]
 fn unknown_advisory_fields_are_skipped() {
@@ -109,4 +112,49 @@ fn an_unknown_answer_is_told_apart() {
         decode(&with_step(&step().without(1).number(1, 99))),
         unknown("step")
     );
+}
+
+#[test]
+fn an_envelope_is_read_whatever_the_body_says() {
+    let unknown = with_entry(&entry().without(3).number(3, 9));
+    let raw = RawFrame::decode(wire::frame(CLUSTER, RECEIVER, &unknown)).expect("it is a frame");
+
+    assert_eq!((raw.cluster(), raw.to()), (CLUSTER, RECEIVER));
+    assert_eq!(raw.kind(), Some(Kind::AppendEntries));
+    assert_eq!(raw.term(), Some(Term(5)));
+    assert!(raw.decode_content().is_err());
+}
+
+#[test]
+fn each_kind_of_frame_has_its_number() {
+    let kind = |number| {
+        let content = Bytes::from(request(number, &Fields::default()));
+        let raw = RawFrame::decode(wire::frame(CLUSTER, RECEIVER, &content));
+        raw.expect("it is a frame").kind()
+    };
+
+    let known: Vec<_> = (0..100)
+        .filter_map(|number| kind(number).map(|kind| (number, kind)))
+        .collect();
+
+    let expected = [
+        (1, Kind::RequestVote),
+        (2, Kind::RequestVoteReply),
+        (3, Kind::AppendEntries),
+        (4, Kind::AppendEntriesReply),
+        (5, Kind::InstallSnapshot),
+        (6, Kind::InstallSnapshotReply),
+        (7, Kind::TimeoutNow),
+        (8, Kind::ReadIndex),
+        (9, Kind::ReadIndexReply),
+        (16, Kind::Propose),
+        (17, Kind::ProposeReply),
+        (18, Kind::Change),
+        (19, Kind::ChangeReply),
+        (20, Kind::Transfer),
+        (21, Kind::TransferReply),
+        (32, Kind::Join),
+        (33, Kind::JoinReply),
+    ];
+    assert_eq!(known, expected);
 }
