@@ -343,6 +343,9 @@ pub enum TransferError {
         /// The server that is to lead.
         to: ServerId,
     },
+    /// Too many transfers wait for this one's turn already: try again later.
+    #[error("too many leadership transfers wait already")]
+    Busy,
     /// The server did not take over within an election timeout; this one leads on.
     #[error("server {0} did not take over in time")]
     TimedOut(ServerId),

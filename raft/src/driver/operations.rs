@@ -252,6 +252,7 @@ impl Operations {
         }
         let outcome = match (result, leader) {
             (Err(TransferError::NotLeader { .. }), Some(leader)) => Ok(leader),
+            (Err(TransferError::Busy), _) => Err(TransferLeadershipError::Busy),
             (result, _) => result.map_err(TransferLeadershipError::Refused),
         };
         if let Some(Pending {

@@ -400,6 +400,7 @@ impl TransferReply {
     pub(super) const NO_CANDIDATE: u32 = 3;
     pub(super) const PENDING: u32 = 4;
     pub(super) const TIMED_OUT: u32 = 5;
+    pub(super) const BUSY: u32 = 6;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -253,6 +253,7 @@ pub(super) fn transfer_reply(
         Err(TransferError::NotVoter(id)) => (Some(proto::TransferReply::NOT_VOTER), Some(*id)),
         Err(TransferError::NoCandidate) => (Some(proto::TransferReply::NO_CANDIDATE), None),
         Err(TransferError::Pending { to }) => (Some(proto::TransferReply::PENDING), Some(*to)),
+        Err(TransferError::Busy) => (Some(proto::TransferReply::BUSY), None),
         Err(TransferError::TimedOut(id)) => (Some(proto::TransferReply::TIMED_OUT), Some(*id)),
     };
     proto::TransferReply {
@@ -275,6 +276,7 @@ fn decode_transfer_reply(body: Bytes) -> Result<Content, DecodeError> {
         Some(proto::TransferReply::PENDING) => Err(TransferError::Pending {
             to: required(about, ABOUT)?,
         }),
+        Some(proto::TransferReply::BUSY) => Err(TransferError::Busy),
         Some(proto::TransferReply::TIMED_OUT) => {
             Err(TransferError::TimedOut(required(about, ABOUT)?))
         }

@@ -336,6 +336,7 @@ fn transfer_result() -> impl Strategy<Value = Result<ServerId, TransferError>> {
         server().prop_map(|id| Err(TransferError::NotVoter(id))),
         Just(Err(TransferError::NoCandidate)),
         server().prop_map(|to| Err(TransferError::Pending { to })),
+        Just(Err(TransferError::Busy)),
         server().prop_map(|id| Err(TransferError::TimedOut(id))),
     ]
 }

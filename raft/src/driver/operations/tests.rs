@@ -330,6 +330,17 @@ fn a_refused_transfer_says_why() {
 }
 
 #[test]
+fn a_transfer_that_the_leader_has_no_room_for_is_busy() {
+    let mut operations = operations();
+    let mut outcome = transfer(&mut operations, Some(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    operations.on_transfer_answer(request, Err(TransferError::Busy), Some(LEADER), at(1));
+
+    assert_eq!(outcome.try_recv(), Ok(Err(TransferLeadershipError::Busy)));
+}
+
+#[test]
 fn one_operation_too_many_is_busy() {
     let mut operations = operations();
     let _outcomes: Vec<_> = (0..PENDING_MAX)
