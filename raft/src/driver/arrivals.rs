@@ -19,6 +19,8 @@ use crate::time::Instant;
 /// What has happened since the last round.
 pub(super) struct Arrived<S: StateMachine> {
     pub(super) events: Vec<TransportEvent>,
+    /// The bytes of the frames among them.
+    pub(super) frame_bytes: usize,
     pub(super) requests: Vec<Request<S>>,
     pub(super) reports: Vec<Report<S::Reply>>,
     pub(super) written: Option<Result<WriteId, StorageError>>,
@@ -28,6 +30,13 @@ pub(super) struct Arrived<S: StateMachine> {
 }
 
 impl<S: StateMachine> Arrived<S> {
+    pub(super) fn push(&mut self, event: TransportEvent) {
+        if let TransportEvent::Frame { frame, .. } = &event {
+            self.frame_bytes += frame.len();
+        }
+        self.events.push(event);
+    }
+
     pub(super) fn has_any(&self) -> bool {
         !self.requests.is_empty() || self.has_others()
     }
@@ -49,6 +58,7 @@ impl<S: StateMachine> Default for Arrived<S> {
     fn default() -> Self {
         Self {
             events: Vec::new(),
+            frame_bytes: 0,
             requests: Vec::new(),
             reports: Vec::new(),
             written: None,
@@ -64,6 +74,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_arrived(&mut self, now: Instant) -> Result<(), StopReason> {
         // Taken out for the time of the round, so that their memory serves again.
         let mut events = std::mem::take(&mut self.arrived.events);
+        self.arrived.frame_bytes = 0;
         self.frames_at_once = self.frames_at_once.max(events.len());
         let taken = events
             .drain(..)

@@ -8,9 +8,8 @@ use super::events::Happening;
 use super::served::{Answer, Begin};
 use super::status::MemberError;
 use super::task::Driver;
-use super::transfers::Asker;
 use crate::admission::Kind;
-use crate::consensus::{Input, MembershipChange, Proposal, ProposalId};
+use crate::consensus::{Input, MembershipChange, Proposal, ProposalId, TransferError};
 use crate::ids::ServerId;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
@@ -196,7 +195,13 @@ impl<S: StateMachine> Driver<S> {
 
     fn take_transfer(&mut self, from: ServerId, request: u64, to: Option<ServerId>) {
         match self.served.begin(from, request) {
-            Begin::First => self.transfers.ask(Asker::Peer(from, request), to),
+            Begin::First if self.transfers.ask_for_peer(from, request, to) => {}
+            Begin::First => {
+                self.counters.requests_refused += 1;
+                let answer = Answer::Transfer(Err(TransferError::Busy));
+                self.served.finish(from, request, &answer);
+                self.answer_peer(from, request, answer);
+            }
             Begin::Answered(answer) => self.answer_peer(from, request, answer),
             Begin::Ignore => {}
         }

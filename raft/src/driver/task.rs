@@ -43,6 +43,10 @@ use crate::time::Instant;
 /// The most frames, and the most requests, that are taken in at once.
 const TAKEN_AT_ONCE_MAX: usize = 1024;
 
+/// No further frame is taken in at once with frames of so many bytes: what others send costs no more memory at a time
+/// than this and one frame. The rest waits in the transport, which has bounds of its own.
+const TAKEN_AT_ONCE_BYTES_MAX: usize = 8 << 20;
+
 /// After so many rounds without waiting the other tasks of this thread get their turn.
 const ROUNDS_WITHOUT_WAITING_MAX: u32 = 16;
 
@@ -218,9 +222,11 @@ impl<S: StateMachine> Driver<S> {
     /// Whether anything has happened. What has not will wake this task.
     fn poll_arrived(&mut self, due: Instant, context: &mut Context<'_>) -> bool {
         let arrived = &mut self.arrived;
-        while arrived.events.len() < TAKEN_AT_ONCE_MAX {
+        while arrived.events.len() < TAKEN_AT_ONCE_MAX
+            && arrived.frame_bytes < TAKEN_AT_ONCE_BYTES_MAX
+        {
             match self.links.poll_event(context) {
-                Poll::Ready(Some(event)) => arrived.events.push(event),
+                Poll::Ready(Some(event)) => arrived.push(event),
                 Poll::Ready(None) => {
                     arrived.transport_closed = true;
                     break;

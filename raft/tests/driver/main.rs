@@ -1,5 +1,6 @@
 //! The driver over the memory transport, under a paused clock: stories of clusters as their callers see them.
 
+mod bounds;
 mod cluster;
 mod commands;
 mod events;
