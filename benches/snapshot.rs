@@ -198,7 +198,7 @@ async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Cap
             id: WriteId(1),
             hard_state: Some(HardState {
                 term: LAST.term,
-                voted_for: None,
+                ..HardState::default()
             }),
             snapshot: Some(stored.clone()),
             ..Write::default()

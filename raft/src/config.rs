@@ -29,8 +29,8 @@ pub struct Config {
 /// what a leader makes of it, is told in [`consensus::lease`](crate::consensus::lease). A cluster reads by lease as far
 /// as its members are built with this: a leader counts only the promises of voters that make them.
 ///
-/// Whoever changes these settings stops the member for its *old* election timeout in between: a member that comes back
-/// with a shorter timeout, or without leases, keeps a promise of its former life no longer than it now knows.
+/// A member may be started again with other settings at any time: what it has promised is stored, and it waits for that
+/// before it votes, whatever its election timeout is by then and whether it has leases or not.
 ///
 /// ```
 /// use liferaft_raft::config::{Config, ReadLease};

@@ -57,8 +57,6 @@ pub(super) struct Common {
     /// Until then this server neither votes nor campaigns, unless the leader itself asks for an election. In no role
     /// and by no later term does it come to an end before.
     pub(super) promised_until: Instant,
-    /// The most that is promised: what a server that restarts waits for, since it does not know what it has promised.
-    promise_max: Duration,
     tokens: Tokens,
     rng: ChaCha8Rng,
 }
@@ -106,13 +104,12 @@ impl Common {
             .as_ref()
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
         let persisted = log.last_index();
-        let promise_max = match config.read_lease() {
-            Some(_) => config.election_timeout(),
-            None => Duration::ZERO,
+        // Whatever the settings are by now: they were others when it promised.
+        let promised_until = if is_planted(Bug::PromiseForgotten) {
+            now
+        } else {
+            now + hard_state.promise
         };
-        // A server promises nothing before its first term is durable.
-        let is_blank = hard_state.term == Term::ZERO;
-        let promised_until = if is_blank { now } else { now + promise_max };
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let mut apart = rng.clone();
         apart.set_stream(1);
@@ -127,12 +124,11 @@ impl Common {
             configurations,
             commit_index: covered,
             led_at: None,
-            outbox: Outbox::starting_at(persisted, stale_from),
+            outbox: Outbox::starting_at(persisted, stale_from, hard_state.promise),
             out: Output::default(),
             snapshot: None,
             refused: BTreeMap::new(),
             promised_until,
-            promise_max,
             writing: None,
             compaction: None,
             resuming: false,
@@ -169,6 +165,7 @@ impl Common {
         HardState {
             term: self.current_term,
             voted_for: self.voted_for,
+            promise: self.promise_to_store(),
         }
     }
 
@@ -220,12 +217,34 @@ impl Common {
             .any(|configuration| configuration.is_voter(self.id))
     }
 
-    /// Promises the leader, which was just heard, to help nobody else to lead for a while (§6.4.1). Tells for how long:
-    /// zero if reads are not served by lease.
+    /// Keeps for a while from helping anyone but the leader, which was just heard, to lead (§6.4.1). Tells for how long:
+    /// zero if reads are not served by lease. The leader may be told as much of it as a restart would know of.
     pub(super) fn promise_loyalty(&mut self) -> Duration {
-        let promise = self.promise_max.min(self.config.election_timeout());
+        let promise = self.promise_length();
         self.promised_until = self.promised_until.max(self.now + promise);
+        // A longer one is to be stored before the leader is told, a shorter one once all that outlast it have ended.
+        if promise != self.outbox.promise_written() && promise == self.promise_to_store() {
+            self.outbox.note_hard_state();
+        }
         promise
+    }
+
+    /// How long a promise is that is made at these settings.
+    fn promise_length(&self) -> Duration {
+        match self.config.read_lease() {
+            Some(_) => self.config.election_timeout(),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// How long a server must wait that restarts after this moment: for what is left of promises given, and for those that
+    /// may be given at these settings.
+    fn promise_to_store(&self) -> Duration {
+        if is_planted(Bug::PromiseCutShort) {
+            return self.promise_length();
+        }
+        self.promise_length()
+            .max(self.promised_until.since(self.now))
     }
 
     /// A message in the current term.

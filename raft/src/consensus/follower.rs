@@ -43,7 +43,7 @@ pub(super) struct Follower {
     leader_commit: Index,
     /// The highest round heard.
     round: Round,
-    /// What was promised when it was heard.
+    /// For how long the leader was to be helped alone when it was heard.
     promise: Duration,
     /// The highest round that the leader has told to be echoed by a quorum.
     confirmed: Round,
@@ -446,7 +446,8 @@ impl Follower {
             commit: common.commit_index,
             applied: common.applied(),
             conflict,
-            promise: self.promise,
+            // What a restart would not know of is kept and not promised.
+            promise: self.promise.min(common.outbox.promise_stored()),
             token: common.token(),
         };
         common.send(leader, Body::AppendEntriesReply(reply));

@@ -5,9 +5,10 @@
 //! A server that is built with [`ReadLease`](crate::config::ReadLease) promises its leader, each time it hears it, to
 //! help nobody else to lead for an election timeout: it gives no vote and no pre-vote and does not campaign. It tells so
 //! in its answer, beside the round that it answers. The promise binds the server, not its role or term: a message of a
-//! later term does not end it. A shorter election timeout does not, and neither does a restart: a server that comes back
-//! waits as long as it can have promised. That is why it promises no more than the timeout that it was built with,
-//! whatever the timing has been changed to since.
+//! later term does not end it. A shorter election timeout does not, and neither does a restart with whatever settings: the
+//! longest promise is part of the hard state ([`HardState::promise`](super::HardState::promise)), and a server that comes
+//! back waits for so long. It tells its leader no longer promise than what is durable, and stores a shorter one only when
+//! no promise that was given outlasts it.
 //!
 //! # What a leader makes of it
 //!

@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::log::Log;
 use super::output::{HardState, Output, Snapshot, Write, WriteId};
@@ -25,6 +26,14 @@ pub(super) struct Outbox {
     /// The last write that carries the term and vote.
     hard_state_write: WriteId,
     hard_state_changed: bool,
+    /// Whether something is to be stored with the term and vote that no message waits for.
+    hard_state_noted: bool,
+    /// The last write that carries a hard state, for whatever reason.
+    note_write: WriteId,
+    /// The promise in that write.
+    promise_written: Duration,
+    /// Whatever part of the writes under way a crash leaves, a promise of this length is stored.
+    promise_stored: Duration,
     /// Entries from here on are in no write yet.
     unwritten_from: Index,
     truncate: Option<Index>,
@@ -44,8 +53,12 @@ struct InFlight {
 }
 
 impl Outbox {
-    /// The disk holds the log up to `persisted`; what it holds from `stale_from` on is to be dropped.
-    pub(super) fn starting_at(persisted: Index, stale_from: Option<Index>) -> Self {
+    /// The disk holds the log up to `persisted` and this promise; what it holds from `stale_from` on is to be dropped.
+    pub(super) fn starting_at(
+        persisted: Index,
+        stale_from: Option<Index>,
+        promise: Duration,
+    ) -> Self {
         Self {
             persisted,
             last_write: WriteId(0),
@@ -53,6 +66,10 @@ impl Outbox {
             in_flight: VecDeque::new(),
             hard_state_write: WriteId(0),
             hard_state_changed: false,
+            hard_state_noted: false,
+            note_write: WriteId(0),
+            promise_written: promise,
+            promise_stored: promise,
             unwritten_from: persisted.next(),
             truncate: stale_from,
             snapshot: None,
@@ -72,6 +89,21 @@ impl Outbox {
 
     pub(super) fn change_hard_state(&mut self) {
         self.hard_state_changed = true;
+    }
+
+    /// Stores the hard state once more, and lets no message wait for it: term and vote are what they were.
+    pub(super) fn note_hard_state(&mut self) {
+        self.hard_state_noted = true;
+    }
+
+    /// The promise in the last hard state that was handed out.
+    pub(super) fn promise_written(&self) -> Duration {
+        self.promise_written
+    }
+
+    /// The longest promise that a restart would know of.
+    pub(super) fn promise_stored(&self) -> Duration {
+        self.promise_stored
     }
 
     /// Sends a message once the current term and vote are durable.
@@ -120,6 +152,9 @@ impl Outbox {
             self.finished_write = write.id;
             self.in_flight.pop_front();
         }
+        if self.note_write <= self.finished_write {
+            self.promise_stored = self.promise_written;
+        }
         snapshot
     }
 
@@ -141,6 +176,7 @@ impl Outbox {
         let has_entries = self.unwritten_from <= last;
         if !has_entries
             && !self.hard_state_changed
+            && !self.hard_state_noted
             && self.truncate.is_none()
             && self.snapshot.is_none()
             && self.compact.is_none()
@@ -149,6 +185,12 @@ impl Outbox {
         }
         self.last_write = WriteId(self.last_write.0 + 1);
         let id = self.last_write;
+        let has_hard_state = self.hard_state_changed || core::mem::take(&mut self.hard_state_noted);
+        if has_hard_state {
+            self.note_write = id;
+            self.promise_written = hard_state.promise;
+            self.promise_stored = self.promise_stored.min(hard_state.promise);
+        }
         if self.hard_state_changed {
             self.hard_state_write = id;
         }
@@ -168,9 +210,10 @@ impl Outbox {
         if is_planted(Bug::VoteWrittenApart) && self.hard_state_changed && id.0.is_multiple_of(2) {
             hard_state.voted_for = None;
         }
+        self.hard_state_changed = false;
         out.writes.push(Write {
             id,
-            hard_state: core::mem::take(&mut self.hard_state_changed).then_some(hard_state),
+            hard_state: has_hard_state.then_some(hard_state),
             snapshot,
             truncate: self.truncate.take(),
             entries,

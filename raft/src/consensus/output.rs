@@ -1,6 +1,7 @@
 //! What comes out of the core: all of it may be done at once, since what must wait is still inside.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -78,7 +79,7 @@ pub struct WriteId(pub u64);
 pub struct Write {
     /// Its number.
     pub id: WriteId,
-    /// Replaces the stored term and vote, both at once.
+    /// Replaces the stored hard state, all of it at once.
     pub hard_state: Option<HardState>,
     /// Replaces the stored snapshot.
     pub snapshot: Option<Snapshot>,
@@ -90,13 +91,17 @@ pub struct Write {
     pub compact: Option<Index>,
 }
 
-/// What a server must remember of its elections (§3.8).
+/// What a server must remember of its elections (§3.8). One that has stored nothing has promised nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// The latest term it has seen.
     pub term: Term,
     /// Whom it voted for in that term.
     pub voted_for: Option<ServerId>,
+    /// How long it waits after a restart before it votes or campaigns, since it may have promised that to a leader that
+    /// reads by lease (see [`lease`](super::lease)): in nanoseconds, at most
+    /// [`ELECTION_TIMEOUT_MAX`](crate::config::ELECTION_TIMEOUT_MAX).
+    pub promise: Duration,
 }
 
 /// A snapshot: the state machine as of an entry (§5).
@@ -111,7 +116,7 @@ pub struct Snapshot {
 /// What storage gives back after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// The last term and vote.
+    /// The last hard state.
     pub hard_state: HardState,
     /// The last snapshot.
     pub snapshot: Option<Snapshot>,

@@ -131,6 +131,10 @@ bugs! {
     SnapshotsPileUp,
     /// An answer that takes the place of one that waits for the disk waits no longer than that one.
     HeldTooShort,
+    /// A voter that restarts does not wait for what it may have promised.
+    PromiseForgotten,
+    /// A shorter election timeout, or none for leases, is stored while longer promises last.
+    PromiseCutShort,
 }
 
 /// Whether this bug is planted.

@@ -1,12 +1,14 @@
 //! From what storage gave back to a server that may go on.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use thiserror::Error;
 
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::output::{HardState, Recovered, Snapshot};
+use crate::config::ELECTION_TIMEOUT_MAX;
 use crate::entry::Payload;
 use crate::ids::{Index, LogPosition, Term};
 use crate::time::ClusterTime;
@@ -31,6 +33,12 @@ pub enum RecoveryError {
         index: Index,
         /// Its term.
         term: Term,
+    },
+    /// No server promises a leader to wait for so long.
+    #[error("the stored promise of {promise:?} is above {ELECTION_TIMEOUT_MAX:?}")]
+    ImpossiblePromise {
+        /// The promise that is stored.
+        promise: Duration,
     },
     /// The snapshot does not have the length or the digest that it says it has.
     #[error("the stored snapshot of {last} is damaged")]
@@ -57,6 +65,10 @@ impl Restored {
             snapshot,
             entries,
         } = recovered;
+        if hard_state.promise > ELECTION_TIMEOUT_MAX {
+            let promise = hard_state.promise;
+            return Err(RecoveryError::ImpossiblePromise { promise });
+        }
         let (covered, stamp, configuration_index, configuration) = match &snapshot {
             None => (
                 LogPosition::ZERO,
@@ -158,7 +170,7 @@ mod tests {
         Recovered {
             hard_state: HardState {
                 term: Term(5),
-                voted_for: None,
+                ..HardState::default()
             },
             snapshot: Some(Snapshot { metadata, data }),
             entries: Vec::new(),
@@ -208,6 +220,19 @@ mod tests {
         };
         assert_eq!(error_of(back), impossible(5, 2));
         assert_eq!(error_of(past), impossible(4, 6));
+    }
+
+    #[test]
+    fn a_promise_above_the_longest_election_timeout_is_impossible() {
+        let mut wild = stored();
+        wild.hard_state.promise = ELECTION_TIMEOUT_MAX;
+        assert_eq!(error_of(wild.clone()), None);
+        let promise = ELECTION_TIMEOUT_MAX + Duration::from_nanos(1);
+
+        wild.hard_state.promise = promise;
+
+        let impossible = RecoveryError::ImpossiblePromise { promise };
+        assert_eq!(error_of(wild), Some(impossible));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! ```
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -65,7 +66,7 @@ pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
     assert_eq!(recovered(&mut disk).await, Recovered::default());
 }
 
-/// Term and vote, the snapshot and the log come back after a restart.
+/// The whole hard state, the snapshot and the log come back after a restart.
 ///
 /// # Panics
 /// When the promise is broken.
@@ -89,7 +90,7 @@ pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
     );
 }
 
-/// A write without a term and vote, or without entries, leaves those that are stored.
+/// A write without a hard state, or without entries, leaves those that are stored.
 ///
 /// # Panics
 /// When the promise is broken.
@@ -305,6 +306,7 @@ fn of_entries(entries: Vec<Entry>) -> Write {
     }
 }
 
+/// Every part of it differs from those of another term.
 const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
     let voted_for = match voted_for {
         Some(id) => Some(ServerId(id)),
@@ -313,6 +315,7 @@ const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
     HardState {
         term: Term(term),
         voted_for,
+        promise: Duration::from_nanos(1_000_000_000 + term),
     }
 }
 

@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use liferaft_raft::config::Timing;
-use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::config::{Config, ConfigBuilder, ReadLease, Timing};
+use liferaft_raft::consensus::{MembershipChange, RoleKind};
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::{Body, Message, ReadIndex};
 
-use crate::cluster::filter::{append_replies, appends, entries, everything, timeout_now, votes};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, ONE_COMMAND};
+use crate::cluster::filter::{
+    append_replies, appends, entries, everything, pre_votes, timeout_now, votes,
+};
+use crate::cluster::forge::{pre_vote_request, vote_request};
+use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, HEARTBEAT, ONE_COMMAND};
 
 /// A tenth: far more than clocks drift, so that it shows.
 const DRIFT_PPM: u32 = 100_000;
@@ -20,6 +23,75 @@ fn cluster() -> Cluster {
     let mut cluster = Cluster::with_leases(3, DRIFT_PPM).with_leader(1);
     cluster.commit(1, "a");
     cluster
+}
+
+/// The leader is server 1. Server 3, which was cut off, asks for pre-votes when the leader is cut off in its place, while
+/// server 2 crashes and comes back with other settings.
+fn cluster_with_a_restarted_voter(settings: ConfigBuilder) -> Cluster {
+    let mut cluster = cluster();
+    cluster.isolate(3);
+    cluster.run_until("server 3 asks for pre-votes", |cluster| {
+        cluster.status(3).role == RoleKind::PreCandidate
+    });
+    cluster.isolate(1);
+    cluster.crash(2);
+    cluster.configure(2, built(settings));
+    cluster.restart(2);
+    cluster.mend(2, 3);
+    cluster
+}
+
+fn lease() -> ReadLease {
+    ReadLease::with_drift_bound_ppm(DRIFT_PPM).expect("the bound makes sense")
+}
+
+/// The settings of the cluster.
+fn settings() -> ConfigBuilder {
+    Config::builder().read_lease(lease())
+}
+
+/// A tenth of the election timeout that the others have, and no leases.
+fn hasty() -> ConfigBuilder {
+    Config::builder().election_timeout(ELECTION_TIMEOUT / 10)
+}
+
+fn built(settings: ConfigBuilder) -> Config {
+    settings.build().expect("the settings make sense")
+}
+
+fn longest_promise_told(cluster: &Cluster, id: u128) -> Duration {
+    let told = cluster.sent(append_replies().from(id)).into_iter();
+    let promises = told.filter_map(|message| match &message.body {
+        Body::AppendEntriesReply(reply) => Some(reply.promise),
+        _ => None,
+    });
+    promises.max().expect("it has answered")
+}
+
+/// Asks a voter for its vote and its pre-vote while the lease of server 1 lasts, in vain, and after that.
+#[track_caller]
+fn assert_votes_once_the_lease_is_over(cluster: &mut Cluster, voter: u128) {
+    cluster.forget_sent();
+    while cluster.holds_lease(1) {
+        ask_for_votes(cluster, voter);
+        cluster.run_for(ELECTION_TIMEOUT / 50);
+    }
+    let early =
+        cluster.sent(votes().from(voter)).len() + cluster.sent(pre_votes().from(voter)).len();
+    cluster.run_for(ELECTION_TIMEOUT / 50);
+    ask_for_votes(cluster, voter);
+    cluster.run_for(2 * DISK_LATENCY);
+
+    assert_eq!(early, 0, "{cluster:?}");
+    assert_eq!(cluster.sent(pre_votes().from(voter)).len(), 1);
+    assert_eq!(cluster.sent(votes().from(voter)).len(), 1);
+}
+
+fn ask_for_votes(cluster: &mut Cluster, voter: u128) {
+    let term = cluster.term(voter);
+    let last = cluster.status(voter).last;
+    cluster.forge(3, voter, pre_vote_request(term, last));
+    cluster.forge(3, voter, vote_request(term + 1, last));
 }
 
 fn until_the_lease_is_over(cluster: &mut Cluster) {
@@ -136,13 +208,10 @@ fn a_voter_keeps_its_promise_although_it_hears_of_a_later_term() {
         term: Term(cluster.term(2) + 1),
         body: Body::ReadIndex(ReadIndex { id: 1 }),
     };
-    cluster.forget_sent();
 
-    cluster.forge(3, 2, later.clone());
-    cluster.forge(2, 3, later);
-    until_the_lease_is_over(&mut cluster);
+    cluster.forge(3, 2, later);
 
-    assert!(cluster.sent(votes()).is_empty(), "{cluster:?}");
+    assert_votes_once_the_lease_is_over(&mut cluster, 2);
 }
 
 #[test]
@@ -152,41 +221,97 @@ fn a_voter_that_restarts_waits_as_long_as_it_may_have_promised() {
 
     cluster.crash(2);
     cluster.restart(2);
-    cluster.crash(3);
-    cluster.restart(3);
-    cluster.forget_sent();
-    until_the_lease_is_over(&mut cluster);
 
-    assert!(cluster.sent(votes()).is_empty(), "{cluster:?}");
+    assert_votes_once_the_lease_is_over(&mut cluster, 2);
+}
+
+// A voter that did not wait after its restart elected a leader while the one before it still read by its lease.
+#[test]
+fn a_restarted_voter_elects_nobody_while_another_holds_a_lease() {
+    let mut cluster = cluster_with_a_restarted_voter(settings());
+
+    assert_serves_nothing_of_the_past(&mut cluster);
+
+    cluster.assert_one_leader_among([2, 3]);
 }
 
 #[test]
-fn a_shorter_election_timeout_shortens_no_promise() {
+fn a_restart_with_a_shorter_election_timeout_shortens_no_promise() {
+    let mut cluster = cluster_with_a_restarted_voter(hasty().read_lease(lease()));
+
+    assert_serves_nothing_of_the_past(&mut cluster);
+
+    cluster.assert_one_leader_among([2, 3]);
+}
+
+#[test]
+fn a_restart_without_leases_ends_no_promise() {
+    let mut cluster = cluster_with_a_restarted_voter(hasty());
+
+    assert_serves_nothing_of_the_past(&mut cluster);
+
+    cluster.assert_one_leader_among([2, 3]);
+}
+
+// The first of two restarts stored what it would promise from then on, and the second waited for no more than that.
+#[test]
+fn two_quick_restarts_with_a_shorter_timeout_cut_no_wait_short() {
+    let mut cluster = cluster_with_a_restarted_voter(hasty());
+    let later = Term(cluster.term(2) + 1);
+    let body = Body::ReadIndex(ReadIndex { id: 1 });
+    cluster.forge(3, 2, Message { term: later, body });
+    cluster.run_for(2 * DISK_LATENCY);
+    assert_eq!(cluster.stored_hard_state(2).term, later);
+
+    cluster.crash(2);
+    cluster.restart(2);
+
+    assert_serves_nothing_of_the_past(&mut cluster);
+    cluster.assert_one_leader_among([2, 3]);
+}
+
+#[test]
+fn a_shorter_promise_is_stored_when_the_longer_ones_are_over() {
     let mut cluster = cluster();
-    let shorter = Timing::new(ELECTION_TIMEOUT / 10, HEARTBEAT / 10).expect("it makes sense");
-    cluster.isolate(1);
+    assert_eq!(cluster.stored_hard_state(2).promise, ELECTION_TIMEOUT);
+    cluster.crash(2);
+    cluster.configure(2, built(hasty().read_lease(lease())));
+    cluster.restart(2);
 
-    cluster.set_timing(2, shorter);
-    cluster.set_timing(3, shorter);
-    cluster.forget_sent();
-    until_the_lease_is_over(&mut cluster);
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+    let early = cluster.stored_hard_state(2).promise;
+    cluster.run_for(ELECTION_TIMEOUT);
+    let late = cluster.stored_hard_state(2).promise;
 
-    assert!(cluster.sent(votes()).is_empty(), "{cluster:?}");
+    assert_eq!([early, late], [ELECTION_TIMEOUT, ELECTION_TIMEOUT / 10]);
+    cluster.assert_leader(1);
 }
 
 #[test]
-fn a_longer_election_timeout_lengthens_no_promise_that_a_restart_would_not_know_of() {
+fn a_longer_promise_is_told_once_it_is_on_disk() {
     let mut cluster = cluster();
     let longer = Timing::new(10 * ELECTION_TIMEOUT, HEARTBEAT).expect("it makes sense");
+    cluster.hold_disk(2);
     cluster.set_timing(2, longer);
-    cluster.set_timing(3, longer);
-    cluster.settle();
+    cluster.forget_sent();
 
-    cluster.isolate(1);
-    cluster.run_for(ELECTION_TIMEOUT - HEARTBEAT / 4);
-    let read = cluster.read(1);
+    cluster.run_for(2 * HEARTBEAT);
+    let before = longest_promise_told(&cluster, 2);
+    cluster.release_disk(2);
+    cluster.run_for(2 * HEARTBEAT);
 
-    assert!(!matches!(cluster.read_answer(read), Some(Ok(_))));
+    assert_eq!(before, ELECTION_TIMEOUT);
+    assert_eq!(longest_promise_told(&cluster, 2), 10 * ELECTION_TIMEOUT);
+    assert_eq!(cluster.stored_hard_state(2).promise, 10 * ELECTION_TIMEOUT);
+}
+
+#[test]
+fn a_blank_server_has_no_promise_to_wait_for() {
+    let mut cluster = Cluster::with_leases(1, DRIFT_PPM);
+
+    cluster.run_for(4 * DISK_LATENCY);
+
+    cluster.assert_leader(1);
 }
 
 // The word to campaign may come late. A lease that was taken up again when the transfer had failed would outlive it.

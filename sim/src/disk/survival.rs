@@ -154,7 +154,7 @@ mod tests {
     fn term(term: u64) -> Part {
         Part::HardState(HardState {
             term: Term(term),
-            voted_for: None,
+            ..HardState::default()
         })
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use liferaft_raft::consensus::{
-    ChangeError, ChangeId, Event, Oversight, Raft, ReadId, ReadRefused, Refusal, RoleKind, Status,
-    TransferError,
+    ChangeError, ChangeId, Event, HardState, Oversight, Raft, ReadId, ReadRefused, Refusal,
+    RoleKind, Status, TransferError,
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
@@ -120,6 +120,11 @@ impl Cluster {
     /// How many snapshots this server's state machine was handed and has not restored.
     pub(crate) fn snapshots_handed_out(&self, id: Id) -> usize {
         self.server(ServerId(id)).machine.snapshots_waiting()
+    }
+
+    /// The hard state on this server's disk, crashed or not.
+    pub(crate) fn stored_hard_state(&self, id: Id) -> HardState {
+        self.server(ServerId(id)).disk.stored().hard_state
     }
 
     /// The terms of the entries on this server's disk, crashed or not.

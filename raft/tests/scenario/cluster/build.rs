@@ -78,7 +78,7 @@ impl Cluster {
             .max();
         let hard_state = HardState {
             term: Term(latest.unwrap_or(1)),
-            voted_for: None,
+            ..HardState::default()
         };
         for (id, terms) in logs {
             let entries = stored_log(&configuration, terms);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::config::Timing;
+use liferaft_raft::config::{Config, Timing};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
@@ -165,6 +165,11 @@ impl Cluster {
         self.boot(id);
     }
 
+    /// From its next start on this server has settings of its own.
+    pub(crate) fn configure(&mut self, id: Id, config: Config) {
+        self.server_mut(ServerId(id)).config = Some(config);
+    }
+
     /// This server's clock leaps back.
     pub(crate) fn set_clock_back(&mut self, id: Id, by: Duration) {
         self.server_mut(ServerId(id)).clock.behind += by;
@@ -212,6 +217,7 @@ impl Cluster {
     pub(super) fn boot(&mut self, id: ServerId) {
         let (true_now, config) = (self.now, self.config.clone());
         let server = self.server_mut(id);
+        let config = server.config.clone().unwrap_or(config);
         let now = server.clock.shows(true_now);
         let seed = u64::try_from(id.0).expect("stories name servers by small numbers");
         let recovered = server.disk.stored().clone();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use liferaft_raft::config::Config;
 use liferaft_raft::consensus::{Input, Raft, Recovered};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::time::Instant;
@@ -20,6 +21,8 @@ pub(super) struct Server {
     /// What waits for it while it sleeps; `None` while it is awake.
     pub(super) inbox: Option<Vec<Input>>,
     pub(super) clock: Clock,
+    /// The settings that it starts with; those of the cluster if there are none.
+    pub(super) config: Option<Config>,
 }
 
 /// What a server's own clock makes of the time.
@@ -81,6 +84,7 @@ impl Server {
             boot: 0,
             inbox: None,
             clock: Clock::default(),
+            config: None,
         }
     }
 

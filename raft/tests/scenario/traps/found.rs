@@ -169,7 +169,7 @@ fn a_server_that_lost_an_election_and_hears_its_leader_again_is_as_patient_as_an
 fn a_founding_that_crashed_before_its_entry_was_stored_is_repeated() {
     let stored = HardState {
         term: Term(1),
-        voted_for: None,
+        ..HardState::default()
     };
 
     assert!(founds_again(stored));
@@ -181,6 +181,7 @@ fn a_founding_that_crashed_with_a_vote_for_oneself_is_repeated() {
     let stored = HardState {
         term: Term(2),
         voted_for: Some(ServerId(1)),
+        ..HardState::default()
     };
 
     assert!(founds_again(stored));
@@ -192,6 +193,7 @@ fn a_server_that_voted_for_another_founds_nothing() {
     let stored = HardState {
         term: Term(2),
         voted_for: Some(ServerId(2)),
+        ..HardState::default()
     };
 
     assert!(!founds_again(stored));

@@ -38,7 +38,7 @@ fn a_server_does_not_start_from_a_log_with_a_gap() {
     let recovered = Recovered {
         hard_state: HardState {
             term: Term(2),
-            voted_for: None,
+            ..HardState::default()
         },
         snapshot: None,
         entries: vec![command(1, 1, "a"), command(3, 2, "c")],
@@ -60,7 +60,7 @@ fn a_server_does_not_start_from_a_log_that_lost_its_snapshot() {
     let recovered = Recovered {
         hard_state: HardState {
             term: Term(2),
-            voted_for: None,
+            ..HardState::default()
         },
         snapshot: None,
         entries: vec![command(5, 2, "e"), command(6, 2, "f")],
