@@ -135,6 +135,8 @@ bugs! {
     PromiseForgotten,
     /// A shorter election timeout, or none for leases, is stored while longer promises last.
     PromiseCutShort,
+    /// A blank server gives its vote: it may have lost a disk that was part of a quorum.
+    BlankVotes,
 }
 
 /// Whether this bug is planted.

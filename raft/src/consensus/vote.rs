@@ -31,6 +31,7 @@ impl Raft {
             self.follow_term(term, None);
         }
         let granted = term == self.common.current_term
+            && self.may_vote()
             && self
                 .common
                 .voted_for
@@ -54,6 +55,7 @@ impl Raft {
     /// at the same time only one goes on.
     fn on_pre_vote(&mut self, from: ServerId, request: &RequestVote) {
         let mut granted = request.campaign > self.common.current_term
+            && self.may_vote()
             && self.is_up_to_date(request)
             && !self.is_loyal();
         if matches!(self.role, Role::PreCandidate(_)) && granted {
@@ -63,6 +65,13 @@ impl Raft {
             }
         }
         self.answer_vote(from, request, granted);
+    }
+
+    /// Returns true unless this server is blank. A configuration that names a server as a voter is appended only when the
+    /// server has caught up, so a blank one that is asked for its vote has lost what it had: a log that may reach beyond the
+    /// candidate's, and perhaps a vote of this term. Founders that have not begun yet are asked again.
+    fn may_vote(&self) -> bool {
+        !self.common.configurations.current().is_empty() || is_planted(Bug::BlankVotes)
     }
 
     /// Whether the candidate's log is at least as up to date as this server's (§3.6.1).

@@ -7,3 +7,4 @@ mod log;
 mod membership;
 mod reads;
 mod snapshots;
+mod wiped;
