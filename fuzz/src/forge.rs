@@ -74,6 +74,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
             },
             promise: Duration::from_nanos(number(choices)?),
             token: Token(choices.arbitrary()?),
+            last: index(choices)?,
         }),
         4 => Body::InstallSnapshot(Box::new(install_snapshot(choices)?)),
         5 => Body::InstallSnapshotReply(InstallSnapshotReply {
@@ -81,6 +82,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
             transfer: number(choices)?,
             next_offset: number(choices)?,
             match_index: index(choices)?,
+            last: index(choices)?,
         }),
         6 => Body::TimeoutNow,
         7 => Body::ReadIndex(ReadIndex {

@@ -137,6 +137,8 @@ pub struct AppendEntriesReply {
     pub promise: Duration,
     /// When it is given, for the leader to repeat.
     pub token: Token,
+    /// The end of this server's log, durable or not. A server that keeps its disk never has less than it has acknowledged.
+    pub last: Index,
 }
 
 /// Why entries could not be appended, with what the leader needs to find the place where the logs part.
@@ -191,6 +193,8 @@ pub struct InstallSnapshotReply {
     pub next_offset: u64,
     /// As in [`AppendEntriesReply`]: at least the snapshot's last index once that is durable, or not needed.
     pub match_index: Index,
+    /// As in [`AppendEntriesReply`]: the snapshot's last index once it has taken the log's place.
+    pub last: Index,
 }
 
 /// A follower asks for an index at which it may read.

@@ -65,6 +65,7 @@ impl Raft {
                     conflict: None,
                     promise: Duration::ZERO,
                     token: Token::NONE,
+                    last: self.common.log.last_index(),
                 };
                 self.common.promise(from, Body::AppendEntriesReply(answer));
             }
@@ -74,6 +75,7 @@ impl Raft {
                     transfer: chunk.transfer,
                     next_offset: 0,
                     match_index: Index::ZERO,
+                    last: self.common.log.last_index(),
                 };
                 self.common
                     .promise(from, Body::InstallSnapshotReply(answer));

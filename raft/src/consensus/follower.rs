@@ -420,6 +420,7 @@ impl Follower {
                 transfer,
                 next_offset,
                 match_index,
+                last: common.log.last_index(),
             };
             common.send(leader, Body::InstallSnapshotReply(reply));
         }
@@ -449,6 +450,7 @@ impl Follower {
             // What a restart would not know of is kept and not promised.
             promise: self.promise.min(common.outbox.promise_stored()),
             token: common.token(),
+            last: common.log.last_index(),
         };
         common.send(leader, Body::AppendEntriesReply(reply));
     }

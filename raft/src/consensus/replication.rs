@@ -77,8 +77,9 @@ impl Leader {
         let Some(peer) = self.peer(common, from) else {
             return;
         };
-        let possible =
-            reply.match_index <= reply.received && reply.received <= last && reply.round <= latest;
+        let possible = reply.match_index <= reply.received
+            && reply.received <= last.min(reply.last)
+            && reply.round <= latest;
         if !possible {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
             return;
@@ -129,7 +130,7 @@ impl Leader {
         let Some(peer) = self.peer(common, from) else {
             return;
         };
-        if reply.match_index > last || reply.round > latest {
+        if reply.match_index > last.min(reply.last) || reply.round > latest {
             common.refuse(from, Refusal::ImpossibleAcknowledgement);
             return;
         }

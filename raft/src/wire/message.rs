@@ -208,6 +208,7 @@ impl From<&AppendEntriesReply> for proto::AppendEntriesReply {
             }),
             promise: u64::try_from(of.promise.as_nanos()).unwrap_or(u64::MAX),
             token: of.token.0,
+            last: Some(of.last.0),
         }
     }
 }
@@ -223,6 +224,7 @@ fn append_entries_reply(body: Bytes) -> Result<AppendEntriesReply, DecodeError> 
         conflict: read.conflict.as_ref().map(conflict).transpose()?,
         promise: Duration::from_nanos(read.promise),
         token: Token(read.token),
+        last: index(read.last, "end of the log")?,
     })
 }
 
@@ -295,6 +297,7 @@ impl From<&InstallSnapshotReply> for proto::InstallSnapshotReply {
             transfer: Some(of.transfer),
             next_offset: Some(of.next_offset),
             match_index: Some(of.match_index.0),
+            last: Some(of.last.0),
         }
     }
 }
@@ -306,6 +309,7 @@ fn install_snapshot_reply(body: Bytes) -> Result<InstallSnapshotReply, DecodeErr
         transfer: required(read.transfer, "transfer")?,
         next_offset: number(read.next_offset, "next offset")?,
         match_index: index(read.match_index, "match index")?,
+        last: index(read.last, "end of the log")?,
     })
 }
 

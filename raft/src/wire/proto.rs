@@ -171,6 +171,8 @@ pub(super) struct AppendEntriesReply {
     /// Any number; zero for none.
     #[prost(fixed64, tag = "8")]
     pub(super) token: u64,
+    #[prost(uint64, optional, tag = "9")]
+    pub(super) last: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -226,6 +228,8 @@ pub(super) struct InstallSnapshotReply {
     pub(super) next_offset: Option<u64>,
     #[prost(uint64, optional, tag = "4")]
     pub(super) match_index: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) last: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -186,6 +186,7 @@ fn acknowledgement(term: Term) -> Frame {
         conflict: None,
         promise: Duration::ZERO,
         token: Token::NONE,
+        last: Default::default(),
     });
     Frame {
         cluster: CLUSTER,

@@ -180,9 +180,10 @@ fn append_entries_reply() -> BoxedStrategy<AppendEntriesReply> {
         option::of(conflict),
         any::<u64>().prop_map(Duration::from_nanos),
         token(),
+        index(),
     )
         .prop_map(
-            |(round, match_index, received, commit, applied, conflict, promise, token)| {
+            |(round, match_index, received, commit, applied, conflict, promise, token, last)| {
                 AppendEntriesReply {
                     round,
                     match_index,
@@ -192,6 +193,7 @@ fn append_entries_reply() -> BoxedStrategy<AppendEntriesReply> {
                     conflict,
                     promise,
                     token,
+                    last,
                 }
             },
         )
@@ -241,14 +243,22 @@ fn snapshot_metadata() -> impl Strategy<Value = SnapshotMetadata> {
 }
 
 fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
-    (number().prop_map(Round), any::<u64>(), number(), index()).prop_map(
-        |(round, transfer, next_offset, match_index)| InstallSnapshotReply {
-            round,
-            transfer,
-            next_offset,
-            match_index,
-        },
+    (
+        number().prop_map(Round),
+        any::<u64>(),
+        number(),
+        index(),
+        index(),
     )
+        .prop_map(
+            |(round, transfer, next_offset, match_index, last)| InstallSnapshotReply {
+                round,
+                transfer,
+                next_offset,
+                match_index,
+                last,
+            },
+        )
 }
 
 fn configuration() -> BoxedStrategy<Configuration> {

@@ -186,11 +186,12 @@ fn the_bytes_of_a_reply_to_append_entries() {
         }),
         promise: Duration::ZERO,
         token: Token::NONE,
+        last: Index(14),
     });
 
     assert_golden(
         &message(body),
-        "1804 2005 2a12 0807 1009 180c 2008 2806 3206 0814 1003 180b",
+        "1804 2005 2a14 0807 1009 180c 2008 2806 3206 0814 1003 180b 480e",
     );
 }
 
@@ -205,11 +206,12 @@ fn the_bytes_of_a_reply_to_append_entries_that_makes_a_promise() {
         conflict: None,
         promise: Duration::from_nanos(300),
         token: Token::NONE,
+        last: Index(9),
     });
 
     assert_golden(
         &message(body),
-        "1804 2005 2a0d 0807 1009 1809 2009 2809 38ac 02",
+        "1804 2005 2a0f 0807 1009 1809 2009 2809 38ac 02 4809",
     );
 }
 
@@ -224,11 +226,12 @@ fn the_bytes_of_a_reply_to_append_entries_that_tells_when_it_was_given() {
         conflict: None,
         promise: Duration::ZERO,
         token: Token(0x0102_0304_0506_0708),
+        last: Index(9),
     });
 
     assert_golden(
         &message(body),
-        "1804 2005 2a13 0807 1009 1809 2009 2809 41 0807060504030201",
+        "1804 2005 2a15 0807 1009 1809 2009 2809 41 0807060504030201 4809",
     );
 }
 
@@ -266,9 +269,10 @@ fn the_bytes_of_a_reply_to_a_chunk_of_a_snapshot() {
         transfer: 2,
         next_offset: 5,
         match_index: Index(9),
+        last: Index(9),
     });
 
-    assert_golden(&message(body), "1806 2005 2a08 0807 1002 1805 2009");
+    assert_golden(&message(body), "1806 2005 2a0a 0807 1002 1805 2009 2809");
 }
 
 #[test]

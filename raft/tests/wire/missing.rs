@@ -84,6 +84,7 @@ fn a_reply_to_append_entries_lacks_nothing_that_safety_needs() {
     assert_missing(&without(1), "round");
     assert_missing(&without(2), "match index");
     assert_missing(&without(3), "received index");
+    assert_missing(&without(9), "end of the log");
 }
 
 #[test]
@@ -146,6 +147,7 @@ fn a_reply_to_a_chunk_of_a_snapshot_lacks_nothing_that_safety_needs() {
     assert_missing(&without(2), "transfer");
     assert_missing(&without(3), "next offset");
     assert_missing(&without(4), "match index");
+    assert_missing(&without(5), "end of the log");
 }
 
 #[test]

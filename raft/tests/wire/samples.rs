@@ -45,7 +45,8 @@ pub(super) fn entry() -> Fields {
 }
 
 pub(super) fn append_entries_reply() -> Fields {
-    Fields::default().number(1, 7).number(2, 9).number(3, 9)
+    let positions = Fields::default().number(1, 7).number(2, 9).number(3, 9);
+    positions.number(9, 9)
 }
 
 pub(super) fn conflict() -> Fields {
@@ -87,6 +88,7 @@ pub(super) fn install_snapshot_reply() -> Fields {
         .number(2, 2)
         .number(3, 5)
         .number(4, 9)
+        .number(5, 9)
 }
 
 pub(super) fn step() -> Fields {

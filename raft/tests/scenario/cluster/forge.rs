@@ -110,6 +110,7 @@ pub(crate) fn append_reply(term: u64, round: u64, match_index: u64) -> Message {
         conflict: None,
         promise: Duration::ZERO,
         token: Token::NONE,
+        last: Index(match_index),
     };
     Message {
         term: Term(term),
@@ -172,6 +173,7 @@ pub(crate) fn chunk_reply(term: u64, next_offset: u64, match_index: u64) -> Mess
         transfer: 1,
         next_offset,
         match_index: Index(match_index),
+        last: Index(match_index),
     };
     Message {
         term: Term(term),
