@@ -247,8 +247,7 @@ impl Leader {
             if voter == own.0 {
                 own.1
             } else {
-                self.peers
-                    .get(voter)
+                self.counted(voter)
                     .map_or(Index::ZERO, |progress| progress.match_index)
             }
         });
@@ -276,8 +275,7 @@ impl Leader {
             if voter == common.id {
                 self.rounds.latest()
             } else {
-                self.peers
-                    .get(voter)
+                self.counted(voter)
                     .map_or(Round::ZERO, |progress| progress.acked_round)
             }
         })
@@ -291,8 +289,7 @@ impl Leader {
                 common.now
             } else {
                 let echoed = self
-                    .peers
-                    .get(voter)
+                    .counted(voter)
                     .map_or(Round::ZERO, |peer| peer.acked_round);
                 self.rounds.sent_after(echoed)
             }
@@ -405,7 +402,7 @@ impl Leader {
     pub(super) fn drop_outdated_transfers(&mut self, latest: Index) {
         let under_way = |peer: &Progress| match &peer.flow {
             Flow::Snapshot(sending) => Some(sending.last_index()),
-            Flow::Probe { .. } | Flow::Replicate(_) => None,
+            Flow::Probe { .. } | Flow::Replicate(_) | Flow::Forgot { .. } => None,
         };
         let oldest = self
             .peers
@@ -430,6 +427,12 @@ impl Leader {
         if let Some(transfer) = self.transfer {
             transfer.end(common, leader);
         }
+    }
+
+    /// Returns what is known of a voter, if it counts towards quorums: not if it has lost what it acknowledged.
+    pub(super) fn counted(&self, voter: ServerId) -> Option<&Progress> {
+        let peer = self.peers.get(voter)?;
+        (!peer.has_forgotten() || is_planted(Bug::ForgetfulCounts)).then_some(peer)
     }
 
     /// The peer that spoke, or a refusal if this leader does not replicate to it.

@@ -87,7 +87,7 @@ impl Leader {
             if voter == common.id {
                 return Instant::MAX;
             }
-            let (round, promise) = match self.peers.get(voter) {
+            let (round, promise) = match self.counted(voter) {
                 Some(peer) => peer.promise,
                 None => (Round::ZERO, Duration::ZERO),
             };

@@ -33,6 +33,7 @@
 
 mod candidate;
 mod change;
+mod checkpoint;
 mod common;
 mod currency;
 mod dispatch;

@@ -180,6 +180,16 @@ pub enum Event {
     },
     /// The clock leapt over an election timeout, as after a sleep: one election was deferred.
     ElectionDeferred,
+    /// A peer of this leader has lost some of what it had acknowledged, as a server does whose disk was wiped or set back. For
+    /// the rest of this leader's term it counts towards no quorum, and nothing is replicated to it.
+    PeerForgot {
+        /// The peer.
+        peer: ServerId,
+        /// Up to here it had acknowledged the log.
+        acknowledged: Index,
+        /// Here its log ends.
+        last: Index,
+    },
 }
 
 /// The roles of §3.3, and that of a server which asks whether it would be elected (§9.6).
@@ -336,7 +346,7 @@ pub enum TransferError {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
-    /// The server is not a voter.
+    /// The server is not a voter, or has lost what it had acknowledged, so that its vote counts for nothing.
     #[error("server {0} is not a voter")]
     NotVoter(ServerId),
     /// There is no other voter.

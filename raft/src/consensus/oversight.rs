@@ -49,6 +49,8 @@ pub struct Contact {
     pub match_index: Index,
     /// The smoothed round trip, once one was measured.
     pub round_trip: Option<Duration>,
+    /// Whether it has lost some of what it had acknowledged to this leader: it counts towards no quorum.
+    pub has_forgotten: bool,
 }
 
 impl Oversight<'_> {
@@ -74,6 +76,7 @@ impl super::Raft {
             round: peer.acked_round,
             match_index: peer.match_index,
             round_trip: peer.round_trip.smoothed(),
+            has_forgotten: peer.has_forgotten(),
         });
         Some(Oversight {
             id: common.id,

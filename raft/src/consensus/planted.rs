@@ -137,6 +137,8 @@ bugs! {
     PromiseCutShort,
     /// A blank server gives its vote: it may have lost a disk that was part of a quorum.
     BlankVotes,
+    /// A voter that has lost what it had acknowledged goes on counting towards quorums.
+    ForgetfulCounts,
 }
 
 /// Whether this bug is planted.

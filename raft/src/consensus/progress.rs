@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
 
+use super::checkpoint::Checkpoint;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
 use super::planted::{Bug, is_planted};
@@ -57,6 +58,8 @@ pub(super) struct Progress {
     pub(super) retry: Retry,
     /// How much may be on its way, in either flow.
     pub(super) pace: Pace,
+    /// What its log must hold, unless it has lost some of what it acknowledged.
+    pub(super) checkpoint: Checkpoint,
     gap_replies: u8,
     /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known, and
     /// only the timeout makes it send once more: else each answer would bring forth a window of messages.
@@ -72,6 +75,12 @@ pub(super) enum Flow {
     Replicate(Window),
     /// Its next entry is compacted away: it is sent the snapshot.
     Snapshot(Sending),
+    /// Not at all: it has lost some of what it acknowledged, and for the rest of the term it counts for nothing. It is sent
+    /// heartbeats, so that it knows who leads.
+    Forgot {
+        /// The least end of its log that it has told.
+        last: Index,
+    },
 }
 
 /// Why the leader replicates to the peer.
@@ -126,6 +135,7 @@ impl Progress {
             round_trip: RoundTrip::default(),
             retry: Retry::default(),
             pace: Pace::default(),
+            checkpoint: Checkpoint::default(),
             gap_replies: 0,
             recovering_to: Index::ZERO,
         }
@@ -215,6 +225,8 @@ impl Progress {
         match &self.flow {
             Flow::Probe { .. } | Flow::Replicate(_) => self.match_index,
             Flow::Snapshot(sending) => self.match_index.max(sending.last_index()),
+            // Nothing at all.
+            Flow::Forgot { .. } => Index(u64::MAX),
         }
     }
 
@@ -224,7 +236,13 @@ impl Progress {
             Flow::Probe { sent } => *sent,
             Flow::Replicate(_) => self.match_index.next() < self.next_index || self.commit < commit,
             Flow::Snapshot(_) => true,
+            Flow::Forgot { .. } => false,
         }
+    }
+
+    /// Returns true if the peer has lost some of what it acknowledged.
+    pub(super) fn has_forgotten(&self) -> bool {
+        matches!(self.flow, Flow::Forgot { .. })
     }
 }
 

@@ -89,6 +89,9 @@ impl Leader {
         }
         peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
+        if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
+            return;
+        }
         if reply.round >= peer.promise.0 {
             peer.promise = (reply.round, reply.promise);
             peer.token = reply.token;
@@ -113,7 +116,10 @@ impl Leader {
             (Flow::Probe { .. } | Flow::Replicate(_), Some(conflict)) => {
                 on_conflict(common, peer, conflict, is_news);
             }
-            (Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_), _) => {}
+            (
+                Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_) | Flow::Forgot { .. },
+                _,
+            ) => {}
         }
         leave_snapshot(common, from, peer);
         self.conclude(common, grew, is_news);
@@ -139,6 +145,9 @@ impl Leader {
         }
         peer.stirred = true;
         let is_news = hear(common, peer, reply.round);
+        if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
+            return;
+        }
         let grew = peer.advance(reply.match_index, reply.match_index);
         if let Flow::Snapshot(sending) = &mut peer.flow
             && sending.transfer == reply.transfer
@@ -193,6 +202,7 @@ impl Leader {
                 Flow::Replicate(_) if peer.received.next() < peer.next_index => peer.go_back(),
                 // All has arrived: only the word that it is durable, or the commit index, was lost.
                 Flow::Replicate(_) => peer.ask = true,
+                Flow::Forgot { .. } => {}
             }
         }
     }
@@ -216,6 +226,33 @@ fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
     peer.acked_round = round;
     peer.heard_at = Some(common.now);
     peer.round_trip.echoed(round, common.now);
+    true
+}
+
+/// Returns true if the peer has lost some of what it acknowledged, by this answer, which echoes a round from a log of this
+/// end, or by an earlier one.
+fn has_forgotten(
+    common: &mut Common,
+    id: ServerId,
+    peer: &mut Progress,
+    (round, last): (Round, Index),
+    latest: Round,
+) -> bool {
+    if let Flow::Forgot { last: least } = &mut peer.flow {
+        *least = last.min(*least);
+        return true;
+    }
+    let (known, next_round) = (peer.match_index, latest.next());
+    let Some(acknowledged) = peer.checkpoint.judge((round, last), known, next_round) else {
+        return false;
+    };
+    peer.flow = Flow::Forgot { last };
+    peer.retry.reset();
+    common.out.events.push(Event::PeerForgot {
+        peer: id,
+        acknowledged,
+        last,
+    });
     true
 }
 
@@ -289,7 +326,7 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn speak(&mut self, peer: &mut Progress, next_transfer: &mut u64) {
-        if !matches!(peer.flow, Flow::Snapshot(_))
+        if !matches!(peer.flow, Flow::Snapshot(_) | Flow::Forgot { .. })
             && peer.next_index.previous() < self.common.log.base().index
         {
             self.begin_snapshot(peer, next_transfer);
@@ -299,6 +336,12 @@ impl Line<'_> {
             Flow::Probe { .. } => self.probe(peer, urgent),
             Flow::Replicate(_) => self.replicate(peer, urgent),
             Flow::Snapshot(_) => self.send_chunks(peer, urgent),
+            // After the beginning of the log, which every server has.
+            Flow::Forgot { .. } if urgent => {
+                let from = Index::ZERO.next();
+                self.append_entries(peer, from, Vec::new(), ReplyWanted::AtOnce);
+            }
+            Flow::Forgot { .. } => {}
         }
         if !peer.is_behind(self.common.commit_index) {
             peer.retry.disarm();

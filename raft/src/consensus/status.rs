@@ -74,7 +74,7 @@ pub struct PeerStatus {
     pub id: ServerId,
     /// How entries go to it.
     pub state: ReplicationState,
-    /// Up to here its log is durable and equal to the leader's.
+    /// Up to here its log is durable and equal to the leader's; zero for one that has lost what it had acknowledged.
     pub match_index: Index,
     /// The next entry to send.
     pub next_index: Index,
@@ -99,6 +99,8 @@ pub enum ReplicationState {
     Replicate,
     /// Its next entry is compacted away: it is sent the snapshot.
     Snapshot,
+    /// Not at all: it has lost some of what it had acknowledged, and counts for nothing as long as this leader leads.
+    Forgot,
 }
 
 impl super::Raft {
@@ -164,19 +166,26 @@ impl super::Raft {
 
 impl PeerStatus {
     fn of(id: ServerId, peer: &Progress, common: &Common) -> Self {
+        let (match_index, lacks_after) = match peer.flow {
+            Flow::Forgot { last } => (Index::ZERO, last.min(peer.match_index)),
+            Flow::Probe { .. } | Flow::Replicate(_) | Flow::Snapshot(_) => {
+                (peer.match_index, peer.match_index)
+            }
+        };
         Self {
             id,
             state: match peer.flow {
                 Flow::Probe { .. } => ReplicationState::Probe,
                 Flow::Replicate(_) => ReplicationState::Replicate,
                 Flow::Snapshot(_) => ReplicationState::Snapshot,
+                Flow::Forgot { .. } => ReplicationState::Forgot,
             },
-            match_index: peer.match_index,
+            match_index,
             next_index: peer.next_index,
             applied: peer.applied,
-            lag_entries: common.log.last_index().distance_from(peer.match_index),
+            lag_entries: common.log.last_index().distance_from(lacks_after),
             inflight_bytes: match &peer.flow {
-                Flow::Probe { .. } => 0,
+                Flow::Probe { .. } | Flow::Forgot { .. } => 0,
                 Flow::Replicate(window) => window.bytes(),
                 Flow::Snapshot(sending) => sending.sent.saturating_sub(sending.acked),
             },

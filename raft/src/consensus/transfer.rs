@@ -3,6 +3,7 @@
 use super::common::Common;
 use super::leader::Leader;
 use super::output::TransferError;
+use super::progress::Progress;
 use crate::ids::ServerId;
 use crate::message::Body;
 use crate::time::Instant;
@@ -23,9 +24,7 @@ impl Leader {
             (Some(transfer), _) => Err(TransferError::Pending { to: transfer.to }),
             (None, None) => Err(TransferError::NoCandidate),
             (None, Some(to)) if to == common.id => Ok(to),
-            (None, Some(to)) if !common.configuration().is_voter(to) => {
-                Err(TransferError::NotVoter(to))
-            }
+            (None, Some(to)) if !self.may_succeed(common, to) => Err(TransferError::NotVoter(to)),
             (None, Some(to)) => {
                 let deadline = common.now + common.config.election_timeout();
                 self.transfer = Some(Transfer {
@@ -44,17 +43,24 @@ impl Leader {
         let voters = common.configuration().voters();
         self.peers
             .iter()
-            .filter(|(id, _)| voters.contains(id))
+            .filter(|(id, progress)| voters.contains(id) && !progress.has_forgotten())
             .max_by_key(|(_, progress)| (progress.match_index, progress.heard_at))
             .map(|(id, _)| id)
     }
 
+    /// Returns true if this server votes, and has not lost what it acknowledged.
+    fn may_succeed(&self, common: &Common, id: ServerId) -> bool {
+        let has_forgotten = self.peers.get(id).is_some_and(Progress::has_forgotten);
+        common.configurations.current().is_voter(id) && !has_forgotten
+    }
+
     /// Tells the voter to campaign once it has the whole log, and again if it may not have heard.
     pub(super) fn flush_transfer(&mut self, common: &mut Common) {
-        let configuration = common.configurations.current();
         // A server that has lost its vote meanwhile cannot take over: nothing is refused for its sake any longer.
-        let lost = |transfer: &mut Transfer| !configuration.is_voter(transfer.to);
-        if let Some(transfer) = self.transfer.take_if(lost) {
+        let lost = |transfer: &Transfer| !self.may_succeed(common, transfer.to);
+        if self.transfer.as_ref().is_some_and(lost)
+            && let Some(transfer) = self.transfer.take()
+        {
             let error = TransferError::NotVoter(transfer.to);
             common.out.transfers.push(Err(error));
         }

@@ -164,6 +164,28 @@ impl<S: StateMachine> Driver<S> {
                 tracing::info!(term = %in_term, "election deferred, the clock leapt");
                 self.announce(now, || Happening::ElectionDeferred);
             }
+            Event::PeerForgot {
+                peer,
+                acknowledged,
+                last,
+            } => {
+                self.changed = true;
+                self.counters.peers_forgot += 1;
+                self.note_error(
+                    now,
+                    MemberError::PeerForgot {
+                        peer,
+                        acknowledged,
+                        last,
+                    },
+                );
+                tracing::error!(term = %in_term, %peer, %acknowledged, %last, "server has lost what it acknowledged");
+                self.announce(now, || Happening::PeerForgot {
+                    peer,
+                    acknowledged,
+                    last,
+                });
+            }
         }
         if let Some(observer) = &mut self.observer {
             observer(now, event);

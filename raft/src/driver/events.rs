@@ -97,6 +97,16 @@ pub enum Happening {
         /// The server.
         peer: ServerId,
     },
+    /// A server has lost some of what it had acknowledged to this member, which leads. It counts towards no quorum for the
+    /// rest of this term, and has to come back under another id.
+    PeerForgot {
+        /// The server.
+        peer: ServerId,
+        /// Up to here it had acknowledged the log.
+        acknowledged: Index,
+        /// Here its log ends.
+        last: Index,
+    },
     /// Messages of a server were refused since this was last told, once each heartbeat at most.
     MessagesRefused {
         /// The server.

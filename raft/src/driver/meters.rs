@@ -39,7 +39,7 @@ struct PeerMeters {
     silence: Gauge,
 }
 
-const COUNTERS: [Named<Counters>; 11] = [
+const COUNTERS: [Named<Counters>; 12] = [
     ("liferaft_frames_received_total", |of| of.frames_received),
     ("liferaft_frames_sent_total", |of| of.frames_sent),
     ("liferaft_frames_not_sent_total", |of| of.frames_not_sent),
@@ -59,6 +59,7 @@ const COUNTERS: [Named<Counters>; 11] = [
     ("liferaft_snapshots_taken_total", |of| of.snapshots_taken),
     ("liferaft_elections_total", |of| of.elections),
     ("liferaft_leader_changes_total", |of| of.leader_changes),
+    ("liferaft_peers_forgot_total", |of| of.peers_forgot),
 ];
 
 const POSITIONS: [Named<Status>; 10] = [

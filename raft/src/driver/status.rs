@@ -81,6 +81,8 @@ pub struct Counters {
     pub elections: u64,
     /// Times that it learnt of another leader, or of none.
     pub leader_changes: u64,
+    /// Times that it found, as the leader, a server that had lost what it had acknowledged.
+    pub peers_forgot: u64,
 }
 
 /// How much waits in a member. Each has a bound, beyond which requests are answered *busy*.
@@ -142,6 +144,19 @@ pub enum MemberError {
         from: ServerId,
         /// Why.
         reason: Refusal,
+    },
+    /// A server has lost some of what it had acknowledged to this member, which leads: its storage was wiped or set back. It
+    /// counts towards no quorum, and has to come back under another id.
+    #[error(
+        "server {peer} acknowledged the log up to {acknowledged} and has it up to {last}: its storage forgot"
+    )]
+    PeerForgot {
+        /// The server.
+        peer: ServerId,
+        /// Up to here it had acknowledged the log.
+        acknowledged: Index,
+        /// Here its log ends.
+        last: Index,
     },
 }
 

@@ -134,6 +134,7 @@ impl Leader {
 
 fn contact(id: u128) -> Contact {
     Contact {
+        has_forgotten: false,
         id: ServerId(id),
         heard_at: None,
         round: Round::ZERO,

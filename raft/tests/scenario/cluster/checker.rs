@@ -1,8 +1,8 @@
 //! What must hold in every story, checked after each step (§3.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use liferaft_raft::consensus::{ReadId, ReadRefused, Recovered, RoleKind, Status, Write};
+use liferaft_raft::consensus::{Event, ReadId, ReadRefused, Recovered, RoleKind, Status, Write};
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, ServerId, Term};
 use liferaft_raft::message::{Body, Message};
@@ -24,6 +24,8 @@ pub(super) struct Checker {
     votes: BTreeMap<(ServerId, Term), ServerId>,
     /// What a read that is under way must at least see.
     reads: BTreeMap<ReadId, Index>,
+    /// Servers that came back with an empty disk. Of no other is it said that it forgot.
+    wiped: BTreeSet<ServerId>,
 }
 
 struct Said {
@@ -39,6 +41,20 @@ impl Checker {
     pub(super) fn take_for_granted(&mut self, recovered: &Recovered) {
         for entry in &recovered.entries {
             self.check_entry(entry);
+        }
+    }
+
+    /// This server loses its disk.
+    pub(super) fn note_wiped(&mut self, id: ServerId) {
+        self.wiped.insert(id);
+    }
+
+    pub(super) fn check_event(&self, event: &Event) {
+        if let Event::PeerForgot { peer, .. } = event {
+            assert!(
+                self.wiped.contains(peer),
+                "server {peer} has kept its disk, and is said to have forgotten"
+            );
         }
     }
 

@@ -161,6 +161,7 @@ impl Cluster {
     pub(crate) fn wipe(&mut self, id: Id) {
         self.crash(id);
         let id = ServerId(id);
+        self.checker.note_wiped(id);
         self.server_mut(id).disk = Disk::with(Recovered::default());
         self.boot(id);
     }

@@ -224,6 +224,9 @@ impl Cluster {
             let twice = self.outcomes.changes.insert(change, result);
             assert!(twice.is_none(), "change {change:?} was answered twice");
         }
+        for event in &output.events {
+            self.checker.check_event(event);
+        }
         self.outcomes.proposals.extend(output.proposals);
         self.outcomes.transfers.extend(output.transfers);
         self.outcomes

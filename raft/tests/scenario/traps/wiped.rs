@@ -1,7 +1,12 @@
 //! Traps of servers that come back with an empty disk under the id that belonged to what was on it (invariant 3 of the
 //! design: an id is never used without its storage).
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+use liferaft_raft::consensus::{Event, PeerStatus, ReplicationState};
+use liferaft_raft::ids::{Index, ServerId};
+
+use crate::cluster::filter::{append_replies, everything};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id, LATENCY, ONE_COMMAND};
+use crate::compaction::one_left_behind;
 
 /// The vote of a server that had lost its disk made a leader of one that lacked what was committed: two state machines
 /// applied different entries.
@@ -24,4 +29,115 @@ fn a_blank_server_elects_nobody_over_what_it_has_forgotten() {
 
     cluster.assert_leader(1);
     cluster.assert_applied_everywhere("a");
+}
+
+/// A voter that had lost its log went on echoing rounds: with it as its quorum, a leader read and led on, although the vote
+/// that it had given to another may have been lost with the log.
+#[test]
+fn a_voter_that_forgot_what_it_acknowledged_confirms_nothing() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.run_for(HEARTBEAT);
+    cluster.isolate(3);
+
+    cluster.wipe(2);
+    cluster.run_for(HEARTBEAT + 2 * LATENCY);
+    let read = cluster.read(1);
+    cluster.run_for(HEARTBEAT);
+    let peer = status_of(&cluster, 2);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    assert_eq!(peer.state, ReplicationState::Forgot);
+    assert_eq!(peer.lag_entries, cluster.last_index(1));
+    assert!(!matches!(cluster.read_answer(read), Some(Ok(_))));
+    cluster.assert_leads_nothing(1);
+}
+
+/// Its leader tells what it had acknowledged and what is left, once.
+#[test]
+fn a_voter_that_forgot_what_it_acknowledged_is_told_of_once() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.run_for(HEARTBEAT);
+
+    cluster.wipe(2);
+    cluster.run_for(3 * ELECTION_TIMEOUT);
+
+    let acknowledged = Index(cluster.last_index(1));
+    let forgot = Event::PeerForgot {
+        peer: ServerId(2),
+        acknowledged,
+        last: Index::ZERO,
+    };
+    assert_eq!(
+        cluster.events(1).filter(|event| **event == forgot).count(),
+        1
+    );
+    cluster.assert_leader(1);
+    assert_eq!(cluster.last_index(2), 0, "nothing is replicated to it");
+    assert_eq!(cluster.status(2).leader, Some(ServerId(1)));
+}
+
+/// The chunks of a snapshot would have made it whole again, but for the votes that it gave.
+#[test]
+fn a_voter_that_forgot_while_it_was_sent_a_snapshot_is_found() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.run_until("a snapshot is on its way", |cluster| {
+        status_of(cluster, 3).state == ReplicationState::Snapshot
+    });
+    cluster.run_for(4 * LATENCY);
+
+    cluster.wipe(3);
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    assert_eq!(status_of(&cluster, 3).state, ReplicationState::Forgot);
+    assert_eq!(cluster.stored_snapshot(3), None);
+}
+
+/// The same answers as before, late and doubled and from another run of the server: each tells of a shorter log than the
+/// last one did.
+#[test]
+fn late_answers_of_a_server_that_kept_its_disk_accuse_nobody() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.double(everything().from(2));
+    cluster.hold(append_replies().from(3));
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(HEARTBEAT);
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.run_for(HEARTBEAT);
+    cluster.let_pass();
+    cluster.propose(1, "b").expect("the leader takes proposals");
+    cluster.run_for(2 * HEARTBEAT);
+
+    cluster.deliver_held_backwards();
+    cluster.run_for(2 * HEARTBEAT);
+
+    assert_eq!(status_of(&cluster, 3).state, ReplicationState::Replicate);
+    assert_eq!(status_of(&cluster, 3).lag_entries, 0);
+}
+
+/// Entries that only arrived were not acknowledged: who loses them in a crash has forgotten nothing.
+#[test]
+fn a_voter_that_crashed_before_its_write_was_durable_goes_on() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.run_for(HEARTBEAT);
+    cluster.hold_disk(3);
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(2 * HEARTBEAT);
+
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_applied_everywhere("a");
+}
+
+#[track_caller]
+fn status_of(leader: &Cluster, id: Id) -> PeerStatus {
+    let leader_id = leader.leader().expect("a server leads");
+    let mut peers = leader.status(leader_id).peers.into_iter();
+    let peer = peers.find(|peer| peer.id == ServerId(id));
+    peer.unwrap_or_else(|| panic!("{id} is no peer of {leader_id}"))
 }
