@@ -51,7 +51,7 @@ pub(super) struct Common {
     /// The end of a snapshot that has become durable, behind which the log is to be cut.
     compaction: Option<Index>,
     applying: Applying,
-    /// Whether the state machine has still to be given the snapshot that was stored.
+    /// Whether it has still to be told what was stored: the state machine of the snapshot, observers of the configuration.
     resuming: bool,
     announced_configuration: Index,
     /// Until then this server neither votes nor campaigns, unless the leader itself asks for an election. In no role
@@ -104,6 +104,11 @@ impl Common {
             .as_ref()
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
         let persisted = log.last_index();
+        let commit = if is_planted(Bug::CommitForgotten) {
+            covered
+        } else {
+            hard_state.commit.max(covered)
+        };
         // Whatever the settings are by now: they were others when it promised.
         let promised_until = if is_planted(Bug::PromiseForgotten) {
             now
@@ -122,16 +127,16 @@ impl Common {
             log,
             announced_configuration: configurations.as_of(covered).0,
             configurations,
-            commit_index: covered,
+            commit_index: commit,
             led_at: None,
-            outbox: Outbox::starting_at(persisted, stale_from, hard_state.promise),
+            outbox: Outbox::starting_at(persisted, stale_from, hard_state),
             out: Output::default(),
             snapshot: None,
             refused: BTreeMap::new(),
             promised_until,
             writing: None,
             compaction: None,
-            resuming: false,
+            resuming: true,
             applying: Applying {
                 handed_out: covered,
                 applied: covered,
@@ -146,7 +151,6 @@ impl Common {
         if let Some(snapshot) = snapshot {
             common.applying.applied = Index::ZERO;
             common.snapshot = Some(Arc::new(snapshot));
-            common.resuming = true;
         }
         common
     }
@@ -159,12 +163,14 @@ impl Common {
         if let Some(snapshot) = &self.snapshot {
             self.out.apply.push(Apply::Restore((**snapshot).clone()));
         }
+        self.announce_configuration();
     }
 
     pub(super) fn hard_state(&self) -> HardState {
         HardState {
             term: self.current_term,
             voted_for: self.voted_for,
+            commit: self.commit_to_store(),
             promise: self.promise_to_store(),
         }
     }
@@ -172,6 +178,25 @@ impl Common {
     /// Returns true if a term is so far ahead that no elections can explain it.
     pub(super) fn is_beyond_reach(&self, term: Term) -> bool {
         term.0 > self.current_term.0.saturating_add(TERM_JUMP_MAX)
+    }
+
+    /// What is committed and durable here. The part of a write that carries it is done first, so it names nothing of its
+    /// own write; and what is committed is never truncated, so the log has it after any crash.
+    fn commit_to_store(&self) -> Index {
+        if is_planted(Bug::CommitBeforeItsEntries) {
+            return self.commit_index;
+        }
+        self.commit_index.min(self.outbox.persisted())
+    }
+
+    /// Stores the commit index when a configuration is committed, unless a snapshot tells of it: a server that it leaves
+    /// out must know after a restart that it has no vote any more.
+    pub(super) fn store_committed_configuration(&mut self) {
+        let known = self.outbox.commit_written().max(self.snapshot_index());
+        let configured = self.configurations.newest_within(self.commit_to_store());
+        if configured > Some(known) {
+            self.outbox.note_hard_state();
+        }
     }
 
     /// Moves on to a later term, in which no vote has been given.
@@ -338,8 +363,13 @@ impl Common {
             return;
         }
         self.commit_index = index;
+        self.announce_configuration();
+    }
+
+    /// Tells observers of the configuration in force if it has been committed since the last that they were told of.
+    fn announce_configuration(&mut self) {
         let configured = self.configurations.current_index();
-        if configured > self.announced_configuration && configured <= index {
+        if configured > self.announced_configuration && configured <= self.commit_index {
             self.announced_configuration = configured;
             self.out
                 .events

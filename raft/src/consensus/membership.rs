@@ -45,6 +45,12 @@ impl ConfigurationLog {
         (*at, configuration)
     }
 
+    /// The index of the newest configuration up to `index`, if it is kept.
+    pub(super) fn newest_within(&self, index: Index) -> Option<Index> {
+        let indices = self.configurations.iter().rev().map(|(at, _)| *at);
+        indices.into_iter().find(|at| *at <= index)
+    }
+
     /// The configurations from that as of `index` on.
     pub(super) fn since(&self, index: Index) -> impl Iterator<Item = &Configuration> {
         let after = self.configurations.partition_point(|(at, _)| *at <= index);

@@ -32,6 +32,8 @@ pub(super) struct Outbox {
     note_write: WriteId,
     /// The promise in that write.
     promise_written: Duration,
+    /// The commit index in that write.
+    commit_written: Index,
     /// Whatever part of the writes under way a crash leaves, a promise of this length is stored.
     promise_stored: Duration,
     /// Entries from here on are in no write yet.
@@ -53,11 +55,11 @@ struct InFlight {
 }
 
 impl Outbox {
-    /// The disk holds the log up to `persisted` and this promise; what it holds from `stale_from` on is to be dropped.
+    /// The disk holds the log up to `persisted` and this hard state; what it holds from `stale_from` on is to be dropped.
     pub(super) fn starting_at(
         persisted: Index,
         stale_from: Option<Index>,
-        promise: Duration,
+        hard_state: HardState,
     ) -> Self {
         Self {
             persisted,
@@ -68,8 +70,9 @@ impl Outbox {
             hard_state_changed: false,
             hard_state_noted: false,
             note_write: WriteId(0),
-            promise_written: promise,
-            promise_stored: promise,
+            promise_written: hard_state.promise,
+            promise_stored: hard_state.promise,
+            commit_written: hard_state.commit,
             unwritten_from: persisted.next(),
             truncate: stale_from,
             snapshot: None,
@@ -94,6 +97,11 @@ impl Outbox {
     /// Stores the hard state once more, and lets no message wait for it: term and vote are what they were.
     pub(super) fn note_hard_state(&mut self) {
         self.hard_state_noted = true;
+    }
+
+    /// The commit index in the last hard state that was handed out.
+    pub(super) fn commit_written(&self) -> Index {
+        self.commit_written
     }
 
     /// The promise in the last hard state that was handed out.
@@ -189,6 +197,7 @@ impl Outbox {
         if has_hard_state {
             self.note_write = id;
             self.promise_written = hard_state.promise;
+            self.commit_written = hard_state.commit;
             self.promise_stored = self.promise_stored.min(hard_state.promise);
         }
         if self.hard_state_changed {

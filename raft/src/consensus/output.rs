@@ -98,6 +98,10 @@ pub struct HardState {
     pub term: Term,
     /// Whom it voted for in that term.
     pub voted_for: Option<ServerId>,
+    /// Up to here entries are committed, as it knew when this was handed out, and were durable here before: a crash in the
+    /// middle of the write that carries it leaves no commit index beyond the log. It may be far behind: it is stored with
+    /// what is stored anyway, and when a configuration is committed.
+    pub commit: Index,
     /// How long it waits after a restart before it votes or campaigns, since it may have promised that to a leader that
     /// reads by lease (see [`lease`](super::lease)): in nanoseconds, at most
     /// [`ELECTION_TIMEOUT_MAX`](crate::config::ELECTION_TIMEOUT_MAX).

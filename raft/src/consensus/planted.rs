@@ -139,6 +139,12 @@ bugs! {
     BlankVotes,
     /// A voter that has lost what it had acknowledged goes on counting towards quorums.
     ForgetfulCounts,
+    /// A voter gives its vote in spite of what it has promised, once it follows no leader.
+    VotesInSpiteOfPromise,
+    /// A server that restarts knows no more to be committed than its snapshot: removed, it asks for votes for ever (liveness).
+    CommitForgotten,
+    /// The stored commit index names entries that are not durable.
+    CommitBeforeItsEntries,
 }
 
 /// Whether this bug is planted.

@@ -34,6 +34,14 @@ pub enum RecoveryError {
         /// Its term.
         term: Term,
     },
+    /// Entries are missing that were durable, and known to be committed.
+    #[error("the stored log ends at index {last}, and was committed up to {commit}")]
+    CommittedMissing {
+        /// Up to here it was committed.
+        commit: Index,
+        /// Where it ends.
+        last: Index,
+    },
     /// No server promises a leader to wait for so long.
     #[error("the stored promise of {promise:?} is above {ELECTION_TIMEOUT_MAX:?}")]
     ImpossiblePromise {
@@ -134,6 +142,11 @@ impl Restored {
             }
             log.append(entry);
         }
+        let last = log.last_index();
+        if hard_state.commit > last {
+            let commit = hard_state.commit;
+            return Err(RecoveryError::CommittedMissing { commit, last });
+        }
         Ok(Self {
             hard_state,
             snapshot,
@@ -220,6 +233,21 @@ mod tests {
         };
         assert_eq!(error_of(back), impossible(5, 2));
         assert_eq!(error_of(past), impossible(4, 6));
+    }
+
+    #[test]
+    fn a_log_that_lacks_what_was_committed_is_damaged() {
+        let (mut whole, mut covered) = (stored(), stored());
+        whole.hard_state.commit = Index(4);
+        whole.entries = alloc::vec![entry(4, 3), entry(5, 3)];
+        covered.hard_state.commit = Index(2);
+        assert_eq!([error_of(whole.clone()), error_of(covered)], [None, None]);
+
+        whole.entries.clear();
+
+        let (commit, last) = (Index(4), Index(3));
+        let missing = RecoveryError::CommittedMissing { commit, last };
+        assert_eq!(error_of(whole), Some(missing));
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl Raft {
         if is_planted(Bug::LoyaltyForgotten) {
             return false;
         }
-        if self.common.now < self.common.promised_until {
+        let has_promised = self.common.now < self.common.promised_until;
+        if has_promised && !is_planted(Bug::VotesInSpiteOfPromise) {
             return true;
         }
         match &self.role {

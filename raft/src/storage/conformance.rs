@@ -315,6 +315,7 @@ const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
     HardState {
         term: Term(term),
         voted_for,
+        commit: Index(term),
         promise: Duration::from_nanos(1_000_000_000 + term),
     }
 }

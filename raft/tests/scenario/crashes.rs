@@ -1,7 +1,10 @@
 //! §3.7, crashes of followers and candidates; §3.8, what must be on disk before it is promised; §10.2.1, slow disks.
 
+use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::ids::{Index, ServerId, Term};
+
 use crate::cluster::filter::{append_replies, votes};
-use crate::cluster::forge::{append, command, position, vote_request};
+use crate::cluster::forge::{append, append_committed, command, position, vote_request};
 use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
 
 #[test]
@@ -46,6 +49,44 @@ fn a_cluster_that_lost_its_power_remembers_what_it_committed() {
     cluster.settle();
 
     cluster.assert_applied_everywhere("kept");
+}
+
+#[test]
+fn a_committed_configuration_is_known_to_be_so_after_a_restart() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.add_blank(4);
+    let added = cluster.change(1, MembershipChange::add_learner(ServerId(4)));
+    cluster.settle();
+    cluster.assert_changed(added);
+    let configured = Index(cluster.last_index(1));
+    cluster.crash(3);
+    cluster.isolate(3);
+
+    cluster.restart(3);
+    cluster.run_for(ONE_COMMAND);
+
+    assert_eq!(cluster.status(3).commit, configured);
+    cluster.assert_applied_on([3], "a");
+}
+
+// The hard state is the first part of a write: it must not tell of entries that are another part of it.
+#[test]
+fn a_torn_write_leaves_no_commit_index_beyond_the_log() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.isolate(3);
+    let (term, last) = (cluster.term(3) + 1, cluster.status(3).last);
+    let entry = command(last.index.0 + 1, term, "a");
+    let next = entry.position();
+
+    cluster.hold_disk(3);
+    cluster.forge(2, 3, append_committed(term, 1, last, vec![entry]));
+    assert_eq!(cluster.status(3).commit, next.index);
+    cluster.crash_within_a_write(3, 1);
+    cluster.restart(3);
+
+    assert_eq!(cluster.stored_hard_state(3).term, Term(term));
+    assert_eq!(cluster.status(3).commit, last.index);
 }
 
 #[test]

@@ -185,6 +185,22 @@ fn a_removed_server_that_knows_of_it_campaigns_no_more() {
     assert!(cluster.sent(vote_requests().from(3)).is_empty());
 }
 
+// After a restart it knew nothing to be committed, and took the configuration that left it out for one that might need it:
+// it asked for pre-votes for ever.
+#[test]
+fn a_removed_server_that_restarts_still_knows_of_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.change(1, remove(3));
+    cluster.settle();
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.forget_sent();
+
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+
+    assert!(cluster.sent(vote_requests().from(3)).is_empty());
+}
+
 #[test]
 fn a_removed_server_with_its_log_intact_joins_again() {
     let mut cluster = Cluster::of(3).with_leader(1);

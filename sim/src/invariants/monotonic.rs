@@ -54,6 +54,7 @@ impl Monotonic {
             let grows = hard_state.term > last.term
                 || hard_state.term == last.term
                     && (last.voted_for.is_none() || last.voted_for == hard_state.voted_for);
+            let grows = grows && hard_state.commit >= last.commit;
             demand!(grows, "writes {hard_state:?} after {last:?}");
             *last = hard_state;
         }

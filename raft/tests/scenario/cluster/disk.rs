@@ -96,6 +96,17 @@ impl Disk {
                 hard_state.term >= stored.hard_state.term,
                 "a stored term only grows"
             );
+            assert!(
+                hard_state.commit >= stored.hard_state.commit,
+                "a stored commit index only grows"
+            );
+            let covered = stored.snapshot.as_ref();
+            let covered = covered.map(|snapshot| snapshot.metadata.last.index);
+            let durable = stored.entries.last().map(|entry| entry.index).max(covered);
+            assert!(
+                Some(hard_state.commit) <= durable || hard_state.commit == Index::ZERO,
+                "a stored commit index names entries that are not stored"
+            );
             stored.hard_state = hard_state;
         }
         if let Some(snapshot) = write.snapshot.filter(|_| parts >= 2) {

@@ -73,12 +73,33 @@ fn vote_reply(term: u64, campaign: u64, pre_vote: bool, granted: bool) -> Messag
     }
 }
 
-/// A leader's entries after `prev`.
+/// A leader's entries after `prev`, none of them committed.
 pub(crate) fn append(term: u64, round: u64, prev: LogPosition, entries: Vec<Entry>) -> Message {
+    append_with_commit(term, round, prev, entries, Index::ZERO)
+}
+
+/// A leader's entries after `prev`, all of them committed.
+pub(crate) fn append_committed(
+    term: u64,
+    round: u64,
+    prev: LogPosition,
+    entries: Vec<Entry>,
+) -> Message {
+    let commit = prev.index.plus(entries.len() as u64);
+    append_with_commit(term, round, prev, entries, commit)
+}
+
+fn append_with_commit(
+    term: u64,
+    round: u64,
+    prev: LogPosition,
+    entries: Vec<Entry>,
+    commit: Index,
+) -> Message {
     let append = AppendEntries {
         round: Round(round),
         prev,
-        commit: Index::ZERO,
+        commit,
         reply: ReplyWanted::AtOnce,
         confirmed: Round::ZERO,
         token: Token::NONE,
