@@ -19,7 +19,7 @@ fn consensus(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(batch as u64));
             let id = BenchmarkId::new(format!("{payload} B"), format!("batch {batch}"));
             group.bench_function(id, |bencher| {
-                let mut pump = Pump::elected();
+                let mut pump = Pump::elected(3);
                 let command = Bytes::from(vec![7; payload]);
                 bencher.iter(|| {
                     pump.commit(std::iter::repeat_n(&command, batch).cloned());

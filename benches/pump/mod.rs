@@ -1,5 +1,5 @@
-//! Three servers of the core in one thread, pumped by hand: no runtime, no encoding, no disk. What is measured with it
-//! is the protocol alone, from the proposal to its application on all three.
+//! Servers of the core in one thread, pumped by hand: no runtime, no encoding, no disk. What is measured with it is the
+//! protocol alone, from the proposal to its application on all of them.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use liferaft::time::Instant;
 /// After so many entries the servers are given a snapshot, so that their logs stay short.
 const SNAPSHOT_EVERY: u64 = 4096;
 
-/// Three servers, one of which leads.
+/// Some servers, one of which leads.
 #[derive(Debug)]
 pub(crate) struct Pump {
     now: Instant,
@@ -21,26 +21,25 @@ pub(crate) struct Pump {
     inputs: VecDeque<(usize, Input)>,
     output: Output,
     leader: usize,
-    applied: [Index; 3],
+    applied: Vec<Index>,
     next_snapshot: u64,
     /// How many messages were delivered.
     pub(crate) messages: u64,
 }
 
 impl Pump {
-    /// Three servers after an election.
-    pub(crate) fn elected() -> Self {
-        let ids = [1, 2, 3].map(ServerId);
+    /// So many servers, all voters, after an election.
+    pub(crate) fn elected(count: usize) -> Self {
+        let ids = || (1..=count as u128).map(ServerId);
         let config = Config::builder()
             .limits(|limits| limits.trailing_entries = 64)
             .build()
             .expect("the settings make sense");
-        let rafts = ids
-            .iter()
+        let rafts = ids()
             .zip(1..)
             .map(|(id, seed)| {
                 let blank = Recovered::default();
-                Raft::new(*id, config.clone(), blank, Instant::ORIGIN, seed)
+                Raft::new(id, config.clone(), blank, Instant::ORIGIN, seed)
                     .expect("a blank server always starts")
             })
             .collect();
@@ -50,12 +49,12 @@ impl Pump {
             inputs: VecDeque::new(),
             output: Output::default(),
             leader: 0,
-            applied: [Index::ZERO; 3],
+            applied: vec![Index::ZERO; count],
             next_snapshot: SNAPSHOT_EVERY,
             messages: 0,
         };
-        let configuration = Configuration::of_voters(ids);
-        for at in 0..3 {
+        let configuration = Configuration::of_voters(ids());
+        for at in 0..count {
             pump.inputs
                 .push_back((at, Input::Bootstrap(configuration.clone())));
         }
@@ -67,7 +66,7 @@ impl Pump {
         {
             let due = pump.rafts.iter().filter_map(Raft::deadline).min();
             pump.now = due.expect("voters wait for a leader");
-            pump.inputs.extend((0..3).map(|at| (at, Input::Timer)));
+            pump.inputs.extend((0..count).map(|at| (at, Input::Timer)));
             pump.settle();
         }
         let leads = |raft: &Raft| raft.role() == RoleKind::Leader;
@@ -79,7 +78,7 @@ impl Pump {
         pump
     }
 
-    /// Proposes these commands together and returns when all three servers have applied them.
+    /// Proposes these commands together and returns when all servers have applied them.
     pub(crate) fn commit(&mut self, commands: impl Iterator<Item = Bytes>) {
         let proposals = commands
             .map(|command| Proposal {
@@ -92,7 +91,7 @@ impl Pump {
         self.settle();
         if self.applied[self.leader].0 >= self.next_snapshot {
             self.next_snapshot += SNAPSHOT_EVERY;
-            for at in 0..3 {
+            for at in 0..self.rafts.len() {
                 let (through, data) = (self.applied[at], Bytes::new());
                 self.inputs
                     .push_back((at, Input::snapshot_taken(through, data)));
@@ -103,7 +102,8 @@ impl Pump {
 
     /// The last index that every server has applied.
     pub(crate) fn applied(&self) -> Index {
-        self.applied.into_iter().min().expect("there are three")
+        let applied = self.applied.iter().copied();
+        applied.min().expect("there are some")
     }
 
     fn settle(&mut self) {
