@@ -33,7 +33,9 @@ pub(super) struct Applier<S: StateMachine> {
     applied: Index,
     /// The nonces that this run of the member registers under.
     nonces: RangeInclusive<u128>,
-    own_session: Option<Index>,
+    /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a later
+    /// registration of this run takes its place: what opens under an earlier nonce is a copy that comes late.
+    own: Option<(u128, Index)>,
     /// The ordered sessions of this member, by their nonces, with their names once they are known.
     ordered: BTreeMap<u128, Option<Index>>,
 }
@@ -48,7 +50,7 @@ impl<S: StateMachine> Applier<S> {
             sessions: Sessions::default(),
             applied: Index::ZERO,
             nonces,
-            own_session: None,
+            own: None,
             ordered: BTreeMap::new(),
         }
     }
@@ -82,10 +84,7 @@ impl<S: StateMachine> Applier<S> {
         self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
         self.machine.restore(state)?;
         self.applied = through;
-        self.own_session = self
-            .sessions
-            .find(self.nonces.clone())
-            .map(|(_, session)| session);
+        self.own = self.sessions.find(self.nonces.clone());
         for (nonce, session) in &mut self.ordered {
             *session = self.sessions.find(*nonce..=*nonce).map(|(_, name)| name);
         }
@@ -198,8 +197,9 @@ impl<S: StateMachine> Applier<S> {
         match Envelope::decode(command).map_err(|error| error.to_string())? {
             Envelope::Register { nonce } => {
                 let session = self.sessions.register(at, nonce);
-                if self.nonces.contains(&nonce) {
-                    self.own_session = Some(session);
+                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce);
+                if self.nonces.contains(&nonce) && is_latest {
+                    self.own = Some((nonce, session));
                     own.push(Own::Registered {
                         nonce,
                         session,
@@ -228,7 +228,8 @@ impl<S: StateMachine> Applier<S> {
                     let command = postcard::from_bytes(body).map_err(|error| error.to_string())?;
                     Ok::<_, String>(machine.apply(at, command))
                 })?;
-                if ordered || self.own_session == Some(header.session) {
+                let plain = self.own.is_some_and(|(_, own)| own == header.session);
+                if ordered || plain {
                     let (session, sequence) = (header.session, header.sequence);
                     match outcome {
                         Outcome::Done(reply) => {
@@ -270,7 +271,7 @@ impl<S: StateMachine> Applier<S> {
 
     fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, String> {
         self.restore(snapshot).map_err(|error| error.to_string())?;
-        let known = self.sessions.find(self.nonces.clone());
+        let known = self.own;
         let ordered: Vec<_> = self
             .ordered
             .iter()

@@ -68,7 +68,10 @@ enum Session {
         command: Bytes,
         attempt: Attempt,
     },
-    Open(Index),
+    Open {
+        nonce: u128,
+        name: Index,
+    },
 }
 
 impl<R> Proposals<R> {
@@ -231,7 +234,7 @@ impl<R> Proposals<R> {
         }
         let registration = match &mut self.session {
             Session::Registering { attempt, .. } => Some(attempt),
-            Session::None | Session::Open(_) => None,
+            Session::None | Session::Open { .. } => None,
         };
         let base = self.base;
         let place =
@@ -277,16 +280,26 @@ impl<R> Proposals<R> {
         self.forwards.clear();
     }
 
-    /// This member's applier has come to a registration of its own.
+    /// This member's applier has come to a registration of its own, which has opened this session or found it open.
     pub(super) fn on_registered(&mut self, nonce: u128, session: Index) {
-        if matches!(self.session, Session::Registering { nonce: mine, .. } if mine == nonce) {
-            self.session = Session::Open(session);
+        match self.session {
+            Session::Registering { nonce: mine, .. } if mine == nonce => {
+                self.session = Session::Open {
+                    nonce,
+                    name: session,
+                };
+            }
+            // A late copy of the registration that opens another session shows that this one is over.
+            Session::Open { nonce: mine, name } if mine == nonce && name != session => {
+                self.leave_session();
+            }
+            Session::None | Session::Registering { .. } | Session::Open { .. } => {}
         }
     }
 
     /// This member's applier has come to a command of its session.
     pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: R) {
-        if matches!(self.session, Session::Open(open) if open == session) {
+        if self.has_open(session) {
             self.complete(sequence, Ok(reply));
             self.forget_answered();
         }
@@ -294,7 +307,7 @@ impl<R> Proposals<R> {
 
     /// This member's applier has come to a command of its session, and the session is gone.
     pub(super) fn on_expired(&mut self, session: Index) {
-        if matches!(self.session, Session::Open(open) if open == session) {
+        if self.has_open(session) {
             self.leave_session();
         }
     }
@@ -304,8 +317,8 @@ impl<R> Proposals<R> {
     /// The replies that the snapshot keeps for it come after, as [`on_reply`](Self::on_reply).
     pub(super) fn on_restored(&mut self, known: Option<(u128, Index)>) {
         match (&mut self.session, known) {
-            (Session::Open(open), Some((_, session))) if *open == session => {}
-            (Session::Open(_), _) => {
+            (Session::Open { name, .. }, Some((_, session))) if *name == session => {}
+            (Session::Open { .. }, _) => {
                 for place in 0..self.slots.len() {
                     if self.slots[place].attempt.maybe_taken {
                         let unknown = ProposeError::Unknown(UnknownCause::SessionExpired);
@@ -317,7 +330,10 @@ impl<R> Proposals<R> {
             (Session::Registering { nonce: mine, .. }, Some((nonce, session)))
                 if *mine == nonce =>
             {
-                self.session = Session::Open(session);
+                self.session = Session::Open {
+                    nonce,
+                    name: session,
+                };
             }
             // The registration may have been in that part, and what it opened may be over.
             (Session::Registering { attempt, .. }, _) => attempt.reroute(),
@@ -381,6 +397,10 @@ impl<R> Proposals<R> {
         }
     }
 
+    fn has_open(&self, session: Index) -> bool {
+        matches!(self.session, Session::Open { name, .. } if name == session)
+    }
+
     /// Prepares what is pending for another session: nothing of it was done, and nothing of it is under way that could
     /// still be done.
     fn leave_session(&mut self) {
@@ -399,7 +419,7 @@ impl<R> Proposals<R> {
 
     /// The next command to send, if the session is open and the command has no more bytes than this.
     fn next_unsent(&mut self, bytes_max: usize) -> Option<(u64, Bytes)> {
-        let Session::Open(session) = self.session else {
+        let Session::Open { name: session, .. } = self.session else {
             return None;
         };
         self.unsent_from = self.unsent_from.max(self.base);

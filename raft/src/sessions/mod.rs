@@ -197,13 +197,12 @@ impl<R: Clone> Sessions<R> {
         session.execute(command.sequence, apply)
     }
 
-    /// The newest session whose nonce lies in this range, with its nonce.
+    /// The open session of the highest nonce in this range, with that nonce. A member that counts its registrations up
+    /// finds its latest, although a copy of an earlier registration may have opened a session after it.
     #[must_use]
     pub fn find(&self, nonces: std::ops::RangeInclusive<u128>) -> Option<(u128, Index)> {
-        self.by_nonce
-            .range(nonces)
-            .map(|(nonce, name)| (*nonce, *name))
-            .max_by_key(|(_, name)| *name)
+        let latest = self.by_nonce.range(nonces).next_back();
+        latest.map(|(nonce, name)| (*nonce, *name))
     }
 
     /// The replies that a session keeps, with the numbers of their commands.

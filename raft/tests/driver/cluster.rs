@@ -75,6 +75,11 @@ impl Cluster {
         self.members[&id].clone()
     }
 
+    /// The disk of a member, also after its death.
+    pub(crate) fn disk(&self, id: u128) -> MemoryStorage {
+        self.disks[&id].clone()
+    }
+
     /// The ids of all members but these.
     pub(crate) fn others(&self, but: &[u128]) -> Vec<u128> {
         self.members

@@ -11,6 +11,7 @@ mod membership;
 mod outbox;
 mod policy;
 mod reads;
+mod sessions;
 mod snapshots;
 mod starting;
 mod stopping;

@@ -22,7 +22,7 @@ use crate::machine::Journal;
 const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// No snapshot is taken.
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 async fn outbox(member: &Handle<Journal>) -> Outbox<Journal> {
     member
@@ -32,7 +32,7 @@ async fn outbox(member: &Handle<Journal>) -> Outbox<Journal> {
 }
 
 /// Members 1 to 3 with heartbeats so rare that hours pass quickly.
-async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster {
+pub(crate) async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster {
     let config = Config::builder()
         .election_timeout(UNHURRIED_ELECTION_TIMEOUT)
         // Whoever is behind is sent the snapshot, if there is one.
@@ -77,7 +77,7 @@ async fn leader_among(cluster: &Cluster, members: &[u128]) -> u128 {
 }
 
 /// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.
-async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
+pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
     let mut stranger = cluster.network.attach(PeerId(66)).expect("the id is free");
     let commands: Vec<_> = (0..SESSIONS_MAX as u128)
         .map(|nonce| Bytes::from(registration(nonces << 32 | nonce)))

@@ -6,7 +6,7 @@ use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
 use crate::sessions::{
-    CommandHeader, HEADER_BYTES, join_snapshot, ordered_registration, registration,
+    CommandHeader, HEADER_BYTES, SESSION_EXPIRY, join_snapshot, ordered_registration, registration,
 };
 use crate::time::ClusterTime;
 
@@ -47,6 +47,12 @@ fn command(index: u64, session: u64, sequence: u64, number: u64) -> Entry {
     header.write_to(&mut bytes);
     let bytes = postcard::to_extend(&number, bytes).unwrap();
     entry(index, Payload::Command(Bytes::from(bytes)))
+}
+
+/// The same entry, appended after every session that was used before it has expired.
+fn after_expiry(entry: Entry) -> Entry {
+    let stamp = ClusterTime(0) + SESSION_EXPIRY + Duration::from_millis(1);
+    Entry { stamp, ..entry }
 }
 
 fn apply(applier: &mut Applier<Log>, entries: &[Entry]) -> Result<Vec<Own<u64>>, String> {
@@ -199,6 +205,79 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
     assert_eq!((through, known), (Index(2), Some((OWN_NONCE, Index(1)))));
     assert!(ordered.is_empty());
     assert_eq!(replies(&own), [(1, 1)]);
+}
+
+// The network kept a copy of the first registration until the session that it had opened was over and the member had
+// opened another. The copy opens a third. Were it taken for the member's own, no command of the second would ever be
+// reported, and each caller would be told that the outcome is unknown although all are done.
+#[test]
+fn a_late_copy_of_an_old_registration_takes_over_nothing() {
+    let mut applier = applier();
+
+    let own = apply(
+        &mut applier,
+        &[
+            register(1, OWN_NONCE),
+            after_expiry(register(2, OWN_NONCE + 1)),
+            after_expiry(register(3, OWN_NONCE)),
+            after_expiry(command(4, 2, 1, 10)),
+        ],
+    )
+    .unwrap();
+
+    assert_eq!(replies(&own), [(1, 1)]);
+    assert_eq!(own.len(), 3, "the late copy is not reported: {own:?}");
+}
+
+#[test]
+fn a_copy_that_opens_the_own_session_again_is_reported() {
+    let mut applier = applier();
+
+    let own = apply(
+        &mut applier,
+        &[register(1, OWN_NONCE), after_expiry(register(2, OWN_NONCE))],
+    )
+    .unwrap();
+
+    assert!(
+        matches!(
+            own[..],
+            [
+                Own::Registered {
+                    session: Index(1),
+                    ..
+                },
+                Own::Registered {
+                    session: Index(2),
+                    ..
+                }
+            ]
+        ),
+        "{own:?}"
+    );
+}
+
+#[test]
+fn a_restored_member_goes_on_with_its_newest_nonce() {
+    let mut other = Applier::new(Log::default(), 99);
+    apply(
+        &mut other,
+        &[
+            register(1, OWN_NONCE),
+            after_expiry(register(2, OWN_NONCE + 1)),
+            after_expiry(register(3, OWN_NONCE)),
+            after_expiry(command(4, 2, 1, 10)),
+        ],
+    )
+    .unwrap();
+
+    let report = applier().report_restore(&captured(&other)).unwrap();
+
+    let Report::Restored { known, replies, .. } = report else {
+        panic!("{report:?}")
+    };
+    assert_eq!(known, Some((OWN_NONCE + 1, Index(2))));
+    assert_eq!(self::replies(&replies), [(1, 1)]);
 }
 
 #[test]

@@ -253,6 +253,40 @@ fn an_expired_session_is_replaced_and_what_was_pending_is_done_in_the_next() {
     assert_eq!(first.try_recv(), Ok(Ok(10)));
 }
 
+// A copy of the registration that opens another session shows that the first is over. Commands sent under the first are
+// refused from there on, and reported as those of a session that is not this member's.
+#[test]
+fn a_second_session_of_the_same_registration_ends_the_first() {
+    let mut proposals = with_session();
+    let mut pending = admit(&mut proposals, 1, 99);
+    forward(&mut proposals, 2);
+
+    proposals.on_registered(nonce(1), Index(150));
+    let (_, registration) = proposals.next_batch(at(2), usize::MAX).expect("it asks");
+    proposals.on_registered(nonce(2), Index(200));
+    let again = forward(&mut proposals, 2).unwrap().1;
+    proposals.on_reply(Index(200), 1, 10);
+
+    assert_eq!(
+        Envelope::decode(&registration[0]),
+        Ok(Envelope::Register { nonce: nonce(2) })
+    );
+    assert_eq!(again, [(1, 0, 1)]);
+    assert_eq!(pending.try_recv(), Ok(Ok(10)));
+}
+
+#[test]
+fn a_registration_that_finds_the_session_open_changes_nothing() {
+    let mut proposals = with_session();
+    let mut pending = admit(&mut proposals, 1, 99);
+    forward(&mut proposals, 2);
+
+    proposals.on_registered(nonce(1), SESSION);
+    proposals.on_reply(SESSION, 2, 10);
+
+    assert_eq!(pending.try_recv(), Ok(Ok(10)));
+}
+
 #[test]
 fn a_snapshot_without_the_session_leaves_what_was_sent_unknown_and_resends_the_rest() {
     let mut proposals = with_session();
