@@ -8,6 +8,7 @@ mod common;
 
 use std::time::Duration;
 
+use cluster::patience::soon;
 use cluster::{Cluster, peer};
 use common::Member;
 use futures::StreamExt;
@@ -40,7 +41,7 @@ fn set(member: &mut Member, time: u64, key: &'static str, lease: LeaseId) -> boo
 /// Waits until a key changes.
 async fn next_changes(watch: &mut Watch) -> Changes {
     loop {
-        match watch.next().await {
+        match soon(watch.next()).await {
             Some(Ok(WatchEvent::Changes(changes))) => return changes,
             Some(Ok(WatchEvent::Progress(_))) => {}
             ended => panic!("the watch goes on: {ended:?}"),
@@ -226,14 +227,14 @@ async fn whoever_keeps_a_lease_alive_learns_that_it_has_ended() -> Result<(), Kv
     let mut kept = lease.kept_alive();
 
     let revoked = bob.lease(lease.id(), TTL).revoke().await?;
-    let cause = kept.ended().await;
+    let cause = soon(kept.ended()).await;
 
     assert_eq!(*revoked, 0);
     assert_eq!(
         cause,
         KvError::Refused(Refused::LeaseEnded { lease: lease.id() })
     );
-    assert_eq!(kept.ended().await, cause);
+    assert_eq!(soon(kept.ended()).await, cause);
     Ok(())
 }
 

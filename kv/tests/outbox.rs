@@ -1,5 +1,8 @@
 //! The typed outbox, on a member that loses its cluster and finds it again.
 
+#[path = "common/patience.rs"]
+mod patience;
+
 use std::time::Duration;
 
 use liferaft_kv::limits::KEY_BYTES_MAX;
@@ -9,6 +12,7 @@ use liferaft_raft::driver::{Member, OutboxConfig, PushError};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
+use patience::soon;
 
 /// Three members, of which the first is cut off from the others.
 async fn cut_off() -> (MemoryNetwork, [KvHandle; 3]) {
@@ -45,22 +49,22 @@ async fn writes_made_alone_are_done_in_order_when_the_others_are_found_again() {
     assert_eq!(outbox.pending().len(), 8);
     network.heal_all();
 
-    assert_eq!(set.await.unwrap(), ());
-    assert_eq!(swapped.await.unwrap(), CompareAndSet::Set);
+    assert_eq!(soon(set).await.unwrap(), ());
+    assert_eq!(soon(swapped).await.unwrap(), CompareAndSet::Set);
     let current = Some("2".into());
     assert_eq!(
-        not_swapped.await.unwrap(),
+        soon(not_swapped).await.unwrap(),
         CompareAndSet::Different { current }
     );
-    assert_eq!(first.await.unwrap(), 0);
+    assert_eq!(soon(first).await.unwrap(), 0);
     assert!(matches!(
-        refused.await,
+        soon(refused).await,
         Err(KvOutboxError::Refused(Refused::WrongKind { .. }))
     ));
-    assert!(!second.await.unwrap().succeeded);
-    let batch = batch.await.unwrap();
+    assert!(!soon(second).await.unwrap().succeeded);
+    let batch = soon(batch).await.unwrap();
     assert_eq!(batch.iter().filter(|step| step.is_ok()).count(), 1);
-    let deleted = deleted.await.unwrap();
+    let deleted = soon(deleted).await.unwrap();
     assert_eq!(deleted, true);
     assert!(deleted.revision > batch.revision);
     assert_eq!(other.get("k").await.unwrap().into_value(), None);

@@ -1,5 +1,8 @@
 //! A cluster of three, on one thread under a paused clock.
 
+#[path = "patience.rs"]
+pub(crate) mod patience;
+
 use std::future::Future;
 
 use liferaft_kv::{Kv, KvHandle};
@@ -9,12 +12,15 @@ use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 
+use self::patience::{Watchdog, soon};
+
 /// Three members over a network without faults.
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
     pub(crate) leader: PeerId,
     pub(crate) members: [KvHandle; 3],
+    _watchdog: Watchdog,
 }
 
 #[allow(dead_code, reason = "each test uses its part")]
@@ -26,6 +32,7 @@ impl Cluster {
 
     /// The same, whose members take a snapshot after so many bytes of log.
     pub(crate) async fn compacting_after(log_bytes: u64) -> Self {
+        let watchdog = Watchdog::begin();
         let network = MemoryNetwork::new(1);
         let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
         let mut members = Vec::new();
@@ -49,6 +56,7 @@ impl Cluster {
             network,
             leader: PeerId(leader.expect("it confirmed a read").0),
             members: members.try_into().expect("there are three"),
+            _watchdog: watchdog,
         }
     }
 
@@ -74,7 +82,7 @@ impl Cluster {
         for _ in ["the proposal", "its repetition"] {
             let before = applied(witness);
             let mut status = witness.raft().status();
-            let later = status.wait_for(|status| status.applied() > before).await;
+            let later = soon(status.wait_for(|status| status.applied() > before)).await;
             later.expect("the witness runs");
         }
         assert!(
@@ -82,7 +90,7 @@ impl Cluster {
             "the caller's member cannot know of the success"
         );
         self.network.heal_all();
-        call.await.expect("the call does not panic")
+        soon(call).await.expect("the call does not panic")
     }
 
     /// The two that do not lead.
