@@ -40,8 +40,8 @@ use crate::watch::{Backlog, Hub, Subscription};
 #[derive(Default)]
 pub struct Kv {
     store: Store,
-    /// Changes up to here were given to the watches.
-    published: Revision,
+    /// Entries up to here are applied whole, and watches were told of them. Inside an entry the store is one ahead.
+    finished: Revision,
     /// The watches of this member: no part of the state.
     hub: Mutex<Hub>,
 }
@@ -140,7 +140,9 @@ impl Kv {
             Query::Revision => Found::Revision,
             Query::Watch(subscription) => Found::Watching(self.watch(subscription)?),
             Query::Progress(subscription) => {
-                subscription.mailbox.mark(store.place().applied);
+                // Of the query that counts at present: it may have been asked after this was made.
+                let mailbox = &subscription.mailbox;
+                mailbox.mark(mailbox.asked(), self.finished);
                 Found::Progress
             }
         })
@@ -156,20 +158,16 @@ impl Kv {
 
     /// What a watch has missed; if that is all there is, it is told of what follows.
     fn watch(&self, subscription: Subscription) -> Result<Backlog, Refused> {
-        let Subscription {
-            keys,
-            from,
-            mailbox,
-        } = subscription;
-        let applied = self.store.place().applied;
-        let from = from.unwrap_or(applied.next());
-        let backlog = Backlog::read(&self.store, &keys, from)?;
+        let next = self.finished.next();
+        let from = subscription.from.unwrap_or(next);
+        let history = self.store.history();
+        let backlog = Backlog::read(history, &subscription, from, self.finished)?;
         if backlog.is_open {
             let mut hub = self.hub();
             if hub.is_full() {
                 return Err(Refused::TooManyWatches);
             }
-            hub.add(keys, from.max(applied.next()), mailbox, applied);
+            hub.add(subscription, from.max(next), self.finished);
         }
         Ok(backlog)
     }
@@ -185,13 +183,13 @@ impl Kv {
             applied, revision, ..
         } = self.store.place();
         let hub = self.hub.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if revision > self.published {
-            for batch in self.store.history().since(self.published.next()) {
+        if revision > self.finished {
+            for batch in self.store.history().since(self.finished.next()) {
                 hub.publish(batch);
             }
-            self.published = revision;
             self.store.trim();
         }
+        self.finished = applied;
         hub.applied(applied);
     }
 }
@@ -234,7 +232,7 @@ impl StateMachine for Kv {
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
         self.store = snapshot::decode(state, self.store.limits())?;
-        self.published = self.store.revision();
+        self.finished = self.store.place().applied;
         self.hub().close_all();
         Ok(())
     }
@@ -244,7 +242,7 @@ impl Clone for Kv {
     fn clone(&self) -> Self {
         Self {
             store: self.store.clone(),
-            published: self.published,
+            finished: self.finished,
             hub: Mutex::default(),
         }
     }

@@ -4,15 +4,18 @@
 mod cluster;
 mod common;
 
+use cluster::patience::soon;
 use cluster::{Cluster, applied, peer};
 use common::Member;
 use futures::{FutureExt, StreamExt};
 use liferaft_kv::limits::{HISTORY_CHANGES_MAX, STEPS_MAX, WATCH_QUEUE_MAX, WATCHES_MAX};
 use liferaft_kv::{
-    ChangeKind, Command, Keys, KvError, KvHandle, Polled, Refused, Revision, Step, Txn, Watch,
+    ChangeKind, Command, Keys, Kv, KvError, KvHandle, Polled, Refused, Revision, Step, Txn, Watch,
     WatchEvent, Watcher,
 };
-use liferaft_raft::state_machine::StateMachine;
+use liferaft_raft::ids::{Index, Term};
+use liferaft_raft::state_machine::{ApplyContext, StateMachine};
+use liferaft_raft::time::ClusterTime;
 
 /// What a watcher has to tell at the moment, asking the state machine as often as it wants.
 fn told(watcher: &mut Watcher, member: &Member) -> Vec<WatchEvent> {
@@ -41,7 +44,7 @@ fn changes(events: &[WatchEvent]) -> Vec<String> {
 /// Waits for the next changes.
 async fn next_changes(watch: &mut Watch) -> String {
     loop {
-        match watch.next().await {
+        match soon(watch.next()).await {
             Some(Ok(WatchEvent::Changes(changes))) => return format!("{changes:?}"),
             Some(Ok(WatchEvent::Progress(_))) => {}
             ended => panic!("the watch goes on: {ended:?}"),
@@ -53,7 +56,7 @@ async fn next_changes(watch: &mut Watch) -> String {
 async fn until_progress(watch: &mut Watch) -> (Revision, Vec<String>) {
     let mut events = Vec::new();
     loop {
-        match watch.next().await {
+        match soon(watch.next()).await {
             Some(Ok(WatchEvent::Progress(revision))) => return (revision, changes(&events)),
             Some(Ok(event)) => events.push(event),
             ended => panic!("the watch goes on: {ended:?}"),
@@ -196,6 +199,151 @@ fn a_watch_from_a_future_revision_tells_nothing_before_it() {
     assert_eq!(
         changes(&told(&mut watcher, &member)),
         ["3: [set(c, 1 bytes)]"]
+    );
+}
+
+#[test]
+fn a_watch_from_a_future_revision_is_told_no_progress_before_it() {
+    let mut member = Member::default();
+    let mut watcher = Watcher::new(Keys::all(), Some(Revision(5_000)));
+    let present = told(&mut watcher, &member);
+
+    let _ = member.kv.query(watcher.progress_query());
+    let on_request = told(&mut watcher, &member);
+    // Far enough for the marks that are told without a request.
+    (1..4_999).for_each(|_| member.advance_at(0));
+    let by_itself = told(&mut watcher, &member);
+    member.advance_at(0);
+    let begun = told(&mut watcher, &member);
+
+    assert_eq!([present, on_request, by_itself], [vec![], vec![], vec![]]);
+    assert_eq!(begun, [WatchEvent::Progress(Revision(4_999))]);
+    assert_eq!(watcher.next(), Some(Revision(5_000)));
+}
+
+#[test]
+fn progress_requested_before_a_watch_begins_is_told() {
+    let mut member = Member::default();
+    let mut watcher = Watcher::new(Keys::one("watched"), None);
+
+    let request = watcher.progress_query();
+    told(&mut watcher, &member);
+    let _ = member.set("other", "v");
+    let _ = member.kv.query(request);
+
+    assert_eq!(
+        told(&mut watcher, &member),
+        [WatchEvent::Progress(Revision(1))]
+    );
+}
+
+#[test]
+fn progress_requested_before_a_watch_overflows_is_told() {
+    let mut member = Member::default();
+    let mut watcher = Watcher::new(Keys::one("s"), None);
+    told(&mut watcher, &member);
+
+    let request = watcher.progress_query();
+    for _ in 0..=WATCH_QUEUE_MAX {
+        let _ = member.append("s", "x");
+    }
+    told(&mut watcher, &member);
+    let _ = member.set("other", "v");
+    let unseen = member.kv.revision();
+    let _ = member.kv.query(request);
+
+    assert_eq!(told(&mut watcher, &member), [WatchEvent::Progress(unseen)]);
+}
+
+#[test]
+fn progress_requested_before_a_snapshot_is_installed_is_told() {
+    let mut ahead = Member::default();
+    let mut behind = Member::default();
+    let mut watcher = Watcher::new(Keys::one("watched"), None);
+    told(&mut watcher, &behind);
+
+    let request = watcher.progress_query();
+    let _ = ahead.set("other", "v");
+    behind.restore(&ahead);
+    told(&mut watcher, &behind);
+    let _ = behind.set("other", "w");
+    let _ = behind.kv.query(request);
+
+    assert_eq!(
+        told(&mut watcher, &behind),
+        [WatchEvent::Progress(Revision(2))]
+    );
+}
+
+#[test]
+fn a_progress_mark_is_never_behind_the_changes_told_before_it() {
+    let mut member = Member::default();
+    let mut watcher = Watcher::new(Keys::all(), None);
+    told(&mut watcher, &member);
+
+    let _ = member.kv.query(watcher.progress_query());
+    let _ = member.set("k", "v");
+    let events = told(&mut watcher, &member);
+
+    assert_eq!(changes(&events), ["1: [set(k, 1 bytes)]"]);
+    assert_eq!(events.last(), Some(&WatchEvent::Progress(Revision(1))));
+}
+
+#[test]
+fn an_entry_that_is_applied_by_half_is_neither_told_nor_passed_by_a_mark() {
+    let mut kv = Kv::new();
+    let at = ApplyContext {
+        index: Index(1),
+        term: Term(1),
+        time: ClusterTime::ZERO,
+    };
+    let set = |key: &'static str| Command::Set {
+        key: key.into(),
+        value: "v".into(),
+    };
+    let mut early = Watcher::new(Keys::all(), None);
+    let answer = kv.query(early.query());
+    early.answered(answer).expect("it begins");
+    let begun = early.poll(None);
+
+    kv.apply(at, set("a"));
+    let _ = kv.query(early.progress_query());
+    let marked = early.poll(None);
+    let mut late = Watcher::new(Keys::all(), Some(Revision(1)));
+    let answer = kv.query(late.query());
+    late.answered(answer).expect("it begins");
+    let midway = late.poll(None);
+    kv.apply(at, set("b"));
+    kv.advance(at);
+
+    let zero = Polled::Event(WatchEvent::Progress(Revision(0)));
+    assert_eq!([&begun, &marked, &midway], [&zero, &zero, &zero]);
+    for watcher in [&mut early, &mut late] {
+        let Polled::Event(WatchEvent::Changes(changes)) = watcher.poll(None) else {
+            panic!("the entry is told");
+        };
+        assert_eq!(
+            format!("{changes:?}"),
+            "1: [set(a, 1 bytes), set(b, 1 bytes)]"
+        );
+    }
+}
+
+#[test]
+fn a_query_that_is_answered_twice_tells_nothing_twice() {
+    let mut member = Member::default();
+    let mut watcher = Watcher::new(Keys::all(), Some(Revision(1)));
+    let query = watcher.query();
+
+    let _ = member.kv.query(query.clone());
+    let _ = member.set("a", "v");
+    let answer = member.kv.query(query);
+    watcher.answered(answer).expect("it begins");
+    let _ = member.set("b", "v");
+
+    assert_eq!(
+        changes(&told(&mut watcher, &member)),
+        ["1: [set(a, 1 bytes)]", "2: [set(b, 1 bytes)]"]
     );
 }
 
@@ -371,6 +519,23 @@ async fn progress_on_request_comes_after_all_that_was_done_before_anywhere() -> 
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_requested_before_the_first_poll_comes_behind_what_was_done_since()
+-> Result<(), KvError> {
+    let cluster = Cluster::settled().await;
+    let [ada, bob] = cluster.followers();
+    let mut watch = bob.watch(Keys::one("watched"));
+
+    let request = watch.request_progress();
+    until_progress(&mut watch).await;
+    let unseen = ada.set("other", "v").await?;
+    request.await?;
+    let (progress, _) = until_progress(&mut watch).await;
+
+    assert!(progress >= unseen, "{progress} reflects {unseen}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_that_was_cut_off_and_got_a_snapshot_tells_all_it_has_missed()
 -> Result<(), KvError> {
     let cluster = Cluster::compacting_after(2_000).await;
@@ -385,9 +550,7 @@ async fn a_member_that_was_cut_off_and_got_a_snapshot_tells_all_it_has_missed()
     }
     // What it misses is only in a snapshot.
     let mut status = ada.raft().status();
-    let compacted = status
-        .wait_for(|status| status.raft.snapshot > behind)
-        .await;
+    let compacted = soon(status.wait_for(|status| status.raft.snapshot > behind)).await;
     drop(compacted.expect("the member runs"));
     let alone = watch.next().now_or_never();
     cluster.network.heal_all();
@@ -455,8 +618,8 @@ async fn a_watch_from_a_compacted_revision_ends_at_once_and_stays_ended() -> Res
     }
     let mut watch = ada.watch_from(Keys::all(), Revision(1));
 
-    let ended = watch.next().await;
-    let after = watch.next().await;
+    let ended = soon(watch.next()).await;
+    let after = soon(watch.next()).await;
 
     let Some(Err(error)) = ended else {
         panic!("it ends: {ended:?}");
@@ -475,8 +638,8 @@ async fn a_watch_ends_when_its_member_stops() -> Result<(), KvError> {
     let [ada, _] = cluster.followers();
     let mut watch = begun(ada, Keys::all()).await;
 
-    ada.raft().shutdown().await;
-    let ended = watch.next().await;
+    soon(ada.raft().shutdown()).await;
+    let ended = soon(watch.next()).await;
 
     let Some(Err(error)) = ended else {
         panic!("it ends: {ended:?}");

@@ -4,11 +4,12 @@
 //! only ranges are compared one by one. A watch that a change does not concern costs it nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Asked, Mailbox};
+use super::watcher::Subscription;
 use crate::history::Batch;
 use crate::keys::Keys;
 use crate::limits::WATCHES_MAX;
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     /// How many prefixes there are of each length.
     prefix_lengths: BTreeMap<usize, usize>,
     ranges: BTreeMap<(Bytes, Option<Bytes>), BTreeSet<u64>>,
+    /// Those that begin in the future, by the last revision before.
+    later: BTreeSet<(Revision, u64)>,
     /// The entry after which watchers were last told how far the member has come.
     marked_at: Revision,
 }
@@ -35,29 +38,35 @@ pub(crate) struct Hub {
 struct Watched {
     keys: Keys,
     from: Revision,
-    mailbox: Arc<Mailbox>,
+    mailbox: Weak<Mailbox>,
+    asked: Asked,
 }
 
 impl Hub {
-    /// Whether one more watch is too many. Those that were dropped leave first.
+    /// Returns true if one more watch is too many. Those that are over leave first.
     pub(crate) fn is_full(&mut self) -> bool {
         if self.watches.len() >= WATCHES_MAX {
-            self.remove_where(|watched| watched.is_dropped());
+            self.remove_where(|watched| watched.is_over());
         }
         self.watches.len() >= WATCHES_MAX
     }
 
-    /// Gives the changes of these keys from `from` on to a mailbox, into which everything up to `through` was put.
-    pub(crate) fn add(
-        &mut self,
-        keys: Keys,
-        from: Revision,
-        mailbox: Arc<Mailbox>,
-        through: Revision,
-    ) {
-        mailbox.open(through);
+    /// Gives the changes of a watch's keys from `from` on to its mailbox, into which everything up to `through` was put.
+    pub(crate) fn add(&mut self, subscription: Subscription, from: Revision, through: Revision) {
+        let Subscription {
+            keys,
+            mailbox,
+            asked,
+            ..
+        } = subscription;
+        if !mailbox.open(asked, from, through) {
+            return;
+        }
         let id = self.made;
         self.made += 1;
+        if from > through.next() {
+            self.later.insert((from.previous(), id));
+        }
         match keys.clone() {
             Keys::One(key) => {
                 self.ones.entry(key).or_default().insert(id);
@@ -77,7 +86,8 @@ impl Hub {
         let watched = Watched {
             keys,
             from,
-            mailbox,
+            mailbox: Arc::downgrade(&mailbox),
+            asked,
         };
         self.watches.insert(id, watched);
     }
@@ -97,31 +107,41 @@ impl Hub {
             let Some(watched) = self.watches.get(&id) else {
                 continue;
             };
-            let goes_on = watched.from > batch.revision
-                || (!watched.is_dropped() && watched.mailbox.put(batch));
+            let goes_on = watched.from > batch.revision || watched.put(batch);
             if !goes_on {
                 self.remove(id);
             }
         }
     }
 
-    /// The member has applied an entry: now and then everybody is told.
+    /// The member has applied an entry: whoever begins behind it is told, and now and then everybody is.
     pub(crate) fn applied(&mut self, through: Revision) {
+        while let Some((last_before, id)) = self.later.first().copied()
+            && last_before <= through
+        {
+            self.later.pop_first();
+            if let Some(watched) = self.watches.get(&id) {
+                watched.mark(through);
+            }
+        }
         if through.0 < self.marked_at.0.saturating_add(ENTRIES_BETWEEN_MARKS) {
             return;
         }
         self.marked_at = through;
-        self.remove_where(|watched| watched.is_dropped());
+        self.remove_where(|watched| watched.is_over());
         for watched in self.watches.values() {
-            watched.mailbox.mark(through);
+            watched.mark(through);
         }
     }
 
     /// The state was replaced: whatever is missing now can only be in the history.
     pub(crate) fn close_all(&mut self) {
         for (_, watched) in core::mem::take(&mut self.watches) {
-            watched.mailbox.close();
+            if let Some(mailbox) = watched.mailbox.upgrade() {
+                mailbox.close(watched.asked);
+            }
         }
+        self.later.clear();
         self.ones.clear();
         self.prefixes.clear();
         self.prefix_lengths.clear();
@@ -159,6 +179,7 @@ impl Hub {
         let Some(watched) = self.watches.remove(&id) else {
             return;
         };
+        self.later.remove(&(watched.from.previous(), id));
         match watched.keys {
             Keys::One(key) => {
                 remove_from(&mut self.ones, &key, id);
@@ -189,9 +210,22 @@ impl Drop for Hub {
 }
 
 impl Watched {
-    /// Nobody else holds the mailbox.
-    fn is_dropped(&self) -> bool {
-        Arc::strong_count(&self.mailbox) == 1
+    /// Returns true if the watch is dropped, or has asked anew.
+    fn is_over(&self) -> bool {
+        let mailbox = self.mailbox.upgrade();
+        mailbox.is_none_or(|mailbox| mailbox.asked() != self.asked)
+    }
+
+    /// Returns whether the watch goes on.
+    fn put(&self, batch: &Arc<Batch>) -> bool {
+        let mailbox = self.mailbox.upgrade();
+        mailbox.is_some_and(|mailbox| mailbox.put(self.asked, batch))
+    }
+
+    fn mark(&self, through: Revision) {
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            mailbox.mark(self.asked, through);
+        }
     }
 }
 

@@ -8,24 +8,43 @@ use crate::history::Batch;
 use crate::limits::{WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX};
 use crate::revision::Revision;
 
-/// A bounded queue from the applier to one watcher. The applier never waits for it: when it is full, it is closed, and the
-/// watcher reads on in the history once it has emptied it.
+/// A bounded queue from the applier to one watcher, for as long as that lives. The applier never waits for it: when it is full,
+/// it is closed, and the watcher reads on in the history once it has emptied it.
+///
+/// Each [`Asked`] opens it once at most, and only the latest does: whatever an earlier one brought about is void.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
 }
 
+/// Which of a watcher's queries of the history it is, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked(u64);
+
 #[derive(Debug, Default)]
 struct Inner {
+    asked: Asked,
+    state: State,
     batches: VecDeque<Arc<Batch>>,
     bytes: u64,
+    /// The watch begins with this revision: nothing before it is told.
+    from: Revision,
     /// Everything up to here has been put in.
     through: Revision,
     /// Whether the watcher is to be told of `through`, even if nothing is in.
     mark: bool,
-    /// Whether the applier puts anything in.
-    open: bool,
     waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The watcher has asked, and is not answered with all there is.
+    #[default]
+    Asking,
+    /// The applier puts in what it applies.
+    Open,
+    /// Something is missing: the watcher has to ask.
+    Closed,
 }
 
 /// What a watcher takes out.
@@ -42,44 +61,74 @@ pub(crate) enum Taken {
 }
 
 impl Mailbox {
-    /// From here on the applier puts in what comes after `through`.
-    pub(crate) fn open(&self, through: Revision) {
+    /// The watcher asks anew: from here on nothing is put in by what answered before.
+    pub(crate) fn ask(&self) -> Asked {
         let mut inner = self.lock();
-        inner.open = true;
-        inner.through = through;
+        inner.asked.0 += 1;
+        inner.state = State::Asking;
+        inner.batches.clear();
+        inner.bytes = 0;
+        // Where everything up to the present is told anew, a mark comes behind it.
+        inner.mark = false;
+        inner.asked
     }
 
-    /// Puts a batch in, or closes the mailbox if it is full. Whether it is open still.
-    pub(crate) fn put(&self, batch: &Arc<Batch>) -> bool {
+    /// The query that counts.
+    pub(crate) fn asked(&self) -> Asked {
+        self.lock().asked
+    }
+
+    /// From here on the applier puts in what comes after `through`, from `from` on. Returns false if the query is answered
+    /// already, or is not the latest.
+    pub(crate) fn open(&self, asked: Asked, from: Revision, through: Revision) -> bool {
         let mut inner = self.lock();
+        if inner.asked != asked || inner.state != State::Asking {
+            return false;
+        }
+        inner.state = State::Open;
+        inner.from = from;
+        inner.through = through;
+        true
+    }
+
+    /// Puts a batch in, or closes the mailbox if it is full. Returns whether it is open still.
+    pub(crate) fn put(&self, asked: Asked, batch: &Arc<Batch>) -> bool {
+        let mut inner = self.lock();
+        if !inner.is_open(asked) {
+            return false;
+        }
         let bytes = inner.bytes + batch.weight();
         let is_full = inner.batches.len() >= WATCH_QUEUE_MAX
             || (bytes > WATCH_QUEUE_BYTES_MAX && !inner.batches.is_empty());
         if is_full {
-            inner.open = false;
+            inner.state = State::Closed;
         } else {
             inner.bytes = bytes;
+            inner.through = batch.revision;
             inner.batches.push_back(Arc::clone(batch));
         }
         inner.wake();
         !is_full
     }
 
-    /// Everything up to `through` is in: the watcher is to be told.
-    pub(crate) fn mark(&self, through: Revision) {
+    /// Everything up to `through` is in: the watcher is to be told, unless it begins after that. A mailbox that is not open
+    /// needs no mark: its watcher asks, and is told behind all that it has missed how far that was.
+    pub(crate) fn mark(&self, asked: Asked, through: Revision) {
         let mut inner = self.lock();
-        if inner.open {
-            inner.through = through;
+        if inner.is_open(asked) && through.next() >= inner.from {
+            inner.through = inner.through.max(through);
             inner.mark = true;
             inner.wake();
         }
     }
 
     /// Nothing more will be put in.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, asked: Asked) {
         let mut inner = self.lock();
-        inner.open = false;
-        inner.wake();
+        if inner.is_open(asked) {
+            inner.state = State::Closed;
+            inner.wake();
+        }
     }
 
     /// Takes what is next, or has the task woken when there is something.
@@ -89,11 +138,11 @@ impl Mailbox {
             inner.bytes -= batch.weight();
             return Taken::Batch(batch);
         }
-        if core::mem::take(&mut inner.mark) && inner.open {
-            return Taken::Mark(inner.through);
-        }
-        if !inner.open {
+        if inner.state != State::Open {
             return Taken::Closed;
+        }
+        if core::mem::take(&mut inner.mark) {
+            return Taken::Mark(inner.through);
         }
         if let Some(context) = context {
             match &mut inner.waker {
@@ -111,6 +160,10 @@ impl Mailbox {
 }
 
 impl Inner {
+    fn is_open(&self, asked: Asked) -> bool {
+        self.asked == asked && self.state == State::Open
+    }
+
     /// Once for all that is put in before the watcher looks.
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
@@ -138,18 +191,19 @@ mod tests {
         })
     }
 
-    fn opened() -> Mailbox {
+    fn opened() -> (Mailbox, Asked) {
         let mailbox = Mailbox::default();
-        mailbox.open(Revision::ZERO);
-        mailbox
+        let asked = mailbox.ask();
+        assert!(mailbox.open(asked, Revision(1), Revision::ZERO));
+        (mailbox, asked)
     }
 
     #[test]
     fn a_full_mailbox_is_closed_and_gives_what_is_in_it_first() {
-        let mailbox = opened();
+        let (mailbox, asked) = opened();
 
         let put: Vec<_> = (1..=WATCH_QUEUE_MAX as u64 + 1)
-            .map(|revision| mailbox.put(&batch(revision, 1)))
+            .map(|revision| mailbox.put(asked, &batch(revision, 1)))
             .collect();
         let taken = std::iter::from_fn(|| match mailbox.take(None) {
             Taken::Batch(batch) => Some(batch.revision.0),
@@ -163,19 +217,19 @@ mod tests {
 
     #[test]
     fn a_mailbox_is_bounded_in_bytes_and_takes_one_batch_however_large() {
-        let mailbox = opened();
+        let (mailbox, asked) = opened();
         let large = usize::try_from(WATCH_QUEUE_BYTES_MAX).expect("it fits") + 1;
 
-        let put = [batch(1, large), batch(2, 1)].map(|batch| mailbox.put(&batch));
+        let put = [batch(1, large), batch(2, 1)].map(|batch| mailbox.put(asked, &batch));
 
         assert_eq!(put, [true, false]);
     }
 
     #[test]
     fn a_mark_comes_after_what_was_put_in_before_it() {
-        let mailbox = opened();
-        mailbox.put(&batch(3, 1));
-        mailbox.mark(Revision(7));
+        let (mailbox, asked) = opened();
+        mailbox.put(asked, &batch(3, 1));
+        mailbox.mark(asked, Revision(7));
 
         let first = mailbox.take(None);
         let second = mailbox.take(None);
@@ -184,5 +238,22 @@ mod tests {
         assert!(matches!(first, Taken::Batch(batch) if batch.revision == Revision(3)));
         assert!(matches!(second, Taken::Mark(Revision(7))));
         assert!(matches!(third, Taken::Nothing));
+    }
+
+    #[test]
+    fn what_answers_an_earlier_query_puts_nothing_in_and_closes_nothing() {
+        let (mailbox, before) = opened();
+        mailbox.put(before, &batch(1, 1));
+        let asked = mailbox.ask();
+
+        let late = mailbox.open(before, Revision(1), Revision(9));
+        let opened = mailbox.open(asked, Revision(1), Revision(1));
+        let twice = mailbox.open(asked, Revision(1), Revision(9));
+        let put = mailbox.put(before, &batch(2, 1));
+        mailbox.mark(before, Revision(9));
+        mailbox.close(before);
+
+        assert_eq!([late, opened, twice, put], [false, true, false, false]);
+        assert!(matches!(mailbox.take(None), Taken::Nothing));
     }
 }

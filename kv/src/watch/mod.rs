@@ -94,7 +94,7 @@ impl KvHandle {
     }
 
     /// Watches keys from a revision on, that included. It may be in the past, if the history reaches back to it, and in the
-    /// future.
+    /// future: the watch tells nothing, not even its progress, until the member has come to the revision before.
     #[must_use = "a watch begins when it is polled"]
     pub fn watch_from(&self, keys: Keys, from: Revision) -> Watch {
         Watch::new(self, Watcher::new(keys, Some(from)))
@@ -119,9 +119,10 @@ impl Watch {
 
     /// Has the watch tell, by a [`WatchEvent::Progress`] behind all changes that were done before this was called, anywhere,
     /// that it has told them: linearizable, by a round of the leader. The future does not borrow the watch, which has to
-    /// be polled meanwhile.
+    /// be polled meanwhile. It may be called and awaited at any time, also before the watch is first polled; of a watch that
+    /// begins in the future, the progress comes when the member has come there.
     ///
-    /// A watch tells of its progress by itself too, now and then.
+    /// A watch tells of its progress by itself too, now and then. Resuming behind a progress never skips nor repeats a change.
     ///
     /// # Errors
     /// [`KvError::Read`].

@@ -5,9 +5,9 @@ use core::task::Context;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::mailbox::{Mailbox, Taken};
+use super::mailbox::{Asked, Mailbox, Taken};
 use crate::error::{KvError, Refused};
-use crate::history::{Batch, Change};
+use crate::history::{Batch, Change, History};
 use crate::keys::Keys;
 use crate::outcome::mismatched;
 use crate::query::Query;
@@ -88,6 +88,7 @@ pub struct Subscription {
     pub(crate) keys: Keys,
     pub(crate) from: Option<Revision>,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) asked: Asked,
 }
 
 /// What a watch is answered.
@@ -98,6 +99,8 @@ pub struct Backlog {
     pub(crate) through: Revision,
     /// Whether what comes after that is put into the mailbox.
     pub(crate) is_open: bool,
+    /// The query that it answers.
+    pub(crate) asked: Asked,
 }
 
 impl Watcher {
@@ -121,9 +124,11 @@ impl Watcher {
     }
 
     /// What there is to tell. If there is nothing, the task of `context` is woken when there is.
-    pub fn poll(&mut self, context: Option<&mut Context<'_>>) -> Polled {
-        if let Some(batch) = self.backlog.pop_front() {
-            return self.changes(batch);
+    pub fn poll(&mut self, mut context: Option<&mut Context<'_>>) -> Polled {
+        while let Some(batch) = self.backlog.pop_front() {
+            if Some(batch.revision) >= self.next {
+                return self.changes(batch);
+            }
         }
         if let Some(through) = self.through.take() {
             let begun = self.next.unwrap_or(through.next());
@@ -137,16 +142,20 @@ impl Watcher {
         if !self.is_open {
             return Polled::Ask;
         }
-        match self.mailbox.take(context) {
-            Taken::Batch(batch) => self.changes(batch),
-            Taken::Mark(through) => {
-                self.next = self.next.max(Some(through.next()));
-                Polled::Event(WatchEvent::Progress(through))
-            }
-            Taken::Nothing => Polled::Nothing,
-            Taken::Closed => {
-                self.is_open = false;
-                Polled::Ask
+        loop {
+            match self.mailbox.take(context.as_deref_mut()) {
+                // The backlog had it: one query was asked twice.
+                Taken::Batch(batch) if Some(batch.revision) < self.next => {}
+                Taken::Batch(batch) => return self.changes(batch),
+                Taken::Mark(through) => {
+                    self.next = self.next.max(Some(through.next()));
+                    return Polled::Event(WatchEvent::Progress(through));
+                }
+                Taken::Nothing => return Polled::Nothing,
+                Taken::Closed => {
+                    self.is_open = false;
+                    return Polled::Ask;
+                }
             }
         }
     }
@@ -161,23 +170,25 @@ impl Watcher {
 
     /// What is to be asked of the state machine. What an earlier query brought about is void from then on.
     pub fn query(&mut self) -> Query {
-        // Whatever holds the earlier one puts in vain.
-        self.mailbox = Arc::default();
+        let asked = self.mailbox.ask();
         self.is_open = false;
-        Query::Watch(self.subscription())
+        Query::Watch(self.subscription(asked))
     }
 
-    /// Has the state machine tell, after all changes before, how far it has come.
+    /// Has the state machine that the watch asks tell, after all changes before, how far it has come. It may be made and asked
+    /// before the watch begins, and while it asks anew: the watch tells a [`WatchEvent::Progress`] of that or of later. Where the
+    /// watch begins in the future, it does when the state machine has come there.
     #[must_use]
     pub fn progress_query(&self) -> Query {
-        Query::Progress(self.subscription())
+        Query::Progress(self.subscription(self.mailbox.asked()))
     }
 
-    fn subscription(&self) -> Subscription {
+    fn subscription(&self, asked: Asked) -> Subscription {
         Subscription {
             keys: self.keys.clone(),
             from: self.next,
             mailbox: Arc::clone(&self.mailbox),
+            asked,
         }
     }
 
@@ -187,16 +198,14 @@ impl Watcher {
     /// When the history does not reach back to the revision, or the member has too many watches: the watch is over.
     pub fn answered(&mut self, answer: Answer) -> Result<(), KvError> {
         match answer.outcome? {
-            Found::Watching(Backlog {
-                batches,
-                through,
-                is_open,
-            }) => {
-                self.backlog = batches.into();
-                self.through = Some(through);
-                self.is_open = is_open;
+            Found::Watching(answered) if answered.asked == self.mailbox.asked() => {
+                self.backlog = answered.batches.into();
+                self.through = Some(answered.through);
+                self.is_open = answered.is_open;
                 Ok(())
             }
+            // An earlier query was answered: what the state machine puts in by now does not go on from there.
+            Found::Watching(_) => Ok(()),
             other => Err(mismatched("watch", &other)),
         }
     }
@@ -233,29 +242,32 @@ impl fmt::Debug for Changes {
 }
 
 impl Backlog {
-    /// The changes of these keys in the history from a revision on, no more of them than a mailbox holds.
+    /// The changes of a watch's keys in the history from a revision on and up to `through`, no more of them than a mailbox holds.
     ///
     /// # Errors
     /// When the history does not reach back to it.
     pub(crate) fn read(
-        store: &crate::store::Store,
-        keys: &Keys,
+        history: &History,
+        subscription: &Subscription,
         from: Revision,
+        through: Revision,
     ) -> Result<Self, Refused> {
         use crate::limits::{WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX};
 
-        store.history().check(from.previous())?;
+        history.check(from.previous())?;
         let mut backlog = Self {
             batches: Vec::new(),
-            through: store.place().applied,
+            through,
             is_open: true,
+            asked: subscription.asked,
         };
         let mut bytes = 0;
-        for batch in store.history().since(from) {
+        let since = history.since(from);
+        for batch in since.take_while(|batch| batch.revision <= through) {
             if !batch
                 .changes
                 .iter()
-                .any(|change| keys.contains(&change.key))
+                .any(|change| subscription.keys.contains(&change.key))
             {
                 continue;
             }

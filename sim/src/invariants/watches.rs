@@ -116,8 +116,13 @@ impl Watched {
                         "progress up to {revision} is told after {} entries",
                         machine.applied
                     );
+                    demand!(
+                        revision.0 >= self.seen,
+                        "progress up to {revision} is told behind that up to {}",
+                        self.seen
+                    );
                     self.must_have_told(revision.0, committed)?;
-                    self.seen = self.seen.max(revision.0);
+                    self.seen = revision.0;
                 }
                 Polled::Ask => {
                     if self.wanders && !asked && self.seen > 0 {
