@@ -187,6 +187,8 @@ impl Leader {
     fn append_configuration(&mut self, common: &mut Common, configuration: Configuration) {
         self.append(common, Payload::Configuration(Arc::new(configuration)));
         self.meet_members(common);
+        self.commit_gate.open();
+        self.confirm_gate.open();
     }
 
     /// The configuration in force is committed: a joint one is left (§4.3); a simple one ends the change.

@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::output::{ProposeRefused, Refusal};
 use super::planted::{Bug, is_planted};
 use super::progress::{Flow, Progress, Standing};
-use super::quorum;
+use super::quorum::{self, Gate};
 use super::read::{LeaderReads, Reader};
 use super::role::Transition;
 use super::rounds::RoundClock;
@@ -33,6 +33,10 @@ pub(super) struct Leader {
     pub(super) transfer: Option<Transfer>,
     /// The highest round that a quorum was seen to have echoed. It only grows.
     pub(super) confirmed: Round,
+    /// Opens when a quorum may have echoed a later round than `confirmed`.
+    pub(super) confirm_gate: Gate,
+    /// Opens when a quorum may have stored more than is committed.
+    pub(super) commit_gate: Gate,
     /// Whether every peer is to be spoken to, and to answer at once.
     pub(super) broadcast: bool,
     /// The ends of the log and of what is committed when every peer was last spoken to.
@@ -111,6 +115,8 @@ impl Leader {
             change: None,
             transfer: None,
             confirmed: Round::ZERO,
+            confirm_gate: Gate::default(),
+            commit_gate: Gate::default(),
             broadcast: true,
             spoken_of: (Index::ZERO, Index::ZERO),
             next_transfer_of_snapshot: 1,
@@ -226,16 +232,26 @@ impl Leader {
     /// More of a log may be on a disk, of a voter's or this server's own: what a quorum has may be committed.
     pub(super) fn advance_commit(&mut self, common: &mut Common) {
         self.commit_what_is_reached(common);
+        let commit = common.commit_index;
+        let missing = quorum::missing(common.configuration(), |voter| {
+            let peer = self.counted(voter);
+            // This server's own log is looked at whenever more of it is on disk.
+            voter == common.id || peer.is_some_and(|peer| peer.match_index > commit)
+        });
+        self.commit_gate.wait_for(missing);
+        if is_planted(Bug::LearnerCounts) {
+            self.commit_gate.open();
+        }
         let (committed, persisted) = (common.commit_index, common.outbox.persisted());
         self.tail.settle(&common.log, committed, persisted);
     }
 
-    /// A new commit index: what a quorum has on disk, if it is of this term. An older entry on a quorum may yet be
+    /// What a quorum has on disk, if that is more than is committed and of this term. An older entry on a quorum may yet be
     /// overwritten by a leader who never saw it (§3.6.2).
-    fn commit_what_is_reached(&mut self, common: &mut Common) {
-        let mut own = (common.id, common.outbox.persisted());
+    pub(super) fn committable(&self, common: &Common) -> Option<Index> {
+        let mut own = common.outbox.persisted();
         if is_planted(Bug::LeaderBeforeSync) {
-            own.1 = common.log.last_index();
+            own = common.log.last_index();
         }
         let everyone;
         let mut configuration = common.configuration();
@@ -244,19 +260,23 @@ impl Leader {
             configuration = &everyone;
         }
         let reached = quorum::reached(configuration, |voter| {
-            if voter == own.0 {
-                own.1
+            if voter == common.id {
+                own
             } else {
                 self.counted(voter)
                     .map_or(Index::ZERO, |progress| progress.match_index)
             }
         });
-        let Some(reached) = reached else { return };
-        if reached <= common.commit_index
-            || (reached < self.term_start && !is_planted(Bug::CommitOldTerm))
-        {
+        reached.filter(|reached| {
+            *reached > common.commit_index
+                && (*reached >= self.term_start || is_planted(Bug::CommitOldTerm))
+        })
+    }
+
+    fn commit_what_is_reached(&mut self, common: &mut Common) {
+        let Some(reached) = self.committable(common) else {
             return;
-        }
+        };
         let inherited = common.commit_index < self.term_start;
         common.commit_to(reached);
         // Also a configuration that an earlier leader committed: a joint one may still have to be left (§4.3).
@@ -307,12 +327,24 @@ impl Leader {
         }
     }
 
+    /// More voters may have echoed a round: the highest that a quorum has confirms reads, and is told.
+    pub(super) fn confirm_rounds(&mut self, common: &mut Common) {
+        self.confirmed = self.confirmed.max(self.quorum_round(common));
+        let missing = quorum::missing(common.configuration(), |voter| {
+            let peer = self.counted(voter);
+            // This server has heard every round, begun or to begin.
+            voter == common.id || peer.is_some_and(|peer| peer.acked_round > self.confirmed)
+        });
+        self.confirm_gate.wait_for(missing);
+        self.confirm_reads(common);
+    }
+
     pub(super) fn confirm_reads(&mut self, common: &mut Common) {
         if self.reads.is_confirming() {
             let mut echoed = self.quorum_round(common);
-            let heard = common.now.since(self.quorum_contact(common));
-            if is_planted(Bug::ReadWithoutQuorum)
-                || is_planted(Bug::ReadByLease) && heard < common.config.election_timeout()
+            let heard_lately =
+                || common.now.since(self.quorum_contact(common)) < common.config.election_timeout();
+            if is_planted(Bug::ReadWithoutQuorum) || is_planted(Bug::ReadByLease) && heard_lately()
             {
                 echoed = self.rounds.latest();
             }

@@ -186,7 +186,7 @@ impl Progress {
         self.gap_replies >= GAP_REPLIES_MAX
     }
 
-    /// Takes what an answer says of the log. Tells whether the peer's durable match grew.
+    /// Takes what an answer says of the log. Returns true if the peer's durable match grew.
     pub(super) fn advance(&mut self, match_index: Index, received: Index) -> bool {
         if received > self.received {
             self.received = received;

@@ -50,6 +50,27 @@ pub fn reached<T: Copy + Ord + Default>(
     }
 }
 
+/// How many more voters must come to have something, at least, until a quorum has it, where `has` tells who has it already.
+///
+/// Zero if a quorum has it, or the configuration has no voters.
+///
+/// ```
+/// use liferaft_raft::configuration::Configuration;
+/// use liferaft_raft::consensus::quorum;
+/// use liferaft_raft::ids::ServerId;
+///
+/// let configuration = Configuration::of_voters([1, 2, 3, 4].map(ServerId));
+/// assert_eq!(quorum::missing(&configuration, |voter| voter == ServerId(1)), 2);
+/// ```
+pub fn missing(configuration: &Configuration, has: impl Fn(ServerId) -> bool) -> usize {
+    let missing = |voters: &[ServerId]| {
+        let count = voters.iter().filter(|voter| has(**voter)).count();
+        majority_of(voters.len()).saturating_sub(count)
+    };
+    // A voter of both halves counts in both.
+    missing(configuration.voters()).max(missing(configuration.outgoing()))
+}
+
 /// How the election stands, where `of` tells each voter's answer, if it has given one.
 pub fn tally(configuration: &Configuration, of: impl Fn(ServerId) -> Option<bool>) -> Tally {
     let incoming = tally_majority(configuration.voters(), &of);
@@ -69,12 +90,8 @@ fn reached_by_majority<T: Copy + Ord + Default>(
     if count == 0 {
         return None;
     }
-    // In ascending order, a majority of ⌊n/2⌋ + 1 begins at ⌊(n-1)/2⌋.
-    let least = if is_planted(Bug::HalfIsMajority) {
-        count / 2
-    } else {
-        (count - 1) / 2
-    };
+    // In ascending order, the values of a majority begin there.
+    let least = count - majority_of(count);
     if count <= VOTERS_ON_STACK {
         let mut values = [T::default(); VOTERS_ON_STACK];
         for (slot, voter) in values.iter_mut().zip(voters) {
@@ -86,6 +103,44 @@ fn reached_by_majority<T: Copy + Ord + Default>(
         let mut values: Vec<T> = voters.iter().map(|voter| of(*voter)).collect();
         let (_, value, _) = values.select_nth_unstable(least);
         Some(*value)
+    }
+}
+
+/// How many of so many voters are a majority; none of none.
+fn majority_of(count: usize) -> usize {
+    if is_planted(Bug::HalfIsMajority) {
+        count.div_ceil(2)
+    } else if count == 0 {
+        0
+    } else {
+        count / 2 + 1
+    }
+}
+
+/// Counts, between one look at a quorum and the next, how many more voters must pass a mark before there can be another.
+///
+/// A leader of many voters would otherwise look at all of them for each answer, the square of their number for each commit.
+/// It errs towards looking once too often.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    missing: usize,
+}
+
+impl Gate {
+    /// So many more voters must pass the mark.
+    pub(super) fn wait_for(&mut self, missing: usize) {
+        self.missing = missing;
+    }
+
+    /// Nothing is known any more: another look is due.
+    pub(super) fn open(&mut self) {
+        self.missing = 0;
+    }
+
+    /// Takes note that a peer has got further, and whether it `passed` the mark by that. Returns true if a look is due.
+    pub(super) fn is_due(&mut self, passed: bool) -> bool {
+        self.missing = self.missing.saturating_sub(usize::from(passed));
+        self.missing == 0
     }
 }
 

@@ -88,6 +88,7 @@ impl Leader {
             return;
         }
         peer.stirred = true;
+        let before = (peer.match_index, peer.acked_round);
         let is_news = hear(common, peer, reply.round);
         if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
             return;
@@ -105,7 +106,7 @@ impl Leader {
         if is_planted(Bug::MatchWhatWasSent) {
             match_index = peer.next_index.previous().max(match_index);
         }
-        let grew = peer.advance(match_index, reply.received) && match_index > common.commit_index;
+        peer.advance(match_index, reply.received);
         if matches!(peer.flow, Flow::Replicate(_)) {
             peer.acknowledged(common, match_index.0);
         }
@@ -122,7 +123,7 @@ impl Leader {
             ) => {}
         }
         leave_snapshot(common, from, peer);
-        self.conclude(common, grew, is_news);
+        self.conclude(common, from, before);
     }
 
     pub(super) fn on_snapshot_reply(
@@ -144,11 +145,12 @@ impl Leader {
             return;
         }
         peer.stirred = true;
+        let before = (peer.match_index, peer.acked_round);
         let is_news = hear(common, peer, reply.round);
         if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
             return;
         }
-        let grew = peer.advance(reply.match_index, reply.match_index);
+        peer.advance(reply.match_index, reply.match_index);
         if let Flow::Snapshot(sending) = &mut peer.flow
             && sending.transfer == reply.transfer
         {
@@ -170,16 +172,32 @@ impl Leader {
             }
         }
         leave_snapshot(common, from, peer);
-        self.conclude(common, grew, is_news);
+        self.conclude(common, from, before);
     }
 
-    fn conclude(&mut self, common: &mut Common, grew: bool, is_news: bool) {
+    /// Looks at what a quorum has reached, if a peer's answer can have changed it: what the peer had matched and echoed
+    /// `before`, against what it has since.
+    fn conclude(&mut self, common: &mut Common, from: ServerId, before: (Index, Round)) {
+        let Some(peer) = self.peers.get(from) else {
+            return;
+        };
+        let (matched, echoed) = (peer.match_index, peer.acked_round);
+        let (commit, confirmed) = (common.commit_index, self.confirmed);
+        let grew = matched > before.0 && matched > commit;
         if grew {
-            self.advance_commit(common);
+            if self.commit_gate.is_due(before.0 <= commit) {
+                self.advance_commit(common);
+            } else {
+                debug_assert!(
+                    self.committable(common).is_none(),
+                    "a gate is closed while nothing can be committed"
+                );
+            }
         }
-        if is_news {
-            self.confirmed = self.confirmed.max(self.quorum_round(common));
-            self.confirm_reads(common);
+        let is_news = echoed > before.1;
+        let passed = before.1 <= confirmed && echoed > confirmed;
+        if is_news && self.confirm_gate.is_due(passed) {
+            self.confirm_rounds(common);
         }
     }
 

@@ -60,6 +60,21 @@ proptest! {
     }
 
     #[test]
+    fn no_fewer_voters_than_are_missing_make_a_quorum(
+        configuration in configuration(),
+        some in proptest::collection::btree_set((0..24_u128).prop_map(ServerId), 0..24),
+        more in proptest::collection::btree_set((0..24_u128).prop_map(ServerId), 0..24),
+    ) {
+        let missing = quorum::missing(&configuration, |voter| some.contains(&voter));
+
+        prop_assert_eq!(missing == 0, is_quorum(&configuration, &some));
+        let together = some.union(&more).copied().collect();
+        if is_quorum(&configuration, &together) {
+            prop_assert!(together.len() - some.len() >= missing);
+        }
+    }
+
+    #[test]
     fn an_election_is_won_by_a_quorum_and_lost_when_none_can_come_about(
         configuration in configuration(),
         votes in proptest::collection::btree_map((0..24_u128).prop_map(ServerId), any::<bool>(), 0..24),
