@@ -81,6 +81,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
             round: Round(number(choices)?),
             transfer: number(choices)?,
             next_offset: number(choices)?,
+            known: choices.arbitrary()?,
             match_index: index(choices)?,
             last: index(choices)?,
         }),
@@ -175,7 +176,11 @@ fn install_snapshot(choices: &mut Unstructured<'_>) -> Result<InstallSnapshot> {
     Ok(InstallSnapshot {
         round: Round(number(choices)?),
         transfer: number(choices)?,
-        metadata,
+        metadata: if choices.ratio(3_u8, 4)? {
+            Some(metadata)
+        } else {
+            None
+        },
         offset: if honest { 0 } else { number(choices)? },
         data,
     })

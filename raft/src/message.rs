@@ -157,8 +157,8 @@ pub struct InstallSnapshot {
     pub round: Round,
     /// Tells this transfer from all others of the same leader and term: chunks of two are never mixed.
     pub transfer: u64,
-    /// What the snapshot is, the same in each chunk.
-    pub metadata: SnapshotMetadata,
+    /// What the snapshot is, the same in each chunk that says it; `None` once the receiver has answered that it knows.
+    pub metadata: Option<SnapshotMetadata>,
     /// Where in the snapshot the data belongs, in bytes.
     pub offset: u64,
     /// The data of this chunk; empty to ask how far the receiver has got.
@@ -191,6 +191,8 @@ pub struct InstallSnapshotReply {
     pub transfer: u64,
     /// How many bytes of it have arrived without a gap; its whole length once it is installed and durable.
     pub next_offset: u64,
+    /// Whether the receiver knows what the transfer is. If not, as after a restart, the chunks must say it again.
+    pub known: bool,
     /// As in [`AppendEntriesReply`]: at least the snapshot's last index once that is durable, or not needed.
     pub match_index: Index,
     /// As in [`AppendEntriesReply`]: the snapshot's last index once it has taken the log's place.

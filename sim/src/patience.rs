@@ -78,7 +78,11 @@ pub struct SnapshotsUnderWay {
 impl SnapshotsUnderWay {
     /// A chunk arrives at a member.
     pub fn arrived(&mut self, at: usize, chunk: &InstallSnapshot) {
-        let newest = chunk.metadata.last.index;
+        // Those that do not say what they are part of belong to what an earlier one has said.
+        let Some(metadata) = &chunk.metadata else {
+            return;
+        };
+        let newest = metadata.last.index;
         let (index, furthest) = self.furthest.entry(at).or_default();
         if newest > *index {
             (*index, *furthest) = (newest, 0);
@@ -105,14 +109,14 @@ mod tests {
         InstallSnapshot {
             round: Round(1),
             transfer: 1,
-            metadata: SnapshotMetadata {
+            metadata: Some(SnapshotMetadata {
                 last: LogPosition::new(Term(1), Index(last)),
                 stamp: Default::default(),
                 configuration: Default::default(),
                 configuration_index: Index(1),
                 length: 1000,
                 digest: 0,
-            },
+            }),
             offset: 0,
             data: Bytes::new(),
         }

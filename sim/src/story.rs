@@ -243,12 +243,12 @@ fn words_of(message: &Message) -> (&'static str, String, String) {
             }
         }
         Body::InstallSnapshot(install) => {
-            let last = install.metadata.last;
             let end = install.offset + install.data.len() as u64;
-            let text = format!(
-                "Snapshot t{term} to {last}: bytes {}..{end}",
-                install.offset
-            );
+            let what = match &install.metadata {
+                Some(metadata) => format!("to {}", metadata.last),
+                None => format!("transfer {}", install.transfer),
+            };
+            let text = format!("Snapshot t{term} {what}: bytes {}..{end}", install.offset);
             ("install", text.clone(), text)
         }
         Body::InstallSnapshotReply(reply) => {

@@ -342,7 +342,7 @@ impl Cluster {
         let chunk = InstallSnapshot {
             round: liferaft_raft::ids::Round::ZERO,
             transfer: 0,
-            metadata: snapshot.metadata,
+            metadata: Some(snapshot.metadata),
             offset: 0,
             data: snapshot.data,
         };

@@ -16,7 +16,7 @@ use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, Round, ServerId};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
-    ReadIndexReply, ReplyWanted,
+    ReadIndexReply, ReplyWanted, SnapshotMetadata,
 };
 use crate::time::Instant;
 
@@ -51,6 +51,8 @@ pub(super) struct Follower {
     answer: Answer,
     early: BTreeMap<Index, (LogPosition, Vec<Entry>)>,
     receiving: Option<Receiving>,
+    /// The last transfer of which nothing is needed any more, and its length: what it is was known.
+    finished: Option<(u64, u64)>,
     reads: FollowerReads,
 }
 
@@ -62,7 +64,8 @@ struct Answer {
     /// An answer once the log is durable up to here.
     when_durable: Option<Index>,
     conflict: Option<Conflict>,
-    snapshot: Option<(u64, u64)>,
+    /// How far a transfer is, and whether it is known.
+    snapshot: Option<(u64, u64, bool)>,
     /// The match last told: a better one is told without being asked for.
     told: Index,
 }
@@ -86,6 +89,7 @@ impl Follower {
             answer: Answer::default(),
             early: BTreeMap::new(),
             receiving: None,
+            finished: None,
             reads: FollowerReads::naming_from(first_request),
         };
         if retry_soon {
@@ -362,27 +366,29 @@ impl Follower {
         if !self.hear(common, from, chunk.round) {
             return;
         }
-        let last = chunk.metadata.last;
         let transfer = chunk.transfer;
+        let Some(metadata) = self.metadata_of(&chunk) else {
+            return self.on_unknown_chunk(transfer);
+        };
+        let last = metadata.last;
         if last.index <= common.commit_index && !is_planted(Bug::OlderSnapshotInstalled) {
             // It covers nothing that is not here already: the match says so.
-            self.answer.at_once = true;
-            self.answer.snapshot = Some((transfer, chunk.metadata.length));
-            return;
+            self.finished = Some((transfer, metadata.length));
+            return self.answer_finished(transfer, metadata.length);
         }
         if common.is_installing() {
             // One that is complete is on its way to the disk: until it is there, no other takes up memory.
-            self.answer.snapshot = Some((transfer, 0));
+            self.answer.snapshot = Some((transfer, 0, false));
             return;
         }
-        match Receiving::take(&mut self.receiving, common, chunk) {
+        match Receiving::take(&mut self.receiving, common, metadata, chunk) {
             Arrival::Stale => {}
             Arrival::Refused(reason) => {
                 common.refuse(from, reason);
-                self.answer.snapshot = Some((transfer, 0));
+                self.answer.snapshot = Some((transfer, 0, false));
             }
             Arrival::Partial { next_offset } => {
-                self.answer.snapshot = Some((transfer, next_offset));
+                self.answer.snapshot = Some((transfer, next_offset, true));
             }
             Arrival::Complete(snapshot) => {
                 let length = snapshot.metadata.length;
@@ -390,9 +396,41 @@ impl Follower {
                 self.early.clear();
                 self.matched = self.matched.max(last.index);
                 self.leader_commit = self.leader_commit.max(last.index);
-                self.answer.snapshot = Some((transfer, length));
+                self.finished = Some((transfer, length));
+                self.answer.snapshot = Some((transfer, length, true));
             }
         }
+    }
+
+    /// What a chunk is part of, as it says itself, or as an earlier one of its transfer has said.
+    fn metadata_of(&self, chunk: &InstallSnapshot) -> Option<SnapshotMetadata> {
+        let known = || {
+            let receiving = self.receiving.as_ref()?;
+            receiving.metadata_of(chunk.transfer).cloned()
+        };
+        chunk.metadata.clone().or_else(known)
+    }
+
+    /// A chunk that does not say what it is part of, and whose transfer is not being received.
+    fn on_unknown_chunk(&mut self, transfer: u64) {
+        match self.finished {
+            Some((finished, length)) if finished == transfer => {
+                self.answer_finished(transfer, length);
+            }
+            Some((finished, _)) if finished > transfer => {}
+            Some(_) | None => {
+                let newest = self.receiving.as_ref().map(Receiving::transfer);
+                if newest.is_none_or(|newest| newest < transfer) {
+                    self.answer.snapshot = Some((transfer, 0, false));
+                }
+            }
+        }
+    }
+
+    /// Nothing more of this transfer is needed.
+    fn answer_finished(&mut self, transfer: u64, length: u64) {
+        self.answer.at_once = true;
+        self.answer.snapshot = Some((transfer, length, true));
     }
 
     /// Answers the leader, as far as what it would promise is durable.
@@ -413,12 +451,13 @@ impl Follower {
         if durable {
             self.answer.when_durable = None;
         }
-        if let Some((transfer, next_offset)) = self.answer.snapshot.take() {
+        if let Some((transfer, next_offset, known)) = self.answer.snapshot.take() {
             let round = self.round;
             let reply = InstallSnapshotReply {
                 round,
                 transfer,
                 next_offset,
+                known,
                 match_index,
                 last: common.log.last_index(),
             };

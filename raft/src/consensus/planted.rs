@@ -145,6 +145,8 @@ bugs! {
     CommitForgotten,
     /// The stored commit index names entries that are not durable.
     CommitBeforeItsEntries,
+    /// A receiver of a snapshot that has forgotten what it is receiving is not told again (liveness).
+    MetadataToldOnce,
 }
 
 /// Whether this bug is planted.

@@ -112,6 +112,8 @@ pub(super) struct Sending {
     pub(super) sent: u64,
     /// Whether the receiver must be asked how far it has got.
     pub(super) ask: bool,
+    /// Whether the receiver has answered that it knows what the snapshot is, so that chunks need not repeat it.
+    pub(super) known: bool,
 }
 
 impl Progress {
@@ -217,6 +219,7 @@ impl Progress {
             snapshot,
             acked: 0,
             sent: 0,
+            known: false,
         });
     }
 
@@ -258,7 +261,9 @@ impl Sending {
         let length = self.snapshot.metadata.length;
         let chunk = (window / 4).max(WINDOW_MIN).min(chunk_bytes_max);
         let end = length.min(self.sent.saturating_add(chunk));
-        let fits = end.saturating_sub(self.acked) <= window || self.sent <= self.acked;
+        // What many members make heavy is not repeated before the first chunk is answered.
+        let is_heavy = !self.known && self.snapshot.metadata.configuration.weight() > chunk;
+        let fits = end.saturating_sub(self.acked) <= window && !is_heavy || self.sent <= self.acked;
         (self.sent < end && fits).then_some((self.sent, end))
     }
 }

@@ -155,6 +155,7 @@ impl Leader {
             && sending.transfer == reply.transfer
         {
             let next_offset = reply.next_offset;
+            sending.known = reply.known || sending.known && is_planted(Bug::MetadataToldOnce);
             if reply.next_offset > sending.snapshot.metadata.length {
                 common.refuse(from, Refusal::ImpossibleAcknowledgement);
             } else if is_planted(Bug::SnapshotRestarts) && is_news {
@@ -506,7 +507,7 @@ impl Line<'_> {
         InstallSnapshot {
             round: self.round.get(self.rounds, self.common),
             transfer: sending.transfer,
-            metadata: metadata.clone(),
+            metadata: (!sending.known).then(|| metadata.clone()),
             offset: from,
             data: data.slice(in_memory(from)..in_memory(to)),
         }

@@ -41,14 +41,24 @@ pub(super) enum Arrival {
 }
 
 impl Receiving {
+    pub(super) fn transfer(&self) -> u64 {
+        self.transfer
+    }
+
+    /// What is being received, if it comes under this name.
+    pub(super) fn metadata_of(&self, transfer: u64) -> Option<&SnapshotMetadata> {
+        (self.transfer == transfer).then_some(&self.metadata)
+    }
+
+    /// Takes a chunk of the snapshot that `metadata` describes.
     pub(super) fn take(
         slot: &mut Option<Self>,
         common: &Common,
+        metadata: SnapshotMetadata,
         chunk: InstallSnapshot,
     ) -> Arrival {
         let InstallSnapshot {
             transfer,
-            metadata,
             offset,
             data,
             ..

@@ -243,7 +243,7 @@ impl From<&InstallSnapshot> for proto::InstallSnapshot {
         Self {
             round: Some(of.round.0),
             transfer: Some(of.transfer),
-            metadata: Some((&of.metadata).into()),
+            metadata: of.metadata.as_ref().map(Into::into),
             offset: Some(of.offset),
             data: Some(of.data.clone()),
         }
@@ -255,7 +255,7 @@ fn install_snapshot(body: Bytes) -> Result<InstallSnapshot, DecodeError> {
     Ok(InstallSnapshot {
         round: round(read.round)?,
         transfer: required(read.transfer, "transfer")?,
-        metadata: snapshot_metadata(required(read.metadata, "metadata of the snapshot")?)?,
+        metadata: read.metadata.map(snapshot_metadata).transpose()?,
         offset: number(read.offset, "offset")?,
         data: required(read.data, "data")?,
     })
@@ -296,6 +296,7 @@ impl From<&InstallSnapshotReply> for proto::InstallSnapshotReply {
             round: Some(of.round.0),
             transfer: Some(of.transfer),
             next_offset: Some(of.next_offset),
+            known: Some(of.known),
             match_index: Some(of.match_index.0),
             last: Some(of.last.0),
         }
@@ -308,6 +309,7 @@ fn install_snapshot_reply(body: Bytes) -> Result<InstallSnapshotReply, DecodeErr
         round: round(read.round)?,
         transfer: required(read.transfer, "transfer")?,
         next_offset: number(read.next_offset, "next offset")?,
+        known: required(read.known, "known")?,
         match_index: index(read.match_index, "match index")?,
         last: index(read.last, "end of the log")?,
     })

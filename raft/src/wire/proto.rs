@@ -191,6 +191,7 @@ pub(super) struct InstallSnapshot {
     pub(super) round: Option<u64>,
     #[prost(uint64, optional, tag = "2")]
     pub(super) transfer: Option<u64>,
+    /// Absent once the receiver has said that it knows them.
     #[prost(message, optional, tag = "3")]
     pub(super) metadata: Option<SnapshotMetadata>,
     #[prost(uint64, optional, tag = "4")]
@@ -230,6 +231,8 @@ pub(super) struct InstallSnapshotReply {
     pub(super) match_index: Option<u64>,
     #[prost(uint64, optional, tag = "5")]
     pub(super) last: Option<u64>,
+    #[prost(bool, optional, tag = "6")]
+    pub(super) known: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]

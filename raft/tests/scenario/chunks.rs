@@ -5,7 +5,7 @@ use liferaft_raft::consensus::{MembershipChange, Refusal};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, InstallSnapshot};
 
-use crate::cluster::filter::{chunk_replies, chunks_at};
+use crate::cluster::filter::{chunk_replies, chunks, chunks_at};
 use crate::cluster::forge::{chunk, chunk_reply, position, snapshot};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY};
 use crate::compaction::{one_left_behind, small_chunks};
@@ -83,8 +83,9 @@ fn a_snapshot_from_the_future_is_refused() {
     let mut cluster = receiver();
     let mut later = snapshot(2, position(3, 9), [1, 2, 3], "state");
     cluster.forge(2, 1, chunk(2, later.clone()));
-    later.metadata.last = position(2, 9);
-    later.metadata.configuration_index = Index(10);
+    let metadata = later.metadata.as_mut().expect("it says what it is");
+    metadata.last = position(2, 9);
+    metadata.configuration_index = Index(10);
     later.transfer += 1;
     cluster.forge(2, 1, chunk(2, later));
 
@@ -255,4 +256,103 @@ fn an_installed_snapshot_brings_its_configuration_with_it() {
 
     assert_eq!(cluster.commit_index(3), cluster.commit_index(1));
     assert_eq!(cluster.voters(3), [1, 2, 3]);
+}
+
+/// A part of that snapshot that does not say what it is part of, as a transfer of this name.
+fn bare_part(transfer: u64, offset: usize, end: usize) -> InstallSnapshot {
+    InstallSnapshot {
+        transfer,
+        metadata: None,
+        ..part(offset, end)
+    }
+}
+
+/// What was sent to server 3 of a snapshot: for each chunk, where it begins and whether it says what the snapshot is.
+fn told(cluster: &Cluster) -> Vec<(u64, bool)> {
+    let chunks = cluster.sent(chunks().to(3)).into_iter();
+    let told = chunks.map(|message| match message.body {
+        Body::InstallSnapshot(chunk) => (chunk.offset, chunk.metadata.is_some()),
+        other => panic!("{other:?} is no chunk"),
+    });
+    told.collect()
+}
+
+/// Whether each answer of a server to a chunk says that its transfer is known.
+fn known(cluster: &Cluster, id: u128) -> Vec<bool> {
+    let answers = cluster.sent(chunk_replies().from(id)).into_iter();
+    let known = answers.map(|answer| match answer.body {
+        Body::InstallSnapshotReply(reply) => reply.known,
+        other => panic!("{other:?} is no answer to a chunk"),
+    });
+    known.collect()
+}
+
+// The configuration of many members is heavier than a chunk: it would be sent with each of them, and with each heartbeat.
+#[test]
+fn what_a_snapshot_is_is_told_until_the_receiver_knows_it() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.drop_all(chunks_at(24));
+
+    cluster.run_for(5 * HEARTBEAT);
+
+    let told = told(&cluster);
+    let first_bare = told.iter().position(|(_, says)| !says);
+    let first_bare = first_bare.expect("the first chunks are answered");
+    assert!(told[..first_bare].iter().all(|(offset, _)| *offset <= 24));
+    assert!(told[first_bare..].len() > 5);
+    assert!(told[first_bare..].iter().all(|(_, says)| !says));
+    assert!(known(&cluster, 3).iter().all(|known| *known));
+}
+
+#[test]
+fn a_receiver_that_restarted_is_told_again_what_it_receives() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.drop_all(chunks_at(24));
+    cluster.run_for(3 * HEARTBEAT);
+    let term = cluster.term(1);
+
+    cluster.crash(3);
+    cluster.restart(3);
+    cluster.forget_sent();
+    cluster.heal();
+    cluster.run_for(3 * HEARTBEAT);
+
+    assert_eq!(cluster.term(1), term, "the transfer is the same");
+    assert!(!told(&cluster)[0].1 && !known(&cluster, 3)[0]);
+    assert!(told(&cluster).iter().any(|(_, says)| *says));
+    assert_eq!(cluster.applied(3), cluster.applied(1));
+}
+
+#[test]
+fn a_bare_chunk_of_an_unknown_transfer_is_answered_by_a_question() {
+    let mut cluster = receiver();
+    cluster.forge(2, 1, chunk(2, bare_part(1, 0, 0)));
+    cluster.run_for(LATENCY);
+    cluster.forge(2, 1, chunk(2, part(0, 4)));
+
+    cluster.forge(2, 1, chunk(2, bare_part(2, 4, 12)));
+    cluster.forge(2, 1, chunk(2, bare_part(1, 4, 12)));
+
+    assert_eq!(next_offsets(&cluster), [0, 4, 0, 12]);
+    assert_eq!(known(&cluster, 1), [false, true, false, true]);
+    assert_eq!(cluster.status(1).last.index, Index(9));
+}
+
+#[test]
+fn bare_chunks_of_a_transfer_that_is_done_or_older_change_nothing() {
+    let mut cluster = receiver();
+    cluster.forge(2, 1, chunk(2, part(0, 0)));
+    cluster.run_for(LATENCY);
+    let mut second = part(0, 12);
+    second.transfer = 2;
+    cluster.forge(2, 1, chunk(2, second));
+    cluster.forget_sent();
+
+    cluster.forge(2, 1, chunk(2, bare_part(2, 4, 12)));
+    cluster.forge(2, 1, chunk(2, bare_part(1, 0, 4)));
+
+    assert_eq!(next_offsets(&cluster), [12]);
+    assert_eq!(known(&cluster, 1), [true]);
 }

@@ -304,7 +304,8 @@ fn a_snapshot_that_is_not_what_it_says_is_refused() {
     let mut cluster = Cluster::of(3).with_leader(1);
     let term = cluster.term(1);
     let mut damaged = snapshot(term, position(term, 90), [1, 2, 3], "state");
-    damaged.metadata.digest ^= 1;
+    let metadata = damaged.metadata.as_mut().expect("it says what it is");
+    metadata.digest ^= 1;
 
     cluster.forge(1, 3, chunk(term, damaged));
     cluster.settle();
@@ -318,7 +319,8 @@ fn a_chunk_beyond_the_end_of_its_snapshot_is_refused() {
     let mut cluster = Cluster::of(3).with_leader(1);
     let term = cluster.term(1);
     let mut lying = snapshot(term, position(term, 90), [1, 2, 3], "state");
-    lying.metadata.length = 3;
+    let metadata = lying.metadata.as_mut().expect("it says what it is");
+    metadata.length = 3;
 
     cluster.forge(1, 3, chunk(term, lying));
 

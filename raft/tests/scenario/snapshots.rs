@@ -241,7 +241,8 @@ fn of_overtaken_snapshots_only_the_oldest_on_its_way_is_kept() {
         let chunks = cluster.chunks_to(to);
         let mut ends: Vec<Index> = chunks
             .iter()
-            .map(|chunk| chunk.metadata.last.index)
+            .filter_map(|chunk| chunk.metadata.as_ref())
+            .map(|metadata| metadata.last.index)
             .collect();
         ends.dedup();
         ends

@@ -204,7 +204,7 @@ fn install_snapshot() -> BoxedStrategy<InstallSnapshot> {
     (
         number().prop_map(Round),
         any::<u64>(),
-        snapshot_metadata(),
+        option::of(snapshot_metadata()),
         number(),
         blob(),
     )
@@ -247,18 +247,20 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
         number().prop_map(Round),
         any::<u64>(),
         number(),
+        any::<bool>(),
         index(),
         index(),
     )
-        .prop_map(
-            |(round, transfer, next_offset, match_index, last)| InstallSnapshotReply {
+        .prop_map(|(round, transfer, next_offset, known, match_index, last)| {
+            InstallSnapshotReply {
                 round,
                 transfer,
                 next_offset,
+                known,
                 match_index,
                 last,
-            },
-        )
+            }
+        })
 }
 
 fn configuration() -> BoxedStrategy<Configuration> {

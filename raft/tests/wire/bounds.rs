@@ -1,7 +1,13 @@
 //! Numbers, lengths and combinations that no member sends.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use liferaft_raft::wire::{DecodeError, Frame, NUMBER_END};
+use liferaft_raft::configuration::{Configuration, DISMISSED_MAX, Member};
+use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
+use liferaft_raft::message::{Body, InstallSnapshot, Message, SnapshotMetadata};
+use liferaft_raft::time::ClusterTime;
+use liferaft_raft::wire::{self, Content, DecodeError, Frame, NUMBER_END};
 
 use super::samples::{
     ID, append_entries, append_entries_reply, assert_understood, configuration, entry, envelope,
@@ -164,4 +170,48 @@ fn an_unknown_answer_to_a_wish_to_join_is_refused() {
             number: 7
         })
     );
+}
+
+/// How long a chunk of 1,000 bytes is, of a snapshot with this configuration, if it says what it is and if it does not.
+fn chunk_lengths(configuration: Configuration) -> [usize; 2] {
+    let metadata = SnapshotMetadata {
+        last: LogPosition::new(Term(1000), Index(1_000_000)),
+        stamp: ClusterTime(1 << 50),
+        configuration: Arc::new(configuration),
+        configuration_index: Index(999_000),
+        length: 1 << 30,
+        digest: 7,
+    };
+    [Some(metadata), None].map(|metadata| {
+        let chunk = InstallSnapshot {
+            round: Round(1_000_000),
+            transfer: 1_000,
+            metadata,
+            offset: 1 << 29,
+            data: Bytes::from(vec![0; 1_000]),
+        };
+        let message = Message {
+            term: Term(1000),
+            body: Body::InstallSnapshot(Box::new(chunk)),
+        };
+        wire::encode_content(&Content::Message(message)).len()
+    })
+}
+
+#[test]
+fn a_chunk_of_a_known_snapshot_is_as_long_as_its_data_and_a_little() {
+    let key = Bytes::from_static(&[7; 32]);
+    let member = |id| (ServerId(id), Member::voter(key.clone()));
+    let many = Configuration::from_members((0..1_001).map(member));
+    let dismissed = (3..).map(ServerId).take(DISMISSED_MAX);
+    let few = Configuration::of_voters((0..3).map(ServerId)).with_dismissed(dismissed);
+
+    let [many_told, many_known] = chunk_lengths(many);
+    let [few_told, few_known] = chunk_lengths(few);
+
+    assert!(
+        many_told > 59_000 && few_told > 5_600,
+        "{many_told} {few_told}"
+    );
+    assert_eq!((many_known, few_known), (1_024, 1_024));
 }

@@ -240,14 +240,14 @@ fn the_bytes_of_a_chunk_of_a_snapshot() {
     let body = Body::InstallSnapshot(Box::new(InstallSnapshot {
         round: Round(7),
         transfer: 2,
-        metadata: SnapshotMetadata {
+        metadata: Some(SnapshotMetadata {
             last: position(4, 9),
             stamp: ClusterTime(1000),
             configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
             configuration_index: Index(1),
             length: 5,
             digest: 0xdead_beef,
-        },
+        }),
         offset: 3,
         data: bytes("te"),
     }));
@@ -263,16 +263,33 @@ fn the_bytes_of_a_chunk_of_a_snapshot() {
 }
 
 #[test]
+fn the_bytes_of_a_chunk_of_a_snapshot_that_is_known() {
+    let body = Body::InstallSnapshot(Box::new(InstallSnapshot {
+        round: Round(7),
+        transfer: 2,
+        metadata: None,
+        offset: 3,
+        data: bytes("te"),
+    }));
+
+    assert_golden(&message(body), "1805 2005 2a0a 0807 1002 2003 2a02 7465");
+}
+
+#[test]
 fn the_bytes_of_a_reply_to_a_chunk_of_a_snapshot() {
     let body = Body::InstallSnapshotReply(InstallSnapshotReply {
         round: Round(7),
         transfer: 2,
         next_offset: 5,
+        known: true,
         match_index: Index(9),
         last: Index(9),
     });
 
-    assert_golden(&message(body), "1806 2005 2a0a 0807 1002 1805 2009 2809");
+    assert_golden(
+        &message(body),
+        "1806 2005 2a0c 0807 1002 1805 2009 2809 3001",
+    );
 }
 
 #[test]

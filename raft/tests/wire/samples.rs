@@ -89,6 +89,7 @@ pub(super) fn install_snapshot_reply() -> Fields {
         .number(3, 5)
         .number(4, 9)
         .number(5, 9)
+        .number(6, 1)
 }
 
 pub(super) fn step() -> Fields {

@@ -70,14 +70,14 @@ fn a_chunk_of_a_snapshot_is_a_slice_of_its_frame() {
     let body = Body::InstallSnapshot(Box::new(InstallSnapshot {
         round: Round(1),
         transfer: 1,
-        metadata: SnapshotMetadata {
+        metadata: Some(SnapshotMetadata {
             last: LogPosition::new(Term(1), Index(9)),
             stamp: ClusterTime(0),
             configuration: Arc::new(Configuration::default()),
             configuration_index: Index(0),
             length: 5,
             digest: 0,
-        },
+        }),
         offset: 0,
         data: bytes("chunk"),
     }));

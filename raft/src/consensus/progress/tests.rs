@@ -79,6 +79,7 @@ fn sending(length: usize, acked: u64, sent: u64) -> Sending {
         acked,
         sent,
         ask: false,
+        known: false,
     }
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn snapshot<const N: usize>(
     InstallSnapshot {
         round: Round(term),
         transfer: 1,
-        metadata,
+        metadata: Some(metadata),
         offset: 0,
         data,
     }
@@ -193,6 +193,7 @@ pub(crate) fn chunk_reply(term: u64, next_offset: u64, match_index: u64) -> Mess
         round: Round(1),
         transfer: 1,
         next_offset,
+        known: true,
         match_index: Index(match_index),
         last: Index(match_index),
     };
