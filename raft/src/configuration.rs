@@ -13,9 +13,19 @@ pub const SERVERS_MAX: usize = 4096;
 /// The longest public key, in bytes, that a configuration may carry for a server.
 pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
 
-/// The most servers that a configuration remembers as dismissed; the oldest dismissal is forgotten first. A frame that
-/// claims more is refused.
+/// The most servers that a configuration remembers as dismissed. Beyond it the oldest removal by an operator is forgotten
+/// first: such a server may only ask to join again. Of servers that forgot, the oldest follows when there are no others. A
+/// frame that claims more is refused.
 pub const DISMISSED_MAX: usize = 256;
+
+/// Why a server that took part is not taken in when it asks to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dismissal {
+    /// An operator removed it, and may add it again.
+    Removed,
+    /// It had lost some of what it acknowledged, and perhaps votes that it gave. Its id is never added again.
+    Forgot,
+}
 
 /// What a server's voice counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +54,8 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     members: BTreeMap<ServerId, Member>,
-    /// Whom operators have removed, the oldest removal first. Invariant: nobody twice, nobody whom this names.
-    dismissed: Vec<ServerId>,
+    /// Who is not taken in again, the oldest dismissal first. Invariant: nobody twice, nobody whom this names.
+    dismissed: Vec<(ServerId, Dismissal)>,
     // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
     voters: Vec<ServerId>,
     outgoing: Vec<ServerId>,
@@ -83,32 +93,47 @@ impl Configuration {
         }
     }
 
-    /// This configuration, which remembers that operators have removed these servers, the oldest removal first: all but
-    /// those that it names, and the newest [`DISMISSED_MAX`] of them.
+    /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that it
+    /// names, and [`DISMISSED_MAX`] of them at most.
     #[must_use]
-    pub fn with_dismissed(mut self, servers: impl IntoIterator<Item = ServerId>) -> Self {
+    pub fn with_dismissed(
+        mut self,
+        servers: impl IntoIterator<Item = (ServerId, Dismissal)>,
+    ) -> Self {
         self.dismissed.clear();
-        for server in servers {
-            if !self.names(server) && !self.dismissed.contains(&server) {
-                self.dismissed.push(server);
+        for (server, why) in servers {
+            if !self.names(server) && !self.is_dismissed(server) {
+                self.dismissed.push((server, why));
             }
         }
-        let forgotten = self.dismissed.len().saturating_sub(DISMISSED_MAX);
-        self.dismissed.drain(..forgotten);
+        while self.dismissed.len() > DISMISSED_MAX {
+            let mut dismissed = self.dismissed.iter();
+            let oldest = dismissed.position(|(_, why)| *why == Dismissal::Removed);
+            self.dismissed.remove(oldest.unwrap_or(0));
+        }
         self
     }
 
-    /// Whom operators have removed and nobody has added again, the oldest removal first. They are not taken in when they
-    /// ask to join. Servers that the membership policy evicted are not among them.
+    /// Who is not taken in when it asks to join, and why, the oldest dismissal first: whom operators have removed and nobody
+    /// has added again, and who has lost what it acknowledged. Servers that the membership policy evicted because they were
+    /// silent are not among them.
     #[must_use]
-    pub fn dismissed(&self) -> &[ServerId] {
+    pub fn dismissed(&self) -> &[(ServerId, Dismissal)] {
         &self.dismissed
     }
 
-    /// Whether an operator has removed this server, and nobody has added it again.
+    /// Returns true if this server is not taken in when it asks to join.
     #[must_use]
     pub fn is_dismissed(&self, id: ServerId) -> bool {
-        self.dismissed.contains(&id)
+        self.dismissal(id).is_some()
+    }
+
+    /// Returns why this server is not taken in when it asks to join; `None` if it may be.
+    #[must_use]
+    pub fn dismissal(&self, id: ServerId) -> Option<Dismissal> {
+        let mut dismissed = self.dismissed.iter();
+        let found = dismissed.find(|(server, _)| *server == id);
+        found.map(|(_, why)| *why)
     }
 
     /// Whether this is the configuration of a blank server.
@@ -225,7 +250,7 @@ impl Configuration {
         let members: u64 = members
             .map(|member| 24 + member.public_key.len() as u64)
             .sum();
-        members + 16 * self.dismissed.len() as u64
+        members + 24 * self.dismissed.len() as u64
     }
 }
 
@@ -281,11 +306,12 @@ mod tests {
     #[test]
     fn who_was_dismissed_is_remembered_through_a_joint_configuration() {
         let old = Configuration::of_voters([id(1), id(2), id(3)]);
-        let new = Configuration::of_voters([id(4)]).with_dismissed([id(2), id(1)]);
+        let dismissed = [(id(2), Dismissal::Removed), (id(1), Dismissal::Forgot)];
+        let new = Configuration::of_voters([id(4)]).with_dismissed(dismissed);
 
         let joint = old.joined_with(&new);
 
-        assert_eq!(joint.dismissed(), [id(2), id(1)]);
+        assert_eq!(joint.dismissed(), dismissed);
         assert_eq!(joint.left_joint(), new);
     }
 
@@ -294,12 +320,26 @@ mod tests {
         let most = DISMISSED_MAX as u128;
         let dismissed = (0..=most).chain([1, 5000]).map(id);
 
+        let dismissed = dismissed.map(|id| (id, Dismissal::Removed));
         let configuration = Configuration::of_voters([id(5000)]).with_dismissed(dismissed);
 
         assert_eq!(configuration.dismissed().len(), DISMISSED_MAX);
         assert!(!configuration.is_dismissed(id(0)));
         assert!(configuration.is_dismissed(id(1)) && configuration.is_dismissed(id(most)));
         assert!(!configuration.is_dismissed(id(5000)));
+    }
+
+    #[test]
+    fn who_forgot_is_remembered_longer_than_whom_an_operator_removed() {
+        let most = DISMISSED_MAX as u128;
+        let forgot = (0..most).map(|n| (id(n), Dismissal::Forgot));
+        let removed = (most..2 * most).map(|n| (id(n), Dismissal::Removed));
+
+        let configuration = Configuration::default().with_dismissed(forgot.chain(removed));
+
+        assert_eq!(configuration.dismissed().len(), DISMISSED_MAX);
+        assert_eq!(configuration.dismissal(id(0)), Some(Dismissal::Forgot));
+        assert_eq!(configuration.dismissal(id(most)), None);
     }
 
     #[test]

@@ -173,6 +173,7 @@ pub mod change {
         AddLearner(u64),
         Remove(u64),
         Evict(u64),
+        Retire(u64),
     }
 
     /// Writes it.
@@ -190,6 +191,7 @@ pub mod change {
                 MembershipStep::AddLearner { .. } => Spelled::AddLearner(id),
                 MembershipStep::Remove(_) => Spelled::Remove(id),
                 MembershipStep::Evict(_) => Spelled::Evict(id),
+                MembershipStep::Retire(_) => Spelled::Retire(id),
             })
         });
         steps
@@ -214,6 +216,7 @@ pub mod change {
                     Spelled::AddLearner(server) => MembershipChange::add_learner(id(server)),
                     Spelled::Remove(server) => MembershipChange::remove(id(server)),
                     Spelled::Evict(server) => MembershipChange::evict(id(server)),
+                    Spelled::Retire(server) => MembershipChange::retire(id(server)),
                 })
             }))
     }

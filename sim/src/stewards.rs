@@ -127,7 +127,9 @@ impl Stewards {
         let mut joined = 0;
         for step in &change.steps {
             match step {
-                MembershipStep::Evict(id) | MembershipStep::Remove(id) => {
+                MembershipStep::Evict(id)
+                | MembershipStep::Remove(id)
+                | MembershipStep::Retire(id) => {
                     self.evicted.insert(*id);
                     counts.saw(Sometimes::EvictedByPolicy);
                 }
@@ -270,6 +272,7 @@ fn removed(change: &MembershipChange) -> impl Iterator<Item = ServerId> {
     change.steps.iter().filter_map(|step| match step {
         MembershipStep::Remove(id) => Some(*id),
         MembershipStep::Evict(_)
+        | MembershipStep::Retire(_)
         | MembershipStep::AddVoter { .. }
         | MembershipStep::AddLearner { .. } => None,
     })

@@ -303,6 +303,7 @@ fn scene_of(action: &Action) -> Option<Scene> {
                 MembershipStep::AddLearner { id, .. } => format!("add learner {id}"),
                 MembershipStep::Remove(id) => format!("remove {id}"),
                 MembershipStep::Evict(id) => format!("evict {id}"),
+                MembershipStep::Retire(id) => format!("retire {id}"),
             });
             Scene::Note(*at, steps.collect::<Vec<_>>().join(", "))
         }

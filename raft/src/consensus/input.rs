@@ -124,6 +124,9 @@ pub enum MembershipStep {
     Remove(ServerId),
     /// This server leaves, because it is silent: it is taken in again when it comes back and asks to join.
     Evict(ServerId),
+    /// This server leaves, because its storage has lost what it had acknowledged: no change ever adds its id again. A leader
+    /// takes the removal or eviction of a server that it has found so for this.
+    Retire(ServerId),
 }
 
 impl MembershipStep {
@@ -134,7 +137,8 @@ impl MembershipStep {
             Self::AddVoter { id, .. }
             | Self::AddLearner { id, .. }
             | Self::Remove(id)
-            | Self::Evict(id) => *id,
+            | Self::Evict(id)
+            | Self::Retire(id) => *id,
         }
     }
 }
@@ -175,6 +179,14 @@ impl MembershipChange {
     pub fn evict(id: ServerId) -> Self {
         Self {
             steps: alloc::vec![MembershipStep::Evict(id)],
+        }
+    }
+
+    /// A change of one step: this server leaves, and its id is never added again.
+    #[must_use]
+    pub fn retire(id: ServerId) -> Self {
+        Self {
+            steps: alloc::vec![MembershipStep::Retire(id)],
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::input::{MembershipChange, MembershipStep};
 use super::output::{ChangeError, InvalidChange};
-use crate::configuration::{Configuration, Member, SERVERS_MAX, Suffrage};
+use crate::configuration::{Configuration, Dismissal, Member, SERVERS_MAX, Suffrage};
 use crate::ids::{Index, ServerId};
 
 /// The configurations of the log, newest last. The newest is in force whether it is committed or not (§4.1); when its
@@ -123,6 +123,13 @@ pub(super) fn target_of(
             Some(member) if named.is_empty() => member.public_key.clone(),
             Some(_) | None => named.clone(),
         };
+        let is_added = matches!(
+            step,
+            MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. }
+        );
+        if is_added && current.dismissal(id) == Some(Dismissal::Forgot) {
+            return Err(ChangeError::Invalid(InvalidChange::Forgot(id)));
+        }
         match step {
             MembershipStep::AddVoter { public_key, .. } => {
                 if suffrage == Some(Suffrage::Voter) {
@@ -136,12 +143,14 @@ pub(super) fn target_of(
                 }
                 members.insert(id, Member::learner(key_of(public_key)));
             }
-            MembershipStep::Remove(_) | MembershipStep::Evict(_) => {
+            MembershipStep::Remove(_) | MembershipStep::Evict(_) | MembershipStep::Retire(_) => {
                 if members.remove(&id).is_none() {
                     return Err(ChangeError::NotMember(id));
                 }
-                if matches!(step, MembershipStep::Remove(_)) {
-                    dismissed.push(id);
+                match step {
+                    MembershipStep::Remove(_) => dismissed.push((id, Dismissal::Removed)),
+                    MembershipStep::Retire(_) => dismissed.push((id, Dismissal::Forgot)),
+                    _ => {}
                 }
             }
         }
@@ -284,7 +293,7 @@ mod tests {
         let left = target_of(&current, &change).expect("both are members");
         let back = target_of(&left, &MembershipChange::add_learner(ServerId(2)));
 
-        assert_eq!(left.dismissed(), ids(&[2]));
+        assert_eq!(left.dismissed(), [(ServerId(2), Dismissal::Removed)]);
         assert_eq!(back.expect("it is no member").dismissed(), []);
     }
 
@@ -316,6 +325,21 @@ mod tests {
             keys.collect::<Vec<_>>(),
             [&known[..], &known[..], &known[..], &other[..], b""]
         );
+    }
+
+    #[test]
+    fn the_id_of_a_server_that_forgot_is_never_added_again() {
+        let current = Configuration::of_voters(ids(&[1, 2, 3]));
+        let forgot = ChangeError::Invalid(InvalidChange::Forgot(ServerId(2)));
+
+        let left = target_of(&current, &MembershipChange::retire(ServerId(2)));
+        let left = left.expect("it is a member");
+        let voter = target_of(&left, &MembershipChange::add_voter(ServerId(2)));
+        let learner = target_of(&left, &MembershipChange::add_learner(ServerId(2)));
+
+        assert_eq!(left.dismissed(), [(ServerId(2), Dismissal::Forgot)]);
+        assert_eq!(voter, Err(forgot.clone()));
+        assert_eq!(learner, Err(forgot));
     }
 
     #[test]

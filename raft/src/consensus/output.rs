@@ -338,6 +338,9 @@ pub enum InvalidChange {
     /// as a joint configuration names them.
     #[error("there would be too many servers")]
     TooManyServers,
+    /// This server has lost what it had acknowledged, or an earlier one of this id had: it comes back under another id.
+    #[error("the storage of server {0} has lost what it acknowledged")]
+    Forgot(ServerId),
 }
 
 /// Why leadership was not handed over.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::consensus::{ChangeError, RecoveryError, TransferError};
+use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
 use crate::ids::ServerId;
 use crate::state_machine::RestoreError;
 use crate::storage::StorageError;
@@ -94,6 +94,9 @@ pub enum MembershipError {
     /// The server does not take part. Nothing was changed.
     #[error("server {0} is not a member")]
     NotMember(ServerId),
+    /// The storage of this server has lost what it had acknowledged: it must come back under another id. Nothing was changed.
+    #[error("the storage of server {0} has lost what it acknowledged")]
+    Forgot(ServerId),
     /// The change cannot be made at all. Nothing was changed.
     #[error("{0}")]
     Invalid(String),
@@ -133,6 +136,7 @@ impl From<ChangeError> for MembershipError {
             ChangeError::Pending => Self::Pending,
             ChangeError::AlreadyMember(id) => Self::AlreadyMember(id),
             ChangeError::NotMember(id) => Self::NotMember(id),
+            ChangeError::Invalid(InvalidChange::Forgot(id)) => Self::Forgot(id),
             ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),

@@ -212,7 +212,10 @@ impl Joining {
                 }
             }
             JoinReply::Dismissed => self.dismissed = true,
-            JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Manual => {}
+            JoinReply::NotLeader { .. }
+            | JoinReply::Busy
+            | JoinReply::Manual
+            | JoinReply::Forgot => {}
         }
     }
 

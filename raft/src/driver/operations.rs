@@ -377,7 +377,9 @@ fn is_made(change: &MembershipChange, configuration: &Configuration) -> bool {
     change.steps.iter().all(|step| match step {
         MembershipStep::AddVoter { id, .. } => suffrage(id) == Some(Suffrage::Voter),
         MembershipStep::AddLearner { id, .. } => suffrage(id) == Some(Suffrage::Learner),
-        MembershipStep::Remove(id) | MembershipStep::Evict(id) => suffrage(id).is_none(),
+        MembershipStep::Remove(id) | MembershipStep::Evict(id) | MembershipStep::Retire(id) => {
+            suffrage(id).is_none()
+        }
     })
 }
 

@@ -8,18 +8,18 @@ use prost::Message;
 use super::field::{self, List, detached, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
-    Configuration, DISMISSED_MAX, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage,
+    Configuration, DISMISSED_MAX, Dismissal, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage,
 };
 use crate::ids::ServerId;
 
 const PART: &str = "configuration";
 
 pub(super) fn encode(configuration: &Configuration) -> Bytes {
-    let dismissed = configuration.dismissed().iter().copied();
+    let dismissed = configuration.dismissed().iter();
     proto::Configuration {
         format: Some(proto::Configuration::FORMAT),
         members: configuration.members().map(encode_member).collect(),
-        dismissed: dismissed.map(server_bytes).collect(),
+        dismissed: dismissed.map(encode_dismissed).collect(),
     }
     .encode_to_vec()
     .into()
@@ -35,6 +35,16 @@ fn encode_member((id, member): (ServerId, &Member)) -> proto::Member {
         }),
         outgoing_voter: Some(member.outgoing_voter),
         public_key: Some(member.public_key.clone()),
+    }
+}
+
+fn encode_dismissed((id, why): &(ServerId, Dismissal)) -> proto::Dismissed {
+    proto::Dismissed {
+        id: Some(server_bytes(*id)),
+        why: Some(match why {
+            Dismissal::Removed => proto::Dismissed::REMOVED,
+            Dismissal::Forgot => proto::Dismissed::FORGOT,
+        }),
     }
 }
 
@@ -72,7 +82,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
     }
     let dismissed = read.dismissed.into_iter();
     let dismissed = dismissed
-        .map(|id| server(Some(id), "dismissed server"))
+        .map(decode_dismissed)
         .collect::<Result<Vec<_>, _>>()?;
     let count = dismissed.len();
     let configuration = Configuration::from_members(members).with_dismissed(dismissed);
@@ -80,6 +90,21 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         return Err(DecodeError::Contradiction { part: PART });
     }
     Ok(configuration)
+}
+
+fn decode_dismissed(read: proto::Dismissed) -> Result<(ServerId, Dismissal), DecodeError> {
+    let id = server(read.id, "dismissed server")?;
+    let why = match required(read.why, "reason of a dismissal")? {
+        proto::Dismissed::REMOVED => Dismissal::Removed,
+        proto::Dismissed::FORGOT => Dismissal::Forgot,
+        number => {
+            return Err(DecodeError::Unsupported {
+                part: "dismissal",
+                number,
+            });
+        }
+    };
+    Ok((id, why))
 }
 
 fn decode_member(member: proto::Member) -> Result<(ServerId, Member), DecodeError> {

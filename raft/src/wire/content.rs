@@ -87,6 +87,9 @@ pub enum JoinReply {
     Dismissed,
     /// The leader takes nobody in: its membership is in the hands of operators.
     Manual,
+    /// Its storage has lost what it had acknowledged, and its id is never taken in again. A leader tells its member so unasked,
+    /// too, when it finds that.
+    Forgot,
 }
 
 /// What became of commands that were passed on to the leader.

@@ -37,6 +37,7 @@ pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
         JoinReply::Busy => (proto::JoinReply::BUSY, None),
         JoinReply::Dismissed => (proto::JoinReply::DISMISSED, None),
         JoinReply::Manual => (proto::JoinReply::MANUAL, None),
+        JoinReply::Forgot => (proto::JoinReply::FORGOT, None),
     };
     proto::JoinReply {
         answer: Some(answer),
@@ -54,6 +55,7 @@ fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::JoinReply::BUSY => JoinReply::Busy,
         proto::JoinReply::DISMISSED => JoinReply::Dismissed,
         proto::JoinReply::MANUAL => JoinReply::Manual,
+        proto::JoinReply::FORGOT => JoinReply::Forgot,
         number => {
             return Err(DecodeError::UnknownKind {
                 part: "answer to a wish to join",

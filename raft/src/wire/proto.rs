@@ -262,8 +262,8 @@ pub(super) struct Configuration {
     #[prost(message, repeated, tag = "2")]
     pub(super) members: Vec<Member>,
     /// The oldest dismissal first.
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub(super) dismissed: Vec<Bytes>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) dismissed: Vec<Dismissed>,
 }
 
 impl Configuration {
@@ -288,6 +288,19 @@ impl Member {
     pub(super) const LEAVES: u32 = 0;
     pub(super) const VOTER: u32 = 1;
     pub(super) const LEARNER: u32 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Dismissed {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) id: Option<Bytes>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) why: Option<u32>,
+}
+
+impl Dismissed {
+    pub(super) const REMOVED: u32 = 1;
+    pub(super) const FORGOT: u32 = 2;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -349,6 +362,7 @@ impl Step {
     pub(super) const ADD_LEARNER: u32 = 2;
     pub(super) const REMOVE: u32 = 3;
     pub(super) const EVICT: u32 = 4;
+    pub(super) const RETIRE: u32 = 5;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -378,6 +392,7 @@ impl ChangeReply {
     pub(super) const TOO_SLOW: u32 = 9;
     pub(super) const UNKNOWN: u32 = 10;
     pub(super) const TOO_MANY_SERVERS: u32 = 11;
+    pub(super) const FORGOT: u32 = 12;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -433,4 +448,5 @@ impl JoinReply {
     pub(super) const BUSY: u32 = 4;
     pub(super) const DISMISSED: u32 = 5;
     pub(super) const MANUAL: u32 = 6;
+    pub(super) const FORGOT: u32 = 7;
 }

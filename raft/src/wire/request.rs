@@ -96,6 +96,7 @@ pub(super) fn change(request: u64, change: &MembershipChange) -> proto::Change {
         }
         MembershipStep::Remove(id) => proto_step(proto::Step::REMOVE, *id, None),
         MembershipStep::Evict(id) => proto_step(proto::Step::EVICT, *id, None),
+        MembershipStep::Retire(id) => proto_step(proto::Step::RETIRE, *id, None),
     });
     proto::Change {
         request: Some(request),
@@ -142,6 +143,7 @@ fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
         }),
         proto::Step::REMOVE => Ok(MembershipStep::Remove(id)),
         proto::Step::EVICT => Ok(MembershipStep::Evict(id)),
+        proto::Step::RETIRE => Ok(MembershipStep::Retire(id)),
         number => Err(DecodeError::UnknownKind {
             part: "step",
             number,
@@ -179,6 +181,7 @@ pub(super) fn change_reply(
         ChangeError::Invalid(InvalidChange::TooManyServers) => {
             (proto::ChangeReply::TOO_MANY_SERVERS, None)
         }
+        ChangeError::Invalid(InvalidChange::Forgot(id)) => (proto::ChangeReply::FORGOT, Some(*id)),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
         ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
         ChangeError::Unknown { leader } => (proto::ChangeReply::UNKNOWN, *leader),
@@ -209,6 +212,9 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
             ChangeError::Invalid(InvalidChange::NamedTwice(required(about, ABOUT)?))
         }
         proto::ChangeReply::TOO_MANY_SERVERS => ChangeError::Invalid(InvalidChange::TooManyServers),
+        proto::ChangeReply::FORGOT => {
+            ChangeError::Invalid(InvalidChange::Forgot(required(about, ABOUT)?))
+        }
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
         proto::ChangeReply::TOO_SLOW => ChangeError::TooSlow(required(about, ABOUT)?),
         proto::ChangeReply::UNKNOWN => ChangeError::Unknown { leader: about },

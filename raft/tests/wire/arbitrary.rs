@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Dismissal, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -265,7 +265,8 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 
 fn configuration() -> BoxedStrategy<Configuration> {
     let members = btree_map(server(), member(), 0..6);
-    (members, vec(server(), 0..4))
+    let why = prop_oneof![Just(Dismissal::Removed), Just(Dismissal::Forgot)];
+    (members, vec((server(), why), 0..4))
         .prop_map(|(members, dismissed): (BTreeMap<_, _>, _)| {
             Configuration::from_members(members).with_dismissed(dismissed)
         })
@@ -310,6 +311,7 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
         Just(JoinReply::Busy),
         Just(JoinReply::Dismissed),
         Just(JoinReply::Manual),
+        Just(JoinReply::Forgot),
     ]
 }
 
@@ -321,6 +323,7 @@ fn step() -> impl Strategy<Value = MembershipStep> {
             .prop_map(|(id, public_key)| MembershipStep::AddLearner { id, public_key }),
         server().prop_map(MembershipStep::Remove),
         server().prop_map(MembershipStep::Evict),
+        server().prop_map(MembershipStep::Retire),
     ]
 }
 
@@ -335,6 +338,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         Just(Err(ChangeError::Invalid(InvalidChange::NoVoters))),
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)))),
         Just(Err(ChangeError::Invalid(InvalidChange::TooManyServers))),
+        server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::Forgot(id)))),
         server().prop_map(|id| Err(ChangeError::Unreachable(id))),
         server().prop_map(|id| Err(ChangeError::TooSlow(id))),
         option::of(server()).prop_map(|leader| Err(ChangeError::Unknown { leader })),

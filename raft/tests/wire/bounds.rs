@@ -161,13 +161,13 @@ fn a_wish_to_join_with_an_overlong_key_is_refused() {
 
 #[test]
 fn an_unknown_answer_to_a_wish_to_join_is_refused() {
-    let body = Fields::default().number(1, 7);
+    let body = Fields::default().number(1, 8);
 
     assert_eq!(
         decode(&request(33, &body)),
         Err(DecodeError::UnknownKind {
             part: "answer to a wish to join",
-            number: 7
+            number: 8
         })
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Dismissal, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -105,7 +105,10 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
         ),
         (ServerId(3), Member::learner(bytes(""))),
     ])
-    .with_dismissed([ServerId(4)]);
+    .with_dismissed([
+        (ServerId(4), Dismissal::Removed),
+        (ServerId(5), Dismissal::Forgot),
+    ]);
     let entry = |index, payload| Entry {
         index: Index(index),
         term: Term(5),
@@ -128,14 +131,15 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
 
     assert_golden(
         &message(body),
-        "1803 2005 2a8f01 0807 1004 1809 2008 2802 \
+        "1803 2005 2aaa01 0807 1004 1809 2008 2802 \
          3207 0805 10e807 1801 \
          320c 0805 10e807 1802 2203 736574 \
-         326c 0805 10e807 1803 2263 0801 \
+         328601 0805 10e807 1803 227d 0801 \
          1219 0a10 00000000000000000000000000000001 1000 1801 2201 6b \
          1218 0a10 00000000000000000000000000000002 1001 1801 2200 \
          1218 0a10 00000000000000000000000000000003 1002 1800 2200 \
-         1a10 00000000000000000000000000000004",
+         1a14 0a10 00000000000000000000000000000004 1001 \
+         1a14 0a10 00000000000000000000000000000005 1002",
     );
 }
 
@@ -356,14 +360,16 @@ fn the_bytes_of_a_membership_change() {
         .and(MembershipChange {
             steps: vec![learner],
         })
-        .and(MembershipChange::remove(ServerId(5)));
+        .and(MembershipChange::remove(ServerId(5)))
+        .and(MembershipChange::retire(ServerId(6)));
 
     assert_golden(
         &Content::Change { request: 1, change },
-        "1812 2a49 0801 \
+        "1812 2a5f 0801 \
          1216 0801 1210 00000000000000000000000000000003 1a00 \
          1217 0802 1210 00000000000000000000000000000004 1a01 6b \
-         1214 0803 1210 00000000000000000000000000000005",
+         1214 0803 1210 00000000000000000000000000000005 \
+         1214 0805 1210 00000000000000000000000000000006",
     );
 }
 
@@ -402,6 +408,10 @@ fn the_bytes_of_replies_to_a_membership_change() {
     assert_golden(
         &error(ChangeError::Invalid(InvalidChange::TooManyServers)),
         "1813 2a04 0801 180b",
+    );
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::Forgot(id))),
+        "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
     );
     assert_golden(
         &error(ChangeError::Unreachable(id)),
@@ -495,4 +505,5 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(&Content::JoinReply(JoinReply::Busy), "1821 2a02 0804");
     assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");
     assert_golden(&Content::JoinReply(JoinReply::Manual), "1821 2a02 0806");
+    assert_golden(&Content::JoinReply(JoinReply::Forgot), "1821 2a02 0807");
 }

@@ -128,8 +128,9 @@ fn a_crowd_of_dismissed_servers_is_counted_before_it_is_read() {
 
 #[test]
 fn a_server_that_is_dismissed_twice_contradicts_itself() {
-    let id = [1; 16];
-    let configuration = Fields::default().number(1, 1).bytes(3, &id).bytes(3, &id);
+    let dismissed = Fields::default().bytes(1, &[1; 16]).number(2, 1);
+    let configuration = Fields::default().number(1, 1);
+    let configuration = configuration.message(3, &dismissed).message(3, &dismissed);
 
     let refused = decode(&with_configuration(&configuration.encode()));
 

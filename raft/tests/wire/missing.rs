@@ -139,6 +139,16 @@ fn a_configuration_lacks_nothing_that_safety_needs() {
 }
 
 #[test]
+fn a_dismissal_lacks_nothing_that_safety_needs() {
+    let dismissed = || Fields::default().bytes(1, &[9; 16]).number(2, 2);
+    let with = |dismissed: &Fields| with_configuration(&configuration().message(3, dismissed));
+
+    assert_understood(&with(&dismissed()));
+    assert_missing(&with(&dismissed().without(1)), "dismissed server");
+    assert_missing(&with(&dismissed().without(2)), "reason of a dismissal");
+}
+
+#[test]
 fn a_reply_to_a_chunk_of_a_snapshot_lacks_nothing_that_safety_needs() {
     let without = |field| message(6, 5, &install_snapshot_reply().without(field));
 
@@ -192,6 +202,7 @@ fn an_error_about_a_server_names_it() {
     assert_missing(&change_error(7), about);
     assert_missing(&change_error(8), about);
     assert_missing(&change_error(9), about);
+    assert_missing(&change_error(12), about);
     assert_missing(&transfer_error(2), about);
     assert_missing(&transfer_error(4), about);
     assert_missing(&transfer_error(5), about);

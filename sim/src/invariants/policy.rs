@@ -58,6 +58,7 @@ impl Call<'_> {
         for step in &self.change.steps {
             match step {
                 MembershipStep::Evict(id) => self.check_eviction(*id)?,
+                MembershipStep::Retire(id) => self.check_retirement(*id)?,
                 MembershipStep::Remove(id) => {
                     return Err(format!("{id} is removed as by an operator"));
                 }
@@ -137,6 +138,20 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// Who leaves for good does not have on its disk what it had acknowledged.
+    fn check_retirement(&self, id: ServerId) -> Verdict {
+        let acknowledged = self.view.peer(id).map(|peer| peer.match_index);
+        let (Some(acknowledged), Some(member)) = (acknowledged, member_of(self.members, id)) else {
+            return Ok(());
+        };
+        let durable = member.disk.durable();
+        demand!(
+            durable.snapshot_index() < acknowledged && durable.entry(acknowledged).is_none(),
+            "{id} leaves for good, and has all up to {acknowledged} that it acknowledged"
+        );
+        Ok(())
+    }
+
     /// Whether a member runs and hears the leader, and is heard.
     fn is_well(&self, at: usize) -> bool {
         let member = &self.members[at];
@@ -185,7 +200,8 @@ pub(crate) fn voters_after(
             MembershipStep::AddVoter { id, .. } => voters.insert(*id),
             MembershipStep::AddLearner { id, .. }
             | MembershipStep::Remove(id)
-            | MembershipStep::Evict(id) => voters.remove(id),
+            | MembershipStep::Evict(id)
+            | MembershipStep::Retire(id) => voters.remove(id),
         };
     }
     voters

@@ -85,6 +85,7 @@ impl Left {
                 MembershipStep::AddLearner { .. } => MembershipChange::add_learner(id),
                 MembershipStep::Remove(_) => MembershipChange::remove(id),
                 MembershipStep::Evict(_) => MembershipChange::evict(id),
+                MembershipStep::Retire(_) => MembershipChange::retire(id),
             })
         });
         let change = steps.fold(MembershipChange::default(), |change, step| change.and(step));

@@ -42,11 +42,12 @@ impl Situation<'_> {
     }
 }
 
-/// The steps of a change in words: `-1` leaves, `+1` votes, `~1` learns.
+/// The steps of a change in words: `-1` leaves, `x1` leaves for good, `+1` votes, `~1` learns.
 fn told(change: Option<MembershipChange>) -> String {
     let steps = change.unwrap_or_default().steps;
     let words = steps.iter().map(|step| match step {
         MembershipStep::Evict(id) | MembershipStep::Remove(id) => alloc::format!("-{}", id.0),
+        MembershipStep::Retire(id) => alloc::format!("x{}", id.0),
         MembershipStep::AddVoter { id, .. } => alloc::format!("+{}", id.0),
         MembershipStep::AddLearner { id, .. } => alloc::format!("~{}", id.0),
     });

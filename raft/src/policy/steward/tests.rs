@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Dismissal};
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
 
@@ -134,18 +134,20 @@ impl Leader {
 
 fn contact(id: u128) -> Contact {
     Contact {
-        has_forgotten: false,
         id: ServerId(id),
         heard_at: None,
         round: Round::ZERO,
         match_index: Index::ZERO,
         round_trip: None,
+        has_forgotten: false,
     }
 }
 
 fn removed(change: &MembershipChange) -> Vec<u128> {
     let removed = change.steps.iter().filter_map(|step| match step {
-        MembershipStep::Evict(id) | MembershipStep::Remove(id) => Some(id.0),
+        MembershipStep::Evict(id) | MembershipStep::Remove(id) | MembershipStep::Retire(id) => {
+            Some(id.0)
+        }
         MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
     });
     removed.collect()
@@ -330,7 +332,10 @@ fn learners_that_have_caught_up_are_promoted_together_and_one_that_died_holds_up
 fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
     let mut leader = Leader::of(3, MembershipPolicy::default());
     leader.run(ms(1000));
-    leader.configuration = leader.configuration.clone().with_dismissed([ServerId(9)]);
+    leader.configuration = leader
+        .configuration
+        .clone()
+        .with_dismissed([(ServerId(9), Dismissal::Removed)]);
 
     let dismissed = leader.join(9);
     leader.configuration = leader.configuration.clone().with_dismissed([]);
@@ -348,7 +353,10 @@ fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
 fn a_removal_that_may_yet_be_undone_is_told_to_nobody_as_final() {
     let mut leader = Leader::of(3, MembershipPolicy::default());
     leader.run(ms(1000));
-    leader.configuration = leader.configuration.clone().with_dismissed([ServerId(9)]);
+    leader.configuration = leader
+        .configuration
+        .clone()
+        .with_dismissed([(ServerId(9), Dismissal::Removed)]);
     leader.may_change = false;
 
     let under_way = leader.join(9);
