@@ -188,7 +188,7 @@ impl Stewards {
         let now = self.witness.now(at, now);
         let (steward, oversight) = (self.all.get_mut(at)?, raft.oversight()?);
         match steward.ask_to_join(who, Bytes::new(), &oversight, now) {
-            JoinAnswer::Dismissed => Some(Word::Refused),
+            JoinAnswer::Dismissed | JoinAnswer::Forgot => Some(Word::Refused),
             // Whoever is out asks again, whatever the answer.
             JoinAnswer::Accepted | JoinAnswer::Member | JoinAnswer::Busy => None,
         }

@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::common::Common;
-use super::input::{ChangeId, MembershipChange};
+use super::input::{ChangeId, MembershipChange, MembershipStep};
 use super::leader::Leader;
 use super::membership::{first_step, target_of};
-use super::output::ChangeError;
+use super::output::{ChangeError, InvalidChange};
 use super::planted::{Bug, is_planted};
 use super::progress::Standing;
 use crate::configuration::Configuration;
@@ -89,7 +89,10 @@ impl Leader {
             if !may_begin {
                 return;
             }
-            match target_of(common.configuration(), wanted) {
+            let target = self
+                .as_it_may_be_made(wanted)
+                .and_then(|wanted| target_of(common.configuration(), &wanted));
+            match target {
                 Ok(target) => self.begin_catch_up(common, target),
                 Err(error) => return self.end_change(common, Err(error)),
             }
@@ -102,10 +105,12 @@ impl Leader {
             return;
         };
         for (server, catch_up) in joiners.iter_mut() {
-            let reached = self
-                .peers
-                .get(*server)
-                .map_or(Index::ZERO, |peer| peer.match_index);
+            let peer = self.peers.get(*server);
+            if peer.is_some_and(Progress::has_forgotten) {
+                let error = ChangeError::Invalid(InvalidChange::Forgot(*server));
+                return self.end_change(common, Err(error));
+            }
+            let reached = peer.map_or(Index::ZERO, |peer| peer.match_index);
             if !catch_up.advance(common, reached) {
                 let error = ChangeError::TooSlow(*server);
                 return self.end_change(common, Err(error));
@@ -118,6 +123,30 @@ impl Leader {
             }
             self.append_configuration(common, step);
         }
+    }
+
+    /// Returns the change with what this leader knows of its servers: one that has lost what it acknowledged leaves for good,
+    /// and becomes nothing else.
+    fn as_it_may_be_made(
+        &self,
+        wanted: &MembershipChange,
+    ) -> Result<MembershipChange, ChangeError> {
+        let steps = wanted.steps.iter().map(|step| {
+            let id = step.server();
+            if !self.peers.get(id).is_some_and(Progress::has_forgotten) {
+                return Ok(step.clone());
+            }
+            match step {
+                MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => {
+                    Err(ChangeError::Invalid(InvalidChange::Forgot(id)))
+                }
+                MembershipStep::Remove(_)
+                | MembershipStep::Evict(_)
+                | MembershipStep::Retire(_) => Ok(MembershipStep::Retire(id)),
+            }
+        });
+        let steps = steps.collect::<Result<_, _>>()?;
+        Ok(MembershipChange { steps })
     }
 
     fn begin_catch_up(&mut self, common: &Common, target: Configuration) {

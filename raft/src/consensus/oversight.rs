@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::role::Role;
 use crate::config::Timing;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Dismissal};
 use crate::ids::{Index, Round, ServerId, Term};
 use crate::time::Instant;
 
@@ -59,6 +59,14 @@ impl Oversight<'_> {
     pub fn peer(&self, id: ServerId) -> Option<&Contact> {
         let at = self.peers.binary_search_by_key(&id, |peer| peer.id);
         at.ok().map(|at| &self.peers[at])
+    }
+
+    /// Returns true if this server has lost what it had acknowledged, as this leader has found or the configuration
+    /// remembers: its id is not taken in again.
+    #[must_use]
+    pub fn has_forgotten(&self, id: ServerId) -> bool {
+        let is_found = self.peer(id).is_some_and(|peer| peer.has_forgotten);
+        is_found || self.configuration.dismissal(id) == Some(Dismissal::Forgot)
     }
 }
 

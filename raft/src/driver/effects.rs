@@ -171,6 +171,7 @@ impl<S: StateMachine> Driver<S> {
             } => {
                 self.changed = true;
                 self.counters.peers_forgot += 1;
+                self.membership.found_forgetful(now);
                 self.note_error(
                     now,
                     MemberError::PeerForgot {

@@ -235,6 +235,10 @@ pub enum StopReason {
         /// What is not known.
         what: String,
     },
+    /// Its storage has lost what it had acknowledged, as its leader found: it was wiped, set back or exchanged. Its id belongs to
+    /// what was lost. It comes back under another id, with empty storage, and joins as a new server does.
+    #[error("its storage has lost what it acknowledged: it must come back under another id")]
+    Forgot,
     /// Its transport is closed for good.
     #[error("its transport was closed")]
     TransportClosed,

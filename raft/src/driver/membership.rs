@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::joining::Joining;
 use super::task::Driver;
+use crate::configuration::Dismissal;
 use crate::consensus::{ChangeError, ChangeId, Input, RoleKind};
 use crate::ids::{Index, ServerId};
 use crate::policy::{Act, JoinAnswer, Steward};
@@ -21,23 +22,43 @@ pub(super) struct Membership {
     /// `None` if membership is in the hands of operators.
     steward: Option<Steward>,
     joining: Joining,
+    /// When to tell members that they have lost what they acknowledged, while this server leads.
+    tell_forgetful_at: Instant,
+    /// Whether this server has lost what it had acknowledged, as it was told by one who must know.
+    has_forgotten: bool,
 }
 
 impl Membership {
     pub(super) const fn new(steward: Option<Steward>, joining: Joining) -> Self {
-        Self { steward, joining }
+        Self {
+            steward,
+            joining,
+            tell_forgetful_at: Instant::MAX,
+            has_forgotten: false,
+        }
+    }
+
+    /// Returns true if this server's storage has lost what it had acknowledged: it must take part no more.
+    pub(super) const fn has_forgotten(&self) -> bool {
+        self.has_forgotten
     }
 
     /// When it has something to do, if nothing happens.
     pub(super) fn due(&self) -> Instant {
         let steward = self.steward.as_ref().map_or(Instant::MAX, Steward::due);
-        steward.min(self.joining.due())
+        steward.min(self.joining.due()).min(self.tell_forgetful_at)
+    }
+
+    /// A member has been found to have lost what it acknowledged: it is to be told.
+    pub(super) fn found_forgetful(&mut self, now: Instant) {
+        self.tell_forgetful_at = now;
     }
 
     /// Does nothing any more.
     fn rest(&mut self) {
         self.steward = None;
         self.joining.rest();
+        self.tell_forgetful_at = Instant::MAX;
     }
 }
 
@@ -57,6 +78,7 @@ impl<S: StateMachine> Driver<S> {
             tracing::debug!(term = %self.raft.term(), %whom, "asking to join");
             self.links.send(whom, &wish, &mut self.counters);
         }
+        self.tell_forgetful(now);
         let Some(steward) = &mut self.membership.steward else {
             return;
         };
@@ -78,6 +100,25 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
+    /// Tells members that have lost what they acknowledged, again and again: a message may be lost, and one that hears its
+    /// leader has no reason to ask whether it is a member.
+    fn tell_forgetful(&mut self, now: Instant) {
+        if now < self.membership.tell_forgetful_at {
+            return;
+        }
+        let peers = self
+            .raft
+            .oversight()
+            .map_or_else(Vec::new, |view| view.peers);
+        let mut again_at = Instant::MAX;
+        for peer in peers.iter().filter(|peer| peer.has_forgotten) {
+            again_at = now + self.config.election_timeout();
+            let word = Content::JoinReply(JoinReply::Forgot);
+            self.links.send(peer.id, &word, &mut self.counters);
+        }
+        self.membership.tell_forgetful_at = again_at;
+    }
+
     /// A server asks this one to be taken in.
     pub(super) fn take_join(&mut self, from: ServerId, public_key: Bytes, now: Instant) {
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
@@ -86,6 +127,7 @@ impl<S: StateMachine> Driver<S> {
                     .recent_leader(now)
                     .or(self.membership.joining.lead(&self.raft)),
             },
+            (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(_), None) => JoinReply::Manual,
             (Some(oversight), Some(steward)) => {
                 match steward.ask_to_join(from, public_key, &oversight, now) {
@@ -93,6 +135,7 @@ impl<S: StateMachine> Driver<S> {
                     JoinAnswer::Member => JoinReply::Member,
                     JoinAnswer::Busy => JoinReply::Busy,
                     JoinAnswer::Dismissed => JoinReply::Dismissed,
+                    JoinAnswer::Forgot => JoinReply::Forgot,
                 }
             }
         };
@@ -103,6 +146,12 @@ impl<S: StateMachine> Driver<S> {
     /// What became of this one's wish to be taken in.
     pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %from, ?reply, "answer to the wish to join");
+        if reply == JoinReply::Forgot {
+            // Anybody could say so: it is believed of the leader, and of whom this server has asked.
+            let must_know =
+                self.raft.leader() == Some(from) || self.membership.joining.has_asked(from);
+            self.membership.has_forgotten |= must_know;
+        }
         self.membership.joining.on_reply(from, reply, now);
     }
 
@@ -120,6 +169,8 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn note_members(&mut self, now: Instant) {
         let (_, configuration) = self.raft.configuration();
         self.membership.joining.note_members(configuration, now);
+        self.membership.has_forgotten |=
+            configuration.dismissal(self.id) == Some(Dismissal::Forgot);
     }
 
     /// The leader, if it was heard lately.

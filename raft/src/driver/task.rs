@@ -349,8 +349,12 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// Whether a member that was asked to stop has nothing left to hand over or to write.
+    /// Whether the member stops: because its storage forgot, or because it was asked to and has nothing left to hand over or
+    /// to write.
     fn may_stop(&self, now: Instant) -> Result<(), StopReason> {
+        if self.membership.has_forgotten() {
+            return Err(StopReason::Forgot);
+        }
         match self.stopping {
             Some(until) if now >= until || (!self.leads() && self.disk.is_idle()) => {
                 Err(StopReason::Shutdown)
@@ -367,6 +371,7 @@ impl<S: StateMachine> Driver<S> {
             StopReason::Storage(_)
             | StopReason::StateMachine(_)
             | StopReason::Unsupported { .. }
+            | StopReason::Forgot
             | StopReason::TransportClosed => {
                 tracing::error!(term = %self.raft.term(), %reason, "member stopped");
             }

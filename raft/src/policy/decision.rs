@@ -35,11 +35,13 @@ pub enum Voice {
     Awaited,
     /// It has been silent for too long, and did not answer when it was asked again.
     Dead,
+    /// It may answer, but has lost what it had acknowledged: it counts towards no quorum, and leaves for good.
+    Forgot,
 }
 
 /// The change that the situation calls for, if there is one that may be made.
 ///
-/// The dead leave and the caught-up are promoted in one change. Who asks to join becomes a learner, which changes no
+/// The dead, and those that have lost what they acknowledged, leave, and the caught-up are promoted, in one change. Who asks to join becomes a learner, which changes no
 /// quorum: it comes at once, even while a change of voters must wait for answers.
 #[must_use]
 pub fn next_change(
@@ -50,7 +52,7 @@ pub fn next_change(
     let members = situation.configuration.members().len();
     let leaving = steps
         .iter()
-        .filter(|step| matches!(step, MembershipStep::Evict(_)))
+        .filter(|step| matches!(step, MembershipStep::Evict(_) | MembershipStep::Retire(_)))
         .count();
     let room = SERVERS_MAX.saturating_sub(members - leaving);
     let joiners = situation
@@ -73,9 +75,9 @@ struct Next {
     promoted: Vec<ServerId>,
     demoted: Vec<ServerId>,
     evicted: Vec<ServerId>,
-    /// All voters of the next configuration but the dead that are kept.
+    /// All voters of the next configuration but those that are kept though they count for nothing.
     living: BTreeSet<ServerId>,
-    /// The dead that stay, because there would be too few voters.
+    /// The dead, and those that have lost what they acknowledged, that stay because there would be too few voters.
     kept: usize,
 }
 
@@ -91,8 +93,17 @@ impl Situation<'_> {
         self.voice(id) == Voice::Answered
     }
 
-    fn is_dead(&self, id: ServerId) -> bool {
-        self.voice(id) == Voice::Dead
+    fn is_lost(&self, id: ServerId) -> bool {
+        matches!(self.voice(id), Voice::Dead | Voice::Forgot)
+    }
+
+    /// How this server leaves.
+    fn leave(&self, id: ServerId) -> MembershipStep {
+        if self.voice(id) == Voice::Forgot {
+            MembershipStep::Retire(id)
+        } else {
+            MembershipStep::Evict(id)
+        }
     }
 
     /// The steps for those who are members already; `None` if they must wait.
@@ -112,11 +123,7 @@ impl Situation<'_> {
                 .member(id)
                 .map_or_else(Bytes::new, |member| member.public_key.clone())
         };
-        let mut steps: Vec<_> = next
-            .evicted
-            .into_iter()
-            .map(MembershipStep::Evict)
-            .collect();
+        let mut steps: Vec<_> = next.evicted.into_iter().map(|id| self.leave(id)).collect();
         steps.extend(
             next.promoted
                 .into_iter()
@@ -139,8 +146,12 @@ impl Situation<'_> {
     fn next_voters(&self, policy: &MembershipPolicy) -> Next {
         let voters = self.configuration.voters();
         let wanted = policy.voters_wanted();
-        let (dead, mut living): (BTreeSet<_>, BTreeSet<_>) =
-            voters.iter().partition(|id| self.is_dead(**id));
+        let (lost, living): (Vec<_>, Vec<_>) = voters.iter().partition(|id| self.is_lost(**id));
+        let mut living: BTreeSet<ServerId> = living.into_iter().collect();
+        // Of those that are missed the dead stay rather than who forgot: they may come back with what they acknowledged.
+        let (dead, forgot): (Vec<_>, Vec<_>) = lost
+            .into_iter()
+            .partition(|id| self.voice(*id) == Voice::Dead);
         let learners = || {
             let members = self.configuration.members().map(|(id, _)| id);
             members.filter(|id| self.configuration.is_learner(*id))
@@ -165,9 +176,11 @@ impl Situation<'_> {
             policy.voters_min()
         };
         let floor = least.min(voters.len());
-        let kept = floor.saturating_sub(living.len()).min(dead.len());
-        let evicted = dead.into_iter().skip(kept);
-        let evicted = evicted.chain(learners().filter(|id| self.is_dead(*id)));
+        let kept = floor
+            .saturating_sub(living.len())
+            .min(dead.len() + forgot.len());
+        let evicted = dead.into_iter().chain(forgot).skip(kept);
+        let evicted = evicted.chain(learners().filter(|id| self.is_lost(*id)));
         Next {
             promoted,
             demoted,

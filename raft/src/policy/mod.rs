@@ -17,6 +17,8 @@
 //!   [`voters_min`](MembershipPolicy::voters_min) keeps, and those never weigh more in it than before;
 //! - never fewer voters than `voters_min`, unless there were fewer;
 //! - those who die and those who replace them leave and come in one joint change (§4.3);
+//! - a server that has lost what it acknowledged leaves at once, and for good, but where `voters_min` would be undercut it
+//!   stays until a learner can take its place: its leader counts it towards no quorum meanwhile;
 //! - whoever asks and then dies holds up nobody: it is a learner, which counts for nothing, until it is removed.
 //!
 //! **Half of the voters may fail, not half of the members.** With [`Target::Count`] the others are learners: they take

@@ -59,6 +59,8 @@ pub enum JoinAnswer {
     Busy,
     /// An operator has removed it, and an operator must add it.
     Dismissed,
+    /// Its storage has lost what it had acknowledged: it must come back under another id.
+    Forgot,
 }
 
 /// A server that wants to be taken in.
@@ -138,6 +140,9 @@ impl Steward {
         oversight: &Oversight<'_>,
         now: Instant,
     ) -> JoinAnswer {
+        if oversight.has_forgotten(id) {
+            return JoinAnswer::Forgot;
+        }
         if oversight.configuration.contains(id) {
             return JoinAnswer::Member;
         }

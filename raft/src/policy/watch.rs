@@ -148,7 +148,8 @@ impl Watch {
         self.inquiry = None;
     }
 
-    /// Who has been silent for so long that it must be dead, unless it answers when it is asked.
+    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and who has lost what it
+    /// acknowledged, for which no silence and no question is needed.
     fn overdue(
         &self,
         policy: &MembershipPolicy,
@@ -157,14 +158,14 @@ impl Watch {
     ) -> BTreeSet<ServerId> {
         let asked_for = now.since(self.asking_since);
         let long_enough = policy.ask_for(view.timing.election_timeout());
-        if asked_for < long_enough && !is_planted(Bug::SilenceByHearsay) {
-            return BTreeSet::new();
-        }
+        let may_believe = asked_for >= long_enough || is_planted(Bug::SilenceByHearsay);
         let members = view.configuration.members().map(|(id, _)| id);
-        let is_overdue = |id: &ServerId| {
+        let is_silent = |id: &ServerId| {
             let silence = self.silent_since.get(id).map(|since| now.since(*since));
-            *id != view.id && silence.is_some_and(|silence| silence >= policy.evict_after())
+            may_believe && silence.is_some_and(|silence| silence >= policy.evict_after())
         };
+        let is_overdue =
+            |id: &ServerId| *id != view.id && (is_silent(id) || view.has_forgotten(*id));
         members.filter(is_overdue).collect()
     }
 
@@ -188,7 +189,9 @@ impl Watch {
             configuration: view.configuration,
             // What is there to do, if all who are overdue are dead and all others answer?
             voices: voices(view, |id| {
-                if overdue.contains(&id) {
+                if view.has_forgotten(id) {
+                    Voice::Forgot
+                } else if overdue.contains(&id) {
                     Voice::Dead
                 } else {
                     Voice::Answered
@@ -244,7 +247,9 @@ impl Watch {
         let is_over = inquiry.asked >= ASKS && now >= inquiry.next_at;
         let from = inquiry.from;
         situation.voices = voices(view, |id| {
-            if view.peer(id).is_some_and(|peer| peer.round >= from) {
+            if view.has_forgotten(id) {
+                Voice::Forgot
+            } else if view.peer(id).is_some_and(|peer| peer.round >= from) {
                 Voice::Answered
             } else if is_over && overdue.contains(&id) {
                 Voice::Dead
@@ -340,7 +345,7 @@ fn next_look(
 
 fn evicts(change: &MembershipChange) -> bool {
     let mut steps = change.steps.iter();
-    steps.any(|step| matches!(step, MembershipStep::Evict(_)))
+    steps.any(|step| matches!(step, MembershipStep::Evict(_) | MembershipStep::Retire(_)))
 }
 
 fn voices(view: &Oversight<'_>, voice: impl Fn(ServerId) -> Voice) -> BTreeMap<ServerId, Voice> {

@@ -112,6 +112,13 @@ impl Cluster {
         self.members.remove(&id);
     }
 
+    /// Stops a member and takes its disk away. It may be started again, with an empty one.
+    pub(crate) async fn wipe(&mut self, id: u128) {
+        self.member(id).shutdown().await;
+        self.members.remove(&id);
+        self.disks.remove(&id);
+    }
+
     /// Cuts a member off from all others, both ways.
     pub(crate) fn isolate(&self, id: u128) {
         for other in self.others(&[id]) {

@@ -12,7 +12,10 @@ use liferaft_transport::{DeliveryClass, PeerId, Transport};
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 
 /// The next event that is meant.
-async fn next(events: &mut Events, is_meant: impl Fn(&Happening) -> bool) -> MemberEvent {
+pub(crate) async fn next(
+    events: &mut Events,
+    is_meant: impl Fn(&Happening) -> bool,
+) -> MemberEvent {
     loop {
         let event = events.next().await.expect("the member runs");
         let event = event.expect("no event is missed");

@@ -17,3 +17,4 @@ mod starting;
 mod stopping;
 mod time;
 mod unsupported;
+mod wiped;

@@ -62,7 +62,7 @@ fn count(voters: usize) -> MembershipPolicy {
     MembershipPolicy::default().with_voters(Target::Count(voters))
 }
 
-use Voice::{Awaited, Dead};
+use Voice::{Awaited, Dead, Forgot};
 
 #[test]
 fn where_all_answer_and_nobody_asks_nothing_is_done() {
@@ -110,6 +110,37 @@ fn of_several_dead_voters_as_many_stay_as_are_missed_and_the_others_are_replaced
         .with_caught_up(&[6]);
 
     assert_eq!(told(next_change(&at_least_five, &situation)), "-5 +6");
+}
+
+#[test]
+fn who_forgot_leaves_for_good_as_soon_as_all_others_have_answered() {
+    let configuration = cluster(4, 1);
+    let forgot = all_answer(&configuration).with(Forgot, &[2, 5]);
+    let unanswered = forgot.clone().with(Awaited, &[3]);
+
+    assert_eq!(decide(&forgot), "x2 x5");
+    assert_eq!(decide(&unanswered), "");
+}
+
+#[test]
+fn who_forgot_and_must_stay_leaves_with_the_one_that_replaces_it() {
+    let configuration = cluster(3, 1);
+    let alone = all_answer(&configuration).with(Forgot, &[2]);
+    let replaced = alone.clone().with_caught_up(&[4]);
+
+    assert_eq!(decide(&alone), "");
+    assert_eq!(decide(&replaced), "x2 +4");
+}
+
+#[test]
+fn of_those_that_are_missed_the_dead_stay_rather_than_who_forgot() {
+    let configuration = cluster(5, 0);
+    let at_least_four = MembershipPolicy::default().with_voters_min(4);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[4])
+        .with(Forgot, &[2]);
+
+    assert_eq!(told(next_change(&at_least_four, &situation)), "x2");
 }
 
 #[test]

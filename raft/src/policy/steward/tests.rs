@@ -347,6 +347,38 @@ fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
     );
 }
 
+/// It answers each round, and is not asked whether it is there.
+#[test]
+fn a_voter_that_forgot_what_it_acknowledged_is_retired_before_any_silence() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.peers[1].has_forgotten = true;
+
+    let (change, took) = leader.run(ms(5000)).expect("it is retired");
+
+    assert_eq!(change, MembershipChange::retire(ServerId(3)));
+    assert!(took <= HEARTBEAT * 2, "{took:?}");
+}
+
+#[test]
+fn the_id_of_a_server_that_forgot_is_never_taken_in_again() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+    leader.peers[1].has_forgotten = true;
+    let found = leader.join(3);
+
+    leader.made(Configuration::of_voters([1, 2].map(ServerId)));
+    let dismissed = [(ServerId(3), Dismissal::Forgot)];
+    leader.configuration = leader.configuration.clone().with_dismissed(dismissed);
+    leader.may_change = false;
+    let remembered = leader.join(3);
+
+    assert_eq!(
+        (found, remembered),
+        (JoinAnswer::Forgot, JoinAnswer::Forgot)
+    );
+}
+
 // A removal that is not committed may be undone with its leader. A server that took it for final would never ask again,
 // though it was a member all the time, and evicted later.
 #[test]
