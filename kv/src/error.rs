@@ -9,9 +9,9 @@ use thiserror::Error;
 
 use crate::entry::LeaseId;
 use crate::limits::{
-    KEY_BYTES_MAX, LEASE_TTL_MAX, LEASE_TTL_MIN, LEASES_MAX, SEQUENCE_BYTES_MAX,
-    SEQUENCE_VALUES_MAX, STEPS_BYTES_MAX, STEPS_MAX, STEPS_READ_BYTES_MAX, STORE_BYTES_MAX,
-    VALUE_BYTES_MAX, WATCHES_MAX,
+    KEY_BYTES_MAX, LEASE_TTL_MAX, LEASE_TTL_MIN, LEASES_MAX,
+    SEQUENCE_BYTES_MAX, SEQUENCE_VALUES_MAX, STEPS_BYTES_MAX, STEPS_MAX, STEPS_READ_BYTES_MAX,
+    STORE_BYTES_MAX, VALUE_BYTES_MAX, WATCHES_MAX,
 };
 use crate::revision::Revision;
 
@@ -67,7 +67,7 @@ pub enum Refused {
         /// Its length.
         bytes: u64,
     },
-    /// The sequence would exceed [`SEQUENCE_VALUES_MAX`] or [`SEQUENCE_BYTES_MAX`].
+    /// The sequence would exceed [`SEQUENCE_VALUES_MAX`] or [`SEQUENCE_BYTES_MAX`]: it has to be trimmed.
     #[error(
         "the sequence \"{}\" is full: {SEQUENCE_VALUES_MAX} values or {SEQUENCE_BYTES_MAX} bytes",
         Shown(key)
@@ -113,8 +113,11 @@ pub enum Refused {
         lease: LeaseId,
     },
     /// The time to live is not between [`LEASE_TTL_MIN`] and [`LEASE_TTL_MAX`].
-    #[error("a lease lives between {LEASE_TTL_MIN:?} and {LEASE_TTL_MAX:?}")]
-    LeaseTtl,
+    #[error("a lease lives between {LEASE_TTL_MIN:?} and {LEASE_TTL_MAX:?}, not {ttl_ms} ms")]
+    LeaseTtl {
+        /// The time to live, in whole milliseconds.
+        ttl_ms: u64,
+    },
     /// There are [`LEASES_MAX`] leases.
     #[error("there are {LEASES_MAX} leases")]
     TooManyLeases,

@@ -12,6 +12,7 @@ use crate::command::Command;
 use crate::entry::LeaseId;
 use crate::error::{KvError, Refused};
 use crate::handle::KvHandle;
+use crate::leases::{check_ttl, millis};
 use crate::outcome::{mismatch, mismatched, revised};
 use crate::query::Query;
 use crate::reply::{Done, Found, LeaseStatus};
@@ -53,22 +54,28 @@ impl KvHandle {
     /// [`Refused::LeaseTtl`] if that is shorter than [`LEASE_TTL_MIN`](crate::limits::LEASE_TTL_MIN) or longer than
     /// [`LEASE_TTL_MAX`](crate::limits::LEASE_TTL_MAX), [`Refused::TooManyLeases`]; [`KvError::Propose`].
     pub async fn grant_lease(&self, ttl: Duration) -> Result<Lease, KvError> {
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl_ms = millis(ttl);
         let reply = self.write(Command::GrantLease { ttl_ms }).await?;
         match reply.outcome? {
-            Done::GrantLease(id) => Ok(self.lease(id, Duration::from_millis(ttl_ms))),
+            Done::GrantLease(id) => Ok(self.lease(id, ttl)?),
             other => Err(mismatch("grant_lease", &other)),
         }
     }
 
-    /// A lease that was granted before, here or elsewhere, with its time to live. Nobody is asked whether it still lives.
-    #[must_use]
-    pub fn lease(&self, id: LeaseId, ttl: Duration) -> Lease {
-        Lease {
+    /// A lease that was granted before, here or elsewhere, with its time to live, in whole milliseconds. Nobody is asked whether
+    /// it still lives, or whether that is its time to live: [`Lease::kept_alive`] keeps it alive each third of what is said here.
+    ///
+    /// # Errors
+    /// [`Refused::LeaseTtl`] if no lease is granted for that: it is shorter than
+    /// [`LEASE_TTL_MIN`](crate::limits::LEASE_TTL_MIN) or longer than [`LEASE_TTL_MAX`](crate::limits::LEASE_TTL_MAX).
+    pub fn lease(&self, id: LeaseId, ttl: Duration) -> Result<Lease, Refused> {
+        let ttl = Duration::from_millis(millis(ttl));
+        check_ttl(ttl)?;
+        Ok(Lease {
             kv: self.clone(),
             id,
             ttl,
-        }
+        })
     }
 
     /// How a lease stands; `None` if it has ended. Linearizable.

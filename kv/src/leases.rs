@@ -124,6 +124,12 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), Refused> {
     if (LEASE_TTL_MIN..=LEASE_TTL_MAX).contains(&ttl) {
         Ok(())
     } else {
-        Err(Refused::LeaseTtl)
+        let ttl_ms = millis(ttl);
+        Err(Refused::LeaseTtl { ttl_ms })
     }
+}
+
+/// A time to live as it is granted and stored: in whole milliseconds.
+pub(crate) fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
 }

@@ -161,8 +161,51 @@ fn a_time_to_live_beyond_the_bounds_is_refused() {
     ] {
         let ttl_ms = u64::try_from(ttl.as_millis()).expect("it fits");
         let refused = Member::default().apply(Command::GrantLease { ttl_ms });
-        assert_eq!(refused, Err(Refused::LeaseTtl));
+        assert_eq!(refused, Err(Refused::LeaseTtl { ttl_ms }));
     }
+}
+
+/// A lease for no time was kept alive without a pause, on a core of its own.
+#[tokio::test(start_paused = true)]
+async fn a_lease_for_a_time_that_is_never_granted_cannot_be_held() -> Result<(), KvError> {
+    let cluster = Cluster::settled().await;
+    let [ada, _] = cluster.followers();
+    let lease = ada.grant_lease(TTL).await?;
+    let held = |ttl| ada.lease(lease.id(), ttl).map(|lease| lease.ttl());
+
+    let spinning = held(Duration::ZERO);
+    let short = held(LEASE_TTL_MIN - Duration::from_nanos(1));
+    let shortest = held(LEASE_TTL_MIN);
+    let long = held(LEASE_TTL_MAX + Duration::from_millis(1));
+    let granted = ada.grant_lease(Duration::ZERO).await;
+
+    assert_eq!(spinning, Err(Refused::LeaseTtl { ttl_ms: 0 }));
+    assert_eq!(short, Err(Refused::LeaseTtl { ttl_ms: 99 }));
+    assert_eq!(shortest, Ok(LEASE_TTL_MIN));
+    assert!(matches!(long, Err(Refused::LeaseTtl { .. })), "{long:?}");
+    assert!(
+        matches!(
+            granted,
+            Err(KvError::Refused(Refused::LeaseTtl { ttl_ms: 0 }))
+        ),
+        "{granted:?}"
+    );
+    Ok(())
+}
+
+/// Whoever keeps the shortest lease alive leaves the clock to others: were it busy, the time here would never pass.
+#[tokio::test(start_paused = true)]
+async fn the_shortest_lease_is_kept_alive_at_leisure() -> Result<(), KvError> {
+    let cluster = Cluster::settled().await;
+    let [ada, bob] = cluster.followers();
+    let lease = ada.grant_lease(LEASE_TTL_MIN).await?;
+    lease.set("k", "v").await?;
+
+    let _kept = lease.kept_alive();
+    soon(tokio::time::sleep(10 * TTL)).await;
+
+    assert!(bob.entry("k").await?.is_some());
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +269,7 @@ async fn whoever_keeps_a_lease_alive_learns_that_it_has_ended() -> Result<(), Kv
     let lease = ada.grant_lease(TTL).await?;
     let mut kept = lease.kept_alive();
 
-    let revoked = bob.lease(lease.id(), TTL).revoke().await?;
+    let revoked = bob.lease(lease.id(), TTL)?.revoke().await?;
     let cause = soon(kept.ended()).await;
 
     assert_eq!(*revoked, 0);
