@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::Count;
 use crate::entry::LeaseId;
 use crate::error::{Length, Refused, Shown};
+use crate::keys::Keys;
 use crate::leases::check_ttl;
 use crate::limits::{check_key, check_key_and_values};
 use crate::step::Step;
@@ -79,6 +80,15 @@ pub enum Command {
         /// The lease.
         lease: LeaseId,
     },
+    /// Drops the first values of a sequence.
+    TrimBefore {
+        /// The key of the sequence.
+        key: Bytes,
+        /// The values that it counts are dropped.
+        count: Count,
+    },
+    /// Removes keys and what they hold, up to a bound.
+    DeleteKeys(Keys),
 }
 
 impl Command {
@@ -91,7 +101,7 @@ impl Command {
             Self::Set { key, value }
             | Self::SeqAppend { key, value, .. }
             | Self::Append { key, value } => check_key_and_values(key, [value]),
-            Self::Delete { key } => check_key(key),
+            Self::Delete { key } | Self::TrimBefore { key, .. } => check_key(key),
             Self::CompareAndSet { key, expected, new } => {
                 check_key_and_values(key, expected.iter().chain(new))
             }
@@ -101,6 +111,7 @@ impl Command {
                 steps.iter().try_for_each(Step::check)
             }
             Self::GrantLease { ttl_ms } => check_ttl(Duration::from_millis(*ttl_ms)),
+            Self::DeleteKeys(keys) => keys.check(),
             Self::KeepAlive { .. } | Self::RevokeLease { .. } => Ok(()),
         }
     }
@@ -136,6 +147,8 @@ impl fmt::Debug for Command {
             Self::GrantLease { ttl_ms } => write!(f, "grant_lease({ttl_ms} ms)"),
             Self::KeepAlive { lease } => write!(f, "keep_alive({lease})"),
             Self::RevokeLease { lease } => write!(f, "revoke_lease({lease})"),
+            Self::TrimBefore { key, count } => write!(f, "trim_before({}, {count})", Shown(key)),
+            Self::DeleteKeys(keys) => write!(f, "delete_keys({keys})"),
         }
     }
 }
@@ -145,7 +158,6 @@ mod tests {
     use core::num::NonZeroU64;
 
     use super::*;
-    use crate::keys::Keys;
     use crate::limits::{KEY_BYTES_MAX, STEPS_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX};
     use crate::revision::Revision;
     use crate::scan::Scan;
@@ -221,6 +233,15 @@ mod tests {
             Command::GrantLease { ttl_ms: 300 },
             Command::KeepAlive { lease },
             Command::RevokeLease { lease },
+            Command::TrimBefore {
+                key: Bytes::from_static(b"k"),
+                count,
+            },
+            Command::DeleteKeys(Keys::range("a", "b")),
+            Command::Batch(vec![
+                Step::trim_before("k", count),
+                Step::delete_keys(Keys::prefix("k")),
+            ]),
         ]
         .map(|command| postcard::to_allocvec(&command).expect("a command is encoded"));
 
@@ -237,6 +258,9 @@ mod tests {
                 b"\x07\xac\x02".to_vec(),
                 b"\x08\x03".to_vec(),
                 b"\x09\x03".to_vec(),
+                b"\x0a\x01k\xac\x02\x03".to_vec(),
+                b"\x0b\x02\x01a\x01\x01b".to_vec(),
+                b"\x06\x02\x07\x01k\xac\x02\x03\x08\x01\x01k".to_vec(),
             ]
         );
     }

@@ -6,7 +6,8 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How many values a sequence holds, and which sequence that is: what `seq_append` compares.
+/// How many values were appended to a sequence, and which sequence that is: what `seq_append` compares. Those that are trimmed
+/// count: the places of the others stay as they are.
 ///
 /// A bare number would be ambiguous: a sequence that is deleted and made again soon has as many values as it had before,
 /// and an appender who knows only the old ones would be let in. A count therefore also carries the sequence's
@@ -45,7 +46,7 @@ impl Count {
         Self { incarnation, len }
     }
 
-    /// The number of values, which is also the place of the next one.
+    /// The number of values, those that are trimmed included, which is also the place of the next one.
     #[must_use]
     pub const fn len(self) -> u64 {
         self.len
@@ -55,6 +56,24 @@ impl Count {
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len == 0
+    }
+
+    /// The counter as it was before the last `values` were appended: of this sequence, [`Count::ZERO`] if it had no more.
+    ///
+    /// ```
+    /// use liferaft_kv::Count;
+    ///
+    /// let count: Count = "7@42".parse()?;
+    /// assert_eq!(count.less(2), "5@42".parse()?);
+    /// assert_eq!(count.less(7), Count::ZERO);
+    /// # Ok::<(), liferaft_kv::ParseCountError>(())
+    /// ```
+    #[must_use]
+    pub const fn less(self, values: u64) -> Self {
+        match self.len.saturating_sub(values) {
+            0 => Self::ZERO,
+            len => Self { len, ..self },
+        }
     }
 
     /// Which of all sequences that the store ever made it is; 0 for none.

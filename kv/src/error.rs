@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::entry::LeaseId;
 use crate::limits::{
-    KEY_BYTES_MAX, LEASE_TTL_MAX, LEASE_TTL_MIN, LEASES_MAX,
+    DELETE_BYTES_MAX, DELETE_KEYS_MAX, KEY_BYTES_MAX, LEASE_TTL_MAX, LEASE_TTL_MIN, LEASES_MAX,
     SEQUENCE_BYTES_MAX, SEQUENCE_VALUES_MAX, STEPS_BYTES_MAX, STEPS_MAX, STEPS_READ_BYTES_MAX,
     STORE_BYTES_MAX, VALUE_BYTES_MAX, WATCHES_MAX,
 };
@@ -124,6 +124,12 @@ pub enum Refused {
     /// The member has [`WATCHES_MAX`] watches.
     #[error("the member has {WATCHES_MAX} watches")]
     TooManyWatches,
+    /// The steps of a transaction or batch would delete more than [`DELETE_KEYS_MAX`] keys or [`DELETE_BYTES_MAX`] by prefix or
+    /// range.
+    #[error(
+        "the steps delete more than {DELETE_KEYS_MAX} keys or {DELETE_BYTES_MAX} bytes by prefix or range"
+    )]
+    TooMuchDeleted,
 }
 
 /// What a key can hold.

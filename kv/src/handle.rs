@@ -10,10 +10,13 @@ use crate::command::Command;
 use crate::count::Count;
 use crate::entry::Entry;
 use crate::error::{KvError, Refused};
+use crate::keys::Keys;
 use crate::machine::Kv;
 use crate::outcome::{mismatch, mismatched, page, part, revised, value};
 use crate::query::Query;
-use crate::reply::{Answer, CompareAndSet, Done, Found, Reply, SeqAppend, SequencePart};
+use crate::reply::{
+    Answer, CompareAndSet, DeleteKeys, Done, Found, Reply, SeqAppend, SequencePart, TrimBefore,
+};
 use crate::revision::{Revised, Revision};
 use crate::scan::{Page, Scan};
 use crate::step::{Step, StepDone};
@@ -107,6 +110,31 @@ impl KvHandle {
         revised(self.write(command).await?, |done| match done {
             Done::Delete(existed) => Ok(existed),
             other => Err(mismatch("delete", &other)),
+        })
+    }
+
+    /// Removes a prefix or a range of keys and what they hold, at one revision; watches are told of each deletion. Returns how
+    /// many there were.
+    ///
+    /// One call removes no more than [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX) keys and
+    /// [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX), the first in their order, and tells whether there are more. A
+    /// [`Step::delete_keys`] in a transaction removes all, or is refused.
+    ///
+    /// ```no_run
+    /// # use liferaft_kv::{Keys, KvError, KvHandle};
+    /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
+    /// while kv.delete_keys(Keys::prefix("tents/")).await?.more {}
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refused::KeyTooLong`] if a bound of the keys is longer than a key can be; [`KvError::Propose`].
+    pub async fn delete_keys(&self, keys: Keys) -> Result<Revised<DeleteKeys>, KvError> {
+        let command = Command::DeleteKeys(keys);
+        revised(self.write(command).await?, |done| match done {
+            Done::DeleteKeys(outcome) => Ok(outcome),
+            other => Err(mismatch("delete_keys", &other)),
         })
     }
 
@@ -206,8 +234,46 @@ impl KvHandle {
         })
     }
 
+    /// Drops the values of a sequence that `count` counts: all before the place [`Count::len`]. The others keep their places, and
+    /// the counter stays as it is, so that appending goes on: a sequence that is trimmed now and then is never full.
+    ///
+    /// Nothing is dropped, and that is no error, if `count` is of an earlier sequence under the same key, if the values are
+    /// dropped already, or if the key does not exist. To try again does no harm.
+    ///
+    /// ```no_run
+    /// # use liferaft_kv::{KvError, KvHandle};
+    /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
+    /// // Keeps the last thousand lines.
+    /// let count = kv.read_sequence("log book", 0, 0).await?.count;
+    /// let outcome = kv.trim_before("log book", count.less(1_000)).await?;
+    ///
+    /// // Reads what is left, at the places that it always had.
+    /// let lines = kv.read_sequence("log book", outcome.first, usize::MAX).await?;
+    /// println!("{:?} from place {}", lines.values, lines.from);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused) if the key holds a value, is empty or too long; [`KvError::Propose`].
+    pub async fn trim_before(
+        &self,
+        key: impl Into<Bytes>,
+        count: Count,
+    ) -> Result<Revised<TrimBefore>, KvError> {
+        let command = Command::TrimBefore {
+            key: key.into(),
+            count,
+        };
+        revised(self.write(command).await?, |done| match done {
+            Done::TrimBefore(outcome) => Ok(outcome),
+            other => Err(mismatch("trim_before", &other)),
+        })
+    }
+
     /// Up to `limit` values of a sequence, beginning with that at place `from`, and the counter of the whole. A sequence
-    /// that ends earlier, or does not exist, gives fewer or none. Linearizable.
+    /// that ends earlier, or does not exist, gives fewer or none. Where values are trimmed, the reading begins with the first
+    /// that is left: [`SequencePart::from`] tells its place. Linearizable.
     ///
     /// With a limit of 0 only the counter is read. Whoever reads on from a place seen earlier compares
     /// [`Count::incarnation`]: if it is another one, the sequence has been deleted and made again in between.

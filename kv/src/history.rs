@@ -60,6 +60,13 @@ pub enum ChangeKind {
         /// The counter of the sequence after it: the value's place is [`Count::len`] less one.
         count: Count,
     },
+    /// The first values of its sequence were dropped.
+    Trimmed {
+        /// The place of the first value that is left; that of the next one if none is.
+        first: u64,
+        /// The counter of the sequence, which is as it was.
+        count: Count,
+    },
     /// It was deleted.
     Deleted {
         /// The lease with whose end it went, if it was not deleted by a command.
@@ -108,7 +115,7 @@ impl Change {
     pub(crate) fn weight(&self) -> u64 {
         let value = match &self.kind {
             ChangeKind::Set { value, .. } | ChangeKind::Appended { value, .. } => value.len(),
-            ChangeKind::Deleted { .. } => 0,
+            ChangeKind::Trimmed { .. } | ChangeKind::Deleted { .. } => 0,
         };
         let before = self.value_before().map_or(0, Bytes::len);
         (self.key.len() + value + before) as u64 + CHANGE_OVERHEAD_BYTES
@@ -245,6 +252,9 @@ impl fmt::Debug for Change {
             ChangeKind::Appended { value, count } => {
                 write!(f, "append({key}, {} bytes, {count})", value.len())
             }
+            ChangeKind::Trimmed { first, count } => {
+                write!(f, "trim({key}, before {first}, {count})")
+            }
             ChangeKind::Deleted { ended: None } => write!(f, "delete({key})"),
             ChangeKind::Deleted { ended: Some(lease) } => write!(f, "end({key}, lease {lease})"),
         }
@@ -259,6 +269,7 @@ impl fmt::Debug for ChangeKind {
             Self::Appended { value, count } => {
                 write!(f, "appended({} bytes, {count})", value.len())
             }
+            Self::Trimmed { first, count } => write!(f, "trimmed(before {first}, {count})"),
             Self::Deleted { ended: None } => f.write_str("deleted"),
             Self::Deleted { ended: Some(lease) } => write!(f, "ended(lease {lease})"),
         }

@@ -18,7 +18,7 @@ pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// and leaves 3 KiB to the envelopes around it.
 pub const VALUE_BYTES_MAX: usize = 510 << 10;
 
-/// The most values in one sequence.
+/// The most values in one sequence at a time. Those that are trimmed do not count.
 pub const SEQUENCE_VALUES_MAX: u64 = 1 << 20;
 
 /// The most that one sequence may weigh: the bytes of its values and [`SEQUENCE_VALUE_OVERHEAD_BYTES`] for each.
@@ -44,6 +44,13 @@ pub const STEPS_BYTES_MAX: usize = 1000 << 10;
 /// The most bytes of what the steps of one transaction or batch read, which is kept with the session of whoever asked until
 /// the answer has arrived.
 pub const STEPS_READ_BYTES_MAX: u64 = 1 << 20;
+
+/// The most keys that one command deletes by prefix or range.
+pub const DELETE_KEYS_MAX: usize = 1 << 10;
+
+/// The most that the keys weigh which one command deletes by prefix or range, as counted against [`STORE_BYTES_MAX`]; or one key,
+/// whatever it weighs.
+pub const DELETE_BYTES_MAX: u64 = 1 << 20;
 
 /// The most changes that the history keeps. Older ones are compacted, by whole revisions.
 pub const HISTORY_CHANGES_MAX: usize = 1 << 14;

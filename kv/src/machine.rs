@@ -123,6 +123,8 @@ impl Kv {
                 Done::KeepAlive
             }
             Command::RevokeLease { lease } => Done::RevokeLease(store.revoke_lease(lease)?),
+            Command::TrimBefore { key, count } => Done::TrimBefore(store.trim_before(key, count)?),
+            Command::DeleteKeys(keys) => Done::DeleteKeys(store.delete_keys(&keys)),
         })
     }
 

@@ -16,8 +16,9 @@ use crate::command::Command;
 use crate::count::Count;
 use crate::error::Refused;
 use crate::handle::KvHandle;
+use crate::keys::Keys;
 use crate::machine::Kv;
-use crate::reply::{CompareAndSet, Done, Reply, SeqAppend};
+use crate::reply::{CompareAndSet, DeleteKeys, Done, Reply, SeqAppend, TrimBefore};
 use crate::revision::Revised;
 use crate::step::{Step, StepDone};
 use crate::txn::{Txn, TxnDone};
@@ -208,6 +209,41 @@ impl KvOutbox {
             Done::Append(place) => Some(place),
             _ => None,
         })
+    }
+
+    /// Drops the values of a sequence that `count` counts, as [`KvHandle::trim_before`] does.
+    ///
+    /// # Errors
+    /// See [`KvPushError`].
+    pub fn trim_before(
+        &self,
+        key: impl Into<Bytes>,
+        count: Count,
+    ) -> Result<KvTicket<TrimBefore>, KvPushError> {
+        let command = Command::TrimBefore {
+            key: key.into(),
+            count,
+        };
+        self.push(&command, "trim_before", |done| match done {
+            Done::TrimBefore(outcome) => Some(outcome),
+            _ => None,
+        })
+    }
+
+    /// Removes a prefix or a range of keys up to a bound, as [`KvHandle::delete_keys`] does. The result says whether there are
+    /// more.
+    ///
+    /// # Errors
+    /// See [`KvPushError`].
+    pub fn delete_keys(&self, keys: Keys) -> Result<KvTicket<DeleteKeys>, KvPushError> {
+        self.push(
+            &Command::DeleteKeys(keys),
+            "delete_keys",
+            |done| match done {
+                Done::DeleteKeys(outcome) => Some(outcome),
+                _ => None,
+            },
+        )
     }
 
     /// Checks and changes several keys in one step, as [`KvHandle::txn`] does. That a condition does not hold holds up

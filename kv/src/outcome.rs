@@ -75,6 +75,8 @@ pub(crate) const fn mismatch(asked: &'static str, done: &Done) -> KvError {
         Done::GrantLease(_) => "grant_lease",
         Done::KeepAlive => "keep_alive",
         Done::RevokeLease(_) => "revoke_lease",
+        Done::TrimBefore(_) => "trim_before",
+        Done::DeleteKeys(_) => "delete_keys",
     };
     KvError::Mismatch { asked, got }
 }

@@ -57,6 +57,10 @@ pub enum Done {
     KeepAlive,
     /// The lease has ended; how many keys went with it.
     RevokeLease(u64),
+    /// What became of a `trim_before`.
+    TrimBefore(TrimBefore),
+    /// What became of a `delete_keys`.
+    DeleteKeys(DeleteKeys),
 }
 
 /// What became of a `compare_and_set`.
@@ -88,6 +92,27 @@ pub struct SeqAppend {
     pub succeeded: bool,
     /// The counter as it is, either way: what to give to the next `seq_append`.
     pub count: Count,
+}
+
+/// What became of a `trim_before`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrimBefore {
+    /// How many values were dropped by it.
+    pub trimmed: u64,
+    /// The place of the first value that is left; that of the next one if none is.
+    pub first: u64,
+    /// The counter of the sequence, which trimming leaves as it is; [`Count::ZERO`] if the key does not exist.
+    pub count: Count,
+}
+
+/// What became of a `delete_keys`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "whether there are more keys is only known from the outcome"]
+pub struct DeleteKeys {
+    /// How many keys were deleted.
+    pub deleted: u64,
+    /// Whether there are more, which another call would delete.
+    pub more: bool,
 }
 
 /// What a query found.
@@ -129,6 +154,9 @@ pub struct LeaseStatus {
 pub struct SequencePart {
     /// The values, in order: fewer than asked for, or none, where the sequence ends.
     pub values: Vec<Bytes>,
+    /// The place of the first of these values: the one asked for, or that of the first value that is left, if values from the
+    /// one asked for on are trimmed.
+    pub from: u64,
     /// The counter of the whole sequence; [`Count::ZERO`] if the key does not exist.
     pub count: Count,
 }

@@ -7,12 +7,13 @@
 //! change   = key · 0 · value · created · version · lease · before             set
 //!          | key · 1 · value · incarnation · number of values · before        appended
 //!          | key · 2 · lease · before                                         deleted
+//!          | key · 3 · first · incarnation · number of values · before        trimmed
 //! before   = 0                                                                there was nothing
 //!          | 1 · meta · value
 //!          | 2 · meta · incarnation · number of values                        of a sequence
 //! keys     = number · { key · meta · content }                                in ascending order
 //! content  = 0 · value
-//!          | 1 · incarnation · number of values · { value }                   a sequence
+//!          | 1 · incarnation · number of values · first · { value }           a sequence, from the first that is left
 //! meta     = created · modified - created · version · lease
 //! lease    = name, or 0 for none
 //! key      = length · bytes
@@ -38,13 +39,13 @@ use crate::count::Count;
 use crate::entry::{LeaseId, Meta};
 use crate::error::Shown;
 use crate::history::{Change, ChangeKind, History, Past, PastContent};
-use crate::leases::check_ttl;
+use crate::leases::{check_ttl, millis};
 use crate::limits::{LEASES_MAX, StoreLimits, check_key};
 use crate::revision::Revision;
 use crate::sequence::Sequence;
 use crate::store::{Held, Place, Record, Store};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// More than a log ever has of anything: from here on, counting cannot overflow.
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
@@ -54,6 +55,7 @@ const SEQUENCE: u8 = 1;
 const SET: u8 = 0;
 const APPENDED: u8 = 1;
 const DELETED: u8 = 2;
+const TRIMMED: u8 = 3;
 
 const NOTHING: u8 = 0;
 const A_VALUE: u8 = 1;
@@ -131,6 +133,7 @@ fn put_record(out: &mut Vec<u8>, key: &[u8], record: &Record) {
         Held::Sequence(sequence) => {
             out.push(SEQUENCE);
             put_count(out, sequence.count());
+            put_number(out, sequence.first());
             sequence.values().for_each(|value| put_bytes(out, value));
         }
     }
@@ -162,6 +165,11 @@ fn put_change(out: &mut Vec<u8>, change: &Change) {
         ChangeKind::Appended { value, count } => {
             out.push(APPENDED);
             put_bytes(out, value);
+            put_count(out, *count);
+        }
+        ChangeKind::Trimmed { first, count } => {
+            out.push(TRIMMED);
+            put_number(out, *first);
             put_count(out, *count);
         }
         ChangeKind::Deleted { ended } => {
@@ -200,10 +208,6 @@ fn put_lease(out: &mut Vec<u8>, lease: Option<LeaseId>) {
 fn put_count(out: &mut Vec<u8>, count: Count) {
     put_number(out, count.incarnation());
     put_number(out, count.len());
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -331,6 +335,12 @@ impl Reader<'_> {
             DELETED => ChangeKind::Deleted {
                 ended: self.lease()?,
             },
+            TRIMMED => {
+                let first = self.input.number()?;
+                let count = self.count()?;
+                check_first(first, count)?;
+                ChangeKind::Trimmed { first, count }
+            }
             tag => return Err(RestoreError::new(format_args!("a change of kind {tag}"))),
         };
         let before = match self.input.byte()? {
@@ -383,8 +393,16 @@ impl Reader<'_> {
 
     fn sequence(&mut self) -> Result<Sequence, RestoreError> {
         let count = self.count()?;
-        let mut sequence = Sequence::new(count.incarnation());
-        for _ in 0..count.len() {
+        let first = self.input.number()?;
+        check_first(first, count)?;
+        let held = count.len() - first;
+        if held > self.limits.sequence_values_max {
+            return Err(RestoreError::new(format_args!(
+                "a sequence of {held} values"
+            )));
+        }
+        let mut sequence = Sequence::trimmed(count.incarnation(), first);
+        for _ in 0..held {
             sequence.push(self.input.value()?);
             if sequence.weight() > self.limits.sequence_bytes_max {
                 return Err(RestoreError::new("a sequence that weighs too much"));
@@ -443,13 +461,24 @@ impl Reader<'_> {
         if !(1..=self.sequences_made).contains(&incarnation) || len == 0 {
             return Err(RestoreError::new("a sequence that nothing made"));
         }
-        if len > self.limits.sequence_values_max {
+        if len > NUMBER_MAX {
             return Err(RestoreError::new(format_args!(
                 "a sequence of {len} values"
             )));
         }
         Ok(Count::new(incarnation, len))
     }
+}
+
+/// Checks the place of the first value that is left in a sequence.
+fn check_first(first: u64, count: Count) -> Result<(), RestoreError> {
+    if first <= count.len() {
+        return Ok(());
+    }
+    Err(RestoreError::new(format_args!(
+        "{first} of {} values trimmed",
+        count.len()
+    )))
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::count::Count;
 use crate::entry::{Entry, LeaseId};
 use crate::error::{Length, Refused, Shown};
+use crate::keys::Keys;
 use crate::limits::{check_key, check_key_and_values};
-use crate::reply::{CompareAndSet, SeqAppend};
+use crate::reply::{CompareAndSet, SeqAppend, TrimBefore};
 use crate::scan::{Page, Scan};
 
 /// One step of a [`Txn`](crate::Txn) or a batch.
@@ -64,6 +65,15 @@ pub enum Step {
     },
     /// Reads a page of keys.
     Scan(Scan),
+    /// Drops the first values of a sequence.
+    TrimBefore {
+        /// The key of the sequence.
+        key: Bytes,
+        /// The values that it counts are dropped.
+        count: Count,
+    },
+    /// Removes keys and what they hold: all of them, or the step is refused.
+    DeleteKeys(Keys),
 }
 
 /// What a step did. There is one variant for each, encoded by its position: they are only ever added at the end.
@@ -83,7 +93,26 @@ pub enum StepDone {
     /// The value is appended; the counter of the sequence after it.
     Appended(Count),
     /// The page.
-    Scanned(Page),
+    Scanned(StepPage),
+    /// What became of a `trim_before`.
+    TrimBefore(TrimBefore),
+    /// The keys do not exist; how many did before.
+    DeletedKeys(u64),
+}
+
+/// What a step of a [`Txn`](crate::Txn) or a batch reads of many keys: as they are after the steps before it and before those
+/// behind it.
+///
+/// Unlike a [`Page`] it has no revision and cannot be read on: no revision names the state in the middle of an entry. A scan
+/// [`after`](Scan::after) the last key of it, later, reads what the whole entry has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepPage {
+    /// The entries, in the order of their keys.
+    pub entries: Vec<Entry>,
+    /// How many keys the page covers: the number of its entries, or what was counted instead.
+    pub count: u64,
+    /// The last key that the page covers, if there were more behind it; `None` if it covers all.
+    pub more_after: Option<Bytes>,
 }
 
 impl Step {
@@ -123,12 +152,29 @@ impl Step {
         }
     }
 
-    /// Reads a page of keys.
+    /// Reads a page of keys, as a [`StepPage`]. It is refused at the revision that the entry is about to make, or at a later one:
+    /// only what is done has a revision.
     pub fn scan(scan: impl Into<Scan>) -> Self {
         Self::Scan(scan.into())
     }
 
-    /// The key that it is about; `None` if it scans.
+    /// Drops the values of a sequence that `count` counts, as [`KvHandle::trim_before`](crate::KvHandle::trim_before) does.
+    pub fn trim_before(key: impl Into<Bytes>, count: Count) -> Self {
+        Self::TrimBefore {
+            key: key.into(),
+            count,
+        }
+    }
+
+    /// Removes a prefix or a range of keys: all of them, or the step is refused with
+    /// [`Refused::TooMuchDeleted`] since such steps of one command would delete more than
+    /// [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX) keys or [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX).
+    #[must_use]
+    pub const fn delete_keys(keys: Keys) -> Self {
+        Self::DeleteKeys(keys)
+    }
+
+    /// The key that it is about; `None` if it scans or deletes many.
     #[must_use]
     pub const fn key(&self) -> Option<&Bytes> {
         match self {
@@ -137,8 +183,9 @@ impl Step {
             | Self::Delete { key }
             | Self::CompareAndSet { key, .. }
             | Self::SeqAppend { key, .. }
-            | Self::Append { key, .. } => Some(key),
-            Self::Scan(_) => None,
+            | Self::Append { key, .. }
+            | Self::TrimBefore { key, .. } => Some(key),
+            Self::Scan(_) | Self::DeleteKeys(_) => None,
         }
     }
 
@@ -151,11 +198,14 @@ impl Step {
             Self::Set { key, value, .. }
             | Self::SeqAppend { key, value, .. }
             | Self::Append { key, value } => check_key_and_values(key, [value]),
-            Self::Get { key } | Self::Delete { key } => check_key(key),
+            Self::Get { key } | Self::Delete { key } | Self::TrimBefore { key, .. } => {
+                check_key(key)
+            }
             Self::CompareAndSet { key, expected, new } => {
                 check_key_and_values(key, expected.iter().chain(new))
             }
             Self::Scan(scan) => scan.check(),
+            Self::DeleteKeys(keys) => keys.check(),
         }
     }
 
@@ -165,12 +215,13 @@ impl Step {
             Self::Set { key, value, .. }
             | Self::SeqAppend { key, value, .. }
             | Self::Append { key, value } => key.len() + value.len(),
-            Self::Get { key } | Self::Delete { key } => key.len(),
+            Self::Get { key } | Self::Delete { key } | Self::TrimBefore { key, .. } => key.len(),
             Self::CompareAndSet { key, expected, new } => {
                 let values = expected.iter().chain(new).map(Bytes::len);
                 key.len() + values.sum::<usize>()
             }
             Self::Scan(scan) => scan.bytes(),
+            Self::DeleteKeys(keys) => keys.bytes(),
         }
     }
 }
@@ -186,13 +237,15 @@ impl StepDone {
             | Self::CompareAndSet(_)
             | Self::SeqAppend(_)
             | Self::Appended(_)
-            | Self::Scanned(_) => None,
+            | Self::Scanned(_)
+            | Self::TrimBefore(_)
+            | Self::DeletedKeys(_) => None,
         }
     }
 
     /// The page that a [`Step::Scan`] read.
     #[must_use]
-    pub const fn page(&self) -> Option<&Page> {
+    pub const fn page(&self) -> Option<&StepPage> {
         match self {
             Self::Scanned(page) => Some(page),
             Self::Got(_)
@@ -200,7 +253,9 @@ impl StepDone {
             | Self::Deleted(_)
             | Self::CompareAndSet(_)
             | Self::SeqAppend(_)
-            | Self::Appended(_) => None,
+            | Self::Appended(_)
+            | Self::TrimBefore(_)
+            | Self::DeletedKeys(_) => None,
         }
     }
 
@@ -208,7 +263,10 @@ impl StepDone {
     pub(crate) fn reply_bytes(&self) -> u64 {
         match self {
             Self::Got(entry) => entry.as_ref().map_or(0, Entry::reply_bytes),
-            Self::Scanned(page) => page.entries.iter().map(Entry::reply_bytes).sum(),
+            Self::Scanned(page) => {
+                let last = page.more_after.as_ref().map_or(0, Bytes::len) as u64;
+                page.entries.iter().map(Entry::reply_bytes).sum::<u64>() + last
+            }
             Self::CompareAndSet(CompareAndSet::Different { current }) => {
                 current.as_ref().map_or(0, |value| value.len() as u64)
             }
@@ -216,7 +274,19 @@ impl StepDone {
             | Self::Set
             | Self::Deleted(_)
             | Self::SeqAppend(_)
-            | Self::Appended(_) => 0,
+            | Self::Appended(_)
+            | Self::TrimBefore(_)
+            | Self::DeletedKeys(_) => 0,
+        }
+    }
+}
+
+impl From<Page> for StepPage {
+    fn from(page: Page) -> Self {
+        Self {
+            entries: page.entries,
+            count: page.count,
+            more_after: page.next.and_then(|next| next.after),
         }
     }
 }
@@ -246,6 +316,8 @@ impl fmt::Debug for Step {
                 write!(f, "append({}, {} bytes)", Shown(key), value.len())
             }
             Self::Scan(scan) => write!(f, "scan({})", scan.keys),
+            Self::TrimBefore { key, count } => write!(f, "trim_before({}, {count})", Shown(key)),
+            Self::DeleteKeys(keys) => write!(f, "delete_keys({keys})"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every operation first finds out whether it is possible and only then changes anything: what is refused leaves no trace.
 //! Whatever is changed is written into the history, at the revision of the entry that is being applied.
 
+mod deleting;
 mod reading;
 mod steps;
 
@@ -24,7 +25,7 @@ use crate::error::{Kind, Refused};
 use crate::history::{Change, ChangeKind, History, Past, PastContent};
 use crate::leases::Leases;
 use crate::limits::{KEY_OVERHEAD_BYTES, StoreLimits};
-use crate::reply::{CompareAndSet, SeqAppend};
+use crate::reply::{CompareAndSet, SeqAppend, TrimBefore};
 use crate::revision::Revision;
 use crate::sequence::Sequence;
 
@@ -292,6 +293,50 @@ impl Store {
         outcome(true, count)
     }
 
+    /// Drops the values of a sequence that `count` counts: none if that is of another sequence, or ahead of this one.
+    pub(crate) fn trim_before(&mut self, key: Bytes, before: Count) -> Result<TrimBefore, Refused> {
+        let at = self.applied;
+        let Some(record) = self.records.get_mut(&key[..]) else {
+            return Ok(TrimBefore {
+                trimmed: 0,
+                first: 0,
+                count: Count::ZERO,
+            });
+        };
+        let Held::Sequence(sequence) = &mut record.held else {
+            return Err(wrong_kind(key, Kind::Value));
+        };
+        let (count, first) = (sequence.count(), sequence.first());
+        let is_of_it = before.incarnation() == count.incarnation() && before.len() <= count.len();
+        if !is_of_it || before.len() <= first {
+            return Ok(TrimBefore {
+                trimmed: 0,
+                first,
+                count,
+            });
+        }
+        let released = Arc::make_mut(sequence).trim_before(before.len());
+        self.budget.release(released);
+        let past = Past {
+            content: PastContent::Sequence(count),
+            meta: record.meta,
+        };
+        record.meta = record.meta.changed_at(at, None);
+        self.record(Change {
+            key,
+            kind: ChangeKind::Trimmed {
+                first: before.len(),
+                count,
+            },
+            before: Some(past),
+        });
+        Ok(TrimBefore {
+            trimmed: before.len() - first,
+            first: before.len(),
+            count,
+        })
+    }
+
     pub(crate) fn grant_lease(&mut self, ttl: Duration) -> Result<LeaseId, Refused> {
         self.leases.grant(self.applied, ttl, self.time)
     }
@@ -424,7 +469,7 @@ fn check_room(
     key: &Bytes,
     value: &Bytes,
 ) -> Result<(), Refused> {
-    let fits = sequence.count().len() < limits.sequence_values_max
+    let fits = sequence.held() < limits.sequence_values_max
         && sequence.weight() + Sequence::weight_of(value) <= limits.sequence_bytes_max;
     if fits {
         Ok(())

@@ -10,8 +10,7 @@ use crate::entry::Entry;
 use crate::error::Refused;
 use crate::limits::{STEPS_BYTES_MAX, STEPS_MAX, check_key, check_value};
 use crate::revision::Revision;
-use crate::scan::Page;
-use crate::step::{Step, StepDone};
+use crate::step::{Step, StepDone, StepPage};
 
 /// Steps over several keys that happen together or not at all, at one revision.
 ///
@@ -114,7 +113,8 @@ impl Txn {
         self
     }
 
-    /// The keys that its steps name, in either branch: those that it may change, and those that it gets.
+    /// The keys that its steps name, in either branch: those that it may change, and those that it gets. What a step scans or
+    /// deletes by prefix or range is not among them.
     pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
         let steps = self.then.iter().chain(&self.otherwise);
         steps.filter_map(Step::key)
@@ -241,7 +241,7 @@ impl TxnDone {
 
     /// The page that the step at this place, a [`Step::Scan`], read.
     #[must_use]
-    pub fn page(&self, step: usize) -> Option<&Page> {
+    pub fn page(&self, step: usize) -> Option<&StepPage> {
         self.steps.get(step)?.page()
     }
 }

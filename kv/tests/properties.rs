@@ -8,7 +8,8 @@ use bytes::Bytes;
 use common::{Member, Outcome};
 use liferaft_kv::limits::VALUE_BYTES_MAX;
 use liferaft_kv::{
-    Command, CompareAndSet, Count, Done, Found, Kind, Kv, Query, Refused, SeqAppend,
+    Command, CompareAndSet, Count, DeleteKeys, Done, Found, Keys, Kind, Kv, Query, Refused,
+    SeqAppend, TrimBefore,
 };
 use liferaft_raft::state_machine::{Capture, StateMachine};
 use proptest::collection::vec;
@@ -26,6 +27,8 @@ enum Held {
     Sequence {
         incarnation: u64,
         values: Vec<Bytes>,
+        /// So many values are trimmed.
+        first: usize,
     },
 }
 
@@ -72,6 +75,32 @@ impl Model {
                 self.push(key, value);
                 Ok(Done::Append(counter.len()))
             }
+            Command::TrimBefore { key, count } => {
+                let counter = self.count(key)?;
+                let (mut trimmed, mut left_from) = (0, 0);
+                if let Some(Held::Sequence { first, .. }) = self.keys.get_mut(key) {
+                    let place = usize::try_from(count.len()).expect("a small number");
+                    let is_of_it = count.incarnation() == counter.incarnation();
+                    if is_of_it && count.len() <= counter.len() && place > *first {
+                        trimmed = (place - *first) as u64;
+                        *first = place;
+                    }
+                    left_from = *first as u64;
+                }
+                Ok(Done::TrimBefore(TrimBefore {
+                    trimmed,
+                    first: left_from,
+                    count: counter,
+                }))
+            }
+            Command::DeleteKeys(keys) => {
+                let before = self.keys.len();
+                self.keys.retain(|key, _| !keys.contains(key));
+                Ok(Done::DeleteKeys(DeleteKeys {
+                    deleted: (before - self.keys.len()) as u64,
+                    more: false,
+                }))
+            }
             other => panic!("{other:?} is not modelled"),
         }
     }
@@ -92,6 +121,7 @@ impl Model {
             Some(Held::Sequence {
                 incarnation,
                 values,
+                ..
             }) => Ok(count(values.len(), *incarnation)),
             Some(Held::Value(_)) => Err(Refused::WrongKind {
                 key: key.clone(),
@@ -108,6 +138,7 @@ impl Model {
             Held::Sequence {
                 incarnation: *made,
                 values: Vec::new(),
+                first: 0,
             }
         });
         match held {
@@ -138,6 +169,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => Just(Count::ZERO),
         5 => (1..5_usize, 1..6_u64).prop_map(|(len, incarnation)| count(len, incarnation)),
     ];
+    let trim_counts = counts.clone();
     prop_oneof![
         2 => (key(), value()).prop_map(|(key, value)| Command::Set { key, value }),
         3 => key().prop_map(|key| Command::Delete { key }),
@@ -146,6 +178,8 @@ fn command() -> impl Strategy<Value = Command> {
         6 => (key(), counts, value())
             .prop_map(|(key, count, value)| Command::SeqAppend { key, count, value }),
         4 => (key(), value()).prop_map(|(key, value)| Command::Append { key, value }),
+        3 => (key(), trim_counts).prop_map(|(key, count)| Command::TrimBefore { key, count }),
+        1 => (key(), key()).prop_map(|(from, to)| Command::DeleteKeys(Keys::range(from, to))),
     ]
 }
 
@@ -173,12 +207,13 @@ proptest! {
                 Held::Value(value) => {
                     prop_assert_eq!(member.kv.query(Query::Get { key }).outcome, Ok(Found::Value(Some(value))));
                 }
-                Held::Sequence { incarnation, values } => {
+                Held::Sequence { incarnation, mut values, first } => {
                     let Ok(Found::Sequence(part)) = member.kv.query(all).outcome else {
                         panic!("the key holds a sequence");
                     };
                     prop_assert_eq!(part.count, count(values.len(), incarnation));
-                    prop_assert_eq!(part.values, values);
+                    prop_assert_eq!(part.from, first as u64);
+                    prop_assert_eq!(part.values, values.split_off(first));
                 }
             }
         }

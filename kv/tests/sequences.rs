@@ -3,7 +3,11 @@
 mod common;
 
 use common::Member;
-use liferaft_kv::{Command, Count, Done, Found, Query, Refused, SeqAppend};
+use liferaft_kv::limits::SEQUENCE_VALUES_MAX;
+use liferaft_kv::{
+    ChangeKind, Command, Count, Done, Found, Keys, Kind, Polled, Query, Refused, Revision,
+    SeqAppend, Step, TrimBefore, Txn, WatchEvent, Watcher,
+};
 use liferaft_raft::state_machine::StateMachine;
 
 #[test]
@@ -253,4 +257,175 @@ fn a_value_that_is_too_long_is_refused_by_apply_whatever_the_count() {
         })
     );
     assert!(member.kv.is_empty());
+}
+
+#[track_caller]
+fn trim(member: &mut Member, key: &'static str, count: Count) -> TrimBefore {
+    let key = key.into();
+    match member.apply(Command::TrimBefore { key, count }) {
+        Ok(Done::TrimBefore(outcome)) => outcome,
+        other => panic!("not an outcome of trim_before: {other:?}"),
+    }
+}
+
+/// A sequence of four values, with its counter.
+fn member_with_four() -> (Member, Count) {
+    let mut member = Member::default();
+    for value in ["a", "b", "c", "d"] {
+        member.append("s", value).expect("there is room");
+    }
+    let count = member.sequence("s").count;
+    (member, count)
+}
+
+#[test]
+fn a_trimmed_sequence_keeps_the_places_and_the_counter_of_what_is_left() {
+    let (mut member, count) = member_with_four();
+
+    let outcome = trim(&mut member, "s", count.less(1));
+    let left = member.sequence("s");
+    let appended = member.append("s", "e");
+    let next = member.seq_append("s", member.sequence("s").count, "f");
+
+    assert_eq!(
+        outcome,
+        TrimBefore {
+            trimmed: 3,
+            first: 3,
+            count
+        }
+    );
+    assert_eq!(
+        (left.values, left.from, left.count),
+        (vec!["d".into()], 3, count)
+    );
+    assert_eq!(appended, Ok(Done::Append(4)));
+    assert!(next.succeeded);
+    assert_eq!(member.sequence("s").values, ["d", "e", "f"]);
+}
+
+#[test]
+fn a_sequence_trimmed_of_all_its_values_goes_on_and_is_not_made_again() {
+    let (mut member, count) = member_with_four();
+
+    let outcome = trim(&mut member, "s", count);
+    let empty = member.sequence("s");
+    let afresh = member.seq_append("s", Count::ZERO, "x");
+    let goes_on = member.seq_append("s", count, "e");
+
+    assert_eq!((outcome.trimmed, outcome.first), (4, 4));
+    assert_eq!((empty.values.len(), empty.count), (0, count));
+    assert_eq!([afresh.succeeded, goes_on.succeeded], [false, true]);
+    assert_eq!(goes_on.count.incarnation(), count.incarnation());
+    assert_eq!(
+        (member.sequence("s").values, member.sequence("s").from),
+        (vec!["e".into()], 4)
+    );
+}
+
+#[test]
+fn a_count_of_another_life_or_of_the_future_trims_nothing() {
+    let (mut member, count) = member_with_four();
+    let before = member.everything();
+
+    let ahead = trim(&mut member, "s", "5@1".parse().expect("a count"));
+    let other = trim(&mut member, "s", "4@2".parse().expect("a count"));
+    let nothing = trim(&mut member, "s", Count::ZERO);
+    let absent = trim(&mut member, "none", count);
+
+    let kept = TrimBefore {
+        trimmed: 0,
+        first: 0,
+        count,
+    };
+    let count = Count::ZERO;
+    assert_eq!([ahead, other, nothing], [kept; 3]);
+    assert_eq!(absent, TrimBefore { count, ..kept });
+    assert_eq!(member.everything(), before);
+}
+
+#[test]
+fn trimming_again_does_no_harm_and_changes_nothing() {
+    let (mut member, count) = member_with_four();
+    let first = trim(&mut member, "s", count.less(2));
+    let before = member.everything();
+
+    let again = [count.less(2), count.less(3)].map(|count| trim(&mut member, "s", count));
+
+    let kept = TrimBefore {
+        trimmed: 0,
+        ..first
+    };
+    assert_eq!(again, [kept; 2]);
+    assert_eq!(member.everything(), before);
+}
+
+#[test]
+fn a_value_cannot_be_trimmed() {
+    let mut member = Member::default();
+    member.set("k", "v").expect("there is room");
+
+    let refused = member.apply(Command::TrimBefore {
+        key: "k".into(),
+        count: "1@1".parse().expect("a count"),
+    });
+
+    let is = Kind::Value;
+    let key = "k".into();
+    assert_eq!(refused, Err(Refused::WrongKind { key, is }));
+}
+
+#[test]
+fn trimming_gives_back_what_the_values_weighed() {
+    let (mut member, count) = member_with_four();
+    let mut one = Member::default();
+    one.append("s", "d").expect("there is room");
+
+    trim(&mut member, "s", count.less(1));
+
+    assert_eq!(member.kv.weight(), one.kv.weight());
+}
+
+#[test]
+fn watches_are_told_of_what_is_trimmed_and_the_past_is_read_as_it_was() {
+    let (mut member, count) = member_with_four();
+    let before = member.everything();
+    let mut watcher = Watcher::new(Keys::one("s"), Some(Revision(5)));
+
+    trim(&mut member, "s", count.less(2));
+    let answer = member.kv.query(watcher.query());
+    watcher.answered(answer).expect("the history reaches back");
+
+    let Polled::Event(WatchEvent::Changes(changes)) = watcher.poll(None) else {
+        panic!("the sequence was trimmed");
+    };
+    let kinds: Vec<_> = changes.iter().map(|change| change.kind().clone()).collect();
+    assert_eq!(kinds, [ChangeKind::Trimmed { first: 2, count }]);
+    let past = liferaft_kv::Scan::of(Keys::all()).at(Revision(4));
+    assert_eq!(member.scan(past), Ok(before));
+}
+
+#[test]
+fn a_journal_that_is_trimmed_does_not_end_at_the_most_values_of_a_sequence() {
+    let mut member = Member::default();
+    let steps = 128;
+    let batch = || Command::Batch(vec![Step::append("s", "x"); steps]);
+    for _ in 0..SEQUENCE_VALUES_MAX / steps as u64 {
+        assert!(member.apply(batch()).is_ok());
+    }
+    let full = member.append("s", "one more");
+
+    let count = member.sequence("s").count;
+    let trimmed = member.txn(Txn::always().then([
+        Step::trim_before("s", count.less(1)),
+        Step::append("s", "one more"),
+    ]));
+
+    assert_eq!(full, Err(Refused::SequenceFull { key: "s".into() }));
+    assert!(trimmed.succeeded);
+    assert_eq!(member.sequence("s").values, ["x", "one more"]);
+    assert_eq!(member.sequence("s").count.len(), SEQUENCE_VALUES_MAX + 1);
+    let restored = member.restored();
+    assert!(restored.kv == member.kv);
+    assert_eq!(restored.sequence("s"), member.sequence("s"));
 }

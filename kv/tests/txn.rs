@@ -136,6 +136,50 @@ fn all_steps_happen_at_one_revision_and_see_the_steps_before_them() {
 }
 
 #[test]
+fn a_page_read_between_changes_says_that_there_is_more_and_names_no_revision() {
+    let mut member = Member::default();
+    assert!(member.set("a", "1").is_ok() && member.set("c", "1").is_ok());
+
+    let done = member.txn(Txn::always().then([
+        Step::set("b", "1"),
+        Step::scan(Scan::of(Keys::all()).limit(2)),
+        Step::scan(Scan::of(Keys::all()).limit(1).count_only()),
+        Step::scan(Scan::of(Keys::all()).limit(3)),
+        Step::delete("c"),
+    ]));
+
+    let [some, counted, all] = [1, 2, 3].map(|step| done.page(step).expect("it was read"));
+    let keys: Vec<_> = some.entries.iter().map(|entry| &entry.key[..]).collect();
+    assert_eq!(keys, [b"a", b"b"]);
+    let more_after = [some, counted, all].map(|page| page.more_after.as_deref());
+    assert_eq!(more_after, [Some(&b"b"[..]), Some(b"a"), None]);
+    assert_eq!([counted.count, all.count], [1, 3]);
+}
+
+#[test]
+fn a_step_reads_the_past_and_not_the_revision_that_it_is_making() {
+    let mut member = Member::default();
+    assert!(member.set("a", "1").is_ok());
+    let scan_at = |revision| {
+        Txn::always().then([
+            Step::set("b", "1"),
+            Step::scan(Scan::of(Keys::all()).at(Revision(revision))),
+        ])
+    };
+
+    let past = member.txn(scan_at(1));
+    let present = member.apply(Command::Txn(scan_at(3)));
+    let future = member.apply(Command::Txn(scan_at(5)));
+
+    let ahead = |wanted: u64, applied: u64| {
+        let (wanted, applied) = (Revision(wanted), Revision(applied));
+        Err(Refused::RevisionAhead { wanted, applied })
+    };
+    assert_eq!(past.page(1).map(|page| page.count), Some(1));
+    assert_eq!([present, future], [ahead(3, 2), ahead(5, 3)]);
+}
+
+#[test]
 fn a_transaction_is_bounded_in_steps_in_bytes_and_in_what_it_reads() {
     let mut member = Member::default();
     let largest = || Bytes::from(vec![0; VALUE_BYTES_MAX]);

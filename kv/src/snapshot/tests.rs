@@ -15,7 +15,7 @@ fn at(index: u64) -> ApplyContext {
     }
 }
 
-/// A value, a sequence of two, a key with a lease, and one that was deleted.
+/// A value, a sequence of two whose first is trimmed, a key with a lease, and one that was deleted.
 fn sample() -> Store {
     let mut store = Store::new(StoreLimits::default(), 299);
     store.begin(at(1));
@@ -35,6 +35,8 @@ fn sample() -> Store {
         .expect("there is room");
     assert!(store.delete(&"a".into()), "it exists");
     store.begin(at(5));
+    let trimmed = store.trim_before("s".into(), "1@300".parse().expect("a count"));
+    assert_eq!(trimmed.map(|outcome| outcome.trimmed), Ok(1));
     store
 }
 
@@ -65,15 +67,16 @@ fn assert_refused(bytes: &[u8], reason: &str) {
 fn the_encoding_of_snapshots_stays_as_it_is() {
     let encoded = encode(&sample());
 
-    let expected: [&[u8]; 4] = [
-        // Version 2, 300 sequences, 5 entries, 5 s; one lease, its name, 9 s, until 11 s.
-        b"\x02\xac\x02\x05\x88\x27\x01\x02\xa8\x46\xf8\x55",
-        // Nothing compacted, three revisions: a set; x and yz appended to s; e set and a deleted.
-        b"\x00\x03\x01\x01\x01a\x00\x011\x01\x01\x00\x00",
+    let expected: [&[u8]; 5] = [
+        // Version 3, 300 sequences, 5 entries, 5 s; one lease, its name, 9 s, until 11 s.
+        b"\x03\xac\x02\x05\x88\x27\x01\x02\xa8\x46\xf8\x55",
+        // Nothing compacted, four revisions: a set; x and yz appended to s; e set and a deleted; s trimmed.
+        b"\x00\x04\x01\x01\x01a\x00\x011\x01\x01\x00\x00",
         b"\x03\x02\x01s\x01\x01x\xac\x02\x01\x00\x01s\x01\x02yz\xac\x02\x02\x02\x03\x00\x01\x00\xac\x02\x01\
           \x04\x02\x01e\x00\x012\x04\x01\x02\x00\x01a\x02\x00\x01\x01\x00\x01\x00\x011",
+        b"\x05\x01\x01s\x03\x01\xac\x02\x02\x02\x03\x00\x02\x00\xac\x02\x02",
         // Two keys.
-        b"\x02\x01e\x04\x00\x01\x02\x00\x012\x01s\x03\x00\x02\x00\x01\xac\x02\x02\x01x\x02yz",
+        b"\x02\x01e\x04\x00\x01\x02\x00\x012\x01s\x03\x02\x03\x00\x01\xac\x02\x02\x01\x02yz",
     ];
     assert_eq!(encoded, expected.concat());
     assert_eq!(
@@ -94,25 +97,29 @@ fn a_snapshot_that_is_cut_anywhere_is_refused() {
 #[test]
 fn a_snapshot_that_contradicts_itself_is_refused_with_the_reason() {
     // No sequences, nine entries, no leases, an empty history.
-    const NINE: &[u8] = b"\x02\x00\x09\x00\x00\x00\x00";
+    const NINE: &[u8] = b"\x03\x00\x09\x00\x00\x00\x00";
     let refused = |rest: &[u8], reason| assert_refused(&[NINE, rest].concat(), reason);
-    assert_refused(b"\x03\x00\x00", "version 3");
+    assert_refused(b"\x04\x00\x00", "version 4");
     assert_refused(
-        b"\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00",
+        b"\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00",
         "sequences made",
     );
-    assert_refused(b"\x02\x00\x09\x00\x01\x00", "without a place");
-    assert_refused(b"\x02\x00\x09\x00\x01\x01\x01\x00", "a lease lives between");
-    assert_refused(b"\x02\x00\x09\x00\x00\x0a\x00\x00", "revision 10");
-    assert_refused(b"\x02\x00\x09\x00\x00\x07\x01\x07\x01", "comes after 7");
-    assert_refused(b"\x02\x00\x09\x00\x00\x00\x01\x07\x00", "changes nothing");
+    assert_refused(b"\x03\x00\x09\x00\x01\x00", "without a place");
+    assert_refused(b"\x03\x00\x09\x00\x01\x01\x01\x00", "a lease lives between");
+    assert_refused(b"\x03\x00\x09\x00\x00\x0a\x00\x00", "revision 10");
+    assert_refused(b"\x03\x00\x09\x00\x00\x07\x01\x07\x01", "comes after 7");
+    assert_refused(b"\x03\x00\x09\x00\x00\x00\x01\x07\x00", "changes nothing");
     assert_refused(
-        b"\x02\x00\x09\x00\x00\x00\x01\x07\x01\x01a\x09",
+        b"\x03\x00\x09\x00\x00\x00\x01\x07\x01\x01a\x09",
         "a change of kind 9",
     );
     assert_refused(
-        b"\x02\x00\x09\x00\x00\x00\x01\x07\x01\x01a\x02\x00\x09",
+        b"\x03\x00\x09\x00\x00\x00\x01\x07\x01\x01a\x02\x00\x09",
         "a past of kind 9",
+    );
+    assert_refused(
+        b"\x03\x01\x09\x00\x00\x00\x01\x07\x01\x01a\x03\x02\x01\x01",
+        "2 of 1 values trimmed",
     );
     refused(b"\x00\x00", "1 bytes too many");
     refused(b"\x01\x00", "empty");
@@ -135,13 +142,18 @@ fn a_snapshot_that_contradicts_itself_is_refused_with_the_reason() {
 
 #[test]
 fn a_sequence_that_contradicts_the_rest_is_refused_with_the_reason() {
-    const ONE_MADE: &[u8] = b"\x02\x01\x09\x00\x00\x00\x00\x01\x01a\x00\x00\x01\x00\x01";
+    const ONE_MADE: &[u8] = b"\x03\x01\x09\x00\x00\x00\x00\x01\x01a\x00\x00\x01\x00\x01";
     let refused = |rest: &[u8], reason| assert_refused(&[ONE_MADE, rest].concat(), reason);
 
     refused(b"\x00\x01", "nothing made");
     refused(b"\x02\x01", "nothing made");
     refused(b"\x01\x00", "nothing made");
-    refused(b"\x01\xff\xff\xff\xff\x0f", "values");
+    refused(b"\x01\xff\xff\xff\xff\x0f\x00", "4294967295 values");
+    refused(
+        b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        "18446744073709551615 values",
+    );
+    refused(b"\x01\x02\x03", "3 of 2 values trimmed");
 }
 
 #[test]
@@ -151,11 +163,11 @@ fn a_snapshot_beyond_the_limits_is_refused() {
 
     let refused = [
         StoreLimits {
-            sequence_values_max: 1,
+            sequence_values_max: 0,
             ..limits
         },
         StoreLimits {
-            sequence_bytes_max: 34,
+            sequence_bytes_max: 17,
             ..limits
         },
         StoreLimits {

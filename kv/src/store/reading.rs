@@ -13,6 +13,7 @@ use crate::history::Past;
 use crate::reply::{LeaseStatus, SequencePart};
 use crate::revision::Revision;
 use crate::scan::{PAGE_BYTES_MAX, Page, Scan, Wanted};
+use crate::step::StepPage;
 use crate::txn::{Compare, Condition};
 
 impl Store {
@@ -42,11 +43,13 @@ impl Store {
         match self.records.get(&key[..]).map(|record| &record.held) {
             Some(Held::Sequence(sequence)) => Ok(SequencePart {
                 values: sequence.part(from, limit),
+                from: from.max(sequence.first()),
                 count: sequence.count(),
             }),
             Some(Held::Value(_)) => Err(wrong_kind(key, Kind::Value)),
             None => Ok(SequencePart {
                 values: Vec::new(),
+                from,
                 count: Count::ZERO,
             }),
         }
@@ -96,6 +99,17 @@ impl Store {
         };
         let past = self.history.before_changes_since(wanted, is_wanted)?;
         Ok(self.page(scan, wanted, past.into_iter()))
+    }
+
+    /// Reads a page in the middle of the entry that is being applied, whose own revision cannot be read before it is whole.
+    pub(super) fn scan_within_entry(&self, scan: &Scan) -> Result<StepPage, Refused> {
+        match scan.revision {
+            Some(wanted) if wanted >= self.applied => Err(Refused::RevisionAhead {
+                wanted,
+                applied: self.applied.previous(),
+            }),
+            Some(_) | None => self.scan(scan).map(StepPage::from),
+        }
     }
 
     fn check_not_ahead(&self, wanted: Option<Revision>) -> Result<(), Refused> {

@@ -1,10 +1,18 @@
 //! Several steps in one entry.
 
 use super::Store;
+use super::deleting::Deleted;
 use crate::error::Refused;
 use crate::limits::STEPS_READ_BYTES_MAX;
 use crate::step::{Step, StepDone};
 use crate::txn::{Txn, TxnDone};
+
+/// What the steps of one command have read and deleted, both of which are bounded.
+#[derive(Default)]
+struct Spent {
+    read_bytes: u64,
+    deleted: Deleted,
+}
 
 impl Store {
     /// Does the steps of one branch, together or not at all.
@@ -12,10 +20,10 @@ impl Store {
         let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
         let steps = if succeeded { txn.then } else { txn.otherwise };
         let before = self.clone();
-        let mut read_bytes = 0;
+        let mut spent = Spent::default();
         let done = steps
             .into_iter()
-            .map(|step| self.step(step, &mut read_bytes))
+            .map(|step| self.step(step, &mut spent))
             .collect();
         match done {
             Ok(steps) => Ok(TxnDone { succeeded, steps }),
@@ -28,15 +36,15 @@ impl Store {
 
     /// Does the steps, each for itself.
     pub(crate) fn batch(&mut self, steps: Vec<Step>) -> Vec<Result<StepDone, Refused>> {
-        let mut read_bytes = 0;
+        let mut spent = Spent::default();
         steps
             .into_iter()
-            .map(|step| self.step(step, &mut read_bytes))
+            .map(|step| self.step(step, &mut spent))
             .collect()
     }
 
     /// Does a step, unless it reads more than is left to read. No step that changes anything is refused for that.
-    fn step(&mut self, step: Step, read_bytes: &mut u64) -> Result<StepDone, Refused> {
+    fn step(&mut self, step: Step, spent: &mut Spent) -> Result<StepDone, Refused> {
         let done = match step {
             Step::Get { key } => StepDone::Got(self.entry(key)),
             Step::Set { key, value, lease } => {
@@ -51,13 +59,17 @@ impl Store {
                 StepDone::SeqAppend(self.append(key, Some(count), value)?)
             }
             Step::Append { key, value } => StepDone::Appended(self.append(key, None, value)?.count),
-            Step::Scan(scan) => StepDone::Scanned(self.scan(&scan)?),
+            Step::Scan(scan) => StepDone::Scanned(self.scan_within_entry(&scan)?),
+            Step::TrimBefore { key, count } => StepDone::TrimBefore(self.trim_before(key, count)?),
+            Step::DeleteKeys(keys) => {
+                StepDone::DeletedKeys(self.delete_all_keys(&keys, &mut spent.deleted)?)
+            }
         };
-        let total = *read_bytes + done.reply_bytes();
+        let total = spent.read_bytes + done.reply_bytes();
         if total > STEPS_READ_BYTES_MAX {
             return Err(Refused::TooMuchRead);
         }
-        *read_bytes = total;
+        spent.read_bytes = total;
         Ok(done)
     }
 }
