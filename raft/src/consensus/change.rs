@@ -10,7 +10,7 @@ use super::leader::Leader;
 use super::membership::{first_step, target_of};
 use super::output::{ChangeError, InvalidChange};
 use super::planted::{Bug, is_planted};
-use super::progress::Standing;
+use super::progress::{Progress, Standing};
 use crate::configuration::Configuration;
 use crate::entry::Payload;
 use crate::ids::{Index, ServerId};
@@ -186,7 +186,8 @@ impl Leader {
         }
     }
 
-    /// Ends the change if a joining server has fallen silent: it must not be waited for for ever.
+    /// Ends the change if a joining server has fallen silent, or answers and makes no headway in its round: it must not be
+    /// waited for for ever.
     pub(super) fn check_catch_up(&mut self, common: &mut Common) {
         let Some(PendingChange {
             stage: Stage::CatchingUp { joiners, .. },
@@ -200,9 +201,21 @@ impl Leader {
             let last = heard_at.map_or(catch_up.began, |at| at.max(catch_up.began));
             !catch_up.ready && common.now.since(last) > common.config.election_timeout()
         });
-        if let Some(server) = silent.map(|(server, _)| *server) {
-            self.end_change(common, Err(ChangeError::Unreachable(server)));
-        }
+        let stuck = joiners.iter().find(|(server, catch_up)| {
+            let peer = self.peers.get(**server);
+            peer.is_some_and(|peer| {
+                let made_at = peer.headway.made_at();
+                let last = made_at.map_or(catch_up.since, |at| at.max(catch_up.since));
+                !catch_up.ready && common.now.since(last) > peer.headway_within(common)
+            })
+        });
+        let stuck = stuck.filter(|_| !is_planted(Bug::CatchUpForEver));
+        let error = match (silent, stuck) {
+            (Some((server, _)), _) => ChangeError::Unreachable(*server),
+            (None, Some((server, _))) => ChangeError::TooSlow(*server),
+            (None, None) => return,
+        };
+        self.end_change(common, Err(error));
     }
 
     fn end_change(&mut self, common: &mut Common, result: Result<Index, ChangeError>) {

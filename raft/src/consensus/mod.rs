@@ -38,6 +38,7 @@ mod common;
 mod currency;
 mod dispatch;
 mod follower;
+mod headway;
 mod input;
 mod leader;
 pub mod lease;

@@ -310,7 +310,8 @@ pub enum ChangeError {
     /// The server did not catch up: nothing was heard of it for an election timeout. Nothing was changed.
     #[error("server {0} does not answer")]
     Unreachable(ServerId),
-    /// The server answers but could not catch up in the rounds that it has. Nothing was changed.
+    /// The server answers but could not catch up in the rounds that it has, or made no headway in one: nothing became durable
+    /// there, and nothing of a snapshot arrived. Nothing was changed.
     #[error("server {0} is too slow to catch up")]
     TooSlow(ServerId),
     /// Leadership was lost after the change was appended: it may yet be made, or not.

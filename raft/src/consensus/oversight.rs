@@ -49,6 +49,12 @@ pub struct Contact {
     pub match_index: Index,
     /// The smoothed round trip, once one was measured.
     pub round_trip: Option<Duration>,
+    /// When more of its log became durable, or more of a snapshot arrived there; `None` if neither has.
+    pub headway_at: Option<Instant>,
+    /// Within which time it makes headway, as it stands now, unless it is stuck.
+    pub headway_within: Duration,
+    /// How long, by its own answers, something that has arrived there has not become durable; `None` if all has.
+    pub disk_stalled_for: Option<Duration>,
     /// Whether it has lost some of what it had acknowledged to this leader: it counts towards no quorum.
     pub has_forgotten: bool,
 }
@@ -84,6 +90,9 @@ impl super::Raft {
             round: peer.acked_round,
             match_index: peer.match_index,
             round_trip: peer.round_trip.smoothed(),
+            headway_at: peer.headway.made_at(),
+            headway_within: peer.headway_within(common),
+            disk_stalled_for: peer.headway.disk_stalled_for(),
             has_forgotten: peer.has_forgotten(),
         });
         Some(Oversight {

@@ -147,6 +147,10 @@ bugs! {
     CommitBeforeItsEntries,
     /// A receiver of a snapshot that has forgotten what it is receiving is not told again (liveness).
     MetadataToldOnce,
+    /// A catch-up round of a joining server has no deadline (liveness).
+    CatchUpForEver,
+    /// A membership policy takes a voter whose disk hangs for one that answers (liveness).
+    StalledDiskStays,
 }
 
 /// Whether this bug is planted.

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::checkpoint::Checkpoint;
+use super::headway::Headway;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
 use super::planted::{Bug, is_planted};
@@ -60,6 +61,7 @@ pub(super) struct Progress {
     pub(super) pace: Pace,
     /// What its log must hold, unless it has lost some of what it acknowledged.
     pub(super) checkpoint: Checkpoint,
+    pub(super) headway: Headway,
     gap_replies: u8,
     /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known, and
     /// only the timeout makes it send once more: else each answer would bring forth a window of messages.
@@ -138,6 +140,7 @@ impl Progress {
             retry: Retry::default(),
             pace: Pace::default(),
             checkpoint: Checkpoint::default(),
+            headway: Headway::default(),
             gap_replies: 0,
             recovering_to: Index::ZERO,
         }

@@ -122,6 +122,7 @@ impl Leader {
                 _,
             ) => {}
         }
+        peer.note_headway(common, before.0, is_news);
         leave_snapshot(common, from, peer);
         self.conclude(common, from, before);
     }
@@ -172,6 +173,7 @@ impl Leader {
                 sending.acked = reply.next_offset;
             }
         }
+        peer.note_headway(common, before.0, is_news);
         leave_snapshot(common, from, peer);
         self.conclude(common, from, before);
     }

@@ -88,6 +88,9 @@ pub struct PeerStatus {
     pub round_trip: Option<Duration>,
     /// The time since it last answered a new round; `None` if it never did.
     pub silent_for: Option<Duration>,
+    /// How long, by its own answers, something that has arrived there has not become durable: its disk hangs, or is slow.
+    /// `None` if all that has arrived is durable.
+    pub disk_stalled_for: Option<Duration>,
 }
 
 /// How entries go to a peer (§10.2.1).
@@ -191,6 +194,7 @@ impl PeerStatus {
             },
             round_trip: peer.round_trip.smoothed(),
             silent_for: peer.heard_at.map(|at| common.now.since(at)),
+            disk_stalled_for: peer.headway.disk_stalled_for(),
         }
     }
 }

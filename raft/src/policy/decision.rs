@@ -33,7 +33,7 @@ pub enum Voice {
     Answered,
     /// It was asked, or is to be asked, and may yet answer.
     Awaited,
-    /// It has been silent for too long, and did not answer when it was asked again.
+    /// It has been silent for too long, and did not answer when it was asked again; or it votes and its disk hangs.
     Dead,
     /// It may answer, but has lost what it had acknowledged: it counts towards no quorum, and leaves for good.
     Forgot,

@@ -19,6 +19,7 @@
 //! - those who die and those who replace them leave and come in one joint change (§4.3);
 //! - a server that has lost what it acknowledged leaves at once, and for good, but where `voters_min` would be undercut it
 //!   stays until a learner can take its place: its leader counts it towards no quorum meanwhile;
+//! - a voter that answers while its disk hangs is evicted like a silent one, and a slow state machine evicts nobody;
 //! - whoever asks and then dies holds up nobody: it is a learner, which counts for nothing, until it is removed.
 //!
 //! **Half of the voters may fail, not half of the members.** With [`Target::Count`] the others are learners: they take

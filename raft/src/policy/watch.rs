@@ -47,6 +47,8 @@ struct CatchUp {
     goal: Index,
     since: Instant,
     ready: bool,
+    /// Whether it makes no headway in its round: nobody waits for it.
+    stuck: bool,
 }
 
 /// Rounds in quick succession, to tell the dead from those whose messages were lost.
@@ -114,6 +116,13 @@ impl Watch {
                 goal: view.commit,
                 since: now,
                 ready: false,
+                stuck: false,
+            });
+            learner.stuck = view.peer(id).is_some_and(|peer| {
+                let since = peer
+                    .headway_at
+                    .map_or(learner.since, |at| at.max(learner.since));
+                now.since(since) > peer.headway_within
             });
             let reached = view.peer(id).map(|peer| peer.match_index);
             if !learner.ready && reached.is_some_and(|reached| reached >= learner.goal) {
@@ -138,8 +147,9 @@ impl Watch {
         self.changing = false;
     }
 
-    /// This server is not promoted until then.
+    /// This server is not promoted until then, nor before it has caught up once more.
     pub(super) fn put_off(&mut self, id: ServerId, until: Instant) {
+        self.learners.remove(&id);
         self.put_off.insert(id, until);
     }
 
@@ -148,8 +158,8 @@ impl Watch {
         self.inquiry = None;
     }
 
-    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and who has lost what it
-    /// acknowledged, for which no silence and no question is needed.
+    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and, whatever it answers, who
+    /// has lost what it acknowledged, and which voter's disk hangs.
     fn overdue(
         &self,
         policy: &MembershipPolicy,
@@ -164,14 +174,16 @@ impl Watch {
             let silence = self.silent_since.get(id).map(|since| now.since(*since));
             may_believe && silence.is_some_and(|silence| silence >= policy.evict_after())
         };
-        let is_overdue =
-            |id: &ServerId| *id != view.id && (is_silent(id) || view.has_forgotten(*id));
+        let is_overdue = |id: &ServerId| {
+            let is_lost = view.has_forgotten(*id) || is_stalled(policy, view, *id);
+            *id != view.id && (is_silent(id) || is_lost)
+        };
         members.filter(is_overdue).collect()
     }
 
     fn is_catching_up(&self, overdue: &BTreeSet<ServerId>) -> bool {
         let mut learners = self.learners.iter();
-        learners.any(|(id, learner)| !learner.ready && !overdue.contains(id))
+        learners.any(|(id, learner)| !learner.ready && !learner.stuck && !overdue.contains(id))
     }
 
     /// What is to be done, and when to look again. Nothing that is under way may be in its way.
@@ -249,6 +261,8 @@ impl Watch {
         situation.voices = voices(view, |id| {
             if view.has_forgotten(id) {
                 Voice::Forgot
+            } else if is_stalled(policy, view, id) {
+                Voice::Dead
             } else if view.peer(id).is_some_and(|peer| peer.round >= from) {
                 Voice::Answered
             } else if is_over && overdue.contains(&id) {
@@ -306,6 +320,17 @@ impl Watch {
         self.changing = true;
         (Act::Change(change), now + heartbeat)
     }
+}
+
+/// Returns true if this server votes and its disk hangs. Commits wait for it like for one that is silent, which the rounds that
+/// it echoes hide. A learner keeps nobody waiting, and one whose state machine is slow has made durable what it received.
+fn is_stalled(policy: &MembershipPolicy, view: &Oversight<'_>, id: ServerId) -> bool {
+    let peer = view.peer(id).filter(|_| view.configuration.is_voter(id));
+    peer.is_some_and(|peer| {
+        let long_enough = policy.evict_after().max(peer.headway_within);
+        peer.disk_stalled_for
+            .is_some_and(|stalled| stalled >= long_enough)
+    }) && !is_planted(Bug::StalledDiskStays)
 }
 
 /// Those who ask to join, once the first of them has waited for the others to gather.

@@ -50,6 +50,12 @@ impl Disk {
         &self.durable
     }
 
+    /// Returns true if a write was under way within this time.
+    #[must_use]
+    pub fn was_busy(&self, now: Nanos, within: Nanos) -> bool {
+        now < self.next_sync_ends.saturating_add(within)
+    }
+
     /// Begins a write. Tells when it will be done.
     pub fn begin(&mut self, now: Nanos, write: Write, takes: Nanos) -> Nanos {
         let takes = (takes * self.slowness.max(1)).min(SYNC_MAX);

@@ -112,6 +112,9 @@ impl Call<'_> {
     fn check_eviction(&self, id: ServerId) -> Verdict {
         let (policy, timing) = (self.plan.policy(), self.view.timing);
         let evict_after = policy.evict_after();
+        if self.disk_hangs(id, evict_after) {
+            return Ok(());
+        }
         match self.silence(id) {
             Silence::Since(silence) => demand!(
                 silence >= evict_after,
@@ -136,6 +139,17 @@ impl Call<'_> {
             "{id} is evicted, and nothing has befallen it for {untouched} ns"
         );
         Ok(())
+    }
+
+    /// Whether a voter that answers has long not written what it received, and was writing just now.
+    fn disk_hangs(&self, id: ServerId, evict_after: Duration) -> bool {
+        let peer = self.view.peer(id);
+        let stalled_for = peer.and_then(|peer| peer.disk_stalled_for);
+        let just_now = self.view.timing.election_timeout().as_nanos();
+        let just_now = Nanos::try_from(just_now).unwrap_or(Nanos::MAX);
+        let writes = |member: &Member| member.disk.was_busy(self.now, just_now);
+        stalled_for.is_some_and(|stalled| stalled >= evict_after)
+            && member_of(self.members, id).is_some_and(writes)
     }
 
     /// Who leaves for good does not have on its disk what it had acknowledged.

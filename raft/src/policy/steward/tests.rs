@@ -22,6 +22,8 @@ struct Leader {
     round: Round,
     peers: Vec<Contact>,
     silent: BTreeSet<ServerId>,
+    /// Those that answer and do not get on.
+    stuck: BTreeSet<ServerId>,
     asks: u32,
     may_change: bool,
 }
@@ -40,6 +42,7 @@ impl Leader {
             round: Round(1),
             peers: (2..=voters).map(contact).collect(),
             silent: BTreeSet::new(),
+            stuck: BTreeSet::new(),
             asks: 0,
             may_change: true,
         }
@@ -75,7 +78,9 @@ impl Leader {
             if !self.silent.contains(&peer.id) {
                 peer.round = self.round;
                 peer.heard_at = Some(self.now);
-                peer.match_index = Index(10);
+                if !self.stuck.contains(&peer.id) {
+                    peer.match_index = Index(10);
+                }
             }
         }
     }
@@ -139,6 +144,9 @@ fn contact(id: u128) -> Contact {
         round: Round::ZERO,
         match_index: Index::ZERO,
         round_trip: None,
+        headway_at: None,
+        headway_within: ELECTION_TIMEOUT * 5,
+        disk_stalled_for: None,
         has_forgotten: false,
     }
 }
@@ -345,6 +353,44 @@ fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
         (dismissed, added),
         (JoinAnswer::Dismissed, JoinAnswer::Accepted)
     );
+}
+
+/// It answers each round.
+#[test]
+fn a_voter_whose_disk_hangs_is_evicted_like_a_silent_one() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.peers[1].disk_stalled_for = Some(ms(9_900));
+    assert_eq!(leader.run(ms(30_000)), None);
+
+    leader.peers[1].disk_stalled_for = Some(ms(10_000));
+    let (change, _) = leader.run(ms(5000)).expect("it is evicted");
+
+    assert_eq!(change, MembershipChange::evict(ServerId(3)));
+}
+
+#[test]
+fn a_stalled_disk_gets_as_long_as_the_install_of_its_snapshot_takes() {
+    let mut leader = Leader::of(5, MembershipPolicy::default());
+    leader.peers[1].disk_stalled_for = Some(ms(59_000));
+    leader.peers[1].headway_within = ms(60_000);
+
+    assert_eq!(leader.run(ms(30_000)), None);
+}
+
+#[test]
+fn a_learner_whose_disk_hangs_is_left_alone() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    let learner = crate::configuration::Member::learner(Bytes::new());
+    let voters = [1, 2, 3].map(|id| {
+        let voter = crate::configuration::Member::voter(Bytes::new());
+        (ServerId(id), voter)
+    });
+    let members = voters.into_iter().chain([(ServerId(4), learner)]);
+    leader.made(Configuration::from_members(members));
+    leader.stuck.insert(ServerId(4));
+    leader.peers[2].disk_stalled_for = Some(ms(60_000));
+
+    assert_eq!(leader.run(ms(30_000)), None);
 }
 
 /// It answers each round, and is not asked whether it is there.

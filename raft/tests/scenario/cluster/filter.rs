@@ -102,6 +102,13 @@ pub(crate) fn chunks() -> Filter {
     Filter::new(|message| matches!(message.body, Body::InstallSnapshot(_)))
 }
 
+/// Chunks of snapshots that are more than a question how far the receiver is.
+pub(crate) fn chunks_with_data() -> Filter {
+    Filter::new(
+        |message| matches!(&message.body, Body::InstallSnapshot(chunk) if !chunk.data.is_empty()),
+    )
+}
+
 /// Chunks of snapshots that begin here.
 pub(crate) fn chunks_at(offset: u64) -> Filter {
     Filter::new(move |message| {

@@ -7,4 +7,5 @@ mod log;
 mod membership;
 mod reads;
 mod snapshots;
+mod stalls;
 mod wiped;
