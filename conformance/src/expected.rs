@@ -79,9 +79,18 @@ pub(crate) struct ProgressFact {
 /// What a `Ready`, or a log line about a configuration, says of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReadyFact {
-    Role { role: Role, lead: u64 },
-    HardState { term: u64, vote: u64, commit: u64 },
+    Role {
+        role: Role,
+        lead: u64,
+    },
+    HardState {
+        term: u64,
+        vote: u64,
+        commit: u64,
+    },
     Committed(EntryFact),
+    /// A snapshot has taken the place of the log up to this index.
+    Restored(u64),
     Configuration(ConfigurationFact),
 }
 
@@ -130,7 +139,14 @@ pub(crate) fn stated(
         } else if text.starts_with("Lead:") {
             Some(soft_state(text).ok_or_else(unreadable)?)
         } else if text.starts_with("Snapshot Index:") {
-            let (_, state) = text.split_once("ConfState:").ok_or_else(unreadable)?;
+            let (until, state) = text.split_once("ConfState:").ok_or_else(unreadable)?;
+            let index = until.split_whitespace().nth(1);
+            let index = index.and_then(|word| word.strip_prefix("Index:")?.parse().ok());
+            found.push(Stated {
+                line: *line,
+                server: server.ok_or_else(unreadable)?,
+                fact: ReadyFact::Restored(index.ok_or_else(unreadable)?),
+            });
             let configuration = conf_state(state).ok_or_else(unreadable)?;
             Some(ReadyFact::Configuration(configuration))
         } else {
@@ -410,6 +426,7 @@ mod tests {
             facts,
             [
                 (1, ReadyFact::Configuration(joint)),
+                (3, ReadyFact::Restored(4)),
                 (3, ReadyFact::Configuration(simple)),
             ]
         );

@@ -13,8 +13,9 @@
 //!   are grouped is schedule: the logs that the script sees must be ones that our disk has held, in that order;
 //! - `status`: the servers that a leader replicates to, the learners among them, and the match of each. While etcd
 //!   searches for the match, sends a snapshot or holds entries back, ours may be further, up to what is on that disk;
-//! - each `Ready`: the term and vote on disk, the role and leader passed through, the committed entries, the
-//!   configuration. At the end of a `stabilize` the last of them, and the commit index, are what ours are at;
+//! - each `Ready`: the term and vote on disk, in order, the role and leader passed through, the committed entries, each
+//!   configuration, as one that was committed. At the end of a `stabilize` the last of them, and the commit index, are
+//!   what ours are at;
 //! - the term of a campaign, and whether a server may campaign at all; proposals taken, dropped or refused.
 //!
 //! # Where the two meet
@@ -39,16 +40,26 @@
 //! - Votes alone are on disk at once where entries wait for the script: our candidates ask only after that.
 //! - A gap in a follower's log may mean reordering, so that our leaders resend after a while: at the end of a `stabilize`
 //!   in which a gap was shown, that while passes.
-//! - A leader that is forgotten is time that passes for the follower.
+//! - A leader that is forgotten is time that passes for the follower. It knows that leader no more.
 //!
 //! # What differs by design
-//! A file that disagrees only after one of these has come up `differs`; any other disagreement fails it:
+//! A difference excuses nothing by having come up: it explains an expectation only by what it turns it into. A file in
+//! which all disagreements are explained `differs`; any other disagreement fails it. What is explained stays so: the
+//! first answer binds the later ones, for all servers.
 //!
-//! - a removed leader that goes on leading: ours steps down when its removal commits (§4.2.2);
-//! - membership changes without the check that one is under way (§4.1);
-//! - a voter that never catches up with the log (§4.2.1);
-//! - which of several servers goes on that ask for pre-votes at the same time: ours agree on the one with the best log
-//!   and id, so that they do not split the vote.
+//! - A removed leader that goes on leading: ours steps down when its removal commits (§4.2.2). In that term, its role
+//!   and leader, where the script says both; and entries of its log that it would have gone on to commit.
+//! - A change counts from when it is appended (§4.1). While the servers have more to do: entries that a majority of the
+//!   configuration before has acknowledged and one of the configuration in force has not, the commit index up to them,
+//!   that configuration itself once the script has shown it, and that the leader which it removes still leads. What
+//!   that leader commits by leading so long: one commit index for one of the script's.
+//! - A joint phase ends by itself (§4.3): the one vote of a server whose log is longer than the candidate's by the
+//!   entry that ends it, and by that alone.
+//! - Membership changes without the check that one is under way (§4.1): that such a change is taken, its entry, and the
+//!   configuration that has its steps besides, which all later expectations of members must then meet.
+//! - A voter that never catches up with the log (§4.2.1): the same of the change that waits for it.
+//! - Which of several servers goes on that ask for pre-votes at the same time: ours agree on the one with the best log
+//!   and id, so that they do not split the vote. In that term, ours in place of the script's leader, always the same.
 
 mod cluster;
 mod expected;
@@ -59,17 +70,19 @@ mod script;
 
 pub use script::ScriptError;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Ours hold to be true what etcd's do.
     Agreed,
-    /// Something is decided otherwise by our design: what, and where it shows.
+    /// Something is decided otherwise by our design: each such difference, how many expectations it explains, and where
+    /// it shows first. All others are met.
     Differs(String),
     /// Something is otherwise that should not be, or the script cannot be run.
     Failed(String),
@@ -121,34 +134,67 @@ pub fn judge(name: &str, text: &str) -> FileReport {
 }
 
 fn verdict(findings: &[judge::Finding]) -> Verdict {
-    let unexplained = findings.iter().find(|finding| finding.explained.is_none());
-    if let Some(finding) = unexplained {
-        return Verdict::Failed(format!("line {}: {}", finding.line, finding.what));
-    }
-    match findings.first() {
-        None => Verdict::Agreed,
-        Some(finding) => {
-            let reason = finding.explained.map_or("", cluster::Difference::reason);
-            let (line, what) = (finding.line, &finding.what);
-            Verdict::Differs(format!("{reason}; line {line}: {what}"))
+    if std::env::var_os("DBG").is_some() {
+        for f in findings {
+            eprintln!("   {f:?}");
         }
     }
+    let mut explained: BTreeMap<cluster::Difference, (&judge::Finding, usize)> = BTreeMap::new();
+    for finding in findings {
+        let Some(difference) = finding.explained else {
+            return Verdict::Failed(format!("line {}: {}", finding.line, finding.what));
+        };
+        let (_, count) = explained.entry(difference).or_insert((finding, 0));
+        *count += 1;
+    }
+    if explained.is_empty() {
+        return Verdict::Agreed;
+    }
+    let reasons = explained.iter().map(|(difference, (first, count))| {
+        let (reason, line, what) = (difference.reason(), first.line, &first.what);
+        format!("{reason}: explains {count}, first line {line}: {what}")
+    });
+    Verdict::Differs(reasons.collect::<Vec<_>>().join("; "))
 }
 
-/// Runs the scripts of a folder, sorted by name: its files that end in `.txt`.
+/// Where the scripts are in a folder that holds more than them.
+const INTERACTION: &str = "etcd-raft/interaction";
+
+/// Returns the scripts of a folder, sorted by name: its files that end in `.txt`, or, if it has none, those in its
+/// `etcd-raft/interaction`.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn scripts(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let within = folder.join(INTERACTION);
+    let own = texts(folder)?;
+    if own.is_empty() && within.is_dir() {
+        return texts(&within);
+    }
+    Ok(own)
+}
+
+fn texts(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "txt") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Runs the [`scripts`] of a folder, in their order.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub fn judge_folder(folder: &Path) -> io::Result<Vec<FileReport>> {
-    let mut reports = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if !path.is_file() || path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
+    let paths = scripts(folder)?;
+    let judged = paths.iter().map(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        reports.push(judge(&name, &fs::read_to_string(&path)?));
-    }
-    reports.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(reports)
+        Ok(judge(&name, &fs::read_to_string(path)?))
+    });
+    judged.collect()
 }

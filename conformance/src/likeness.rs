@@ -62,16 +62,7 @@ pub(crate) fn makes(steps: &[Step], configuration: &Configuration) -> bool {
 /// Whether a log is the one that the script saw, as far as neither has been cut at its beginning.
 pub(crate) fn logs_agree(facts: &[EntryFact], log: &[Entry], apart: bool) -> bool {
     if apart {
-        // Entries about the membership are numbered apart; the commands and their terms are not.
-        let expected = facts.iter().filter_map(|fact| match &fact.content {
-            Content::Command(command) => Some((fact.term, command.as_slice())),
-            Content::Empty | Content::Change(_) => None,
-        });
-        let found = log.iter().filter_map(|entry| match &entry.payload {
-            Payload::Command(command) => Some((entry.term.0, &command[..])),
-            Payload::Noop | Payload::Configuration(_) => None,
-        });
-        return expected.eq(found);
+        return logs_tell_the_same(facts, log);
     }
     let first = facts.first().map_or(0, |fact| fact.index);
     let first = log.first().map_or(first, |entry| entry.index.0.max(first));
@@ -83,6 +74,39 @@ pub(crate) fn logs_agree(facts: &[EntryFact], log: &[Entry], apart: bool) -> boo
             .iter()
             .zip(found)
             .all(|(fact, entry)| fact.index == entry.index.0 && same(fact, entry))
+}
+
+/// Whether two logs that are numbered apart have the same entries in the same order, but for those that only one has:
+/// with etcd changes, and empty entries that are not a leader's first; with us configurations.
+fn logs_tell_the_same(facts: &[EntryFact], log: &[Entry]) -> bool {
+    let latest = log.last().map_or(0, |entry| entry.term.0);
+    let in_order = facts.windows(2).all(|pair| {
+        pair[0].term <= pair[1].term && pair[0].index.checked_add(1) == Some(pair[1].index)
+    });
+    if !in_order || facts.last().is_some_and(|last| last.term > latest) {
+        return false;
+    }
+    let mut log = log.iter().peekable();
+    let mut term = 0;
+    for fact in facts {
+        let only_ours = |entry: &&Entry| {
+            matches!(&entry.payload, Payload::Configuration(_)) && !same(fact, entry)
+        };
+        let first_of_term = std::mem::replace(&mut term, fact.term) < fact.term;
+        let only_theirs = match &fact.content {
+            Content::Empty => !first_of_term,
+            Content::Change(_) => true,
+            Content::Command(_) => false,
+        };
+        let mut ahead = log.clone();
+        while ahead.next_if(only_ours).is_some() {}
+        if ahead.next_if(|entry| same(fact, entry)).is_some() {
+            log = ahead;
+        } else if !only_theirs {
+            return false;
+        }
+    }
+    log.all(|entry| matches!(&entry.payload, Payload::Configuration(_)))
 }
 
 pub(crate) fn describe(node: &Node) -> String {

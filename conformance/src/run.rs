@@ -5,7 +5,7 @@ use liferaft_raft::configuration::{Configuration, Member};
 use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::ServerId;
 
-use crate::cluster::{ChangeKind, Cluster, Kind, Options, Outcome, Start};
+use crate::cluster::{ChangeKind, Claim, Cluster, Kind, Options, Outcome, Start};
 use crate::expected;
 use crate::judge::Judge;
 use crate::script::{Argument, Directive, ScriptError, parse};
@@ -49,6 +49,14 @@ pub(crate) fn run(text: &str) -> Result<Judge, ScriptError> {
 impl Run {
     fn execute(&mut self, directive: &Directive) -> Result<(), ScriptError> {
         let failed = |reason: String| directive.error(reason);
+        let looks = [
+            "_breakpoint",
+            "log-level",
+            "raft-state",
+            "raft-log",
+            "status",
+        ];
+        self.cluster.settled &= looks.contains(&directive.command.as_str());
         match directive.command.as_str() {
             "_breakpoint" => Ok(()),
             "log-level" => {
@@ -106,9 +114,8 @@ impl Run {
                 self.look(directive, None, self.level)
             }
             "transfer-leadership" => {
-                directive.named(&[])?;
-                let ids = directive.numbers(2, 2)?;
-                self.cluster.transfer(ids[0], ids[1]).map_err(failed)?;
+                let (from, to) = transfer(directive)?;
+                self.cluster.transfer(from, to).map_err(failed)?;
                 self.look(directive, None, self.level)
             }
             "send-snapshot" => {
@@ -152,12 +159,12 @@ impl Run {
         level: usize,
     ) -> Result<(), ScriptError> {
         if level == NONE {
-            self.judge.forget();
+            self.judge.forget(&mut self.cluster);
             return Ok(());
         }
         let stated = expected::stated(&directive.expected, server)
             .map_err(|(line, reason)| ScriptError { line, reason })?;
-        self.judge.note(stated);
+        self.judge.note(&mut self.cluster, stated);
         Ok(())
     }
 
@@ -189,6 +196,7 @@ impl Run {
         }
         let ids = directive.numbers(0, usize::MAX)?;
         self.cluster.stabilize(&ids).map_err(failed)?;
+        self.cluster.settled = ids.is_empty();
         self.look(directive, None, level)?;
         self.judge.settled(&mut self.cluster, &ids).map_err(failed)
     }
@@ -231,7 +239,7 @@ impl Run {
             if text.contains(" is unpromotable") {
                 let what = format!("whether server {id} campaigns");
                 self.judge
-                    .compare(&self.cluster, *line, &what, &false, &campaigns);
+                    .compare(&mut self.cluster, *line, &what, &false, &campaigns);
             }
             let Some((_, term)) = text.split_once("candidate at term ") else {
                 continue;
@@ -239,10 +247,10 @@ impl Run {
             let term: u64 = directive.number(term.trim())?;
             let what = format!("the term of server {id}'s campaign");
             self.judge
-                .compare(&self.cluster, *line, &what, &term, &status.term.0);
+                .compare(&mut self.cluster, *line, &what, &term, &status.term.0);
             let what = format!("whether server {id} campaigns");
             self.judge
-                .compare(&self.cluster, *line, &what, &true, &campaigns);
+                .compare(&mut self.cluster, *line, &what, &true, &campaigns);
         }
         Ok(())
     }
@@ -286,18 +294,28 @@ impl Run {
         kind.joint |= steps.len() > 1;
         let outcome = self
             .cluster
-            .change(id, steps, kind)
+            .change(id, steps.clone(), kind)
             .map_err(|reason| directive.error(reason))?;
         self.compare_dropped(directive, &outcome);
         if self.level <= INFO && matches!(outcome, Outcome::Done | Outcome::Refused(_)) {
             let ignored = |(_, line): &(usize, String)| line.contains("ignoring conf change");
             let expected = directive.expected.iter().any(ignored);
             let refused = matches!(outcome, Outcome::Refused(_));
-            self.judge
-                .check(&self.cluster, directive.line, expected == refused, || {
+            let claim = if expected {
+                Claim::Strict
+            } else {
+                Claim::Taken(&steps)
+            };
+            self.judge.check(
+                &mut self.cluster,
+                directive.line,
+                claim,
+                expected == refused,
+                || {
                     let expected = if expected { "a refusal" } else { "no refusal" };
                     format!("the change: {expected} expected, {outcome:?} found")
-                });
+                },
+            );
         }
         self.look(directive, None, self.level)
     }
@@ -307,11 +325,16 @@ impl Run {
         let mut lines = directive.expected.iter();
         let expected = lines.any(|(_, line)| line.contains("raft proposal dropped"));
         let dropped = *outcome == Outcome::Dropped;
-        self.judge
-            .check(&self.cluster, directive.line, expected == dropped, || {
+        self.judge.check(
+            &mut self.cluster,
+            directive.line,
+            Claim::Strict,
+            expected == dropped,
+            || {
                 let expected = if expected { "dropped" } else { "taken" };
                 format!("the proposal: {expected} expected, {outcome:?} found")
-            });
+            },
+        );
     }
 
     fn raft_state(&mut self, directive: &Directive) -> Result<(), ScriptError> {
@@ -380,6 +403,24 @@ fn level(directive: &Directive, name: &str) -> Result<usize, ScriptError> {
         .iter()
         .position(|level| level.eq_ignore_ascii_case(name));
     known.ok_or_else(|| directive.error(format!("no log level `{name}`")))
+}
+
+/// Who hands over to whom: `from=1 to=4`, or the two ids.
+fn transfer(directive: &Directive) -> Result<(u64, u64), ScriptError> {
+    let named = directive.named(&["from", "to"])?;
+    if named.is_empty() {
+        let ids = directive.numbers(2, 2)?;
+        return Ok((ids[0], ids[1]));
+    }
+    directive.words(0, 0)?;
+    let id = |key: &str| {
+        let mut of_key = named.iter().filter(|argument| argument.key == key);
+        match (of_key.next(), of_key.next()) {
+            (Some(argument), None) => directive.number(directive.value(argument)?),
+            _ => Err(directive.error(format!("`{}` wants one `{key}`", directive.command))),
+        }
+    };
+    Ok((id("from")?, id("to")?))
 }
 
 /// What `add-nodes` sets.

@@ -1,6 +1,8 @@
 //! Scripts of our own: each command of the format, and expectations that are wrong, which must be found out.
 
-use liferaft_conformance::{FileReport, Verdict, judge};
+use std::fs;
+
+use liferaft_conformance::{FileReport, Verdict, judge, judge_folder};
 
 /// Three voters, of which 1 leads in term 1, and one command is committed.
 const BASIC: &str = "
@@ -275,12 +277,60 @@ fn leadership_moves_within_a_joint_phase_that_the_script_keeps_open() {
 
 #[test]
 fn a_leader_hands_over_when_the_script_says_so() {
-    assert_agrees(
-        "log-level none\n----\nok\n\nadd-nodes 3 voters=(1,2,3) index=2\n----\nok\n\ncampaign 1\n----\nok\n\n\
-         stabilize\n----\nok\n\nlog-level info\n----\nok\n\ntransfer-leadership 1 3\n----\nok\n\n\
+    let script = |transfer: &str| {
+        format!(
+            "log-level none\n----\nok\n\nadd-nodes 3 voters=(1,2,3) index=2\n----\nok\n\ncampaign 1\n----\nok\n\n\
+         stabilize\n----\nok\n\nlog-level info\n----\nok\n\n{transfer}\n----\nok\n\n\
          stabilize log-level=none\n----\nok\n\nraft-state\n----\n1: StateFollower (Voter) Term:2 Lead:3\n\
          3: StateLeader (Voter) Term:2 Lead:3\n",
-    );
+        )
+    };
+
+    assert_agrees(&script("transfer-leadership from=1 to=3"));
+    assert_agrees(&script("transfer-leadership to=3 from=1"));
+    assert_agrees(&script("transfer-leadership 1 3"));
+    // A follower passes it on to its leader.
+    assert_agrees(&script("transfer-leadership from=2 to=3"));
+}
+
+#[test]
+fn a_transfer_names_one_server_that_is_and_one_that_will_be_leader() {
+    let reasons = [
+        ("transfer-leadership from=1", "wants one `to`"),
+        ("transfer-leadership from=1 to=2 to=1", "wants one `to`"),
+        ("transfer-leadership 1 from=1 to=2", "with 1 words"),
+        ("transfer-leadership from=1 to=3", "there is no server 3"),
+        (
+            "transfer-leadership from=1 via=2",
+            "knows no argument `via`",
+        ),
+    ];
+
+    for (transfer, expected) in reasons {
+        let report = judged(&format!(
+            "add-nodes 2 voters=(1,2) index=5\n----\nok\n\n{transfer}\n----\nok\n"
+        ));
+        assert!(matches!(report.verdict, Verdict::Failed(_)), "{report:?}");
+        assert!(reason(&report).contains(expected), "{}", reason(&report));
+    }
+}
+
+#[test]
+fn a_folder_may_hold_the_scripts_further_down() {
+    let folder = std::env::temp_dir().join(format!("liferaft-conformance-{}", std::process::id()));
+    let within = folder.join("etcd-raft/interaction");
+    fs::create_dir_all(&within).expect("a folder");
+    fs::write(within.join("own.txt"), BASIC).expect("a script");
+    fs::write(within.join("notes.md"), "no script").expect("a file");
+
+    let from_above = judge_folder(&folder);
+    let from_within = judge_folder(&within);
+
+    fs::remove_dir_all(&folder).expect("it is there");
+    let from_above = from_above.expect("it can be read");
+    assert_eq!(from_above.len(), 1);
+    assert_eq!(from_above[0].verdict, Verdict::Agreed);
+    assert_eq!(from_above, from_within.expect("it can be read"));
 }
 
 #[test]

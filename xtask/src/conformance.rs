@@ -1,6 +1,6 @@
 //! `cargo xtask conformance`: the interaction scripts of etcd's raft, run against our core.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -9,14 +9,12 @@ use serde::Serialize;
 
 /// Names the folder with another implementation's cases.
 const CONFORMANCE: &str = "LIFERAFT_CONFORMANCE";
-/// Where they are in it.
-const INTERACTION: &str = "etcd-raft/interaction";
 /// So many files may differ by design; more, and the scripts judge nothing any more.
 const DIFFERING_MAX: usize = 2;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The scripts; `etcd-raft/interaction` in the folder that LIFERAFT_CONFORMANCE names, if not said
+    /// The scripts, in this folder or its `etcd-raft/interaction`; by default the folder that LIFERAFT_CONFORMANCE names
     folder: Option<PathBuf>,
     /// Print one object
     #[arg(long)]
@@ -60,9 +58,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let folder = match &args.folder {
         Some(folder) => folder.clone(),
         None => {
-            let root = std::env::var_os(CONFORMANCE)
-                .with_context(|| format!("no folder is given, and {CONFORMANCE} is not set"))?;
-            Path::new(&root).join(INTERACTION)
+            let folder = std::env::var_os(CONFORMANCE);
+            let folder = folder.map(PathBuf::from);
+            folder.with_context(|| format!("no folder is given, and {CONFORMANCE} is not set"))?
         }
     };
     let reports = judge_folder(&folder).with_context(|| format!("reading {}", folder.display()))?;

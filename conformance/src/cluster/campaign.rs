@@ -5,6 +5,8 @@ use liferaft_raft::ids::ServerId;
 use liferaft_raft::message::{Body, Message, RequestVoteReply};
 
 use super::Cluster;
+use super::difference::number;
+use super::network::Parcel;
 use super::node::ELECTION_TICKS;
 
 /// A candidate asks again a few times before it campaigns anew; so many deadlines are enough to get there.
@@ -98,32 +100,45 @@ impl Cluster {
         Ok(())
     }
 
-    /// A leader hands over. In a joint phase that the script keeps open, an entry that nobody may get yet stands in the
-    /// way: the environment then speaks the leader's word.
+    /// The leader hands over to `to`. A follower passes that on to its leader.
     pub(crate) fn transfer(&mut self, from: u64, to: u64) -> Result<(), String> {
-        let held = !self.network.held.is_empty();
         let target = self.node(to)?.id;
-        self.transfer_to = Some(target);
         let node = self.node(from)?;
-        let leader = node.id;
+        let from = node.id;
+        match node.leader() {
+            Some(leader) if leader != from => {
+                self.network.send(from, leader, Parcel::Transfer(target));
+            }
+            _ => self.transfer_at(from, target),
+        }
+        Ok(())
+    }
+
+    /// In a joint phase that the script keeps open, an entry that nobody may get yet stands in the way: the environment
+    /// then speaks the leader's word.
+    pub(super) fn transfer_at(&mut self, leader: ServerId, target: ServerId) {
+        self.transfer_to = Some(target);
+        let held = !self.network.held.is_empty();
+        let Some(node) = self.peer(leader) else {
+            return;
+        };
         if held && node.leads() {
             let message = Message {
                 term: node.status().term,
                 body: Body::TimeoutNow,
             };
             self.send_all(leader, vec![(target, message)]);
-            return Ok(());
+            return;
         }
         node.input(Input::Transfer(Some(target)));
         node.ready.transfers.clear();
-        Ok(())
     }
 
-    /// Whether a server knows no leader because a script told it to forget it.
-    pub(crate) fn has_forgotten(&self, id: u64) -> bool {
-        let id = ServerId(u128::from(id));
-        self.nodes
-            .iter()
-            .any(|node| node.id == id && node.forgot_leader)
+    /// The leader that a server knows, 0 for none. What a script told it to forget it does not count as knowing.
+    pub(crate) fn leader_known_to(&mut self, id: u64) -> Result<u64, String> {
+        let node = self.node(id)?;
+        let forgot = node.forgot_leader && !node.leads();
+        let leader = node.leader().filter(|_| !forgot);
+        Ok(leader.map_or(0, number))
     }
 }

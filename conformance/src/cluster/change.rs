@@ -52,6 +52,7 @@ impl Cluster {
             return Ok(self.end_joint_phase());
         }
         self.note_change_overtaken();
+        self.note_change();
         let in_joint_phase = self.joint_phase.is_some();
         self.last_proposal += 1;
         let name = ChangeId(self.last_proposal);
@@ -60,14 +61,14 @@ impl Cluster {
         };
         let status = node.status();
         if in_joint_phase {
-            self.numbered_apart = true;
+            self.number_apart(1);
             return Ok(Outcome::Refused("a joint phase is open".to_owned()));
         }
         let current = status.configuration.left_joint();
         let (change, voters_changed) = difference(&current, steps);
         if change.steps.is_empty() {
             // etcd logs a change that changes nothing.
-            self.numbered_apart = true;
+            self.number_apart(1 + u64::from(kind.joint));
             return Ok(Outcome::Done);
         }
         let base = status.last.index;
@@ -80,10 +81,10 @@ impl Cluster {
             .filter(|(of, _)| *of == name)
             .find_map(|(_, answer)| answer.err());
         if let Some(error) = refusal {
-            // etcd appends an empty entry in place of what it refuses.
-            self.numbered_apart = true;
+            // etcd appends an empty entry in place of what it refuses, or makes the change if it checks nothing.
+            self.number_apart(1 + u64::from(disabled && kind.joint));
             if disabled {
-                self.differences.push(Difference::ChangesAreValidated);
+                self.note_missing(steps, kind.joint, Difference::ChangesAreValidated);
             }
             return Ok(Outcome::Refused(error.to_string()));
         }
@@ -93,8 +94,13 @@ impl Cluster {
             self.joint_phase = Some(JointPhase { base, is_joint });
         }
         // etcd has a joint phase, and an entry to leave it, where ours needs none.
-        self.numbered_apart |= kind.joint != joint;
+        if kind.joint != joint {
+            self.number_apart(1);
+        }
         self.change_waits = (!appended).then_some((id, base));
+        if !appended {
+            self.note_missing(steps, kind.joint, Difference::VotersCatchUpFirst);
+        }
         Ok(Outcome::Done)
     }
 
@@ -104,7 +110,7 @@ impl Cluster {
             return Outcome::Done;
         }
         // etcd logs the attempt.
-        self.numbered_apart = true;
+        self.number_apart(1);
         Outcome::Refused("no joint phase is open".to_owned())
     }
 
@@ -118,8 +124,24 @@ impl Cluster {
             .is_some_and(|node| node.leads() && node.status().configuration_index <= base);
         if !waits {
             self.change_waits = None;
+            self.forget_waiting();
         }
         waits
+    }
+
+    /// From here on entries are numbered apart: etcd's log has so many more, or has them elsewhere.
+    fn number_apart(&mut self, entries: u64) {
+        self.numbered_apart = true;
+        self.entries_more += entries;
+    }
+
+    /// The highest commit index that etcd's may have: that of the last entry of ours, and as many more as only etcd's
+    /// have.
+    pub(crate) fn commit_max(&mut self) -> u64 {
+        // The change, and the entry that leaves its joint phase.
+        let waiting = if self.change_waits() { 2 } else { 0 };
+        let last = self.nodes().iter().map(|node| node.status().last.index.0);
+        last.max().unwrap_or(0) + self.entries_more + waiting
     }
 
     /// A change that still waits is overtaken by what is appended next.

@@ -6,6 +6,7 @@
 
 mod campaign;
 mod change;
+mod difference;
 mod disk;
 mod network;
 mod node;
@@ -13,15 +14,17 @@ mod node;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use liferaft_raft::consensus::{Input, Proposal, ProposalId, RoleKind};
+use liferaft_raft::consensus::{Input, Proposal, ProposalId};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, InstallSnapshot, Message};
 
+pub(crate) use difference::{Claim, Difference, fact_of, number};
 pub(crate) use network::{ChangeKind, Kind};
 pub(crate) use node::{Node, Options, Start};
 
 use change::JointPhase;
+use difference::Met;
 use network::{Network, Parcel, leaves_joint, without_leave};
 
 /// So many rounds of deliveries settle any script; more means that servers talk without end.
@@ -39,20 +42,6 @@ pub(crate) enum Outcome {
     Forwarded,
 }
 
-/// Where our design does by itself, or does not do, what etcd's raft leaves to its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Difference {
-    /// A leader that is removed steps down when its removal commits (§4.2.2).
-    RemovedLeaderStepsDown,
-    /// The checks of membership changes cannot be turned off.
-    ChangesAreValidated,
-    /// A server counts as a voter only when it has caught up with the log (§4.2.1).
-    VotersCatchUpFirst,
-    /// Of several servers that ask at the same time whether they would be elected, the one with the best log and id
-    /// goes on.
-    OneAskerGoesOn,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
@@ -66,8 +55,11 @@ pub(crate) struct Cluster {
     /// From here on etcd's log and ours may number entries differently: one has a membership entry that the other has
     /// not, or has it in another place.
     pub(crate) numbered_apart: bool,
-    /// What was met on the way.
-    pub(crate) differences: Vec<Difference>,
+    /// How many entries etcd's log may have more than ours.
+    pub(crate) entries_more: u64,
+    /// All servers have nothing left to do.
+    pub(crate) settled: bool,
+    met: Met,
     /// All that is committed, by index: the servers must agree on it.
     committed: BTreeMap<Index, Entry>,
     last_proposal: u64,
@@ -201,6 +193,7 @@ impl Cluster {
                 Parcel::Change { steps, kind } => {
                     self.change_at(to, &steps, kind)?;
                 }
+                Parcel::Transfer(target) => self.transfer_at(to, target),
             }
         }
         Ok(found)
@@ -230,11 +223,11 @@ impl Cluster {
             _ => {}
         }
         let leads = node.leads();
-        let is_pre_vote = matches!(&message.body, Body::RequestVote(request) if request.pre_vote);
-        let both_ask = is_pre_vote && node.role() == RoleKind::PreCandidate;
-        node.input(Input::Message { from, message });
-        if both_ask {
-            self.differences.push(Difference::OneAskerGoesOn);
+        if let Body::RequestVote(request) = &message.body {
+            self.note_vote_request(from, to, request);
+        }
+        if let Some(node) = self.peer(to) {
+            node.input(Input::Message { from, message });
         }
         self.note_removed_leader(to, leads);
     }
@@ -350,38 +343,5 @@ impl Cluster {
         let parcel = Parcel::Message(Message { term, body });
         self.network.send(from, ServerId(u128::from(to)), parcel);
         Ok(())
-    }
-
-    /// Notes that a leader has stepped down where the script wants a removed leader to lead on.
-    fn note_removed_leader(&mut self, id: ServerId, led: bool) {
-        let removed = self.nodes.iter().any(|node| {
-            node.id == id
-                && led
-                && node.role() == RoleKind::Follower
-                && !node.options.step_down_on_removal
-                && !node.committed_configuration().is_voter(id)
-        });
-        if removed {
-            self.differences.push(Difference::RemovedLeaderStepsDown);
-        }
-    }
-}
-
-impl Difference {
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::RemovedLeaderStepsDown => {
-                "a leader steps down when its own removal commits (§4.2.2), where the script has it lead on"
-            }
-            Self::ChangesAreValidated => {
-                "a membership change is refused while another is under way (§4.1), where the script turns that check off"
-            }
-            Self::OneAskerGoesOn => {
-                "of several servers that ask for pre-votes at the same time the one with the best log and id goes on, where the script has the first"
-            }
-            Self::VotersCatchUpFirst => {
-                "a server votes only when it has caught up with the log (§4.2.1), which the script has it never do"
-            }
-        }
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct Envelope {
 pub(super) enum Parcel {
     Message(Message),
     Proposal(Bytes),
-    Change { steps: Vec<Step>, kind: ChangeKind },
+    Change {
+        steps: Vec<Step>,
+        kind: ChangeKind,
+    },
+    /// The leader is to hand over to this server.
+    Transfer(ServerId),
 }
 
 /// How a script wants a change to be made.
@@ -54,6 +59,7 @@ pub(crate) enum Kind {
     ReadIndex,
     ReadIndexReply,
     Proposal,
+    Transfer,
     /// Kinds of etcd's that no message of ours corresponds to.
     None,
 }
@@ -75,12 +81,12 @@ impl Kind {
             "MsgReadIndex" => Self::ReadIndex,
             "MsgReadIndexResp" => Self::ReadIndexReply,
             "MsgProp" => Self::Proposal,
+            "MsgTransferLeader" => Self::Transfer,
             "MsgHup"
             | "MsgBeat"
             | "MsgUnreachable"
             | "MsgSnapStatus"
             | "MsgCheckQuorum"
-            | "MsgTransferLeader"
             | "MsgStorageAppend"
             | "MsgStorageAppendResp"
             | "MsgStorageApply"
@@ -91,8 +97,10 @@ impl Kind {
     }
 
     fn covers(self, parcel: &Parcel) -> bool {
-        let Parcel::Message(message) = parcel else {
-            return self == Self::Proposal;
+        let message = match parcel {
+            Parcel::Message(message) => message,
+            Parcel::Proposal(_) | Parcel::Change { .. } => return self == Self::Proposal,
+            Parcel::Transfer(_) => return self == Self::Transfer,
         };
         match &message.body {
             Body::AppendEntries(append) => {
@@ -137,7 +145,7 @@ impl Network {
 }
 
 /// Whether an entry leaves a joint configuration that was begun after `base`.
-fn is_leave(entry: &Entry, base: Index) -> bool {
+pub(super) fn is_leave(entry: &Entry, base: Index) -> bool {
     entry.index > base
         && matches!(&entry.payload, Payload::Configuration(configuration) if !configuration.is_joint())
 }

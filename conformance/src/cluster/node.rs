@@ -57,8 +57,8 @@ pub(crate) struct Node {
     pub(super) appending: VecDeque<Vec<Write>>,
     pub(super) applying: VecDeque<Vec<Apply>>,
     machine: Machine,
-    /// The configuration of the snapshot that the log begins with.
-    base: Arc<Configuration>,
+    /// The configurations of the snapshots that the log has begun with, and their indices, in order.
+    bases: Vec<(Index, Arc<Configuration>)>,
     /// The ticks after which it campaigns, if the script has said so, and those gone by.
     pub(super) patience: Option<u64>,
     pub(super) silence: u64,
@@ -109,9 +109,7 @@ impl Node {
             .build()
             .map_err(|error| error.to_string())?;
         let snapshot = options.start.as_ref().map(starting_snapshot);
-        let base = snapshot.as_ref().map_or_else(Arc::default, |snapshot| {
-            Arc::clone(&snapshot.metadata.configuration)
-        });
+        let base = snapshot.as_ref().map(base_of).unwrap_or_default();
         let recovered = Recovered {
             hard_state: HardState::default(),
             snapshot,
@@ -132,7 +130,7 @@ impl Node {
             appending: VecDeque::new(),
             applying: VecDeque::new(),
             machine: Machine::default(),
-            base,
+            bases: vec![base],
             patience: None,
             silence: 0,
             roles: vec![(RoleKind::Follower, None)],
@@ -185,19 +183,42 @@ impl Node {
     /// The configuration of the last committed entry. etcd's is in force when it is applied, ours when it is appended
     /// (§4.1): this is where both meet.
     pub(crate) fn committed_configuration(&self) -> Arc<Configuration> {
-        let commit = self.raft.status().commit;
-        let committed = self.committed_entries(commit);
-        let last = committed.filter_map(|entry| match &entry.payload {
+        self.configuration_at(self.raft.status().commit)
+    }
+
+    /// The configuration of the last entry up to `through`.
+    pub(crate) fn configuration_at(&self, through: Index) -> Arc<Configuration> {
+        let entries = self.committed_entries(through);
+        let last = entries.filter_map(|entry| match &entry.payload {
             Payload::Configuration(configuration) => Some(configuration),
             Payload::Noop | Payload::Command(_) => None,
         });
-        Arc::clone(last.last().unwrap_or(&self.base))
+        let bases = self.bases.iter().rev();
+        let mut bases = bases.filter(|(index, _)| *index <= through);
+        let base = bases.next().map(|(_, base)| base);
+        last.last().or(base).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// The configurations that it knows to have been committed.
+    pub(crate) fn configurations(&self) -> impl Iterator<Item = &Configuration> {
+        let commit = self.raft.status().commit;
+        let bases = self.bases.iter().map(|(_, base)| base);
+        let committed = self.committed_entries(commit);
+        let committed = committed.filter_map(|entry| match &entry.payload {
+            Payload::Configuration(configuration) => Some(configuration),
+            Payload::Noop | Payload::Command(_) => None,
+        });
+        bases.chain(committed).map(AsRef::as_ref)
+    }
+
+    /// The entries of the log, durable or not.
+    pub(crate) fn log(&self) -> impl Iterator<Item = &Entry> {
+        self.raft.log_from(Index::ZERO)
     }
 
     /// The committed entries that are still in the log.
     pub(crate) fn committed_entries(&self, commit: Index) -> impl Iterator<Item = &Entry> {
-        let entries = self.raft.log_from(Index::ZERO);
-        entries.take_while(move |entry| entry.index <= commit)
+        self.log().take_while(move |entry| entry.index <= commit)
     }
 
     /// Whether there is something to send, to write or to apply.
@@ -255,7 +276,7 @@ impl Node {
     fn persist(&mut self, writes: &[Write]) {
         for write in writes {
             if let Some(snapshot) = &write.snapshot {
-                self.base = Arc::clone(&snapshot.metadata.configuration);
+                self.bases.push(base_of(snapshot));
             }
             self.disk.write(write);
         }
@@ -317,8 +338,8 @@ impl Node {
             Payload::Noop | Payload::Command(_) => None,
         });
         let snapshot = self.raft.status().snapshot;
-        let (configuration_index, configuration) =
-            configuration.last().unwrap_or((snapshot, &self.base));
+        let (_, base) = self.bases.last()?;
+        let (configuration_index, configuration) = configuration.last().unwrap_or((snapshot, base));
         let data = Bytes::from(self.machine.as_of(applied));
         Some(Snapshot {
             metadata: SnapshotMetadata {
@@ -391,6 +412,12 @@ impl Node {
         }
         self.input(Input::Timer);
     }
+}
+
+fn base_of(snapshot: &Snapshot) -> (Index, Arc<Configuration>) {
+    let metadata = &snapshot.metadata;
+    let configuration = Arc::clone(&metadata.configuration);
+    (metadata.configuration_index, configuration)
 }
 
 /// Whether a write is about more than the term and the vote.
