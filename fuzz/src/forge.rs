@@ -110,7 +110,7 @@ fn append_entries(choices: &mut Unstructured<'_>) -> Result<AppendEntries> {
     });
     Ok(AppendEntries {
         prev,
-        entries: entries.collect::<Result<_>>()?,
+        entries: entries.collect::<Result<Vec<_>>>()?.into(),
         round: Round(number(choices)?),
         commit: index(choices)?,
         reply: *choices.choose(&[

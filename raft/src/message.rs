@@ -27,6 +27,33 @@ pub struct Message {
     pub body: Body,
 }
 
+impl Message {
+    /// What only the receiver is told: [`AppendEntries::token`], or none in any other message.
+    #[must_use]
+    pub const fn token(&self) -> Token {
+        match &self.body {
+            Body::AppendEntries(append) => append.token,
+            Body::RequestVote(_)
+            | Body::RequestVoteReply(_)
+            | Body::AppendEntriesReply(_)
+            | Body::InstallSnapshot(_)
+            | Body::InstallSnapshotReply(_)
+            | Body::TimeoutNow
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => Token::NONE,
+        }
+    }
+
+    /// Takes out what only the receiver is told. What is left of a broadcast is the same for all who are sent it.
+    pub const fn take_token(&mut self) -> Token {
+        let token = self.token();
+        if let Body::AppendEntries(append) = &mut self.body {
+            append.token = Token::NONE;
+        }
+        token
+    }
+}
+
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -89,8 +116,9 @@ pub struct AppendEntries {
     pub confirmed: Round,
     /// The receiver's own token, of the last of its answers in this term that the leader has; or none.
     pub token: Token,
-    /// The entries after `prev`, their indices contiguous; at most [`ENTRIES_MAX`].
-    pub entries: Vec<Entry>,
+    /// The entries after `prev`, their indices contiguous; at most [`ENTRIES_MAX`]. Peers that have got equally far are sent
+    /// the same ones.
+    pub entries: Arc<Vec<Entry>>,
 }
 
 /// The moment at which a server gave an answer, in a form that only it can read, and only until it starts again.

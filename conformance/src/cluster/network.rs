@@ -1,5 +1,7 @@
 //! What is on its way between servers, in the order in which it was sent.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, ServerId};
@@ -167,7 +169,7 @@ pub(super) fn without_leave(message: &Message, base: Index) -> Message {
             .iter()
             .position(|entry| is_leave(entry, base))
     {
-        append.entries.truncate(at);
+        Arc::make_mut(&mut append.entries).truncate(at);
     }
     message
 }

@@ -1,6 +1,7 @@
 //! Following a leader, or waiting for one (§3.5).
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -237,7 +238,8 @@ impl Follower {
             }
             ReplyWanted::AtOnce => self.answer.at_once = true,
         }
-        if self.accept(common, from, append.prev, append.entries) {
+        let entries = Arc::unwrap_or_clone(append.entries);
+        if self.accept(common, from, append.prev, entries) {
             self.accept_early(common, from);
         }
         self.take_commit(common);
@@ -381,7 +383,7 @@ impl Follower {
             self.answer.snapshot = Some((transfer, 0, false));
             return;
         }
-        match Receiving::take(&mut self.receiving, common, metadata, chunk) {
+        match Receiving::take(&mut self.receiving, common, &metadata, chunk) {
             Arrival::Stale => {}
             Arrival::Refused(reason) => {
                 common.refuse(from, reason);
@@ -514,7 +516,7 @@ fn check_entries(common: &Common, append: &AppendEntries) -> Result<(), Refusal>
     }
     let mut before = *prev;
     let mut stamp = entries.first().map(|entry| entry.stamp).unwrap_or_default();
-    for entry in entries {
+    for entry in entries.iter() {
         let follows = entry.index == before.index.next()
             && entry.term >= before.term
             && entry.term <= common.current_term

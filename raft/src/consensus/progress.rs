@@ -19,7 +19,7 @@ const GAP_REPLIES_MAX: u8 = 3;
 
 /// The most messages with entries in flight to a peer: as many as it keeps when they come early. What has to wait goes
 /// into larger messages.
-const MESSAGES_IN_FLIGHT_MAX: usize = super::follower::EARLY_MESSAGES_MAX;
+pub(super) const MESSAGES_IN_FLIGHT_MAX: usize = super::follower::EARLY_MESSAGES_MAX;
 
 /// The most that the resend timeout doubles.
 const BACKOFF_MAX: u32 = 6;

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use super::common::Common;
 use super::leader::Leader;
+use super::log::Log;
 use super::output::{Event, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
-use super::progress::{Flow, Progress, Sending};
+use super::progress::{Flow, MESSAGES_IN_FLIGHT_MAX, Progress, Sending};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Round, ServerId};
 use crate::message::{
@@ -25,6 +26,7 @@ impl Leader {
             && (self.term_has_committed(common) || is_planted(Bug::ReadBeforeCommit));
         let broadcast = core::mem::take(&mut self.broadcast) || reads_begin;
         let mut round = LazyRound::default();
+        let mut slices = Slices::default();
         if reads_begin {
             let round = round.get(&mut self.rounds, common);
             let mut needed = round;
@@ -44,6 +46,7 @@ impl Leader {
                 common,
                 rounds: &mut self.rounds,
                 round: &mut round,
+                slices: &mut slices,
                 id,
                 broadcast,
                 confirmed: self.confirmed,
@@ -335,11 +338,54 @@ impl LazyRound {
     }
 }
 
+/// The entries that were sent during one flush: peers that have got equally far share them.
+#[derive(Debug, Default)]
+struct Slices(Vec<Slice>);
+
+#[derive(Debug)]
+struct Slice {
+    from: Index,
+    bytes_max: u64,
+    entries: Arc<Vec<Entry>>,
+    bytes: u64,
+}
+
+impl Slices {
+    /// So many are remembered: as many as are sent to one peer at once.
+    const COUNT_MAX: usize = MESSAGES_IN_FLIGHT_MAX;
+
+    /// What [`Log::slice`] gives, and what that weighs.
+    fn take(&mut self, log: &Log, from: Index, bytes_max: u64) -> (Arc<Vec<Entry>>, u64) {
+        let last = log.last_index();
+        let is_same = |slice: &&Slice| {
+            // All that there is fits into any message that is large enough.
+            let is_rest = from.plus(slice.entries.len() as u64) > last;
+            let fits = slice.bytes_max == bytes_max || is_rest && slice.bytes <= bytes_max;
+            slice.from == from && fits
+        };
+        if let Some(slice) = self.0.iter().find(is_same) {
+            return (Arc::clone(&slice.entries), slice.bytes);
+        }
+        let (entries, bytes) = log.slice(from, bytes_max);
+        let entries = Arc::new(entries);
+        if self.0.len() < Self::COUNT_MAX {
+            self.0.push(Slice {
+                from,
+                bytes_max,
+                entries: Arc::clone(&entries),
+                bytes,
+            });
+        }
+        (entries, bytes)
+    }
+}
+
 /// The line to one peer during a flush.
 struct Line<'a> {
     common: &'a mut Common,
     rounds: &'a mut super::rounds::RoundClock,
     round: &'a mut LazyRound,
+    slices: &'a mut Slices,
     id: ServerId,
     broadcast: bool,
     confirmed: Round,
@@ -390,10 +436,11 @@ impl Line<'_> {
             return;
         }
         let entries = if *sent {
-            Vec::new()
+            Arc::default()
         } else {
             let bytes_max = self.common.config.limits().append_bytes_max;
-            self.common.log.slice(peer.next_index, bytes_max).0
+            let log = &self.common.log;
+            self.slices.take(log, peer.next_index, bytes_max).0
         };
         *sent = true;
         self.append_entries(peer, peer.next_index, entries, ReplyWanted::AtOnce);
@@ -409,7 +456,7 @@ impl Line<'_> {
             && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(window_bytes))
         {
             let from = peer.next_index;
-            let (entries, bytes) = self.common.log.slice(from, append_bytes);
+            let (entries, bytes) = self.slices.take(&self.common.log, from, append_bytes);
             peer.next_index = from.plus(entries.len() as u64);
             let end = peer.next_index.previous();
             if let Flow::Replicate(window) = &mut peer.flow {
@@ -428,9 +475,9 @@ impl Line<'_> {
             return;
         }
         if urgent {
-            self.append_entries(peer, peer.next_index, Vec::new(), ReplyWanted::AtOnce);
+            self.append_entries(peer, peer.next_index, Arc::default(), ReplyWanted::AtOnce);
         } else if peer.commit_sent < self.common.commit_index {
-            self.append_entries(peer, peer.next_index, Vec::new(), ReplyWanted::No);
+            self.append_entries(peer, peer.next_index, Arc::default(), ReplyWanted::No);
         }
     }
 
@@ -438,7 +485,7 @@ impl Line<'_> {
         &mut self,
         peer: &mut Progress,
         from: Index,
-        entries: Vec<Entry>,
+        entries: Arc<Vec<Entry>>,
         reply: ReplyWanted,
     ) {
         let before = from.previous();

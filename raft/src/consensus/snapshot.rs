@@ -54,7 +54,7 @@ impl Receiving {
     pub(super) fn take(
         slot: &mut Option<Self>,
         common: &Common,
-        metadata: SnapshotMetadata,
+        metadata: &SnapshotMetadata,
         chunk: InstallSnapshot,
     ) -> Arrival {
         let InstallSnapshot {
@@ -96,7 +96,7 @@ impl Receiving {
             });
         }
         let receiving = slot.as_mut().expect("made just above");
-        if receiving.metadata != metadata {
+        if receiving.metadata != *metadata {
             return Arrival::Refused(Refusal::BadSnapshot);
         }
         receiving.extend(offset, &data);

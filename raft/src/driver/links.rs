@@ -1,16 +1,21 @@
 //! What leaves for other members: contents are encoded once, however many they go to.
 
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
-use std::task::{Context, Poll};
 
 use super::status::Counters;
 use crate::ids::{ClusterId, ServerId};
 use crate::message::{Body, Message};
-use crate::wire::{self, Content};
+use crate::wire::{self, Content, Head};
 
 /// A frame is at most this much longer than the commands, entries or data in it.
 pub(super) const FRAME_OVERHEAD_BYTES: usize = 1024;
+
+/// Among so many contents, the last of those that leave together, one to be sent is looked for.
+const CONTENTS_REMEMBERED_MAX: usize = 16;
 
 /// This member's end of its links.
 pub(super) struct Links {
@@ -45,22 +50,31 @@ impl Links {
         self.transport.poll_event(context)
     }
 
-    /// Sends messages. Equal ones that follow one another, as in a broadcast, are encoded once.
+    /// Sends messages. The content of a broadcast is encoded once: only the heads of its frames differ.
     pub(super) fn send_messages(
         &mut self,
         messages: &mut Vec<(ServerId, Message)>,
         counters: &mut Counters,
     ) {
-        let mut last: Option<(Content, Bytes)> = None;
-        for (to, message) in messages.drain(..) {
+        let mut said: VecDeque<(Content, Bytes)> = VecDeque::new();
+        for (to, mut message) in messages.drain(..) {
             let class = delivery_class(&message);
+            let (cluster, token) = (self.cluster, message.take_token());
             let content = Content::Message(message);
-            let encoded = match last.take() {
-                Some((said, encoded)) if said == content => encoded,
-                _ => wire::encode_content(&content),
+            let known = said.iter().rev().find(|(known, _)| *known == content);
+            let encoded = match known {
+                Some((_, encoded)) => encoded.clone(),
+                None => {
+                    let encoded = encode(&content, counters);
+                    said.push_back((content, encoded.clone()));
+                    if said.len() > CONTENTS_REMEMBERED_MAX {
+                        said.pop_front();
+                    }
+                    encoded
+                }
             };
-            self.send_encoded(to, class, &encoded, counters);
-            last = Some((content, encoded));
+            let head = Head { cluster, to, token };
+            self.send_encoded(&head, class, &encoded, counters);
         }
     }
 
@@ -71,30 +85,36 @@ impl Links {
         content: &Content,
         counters: &mut Counters,
     ) -> bool {
-        let encoded = wire::encode_content(content);
-        self.send_encoded(to, DeliveryClass::Datagram, &encoded, counters)
+        let encoded = encode(content, counters);
+        let head = Head::of(self.cluster, to, content);
+        self.send_encoded(&head, DeliveryClass::Datagram, &encoded, counters)
     }
 
     fn send_encoded(
         &mut self,
-        to: ServerId,
+        head: &Head,
         class: DeliveryClass,
         encoded: &Bytes,
         counters: &mut Counters,
     ) -> bool {
-        let frame = wire::frame(self.cluster, to, encoded);
-        match self.transport.send(PeerId(to.0), class, frame) {
+        let frame = wire::frame(head, encoded);
+        match self.transport.send(PeerId(head.to.0), class, frame) {
             Ok(()) => {
                 counters.frames_sent += 1;
                 true
             }
             Err(error) => {
                 counters.frames_not_sent += 1;
-                self.failure = Some((to, error));
+                self.failure = Some((head.to, error));
                 false
             }
         }
     }
+}
+
+fn encode(content: &Content, counters: &mut Counters) -> Bytes {
+    counters.contents_encoded += 1;
+    wire::encode_content(content)
 }
 
 /// What a snapshot holds is bulk, and all else is better lost than late: also a chunk without data, by which a leader
@@ -111,5 +131,94 @@ fn delivery_class(message: &Message) -> DeliveryClass {
         | Body::TimeoutNow
         | Body::ReadIndex(_)
         | Body::ReadIndexReply(_) => DeliveryClass::Datagram,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use liferaft_transport::PeerId;
+
+    use super::*;
+    use crate::entry::{Entry, Payload};
+    use crate::ids::{Index, LogPosition, Round, Term};
+    use crate::message::{AppendEntries, ReplyWanted, Token};
+    use crate::time::ClusterTime;
+    use crate::wire::Frame;
+
+    /// Keeps the frames that it is given.
+    struct Kept(Arc<Mutex<Vec<Bytes>>>);
+
+    impl Transport for Kept {
+        fn local(&self) -> PeerId {
+            PeerId(1)
+        }
+
+        fn frame_bytes_max(&self) -> usize {
+            1 << 20
+        }
+
+        fn send(&mut self, _: PeerId, _: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+            self.0.lock().expect("nobody panics").push(frame);
+            Ok(())
+        }
+
+        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Option<Event>> {
+            Poll::Pending
+        }
+    }
+
+    /// An entry after `prev`, as it is sent to the peer whose last answer had this token.
+    fn append(prev: u64, token: u64) -> Message {
+        let entry = Entry {
+            index: Index(prev + 1),
+            term: Term(3),
+            stamp: ClusterTime(0),
+            payload: Payload::Command(Bytes::from_static(&[7; 1000])),
+        };
+        Message {
+            term: Term(3),
+            body: Body::AppendEntries(AppendEntries {
+                round: Round(5),
+                prev: LogPosition::new(Term(3), Index(prev)),
+                commit: Index(prev),
+                reply: ReplyWanted::WhenDurable,
+                confirmed: Round(4),
+                token: Token(token),
+                entries: vec![entry].into(),
+            }),
+        }
+    }
+
+    /// Sends these, each to a peer of its own, and returns how many contents were encoded for it and what arrives.
+    fn sent(messages: Vec<Message>) -> (u64, Vec<Content>) {
+        let frames = Arc::new(Mutex::new(Vec::new()));
+        let mut links = Links::new(Box::new(Kept(Arc::clone(&frames))), ClusterId(9));
+        let mut counters = Counters::default();
+        let mut addressed = (2..).map(ServerId).zip(messages).collect();
+        links.send_messages(&mut addressed, &mut counters);
+        let frames = frames.lock().expect("nobody panics");
+        let decoded = frames.iter().cloned().map(Frame::decode);
+        let contents = decoded.map(|frame| frame.expect("it was just encoded").content);
+        (counters.contents_encoded, contents.collect())
+    }
+
+    #[test]
+    fn a_broadcast_is_encoded_once_and_each_peer_gets_its_own_token() {
+        let messages: Vec<Message> = (0..100).map(|peer| append(7, 1 + peer)).collect();
+
+        let (encoded, arrived) = sent(messages.clone());
+
+        assert_eq!(encoded, 1);
+        let meant: Vec<Content> = messages.into_iter().map(Content::Message).collect();
+        assert_eq!(arrived, meant);
+    }
+
+    #[test]
+    fn a_peer_that_lags_costs_one_encoding_more() {
+        let (encoded, arrived) = sent(vec![append(7, 1), append(4, 2), append(7, 3)]);
+
+        assert_eq!((encoded, arrived.len()), (2, 3));
     }
 }

@@ -63,6 +63,8 @@ pub struct Counters {
     pub frames_received: u64,
     /// Frames that the transport took.
     pub frames_sent: u64,
+    /// Contents of frames that were encoded: one for all members that are sent the same.
+    pub contents_encoded: u64,
     /// Frames that the transport did not take: no link, or a full queue.
     pub frames_not_sent: u64,
     /// Frames that could not be decoded and were dropped.

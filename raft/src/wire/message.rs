@@ -8,53 +8,53 @@ use bytes::Bytes;
 
 use super::field::{self, List, index, number, position, required, round, stamp, term};
 use super::proto::{self, kind};
-use super::{Address, DecodeError, ENTRIES_MAX, configuration, entry, seal};
+use super::{DecodeError, ENTRIES_MAX, Head, configuration, entry, seal};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     Message, ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply,
     SnapshotMetadata, Token,
 };
 
-pub(super) fn encode(address: Option<Address>, message: &Message) -> Bytes {
+pub(super) fn encode(head: Option<&Head>, message: &Message) -> Bytes {
     let term = Some(message.term);
     match &message.body {
         Body::RequestVote(of) => seal(
-            address,
+            head,
             kind::REQUEST_VOTE,
             term,
             &proto::RequestVote::from(of),
         ),
         Body::RequestVoteReply(of) => seal(
-            address,
+            head,
             kind::REQUEST_VOTE_REPLY,
             term,
             &proto::RequestVoteReply::from(of),
         ),
         Body::AppendEntries(of) => seal(
-            address,
+            head,
             kind::APPEND_ENTRIES,
             term,
             &proto::AppendEntries::from(of),
         ),
         Body::AppendEntriesReply(of) => seal(
-            address,
+            head,
             kind::APPEND_ENTRIES_REPLY,
             term,
             &proto::AppendEntriesReply::from(of),
         ),
         Body::InstallSnapshot(of) => seal(
-            address,
+            head,
             kind::INSTALL_SNAPSHOT,
             term,
             &proto::InstallSnapshot::from(&**of),
         ),
         Body::InstallSnapshotReply(of) => {
             let body = proto::InstallSnapshotReply::from(of);
-            seal(address, kind::INSTALL_SNAPSHOT_REPLY, term, &body)
+            seal(head, kind::INSTALL_SNAPSHOT_REPLY, term, &body)
         }
-        Body::TimeoutNow => seal(address, kind::TIMEOUT_NOW, term, &proto::TimeoutNow {}),
+        Body::TimeoutNow => seal(head, kind::TIMEOUT_NOW, term, &proto::TimeoutNow {}),
         Body::ReadIndex(of) => seal(
-            address,
+            head,
             kind::READ_INDEX,
             term,
             &proto::ReadIndex { id: Some(of.id) },
@@ -64,17 +64,22 @@ pub(super) fn encode(address: Option<Address>, message: &Message) -> Bytes {
                 id: Some(of.id),
                 index: of.index.map(|i| i.0),
             };
-            seal(address, kind::READ_INDEX_REPLY, term, &body)
+            seal(head, kind::READ_INDEX_REPLY, term, &body)
         }
     }
 }
 
-pub(super) fn decode(kind: u32, sent: Option<u64>, body: Bytes) -> Result<Message, DecodeError> {
+pub(super) fn decode(
+    kind: u32,
+    sent: Option<u64>,
+    token: u64,
+    body: Bytes,
+) -> Result<Message, DecodeError> {
     let term = term(sent, "term")?;
     let body = match kind {
         kind::REQUEST_VOTE => Body::RequestVote(request_vote(body)?),
         kind::REQUEST_VOTE_REPLY => Body::RequestVoteReply(request_vote_reply(body)?),
-        kind::APPEND_ENTRIES => Body::AppendEntries(append_entries(body)?),
+        kind::APPEND_ENTRIES => Body::AppendEntries(append_entries(Token(token), body)?),
         kind::APPEND_ENTRIES_REPLY => Body::AppendEntriesReply(append_entries_reply(body)?),
         kind::INSTALL_SNAPSHOT => Body::InstallSnapshot(Box::new(install_snapshot(body)?)),
         kind::INSTALL_SNAPSHOT_REPLY => Body::InstallSnapshotReply(install_snapshot_reply(body)?),
@@ -152,12 +157,11 @@ impl From<&AppendEntries> for proto::AppendEntries {
             },
             entries: of.entries.iter().map(proto::Entry::from).collect(),
             confirmed: of.confirmed.0,
-            token: of.token.0,
         }
     }
 }
 
-fn append_entries(body: Bytes) -> Result<AppendEntries, DecodeError> {
+fn append_entries(token: Token, body: Bytes) -> Result<AppendEntries, DecodeError> {
     let list = List {
         items: "entries",
         field: proto::AppendEntries::ENTRIES,
@@ -187,9 +191,10 @@ fn append_entries(body: Bytes) -> Result<AppendEntries, DecodeError> {
         entries: indices
             .zip(read.entries)
             .map(|(index, entry)| entry::decode(index, entry))
-            .collect::<Result<_, _>>()?,
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         confirmed: round(Some(read.confirmed))?,
-        token: Token(read.token),
+        token,
     })
 }
 

@@ -13,13 +13,13 @@
 //! ```
 //! use liferaft_raft::ids::{ClusterId, ServerId, Term};
 //! use liferaft_raft::message::{Body, Message};
-//! use liferaft_raft::wire::{self, Content, Frame};
+//! use liferaft_raft::wire::{self, Content, Frame, Head};
 //!
 //! let content = Content::Message(Message { term: Term(3), body: Body::TimeoutNow });
 //!
-//! // What goes to many peers is encoded once, and addressed for each.
+//! // What goes to many peers is encoded once, and each is sent it behind a head of its own.
 //! let encoded = wire::encode_content(&content);
-//! let bytes = wire::frame(ClusterId(7), ServerId(2), &encoded);
+//! let bytes = wire::frame(&Head::of(ClusterId(7), ServerId(2), &content), &encoded);
 //!
 //! let frame = Frame { cluster: ClusterId(7), to: ServerId(2), content };
 //! assert_eq!(Frame::decode(bytes)?, frame);
@@ -47,6 +47,7 @@ use self::field::{ID_BYTES, id, required};
 use self::proto::kind;
 use crate::admission::Kind;
 use crate::ids::{ClusterId, ServerId, Term};
+use crate::message::Token;
 
 /// The longest frame, in bytes. A longer one is refused unread.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -72,7 +73,8 @@ impl Frame {
     /// Encodes the frame in one allocation of its exact length.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        encode(Some((self.cluster, self.to)), &self.content)
+        let head = Head::of(self.cluster, self.to, &self.content);
+        encode(Some(&head), &self.content)
     }
 
     /// Decodes a frame. Its commands and chunks are slices of `bytes` and keep all of it in memory.
@@ -99,6 +101,7 @@ pub struct RawFrame {
     to: ServerId,
     kind: u32,
     term: Option<u64>,
+    token: u64,
     body: Bytes,
 }
 
@@ -118,6 +121,7 @@ impl RawFrame {
             to: ServerId(id(envelope.to, "receiver")?),
             kind: required(envelope.kind, "kind of frame")?,
             term: envelope.term,
+            token: envelope.token,
             body: required(envelope.body, "body")?,
         })
     }
@@ -152,9 +156,15 @@ impl RawFrame {
     /// # Errors
     /// When the body is not one that this version understands: see [`DecodeError`].
     pub fn decode_content(self) -> Result<Content, DecodeError> {
-        let Self { kind, body, .. } = self;
+        let Self {
+            kind,
+            term,
+            token,
+            body,
+            ..
+        } = self;
         if kind < kind::PROPOSE {
-            Ok(Content::Message(message::decode(kind, self.term, body)?))
+            Ok(Content::Message(message::decode(kind, term, token, body)?))
         } else if kind < kind::JOIN {
             request::decode(kind, body)
         } else {
@@ -163,112 +173,148 @@ impl RawFrame {
     }
 }
 
-/// Encodes what a frame says, apart from where it goes: the part that is the same for all receivers.
+/// The part of a frame that differs from one receiver to another: it comes before the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The cluster that the frame belongs to.
+    pub cluster: ClusterId,
+    /// The server that it is meant for.
+    pub to: ServerId,
+    /// The receiver's own token, if the content is an AppendEntries.
+    pub token: Token,
+}
+
+impl Head {
+    /// The head of a frame with this content.
+    #[must_use]
+    pub const fn of(cluster: ClusterId, to: ServerId, content: &Content) -> Self {
+        let token = match content {
+            Content::Message(message) => message.token(),
+            _ => Token::NONE,
+        };
+        Self { cluster, to, token }
+    }
+
+    /// Encodes it: at most [`HEAD_BYTES_MAX`] bytes, which a content makes a frame.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(self.encoded_len());
+        self.put(&mut bytes);
+        bytes.freeze()
+    }
+
+    const fn encoded_len(&self) -> usize {
+        match self.token {
+            Token::NONE => ADDRESS_BYTES,
+            Token(_) => HEAD_BYTES_MAX,
+        }
+    }
+
+    /// Writes the fields of an [`proto::Envelope`] that it holds.
+    fn put(&self, buffer: &mut BytesMut) {
+        const LENGTH: u8 = 16;
+        buffer.put_slice(&[key(1), LENGTH]);
+        buffer.put_u128(self.cluster.0);
+        buffer.put_slice(&[key(2), LENGTH]);
+        buffer.put_u128(self.to.0);
+        if self.token != Token::NONE {
+            buffer.put_u8(fixed64_key(6));
+            buffer.put_u64_le(self.token.0);
+        }
+    }
+}
+
+/// Encodes what a frame says, apart from its head: the part that is the same for all receivers.
 #[must_use]
 pub fn encode_content(content: &Content) -> Bytes {
     encode(None, content)
 }
 
-/// Addresses an encoded content: the same bytes as [`Frame::encode`] makes of it, for the price of a copy.
+/// Puts an encoded content behind its head: the same bytes as [`Frame::encode`] makes of it, for the price of a copy.
 #[must_use]
-pub fn frame(cluster: ClusterId, to: ServerId, content: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(ADDRESS_BYTES + content.len());
-    put_address(&mut bytes, (cluster, to));
+pub fn frame(head: &Head, content: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(head.encoded_len() + content.len());
+    head.put(&mut bytes);
     bytes.put_slice(content);
     bytes.freeze()
 }
 
-/// Where a frame goes.
-type Address = (ClusterId, ServerId);
-
-/// The length of an encoded address.
+/// The length of a head without a token.
 const ADDRESS_BYTES: usize = 2 * (2 + ID_BYTES);
+
+/// The longest head, in bytes.
+pub const HEAD_BYTES_MAX: usize = ADDRESS_BYTES + 1 + 8;
 
 /// The key of a field of bytes: its number, and that a length follows.
 const fn key(field: u8) -> u8 {
     field << 3 | 2
 }
 
-/// Writes the first two fields of an [`proto::Envelope`].
-fn put_address(buffer: &mut BytesMut, (cluster, to): Address) {
-    const LENGTH: u8 = 16;
-    buffer.put_slice(&[key(1), LENGTH]);
-    buffer.put_u128(cluster.0);
-    buffer.put_slice(&[key(2), LENGTH]);
-    buffer.put_u128(to.0);
+/// The key of a field of eight bytes.
+const fn fixed64_key(field: u8) -> u8 {
+    field << 3 | 1
 }
 
-fn encode(address: Option<Address>, content: &Content) -> Bytes {
+fn encode(head: Option<&Head>, content: &Content) -> Bytes {
     match content {
-        Content::Message(message) => message::encode(address, message),
+        Content::Message(message) => message::encode(head, message),
         Content::Propose { request, commands } => seal(
-            address,
+            head,
             kind::PROPOSE,
             None,
             &request::propose(*request, commands),
         ),
         Content::ProposeReply { request, answer } => seal(
-            address,
+            head,
             kind::PROPOSE_REPLY,
             None,
             &request::propose_reply(*request, *answer),
         ),
-        Content::Change { request, change } => seal(
-            address,
-            kind::CHANGE,
-            None,
-            &request::change(*request, change),
-        ),
+        Content::Change { request, change } => {
+            seal(head, kind::CHANGE, None, &request::change(*request, change))
+        }
         Content::ChangeReply { request, result } => seal(
-            address,
+            head,
             kind::CHANGE_REPLY,
             None,
             &request::change_reply(*request, result),
         ),
         Content::Transfer { request, to } => seal(
-            address,
+            head,
             kind::TRANSFER,
             None,
             &request::transfer(*request, *to),
         ),
         Content::TransferReply { request, result } => seal(
-            address,
+            head,
             kind::TRANSFER_REPLY,
             None,
             &request::transfer_reply(*request, result),
         ),
-        Content::Join { public_key } => seal(address, kind::JOIN, None, &joining::join(public_key)),
-        Content::JoinReply(reply) => seal(
-            address,
-            kind::JOIN_REPLY,
-            None,
-            &joining::join_reply(*reply),
-        ),
+        Content::Join { public_key } => seal(head, kind::JOIN, None, &joining::join(public_key)),
+        Content::JoinReply(reply) => {
+            seal(head, kind::JOIN_REPLY, None, &joining::join_reply(*reply))
+        }
     }
 }
 
 /// Writes an [`proto::Envelope`] around a body, in one allocation.
-fn seal(
-    address: Option<Address>,
-    kind: u32,
-    term: Option<Term>,
-    body: &impl prost::Message,
-) -> Bytes {
+fn seal(head: Option<&Head>, kind: u32, term: Option<Term>, body: &impl prost::Message) -> Bytes {
     let prefix = proto::Envelope {
         kind: Some(kind),
         term: term.map(|term| term.0),
         ..proto::Envelope::default()
     };
     let body_bytes = body.encoded_len();
-    let length = address.map_or(0, |_| ADDRESS_BYTES)
+    let length = head.map_or(0, Head::encoded_len)
         + prost::Message::encoded_len(&prefix)
         + 1
         + prost::length_delimiter_len(body_bytes)
         + body_bytes;
 
     let mut buffer = BytesMut::with_capacity(length);
-    if let Some(address) = address {
-        put_address(&mut buffer, address);
+    if let Some(head) = head {
+        head.put(&mut buffer);
     }
     put(&mut buffer, &prefix);
     buffer.put_u8(key(5));

@@ -56,8 +56,8 @@ pub(super) mod kind {
     }
 }
 
-/// A frame. Its first two fields say where it goes, the rest is the content: the bytes of a content are the same
-/// whoever they are sent to.
+/// A frame. What differs by receiver comes first, as its head: where it goes, and the token. The rest is the content, whose
+/// bytes are the same whoever they are sent to.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {
     #[prost(bytes = "bytes", optional, tag = "1")]
@@ -66,6 +66,9 @@ pub(super) struct Envelope {
     pub(super) to: Option<Bytes>,
     #[prost(uint32, optional, tag = "3")]
     pub(super) kind: Option<u32>,
+    /// Any number: that of the receiver's last answer, with an AppendEntries; zero for none.
+    #[prost(fixed64, tag = "6")]
+    pub(super) token: u64,
     /// Only messages have a term, requests between drivers have none.
     #[prost(uint64, optional, tag = "4")]
     pub(super) term: Option<u64>,
@@ -116,9 +119,6 @@ pub(super) struct AppendEntries {
     /// A leader that does not tell leaves the ages of its followers unknown.
     #[prost(uint64, tag = "7")]
     pub(super) confirmed: u64,
-    /// Any number: that of the receiver's last answer.
-    #[prost(fixed64, tag = "8")]
-    pub(super) token: u64,
 }
 
 impl AppendEntries {

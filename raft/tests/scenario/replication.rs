@@ -1,8 +1,10 @@
 //! §3.5, log replication, and §10.2.1, pipelines.
 
+use std::sync::Arc;
+
 use liferaft_raft::consensus::ProposeRefused;
 use liferaft_raft::ids::{Index, ServerId};
-use liferaft_raft::message::{Body, Conflict};
+use liferaft_raft::message::{Body, Conflict, Message, Token};
 
 use crate::cluster::filter::{
     append_replies, appends, commit_notices, conflicts, entries, everything,
@@ -80,6 +82,28 @@ fn nothing_is_committed_without_a_majority() {
 
     assert_eq!(cluster.commit_index(2), commit);
     cluster.assert_never_applied("a");
+}
+
+// What is the same is encoded once for all of them: only the head of a frame differs by receiver.
+#[test]
+fn peers_that_have_got_equally_far_are_sent_one_body() {
+    let mut cluster = Cluster::of(5).with_leader(1);
+    cluster.forget_sent();
+
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(LATENCY / 2);
+
+    let mut sent = cluster.sent(entries().from(1));
+    let tokens: Vec<_> = sent.iter_mut().map(Message::take_token).collect();
+    assert_eq!(sent.len(), 4);
+    assert!(tokens.iter().all(|token| *token != Token::NONE));
+    assert!(sent.iter().all(|message| *message == sent[0]));
+    let bodies = sent.iter().map(|message| match &message.body {
+        Body::AppendEntries(append) => Arc::as_ptr(&append.entries),
+        other => panic!("{other:?} has no entries"),
+    });
+    let first = bodies.clone().next();
+    assert!(bodies.map(Some).all(|entries| entries == first));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use liferaft_raft::message::{
     SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, Frame, JoinReply, NUMBER_END, ProposeAnswer};
+use liferaft_raft::wire::{self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -38,9 +38,11 @@ proptest! {
     fn a_content_addressed_later_is_the_same_frame(frame in frame()) {
         let content = wire::encode_content(&frame.content);
 
-        let addressed = wire::frame(frame.cluster, frame.to, &content);
+        let head = Head::of(frame.cluster, frame.to, &frame.content);
+        let addressed = wire::frame(&head, &content);
 
-        prop_assert_eq!(addressed, frame.encode());
+        prop_assert_eq!(&addressed, &frame.encode());
+        prop_assert_eq!([head.encode(), content].concat(), &addressed[..]);
     }
 }
 
@@ -141,7 +143,8 @@ fn append_entries() -> BoxedStrategy<AppendEntries> {
                         stamp,
                         payload,
                     })
-                    .collect(),
+                    .collect::<Vec<_>>()
+                    .into(),
                 confirmed,
                 token,
             },

@@ -15,7 +15,7 @@ use liferaft_raft::message::{
     SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, Frame, JoinReply, ProposeAnswer};
+use liferaft_raft::wire::{self, Content, Frame, Head, JoinReply, ProposeAnswer};
 
 use super::{CLUSTER, RECEIVER, bytes, decode};
 
@@ -126,7 +126,8 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
             entry(10, Payload::Noop),
             entry(11, Payload::Command(bytes("set"))),
             entry(12, Payload::Configuration(Arc::new(members))),
-        ],
+        ]
+        .into(),
     });
 
     assert_golden(
@@ -152,7 +153,7 @@ fn the_bytes_of_a_notice_of_commitment() {
         reply: ReplyWanted::No,
         confirmed: Round::ZERO,
         token: Token::NONE,
-        entries: Vec::new(),
+        entries: Arc::default(),
     });
 
     assert_golden(&message(body), "1803 2005 2a08 0807 1004 1809 2009");
@@ -166,14 +167,32 @@ fn the_bytes_of_a_heartbeat_that_tells_what_it_has_heard() {
         commit: Index(9),
         reply: ReplyWanted::AtOnce,
         confirmed: Round(6),
-        token: Token(0x0102_0304_0506_0708),
-        entries: Vec::new(),
+        token: Token::NONE,
+        entries: Arc::default(),
     });
 
     assert_golden(
         &message(body),
-        "1803 2005 2a15 0807 1004 1809 2009 2802 3806 41 0807060504030201",
+        "1803 2005 2a0c 0807 1004 1809 2009 2802 3806",
     );
+}
+
+#[test]
+fn the_bytes_of_a_head_with_a_token() {
+    let head = Head {
+        cluster: CLUSTER,
+        to: RECEIVER,
+        token: Token(0x0102_0304_0506_0708),
+    };
+
+    let encoded = head.encode();
+
+    let found: String = encoded.iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = "0a10 000000000000000000000000000000c0 \
+                    1210 00000000000000000000000000000002 \
+                    31 0807060504030201";
+    assert_eq!(found, expected.replace(' ', ""));
+    assert_eq!(encoded.len(), wire::HEAD_BYTES_MAX);
 }
 
 #[test]

@@ -11,14 +11,20 @@ mod zero_copy;
 
 use bytes::Bytes;
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_raft::wire::{self, Content, DecodeError, Frame};
+use liferaft_raft::message::Token;
+use liferaft_raft::wire::{self, Content, DecodeError, Frame, Head};
 
 const CLUSTER: ClusterId = ClusterId(0xc0);
 const RECEIVER: ServerId = ServerId(0x02);
 
 /// Decodes what a frame to [`RECEIVER`] says, given the encoding of that.
 fn decode(content: &[u8]) -> Result<Content, DecodeError> {
-    Frame::decode(wire::frame(CLUSTER, RECEIVER, content)).map(|frame| frame.content)
+    let head = Head {
+        cluster: CLUSTER,
+        to: RECEIVER,
+        token: Token::NONE,
+    };
+    Frame::decode(wire::frame(&head, content)).map(|frame| frame.content)
 }
 
 /// A message in Protocol Buffers, written field by field.

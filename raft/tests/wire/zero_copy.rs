@@ -42,7 +42,7 @@ fn a_command_in_an_entry_is_a_slice_of_its_frame() {
         reply: ReplyWanted::WhenDurable,
         confirmed: Round(0),
         token: Token::NONE,
-        entries: vec![entry],
+        entries: vec![entry].into(),
     };
     let body = Body::AppendEntries(append);
     let frame = encode(Content::Message(Message {

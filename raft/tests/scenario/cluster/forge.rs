@@ -103,7 +103,7 @@ fn append_with_commit(
         reply: ReplyWanted::AtOnce,
         confirmed: Round::ZERO,
         token: Token::NONE,
-        entries,
+        entries: entries.into(),
     };
     Message {
         term: Term(term),
