@@ -406,7 +406,7 @@ impl Line<'_> {
             // After the beginning of the log, which every server has.
             Flow::Forgot { .. } if urgent => {
                 let from = Index::ZERO.next();
-                self.append_entries(peer, from, Vec::new(), ReplyWanted::AtOnce);
+                self.append_entries(peer, from, Arc::default(), ReplyWanted::AtOnce);
             }
             Flow::Forgot { .. } => {}
         }

@@ -55,7 +55,7 @@ fn unknown_entry(cluster: ClusterId, to: u128, term: u64) -> Bytes {
         reply: ReplyWanted::AtOnce,
         confirmed: Round::ZERO,
         token: Token::NONE,
-        entries: vec![entry],
+        entries: vec![entry].into(),
     };
     let known = frame(cluster, to, term, Body::AppendEntries(append));
     patched(
@@ -70,14 +70,14 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
     let chunk = InstallSnapshot {
         round: Round(1),
         transfer: 1,
-        metadata: SnapshotMetadata {
+        metadata: Some(SnapshotMetadata {
             last: LogPosition::new(Term(1), Index(1)),
             stamp: ClusterTime(0),
             configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
             configuration_index: Index(1),
             length: 0,
             digest: 0,
-        },
+        }),
         offset: 0,
         data: Bytes::new(),
     };
