@@ -2,8 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::asking::Question;
 use super::common::Common;
+use super::planted::{Bug, is_planted};
 use super::quorum::{self, Tally};
 use super::role::Transition;
 use crate::ids::{ServerId, Term};
@@ -18,18 +21,28 @@ pub(super) struct Campaign {
     /// The term campaigned for.
     term: Term,
     votes: BTreeMap<ServerId, bool>,
-    /// When to give this attempt up.
-    deadline: Instant,
-    /// When to ask those again who have not answered: requests and answers may be lost.
-    ask_again_at: Instant,
+    /// The votes of the current term, if this server campaigned in it and gave up: those of slow disks may still come.
+    late_votes: BTreeMap<ServerId, bool>,
+    /// How long this attempt may take.
+    patience: Duration,
+    /// When to give this attempt up; unknown until the candidate's own vote is durable. Until then no voter is asked, and
+    /// another term would not be stored any sooner.
+    deadline: Option<Instant>,
+    /// Those who have not answered: requests and answers may be lost.
+    questions: BTreeMap<ServerId, Question>,
 }
 
 impl Campaign {
-    /// Asks whether an election in the next term could be won. Nobody's state changes by it.
-    pub(super) fn pre_vote(common: &mut Common) -> (Self, Transition) {
+    /// Asks whether an election in the next term could be won. Nobody's state changes by it. The `late_votes` are those of
+    /// an election in the current term that was given up.
+    pub(super) fn pre_vote(
+        common: &mut Common,
+        late_votes: BTreeMap<ServerId, bool>,
+    ) -> (Self, Transition) {
         let mut campaign = Self::new(common, true, false, common.current_term.next());
+        campaign.late_votes = late_votes;
         campaign.votes.insert(common.id, true);
-        campaign.ask(common);
+        campaign.begin(common);
         let transition = campaign.decide(common);
         (campaign, transition)
     }
@@ -37,36 +50,51 @@ impl Campaign {
     /// Campaigns in the current term. The candidate's own vote counts once it is durable, like any other.
     pub(super) fn election(common: &mut Common, transfer: bool) -> Self {
         common.vote_for(common.id);
-        let campaign = Self::new(common, false, transfer, common.current_term);
-        campaign.ask(common);
+        let mut campaign = Self::new(common, false, transfer, common.current_term);
+        if is_planted(Bug::CampaignBeforeVoteIsDurable) {
+            campaign.begin(common);
+        }
         campaign
     }
 
+    /// The votes of the current term that may still be completed by late ones.
+    pub(super) fn into_late_votes(self) -> BTreeMap<ServerId, bool> {
+        if self.pre_vote {
+            self.late_votes
+        } else {
+            self.votes
+        }
+    }
+
     fn new(common: &mut Common, pre_vote: bool, transfer: bool, term: Term) -> Self {
-        let deadline = common.now + common.draw(common.config.election_timeout(), 8, 16);
-        let ask_again_at = common.now + common.ask_again_interval();
+        let patience = common.draw(common.config.election_timeout(), 8, 16);
         Self {
             pre_vote,
             transfer,
             term,
             votes: BTreeMap::new(),
-            deadline,
-            ask_again_at,
+            late_votes: BTreeMap::new(),
+            patience,
+            deadline: None,
+            questions: BTreeMap::new(),
         }
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline.min(self.ask_again_at)
+    fn begin(&mut self, common: &mut Common) {
+        self.deadline = Some(common.now + self.patience);
+        self.ask(common);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let again = self.questions.values().filter_map(Question::again_at);
+        again.chain(self.deadline).min()
     }
 
     pub(super) fn on_timer(&mut self, common: &mut Common) -> Transition {
-        if common.now >= self.deadline {
+        if self.deadline.is_some_and(|deadline| common.now >= deadline) {
             return Transition::PreCampaign;
         }
-        if common.now >= self.ask_again_at {
-            self.ask_again_at = common.now + common.ask_again_interval();
-            self.ask(common);
-        }
+        self.ask_again(common);
         Transition::Stay
     }
 
@@ -77,17 +105,39 @@ impl Campaign {
         reply: &RequestVoteReply,
     ) -> Transition {
         if reply.pre_vote != self.pre_vote || reply.campaign != self.term {
-            return Transition::Stay;
+            return self.on_late_reply(common, from, reply);
         }
-        // The first answer counts: a refusal that was overtaken by a grant must not take it back.
-        let vote = self.votes.entry(from).or_insert(reply.granted);
-        *vote |= reply.granted;
+        if let Some(question) = self.questions.remove(&from) {
+            question.answered(common);
+        }
+        note(&mut self.votes, from, reply);
         self.decide(common)
     }
 
-    /// The term and vote are durable: the candidate's own vote counts.
+    /// A vote of the election that was given up: as long as this server is in its term it is as good as any.
+    fn on_late_reply(
+        &mut self,
+        common: &Common,
+        from: ServerId,
+        reply: &RequestVoteReply,
+    ) -> Transition {
+        let is_late = self.pre_vote && !reply.pre_vote && reply.campaign == common.current_term;
+        if !is_late || self.late_votes.is_empty() {
+            return Transition::Stay;
+        }
+        note(&mut self.late_votes, from, reply);
+        match tally(common, &self.late_votes) {
+            Tally::Won => Transition::Lead,
+            Tally::Lost | Tally::Pending => Transition::Stay,
+        }
+    }
+
+    /// The term and vote are durable: the candidate's own vote counts, and the others may be asked for theirs.
     pub(super) fn on_hard_state_durable(&mut self, common: &mut Common) -> Transition {
         self.votes.insert(common.id, true);
+        if self.deadline.is_none() {
+            self.begin(common);
+        }
         self.decide(common)
     }
 
@@ -98,9 +148,7 @@ impl Campaign {
     }
 
     fn decide(&self, common: &Common) -> Transition {
-        match quorum::tally(common.configuration(), |voter| {
-            self.votes.get(&voter).copied()
-        }) {
+        match tally(common, &self.votes) {
             Tally::Won if self.pre_vote => Transition::Campaign { transfer: false },
             Tally::Won => Transition::Lead,
             Tally::Lost => Transition::Follow { retry_soon: true },
@@ -108,27 +156,55 @@ impl Campaign {
         }
     }
 
-    fn ask(&self, common: &mut Common) {
-        let silent: Vec<ServerId> = common
+    /// Asks all voters but this server.
+    fn ask(&mut self, common: &mut Common) {
+        let voters: Vec<ServerId> = common
             .configuration()
             .members()
-            .filter(|(id, member)| {
-                member.votes() && *id != common.id && !self.votes.contains_key(id)
-            })
+            .filter(|(id, member)| member.votes() && *id != common.id)
             .map(|(id, _)| id)
             .collect();
-        for voter in silent {
-            let request = Body::RequestVote(RequestVote {
-                pre_vote: self.pre_vote,
-                campaign: self.term,
-                last: common.log.last(),
-                leadership_transfer: self.transfer,
-            });
-            if self.pre_vote {
-                common.send(voter, request);
-            } else {
-                common.promise(voter, request);
-            }
+        let at_least = common.least_answer_time();
+        for voter in voters {
+            self.send_request(common, voter);
+            self.questions
+                .insert(voter, Question::asked(common, voter, at_least));
         }
     }
+
+    fn ask_again(&mut self, common: &mut Common) {
+        let mut due = Vec::new();
+        for (voter, question) in &mut self.questions {
+            if question.is_due(common) {
+                due.push(*voter);
+            }
+        }
+        for voter in due {
+            self.send_request(common, voter);
+        }
+    }
+
+    fn send_request(&self, common: &mut Common, voter: ServerId) {
+        let request = Body::RequestVote(RequestVote {
+            pre_vote: self.pre_vote,
+            campaign: self.term,
+            last: common.log.last(),
+            leadership_transfer: self.transfer,
+        });
+        if self.pre_vote {
+            common.send(voter, request);
+        } else {
+            common.promise(voter, request);
+        }
+    }
+}
+
+/// The first answer counts: a refusal that was overtaken by a grant must not take it back.
+fn note(votes: &mut BTreeMap<ServerId, bool>, from: ServerId, reply: &RequestVoteReply) {
+    let vote = votes.entry(from).or_insert(reply.granted);
+    *vote |= reply.granted;
+}
+
+fn tally(common: &Common, votes: &BTreeMap<ServerId, bool>) -> Tally {
+    quorum::tally(common.configuration(), |voter| votes.get(&voter).copied())
 }

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::TERM_JUMP_MAX;
+use super::asking::Promptness;
 use super::currency::{Currency, Tokens};
 use super::log::Log;
 use super::membership::ConfigurationLog;
@@ -58,6 +59,8 @@ pub(super) struct Common {
     /// and by no later term does it come to an end before.
     pub(super) promised_until: Instant,
     tokens: Tokens,
+    /// How soon others answer what this server asks, of the members and one more at most.
+    promptness: BTreeMap<ServerId, Promptness>,
     rng: ChaCha8Rng,
 }
 
@@ -146,6 +149,7 @@ impl Common {
                 currency: Currency::default(),
             },
             tokens: Tokens::new(now, apart.next_u64()),
+            promptness: BTreeMap::new(),
             rng,
         };
         if let Some(snapshot) = snapshot {
@@ -218,6 +222,14 @@ impl Common {
             self.voted_for = Some(candidate);
             self.outbox.change_hard_state();
         }
+    }
+
+    /// Returns true unless a vote of this term is on its way to the disk. Until it is there no other campaign is begun: it
+    /// would leave that vote behind before its candidate hears of it, and its own would be stored no sooner.
+    pub(super) fn vote_is_durable(&self) -> bool {
+        self.voted_for.is_none()
+            || self.outbox.hard_state_is_durable()
+            || is_planted(Bug::CampaignBeforeVoteIsDurable)
     }
 
     pub(super) fn configuration(&self) -> &Configuration {
@@ -301,6 +313,28 @@ impl Common {
     /// lossy network swallows costs no election timeout.
     pub(super) fn ask_again_interval(&self) -> Duration {
         self.config.heartbeat_interval() / 4
+    }
+
+    /// How soon this server answers, as far as that is known.
+    pub(super) fn promptness(&self, of: ServerId) -> Option<&Promptness> {
+        self.promptness.get(&of)
+    }
+
+    /// How long the fastest of the other servers takes to answer, as far as it was measured: no other is taken for faster.
+    pub(super) fn least_answer_time(&self) -> Duration {
+        let heartbeat = self.config.heartbeat_interval();
+        let measured = self.promptness.values();
+        let times = measured.filter_map(|promptness| promptness.timeout(heartbeat));
+        times.min().unwrap_or_default()
+    }
+
+    /// What is known of servers that are members no more makes room for another.
+    pub(super) fn promptness_mut(&mut self, of: ServerId) -> &mut Promptness {
+        if !self.promptness.contains_key(&of) {
+            let configuration = self.configurations.current();
+            self.promptness.retain(|id, _| configuration.names(*id));
+        }
+        self.promptness.entry(of).or_default()
     }
 
     /// A time drawn evenly from `[span * from, span * to)`, in eighths of the span.

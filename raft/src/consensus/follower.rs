@@ -128,11 +128,15 @@ impl Follower {
         self.waiting_since = self.waiting_since.max(earliest - self.patience);
     }
 
+    /// The vote of this term has become durable, and only now leaves: its candidate has a whole wait from here.
+    pub(super) fn on_vote_durable(&mut self, common: &Common) {
+        self.waiting_since = common.now;
+    }
+
     /// When to campaign; never for a server that has no vote and is not needed: a blank one, a learner, one that was
-    /// removed.
+    /// removed. Not before the last vote is durable.
     fn election_at(&self, common: &Common) -> Option<Instant> {
-        common
-            .may_campaign()
+        (common.may_campaign() && common.vote_is_durable())
             .then(|| (self.waiting_since + self.patience).max(common.promised_until))
     }
 

@@ -31,6 +31,7 @@
 //! # Ok::<(), liferaft_raft::consensus::RecoveryError>(())
 //! ```
 
+mod asking;
 mod candidate;
 mod change;
 mod checkpoint;
@@ -157,7 +158,7 @@ impl Raft {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.role {
             Role::Follower(follower) => follower.deadline(&self.common),
-            Role::PreCandidate(campaign) | Role::Candidate(campaign) => Some(campaign.deadline()),
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => campaign.deadline(),
             Role::Leader(leader) => Some(leader.deadline()),
         }
     }
@@ -318,14 +319,17 @@ impl Raft {
     }
 
     fn on_persisted(&mut self, id: WriteId) -> Transition {
+        let awaited_vote = !self.common.vote_is_durable();
         self.common.on_persisted(id);
         self.compact();
+        let vote_is_done = awaited_vote && self.common.vote_is_durable();
         match &mut self.role {
             // More of its own log may be durable: it counts like any other's (§10.2.1).
             Role::Leader(leader) => leader.advance_commit(&mut self.common),
             Role::Candidate(campaign) if self.common.outbox.hard_state_is_durable() => {
                 return campaign.on_hard_state_durable(&mut self.common);
             }
+            Role::Follower(follower) if vote_is_done => follower.on_vote_durable(&self.common),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
         Transition::Stay

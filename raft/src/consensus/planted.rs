@@ -151,6 +151,8 @@ bugs! {
     CatchUpForEver,
     /// A membership policy takes a voter whose disk hangs for one that answers (liveness).
     StalledDiskStays,
+    /// A server whose disk is slow campaigns anew before its last vote is durable: the terms run away (liveness).
+    CampaignBeforeVoteIsDurable,
 }
 
 /// Whether this bug is planted.

@@ -331,7 +331,11 @@ impl RoundTrip {
         if round > measured {
             return;
         }
-        let sample = now.since(sent_at);
+        self.measured(now.since(sent_at));
+    }
+
+    /// Takes the time that one round trip took.
+    pub(super) fn measured(&mut self, sample: Duration) {
         self.smoothed = Some(match self.smoothed {
             None => (sample, sample / 2),
             Some((mean, deviation)) => (

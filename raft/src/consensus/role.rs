@@ -1,5 +1,7 @@
 //! The roles, and the moves between them. A role only proposes a move; `Raft` makes it, in one place.
 
+use alloc::collections::BTreeMap;
+
 use super::candidate::Campaign;
 use super::follower::Follower;
 use super::leader::Leader;
@@ -79,8 +81,8 @@ impl Raft {
                     Transition::Campaign { transfer: false }
                 }
                 Transition::PreCampaign => {
-                    self.leave_role(None);
-                    let (campaign, then) = Campaign::pre_vote(&mut self.common);
+                    let late_votes = self.leave_role(None);
+                    let (campaign, then) = Campaign::pre_vote(&mut self.common, late_votes);
                     self.enter_role(Role::PreCandidate(campaign), None);
                     then
                 }
@@ -114,14 +116,17 @@ impl Raft {
         self.enter_role(Role::Follower(follower), leader);
     }
 
-    /// Answers what the role that ends has promised.
-    fn leave_role(&mut self, leader: Option<ServerId>) {
+    /// Answers what the role that ends has promised. Returns the votes that a campaign has gathered in this term.
+    fn leave_role(&mut self, leader: Option<ServerId>) -> BTreeMap<ServerId, bool> {
         let placeholder = Role::Follower(Follower::new(&mut self.common, None, false));
         let known = self.leader();
+        let mut late_votes = BTreeMap::new();
         match core::mem::replace(&mut self.role, placeholder) {
             Role::Follower(follower) => follower.dissolve(&mut self.common, leader),
             Role::Leader(role) => role.dissolve(&mut self.common, leader),
-            Role::PreCandidate(_) | Role::Candidate(_) => {}
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
+                late_votes = campaign.into_late_votes();
+            }
         }
         if known.is_some() && known != leader {
             let term = self.common.current_term;
@@ -130,6 +135,7 @@ impl Raft {
                 .events
                 .push(Event::LeaderChanged { leader: None, term });
         }
+        late_votes
     }
 
     fn enter_role(&mut self, role: Role, leader: Option<ServerId>) {

@@ -39,8 +39,11 @@ impl Raft {
             && self.is_up_to_date(request);
         if granted {
             self.common.vote_for(from);
-            if let Role::Follower(follower) = &mut self.role {
-                follower.wait_for_leader(&mut self.common);
+            match &mut self.role {
+                Role::Follower(follower) => follower.wait_for_leader(&mut self.common),
+                // Whoever has voted waits for what comes of it.
+                Role::PreCandidate(_) => self.make(Transition::Follow { retry_soon: false }),
+                Role::Candidate(_) | Role::Leader(_) => {}
             }
         }
         if let Role::Follower(follower) = &mut self.role

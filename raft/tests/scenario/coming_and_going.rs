@@ -206,7 +206,7 @@ fn a_candidate_asks_again_only_those_who_have_not_answered() {
     cluster.run_for(3 * LATENCY);
 
     cluster.forget_sent();
-    cluster.run_for(3 * LATENCY);
+    cluster.run_for(2 * HEARTBEAT / 10);
 
     assert!(!cluster.sent(vote_requests().to(4)).is_empty());
     assert!(cluster.sent(vote_requests().to(3)).is_empty());

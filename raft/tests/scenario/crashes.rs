@@ -1,6 +1,8 @@
 //! §3.7, crashes of followers and candidates; §3.8, what must be on disk before it is promised; §10.2.1, slow disks.
 
-use liferaft_raft::consensus::MembershipChange;
+use std::time::Duration;
+
+use liferaft_raft::consensus::{MembershipChange, RoleKind};
 use liferaft_raft::ids::{Index, ServerId, Term};
 
 use crate::cluster::filter::{append_replies, votes};
@@ -87,6 +89,77 @@ fn a_torn_write_leaves_no_commit_index_beyond_the_log() {
 
     assert_eq!(cluster.stored_hard_state(3).term, Term(term));
     assert_eq!(cluster.status(3).commit, last.index);
+}
+
+/// More than an election timeout, and than any that is drawn.
+const SLOW_WRITE: Duration = Duration::from_millis(2_100);
+
+// Each deadline began another term before the vote of the last was durable: after 300 s the term was 197, and nobody led.
+#[test]
+fn voters_with_slow_disks_elect_a_leader_within_a_few_terms() {
+    let mut cluster = Cluster::of(3);
+    cluster.slow_disk(1, SLOW_WRITE);
+    cluster.slow_disk(2, SLOW_WRITE);
+    cluster.slow_disk(3, SLOW_WRITE);
+
+    cluster.run_for(20 * ELECTION_TIMEOUT);
+
+    let leader = cluster.assert_one_leader_among([1, 2, 3]);
+    assert!(cluster.term(leader) <= 4, "{cluster:?}");
+    cluster.propose(leader, "a").expect("it takes proposals");
+    cluster.run_for(5 * SLOW_WRITE);
+    cluster.assert_applied_everywhere("a");
+}
+
+// A candidate gave its election up before the vote of a slow disk came, and did not count it any more.
+#[test]
+fn the_late_vote_of_a_slow_disk_elects_a_leader() {
+    let mut cluster = Cluster::of(3);
+    cluster.slow_disk(2, SLOW_WRITE);
+    cluster.crash(3);
+
+    cluster.elect(1);
+
+    assert_eq!(cluster.term(1), 2);
+}
+
+#[test]
+fn a_voter_waits_until_its_vote_is_on_disk_before_it_campaigns() {
+    let mut cluster = Cluster::of(3);
+    cluster.settle();
+    let last = cluster.status(2).last;
+    cluster.hold_disk(2);
+    cluster.forge(1, 2, vote_request(2, last));
+
+    cluster.isolate(2);
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+    let (role, wakes_at) = (cluster.status(2).role, cluster.wakes_at(2));
+    cluster.release_disk(2);
+    cluster.run_for(ELECTION_TIMEOUT);
+    assert_eq!(cluster.status(2).role, RoleKind::Follower);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    assert_eq!((role, wakes_at), (RoleKind::Follower, None));
+    assert_eq!(cluster.status(2).role, RoleKind::PreCandidate);
+}
+
+#[test]
+fn a_candidate_whose_disk_hangs_waits_and_follows_who_leads() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.isolate(1);
+    cluster.hold_disk(2);
+    cluster.run_until("server 2 campaigns", |cluster| {
+        cluster.status(2).role == RoleKind::Candidate
+    });
+    let term = cluster.term(2);
+
+    cluster.isolate(2);
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+    assert_eq!((cluster.term(2), cluster.wakes_at(2)), (term, None));
+    let last = cluster.status(2).last;
+    cluster.forge(3, 2, append(term, 1, last, Vec::new()));
+
+    assert_eq!(cluster.status(2).leader, Some(ServerId(3)));
 }
 
 #[test]

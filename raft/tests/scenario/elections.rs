@@ -6,7 +6,7 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Event, RoleKind};
 use liferaft_raft::ids::ServerId;
 
-use crate::cluster::filter::{everything, pre_votes, vote_requests, votes};
+use crate::cluster::filter::{everything, pre_votes, real_vote_requests, vote_requests, votes};
 use crate::cluster::forge::{
     append, position, pre_vote, pre_vote_request, refusal, vote, vote_request,
 };
@@ -223,6 +223,32 @@ fn a_vote_for_an_earlier_campaign_counts_for_nothing() {
             .leader()
             .is_none_or(|leader| cluster.term(leader) == term)
     );
+}
+
+// Each was repeated four times a heartbeat, however long the answers took.
+#[test]
+fn votes_over_slow_links_are_asked_for_once_their_round_trip_is_known() {
+    let mut cluster = Cluster::of(3);
+    cluster.slow_down_all(Duration::from_millis(300));
+
+    cluster.elect(1);
+
+    assert_eq!(cluster.sent(real_vote_requests().from(1)).len(), 2);
+    let all = cluster.sent(vote_requests().from(1)).len();
+    assert!(all <= 12, "{all} requests");
+}
+
+#[test]
+fn silent_voters_are_asked_about_once_a_heartbeat() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.isolate(2);
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+    cluster.forget_sent();
+
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+
+    let asked = cluster.sent(vote_requests().from(2).to(3)).len();
+    assert!((40..=80).contains(&asked), "{asked} requests");
 }
 
 #[test]

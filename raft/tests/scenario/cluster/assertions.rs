@@ -48,6 +48,11 @@ impl Cluster {
         self.server(ServerId(id)).raft.is_some()
     }
 
+    /// When this server's clock is to wake it.
+    pub(crate) fn wakes_at(&self, id: Id) -> Option<Instant> {
+        self.server(ServerId(id)).deadline()
+    }
+
     pub(crate) fn leads(&self, id: Id) -> bool {
         self.is_up(id) && self.status(id).role == RoleKind::Leader
     }

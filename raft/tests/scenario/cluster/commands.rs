@@ -176,6 +176,11 @@ impl Cluster {
         self.server_mut(ServerId(id)).clock.behind += by;
     }
 
+    /// From now on this server's writes take so long.
+    pub(crate) fn slow_disk(&mut self, id: Id, latency: Duration) {
+        self.server_mut(ServerId(id)).disk.latency = latency;
+    }
+
     /// From now on this server's writes do not finish.
     pub(crate) fn hold_disk(&mut self, id: Id) {
         self.server_mut(ServerId(id)).disk.hold();
@@ -295,6 +300,16 @@ impl Cluster {
     pub(crate) fn slow_down(&mut self, from: Id, to: Id, latency: Duration) {
         self.network
             .slow_down(ServerId(from), ServerId(to), latency);
+    }
+
+    /// Messages between any two take so long.
+    pub(crate) fn slow_down_all(&mut self, latency: Duration) {
+        let ids: Vec<Id> = self.servers.keys().map(|id| id.0).collect();
+        for from in &ids {
+            for to in &ids {
+                self.slow_down(*from, *to, latency);
+            }
+        }
     }
 
     /// Loses these messages, until [`heal`](Self::heal).

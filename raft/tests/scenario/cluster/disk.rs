@@ -1,10 +1,12 @@
 //! A disk that keeps what was written to the end, and nothing else.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use liferaft_raft::consensus::{Recovered, Write, WriteId};
 use liferaft_raft::ids::Index;
 
+use super::DISK_LATENCY;
 use super::checker::Checker;
 
 /// A write has so many parts, done one after another.
@@ -16,6 +18,8 @@ pub(super) struct Disk {
     writes: VecDeque<Write>,
     busy: bool,
     held: bool,
+    /// How long a write takes.
+    pub(super) latency: Duration,
 }
 
 impl Disk {
@@ -25,6 +29,7 @@ impl Disk {
             writes: VecDeque::new(),
             busy: false,
             held: false,
+            latency: DISK_LATENCY,
         }
     }
 

@@ -53,6 +53,11 @@ pub(crate) fn vote_requests() -> Filter {
     Filter::new(|message| matches!(message.body, Body::RequestVote(_)))
 }
 
+/// Requests for real votes.
+pub(crate) fn real_vote_requests() -> Filter {
+    Filter::new(|message| matches!(&message.body, Body::RequestVote(request) if !request.pre_vote))
+}
+
 /// Answers to requests for real votes.
 pub(crate) fn votes() -> Filter {
     Filter::new(|message| matches!(&message.body, Body::RequestVoteReply(reply) if !reply.pre_vote))

@@ -40,7 +40,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
 /// How long a message travels, unless the story says otherwise.
 pub(crate) const LATENCY: Duration = Duration::from_millis(5);
 
-/// How long a write takes.
+/// How long a write takes, unless the story says otherwise.
 pub(crate) const DISK_LATENCY: Duration = Duration::from_millis(2);
 
 /// How long the state machine takes for what it is handed at once.
@@ -238,10 +238,10 @@ impl Cluster {
     /// Lets disk and state machine begin what waits for them.
     fn start_work(&mut self, id: ServerId) {
         let server = self.server_mut(id);
-        let boot = server.boot;
+        let (boot, disk_latency) = (server.boot, server.disk.latency);
         let (writes, applies) = (server.disk.start(), server.machine.start());
         if writes {
-            self.schedule(DISK_LATENCY, Happening::Written { server: id, boot });
+            self.schedule(disk_latency, Happening::Written { server: id, boot });
         }
         if applies {
             self.schedule(APPLY_LATENCY, Happening::Applied { server: id, boot });

@@ -1,5 +1,6 @@
 //! Campaigns in time (§3.4, §9.6): nobody campaigns whose leader spoke within the least election timeout, nor raises its
-//! term before a quorum would vote for it; and nobody waits longer than the longest one without a reason.
+//! term before a quorum would vote for it, nor begins anew before its last vote is durable; and nobody waits longer than the
+//! longest one without a reason.
 
 use liferaft_raft::consensus::RoleKind;
 
@@ -18,6 +19,13 @@ pub(super) fn check(watched: &Watched, turn: &Turn<'_>) -> Verdict {
             "campaigns {since:?} after its leader's last word"
         );
     }
+    demand!(
+        before.role == RoleKind::PreCandidate
+            || after.role != RoleKind::PreCandidate
+            || !watched.awaits_vote,
+        "campaigns before its vote of term {} is on its disk",
+        after.term
+    );
     let campaigns = matches!(after.role, RoleKind::Candidate | RoleKind::Leader);
     if campaigns && after.term > before.term && !is_called {
         let grants = watched.grants.get(&after.term);

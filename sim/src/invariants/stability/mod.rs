@@ -40,7 +40,8 @@ struct Watched {
     timing: Timing,
     /// The interval before the last change of times, if that was longer.
     heartbeat_max: Duration,
-    /// The longest election timeout that it had: it may have promised a leader to wait for so long.
+    /// The longest election timeout that it had, in this life or before it promised what is stored: it may have promised a
+    /// leader to wait for so long.
     election_timeout_max: Duration,
     /// The term and the time of its leader's last word.
     leader_word: Option<(Term, Instant)>,
@@ -48,6 +49,8 @@ struct Watched {
     waits_since: Instant,
     /// Whom it last voted for, as it wrote.
     voted_for: Option<ServerId>,
+    /// Whether that vote was not on its disk yet, after the last turn.
+    awaits_vote: bool,
     /// Who would vote for it, by campaign. One of an earlier life may have been for a later term than this life knows.
     grants: BTreeMap<Term, BTreeSet<ServerId>>,
     /// Since when it leads in its configuration, at its pace.
@@ -90,16 +93,18 @@ impl Watched {
     fn new(turn: &Turn<'_>, now: Instant) -> Self {
         let member = &turn.members[turn.member];
         let timing = turn.plan.config.timing();
+        let stored = member.disk.durable().hard_state();
         Self {
             id: member.id,
             life: member.life,
             now,
             timing,
             heartbeat_max: timing.heartbeat_interval(),
-            election_timeout_max: timing.election_timeout(),
+            election_timeout_max: timing.election_timeout().max(stored.promise),
             leader_word: None,
             waits_since: now,
-            voted_for: member.disk.durable().hard_state().voted_for,
+            voted_for: stored.voted_for,
+            awaits_vote: false,
             grants: BTreeMap::new(),
             leads_since: now,
             answers: BTreeMap::new(),
@@ -151,10 +156,16 @@ impl Watched {
         if let Some(hard_state) = written.filter_map(|write| write.hard_state).next_back() {
             self.voted_for = hard_state.voted_for;
         }
+        let stored = turn.durable().hard_state();
+        let is_stored = (stored.term, stored.voted_for) == (after.term, self.voted_for);
+        let awaits_vote = self.voted_for.is_some() && !is_stored;
+        let awaited_vote = core::mem::replace(&mut self.awaits_vote, awaits_vote);
         // A vote that is asked for again is given again.
         let votes = heard.votes_asked.iter();
         let mut votes = votes.filter(|vote| **vote == (after.term, self.voted_for));
         if is_elsewhere
+            || awaits_vote
+            || awaited_vote
             || heard.leader == Some(after.term)
             || votes.next().is_some()
             || turn.output.events.iter().any(is_anew)
