@@ -309,12 +309,6 @@ impl Common {
         self.out.events.push(Event::Refused { from, reason });
     }
 
-    /// How long to wait for an answer where no round trip was measured: a few times within a heartbeat, so that what a
-    /// lossy network swallows costs no election timeout.
-    pub(super) fn ask_again_interval(&self) -> Duration {
-        self.config.heartbeat_interval() / 4
-    }
-
     /// How soon this server answers, as far as that is known.
     pub(super) fn promptness(&self, of: ServerId) -> Option<&Promptness> {
         self.promptness.get(&of)

@@ -248,6 +248,9 @@ impl Follower {
         }
         self.take_commit(common);
         if is_news && let Some(sent_after) = common.sent_after(token) {
+            let age = common.now.since(sent_after);
+            self.reads
+                .note_echo(age, common.config.heartbeat_interval());
             self.claims.push(Claim {
                 round,
                 sent_after,

@@ -364,9 +364,10 @@ impl Leader {
                 Reverse(peer.map_or(Duration::ZERO, |peer| peer.round_trip.timeout(heartbeat)))
             });
             let Reverse(timeout) = timeout.unwrap_or_default();
+            let timeout = timeout.max(heartbeat / 10);
             self.reads
                 .retry
-                .arm(common.now, timeout.max(heartbeat / 10), heartbeat);
+                .arm(common.now, timeout, timeout.max(heartbeat));
         }
     }
 

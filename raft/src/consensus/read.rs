@@ -3,9 +3,11 @@
 //! A read takes the leader's commit index and waits until a quorum has echoed a round that was begun after the read
 //! came in. Rounds are monotone within a term, so an answer that the network delayed or doubled confirms nothing later.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::asking::Question;
 use super::common::Common;
 use super::input::ReadId;
 use super::output::ReadRefused;
@@ -117,15 +119,22 @@ impl LeaderReads {
 }
 
 /// The reads for which a follower asks its leader.
+///
+/// Only the newest request is asked again: its index is taken after all the reads that wait came in, so its answer is one
+/// to all requests before it.
 #[derive(Debug)]
 pub(super) struct FollowerReads {
     /// Came in since the last request was sent.
     arrived: Vec<ReadId>,
-    /// Asked for, by the name of the request.
-    asked: BTreeMap<u64, Vec<ReadId>>,
+    /// Asked for: the reads of each request that is not answered, the oldest first.
+    asked: VecDeque<Vec<ReadId>>,
     waiting: usize,
+    /// The name of the next request. They count up, so the newest that is asked has the name before it.
     next_request: u64,
-    ask_again_at: Option<Instant>,
+    /// The newest request, until it is answered.
+    question: Option<Question>,
+    /// The leader's messages tell that a round trip to it takes at least this long.
+    round_trip_min: Duration,
 }
 
 impl FollowerReads {
@@ -134,11 +143,18 @@ impl FollowerReads {
     pub(super) fn naming_from(first_request: u64) -> Self {
         Self {
             arrived: Vec::new(),
-            asked: BTreeMap::new(),
+            asked: VecDeque::new(),
             waiting: 0,
             next_request: first_request,
-            ask_again_at: None,
+            question: None,
+            round_trip_min: Duration::ZERO,
         }
+    }
+
+    /// The leader has repeated a token of this age (see `currency`). It had the answer with that token for a heartbeat
+    /// interval at most.
+    pub(super) fn note_echo(&mut self, age: Duration, heartbeat: Duration) {
+        self.round_trip_min = age.saturating_sub(heartbeat);
     }
 
     pub(super) fn push(&mut self, common: &mut Common, id: ReadId) {
@@ -154,31 +170,24 @@ impl FollowerReads {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ask_again_at
+        self.question.as_ref().and_then(Question::again_at)
     }
 
-    /// Asks for what has arrived, in one request, and again for what was not answered.
+    /// Asks for what has arrived, in one request, or again for what was not answered.
     pub(super) fn flush(&mut self, common: &mut Common, leader: ServerId) {
-        if self.waiting == 0 {
+        if !self.arrived.is_empty() {
+            self.asked.push_back(core::mem::take(&mut self.arrived));
+            self.next_request = self.next_request.wrapping_add(1);
+            self.question = Some(Question::asked(common, leader, self.round_trip_min));
+        } else if !self
+            .question
+            .as_mut()
+            .is_some_and(|question| question.is_due(common))
+        {
             return;
         }
-        if !self.arrived.is_empty() {
-            let id = self.next_request;
-            self.next_request = self.next_request.wrapping_add(1);
-            self.asked.insert(id, core::mem::take(&mut self.arrived));
-            common.send(leader, Body::ReadIndex(ReadIndex { id }));
-        }
-        match self.ask_again_at {
-            None => self.ask_again_at = Some(common.now + common.ask_again_interval()),
-            Some(at) if at <= common.now => {
-                // The same name again: whichever answer comes, its index was taken after the read came in.
-                for id in self.asked.keys() {
-                    common.send(leader, Body::ReadIndex(ReadIndex { id: *id }));
-                }
-                self.ask_again_at = Some(common.now + common.ask_again_interval());
-            }
-            Some(_) => {}
-        }
+        let id = self.next_request.wrapping_sub(1);
+        common.send(leader, Body::ReadIndex(ReadIndex { id }));
     }
 
     pub(super) fn on_reply(
@@ -187,29 +196,35 @@ impl FollowerReads {
         leader: Option<ServerId>,
         reply: &ReadIndexReply,
     ) {
-        let Some(reads) = self.asked.remove(&reply.id) else {
+        // How many requests were sent after this one.
+        let after = self.next_request.wrapping_sub(1).wrapping_sub(reply.id);
+        let Some(answered) = usize::try_from(after)
+            .ok()
+            .and_then(|after| self.asked.len().checked_sub(after))
+            .filter(|answered| *answered > 0)
+        else {
             return;
         };
-        self.waiting -= reads.len();
-        if self.asked.is_empty() {
-            self.ask_again_at = None;
+        if answered == self.asked.len()
+            && let Some(question) = self.question.take()
+        {
+            question.answered(common);
         }
         let result = reply.index.ok_or(ReadRefused::NotLeader { leader });
-        common
-            .out
-            .reads
-            .extend(reads.into_iter().map(|read| (read, result.clone())));
+        for read in self.asked.drain(..answered).flatten() {
+            self.waiting -= 1;
+            common.out.reads.push((read, result.clone()));
+        }
     }
 
     pub(super) fn refuse_all(&mut self, common: &mut Common, leader: Option<ServerId>) {
         self.waiting = 0;
-        self.ask_again_at = None;
-        let asked = core::mem::take(&mut self.asked).into_values().flatten();
+        self.question = None;
+        let asked = self.asked.drain(..).flatten();
         let refused = ReadRefused::NotLeader { leader };
         common.out.reads.extend(
-            self.arrived
-                .drain(..)
-                .chain(asked)
+            asked
+                .chain(self.arrived.drain(..))
                 .map(|read| (read, Err(refused.clone()))),
         );
     }

@@ -70,7 +70,11 @@ impl Leader {
         let Some(progress) = self.peers.get(transfer.to) else {
             return;
         };
-        let repeat = common.config.heartbeat_interval();
+        let heartbeat = common.config.heartbeat_interval();
+        // A word that is lost is repeated before the transfer is given up.
+        let repeat_max = common.config.election_timeout() / 2;
+        let round_trip = progress.round_trip.timeout(heartbeat);
+        let repeat = round_trip.clamp(heartbeat, repeat_max.max(heartbeat));
         let due = transfer
             .told_at
             .is_none_or(|at| common.now.since(at) >= repeat);

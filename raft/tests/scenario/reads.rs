@@ -1,5 +1,7 @@
 //! §6.4, linearizable reads without the log.
 
+use std::time::Duration;
+
 use liferaft_raft::consensus::{MembershipChange, ReadRefused};
 use liferaft_raft::ids::ServerId;
 
@@ -283,6 +285,101 @@ fn a_followers_read_that_was_lost_is_asked_again_before_the_next_heartbeat() {
     cluster.run_for(8 * LATENCY);
 
     cluster.assert_read_served(read);
+}
+
+/// A slow link: a round trip takes three heartbeats.
+const SLOW: Duration = Duration::from_millis(300);
+
+// It was asked 13 times.
+#[test]
+fn a_read_over_a_slow_link_is_asked_for_once_or_twice() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.slow_down(1, 2, SLOW);
+    cluster.slow_down(2, 1, SLOW);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.forget_sent();
+
+    let first = cluster.read(2);
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.assert_read_served(first);
+    let asked = cluster.sent(read_questions()).len();
+    cluster.forget_sent();
+    let second = cluster.read(2);
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_read_served(second);
+    assert!(asked <= 2, "the first was asked for {asked} times");
+    assert_eq!(cluster.sent(read_questions()).len(), 1);
+}
+
+// Each of 200 requests was repeated every 50 ms: 40,700 messages in ten seconds.
+#[test]
+fn only_the_newest_of_many_requests_to_read_is_repeated() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.crash(1);
+    cluster.drop_all(entries());
+    cluster.elect(2);
+    cluster.settle();
+    cluster.forget_sent();
+
+    let reads: Vec<_> = (0..200).map(|_| cluster.read(3)).collect();
+    cluster.run_for(10 * ELECTION_TIMEOUT);
+    let asked = cluster.sent(read_questions()).len();
+    cluster.heal();
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    assert!(asked <= 260, "{asked} requests");
+    for read in reads {
+        cluster.assert_read_served(read);
+    }
+}
+
+#[test]
+fn the_answer_to_a_request_answers_those_before_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.drop_next(read_questions());
+
+    let lost = cluster.read(2);
+    let next = cluster.read(2);
+    cluster.run_for(4 * LATENCY);
+
+    cluster.assert_read_served(lost);
+    cluster.assert_read_served(next);
+}
+
+#[test]
+fn the_answer_to_a_request_answers_none_after_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+
+    let first = cluster.read(2);
+    cluster.run_for(2 * LATENCY);
+    cluster.cut(2, 1);
+    let second = cluster.read(2);
+    cluster.run_for(4 * LATENCY);
+
+    cluster.assert_read_served(first);
+    assert_eq!(cluster.read_answer(second), None);
+}
+
+#[test]
+fn a_leader_repeats_no_round_for_reads_before_it_can_be_echoed() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.slow_down_all(SLOW);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.forget_sent();
+    cluster.run_until("there was a heartbeat", |cluster| {
+        !cluster.sent(appends()).is_empty()
+    });
+    cluster.run_for(HEARTBEAT / 4);
+    cluster.forget_sent();
+
+    let read = cluster.read(1);
+    cluster.run_for(2 * HEARTBEAT + HEARTBEAT / 4);
+    let sent = cluster.sent(appends().to(2)).len();
+    cluster.run_for(HEARTBEAT);
+
+    cluster.assert_read_served(read);
+    assert_eq!(sent, 3, "the read's round and two heartbeats");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! §3.10, leadership transfer.
 
+use std::time::Duration;
+
 use liferaft_raft::consensus::{MembershipChange, ProposeRefused, TransferError};
 use liferaft_raft::ids::ServerId;
 
@@ -66,6 +68,22 @@ fn a_transfer_to_a_server_that_loses_its_vote_ends() {
         .propose(1, "taken")
         .expect("the leader takes proposals again");
     cluster.assert_leader(1);
+}
+
+#[test]
+fn the_word_to_campaign_is_repeated_after_a_round_trip() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.slow_down(1, 3, Duration::from_millis(300));
+    cluster.slow_down(3, 1, Duration::from_millis(300));
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.drop_all(timeout_now());
+
+    cluster.transfer(1, Some(3));
+    cluster.run_for(Duration::from_millis(450));
+    let early = cluster.sent(timeout_now()).len();
+    cluster.run_for(Duration::from_millis(450));
+
+    assert_eq!([early, cluster.sent(timeout_now()).len()], [1, 2]);
 }
 
 #[test]
