@@ -1,10 +1,11 @@
-//! Taking a message: first what its term says (§3.3), then what it says itself.
+//! Taking a message: first who sent it, then what its term says (§3.3), then what it says itself.
 
 use core::time::Duration;
 
 use super::planted::{Bug, is_planted};
 use super::role::{Role, Transition};
 use super::{Raft, Refusal, read};
+use crate::admission::{Admission, Kind, Sender, admission};
 use crate::ids::{Index, Round, ServerId, Term};
 use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message, Token};
 
@@ -28,9 +29,60 @@ impl Raft {
                 .any(|configuration| configuration.is_voter(server))
     }
 
-    /// Takes a message: first what its term says (§3.3), then what it says itself.
+    /// Returns what a server is to this one, apart from what this one has asked it.
+    #[must_use]
+    pub fn sender(&self, server: ServerId) -> Sender {
+        let mut configurations = self.common.configurations.since(self.common.commit_index);
+        if configurations.any(|configuration| configuration.contains(server)) {
+            return Sender::Member;
+        }
+        match &self.role {
+            Role::Leader(leader) if leader.peers.get(server).is_some() => Sender::Joiner,
+            Role::Leader(_) | Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
+                Sender::Stranger
+            }
+        }
+    }
+
+    /// Returns true if this server waits for messages of this kind from `server`.
+    fn has_asked(&self, server: ServerId, kind: Kind) -> bool {
+        match (&self.role, kind) {
+            (Role::Leader(leader), Kind::AppendEntriesReply | Kind::InstallSnapshotReply) => {
+                leader.peers.get(server).is_some()
+            }
+            (Role::PreCandidate(_) | Role::Candidate(_), Kind::RequestVoteReply) => {
+                self.common.configuration().is_voter(server)
+            }
+            (Role::Follower(follower), Kind::ReadIndexReply | Kind::TimeoutNow) => {
+                follower.leader() == Some(server)
+            }
+            (_, _) => false,
+        }
+    }
+
+    /// Returns true if a message may be believed. What nobody has any business to say is refused before its term counts.
+    fn admits(&mut self, from: ServerId, kind: Kind) -> bool {
+        let sender = if self.has_asked(from, kind) {
+            Sender::Asked
+        } else {
+            self.sender(from)
+        };
+        match admission(kind, sender) {
+            Admission::Take => true,
+            Admission::Ignore => is_planted(Bug::BelievesUnasked),
+            Admission::PutOff | Admission::Refuse => {
+                self.common.refuse(from, Refusal::NotAPeer);
+                is_planted(Bug::BelievesUnasked)
+            }
+        }
+    }
+
+    /// Takes a message: first who sent it, then what its term says (§3.3), then what it says itself.
     pub(super) fn on_message(&mut self, from: ServerId, message: Message) {
         let Message { term, body } = message;
+        if !self.admits(from, Kind::from(&body)) {
+            return;
+        }
         if self.common.is_beyond_reach(term) {
             self.common.refuse(from, Refusal::TermJump);
             return;

@@ -221,7 +221,8 @@ pub enum Refusal {
     ConflictWithCommitted,
     /// It acknowledges what was never sent, or tells of a round as echoed that has not begun.
     ImpossibleAcknowledgement,
-    /// It answers from a server that this leader does not replicate to.
+    /// It answers what its sender was not asked, or asks for what only members may ask: see
+    /// [`admission`](crate::admission).
     NotAPeer,
     /// A second server claims to lead in the same term.
     SecondLeader,
@@ -304,6 +305,10 @@ pub enum ChangeError {
     /// The server does not take part. Nothing was changed.
     #[error("server {0} is not a member")]
     NotMember(ServerId),
+    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may ask
+    /// again once it is one.
+    #[error("only members may ask for it")]
+    AskerNotMember,
     /// The change cannot be made at all. Nothing was changed.
     #[error("the change makes no sense: {0}")]
     Invalid(InvalidChange),
@@ -366,6 +371,10 @@ pub enum TransferError {
         /// The server that is to lead.
         to: ServerId,
     },
+    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may ask
+    /// again once it is one.
+    #[error("only members may ask for it")]
+    AskerNotMember,
     /// Too many transfers wait for this one's turn already: try again later.
     #[error("too many leadership transfers wait already")]
     Busy,

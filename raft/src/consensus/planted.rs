@@ -153,6 +153,8 @@ bugs! {
     StalledDiskStays,
     /// A server whose disk is slow campaigns anew before its last vote is durable: the terms run away (liveness).
     CampaignBeforeVoteIsDurable,
+    /// Answers count from whoever sends them: a stranger's of a later term deposes a leader.
+    BelievesUnasked,
 }
 
 /// Whether this bug is planted.

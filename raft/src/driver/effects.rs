@@ -219,6 +219,7 @@ impl<S: StateMachine> Driver<S> {
     /// Sends what is unsent to the leader.
     fn forward(&mut self, leader: ServerId, now: Instant) {
         let bytes_max = self.links.payload_bytes_max();
+        self.forwarded_to = Some(leader);
         while let Some((request, commands)) = self.proposals.next_batch(now, bytes_max) {
             let sent = self.links.send(
                 leader,

@@ -133,6 +133,8 @@ impl From<ChangeError> for MembershipError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::NotLeader { leader } => Self::NotLeader { leader },
+            // Whoever is told so asks again, and hears this when its time is over.
+            ChangeError::AskerNotMember => Self::NotLeader { leader: None },
             ChangeError::Pending => Self::Pending,
             ChangeError::AlreadyMember(id) => Self::AlreadyMember(id),
             ChangeError::NotMember(id) => Self::NotMember(id),

@@ -8,8 +8,10 @@ use super::events::Happening;
 use super::served::{Answer, Begin};
 use super::status::MemberError;
 use super::task::Driver;
-use crate::admission::Kind;
-use crate::consensus::{Input, MembershipChange, Proposal, ProposalId, TransferError};
+use crate::admission::{Admission, Kind, Sender, admission};
+use crate::consensus::{
+    ChangeError, Input, MembershipChange, Proposal, ProposalId, Refusal, TransferError,
+};
 use crate::ids::ServerId;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
@@ -112,7 +114,72 @@ impl<S: StateMachine> Driver<S> {
         self.note_error(now, MemberError::NotUnderstood { from, error });
     }
 
+    /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
+        if matches!(content, Content::Message(_)) {
+            return self.take_from_peer(from, content, now);
+        }
+        match admission(content.kind(), self.sender(from, &content)) {
+            Admission::Take => self.take_from_peer(from, content, now),
+            Admission::Ignore => {}
+            Admission::PutOff => self.put_off(from, &content),
+            Admission::Refuse => {
+                self.counters.frames_not_admitted += 1;
+                let reason = Refusal::NotAPeer;
+                self.note_error(now, MemberError::Refused { from, reason });
+                self.announcer.refused(from, reason);
+                tracing::debug!(term = %self.raft.term(), %from, kind = ?content.kind(), "frame not admitted");
+            }
+        }
+    }
+
+    /// Returns what the sender of a request or an answer is to this member.
+    fn sender(&self, from: ServerId, content: &Content) -> Sender {
+        let asked = match content {
+            Content::ProposeReply { .. } => self.forwarded_to == Some(from),
+            Content::ChangeReply { request, .. } | Content::TransferReply { request, .. } => {
+                self.operations.asked(*request) == Some(from)
+            }
+            Content::JoinReply(_) => self.membership.has_asked(from),
+            Content::Message(_)
+            | Content::Propose { .. }
+            | Content::Change { .. }
+            | Content::Transfer { .. }
+            | Content::Join { .. } => false,
+        };
+        match self.raft.sender(from) {
+            _ if asked => Sender::Asked,
+            Sender::Stranger if self.membership.expects(from) => Sender::Joiner,
+            sender => sender,
+        }
+    }
+
+    /// Tells a server that is about to be a member, or was one until just now, that it may ask again.
+    fn put_off(&mut self, from: ServerId, content: &Content) {
+        let answer = match content {
+            Content::Propose { request, .. } => Content::ProposeReply {
+                request: *request,
+                answer: ProposeAnswer::NotMember,
+            },
+            Content::Change { request, .. } => Content::ChangeReply {
+                request: *request,
+                result: Err(ChangeError::AskerNotMember),
+            },
+            Content::Transfer { request, .. } => Content::TransferReply {
+                request: *request,
+                result: Err(TransferError::AskerNotMember),
+            },
+            Content::Message(_)
+            | Content::ProposeReply { .. }
+            | Content::ChangeReply { .. }
+            | Content::TransferReply { .. }
+            | Content::Join { .. }
+            | Content::JoinReply(_) => return,
+        };
+        self.links.send(from, &answer, &mut self.counters);
+    }
+
+    fn take_from_peer(&mut self, from: ServerId, content: Content, now: Instant) {
         match content {
             Content::Message(message) => self.inputs.push(Input::Message { from, message }),
             Content::Propose { request, commands } => self.take_forwarded(from, request, commands),

@@ -1,6 +1,6 @@
 //! Becoming a member, and becoming one again: asking those who may know the leader, until this server takes part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ const DOUBLINGS_MAX: u32 = 3;
 /// A server that an operator has removed asks only so often, in election timeouts: it may have been added again since, and
 /// evicted before it heard of that.
 const DISMISSED_ELECTION_TIMEOUTS: u32 = 32;
+
+/// The answers of so many servers count, those that were asked last: an answer may come after the next was asked.
+const ASKED_MAX: usize = 16;
 
 /// After so many redirections in a row the next ask waits, as if there had been no answer.
 const REDIRECTIONS_MAX: u32 = 8;
@@ -106,6 +109,8 @@ pub(super) struct Joining {
     hint: Option<ServerId>,
     /// Whom it has asked last.
     last: Option<ServerId>,
+    /// Those whom it has asked of late, the last of them at the back.
+    asked_of_late: VecDeque<ServerId>,
     /// Counts through those who may be asked.
     turn: usize,
     rng: ChaCha8Rng,
@@ -138,6 +143,7 @@ impl Joining {
             redirected: false,
             hint: None,
             last: None,
+            asked_of_late: VecDeque::new(),
             turn: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -187,7 +193,19 @@ impl Joining {
         }
         self.last = whom;
         self.due = now + self.spread(interval);
+        if let Some(whom) = whom {
+            self.asked_of_late.retain(|other| *other != whom);
+            if self.asked_of_late.len() >= ASKED_MAX {
+                self.asked_of_late.pop_front();
+            }
+            self.asked_of_late.push_back(whom);
+        }
         whom
+    }
+
+    /// Returns true if this server has asked `server` to be taken in, of late.
+    pub(super) fn has_asked(&self, server: ServerId) -> bool {
+        self.asked_of_late.contains(&server)
     }
 
     /// Who may know the leader, as far as a server knows that is no member and asks to join itself.
@@ -322,6 +340,21 @@ mod tests {
         let asked: Vec<_> = (0..4).map(|_| ask_when_due(&mut joining, &raft)).collect();
 
         assert_eq!(asked, [1, 2, 1, 2].map(Some));
+    }
+
+    #[test]
+    fn a_bounded_number_of_servers_is_remembered_as_asked() {
+        let (raft, mut joining) = blank();
+
+        for server in 1..=100 {
+            let now = joining.due();
+            joining.on_reply(ServerId(0), redirect(server + 1000), now);
+            ask(&mut joining, &raft, now);
+        }
+
+        assert!(joining.has_asked(ServerId(1100)));
+        assert!(!joining.has_asked(ServerId(1001)) && !joining.has_asked(ServerId(7)));
+        assert_eq!(joining.asked_of_late.len(), ASKED_MAX);
     }
 
     #[test]

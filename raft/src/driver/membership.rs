@@ -54,6 +54,18 @@ impl Membership {
         self.tell_forgetful_at = now;
     }
 
+    /// Returns true if this server was asked of late to take in the own one.
+    pub(super) fn has_asked(&self, server: ServerId) -> bool {
+        self.joining.has_asked(server)
+    }
+
+    /// Returns true if this server waits to be taken in.
+    pub(super) fn expects(&self, server: ServerId) -> bool {
+        self.steward
+            .as_ref()
+            .is_some_and(|steward| steward.expects(server))
+    }
+
     /// Does nothing any more.
     fn rest(&mut self) {
         self.steward = None;

@@ -52,6 +52,9 @@ const COUNTERS: [Named<Counters>; 12] = [
     ("liferaft_frames_for_another_server_total", |of| {
         of.frames_for_another_server
     }),
+    ("liferaft_frames_not_admitted_total", |of| {
+        of.frames_not_admitted
+    }),
     ("liferaft_commands_malformed_total", |of| {
         of.commands_malformed
     }),

@@ -107,6 +107,11 @@ impl Operations {
         true
     }
 
+    /// Returns the server that a request was sent to last: only its answer counts.
+    pub(super) fn asked(&self, request: u64) -> Option<ServerId> {
+        self.pending.get(&request)?.asked
+    }
+
     /// The next operation that is to be given to this server's own core.
     pub(super) fn next_for_core(&mut self) -> Option<(u64, Operation)> {
         let (request, pending) = self
@@ -191,6 +196,7 @@ impl Operations {
         let outcome = match result {
             Ok(_) => Ok(()),
             Err(ChangeError::NotLeader { .. }) => return self.ask_anew(request, now),
+            Err(ChangeError::AskerNotMember) => return self.put_off_copy(request, now),
             Err(ChangeError::Unknown { .. }) => {
                 pending.maybe_made = true;
                 return self.put_off(request, now);
@@ -244,6 +250,9 @@ impl Operations {
         let Operation::Transfer(to) = pending.operation else {
             return;
         };
+        if let Err(TransferError::AskerNotMember) = result {
+            return self.put_off_copy(request, now);
+        }
         if let Err(TransferError::NotLeader { .. }) = result
             && (to.is_none() || leader != to)
         {
@@ -308,6 +317,13 @@ impl Operations {
         if let Some(pending) = self.pending.get_mut(&request) {
             // This attempt is answered: it was not made.
             pending.attempt.maybe_taken = false;
+        }
+        self.put_off_copy(request, now);
+    }
+
+    /// The copy that was sent last was not taken. That tells nothing of those before it.
+    fn put_off_copy(&mut self, request: u64, now: Instant) {
+        if let Some(pending) = self.pending.get_mut(&request) {
             pending.attempt.put_off(now, self.resend_after);
             self.due.no_later_than(pending.attempt.again_at());
         }

@@ -73,6 +73,10 @@ pub struct Counters {
     pub frames_of_another_cluster: u64,
     /// Frames meant for another server, dropped.
     pub frames_for_another_server: u64,
+    /// Requests and answers between members that were refused because of who sent them: see
+    /// [`admission`](crate::admission). Refused messages of the protocol are counted in
+    /// [`Status::refused`](crate::consensus::Status::refused).
+    pub frames_not_admitted: u64,
     /// Commands forwarded by other members that are not commands of this state machine, dropped.
     pub commands_malformed: u64,
     /// Requests of this member's callers, or of other members, that were refused because a queue was full.

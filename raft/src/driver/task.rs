@@ -120,6 +120,8 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) unposted: bool,
     /// The leader that requests go to.
     pub(super) leader: Option<ServerId>,
+    /// The leader that commands were sent to last: only its answers to them count.
+    pub(super) forwarded_to: Option<ServerId>,
     /// Whether requests wait for the next round, and nothing else.
     pub(super) again: bool,
     /// Until when leadership is handed over before the member stops, once it was asked to.
@@ -167,6 +169,7 @@ impl<S: StateMachine> Driver<S> {
             changed: true,
             unposted: true,
             leader: None,
+            forwarded_to: None,
             again: true,
             stopping: None,
             config: parts.config,

@@ -171,6 +171,12 @@ impl Steward {
         JoinAnswer::Accepted
     }
 
+    /// Returns true if this server waits to be taken in.
+    #[must_use]
+    pub fn expects(&self, id: ServerId) -> bool {
+        self.joiners.contains_key(&id)
+    }
+
     /// The core has answered a change of this policy's.
     pub fn changed(
         &mut self,
@@ -195,6 +201,7 @@ impl Steward {
                 | ChangeError::Pending
                 | ChangeError::AlreadyMember(_)
                 | ChangeError::NotMember(_)
+                | ChangeError::AskerNotMember
                 | ChangeError::Invalid(_)
                 | ChangeError::Unknown { .. },
             ) => {}

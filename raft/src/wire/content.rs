@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::admission::Kind;
 use crate::consensus::{ChangeError, MembershipChange, TransferError};
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
@@ -69,6 +70,24 @@ pub enum Content {
     JoinReply(JoinReply),
 }
 
+impl Content {
+    /// Returns what kind of content it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Message(message) => Kind::from(&message.body),
+            Self::Propose { .. } => Kind::Propose,
+            Self::ProposeReply { .. } => Kind::ProposeReply,
+            Self::Change { .. } => Kind::Change,
+            Self::ChangeReply { .. } => Kind::ChangeReply,
+            Self::Transfer { .. } => Kind::Transfer,
+            Self::TransferReply { .. } => Kind::TransferReply,
+            Self::Join { .. } => Kind::Join,
+            Self::JoinReply(_) => Kind::JoinReply,
+        }
+    }
+}
+
 /// What a member answers to a server that asks to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinReply {
@@ -108,4 +127,6 @@ pub enum ProposeAnswer {
     TooLarge,
     /// Leadership is being handed over: none was appended, and the next leader may be asked.
     Transferring,
+    /// The asker is no member yet, or no longer: none of this copy was appended. It may ask again once it is one.
+    NotMember,
 }

@@ -332,6 +332,7 @@ impl ProposeReply {
     pub(super) const BUSY: u32 = 3;
     pub(super) const TOO_LARGE: u32 = 4;
     pub(super) const TRANSFERRING: u32 = 5;
+    pub(super) const NOT_MEMBER: u32 = 6;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -393,6 +394,7 @@ impl ChangeReply {
     pub(super) const UNKNOWN: u32 = 10;
     pub(super) const TOO_MANY_SERVERS: u32 = 11;
     pub(super) const FORGOT: u32 = 12;
+    pub(super) const ASKER_NOT_MEMBER: u32 = 13;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -423,6 +425,7 @@ impl TransferReply {
     pub(super) const PENDING: u32 = 4;
     pub(super) const TIMED_OUT: u32 = 5;
     pub(super) const BUSY: u32 = 6;
+    pub(super) const ASKER_NOT_MEMBER: u32 = 7;
 }
 
 #[derive(Clone, PartialEq, Message)]

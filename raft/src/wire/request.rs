@@ -56,6 +56,7 @@ pub(super) fn propose_reply(request: u64, answer: ProposeAnswer) -> proto::Propo
         ProposeAnswer::Busy => (proto::ProposeReply::BUSY, None),
         ProposeAnswer::TooLarge => (proto::ProposeReply::TOO_LARGE, None),
         ProposeAnswer::Transferring => (proto::ProposeReply::TRANSFERRING, None),
+        ProposeAnswer::NotMember => (proto::ProposeReply::NOT_MEMBER, None),
     };
     proto::ProposeReply {
         request: Some(request),
@@ -73,6 +74,7 @@ fn decode_propose_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ProposeReply::BUSY => ProposeAnswer::Busy,
         proto::ProposeReply::TOO_LARGE => ProposeAnswer::TooLarge,
         proto::ProposeReply::TRANSFERRING => ProposeAnswer::Transferring,
+        proto::ProposeReply::NOT_MEMBER => ProposeAnswer::NotMember,
         number => {
             return Err(DecodeError::UnknownKind {
                 part: "answer to a proposal",
@@ -182,6 +184,7 @@ pub(super) fn change_reply(
             (proto::ChangeReply::TOO_MANY_SERVERS, None)
         }
         ChangeError::Invalid(InvalidChange::Forgot(id)) => (proto::ChangeReply::FORGOT, Some(*id)),
+        ChangeError::AskerNotMember => (proto::ChangeReply::ASKER_NOT_MEMBER, None),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
         ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
         ChangeError::Unknown { leader } => (proto::ChangeReply::UNKNOWN, *leader),
@@ -215,6 +218,7 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ChangeReply::FORGOT => {
             ChangeError::Invalid(InvalidChange::Forgot(required(about, ABOUT)?))
         }
+        proto::ChangeReply::ASKER_NOT_MEMBER => ChangeError::AskerNotMember,
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
         proto::ChangeReply::TOO_SLOW => ChangeError::TooSlow(required(about, ABOUT)?),
         proto::ChangeReply::UNKNOWN => ChangeError::Unknown { leader: about },
@@ -259,6 +263,7 @@ pub(super) fn transfer_reply(
         Err(TransferError::NotVoter(id)) => (Some(proto::TransferReply::NOT_VOTER), Some(*id)),
         Err(TransferError::NoCandidate) => (Some(proto::TransferReply::NO_CANDIDATE), None),
         Err(TransferError::Pending { to }) => (Some(proto::TransferReply::PENDING), Some(*to)),
+        Err(TransferError::AskerNotMember) => (Some(proto::TransferReply::ASKER_NOT_MEMBER), None),
         Err(TransferError::Busy) => (Some(proto::TransferReply::BUSY), None),
         Err(TransferError::TimedOut(id)) => (Some(proto::TransferReply::TIMED_OUT), Some(*id)),
     };
@@ -282,6 +287,7 @@ fn decode_transfer_reply(body: Bytes) -> Result<Content, DecodeError> {
         Some(proto::TransferReply::PENDING) => Err(TransferError::Pending {
             to: required(about, ABOUT)?,
         }),
+        Some(proto::TransferReply::ASKER_NOT_MEMBER) => Err(TransferError::AskerNotMember),
         Some(proto::TransferReply::BUSY) => Err(TransferError::Busy),
         Some(proto::TransferReply::TIMED_OUT) => {
             Err(TransferError::TimedOut(required(about, ABOUT)?))

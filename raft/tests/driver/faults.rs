@@ -179,9 +179,12 @@ async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forwarded_command_that_is_none_stops_nobody() {
-    let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(leader);
+    let broken = cluster.others(&[leader])[0];
+    cluster.kill(broken);
+    let mut other = cluster.network.attach(PeerId(broken)).unwrap();
     let commands = vec![Bytes::from_static(&[9, 9, 9])];
     let content = Content::Propose {
         request: 1,
@@ -189,13 +192,13 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     };
     let frame = Frame {
         cluster: CLUSTER,
-        to: ServerId(1),
+        to: ServerId(leader),
         content,
     }
     .encode();
 
-    stranger
-        .send(PeerId(1), DeliveryClass::Datagram, frame)
+    other
+        .send(PeerId(leader), DeliveryClass::Datagram, frame)
         .unwrap();
 
     wait_for(&member, |status| status.counters.commands_malformed == 1).await;

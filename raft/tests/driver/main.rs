@@ -15,6 +15,7 @@ mod sessions;
 mod snapshots;
 mod starting;
 mod stopping;
+mod strangers;
 mod time;
 mod unsupported;
 mod wiped;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Outbox, OutboxConfig};
+use liferaft_raft::driver::{Handle, MembershipError, Outbox, OutboxConfig};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::sessions::{SESSIONS_MAX, registration};
 use liferaft_raft::wire::{Content, Frame};
@@ -78,13 +78,18 @@ async fn leader_among(cluster: &Cluster, members: &[u128]) -> u128 {
 
 /// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.
 pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
-    let mut stranger = cluster.network.attach(PeerId(66)).expect("the id is free");
+    let mut learner = cluster.network.attach(PeerId(66)).expect("the id is free");
     let commands: Vec<_> = (0..SESSIONS_MAX as u128)
         .map(|nonce| Bytes::from(registration(nonces << 32 | nonce)))
         .collect();
     loop {
         let leader = leader_among(cluster, among).await;
         let member = cluster.member(leader);
+        // Only members may pass commands on.
+        let added = member.within(PATIENCE).add_learner(ServerId(66)).await;
+        if !matches!(added, Ok(()) | Err(MembershipError::AlreadyMember(_))) {
+            continue;
+        }
         let before = member.status().borrow().applied();
         for (request, commands) in (1..).zip(commands.chunks(1024)) {
             let content = Content::Propose {
@@ -96,7 +101,7 @@ pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonce
                 to: ServerId(leader),
                 content,
             };
-            stranger
+            learner
                 .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
                 .expect("the network takes it");
         }

@@ -24,6 +24,7 @@ mod refusals;
 mod replication;
 mod safety;
 mod snapshots;
+mod strangers;
 mod timing;
 mod transfer;
 mod traps;

@@ -296,6 +296,7 @@ fn propose_answer() -> impl Strategy<Value = ProposeAnswer> {
         Just(ProposeAnswer::Busy),
         Just(ProposeAnswer::TooLarge),
         Just(ProposeAnswer::Transferring),
+        Just(ProposeAnswer::NotMember),
     ]
 }
 
@@ -337,6 +338,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         Just(Err(ChangeError::Pending)),
         server().prop_map(|id| Err(ChangeError::AlreadyMember(id))),
         server().prop_map(|id| Err(ChangeError::NotMember(id))),
+        Just(Err(ChangeError::AskerNotMember)),
         Just(Err(ChangeError::Invalid(InvalidChange::NoSteps))),
         Just(Err(ChangeError::Invalid(InvalidChange::NoVoters))),
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)))),
@@ -356,6 +358,7 @@ fn transfer_result() -> impl Strategy<Value = Result<ServerId, TransferError>> {
         Just(Err(TransferError::NoCandidate)),
         server().prop_map(|to| Err(TransferError::Pending { to })),
         Just(Err(TransferError::Busy)),
+        Just(Err(TransferError::AskerNotMember)),
         server().prop_map(|id| Err(TransferError::TimedOut(id))),
     ]
 }

@@ -367,6 +367,7 @@ fn the_bytes_of_replies_to_a_proposal() {
     assert_golden(&reply(ProposeAnswer::Busy), "1811 2a04 0801 1003");
     assert_golden(&reply(ProposeAnswer::TooLarge), "1811 2a04 0801 1004");
     assert_golden(&reply(ProposeAnswer::Transferring), "1811 2a04 0801 1005");
+    assert_golden(&reply(ProposeAnswer::NotMember), "1811 2a04 0801 1006");
 }
 
 #[test]
@@ -428,6 +429,7 @@ fn the_bytes_of_replies_to_a_membership_change() {
         &error(ChangeError::Invalid(InvalidChange::TooManyServers)),
         "1813 2a04 0801 180b",
     );
+    assert_golden(&error(ChangeError::AskerNotMember), "1813 2a04 0801 180c");
     assert_golden(
         &error(ChangeError::Invalid(InvalidChange::Forgot(id))),
         "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
@@ -492,6 +494,7 @@ fn the_bytes_of_replies_to_a_leadership_transfer() {
         "1815 2a16 0801 1210 00000000000000000000000000000003 1805",
     );
     assert_golden(&error(TransferError::Busy), "1815 2a04 0801 1806");
+    assert_golden(&error(TransferError::AskerNotMember), "1815 2a04 0801 1807");
 }
 
 #[test]

@@ -340,6 +340,38 @@ fn a_transfer_that_the_leader_has_no_room_for_is_busy() {
     assert_eq!(outcome.try_recv(), Ok(Err(TransferLeadershipError::Busy)));
 }
 
+/// It was a member when its first copy came, and that may have been made.
+#[test]
+fn a_change_of_a_server_that_is_no_member_any_more_is_asked_again() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    let refused = Err(ChangeError::AskerNotMember);
+    operations.on_change_answer(request, refused, Configuration::default, at(1));
+    operations.expire(Some(LEADER), at(100_000));
+
+    let unknown = MembershipError::Unknown {
+        leader: Some(LEADER),
+    };
+    assert_eq!(outcome.try_recv(), Ok(Err(unknown)));
+}
+
+#[test]
+fn only_the_server_that_was_sent_a_request_last_is_asked() {
+    let mut operations = operations();
+    let _outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+    let first = operations.asked(request);
+
+    operations.reroute(Some(NEXT_LEADER), at(1));
+    send(&mut operations, NEXT_LEADER, 1);
+
+    assert_eq!(first, Some(LEADER));
+    assert_eq!(operations.asked(request), Some(NEXT_LEADER));
+    assert_eq!(operations.asked(request + 1), None);
+}
+
 #[test]
 fn one_operation_too_many_is_busy() {
     let mut operations = operations();

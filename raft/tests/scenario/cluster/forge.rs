@@ -8,7 +8,7 @@ use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
     AppendEntries, AppendEntriesReply, Body, InstallSnapshot, InstallSnapshotReply, Message,
-    ReadIndex, ReplyWanted, RequestVote, RequestVoteReply, SnapshotMetadata, Token,
+    ReadIndex, ReadIndexReply, ReplyWanted, RequestVote, RequestVoteReply, SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
 
@@ -184,6 +184,15 @@ pub(crate) fn read_index(term: u64, id: u64) -> Message {
     Message {
         term: Term(term),
         body: Body::ReadIndex(ReadIndex { id }),
+    }
+}
+
+/// The answer to a follower that asked where it may read.
+pub(crate) fn read_reply(term: u64, id: u64, index: u64) -> Message {
+    let index = Some(Index(index));
+    Message {
+        term: Term(term),
+        body: Body::ReadIndexReply(ReadIndexReply { id, index }),
     }
 }
 

@@ -1,0 +1,243 @@
+//! Whom a member listens to.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::poll_fn;
+use liferaft_raft::consensus::{ChangeError, MembershipChange, Refusal, TransferError};
+use liferaft_raft::driver::MemberError;
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::wire::{Content, Frame, JoinReply, ProposeAnswer};
+use liferaft_transport::memory::MemoryTransport;
+use liferaft_transport::{DeliveryClass, Event, PeerId, Transport};
+
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+
+fn send(end: &mut MemoryTransport, to: u128, content: Content) {
+    let frame = Frame {
+        cluster: CLUSTER,
+        to: ServerId(to),
+        content,
+    };
+    end.send(PeerId(to), DeliveryClass::Datagram, frame.encode())
+        .expect("the link works");
+}
+
+/// What has been said to this end so far, apart from messages of the protocol.
+fn received(end: &mut MemoryTransport) -> Vec<Content> {
+    let mut contents = Vec::new();
+    while let Some(Some(event)) = poll_fn(|context| end.poll_event(context)).now_or_never() {
+        if let Event::Frame { frame, .. } = event {
+            contents.push(Frame::decode(frame).expect("a member sent it").content);
+        }
+    }
+    contents.retain(|content| !matches!(content, Content::Message(_)));
+    contents
+}
+
+/// Waits for what should happen soon.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(20 * ELECTION_TIMEOUT, what).await;
+    waited.expect("it happens within 20 election timeouts")
+}
+
+/// The registration of a session.
+fn command() -> Bytes {
+    let nonce = [&[1][..], &7_u128.to_be_bytes()].concat();
+    Bytes::from(nonce)
+}
+
+fn requests(transfer_to: u128, remove: u128) -> [Content; 3] {
+    [
+        Content::Propose {
+            request: 1,
+            commands: vec![command()],
+        },
+        Content::Change {
+            request: 2,
+            change: MembershipChange::remove(ServerId(remove)),
+        },
+        Content::Transfer {
+            request: 3,
+            to: Some(ServerId(transfer_to)),
+        },
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_commands_nothing_and_hears_nothing() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(&[leader]);
+    let member = cluster.member(leader);
+    member.propose(1).await.unwrap();
+    let settled = soon(wait_for(&member, |status| status.applied() >= Index(4))).await;
+    let last = settled.raft.last;
+    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+
+    for content in requests(others[0], others[1]) {
+        send(&mut stranger, leader, content);
+    }
+    for result in [Ok(Index(9)), Err(ChangeError::Pending)] {
+        let answer = Content::ChangeReply { request: 1, result };
+        send(&mut stranger, leader, answer);
+    }
+
+    let status = soon(wait_for(&member, |status| {
+        status.counters.frames_not_admitted == 5
+    }))
+    .await;
+    let (from, reason) = (ServerId(66), Refusal::NotAPeer);
+    let told = status.last_error.map(|last| last.error);
+    assert_eq!(told, Some(MemberError::Refused { from, reason }));
+    tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
+    let status = member.status().borrow().clone();
+    assert!(status.is_leader() && status.raft.configuration.contains(ServerId(others[1])));
+    assert_eq!(status.raft.last, last);
+    assert_eq!(received(&mut stranger), []);
+}
+
+/// It is told to ask again, which it may do as a member.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_waits_to_join_is_put_off() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(&[leader]);
+    let mut joiner = cluster.network.attach(PeerId(4)).unwrap();
+
+    let public_key = Bytes::new();
+    send(&mut joiner, leader, Content::Join { public_key });
+    for content in requests(others[0], others[1]) {
+        send(&mut joiner, leader, content);
+    }
+    let member = cluster.member(leader);
+    soon(wait_for(&member, |status| {
+        status.raft.configuration.contains(ServerId(4))
+    }))
+    .await;
+
+    let answer = ProposeAnswer::NotMember;
+    let expected = [
+        Content::JoinReply(JoinReply::Accepted),
+        Content::ProposeReply { request: 1, answer },
+        Content::ChangeReply {
+            request: 2,
+            result: Err(ChangeError::AskerNotMember),
+        },
+        Content::TransferReply {
+            request: 3,
+            result: Err(TransferError::AskerNotMember),
+        },
+    ];
+    assert_eq!(received(&mut joiner), expected);
+    assert!(member.status().borrow().is_leader());
+}
+
+/// It would never be sent again, as long as the same server leads.
+#[tokio::test(start_paused = true)]
+async fn nobody_but_the_leader_says_that_it_has_a_command() {
+    let mut cluster = Cluster::of(5).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(&[leader]);
+    let (asker, killed) = (others[0], others[1]);
+    cluster.kill(killed);
+    let mut other = cluster.network.attach(PeerId(killed)).unwrap();
+    cluster.network.cut(PeerId(asker), PeerId(leader));
+    let member = cluster.member(asker).within(Duration::from_secs(60));
+
+    let caller = tokio::spawn(async move { member.propose(1).await });
+    for _ in 0..10 {
+        tokio::time::sleep(ELECTION_TIMEOUT / 20).await;
+        for request in 1..20 {
+            let answer = ProposeAnswer::Appended;
+            send(&mut other, asker, Content::ProposeReply { request, answer });
+        }
+    }
+    cluster.network.heal(PeerId(asker), PeerId(leader));
+
+    let done = tokio::time::timeout(4 * ELECTION_TIMEOUT, caller).await;
+    assert_eq!(done.expect("it is sent again").unwrap(), Ok(1));
+    assert_eq!(cluster.leader().await, leader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
+    let mut cluster = Cluster::empty();
+    let mut known = cluster.network.attach(PeerId(9)).unwrap();
+    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut hinted = cluster.network.attach(PeerId(77)).unwrap();
+    cluster.start(1, |member| member.join(ServerId(9))).await;
+    let hint = || {
+        Content::JoinReply(JoinReply::NotLeader {
+            leader: Some(ServerId(77)),
+        })
+    };
+    let wish = Content::Join {
+        public_key: Bytes::new(),
+    };
+
+    tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
+    send(&mut stranger, 1, hint());
+    tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
+    let after_stranger = received(&mut hinted);
+    send(&mut known, 1, hint());
+    tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
+
+    assert_eq!(after_stranger, []);
+    assert!(received(&mut hinted).contains(&wish));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_evicted_loses_no_command() {
+    let cluster = Cluster::of(4).await;
+    let leader = cluster.leader().await;
+    let evicted = cluster.others(&[leader])[0];
+    cluster.isolate(evicted);
+    let member = cluster.member(evicted).within(Duration::from_secs(120));
+    let before = member.clone();
+    let caller = tokio::spawn(async move { before.propose(1).await });
+    wait_for(&cluster.member(leader), |status| {
+        !status.raft.configuration.contains(ServerId(evicted))
+    })
+    .await;
+
+    cluster.network.heal_all();
+    let after = member.propose(2).await;
+
+    assert!(caller.await.unwrap().is_ok() && after.is_ok());
+    let mut numbers = cluster.settled().await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_comes_back_after_all_others_were_replaced() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let [asleep, other] = cluster.others(&[leader])[..] else {
+        panic!("there are three")
+    };
+    cluster.isolate(asleep);
+    for id in [4, 5] {
+        cluster.start(id, |member| member).await;
+        cluster.network.cut(PeerId(id), PeerId(asleep));
+        cluster.network.cut(PeerId(asleep), PeerId(id));
+    }
+    let swap = MembershipChange::add_voter(ServerId(4))
+        .and(MembershipChange::add_voter(ServerId(5)))
+        .and(MembershipChange::remove(ServerId(leader)))
+        .and(MembershipChange::remove(ServerId(other)));
+    let swapped = cluster.member(leader).change_membership(swap).await;
+    cluster.kill(leader);
+    cluster.kill(other);
+
+    cluster.network.heal_all();
+    let reply = cluster
+        .member(asleep)
+        .within(Duration::from_secs(60))
+        .propose(1)
+        .await;
+
+    assert_eq!((swapped, reply), (Ok(()), Ok(1)));
+}

@@ -1,0 +1,186 @@
+//! Who may say what: answers count from those who were asked, and a server that is behind may not know its leader.
+
+use liferaft_raft::consensus::Refusal;
+use liferaft_raft::ids::ServerId;
+
+use crate::cluster::changes::{add_learner, add_voter, remove};
+use crate::cluster::filter::{everything, vote_requests};
+use crate::cluster::forge::{
+    append_reply, chunk_reply, pre_vote, read_index, read_reply, timeout_now, vote,
+};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
+use crate::compaction::small_chunks;
+
+#[test]
+fn a_strangers_word_of_a_later_term_deposes_nobody() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+
+    for receiver in [1, 2] {
+        cluster.forge(9, receiver, append_reply(term + 1, 1, 1));
+        cluster.forge(9, receiver, chunk_reply(term + 1, 0, 1));
+        cluster.forge(9, receiver, vote(term + 1, term + 1));
+        cluster.forge(9, receiver, read_reply(term + 1, 1, 1));
+        cluster.forge(9, receiver, read_index(term + 1, 1));
+        cluster.forge(9, receiver, timeout_now(term + 1));
+    }
+
+    cluster.assert_leader(1);
+    assert_eq!((cluster.term(1), cluster.term(2)), (term, term));
+    assert_eq!(cluster.refused(1, Refusal::NotAPeer), 6);
+    assert_eq!(cluster.refused(2, Refusal::NotAPeer), 6);
+}
+
+/// Such answers come late, of honest members too: they are no refusals.
+#[test]
+fn an_answer_that_a_member_was_not_asked_for_deposes_nobody() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+
+    cluster.forge(2, 1, vote(term + 1, term + 1));
+    cluster.forge(2, 1, read_reply(term + 1, 1, 1));
+    cluster.forge(2, 1, timeout_now(term + 1));
+    cluster.forge(2, 3, append_reply(term + 1, 1, 1));
+    cluster.forge(2, 3, chunk_reply(term + 1, 0, 1));
+    cluster.forge(2, 3, vote(term + 1, term + 1));
+    cluster.forge(2, 3, timeout_now(term + 1));
+
+    cluster.assert_leader(1);
+    assert_eq!((cluster.term(1), cluster.term(3)), (term, term));
+    assert_eq!(cluster.status(1).refused, Default::default());
+    assert_eq!(cluster.status(3).refused, Default::default());
+}
+
+#[test]
+fn an_answer_of_a_learner_ends_no_campaign() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    let added = cluster.change(1, add_learner(4));
+    cluster.settle();
+    cluster.assert_changed(added);
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.crash(4);
+    cluster.forget_sent();
+    cluster.run_until("it asks whether it would be elected", |cluster| {
+        !cluster.sent(vote_requests().from(1)).is_empty()
+    });
+    let term = cluster.term(1);
+
+    cluster.forge(4, 1, pre_vote(term + 7, term + 1));
+    let after_learner = cluster.term(1);
+    cluster.forge(2, 1, pre_vote(term + 7, term + 1));
+
+    assert_eq!(after_learner, term);
+    assert_eq!(cluster.term(1), term + 7, "a voter was asked");
+}
+
+#[test]
+fn a_peer_that_a_leader_replicates_to_may_depose_it() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    cluster.isolate(4);
+    cluster.change(1, add_voter(4));
+    let term = cluster.term(1);
+
+    cluster.forge(4, 1, append_reply(term + 1, 0, 0));
+
+    assert_eq!(cluster.term(1), term + 1, "it joins and was asked");
+}
+
+#[test]
+fn a_stranger_is_not_told_where_it_may_read() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+
+    cluster.forge(9, 1, read_index(term, 1));
+    cluster.forge(9, 2, read_index(term, 1));
+    cluster.run_for(ONE_COMMAND);
+
+    assert!(cluster.sent(everything().to(9)).is_empty());
+    assert_eq!(cluster.refused(1, Refusal::NotAPeer), 1);
+}
+
+#[test]
+fn a_server_that_is_about_to_join_is_told_where_it_may_read() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    cluster.add_blank(4);
+    cluster.isolate(4);
+    cluster.change(1, add_voter(4));
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.forget_sent();
+    cluster.forge(4, 1, read_index(term, 7));
+    cluster.run_for(ONE_COMMAND);
+
+    let told = cluster.sent(everything().from(1).to(4));
+    assert!(
+        told.iter()
+            .any(|sent| *sent == read_reply(term, 7, cluster.commit_index(1)))
+    );
+}
+
+/// Voters 3, 4 and 5, of whom 3 has slept since the voters were 1, 2 and 3. It knows none of the others.
+fn all_but_three_replaced(mut cluster: Cluster) -> Cluster {
+    cluster.commit(1, "before");
+    cluster.isolate(3);
+    cluster.add_blank(4);
+    cluster.add_blank(5);
+    cluster.partition([3], [4, 5]);
+    let swap = add_voter(4).and(add_voter(5)).and(remove(1)).and(remove(2));
+    let swapped = cluster.change(1, swap);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    cluster.assert_changed(swapped);
+    cluster.crash(1);
+    cluster.crash(2);
+    assert_eq!(cluster.voters(3), [1, 2, 3]);
+    cluster
+}
+
+#[test]
+fn a_member_that_slept_while_all_others_were_replaced_catches_up() {
+    let mut cluster = all_but_three_replaced(Cluster::of(3).with_leader(1));
+    let leader = cluster.elect_any();
+    cluster
+        .propose(leader, "after")
+        .expect("it takes proposals");
+
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_on([3], "after");
+    assert_eq!(cluster.voters(3), [3, 4, 5]);
+    assert_eq!(cluster.status(3).leader, cluster.leader().map(ServerId));
+}
+
+#[test]
+fn a_member_that_slept_while_all_others_were_replaced_takes_a_snapshot() {
+    let mut cluster = all_but_three_replaced(Cluster::with_limits(3, small_chunks).with_leader(1));
+    let leader = cluster.elect_any();
+    cluster
+        .propose(leader, "after")
+        .expect("it takes proposals");
+    cluster.settle();
+    cluster.take_snapshot(leader);
+    cluster.settle();
+
+    cluster.heal();
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_on([3], "after");
+    assert_eq!(cluster.voters(3), [3, 4, 5]);
+}
+
+#[test]
+fn a_member_that_slept_votes_for_a_server_that_it_does_not_know() {
+    let mut cluster = all_but_three_replaced(Cluster::of(3).with_leader(1));
+    cluster.crash(5);
+
+    cluster.heal();
+    let leader = cluster.elect_any();
+    cluster.commit(leader, "after");
+
+    assert_eq!(leader, 4);
+    cluster.assert_applied_on([3], "after");
+}
