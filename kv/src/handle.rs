@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::count::Count;
 use crate::entry::Entry;
 use crate::error::{KvError, Refused};
+use crate::into_bytes::{IntoBytes, IntoOptionalBytes};
 use crate::keys::Keys;
 use crate::machine::Kv;
 use crate::outcome::{mismatch, mismatched, page, part, revised, value};
@@ -28,8 +29,20 @@ use crate::txn::{Txn, TxnDone};
 /// member gives the same answers. Reads are linearizable, they see all that was done before they were asked; those
 /// called `…_local` are answered at once from what this member knows, and say how old that is.
 ///
-/// Keys and values are anything that becomes [`Bytes`]: `&'static str`, `String`, `Vec<u8>`, `Bytes`. Their
-/// [`limits`](crate::limits) are checked before anything is sent.
+/// Keys and values are text or bytes, owned or borrowed, whatever is [`IntoBytes`]. Their [`limits`](crate::limits) are checked
+/// before anything is sent.
+///
+/// ```no_run
+/// # async fn example(kv: liferaft_kv::KvHandle, name: &str, tents: &[String]) -> Result<(), liferaft_kv::KvError> {
+/// kv.set(name, b"at the bridge").await?;
+/// for tent in tents {
+///     kv.append(tent, format!("{name} was here")).await?;
+/// }
+/// let given_back = kv.compare_and_set("radio", name, None).await?;
+/// # let _ = given_back;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// All operations share [`KvError`]. [`KvError::Refused`] is a definite no that changed nothing;
@@ -63,8 +76,14 @@ impl KvHandle {
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key holds a sequence or is too long; [`KvError::Read`].
-    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Revised<Option<Bytes>>, KvError> {
-        revised(self.read(Query::Get { key: key.into() }).await?, value)
+    pub async fn get(&self, key: impl IntoBytes) -> Result<Revised<Option<Bytes>>, KvError> {
+        revised(
+            self.read(Query::Get {
+                key: key.into_bytes(),
+            })
+            .await?,
+            value,
+        )
     }
 
     /// The value of a key as far as this member knows, and how old that is: it may be stale, and needs no leader.
@@ -73,9 +92,13 @@ impl KvHandle {
     /// As of [`get`](Self::get).
     pub async fn get_local(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
     ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
-        let local = self.read_local(Query::Get { key: key.into() }).await?;
+        let local = self
+            .read_local(Query::Get {
+                key: key.into_bytes(),
+            })
+            .await?;
         local.try_map(|answer| revised(answer, value))
     }
 
@@ -87,12 +110,12 @@ impl KvHandle {
     /// [`KvError::Propose`].
     pub async fn set(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<Revision, KvError> {
         let command = Command::Set {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
         };
         let set = revised(self.write(command).await?, |done| match done {
             Done::Set => Ok(()),
@@ -105,8 +128,10 @@ impl KvHandle {
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key is empty or too long; [`KvError::Propose`].
-    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Revised<bool>, KvError> {
-        let command = Command::Delete { key: key.into() };
+    pub async fn delete(&self, key: impl IntoBytes) -> Result<Revised<bool>, KvError> {
+        let command = Command::Delete {
+            key: key.into_bytes(),
+        };
         revised(self.write(command).await?, |done| match done {
             Done::Delete(existed) => Ok(existed),
             other => Err(mismatch("delete", &other)),
@@ -139,12 +164,12 @@ impl KvHandle {
     }
 
     /// Replaces a value by another if it is the expected one, in one step. `None` stands for a key that does not exist:
-    /// expected, it makes the key; as what is new, it removes it.
+    /// expected, it makes the key; as what is new, it removes it. A value is given as it is, without `Some`.
     ///
     /// ```no_run
     /// # use liferaft_kv::{CompareAndSet, KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
-    /// let taken = kv.compare_and_set("leader of the hike", None, Some("Ada".into())).await?;
+    /// let taken = kv.compare_and_set("leader of the hike", None, "Ada").await?;
     /// match taken.into_value() {
     ///     CompareAndSet::Set => println!("it is me"),
     ///     CompareAndSet::Different { current } => println!("it is {current:?}"),
@@ -157,14 +182,14 @@ impl KvHandle {
     /// As of [`set`](Self::set). That the value is another one is not an error, but an outcome.
     pub async fn compare_and_set(
         &self,
-        key: impl Into<Bytes>,
-        expected: Option<Bytes>,
-        new: Option<Bytes>,
+        key: impl IntoBytes,
+        expected: impl IntoOptionalBytes,
+        new: impl IntoOptionalBytes,
     ) -> Result<Revised<CompareAndSet>, KvError> {
         let command = Command::CompareAndSet {
-            key: key.into(),
-            expected,
-            new,
+            key: key.into_bytes(),
+            expected: expected.into_optional_bytes(),
+            new: new.into_optional_bytes(),
         };
         revised(self.write(command).await?, |done| match done {
             Done::CompareAndSet(outcome) => Ok(outcome),
@@ -199,14 +224,14 @@ impl KvHandle {
     /// full; [`KvError::Propose`]. That the counter is another one is not an error, but an outcome.
     pub async fn seq_append(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         count: Count,
-        value: impl Into<Bytes>,
+        value: impl IntoBytes,
     ) -> Result<Revised<SeqAppend>, KvError> {
         let command = Command::SeqAppend {
-            key: key.into(),
+            key: key.into_bytes(),
             count,
-            value: value.into(),
+            value: value.into_bytes(),
         };
         revised(self.write(command).await?, |done| match done {
             Done::SeqAppend(outcome) => Ok(outcome),
@@ -221,12 +246,12 @@ impl KvHandle {
     /// As of [`seq_append`](Self::seq_append).
     pub async fn append(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<Revised<u64>, KvError> {
         let command = Command::Append {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
         };
         revised(self.write(command).await?, |done| match done {
             Done::Append(place) => Ok(place),
@@ -258,11 +283,11 @@ impl KvHandle {
     /// [`Refused`](crate::Refused) if the key holds a value, is empty or too long; [`KvError::Propose`].
     pub async fn trim_before(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         count: Count,
     ) -> Result<Revised<TrimBefore>, KvError> {
         let command = Command::TrimBefore {
-            key: key.into(),
+            key: key.into_bytes(),
             count,
         };
         revised(self.write(command).await?, |done| match done {
@@ -282,12 +307,12 @@ impl KvHandle {
     /// [`Refused`](crate::Refused) if the key holds a value or is too long; [`KvError::Read`].
     pub async fn read_sequence(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         from: u64,
         limit: usize,
     ) -> Result<Revised<SequencePart>, KvError> {
         let query = Query::ReadSequence {
-            key: key.into(),
+            key: key.into_bytes(),
             from,
             limit,
         };
@@ -300,12 +325,12 @@ impl KvHandle {
     /// As of [`read_sequence`](Self::read_sequence).
     pub async fn read_sequence_local(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         from: u64,
         limit: usize,
     ) -> Result<Local<Revised<SequencePart>>, KvError> {
         let query = Query::ReadSequence {
-            key: key.into(),
+            key: key.into_bytes(),
             from,
             limit,
         };
@@ -317,8 +342,10 @@ impl KvHandle {
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key is empty or too long; [`KvError::Read`].
-    pub async fn entry(&self, key: impl Into<Bytes>) -> Result<Revised<Option<Entry>>, KvError> {
-        let query = Query::Entry { key: key.into() };
+    pub async fn entry(&self, key: impl IntoBytes) -> Result<Revised<Option<Entry>>, KvError> {
+        let query = Query::Entry {
+            key: key.into_bytes(),
+        };
         revised(self.read(query).await?, |found| match found {
             Found::Entry(entry) => Ok(entry),
             other => Err(mismatched("entry", &other)),

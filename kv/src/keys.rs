@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Refused, Shown};
+use crate::into_bytes::IntoBytes;
 use crate::limits::KEY_BYTES_MAX;
 
 /// A selection of keys, in the order of their bytes.
@@ -32,23 +33,23 @@ pub enum Keys {
 
 impl Keys {
     /// One key.
-    pub fn one(key: impl Into<Bytes>) -> Self {
-        Self::One(key.into())
+    pub fn one(key: impl IntoBytes) -> Self {
+        Self::One(key.into_bytes())
     }
 
     /// All keys that begin with `prefix`.
-    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        Self::Prefix(prefix.into())
+    pub fn prefix(prefix: impl IntoBytes) -> Self {
+        Self::Prefix(prefix.into_bytes())
     }
 
     /// All keys from `from`, and before `to`.
-    pub fn range(from: impl Into<Bytes>, to: impl Into<Bytes>) -> Self {
-        Self::Range(from.into(), Some(to.into()))
+    pub fn range(from: impl IntoBytes, to: impl IntoBytes) -> Self {
+        Self::Range(from.into_bytes(), Some(to.into_bytes()))
     }
 
     /// All keys from `from` on.
-    pub fn since(from: impl Into<Bytes>) -> Self {
-        Self::Range(from.into(), None)
+    pub fn since(from: impl IntoBytes) -> Self {
+        Self::Range(from.into_bytes(), None)
     }
 
     /// All keys.

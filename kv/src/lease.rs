@@ -3,7 +3,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use bytes::Bytes;
 use futures::channel::oneshot;
 use liferaft_platform as platform;
 use liferaft_raft::driver::{ProposeError, UnknownCause};
@@ -12,6 +11,7 @@ use crate::command::Command;
 use crate::entry::LeaseId;
 use crate::error::{KvError, Refused};
 use crate::handle::KvHandle;
+use crate::into_bytes::IntoBytes;
 use crate::leases::{check_ttl, millis};
 use crate::outcome::{mismatch, mismatched, revised};
 use crate::query::Query;
@@ -109,8 +109,8 @@ impl Lease {
     /// [`Refused::LeaseEnded`]; as of [`KvHandle::set`].
     pub async fn set(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<Revision, KvError> {
         let done = self
             .kv

@@ -7,6 +7,7 @@ use liferaft_raft::driver::Local;
 
 use crate::error::KvError;
 use crate::handle::KvHandle;
+use crate::into_bytes::IntoBytes;
 use crate::outcome::{part, revised, value};
 use crate::query::Query;
 use crate::reply::{Answer, SequencePart};
@@ -31,10 +32,12 @@ impl KvHandle {
     /// As of [`get`](Self::get); [`KvError::Read`] also if no state young enough was to be had before the deadline.
     pub async fn get_local_within(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         age_max: Duration,
     ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
-        let query = Query::Get { key: key.into() };
+        let query = Query::Get {
+            key: key.into_bytes(),
+        };
         let local = self.read_within(query, age_max).await?;
         local.try_map(|answer| revised(answer, value))
     }
@@ -46,13 +49,13 @@ impl KvHandle {
     /// the deadline.
     pub async fn read_sequence_local_within(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         from: u64,
         limit: usize,
         age_max: Duration,
     ) -> Result<Local<Revised<SequencePart>>, KvError> {
         let query = Query::ReadSequence {
-            key: key.into(),
+            key: key.into_bytes(),
             from,
             limit,
         };

@@ -5,7 +5,6 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use bytes::Bytes;
 use liferaft_raft::driver::{
     FlushError, OpenOutboxError, Outbox, OutboxConfig, OutboxError, PendingCommand, PushError,
     Ticket,
@@ -16,6 +15,7 @@ use crate::command::Command;
 use crate::count::Count;
 use crate::error::Refused;
 use crate::handle::KvHandle;
+use crate::into_bytes::{IntoBytes, IntoOptionalBytes};
 use crate::keys::Keys;
 use crate::machine::Kv;
 use crate::reply::{CompareAndSet, DeleteKeys, Done, Reply, SeqAppend, TrimBefore};
@@ -123,12 +123,12 @@ impl KvOutbox {
     /// See [`KvPushError`].
     pub fn set(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<KvTicket<()>, KvPushError> {
         let command = Command::Set {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
         };
         self.push(&command, "set", |done| match done {
             Done::Set => Some(()),
@@ -140,8 +140,10 @@ impl KvOutbox {
     ///
     /// # Errors
     /// See [`KvPushError`].
-    pub fn delete(&self, key: impl Into<Bytes>) -> Result<KvTicket<bool>, KvPushError> {
-        let command = Command::Delete { key: key.into() };
+    pub fn delete(&self, key: impl IntoBytes) -> Result<KvTicket<bool>, KvPushError> {
+        let command = Command::Delete {
+            key: key.into_bytes(),
+        };
         self.push(&command, "delete", |done| match done {
             Done::Delete(existed) => Some(existed),
             _ => None,
@@ -155,14 +157,14 @@ impl KvOutbox {
     /// See [`KvPushError`].
     pub fn compare_and_set(
         &self,
-        key: impl Into<Bytes>,
-        expected: Option<Bytes>,
-        new: Option<Bytes>,
+        key: impl IntoBytes,
+        expected: impl IntoOptionalBytes,
+        new: impl IntoOptionalBytes,
     ) -> Result<KvTicket<CompareAndSet>, KvPushError> {
         let command = Command::CompareAndSet {
-            key: key.into(),
-            expected,
-            new,
+            key: key.into_bytes(),
+            expected: expected.into_optional_bytes(),
+            new: new.into_optional_bytes(),
         };
         self.push(&command, "compare_and_set", |done| match done {
             Done::CompareAndSet(outcome) => Some(outcome),
@@ -176,14 +178,14 @@ impl KvOutbox {
     /// See [`KvPushError`].
     pub fn seq_append(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         count: Count,
-        value: impl Into<Bytes>,
+        value: impl IntoBytes,
     ) -> Result<KvTicket<SeqAppend>, KvPushError> {
         let command = Command::SeqAppend {
-            key: key.into(),
+            key: key.into_bytes(),
             count,
-            value: value.into(),
+            value: value.into_bytes(),
         };
         self.push(&command, "seq_append", |done| match done {
             Done::SeqAppend(outcome) => Some(outcome),
@@ -198,12 +200,12 @@ impl KvOutbox {
     /// See [`KvPushError`].
     pub fn append(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl IntoBytes,
+        value: impl IntoBytes,
     ) -> Result<KvTicket<u64>, KvPushError> {
         let command = Command::Append {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
         };
         self.push(&command, "append", |done| match done {
             Done::Append(place) => Some(place),
@@ -217,11 +219,11 @@ impl KvOutbox {
     /// See [`KvPushError`].
     pub fn trim_before(
         &self,
-        key: impl Into<Bytes>,
+        key: impl IntoBytes,
         count: Count,
     ) -> Result<KvTicket<TrimBefore>, KvPushError> {
         let command = Command::TrimBefore {
-            key: key.into(),
+            key: key.into_bytes(),
             count,
         };
         self.push(&command, "trim_before", |done| match done {

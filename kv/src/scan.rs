@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Entry;
 use crate::error::Refused;
+use crate::into_bytes::IntoBytes;
 use crate::keys::Keys;
 use crate::revision::Revision;
 
@@ -100,8 +101,8 @@ impl Scan {
 
     /// Only what comes after this key.
     #[must_use]
-    pub fn after(mut self, key: impl Into<Bytes>) -> Self {
-        self.after = Some(key.into());
+    pub fn after(mut self, key: impl IntoBytes) -> Self {
+        self.after = Some(key.into_bytes());
         self
     }
 

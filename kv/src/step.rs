@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::Count;
 use crate::entry::{Entry, LeaseId};
 use crate::error::{Length, Refused, Shown};
+use crate::into_bytes::{IntoBytes, IntoOptionalBytes};
 use crate::keys::Keys;
 use crate::limits::{check_key, check_key_and_values};
 use crate::reply::{CompareAndSet, SeqAppend, TrimBefore};
@@ -117,38 +118,65 @@ pub struct StepPage {
 
 impl Step {
     /// Tells what a key holds.
-    pub fn get(key: impl Into<Bytes>) -> Self {
-        Self::Get { key: key.into() }
+    pub fn get(key: impl IntoBytes) -> Self {
+        Self::Get {
+            key: key.into_bytes(),
+        }
     }
 
     /// Makes a key hold a value.
-    pub fn set(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
+    pub fn set(key: impl IntoBytes, value: impl IntoBytes) -> Self {
         Self::Set {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
             lease: None,
         }
     }
 
     /// Makes a key hold a value until a lease ends.
-    pub fn set_with_lease(key: impl Into<Bytes>, value: impl Into<Bytes>, lease: LeaseId) -> Self {
+    pub fn set_with_lease(key: impl IntoBytes, value: impl IntoBytes, lease: LeaseId) -> Self {
         Self::Set {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
             lease: Some(lease),
         }
     }
 
     /// Removes a key.
-    pub fn delete(key: impl Into<Bytes>) -> Self {
-        Self::Delete { key: key.into() }
+    pub fn delete(key: impl IntoBytes) -> Self {
+        Self::Delete {
+            key: key.into_bytes(),
+        }
+    }
+
+    /// Replaces a value by another if it is the expected one, as
+    /// [`KvHandle::compare_and_set`](crate::KvHandle::compare_and_set) does.
+    pub fn compare_and_set(
+        key: impl IntoBytes,
+        expected: impl IntoOptionalBytes,
+        new: impl IntoOptionalBytes,
+    ) -> Self {
+        Self::CompareAndSet {
+            key: key.into_bytes(),
+            expected: expected.into_optional_bytes(),
+            new: new.into_optional_bytes(),
+        }
+    }
+
+    /// Appends a value to a sequence if its counter is `count`, as [`KvHandle::seq_append`](crate::KvHandle::seq_append) does.
+    pub fn seq_append(key: impl IntoBytes, count: Count, value: impl IntoBytes) -> Self {
+        Self::SeqAppend {
+            key: key.into_bytes(),
+            count,
+            value: value.into_bytes(),
+        }
     }
 
     /// Appends a value to a sequence.
-    pub fn append(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
+    pub fn append(key: impl IntoBytes, value: impl IntoBytes) -> Self {
         Self::Append {
-            key: key.into(),
-            value: value.into(),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
         }
     }
 
@@ -159,9 +187,9 @@ impl Step {
     }
 
     /// Drops the values of a sequence that `count` counts, as [`KvHandle::trim_before`](crate::KvHandle::trim_before) does.
-    pub fn trim_before(key: impl Into<Bytes>, count: Count) -> Self {
+    pub fn trim_before(key: impl IntoBytes, count: Count) -> Self {
         Self::TrimBefore {
-            key: key.into(),
+            key: key.into_bytes(),
             count,
         }
     }

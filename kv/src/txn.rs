@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::Count;
 use crate::entry::Entry;
 use crate::error::Refused;
+use crate::into_bytes::IntoBytes;
 use crate::limits::{STEPS_BYTES_MAX, STEPS_MAX, check_key, check_value};
 use crate::revision::Revision;
 use crate::step::{Step, StepDone, StepPage};
@@ -154,23 +155,23 @@ impl Compare {
     }
 
     /// The key holds this value.
-    pub fn value(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self::new(key.into(), Condition::Value(value.into()))
+    pub fn value(key: impl IntoBytes, value: impl IntoBytes) -> Self {
+        Self::new(key.into_bytes(), Condition::Value(value.into_bytes()))
     }
 
     /// The key exists, with a value or a sequence.
-    pub fn exists(key: impl Into<Bytes>) -> Self {
-        Self::new(key.into(), Condition::Exists)
+    pub fn exists(key: impl IntoBytes) -> Self {
+        Self::new(key.into_bytes(), Condition::Exists)
     }
 
     /// The key does not exist.
-    pub fn absent(key: impl Into<Bytes>) -> Self {
-        Self::new(key.into(), Condition::Absent)
+    pub fn absent(key: impl IntoBytes) -> Self {
+        Self::new(key.into_bytes(), Condition::Absent)
     }
 
     /// The revision of the key's last change is before, at or after this one.
-    pub fn modified(key: impl Into<Bytes>, order: Order, revision: Revision) -> Self {
-        Self::new(key.into(), Condition::Modified(order, revision))
+    pub fn modified(key: impl IntoBytes, order: Order, revision: Revision) -> Self {
+        Self::new(key.into_bytes(), Condition::Modified(order, revision))
     }
 
     /// The key has not changed since it was read: its last change was at this revision.
@@ -179,18 +180,18 @@ impl Compare {
     }
 
     /// The revision at which the key was made is before, at or after this one.
-    pub fn created(key: impl Into<Bytes>, order: Order, revision: Revision) -> Self {
-        Self::new(key.into(), Condition::Created(order, revision))
+    pub fn created(key: impl IntoBytes, order: Order, revision: Revision) -> Self {
+        Self::new(key.into_bytes(), Condition::Created(order, revision))
     }
 
     /// The key was changed less than, exactly or more than so often since it was made.
-    pub fn version(key: impl Into<Bytes>, order: Order, version: u64) -> Self {
-        Self::new(key.into(), Condition::Version(order, version))
+    pub fn version(key: impl IntoBytes, order: Order, version: u64) -> Self {
+        Self::new(key.into_bytes(), Condition::Version(order, version))
     }
 
     /// The counter of the key's sequence is this one; [`Count::ZERO`]: the key does not exist.
-    pub fn count(key: impl Into<Bytes>, count: Count) -> Self {
-        Self::new(key.into(), Condition::Count(count))
+    pub fn count(key: impl IntoBytes, count: Count) -> Self {
+        Self::new(key.into_bytes(), Condition::Count(count))
     }
 
     fn check(&self) -> Result<(), Refused> {

@@ -68,7 +68,7 @@ fn a_prefix_a_range_or_one_key_is_deleted_and_nothing_beside_it() {
 }
 
 #[test]
-fn what_is_deleted_at_once_is_told_at_one_revision_each_key_by_itself() {
+fn each_key_deleted_at_once_is_told_at_one_revision() {
     let mut member = with_keys(["a", "b/1", "b/2"]);
     member.append("b/3", "line").expect("there is room");
     let before = member.everything();
@@ -112,7 +112,7 @@ fn deleting_nothing_makes_no_revision() {
 }
 
 #[test]
-fn one_command_deletes_no_more_keys_than_its_bound_and_says_that_there_are_more() {
+fn one_command_deletes_a_bounded_number_of_keys() {
     let mut member = with_many_keys(DELETE_KEYS_MAX + 1);
 
     let outcomes = [(); 3].map(|()| delete(&mut member, Keys::prefix("k")));
@@ -126,7 +126,7 @@ fn one_command_deletes_no_more_keys_than_its_bound_and_says_that_there_are_more(
 }
 
 #[test]
-fn one_command_deletes_no_more_bytes_than_its_bound_but_always_one_key() {
+fn one_command_deletes_bounded_bytes_but_always_one_key() {
     let mut member = Member::default();
     for key in ["a", "b", "c"] {
         let value = Bytes::from(vec![0; VALUE_BYTES_MAX]);
@@ -145,7 +145,7 @@ fn one_command_deletes_no_more_bytes_than_its_bound_but_always_one_key() {
 }
 
 #[test]
-fn a_transaction_deletes_all_keys_of_a_prefix_and_sees_that_they_are_gone() {
+fn a_transaction_sees_that_the_keys_of_a_prefix_are_gone() {
     let mut member = with_keys(["a", "b/1", "b/2"]);
 
     let done = member.txn(Txn::when([Compare::exists("a")]).then([
@@ -162,7 +162,7 @@ fn a_transaction_deletes_all_keys_of_a_prefix_and_sees_that_they_are_gone() {
 }
 
 #[test]
-fn steps_together_delete_no_more_than_one_command_may_or_are_refused() {
+fn steps_share_the_bound_on_deletions_or_are_refused() {
     let mut member = with_many_keys(DELETE_KEYS_MAX + 1);
     let before = member.everything();
     let halves = || {

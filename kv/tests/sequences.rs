@@ -279,7 +279,7 @@ fn member_with_four() -> (Member, Count) {
 }
 
 #[test]
-fn a_trimmed_sequence_keeps_the_places_and_the_counter_of_what_is_left() {
+fn a_trimmed_sequence_keeps_its_places_and_its_counter() {
     let (mut member, count) = member_with_four();
 
     let outcome = trim(&mut member, "s", count.less(1));
@@ -305,7 +305,7 @@ fn a_trimmed_sequence_keeps_the_places_and_the_counter_of_what_is_left() {
 }
 
 #[test]
-fn a_sequence_trimmed_of_all_its_values_goes_on_and_is_not_made_again() {
+fn a_sequence_trimmed_of_all_its_values_goes_on() {
     let (mut member, count) = member_with_four();
 
     let outcome = trim(&mut member, "s", count);
@@ -387,7 +387,7 @@ fn trimming_gives_back_what_the_values_weighed() {
 }
 
 #[test]
-fn watches_are_told_of_what_is_trimmed_and_the_past_is_read_as_it_was() {
+fn watches_are_told_what_is_trimmed() {
     let (mut member, count) = member_with_four();
     let before = member.everything();
     let mut watcher = Watcher::new(Keys::one("s"), Some(Revision(5)));
@@ -406,7 +406,7 @@ fn watches_are_told_of_what_is_trimmed_and_the_past_is_read_as_it_was() {
 }
 
 #[test]
-fn a_journal_that_is_trimmed_does_not_end_at_the_most_values_of_a_sequence() {
+fn a_trimmed_journal_outgrows_the_bound_of_a_sequence() {
     let mut member = Member::default();
     let steps = 128;
     let batch = || Command::Batch(vec![Step::append("s", "x"); steps]);

@@ -136,7 +136,7 @@ fn all_steps_happen_at_one_revision_and_see_the_steps_before_them() {
 }
 
 #[test]
-fn a_page_read_between_changes_says_that_there_is_more_and_names_no_revision() {
+fn a_page_read_between_changes_says_that_there_is_more() {
     let mut member = Member::default();
     assert!(member.set("a", "1").is_ok() && member.set("c", "1").is_ok());
 

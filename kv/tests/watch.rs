@@ -290,7 +290,7 @@ fn a_progress_mark_is_never_behind_the_changes_told_before_it() {
 }
 
 #[test]
-fn an_entry_that_is_applied_by_half_is_neither_told_nor_passed_by_a_mark() {
+fn an_entry_applied_by_half_is_neither_told_nor_marked() {
     let mut kv = Kv::new();
     let at = ApplyContext {
         index: Index(1),
@@ -519,8 +519,7 @@ async fn progress_on_request_comes_after_all_that_was_done_before_anywhere() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_requested_before_the_first_poll_comes_behind_what_was_done_since()
--> Result<(), KvError> {
+async fn progress_requested_before_the_first_poll_is_told() -> Result<(), KvError> {
     let cluster = Cluster::settled().await;
     let [ada, bob] = cluster.followers();
     let mut watch = bob.watch(Keys::one("watched"));
