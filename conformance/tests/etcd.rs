@@ -33,7 +33,7 @@ fn the_core_agrees_with_the_scripts_of_etcd() {
     let differ = reports
         .iter()
         .filter(|report| matches!(report.verdict, Verdict::Differs(_)));
-    assert!(differ.count() <= 2);
+    assert!(differ.count() <= 3);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::ids::ServerId;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
-use crate::wire::{Content, DecodeError, ProposeAnswer, RawFrame};
+use crate::wire::{Content, DecodeError, JoinReply, ProposeAnswer, RawFrame};
 
 /// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
 const FORWARDED: u64 = 1 << 63;
@@ -140,6 +140,8 @@ impl<S: StateMachine> Driver<S> {
             Content::ChangeReply { request, .. } | Content::TransferReply { request, .. } => {
                 self.operations.asked(*request) == Some(from)
             }
+            // A leader that finds out that this server forgot says so unasked.
+            Content::JoinReply(JoinReply::Forgot) if self.raft.leader() == Some(from) => true,
             Content::JoinReply(_) => self.membership.has_asked(from),
             Content::Message(_)
             | Content::Propose { .. }

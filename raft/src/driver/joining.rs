@@ -215,11 +215,6 @@ impl Joining {
         lead.filter(|_| !configuration.names(self.id))
     }
 
-    /// Returns true if this is the server that was asked last, and the wish is not settled.
-    pub(super) fn has_asked(&self, id: ServerId) -> bool {
-        self.last == Some(id)
-    }
-
     /// What came of asking.
     pub(super) fn on_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
         match reply {

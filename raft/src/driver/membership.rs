@@ -159,10 +159,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %from, ?reply, "answer to the wish to join");
         if reply == JoinReply::Forgot {
-            // Anybody could say so: it is believed of the leader, and of whom this server has asked.
-            let must_know =
-                self.raft.leader() == Some(from) || self.membership.joining.has_asked(from);
-            self.membership.has_forgotten |= must_know;
+            self.membership.has_forgotten = true;
         }
         self.membership.joining.on_reply(from, reply, now);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, DISMISSED_MAX, Member};
+use liferaft_raft::configuration::{Configuration, DISMISSED_MAX, Dismissal, Member};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{Body, InstallSnapshot, Message, SnapshotMetadata};
 use liferaft_raft::time::ClusterTime;
@@ -203,7 +203,9 @@ fn a_chunk_of_a_known_snapshot_is_as_long_as_its_data_and_a_little() {
     let key = Bytes::from_static(&[7; 32]);
     let member = |id| (ServerId(id), Member::voter(key.clone()));
     let many = Configuration::from_members((0..1_001).map(member));
-    let dismissed = (3..).map(ServerId).take(DISMISSED_MAX);
+    let dismissed = (3..)
+        .map(|id| (ServerId(id), Dismissal::Removed))
+        .take(DISMISSED_MAX);
     let few = Configuration::of_voters((0..3).map(ServerId)).with_dismissed(dismissed);
 
     let [many_told, many_known] = chunk_lengths(many);

@@ -17,14 +17,19 @@ use liferaft_raft::wire::{self, Content, DecodeError, Frame, Head};
 const CLUSTER: ClusterId = ClusterId(0xc0);
 const RECEIVER: ServerId = ServerId(0x02);
 
-/// Decodes what a frame to [`RECEIVER`] says, given the encoding of that.
-fn decode(content: &[u8]) -> Result<Content, DecodeError> {
+/// A frame to [`RECEIVER`] with this content.
+fn frame(content: &[u8]) -> Bytes {
     let head = Head {
         cluster: CLUSTER,
         to: RECEIVER,
         token: Token::NONE,
     };
-    Frame::decode(wire::frame(&head, content)).map(|frame| frame.content)
+    wire::frame(&head, content)
+}
+
+/// Decodes what a frame to [`RECEIVER`] says, given the encoding of that.
+fn decode(content: &[u8]) -> Result<Content, DecodeError> {
+    Frame::decode(frame(content)).map(|frame| frame.content)
 }
 
 /// A message in Protocol Buffers, written field by field.

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use liferaft_raft::admission::Kind;
 use liferaft_raft::ids::Term;
-use liferaft_raft::wire::{self, DecodeError, RawFrame};
+use liferaft_raft::wire::{DecodeError, RawFrame};
 
 use super::samples::{
     append_entries, append_entries_reply, configuration, entry, member, metadata, step,
     with_configuration, with_entry, with_member, with_metadata, with_step,
 };
-use super::{CLUSTER, Fields, RECEIVER, decode, message, request};
+use super::{CLUSTER, Fields, RECEIVER, decode, frame, message, request};
 
 #[test]
 fn unknown_advisory_fields_are_skipped() {
@@ -117,7 +117,7 @@ fn an_unknown_answer_is_told_apart() {
 #[test]
 fn an_envelope_is_read_whatever_the_body_says() {
     let unknown = with_entry(&entry().without(3).number(3, 9));
-    let raw = RawFrame::decode(wire::frame(CLUSTER, RECEIVER, &unknown)).expect("it is a frame");
+    let raw = RawFrame::decode(frame(&unknown)).expect("it is a frame");
 
     assert_eq!((raw.cluster(), raw.to()), (CLUSTER, RECEIVER));
     assert_eq!(raw.kind(), Some(Kind::AppendEntries));
@@ -129,7 +129,7 @@ fn an_envelope_is_read_whatever_the_body_says() {
 fn each_kind_of_frame_has_its_number() {
     let kind = |number| {
         let content = Bytes::from(request(number, &Fields::default()));
-        let raw = RawFrame::decode(wire::frame(CLUSTER, RECEIVER, &content));
+        let raw = RawFrame::decode(frame(&content));
         raw.expect("it is a frame").kind()
     };
 
