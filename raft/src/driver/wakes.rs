@@ -69,6 +69,8 @@ impl Wakes {
             return false;
         };
         if left > Duration::ZERO {
+            // A mark has moved the time by as much as one entry can: what is left needs another.
+            self.marked = None;
             self.due = now + left.max(heartbeat / GRAIN);
             return false;
         }
@@ -128,6 +130,18 @@ mod tests {
         let asked = [ask(0), ask(799), ask(800), ask(801)];
 
         assert_eq!(asked, [true, false, true, false]);
+    }
+
+    // One entry moves cluster time by a minute at most. With heartbeats so rare that the mark is not given up within a
+    // minute, the next minute has to be marked all the same.
+    #[test]
+    fn a_distant_wish_is_marked_again_when_its_next_part_is_due() {
+        let mut wakes = wishing(500);
+        let mut ask = |left, now| wakes.ask_at(left, Term(1), HEARTBEAT, at(now));
+
+        let asked = [ask(DUE, 0), ask(Some(HEARTBEAT), 1), ask(DUE, 81)];
+
+        assert_eq!(asked, [true, false, true]);
     }
 
     #[test]
