@@ -25,7 +25,8 @@ pub const SEQUENCE_VALUES_MAX: u64 = 1 << 20;
 pub const SEQUENCE_BYTES_MAX: u64 = 256 << 20;
 
 /// The most that all keys, values and sequences may weigh together: 512 MiB. A snapshot of them takes no more than that, and
-/// leaves the other half of the default bound of a snapshot, 1 GiB, to the sessions that are stored beside them.
+/// leaves the other half of the default bound of a snapshot, 1 GiB, to the history and to the sessions that are stored
+/// beside them, whose replies take 256 MiB at most.
 pub const STORE_BYTES_MAX: u64 = 512 << 20;
 
 /// What each key is taken to weigh beside its bytes and its content, so that bounds in bytes also bound counts.

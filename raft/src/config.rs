@@ -68,6 +68,9 @@ pub struct Timing {
 ///   [`catch_up_bytes_max`](Self::catch_up_bytes_max) or *S*, and those written since, until the next snapshot is due and
 ///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*. Then come at most
 ///   [`uncommitted_bytes_max`](Self::uncommitted_bytes_max).
+/// - *The replies kept for sessions*, beside the state and in each snapshot: at most `sessions::REPLY_BYTES_MAX`, 256
+///   MiB
+///   as serialised, and once more while a snapshot is encoded.
 /// - *For each peer*, nothing but positions: entries and chunks in flight share their bytes with the log and the snapshot.
 ///   The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message
 ///   are unacknowledged.

@@ -49,6 +49,11 @@ pub trait StateMachine: Send + 'static {
     /// A change to the state: what is replicated.
     type Command: Serialize + DeserializeOwned + Send + 'static;
     /// What a command answers. It is part of the replicated state until its client has seen it (§6.3).
+    ///
+    /// The replies that a cluster keeps have a bound: 64 MiB for all callers of a member together, or for an outbox,
+    /// and 256 MiB over all ([`SESSION_REPLY_BYTES_MAX`](crate::sessions::SESSION_REPLY_BYTES_MAX),
+    /// [`REPLY_BYTES_MAX`](crate::sessions::REPLY_BYTES_MAX)). What is large is better read by a query. Members decide
+    /// by the serialised length, so versions of one cluster must serialise a reply to the same length.
     type Reply: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// A question about the state. It never leaves the member that asks.
     type Query: Send + 'static;

@@ -223,6 +223,7 @@ impl Machine {
                 }
             }
         };
+        self.sessions.advance(at.time);
         self.kv.advance(at);
         if let Some(before) = before {
             self.noted.note(&before, &self.kv);
@@ -275,7 +276,7 @@ impl Machine {
             Fate::Done(Answer::of_reply(&execute()?)?)
         } else {
             match self.sessions.execute(at, &header, execute)? {
-                Outcome::Done(reply) => Fate::Done(Answer::of_reply(reply)?),
+                Outcome::Done(reply) => Fate::Done(Answer::of_reply(&reply)?),
                 Outcome::Expired => Fate::Expired,
                 Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => Fate::Ignored,
             }

@@ -23,7 +23,7 @@ use crate::entry::{Entry, Payload};
 use crate::ids::Index;
 use crate::sessions::{Envelope, Joining, Outcome, Sessions, split_snapshot};
 use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use crate::time::Instant;
+use crate::time::{ClusterTime, Instant};
 
 /// The state machine, with the sessions around it.
 #[derive(Debug)]
@@ -161,8 +161,17 @@ impl<S: StateMachine> Applier<S> {
         Ok(Report::Applied {
             through: self.applied,
             own,
-            wakes_at: self.machine.wakes_at(),
+            wakes_at: self.wakes_at(),
         })
+    }
+
+    /// When something happens by cluster time alone: in the state machine, or to a session.
+    fn wakes_at(&mut self) -> Option<ClusterTime> {
+        let of_machine = self.machine.wakes_at();
+        of_machine
+            .into_iter()
+            .chain(self.sessions.expires_at())
+            .min()
     }
 
     fn apply_entry(&mut self, entry: &Entry, own: &mut Vec<Own<S::Reply>>) -> Result<(), String> {
@@ -183,6 +192,7 @@ impl<S: StateMachine> Applier<S> {
                 })?;
             }
         }
+        self.sessions.advance(at.time);
         self.machine.advance(at);
         self.applied = entry.index;
         Ok(())
@@ -236,7 +246,7 @@ impl<S: StateMachine> Applier<S> {
                             own.push(Own::Reply {
                                 session,
                                 sequence,
-                                reply: reply.clone(),
+                                reply: reply.into_owned(),
                             });
                         }
                         Outcome::Expired => own.push(Own::Expired { session }),
@@ -295,7 +305,7 @@ impl<S: StateMachine> Applier<S> {
             known,
             ordered,
             replies,
-            wakes_at: self.machine.wakes_at(),
+            wakes_at: self.wakes_at(),
         })
     }
 

@@ -44,7 +44,7 @@ pub enum UnknownCause {
     #[error("the deadline passed after it was sent")]
     TimedOut,
     /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
-    /// there.
+    /// there: it expired, or ended because its replies were too heavy.
     #[error("its session expired while this member did not hear of it")]
     SessionExpired,
     /// The member stopped after the command was sent.

@@ -10,14 +10,28 @@
 //! There are two kinds. The commands of a plain session take effect in whatever order they reach the log. Those of an
 //! ordered one take effect in the order of their numbers: a copy that comes before its turn has no effect and is sent
 //! again, so that many may be under way at once and a lost or overtaken frame costs time, never the order.
+//!
+//! The replies that are kept have a bound, for a session and over all. Where a reply exceeds it, the session with the
+//! heaviest replies ends, at the same entry on every member. Commands of it that come later have no effect, so a member
+//! that has seen the entry sends them again in another session; one that was sent a snapshot in its place tells its
+//! callers that the outcome is unknown.
 
 mod envelope;
+mod expiry;
 mod joined;
+mod session;
 mod snapshot;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::Serialize;
+
+use self::expiry::Expiries;
+use self::session::{Kind, Place, Session, weight};
 
 pub use envelope::{
     CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
@@ -45,6 +59,18 @@ pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// partition of hours to heal. A constant for the same reason.
 pub const ORDERED_SESSION_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
+/// The most that the replies of one session may weigh, in bytes: 64 MiB. A reply beyond it ends its session.
+///
+/// A reply weighs its bytes as serialised and [`REPLY_OVERHEAD_BYTES`]. The bounds are constants for the same reason.
+pub const SESSION_REPLY_BYTES_MAX: u64 = 64 << 20;
+
+/// The most that the replies of all sessions may weigh, in bytes: 256 MiB. A reply beyond it ends the session whose
+/// replies weigh most; of equals, the one that was opened first.
+pub const REPLY_BYTES_MAX: u64 = 256 << 20;
+
+/// What each reply is taken to weigh beside its bytes, so that a bound in bytes also bounds their count.
+pub const REPLY_OVERHEAD_BYTES: u64 = 32;
+
 /// The highest number of a command. It leaves room to count beyond it without overflow.
 const SEQUENCE_MAX: u64 = u64::MAX - 2 * OUTSTANDING_MAX;
 
@@ -55,46 +81,21 @@ pub struct Sessions<R> {
     sessions: BTreeMap<Index, Arc<Session<R>>>,
     // A registration that was sent twice must not leave two sessions.
     by_nonce: BTreeMap<u128, Index>,
-    look: Look,
-}
-
-/// What a look through all sessions has found, so that a flood of registrations does not cost a look each. It follows
-/// from the table and is no part of it.
-#[derive(Clone, Debug, Default)]
-struct Look {
-    /// No session was used before this moment.
-    active_since: ClusterTime,
-    /// Sessions by their last use, as it was then. Those that were not used since come before all others.
+    /// What all replies weigh.
+    reply_bytes: u64,
+    /// When sessions expire. Like `idlest`, it follows from the table.
+    expiries: Expiries,
+    /// Sessions by their last use, as it was at the last look through all of them: a flood of registrations must not
+    /// cost a look each. Those that were not used since come before all others.
     idlest: VecDeque<(Index, Index)>,
-}
-
-#[derive(Clone, Debug)]
-struct Session<R> {
-    nonce: u128,
-    kind: Kind,
-    /// The cluster time of the entry that used it last: what it expires by.
-    last_active: ClusterTime,
-    /// The index of that entry: what it is evicted by.
-    last_used: Index,
-    /// Every command up to here has been answered or given up: none of them is applied from here on.
-    acknowledged_through: u64,
-    /// The replies after that, in order of their numbers; `None` where a later command came first, as in an ordered
-    /// session none does.
-    replies: VecDeque<Option<R>>,
-}
-
-/// In which order the commands of a session take effect, and how long it lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Ordered,
 }
 
 /// What became of one copy of a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome<'a, R> {
-    /// It has taken effect, by this copy or an earlier one, with this reply.
-    Done(&'a R),
+pub enum Outcome<'a, R: Clone> {
+    /// It has taken effect, by this copy or an earlier one, with this reply. The reply is owned where it was too heavy
+    /// to be kept, so that its session has ended.
+    Done(Cow<'a, R>),
     /// Its member has said that it no longer waits for it. This copy had no effect.
     Acknowledged,
     /// Its session is gone, or never was. This copy had no effect and no other can have one.
@@ -110,13 +111,15 @@ impl<R> Default for Sessions<R> {
         Self {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
-            look: Look::default(),
+            reply_bytes: 0,
+            expiries: Expiries::default(),
+            idlest: VecDeque::new(),
         }
     }
 }
 
 impl<R: Clone> Sessions<R> {
-    /// How many there are, those included that have expired and that no entry has removed yet.
+    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -142,32 +145,22 @@ impl<R: Clone> Sessions<R> {
     }
 
     fn register_kind(&mut self, at: ApplyContext, nonce: u128, kind: Kind) -> Index {
-        self.remove_expired(at.time);
+        self.advance(at.time);
         if let Some(name) = self.by_nonce.get(&nonce) {
             let session = self
                 .sessions
                 .get_mut(name)
                 .expect("a nonce leads to an open session");
-            let session = Arc::make_mut(session);
-            session.last_active = at.time;
-            session.last_used = at.index;
+            Arc::make_mut(session).used(at);
             return *name;
         }
         if self.sessions.len() >= SESSIONS_MAX {
             self.evict_least_recently_used();
         }
+        let session = Session::opened(at, nonce, kind);
         self.by_nonce.insert(nonce, at.index);
-        self.sessions.insert(
-            at.index,
-            Arc::new(Session {
-                nonce,
-                kind,
-                last_active: at.time,
-                last_used: at.index,
-                acknowledged_through: 0,
-                replies: VecDeque::new(),
-            }),
-        );
+        self.expiries.insert(at.index, session.expires_at());
+        self.sessions.insert(at.index, Arc::new(session));
         at.index
     }
 
@@ -180,21 +173,66 @@ impl<R: Clone> Sessions<R> {
         at: ApplyContext,
         command: &CommandHeader,
         apply: impl FnOnce() -> Result<R, E>,
-    ) -> Result<Outcome<'_, R>, E> {
-        if self.has_expired(command.session, at.time) {
-            self.remove(command.session);
-        }
-        let Some(session) = self.sessions.get_mut(&command.session) else {
+    ) -> Result<Outcome<'_, R>, E>
+    where
+        R: Serialize,
+    {
+        self.advance(at.time);
+        let (name, sequence) = (command.session, command.sequence);
+        let Some(session) = self.sessions.get_mut(&name) else {
             return Ok(Outcome::Expired);
         };
         let session = Arc::make_mut(session);
-        session.last_active = at.time;
-        session.last_used = at.index;
-        if command.sequence > SEQUENCE_MAX {
+        session.used(at);
+        if sequence > SEQUENCE_MAX {
             return Ok(Outcome::TooFarAhead);
         }
-        session.acknowledge(command.acknowledged_through);
-        session.execute(command.sequence, apply)
+        self.reply_bytes -= session.acknowledge(command.acknowledged_through);
+        let place = match session.place(sequence) {
+            Place::Kept(place) => place,
+            Place::Open(place) => {
+                let reply = apply()?;
+                let bytes = weight(&reply);
+                session.keep(place, sequence, reply, bytes);
+                self.reply_bytes += bytes;
+                let is_beyond = session.reply_bytes() > SESSION_REPLY_BYTES_MAX
+                    || self.reply_bytes > REPLY_BYTES_MAX;
+                if is_beyond && let Some(ended) = self.end_beyond_bounds(name) {
+                    return Ok(Outcome::Done(Cow::Owned(ended.reply(place).clone())));
+                }
+                place
+            }
+            Place::Acknowledged => return Ok(Outcome::Acknowledged),
+            Place::TooFarAhead => return Ok(Outcome::TooFarAhead),
+            Place::Early => return Ok(Outcome::Early),
+        };
+        let session = self.sessions.get(&name).expect("it is open still");
+        Ok(Outcome::Done(Cow::Borrowed(session.reply(place))))
+    }
+
+    /// Removes the sessions that have expired. To be called with the time of each entry, of whatever kind: a command or
+    /// a registration does so by itself.
+    pub fn advance(&mut self, time: ClusterTime) {
+        let sessions = &self.sessions;
+        let mut expired = self.expiries.due(time, |name| sessions[&name].expires_at());
+        while let Some(name) = expired {
+            self.remove(name);
+            let sessions = &self.sessions;
+            expired = self.expiries.due(time, |name| sessions[&name].expires_at());
+        }
+    }
+
+    /// When the first session expires unless it is used. For this an entry is to be appended if none comes by itself.
+    pub fn expires_at(&mut self) -> Option<ClusterTime> {
+        let sessions = &self.sessions;
+        let first = self.expiries.first(|name| sessions[&name].expires_at());
+        first.map(|(time, _)| time)
+    }
+
+    /// What the replies of all sessions weigh, in bytes: at most [`REPLY_BYTES_MAX`].
+    #[must_use]
+    pub const fn reply_bytes(&self) -> u64 {
+        self.reply_bytes
     }
 
     /// The open session of the highest nonce in this range, with that nonce. A member that counts its registrations up
@@ -207,41 +245,40 @@ impl<R: Clone> Sessions<R> {
 
     /// The replies that a session keeps, with the numbers of their commands.
     pub fn replies(&self, session: Index) -> impl Iterator<Item = (u64, &R)> {
-        self.sessions.get(&session).into_iter().flat_map(|session| {
-            (session.acknowledged_through + 1..)
-                .zip(&session.replies)
-                .filter_map(|(sequence, reply)| Some((sequence, reply.as_ref()?)))
-        })
+        let session = self.sessions.get(&session).into_iter();
+        session.flat_map(|session| session.replies())
     }
 
-    fn has_expired(&self, session: Index, time: ClusterTime) -> bool {
-        self.sessions
-            .get(&session)
-            .is_some_and(|session| session.has_expired(time))
-    }
-
-    fn remove_expired(&mut self, time: ClusterTime) {
-        if time.since(self.look.active_since) <= SESSION_EXPIRY.min(ORDERED_SESSION_EXPIRY) {
-            return;
+    /// Ends sessions until the replies are within their bounds, and returns the session `grown`, whose replies have
+    /// become heavier, if it is one of them.
+    fn end_beyond_bounds(&mut self, grown: Index) -> Option<Arc<Session<R>>> {
+        let of_session = self.sessions.get(&grown)?.reply_bytes();
+        let mut ended = None;
+        if of_session > SESSION_REPLY_BYTES_MAX {
+            ended = self.remove(grown);
         }
-        let by_nonce = &mut self.by_nonce;
-        self.sessions.retain(|_, session| {
-            let expired = session.has_expired(time);
-            if expired {
-                by_nonce.remove(&session.nonce);
+        // Each round frees at least the average of all sessions, so it is rare.
+        while self.reply_bytes > REPLY_BYTES_MAX {
+            let sessions = self.sessions.iter();
+            let heaviest = sessions
+                .max_by_key(|(name, session)| (session.reply_bytes(), Reverse(**name)))
+                .map(|(name, _)| *name)
+                .expect("only sessions keep replies");
+            let removed = self.remove(heaviest);
+            if heaviest == grown {
+                ended = removed;
             }
-            !expired
-        });
-        let actives = self.sessions.values().map(|session| session.last_active);
-        self.look.active_since = actives.min().unwrap_or(time);
+        }
+        ended
     }
 
     fn evict_least_recently_used(&mut self) {
         loop {
-            while let Some((last_used, name)) = self.look.idlest.pop_front() {
+            while let Some((last_used, name)) = self.idlest.pop_front() {
                 let session = self.sessions.get(&name);
                 if session.is_some_and(|session| session.last_used == last_used) {
-                    return self.remove(name);
+                    self.remove(name);
+                    return;
                 }
             }
             if self.sessions.is_empty() {
@@ -252,62 +289,16 @@ impl<R: Clone> Sessions<R> {
                 .map(|(name, session)| (session.last_used, *name))
                 .collect();
             idlest.sort_unstable();
-            self.look.idlest = idlest.into();
+            self.idlest = idlest.into();
         }
     }
 
-    fn remove(&mut self, name: Index) {
-        if let Some(session) = self.sessions.remove(&name) {
-            self.by_nonce.remove(&session.nonce);
-        }
-    }
-}
-
-impl<R> Session<R> {
-    fn has_expired(&self, time: ClusterTime) -> bool {
-        let expiry = match self.kind {
-            Kind::Plain => SESSION_EXPIRY,
-            Kind::Ordered => ORDERED_SESSION_EXPIRY,
-        };
-        time.since(self.last_active) > expiry
-    }
-
-    fn acknowledge(&mut self, through: u64) {
-        let count = through.saturating_sub(self.acknowledged_through);
-        let kept = self.replies.len();
-        self.replies
-            .drain(..usize::try_from(count).unwrap_or(usize::MAX).min(kept));
-        self.acknowledged_through = self.acknowledged_through.max(through);
-    }
-
-    fn execute<E>(
-        &mut self,
-        sequence: u64,
-        apply: impl FnOnce() -> Result<R, E>,
-    ) -> Result<Outcome<'_, R>, E> {
-        let Some(place) = sequence.checked_sub(self.acknowledged_through + 1) else {
-            return Ok(Outcome::Acknowledged);
-        };
-        let Some(place) = usize::try_from(place)
-            .ok()
-            .filter(|_| place < OUTSTANDING_MAX)
-        else {
-            return Ok(Outcome::TooFarAhead);
-        };
-        if self.kind == Kind::Ordered && place > self.replies.len() {
-            return Ok(Outcome::Early);
-        }
-        if self.replies.get(place).is_none_or(Option::is_none) {
-            let reply = apply()?;
-            if place >= self.replies.len() {
-                self.replies.resize_with(place + 1, || None);
-            }
-            self.replies[place] = Some(reply);
-        }
-        let reply = self.replies[place]
-            .as_ref()
-            .expect("the reply was there or has just been put there");
-        Ok(Outcome::Done(reply))
+    fn remove(&mut self, name: Index) -> Option<Arc<Session<R>>> {
+        let session = self.sessions.remove(&name)?;
+        self.by_nonce.remove(&session.nonce);
+        self.expiries.remove(name);
+        self.reply_bytes -= session.reply_bytes();
+        Some(session)
     }
 }
 

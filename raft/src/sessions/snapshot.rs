@@ -3,18 +3,21 @@
 //! Equal tables have equal bytes on all members. What is read back is checked as if a stranger had written it: a
 //! snapshot comes over the network.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{Kind, Look, OUTSTANDING_MAX, SEQUENCE_MAX, SESSIONS_MAX, Session, Sessions};
-use crate::ids::Index;
+use super::session::{Kind, Place, Session, weight_of};
+use super::{
+    OUTSTANDING_MAX, REPLY_BYTES_MAX, SEQUENCE_MAX, SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions,
+};
+use crate::ids::{Index, Term};
+use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const PLAIN: u8 = 1;
 const ORDERED: u8 = 2;
@@ -55,9 +58,11 @@ impl<R: Serialize> Sessions<R> {
             bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
             bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
             bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
-            put_count(&mut bytes, session.replies.len());
-            for reply in &session.replies {
-                put_reply(&mut bytes, reply.as_ref())?;
+            let replies = session.replies();
+            put_count(&mut bytes, replies.len());
+            for (sequence, reply) in replies {
+                put_distance(&mut bytes, sequence - session.acknowledged_through);
+                put_reply(&mut bytes, reply)?;
             }
         }
         Ok(bytes)
@@ -70,15 +75,17 @@ fn put_count(bytes: &mut Vec<u8>, count: usize) {
     bytes.extend_from_slice(&count.to_be_bytes());
 }
 
-/// A reply behind its length plus one; zero stands for none.
-fn put_reply<R: Serialize>(bytes: &mut Vec<u8>, reply: Option<&R>) -> Result<(), SessionsError> {
-    let Some(reply) = reply else {
-        put_count(bytes, 0);
-        return Ok(());
-    };
+/// How far a command is ahead of what is acknowledged: from 1 to [`OUTSTANDING_MAX`].
+fn put_distance(bytes: &mut Vec<u8>, distance: u64) {
+    let distance = u16::try_from(distance).expect("the distance is bounded below 16 bits");
+    bytes.extend_from_slice(&distance.to_be_bytes());
+}
+
+/// A reply behind its length.
+fn put_reply<R: Serialize>(bytes: &mut Vec<u8>, reply: &R) -> Result<(), SessionsError> {
     let reply =
         postcard::to_allocvec(reply).map_err(|error| SessionsError::Reply(error.to_string()))?;
-    put_count(bytes, reply.len() + 1);
+    put_count(bytes, reply.len());
     bytes.extend_from_slice(&reply);
     Ok(())
 }
@@ -98,11 +105,7 @@ impl<R: DeserializeOwned> Sessions<R> {
         if count > SESSIONS_MAX {
             return Err(SessionsError::Invalid("there are too many sessions"));
         }
-        let mut table = Self {
-            sessions: BTreeMap::new(),
-            by_nonce: BTreeMap::new(),
-            look: Look::default(),
-        };
+        let mut table = Self::default();
         for _ in 0..count {
             let name = Index(u64::from_be_bytes(reader.array()?));
             let session = Session::decode(&mut reader, name, through)?;
@@ -110,6 +113,9 @@ impl<R: DeserializeOwned> Sessions<R> {
         }
         if !reader.0.is_empty() {
             return Err(SessionsError::Invalid("something follows the last session"));
+        }
+        if table.reply_bytes > REPLY_BYTES_MAX {
+            return Err(SessionsError::Invalid("its replies are too heavy"));
         }
         Ok(table)
     }
@@ -125,6 +131,8 @@ impl<R: DeserializeOwned> Sessions<R> {
         if self.by_nonce.insert(session.nonce, name).is_some() {
             return Err(SessionsError::Invalid("two sessions share a nonce"));
         }
+        self.reply_bytes += session.reply_bytes();
+        self.expiries.insert(name, session.expires_at());
         self.sessions.insert(name, Arc::new(session));
         Ok(())
     }
@@ -145,31 +153,35 @@ impl<R: DeserializeOwned> Session<R> {
                 "a session was used before it was opened or after the snapshot",
             ));
         }
+        let at = ApplyContext {
+            index: last_used,
+            term: Term::default(),
+            time: last_active,
+        };
+        let mut session = Self::opened(at, nonce, kind);
         let acknowledged_through = u64::from_be_bytes(reader.array()?);
         if acknowledged_through > SEQUENCE_MAX {
             return Err(SessionsError::Invalid("a session has used up its numbers"));
         }
+        session.acknowledge(acknowledged_through);
         let count = reader.count()?;
         if count as u64 > OUTSTANDING_MAX {
             return Err(SessionsError::Invalid("a session has too many replies"));
         }
-        let mut replies = VecDeque::new();
-        for _ in 0..count {
-            replies.push_back(reader.reply()?);
+        for kept in 0..count {
+            let sequence = acknowledged_through + u64::from(u16::from_be_bytes(reader.array()?));
+            if session.place(sequence) != Place::Open(kept) {
+                return Err(SessionsError::Invalid("a reply is out of its place"));
+            }
+            let (reply, bytes) = reader.reply()?;
+            session.keep(kept, sequence, reply, weight_of(bytes));
         }
-        if kind == Kind::Ordered && replies.iter().any(Option::is_none) {
+        if session.reply_bytes() > SESSION_REPLY_BYTES_MAX {
             return Err(SessionsError::Invalid(
-                "a command of an ordered session took effect before its turn",
+                "the replies of a session are too heavy",
             ));
         }
-        Ok(Self {
-            nonce,
-            kind,
-            last_active,
-            last_used,
-            acknowledged_through,
-            replies,
-        })
+        Ok(session)
     }
 }
 
@@ -188,10 +200,9 @@ impl Reader<'_> {
         usize::try_from(count).map_err(|_| SessionsError::Invalid("a count exceeds memory"))
     }
 
-    fn reply<R: DeserializeOwned>(&mut self) -> Result<Option<R>, SessionsError> {
-        let Some(length) = self.count()?.checked_sub(1) else {
-            return Ok(None);
-        };
+    /// The next reply, with its length.
+    fn reply<R: DeserializeOwned>(&mut self) -> Result<(R, usize), SessionsError> {
+        let length = self.count()?;
         let (reply, rest) = self
             .0
             .split_at_checked(length)
@@ -202,6 +213,6 @@ impl Reader<'_> {
         if !left.is_empty() {
             return Err(SessionsError::Invalid("something follows a reply"));
         }
-        Ok(Some(reply))
+        Ok((reply, length))
     }
 }

@@ -1,5 +1,7 @@
 use std::convert::Infallible;
 
+use serde::{Deserialize, Deserializer, Serializer};
+
 use super::*;
 use crate::ids::Term;
 
@@ -20,15 +22,15 @@ fn command(session: Index, sequence: u64, acknowledged_through: u64) -> CommandH
 }
 
 /// Applies a command whose reply is `reply`; `None` if it was refused.
-fn execute(
-    sessions: &mut Sessions<u32>,
+fn execute<R: Clone + Serialize>(
+    sessions: &mut Sessions<R>,
     at: ApplyContext,
     header: CommandHeader,
-    reply: u32,
-) -> Result<u32, Outcome<'static, u32>> {
+    reply: R,
+) -> Result<R, Outcome<'static, R>> {
     let Ok(outcome) = sessions.execute(at, &header, || Ok::<_, Infallible>(reply));
     match outcome {
-        Outcome::Done(reply) => Ok(*reply),
+        Outcome::Done(reply) => Ok(reply.into_owned()),
         Outcome::Acknowledged => Err(Outcome::Acknowledged),
         Outcome::Expired => Err(Outcome::Expired),
         Outcome::TooFarAhead => Err(Outcome::TooFarAhead),
@@ -50,7 +52,7 @@ fn a_second_copy_is_not_applied_and_gets_the_first_ones_reply() {
 
     let Ok(outcome) = sessions.execute(at(3, 0), &command(session, 1, 0), must_not_apply);
 
-    assert_eq!(outcome, Outcome::Done(&10));
+    assert_eq!(outcome, Outcome::Done(Cow::Borrowed(&10)));
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn commands_may_arrive_in_any_order() {
     let Ok(again) = sessions.execute(at(5, 0), &command(session, 3, 0), must_not_apply);
 
     assert_eq!((first, second, third), (Ok(10), Ok(20), Ok(30)));
-    assert_eq!(again, Outcome::Done(&30));
+    assert_eq!(again, Outcome::Done(Cow::Borrowed(&30)));
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn the_commands_of_an_ordered_session_take_effect_in_the_order_of_their_numbers(
 
     assert_eq!(early, Err(Outcome::Early));
     assert_eq!((first, second), (Ok(10), Ok(20)));
-    assert_eq!(again, Outcome::Done(&10));
+    assert_eq!(again, Outcome::Done(Cow::Borrowed(&10)));
 }
 
 #[test]
@@ -292,6 +294,226 @@ fn a_command_that_cannot_be_applied_leaves_no_reply() {
     assert_eq!(sessions.replies(session).count(), 0);
 }
 
+/// A reply of 1 MiB that takes no memory here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mebibyte;
+
+impl Serialize for Mebibyte {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+        serializer.serialize_bytes(&ZEROS)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mebibyte {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let zeros = <&[u8]>::deserialize(deserializer)?;
+        assert_eq!(zeros.len(), 1 << 20);
+        Ok(Self)
+    }
+}
+
+const OF_SESSION_MAX: u64 = SESSION_REPLY_BYTES_MAX >> 20;
+
+/// Has a session keep as many replies of a mebibyte as it may, with those there are.
+fn fill(sessions: &mut Sessions<Mebibyte>, session: Index, count: u64) {
+    for sequence in 1..=count {
+        let header = command(session, sequence, 0);
+        execute(sessions, at(100, 0), header, Mebibyte).unwrap();
+    }
+}
+
+// A follower asks 1,200 batches that read a megabyte each, all at once, and dies: nobody acknowledges the replies. They
+// filled every member's memory and made every snapshot longer than allowed.
+#[test]
+fn the_replies_of_a_session_that_acknowledges_nothing_are_bounded() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    for sequence in 1..=1200 {
+        let _ = execute(
+            &mut sessions,
+            at(1 + sequence, 0),
+            command(session, sequence, 0),
+            Mebibyte,
+        );
+        assert!(sessions.reply_bytes() <= SESSION_REPLY_BYTES_MAX);
+    }
+
+    assert!(sessions.encode().unwrap().len() as u64 <= SESSION_REPLY_BYTES_MAX);
+}
+
+#[test]
+fn a_reply_beyond_the_bound_is_given_and_ends_its_session() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    let other = sessions.register(at(2, 0), 78);
+    fill(&mut sessions, session, OF_SESSION_MAX - 1);
+    let kept = sessions.reply_bytes();
+
+    let last = command(session, OF_SESSION_MAX, 0);
+    let beyond = execute(&mut sessions, at(200, 0), last, Mebibyte);
+    let again = execute(&mut sessions, at(201, 0), last, Mebibyte);
+
+    assert!(kept <= SESSION_REPLY_BYTES_MAX, "{kept}");
+    assert_eq!((beyond, again), (Ok(Mebibyte), Err(Outcome::Expired)));
+    assert_eq!((sessions.reply_bytes(), sessions.len()), (0, 1));
+    assert!(execute(&mut sessions, at(202, 0), command(other, 1, 0), Mebibyte).is_ok());
+}
+
+#[test]
+fn what_is_acknowledged_makes_room() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    fill(&mut sessions, session, OF_SESSION_MAX - 1);
+
+    let next = command(session, OF_SESSION_MAX, OF_SESSION_MAX - 1);
+    execute(&mut sessions, at(200, 0), next, Mebibyte).unwrap();
+
+    assert_eq!(sessions.reply_bytes(), (1 << 20) + 3 + REPLY_OVERHEAD_BYTES);
+    assert_eq!(sessions.len(), 1);
+}
+
+#[test]
+fn beyond_the_bound_over_all_the_heaviest_session_ends() {
+    let mut sessions = Sessions::default();
+    let light = sessions.register(at(1, 0), 1);
+    let names: Vec<_> = (2..=5)
+        .map(|index| sessions.register(at(index, 0), u128::from(index)))
+        .collect();
+    for name in &names {
+        fill(&mut sessions, *name, OF_SESSION_MAX - 2);
+    }
+    let heaviest = names[2];
+    let one_more = command(heaviest, OF_SESSION_MAX - 1, 0);
+    execute(&mut sessions, at(200, 0), one_more, Mebibyte).unwrap();
+
+    for sequence in 1..=6 {
+        let header = command(light, sequence, 0);
+        execute(&mut sessions, at(201, 0), header, Mebibyte).unwrap();
+    }
+    let before = sessions.len();
+    execute(&mut sessions, at(202, 0), command(light, 7, 0), Mebibyte).unwrap();
+
+    assert_eq!((before, sessions.len()), (5, 4));
+    assert_eq!(
+        execute(
+            &mut sessions,
+            at(203, 0),
+            command(heaviest, 100, 0),
+            Mebibyte
+        ),
+        Err(Outcome::Expired)
+    );
+    assert_eq!(sessions.replies(light).count(), 7);
+}
+
+#[test]
+fn of_equally_heavy_sessions_the_first_that_was_opened_ends() {
+    let mut sessions = Sessions::default();
+    let names: Vec<_> = (1..=5)
+        .map(|index| sessions.register(at(index, 0), u128::from(index)))
+        .collect();
+    for name in &names[..4] {
+        fill(&mut sessions, *name, 60);
+    }
+
+    fill(&mut sessions, names[4], 16);
+
+    let is_open = |nonce: u128| sessions.find(nonce..=nonce).is_some();
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(is_open),
+        [false, true, true, true, true]
+    );
+}
+
+#[test]
+fn a_command_far_ahead_takes_no_memory_for_those_between() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+
+    let last = command(session, OUTSTANDING_MAX, 0);
+    execute(&mut sessions, at(2, 0), last, 1).unwrap();
+    let between = command(session, OUTSTANDING_MAX / 2, 0);
+    execute(&mut sessions, at(3, 0), between, 2).unwrap();
+
+    assert!(sessions.encode().unwrap().len() < 100);
+    assert_eq!(
+        sessions.replies(session).collect::<Vec<_>>(),
+        [(OUTSTANDING_MAX / 2, &2), (OUTSTANDING_MAX, &1)]
+    );
+    let Ok(again) = sessions.execute(at(4, 0), &last, must_not_apply);
+    assert_eq!(again, Outcome::Done(Cow::Borrowed(&1)));
+}
+
+#[test]
+fn the_time_of_any_entry_ends_what_has_expired() {
+    let mut sessions = Sessions::default();
+    let idle = sessions.register(at(1, 0), 77);
+    let used = sessions.register(at(2, 0), 78);
+    execute(&mut sessions, at(3, 5), command(idle, 1, 0), 10).unwrap();
+    execute(&mut sessions, at(4, 9), command(used, 1, 0), 10).unwrap();
+    let expires_at = sessions.expires_at();
+
+    sessions.advance(ClusterTime(5 + EXPIRY_MILLIS));
+    let before = sessions.len();
+    sessions.advance(ClusterTime(5 + EXPIRY_MILLIS + 1));
+
+    assert_eq!(expires_at, Some(ClusterTime(5 + EXPIRY_MILLIS + 1)));
+    assert_eq!((before, sessions.len()), (2, 1));
+    assert_eq!(sessions.find(0..=u128::MAX), Some((78, used)));
+    assert_eq!(sessions.reply_bytes(), 1 + REPLY_OVERHEAD_BYTES);
+}
+
+#[test]
+fn a_restored_table_knows_when_it_expires_and_what_it_weighs() {
+    let mut sessions = sample();
+    let bytes = sessions.encode().unwrap();
+
+    let mut restored = Sessions::<u32>::decode(&bytes, Index(4)).unwrap();
+
+    assert_eq!(restored.expires_at(), sessions.expires_at());
+    assert_eq!(restored.reply_bytes(), sessions.reply_bytes());
+    assert_eq!(restored.reply_bytes(), 2 * (1 + REPLY_OVERHEAD_BYTES));
+}
+
+#[test]
+fn a_table_whose_replies_are_too_heavy_is_refused() {
+    let mut sessions = Sessions::default();
+    let session = sessions.register(at(1, 0), 77);
+    fill(&mut sessions, session, OF_SESSION_MAX - 1);
+    let mut bytes = sessions.encode().unwrap();
+    let in_bounds = Sessions::<Mebibyte>::decode(&bytes, Index(100)).map(|table| table.len());
+
+    let mut reply = bytes[bytes.len() - (2 + 4 + 3 + (1 << 20))..].to_vec();
+    reply[1] += 1;
+    bytes.extend_from_slice(&reply);
+    bytes[FIRST_REPLY_AT - 1] += 1;
+    let beyond = Sessions::<Mebibyte>::decode(&bytes, Index(100)).map(|table| table.len());
+
+    let heavy = SessionsError::Invalid("the replies of a session are too heavy");
+    assert_eq!((in_bounds, beyond), (Ok(1), Err(heavy)));
+}
+
+/// Where the replies of the first session begin, after the version, the count of sessions, the name, the nonce, the
+/// kind, the last activity, the last use, what is acknowledged and the count of replies.
+const FIRST_REPLY_AT: usize = 1 + 4 + 8 + 16 + 1 + 8 + 8 + 8 + 4;
+
+#[test]
+fn a_reply_out_of_its_place_is_refused() {
+    let bytes = sample().encode().unwrap();
+    let place = FIRST_REPLY_AT;
+    assert_eq!(bytes[place..place + 2], [0, 2], "how far it is ahead");
+
+    for distance in [0, u16::MAX] {
+        let mut moved = bytes.clone();
+        moved[place..place + 2].copy_from_slice(&distance.to_be_bytes());
+        let refused = Sessions::<u32>::decode(&moved, Index(4)).err();
+        let out = SessionsError::Invalid("a reply is out of its place");
+        assert_eq!(refused, Some(out), "{distance}");
+    }
+}
+
 fn sample() -> Sessions<u32> {
     let mut sessions = Sessions::default();
     let first = sessions.register(at(1, 5), 77);
@@ -310,7 +532,7 @@ fn a_table_that_went_through_a_snapshot_answers_as_before() {
     assert_eq!(restored.encode().unwrap(), bytes);
     assert_eq!(restored.find(0..=u128::MAX), Some((78, Index(2))));
     let Ok(again) = restored.execute(at(5, 9), &command(Index(1), 2, 0), must_not_apply);
-    assert_eq!(again, Outcome::Done(&20));
+    assert_eq!(again, Outcome::Done(Cow::Borrowed(&20)));
     assert_eq!(
         execute(&mut restored, at(6, 9), command(Index(1), 1, 0), 10),
         Ok(10)
@@ -338,7 +560,7 @@ fn a_table_with_something_behind_it_or_of_another_version_is_refused() {
     let mut longer = sample().encode().unwrap();
     longer.push(0);
     let mut later = sample().encode().unwrap();
-    later[0] = 2;
+    later[0] = 3;
 
     assert!(matches!(
         Sessions::<u32>::decode(&longer, Index(4)),
@@ -346,13 +568,13 @@ fn a_table_with_something_behind_it_or_of_another_version_is_refused() {
     ));
     assert_eq!(
         Sessions::<u32>::decode(&later, Index(4)).err(),
-        Some(SessionsError::UnknownVersion(2))
+        Some(SessionsError::UnknownVersion(3))
     );
 }
 
 #[test]
 fn a_table_that_claims_too_much_is_refused_before_it_is_believed() {
-    let counts = [&[1][..], &u32::MAX.to_be_bytes()].concat();
+    let counts = [&[2][..], &u32::MAX.to_be_bytes()].concat();
 
     assert!(matches!(
         Sessions::<u32>::decode(&counts, Index(4)),

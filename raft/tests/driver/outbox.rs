@@ -19,7 +19,7 @@ use liferaft_transport::{DeliveryClass, PeerId, Transport};
 use crate::cluster::{CLUSTER, Cluster, wait_for};
 use crate::machine::Journal;
 
-const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// No snapshot is taken.
 pub(crate) const NEVER: u64 = u64::MAX;

@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use liferaft_raft::entry::Payload;
 use liferaft_raft::ids::ServerId;
-use liferaft_raft::sessions::Envelope;
+use liferaft_raft::sessions::{Envelope, SESSION_EXPIRY};
 use liferaft_raft::storage::Storage;
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, PeerId, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, wait_for};
-use crate::outbox::{NEVER, expire_all_sessions, unhurried_cluster};
+use crate::outbox::{NEVER, UNHURRIED_ELECTION_TIMEOUT, expire_all_sessions, unhurried_cluster};
 
-/// The first registration of a plain session in a member's log, as it was sent.
-async fn first_registration(cluster: &Cluster, id: u128) -> Bytes {
+/// The registrations of plain sessions in a member's log, as they were sent.
+async fn registrations(cluster: &Cluster, id: u128) -> Vec<Bytes> {
     let recovered = cluster.disk(id).recover().await.expect("the disk is there");
     let commands = recovered
         .entries
@@ -21,28 +21,29 @@ async fn first_registration(cluster: &Cluster, id: u128) -> Bytes {
             Payload::Command(command) => Some(command),
             Payload::Noop | Payload::Configuration(_) => None,
         });
-    let mut registrations = commands
-        .filter(|command| matches!(Envelope::decode(command), Ok(Envelope::Register { .. })));
-    registrations.next().expect("a session was opened")
+    commands
+        .filter(|command| matches!(Envelope::decode(command), Ok(Envelope::Register { .. })))
+        .collect()
 }
 
-/// Has the leader append a command that the network kept until now.
-async fn deliver_late(cluster: &Cluster, leader: u128, command: Bytes) {
-    let mut late = cluster.network.attach(PeerId(67)).expect("the id is free");
+/// Has the leader append commands of a client that is none of the members.
+async fn send_as_stranger(cluster: &Cluster, leader: u128, commands: Vec<Bytes>) {
+    let mut stranger = cluster.network.attach(PeerId(67)).expect("the id is free");
     let member = cluster.member(leader);
-    let before = member.status().borrow().applied();
+    let through = member.status().borrow().applied().0 + commands.len() as u64;
     let content = Content::Propose {
         request: 1,
-        commands: vec![command],
+        commands,
     };
     let frame = Frame {
         cluster: CLUSTER,
         to: ServerId(leader),
         content,
     };
-    late.send(PeerId(leader), DeliveryClass::Stream, frame.encode())
+    stranger
+        .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
         .expect("the network takes it");
-    wait_for(&member, |status| status.applied() > before).await;
+    wait_for(&member, |status| status.applied().0 >= through).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,15 +52,35 @@ async fn a_late_copy_of_an_old_registration_silences_nobody() {
     let leader = cluster.leader().await;
     let follower = cluster.member(cluster.others(&[leader])[0]);
     follower.propose(1).await.expect("it is done");
-    let registration = first_registration(&cluster, leader).await;
+    let registration = registrations(&cluster, leader).await.remove(0);
     expire_all_sessions(&cluster, &[1, 2, 3], 1).await;
     follower
         .propose(2)
         .await
         .expect("it is done in another session");
 
-    deliver_late(&cluster, leader, registration).await;
+    send_as_stranger(&cluster, leader, vec![registration]).await;
 
     assert_eq!(follower.propose(3).await, Ok(3));
     assert_eq!(cluster.settled().await, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cluster_ends_a_session_when_its_time_has_come() {
+    let cluster = unhurried_cluster(NEVER).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(leader);
+    member.propose(1).await.expect("it is done");
+
+    tokio::time::sleep(SESSION_EXPIRY + UNHURRIED_ELECTION_TIMEOUT).await;
+    let applied = member.status().borrow().applied();
+    tokio::time::sleep(SESSION_EXPIRY).await;
+    let applied_later = member.status().borrow().applied();
+    member
+        .propose(2)
+        .await
+        .expect("it is done in another session");
+
+    assert_eq!(registrations(&cluster, leader).await.len(), 2);
+    assert_eq!(applied, applied_later, "nothing more waits for the time");
 }

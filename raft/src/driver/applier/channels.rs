@@ -36,8 +36,8 @@ pub(in crate::driver) enum Query<S: StateMachine> {
 /// What the applier tells the driver, in order.
 #[derive(Debug)]
 pub(in crate::driver) enum Report<R> {
-    /// Entries are applied up to here, with what that means for this member's own session, and when the state machine wants
-    /// to be woken.
+    /// Entries are applied up to here, with what that means for this member's own session, and when something is to happen
+    /// by cluster time alone.
     Applied {
         through: Index,
         own: Vec<Own<R>>,

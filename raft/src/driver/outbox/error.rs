@@ -65,8 +65,9 @@ impl OutboxError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OutboxCause {
-    /// The session under which the command was sent has expired: see
-    /// [`ORDERED_SESSION_EXPIRY`](crate::sessions::ORDERED_SESSION_EXPIRY).
+    /// The session under which the command was sent has expired, or ended because its replies were too heavy: see
+    /// [`ORDERED_SESSION_EXPIRY`](crate::sessions::ORDERED_SESSION_EXPIRY) and
+    /// [`SESSION_REPLY_BYTES_MAX`](crate::sessions::SESSION_REPLY_BYTES_MAX).
     #[error("the session that it was sent under has expired")]
     SessionExpired,
     /// The outbox was closed, or the last of its clones dropped.

@@ -59,10 +59,11 @@ const EVENTS_MAX: usize = 1024;
 /// There are no deadlines. A command waits through leader changes and partitions, and through the removal of its own
 /// member until that is added again. Its session lasts for
 /// [`ORDERED_SESSION_EXPIRY`](crate::sessions::ORDERED_SESSION_EXPIRY) of the cluster's time after it was used last, or
-/// until more than [`SESSIONS_MAX`](crate::sessions::SESSIONS_MAX) others were used since. If it is gone, what may have
-/// been sent under it is never sent again: its tickets are told [`OutboxError::Unknown`], or
-/// [`OutboxError::NotDone`] where this member has seen that nothing of it was applied. What was never sent takes another
-/// session, at once or when the application [resumes](Self::resume), as [`OnExpiry`] says.
+/// until more than [`SESSIONS_MAX`](crate::sessions::SESSIONS_MAX) others were used since, or until the replies that
+/// wait for this member are too heavy ([`SESSION_REPLY_BYTES_MAX`](crate::sessions::SESSION_REPLY_BYTES_MAX)). If it is
+/// gone, what may have been sent under it is never sent again: its tickets are told [`OutboxError::Unknown`], or
+/// [`OutboxError::NotDone`] where this member has seen that nothing of it was applied. What was never sent takes
+/// another session, at once or when the application [resumes](Self::resume), as [`OnExpiry`] says.
 ///
 /// Clones share one outbox, which keeps its member running as a [`Handle`] does. When the last clone is dropped it
 /// closes, at once; so it does when the member stops.
