@@ -117,8 +117,8 @@ impl<S: StateMachine> Applier<S> {
                             (self, report) = self.restore_elsewhere(snapshot).await;
                             report
                         }
-                        Job::Capture => {
-                            self.capture(ends.reports.clone());
+                        Job::Capture { bytes_max } => {
+                            self.capture(bytes_max, ends.reports.clone());
                             continue;
                         }
                         Job::Watch { nonce } => {
@@ -162,6 +162,7 @@ impl<S: StateMachine> Applier<S> {
             through: self.applied,
             own,
             wakes_at: self.wakes_at(),
+            reply_bytes: self.sessions.reply_bytes(),
         })
     }
 
@@ -306,19 +307,28 @@ impl<S: StateMachine> Applier<S> {
             ordered,
             replies,
             wakes_at: self.wakes_at(),
+            reply_bytes: self.sessions.reply_bytes(),
         })
     }
 
     /// Captures the state at once, and has it encoded while entries go on being applied.
-    fn capture(&self, reports: mpsc::Sender<Report<S::Reply>>) {
+    fn capture(&self, bytes_max: u64, reports: mpsc::Sender<Report<S::Reply>>) {
         let through = self.applied;
+        let reply_bytes = self.sessions.reply_bytes();
         let pieces = self.machine.snapshot().into_pieces();
-        let mut joining = Joining::new(self.sessions.clone(), pieces);
+        let mut joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
         platform::spawn(async move {
             let encoded = caught(platform::compute(move || joining.step())).await;
-            let snapshot = encoded.and_then(|snapshot| snapshot.map_err(|error| error.to_string()));
+            let report = match encoded {
+                Ok(snapshot) => Report::Captured {
+                    through,
+                    reply_bytes,
+                    snapshot,
+                },
+                Err(panic) => Report::Failed(panic),
+            };
             // The driver may have stopped meanwhile.
-            drop(reports.send(Report::Captured { through, snapshot }).await);
+            drop(reports.send(report).await);
         });
     }
 

@@ -8,10 +8,12 @@ use super::events::Happening;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
+use super::status::MemberError;
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{Input, WriteId};
-use crate::sessions::Joined;
+use crate::ids::Index;
+use crate::sessions::{JoinError, Joined};
 use crate::state_machine::StateMachine;
 use crate::storage::StorageError;
 use crate::time::Instant;
@@ -117,8 +119,9 @@ impl<S: StateMachine> Driver<S> {
                 through,
                 own,
                 wakes_at,
+                reply_bytes,
             } => {
-                self.work.on_applied(through);
+                self.work.on_applied(through, reply_bytes);
                 self.wakes.wanted(wakes_at);
                 own.into_iter().for_each(|own| self.take_own(own, now));
                 self.inputs.push(Input::Applied(through));
@@ -129,8 +132,9 @@ impl<S: StateMachine> Driver<S> {
                 ordered,
                 replies,
                 wakes_at,
+                reply_bytes,
             } => {
-                self.work.on_applied(through);
+                self.work.on_applied(through, reply_bytes);
                 self.wakes.wanted(wakes_at);
                 self.proposals.on_restored(known);
                 tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
@@ -139,8 +143,28 @@ impl<S: StateMachine> Driver<S> {
                 replies.into_iter().for_each(|own| self.take_own(own, now));
                 self.inputs.push(Input::Applied(through));
             }
-            Report::Captured { through, snapshot } => {
-                let Joined { data, digest } = snapshot.map_err(StopReason::StateMachine)?;
+            Report::Captured {
+                through,
+                reply_bytes,
+                snapshot,
+            } => self.take_captured(through, reply_bytes, snapshot, now)?,
+            Report::Watched => self.work.on_watched(),
+            Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),
+        }
+        self.freshness.applied(self.work.applied());
+        self.serve_reads();
+        Ok(())
+    }
+
+    fn take_captured(
+        &mut self,
+        through: Index,
+        reply_bytes: u64,
+        snapshot: Result<Joined, JoinError>,
+        now: Instant,
+    ) -> Result<(), StopReason> {
+        match snapshot {
+            Ok(Joined { data, digest }) => {
                 let bytes = data.len() as u64;
                 self.work.on_captured(bytes);
                 self.counters.snapshots_taken += 1;
@@ -151,13 +175,22 @@ impl<S: StateMachine> Driver<S> {
                     data,
                     digest,
                 });
+                Ok(())
             }
-            Report::Watched => self.work.on_watched(),
-            Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),
+            Err(JoinError::TooLarge { bytes, bytes_max }) => {
+                self.work.on_capture_refused(bytes, bytes_max, reply_bytes);
+                self.counters.snapshots_refused += 1;
+                self.note_error(now, MemberError::SnapshotTooLarge { bytes, bytes_max });
+                tracing::warn!(term = %self.raft.term(), %through, bytes, bytes_max, "snapshot too large");
+                self.announce(now, || Happening::SnapshotRefused {
+                    through,
+                    bytes,
+                    bytes_max,
+                });
+                Ok(())
+            }
+            Err(error @ JoinError::Sessions(_)) => Err(StopReason::StateMachine(error.to_string())),
         }
-        self.freshness.applied(self.work.applied());
-        self.serve_reads();
-        Ok(())
     }
 
     fn take_own(&mut self, own: Own<S::Reply>, now: Instant) {

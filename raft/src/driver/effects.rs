@@ -20,7 +20,11 @@ impl<S: StateMachine> Driver<S> {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
         self.disk.enqueue(&mut self.output.writes);
-        if self.work.hand_out(&mut self.output.apply) {
+        let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
+        if self
+            .work
+            .hand_out(&mut self.output.apply, snapshot_bytes_max)
+        {
             self.announce(now, || Happening::SnapshotBegun);
         }
         self.freshness.handed_out(

@@ -72,6 +72,17 @@ pub enum Happening {
         /// Its length.
         bytes: u64,
     },
+    /// A snapshot was made and is longer than this member takes one
+    /// ([`Limits::snapshot_bytes_max`](crate::config::Limits::snapshot_bytes_max)): the log is not cut. It is tried
+    /// again after more log, and as soon as fewer replies are kept for sessions so that it would fit.
+    SnapshotRefused {
+        /// The last entry that it covers.
+        through: Index,
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
+    },
     /// A follower, or a server that joins, is being sent the snapshot.
     SnapshotSending {
         /// The receiver.

@@ -60,6 +60,9 @@ const COUNTERS: [Named<Counters>; 12] = [
     }),
     ("liferaft_requests_refused_total", |of| of.requests_refused),
     ("liferaft_snapshots_taken_total", |of| of.snapshots_taken),
+    ("liferaft_snapshots_refused_total", |of| {
+        of.snapshots_refused
+    }),
     ("liferaft_elections_total", |of| of.elections),
     ("liferaft_leader_changes_total", |of| of.leader_changes),
     ("liferaft_peers_forgot_total", |of| of.peers_forgot),

@@ -83,6 +83,8 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Snapshots taken.
     pub snapshots_taken: u64,
+    /// Snapshots that were longer than allowed, so that the log was not cut.
+    pub snapshots_refused: u64,
     /// Elections that it stood for, beyond asking whether it would win.
     pub elections: u64,
     /// Times that it learnt of another leader, or of none.
@@ -142,6 +144,14 @@ pub enum MemberError {
         from: ServerId,
         /// Why.
         error: DecodeError,
+    },
+    /// A snapshot was longer than this member takes one: the log was not cut.
+    #[error("a snapshot of {bytes} bytes was refused, {bytes_max} are allowed")]
+    SnapshotTooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
     },
     /// A message was refused.
     #[error("a message of server {from} was refused: {reason:?}")]

@@ -47,9 +47,22 @@ pub(super) struct Snapshots {
     bytes_since_last: u64,
     last_bytes: u64,
     under_way: bool,
+    refused: Option<Refused>,
+    /// What the replies kept for sessions weigh.
+    reply_bytes: u64,
     /// What is added by chance: members that apply the same entries would otherwise all take theirs at the same time.
     spread: Option<ChaCha8Rng>,
     added_bytes: u64,
+}
+
+/// The last snapshot was longer than allowed, and so may be those before it.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    /// After so many bytes of log it is tried again: each time after twice as many, until it is worth its length.
+    after_bytes: u64,
+    /// It fits if the replies weigh no more than this and the state has not grown. `None` if it does not fit without
+    /// any.
+    fits_at_reply_bytes: Option<u64>,
 }
 
 impl<S: StateMachine> Work<S> {
@@ -79,8 +92,9 @@ impl<S: StateMachine> Work<S> {
         self.applied
     }
 
-    /// Hands out what the core wants applied, in order, and what waits from before. Whether a snapshot is begun.
-    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>) -> bool {
+    /// Hands out what the core wants applied, in order, and what waits from before. Returns true if a snapshot is
+    /// begun, of at most `snapshot_bytes_max` bytes.
+    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>, snapshot_bytes_max: u64) -> bool {
         for apply in apply.drain(..) {
             match apply {
                 Apply::Entries(entries) => self.enqueue_entries(entries),
@@ -93,7 +107,9 @@ impl<S: StateMachine> Work<S> {
         }
         let captures = self.snapshots.begin();
         if captures {
-            self.backlog.push_back(Job::Capture);
+            self.backlog.push_back(Job::Capture {
+                bytes_max: snapshot_bytes_max,
+            });
         }
         self.pump();
         captures
@@ -108,7 +124,7 @@ impl<S: StateMachine> Work<S> {
             Some(Job::Apply(Apply::Entries(waiting))) => waiting.append(&mut entries),
             Some(
                 Job::Apply(Apply::Restore(_))
-                | Job::Capture
+                | Job::Capture { .. }
                 | Job::Watch { .. }
                 | Job::Unwatch { .. },
             )
@@ -169,9 +185,10 @@ impl<S: StateMachine> Work<S> {
         self.reports.poll_recv_many(context, into, REPORTS_MAX)
     }
 
-    /// Entries are applied up to here, by its report.
-    pub(super) fn on_applied(&mut self, through: Index) {
+    /// Entries are applied up to here, by its report, and the replies kept for sessions weigh `reply_bytes`.
+    pub(super) fn on_applied(&mut self, through: Index, reply_bytes: u64) {
         self.applied = self.applied.max(through);
+        self.snapshots.reply_bytes = reply_bytes;
         self.pump();
     }
 
@@ -180,10 +197,15 @@ impl<S: StateMachine> Work<S> {
         self.pump();
     }
 
-    /// The snapshot that was asked for is there, or could not be made; this is its length.
+    /// The snapshot that was asked for is there; this is its length.
     pub(super) fn on_captured(&mut self, bytes: u64) {
-        self.snapshots.under_way = false;
-        self.snapshots.last_bytes = bytes;
+        self.snapshots.taken(bytes);
+        self.pump();
+    }
+
+    /// The snapshot that was asked for has more bytes than allowed. The replies in it weigh `reply_bytes`.
+    pub(super) fn on_capture_refused(&mut self, bytes: u64, bytes_max: u64, reply_bytes: u64) {
+        self.snapshots.refused(bytes, bytes_max, reply_bytes);
         self.pump();
     }
 }
@@ -203,13 +225,18 @@ impl Snapshots {
             bytes_since_last: 0,
             last_bytes: 0,
             under_way: false,
+            refused: None,
+            reply_bytes: 0,
             spread: None,
             added_bytes: 0,
         }
     }
 
     fn due_bytes(&self) -> u64 {
-        self.after_bytes.max(self.last_bytes).max(1)
+        let due_bytes = self.after_bytes.max(self.last_bytes);
+        self.refused
+            .map_or(due_bytes, |refused| refused.after_bytes)
+            .max(1)
     }
 
     fn spread(&mut self) {
@@ -226,12 +253,39 @@ impl Snapshots {
     fn replaced(&mut self, bytes: u64) {
         self.bytes_since_last = 0;
         self.last_bytes = bytes;
+        self.refused = None;
     }
 
-    /// Whether to take one. Each costs about its length to write, so it must be worth as much log.
+    /// The one that was begun is there.
+    fn taken(&mut self, bytes: u64) {
+        self.under_way = false;
+        self.last_bytes = bytes;
+        self.refused = None;
+    }
+
+    /// The one that was begun is longer than allowed.
+    fn refused(&mut self, bytes: u64, bytes_max: u64, reply_bytes: u64) {
+        self.under_way = false;
+        let after_bytes = match self.refused {
+            Some(before) => before.after_bytes.saturating_mul(2),
+            None => self.after_bytes,
+        };
+        self.refused = Some(Refused {
+            after_bytes: after_bytes.min(bytes.max(self.after_bytes)),
+            fits_at_reply_bytes: reply_bytes.checked_sub(bytes.saturating_sub(bytes_max)),
+        });
+        self.spread();
+    }
+
+    /// Returns true if one is to be taken. Each costs about its length to write, so it must be worth as much log; one
+    /// that was refused has cost no write, and the log grows until it is not.
     fn begin(&mut self) -> bool {
         let due_bytes = self.due_bytes().saturating_add(self.added_bytes);
-        let begin = !self.under_way && self.bytes_since_last >= due_bytes;
+        let fits_again = self
+            .refused
+            .and_then(|refused| refused.fits_at_reply_bytes)
+            .is_some_and(|fits_at| self.reply_bytes <= fits_at);
+        let begin = !self.under_way && (self.bytes_since_last >= due_bytes || fits_again);
         if begin {
             self.under_way = true;
             self.bytes_since_last = 0;
@@ -293,12 +347,12 @@ mod tests {
     fn entries_that_gather_while_the_applier_is_busy_are_applied_together() {
         let (mut work, mut jobs, _reports) = work(u64::MAX);
 
-        work.hand_out(&mut vec![entries(1..=1)]);
-        work.hand_out(&mut vec![entries(2..=2)]);
-        work.hand_out(&mut vec![entries(3..=4)]);
+        work.hand_out(&mut vec![entries(1..=1)], u64::MAX);
+        work.hand_out(&mut vec![entries(2..=2)], u64::MAX);
+        work.hand_out(&mut vec![entries(3..=4)], u64::MAX);
 
         assert_eq!(entry_counts(&mut jobs), Some(1));
-        work.on_applied(Index(1));
+        work.on_applied(Index(1), 0);
         assert_eq!(entry_counts(&mut jobs), Some(3));
         assert_eq!((work.handed(), work.applied()), (Index(4), Index(1)));
     }
@@ -307,13 +361,13 @@ mod tests {
     fn a_snapshot_is_taken_after_enough_log_and_one_at_a_time() {
         let (mut work, mut jobs, _reports) = work(2 * (ENTRY_OVERHEAD_BYTES + 2));
 
-        work.hand_out(&mut vec![entries(1..=1)]);
+        work.hand_out(&mut vec![entries(1..=1)], u64::MAX);
         assert_eq!(entry_counts(&mut jobs), Some(1));
-        work.hand_out(&mut vec![entries(2..=2)]);
+        work.hand_out(&mut vec![entries(2..=2)], u64::MAX);
         assert_eq!(entry_counts(&mut jobs), Some(1));
-        work.on_applied(Index(2));
-        assert!(matches!(jobs.try_recv(), Ok(Job::Capture)));
-        work.hand_out(&mut vec![entries(3..=9)]);
+        work.on_applied(Index(2), 0);
+        assert!(matches!(jobs.try_recv(), Ok(Job::Capture { .. })));
+        work.hand_out(&mut vec![entries(3..=9)], u64::MAX);
 
         assert_eq!(entry_counts(&mut jobs), Some(7));
         assert!(work.backlog.is_empty());
@@ -329,6 +383,47 @@ mod tests {
         snapshots.applied(1);
 
         assert!(!early && snapshots.begin());
+    }
+
+    #[test]
+    fn a_refused_snapshot_is_tried_again_after_twice_as_much_log() {
+        let mut snapshots = Snapshots::exactly_after(10);
+        let mut tries = Vec::new();
+
+        for applied in 1..=300 {
+            snapshots.applied(1);
+            if snapshots.begin() {
+                tries.push(applied);
+                snapshots.refused(100, 90, 0);
+            }
+        }
+
+        assert_eq!(tries, [10, 20, 40, 80, 160, 260]);
+    }
+
+    #[test]
+    fn a_refused_snapshot_is_tried_at_once_when_it_fits_with_fewer_replies() {
+        let mut snapshots = Snapshots::exactly_after(10);
+        snapshots.applied(10);
+        assert!(snapshots.begin());
+        snapshots.refused(100, 90, 40);
+
+        snapshots.reply_bytes = 31;
+        let too_many = snapshots.begin();
+        snapshots.reply_bytes = 30;
+
+        assert!(!too_many && snapshots.begin());
+    }
+
+    #[test]
+    fn a_state_that_is_too_large_without_replies_waits_for_more_log() {
+        let mut snapshots = Snapshots::exactly_after(10);
+        snapshots.applied(10);
+        assert!(snapshots.begin());
+
+        snapshots.refused(100, 50, 40);
+
+        assert!(!snapshots.begin(), "no reply less makes it fit");
     }
 
     #[test]

@@ -23,6 +23,23 @@ pub enum SnapshotError {
     CutOff,
 }
 
+/// Why a snapshot cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// A reply in the session table cannot be serialised.
+    #[error(transparent)]
+    Sessions(#[from] SessionsError),
+    /// It is longer than allowed.
+    #[error("the snapshot has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
+    },
+}
+
 /// A member's snapshot in the making, one step at a time.
 #[derive(Debug)]
 pub struct Joining<R, I> {
@@ -31,6 +48,8 @@ pub struct Joining<R, I> {
     pieces: I,
     bytes: Vec<u8>,
     digest: crc32fast::Hasher,
+    length: u64,
+    bytes_max: u64,
 }
 
 /// The bytes of a snapshot, with their CRC-32.
@@ -43,26 +62,35 @@ pub struct Joined {
 }
 
 impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
-    /// Of this table, and of a state whose encoding comes in these pieces.
+    /// Of this table, and of a state whose encoding comes in these pieces, of any length.
     pub fn new(sessions: Sessions<R>, pieces: I) -> Self {
         Self {
             sessions: Some(sessions),
             pieces,
             bytes: Vec::new(),
             digest: crc32fast::Hasher::new(),
+            length: 0,
+            bytes_max: u64::MAX,
         }
+    }
+
+    /// Refuses a snapshot of more bytes than this. What is beyond is counted and not held in memory.
+    #[must_use]
+    pub fn at_most(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = bytes_max;
+        self
     }
 
     /// Takes the next step: the table, then one piece of the state at a time. Returns the snapshot once it is complete;
     /// after that, an empty one.
     ///
     /// # Errors
-    /// When a reply in the table cannot be serialised.
-    pub fn step(&mut self) -> Option<Result<Joined, SessionsError>> {
+    /// See [`JoinError`].
+    pub fn step(&mut self) -> Option<Result<Joined, JoinError>> {
         if let Some(sessions) = self.sessions.take() {
             let table = match sessions.encode() {
                 Ok(table) => table,
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(error.into())),
             };
             self.append(&[VERSION]);
             self.append(&(table.len() as u64).to_be_bytes());
@@ -73,6 +101,11 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
             self.append(&piece);
             return None;
         }
+        let bytes = core::mem::take(&mut self.length);
+        if bytes > self.bytes_max {
+            let bytes_max = self.bytes_max;
+            return Some(Err(JoinError::TooLarge { bytes, bytes_max }));
+        }
         let digest = core::mem::take(&mut self.digest).finalize();
         let mut bytes = core::mem::take(&mut self.bytes);
         bytes.shrink_to_fit();
@@ -81,6 +114,11 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
     }
 
     fn append(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        if self.length > self.bytes_max {
+            self.bytes = Vec::new();
+            return;
+        }
         self.digest.update(bytes);
         self.bytes.extend_from_slice(bytes);
     }
@@ -89,11 +127,11 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
 /// A member's snapshot: the table, and the state as its capture encodes it.
 ///
 /// # Errors
-/// When a reply in the table cannot be serialised.
+/// [`JoinError::Sessions`].
 pub fn join_snapshot<R: Serialize + Clone>(
     sessions: &Sessions<R>,
     state: impl Capture,
-) -> Result<Vec<u8>, SessionsError> {
+) -> Result<Vec<u8>, JoinError> {
     let mut joining = Joining::new(sessions.clone(), state.into_pieces());
     loop {
         if let Some(joined) = joining.step() {
@@ -147,6 +185,28 @@ mod tests {
         let digest = crc32fast::hash(&whole);
         let data = Bytes::from(whole);
         assert_eq!(joined, Some(Ok(Joined { data, digest })));
+    }
+
+    #[test]
+    fn a_snapshot_too_long_is_counted_to_its_end_and_not_held() {
+        let sessions = Sessions::<u32>::default();
+        let whole = join_snapshot(&sessions, || vec![1, 2, 3]).unwrap().len() as u64;
+        let pieces = || [vec![1], vec![2, 3]].into_iter();
+        let joined = |bytes_max| {
+            let mut joining = Joining::new(sessions.clone(), pieces()).at_most(bytes_max);
+            let steps = [joining.step(), joining.step(), joining.step()];
+            assert_eq!(steps, [None, None, None]);
+            (joining.bytes.capacity(), joining.step().unwrap())
+        };
+
+        let (held, refused) = joined(whole - 1);
+
+        let (bytes, bytes_max) = (whole, whole - 1);
+        assert_eq!(
+            (held, refused),
+            (0, Err(JoinError::TooLarge { bytes, bytes_max }))
+        );
+        assert!(joined(whole).1.is_ok());
     }
 
     #[test]

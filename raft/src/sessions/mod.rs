@@ -36,7 +36,7 @@ use self::session::{Kind, Place, Session, weight};
 pub use envelope::{
     CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
 };
-pub use joined::{Joined, Joining, SnapshotError, join_snapshot, split_snapshot};
+pub use joined::{JoinError, Joined, Joining, SnapshotError, join_snapshot, split_snapshot};
 pub use snapshot::SessionsError;
 
 use crate::ids::Index;

@@ -6,7 +6,7 @@ use crate::consensus::Apply;
 use crate::driver::local::LocalRead;
 use crate::driver::request::Read;
 use crate::ids::Index;
-use crate::sessions::Joined;
+use crate::sessions::{JoinError, Joined};
 use crate::state_machine::StateMachine;
 use crate::time::{ClusterTime, Instant};
 
@@ -14,8 +14,8 @@ use crate::time::{ClusterTime, Instant};
 pub(in crate::driver) enum Job {
     /// Committed entries, or a snapshot.
     Apply(Apply),
-    /// The state is to be captured as it is then.
-    Capture,
+    /// The state is to be captured as it is then, as a snapshot of at most this many bytes.
+    Capture { bytes_max: u64 },
     /// What becomes of the ordered session of this nonce and of its commands is to be reported.
     Watch { nonce: u128 },
     /// It need not be any more.
@@ -36,12 +36,13 @@ pub(in crate::driver) enum Query<S: StateMachine> {
 /// What the applier tells the driver, in order.
 #[derive(Debug)]
 pub(in crate::driver) enum Report<R> {
-    /// Entries are applied up to here, with what that means for this member's own session, and when something is to happen
-    /// by cluster time alone.
+    /// Entries are applied up to here, with what that means for this member's own session, when something is to happen
+    /// by cluster time alone, and what the replies kept for all sessions weigh.
     Applied {
         through: Index,
         own: Vec<Own<R>>,
         wakes_at: Option<ClusterTime>,
+        reply_bytes: u64,
     },
     /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any, and
     /// these of the ordered ones that are watched.
@@ -51,11 +52,13 @@ pub(in crate::driver) enum Report<R> {
         ordered: Vec<(u128, Option<Index>)>,
         replies: Vec<Own<R>>,
         wakes_at: Option<ClusterTime>,
+        reply_bytes: u64,
     },
-    /// The state as of an index, encoded.
+    /// The state as of an index, encoded. The replies in it weigh `reply_bytes`.
     Captured {
         through: Index,
-        snapshot: Result<Joined, String>,
+        reply_bytes: u64,
+        snapshot: Result<Joined, JoinError>,
     },
     /// The ordered session of a nonce is watched from here on, or not any more.
     Watched,
