@@ -13,6 +13,7 @@ use crate::disk::Survival;
 use crate::member::Doom;
 use crate::plan::FaultKind;
 use crate::spelled::{self, place, place_if_any};
+use crate::strangers::Saying;
 
 /// One thing that happens to the cluster from outside. A member is named by its place, from 0; in files by its id,
 /// which is one more.
@@ -79,6 +80,28 @@ pub enum Action {
     Rot(#[serde(with = "place")] usize, u64),
     /// The leader is told to put those that came with blank disks in the places of those whose disks are gone.
     ReplaceLost,
+    /// The next joint configuration that a member enters as leader parts it for so long from the voters that it replaces,
+    /// together with those that it has in their places.
+    PartWhenJoint(#[serde(with = "place")] usize, Nanos),
+    /// A member crashes when it next puts another server's snapshot in the place of its log: what is stored of that log has
+    /// not been cut by then.
+    CrashInInstall(#[serde(with = "place")] usize),
+    /// A leader appends so many entries for the sake of cluster time.
+    MarkTime(#[serde(with = "place")] usize, u32),
+    /// A member's disk hangs.
+    HangDisk(#[serde(with = "place")] usize),
+    /// A disk that hung goes on.
+    ResumeDisk(#[serde(with = "place")] usize),
+    /// A member's state machine stalls.
+    StallMachine(#[serde(with = "place")] usize),
+    /// A state machine that stalled goes on.
+    ResumeMachine(#[serde(with = "place")] usize),
+    /// A server that is no member says something to a member.
+    Stranger(#[serde(with = "place")] usize, Saying),
+    /// A member's disk is wiped, and it goes on under its id.
+    Blank(#[serde(with = "place")] usize),
+    /// A member that went on with a blank disk gets an id of its own.
+    Retire(#[serde(with = "place")] usize),
 }
 
 /// The two times of the protocol.
@@ -122,6 +145,12 @@ impl Action {
             Self::FillDisk(..) => Some(FaultKind::FullDisk),
             Self::Wipe(_) => Some(FaultKind::WipedDisk),
             Self::Rot(..) => Some(FaultKind::RottenDisk),
+            Self::PartWhenJoint(..) => Some(FaultKind::PartWhenJoint),
+            Self::CrashInInstall(_) => Some(FaultKind::CrashInInstall),
+            Self::HangDisk(_) => Some(FaultKind::HungDisk),
+            Self::StallMachine(_) => Some(FaultKind::StalledMachine),
+            Self::Stranger(..) => Some(FaultKind::Stranger),
+            Self::Blank(_) => Some(FaultKind::BlankDisk),
             Self::Restart(_)
             | Self::Resume(_)
             | Self::Mend(..)
@@ -132,7 +161,11 @@ impl Action {
             | Self::Capture(_)
             | Self::SetTiming(..)
             | Self::FreeDisk(_)
-            | Self::ReplaceLost => None,
+            | Self::ReplaceLost
+            | Self::MarkTime(..)
+            | Self::ResumeDisk(_)
+            | Self::ResumeMachine(_)
+            | Self::Retire(_) => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Draws the actions of a run from its seed: faults, and what clients and operators do.
 
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::ids::ServerId;
 
 use crate::action::{Action, Times};
 use crate::clients::Request;
@@ -10,12 +12,33 @@ use crate::disk::Survival;
 use crate::member::{Doom, Member};
 use crate::operation::{Change, is_sequence};
 use crate::plan::{ActKind, FaultKind, Plan, draw_election_timeout, draw_heartbeat};
+use crate::strangers::{LATER_MIN, Saying, What};
 
 /// Actions, each with the time until it happens.
 pub type Timed = Vec<(Nanos, Action)>;
 
 /// The most values that are added to one sequence.
 const SEQUENCE_VALUES_MAX: u16 = 60;
+
+/// How often a leader that may have a lease is asked to read, in an election timeout.
+const LEASE_READS: Nanos = 8;
+
+/// What the clock of a leader that is to lead on shows for a million nanoseconds, and those of all others.
+const SLOW: u64 = 800_000;
+const FAST: u64 = 1_250_000;
+
+/// How many entries a leader has that is left alone.
+const STALE_ENTRIES: u32 = 40;
+
+/// How many strangers there are, and how far their terms are ahead at most.
+const STRANGERS: usize = 3;
+const LATER_MAX: u64 = 1_000;
+
+/// The most learners that are added at once.
+const CROWD_MAX: u64 = 60;
+
+/// The ids of learners that are nowhere to be found begin here. No member's id ends like one of them.
+const FIRST_OF_CROWD: u128 = 20;
 
 /// How often operators try to replace a server that is gone.
 const REPLACEMENT_ATTEMPTS: u32 = 4;
@@ -129,6 +152,9 @@ impl Chaos {
                 ]
             }
             FaultKind::ClockForward => vec![(0, Action::ClockForward(victim, lasts))],
+            FaultKind::ClockBack if self.plan.config.read_lease().is_some() => {
+                self.clock_back_on_lease(members, victim, lasts)
+            }
             FaultKind::ClockBack => vec![(0, Action::ClockBack(victim, brief))],
             FaultKind::DeposeUnheard => {
                 let leader = members.iter().position(Member::leads).unwrap_or(victim);
@@ -174,8 +200,167 @@ impl Chaos {
                 actions.extend(self.replacements(brief));
                 actions
             }
+            FaultKind::RestartLoyal => self.restart_loyal(members, victim, lasts),
+            FaultKind::PartWhenJoint => self.part_when_joint(members, victim, lasts),
+            FaultKind::CrashInInstall => self.crash_in_install(members, victim, lasts),
+            FaultKind::HungDisk => vec![
+                (0, Action::HangDisk(victim)),
+                (self.election_timeout() + lasts, Action::ResumeDisk(victim)),
+            ],
+            FaultKind::StalledMachine => vec![
+                (0, Action::StallMachine(victim)),
+                (
+                    self.election_timeout() + lasts,
+                    Action::ResumeMachine(victim),
+                ),
+            ],
+            FaultKind::Stranger => self.stranger(victim),
+            FaultKind::BlankDisk => {
+                let mut actions = vec![
+                    (0, Action::Blank(victim)),
+                    (brief, Action::Restart(victim)),
+                    (brief + lasts, Action::Retire(victim)),
+                    (brief + lasts, Action::Restart(victim)),
+                ];
+                actions.extend(self.replacements(brief + lasts));
+                actions
+            }
         };
         (kind, actions)
+    }
+
+    fn election_timeout(&self) -> Nanos {
+        let election_timeout = self.plan.config.election_timeout().as_nanos();
+        Nanos::try_from(election_timeout).unwrap_or(Nanos::MAX)
+    }
+
+    /// A leader loses one follower, which waits in vain for as long as it may. When it asks for votes, nobody hears the
+    /// leader any more, and all others start again. The leader is asked to read meanwhile.
+    fn restart_loyal(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
+        let leader = members.iter().position(Member::leads).unwrap_or(victim);
+        let lonely = self.other_than(leader);
+        let election_timeout = self.election_timeout();
+        let waits = election_timeout + self.dice.between(0, election_timeout);
+        let apart = |a, b| (a, b) == (leader, lonely) || (b, a) == (leader, lonely);
+        let mut actions = self.cuts(waits + lasts, apart);
+        for (wait, action) in self.cuts(lasts, |a, b| a == leader || b == leader) {
+            actions.push((waits + wait, action));
+        }
+        let down = self.dice.between(1, 10) * MILLI / 10;
+        for other in 0..self.plan.members {
+            if other != leader && other != lonely {
+                actions.push((waits, Action::Crash(other, self.survival())));
+                actions.push((waits + down, Action::Restart(other)));
+            }
+        }
+        for turn in 1..=LEASE_READS {
+            let wait = waits + election_timeout * turn / LEASE_READS;
+            actions.push((wait, Action::Read(leader, self.key())));
+        }
+        actions
+    }
+
+    /// A leader's clock goes back by more than its lease lasts, and nobody hears it any more. It is asked to read for as long
+    /// as it may think that it leads.
+    fn clock_back_on_lease(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
+        let leader = members.iter().position(Member::leads).unwrap_or(victim);
+        let by = self.election_timeout() + lasts;
+        let mut actions = vec![(0, Action::ClockBack(leader, by))];
+        let soon = self.dice.between(0, self.plan.network.latency.1);
+        for (wait, action) in self.cuts(by + lasts, |a, b| a == leader || b == leader) {
+            actions.push((wait + soon, action));
+        }
+        for turn in 1..=2 * LEASE_READS {
+            let wait = (by + self.election_timeout()) * turn / (2 * LEASE_READS);
+            actions.push((wait, Action::Read(leader, self.key())));
+        }
+        actions
+    }
+
+    /// Operators put others in the places of all voters but the leader. As soon as that is begun, the leader is parted from
+    /// those, and its clock is slow.
+    fn part_when_joint(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
+        let leader = members.iter().position(Member::leads).unwrap_or(victim);
+        let configuration = members[leader].log.configuration().1;
+        let voters = configuration.map_or(&[][..], Configuration::voters);
+        let id = members[leader].id;
+        let ids = members.iter().filter(|member| member.is_up());
+        let mut outsiders: Vec<_> = ids.map(|member| member.id).collect();
+        outsiders.retain(|other| *other != id && !voters.contains(other));
+        let others: Vec<_> = voters
+            .iter()
+            .copied()
+            .filter(|voter| *voter != id)
+            .collect();
+        // Where all vote already, some leave to make the next of these changes possible.
+        let leaving = if outsiders.is_empty() {
+            &others[..others.len().min(1)]
+        } else {
+            &others[..]
+        };
+        let joining = outsiders.iter().take(self.dice.below(2) + 1);
+        let change = leaving
+            .iter()
+            .fold(MembershipChange::default(), |change, id| {
+                change.and(MembershipChange::remove(*id))
+            });
+        let change = joining.fold(change, |change, id| {
+            change.and(MembershipChange::add_voter(*id))
+        });
+        let mut actions = vec![
+            (
+                0,
+                Action::PartWhenJoint(leader, lasts.max(2 * self.election_timeout())),
+            ),
+            (0, Action::Change(leader, change)),
+        ];
+        for member in 0..members.len() {
+            let rate = if member == leader { SLOW } else { FAST };
+            actions.push((0, Action::ClockRate(member, rate)));
+        }
+        // If they were removed after all, they come back.
+        let back = leaving
+            .iter()
+            .fold(MembershipChange::default(), |change, id| {
+                change.and(MembershipChange::add_voter(*id))
+            });
+        for member in 0..members.len() {
+            let wait = 2 * lasts + self.dice.around(lasts);
+            actions.push((wait, Action::Change(member, back.clone())));
+        }
+        actions
+    }
+
+    /// A leader is left alone with entries that nobody else has. The others go on without it and take snapshots; one of those
+    /// takes the place of its log, and reaches no further than that.
+    fn crash_in_install(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
+        let leader = members.iter().position(Member::leads).unwrap_or(victim);
+        let lasts = lasts + 3 * self.election_timeout();
+        let mut actions = vec![(0, Action::CrashInInstall(leader))];
+        actions.extend(self.cuts(lasts, |a, b| a == leader || b == leader));
+        actions.push((0, Action::MarkTime(leader, STALE_ENTRIES)));
+        for other in (0..self.plan.members).filter(|other| *other != leader) {
+            for quarters in 2..=4 {
+                actions.push((lasts / 4 * quarters, Action::Capture(other)));
+            }
+        }
+        actions
+    }
+
+    /// A stranger speaks to all members, and to one first.
+    fn stranger(&mut self, victim: usize) -> Timed {
+        let what = self.dice.pick(&What::ALL).unwrap_or(What::AppendReply);
+        let saying = Saying {
+            by: u8::try_from(self.dice.below(STRANGERS)).unwrap_or(0),
+            what,
+            later: self.dice.between(LATER_MIN, LATER_MAX),
+        };
+        let all = 0..self.plan.members;
+        let others = all.filter(|at| *at != victim);
+        let heard_by = core::iter::once(victim).chain(others);
+        heard_by
+            .map(|at| (0, Action::Stranger(at, saying)))
+            .collect()
     }
 
     /// Operators try a few times to put another server in the place of one that is gone.
@@ -207,7 +392,13 @@ impl Chaos {
         let action = match kind {
             ActKind::Propose => {
                 let count = self.dice.between(1, self.plan.workload.batch_max);
-                Action::Propose(at, (0..count).map(|_| self.request()).collect())
+                let mut requests: Vec<_> = (0..count).map(|_| self.request()).collect();
+                if self.dice.falls(self.plan.workload.too_long)
+                    && let Some(request) = requests.first_mut()
+                {
+                    request.bytes = self.plan.workload.command_bytes_max + 1;
+                }
+                Action::Propose(at, requests)
             }
             ActKind::Read => Action::Read(at, self.key()),
             ActKind::Change => Action::Change(at, self.change(members)),
@@ -218,6 +409,7 @@ impl Chaos {
             }
             ActKind::Capture => Action::Capture(at),
             ActKind::SetTiming => return self.timing(),
+            ActKind::Crowd => Action::Change(at, self.crowd(members, at)),
         };
         vec![(0, action)]
     }
@@ -316,6 +508,26 @@ impl Chaos {
             }
         }
         actions
+    }
+
+    /// Many learners come of whom nobody is there, or those that came go.
+    fn crowd(&mut self, members: &[Member], at: usize) -> MembershipChange {
+        let configuration = members[at].log.configuration().1;
+        let known = configuration.into_iter().flat_map(Configuration::members);
+        let is_of_crowd = |id: &ServerId| (FIRST_OF_CROWD..100).contains(&id.0);
+        let there: Vec<_> = known.map(|(id, _)| id).filter(is_of_crowd).collect();
+        if !there.is_empty() {
+            return there
+                .iter()
+                .fold(MembershipChange::default(), |change, id| {
+                    change.and(MembershipChange::remove(*id))
+                });
+        }
+        let count = u128::from(self.dice.between(1, CROWD_MAX));
+        let coming = FIRST_OF_CROWD..FIRST_OF_CROWD + count;
+        coming.fold(MembershipChange::default(), |change, id| {
+            change.and(MembershipChange::add_learner(ServerId(id)))
+        })
     }
 
     /// A change of one to three steps, which may or may not make sense.

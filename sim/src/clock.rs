@@ -21,6 +21,8 @@ const MILLION: u64 = 1_000_000;
 pub struct LocalClock {
     /// What it shows at `since`.
     shows: Nanos,
+    /// How much time it has measured until then.
+    measured: Nanos,
     since: Nanos,
     /// How much it shows for a million nanoseconds of true time.
     rate: u64,
@@ -32,20 +34,35 @@ impl LocalClock {
     pub const fn new(shows: Nanos, rate: u64) -> Self {
         Self {
             shows,
+            measured: 0,
             since: 0,
             rate,
         }
     }
 
-    fn nanos(&self, now: Nanos) -> Nanos {
+    fn passed(&self, now: Nanos) -> Nanos {
         let passed = u128::from(now - self.since) * u128::from(self.rate) / u128::from(MILLION);
-        self.shows + Nanos::try_from(passed).expect("runs are shorter than centuries")
+        Nanos::try_from(passed).expect("runs are shorter than centuries")
+    }
+
+    /// What it shows then, from which it goes on.
+    fn go_on(&mut self, now: Nanos) {
+        let passed = self.passed(now);
+        self.shows += passed;
+        self.measured += passed;
+        self.since = now;
     }
 
     /// What it shows.
     #[must_use]
     pub fn at(&self, now: Nanos) -> Instant {
-        Instant::from_origin(Duration::from_nanos(self.nanos(now)))
+        Instant::from_origin(Duration::from_nanos(self.shows + self.passed(now)))
+    }
+
+    /// How much time it has measured: what it would show if it had never leapt.
+    #[must_use]
+    pub fn measured(&self, now: Nanos) -> Duration {
+        Duration::from_nanos(self.measured + self.passed(now))
     }
 
     /// The true time at which it will show this, from `now` on.
@@ -61,20 +78,19 @@ impl LocalClock {
 
     /// Leaps forward.
     pub fn leap_forward(&mut self, now: Nanos, by: Nanos) {
-        self.shows = self.nanos(now) + by;
-        self.since = now;
+        self.go_on(now);
+        self.shows += by;
     }
 
     /// Leaps back, but not before its beginning.
     pub fn leap_back(&mut self, now: Nanos, by: Nanos) {
-        self.shows = self.nanos(now).saturating_sub(by);
-        self.since = now;
+        self.go_on(now);
+        self.shows = self.shows.saturating_sub(by);
     }
 
     /// Runs at another rate from now on.
     pub fn set_rate(&mut self, now: Nanos, rate: u64) {
-        self.shows = self.nanos(now);
-        self.since = now;
+        self.go_on(now);
         self.rate = rate;
     }
 }
@@ -95,5 +111,15 @@ mod tests {
             assert!(clock.at(when) >= deadline);
             assert!(clock.at(when - 2) < deadline);
         }
+    }
+
+    #[test]
+    fn a_clock_that_leaps_measures_the_same_time() {
+        let mut clock = LocalClock::new(7, 2_000_000);
+        clock.leap_forward(1_000, 500);
+        clock.leap_back(2_000, 900);
+        clock.set_rate(3_000, 1_000_000);
+
+        assert_eq!(clock.measured(4_000), Duration::from_nanos(7_000));
     }
 }

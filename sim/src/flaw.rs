@@ -62,7 +62,7 @@ mod tests {
 
     #[track_caller]
     fn assert_found(flaw: Flaw, oracles: &[&str]) {
-        let alarm = (1..=30).find_map(|seed| {
+        let alarm = (1..=60).find_map(|seed| {
             let mut plan = Plan::of_seed(seed);
             plan.flaw = Some(flaw);
             run(plan).alarm

@@ -43,4 +43,5 @@ pub mod sometimes;
 pub mod spelled;
 mod stewards;
 pub mod story;
+pub mod strangers;
 pub mod world;

@@ -45,6 +45,16 @@ pub struct Member {
     pub capturing: bool,
     /// It crashes in its next turn.
     pub doomed: Option<Doom>,
+    /// The next joint configuration that it enters parts it for so long from the voters that it replaces.
+    pub parts_when_joint: Option<Nanos>,
+    /// It crashes when another server's snapshot takes the place of its log.
+    pub crashes_in_install: bool,
+    /// Whether its state machine stalls.
+    pub is_stalled: bool,
+    /// Whether a stalled state machine would have finished its oldest work.
+    pub work_is_due: bool,
+    /// Whether its disk was wiped and it goes on under its id.
+    pub is_blank: bool,
     /// Whether it is one of those that found the cluster.
     pub is_founder: bool,
     /// The times that operators have set for it. It starts with those of its settings, and is told again.
@@ -110,6 +120,11 @@ impl Member {
             granted: Vec::new(),
             capturing: false,
             doomed: None,
+            parts_when_joint: None,
+            crashes_in_install: false,
+            is_stalled: false,
+            work_is_due: false,
+            is_blank: false,
             is_founder: false,
             timing,
         }

@@ -101,9 +101,10 @@ impl Tally {
             return Vec::new();
         }
         let faults = FaultKind::ALL.iter();
-        let faults = faults.filter(|kind| !self.counts.faults.contains_key(kind));
+        let faults = faults.filter(|kind| kind.is_on() && !self.counts.faults.contains_key(kind));
         let situations = Sometimes::ALL.iter();
-        let situations = situations.filter(|it| !self.counts.sometimes.contains_key(it));
+        let situations =
+            situations.filter(|it| it.is_on() && !self.counts.sometimes.contains_key(it));
         faults.map(key).chain(situations.map(key)).collect()
     }
 

@@ -6,6 +6,7 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Term};
+use liferaft_raft::time::ClusterTime;
 
 use crate::digest;
 
@@ -13,9 +14,18 @@ use crate::digest;
 #[derive(Debug, Default)]
 pub struct ShadowLog {
     base: LogPosition,
-    entries: VecDeque<(Term, u64)>,
+    base_stamp: ClusterTime,
+    entries: VecDeque<Held>,
     /// The configurations from the base on; the first may lie before it.
     configurations: Vec<(Index, Configuration)>,
+}
+
+/// What is kept of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    term: Term,
+    digest: u64,
+    stamp: ClusterTime,
 }
 
 /// What a turn did to the log.
@@ -35,6 +45,7 @@ impl ShadowLog {
         if let Some(snapshot) = &recovered.snapshot {
             let metadata = &snapshot.metadata;
             log.base = metadata.last;
+            log.base_stamp = metadata.stamp;
             let configuration = metadata.configuration.clone();
             log.configurations
                 .push((metadata.configuration_index, (*configuration).clone()));
@@ -62,6 +73,7 @@ impl ShadowLog {
             {
                 *self = Self {
                     base: metadata.last,
+                    base_stamp: metadata.stamp,
                     entries: VecDeque::new(),
                     configurations: vec![(
                         metadata.configuration_index,
@@ -88,10 +100,11 @@ impl ShadowLog {
         }
         if let Some(through) = write.compact {
             while self.base.index < through {
-                let Some((term, _)) = self.entries.pop_front() else {
+                let Some(first) = self.entries.pop_front() else {
                     break;
                 };
-                self.base = LogPosition::new(term, self.base.index.next());
+                self.base = LogPosition::new(first.term, self.base.index.next());
+                self.base_stamp = first.stamp;
             }
             let needed = self
                 .configurations
@@ -105,8 +118,11 @@ impl ShadowLog {
             // The disk complains of it; here the log is only kept in shape.
             return;
         }
-        self.entries
-            .push_back((entry.term, digest::of_entry(entry)));
+        self.entries.push_back(Held {
+            term: entry.term,
+            digest: digest::of_entry(entry),
+            stamp: entry.stamp,
+        });
         if let Payload::Configuration(configuration) = &entry.payload {
             self.configurations
                 .push((entry.index, (**configuration).clone()));
@@ -123,18 +139,28 @@ impl ShadowLog {
     #[must_use]
     pub fn last(&self) -> LogPosition {
         let last = Index(self.base.index.0 + self.entries.len() as u64);
-        let term = self
-            .entries
-            .back()
-            .map_or(self.base.term, |(term, _)| *term);
+        let term = self.entries.back().map_or(self.base.term, |last| last.term);
         LogPosition::new(term, last)
     }
 
     /// The term and digest of an entry that is held.
     #[must_use]
     pub fn entry(&self, index: Index) -> Option<(Term, u64)> {
+        self.held(index).map(|held| (held.term, held.digest))
+    }
+
+    fn held(&self, index: Index) -> Option<&Held> {
         let offset = index.0.checked_sub(self.base.index.0 + 1)?;
-        self.entries.get(usize::try_from(offset).ok()?).copied()
+        self.entries.get(usize::try_from(offset).ok()?)
+    }
+
+    /// The cluster time of an entry, also at the base.
+    #[must_use]
+    pub fn stamp_at(&self, index: Index) -> Option<ClusterTime> {
+        if index == self.base.index {
+            return Some(self.base_stamp);
+        }
+        self.held(index).map(|held| held.stamp)
     }
 
     /// The term of an entry, also at the base.

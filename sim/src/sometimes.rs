@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use liferaft_raft::consensus::{PeerStatus, Raft, ReadId, ReplicationState};
+use liferaft_raft::consensus::{PeerStatus, Raft, ReadId, Recovered, ReplicationState};
+use liferaft_raft::entry::Entry;
 use liferaft_raft::message::Body;
 
 use crate::counts::Counts;
@@ -12,6 +13,7 @@ use crate::disk::LeftOut;
 use crate::invariants::Turn;
 use crate::member::Member;
 use crate::network::Network;
+use crate::plan::FaultKind;
 
 /// A situation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,11 +70,31 @@ pub enum Sometimes {
     JoinedTogether,
     /// A server that was evicted is taken in again, under its own id.
     Rejoined,
+    /// A member starts again with stored entries that contradict its snapshot.
+    ContradictingTail,
+    /// A server starts again while what it has promised its leader binds it.
+    RestartedBound,
+    /// The clock of a leader that reads by lease goes back.
+    ClockBackOnLease,
+    /// A leader is parted from the voters that it is about to replace.
+    PartedWhileJoint,
+    /// A disk has hung for longer than an election timeout, with writes under way.
+    DiskHung,
+    /// A state machine that stalled goes on with work that was due.
+    MachineStalled,
+    /// A change adds more servers than a cluster has.
+    Crowded,
+    /// A command is refused because it is too long.
+    TooLong,
+    /// A server goes on under its id when its disk was wiped.
+    WentOnBlank,
+    /// A server hears a stranger.
+    StrangerHeard,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 36] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -99,7 +121,41 @@ impl Sometimes {
         Self::PromotedByPolicy,
         Self::JoinedTogether,
         Self::Rejoined,
+        Self::ContradictingTail,
+        Self::RestartedBound,
+        Self::ClockBackOnLease,
+        Self::PartedWhileJoint,
+        Self::DiskHung,
+        Self::MachineStalled,
+        Self::Crowded,
+        Self::TooLong,
+        Self::WentOnBlank,
+        Self::StrangerHeard,
     ];
+
+    /// Whether runs have what brings it about.
+    #[must_use]
+    pub const fn is_on(self) -> bool {
+        match self {
+            Self::WentOnBlank => FaultKind::BlankDisk.is_on(),
+            Self::StrangerHeard => FaultKind::Stranger.is_on(),
+            _ => true,
+        }
+    }
+}
+
+/// Counts what a member starts again with.
+pub fn note_recovered(recovered: &Recovered, counts: &mut Counts) {
+    let Some(snapshot) = &recovered.snapshot else {
+        return;
+    };
+    counts.saw(Sometimes::RestartedFromSnapshot);
+    let last = snapshot.metadata.last;
+    let mut entries = recovered.entries.iter();
+    let contradicts = |entry: &Entry| entry.index == last.index && entry.term != last.term;
+    if entries.any(contradicts) {
+        counts.saw(Sometimes::ContradictingTail);
+    }
 }
 
 /// Counts what a member's crash interrupts.

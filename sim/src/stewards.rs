@@ -99,7 +99,11 @@ impl Stewards {
         if let Some(view) = &oversight {
             self.witness.looks(at, view, now);
         }
-        steward.look(oversight.as_ref(), now)
+        let act = steward.look(oversight.as_ref(), now);
+        if let (Act::Ask, Some(view)) = (&act, &oversight) {
+            self.witness.asks(at, view, now);
+        }
+        act
     }
 
     /// The core has answered a change of the policy's.

@@ -320,5 +320,15 @@ fn scene_of(action: &Action) -> Option<Scene> {
         Action::Wipe(at) => Scene::Note(*at, "disk wiped".to_owned()),
         Action::Rot(at, _) => Scene::Note(*at, "disk rots".to_owned()),
         Action::ReplaceLost => Scene::Around("lost servers are replaced".to_owned()),
+        Action::PartWhenJoint(at, _) => Scene::Note(*at, "to be parted when joint".to_owned()),
+        Action::CrashInInstall(at) => Scene::Note(*at, "to crash while it installs".to_owned()),
+        Action::MarkTime(at, times) => Scene::Note(*at, format!("mark time {times} times")),
+        Action::HangDisk(at) => Scene::Note(*at, "disk hangs".to_owned()),
+        Action::ResumeDisk(at) => Scene::Note(*at, "disk goes on".to_owned()),
+        Action::StallMachine(at) => Scene::Note(*at, "state machine stalls".to_owned()),
+        Action::ResumeMachine(at) => Scene::Note(*at, "state machine goes on".to_owned()),
+        Action::Stranger(at, saying) => Scene::Note(*at, format!("hears a stranger: {saying:?}")),
+        Action::Blank(at) => Scene::Note(*at, "disk wiped, under its id".to_owned()),
+        Action::Retire(at) => Scene::Note(*at, "gets another id".to_owned()),
     })
 }

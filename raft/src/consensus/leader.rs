@@ -107,6 +107,10 @@ impl Leader {
         let now = common.now;
         let election_timeout = common.config.election_timeout();
         let settled = common.commit_index.min(common.outbox.persisted());
+        let stamps_from = match common.led_at {
+            Some(led_at) if is_planted(Bug::StampsCountVacancy) => led_at,
+            Some(_) | None => now,
+        };
         let mut leader = Self {
             peers: Peers::default(),
             rounds: RoundClock::starting_at(now),
@@ -126,7 +130,7 @@ impl Leader {
             heartbeat_at: now + common.config.heartbeat_interval(),
             quorum_needed_at: now + election_timeout,
             tail: Tail::of(&common.log, settled),
-            stamps: StampClock::continuing(common.log.last_stamp(), now),
+            stamps: StampClock::continuing(common.log.last_stamp(), stamps_from),
             configuration_seen_to: Index::ZERO,
             removed: false,
         };
@@ -291,7 +295,11 @@ impl Leader {
 
     /// The highest round that a quorum has echoed; this server hears itself.
     pub(super) fn quorum_round(&self, common: &Common) -> Round {
-        quorum::reached(common.configuration(), |voter| {
+        self.round_of_quorum(common, common.configuration())
+    }
+
+    fn round_of_quorum(&self, common: &Common, configuration: &Configuration) -> Round {
+        quorum::reached(configuration, |voter| {
             if voter == common.id {
                 self.rounds.latest()
             } else {
@@ -347,6 +355,9 @@ impl Leader {
             if is_planted(Bug::ReadWithoutQuorum) || is_planted(Bug::ReadByLease) && heard_lately()
             {
                 echoed = self.rounds.latest();
+            }
+            if is_planted(Bug::ReadByNewHalf) {
+                echoed = self.round_of_quorum(common, &common.configuration().left_joint());
             }
             self.reads.confirm(common, echoed);
         }

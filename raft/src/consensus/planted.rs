@@ -155,6 +155,20 @@ bugs! {
     CampaignBeforeVoteIsDurable,
     /// Answers count from whoever sends them: a stranger's of a later term deposes a leader.
     BelievesUnasked,
+    /// In a joint configuration reads are confirmed by its new half alone.
+    ReadByNewHalf,
+    /// What is stored and contradicts the snapshot stays on disk when a server starts again.
+    StaleTailKept,
+    /// A leader whose clock went backward goes on reading by lease.
+    LeaseTrustsClock,
+    /// A membership policy changes voters of whom no quorum has answered.
+    ChangesUnheard,
+    /// Cluster time runs three times as fast as its leader's clock.
+    StampsTooFast,
+    /// Cluster time counts the sleep of its leader.
+    StampsCountSleep,
+    /// Cluster time counts the time before an election, when nobody led.
+    StampsCountVacancy,
 }
 
 /// Whether this bug is planted.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::output::{HardState, Recovered, Snapshot};
+use super::planted::{Bug, is_planted};
 use crate::config::ELECTION_TIMEOUT_MAX;
 use crate::entry::Payload;
 use crate::ids::{Index, LogPosition, Term};
@@ -141,6 +142,9 @@ impl Restored {
                 configurations.append(entry.index, configuration.clone());
             }
             log.append(entry);
+        }
+        if is_planted(Bug::StaleTailKept) {
+            stale_from = None;
         }
         let last = log.last_index();
         if hard_state.commit > last {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::planted::{Bug, is_planted};
 use crate::time::{ClusterTime, Instant};
 
 /// The most that cluster time moves between two entries of one leader: a clock that leaps cannot expire everything.
@@ -24,7 +25,12 @@ impl StampClock {
     pub(super) fn stamp(&mut self, now: Instant, led_until: Instant) -> ClusterTime {
         let led = self.led(now, led_until);
         self.at = self.at + led;
-        self.last = self.last + led.min(STAMP_ADVANCE_MAX);
+        let advance = if is_planted(Bug::StampsTooFast) {
+            led * 3
+        } else {
+            led
+        };
+        self.last = self.last + advance.min(STAMP_ADVANCE_MAX);
         self.last
     }
 
@@ -41,12 +47,20 @@ impl StampClock {
 
     /// The time from `led_until` to now is never counted: leadership was not certain then, though it proves to go on.
     pub(super) fn skip(&mut self, led_until: Instant, now: Instant) {
+        if is_planted(Bug::StampsCountSleep) {
+            return;
+        }
         self.at = self.at + now.since(led_until.max(self.at));
     }
 
     /// Whole milliseconds only: what is left over counts next time.
     fn led(&self, now: Instant, led_until: Instant) -> Duration {
-        let led = now.min(led_until).since(self.at);
+        let until = if is_planted(Bug::StampsCountSleep) {
+            now
+        } else {
+            now.min(led_until)
+        };
+        let led = until.since(self.at);
         Duration::from_millis(u64::try_from(led.as_millis()).unwrap_or(u64::MAX))
     }
 }

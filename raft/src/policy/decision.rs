@@ -195,7 +195,7 @@ impl Situation<'_> {
         let voters = self.configuration.voters();
         let answering = voters.iter().filter(|id| self.has_answered(**id)).count();
         // The old voters must agree to it as well (§4.3).
-        if answering < majority(voters.len()) {
+        if answering < majority(voters.len()) && !is_planted(Bug::ChangesUnheard) {
             return false;
         }
         // A voter that has just now fallen silent may be dead or not: which, is known soon.
@@ -203,7 +203,7 @@ impl Situation<'_> {
             return false;
         }
         // As many voters may fail after it as before, at least, where dead ones must be kept.
-        let spare_before = answering - majority(voters.len());
+        let spare_before = answering.saturating_sub(majority(voters.len()));
         let size = next.living.len() + next.kept;
         let spare = next.living.len().checked_sub(majority(size));
         spare.is_some_and(|spare| next.kept == 0 || spare >= spare_before)

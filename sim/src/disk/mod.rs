@@ -29,6 +29,10 @@ pub struct Disk {
     next_sync_ends: Nanos,
     /// Writes take this many times longer.
     pub slowness: u64,
+    /// Since when it hangs, while it does.
+    pub hangs_since: Option<Nanos>,
+    /// How many writes were to be done since then.
+    pub withheld: u32,
     /// How it fails next, if it does, and what then survives of the writes under way.
     pub failure: Option<(Failure, Survival)>,
 }
@@ -102,6 +106,7 @@ impl Disk {
     /// When what survives does not follow what is stored.
     pub fn crash(&mut self, survival: Survival, flaw: Option<Flaw>) -> Result<LeftOut, String> {
         let writes = core::mem::take(&mut self.under_way);
+        self.withheld = 0;
         self.sync_ends = 0;
         self.next_sync_ends = 0;
         let parts = writes.into_iter().flat_map(parts).collect();

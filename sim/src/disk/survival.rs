@@ -28,6 +28,8 @@ pub enum Survival {
     Torn(u64),
     /// Any subset, as this number draws it; some parts are torn.
     Scattered(u64),
+    /// All up to the last snapshot among them, and nothing after it; nothing if there is none.
+    ToSnapshot,
 }
 
 /// What became of a part.
@@ -39,8 +41,11 @@ enum State {
 }
 
 impl Survival {
-    fn of(self, at: u64, count: u64) -> State {
+    /// What became of a part, of so many, up to the last snapshot among them so many.
+    fn of(self, at: u64, count: u64, to_snapshot: u64) -> State {
         match self {
+            Self::ToSnapshot if at < to_snapshot => State::Whole,
+            Self::ToSnapshot => State::Missing,
             Self::Nothing => State::Missing,
             Self::Prefix(thousandths) if at < count * thousandths / 1000 => State::Whole,
             Self::Torn(thousandths) if at < count * thousandths / 1000 => State::Whole,
@@ -76,6 +81,9 @@ pub(super) fn store_survivors(
     checks: bool,
 ) -> Result<LeftOut, String> {
     let count = parts.len() as u64;
+    let is_snapshot = |part: &Part| matches!(part, Part::Snapshot(_));
+    let to_snapshot = parts.iter().rposition(is_snapshot);
+    let to_snapshot = to_snapshot.map_or(0, |last| last as u64 + 1);
     let mut left_out = LeftOut::default();
     let mut parts = (0..).zip(parts).peekable();
     loop {
@@ -86,7 +94,7 @@ pub(super) fn store_survivors(
         let mut is_complete = true;
         let mut records = Vec::new();
         for (at, part) in group {
-            let state = survival.of(at, count);
+            let state = survival.of(at, count, to_snapshot);
             is_complete &= state == State::Whole;
             let part = match state {
                 State::Whole => Some(part),
@@ -108,7 +116,7 @@ pub(super) fn store_survivors(
             return Ok(left_out);
         };
         // A file gets its name when it is whole and synced.
-        if !is_complete || survival.of(at, count) != State::Whole {
+        if !is_complete || survival.of(at, count, to_snapshot) != State::Whole {
             return Ok(left_out);
         }
         durable.store(snapshot)?;
@@ -185,7 +193,7 @@ mod tests {
     fn an_entry_of_a_term_that_did_not_survive_is_left_out() {
         let drawn = (0..1000).find(|drawn| {
             let survival = Survival::Scattered(*drawn);
-            survival.of(0, 2) == State::Missing && survival.of(1, 2) == State::Whole
+            survival.of(0, 2, 0) == State::Missing && survival.of(1, 2, 0) == State::Whole
         });
         let survival = Survival::Scattered(drawn.expect("one of a thousand"));
 

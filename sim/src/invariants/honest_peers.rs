@@ -3,10 +3,13 @@
 use liferaft_raft::consensus::{Event, Refusal};
 
 use super::{Turn, Verdict, demand};
+use crate::strangers::is_stranger;
 
 pub(super) fn check(turn: &Turn<'_>) -> Verdict {
     for event in &turn.output.events {
-        if let Event::Refused { from, reason } = event {
+        if let Event::Refused { from, reason } = event
+            && !is_stranger(*from)
+        {
             demand!(
                 matches!(reason, Refusal::NotAPeer | Refusal::SnapshotTooLarge),
                 "refuses a message of {from}: {reason:?}"

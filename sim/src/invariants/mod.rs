@@ -22,10 +22,12 @@ mod order;
 mod persist_before_send;
 pub mod policy;
 pub mod prefix_reads;
+mod promises;
 pub mod reads;
 mod snapshots;
 mod stability;
 mod state_machine_safety;
+mod strangers;
 pub mod transactions;
 pub mod vacuous;
 pub mod watches;
@@ -143,7 +145,7 @@ impl<'a> Turn<'a> {
         holds: impl Fn(&Durable) -> bool,
     ) -> bool {
         let of = |voter: ServerId| {
-            let member = member_of(self.members, voter);
+            let member = member_of(self.members, voter).filter(|member| !member.is_blank);
             let durable = member.map(|member| member.disk.durable());
             u8::from(
                 durable
@@ -182,6 +184,7 @@ pub struct Invariants {
     monotonic: monotonic::Monotonic,
     membership: membership::Membership,
     stability: stability::Stability,
+    promises: promises::Promises,
     ages: ages::Ages,
 }
 
@@ -212,7 +215,15 @@ impl Invariants {
         ages.map_err(named("ages of local reads"))?;
         honest_peers::check(turn).map_err(named("honest peers"))?;
         bounds::check(turn).map_err(named("bounds"))?;
+        strangers::check(turn).map_err(named("strangers"))?;
+        self.promises.check(turn).map_err(named("promises"))?;
         self.stability.check(turn)
+    }
+
+    /// Whether what a member has promised its leader binds it.
+    #[must_use]
+    pub fn is_promised(&self, member: &Member, now: Nanos) -> bool {
+        self.promises.bind(member, now)
     }
 
     /// A member was started, for the first time or again: what it recovered must not be older than what it had promised.

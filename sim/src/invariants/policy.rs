@@ -84,7 +84,8 @@ impl Call<'_> {
         id == self.view.id || is_recent
     }
 
-    /// Every voter has answered just now, but for silent ones that the least number keeps; and they are a quorum.
+    /// A quorum of the voters has answered what they were asked, and just now every voter that is to be has, but for silent
+    /// ones that the least number keeps; and they are a quorum.
     fn check_voters(&self, before: &Configuration) -> Verdict {
         let old: BTreeSet<ServerId> = before.voters().iter().copied().collect();
         let next = voters_after(&old, self.change);
@@ -97,6 +98,13 @@ impl Call<'_> {
         if next == old {
             return Ok(());
         }
+        let witness = &self.stewards.witness;
+        let agrees = |id: &&ServerId| **id == self.view.id || witness.has_answered(self.by, **id);
+        let agreeing = old.iter().filter(agrees).count();
+        demand!(
+            agreeing * 2 > old.len(),
+            "the voters change from {old:?} to {next:?}, and only {agreeing} of the old ones have answered when asked"
+        );
         let silent = next.iter().filter(|id| !self.has_answered(**id)).count();
         demand!(
             silent == 0 || next.len() <= least,
@@ -110,6 +118,10 @@ impl Call<'_> {
     }
 
     fn check_eviction(&self, id: ServerId) -> Verdict {
+        if member_of(self.members, id).is_some_and(|member| member.is_blank) {
+            // It has lost what it had acknowledged.
+            return Ok(());
+        }
         let (policy, timing) = (self.plan.policy(), self.view.timing);
         let evict_after = policy.evict_after();
         if self.disk_hangs(id, evict_after) {
@@ -170,7 +182,9 @@ impl Call<'_> {
     fn is_well(&self, at: usize) -> bool {
         let member = &self.members[at];
         let is_reached = self.network.passes(self.by, at) && self.network.passes(at, self.by);
-        member.is_up() && member.pauses == 0 && member.disk.slowness == 1 && is_reached
+        let disk = &member.disk;
+        let is_sound = disk.slowness == 1 && disk.hangs_since.is_none();
+        member.is_up() && member.pauses == 0 && is_sound && is_reached
     }
 
     /// What was committed when the leader first saw the learner has reached the learner's disk.

@@ -64,17 +64,51 @@ pub enum FaultKind {
     WipedDisk,
     /// Something that a member had acknowledged rots on its disk, which is as good as gone.
     RottenDisk,
+    /// A leader and one follower lose each other until that one asks for votes; then nobody hears the leader any more, and
+    /// the others crash and are back at once: what they had promised the leader still binds them.
+    RestartLoyal,
+    /// A leader that puts others in the places of its voters is parted from those as soon as the joint configuration is in its
+    /// log, together with the others. Its clock runs slow meanwhile and all others fast: it leads on while another does.
+    PartWhenJoint,
+    /// A leader is left alone with entries that nobody else has, and crashes when it installs the snapshot of those who went on
+    /// without it: when that is stored, and what is stored of its log is not cut yet.
+    CrashInInstall,
+    /// A member's disk hangs for longer than an election timeout: nothing becomes durable, then all at once.
+    HungDisk,
+    /// A member's state machine stalls for longer than an election timeout.
+    StalledMachine,
+    /// A server that is no member answers what nobody asked it, in later terms.
+    Stranger,
+    /// A disk is wiped, and its server comes back under its id until it is found out.
+    BlankDisk,
 }
 
 impl FaultPlan {
-    /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap nor change their rate,
+    /// Draws whether a run has each of the kinds that were not drawn together with the first ones.
+    pub(super) fn draw_later_kinds(&mut self, seed: u64, members: usize) {
+        let later = FaultKind::ALL.into_iter().skip(FaultKind::DRAWN_TOGETHER);
+        for (kind, stream) in later.zip(LATER_KINDS_STREAM..) {
+            let drawn = Dice::new(seed, stream).falls(HAS_KIND);
+            // Only promises have those who are loyal wait.
+            let is_tried =
+                drawn && members >= kind.members_min() && kind != FaultKind::RestartLoyal;
+            self.weights[kind.place()] = if is_tried { kind.weight() } else { 0 };
+        }
+    }
+
+    /// Operators leave the membership to the members: nobody removes voters for the sake of a test.
+    pub(super) fn leave_membership(&mut self) {
+        self.weights[FaultKind::PartWhenJoint.place()] = 0;
+    }
+
+    /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap forward nor change their rate,
     /// and leaders have a hard time of it.
-    pub(super) fn try_leases(&mut self) {
+    pub(super) fn try_leases(&mut self, members: usize) {
         self.at_leader = PerMillion::percent(80);
         for (kind, weight) in FaultKind::ALL.into_iter().zip(&mut self.weights) {
             if kind.breaks_clocks() {
                 *weight = 0;
-            } else if kind.tries_leases() {
+            } else if kind.tries_leases() && members >= kind.members_min() {
                 *weight = kind.weight();
             }
         }
@@ -89,7 +123,7 @@ impl FaultPlan {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::CrashInTurn,
         Self::Blackout,
@@ -109,33 +143,30 @@ impl FaultKind {
         Self::FullDisk,
         Self::WipedDisk,
         Self::RottenDisk,
+        Self::RestartLoyal,
+        Self::PartWhenJoint,
+        Self::CrashInInstall,
+        Self::HungDisk,
+        Self::StalledMachine,
+        Self::Stranger,
+        Self::BlankDisk,
     ];
 
-    /// Whether a clock does what reads by lease rest on it not doing.
+    /// Those that were drawn from the beginning on. Each later one has dice of its own, so that what a seed expands to
+    /// stays the same in all else.
+    const DRAWN_TOGETHER: usize = 19;
+
+    /// Whether a clock does what reads by lease rest on it not doing. One that goes back is seen by its member, which no longer
+    /// trusts it.
     const fn breaks_clocks(self) -> bool {
-        match self {
-            Self::ClockForward | Self::ClockBack | Self::ClockRate => true,
-            Self::Crash
-            | Self::CrashInTurn
-            | Self::Blackout
-            | Self::Pause
-            | Self::Partition
-            | Self::Isolate
-            | Self::CutOneWay
-            | Self::CutBothWays
-            | Self::DropInFlight
-            | Self::SlowDisk
-            | Self::DeposeUnheard
-            | Self::TornWrites
-            | Self::FailedSync
-            | Self::FullDisk
-            | Self::WipedDisk
-            | Self::RottenDisk => false,
-        }
+        matches!(
+            self,
+            Self::ClockForward | Self::ClockRate | Self::PartWhenJoint
+        )
     }
 
-    /// Whether it takes two members.
-    const fn is_between_members(self) -> bool {
+    /// How many members it takes.
+    const fn members_min(self) -> usize {
         match self {
             Self::Partition
             | Self::Isolate
@@ -144,7 +175,10 @@ impl FaultKind {
             | Self::DropInFlight
             | Self::DeposeUnheard
             | Self::WipedDisk
-            | Self::RottenDisk => true,
+            | Self::RottenDisk
+            | Self::BlankDisk
+            | Self::CrashInInstall => 2,
+            Self::RestartLoyal | Self::PartWhenJoint => 3,
             Self::Crash
             | Self::CrashInTurn
             | Self::Blackout
@@ -155,13 +189,25 @@ impl FaultKind {
             | Self::ClockRate
             | Self::TornWrites
             | Self::FailedSync
-            | Self::FullDisk => false,
+            | Self::FullDisk
+            | Self::HungDisk
+            | Self::StalledMachine
+            | Self::Stranger => 1,
         }
     }
 
     /// Whether it makes a leader go on for a while that others have given up.
     const fn tries_leases(self) -> bool {
-        matches!(self, Self::Pause | Self::Isolate | Self::DeposeUnheard)
+        matches!(
+            self,
+            Self::Pause | Self::Isolate | Self::DeposeUnheard | Self::RestartLoyal
+        )
+    }
+
+    /// Whether runs have it.
+    #[must_use]
+    pub const fn is_on(self) -> bool {
+        self.weight() > 0
     }
 
     /// Its place among all.
@@ -176,6 +222,9 @@ impl FaultKind {
             Self::Blackout => 1,
             Self::ClockForward | Self::ClockBack | Self::ClockRate | Self::DropInFlight => 3,
             Self::WipedDisk | Self::RottenDisk | Self::FullDisk => 3,
+            Self::PartWhenJoint | Self::CrashInInstall | Self::HungDisk => 3,
+            Self::StalledMachine | Self::Stranger | Self::BlankDisk => 3,
+            Self::RestartLoyal => 5,
             Self::DeposeUnheard
             | Self::Pause
             | Self::SlowDisk
@@ -188,10 +237,17 @@ impl FaultKind {
     }
 }
 
+/// Runs that have a kind of fault.
+const HAS_KIND: PerMillion = PerMillion::percent(45);
+
+/// The dice of the kinds that are drawn apart: this stream of a seed's, and those after it.
+const LATER_KINDS_STREAM: u64 = 32;
+
 pub(super) fn draw_faults(dice: &mut Dice, members: usize, election_timeout: Nanos) -> FaultPlan {
     let mut weights = FaultKind::ALL.map(|kind| {
-        let drawn = dice.falls(PerMillion::percent(45));
-        if drawn && (members > 1 || !kind.is_between_members()) {
+        let is_later = kind.place() >= FaultKind::DRAWN_TOGETHER;
+        let drawn = !is_later && dice.falls(HAS_KIND);
+        if drawn && members >= kind.members_min() {
             kind.weight()
         } else {
             0

@@ -28,10 +28,16 @@ impl MembershipPlan {
     /// Draws one, for some of the runs. The time until eviction is at least four election timeouts: from there on
     /// a policy promises that nobody is evicted whose own silences are shorter.
     pub(super) fn draw(dice: &mut Dice, election_timeout: Nanos) -> Option<Self> {
-        dice.falls(MANAGED).then(|| Self {
-            evict_after: dice.weighted(&[(3, 4), (1, 6), (1, 10)]) * election_timeout,
-            voters_min: dice.weighted(&[(1, 1), (1, 2), (3, 3)]),
-            voters: dice.weighted(&[(2, None), (1, Some(3))]),
+        dice.falls(MANAGED).then(|| {
+            let plan = Self {
+                evict_after: dice.weighted(&[(3, 4), (1, 6), (1, 10)]) * election_timeout,
+                voters_min: dice.weighted(&[(1, 1), (1, 2), (3, 3)]),
+                voters: dice.weighted(&[(4, None), (2, Some(3)), (1, Some(1))]),
+            };
+            // Where one is to vote alone, a policy that asked nobody could have its way at once.
+            let is_alone = plan.voters == Some(1);
+            let voters_min = if is_alone { 1 } else { plan.voters_min };
+            Self { voters_min, ..plan }
         })
     }
 

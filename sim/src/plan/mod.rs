@@ -10,7 +10,7 @@ mod workload;
 
 use core::time::Duration;
 
-use liferaft_raft::config::{Config, ReadLease};
+use liferaft_raft::config::{Config, Limits, ReadLease};
 use serde::{Deserialize, Serialize};
 
 use self::faults::draw_faults;
@@ -33,6 +33,15 @@ const LONG_RUNS: PerMillion = PerMillion::percent(2);
 
 /// Runs in which members read by lease.
 const LEASES: PerMillion = PerMillion::percent(30);
+
+/// Of those, runs in which little is written: a server that the leader has lost is not behind for that.
+const READ_MOSTLY: PerMillion = PerMillion::percent(50);
+
+/// Runs whose longest commands, if they are long, are as long as may be.
+const TIGHT: PerMillion = PerMillion::percent(50);
+
+/// Runs in which changes of membership, if there are any, may be large.
+const CROWDED: PerMillion = PerMillion::percent(20);
 
 /// What a run is like. What a file does not name is off.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -109,6 +118,11 @@ impl Plan {
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
             membership: MembershipPlan::draw(&mut Dice::new(seed, 8), election_timeout),
         };
+        plan.faults.draw_later_kinds(seed, members);
+        if plan.membership.is_some() {
+            plan.faults.leave_membership();
+        }
+        plan.come_near_limits(&mut Dice::new(seed, 9));
         let lease_dice = &mut Dice::new(seed, 6);
         if lease_dice.falls(LEASES) {
             plan.read_by_lease(lease_dice);
@@ -121,20 +135,30 @@ impl Plan {
     }
 
     /// Members read by lease, and their clocks keep to what that rests on: they drift as much as the bound allows, and
-    /// neither leap nor change their rate. Leaders have a hard time of it.
+    /// neither leap forward nor change their rate. Leaders have a hard time of it.
     fn read_by_lease(&mut self, dice: &mut Dice) {
         let bound = dice.weighted(&[(1, 1_000), (1, 100_000), (4, 400_000)]);
         self.skew_max = u64::from(bound);
-        self.faults.try_leases();
+        self.faults.try_leases(self.members);
+        if dice.falls(READ_MOSTLY) {
+            self.workload.read_mostly();
+        }
         let lease = ReadLease::with_drift_bound_ppm(bound).expect("a bound that makes sense");
-        let limits = *self.config.limits();
-        self.config = Config::builder()
-            .election_timeout(self.config.election_timeout())
-            .heartbeat_interval(self.config.heartbeat_interval())
-            .limits(|all| *all = limits)
-            .read_lease(lease)
-            .build()
-            .expect("all settings drawn make sense");
+        self.config = rebuilt(&self.config, *self.config.limits(), Some(lease));
+    }
+
+    /// In some of the runs with long commands the longest are as long as may be, and some are longer; in some of all,
+    /// operators add more learners than there are servers.
+    fn come_near_limits(&mut self, dice: &mut Dice) {
+        let (is_tight, is_crowded) = (dice.falls(TIGHT), dice.falls(CROWDED));
+        if is_crowded && self.workload.changes_membership() {
+            self.workload.crowd();
+        }
+        if is_tight && self.workload.has_long_commands() {
+            let mut limits = *self.config.limits();
+            limits.command_bytes_max = self.workload.come_near_limit();
+            self.config = rebuilt(&self.config, limits, None);
+        }
     }
 
     /// With minutes of faults, and pauses of a minute in the mean; with less work, since it lasts long.
@@ -143,6 +167,18 @@ impl Plan {
         self.faults.pause_for(dice.between(10, 60) * SECOND);
         self.workload.every = dice.between(40, 80) * MILLI;
     }
+}
+
+/// The settings with other limits, and reads by lease if one is given.
+fn rebuilt(config: &Config, limits: Limits, lease: Option<ReadLease>) -> Config {
+    let mut builder = Config::builder()
+        .election_timeout(config.election_timeout())
+        .heartbeat_interval(config.heartbeat_interval())
+        .limits(|all| *all = limits);
+    if let Some(lease) = lease {
+        builder = builder.read_lease(lease);
+    }
+    builder.build().expect("all settings drawn make sense")
 }
 
 /// An election timeout: 60 to 300 ms.

@@ -18,6 +18,9 @@ pub struct WorkloadPlan {
     pub command_bytes_max: usize,
     /// The most commands proposed at once.
     pub batch_max: u64,
+    /// Commands that have a byte more than may be.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub too_long: PerMillion,
     /// How many keys clients write and read.
     pub keys: u8,
     /// How many of a hundred acts are aimed at the leader.
@@ -40,18 +43,61 @@ pub enum ActKind {
     Capture,
     /// Sets other times on all members, one after the other.
     SetTiming,
+    /// Adds many learners that are nowhere to be found, or removes them.
+    Crowd,
+}
+
+/// The longest commands that clients draw, in bytes.
+const LONG_COMMAND_BYTES: usize = 1_000;
+
+/// What a command has beside its padding: the name of its copy.
+const COPY_BYTES: u64 = 8;
+
+/// Commands that are longer than may be, in runs whose longest are as long as may be.
+const TOO_LONG: PerMillion = PerMillion::percent(5);
+
+impl WorkloadPlan {
+    /// Little is written, and much is read.
+    pub(super) fn read_mostly(&mut self) {
+        self.weights[ActKind::Propose.place()] = 4;
+        self.weights[ActKind::Read.place()] = 60;
+    }
+
+    pub(super) fn has_long_commands(&self) -> bool {
+        self.command_bytes_max >= LONG_COMMAND_BYTES
+    }
+
+    /// Some commands are too long. Returns the most bytes that a command may have for the others to be short enough.
+    pub(super) fn come_near_limit(&mut self) -> u64 {
+        self.too_long = TOO_LONG;
+        self.command_bytes_max as u64 + COPY_BYTES
+    }
+
+    pub(super) fn changes_membership(&self) -> bool {
+        self.weights[ActKind::Change.place()] > 0
+    }
+
+    /// Changes of membership may be large.
+    pub(super) fn crowd(&mut self) {
+        self.weights[ActKind::Crowd.place()] = 1;
+    }
 }
 
 impl ActKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Propose,
         Self::Read,
         Self::Change,
         Self::Transfer,
         Self::Capture,
         Self::SetTiming,
+        Self::Crowd,
     ];
+
+    const fn place(self) -> usize {
+        self as usize
+    }
 }
 
 /// What clients are like.
@@ -76,11 +122,13 @@ pub(super) fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
         ActKind::Transfer => dice.weighted(&[(2, 0), (1, 1), (1, 4)]),
         ActKind::Capture => dice.weighted(&[(2, 0), (1, 2)]),
         ActKind::SetTiming => dice.weighted(&[(3, 0), (1, 1)]),
+        ActKind::Crowd => 0,
     });
     WorkloadPlan {
         every: dice.between(1, 60) * MILLI,
         weights,
-        command_bytes_max: dice.weighted(&[(2, 17), (2, 100), (1, 1_000)]),
+        command_bytes_max: dice.weighted(&[(2, 17), (2, 100), (1, LONG_COMMAND_BYTES)]),
+        too_long: PerMillion(0),
         batch_max: dice.weighted(&[(2, 1), (1, 8)]),
         keys: dice.weighted(&[(1, 2), (2, 5), (1, 16)]),
         at_leader: PerMillion::percent(dice.weighted(&[(1, 50), (2, 90)])),
@@ -95,6 +143,10 @@ pub(super) fn draw_clients(dice: &mut Dice, election_timeout: Nanos) -> ClientPl
         tries_max: tries,
         session_hurry: dice.weighted(&[(4, 1), (1, 1_000), (1, 10_000)]),
     }
+}
+
+fn is_zero(frequency: &PerMillion) -> bool {
+    frequency.0 == 0
 }
 
 /// The weights of acts in a file: an object of those that are not zero.

@@ -24,6 +24,9 @@ const PADDING_BYTES_MAX: usize = 1 << 24;
 const SKEW_MAX: u64 = 500_000;
 const RATES: core::ops::RangeInclusive<u64> = 1_000..=1_000_000_000;
 
+/// The most entries that are appended at once for the sake of cluster time.
+const MARKS_MAX: u32 = 1_000;
+
 /// How much slower a disk may become.
 const SLOWNESS_MAX: u64 = 1_000_000;
 
@@ -124,7 +127,23 @@ impl Schedule {
             | Action::FillDisk(at, _)
             | Action::FreeDisk(at)
             | Action::Wipe(at)
-            | Action::Rot(at, _) => self.check_member(*at),
+            | Action::Rot(at, _)
+            | Action::CrashInInstall(at)
+            | Action::HangDisk(at)
+            | Action::ResumeDisk(at)
+            | Action::StallMachine(at)
+            | Action::ResumeMachine(at)
+            | Action::Stranger(at, _)
+            | Action::Blank(at)
+            | Action::Retire(at) => self.check_member(*at),
+            Action::MarkTime(at, times) => {
+                demand!(*times <= MARKS_MAX, "{times} marks of time");
+                self.check_member(*at)
+            }
+            Action::PartWhenJoint(at, lasts) => {
+                check_time(*lasts)?;
+                self.check_member(*at)
+            }
             Action::Cut(from, to) | Action::Mend(from, to) | Action::Transfer(from, Some(to)) => {
                 self.check_member(*from)?;
                 self.check_member(*to)

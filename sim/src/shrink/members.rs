@@ -73,6 +73,16 @@ impl Left {
             Action::Wipe(at) => Action::Wipe(self.place(*at)?),
             Action::Rot(at, drawn) => Action::Rot(self.place(*at)?, *drawn),
             Action::ReplaceLost => Action::ReplaceLost,
+            Action::PartWhenJoint(at, lasts) => Action::PartWhenJoint(self.place(*at)?, *lasts),
+            Action::CrashInInstall(at) => Action::CrashInInstall(self.place(*at)?),
+            Action::MarkTime(at, times) => Action::MarkTime(self.place(*at)?, *times),
+            Action::HangDisk(at) => Action::HangDisk(self.place(*at)?),
+            Action::ResumeDisk(at) => Action::ResumeDisk(self.place(*at)?),
+            Action::StallMachine(at) => Action::StallMachine(self.place(*at)?),
+            Action::ResumeMachine(at) => Action::ResumeMachine(self.place(*at)?),
+            Action::Stranger(at, saying) => Action::Stranger(self.place(*at)?, *saying),
+            Action::Blank(at) => Action::Blank(self.place(*at)?),
+            Action::Retire(at) => Action::Retire(self.place(*at)?),
         })
     }
 

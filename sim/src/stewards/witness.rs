@@ -24,14 +24,18 @@ pub(crate) struct Witness {
     answers: BTreeMap<(usize, ServerId), Answer>,
     /// Since when each member leads.
     offices: BTreeMap<usize, Office>,
+    /// What each leader's policy has asked for last.
+    inquiries: BTreeMap<usize, Inquiry>,
     /// When something last befell a member, or one of its links.
     struck_at: BTreeMap<usize, Nanos>,
 }
 
-/// A member's time, by its own clock, which never goes back for it.
+/// A member's time, by its own clock, which never goes back for it while it runs.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wake {
     now: Instant,
+    /// Whether it has started again since: it goes by what its clock shows then.
+    is_fresh: bool,
     /// How long it was awake until then.
     awake: Duration,
     heartbeat_max: Duration,
@@ -39,6 +43,9 @@ struct Wake {
 
 impl Wake {
     fn awake_at(&self, now: Instant) -> Duration {
+        if self.is_fresh {
+            return self.awake;
+        }
         let passed = now.since(self.now);
         self.awake + passed.min(self.heartbeat_max * AWAKE_HEARTBEATS)
     }
@@ -49,6 +56,15 @@ struct Answer {
     term: Term,
     round: Round,
     awake: Duration,
+}
+
+/// Rounds that a policy has asked for, one soon after the other.
+#[derive(Clone, Copy, Debug)]
+struct Inquiry {
+    term: Term,
+    /// The last round before the first of them.
+    after: Round,
+    asked_at: Instant,
 }
 
 /// A term of leadership.
@@ -76,13 +92,15 @@ impl Witness {
             wakes: BTreeMap::new(),
             answers: BTreeMap::new(),
             offices: BTreeMap::new(),
+            inquiries: BTreeMap::new(),
             struck_at: BTreeMap::new(),
         }
     }
 
     /// A member's clock as its driver reads it: it never goes back.
     pub(crate) fn now(&self, at: usize, now: Instant) -> Instant {
-        self.wakes.get(&at).map_or(now, |wake| wake.now.max(now))
+        let wake = self.wakes.get(&at).filter(|wake| !wake.is_fresh);
+        wake.map_or(now, |wake| wake.now.max(now))
     }
 
     /// A member takes a turn.
@@ -95,13 +113,20 @@ impl Witness {
             ..Wake::default()
         });
         wake.heartbeat_max = wake.heartbeat_max.max(heartbeat);
-        let now = now.max(wake.now);
-        (wake.awake, wake.now) = (wake.awake_at(now), now);
+        let now = if wake.is_fresh {
+            now
+        } else {
+            now.max(wake.now)
+        };
+        (wake.awake, wake.now, wake.is_fresh) = (wake.awake_at(now), now, false);
     }
 
     /// A member starts anew.
     pub(super) fn started(&mut self, at: usize) {
         self.offices.remove(&at);
+        if let Some(wake) = self.wakes.get_mut(&at) {
+            wake.is_fresh = true;
+        }
     }
 
     /// A message is delivered.
@@ -146,6 +171,28 @@ impl Witness {
                 office.goals.entry(id).or_insert(view.commit);
             }
         }
+    }
+
+    /// A leader's policy has it ask all members.
+    pub(super) fn asks(&mut self, at: usize, view: &Oversight<'_>, now: Instant) {
+        let heartbeat = view.timing.heartbeat_interval();
+        let inquiry = self.inquiries.entry(at).or_insert(Inquiry {
+            term: view.term,
+            after: view.round,
+            asked_at: now,
+        });
+        if inquiry.term != view.term || now.since(inquiry.asked_at) > heartbeat {
+            (inquiry.term, inquiry.after) = (view.term, view.round);
+        }
+        inquiry.asked_at = now;
+    }
+
+    /// Whether a server has answered what a leader's policy has asked for last.
+    pub(crate) fn has_answered(&self, at: usize, of: ServerId) -> bool {
+        let (inquiry, answer) = (self.inquiries.get(&at), self.answers.get(&(at, of)));
+        inquiry.zip(answer).is_some_and(|(inquiry, answer)| {
+            answer.term == inquiry.term && answer.round > inquiry.after
+        })
     }
 
     /// For how long a leader has heard nothing new of a server.
@@ -193,7 +240,14 @@ impl Witness {
             | Action::FillDisk(at, _)
             | Action::FreeDisk(at)
             | Action::Wipe(at)
-            | Action::Rot(at, _) => self.struck(*at, now),
+            | Action::Rot(at, _)
+            | Action::HangDisk(at)
+            | Action::ResumeDisk(at)
+            | Action::StallMachine(at)
+            | Action::ResumeMachine(at)
+            | Action::Stranger(at, _)
+            | Action::Blank(at)
+            | Action::Retire(at) => self.struck(*at, now),
             Action::Cut(from, to) | Action::Mend(from, to) => {
                 self.struck(*from, now);
                 self.struck(*to, now);
@@ -205,7 +259,10 @@ impl Witness {
             | Action::Transfer(..)
             | Action::Capture(_)
             | Action::SetTiming(..)
-            | Action::ReplaceLost => {}
+            | Action::ReplaceLost
+            | Action::PartWhenJoint(..)
+            | Action::MarkTime(..)
+            | Action::CrashInInstall(_) => {}
         }
     }
 

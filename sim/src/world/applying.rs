@@ -19,6 +19,10 @@ impl World {
     /// The oldest work of a state machine is done.
     pub(super) fn apply(&mut self, at: usize) -> Result<(), Alarm> {
         let member = &mut self.members[at];
+        if member.is_stalled {
+            member.work_is_due = true;
+            return Ok(());
+        }
         let Some(work) = member.applying.pop_front() else {
             return Ok(());
         };

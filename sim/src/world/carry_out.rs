@@ -1,14 +1,16 @@
 //! Doing what came out of a member's turn, as its driver would.
 
-use liferaft_raft::consensus::{Event as CoreEvent, Output, ReadId, Write};
+use liferaft_raft::consensus::{Event as CoreEvent, Output, ProposeRefused, ReadId, Write};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
 
 use super::{Event, World};
-use crate::disk::Failure;
+use crate::clock::MILLI;
+use crate::disk::{Failure, Survival};
 use crate::invariants::Alarm;
 use crate::member::Doom;
 use crate::patience::election_timeout;
+use crate::plan::MEMBERS_MAX;
 use crate::sometimes::{self, Sometimes};
 
 impl World {
@@ -39,6 +41,9 @@ impl World {
         for (id, answer) in output.proposals.drain(..) {
             let answered = self.clear_answers.answer(id, &answer);
             answered.map_err(|text| self.alarm("clear answers", at, text))?;
+            if matches!(answer, Err(ProposeRefused::TooLarge { .. })) {
+                self.counts.saw(Sometimes::TooLong);
+            }
             self.on_proposed(id, answer.as_ref().err());
         }
         for (id, result) in output.changes.drain(..) {
@@ -48,6 +53,12 @@ impl World {
                 continue;
             }
             if let Ok(made_at) = result {
+                if asked
+                    .as_ref()
+                    .is_some_and(|it| it.change.steps.len() > MEMBERS_MAX)
+                {
+                    self.counts.saw(Sometimes::Crowded);
+                }
                 if let Some(asked) = &asked {
                     self.stewards.operator_changed(&asked.change, made_at);
                 }
@@ -83,6 +94,16 @@ impl World {
             output.writes.clear();
             return Some(Doom {
                 survival,
+                speaks: true,
+            });
+        }
+        // Another server's snapshot drops what is stored from the beginning on.
+        let installs = |write: &Write| write.snapshot.is_some() && write.truncate.is_some();
+        if member.crashes_in_install && output.writes.iter().any(installs) {
+            self.members[at].crashes_in_install = false;
+            self.agenda.enter(self.now + MILLI, Event::Return(at));
+            return Some(Doom {
+                survival: Survival::ToSnapshot,
                 speaks: true,
             });
         }
@@ -128,6 +149,7 @@ impl World {
             return;
         };
         self.counts.messages += 1;
+        self.overheard.listen(&message);
         sometimes::note_message(&message.body, &self.network, &mut self.counts);
         let fate = self.network.fate(from, to, &mut self.chance);
         if let Some(story) = &mut self.story {

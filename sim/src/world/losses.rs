@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{ChangeId, Input, MembershipChange, MembershipStep};
-use liferaft_raft::ids::ServerId;
+use liferaft_raft::ids::{Index, ServerId};
 
-use super::World;
+use super::{Event, World};
 use crate::disk::Survival;
 use crate::flaw::Flaw;
 use crate::invariants::Alarm;
@@ -70,13 +70,66 @@ impl World {
     pub(super) fn begin_anew(&mut self, at: usize) {
         let member = &mut self.members[at];
         let durable = member.disk.wipe();
-        self.lost.insert(member.id, durable);
+        // One that went on with a blank disk had promised what was there before.
+        if !core::mem::take(&mut member.is_blank) {
+            self.lost.insert(member.id, durable);
+        }
         member.log = ShadowLog::default();
         member.machine = Machine::default();
         if self.plan.flaw != Some(Flaw::WipedKeepsItsName) {
             member.id = ServerId(member.id.0 + ID_STEP);
         }
         member.is_founder = false;
+    }
+
+    /// A disk is wiped, and its server goes on under its id, unless too many disks would be gone or it could not be found
+    /// out. What was on its way to it, or from it, went with its links.
+    pub(super) fn go_on_blank(&mut self, at: usize) -> Result<(), Alarm> {
+        if !self.may_go_on_blank(at) {
+            return Ok(());
+        }
+        self.crash(at, Survival::Nothing)?;
+        self.counts.saw(Sometimes::WentOnBlank);
+        self.agenda.retain(|event| match event {
+            Event::Message { from, to, .. } => from.0 != at && to.0 != at,
+            _ => true,
+        });
+        let member = &mut self.members[at];
+        let durable = member.disk.wipe();
+        self.lost.insert(member.id, durable);
+        member.log = ShadowLog::default();
+        member.machine = Machine::default();
+        member.is_blank = true;
+        member.is_founder = false;
+        Ok(())
+    }
+
+    /// Whether a server may go on with a blank disk: what is acknowledged would survive, and a leader knows of something
+    /// that the server has acknowledged, so that it finds out.
+    ///
+    /// The next leader does not know. To it such a server is one that is behind, and once it has caught up with a part of the
+    /// log it votes again, for a candidate without the rest of what it had acknowledged, or twice in the term in which it was
+    /// wiped. Only an id that lives on the disk closes that hole. Until then a run has no server go on blank under a
+    /// second leader: see [`spring`](Self::spring).
+    pub(super) fn may_go_on_blank(&self, at: usize) -> bool {
+        let id = self.members[at].id;
+        let leaders = self.members.iter().filter(|member| member.leads());
+        let leader = leaders.max_by_key(|leader| leader.view.term);
+        let oversight = leader.and_then(|leader| leader.raft.as_ref()?.oversight());
+        let is_known = oversight.is_some_and(|view| {
+            let peer = view.peer(id);
+            peer.is_some_and(|peer| peer.match_index > Index::ZERO)
+        });
+        !self.members[at].is_blank && is_known && self.may_lose(at)
+    }
+
+    /// A server that went on with a blank disk gets an id of its own.
+    pub(super) fn retire(&mut self, at: usize) -> Result<(), Alarm> {
+        if self.members[at].is_blank {
+            self.crash(at, Survival::Nothing)?;
+            self.begin_anew(at);
+        }
+        Ok(())
     }
 
     /// Whether what is acknowledged would survive the loss of this disk too.
@@ -123,7 +176,7 @@ impl World {
     fn is_intact(&self, id: ServerId) -> bool {
         self.members
             .iter()
-            .any(|member| member.id == id && !member.disk.durable().is_rotten())
+            .any(|member| member.id == id && !member.is_blank && !member.disk.durable().is_rotten())
     }
 
     /// Whether servers whose disks are gone would be needed for a quorum of the voters after this change.

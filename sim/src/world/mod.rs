@@ -6,6 +6,7 @@ mod carry_out;
 mod losses;
 mod managing;
 mod strikes;
+mod traps;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ use crate::plan::Plan;
 use crate::sometimes::AskedReads;
 use crate::stewards::{Stewards, Word};
 use crate::story::Story;
+use crate::strangers::Overheard;
 
 /// A cluster and all that happens to it.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ pub struct World {
     changes_asked: BTreeMap<ChangeId, losses::Asked>,
     /// What operators have last set.
     pub(crate) timing: Timing,
+    overheard: Overheard,
 }
 
 /// What clients and operators have been told.
@@ -99,6 +102,9 @@ pub struct Answers {
     /// The reads that were granted, in the last phase only.
     pub reads_granted: u64,
 }
+
+/// The key that is read where a wrong answer is likely.
+const TEMPTING_KEY: u8 = 0;
 
 /// One end of a link. What was sent to a server, or by it, is not for the one that took its place.
 type End = (usize, ServerId);
@@ -133,6 +139,12 @@ enum Event {
     Action(Action),
     NextFault,
     NextAct,
+    /// A trap that was laid springs further: a member starts again that crashed in it.
+    Return(usize),
+    /// Links that a trap has cut are whole again.
+    Mend(Vec<(usize, usize)>),
+    /// Who was parted is asked to read.
+    Tempt(usize),
     /// Those who are out ask the others to be taken in.
     Wishes,
     /// A member says something about membership to another.
@@ -222,6 +234,7 @@ impl World {
             lost: BTreeMap::new(),
             changes_asked: BTreeMap::new(),
             timing: plan.config.timing(),
+            overheard: Overheard::default(),
             members,
             plan,
         };
@@ -278,8 +291,13 @@ impl World {
             .retain(|event| !matches!(event, Event::Action(_)));
         for at in 0..self.members.len() {
             self.members[at].doomed = None;
+            self.members[at].parts_when_joint = None;
+            self.members[at].crashes_in_install = false;
             self.members[at].disk.slowness = 1;
             self.members[at].disk.failure = None;
+            self.retire(at)?;
+            self.resume_disk(at)?;
+            self.resume_machine(at)?;
             let rate = 1_000_000;
             self.members[at].clock.set_rate(self.now, rate);
             self.members[at].pauses = 0;
@@ -326,6 +344,13 @@ impl World {
             Event::Action(action) => self.perform(action)?,
             Event::NextFault => self.strike(),
             Event::NextAct => self.act(),
+            Event::Return(member) => self.restart(member)?,
+            Event::Mend(links) => {
+                for (from, to) in links {
+                    self.network.mend(from, to);
+                }
+            }
+            Event::Tempt(member) => self.read(member, TEMPTING_KEY),
             Event::Wishes => self.wish(),
             Event::Word { from, to, word } => self.hear(from, to, word),
         }

@@ -49,6 +49,11 @@ impl World {
     fn strikes(&self, first: &Action) -> bool {
         match first {
             Action::Wipe(at) | Action::Rot(at, _) => self.may_lose(*at),
+            Action::Blank(at) => self.may_go_on_blank(*at),
+            Action::HangDisk(at) => {
+                self.members[*at].is_up() && self.members[*at].disk.hangs_since.is_none()
+            }
+            Action::StallMachine(at) => self.members[*at].is_up() && !self.members[*at].is_stalled,
             Action::Crash(at, _)
             | Action::CrashInTurn(at, _)
             | Action::SlowDisk(at, _)
@@ -57,7 +62,10 @@ impl World {
             | Action::ClockRate(at, _)
             | Action::FailSync(at, _)
             | Action::FillDisk(at, _)
-            | Action::Transfer(at, _) => self.members[*at].is_up(),
+            | Action::Transfer(at, _)
+            | Action::PartWhenJoint(at, _)
+            | Action::CrashInInstall(at)
+            | Action::Stranger(at, _) => self.members[*at].is_up(),
             // Where pauses last for minutes, a second one would leave nobody awake.
             Action::Pause(at) => {
                 let is_short = self.plan.faults.pause_lasts < SECOND * 5;
@@ -122,7 +130,12 @@ impl World {
                 self.members[at].clock.leap_forward(self.now, by);
                 self.wake(at);
             }
-            Action::ClockBack(at, by) => self.members[at].clock.leap_back(self.now, by),
+            Action::ClockBack(at, by) => {
+                if self.members[at].leads() && self.plan.config.read_lease().is_some() {
+                    self.counts.saw(Sometimes::ClockBackOnLease);
+                }
+                self.members[at].clock.leap_back(self.now, by);
+            }
             Action::ClockRate(at, rate) => self.members[at].clock.set_rate(self.now, rate),
             Action::Propose(at, requests) => self.request(at, requests),
             Action::Read(at, key) => self.read(at, key),
@@ -153,6 +166,20 @@ impl World {
             Action::FreeDisk(at) => self.members[at].disk.failure = None,
             Action::Wipe(at) => self.wipe(at)?,
             Action::Rot(at, drawn) => self.rot(at, drawn)?,
+            Action::PartWhenJoint(at, lasts) => self.members[at].parts_when_joint = Some(lasts),
+            Action::CrashInInstall(at) => self.members[at].crashes_in_install = true,
+            Action::MarkTime(at, times) => {
+                for _ in 0..times {
+                    self.tell(at, Input::MarkTime);
+                }
+            }
+            Action::HangDisk(at) => self.hang_disk(at),
+            Action::ResumeDisk(at) => self.resume_disk(at)?,
+            Action::StallMachine(at) => self.members[at].is_stalled = true,
+            Action::ResumeMachine(at) => self.resume_machine(at)?,
+            Action::Stranger(at, saying) => self.hear_stranger(at, saying),
+            Action::Blank(at) => self.go_on_blank(at)?,
+            Action::Retire(at) => self.retire(at)?,
         }
         Ok(())
     }
@@ -175,6 +202,7 @@ impl World {
         member.applying.clear();
         member.granted.clear();
         member.capturing = false;
+        member.work_is_due = false;
         member.doomed = None;
         member.wake_at = Nanos::MAX;
         let crashed = member.disk.crash(survival, self.plan.flaw);
@@ -195,10 +223,11 @@ impl World {
             self.begin_anew(at);
             Recovered::default()
         });
-        let member = &mut self.members[at];
-        if recovered.snapshot.is_some() {
-            self.counts.saw(Sometimes::RestartedFromSnapshot);
+        sometimes::note_recovered(&recovered, &mut self.counts);
+        if self.invariants.is_promised(&self.members[at], self.now) {
+            self.counts.saw(Sometimes::RestartedBound);
         }
+        let member = &mut self.members[at];
         member.log = ShadowLog::of_recovered(&recovered);
         let now = member.clock.at(self.now);
         let raft = Raft::new(member.id, self.plan.config.clone(), recovered, now, seed);
@@ -230,6 +259,10 @@ impl World {
     /// when it starts again.
     pub(super) fn written(&mut self, at: usize) -> Result<(), Alarm> {
         let disk = &mut self.members[at].disk;
+        if disk.hangs_since.is_some() {
+            disk.withheld += 1;
+            return Ok(());
+        }
         let id = if let Some(survival) = disk.failed_sync() {
             self.counts.saw(Sometimes::StoppedByFailedSync);
             if self.plan.flaw != Some(Flaw::FailedSyncRetried) {

@@ -83,7 +83,9 @@ impl World {
         }
         self.trace(at, &output);
         let checked = self.check(at, local, before, &output);
-        let done = checked.and_then(|()| self.carry_out(at, &mut output));
+        let begins_to_lead = self.members[at].view.leads() && !before.leads();
+        let sprung = checked.and_then(|()| self.spring(at, begins_to_lead));
+        let done = sprung.and_then(|()| self.carry_out(at, &mut output));
         output.clear();
         self.output = output;
         done?;

@@ -1,8 +1,9 @@
 //! A leader that a quorum hears is left in peace, and one that nobody hears is not waited for: what the checks of
-//! elections watch of each member.
+//! elections and of cluster time watch of each member.
 
 mod campaigns;
 mod check_quorum;
+mod cluster_time;
 mod heartbeats;
 mod loyalty;
 
@@ -60,6 +61,10 @@ struct Watched {
     /// When it last spoke to its peers as their leader.
     spoken: BTreeMap<ServerId, Instant>,
     configuration: Index,
+    /// The last term in which it campaigned.
+    campaign: Option<Term>,
+    /// How long it has led, while it does.
+    led: Option<cluster_time::Led>,
 }
 
 impl Stability {
@@ -82,7 +87,9 @@ impl Stability {
             *watched = begin();
         }
         loyalty::check(watched, turn).map_err(|text| ("loyalty", text))?;
+        cluster_time::count(watched, turn);
         watched.take(turn);
+        cluster_time::check(watched, turn).map_err(|text| ("cluster time", text))?;
         campaigns::check(watched, turn).map_err(|text| ("campaigns in time", text))?;
         check_quorum::check(watched, turn).map_err(|text| ("check quorum", text))?;
         heartbeats::check(watched, turn).map_err(|text| ("heartbeats", text))
@@ -110,6 +117,8 @@ impl Watched {
             answers: BTreeMap::new(),
             spoken: BTreeMap::new(),
             configuration: Index::ZERO,
+            campaign: None,
+            led: None,
         }
     }
 
@@ -150,6 +159,9 @@ impl Watched {
         let (configuration, _) = turn.log().configuration();
         let is_other = core::mem::replace(&mut self.configuration, configuration) != configuration;
         let is_elsewhere = is_other || heard.timing.is_some();
+        if let Some(led) = self.led.as_mut().filter(|_| is_elsewhere) {
+            led.begin_anew(self.now);
+        }
         let is_anew =
             |event: &Event| matches!(event, Event::RoleChanged { .. } | Event::ElectionDeferred);
         let written = turn.output.writes.iter();

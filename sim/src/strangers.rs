@@ -1,0 +1,100 @@
+//! Servers that are no members and speak to members nevertheless: of another cluster, or long since forgotten.
+//!
+//! What they say some member has said to another in this run: only the sender and the term are another's. They answer, and
+//! ask to read; they do not ask for votes, and they do not lead. A server that is no member as far as its hearer knows may
+//! be newer than that (§4.1), and must be heard then.
+
+use liferaft_raft::ids::{ServerId, Term};
+use liferaft_raft::message::{Body, Message};
+use serde::{Deserialize, Serialize};
+
+/// The ids of strangers begin here: no member ever has one of them.
+const FIRST_STRANGER: u64 = 9_000;
+
+/// The least that a stranger's term is ahead of its hearer's: no campaign of the hearer's own comes as far.
+pub const LATER_MIN: u64 = 2;
+
+/// Something that a stranger says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saying {
+    /// Which stranger, from 0.
+    pub by: u8,
+    /// What.
+    pub what: What,
+    /// By how much its term is ahead of its hearer's.
+    pub later: u64,
+}
+
+/// What a stranger says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It answers entries or a heartbeat.
+    AppendReply,
+    /// It answers a chunk of a snapshot.
+    SnapshotReply,
+    /// It answers a request for a vote.
+    VoteReply,
+    /// It asks to read.
+    Read,
+    /// It answers that.
+    ReadReply,
+}
+
+impl What {
+    /// All of it.
+    pub const ALL: [Self; 5] = [
+        Self::AppendReply,
+        Self::SnapshotReply,
+        Self::VoteReply,
+        Self::Read,
+        Self::ReadReply,
+    ];
+
+    fn of(body: &Body) -> Option<Self> {
+        match body {
+            Body::AppendEntriesReply(_) => Some(Self::AppendReply),
+            Body::InstallSnapshotReply(_) => Some(Self::SnapshotReply),
+            Body::RequestVoteReply(_) => Some(Self::VoteReply),
+            Body::ReadIndex(_) => Some(Self::Read),
+            Body::ReadIndexReply(_) => Some(Self::ReadReply),
+            Body::RequestVote(_)
+            | Body::AppendEntries(_)
+            | Body::InstallSnapshot(_)
+            | Body::TimeoutNow => None,
+        }
+    }
+}
+
+/// Whether a server is none of the cluster's.
+#[must_use]
+pub fn is_stranger(id: ServerId) -> bool {
+    id.0 >= u128::from(FIRST_STRANGER)
+}
+
+/// What members have said last, of each kind that strangers repeat.
+#[derive(Debug, Default)]
+pub struct Overheard([Option<Message>; What::ALL.len()]);
+
+impl Overheard {
+    /// A member says something.
+    pub fn listen(&mut self, message: &Message) {
+        if let Some(what) = What::of(&message.body) {
+            self.0[what as usize] = Some(message.clone());
+        }
+    }
+
+    /// What a stranger says to a server in this term, and which stranger it is; `None` if no member has said the like.
+    #[must_use]
+    pub fn say(&self, saying: Saying, to: Term) -> Option<(ServerId, Message)> {
+        let said = self.0[saying.what as usize].clone()?;
+        let later = saying.later.max(LATER_MIN);
+        let message = Message {
+            term: Term(to.0.saturating_add(later)),
+            body: said.body,
+        };
+        let by = FIRST_STRANGER + u64::from(saying.by);
+        Some((ServerId(u128::from(by)), message))
+    }
+}

@@ -1,0 +1,177 @@
+//! What strikes at a moment that only the cluster knows: a trap is laid, and springs in the turn that it waits for. And what
+//! goes on for a while in a member's surroundings.
+
+use liferaft_raft::consensus::Input;
+use liferaft_raft::ids::ServerId;
+
+use super::{Event, World};
+use crate::invariants::Alarm;
+use crate::patience::election_timeout;
+use crate::sometimes::Sometimes;
+use crate::strangers::Saying;
+
+/// Who was parted is asked to read so often in an election timeout, and for so many of them.
+const TEMPTATIONS: u64 = 12;
+const TEMPTED_ELECTION_TIMEOUTS: u64 = 2;
+
+impl World {
+    /// Springs the traps that a turn steps into, before what came out of it is done.
+    ///
+    /// # Errors
+    /// When a disk is not as it must be.
+    pub(super) fn spring(&mut self, at: usize, begins_to_lead: bool) -> Result<(), Alarm> {
+        if begins_to_lead && self.members.iter().any(|member| member.is_blank) {
+            // The next leader would not find them out.
+            for blank in 0..self.members.len() {
+                let is_blank = self.members[blank].is_blank;
+                self.retire(blank)?;
+                if is_blank {
+                    self.agenda.enter(self.now, Event::Return(blank));
+                }
+            }
+        }
+        if self.members[at].parts_when_joint.is_some() {
+            self.part_if_joint(at);
+        }
+        Ok(())
+    }
+
+    /// A leader that has entered a joint configuration is parted from the voters that it replaces.
+    fn part_if_joint(&mut self, at: usize) {
+        let member = &self.members[at];
+        let Some(configuration) = member.log.configuration().1 else {
+            return;
+        };
+        if !member.leads() || !configuration.is_joint() {
+            return;
+        }
+        let Some(lasts) = self.members[at].parts_when_joint.take() else {
+            return;
+        };
+        let configuration = self.members[at].log.configuration().1;
+        let is_new = |id: ServerId| {
+            let [voters, outgoing] =
+                configuration.map_or([&[][..]; 2], |it| [it.voters(), it.outgoing()]);
+            voters.contains(&id) && !outgoing.contains(&id)
+        };
+        let sides = self.members.iter().enumerate();
+        let with_leader: Vec<bool> = sides
+            .map(|(place, it)| place == at || is_new(it.id))
+            .collect();
+        let all = 0..self.members.len();
+        let pairs = all
+            .clone()
+            .flat_map(|from| all.clone().map(move |to| (from, to)));
+        let links: Vec<_> = pairs
+            .filter(|(from, to)| with_leader[*from] != with_leader[*to])
+            .collect();
+        for (from, to) in &links {
+            self.network.cut(*from, *to);
+        }
+        self.counts.saw(Sometimes::PartedWhileJoint);
+        self.agenda.enter(self.now + lasts, Event::Mend(links));
+        let gap = election_timeout(self) / TEMPTATIONS;
+        for turn in 1..=TEMPTATIONS * TEMPTED_ELECTION_TIMEOUTS {
+            self.agenda.enter(self.now + turn * gap, Event::Tempt(at));
+        }
+    }
+
+    pub(super) fn hang_disk(&mut self, at: usize) {
+        let now = self.now;
+        self.members[at].disk.hangs_since.get_or_insert(now);
+    }
+
+    /// A disk that hung finishes what it was to do.
+    pub(super) fn resume_disk(&mut self, at: usize) -> Result<(), Alarm> {
+        let disk = &mut self.members[at].disk;
+        let Some(since) = disk.hangs_since.take() else {
+            return Ok(());
+        };
+        let withheld = core::mem::take(&mut disk.withheld);
+        if withheld > 0 && self.now - since > election_timeout(self) {
+            self.counts.saw(Sometimes::DiskHung);
+        }
+        let life = self.members[at].life;
+        for _ in 0..withheld {
+            // A sync that fails stops the member.
+            if self.members[at].life == life {
+                self.written(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A state machine that stalled goes on.
+    pub(super) fn resume_machine(&mut self, at: usize) -> Result<(), Alarm> {
+        let member = &mut self.members[at];
+        member.is_stalled = false;
+        if !core::mem::take(&mut member.work_is_due) {
+            return Ok(());
+        }
+        self.counts.saw(Sometimes::MachineStalled);
+        self.apply(at)
+    }
+
+    /// A member hears what a stranger says.
+    pub(super) fn hear_stranger(&mut self, at: usize, saying: Saying) {
+        if !self.members[at].is_up() {
+            return;
+        }
+        let said = self.overheard.say(saying, self.members[at].view.term);
+        if let Some((from, message)) = said {
+            self.counts.saw(Sometimes::StrangerHeard);
+            self.tell(at, Input::Message { from, message });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::SECOND;
+    use crate::plan::{FaultKind, Plan};
+    use crate::run::run;
+    use crate::sometimes::Sometimes;
+
+    /// Runs with this kind of fault and no other, until the situation occurs.
+    #[track_caller]
+    fn assert_brings_about(kind: FaultKind, situation: Sometimes) {
+        let occurs = (1..=30).any(|seed| {
+            let mut plan = Plan::of_seed(seed);
+            plan.faults.weights = [0; FaultKind::ALL.len()];
+            plan.faults.weights[kind.place()] = 1;
+            plan.safety_phase = 2 * SECOND;
+            run(plan).counts.sometimes.contains_key(&situation)
+        });
+        assert!(occurs, "{kind:?} never brings about {situation:?}");
+    }
+
+    #[test]
+    fn a_leader_is_parted_as_soon_as_it_is_joint() {
+        assert_brings_about(FaultKind::PartWhenJoint, Sometimes::PartedWhileJoint);
+    }
+
+    #[test]
+    fn a_crash_while_installing_leaves_a_contradicting_tail() {
+        assert_brings_about(FaultKind::CrashInInstall, Sometimes::ContradictingTail);
+    }
+
+    #[test]
+    fn a_disk_hangs_for_longer_than_an_election_timeout() {
+        assert_brings_about(FaultKind::HungDisk, Sometimes::DiskHung);
+    }
+
+    #[test]
+    fn a_state_machine_stalls_with_work_to_do() {
+        assert_brings_about(FaultKind::StalledMachine, Sometimes::MachineStalled);
+    }
+
+    #[test]
+    fn a_server_goes_on_under_its_id_with_a_blank_disk() {
+        assert_brings_about(FaultKind::BlankDisk, Sometimes::WentOnBlank);
+    }
+
+    #[test]
+    fn a_stranger_is_heard() {
+        assert_brings_about(FaultKind::Stranger, Sometimes::StrangerHeard);
+    }
+}
