@@ -251,12 +251,13 @@ struct Held {
 /// What waits at most. What a stranger asks beyond it stays unanswered, as if it were lost.
 const HELD_MAX: usize = 4 * SERVERS_MAX;
 
-/// Which messages take each other's place.
+/// Which messages take each other's place. They leave in this order: a vote before the word that another election could
+/// be won, with which its receiver would begin that election and have no use for the vote any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Request,
-    PreVote,
     Vote,
+    PreVote,
     Append,
     Snapshot,
 }

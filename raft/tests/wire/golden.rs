@@ -429,7 +429,7 @@ fn the_bytes_of_replies_to_a_membership_change() {
         &error(ChangeError::Invalid(InvalidChange::TooManyServers)),
         "1813 2a04 0801 180b",
     );
-    assert_golden(&error(ChangeError::AskerNotMember), "1813 2a04 0801 180c");
+    assert_golden(&error(ChangeError::AskerNotMember), "1813 2a04 0801 180d");
     assert_golden(
         &error(ChangeError::Invalid(InvalidChange::Forgot(id))),
         "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
