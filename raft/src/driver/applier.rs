@@ -13,7 +13,7 @@ use std::time::Duration;
 use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
-pub(super) use self::channels::{Ends, Job, Own, Query, Report};
+pub(super) use self::channels::{Asked, Ends, Job, Own, Query, Report};
 use super::local::{Local, LocalRead, Unread};
 use super::panics::caught;
 use super::request::Read;
@@ -105,7 +105,7 @@ impl<S: StateMachine> Applier<S> {
             tokio::select! {
                 biased;
                 query = ends.queries.recv() => match query {
-                    Some(query) => self.answer(query),
+                    Some(asked) => self.answer(asked),
                     None => return,
                 },
                 job = ends.jobs.recv() => {
@@ -144,15 +144,15 @@ impl<S: StateMachine> Applier<S> {
     async fn apply(
         &mut self,
         entries: Vec<Entry>,
-        queries: &mut mpsc::Receiver<Query<S>>,
+        queries: &mut mpsc::Receiver<Asked<S>>,
     ) -> Result<Report<S::Reply>, String> {
         let mut own = Vec::new();
         let mut stretch = Stretch::begin();
         for entry in entries {
             self.apply_entry(&entry, &mut own)?;
             if stretch.is_over() {
-                while let Ok(query) = queries.try_recv() {
-                    self.answer(query);
+                while let Ok(asked) = queries.try_recv() {
+                    self.answer(asked);
                 }
                 yield_now().await;
                 stretch.begin_next();
@@ -332,7 +332,8 @@ impl<S: StateMachine> Applier<S> {
         });
     }
 
-    fn answer(&self, query: Query<S>) {
+    fn answer(&self, asked: Asked<S>) {
+        let Asked { query, room: _room } = asked;
         let now = Instant::from_origin(platform::now());
         match query {
             Query::Reads(reads) => {

@@ -226,7 +226,9 @@ impl<S: StateMachine> Driver<S> {
                 events,
                 opened,
             } => {
-                let lane = self.lanes.open(nonce, events);
+                let may_open = self.work.may_watch();
+                let lane = may_open.then(|| self.lanes.open(nonce, events));
+                let lane = lane.flatten();
                 if lane.is_some() {
                     self.work.watch(nonce, true);
                 }

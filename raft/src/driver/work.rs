@@ -1,15 +1,17 @@
 //! The driver's end of the applier: what waits for it, what it has done, and when it is to take a snapshot.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::applier::{Job, Query, Report};
+use super::applier::{Asked, Job, Query, Report};
 use super::error::ReadError;
+use super::lanes::LANES_MAX;
 use super::local::Unread;
 use super::request::QUEUE_MAX;
 use crate::consensus::Apply;
@@ -24,13 +26,21 @@ pub(super) const JOBS_MAX: usize = 4;
 /// The most batches of queries that wait: each local read is one, and no more of them can wait for the driver.
 pub(super) const QUERIES_MAX: usize = QUEUE_MAX;
 
+/// The most reads in those batches. More are refused as busy: a state machine that hangs answers none of them.
+const READS_HANDED_OUT_MAX: usize = 1 << 16;
+
+/// While so many words about ordered sessions wait for the applier, no outbox is opened.
+const WATCHES_MAX: usize = 2 * LANES_MAX;
+
 /// The most reports that wait for the driver.
 pub(super) const REPORTS_MAX: usize = 16;
 
 /// What the applier is given.
 pub(super) struct Work<S: StateMachine> {
     jobs: mpsc::Sender<Job>,
-    queries: mpsc::Sender<Query<S>>,
+    queries: mpsc::Sender<Asked<S>>,
+    /// Room for reads that the applier has not answered.
+    reads: Arc<Semaphore>,
     reports: mpsc::Receiver<Report<S::Reply>>,
     backlog: VecDeque<Job>,
     /// Up to here entries were handed out.
@@ -68,7 +78,7 @@ struct Refused {
 impl<S: StateMachine> Work<S> {
     pub(super) fn new(
         jobs: mpsc::Sender<Job>,
-        queries: mpsc::Sender<Query<S>>,
+        queries: mpsc::Sender<Asked<S>>,
         reports: mpsc::Receiver<Report<S::Reply>>,
         applied: Index,
         snapshots: Snapshots,
@@ -76,6 +86,7 @@ impl<S: StateMachine> Work<S> {
         Self {
             jobs,
             queries,
+            reads: Arc::new(Semaphore::new(READS_HANDED_OUT_MAX)),
             reports,
             backlog: VecDeque::new(),
             handed: applied,
@@ -134,6 +145,12 @@ impl<S: StateMachine> Work<S> {
         }
     }
 
+    /// Returns true if another session may be watched. Each that is will also be watched no more.
+    pub(super) fn may_watch(&self) -> bool {
+        let is_watch = |job: &&Job| matches!(job, Job::Watch { .. } | Job::Unwatch { .. });
+        self.backlog.iter().filter(is_watch).count() < WATCHES_MAX
+    }
+
     /// Has the ordered session of this nonce watched, or not any more, from the entries on that are handed out later.
     pub(super) fn watch(&mut self, nonce: u128, watch: bool) {
         self.backlog.push_back(if watch {
@@ -160,10 +177,18 @@ impl<S: StateMachine> Work<S> {
 
     /// Asks the state machine. Whether there was room; otherwise the callers are answered.
     pub(super) fn query(&mut self, query: Query<S>) -> bool {
-        let (query, error) = match self.queries.try_send(query) {
-            Ok(()) => return true,
-            Err(TrySendError::Full(query)) => (query, ReadError::Busy),
-            Err(TrySendError::Closed(query)) => (query, ReadError::Stopped),
+        let count = match &query {
+            Query::Reads(reads) => reads.len().min(READS_HANDED_OUT_MAX),
+            Query::Local { .. } => 1,
+        };
+        let count = u32::try_from(count).expect("a bound on reads is a small number");
+        let (query, error) = match Arc::clone(&self.reads).try_acquire_many_owned(count) {
+            Err(_) => (query, ReadError::Busy),
+            Ok(room) => match self.queries.try_send(Asked { query, room }) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(asked)) => (asked.query, ReadError::Busy),
+                Err(TrySendError::Closed(asked)) => (asked.query, ReadError::Stopped),
+            },
         };
         match query {
             Query::Reads(reads) => {
@@ -298,12 +323,14 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     use super::*;
+    use crate::driver::request::{Read, ReadCaller};
     use crate::driver::testing::Log;
     use crate::entry::{ENTRY_OVERHEAD_BYTES, Payload};
     use crate::ids::Term;
-    use crate::time::ClusterTime;
+    use crate::time::{ClusterTime, Instant};
 
     fn entries(indices: std::ops::RangeInclusive<u64>) -> Apply {
         Apply::Entries(indices.map(entry).collect())
@@ -371,6 +398,51 @@ mod tests {
 
         assert_eq!(entry_counts(&mut jobs), Some(7));
         assert!(work.backlog.is_empty());
+    }
+
+    /// So many reads that are confirmed, whose callers wait for nothing.
+    fn reads(count: usize) -> Query<Log> {
+        let read = || Read {
+            query: (),
+            deadline: Instant::MAX,
+            caller: ReadCaller::Linearizable(oneshot::channel().0),
+        };
+        Query::Reads((0..count).map(|_| read()).collect())
+    }
+
+    #[test]
+    fn a_state_machine_that_hangs_is_handed_a_bounded_number_of_reads() {
+        let (jobs, _job_queue) = mpsc::channel(1);
+        let (queries, mut asked) = mpsc::channel(8);
+        let (_report, reports) = mpsc::channel(1);
+        let snapshots = Snapshots::exactly_after(u64::MAX);
+        let mut work = Work::<Log>::new(jobs, queries, reports, Index(0), snapshots);
+
+        let handed_out = [
+            work.query(reads(READS_HANDED_OUT_MAX)),
+            work.query(reads(1)),
+        ];
+        drop(asked.try_recv().expect("it was handed out"));
+        let later = work.query(reads(READS_HANDED_OUT_MAX + 1));
+
+        assert_eq!(handed_out, [true, false]);
+        assert!(later, "what is answered makes room");
+    }
+
+    #[test]
+    fn outboxes_that_come_and_go_while_the_applier_hangs_pile_up_to_a_bound() {
+        let (mut work, _jobs, _reports) = work(u64::MAX);
+
+        for nonce in 0..10_000 {
+            work.hand_out(&mut vec![entries(nonce + 1..=nonce + 1)]);
+            if work.may_watch() {
+                work.watch(u128::from(nonce), true);
+                work.watch(u128::from(nonce), false);
+            }
+        }
+
+        assert!(!work.may_watch());
+        assert!(work.backlog.len() <= 2 * (WATCHES_MAX + 2));
     }
 
     #[test]

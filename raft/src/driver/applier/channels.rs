@@ -1,6 +1,6 @@
 //! What passes between the driver and the applier.
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::consensus::Apply;
 use crate::driver::local::LocalRead;
@@ -31,6 +31,12 @@ pub(in crate::driver) enum Query<S: StateMachine> {
         read: LocalRead<S>,
         as_of: Option<Instant>,
     },
+}
+
+/// A question, and the room that it takes up until it is answered.
+pub(in crate::driver) struct Asked<S: StateMachine> {
+    pub(in crate::driver) query: Query<S>,
+    pub(in crate::driver) room: OwnedSemaphorePermit,
 }
 
 /// What the applier tells the driver, in order.
@@ -92,6 +98,6 @@ pub(in crate::driver) enum Own<R> {
 /// The applier's ends of its channels.
 pub(in crate::driver) struct Ends<S: StateMachine> {
     pub(in crate::driver) jobs: mpsc::Receiver<Job>,
-    pub(in crate::driver) queries: mpsc::Receiver<Query<S>>,
+    pub(in crate::driver) queries: mpsc::Receiver<Asked<S>>,
     pub(in crate::driver) reports: mpsc::Sender<Report<S::Reply>>,
 }
