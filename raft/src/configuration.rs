@@ -18,6 +18,9 @@ pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
 /// frame that claims more is refused.
 pub const DISMISSED_MAX: usize = 256;
 
+/// The most bytes of an entry's payload, unless the founders of a cluster say otherwise: 1 MiB.
+pub const ENTRY_BYTES_MAX: u64 = 1 << 20;
+
 /// Why a server that took part is not taken in when it asks to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dismissal {
@@ -51,14 +54,21 @@ pub struct Member {
 /// A cluster configuration: simple, or joint while the cluster moves from one set of voters to another (§4.3).
 ///
 /// The empty configuration is that of a blank server: one that nobody has added yet, and that keeps its timers off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     members: BTreeMap<ServerId, Member>,
     /// Who is not taken in again, the oldest dismissal first. Invariant: nobody twice, nobody whom this names.
     dismissed: Vec<(ServerId, Dismissal)>,
+    entry_bytes_max: u64,
     // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
     voters: Vec<ServerId>,
     outgoing: Vec<ServerId>,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self::from_members([])
+    }
 }
 
 impl Configuration {
@@ -90,7 +100,26 @@ impl Configuration {
             outgoing,
             members,
             dismissed: Vec::new(),
+            entry_bytes_max: ENTRY_BYTES_MAX,
         }
+    }
+
+    /// This configuration, in a cluster whose entries have payloads of at most so many bytes. Default
+    /// [`ENTRY_BYTES_MAX`].
+    ///
+    /// Those who found a cluster choose it, for the shortest frames that any transport of the cluster will carry. All
+    /// later configurations keep it.
+    #[must_use]
+    pub const fn with_entry_bytes_max(mut self, bytes: u64) -> Self {
+        self.entry_bytes_max = bytes;
+        self
+    }
+
+    /// Returns the most bytes of an entry's payload in this cluster: of a command, or of an encoded configuration. What is
+    /// longer no leader appends, and every member's transport carries what is not.
+    #[must_use]
+    pub const fn entry_bytes_max(&self) -> u64 {
+        self.entry_bytes_max
     }
 
     /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that it
@@ -217,6 +246,7 @@ impl Configuration {
                 }),
         )
         .with_dismissed(self.dismissed.iter().copied())
+        .with_entry_bytes_max(self.entry_bytes_max)
     }
 
     /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
@@ -240,17 +270,25 @@ impl Configuration {
                 })
                 .outgoing_voter = true;
         }
-        Self::from_members(members).with_dismissed(target.dismissed.iter().copied())
+        Self::from_members(members)
+            .with_dismissed(target.dismissed.iter().copied())
+            .with_entry_bytes_max(self.entry_bytes_max)
     }
 
-    /// What it counts against bounds in bytes.
+    /// Returns what it counts against bounds in bytes: the most that its encoding takes.
     #[must_use]
     pub fn weight(&self) -> u64 {
+        /// Its format and its bound.
+        const HEAD: u64 = 13;
+        /// The id, suffrage and outgoing vote of a member, and the lengths of its key and of all that.
+        const MEMBER: u64 = 28;
+        /// An id, and why.
+        const DISMISSED: u64 = 22;
         let members = self.members.values();
         let members: u64 = members
-            .map(|member| 24 + member.public_key.len() as u64)
+            .map(|member| MEMBER + member.public_key.len() as u64)
             .sum();
-        members + 24 * self.dismissed.len() as u64
+        HEAD + members + DISMISSED * self.dismissed.len() as u64
     }
 }
 
@@ -313,6 +351,17 @@ mod tests {
 
         assert_eq!(joint.dismissed(), dismissed);
         assert_eq!(joint.left_joint(), new);
+    }
+
+    #[test]
+    fn the_longest_entry_stays_the_same_through_a_joint_configuration() {
+        let old = Configuration::of_voters([id(1), id(2)]).with_entry_bytes_max(5000);
+        let new = Configuration::of_voters([id(3), id(4)]);
+
+        let joint = old.joined_with(&new);
+
+        assert_eq!(joint.entry_bytes_max(), 5000);
+        assert_eq!(joint.left_joint().entry_bytes_max(), 5000);
     }
 
     #[test]

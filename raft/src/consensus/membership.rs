@@ -155,7 +155,9 @@ pub(super) fn target_of(
             }
         }
     }
-    let target = Configuration::from_members(members).with_dismissed(dismissed);
+    let target = Configuration::from_members(members)
+        .with_dismissed(dismissed)
+        .with_entry_bytes_max(current.entry_bytes_max());
     if target.voters().is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoVoters));
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use prost::Message;
 
-use super::field::{self, List, detached, required, server, server_bytes};
+use super::field::{self, List, detached, number, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
     Configuration, DISMISSED_MAX, Dismissal, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage,
@@ -20,6 +20,7 @@ pub(super) fn encode(configuration: &Configuration) -> Bytes {
         format: Some(proto::Configuration::FORMAT),
         members: configuration.members().map(encode_member).collect(),
         dismissed: dismissed.map(encode_dismissed).collect(),
+        entry_bytes_max: Some(configuration.entry_bytes_max()),
     }
     .encode_to_vec()
     .into()
@@ -85,7 +86,9 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         .map(decode_dismissed)
         .collect::<Result<Vec<_>, _>>()?;
     let count = dismissed.len();
-    let configuration = Configuration::from_members(members).with_dismissed(dismissed);
+    let configuration = Configuration::from_members(members)
+        .with_dismissed(dismissed)
+        .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?);
     if configuration.dismissed().len() < count {
         return Err(DecodeError::Contradiction { part: PART });
     }

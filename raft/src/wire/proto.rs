@@ -264,6 +264,8 @@ pub(super) struct Configuration {
     /// The oldest dismissal first.
     #[prost(message, repeated, tag = "3")]
     pub(super) dismissed: Vec<Dismissed>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) entry_bytes_max: Option<u64>,
 }
 
 impl Configuration {

@@ -46,6 +46,31 @@ proptest! {
     }
 }
 
+/// The most that the heads of a frame, its message and one entry take.
+const HEADS_BYTES_MAX: u64 = 200;
+
+proptest! {
+    /// Bounds in bytes are kept by weight: a message that is within them fits a frame which is a little longer.
+    #[test]
+    fn no_message_is_longer_than_what_it_weighs_and_its_heads(message in message()) {
+        let weight = match &message.body {
+            Body::AppendEntries(append) => append.entries.iter().map(Entry::weight).sum(),
+            Body::InstallSnapshot(chunk) => {
+                chunk.metadata.configuration.weight() + chunk.data.len() as u64
+            }
+            _ => 0,
+        };
+
+        let frame = wire::frame(
+            ClusterId(0),
+            ServerId(0),
+            &wire::encode_content(&Content::Message(message)),
+        );
+
+        prop_assert!(frame.len() as u64 <= weight + HEADS_BYTES_MAX);
+    }
+}
+
 pub(super) fn frame() -> impl Strategy<Value = Frame> {
     (any::<u128>(), server(), content()).prop_map(|(cluster, to, content)| Frame {
         cluster: ClusterId(cluster),
@@ -269,9 +294,11 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 fn configuration() -> BoxedStrategy<Configuration> {
     let members = btree_map(server(), member(), 0..6);
     let why = prop_oneof![Just(Dismissal::Removed), Just(Dismissal::Forgot)];
-    (members, vec((server(), why), 0..4))
-        .prop_map(|(members, dismissed): (BTreeMap<_, _>, _)| {
-            Configuration::from_members(members).with_dismissed(dismissed)
+    (members, vec((server(), why), 0..4), number())
+        .prop_map(|(members, dismissed, bytes): (BTreeMap<_, _>, _, _)| {
+            Configuration::from_members(members)
+                .with_dismissed(dismissed)
+                .with_entry_bytes_max(bytes)
         })
         .boxed()
 }

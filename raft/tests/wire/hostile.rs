@@ -131,6 +131,7 @@ fn a_server_that_is_dismissed_twice_contradicts_itself() {
     let dismissed = Fields::default().bytes(1, &[1; 16]).number(2, 1);
     let configuration = Fields::default().number(1, 1);
     let configuration = configuration.message(3, &dismissed).message(3, &dismissed);
+    let configuration = configuration.number(4, 1000);
 
     let refused = decode(&with_configuration(&configuration.encode()));
 

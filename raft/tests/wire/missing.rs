@@ -132,6 +132,10 @@ fn a_configuration_lacks_nothing_that_safety_needs() {
         &with_configuration(&configuration().without(1)),
         "configuration format",
     );
+    assert_missing(
+        &with_configuration(&configuration().without(4)),
+        "longest entry",
+    );
     assert_missing(&without(1), "member's id");
     assert_missing(&without(2), "suffrage");
     assert_missing(&without(3), "outgoing voter");

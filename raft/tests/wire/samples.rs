@@ -71,7 +71,8 @@ pub(super) fn metadata() -> Fields {
 }
 
 pub(super) fn configuration() -> Fields {
-    Fields::default().number(1, 1).message(2, &member())
+    let members = Fields::default().number(1, 1).message(2, &member());
+    members.number(4, 1000)
 }
 
 pub(super) fn member() -> Fields {
