@@ -340,6 +340,16 @@ pub enum InvalidChange {
     /// Two steps name this server.
     #[error("server {0} is named twice")]
     NamedTwice(ServerId),
+    /// The configurations that it leads through would be longer than any entry may be, or the change itself is longer than
+    /// what the asker's transport carries. Two smaller changes may do.
+    #[error("it takes {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// How many it takes.
+        bytes: u64,
+        /// How many are allowed: see
+        /// [`Configuration::entry_bytes_max`](crate::configuration::Configuration::entry_bytes_max).
+        bytes_max: u64,
+    },
     /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as long
     /// as a joint configuration names them.
     #[error("there would be too many servers")]

@@ -381,6 +381,12 @@ pub(super) struct ChangeReply {
     /// The server that the error is about, if it is about one.
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub(super) server: Option<Bytes>,
+    /// How many bytes it takes, absent unless that is too many.
+    #[prost(uint64, optional, tag = "5")]
+    pub(super) bytes: Option<u64>,
+    /// How many are allowed, absent unless it takes more.
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) bytes_max: Option<u64>,
 }
 
 impl ChangeReply {
@@ -397,6 +403,7 @@ impl ChangeReply {
     pub(super) const TOO_MANY_SERVERS: u32 = 11;
     pub(super) const FORGOT: u32 = 12;
     pub(super) const ASKER_NOT_MEMBER: u32 = 13;
+    pub(super) const TOO_LARGE: u32 = 14;
 }
 
 #[derive(Clone, PartialEq, Message)]

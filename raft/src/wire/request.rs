@@ -180,6 +180,14 @@ pub(super) fn change_reply(
         ChangeError::Invalid(InvalidChange::NamedTwice(id)) => {
             (proto::ChangeReply::NAMED_TWICE, Some(*id))
         }
+        ChangeError::Invalid(InvalidChange::TooLarge { bytes, bytes_max }) => {
+            return proto::ChangeReply {
+                error: Some(proto::ChangeReply::TOO_LARGE),
+                bytes: Some(*bytes),
+                bytes_max: Some(*bytes_max),
+                ..reply
+            };
+        }
         ChangeError::Invalid(InvalidChange::TooManyServers) => {
             (proto::ChangeReply::TOO_MANY_SERVERS, None)
         }
@@ -214,6 +222,10 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ChangeReply::NAMED_TWICE => {
             ChangeError::Invalid(InvalidChange::NamedTwice(required(about, ABOUT)?))
         }
+        proto::ChangeReply::TOO_LARGE => ChangeError::Invalid(InvalidChange::TooLarge {
+            bytes: required(read.bytes, "bytes of the change")?,
+            bytes_max: required(read.bytes_max, "most bytes of a change")?,
+        }),
         proto::ChangeReply::TOO_MANY_SERVERS => ChangeError::Invalid(InvalidChange::TooManyServers),
         proto::ChangeReply::FORGOT => {
             ChangeError::Invalid(InvalidChange::Forgot(required(about, ABOUT)?))

@@ -366,6 +366,12 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::AlreadyMember(id))),
         server().prop_map(|id| Err(ChangeError::NotMember(id))),
         Just(Err(ChangeError::AskerNotMember)),
+        (any::<u64>(), any::<u64>()).prop_map(|(bytes, bytes_max)| {
+            Err(ChangeError::Invalid(InvalidChange::TooLarge {
+                bytes,
+                bytes_max,
+            }))
+        }),
         Just(Err(ChangeError::Invalid(InvalidChange::NoSteps))),
         Just(Err(ChangeError::Invalid(InvalidChange::NoVoters))),
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)))),

@@ -429,6 +429,14 @@ fn the_bytes_of_replies_to_a_membership_change() {
         &error(ChangeError::Invalid(InvalidChange::TooManyServers)),
         "1813 2a04 0801 180b",
     );
+    let (bytes, bytes_max) = (300, 200);
+    assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::TooLarge {
+            bytes,
+            bytes_max,
+        })),
+        "1813 2a0a 0801 180e 28ac02 30c801",
+    );
     assert_golden(&error(ChangeError::AskerNotMember), "1813 2a04 0801 180d");
     assert_golden(
         &error(ChangeError::Invalid(InvalidChange::Forgot(id))),
