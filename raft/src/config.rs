@@ -77,9 +77,12 @@ pub struct Timing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest command, in bytes; a longer one is refused. Default 1 MiB.
+    /// The longest command, in bytes; a longer one is refused. A member bounds the commands of its own callers by it, and
+    /// nobody takes a longer one than an entry of the cluster may have: see
+    /// [`Configuration::entry_bytes_max`](crate::configuration::Configuration::entry_bytes_max). Default 1 MiB.
     pub command_bytes_max: u64,
-    /// The most bytes of entries in one AppendEntries; a single entry may be heavier. Default 256 KiB.
+    /// The most bytes of entries in one AppendEntries; a single entry may be heavier. Never more than an entry of the
+    /// cluster may have. Default 256 KiB.
     pub append_bytes_max: u64,
     /// The most bytes of entries, or of a snapshot, in flight to one peer: the replication window (§10.2.1). The window is
     /// found by how long things take, so that heartbeats wait for no more than half of their interval behind it; this
@@ -176,6 +179,12 @@ impl Config {
 
     pub(crate) fn set_timing(&mut self, timing: Timing) {
         self.timing = timing;
+    }
+
+    /// The core takes whatever fits into an entry of the cluster: a member's own bound is for its own callers.
+    #[cfg(feature = "driver")]
+    pub(crate) fn lift_command_bytes_max(&mut self) {
+        self.limits.command_bytes_max = u64::MAX;
     }
 
     /// The member's clock may miss this much of the time that its machine was suspended.

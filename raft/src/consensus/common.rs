@@ -239,6 +239,12 @@ impl Common {
         self.configurations.current()
     }
 
+    /// Returns the most bytes of entries, or of a part of a snapshot, in one message: what every transport of the cluster
+    /// carries, and no more than this server's own setting.
+    pub(super) fn payload_bytes_max(&self, setting: u64) -> u64 {
+        setting.min(self.configuration().entry_bytes_max()).max(1)
+    }
+
     pub(super) fn is_voter(&self) -> bool {
         self.configuration().is_voter(self.id)
     }

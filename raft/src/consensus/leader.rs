@@ -191,11 +191,13 @@ impl Leader {
 
     pub(super) fn on_propose(&mut self, common: &mut Common, proposals: Vec<Proposal>) {
         let limits = *common.config.limits();
+        let bytes_max = limits
+            .command_bytes_max
+            .min(common.configuration().entry_bytes_max());
         for Proposal { id, command } in proposals {
             let bytes = command.len() as u64;
             let weight = bytes + ENTRY_OVERHEAD_BYTES;
-            let refused = if bytes > limits.command_bytes_max {
-                let bytes_max = limits.command_bytes_max;
+            let refused = if bytes > bytes_max {
                 ProposeRefused::TooLarge { bytes, bytes_max }
             } else if let Some(transfer) = &self.transfer {
                 ProposeRefused::Transferring { to: transfer.to }

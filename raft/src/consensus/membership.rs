@@ -166,6 +166,17 @@ pub(super) fn target_of(
     if names(&target).max(names(&first_step(current, &target))) > SERVERS_MAX {
         return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
     }
+    // A joint configuration names all that the simple one after it does.
+    let (bytes, bytes_max) = (
+        first_step(current, &target).weight(),
+        target.entry_bytes_max(),
+    );
+    if bytes > bytes_max {
+        return Err(ChangeError::Invalid(InvalidChange::TooLarge {
+            bytes,
+            bytes_max,
+        }));
+    }
     Ok(target)
 }
 
@@ -264,6 +275,26 @@ mod tests {
         assert!(refused == Err(ChangeError::Invalid(error)));
         let smaller = Configuration::of_voters((2..=most).map(ServerId));
         assert!(target_of(&smaller, &swap(2, 1)).is_ok());
+    }
+
+    #[test]
+    fn a_change_fits_into_an_entry_while_it_is_joint_too() {
+        let three = Configuration::of_voters(ids(&[1, 2, 3]));
+        let swap = MembershipChange::remove(ServerId(1))
+            .and(MembershipChange::remove(ServerId(2)))
+            .and(MembershipChange::add_voter(ServerId(4)))
+            .and(MembershipChange::add_voter(ServerId(5)));
+        let bytes = Configuration::of_voters(ids(&[1, 2, 3, 4, 5]))
+            .with_dismissed(ids(&[6, 7]).into_iter().map(|id| (id, Dismissal::Removed)))
+            .weight();
+
+        let fits = target_of(&three.clone().with_entry_bytes_max(bytes), &swap);
+        let over = target_of(&three.with_entry_bytes_max(bytes - 1), &swap);
+
+        let bytes_max = bytes - 1;
+        let error = InvalidChange::TooLarge { bytes, bytes_max };
+        assert!(fits.is_ok());
+        assert_eq!(over, Err(ChangeError::Invalid(error)));
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::message::{
     ReplyWanted,
 };
 
+/// The least data in a chunk of a snapshot, however much its configuration takes, in bytes: within what a frame may be
+/// longer than an entry.
+const CHUNK_BYTES_MIN: u64 = 256;
+
 impl Leader {
     /// Speaks to each peer as far as there is something to say: entries within its window, a heartbeat if a round is
     /// due, or that the commit index has moved.
@@ -439,6 +443,7 @@ impl Line<'_> {
             Arc::default()
         } else {
             let bytes_max = self.common.config.limits().append_bytes_max;
+            let bytes_max = self.common.payload_bytes_max(bytes_max);
             let log = &self.common.log;
             self.slices.take(log, peer.next_index, bytes_max).0
         };
@@ -450,7 +455,8 @@ impl Line<'_> {
         let limits = *self.common.config.limits();
         let last = self.common.log.last_index();
         let window_bytes = peer.pace.window().min(limits.inflight_bytes_max);
-        let append_bytes = (window_bytes / 2).clamp(1, limits.append_bytes_max);
+        let append_bytes_max = self.common.payload_bytes_max(limits.append_bytes_max);
+        let append_bytes = (window_bytes / 2).clamp(1, append_bytes_max);
         let mut spoken = false;
         while peer.next_index <= last
             && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(window_bytes))
@@ -541,7 +547,14 @@ impl Line<'_> {
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
         }
-        while let Some((from, to)) = sending.next_chunk(window, limits.snapshot_chunk_bytes) {
+        // The configuration is in each chunk beside the data.
+        let configuration = sending.snapshot.metadata.configuration.weight();
+        let room = self.common.payload_bytes_max(u64::MAX);
+        let chunk_bytes = room
+            .saturating_sub(configuration)
+            .max(CHUNK_BYTES_MIN)
+            .min(limits.snapshot_chunk_bytes);
+        while let Some((from, to)) = sending.next_chunk(window, chunk_bytes) {
             let chunk = self.chunk(sending, from, to);
             sending.sent = to;
             let in_flight = to - sending.acked;

@@ -17,7 +17,7 @@ use super::joining::{Joining, Roster};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::membership::Membership;
 use super::meters::Meters;
-use super::request::{Budget, QUEUE_MAX};
+use super::request::{Budget, CommandBytes, QUEUE_MAX};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
@@ -101,6 +101,9 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     /// Makes it one of several servers that start their cluster together, each with this same configuration. Ignored if
     /// its storage holds a log.
+    ///
+    /// The configuration also says how long an entry of the cluster may ever be
+    /// ([`Configuration::with_entry_bytes_max`]): no member's transport may carry less.
     pub fn bootstrap(mut self, configuration: Configuration) -> Self {
         self.bootstrap = Some(configuration);
         self
@@ -181,7 +184,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// Natively, outside of a tokio runtime.
     pub async fn start(mut self) -> Result<Handle<S>, StartError> {
         let id = self.id();
-        let command_bytes_max = self.command_bytes_max()?;
+        let command_bytes_max = Arc::new(CommandBytes::at_most(self.command_bytes_max()?));
         if self.config.read_lease().is_some() {
             let uncounted_max = platform::suspension_uncounted_max();
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
@@ -196,7 +199,20 @@ impl<S: StateMachine> MemberBuilder<S> {
         let applier = applier.starting_from(recovered.snapshot.clone()).await?;
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
-        let raft = Raft::new(id, self.config.clone(), recovered, now, seed)?;
+        let mut config = self.config.clone();
+        config.lift_command_bytes_max();
+        let raft = Raft::new(id, config, recovered, now, seed)?;
+        let links = Links::new(self.transport, self.cluster);
+        let (_, stored) = raft.configuration();
+        let known = Some(stored).filter(|stored| !stored.is_empty());
+        if let Some(configuration) = known.or(self.bootstrap.as_ref()) {
+            links.check_room(configuration.entry_bytes_max()).map_err(
+                |(frame_bytes_max, bytes)| StartError::FramesTooShort {
+                    frame_bytes_max,
+                    bytes,
+                },
+            )?;
+        }
         let rejoins = self.membership.is_some();
         let returns = raft.positions().last.index > Index::ZERO;
         let joining = Joining::new(id, self.roster, rejoins, now, seed).returning(returns);
@@ -216,7 +232,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             config: self.config,
             raft,
             bootstrap: self.bootstrap,
-            links: Links::new(self.transport, self.cluster),
+            links,
             storage: self.storage,
             requests: request_queue,
             work: Work::new(
@@ -228,7 +244,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),
-            command_bytes_max,
+            command_bytes_max: Arc::clone(&command_bytes_max),
             board,
             announcer,
             meters: Meters::new(self.cluster, id),
@@ -268,6 +284,11 @@ impl<S: StateMachine> MemberBuilder<S> {
             Err(BootstrapFault::NoVoters)
         } else if configuration.is_joint() {
             Err(BootstrapFault::Joint)
+        } else if configuration.weight() > configuration.entry_bytes_max() {
+            Err(BootstrapFault::TooLarge {
+                bytes: configuration.weight(),
+                bytes_max: configuration.entry_bytes_max(),
+            })
         } else if !configuration.contains(self.id()) {
             Err(BootstrapFault::NotAMember(self.id()))
         } else {

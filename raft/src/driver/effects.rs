@@ -8,7 +8,9 @@ use super::served::Answer;
 use super::status::{Fresh, LastError, MemberError, Queues};
 use super::task::Driver;
 use super::transfers::Asker;
-use crate::consensus::{ChangeError, ChangeId, Event, ProposeRefused, RoleKind, TransferError};
+use crate::consensus::{
+    ChangeError, ChangeId, Event, InvalidChange, ProposeRefused, RoleKind, TransferError,
+};
 use crate::ids::{Index, ServerId};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -245,6 +247,15 @@ impl<S: StateMachine> Driver<S> {
                 Operation::Change(change) => Content::Change { request, change },
                 Operation::Transfer(to) => Content::Transfer { request, to },
             };
+            if let Some(bytes) = self.links.excess(&content) {
+                let bytes_max = self.links.frame_bytes_max() as u64;
+                let error = ChangeError::Invalid(InvalidChange::TooLarge { bytes, bytes_max });
+                let raft = &self.raft;
+                let configuration = || raft.status().configuration;
+                self.operations
+                    .on_change_answer(request, Err(error), configuration, now);
+                continue;
+            }
             let sent = self.links.send(leader, &content, &mut self.counters);
             self.operations.sent(request, sent, now);
         }

@@ -100,6 +100,15 @@ pub enum MembershipError {
     /// The change cannot be made at all. Nothing was changed.
     #[error("{0}")]
     Invalid(String),
+    /// The change takes more bytes than an entry of this cluster may have, or than a frame of this member's transport.
+    /// Nothing was changed. Two smaller changes may do.
+    #[error("the change takes {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// How many it takes.
+        bytes: u64,
+        /// How many are allowed.
+        bytes_max: u64,
+    },
     /// The server does not answer. Nothing was changed.
     #[error("server {0} does not answer")]
     Unreachable(ServerId),
@@ -139,6 +148,9 @@ impl From<ChangeError> for MembershipError {
             ChangeError::AlreadyMember(id) => Self::AlreadyMember(id),
             ChangeError::NotMember(id) => Self::NotMember(id),
             ChangeError::Invalid(InvalidChange::Forgot(id)) => Self::Forgot(id),
+            ChangeError::Invalid(InvalidChange::TooLarge { bytes, bytes_max }) => {
+                Self::TooLarge { bytes, bytes_max }
+            }
             ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
@@ -185,12 +197,12 @@ pub enum StartError {
     /// The stored snapshot cannot be restored.
     #[error("cannot restore the stored snapshot: {0}")]
     Restore(#[from] RestoreError),
-    /// The transport does not carry what the settings may put into one frame.
+    /// The transport does not carry what the settings may put into one frame, or the longest entry of the cluster.
     #[error("the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed")]
     FramesTooShort {
         /// The longest frame that it carries.
         frame_bytes_max: usize,
-        /// What one append or one chunk of a snapshot may take.
+        /// What one append, one chunk of a snapshot or one entry may take.
         bytes: u64,
     },
     /// A cluster cannot begin with this configuration.
@@ -208,6 +220,14 @@ pub enum BootstrapFault {
     /// It is joint: there is no earlier one that it could lead away from.
     #[error("it is joint")]
     Joint,
+    /// It does not fit into the entries that it allows.
+    #[error("it takes {bytes} bytes, and allows entries of {bytes_max}")]
+    TooLarge {
+        /// How many it takes.
+        bytes: u64,
+        /// How many it allows.
+        bytes_max: u64,
+    },
     /// This server does not take part in it: it should start blank and be added.
     #[error("server {0} does not take part in it")]
     NotAMember(ServerId),
@@ -241,6 +261,14 @@ pub enum StopReason {
     /// what was lost. It comes back under another id, with empty storage, and joins as a new server does.
     #[error("its storage has lost what it acknowledged: it must come back under another id")]
     Forgot,
+    /// Its transport does not carry the longest entry of the cluster that it was added to.
+    #[error("the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed")]
+    FramesTooShort {
+        /// The longest frame that it carries.
+        frame_bytes_max: usize,
+        /// What one entry may take.
+        bytes: u64,
+    },
     /// Its transport is closed for good.
     #[error("its transport was closed")]
     TransportClosed,

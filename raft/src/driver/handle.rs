@@ -13,7 +13,7 @@ use super::error::{
 };
 use super::events::{Entrance, Events};
 use super::local::{Bound, Local, LocalRead, Unread};
-use super::request::{Budget, Read, ReadCaller, Request};
+use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
@@ -42,7 +42,7 @@ pub(super) struct Shared<S: StateMachine> {
     pub(super) status: watch::Receiver<MemberStatus>,
     pub(super) events: Entrance,
     pub(super) budget: Arc<Budget>,
-    pub(super) command_bytes_max: usize,
+    pub(super) command_bytes_max: Arc<CommandBytes>,
 }
 
 impl<S: StateMachine> Clone for Handle<S> {
@@ -119,7 +119,7 @@ impl<S: StateMachine> Handle<S> {
     pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
         let command = postcard::to_extend(&command, vec![0; HEADER_BYTES])
             .map_err(|error| ProposeError::Unserialisable(error.to_string()))?;
-        let (bytes, bytes_max) = (command.len(), self.shared.command_bytes_max);
+        let (bytes, bytes_max) = (command.len(), self.shared.command_bytes_max.max());
         if bytes > bytes_max {
             return Err(ProposeError::TooLarge { bytes, bytes_max });
         }

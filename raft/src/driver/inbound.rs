@@ -218,13 +218,8 @@ impl<S: StateMachine> Driver<S> {
             tracing::debug!(term = %self.raft.term(), %from, "forwarded command not understood");
             return;
         }
-        let too_large = commands
-            .iter()
-            .any(|command| command.len() > self.command_bytes_max);
         let (commands, answer) = if self.stopping.is_some() {
             (Vec::new(), ProposeAnswer::Busy)
-        } else if too_large {
-            (Vec::new(), ProposeAnswer::TooLarge)
         } else {
             (commands, ProposeAnswer::Appended)
         };

@@ -11,7 +11,8 @@ use crate::ids::{ClusterId, ServerId};
 use crate::message::{Body, Message};
 use crate::wire::{self, Content, Head};
 
-/// A frame is at most this much longer than the commands, entries or data in it.
+/// A frame is at most this much longer than what its entries, or its configuration and data, weigh, or than the commands
+/// in it: its heads, and the least data of a chunk.
 pub(super) const FRAME_OVERHEAD_BYTES: usize = 1024;
 
 /// Among so many contents, the last of those that leave together, one to be sent is looked for.
@@ -36,9 +37,32 @@ impl Links {
 
     /// How many bytes of commands fit into a frame.
     pub(super) fn payload_bytes_max(&self) -> usize {
-        self.transport
-            .frame_bytes_max()
-            .saturating_sub(FRAME_OVERHEAD_BYTES)
+        self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES)
+    }
+
+    /// The longest frame that the transport carries and others understand.
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX)
+    }
+
+    /// Checks that an entry of so many bytes fits into a frame.
+    ///
+    /// # Errors
+    /// The longest frame and what such an entry may take, if that is longer.
+    pub(super) fn check_room(&self, entry_bytes: u64) -> Result<(), (usize, u64)> {
+        let frame_bytes_max = self.frame_bytes_max();
+        let bytes = entry_bytes.saturating_add(FRAME_OVERHEAD_BYTES as u64);
+        if bytes > frame_bytes_max as u64 {
+            return Err((frame_bytes_max, bytes));
+        }
+        Ok(())
+    }
+
+    /// How many bytes a frame of this content has, if that is more than any may have.
+    pub(super) fn excess(&self, content: &Content) -> Option<u64> {
+        let encoded = wire::encode_content(content);
+        let bytes = wire::frame(self.cluster, ServerId(0), &encoded).len();
+        (bytes > self.frame_bytes_max()).then_some(bytes as u64)
     }
 
     /// The last frame that the transport did not take since this was last asked.

@@ -109,6 +109,31 @@ impl<S: StateMachine> ReadCaller<S> {
     }
 }
 
+/// Bounds the length of a command of this member's callers, across the handles and the task.
+#[derive(Debug)]
+pub(super) struct CommandBytes {
+    max: AtomicUsize,
+}
+
+impl CommandBytes {
+    pub(super) const fn at_most(bytes: usize) -> Self {
+        Self {
+            max: AtomicUsize::new(bytes),
+        }
+    }
+
+    /// Returns the longest command that is taken, in bytes and with its header.
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// Takes no longer ones any more.
+    pub(super) fn lower_to(&self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.max.fetch_min(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Counts the bytes of commands that callers wait for, across the handles and the task.
 #[derive(Debug, Default)]
 pub(super) struct Budget {

@@ -25,7 +25,7 @@ use super::meters::Meters;
 use super::operations::{Operation, Operations};
 use super::proposals::Proposals;
 use super::reads::Reads;
-use super::request::{Budget, Request};
+use super::request::{Budget, CommandBytes, Request};
 use super::served::Served;
 use super::status::{Counters, LastError, StatusBoard};
 use super::transfers::{Asker, Transfers};
@@ -67,7 +67,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) work: Work<S>,
     pub(super) membership: Membership,
     pub(super) budget: Arc<Budget>,
-    pub(super) command_bytes_max: usize,
+    pub(super) command_bytes_max: Arc<CommandBytes>,
     pub(super) board: StatusBoard,
     pub(super) announcer: Announcer,
     pub(super) meters: Meters,
@@ -104,7 +104,7 @@ pub(super) struct Driver<S: StateMachine> {
     /// What other members have forwarded since the core was last asked.
     pub(super) forwarded: Vec<ForwardedBatch>,
     pub(super) budget: Arc<Budget>,
-    pub(super) command_bytes_max: usize,
+    pub(super) command_bytes_max: Arc<CommandBytes>,
 
     pub(super) board: StatusBoard,
     pub(super) announcer: Announcer,
@@ -297,6 +297,7 @@ impl<S: StateMachine> Driver<S> {
                 .inputs(now, self.inputs.drain(..), &mut self.output);
         }
         self.perform(now);
+        self.fit_into_frames()?;
         self.follow_leader(now);
         self.keep_membership(now);
         self.post_status(now);
@@ -331,6 +332,22 @@ impl<S: StateMachine> Driver<S> {
         if let Some(to) = self.transfers.begin() {
             self.inputs.push(Input::Transfer(to));
         }
+    }
+
+    /// Takes on the longest entry of the cluster, which all configurations name alike.
+    fn fit_into_frames(&self) -> Result<(), StopReason> {
+        let (_, configuration) = self.raft.configuration();
+        if configuration.is_empty() {
+            return Ok(());
+        }
+        let entry_bytes_max = configuration.entry_bytes_max();
+        self.command_bytes_max.lower_to(entry_bytes_max);
+        self.links
+            .check_room(entry_bytes_max)
+            .map_err(|(frame_bytes_max, bytes)| StopReason::FramesTooShort {
+                frame_bytes_max,
+                bytes,
+            })
     }
 
     /// How many requests of callers wait to be looked at.
@@ -375,6 +392,7 @@ impl<S: StateMachine> Driver<S> {
             | StopReason::StateMachine(_)
             | StopReason::Unsupported { .. }
             | StopReason::Forgot
+            | StopReason::FramesTooShort { .. }
             | StopReason::TransportClosed => {
                 tracing::error!(term = %self.raft.term(), %reason, "member stopped");
             }

@@ -8,8 +8,8 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus};
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_raft::storage::MemoryStorage;
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
+use liferaft_transport::{PeerId, Transport};
 
 use crate::machine::Journal;
 
@@ -61,6 +61,17 @@ impl Cluster {
         prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
     ) -> Handle<Journal> {
         let transport = self.network.attach(PeerId(id)).expect("the id is free");
+        self.start_over(id, machine, transport, prepare).await
+    }
+
+    /// Starts a member with a transport of its own.
+    pub(crate) async fn start_over(
+        &mut self,
+        id: u128,
+        machine: Journal,
+        transport: impl Transport,
+        prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+    ) -> Handle<Journal> {
         let disk = self.disks.entry(id).or_default().clone();
         let member = Member::builder(CLUSTER, machine, transport)
             .config(config())

@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod events;
 mod faults;
+mod frames;
 mod leadership;
 mod machine;
 mod membership;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::ProposeRefused;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, Conflict, Message, Token};
@@ -361,6 +362,27 @@ fn a_command_beyond_the_longest_is_refused() {
         Err(ProposeRefused::TooLarge {
             bytes: 4,
             bytes_max: 3
+        })
+    );
+}
+
+#[test]
+fn a_command_beyond_the_longest_entry_of_the_cluster_is_refused() {
+    let mut cluster = Cluster::of(0);
+    cluster.add_blank(1);
+    let configuration = Configuration::of_voters([ServerId(1)]).with_entry_bytes_max(50);
+    cluster.found(1, configuration);
+    let mut cluster = cluster.with_leader(1);
+
+    let allowed = cluster.propose(1, &"a".repeat(50));
+    let refused = cluster.propose(1, &"b".repeat(51));
+
+    assert!(allowed.is_ok());
+    assert_eq!(
+        refused,
+        Err(ProposeRefused::TooLarge {
+            bytes: 51,
+            bytes_max: 50
         })
     );
 }

@@ -354,7 +354,13 @@ impl<S: StateMachine> Outbox<S> {
             .map_err(|error| PushError::Unserialisable(error.to_string()))?;
         let bytes = command.len() + HEADER_BYTES;
         let longest = self.owner.bytes_max.saturating_add(HEADER_BYTES);
-        let bytes_max = self.owner.handle.shared().command_bytes_max.min(longest);
+        let bytes_max = self
+            .owner
+            .handle
+            .shared()
+            .command_bytes_max
+            .max()
+            .min(longest);
         if bytes > bytes_max {
             return Err(PushError::TooLarge { bytes, bytes_max });
         }

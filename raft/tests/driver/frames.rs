@@ -1,0 +1,196 @@
+//! What fits into the frames of every member's transport.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use liferaft_raft::config::Config;
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::{MembershipChange, MembershipStep};
+use liferaft_raft::driver::{
+    BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
+};
+use liferaft_raft::ids::ServerId;
+use liferaft_transport::memory::MemoryTransport;
+use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::machine::Journal;
+
+const FRAME_BYTES: usize = 16 << 10;
+const ENTRY_BYTES: u64 = 12 << 10;
+
+/// A transport that carries frames of so many bytes.
+struct Short(MemoryTransport, usize);
+
+impl Transport for Short {
+    fn local(&self) -> PeerId {
+        self.0.local()
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.1
+    }
+
+    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+        let (bytes, bytes_max) = (frame.len(), self.1);
+        if bytes > bytes_max {
+            return Err(SendError::TooLarge { bytes, bytes_max });
+        }
+        self.0.send(to, class, frame)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_event(context)
+    }
+}
+
+fn config() -> Config {
+    Config::builder()
+        .election_timeout(ELECTION_TIMEOUT)
+        .limits(|limits| {
+            limits.append_bytes_max = 4 << 10;
+            limits.snapshot_chunk_bytes = 4 << 10;
+            limits.trailing_entries = 0;
+            limits.catch_up_bytes_max = 0;
+        })
+        .build()
+        .expect("it makes sense")
+}
+
+async fn start(cluster: &mut Cluster, id: u128, frame_bytes: usize) -> Handle<Journal> {
+    let transport = cluster.network.attach(PeerId(id)).expect("the id is free");
+    let transport = Short(transport, frame_bytes);
+    let voters = Configuration::of_voters((1..=3).map(ServerId)).with_entry_bytes_max(ENTRY_BYTES);
+    let founds = voters.contains(ServerId(id));
+    cluster
+        .start_over(id, Journal::default(), transport, |member| {
+            let member = member
+                .config(config())
+                .manual_membership()
+                .snapshot_after_log_bytes(1);
+            if founds {
+                member.bootstrap(voters)
+            } else {
+                member
+            }
+        })
+        .await
+}
+
+/// Members 1 to 3, over frames of 16 KiB: the leader and a follower.
+async fn three() -> (Cluster, Handle<Journal>, Handle<Journal>) {
+    let mut cluster = Cluster::empty();
+    for id in 1..=3 {
+        start(&mut cluster, id, FRAME_BYTES).await;
+    }
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+    let (leader, follower) = (cluster.member(leader), cluster.member(follower));
+    (cluster, leader, follower)
+}
+
+/// A change that adds so many learners, from server 100 on, with keys of 32 bytes.
+fn learners(count: u128) -> MembershipChange {
+    let steps = (100..100 + count).map(|id| MembershipStep::AddLearner {
+        id: ServerId(id),
+        public_key: Bytes::from(vec![7; 32]),
+    });
+    MembershipChange {
+        steps: steps.collect(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_fits_into_no_entry_is_refused_and_the_cluster_goes_on() {
+    let (cluster, leader, follower) = three().await;
+
+    let at_leader = leader.change_membership(learners(300)).await;
+    let too_long_for_an_entry = follower.change_membership(learners(250)).await;
+    let too_long_for_a_frame = follower.change_membership(learners(300)).await;
+
+    let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
+    assert_eq!(at_leader, too_large(18_097, ENTRY_BYTES));
+    assert_eq!(too_long_for_an_entry, too_large(15_097, ENTRY_BYTES));
+    assert_eq!(too_long_for_a_frame, too_large(16_852, FRAME_BYTES as u64));
+    assert_eq!(leader.propose(1).await, Ok(1));
+    assert_eq!(follower.propose(2).await, Ok(2));
+    assert_eq!(cluster.settled().await, [1, 2]);
+}
+
+/// Whoever is sent a snapshot is sent the configuration too.
+#[tokio::test(start_paused = true)]
+async fn the_largest_change_that_fits_is_made_and_reaches_its_learners() {
+    let (mut cluster, leader, follower) = three().await;
+
+    let over = leader.change_membership(learners(204)).await;
+    let most = follower.change_membership(learners(203)).await;
+    for number in 0..20 {
+        leader.propose(number).await.unwrap();
+    }
+    let learner = start(&mut cluster, 100, FRAME_BYTES).await;
+
+    assert!(
+        matches!(over, Err(MembershipError::TooLarge { .. })),
+        "{over:?}"
+    );
+    assert_eq!(most, Ok(()));
+    let status = wait_for(&learner, |status| {
+        status.applied() >= leader.status().borrow().raft.commit && status.applied().0 > 20
+    })
+    .await;
+    assert_eq!(status.raft.configuration.members().len(), 206);
+    assert!(status.raft.snapshot.0 > 1, "it was sent a snapshot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
+    let cluster = Cluster::empty();
+    let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
+    let started = Member::builder(CLUSTER, Journal::default(), Short(transport, FRAME_BYTES))
+        .config(config())
+        .first_server()
+        .start()
+        .await;
+
+    let told = matches!(
+        started,
+        Err(StartError::FramesTooShort {
+            frame_bytes_max: FRAME_BYTES,
+            bytes: 1_049_600
+        })
+    );
+    assert!(told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
+    let (mut cluster, leader, _) = three().await;
+    let joiner = start(&mut cluster, 4, 8 << 10).await;
+
+    let added = leader.add_learner(ServerId(4)).await;
+
+    assert_eq!(added, Ok(()));
+    let status = wait_for(&joiner, |status| status.stopped.is_some()).await;
+    let reason = StopReason::FramesTooShort {
+        frame_bytes_max: 8 << 10,
+        bytes: ENTRY_BYTES + 1024,
+    };
+    assert_eq!(status.stopped, Some(reason));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_does_not_begin_with_entries_too_short_for_its_configuration() {
+    let cluster = Cluster::empty();
+    let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
+    let voters = Configuration::of_voters([ServerId(1)]).with_entry_bytes_max(40);
+    let started = Member::builder(CLUSTER, Journal::default(), transport)
+        .bootstrap(voters)
+        .start()
+        .await;
+
+    let fault = BootstrapFault::TooLarge {
+        bytes: 41,
+        bytes_max: 40,
+    };
+    assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
+}
