@@ -52,7 +52,7 @@ pub enum Input {
         digest: u32,
     },
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
-    /// unless its log is empty and its term 0.
+    /// unless its log is empty and it has voted for nobody else.
     Bootstrap(Configuration),
     /// The link to this server works, or works again: a leader speaks at once, and does not leave a server that has
     /// just started without a leader until the next heartbeat. Superfluous ones cost a message.

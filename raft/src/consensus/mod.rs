@@ -416,13 +416,12 @@ impl Raft {
 
     fn bootstrap(&mut self, configuration: Configuration) {
         let common = &mut self.common;
-        // A crash may have left the term of an earlier attempt without its entry, even that of a first campaign. Nobody else
-        // is ever in the founding term, or votes for itself, with an empty log.
-        let founded = match common.voted_for {
-            None => common.current_term <= BOOTSTRAP_TERM,
-            Some(candidate) => candidate == common.id,
-        };
-        let blank = founded && common.log.last_index() == Index::ZERO;
+        // A crash may have left the term of an earlier attempt without its entry, of whichever campaign it was: its own, or
+        // another founder's that it heard of. A blank server gives no vote to another.
+        let founds = common
+            .voted_for
+            .is_none_or(|voted_for| voted_for == common.id);
+        let blank = founds && common.log.last_index() == Index::ZERO;
         if !blank || configuration.voters().is_empty() || configuration.is_joint() {
             return;
         }

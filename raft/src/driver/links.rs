@@ -58,10 +58,9 @@ impl Links {
         Ok(())
     }
 
-    /// How many bytes a frame of this content has, if that is more than any may have.
+    /// How many bytes a frame of this content takes at most, if that is more than any may have.
     pub(super) fn excess(&self, content: &Content) -> Option<u64> {
-        let encoded = wire::encode_content(content);
-        let bytes = wire::frame(self.cluster, ServerId(0), &encoded).len();
+        let bytes = wire::HEAD_BYTES_MAX + wire::encode_content(content).len();
         (bytes > self.frame_bytes_max()).then_some(bytes as u64)
     }
 

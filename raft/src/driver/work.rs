@@ -434,7 +434,7 @@ mod tests {
         let (mut work, _jobs, _reports) = work(u64::MAX);
 
         for nonce in 0..10_000 {
-            work.hand_out(&mut vec![entries(nonce + 1..=nonce + 1)]);
+            work.hand_out(&mut vec![entries(nonce + 1..=nonce + 1)], u64::MAX);
             if work.may_watch() {
                 work.watch(u128::from(nonce), true);
                 work.watch(u128::from(nonce), false);

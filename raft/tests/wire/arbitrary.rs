@@ -56,16 +56,15 @@ proptest! {
         let weight = match &message.body {
             Body::AppendEntries(append) => append.entries.iter().map(Entry::weight).sum(),
             Body::InstallSnapshot(chunk) => {
-                chunk.metadata.configuration.weight() + chunk.data.len() as u64
+                let metadata = chunk.metadata.as_ref();
+                metadata.map_or(0, |it| it.configuration.weight()) + chunk.data.len() as u64
             }
             _ => 0,
         };
 
-        let frame = wire::frame(
-            ClusterId(0),
-            ServerId(0),
-            &wire::encode_content(&Content::Message(message)),
-        );
+        let content = Content::Message(message);
+        let head = Head::of(ClusterId(0), ServerId(0), &content);
+        let frame = wire::frame(&head, &wire::encode_content(&content));
 
         prop_assert!(frame.len() as u64 <= weight + HEADS_BYTES_MAX);
     }

@@ -187,6 +187,18 @@ fn a_founding_that_crashed_with_a_vote_for_oneself_is_repeated() {
     assert!(founds_again(stored));
 }
 
+/// The same, where another founder's campaign was heard of before. It stayed blank, and blank servers give no vote: with
+/// one other voter left there was no leader any more (seed 5167).
+#[test]
+fn a_founding_that_crashed_in_a_later_term_is_repeated() {
+    let stored = HardState {
+        term: Term(2),
+        ..HardState::default()
+    };
+
+    assert!(founds_again(stored));
+}
+
 /// Who voted for another belongs to a cluster already.
 #[test]
 fn a_server_that_voted_for_another_founds_nothing() {
