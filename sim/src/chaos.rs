@@ -215,16 +215,7 @@ impl Chaos {
                 ),
             ],
             FaultKind::Stranger => self.stranger(victim),
-            FaultKind::BlankDisk => {
-                let mut actions = vec![
-                    (0, Action::Blank(victim)),
-                    (brief, Action::Restart(victim)),
-                    (brief + lasts, Action::Retire(victim)),
-                    (brief + lasts, Action::Restart(victim)),
-                ];
-                actions.extend(self.replacements(brief + lasts));
-                actions
-            }
+            FaultKind::BlankDisk => self.blank_disk(members, victim, (brief, lasts)),
         };
         (kind, actions)
     }
@@ -344,6 +335,40 @@ impl Chaos {
                 actions.push((lasts / 4 * quarters, Action::Capture(other)));
             }
         }
+        actions
+    }
+
+    /// A disk is wiped, and its server goes on under its id for a while. Half of the time it is not alone: the leader
+    /// crashes just then, and another server comes back that had lost it before: that one needs one vote.
+    fn blank_disk(
+        &mut self,
+        members: &[Member],
+        victim: usize,
+        (brief, lasts): (Nanos, Nanos),
+    ) -> Timed {
+        let mut actions = Vec::new();
+        let (mut blank, mut at) = (victim, 0);
+        if members.len() > 2 && self.dice.falls(PerMillion::percent(50)) {
+            let leader = members.iter().position(Member::leads).unwrap_or(victim);
+            blank = self.other_than(leader);
+            let others: Vec<usize> = (0..members.len())
+                .filter(|other| *other != leader && *other != blank)
+                .collect();
+            let behind = self.dice.pick(&others).unwrap_or(leader);
+            at = self.election_timeout() / 2 + brief;
+            actions = self.cuts(at, |a, b| a == behind || b == behind);
+            actions.push((at, Action::Blank(blank)));
+            actions.push((at, Action::Crash(leader, self.survival())));
+            let absent = lasts + 4 * self.election_timeout();
+            actions.push((at + absent, Action::Restart(leader)));
+        } else {
+            actions.push((0, Action::Blank(blank)));
+        }
+        let until = at + brief + lasts + 2 * self.election_timeout();
+        actions.push((at + self.dice.between(0, brief), Action::Restart(blank)));
+        actions.push((until, Action::Retire(blank)));
+        actions.push((until, Action::Restart(blank)));
+        actions.extend(self.replacements(until));
         actions
     }
 
