@@ -292,7 +292,7 @@ impl Snapshots {
     fn refused(&mut self, bytes: u64, bytes_max: u64, reply_bytes: u64) {
         self.under_way = false;
         let after_bytes = match self.refused {
-            Some(before) => before.after_bytes.saturating_mul(2),
+            Some(before) => before.after_bytes.max(1).saturating_mul(2),
             None => self.after_bytes,
         };
         self.refused = Some(Refused {

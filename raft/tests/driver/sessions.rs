@@ -2,23 +2,26 @@
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::driver::Happening;
+use liferaft_raft::driver::{Happening, Member};
 use liferaft_raft::entry::Payload;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::sessions::{
     CommandHeader, Envelope, HEADER_BYTES, SESSION_EXPIRY, registration,
 };
-use liferaft_raft::storage::Storage;
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_raft::wire::{Content, Frame};
+use liferaft_transport::memory::MemoryNetwork;
 use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cluster::{CLUSTER, Cluster, wait_for};
 use crate::events::next;
 use crate::outbox::{NEVER, UNHURRIED_ELECTION_TIMEOUT, expire_all_sessions, unhurried_cluster};
 
-/// The registrations of plain sessions in a member's log, as they were sent.
-async fn registrations(cluster: &Cluster, id: u128) -> Vec<Bytes> {
-    let recovered = cluster.disk(id).recover().await.expect("the disk is there");
+/// The registrations of plain sessions in the log on a disk, as they were sent.
+async fn registrations(mut disk: MemoryStorage) -> Vec<Bytes> {
+    let recovered = disk.recover().await.expect("the disk is there");
     let commands = recovered
         .entries
         .into_iter()
@@ -57,7 +60,7 @@ async fn a_late_copy_of_an_old_registration_silences_nobody() {
     let leader = cluster.leader().await;
     let follower = cluster.member(cluster.others(&[leader])[0]);
     follower.propose(1).await.expect("it is done");
-    let registration = registrations(&cluster, leader).await.remove(0);
+    let registration = registrations(cluster.disk(leader)).await.remove(0);
     expire_all_sessions(&cluster, &[1, 2, 3], 1).await;
     follower
         .propose(2)
@@ -86,7 +89,7 @@ async fn an_idle_cluster_ends_a_session_when_its_time_has_come() {
         .await
         .expect("it is done in another session");
 
-    assert_eq!(registrations(&cluster, leader).await.len(), 2);
+    assert_eq!(registrations(cluster.disk(leader)).await.len(), 2);
     assert_eq!(applied, applied_later, "nothing more waits for the time");
 }
 
@@ -146,4 +149,83 @@ async fn a_refused_snapshot_is_told_and_taken_once_the_replies_are_gone() {
     refused.expect("it is told that a snapshot was refused");
     let status = taken.expect("a snapshot is taken when the session has expired");
     assert_eq!(status.counters.snapshots_refused, 1);
+}
+
+/// Counts its commands. Each reply is serialised to a mebibyte and takes no memory here.
+#[derive(Default)]
+struct Counter(u64);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mebibyte(u64);
+
+/// What makes it so heavy.
+struct Ballast;
+
+impl Serialize for Ballast {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+        serializer.serialize_bytes(&ZEROS)
+    }
+}
+
+impl Serialize for Mebibyte {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.0, Ballast).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mebibyte {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <(u64, &[u8])>::deserialize(deserializer).map(|(count, _)| Self(count))
+    }
+}
+
+impl StateMachine for Counter {
+    type Command = ();
+    type Reply = Mebibyte;
+    type Query = ();
+    type Answer = u64;
+
+    fn apply(&mut self, _: ApplyContext, (): ()) -> Mebibyte {
+        self.0 += 1;
+        Mebibyte(self.0)
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> impl Capture {
+        Vec::new
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}
+
+// Nothing of a session that ends for its replies is lost: what came before has its reply, and what came after had no
+// effect and takes another session.
+#[tokio::test(start_paused = true)]
+async fn callers_whose_replies_are_too_heavy_are_answered_once_each() {
+    let network = MemoryNetwork::new(1);
+    let transport = network.attach(PeerId(1)).expect("the id is free");
+    let disk = MemoryStorage::default();
+    let member = Member::builder(CLUSTER, Counter::default(), transport)
+        .storage(disk.clone())
+        .first_server();
+    let member = member.start().await.expect("the member starts");
+
+    let asked = (0..200).map(|_| member.propose(()));
+    let replies = futures::future::join_all(asked).await;
+
+    let mut counts: Vec<_> = replies
+        .into_iter()
+        .map(|reply| reply.expect("it is done").0)
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=200).collect::<Vec<_>>());
+    assert_eq!(member.read(()).await, Ok(200));
+    let opened = registrations(disk).await.len();
+    assert_eq!(opened, 4, "a session keeps 63 replies of a mebibyte");
 }
