@@ -91,7 +91,8 @@ pub struct Limits {
     /// The most bytes of commands that a leader keeps appended and uncommitted, or committed by the others and not on its
     /// own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. Default 64 MiB.
     pub uncommitted_bytes_max: u64,
-    /// The most bytes of committed entries handed out and not yet reported applied. Default 16 MiB.
+    /// The most bytes of committed entries handed out and not yet reported applied; the last entry may exceed it. A
+    /// leader's snapshot is handed out when all of them are applied. Default 16 MiB.
     pub applying_bytes_max: u64,
     /// The largest snapshot that is taken or accepted, in bytes. Default 1 GiB.
     pub snapshot_bytes_max: u64,

@@ -123,8 +123,6 @@ bugs! {
     PromotesTooSoon,
     /// A membership policy takes in whom an operator removed.
     DismissedReturns,
-    /// What a server acknowledged before it was removed counts when it is added again within the term.
-    LateAcknowledgement,
     /// A leader takes proposals without end while only its own disk hangs.
     TailForgetsOwnDisk,
     /// A state machine that hangs is handed one snapshot after another.

@@ -8,7 +8,6 @@ use super::checkpoint::Checkpoint;
 use super::headway::Headway;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
-use super::planted::{Bug, is_planted};
 use crate::ids::{Index, Round};
 use crate::message::Token;
 use crate::time::Instant;
@@ -148,7 +147,7 @@ impl Progress {
 
     /// Returns true if an answer that echoes this round was given in an earlier stay.
     pub(super) fn is_of_earlier_stay(&self, round: Round) -> bool {
-        round <= self.met_after && !is_planted(Bug::LateAcknowledgement)
+        round <= self.met_after
     }
 
     /// Begins to look for the place where the logs agree, at `next_index`, but never below what is known to match

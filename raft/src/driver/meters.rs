@@ -39,7 +39,7 @@ struct PeerMeters {
     silence: Gauge,
 }
 
-const COUNTERS: [Named<Counters>; 12] = [
+const COUNTERS: [Named<Counters>; 14] = [
     ("liferaft_frames_received_total", |of| of.frames_received),
     ("liferaft_frames_sent_total", |of| of.frames_sent),
     ("liferaft_frames_not_sent_total", |of| of.frames_not_sent),

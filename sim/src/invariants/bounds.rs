@@ -1,10 +1,11 @@
 //! Bounds (plan 2.1 no. 18): what a server holds and sends stays within its limits.
 
 use liferaft_raft::consensus::Apply;
-use liferaft_raft::entry::Entry;
+use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::message::Body;
 
 use super::{Turn, Verdict, demand};
+use crate::member::View;
 
 pub(super) fn check(turn: &Turn<'_>) -> Verdict {
     let limits = turn.plan.config.limits();
@@ -43,5 +44,43 @@ pub(super) fn check(turn: &Turn<'_>) -> Verdict {
         "{} writes come out of one turn",
         turn.output.writes.len()
     );
+    let mut answers = turn.output.proposals.iter();
+    if answers.any(|(_, answer)| answer.is_ok()) && turn.after().leads() {
+        check_tail(turn)?;
+    }
+    check_restores(turn)
+}
+
+/// Of the commands that a leader has accepted no more are uncommitted, or not on its own disk, than it may keep.
+fn check_tail(turn: &Turn<'_>) -> Verdict {
+    let View {
+        term, positions, ..
+    } = turn.after();
+    let Some(raft) = &turn.members[turn.member].raft else {
+        return Ok(());
+    };
+    let settled = positions.commit.min(positions.persisted);
+    let pending = raft.log_from(settled.next()).filter(|entry| {
+        // What it inherited was accepted by others.
+        entry.index > settled && entry.term == term && matches!(entry.payload, Payload::Command(_))
+    });
+    let (count, bytes) = pending.fold((0_u64, 0), |(count, bytes), entry| {
+        (count + 1, bytes + entry.weight())
+    });
+    demand!(
+        bytes <= turn.plan.config.limits().uncommitted_bytes_max || count <= 1,
+        "accepts commands while {bytes} bytes of {count} are pending"
+    );
+    Ok(())
+}
+
+/// One snapshot at most waits for the state machine: the next is handed out when it has been restored.
+fn check_restores(turn: &Turn<'_>) -> Verdict {
+    let waiting = turn.members[turn.member].applying.iter();
+    let restores = waiting
+        .chain(&turn.output.apply)
+        .filter(|apply| matches!(apply, Apply::Restore(_)))
+        .count();
+    demand!(restores <= 1, "{restores} snapshots wait to be restored");
     Ok(())
 }

@@ -7,10 +7,6 @@ use liferaft_raft::consensus::RoleKind;
 use super::{SLACK, Watched};
 use crate::invariants::{Turn, Verdict, demand, quorum_by_hand};
 
-/// Whether a candidate begins no other campaign before its own vote of the last one is on disk, however slow that is. Off
-/// until the clock of a campaign starts when that vote is durable.
-const CAMPAIGNS_WAIT_FOR_DISK: bool = false;
-
 pub(super) fn check(watched: &mut Watched, turn: &Turn<'_>) -> Verdict {
     let (before, after, now) = (turn.before, turn.after(), watched.now);
     let election_timeout = watched.timing.election_timeout();
@@ -42,20 +38,6 @@ pub(super) fn check(watched: &mut Watched, turn: &Turn<'_>) -> Verdict {
         demand!(
             configurations.any(|it| quorum_by_hand(it, would_vote)),
             "raises its term to {} before a quorum would vote for it",
-            after.term
-        );
-    }
-    let begins = campaigns && after.term > before.term;
-    let last = if begins {
-        watched.campaign.replace(after.term)
-    } else {
-        None
-    };
-    if let Some(last) = last.filter(|last| CAMPAIGNS_WAIT_FOR_DISK && *last == before.term) {
-        let durable = turn.durable().hard_state().term;
-        demand!(
-            durable >= last,
-            "campaigns in term {} before its vote of term {last} is on disk, which holds term {durable}",
             after.term
         );
     }

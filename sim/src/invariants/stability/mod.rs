@@ -61,8 +61,6 @@ struct Watched {
     /// When it last spoke to its peers as their leader.
     spoken: BTreeMap<ServerId, Instant>,
     configuration: Index,
-    /// The last term in which it campaigned.
-    campaign: Option<Term>,
     /// How long it has led, while it does.
     led: Option<cluster_time::Led>,
 }
@@ -117,7 +115,6 @@ impl Watched {
             answers: BTreeMap::new(),
             spoken: BTreeMap::new(),
             configuration: Index::ZERO,
-            campaign: None,
             led: None,
         }
     }
