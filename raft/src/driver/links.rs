@@ -58,9 +58,10 @@ impl Links {
         Ok(())
     }
 
-    /// How many bytes a frame of this content takes at most, if that is more than any may have.
+    /// How many bytes a frame of this content takes, if that is more than any may have.
     pub(super) fn excess(&self, content: &Content) -> Option<u64> {
-        let bytes = wire::HEAD_BYTES_MAX + wire::encode_content(content).len();
+        let head = Head::of(self.cluster, ServerId(0), content);
+        let bytes = head.encode().len() + wire::encode_content(content).len();
         (bytes > self.frame_bytes_max()).then_some(bytes as u64)
     }
 

@@ -11,7 +11,7 @@ use liferaft_raft::sessions::{
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_raft::wire::{Content, Frame};
-use liferaft_transport::memory::MemoryNetwork;
+use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, PeerId, Transport};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -34,9 +34,21 @@ async fn registrations(mut disk: MemoryStorage) -> Vec<Bytes> {
         .collect()
 }
 
-/// Has the leader append commands of a client that is none of the members.
-async fn send_as_stranger(cluster: &Cluster, leader: u128, commands: Vec<Bytes>) {
-    let mut stranger = cluster.network.attach(PeerId(67)).expect("the id is free");
+/// Adds a learner that only says what a test has it say, since only members may pass commands on.
+async fn puppet(cluster: &Cluster, leader: u128) -> MemoryTransport {
+    let puppet = cluster.network.attach(PeerId(67)).expect("the id is free");
+    let added = cluster.member(leader).add_learner(ServerId(67)).await;
+    added.expect("it is added");
+    puppet
+}
+
+/// Passes these commands on to the leader and waits until it has applied them.
+async fn send_from(
+    puppet: &mut MemoryTransport,
+    cluster: &Cluster,
+    leader: u128,
+    commands: Vec<Bytes>,
+) {
     let member = cluster.member(leader);
     let through = member.status().borrow().applied().0 + commands.len() as u64;
     let content = Content::Propose {
@@ -48,7 +60,7 @@ async fn send_as_stranger(cluster: &Cluster, leader: u128, commands: Vec<Bytes>)
         to: ServerId(leader),
         content,
     };
-    stranger
+    puppet
         .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
         .expect("the network takes it");
     wait_for(&member, |status| status.applied().0 >= through).await;
@@ -67,7 +79,8 @@ async fn a_late_copy_of_an_old_registration_silences_nobody() {
         .await
         .expect("it is done in another session");
 
-    send_as_stranger(&cluster, leader, vec![registration]).await;
+    let mut puppet = puppet(&cluster, leader).await;
+    send_from(&mut puppet, &cluster, leader, vec![registration]).await;
 
     assert_eq!(follower.propose(3).await, Ok(3));
     assert_eq!(cluster.settled().await, [1, 2, 3]);
@@ -124,6 +137,7 @@ async fn a_refused_snapshot_is_told_and_taken_once_the_replies_are_gone() {
             member.snapshot_after_log_bytes(10_000)
         })
         .await;
+    let mut puppet = puppet(&cluster, 1).await;
     member.propose(0).await.expect("it is done");
     let local = member.read_local(()).await.expect("the member runs");
     let session = local.applied.next();
@@ -131,7 +145,7 @@ async fn a_refused_snapshot_is_told_and_taken_once_the_replies_are_gone() {
     let mut events = member.events();
 
     // The state takes 8 bytes for each command, and the reply that is kept about as many.
-    send_as_stranger(&cluster, 1, unacknowledged(session, 500)).await;
+    send_from(&mut puppet, &cluster, 1, unacknowledged(session, 500)).await;
     let refused = next(&mut events, |what| {
         matches!(
             what,
