@@ -6,8 +6,8 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How many values were appended to a sequence, and which sequence that is: what `seq_append` compares. Those that are trimmed
-/// count: the places of the others stay as they are.
+/// How many values were appended to a sequence, and which sequence that is: what `seq_append` compares. Those that are
+/// trimmed count: the places of the others stay as they are.
 ///
 /// A bare number would be ambiguous: a sequence that is deleted and made again soon has as many values as it had before,
 /// and an appender who knows only the old ones would be let in. A count therefore also carries the sequence's
@@ -58,7 +58,8 @@ impl Count {
         self.len == 0
     }
 
-    /// The counter as it was before the last `values` were appended: of this sequence, [`Count::ZERO`] if it had no more.
+    /// The counter as it was before the last `values` were appended: of this sequence, [`Count::ZERO`] if it had no
+    /// more.
     ///
     /// ```
     /// use liferaft_kv::Count;

@@ -124,8 +124,8 @@ pub enum Refused {
     /// The member has [`WATCHES_MAX`] watches.
     #[error("the member has {WATCHES_MAX} watches")]
     TooManyWatches,
-    /// The steps of a transaction or batch would delete more than [`DELETE_KEYS_MAX`] keys or [`DELETE_BYTES_MAX`] by prefix or
-    /// range.
+    /// The steps of a transaction or batch would delete more than [`DELETE_KEYS_MAX`] keys or [`DELETE_BYTES_MAX`] by
+    /// prefix or range.
     #[error(
         "the steps delete more than {DELETE_KEYS_MAX} keys or {DELETE_BYTES_MAX} bytes by prefix or range"
     )]

@@ -29,8 +29,8 @@ use crate::txn::{Txn, TxnDone};
 /// member gives the same answers. Reads are linearizable, they see all that was done before they were asked; those
 /// called `…_local` are answered at once from what this member knows, and say how old that is.
 ///
-/// Keys and values are text or bytes, owned or borrowed, whatever is [`IntoBytes`]. Their [`limits`](crate::limits) are checked
-/// before anything is sent.
+/// Keys and values are text or bytes, owned or borrowed, whatever is [`IntoBytes`]. Their [`limits`](crate::limits) are
+/// checked before anything is sent.
 ///
 /// ```no_run
 /// # async fn example(kv: liferaft_kv::KvHandle, name: &str, tents: &[String]) -> Result<(), liferaft_kv::KvError> {
@@ -138,12 +138,12 @@ impl KvHandle {
         })
     }
 
-    /// Removes a prefix or a range of keys and what they hold, at one revision; watches are told of each deletion. Returns how
-    /// many there were.
+    /// Removes a prefix or a range of keys and what they hold, at one revision; watches are told of each deletion.
+    /// Returns how many there were.
     ///
     /// One call removes no more than [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX) keys and
-    /// [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX), the first in their order, and tells whether there are more. A
-    /// [`Step::delete_keys`] in a transaction removes all, or is refused.
+    /// [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX), the first in their order, and tells whether there are
+    /// more. A [`Step::delete_keys`] in a transaction removes all, or is refused.
     ///
     /// ```no_run
     /// # use liferaft_kv::{Keys, KvError, KvHandle};
@@ -259,11 +259,12 @@ impl KvHandle {
         })
     }
 
-    /// Drops the values of a sequence that `count` counts: all before the place [`Count::len`]. The others keep their places, and
-    /// the counter stays as it is, so that appending goes on: a sequence that is trimmed now and then is never full.
+    /// Drops the values of a sequence that `count` counts: all before the place [`Count::len`]. The others keep their
+    /// places, and the counter stays as it is, so that appending goes on: a sequence that is trimmed now and then is
+    /// never full.
     ///
-    /// Nothing is dropped, and that is no error, if `count` is of an earlier sequence under the same key, if the values are
-    /// dropped already, or if the key does not exist. To try again does no harm.
+    /// Nothing is dropped, and that is no error, if `count` is of an earlier sequence under the same key, if the values
+    /// are dropped already, or if the key does not exist. To try again does no harm.
     ///
     /// ```no_run
     /// # use liferaft_kv::{KvError, KvHandle};
@@ -296,9 +297,9 @@ impl KvHandle {
         })
     }
 
-    /// Up to `limit` values of a sequence, beginning with that at place `from`, and the counter of the whole. A sequence
-    /// that ends earlier, or does not exist, gives fewer or none. Where values are trimmed, the reading begins with the first
-    /// that is left: [`SequencePart::from`] tells its place. Linearizable.
+    /// Up to `limit` values of a sequence, beginning with that at place `from`, and the counter of the whole. A
+    /// sequence that ends earlier, or does not exist, gives fewer or none. Where values are trimmed, the reading begins
+    /// with the first that is left: [`SequencePart::from`] tells its place. Linearizable.
     ///
     /// With a limit of 0 only the counter is read. Whoever reads on from a place seen earlier compares
     /// [`Count::incarnation`]: if it is another one, the sequence has been deleted and made again in between.

@@ -62,8 +62,9 @@ impl KvHandle {
         }
     }
 
-    /// A lease that was granted before, here or elsewhere, with its time to live, in whole milliseconds. Nobody is asked whether
-    /// it still lives, or whether that is its time to live: [`Lease::kept_alive`] keeps it alive each third of what is said here.
+    /// A lease that was granted before, here or elsewhere, with its time to live, in whole milliseconds. Nobody is
+    /// asked whether it still lives, or whether that is its time to live: [`Lease::kept_alive`] keeps it alive each
+    /// third of what is said here.
     ///
     /// # Errors
     /// [`Refused::LeaseTtl`] if no lease is granted for that: it is shorter than

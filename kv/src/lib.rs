@@ -1,8 +1,9 @@
 //! The key-value state machine of liferaft, with its typed handle.
 //!
-//! A key holds either a *value*, which is replaced as a whole, or a *sequence*, which grows at its end and is what a
-//! chat or a journal is made of. All keys and values are bytes. [`Kv`] is the state machine that a cluster runs, and
-//! [`KvHandle`] is how an application talks to it, on whichever member it happens to be:
+//! A key holds either a *value*, which is replaced as a whole, or a *sequence*, which grows at its end, is trimmed at
+//! its beginning, and is what a chat or a journal is made of. All keys and values are bytes. [`Kv`] is the state
+//! machine that a cluster runs, and [`KvHandle`] is how an application talks to it, on whichever member it happens to
+//! be:
 //!
 //! ```no_run
 //! # async fn example(kv: liferaft_kv::KvHandle) -> Result<(), liferaft_kv::KvError> {

@@ -49,8 +49,8 @@ pub const STEPS_READ_BYTES_MAX: u64 = 1 << 20;
 /// The most keys that one command deletes by prefix or range.
 pub const DELETE_KEYS_MAX: usize = 1 << 10;
 
-/// The most that the keys weigh which one command deletes by prefix or range, as counted against [`STORE_BYTES_MAX`]; or one key,
-/// whatever it weighs.
+/// The most that the keys weigh which one command deletes by prefix or range, as counted against [`STORE_BYTES_MAX`];
+/// or one key, whatever it weighs.
 pub const DELETE_BYTES_MAX: u64 = 1 << 20;
 
 /// The most changes that the history keeps. Older ones are compacted, by whole revisions.

@@ -232,8 +232,8 @@ impl KvOutbox {
         })
     }
 
-    /// Removes a prefix or a range of keys up to a bound, as [`KvHandle::delete_keys`] does. The result says whether there are
-    /// more.
+    /// Removes a prefix or a range of keys up to a bound, as [`KvHandle::delete_keys`] does. The result says whether
+    /// there are more.
     ///
     /// # Errors
     /// See [`KvPushError`].

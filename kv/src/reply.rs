@@ -154,8 +154,8 @@ pub struct LeaseStatus {
 pub struct SequencePart {
     /// The values, in order: fewer than asked for, or none, where the sequence ends.
     pub values: Vec<Bytes>,
-    /// The place of the first of these values: the one asked for, or that of the first value that is left, if values from the
-    /// one asked for on are trimmed.
+    /// The place of the first of these values: the one asked for, or that of the first value that is left, if values
+    /// from the one asked for on are trimmed.
     pub from: u64,
     /// The counter of the whole sequence; [`Count::ZERO`] if the key does not exist.
     pub count: Count,

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use crate::count::Count;
 use crate::limits::SEQUENCE_VALUE_OVERHEAD_BYTES;
 
-/// Values in a row, of which the first may have been trimmed. A clone shares all of them, and the next push copies at most one
-/// chunk.
+/// Values in a row, of which the first may have been trimmed. A clone shares all of them, and the next push copies at
+/// most one chunk.
 ///
-/// Invariant: a chunk holds the values whose places have one quotient by [`CHUNK_VALUES`], except those that are trimmed and
-/// those that are to come. No chunk is empty.
+/// Invariant: a chunk holds the values whose places have one quotient by [`CHUNK_VALUES`], except those that are
+/// trimmed and those that are to come. No chunk is empty.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Sequence {
     incarnation: u64,

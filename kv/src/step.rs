@@ -101,11 +101,11 @@ pub enum StepDone {
     DeletedKeys(u64),
 }
 
-/// What a step of a [`Txn`](crate::Txn) or a batch reads of many keys: as they are after the steps before it and before those
-/// behind it.
+/// What a step of a [`Txn`](crate::Txn) or a batch reads of many keys: as they are after the steps before it and before
+/// those behind it.
 ///
-/// Unlike a [`Page`] it has no revision and cannot be read on: no revision names the state in the middle of an entry. A scan
-/// [`after`](Scan::after) the last key of it, later, reads what the whole entry has left.
+/// Unlike a [`Page`] it has no revision and cannot be read on: no revision names the state in the middle of an entry. A
+/// scan [`after`](Scan::after) the last key of it, later, reads what the whole entry has left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepPage {
     /// The entries, in the order of their keys.
@@ -163,7 +163,8 @@ impl Step {
         }
     }
 
-    /// Appends a value to a sequence if its counter is `count`, as [`KvHandle::seq_append`](crate::KvHandle::seq_append) does.
+    /// Appends a value to a sequence if its counter is `count`, as
+    /// [`KvHandle::seq_append`](crate::KvHandle::seq_append) does.
     pub fn seq_append(key: impl IntoBytes, count: Count, value: impl IntoBytes) -> Self {
         Self::SeqAppend {
             key: key.into_bytes(),
@@ -180,13 +181,14 @@ impl Step {
         }
     }
 
-    /// Reads a page of keys, as a [`StepPage`]. It is refused at the revision that the entry is about to make, or at a later one:
-    /// only what is done has a revision.
+    /// Reads a page of keys, as a [`StepPage`]. It is refused at the revision that the entry is about to make, or at a
+    /// later one: only what is done has a revision.
     pub fn scan(scan: impl Into<Scan>) -> Self {
         Self::Scan(scan.into())
     }
 
-    /// Drops the values of a sequence that `count` counts, as [`KvHandle::trim_before`](crate::KvHandle::trim_before) does.
+    /// Drops the values of a sequence that `count` counts, as [`KvHandle::trim_before`](crate::KvHandle::trim_before)
+    /// does.
     pub fn trim_before(key: impl IntoBytes, count: Count) -> Self {
         Self::TrimBefore {
             key: key.into_bytes(),
@@ -194,9 +196,9 @@ impl Step {
         }
     }
 
-    /// Removes a prefix or a range of keys: all of them, or the step is refused with
-    /// [`Refused::TooMuchDeleted`] since such steps of one command would delete more than
-    /// [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX) keys or [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX).
+    /// Removes a prefix or a range of keys: all of them, or the step is refused with [`Refused::TooMuchDeleted`] since
+    /// such steps of one command would delete more than [`DELETE_KEYS_MAX`](crate::limits::DELETE_KEYS_MAX) keys or
+    /// [`DELETE_BYTES_MAX`](crate::limits::DELETE_BYTES_MAX).
     #[must_use]
     pub const fn delete_keys(keys: Keys) -> Self {
         Self::DeleteKeys(keys)

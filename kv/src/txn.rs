@@ -114,8 +114,8 @@ impl Txn {
         self
     }
 
-    /// The keys that its steps name, in either branch: those that it may change, and those that it gets. What a step scans or
-    /// deletes by prefix or range is not among them.
+    /// The keys that its steps name, in either branch: those that it may change, and those that it gets. What a step
+    /// scans or deletes by prefix or range is not among them.
     pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
         let steps = self.then.iter().chain(&self.otherwise);
         steps.filter_map(Step::key)

@@ -101,7 +101,8 @@ impl Store {
         Ok(self.page(scan, wanted, past.into_iter()))
     }
 
-    /// Reads a page in the middle of the entry that is being applied, whose own revision cannot be read before it is whole.
+    /// Reads a page in the middle of the entry that is being applied, whose own revision cannot be read before it is
+    /// whole.
     pub(super) fn scan_within_entry(&self, scan: &Scan) -> Result<StepPage, Refused> {
         match scan.revision {
             Some(wanted) if wanted >= self.applied => Err(Refused::RevisionAhead {

@@ -51,7 +51,8 @@ impl Hub {
         self.watches.len() >= WATCHES_MAX
     }
 
-    /// Gives the changes of a watch's keys from `from` on to its mailbox, into which everything up to `through` was put.
+    /// Gives the changes of a watch's keys from `from` on to its mailbox, into which everything up to `through` was
+    /// put.
     pub(crate) fn add(&mut self, subscription: Subscription, from: Revision, through: Revision) {
         let Subscription {
             keys,

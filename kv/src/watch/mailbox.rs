@@ -8,8 +8,8 @@ use crate::history::Batch;
 use crate::limits::{WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX};
 use crate::revision::Revision;
 
-/// A bounded queue from the applier to one watcher, for as long as that lives. The applier never waits for it: when it is full,
-/// it is closed, and the watcher reads on in the history once it has emptied it.
+/// A bounded queue from the applier to one watcher, for as long as that lives. The applier never waits for it: when it
+/// is full, it is closed, and the watcher reads on in the history once it has emptied it.
 ///
 /// Each [`Asked`] opens it once at most, and only the latest does: whatever an earlier one brought about is void.
 #[derive(Debug, Default)]
@@ -78,8 +78,8 @@ impl Mailbox {
         self.lock().asked
     }
 
-    /// From here on the applier puts in what comes after `through`, from `from` on. Returns false if the query is answered
-    /// already, or is not the latest.
+    /// From here on the applier puts in what comes after `through`, from `from` on. Returns false if the query is
+    /// answered already, or is not the latest.
     pub(crate) fn open(&self, asked: Asked, from: Revision, through: Revision) -> bool {
         let mut inner = self.lock();
         if inner.asked != asked || inner.state != State::Asking {
@@ -111,8 +111,8 @@ impl Mailbox {
         !is_full
     }
 
-    /// Everything up to `through` is in: the watcher is to be told, unless it begins after that. A mailbox that is not open
-    /// needs no mark: its watcher asks, and is told behind all that it has missed how far that was.
+    /// Everything up to `through` is in: the watcher is to be told, unless it begins after that. A mailbox that is not
+    /// open needs no mark: its watcher asks, and is told behind all that it has missed how far that was.
     pub(crate) fn mark(&self, asked: Asked, through: Revision) {
         let mut inner = self.lock();
         if inner.is_open(asked) && through.next() >= inner.from {

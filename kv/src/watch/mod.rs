@@ -117,12 +117,13 @@ impl Watch {
         self.watcher.next()
     }
 
-    /// Has the watch tell, by a [`WatchEvent::Progress`] behind all changes that were done before this was called, anywhere,
-    /// that it has told them: linearizable, by a round of the leader. The future does not borrow the watch, which has to
-    /// be polled meanwhile. It may be called and awaited at any time, also before the watch is first polled; of a watch that
-    /// begins in the future, the progress comes when the member has come there.
+    /// Has the watch tell, by a [`WatchEvent::Progress`] behind all changes that were done before this was called,
+    /// anywhere, that it has told them: linearizable, by a round of the leader. The future does not borrow the watch,
+    /// which has to be polled meanwhile. It may be called and awaited at any time, also before the watch is first
+    /// polled; of a watch that begins in the future, the progress comes when the member has come there.
     ///
-    /// A watch tells of its progress by itself too, now and then. Resuming behind a progress never skips nor repeats a change.
+    /// A watch tells of its progress by itself too, now and then. Resuming behind a progress never skips nor repeats a
+    /// change.
     ///
     /// # Errors
     /// [`KvError::Read`].

@@ -175,9 +175,9 @@ impl Watcher {
         Query::Watch(self.subscription(asked))
     }
 
-    /// Has the state machine that the watch asks tell, after all changes before, how far it has come. It may be made and asked
-    /// before the watch begins, and while it asks anew: the watch tells a [`WatchEvent::Progress`] of that or of later. Where the
-    /// watch begins in the future, it does when the state machine has come there.
+    /// Has the state machine that the watch asks tell, after all changes before, how far it has come. It may be made
+    /// and asked before the watch begins, and while it asks anew: the watch tells a [`WatchEvent::Progress`] of that or
+    /// of later. Where the watch begins in the future, it does when the state machine has come there.
     #[must_use]
     pub fn progress_query(&self) -> Query {
         Query::Progress(self.subscription(self.mailbox.asked()))
@@ -242,7 +242,8 @@ impl fmt::Debug for Changes {
 }
 
 impl Backlog {
-    /// The changes of a watch's keys in the history from a revision on and up to `through`, no more of them than a mailbox holds.
+    /// The changes of a watch's keys in the history from a revision on and up to `through`, no more of them than a
+    /// mailbox holds.
     ///
     /// # Errors
     /// When the history does not reach back to it.

@@ -6,11 +6,12 @@ use std::panic::Location;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// How long a story waits for anything, by the paused clock: longer than any election, and passed in less than a second.
+/// How long a story waits for anything, by the paused clock: longer than any election, and passed in less than a
+/// second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a story may take by a real clock. The paused one stands still while a task is busy: where one spins, [`PATIENCE`]
-/// never ends.
+/// How long a story may take by a real clock. The paused one stands still while a task is busy: where one spins,
+/// [`PATIENCE`] never ends.
 const STORY_MAX: Duration = Duration::from_secs(30);
 
 /// Waits for what must happen, and fails where it was asked if it does not.
