@@ -261,7 +261,7 @@
 //!     }
 //!
 //!     fn frame_bytes_max(&self) -> usize {
-//!         512 * 1024
+//!         2 * 1024 * 1024
 //!     }
 //!
 //!     fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
