@@ -54,10 +54,15 @@ impl Disk {
         &self.durable
     }
 
-    /// Returns true if a write was under way within this time.
+    /// Returns true if a write was under way, or the disk hung, within this time.
     #[must_use]
     pub fn was_busy(&self, now: Nanos, within: Nanos) -> bool {
-        now < self.next_sync_ends.saturating_add(within)
+        self.hangs_since.is_some() || now < self.next_sync_ends.saturating_add(within)
+    }
+
+    /// Notes that a hang ends: what was withheld is written at this moment.
+    pub fn goes_on(&mut self, now: Nanos) {
+        self.next_sync_ends = self.next_sync_ends.max(now);
     }
 
     /// Begins a write. Tells when it will be done.

@@ -87,6 +87,7 @@ impl World {
         let Some(since) = disk.hangs_since.take() else {
             return Ok(());
         };
+        disk.goes_on(self.now);
         let withheld = core::mem::take(&mut disk.withheld);
         if withheld > 0 && self.now - since > election_timeout(self) {
             self.counts.saw(Sometimes::DiskHung);
