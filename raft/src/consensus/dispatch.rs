@@ -56,6 +56,14 @@ impl Raft {
             (Role::Follower(follower), Kind::ReadIndexReply | Kind::TimeoutNow) => {
                 follower.leader() == Some(server)
             }
+            // It may have led in this term, and what it sent then is still answered: with the term that deposes it.
+            (
+                Role::Follower(_) | Role::PreCandidate(_),
+                Kind::AppendEntriesReply | Kind::InstallSnapshotReply,
+            ) => {
+                self.common.voted_for == Some(self.common.id)
+                    && self.sender(server) == Sender::Member
+            }
             (_, _) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Who may say what: answers count from those who were asked, and a server that is behind may not know its leader.
 
-use liferaft_raft::consensus::Refusal;
+use liferaft_raft::consensus::{Refusal, RoleKind};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::changes::{add_learner, add_voter, remove};
@@ -49,6 +49,23 @@ fn an_answer_that_a_member_was_not_asked_for_deposes_nobody() {
     assert_eq!((cluster.term(1), cluster.term(3)), (term, term));
     assert_eq!(cluster.status(1).refused, Default::default());
     assert_eq!(cluster.status(3).refused, Default::default());
+}
+
+#[test]
+fn a_leader_that_stepped_down_learns_the_term_from_late_answers() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    cluster.isolate(1);
+    cluster.run_until("no quorum answers", |cluster| {
+        cluster.status(1).role != RoleKind::Leader
+    });
+
+    cluster.forge(9, 1, append_reply(term + 1, 1, 1));
+    let after_stranger = cluster.term(1);
+    cluster.forge(2, 1, append_reply(term + 1, 1, 1));
+
+    assert_eq!(after_stranger, term);
+    assert_eq!(cluster.term(1), term + 1);
 }
 
 #[test]
