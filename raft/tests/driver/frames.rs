@@ -101,7 +101,7 @@ fn learners(count: u128) -> MembershipChange {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_fits_into_no_entry_is_refused_and_the_cluster_goes_on() {
+async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
 
     let at_leader = leader.change_membership(learners(300)).await;
@@ -179,7 +179,7 @@ async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_does_not_begin_with_entries_too_short_for_its_configuration() {
+async fn entries_too_short_for_the_configuration_begin_no_cluster() {
     let cluster = Cluster::empty();
     let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
     let voters = Configuration::of_voters([ServerId(1)]).with_entry_bytes_max(40);
