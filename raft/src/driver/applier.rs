@@ -18,6 +18,7 @@ use super::local::{Local, LocalRead, Unread};
 use super::panics::caught;
 use super::request::Read;
 use super::yielding::yield_now;
+use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::Index;
@@ -208,7 +209,8 @@ impl<S: StateMachine> Applier<S> {
         match Envelope::decode(command).map_err(|error| error.to_string())? {
             Envelope::Register { nonce } => {
                 let session = self.sessions.register(at, nonce);
-                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce);
+                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce)
+                    || is_planted(Bug::LateRegistrationWins);
                 if self.nonces.contains(&nonce) && is_latest {
                     self.own = Some((nonce, session));
                     own.push(Own::Registered {

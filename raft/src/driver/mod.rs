@@ -67,6 +67,7 @@ pub use error::{
     TransferLeadershipError, UnknownCause,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
+pub use freshness::Freshness;
 pub use handle::Handle;
 pub use joining::Roster;
 pub use local::Local;
