@@ -9,8 +9,7 @@ use liferaft_kv::{CompareAndSet, KvError, KvHandle, SequencePart};
 use liferaft_raft::driver::Local;
 use liferaft_raft::ids::Index;
 use liferaft_sim::dice::{Dice, PerMillion};
-use liferaft_sim::digest::Digest;
-use liferaft_sim::operation::{Answer, Change, Question, is_sequence, key_bytes};
+use liferaft_sim::operation::{Answer, Change, Listed, Question, is_sequence, key_bytes};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Running};
@@ -216,6 +215,7 @@ async fn ask(kv: &KvHandle, key: u8, question: Question) -> Result<Heard, String
             let place = kv.append(bytes, value_bytes(value)).await;
             place.map(|place| Ok(Answer::Place(place.value)))
         }
+        Question::Change(other) => return Err(format!("{other:?} is not asked here")),
     };
     match answer {
         Ok(answer) => Ok(Heard::Done(answer?)),
@@ -257,11 +257,7 @@ fn of_value(value: Option<&Bytes>) -> Result<Answer, String> {
 }
 
 fn of_sequence(part: &SequencePart) -> Result<Answer, String> {
-    let mut words = part.values.iter().map(word);
-    let digest = words.try_fold(Digest::default(), |digest, word| {
-        Ok::<_, String>(digest.with(word?))
-    });
-    Ok(Answer::List(part.count.len(), digest?))
+    Listed::of(part).map(Answer::List)
 }
 
 fn value_bytes(value: u64) -> Bytes {
