@@ -30,7 +30,7 @@ pub(crate) enum Flaw {
 
 /// What all clients of a run share.
 pub(crate) struct Clients {
-    cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     history: Mutex<History>,
     flaw: Option<Flaw>,
 }
@@ -59,7 +59,16 @@ impl Clients {
         let mut dice = Dice::new(plan.seed, 100 + number);
         let thinking = u64::try_from(plan.thinking.as_millis()).expect("a short time");
         let mut changes = 0;
+        let lull = plan.lull.map(|(from, lasts)| {
+            let began = end - plan.faults_last;
+            began + from..began + from + lasts
+        });
         while Instant::now() < end {
+            if let Some(lull) = &lull
+                && lull.contains(&Instant::now())
+            {
+                tokio::time::sleep_until(lull.end).await;
+            }
             tokio::time::sleep(Duration::from_millis(dice.between(0, 2 * thinking))).await;
             let Some(member) = dice
                 .pick(&(1..=plan.servers).collect::<Vec<_>>())
@@ -260,7 +269,7 @@ fn of_sequence(part: &SequencePart) -> Result<Answer, String> {
     Listed::of(part).map(Answer::List)
 }
 
-fn value_bytes(value: u64) -> Bytes {
+pub(crate) fn value_bytes(value: u64) -> Bytes {
     Bytes::copy_from_slice(&value.to_le_bytes())
 }
 
