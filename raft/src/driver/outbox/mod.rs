@@ -35,9 +35,10 @@ use self::unsettled::Room;
 use super::handle::Handle;
 use super::lanes::{LANE_EVENTS_MAX, LANES_MAX, LaneRequest};
 use super::request::Request;
+use crate::codec;
 use crate::sessions::HEADER_BYTES;
 use crate::state_machine::StateMachine;
-use crate::storage::outbox::RecoveredOutbox;
+use crate::storage::outbox::{RecoveredOutbox, StoredCommand};
 use crate::time::Instant;
 
 /// What became of a command.
@@ -156,6 +157,15 @@ impl<S: StateMachine> Handle<S> {
             None => RecoveredOutbox::default(),
         };
         let commands = Arc::new(Semaphore::new(commands_max));
+        // Sent, it would stop every member.
+        for StoredCommand { number, command } in &recovered.commands {
+            codec::decode::<S::Command>(command).map_err(|reason| {
+                OpenOutboxError::Undecodable {
+                    number: *number,
+                    reason,
+                }
+            })?;
+        }
         let bytes = Arc::new(Semaphore::new(bytes_max));
         let queue = Queue::new(
             recovered,
@@ -280,7 +290,7 @@ impl<S: StateMachine> Outbox<S> {
     #[must_use]
     pub fn command(&self, number: u64) -> Option<S::Command> {
         let command = self.owner.shared.queue().command(number)?.clone();
-        postcard::from_bytes(&command).ok()
+        codec::decode(&command).ok()
     }
 
     /// Another ticket for a pending command, by its number; so also for what waited in the store.
@@ -350,7 +360,7 @@ impl<S: StateMachine> Outbox<S> {
     }
 
     fn serialise(&self, command: &S::Command) -> Result<Bytes, PushError> {
-        let command = postcard::to_allocvec(command)
+        let command = codec::encode_checked(Vec::new(), command)
             .map_err(|error| PushError::Unserialisable(error.to_string()))?;
         let bytes = command.len() + HEADER_BYTES;
         let longest = self.owner.bytes_max.saturating_add(HEADER_BYTES);
