@@ -18,7 +18,7 @@ mod unsettled;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use liferaft_platform as platform;
@@ -135,8 +135,9 @@ struct Shared<R> {
     bytes: Arc<Semaphore>,
     status: watch::Sender<OutboxStatus>,
     events: broadcast::Sender<OutboxEvent>,
-    /// Set once, in this order: it is to close; there is nobody left to wait for that.
-    closing: AtomicBool,
+    /// Why it ends, by whoever knows first: nothing is accepted from here on, though the task may not have come to it.
+    ending: OnceLock<OutboxCause>,
+    /// There is nobody left to wait for the end.
     abandoned: AtomicBool,
 }
 
@@ -156,7 +157,6 @@ impl<S: StateMachine> Handle<S> {
             Some(store) => store.recover().await?,
             None => RecoveredOutbox::default(),
         };
-        let commands = Arc::new(Semaphore::new(commands_max));
         // Sent, it would stop every member.
         for StoredCommand { number, command } in &recovered.commands {
             codec::decode::<S::Command>(command).map_err(|reason| {
@@ -166,6 +166,7 @@ impl<S: StateMachine> Handle<S> {
                 }
             })?;
         }
+        let commands = Arc::new(Semaphore::new(commands_max));
         let bytes = Arc::new(Semaphore::new(bytes_max));
         let queue = Queue::new(
             recovered,
@@ -205,7 +206,7 @@ impl<S: StateMachine> Handle<S> {
             commands,
             bytes,
             events,
-            closing: AtomicBool::new(false),
+            ending: OnceLock::new(),
             abandoned: AtomicBool::new(false),
         });
         let task = Task {
@@ -381,7 +382,8 @@ impl<S: StateMachine> Outbox<S> {
         let shared = &self.owner.shared;
         let (number, outcome) = {
             let mut queue = shared.queue();
-            if let Some(cause) = queue.closed() {
+            // Under the lock of the queue: what is accepted before it ends is told so.
+            if let Some(cause) = self.ending() {
                 return Err(PushError::Closed(cause.clone()));
             }
             let number = queue.accept(command, room, now());
@@ -394,9 +396,19 @@ impl<S: StateMachine> Outbox<S> {
         Ok(Ticket::new(number, outcome, shared.status.subscribe()))
     }
 
+    /// Why nothing is accepted any more, if so. A member that has stopped ends its outboxes before any of them comes to
+    /// it.
+    fn ending(&self) -> Option<&OutboxCause> {
+        let shared = &self.owner.shared;
+        if self.owner.handle.shared().status.borrow().stopped.is_some() {
+            return Some(shared.end(OutboxCause::MemberStopped));
+        }
+        shared.ending.get()
+    }
+
     fn refusal(&self) -> PushError {
         let queue = self.owner.shared.queue();
-        match queue.closed() {
+        match self.ending() {
             Some(cause) => PushError::Closed(cause.clone()),
             None => PushError::Full {
                 pending: queue.len(),
@@ -432,12 +444,13 @@ impl<R: Clone> Shared<R> {
     }
 
     fn begin_close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.end(OutboxCause::Closed);
         self.wake.notify_one();
     }
 
-    fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+    /// Ends it, and returns why: the first cause stays.
+    fn end(&self, cause: OutboxCause) -> &OutboxCause {
+        self.ending.get_or_init(|| cause)
     }
 
     fn is_abandoned(&self) -> bool {
