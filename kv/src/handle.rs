@@ -65,6 +65,8 @@ impl KvHandle {
     }
 
     /// The same member, with another deadline for each operation.
+    ///
+    /// It is a handle like any clone: the member runs as long as it is kept.
     #[must_use]
     pub fn within(&self, timeout: Duration) -> Self {
         Self {
