@@ -273,7 +273,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     fn id(&self) -> ServerId {
-        ServerId(self.transport.local().0)
+        self.transport.local()
     }
 
     fn check_bootstrap(&self) -> Result<(), BootstrapFault> {

@@ -4,11 +4,10 @@ use liferaft_raft::driver::{
     Handle, MachineFault, Member, OpenOutboxError, OutboxConfig, ProposeError, PushError,
     ReadError, StartError, StopReason,
 };
-use liferaft_raft::ids::Index;
+use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::MemoryStorage;
 use liferaft_raft::storage::outbox::MemoryOutboxStore;
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -63,7 +62,7 @@ async fn alone<C>(disk: &MemoryStorage) -> Handle<Tally<C>>
 where
     C: Serialize + DeserializeOwned + Send + 'static,
 {
-    let transport = MemoryNetwork::new(1).attach(PeerId(1)).unwrap();
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
     let member = Member::builder(CLUSTER, Tally::default(), transport);
     let member = member.first_server().storage(disk.clone());
     member.start().await.unwrap()
@@ -153,7 +152,7 @@ async fn an_entry_of_a_later_version_stops_the_member_by_its_index() {
 async fn an_outbox_of_a_later_version_is_not_opened() {
     let store = MemoryOutboxStore::default();
     let config = || OutboxConfig::default().store(store.clone());
-    let transport = MemoryNetwork::new(1).attach(PeerId(1)).unwrap();
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
     // It belongs to no cluster, so that nothing is sent and all stays in the store.
     let later = Member::builder(CLUSTER, Tally::<Later>::default(), transport);
     let later = later.start().await.unwrap();
@@ -251,7 +250,7 @@ impl StateMachine for Panicky {
 
 /// Starts the only member of a cluster, which takes snapshots as often as it can.
 async fn start(machine: Panicky, disk: &MemoryStorage) -> Result<Handle<Panicky>, StartError> {
-    let transport = MemoryNetwork::new(1).attach(PeerId(1)).unwrap();
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
     let member = Member::builder(CLUSTER, machine, transport).first_server();
     let member = member.storage(disk.clone()).snapshot_after_log_bytes(1);
     member.start().await
