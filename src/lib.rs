@@ -248,7 +248,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::task::{Context, Poll};
-//! use bytes::Bytes;
+//! use liferaft::bytes::Bytes;
 //! use liferaft::transport::{DeliveryClass, Event, SendError};
 //! use liferaft::{ServerId, Transport};
 //! use tokio::sync::mpsc::error::TrySendError;
@@ -388,6 +388,10 @@
 //! | [`wire`] | the bytes that members exchange and store |
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
 //!
+//! What the traits and examples here are written in is re-exported: [`bytes`], [`async_trait`](macro@async_trait),
+//! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`. Natively
+//! an application depends on `tokio` beside `liferaft`, which runs it.
+//!
 //! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one feature
 //! to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
 //! `default-features = false`.
@@ -397,10 +401,16 @@
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    codec, config, configuration, consensus, driver, entry, ids, message, policy, sessions,
+    admission, codec, config, configuration, consensus, driver, entry, ids, message, policy, sessions,
     state_machine, storage, time, wire,
 };
 pub use liferaft_transport as transport;
+
+// What the traits and types of this crate are written in, so that an application needs no dependency of its own for it.
+pub use async_trait::async_trait;
+pub use bytes;
+pub use futures::{Stream, StreamExt};
+pub use serde;
 
 pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;

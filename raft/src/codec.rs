@@ -42,7 +42,7 @@
 //!
 //! /// The commands of the first version.
 //! #[derive(Debug, PartialEq, Serialize, Deserialize)]
-//! # #[serde(crate = "serde")]
+//! #[serde(crate = "liferaft::serde")] // Not needed where serde is a dependency of its own.
 //! enum Blankets {
 //!     Give { count: u32 },
 //!     Count,
@@ -50,7 +50,7 @@
 //!
 //! /// Those of the second: `Give` as it was, and a variant at the end that says where as well.
 //! #[derive(Debug, PartialEq, Serialize, Deserialize)]
-//! # #[serde(crate = "serde")]
+//! #[serde(crate = "liferaft::serde")]
 //! enum BlanketsSecond {
 //!     Give { count: u32 },
 //!     Count,

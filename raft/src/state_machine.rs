@@ -28,7 +28,8 @@ use crate::time::ClusterTime;
 /// ends the program, a panicking query too.
 ///
 /// ```
-/// use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+/// # use liferaft_raft as liferaft;
+/// use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 ///
 /// #[derive(Default)]
 /// struct Counter(u64);
@@ -142,7 +143,8 @@ impl<F: FnOnce() -> Vec<u8> + Send + 'static> Capture for F {
 /// Each piece should take a few milliseconds at most, and hold some kilobytes at least.
 ///
 /// ```
-/// use liferaft_raft::state_machine::{Capture, Pieces};
+/// # use liferaft_raft as liferaft;
+/// use liferaft::state_machine::{Capture, Pieces};
 ///
 /// let numbers = std::sync::Arc::new(vec![1_u32, 2, 3]);
 /// let pieces = Pieces((0..numbers.len()).map(move |at| numbers[at].to_be_bytes().to_vec()));

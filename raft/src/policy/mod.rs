@@ -42,8 +42,9 @@ pub const EVICT_AFTER_MIN: Duration = Duration::from_millis(10);
 /// How a leader manages the membership of its cluster. Each leader goes by its own, so members should agree.
 ///
 /// ```
+/// # use liferaft_raft as liferaft;
 /// use core::time::Duration;
-/// use liferaft_raft::policy::{MembershipPolicy, Target};
+/// use liferaft::policy::{MembershipPolicy, Target};
 ///
 /// // Five voters of many members; the others learn, and stand in for voters that die.
 /// let policy = MembershipPolicy::default()

@@ -70,10 +70,11 @@ const EVENTS_MAX: usize = 1024;
 /// closes, at once; so it does when the member stops.
 ///
 /// ```
-/// use liferaft_raft::driver::{Member, OutboxConfig};
-/// # use liferaft_raft::ids::ClusterId;
-/// # use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-/// # use liferaft_transport::{ServerId, memory::MemoryNetwork};
+/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
+/// use liferaft::driver::{Member, OutboxConfig};
+/// # use liferaft::ids::ClusterId;
+/// # use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+/// # use liferaft::transport::{ServerId, memory::MemoryNetwork};
 /// # #[derive(Default)]
 /// # struct Counter(u64);
 /// # impl StateMachine for Counter {
