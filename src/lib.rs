@@ -1,7 +1,7 @@
 //! Replicated state for applications that must keep working when the infrastructure does not.
 //!
 //! Every running copy of an application is a *member* of one cluster, and all members hold the same state: a key-value
-//! store ([`Kv`]) or a [`StateMachine`] of your own. There is no central server. As long as a majority of the members
+//! store ([`Kv`]) or a [`StateMachine`] of your own. There is no central server. As long as a majority of the voters
 //! can talk to each other, the cluster takes commands, in one order for all, each exactly once, and gives linearizable
 //! answers, on whichever member they are asked. Underneath is Raft, whole, as in Diego Ongaro's dissertation
 //! "Consensus: Bridging Theory and Practice" (cited as §).
@@ -39,7 +39,12 @@
 //!
 //! Commands change the state and are replicated; queries only look at it. Commands and replies are [serde] types. All
 //! members apply the same commands in the same order, so [`apply`](StateMachine::apply) must depend on nothing else: no
-//! clock (the [`ApplyContext`] has the cluster's), no randomness, no order of a hash map.
+//! clock (the [`ApplyContext`] has the cluster's), no randomness, no order of a hash map. If it panics at a command, it
+//! does so on every member, and all of them stop.
+//!
+//! Commands and replies are encoded without names, compactly, and are read by other versions of the program: [`codec`]
+//! says what has no encoding (`#[serde(untagged)]`, `#[serde(flatten)]`, `serde_json::Value`) and how a type may change,
+//! by an example: a new variant goes behind the last one, and is sent once all members know it.
 //!
 //! ```
 //! use liferaft::{ApplyContext, Capture, RestoreError, StateMachine};
@@ -243,7 +248,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::task::{Context, Poll};
-//! use bytes::Bytes;
+//! use liferaft::bytes::Bytes;
 //! use liferaft::transport::{DeliveryClass, Event, SendError};
 //! use liferaft::{ServerId, Transport};
 //! use tokio::sync::mpsc::error::TrySendError;
@@ -375,13 +380,17 @@
 //! |---|---|
 //! | [`driver`] | members and their handles, what can become of a request |
 //! | [`kv`] | the key-value store: its commands, limits and errors |
-//! | [`state_machine`], [`sessions`] | what you write, and how each command takes effect once |
+//! | [`state_machine`], [`codec`], [`sessions`] | what you write, in which bytes it travels, and how each command takes effect once |
 //! | [`config`], [`configuration`] | timing and bounds; who takes part |
 //! | [`transport`] | the trait, the memory transport, the conformance kit |
 //! | [`storage`] | what must survive, and where it is kept |
 //! | [`consensus`], [`message`], [`entry`], [`time`] | the protocol as a value, to be driven by hand: see `examples/sans_io.rs` |
 //! | [`wire`] | the bytes that members exchange and store |
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
+//!
+//! What the traits and examples here are written in is re-exported: [`bytes`], [`async_trait`](macro@async_trait),
+//! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`. Natively
+//! an application depends on `tokio` beside `liferaft`, which runs it.
 //!
 //! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one feature
 //! to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
@@ -392,18 +401,24 @@
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    config, configuration, consensus, driver, entry, ids, message, policy, sessions, state_machine,
-    storage, time, wire,
+    admission, codec, config, configuration, consensus, driver, entry, ids, message, policy, sessions,
+    state_machine, storage, time, wire,
 };
 pub use liferaft_transport as transport;
+
+// What the traits and types of this crate are written in, so that an application needs no dependency of its own for it.
+pub use async_trait::async_trait;
+pub use bytes;
+pub use futures::{Stream, StreamExt};
+pub use serde;
 
 pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
-    Events, Handle, Happening, Local, Member, MemberBuilder, MemberEvent, MemberStatus,
-    MembershipError, Missed, OnExpiry, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError,
-    Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
+    Events, Handle, Happening, Local, MachineFault, Member, MemberBuilder, MemberEvent,
+    MemberStatus, MembershipError, Missed, OnExpiry, Outbox, OutboxConfig, OutboxError,
+    ProposeError, ReadError, Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
 };
 pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};

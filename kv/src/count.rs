@@ -21,13 +21,14 @@ use thiserror::Error;
 /// 42nd sequence that was made, and `0` for none:
 ///
 /// ```
-/// use liferaft_kv::Count;
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::Count;
 ///
 /// let count: Count = "7@42".parse()?;
 /// assert_eq!(count.len(), 7);
 /// assert_eq!(count.to_string(), "7@42");
 /// assert_eq!("0".parse(), Ok(Count::ZERO));
-/// # Ok::<(), liferaft_kv::ParseCountError>(())
+/// # Ok::<(), liferaft::kv::ParseCountError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Count {
@@ -62,12 +63,13 @@ impl Count {
     /// more.
     ///
     /// ```
-    /// use liferaft_kv::Count;
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// use liferaft::kv::Count;
     ///
     /// let count: Count = "7@42".parse()?;
     /// assert_eq!(count.less(2), "5@42".parse()?);
     /// assert_eq!(count.less(7), Count::ZERO);
-    /// # Ok::<(), liferaft_kv::ParseCountError>(())
+    /// # Ok::<(), liferaft::kv::ParseCountError>(())
     /// ```
     #[must_use]
     pub const fn less(self, values: u64) -> Self {

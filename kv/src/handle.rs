@@ -33,7 +33,8 @@ use crate::txn::{Txn, TxnDone};
 /// checked before anything is sent.
 ///
 /// ```no_run
-/// # async fn example(kv: liferaft_kv::KvHandle, name: &str, tents: &[String]) -> Result<(), liferaft_kv::KvError> {
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// # async fn example(kv: liferaft::kv::KvHandle, name: &str, tents: &[String]) -> Result<(), liferaft::kv::KvError> {
 /// kv.set(name, b"at the bridge").await?;
 /// for tent in tents {
 ///     kv.append(tent, format!("{name} was here")).await?;
@@ -65,6 +66,8 @@ impl KvHandle {
     }
 
     /// The same member, with another deadline for each operation.
+    ///
+    /// It is a handle like any clone: the member runs as long as it is kept.
     #[must_use]
     pub fn within(&self, timeout: Duration) -> Self {
         Self {
@@ -146,7 +149,8 @@ impl KvHandle {
     /// more. A [`Step::delete_keys`] in a transaction removes all, or is refused.
     ///
     /// ```no_run
-    /// # use liferaft_kv::{Keys, KvError, KvHandle};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{Keys, KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// while kv.delete_keys(Keys::prefix("tents/")).await?.more {}
     /// # Ok(())
@@ -167,7 +171,8 @@ impl KvHandle {
     /// expected, it makes the key; as what is new, it removes it. A value is given as it is, without `Some`.
     ///
     /// ```no_run
-    /// # use liferaft_kv::{CompareAndSet, KvError, KvHandle};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{CompareAndSet, KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// let taken = kv.compare_and_set("leader of the hike", None, "Ada").await?;
     /// match taken.into_value() {
@@ -203,7 +208,8 @@ impl KvHandle {
     /// Success or not, the outcome carries the counter as it is, to give to the next call:
     ///
     /// ```no_run
-    /// # use liferaft_kv::{Count, KvError, KvHandle};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{Count, KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// let mut count = Count::ZERO;
     /// loop {
@@ -267,7 +273,8 @@ impl KvHandle {
     /// are dropped already, or if the key does not exist. To try again does no harm.
     ///
     /// ```no_run
-    /// # use liferaft_kv::{KvError, KvHandle};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{KvError, KvHandle};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// // Keeps the last thousand lines.
     /// let count = kv.read_sequence("log book", 0, 0).await?.count;
@@ -386,7 +393,8 @@ impl KvHandle {
     /// Compares and changes several keys in one step.
     ///
     /// ```no_run
-    /// # use liferaft_kv::{Compare, KvError, KvHandle, Step, Txn};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{Compare, KvError, KvHandle, Step, Txn};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// let moved = kv
     ///     .txn(
@@ -416,7 +424,8 @@ impl KvHandle {
     /// one round of the cluster, one place in the log and one revision; a step that is refused does not hold up the others.
     ///
     /// ```no_run
-    /// # use liferaft_kv::{KvError, KvHandle, Step};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{KvError, KvHandle, Step};
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// let done = kv
     ///     .batch([Step::set("wind", "NW 7"), Step::append("log", "storm"), Step::get("camp")])

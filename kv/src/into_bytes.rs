@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 /// it is given as [`Bytes::from_static`].
 ///
 /// ```
-/// use liferaft_kv::{Keys, Step};
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::{Keys, Step};
 ///
 /// let tent = String::from("tents/1");
 /// let prefix = &tent[..6];
@@ -32,7 +33,8 @@ pub trait IntoBytes {
 /// [`KvHandle::get`](crate::KvHandle::get) returns. `None` stands for a key that does not exist.
 ///
 /// ```
-/// use liferaft_kv::Step;
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::Step;
 ///
 /// let name = String::from("Ada");
 /// let taken = Step::compare_and_set("leader of the hike", None, &name);

@@ -13,7 +13,8 @@ use crate::limits::KEY_BYTES_MAX;
 /// A selection of keys, in the order of their bytes.
 ///
 /// ```
-/// use liferaft_kv::Keys;
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::Keys;
 ///
 /// assert!(Keys::prefix("chat/").contains(b"chat/hill"));
 /// assert!(Keys::range("a", "c").contains(b"b"));

@@ -28,7 +28,8 @@ use crate::step::{Step, StepDone};
 /// says so: [`keep_alive`](Self::keep_alive), or a transaction that compares a key of it.
 ///
 /// ```no_run
-/// # use liferaft_kv::{KvError, KvHandle};
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// # use liferaft::kv::{KvError, KvHandle};
 /// # use std::time::Duration;
 /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
 /// let lease = kv.grant_lease(Duration::from_secs(10)).await?;

@@ -6,7 +6,8 @@
 //! be:
 //!
 //! ```no_run
-//! # async fn example(kv: liferaft_kv::KvHandle) -> Result<(), liferaft_kv::KvError> {
+//! # mod liferaft { pub use liferaft_kv as kv; }
+//! # async fn example(kv: liferaft::kv::KvHandle) -> Result<(), liferaft::kv::KvError> {
 //! kv.set("captain", "Ada").await?;
 //! assert_eq!(kv.get("captain").await?.as_deref(), Some(&b"Ada"[..]));
 //!
@@ -31,8 +32,9 @@
 //! [`Scan`] reads many keys in order, page by page, as they are or as they were:
 //!
 //! ```no_run
-//! # async fn example(kv: liferaft_kv::KvHandle) -> Result<(), liferaft_kv::KvError> {
-//! use liferaft_kv::{Compare, Keys, Scan, Step, Txn};
+//! # mod liferaft { pub use liferaft_kv as kv; }
+//! # async fn example(kv: liferaft::kv::KvHandle) -> Result<(), liferaft::kv::KvError> {
+//! use liferaft::kv::{Compare, Keys, Scan, Step, Txn};
 //!
 //! let handed_over = kv
 //!     .txn(

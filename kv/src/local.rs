@@ -18,7 +18,8 @@ impl KvHandle {
     /// [`Handle::read_local_within`](liferaft_raft::driver::Handle::read_local_within).
     ///
     /// ```no_run
-    /// # use liferaft_kv::{KvError, KvHandle};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// # use liferaft::kv::{KvError, KvHandle};
     /// # use std::time::Duration;
     /// # async fn example(kv: KvHandle) -> Result<(), KvError> {
     /// // Drawn ten times a second, on every member: nobody is asked as long as the leader is heard.

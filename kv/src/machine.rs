@@ -23,10 +23,11 @@ use crate::watch::{Backlog, Hub, Subscription};
 /// driven by hand, in a test for example:
 ///
 /// ```
-/// use liferaft_kv::{Command, Done, Kv};
-/// use liferaft_raft::ids::{Index, Term};
-/// use liferaft_raft::state_machine::{ApplyContext, StateMachine};
-/// use liferaft_raft::time::ClusterTime;
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
+/// use liferaft::kv::{Command, Done, Kv};
+/// use liferaft::ids::{Index, Term};
+/// use liferaft::state_machine::{ApplyContext, StateMachine};
+/// use liferaft::time::ClusterTime;
 ///
 /// let mut kv = Kv::new();
 /// let context = ApplyContext { index: Index(1), term: Term(1), time: ClusterTime::ZERO };

@@ -29,10 +29,11 @@ use crate::txn::{Txn, TxnDone};
 /// Each write returns at once with a [`KvTicket`], which can be awaited for its result, or dropped.
 ///
 /// ```
-/// # use liferaft_kv::{Kv, KvHandle};
-/// # use liferaft_raft::{driver::Member, ids::ClusterId};
-/// # use liferaft_transport::{ServerId, memory::MemoryNetwork};
-/// use liferaft_raft::driver::OutboxConfig;
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*, liferaft_transport as transport}; }
+/// # use liferaft::kv::{Kv, KvHandle};
+/// # use liferaft::{driver::Member, ids::ClusterId};
+/// # use liferaft::transport::{ServerId, memory::MemoryNetwork};
+/// use liferaft::driver::OutboxConfig;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

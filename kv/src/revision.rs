@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// on every member, and any index names the state as it was right after that entry: scans read at one, watches begin at one.
 ///
 /// ```
-/// use liferaft_kv::Revision;
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::Revision;
 ///
 /// let seen = Revision(41);
 /// assert_eq!(seen.next(), Revision(42));

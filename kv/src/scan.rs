@@ -21,7 +21,8 @@ pub const PAGE_BYTES_MAX: u64 = 1 << 20;
 /// What is to be read: keys in their order, at one revision, a page at a time.
 ///
 /// ```
-/// use liferaft_kv::{Keys, Revision, Scan};
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::{Keys, Revision, Scan};
 ///
 /// let last_week = Scan::of(Keys::prefix("tents/")).limit(50).at(Revision(4711));
 /// let names = Scan::of(Keys::all()).keys_only();

@@ -20,7 +20,8 @@ use crate::step::{Step, StepDone, StepPage};
 /// transaction, which then has changed nothing.
 ///
 /// ```
-/// use liferaft_kv::{Compare, Step, Txn};
+/// # mod liferaft { pub use liferaft_kv as kv; }
+/// use liferaft::kv::{Compare, Step, Txn};
 ///
 /// let hand_over = Txn::when([Compare::value("radio", "ada"), Compare::exists("bob")])
 ///     .then([Step::set("radio", "bob"), Step::append("log", "ada gives the radio to bob")])

@@ -22,7 +22,8 @@ pub fn now() -> Duration {
 /// nothing may be decided by how little time has passed.
 ///
 /// ```
-/// if liferaft_platform::suspension_uncounted_max().is_none() {
+/// # mod liferaft { pub use liferaft_platform as platform; }
+/// if liferaft::platform::suspension_uncounted_max().is_none() {
 ///     println!("a lease that another server gave cannot be relied upon here");
 /// }
 /// ```
@@ -86,10 +87,11 @@ impl Task {
 /// than that. Dropping the future stops it in browsers between two steps; natively it goes on unheard.
 ///
 /// ```
+/// # mod liferaft { pub use liferaft_platform as platform; }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let mut left = 3;
-/// let countdown = liferaft_platform::compute(move || {
+/// let countdown = liferaft::platform::compute(move || {
 ///     left -= 1;
 ///     (left == 0).then_some("lift-off")
 /// });

@@ -16,7 +16,8 @@ use thiserror::Error;
 /// peer are from that peer.
 ///
 /// ```
-/// use liferaft_platform::{ParseIdError, ServerId};
+/// # mod liferaft { pub use liferaft_platform as platform; }
+/// use liferaft::platform::{ParseIdError, ServerId};
 ///
 /// let ada: ServerId = "0x1f".parse()?;
 /// assert_eq!(ada, ServerId(31));
@@ -34,7 +35,8 @@ pub struct ServerId(pub u128);
 /// It is written as a [`ServerId`] is.
 ///
 /// ```
-/// use liferaft_platform::ClusterId;
+/// # mod liferaft { pub use liferaft_platform as platform; }
+/// use liferaft::platform::ClusterId;
 ///
 /// let cluster = ClusterId::random();
 /// assert_eq!(cluster.to_string().parse(), Ok(cluster));

@@ -11,13 +11,14 @@
 //! `#[tokio::test(start_paused = true)]` runs everything above in virtual time.
 //!
 //! ```
+//! # mod liferaft { pub use liferaft_platform as platform; }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! use std::time::Duration;
 //!
-//! let deadline = liferaft_platform::now() + Duration::from_millis(5);
-//! liferaft_platform::sleep_until(deadline).await;
-//! assert!(liferaft_platform::now() >= deadline);
+//! let deadline = liferaft::platform::now() + Duration::from_millis(5);
+//! liferaft::platform::sleep_until(deadline).await;
+//! assert!(liferaft::platform::now() >= deadline);
 //! # }
 //! ```
 

@@ -6,7 +6,8 @@
 //! from strangers, as long as nothing but an id tells a server.
 //!
 //! ```
-//! use liferaft_raft::admission::{Admission, Kind, Sender, admission};
+//! # use liferaft_raft as liferaft;
+//! use liferaft::admission::{Admission, Kind, Sender, admission};
 //!
 //! assert_eq!(admission(Kind::AppendEntries, Sender::Stranger), Admission::Take);
 //! assert_eq!(admission(Kind::AppendEntriesReply, Sender::Stranger), Admission::Refuse);

@@ -8,12 +8,13 @@ use thiserror::Error;
 /// hand always makes sense.
 ///
 /// ```
+/// # use liferaft_raft as liferaft;
 /// use core::time::Duration;
-/// use liferaft_raft::config::Config;
+/// use liferaft::config::Config;
 ///
 /// let config = Config::builder().election_timeout(Duration::from_millis(500)).build()?;
 /// assert_eq!(config.heartbeat_interval(), Duration::from_millis(100));
-/// # Ok::<(), liferaft_raft::config::ConfigError>(())
+/// # Ok::<(), liferaft::config::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -33,12 +34,13 @@ pub struct Config {
 /// before it votes, whatever its election timeout is by then and whether it has leases or not.
 ///
 /// ```
-/// use liferaft_raft::config::{Config, ReadLease};
+/// # use liferaft_raft as liferaft;
+/// use liferaft::config::{Config, ReadLease};
 ///
 /// // Crystals are good to 100 parts per million, and clock discipline may add 500.
 /// let config = Config::builder().read_lease(ReadLease::with_drift_bound_ppm(1_000)?).build()?;
 /// assert_eq!(config.read_lease().map(|lease| lease.drift_bound_ppm()), Some(1_000));
-/// # Ok::<(), liferaft_raft::config::ConfigError>(())
+/// # Ok::<(), liferaft::config::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLease {
@@ -326,9 +328,10 @@ impl ConfigBuilder {
     /// Changes the bounds.
     ///
     /// ```
-    /// # use liferaft_raft::config::Config;
+    /// # use liferaft_raft as liferaft;
+    /// # use liferaft::config::Config;
     /// let config = Config::builder().limits(|limits| limits.command_bytes_max = 4096).build()?;
-    /// # Ok::<(), liferaft_raft::config::ConfigError>(())
+    /// # Ok::<(), liferaft::config::ConfigError>(())
     /// ```
     #[must_use]
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {

@@ -14,6 +14,8 @@
 extern crate alloc;
 
 pub mod admission;
+#[cfg(feature = "driver")]
+pub mod codec;
 pub mod config;
 pub mod configuration;
 pub mod consensus;

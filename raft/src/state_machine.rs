@@ -13,8 +13,23 @@ use crate::time::ClusterTime;
 /// depend on the state, the command and the [`ApplyContext`], and on nothing else: no clock, no randomness, no order of
 /// a hash map, no I/O.
 ///
+/// Commands and replies are encoded in a compact format without names, which other versions of the program read: see
+/// [`codec`](crate::codec) for what has no encoding there and how these types may change.
+///
+/// # Panics
+/// A panic in [`apply`](Self::apply), [`advance`](Self::advance) or [`wakes_at`](Self::wakes_at) stops the member with
+/// the index of the entry ([`MachineFault::Panicked`](crate::driver::MachineFault::Panicked)). All members apply the
+/// same entry to the same state, so all of them stop, and stop again when they are restarted, until a version that does
+/// not panic there takes over. A command that makes no sense is better answered by a reply that says so. A panic in
+/// [`snapshot`](Self::snapshot), in its [`Capture`] or in [`restore`](Self::restore) stops the member as well. A panic in
+/// [`query`](Self::query) fails that read alone.
+///
+/// All of this holds where panics unwind. Where they abort, as in WebAssembly or with `panic = "abort"`, any of them
+/// ends the program, a panicking query too.
+///
 /// ```
-/// use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+/// # use liferaft_raft as liferaft;
+/// use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 ///
 /// #[derive(Default)]
 /// struct Counter(u64);
@@ -46,14 +61,15 @@ use crate::time::ClusterTime;
 /// }
 /// ```
 pub trait StateMachine: Send + 'static {
-    /// A change to the state: what is replicated.
+    /// A change to the state: what is replicated. It must [decode](crate::codec) from its own bytes, or it is refused.
     type Command: Serialize + DeserializeOwned + Send + 'static;
     /// What a command answers. It is part of the replicated state until its client has seen it (§6.3).
     ///
     /// The replies that a cluster keeps have a bound: 64 MiB for all callers of a member together, or for an outbox,
     /// and 256 MiB over all ([`SESSION_REPLY_BYTES_MAX`](crate::sessions::SESSION_REPLY_BYTES_MAX),
     /// [`REPLY_BYTES_MAX`](crate::sessions::REPLY_BYTES_MAX)). What is large is better read by a query. Members decide
-    /// by the serialised length, so versions of one cluster must serialise a reply to the same length.
+    /// by the serialised length, so versions of one cluster must serialise a reply to the same length. Replies stay in
+    /// snapshots: how their type may change says [`codec`](crate::codec).
     type Reply: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// A question about the state. It never leaves the member that asks.
     type Query: Send + 'static;
@@ -82,6 +98,9 @@ pub trait StateMachine: Send + 'static {
     }
 
     /// Answers a question without changing the state.
+    ///
+    /// If it panics, that read ends with [`ReadError::Panicked`](crate::driver::ReadError::Panicked) and the member's
+    /// log has the message; the state machine is used again. What it changes behind a lock or a cell must survive that.
     fn query(&self, query: Self::Query) -> Self::Answer;
 
     /// Captures the state, quickly: the capture is encoded elsewhere and later, while commands go on being applied. A
@@ -124,7 +143,8 @@ impl<F: FnOnce() -> Vec<u8> + Send + 'static> Capture for F {
 /// Each piece should take a few milliseconds at most, and hold some kilobytes at least.
 ///
 /// ```
-/// use liferaft_raft::state_machine::{Capture, Pieces};
+/// # use liferaft_raft as liferaft;
+/// use liferaft::state_machine::{Capture, Pieces};
 ///
 /// let numbers = std::sync::Arc::new(vec![1_u32, 2, 3]);
 /// let pieces = Pieces((0..numbers.len()).map(move |at| numbers[at].to_be_bytes().to_vec()));

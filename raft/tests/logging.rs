@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member};
+use liferaft_raft::driver::{Handle, Member, ReadError};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
@@ -13,6 +13,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// What stands for the users' secrets, in commands, replies, queries, answers and snapshots.
 const MARKER: &str = "opensesame";
+
+/// A question that makes the state machine panic, and what it says then.
+const TOO_HARD: &str = "what is the answer to everything";
 
 /// Keeps what it was told last.
 #[derive(Default)]
@@ -28,7 +31,8 @@ impl StateMachine for Secret {
         std::mem::replace(&mut self.0, command)
     }
 
-    fn query(&self, _: String) -> String {
+    fn query(&self, question: String) -> String {
+        assert!(question != TOO_HARD, "{TOO_HARD}");
         self.0.clone()
     }
 
@@ -91,6 +95,8 @@ async fn an_eventful_life(network: &MemoryNetwork) {
         member.propose(format!("{MARKER}{number}")).await.unwrap();
         member.read(MARKER.to_owned()).await.unwrap();
     }
+    let answer = members[0].read(TOO_HARD.to_owned()).await;
+    assert_eq!(answer, Err(ReadError::Panicked));
     network.set_faults(Faults::none().with_loss(Probability::percent(10)));
     let mut stranger = network.attach(ServerId(66)).unwrap();
     for id in 1..=3 {
@@ -158,6 +164,17 @@ fn no_line_has_anything_of_a_users_in_it() {
     for text in [MARKER, &in_numbers, &in_hex] {
         assert!(!LOGGED.contains(text), "{text} is in the log");
     }
+}
+
+#[test]
+fn a_query_that_panics_is_logged_with_its_message() {
+    let panics: Vec<&str> = LOGGED
+        .lines()
+        .filter(|line| line.contains(TOO_HARD))
+        .collect();
+
+    assert_eq!(panics.len(), 1, "{panics:?}");
+    assert!(panics[0].contains("ERROR") && panics[0].contains("index="));
 }
 
 #[test]

@@ -71,8 +71,9 @@ impl KvHandle {
     /// To read first and miss nothing after, scan and watch from the revision behind the scan's:
     ///
     /// ```no_run
-    /// # use liferaft_kv::{KvHandle, Keys, WatchEvent};
-    /// use futures::StreamExt;
+    /// # mod liferaft { pub use {liferaft_kv as kv, futures::StreamExt}; }
+    /// # use liferaft::kv::{KvHandle, Keys, WatchEvent};
+    /// use liferaft::StreamExt;
     ///
     /// # async fn example(kv: KvHandle) -> Result<(), Box<dyn std::error::Error>> {
     /// let tents = kv.scan(Keys::prefix("tents/")).await?;

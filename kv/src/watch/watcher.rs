@@ -38,10 +38,11 @@ pub struct Changes {
 /// the answer. After that the state machine puts changes in as it applies them.
 ///
 /// ```
-/// use liferaft_kv::{Command, Keys, Kv, Polled, Revision, WatchEvent, Watcher};
-/// use liferaft_raft::ids::{Index, Term};
-/// use liferaft_raft::state_machine::{ApplyContext, StateMachine};
-/// use liferaft_raft::time::ClusterTime;
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
+/// use liferaft::kv::{Command, Keys, Kv, Polled, Revision, WatchEvent, Watcher};
+/// use liferaft::ids::{Index, Term};
+/// use liferaft::state_machine::{ApplyContext, StateMachine};
+/// use liferaft::time::ClusterTime;
 ///
 /// let mut kv = Kv::new();
 /// let at = ApplyContext { index: Index(1), term: Term(1), time: ClusterTime::ZERO };
@@ -58,7 +59,7 @@ pub struct Changes {
 /// assert_eq!(changes.iter().count(), 1);
 /// assert_eq!(watcher.poll(None), Polled::Event(WatchEvent::Progress(Revision(1))));
 /// assert_eq!(watcher.poll(None), Polled::Nothing);
-/// # Ok::<(), liferaft_kv::KvError>(())
+/// # Ok::<(), liferaft::kv::KvError>(())
 /// ```
 #[derive(Debug)]
 pub struct Watcher {

@@ -11,11 +11,12 @@
 //! the move to another role that it proposes, and [`Raft`] makes that move, in one place.
 //!
 //! ```
-//! use liferaft_raft::config::Config;
-//! use liferaft_raft::configuration::Configuration;
-//! use liferaft_raft::consensus::{Input, Output, Raft, Recovered, RoleKind};
-//! use liferaft_raft::ids::ServerId;
-//! use liferaft_raft::time::Instant;
+//! # use liferaft_raft as liferaft;
+//! use liferaft::config::Config;
+//! use liferaft::configuration::Configuration;
+//! use liferaft::consensus::{Input, Output, Raft, Recovered, RoleKind};
+//! use liferaft::ids::ServerId;
+//! use liferaft::time::Instant;
 //!
 //! let now = Instant::ORIGIN;
 //! let mut raft = Raft::new(ServerId(1), Config::default(), Recovered::default(), now, 42)?;
@@ -28,7 +29,7 @@
 //!     raft.input(now, Input::Persisted(write.id), &mut output);
 //! }
 //! assert_eq!(raft.status().role, RoleKind::Leader);
-//! # Ok::<(), liferaft_raft::consensus::RecoveryError>(())
+//! # Ok::<(), liferaft::consensus::RecoveryError>(())
 //! ```
 
 mod asking;

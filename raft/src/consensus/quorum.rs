@@ -27,9 +27,10 @@ pub enum Tally {
 /// no voters, so that nothing bounds it.
 ///
 /// ```
-/// use liferaft_raft::configuration::Configuration;
-/// use liferaft_raft::consensus::quorum;
-/// use liferaft_raft::ids::ServerId;
+/// # use liferaft_raft as liferaft;
+/// use liferaft::configuration::Configuration;
+/// use liferaft::consensus::quorum;
+/// use liferaft::ids::ServerId;
 ///
 /// let configuration = Configuration::of_voters([1, 2, 3, 4].map(ServerId));
 /// let reached = quorum::reached(&configuration, |voter| match voter.0 {
@@ -55,9 +56,10 @@ pub fn reached<T: Copy + Ord + Default>(
 /// Zero if a quorum has it, or the configuration has no voters.
 ///
 /// ```
-/// use liferaft_raft::configuration::Configuration;
-/// use liferaft_raft::consensus::quorum;
-/// use liferaft_raft::ids::ServerId;
+/// # use liferaft_raft as liferaft;
+/// use liferaft::configuration::Configuration;
+/// use liferaft::consensus::quorum;
+/// use liferaft::ids::ServerId;
 ///
 /// let configuration = Configuration::of_voters([1, 2, 3, 4].map(ServerId));
 /// assert_eq!(quorum::missing(&configuration, |voter| voter == ServerId(1)), 2);

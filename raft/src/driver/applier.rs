@@ -14,14 +14,17 @@ use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
 pub(super) use self::channels::{Asked, Ends, Job, Own, Query, Report};
+use super::error::ReadError;
+use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
-use super::panics::caught;
+use super::panics::{caught, caught_in};
 use super::request::Read;
 use super::yielding::yield_now;
+use crate::codec;
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
-use crate::ids::Index;
+use crate::ids::{Index, Term};
 use crate::sessions::{Envelope, Joining, Outcome, Sessions, split_snapshot};
 use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use crate::time::{ClusterTime, Instant};
@@ -32,6 +35,8 @@ pub(super) struct Applier<S: StateMachine> {
     machine: S,
     sessions: Sessions<S::Reply>,
     applied: Index,
+    /// The term of that entry.
+    term: Term,
     /// The nonces that this run of the member registers under.
     nonces: RangeInclusive<u128>,
     /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a later
@@ -50,6 +55,7 @@ impl<S: StateMachine> Applier<S> {
             machine,
             sessions: Sessions::default(),
             applied: Index::ZERO,
+            term: Term::default(),
             nonces,
             own: None,
             ordered: BTreeMap::new(),
@@ -69,7 +75,7 @@ impl<S: StateMachine> Applier<S> {
         let mut restoring = Some((self, stored));
         platform::compute(move || {
             let (mut applier, stored) = restoring.take()?;
-            let restored = stored.map_or(Ok(()), |snapshot| applier.restore(&snapshot));
+            let restored = stored.map_or(Ok(()), |snapshot| applier.restore_caught(&snapshot));
             Some(restored.map(|()| applier))
         })
         .await
@@ -85,6 +91,7 @@ impl<S: StateMachine> Applier<S> {
         self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
         self.machine.restore(state)?;
         self.applied = through;
+        self.term = stored.metadata.last.term;
         self.own = self.sessions.find(self.nonces.clone());
         for (nonce, session) in &mut self.ordered {
             *session = self.sessions.find(*nonce..=*nonce).map(|(_, name)| name);
@@ -92,15 +99,14 @@ impl<S: StateMachine> Applier<S> {
         Ok(())
     }
 
-    /// Works until the driver is gone or the state machine cannot go on.
-    pub(super) async fn run(self, ends: Ends<S>) {
-        let reports = ends.reports.clone();
-        if let Err(panic) = caught(self.work(ends)).await {
-            drop(reports.send(Report::Failed(panic)).await);
-        }
+    /// The same for a state machine that may panic over it.
+    fn restore_caught(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
+        caught(|| self.restore(stored))
+            .unwrap_or_else(|message| Err(RestoreError::new(format!("it panicked: {message}"))))
     }
 
-    async fn work(mut self, mut ends: Ends<S>) {
+    /// Works until the driver is gone or the state machine cannot go on.
+    pub(super) async fn run(mut self, mut ends: Ends<S>) {
         loop {
             // Queries first: they are short, and somebody waits for each.
             tokio::select! {
@@ -112,15 +118,17 @@ impl<S: StateMachine> Applier<S> {
                 job = ends.jobs.recv() => {
                     let Some(job) = job else { return };
                     let report = match job {
-                        Job::Apply(Apply::Entries(entries)) => self.apply(entries, &mut ends.queries).await,
+                        Job::Apply(Apply::Entries(entries)) => {
+                            self.apply_caught(entries, &mut ends.queries).await
+                        }
                         Job::Apply(Apply::Restore(snapshot)) => {
                             let report;
                             (self, report) = self.restore_elsewhere(snapshot).await;
                             report
                         }
-                        Job::Capture { bytes_max } => {
-                            self.capture(bytes_max, ends.reports.clone());
-                            continue;
+                        Job::Capture { bytes_max } => match self.capture(bytes_max, ends.reports.clone()) {
+                            Ok(()) => continue,
+                            Err(fault) => Err(fault),
                         }
                         Job::Watch { nonce } => {
                             let session = self.sessions.find(nonce..=nonce).map(|(_, name)| name);
@@ -142,11 +150,23 @@ impl<S: StateMachine> Applier<S> {
         }
     }
 
+    async fn apply_caught(
+        &mut self,
+        entries: Vec<Entry>,
+        queries: &mut mpsc::Receiver<Asked<S>>,
+    ) -> Result<Report<S::Reply>, MachineFault> {
+        let report = caught_in(self.apply(entries, queries)).await;
+        report.unwrap_or_else(|message| {
+            let index = self.applied.next();
+            Err(MachineFault::Panicked { index, message })
+        })
+    }
+
     async fn apply(
         &mut self,
         entries: Vec<Entry>,
         queries: &mut mpsc::Receiver<Asked<S>>,
-    ) -> Result<Report<S::Reply>, String> {
+    ) -> Result<Report<S::Reply>, MachineFault> {
         let mut own = Vec::new();
         let mut stretch = Stretch::begin();
         for entry in entries {
@@ -162,21 +182,27 @@ impl<S: StateMachine> Applier<S> {
         Ok(Report::Applied {
             through: self.applied,
             own,
-            wakes_at: self.wakes_at(),
+            wakes_at: self.wakes_at()?,
             reply_bytes: self.sessions.reply_bytes(),
         })
     }
 
     /// When something happens by cluster time alone: in the state machine, or to a session.
-    fn wakes_at(&mut self) -> Option<ClusterTime> {
-        let of_machine = self.machine.wakes_at();
-        of_machine
-            .into_iter()
-            .chain(self.sessions.expires_at())
-            .min()
+    fn wakes_at(&mut self) -> Result<Option<ClusterTime>, MachineFault> {
+        let of_machine = caught(|| self.machine.wakes_at());
+        let of_machine = of_machine.map_err(|message| MachineFault::Panicked {
+            index: self.applied,
+            message,
+        })?;
+        let wishes = of_machine.into_iter().chain(self.sessions.expires_at());
+        Ok(wishes.min())
     }
 
-    fn apply_entry(&mut self, entry: &Entry, own: &mut Vec<Own<S::Reply>>) -> Result<(), String> {
+    fn apply_entry(
+        &mut self,
+        entry: &Entry,
+        own: &mut Vec<Own<S::Reply>>,
+    ) -> Result<(), MachineFault> {
         // What a snapshot covers may be handed out once more after a restart.
         if entry.index <= self.applied {
             return Ok(());
@@ -188,15 +214,12 @@ impl<S: StateMachine> Applier<S> {
         };
         match &entry.payload {
             Payload::Noop | Payload::Configuration(_) => {}
-            Payload::Command(command) => {
-                self.apply_command(at, command, own).map_err(|reason| {
-                    format!("entry {} cannot be applied: {reason}", entry.index)
-                })?;
-            }
+            Payload::Command(command) => self.apply_command(at, command, own)?,
         }
         self.sessions.advance(at.time);
         self.machine.advance(at);
         self.applied = entry.index;
+        self.term = entry.term;
         Ok(())
     }
 
@@ -205,8 +228,10 @@ impl<S: StateMachine> Applier<S> {
         at: ApplyContext,
         command: &[u8],
         own: &mut Vec<Own<S::Reply>>,
-    ) -> Result<(), String> {
-        match Envelope::decode(command).map_err(|error| error.to_string())? {
+    ) -> Result<(), MachineFault> {
+        let envelope = Envelope::decode(command)
+            .map_err(|error| undecodable::<Envelope<'_>>(at.index, error.to_string()))?;
+        match envelope {
             Envelope::Register { nonce } => {
                 let session = self.sessions.register(at, nonce);
                 let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce)
@@ -238,8 +263,9 @@ impl<S: StateMachine> Applier<S> {
                     .any(|session| *session == Some(header.session));
                 let machine = &mut self.machine;
                 let outcome = self.sessions.execute(at, &header, || {
-                    let command = postcard::from_bytes(body).map_err(|error| error.to_string())?;
-                    Ok::<_, String>(machine.apply(at, command))
+                    let command = codec::decode(body)
+                        .map_err(|error| undecodable::<S::Command>(at.index, error.to_string()))?;
+                    Ok::<_, MachineFault>(machine.apply(at, command))
                 })?;
                 let plain = self.own.is_some_and(|(_, own)| own == header.session);
                 if ordered || plain {
@@ -272,7 +298,7 @@ impl<S: StateMachine> Applier<S> {
     async fn restore_elsewhere(
         self,
         snapshot: Snapshot,
-    ) -> (Self, Result<Report<S::Reply>, String>) {
+    ) -> (Self, Result<Report<S::Reply>, MachineFault>) {
         let mut restoring = Some((self, snapshot));
         platform::compute(move || {
             let (mut applier, snapshot) = restoring.take()?;
@@ -282,8 +308,12 @@ impl<S: StateMachine> Applier<S> {
         .await
     }
 
-    fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, String> {
-        self.restore(snapshot).map_err(|error| error.to_string())?;
+    fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, MachineFault> {
+        let restored = self.restore_caught(snapshot);
+        restored.map_err(|error| MachineFault::Restore {
+            through: snapshot.metadata.last.index,
+            reason: error.to_string(),
+        })?;
         let known = self.own;
         let ordered: Vec<_> = self
             .ordered
@@ -308,30 +338,39 @@ impl<S: StateMachine> Applier<S> {
             known,
             ordered,
             replies,
-            wakes_at: self.wakes_at(),
+            wakes_at: self.wakes_at()?,
             reply_bytes: self.sessions.reply_bytes(),
         })
     }
 
     /// Captures the state at once, and has it encoded while entries go on being applied.
-    fn capture(&self, bytes_max: u64, reports: mpsc::Sender<Report<S::Reply>>) {
+    fn capture(
+        &self,
+        bytes_max: u64,
+        reports: mpsc::Sender<Report<S::Reply>>,
+    ) -> Result<(), MachineFault> {
         let through = self.applied;
         let reply_bytes = self.sessions.reply_bytes();
-        let pieces = self.machine.snapshot().into_pieces();
+        let panicked = move |message: String| MachineFault::Snapshot {
+            through,
+            reason: format!("it panicked: {message}"),
+        };
+        let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
         let mut joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
         platform::spawn(async move {
-            let encoded = caught(platform::compute(move || joining.step())).await;
+            let encoded = caught_in(platform::compute(move || joining.step())).await;
             let report = match encoded {
                 Ok(snapshot) => Report::Captured {
                     through,
                     reply_bytes,
                     snapshot,
                 },
-                Err(panic) => Report::Failed(panic),
+                Err(message) => Report::Failed(panicked(message)),
             };
             // The driver may have stopped meanwhile.
             drop(reports.send(report).await);
         });
+        Ok(())
     }
 
     fn answer(&self, asked: Asked<S>) {
@@ -340,7 +379,10 @@ impl<S: StateMachine> Applier<S> {
         match query {
             Query::Reads(reads) => {
                 for Read { query, caller, .. } in reads {
-                    caller.answer(self.machine.query(query), now, self.applied);
+                    match self.ask(query) {
+                        Ok(answer) => caller.answer(answer, now, self.applied),
+                        Err(error) => caller.refuse(error),
+                    }
                 }
             }
             Query::Local { read, as_of } => {
@@ -353,13 +395,31 @@ impl<S: StateMachine> Applier<S> {
                     drop(caller.send(Err(Unread::TooOld(query))));
                     return;
                 }
-                drop(caller.send(Ok(Local {
-                    answer: self.machine.query(query),
+                let answer = self.ask(query).map(|answer| Local {
+                    answer,
                     age: as_of.map(|as_of| now.since(as_of)),
                     applied: self.applied,
-                })));
+                });
+                drop(caller.send(answer.map_err(Unread::Error)));
             }
         }
+    }
+
+    /// Asks the state machine. A query changes nothing, so a panic over it is the matter of this one read.
+    fn ask(&self, query: S::Query) -> Result<S::Answer, ReadError> {
+        caught(|| self.machine.query(query)).map_err(|message| {
+            let (term, index) = (self.term, self.applied);
+            tracing::error!(%term, %index, message, "the state machine panicked over a query");
+            ReadError::Panicked
+        })
+    }
+}
+
+fn undecodable<T>(index: Index, reason: String) -> MachineFault {
+    MachineFault::Undecodable {
+        index,
+        type_name: std::any::type_name::<T>(),
+        reason,
     }
 }
 

@@ -5,6 +5,7 @@ use liferaft_transport::Event as TransportEvent;
 use super::applier::{Own, Report};
 use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
 use super::events::Happening;
+use super::fault::MachineFault;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
@@ -149,7 +150,7 @@ impl<S: StateMachine> Driver<S> {
                 snapshot,
             } => self.take_captured(through, reply_bytes, snapshot, now)?,
             Report::Watched => self.work.on_watched(),
-            Report::Failed(reason) => return Err(StopReason::StateMachine(reason)),
+            Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
         }
         self.freshness.applied(self.work.applied());
         self.serve_reads();
@@ -189,7 +190,13 @@ impl<S: StateMachine> Driver<S> {
                 });
                 Ok(())
             }
-            Err(error @ JoinError::Sessions(_)) => Err(StopReason::StateMachine(error.to_string())),
+            Err(error @ JoinError::Sessions(_)) => {
+                let reason = error.to_string();
+                Err(StopReason::StateMachine(MachineFault::Snapshot {
+                    through,
+                    reason,
+                }))
+            }
         }
     }
 

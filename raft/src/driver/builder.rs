@@ -114,9 +114,10 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// vote, as a voter.
     ///
     /// ```
-    /// # use liferaft_raft::driver::MemberBuilder;
-    /// # use liferaft_raft::ids::ServerId;
-    /// # use liferaft_raft::state_machine::StateMachine;
+    /// # use liferaft_raft as liferaft;
+    /// # use liferaft::driver::MemberBuilder;
+    /// # use liferaft::ids::ServerId;
+    /// # use liferaft::state_machine::StateMachine;
     /// # fn newcomer<S: StateMachine>(member: MemberBuilder<S>) -> MemberBuilder<S> {
     /// member.join([ServerId(1), ServerId(2)])
     /// # }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::fault::MachineFault;
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
 use crate::ids::ServerId;
 use crate::state_machine::RestoreError;
@@ -22,8 +23,8 @@ pub enum ProposeError {
         /// The longest allowed.
         bytes_max: usize,
     },
-    /// The command cannot be serialised. It was not done.
-    #[error("the command cannot be serialised: {0}")]
+    /// The command cannot be serialised, or not read back: see [`codec`](crate::codec). It was not done.
+    #[error("not done: the command cannot be serialised and read back: {0}")]
     Unserialisable(String),
     /// The deadline passed before any leader was sent the command. It was not done and never will be.
     #[error("no leader could be asked before the deadline")]
@@ -70,6 +71,9 @@ pub enum ReadError {
     /// No leader confirmed the read before the deadline.
     #[error("no leader confirmed the read before the deadline")]
     TimedOut,
+    /// The state machine panicked over the query, which fails this read alone. The member's log has the message.
+    #[error("not answered: the state machine panicked over the query")]
+    Panicked,
     /// The member has stopped.
     #[error("the member has stopped")]
     Stopped,
@@ -246,9 +250,9 @@ pub enum StopReason {
     /// Its storage failed: what the disk holds is not known, so nothing more may be promised.
     #[error("its storage failed: {0}")]
     Storage(String),
-    /// Its state machine could not do what the others do.
+    /// Its state machine could not go on.
     #[error("its state machine failed: {0}")]
-    StateMachine(String),
+    StateMachine(MachineFault),
     /// Another member speaks a version that this one does not know.
     #[error("server {from} uses what this version does not know: {what}")]
     Unsupported {

@@ -15,6 +15,7 @@ use super::events::{Entrance, Events};
 use super::local::{Bound, Local, LocalRead, Unread};
 use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
+use crate::codec;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
 use crate::ids::{ClusterId, ServerId};
@@ -85,6 +86,8 @@ impl<S: StateMachine> Handle<S> {
     }
 
     /// The same member with another deadline for each call: this long after it is made.
+    ///
+    /// It is a handle like any clone: the member runs as long as it is kept.
     #[must_use]
     pub fn within(&self, timeout: Duration) -> Self {
         Self {
@@ -117,7 +120,7 @@ impl<S: StateMachine> Handle<S> {
     /// [`ProposeError::Unknown`] when the command may or may not be done; all others mean that it was not done and never
     /// will be. Proposing again after an unknown outcome may do the command twice.
     pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
-        let command = postcard::to_extend(&command, vec![0; HEADER_BYTES])
+        let command = codec::encode_checked(vec![0; HEADER_BYTES], &command)
             .map_err(|error| ProposeError::Unserialisable(error.to_string()))?;
         let (bytes, bytes_max) = (command.len(), self.shared.command_bytes_max.max());
         if bytes > bytes_max {

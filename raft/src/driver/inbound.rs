@@ -5,10 +5,12 @@ use liferaft_transport::Event as TransportEvent;
 
 use super::error::StopReason;
 use super::events::Happening;
+use super::panics::caught;
 use super::served::{Answer, Begin};
 use super::status::MemberError;
 use super::task::Driver;
 use crate::admission::{Admission, Kind, Sender, admission};
+use crate::codec;
 use crate::consensus::{
     ChangeError, Input, MembershipChange, Proposal, ProposalId, Refusal, TransferError,
 };
@@ -277,7 +279,9 @@ impl<S: StateMachine> Driver<S> {
 fn is_command<S: StateMachine>(bytes: &[u8]) -> bool {
     match Envelope::decode(bytes) {
         Ok(Envelope::Register { .. } | Envelope::RegisterOrdered { .. }) => true,
-        Ok(Envelope::Command { body, .. }) => postcard::from_bytes::<S::Command>(body).is_ok(),
+        Ok(Envelope::Command { body, .. }) => {
+            caught(|| codec::decode::<S::Command>(body).is_ok()).unwrap_or(false)
+        }
         Err(_) => false,
     }
 }

@@ -40,8 +40,9 @@ const REDIRECTIONS_MAX: u32 = 8;
 /// It may change while the server asks, as the list of a signaling server does: it is looked at for each attempt.
 ///
 /// ```
-/// use liferaft_raft::driver::Roster;
-/// use liferaft_raft::ids::ServerId;
+/// # use liferaft_raft as liferaft;
+/// use liferaft::driver::Roster;
+/// use liferaft::ids::ServerId;
 ///
 /// let fixed = Roster::from([ServerId(1), ServerId(2)]);
 /// let changing = Roster::new(|| vec![ServerId(1)]);

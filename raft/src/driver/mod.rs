@@ -31,6 +31,7 @@ mod disk;
 mod effects;
 mod error;
 mod events;
+mod fault;
 mod forwards;
 mod freshness;
 mod handle;
@@ -67,6 +68,7 @@ pub use error::{
     TransferLeadershipError, UnknownCause,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
+pub use fault::MachineFault;
 pub use freshness::Freshness;
 pub use handle::Handle;
 pub use joining::Roster;

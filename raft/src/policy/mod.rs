@@ -22,9 +22,10 @@
 //! - a voter that answers while its disk hangs is evicted like a silent one, and a slow state machine evicts nobody;
 //! - whoever asks and then dies holds up nobody: it is a learner, which counts for nothing, until it is removed.
 //!
-//! **Half of the voters may fail, not half of the members.** With [`Target::Count`] the others are learners: they take
-//! the place of voters that die, one joint change after [`evict_after`](MembershipPolicy::evict_after), but when more than
-//! half of the voters die before that, the cluster stands still, however many learners live.
+//! **Just under half of the voters may fail, not of the members:** of three voters one, of four one, of five two. With
+//! [`Target::Count`] the others are learners: they take the place of voters that die, one joint change after
+//! [`evict_after`](MembershipPolicy::evict_after), but when half of the voters or more die before that, the cluster stands
+//! still, however many learners live.
 
 mod decision;
 mod steward;
@@ -41,8 +42,9 @@ pub const EVICT_AFTER_MIN: Duration = Duration::from_millis(10);
 /// How a leader manages the membership of its cluster. Each leader goes by its own, so members should agree.
 ///
 /// ```
+/// # use liferaft_raft as liferaft;
 /// use core::time::Duration;
-/// use liferaft_raft::policy::{MembershipPolicy, Target};
+/// use liferaft::policy::{MembershipPolicy, Target};
 ///
 /// // Five voters of many members; the others learn, and stand in for voters that die.
 /// let policy = MembershipPolicy::default()
@@ -58,7 +60,7 @@ pub struct MembershipPolicy {
     voters: Target,
 }
 
-/// How many of the members should vote. Half of the *voters* may fail, not half of the members.
+/// How many of the members should vote. Just under half of the *voters* may fail, however many members there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// All of them.

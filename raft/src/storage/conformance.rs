@@ -3,7 +3,8 @@
 //! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk:
 //!
 //! ```
-//! use liferaft_raft::storage::{MemoryStorage, conformance};
+//! # use liferaft_raft as liferaft;
+//! use liferaft::storage::{MemoryStorage, conformance};
 //!
 //! struct InMemory(MemoryStorage);
 //!
@@ -15,9 +16,10 @@
 //!     }
 //! }
 //!
-//! # futures::executor::block_on(async {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
 //! conformance::check_all(async || InMemory(MemoryStorage::default())).await;
-//! # });
+//! # }
 //! ```
 
 use std::future::Future;

@@ -14,15 +14,17 @@ use crate::ids::Index;
 /// Clones share what is stored: a member that is stopped and made again over a clone has restarted with its disk intact.
 ///
 /// ```
-/// use liferaft_raft::storage::{MemoryStorage, Storage};
-/// # futures::executor::block_on(async {
+/// # use liferaft_raft as liferaft;
+/// use liferaft::storage::{MemoryStorage, Storage};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), liferaft::storage::StorageError> {
 /// let disk = MemoryStorage::default();
 ///
 /// let recovered = disk.clone().recover().await?;
 ///
 /// assert!(recovered.entries.is_empty());
-/// # Ok::<(), liferaft_raft::storage::StorageError>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStorage {

@@ -11,9 +11,10 @@
 //! Commands and chunks of snapshots are slices of the frame that brought them, never copies.
 //!
 //! ```
-//! use liferaft_raft::ids::{ClusterId, ServerId, Term};
-//! use liferaft_raft::message::{Body, Message};
-//! use liferaft_raft::wire::{self, Content, Frame, Head};
+//! # use liferaft_raft as liferaft;
+//! use liferaft::ids::{ClusterId, ServerId, Term};
+//! use liferaft::message::{Body, Message};
+//! use liferaft::wire::{self, Content, Frame, Head};
 //!
 //! let content = Content::Message(Message { term: Term(3), body: Body::TimeoutNow });
 //!

@@ -10,6 +10,7 @@ mod leadership;
 mod machine;
 mod membership;
 mod outbox;
+mod poison;
 mod policy;
 mod reads;
 mod sessions;

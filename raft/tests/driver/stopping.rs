@@ -123,64 +123,6 @@ async fn a_member_whose_disk_fails_stops_and_says_so() {
     );
 }
 
-/// A state machine that panics where it is told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Panicky {
-    WhenApplying,
-    WhenEncoding,
-}
-
-impl StateMachine for Panicky {
-    type Command = ();
-    type Reply = ();
-    type Query = ();
-    type Answer = ();
-
-    fn apply(&mut self, _: ApplyContext, (): ()) {
-        assert_ne!(*self, Self::WhenApplying, "one command too many");
-    }
-
-    fn query(&self, (): ()) {}
-
-    fn snapshot(&self) -> impl Capture {
-        let panics = *self == Self::WhenEncoding;
-        move || {
-            assert!(!panics, "one snapshot too many");
-            Vec::new()
-        }
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
-        Ok(())
-    }
-}
-
-/// Why a member with this state machine has stopped after a command.
-async fn stop_of(machine: Panicky) -> StopReason {
-    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-    let member = Member::builder(CLUSTER, machine, transport)
-        .first_server()
-        .snapshot_after_log_bytes(1)
-        .start()
-        .await
-        .unwrap();
-    let mut status = member.status();
-
-    drop(member.propose(()).await);
-
-    let stopped = status.wait_for(|status| status.stopped.is_some()).await;
-    stopped.unwrap().stopped.clone().unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_member_whose_state_machine_panics_stops_and_repeats_what_it_said() {
-    let applying = stop_of(Panicky::WhenApplying).await.to_string();
-    let encoding = stop_of(Panicky::WhenEncoding).await.to_string();
-
-    assert!(applying.contains("one command too many"), "{applying}");
-    assert!(encoding.contains("one snapshot too many"), "{encoding}");
-}
-
 /// Holds up its member, once told to, until the state machine is gone.
 struct Held {
     inner: MemoryTransport,

@@ -10,11 +10,12 @@
 //! never ends.
 //!
 //! ```
+//! # mod liferaft { pub use liferaft_transport as transport; }
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
-//! use liferaft_transport::ServerId;
-//! use liferaft_transport::conformance::{Fixture, check_all};
-//! use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
+//! use liferaft::transport::ServerId;
+//! use liferaft::transport::conformance::{Fixture, check_all};
+//! use liferaft::transport::memory::{MemoryNetwork, MemoryTransport};
 //!
 //! struct Memory;
 //!

@@ -14,8 +14,9 @@ use thiserror::Error;
 /// How links misbehave: a network's, or one link's. Nothing, by default.
 ///
 /// ```
+/// # mod liferaft { pub use liferaft_transport as transport; }
 /// use std::time::Duration;
-/// use liferaft_transport::memory::{Delay, Faults, Probability};
+/// use liferaft::transport::memory::{Delay, Faults, Probability};
 ///
 /// let radio = Faults::none()
 ///     .with_loss(Probability::percent(20))

@@ -5,11 +5,12 @@
 //! fate in each run. Delays run on [`liferaft_platform`]'s clock, in virtual time under a paused one.
 //!
 //! ```
+//! # mod liferaft { pub use {liferaft_transport as transport, bytes}; }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use bytes::Bytes;
-//! use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
-//! use liferaft_transport::{DeliveryClass, Event, ServerId, Transport};
+//! use liferaft::bytes::Bytes;
+//! use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
+//! use liferaft::transport::{DeliveryClass, Event, ServerId, Transport};
 //!
 //! let network = MemoryNetwork::new(42);
 //! let mut ada = network.attach(ServerId(1))?;

@@ -6,6 +6,7 @@ use crate::workspace::Workspace;
 
 mod benches;
 mod clippy;
+mod copied;
 mod demo;
 mod deny;
 mod docs;

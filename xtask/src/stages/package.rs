@@ -1,7 +1,8 @@
 //! The packages as others get them: built and used outside the workspace.
 //!
 //! A file that is missing from a package, a feature that only another member of the workspace switches on, a path that
-//! leads out of the package: none of it shows inside the workspace.
+//! leads out of the package: none of it shows inside the workspace. Nor does an example in the documentation that needs
+//! more than the facade: the consumer compiles a copy of each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use super::copied::examples;
 use super::{Checks, Stage};
 use crate::process::Program;
 use crate::test::is_ci;
@@ -70,6 +72,7 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     cargo("run --quiet --package consumer --locked")
         .deadline(DEADLINE)
         .run()?;
+    cargo("check --quiet --package consumer --examples --locked").run()?;
     // The program has no consumer: that it compiles is all that there is to see.
     cargo("check --package liferaft-cli --locked").run()?;
     ensure_locked_versions(workspace, &scratch)?;
@@ -111,11 +114,17 @@ fn scratch(workspace: &Workspace) -> Result<PathBuf> {
 fn write_workspace(workspace: &Workspace, packages: &[&Package], scratch: &Path) -> Result<()> {
     let template = workspace.root.join(CONSUMER);
     let consumer = scratch.join("consumer");
-    fs::create_dir_all(consumer.join("src"))?;
+    for folder in ["src", "examples"] {
+        fs::create_dir_all(consumer.join(folder))?;
+    }
     fs::copy(template.join("Cargo.toml.in"), consumer.join("Cargo.toml"))?;
     fs::copy(template.join("src/main.rs"), consumer.join("src/main.rs"))?;
     let mut manifest = WORKSPACE.to_owned();
     for package in packages {
+        for example in examples(package)? {
+            let file = consumer.join("examples").join(example.name);
+            fs::write(file.with_extension("rs"), example.program)?;
+        }
         let patch = format!(
             "{} = {{ path = \"{}\" }}\n",
             package.name,

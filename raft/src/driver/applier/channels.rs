@@ -3,6 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::consensus::Apply;
+use crate::driver::fault::MachineFault;
 use crate::driver::local::LocalRead;
 use crate::driver::request::Read;
 use crate::ids::Index;
@@ -69,7 +70,7 @@ pub(in crate::driver) enum Report<R> {
     /// The ordered session of a nonce is watched from here on, or not any more.
     Watched,
     /// The state machine cannot go on.
-    Failed(String),
+    Failed(MachineFault),
 }
 
 /// What an entry means for this member's own session.

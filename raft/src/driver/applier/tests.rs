@@ -55,7 +55,7 @@ fn after_expiry(entry: Entry) -> Entry {
     Entry { stamp, ..entry }
 }
 
-fn apply(applier: &mut Applier<Log>, entries: &[Entry]) -> Result<Vec<Own<u64>>, String> {
+fn apply(applier: &mut Applier<Log>, entries: &[Entry]) -> Result<Vec<Own<u64>>, MachineFault> {
     let mut own = Vec::new();
     entries
         .iter()
@@ -160,16 +160,14 @@ fn what_no_version_of_this_state_machine_said_stops_the_member() {
     let unknown = apply(&mut applier(), &[unknown_kind]);
     let malformed = apply(&mut applier(), &[register(1, 5), no_command]);
 
-    assert!(
-        unknown
-            .unwrap_err()
-            .starts_with("entry 1 cannot be applied")
-    );
-    assert!(
-        malformed
-            .unwrap_err()
-            .starts_with("entry 2 cannot be applied")
-    );
+    let at = |outcome: Result<_, MachineFault>| match outcome {
+        Err(MachineFault::Undecodable {
+            index, type_name, ..
+        }) => (index, type_name),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(at(malformed), (Index(2), "u64"));
+    assert_eq!(at(unknown).0, Index(1));
 }
 
 #[test]

@@ -7,8 +7,9 @@ use crate::storage::outbox::OutboxStore;
 /// Settings of an outbox.
 ///
 /// ```
-/// use liferaft_raft::driver::{OnExpiry, OutboxConfig};
-/// use liferaft_raft::storage::outbox::MemoryOutboxStore;
+/// # use liferaft_raft as liferaft;
+/// use liferaft::driver::{OnExpiry, OutboxConfig};
+/// use liferaft::storage::outbox::MemoryOutboxStore;
 ///
 /// let config = OutboxConfig::default()
 ///     .commands_max(500)

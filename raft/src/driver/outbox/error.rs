@@ -28,8 +28,8 @@ pub enum PushError {
         /// The longest allowed.
         bytes_max: usize,
     },
-    /// The command cannot be serialised.
-    #[error("the command cannot be serialised: {0}")]
+    /// The command cannot be serialised, or not read back: see [`codec`](crate::codec).
+    #[error("not done: the command cannot be serialised and read back: {0}")]
     Unserialisable(String),
     /// The outbox is closed.
     #[error("the outbox is closed: {0}")]
@@ -88,6 +88,15 @@ pub enum OpenOutboxError {
     /// What is stored cannot be read.
     #[error("cannot read what is stored: {0}")]
     Store(#[from] crate::storage::StorageError),
+    /// The store holds a command that this version cannot decode: a later one wrote it. Nothing was changed. See
+    /// [`codec`](crate::codec).
+    #[error("not opened: stored command {number} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The number of the command.
+        number: u64,
+        /// What is wrong with it.
+        reason: crate::codec::CodecError,
+    },
     /// The member has as many outboxes as it may.
     #[error("the member has {0} outboxes and takes no more")]
     TooMany(usize),

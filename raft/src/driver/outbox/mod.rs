@@ -18,7 +18,7 @@ mod unsettled;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use liferaft_platform as platform;
@@ -35,9 +35,10 @@ use self::unsettled::Room;
 use super::handle::Handle;
 use super::lanes::{LANE_EVENTS_MAX, LANES_MAX, LaneRequest};
 use super::request::Request;
+use crate::codec;
 use crate::sessions::HEADER_BYTES;
 use crate::state_machine::StateMachine;
-use crate::storage::outbox::RecoveredOutbox;
+use crate::storage::outbox::{RecoveredOutbox, StoredCommand};
 use crate::time::Instant;
 
 /// What became of a command.
@@ -69,10 +70,11 @@ const EVENTS_MAX: usize = 1024;
 /// closes, at once; so it does when the member stops.
 ///
 /// ```
-/// use liferaft_raft::driver::{Member, OutboxConfig};
-/// # use liferaft_raft::ids::ClusterId;
-/// # use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-/// # use liferaft_transport::{ServerId, memory::MemoryNetwork};
+/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
+/// use liferaft::driver::{Member, OutboxConfig};
+/// # use liferaft::ids::ClusterId;
+/// # use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+/// # use liferaft::transport::{ServerId, memory::MemoryNetwork};
 /// # #[derive(Default)]
 /// # struct Counter(u64);
 /// # impl StateMachine for Counter {
@@ -134,8 +136,9 @@ struct Shared<R> {
     bytes: Arc<Semaphore>,
     status: watch::Sender<OutboxStatus>,
     events: broadcast::Sender<OutboxEvent>,
-    /// Set once, in this order: it is to close; there is nobody left to wait for that.
-    closing: AtomicBool,
+    /// Why it ends, by whoever knows first: nothing is accepted from here on, though the task may not have come to it.
+    ending: OnceLock<OutboxCause>,
+    /// There is nobody left to wait for the end.
     abandoned: AtomicBool,
 }
 
@@ -155,6 +158,15 @@ impl<S: StateMachine> Handle<S> {
             Some(store) => store.recover().await?,
             None => RecoveredOutbox::default(),
         };
+        // Sent, it would stop every member.
+        for StoredCommand { number, command } in &recovered.commands {
+            codec::decode::<S::Command>(command).map_err(|reason| {
+                OpenOutboxError::Undecodable {
+                    number: *number,
+                    reason,
+                }
+            })?;
+        }
         let commands = Arc::new(Semaphore::new(commands_max));
         let bytes = Arc::new(Semaphore::new(bytes_max));
         let queue = Queue::new(
@@ -195,7 +207,7 @@ impl<S: StateMachine> Handle<S> {
             commands,
             bytes,
             events,
-            closing: AtomicBool::new(false),
+            ending: OnceLock::new(),
             abandoned: AtomicBool::new(false),
         });
         let task = Task {
@@ -280,7 +292,7 @@ impl<S: StateMachine> Outbox<S> {
     #[must_use]
     pub fn command(&self, number: u64) -> Option<S::Command> {
         let command = self.owner.shared.queue().command(number)?.clone();
-        postcard::from_bytes(&command).ok()
+        codec::decode(&command).ok()
     }
 
     /// Another ticket for a pending command, by its number; so also for what waited in the store.
@@ -350,7 +362,7 @@ impl<S: StateMachine> Outbox<S> {
     }
 
     fn serialise(&self, command: &S::Command) -> Result<Bytes, PushError> {
-        let command = postcard::to_allocvec(command)
+        let command = codec::encode_checked(Vec::new(), command)
             .map_err(|error| PushError::Unserialisable(error.to_string()))?;
         let bytes = command.len() + HEADER_BYTES;
         let longest = self.owner.bytes_max.saturating_add(HEADER_BYTES);
@@ -371,7 +383,8 @@ impl<S: StateMachine> Outbox<S> {
         let shared = &self.owner.shared;
         let (number, outcome) = {
             let mut queue = shared.queue();
-            if let Some(cause) = queue.closed() {
+            // Under the lock of the queue: what is accepted before it ends is told so.
+            if let Some(cause) = self.ending() {
                 return Err(PushError::Closed(cause.clone()));
             }
             let number = queue.accept(command, room, now());
@@ -384,9 +397,19 @@ impl<S: StateMachine> Outbox<S> {
         Ok(Ticket::new(number, outcome, shared.status.subscribe()))
     }
 
+    /// Why nothing is accepted any more, if so. A member that has stopped ends its outboxes before any of them comes to
+    /// it.
+    fn ending(&self) -> Option<&OutboxCause> {
+        let shared = &self.owner.shared;
+        if self.owner.handle.shared().status.borrow().stopped.is_some() {
+            return Some(shared.end(OutboxCause::MemberStopped));
+        }
+        shared.ending.get()
+    }
+
     fn refusal(&self) -> PushError {
         let queue = self.owner.shared.queue();
-        match queue.closed() {
+        match self.ending() {
             Some(cause) => PushError::Closed(cause.clone()),
             None => PushError::Full {
                 pending: queue.len(),
@@ -422,12 +445,13 @@ impl<R: Clone> Shared<R> {
     }
 
     fn begin_close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.end(OutboxCause::Closed);
         self.wake.notify_one();
     }
 
-    fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+    /// Ends it, and returns why: the first cause stays.
+    fn end(&self, cause: OutboxCause) -> &OutboxCause {
+        self.ending.get_or_init(|| cause)
     }
 
     fn is_abandoned(&self) -> bool {

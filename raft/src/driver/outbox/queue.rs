@@ -145,10 +145,6 @@ impl<R: Clone> Queue<R> {
         self.position.nonce
     }
 
-    pub(super) const fn closed(&self) -> Option<&OutboxCause> {
-        self.closed.as_ref()
-    }
-
     /// The number of the last command that was accepted.
     pub(super) fn last(&self) -> u64 {
         self.unsettled.last()

@@ -42,6 +42,7 @@ impl<S: StateMachine> Task<S> {
     pub(super) async fn run(mut self) {
         let durable = !matches!(self.disk, Disk::None);
         let cause = self.work().await;
+        let cause = self.shared.end(cause).clone();
         self.shared.queue().close(cause, durable);
         self.shared.commands.close();
         self.shared.bytes.close();
@@ -53,12 +54,13 @@ impl<S: StateMachine> Task<S> {
         let mut events = Vec::new();
         loop {
             let leader_known = self.member.borrow_and_update().leader().is_some();
-            let closing = self.shared.is_closing();
+            let ending = self.shared.ending.get();
             let waits = matches!(self.disk, Disk::Writing(_)) && !self.shared.is_abandoned();
-            if closing && !waits {
-                return OutboxCause::Closed;
+            match ending {
+                Some(cause) if !waits => return cause.clone(),
+                Some(_) | None => {}
             }
-            if !closing {
+            if ending.is_none() {
                 self.write_next(leader_known);
                 if self.send_next(leader_known).await.is_err() {
                     return OutboxCause::MemberStopped;

@@ -3,7 +3,8 @@
 //! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk:
 //!
 //! ```
-//! use liferaft_raft::storage::outbox::{MemoryOutboxStore, conformance};
+//! # use liferaft_raft as liferaft;
+//! use liferaft::storage::outbox::{MemoryOutboxStore, conformance};
 //!
 //! struct InMemory(MemoryOutboxStore);
 //!
@@ -15,9 +16,10 @@
 //!     }
 //! }
 //!
-//! # futures::executor::block_on(async {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
 //! conformance::check_all(async || InMemory(MemoryOutboxStore::default())).await;
-//! # });
+//! # }
 //! ```
 //!
 //! That a write is atomic under a crash is for each store to show by itself: only it knows where it can be cut.

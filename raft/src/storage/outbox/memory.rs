@@ -13,15 +13,17 @@ use crate::storage::StorageError;
 /// restart.
 ///
 /// ```
-/// use liferaft_raft::storage::outbox::{MemoryOutboxStore, OutboxStore};
-/// # futures::executor::block_on(async {
+/// # use liferaft_raft as liferaft;
+/// use liferaft::storage::outbox::{MemoryOutboxStore, OutboxStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), liferaft::storage::StorageError> {
 /// let store = MemoryOutboxStore::default();
 ///
 /// let recovered = store.clone().recover().await?;
 ///
 /// assert!(recovered.commands.is_empty());
-/// # Ok::<(), liferaft_raft::storage::StorageError>(())
-/// # }).unwrap();
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryOutboxStore {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use liferaft_raft::driver::{
-    OutboxCause, OutboxConfig, OutboxError, OutboxState, PendingState, PushError,
+    FlushError, OutboxCause, OutboxConfig, OutboxError, OutboxState, PendingState, PushError,
 };
 use liferaft_raft::ids::ServerId;
 use liferaft_transport::memory::{Delay, Faults, Probability};
@@ -259,6 +259,55 @@ async fn an_outbox_closes_with_its_member() {
             .await
             .is_err()
     );
+}
+
+/// What an outbox says right after its member was shut down, when its caller is polled after so many other tasks.
+async fn said_after_shutdown() -> (Result<(), PushError>, Result<(), FlushError>, OutboxError) {
+    let mut cluster = Cluster::empty();
+    // It belongs to no cluster, so that what is pushed stays pending.
+    let member = cluster.start(1, |member| member).await;
+    let outbox = outbox(&member).await;
+    let ticket = outbox.push(&1).unwrap();
+
+    member.shutdown().await;
+    let pushed = outbox.push(&2).map(drop);
+    let flushed = outbox.flush().await;
+
+    (pushed, flushed, ticket.await.unwrap_err())
+}
+
+// The outbox learnt of it when its task came to it: until then it accepted commands that nobody would ever send.
+#[test]
+fn an_outbox_is_closed_once_its_member_has_stopped_on_any_schedule() {
+    for other_tasks_between_polls in 1..=16 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .event_interval(other_tasks_between_polls)
+            .build()
+            .unwrap();
+
+        let (pushed, flushed, told) = runtime.block_on(said_after_shutdown());
+
+        let stopped = OutboxCause::MemberStopped;
+        assert_eq!(pushed, Err(PushError::Closed(stopped.clone())));
+        assert_eq!(flushed, Err(FlushError::Closed(stopped.clone())));
+        assert_eq!(told, OutboxError::NotDone(stopped));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_has_begun_to_close_accepts_nothing() {
+    let cluster = Cluster::of(1).await;
+    let outbox = outbox(&cluster.member(1)).await;
+
+    let mut closing = std::pin::pin!(outbox.close());
+    let closed_at_once = futures::poll!(&mut closing).is_ready();
+    let pushed = outbox.push(&1).map(drop);
+
+    assert!(!closed_at_once, "its task has not come to it");
+    assert_eq!(pushed, Err(PushError::Closed(OutboxCause::Closed)));
+    assert!(closing.await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

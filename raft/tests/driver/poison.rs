@@ -1,0 +1,316 @@
+//! Commands that serde encodes and does not decode again, queries that panic, and what a later version has said.
+
+use liferaft_raft::driver::{
+    Handle, MachineFault, Member, OpenOutboxError, OutboxConfig, ProposeError, PushError,
+    ReadError, StartError, StopReason,
+};
+use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use liferaft_raft::storage::MemoryStorage;
+use liferaft_raft::storage::outbox::MemoryOutboxStore;
+use liferaft_transport::memory::MemoryNetwork;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::CLUSTER;
+
+/// Counts the commands that it applies, of any type.
+struct Tally<C> {
+    count: u64,
+    commands: std::marker::PhantomData<C>,
+}
+
+impl<C> Default for Tally<C> {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            commands: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<C: Serialize + DeserializeOwned + Send + 'static> StateMachine for Tally<C> {
+    type Command = C;
+    type Reply = u64;
+    /// Whether to panic.
+    type Query = bool;
+    type Answer = u64;
+
+    fn apply(&mut self, _: ApplyContext, _: C) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn query(&self, panics: bool) -> u64 {
+        assert!(!panics, "a question too hard");
+        self.count
+    }
+
+    fn snapshot(&self) -> impl Capture {
+        let count = self.count;
+        move || count.to_be_bytes().to_vec()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
+        self.count = u64::from_be_bytes(state.try_into().map_err(RestoreError::new)?);
+        Ok(())
+    }
+}
+
+/// The only member of its cluster, over this disk.
+async fn alone<C>(disk: &MemoryStorage) -> Handle<Tally<C>>
+where
+    C: Serialize + DeserializeOwned + Send + 'static,
+{
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
+    let member = Member::builder(CLUSTER, Tally::default(), transport);
+    let member = member.first_server().storage(disk.clone());
+    member.start().await.unwrap()
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Command {
+    Number(u64),
+    Poison(Untagged),
+}
+
+/// Which variant it is cannot be told from its bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(u64),
+}
+
+const POISON: Command = Command::Poison(Untagged::Number(1));
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_does_not_decode_is_refused_unsent() {
+    let member = alone::<Command>(&MemoryStorage::default()).await;
+
+    let poison = member.propose(POISON).await;
+    let number = member.propose(Command::Number(1)).await;
+
+    assert!(
+        matches!(&poison, Err(error @ ProposeError::Unserialisable(_)) if error.is_definite()),
+        "{poison:?}"
+    );
+    assert_eq!(number, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_refuses_a_command_that_does_not_decode() {
+    let member = alone::<Command>(&MemoryStorage::default()).await;
+    let outbox = member.outbox(OutboxConfig::default()).await.unwrap();
+
+    let poison = outbox.push(&POISON).map(drop);
+    let waiting = outbox.push_when_free(&POISON).await.map(drop);
+    let number = outbox.push(&Command::Number(1)).unwrap();
+
+    for refused in [poison, waiting] {
+        assert!(
+            matches!(refused, Err(PushError::Unserialisable(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(number.await, Ok(1));
+}
+
+/// The commands of a later version: those of this one, and one more.
+#[derive(Debug, Serialize, Deserialize)]
+enum Later {
+    Number(u64),
+    Clear,
+}
+
+/// The commands of this version.
+#[derive(Debug, Serialize, Deserialize)]
+enum Earlier {
+    Number(u64),
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_a_later_version_stops_the_member_by_its_index() {
+    let disk = MemoryStorage::default();
+    let later = alone::<Later>(&disk).await;
+    later.propose(Later::Number(1)).await.unwrap();
+    later.propose(Later::Clear).await.unwrap();
+    let index = later.read_local(false).await.unwrap().applied;
+    later.shutdown().await;
+
+    let earlier = alone::<Earlier>(&disk).await;
+    let stopped = stop_of(&earlier).await;
+
+    let text = stopped.to_string();
+    assert!(
+        matches!(&stopped, StopReason::StateMachine(MachineFault::Undecodable { index: at, .. }) if *at == index),
+        "{text}"
+    );
+    assert!(text.contains("::poison::Earlier`"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_of_a_later_version_is_not_opened() {
+    let store = MemoryOutboxStore::default();
+    let config = || OutboxConfig::default().store(store.clone());
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
+    // It belongs to no cluster, so that nothing is sent and all stays in the store.
+    let later = Member::builder(CLUSTER, Tally::<Later>::default(), transport);
+    let later = later.start().await.unwrap();
+    let outbox = later.outbox(config()).await.unwrap();
+    let mut number = outbox.push(&Later::Number(1)).unwrap();
+    let mut clear = outbox.push(&Later::Clear).unwrap();
+    assert!(number.stored().await && clear.stored().await);
+    drop((outbox, later));
+
+    let earlier = alone::<Earlier>(&MemoryStorage::default()).await;
+    let opened = earlier.outbox(config()).await;
+
+    assert!(
+        matches!(opened, Err(OpenOutboxError::Undecodable { number: 2, .. })),
+        "{opened:?}"
+    );
+    assert_eq!(earlier.propose(Earlier::Number(1)).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_panics_fails_its_own_read_and_no_other() {
+    let member = alone::<u64>(&MemoryStorage::default()).await;
+    member.propose(7).await.unwrap();
+
+    let (panics, answers) = futures::join!(member.read(true), member.read(false));
+    let local = member.read_local(true).await.map(drop);
+    let young = member
+        .read_local_within(true, std::time::Duration::ZERO)
+        .await
+        .map(drop);
+
+    assert_eq!(panics, Err(ReadError::Panicked));
+    assert_eq!(answers, Ok(1));
+    assert_eq!([local, young], [Err(ReadError::Panicked); 2]);
+    assert!(!ReadError::Panicked.to_string().contains("too hard"));
+    assert_eq!(member.propose(8).await, Ok(2));
+}
+
+/// Why a member has stopped, once it has.
+async fn stop_of<S: StateMachine>(member: &Handle<S>) -> StopReason {
+    let mut status = member.status();
+    let stopped = status.wait_for(|status| status.stopped.is_some()).await;
+    stopped.unwrap().stopped.clone().unwrap()
+}
+
+/// What panics, at a command or because it is made to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Panicky {
+    Applying,
+    Advancing,
+    Waking,
+    Capturing,
+    Encoding,
+    Restoring,
+}
+
+impl StateMachine for Panicky {
+    type Command = ();
+    type Reply = ();
+    type Query = ();
+    type Answer = ();
+
+    fn apply(&mut self, _: ApplyContext, (): ()) {
+        assert!(*self != Self::Applying, "one command too many");
+    }
+
+    fn advance(&mut self, at: ApplyContext) {
+        assert!(
+            *self != Self::Advancing || at.index < Index(3),
+            "one entry too many"
+        );
+    }
+
+    fn wakes_at(&self) -> Option<liferaft_raft::time::ClusterTime> {
+        assert!(*self != Self::Waking, "one wish too many");
+        None
+    }
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> impl Capture {
+        assert!(*self != Self::Capturing, "one capture too many");
+        let panics = *self == Self::Encoding;
+        move || {
+            assert!(!panics, "one snapshot too many");
+            Vec::new()
+        }
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+        assert!(*self != Self::Restoring, "one state too many");
+        Ok(())
+    }
+}
+
+/// Starts the only member of a cluster, which takes snapshots as often as it can.
+async fn start(machine: Panicky, disk: &MemoryStorage) -> Result<Handle<Panicky>, StartError> {
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
+    let member = Member::builder(CLUSTER, machine, transport).first_server();
+    let member = member.storage(disk.clone()).snapshot_after_log_bytes(1);
+    member.start().await
+}
+
+/// Why a member with this state machine has stopped after a command.
+async fn fault_of(machine: Panicky) -> MachineFault {
+    let member = start(machine, &MemoryStorage::default()).await.unwrap();
+    drop(member.propose(()).await);
+    match stop_of(&member).await {
+        StopReason::StateMachine(fault) => fault,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_an_entry_stops_the_member_by_its_index() {
+    // Entry 1 is the configuration, 2 the leader's own, 3 registers the session, 4 is the command.
+    let at = |index, message: &str| MachineFault::Panicked {
+        index: Index(index),
+        message: message.to_owned(),
+    };
+
+    let applying = fault_of(Panicky::Applying).await;
+    let advancing = fault_of(Panicky::Advancing).await;
+    let waking = fault_of(Panicky::Waking).await;
+
+    assert_eq!(applying, at(4, "one command too many"));
+    assert_eq!(advancing, at(3, "one entry too many"));
+    assert_eq!(waking, at(2, "one wish too many"));
+    let text = StopReason::StateMachine(applying).to_string();
+    assert!(text.contains("entry 4: one command too many"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
+    let of = |fault| match fault {
+        MachineFault::Snapshot { through, reason } if through > Index::ZERO => reason,
+        other => panic!("{other}"),
+    };
+
+    let capturing = of(fault_of(Panicky::Capturing).await);
+    let encoding = of(fault_of(Panicky::Encoding).await);
+
+    assert_eq!(capturing, "it panicked: one capture too many");
+    assert_eq!(encoding, "it panicked: one snapshot too many");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_panics_when_it_is_restored_starts_no_member() {
+    let disk = MemoryStorage::default();
+    let member = start(Panicky::Restoring, &disk).await.unwrap();
+    let mut status = member.status();
+    member.propose(()).await.unwrap();
+    let taken = status.wait_for(|status| status.counters.snapshots_taken > 0);
+    taken.await.unwrap();
+    member.shutdown().await;
+
+    let started = start(Panicky::Restoring, &disk).await.map(drop);
+
+    let text = started.unwrap_err().to_string();
+    assert!(text.contains("one state too many"), "{text}");
+}
