@@ -21,9 +21,7 @@ macro_rules! bugs {
             pub const fn is_of_driver(self) -> bool {
                 matches!(
                     self,
-                    Self::AcknowledgesBeforeForgotten
-                        | Self::ResentAfterLostSession
-                        | Self::LateRegistrationWins
+                    Self::AcknowledgesBeforeForgotten | Self::ResentAfterLostSession
                 )
             }
         }
@@ -201,8 +199,6 @@ bugs! {
     ResentAfterLostSession,
     /// The session table: the replies that are kept have no bound.
     RepliesUnbounded,
-    /// The driver: a late copy of an old registration takes the place of the member's session.
-    LateRegistrationWins,
 }
 
 /// Whether this bug is planted.

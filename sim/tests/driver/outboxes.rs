@@ -31,7 +31,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// A write that takes long, and how many do.
 const SLOW_WRITE: Duration = Duration::from_millis(150);
-const SLOW_WRITES: PerMillion = PerMillion::percent(10);
+const SLOW_WRITES: PerMillion = PerMillion::percent(30);
 
 /// A store of an outbox, which outlives its member. Its clones are the same store.
 #[derive(Clone)]
@@ -249,10 +249,20 @@ impl Application {
     /// It is not.
     pub(crate) async fn flush(&mut self, patience: Duration) -> Result<(), String> {
         let server = self.server;
-        let Some((member, outbox)) = self.opened().await else {
-            return Err(format!("the outbox of server {server} is not opened"));
+        let cluster = Arc::clone(&self.clients.cluster);
+        let end = Instant::now() + patience;
+        let (member, outbox) = loop {
+            if let Some(opened) = self.opened().await {
+                break opened;
+            }
+            if Instant::now() >= end {
+                return Err(format!("the outbox of server {server} is not opened"));
+            }
+            // It may have been about to shut down when faults stopped.
+            cluster.start_member(server).await;
+            tokio::time::sleep(LOOK_AGAIN_AFTER * cluster.plan.slowness).await;
         };
-        let flushed = tokio::time::timeout(patience, member.ask(outbox.flush())).await;
+        let flushed = tokio::time::timeout_at(end, member.ask(outbox.flush())).await;
         match flushed {
             Ok(Some(Ok(()))) => Ok(()),
             other => Err(format!(

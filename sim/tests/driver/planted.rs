@@ -56,8 +56,3 @@ fn an_outbox_that_acknowledges_before_its_store_forgets_is_found() {
 fn commands_sent_again_after_a_lost_session_are_found() {
     assert_caught_in_each_hunt(Bug::ResentAfterLostSession);
 }
-
-#[test]
-fn a_late_registration_that_takes_over_is_found() {
-    assert_caught_in_each_hunt(Bug::LateRegistrationWins);
-}
