@@ -104,7 +104,7 @@ pub enum MembershipError {
     /// The change cannot be made at all. Nothing was changed.
     #[error("{0}")]
     Invalid(String),
-    /// The change takes more bytes than an entry of this cluster may have, or than a frame of this member's transport.
+    /// The change takes more bytes than an entry of this cluster may have, or than a frame of it.
     /// Nothing was changed. Two smaller changes may do.
     #[error("the change takes {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
@@ -232,6 +232,13 @@ pub enum BootstrapFault {
         /// How many it allows.
         bytes_max: u64,
     },
+    /// The public key of this server is longer than
+    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): nobody whom it adds would read it.
+    #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
+    KeyTooLong(ServerId),
+    /// It names more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
+    #[error("it names too many servers")]
+    TooManyServers,
     /// This server does not take part in it: it should start blank and be added.
     #[error("server {0} does not take part in it")]
     NotAMember(ServerId),

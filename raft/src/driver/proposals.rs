@@ -207,7 +207,16 @@ impl<R> Proposals<R> {
         }
         let mut sequences: Option<Range<u64>> = None;
         let mut bytes = 0;
-        while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
+        loop {
+            // A single one was found to fit when it was taken in.
+            let room = if bytes == 0 {
+                usize::MAX
+            } else {
+                bytes_max.saturating_sub(bytes)
+            };
+            let Some((sequence, command)) = self.next_unsent(room) else {
+                break;
+            };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
             let attempt = &mut self.slot(sequence).expect("it was just found").attempt;
             attempt.sent(request, now, patience);

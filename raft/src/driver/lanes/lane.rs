@@ -194,7 +194,16 @@ impl<R> Lane<R> {
         let mut commands = Vec::new();
         let mut range: Option<Range<u64>> = None;
         let mut bytes = 0;
-        while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
+        loop {
+            // A single one was found to fit when it was taken in.
+            let room = if bytes == 0 {
+                usize::MAX
+            } else {
+                bytes_max.saturating_sub(bytes)
+            };
+            let Some((sequence, command)) = self.next_unsent(room) else {
+                break;
+            };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
             if let Some(attempt) = self.attempt(sequence) {
                 attempt.sent(request, now, patience);
