@@ -311,7 +311,7 @@
 //! }
 //!
 //! # use liferaft::transport::conformance::{Fixture, check_all};
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member};
 //! # struct Kit;
 //! # impl Fixture for Kit {
 //! #     type End = Channels;
