@@ -6,7 +6,7 @@ use liferaft_raft::consensus::{Event, MembershipChange, PeerStatus, ReplicationS
 use liferaft_raft::ids::{Index, ServerId};
 
 use crate::cluster::changes::add_voter;
-use crate::cluster::filter::{append_replies, entries, everything};
+use crate::cluster::filter::{append_replies, appends, entries, everything};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id, LATENCY, ONE_COMMAND};
 use crate::compaction::one_left_behind;
 
@@ -77,7 +77,13 @@ fn a_voter_that_forgot_what_it_acknowledged_is_told_of_once() {
     );
     cluster.assert_leader(1);
     assert_eq!(cluster.last_index(2), 0, "nothing is replicated to it");
+    cluster.forget_sent();
+    cluster.run_for(2 * HEARTBEAT);
     assert_eq!(cluster.status(2).leader, Some(ServerId(1)));
+    assert!(
+        cluster.sent(appends().to(2)).len() > 1,
+        "it hears its leader"
+    );
 }
 
 /// The chunks of a snapshot would have made it whole again, but for the votes that it gave.
