@@ -101,7 +101,8 @@
 //! Every call is answered at its deadline at the latest: [`MemberBuilder::request_timeout`], or [`Handle::within`] for
 //! one call. The answer is one of three, never a guess:
 //!
-//! - *done*: the reply. The command is in effect, once, and stays so.
+//! - *done*: the reply. The command is in effect, once, and stays so. ([`ProposeError::ReplyUnreadable`] says so too: the
+//!   reply came with a snapshot and does not [decode](codec).)
 //! - *not done*: an error of which [`is_definite`](ProposeError::is_definite) is true. It never will be done.
 //! - *unknown*: [`ProposeError::Unknown`]. It may be done already, later, or never. Look before you ask again, or make
 //!   commands whose repetition does no harm, as by [`compare_and_set`](KvHandle::compare_and_set) and
