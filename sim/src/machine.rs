@@ -278,6 +278,7 @@ impl Machine {
             match self.sessions.execute(at, &header, execute)? {
                 Outcome::Done(reply) => Fate::Done(Answer::of_reply(&reply)?),
                 Outcome::Expired => Fate::Expired,
+                Outcome::Unreadable => return Err("a reply cannot be read back".to_owned()),
                 Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => Fate::Ignored,
             }
         };

@@ -32,6 +32,10 @@ pub enum ProposeError {
     /// The member has stopped. The command was not done.
     #[error("the member has stopped")]
     Stopped,
+    /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
+    /// type that does not decode: see [`codec`](crate::codec).
+    #[error("done: its reply cannot be read")]
+    ReplyUnreadable,
     /// Whether the command was done is not known: it may be done already, done later, or never.
     #[error("it is not known whether the command was done: {0}")]
     Unknown(UnknownCause),
@@ -54,10 +58,10 @@ pub enum UnknownCause {
 }
 
 impl ProposeError {
-    /// Whether the command was certainly not done. Otherwise nothing is known.
+    /// Whether the command was certainly not done. Otherwise it was, or nothing is known.
     #[must_use]
     pub const fn is_definite(&self) -> bool {
-        !matches!(self, Self::Unknown(_))
+        !matches!(self, Self::Unknown(_) | Self::ReplyUnreadable)
     }
 }
 

@@ -307,9 +307,9 @@ impl<R> Proposals<R> {
     }
 
     /// This member's applier has come to a command of its session.
-    pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: R) {
+    pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: Option<R>) {
         if self.has_open(session) {
-            self.complete(sequence, Ok(reply));
+            self.complete(sequence, reply.ok_or(ProposeError::ReplyUnreadable));
             self.forget_answered();
         }
     }

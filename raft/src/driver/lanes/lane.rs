@@ -60,7 +60,7 @@ struct Slot<R> {
     command: Bytes,
     attempt: Attempt,
     /// There before that of an earlier slot if copies of both that were done long ago come in another order.
-    reply: Option<R>,
+    reply: Option<Option<R>>,
 }
 
 impl<R> Lane<R> {
@@ -279,7 +279,7 @@ impl<R> Lane<R> {
     }
 
     /// The applier has come to a command.
-    pub(in crate::driver) fn on_reply(&mut self, sequence: u64, reply: R) {
+    pub(in crate::driver) fn on_reply(&mut self, sequence: u64, reply: Option<R>) {
         let Some(place) = self.place(sequence) else {
             return;
         };
