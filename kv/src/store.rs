@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use liferaft_raft::consensus::planted::{Bug, is_planted};
 use liferaft_raft::state_machine::ApplyContext;
 use liferaft_raft::time::ClusterTime;
 
@@ -229,6 +230,7 @@ impl Store {
         }
         match new {
             Some(value) => self.set(key, value, None)?,
+            None if is_planted(Bug::CompareAndDeleteKeeps) => {}
             None => {
                 self.delete(&key);
             }
@@ -244,7 +246,11 @@ impl Store {
         expected: Option<Count>,
         value: Bytes,
     ) -> Result<SeqAppend, Refused> {
-        let succeeds = |count: Count| expected.is_none_or(|expected| expected == count);
+        let is_it = |expected: Count, count: Count| {
+            expected == count
+                || (is_planted(Bug::AppendsPastIncarnation) && expected.len() == count.len())
+        };
+        let succeeds = |count: Count| expected.is_none_or(|expected| is_it(expected, count));
         let outcome = |succeeded, count| Ok(SeqAppend { succeeded, count });
         let (limits, at) = (self.limits, self.applied);
         let Some(record) = self.records.get_mut(&key[..]) else {
@@ -307,7 +313,9 @@ impl Store {
             return Err(wrong_kind(key, Kind::Value));
         };
         let (count, first) = (sequence.count(), sequence.first());
-        let is_of_it = before.incarnation() == count.incarnation() && before.len() <= count.len();
+        let is_of_it = (before.incarnation() == count.incarnation()
+            || is_planted(Bug::TrimsPastIncarnation))
+            && before.len() <= count.len();
         if !is_of_it || before.len() <= first {
             return Ok(TrimBefore {
                 trimmed: 0,
@@ -355,7 +363,8 @@ impl Store {
         let Some(granted) = self.leases.remove(lease) else {
             return 0;
         };
-        for key in &granted.keys {
+        let keeps_keys = ended.is_none() && is_planted(Bug::RevokeKeepsKeys);
+        for key in granted.keys.iter().filter(|_| !keeps_keys) {
             self.remove(key, ended);
         }
         granted.keys.len() as u64

@@ -1,5 +1,6 @@
 //! Draws the actions of a run from its seed: faults, and what clients and operators do.
 
+use liferaft_kv::Count;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::MembershipChange;
 use liferaft_raft::ids::ServerId;
@@ -10,7 +11,7 @@ use crate::clock::{MILLI, Nanos};
 use crate::dice::{Dice, PerMillion};
 use crate::disk::Survival;
 use crate::member::{Doom, Member};
-use crate::operation::{Change, is_sequence};
+use crate::operation::{Change, counter, is_batched, is_sequence};
 use crate::plan::{ActKind, FaultKind, Plan, draw_election_timeout, draw_heartbeat};
 use crate::strangers::{LATER_MIN, Saying, What};
 
@@ -48,6 +49,8 @@ const REPLACEMENT_ATTEMPTS: u32 = 4;
 pub struct Chaos {
     plan: Plan,
     dice: Dice,
+    /// Decide which of the changes of its kind a request makes.
+    kinds: Dice,
     next_value: u64,
     /// How many values were added to each sequence.
     appended: [u16; 256],
@@ -58,9 +61,11 @@ impl Chaos {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let dice = Dice::new(plan.seed, 2);
+        let kinds = Dice::new(plan.seed, 16);
         Self {
             plan,
             dice,
+            kinds,
             next_value: 1,
             appended: [0; 256],
         }
@@ -471,6 +476,7 @@ impl Chaos {
                 (1, Change::Delete),
             ])
         };
+        let change = self.kind_of(key, change, value);
         let most = self.plan.workload.command_bytes_max as u64;
         let bytes = self.dice.between(1, most);
         Request {
@@ -479,6 +485,30 @@ impl Chaos {
             change,
             bytes: usize::try_from(bytes).expect("a short command"),
         }
+    }
+
+    /// The change, or another that a key of this kind can have.
+    fn kind_of(&mut self, key: u8, change: Change, value: u64) -> Change {
+        if !is_sequence(key) {
+            return self.kinds.weighted(&[
+                (12, change),
+                (2, Change::CompareAndDelete(0)),
+                (2, Change::DeleteKeys(0)),
+                (2, Change::Undone(value)),
+            ]);
+        }
+        // What an append by batch leaves beside the sequence its reader does not see, and could not tell what went.
+        let deletes_keys = u32::from(!is_batched(key));
+        // The incarnation says nothing but whether the counter is to be a stale one.
+        let len = self.kinds.between(1, u64::from(SEQUENCE_VALUES_MAX));
+        self.kinds.weighted(&[
+            (6, change),
+            (5, Change::SeqAppend(Count::ZERO, value)),
+            (1, Change::Delete),
+            (deletes_keys, Change::DeleteKeys(0)),
+            (2, Change::TrimBefore(counter(value, len))),
+            (1, Change::Undone(value)),
+        ])
     }
 
     fn key(&mut self) -> u8 {

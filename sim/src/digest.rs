@@ -1,11 +1,29 @@
 //! Digests of what happened: quick, the same on every machine, and no match for an adversary.
 
+use core::num::ParseIntError;
+
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::entry::{Entry, Payload};
+use serde::{Deserialize, Serialize};
 
-/// A running digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A running digest. In files it is a number in base 16, since not every reader of JSON knows numbers of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest(pub u64);
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        format!("{:016x}", digest.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, ParseIntError> {
+        u64::from_str_radix(&text, 16).map(Self)
+    }
+}
 
 impl Default for Digest {
     fn default() -> Self {

@@ -19,7 +19,8 @@ const HUNTS: usize = 5;
 /// Hunts the bug that `wanted` names; `all` makes a table of all.
 pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
     let numbered = || {
-        let bugs = Bug::ALL.iter().map(|bug| Planted::Core(*bug));
+        let bugs = Bug::ALL.iter().filter(|bug| !bug.is_of_driver());
+        let bugs = bugs.map(|bug| Planted::Core(*bug));
         bugs.chain(Flaw::ALL.into_iter().map(Planted::Around))
             .zip(1_usize..)
     };
@@ -30,7 +31,9 @@ pub(crate) fn hunt(wanted: &str, arguments: &Arguments) -> ExitCode {
         wanted.eq_ignore_ascii_case(&bug.name()) || wanted == number.to_string()
     };
     let Some((bug, _)) = numbered().find(named) else {
-        eprintln!("no bug is called {wanted}; there are:");
+        eprintln!(
+            "no bug is called {wanted}; those of the driver are hunted by its tests. There are:"
+        );
         for (bug, number) in numbered() {
             eprintln!("{number:>3} {}", bug.name());
         }

@@ -20,6 +20,8 @@ pub enum LeaseAct {
     Kept(LeaseId, bool),
     /// The key was set with it, or it was found to have ended.
     Used(LeaseId, bool),
+    /// It was revoked, and so many keys went with it; `None` if it was found to have ended.
+    Revoked(LeaseId, Option<u64>),
 }
 
 /// Does what is next.
@@ -36,6 +38,10 @@ pub fn act(
         return grant(kv, at, ttl_ms).map(Some);
     };
     match sequence % 8 {
+        2 if sequence % 16 == 10 => {
+            let outcome = kv.apply(at, Command::RevokeLease { lease }).outcome;
+            revoked(outcome).map(|keys| Some(LeaseAct::Revoked(lease, keys)))
+        }
         0 => grant(kv, at, ttl_ms).map(Some),
         2 | 6 => {
             let outcome = kv.apply(at, Command::KeepAlive { lease }).outcome;
@@ -78,6 +84,14 @@ fn lives(outcome: Result<Done, Refused>) -> Result<bool, String> {
             other => Err(format!("a lease was used, not {other:?}")),
         },
         other => Err(format!("a lease was kept alive, not {other:?}")),
+    }
+}
+
+fn revoked(outcome: Result<Done, Refused>) -> Result<Option<u64>, String> {
+    match outcome {
+        Ok(Done::RevokeLease(keys)) => Ok(Some(keys)),
+        Err(Refused::LeaseEnded { .. }) => Ok(None),
+        other => Err(format!("a lease was revoked, not {other:?}")),
     }
 }
 

@@ -10,7 +10,8 @@ use liferaft_kv::{Command, Found, Keys, Kv, Query, Reply};
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::sessions::{
-    CommandHeader, Envelope, Outcome, Sessions, join_snapshot, split_snapshot,
+    CommandHeader, Envelope, Outcome, REPLY_OVERHEAD_BYTES, ReplyBounds, Sessions, join_snapshot,
+    split_snapshot,
 };
 use liferaft_raft::state_machine::{ApplyContext, StateMachine};
 use liferaft_raft::time::ClusterTime;
@@ -27,6 +28,8 @@ use crate::operation::{self, Answer, Question, is_mirrored, key_bytes};
 pub struct Manner {
     /// Sessions grow old this many times faster than the clocks: no run lasts as long as a session.
     pub session_hurry: u64,
+    /// What the replies of sessions may weigh.
+    pub replies: ReplyBounds,
     /// What is wrong with them, to see that it is found.
     pub flaw: Option<Flaw>,
     /// Whether they note what an entry changes: one does for all.
@@ -189,6 +192,7 @@ impl Machine {
             term: entry.term,
             time: ClusterTime(entry.stamp.0 * manner.session_hurry),
         };
+        self.sessions.bound_replies(manner.replies);
         self.noted = Noted::default();
         let before = manner.notes.then(|| {
             self.noted = Noted::begin(entry, at.time);
@@ -230,6 +234,18 @@ impl Machine {
         }
         self.effects = effect.digest(self.effects);
         Ok(effect)
+    }
+
+    /// What the replies of all sessions weigh, as counted by the table, and of one, counted anew.
+    #[must_use]
+    pub fn reply_bytes(&self, session: Index) -> (u64, u64) {
+        let replies = self.sessions.replies(session);
+        let bytes = replies.map(|(_, reply)| {
+            let reply = reply.expect("one version wrote them all");
+            let encoded = postcard::to_allocvec(reply).expect("replies have an encoding");
+            encoded.len() as u64 + REPLY_OVERHEAD_BYTES
+        });
+        (self.sessions.reply_bytes(), bytes.sum())
     }
 
     /// Asks the key-value state whatever a watch has to ask.

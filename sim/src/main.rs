@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use liferaft_sim::batch::{Ran, run_batch};
+use liferaft_sim::client_history;
 use liferaft_sim::clock::{Nanos, SECOND};
 use liferaft_sim::plan::{MEMBERS_MAX, Plan};
 use liferaft_sim::replay::replay;
@@ -70,6 +71,9 @@ struct Arguments {
     /// Where the schedules and charts of failures go.
     #[arg(long, value_name = "DIR", default_value = "target/sim")]
     schedules: PathBuf,
+    /// Where to write what the clients of each seed asked and heard, one line of JSON for each operation.
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    histories: Option<PathBuf>,
     /// How many seconds the first failure is shrunk at most; 0 for not at all.
     #[arg(long, value_name = "N", default_value_t = 120)]
     shrink_seconds: u64,
@@ -83,6 +87,7 @@ impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::of_seed(seed);
         plan.tell = self.tell;
+        plan.keeps_history = self.histories.is_some();
         if let Some(nodes) = self.nodes {
             let nodes = usize::try_from(nodes).expect("a few");
             let spares = plan.members - plan.voters;
@@ -127,7 +132,13 @@ fn main() -> ExitCode {
         }
         None => (arguments.from..arguments.from.saturating_add(arguments.seeds)).collect(),
     };
-    let report = run_seeds(&seeds, &arguments);
+    let report = match run_seeds(&seeds, &arguments) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     report.print_as(arguments.json);
     exit_code(report.is_good())
 }
@@ -179,12 +190,13 @@ fn replayed(schedule: &Schedule, planted: Option<&str>, file: &Path, arguments: 
     ran
 }
 
-fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
+fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Result<Report, String> {
     let began = Instant::now();
     let budget = arguments.seconds.map(Duration::from_secs);
     let mut tally = Tally::default();
     let mut progress = Progress::new(seeds.len());
     let mut evidence = arguments.evidence();
+    let mut written = Ok(());
     run_batch(
         seeds,
         arguments.threads(),
@@ -192,6 +204,12 @@ fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
         |ran| {
             tally.add(&ran);
             tell(&ran, arguments);
+            if let Some(folder) = &arguments.histories
+                && let Err(error) = client_history::write(folder, ran.seed, &ran.outcome.history)
+            {
+                written = Err(format!("{}: {error}", folder.display()));
+                return ControlFlow::Break(());
+            }
             if ran.outcome.alarm.is_some() {
                 evidence.keep(arguments.plan(ran.seed));
             }
@@ -206,7 +224,8 @@ fn run_seeds(seeds: &[u64], arguments: &Arguments) -> Report {
         },
     );
     progress.clear();
-    tally.report(None).with(evidence.finish())
+    written?;
+    Ok(tally.report(None).with(evidence.finish()))
 }
 
 /// Prints what is to be known of a single run. With `--json` it goes beside the object.

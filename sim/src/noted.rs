@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use liferaft_kv::{Entry, Found, Kv, Query};
+use liferaft_kv::{Count, Entry, Found, Kv, Query, SequencePart};
 use liferaft_raft::entry::{Entry as LogEntry, Payload};
 use liferaft_raft::ids::Index;
 use liferaft_raft::sessions::Envelope;
@@ -36,6 +36,8 @@ pub enum What {
     Set(Bytes),
     /// Its sequence got this value, and is so long then.
     Appended(Bytes, u64),
+    /// Its sequence lost what came before this place, and is as long as it was.
+    Trimmed(u64, u64),
     /// It was deleted.
     Deleted,
 }
@@ -76,8 +78,13 @@ impl Noted {
             }
             let what = match after.as_ref().map(|after| (after.value(), after.count())) {
                 Some((Some(value), _)) => What::Set(value.clone()),
+                Some((None, Some(count))) if count_of(before) == Some(count) => {
+                    What::Trimmed(read(kv, key, 0).map_or(0, |part| part.from), count.len())
+                }
                 Some((None, Some(count))) => {
-                    What::Appended(last_of(kv, key, count.len()), count.len())
+                    let last = read(kv, key, count.len() - 1);
+                    let last = last.and_then(|part| part.values.into_iter().next());
+                    What::Appended(last.unwrap_or_default(), count.len())
                 }
                 Some((None, None)) | None => What::Deleted,
             };
@@ -93,14 +100,19 @@ fn entry(kv: &Kv, key: &Bytes) -> Option<Entry> {
     }
 }
 
-fn last_of(kv: &Kv, key: &Bytes, len: u64) -> Bytes {
+fn count_of(entry: &Option<Entry>) -> Option<Count> {
+    entry.as_ref().and_then(Entry::count)
+}
+
+/// A value of a sequence, from this place on.
+fn read(kv: &Kv, key: &Bytes, from: u64) -> Option<SequencePart> {
     let query = Query::ReadSequence {
         key: key.clone(),
-        from: len - 1,
+        from,
         limit: 1,
     };
     match kv.query(query).outcome {
-        Ok(Found::Sequence(part)) => part.values.into_iter().next().unwrap_or_default(),
-        Ok(_) | Err(_) => Bytes::new(),
+        Ok(Found::Sequence(part)) => Some(part),
+        Ok(_) | Err(_) => None,
     }
 }

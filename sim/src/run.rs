@@ -8,6 +8,7 @@ use liferaft_raft::consensus::{MembershipChange, Raft};
 
 use crate::action::Action;
 use crate::chance::Chance;
+use crate::client_history::Told;
 use crate::clock::Nanos;
 use crate::counts::Counts;
 use crate::course::Course;
@@ -38,6 +39,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// How long it was.
     pub lasted: Nanos,
+    /// What clients asked and heard, in the order of the calls, if that was to be kept.
+    pub history: Vec<Told>,
 }
 
 /// What an alarm is called that only says that a run was given up.
@@ -100,6 +103,9 @@ pub(crate) fn play(
         outcome.trace = world.trace;
         outcome.counts = world.counts.clone();
         outcome.lasted = world.now;
+        if world.plan.keeps_history {
+            outcome.history = world.told();
+        }
         if let Err(alarm) = &mut alarm {
             alarm.at = world.now;
             if let Some(story) = &mut world.story {

@@ -13,6 +13,7 @@ use crate::disk::LeftOut;
 use crate::invariants::Turn;
 use crate::member::Member;
 use crate::network::Network;
+use crate::operation::{Answer, Change};
 use crate::plan::FaultKind;
 
 /// A situation.
@@ -86,6 +87,20 @@ pub enum Sometimes {
     Crowded,
     /// A command is refused because it is too long.
     TooLong,
+    /// A scan reads a revision that is past.
+    PastRead,
+    /// An append is refused whose counter has the length of the sequence and is of an earlier one.
+    StaleCounter,
+    /// A sequence loses its first values.
+    SequenceTrimmed,
+    /// A key is deleted because it has the value that was expected.
+    ComparedAndDeleted,
+    /// A key and its mirror are deleted by their prefix.
+    PrefixDeleted,
+    /// A transaction that has changed something is undone.
+    TransactionUndone,
+    /// A lease is revoked that has a key.
+    LeaseRevoked,
     /// A server goes on under its id when its disk was wiped.
     WentOnBlank,
     /// A server hears a stranger.
@@ -94,7 +109,7 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 43] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -129,6 +144,13 @@ impl Sometimes {
         Self::MachineStalled,
         Self::Crowded,
         Self::TooLong,
+        Self::PastRead,
+        Self::StaleCounter,
+        Self::SequenceTrimmed,
+        Self::ComparedAndDeleted,
+        Self::PrefixDeleted,
+        Self::TransactionUndone,
+        Self::LeaseRevoked,
         Self::WentOnBlank,
         Self::StrangerHeard,
     ];
@@ -142,6 +164,23 @@ impl Sometimes {
             _ => true,
         }
     }
+}
+
+/// Counts what a change came to, as its client has heard.
+pub fn note_change(change: Change, answer: Answer, counts: &mut Counts) {
+    let situation = match (change, answer) {
+        (Change::SeqAppend(expected, _), Answer::Counted(false, count))
+            if expected.len() == count.len() =>
+        {
+            Sometimes::StaleCounter
+        }
+        (Change::TrimBefore(_), Answer::Trimmed(1.., ..)) => Sometimes::SequenceTrimmed,
+        (Change::CompareAndDelete(1..), Answer::Set) => Sometimes::ComparedAndDeleted,
+        (Change::DeleteKeys(_), Answer::Removed(2..)) => Sometimes::PrefixDeleted,
+        (Change::Undone(_), Answer::Refused) => Sometimes::TransactionUndone,
+        _ => return,
+    };
+    counts.saw(situation);
 }
 
 /// Counts what a member starts again with.

@@ -292,6 +292,11 @@ fn scene_of(action: &Action) -> Option<Scene> {
                     Change::CompareAndSet(_, value) => format!("compare and set {key} to {value}"),
                     Change::Delete => format!("delete {key}"),
                     Change::Append(value) => format!("append {value} to {key}"),
+                    Change::CompareAndDelete(_) => format!("compare and delete {key}"),
+                    Change::SeqAppend(_, value) => format!("compare and append {value} to {key}"),
+                    Change::TrimBefore(_) => format!("trim {key}"),
+                    Change::DeleteKeys(_) => format!("delete all of {key}"),
+                    Change::Undone(value) => format!("set {key} to {value} and undo that"),
                 }
             });
             Scene::Note(*at, requests.collect::<Vec<_>>().join(", "))

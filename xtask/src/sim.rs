@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Where the schedules and charts of failures go [default: target/sim]
     #[arg(long, value_name = "DIR")]
     schedules: Option<PathBuf>,
+    /// Where to write what the clients of each seed asked and heard, one line of JSON for each operation
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["replay", "bug"])]
+    histories: Option<PathBuf>,
     /// How many seconds the first failure is shrunk at most [default: 120]; 0 for not at all
     #[arg(long, value_name = "N")]
     shrink_seconds: Option<u64>,
@@ -80,6 +83,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => workspace.target.join("sim"),
     };
     simulator = simulator.arg("--schedules").arg(schedules);
+    if let Some(folder) = &args.histories {
+        simulator = simulator.arg("--histories").arg(path::absolute(folder)?);
+    }
     if let Some(file) = &args.replay {
         simulator = simulator.arg("--replay").arg(path::absolute(file)?);
     }

@@ -1,6 +1,7 @@
 //! Deleting many keys at once, by prefix or range.
 
 use bytes::Bytes;
+use liferaft_raft::consensus::planted::{Bug, is_planted};
 
 use super::{Store, weight};
 use crate::error::Refused;
@@ -70,6 +71,10 @@ impl Store {
     }
 
     fn delete_all(&mut self, keys: &[Bytes]) -> u64 {
-        keys.iter().filter(|key| self.delete(key)).count() as u64
+        let left = usize::from(is_planted(Bug::DeleteKeysLeavesLast));
+        for key in &keys[..keys.len().saturating_sub(left)] {
+            self.delete(key);
+        }
+        keys.len() as u64
     }
 }

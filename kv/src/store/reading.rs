@@ -4,6 +4,7 @@ use core::iter::Peekable;
 use core::ops::Bound;
 
 use bytes::Bytes;
+use liferaft_raft::consensus::planted::{Bug, is_planted};
 
 use super::{Held, Record, Store, wrong_kind};
 use crate::count::Count;
@@ -97,7 +98,12 @@ impl Store {
         let is_wanted = |key: &[u8]| {
             scan.keys.contains(key) && scan.after.as_ref().is_none_or(|after| key > &after[..])
         };
-        let past = self.history.before_changes_since(wanted, is_wanted)?;
+        let since = if is_planted(Bug::PastIsOneLater) {
+            wanted.next()
+        } else {
+            wanted
+        };
+        let past = self.history.before_changes_since(since, is_wanted)?;
         Ok(self.page(scan, wanted, past.into_iter()))
     }
 

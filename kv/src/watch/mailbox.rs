@@ -4,6 +4,8 @@ use core::task::{Context, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use liferaft_raft::consensus::planted::{Bug, is_planted};
+
 use crate::history::Batch;
 use crate::limits::{WATCH_QUEUE_BYTES_MAX, WATCH_QUEUE_MAX};
 use crate::revision::Revision;
@@ -134,6 +136,10 @@ impl Mailbox {
     /// Takes what is next, or has the task woken when there is something.
     pub(crate) fn take(&self, context: Option<&mut Context<'_>>) -> Taken {
         let mut inner = self.lock();
+        let overtakes = is_planted(Bug::MarkOvertakesChanges) && inner.state == State::Open;
+        if overtakes && core::mem::take(&mut inner.mark) {
+            return Taken::Mark(inner.through);
+        }
         if let Some(batch) = inner.batches.pop_front() {
             inner.bytes -= batch.weight();
             return Taken::Batch(batch);

@@ -14,6 +14,18 @@ macro_rules! bugs {
         impl Bug {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Returns true if it is planted in the async driver: the simulator of the core never runs that, and its own
+            /// simulation hunts the bug.
+            #[must_use]
+            pub const fn is_of_driver(self) -> bool {
+                matches!(
+                    self,
+                    Self::AcknowledgesBeforeForgotten
+                        | Self::ResentAfterLostSession
+                        | Self::LateRegistrationWins
+                )
+            }
         }
     };
 }
@@ -163,6 +175,34 @@ bugs! {
     StampsCountSleep,
     /// Cluster time counts the time before an election, when nobody led.
     StampsCountVacancy,
+    /// The key-value store: `seq_append` compares how many values a sequence has, and not which sequence it is.
+    AppendsPastIncarnation,
+    /// The key-value store: so does `trim_before`.
+    TrimsPastIncarnation,
+    /// The key-value store: `compare_and_set` to nothing leaves the key.
+    CompareAndDeleteKeeps,
+    /// The key-value store: revoking a lease leaves its keys.
+    RevokeKeepsKeys,
+    /// The key-value store: a transaction with a step that is refused keeps what the others have changed.
+    TransactionNotUndone,
+    /// The key-value store: a scan of the past sees the entry after the revision that it asks for.
+    PastIsOneLater,
+    /// The key-value store: deleting a prefix leaves the last of its keys.
+    DeleteKeysLeavesLast,
+    /// The key-value store: a watch tells of progress before the changes that led to it.
+    MarkOvertakesChanges,
+    /// The key-value store: a watch that begins in the future tells of the progress of the present.
+    MarkBeforeBeginning,
+    /// The driver: the age of a local read counts what was handed out and is not applied.
+    AgeBeforeApplied,
+    /// The driver: an outbox acknowledges replies to commands that its store has not forgotten.
+    AcknowledgesBeforeForgotten,
+    /// The driver: commands whose session is lost are sent again in another, also those that may have been done.
+    ResentAfterLostSession,
+    /// The session table: the replies that are kept have no bound.
+    RepliesUnbounded,
+    /// The driver: a late copy of an old registration takes the place of the member's session.
+    LateRegistrationWins,
 }
 
 /// Whether this bug is planted.

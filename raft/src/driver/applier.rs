@@ -21,6 +21,7 @@ use super::panics::{caught, caught_in};
 use super::request::Read;
 use super::yielding::yield_now;
 use crate::codec;
+use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
@@ -233,7 +234,8 @@ impl<S: StateMachine> Applier<S> {
         match envelope {
             Envelope::Register { nonce } => {
                 let session = self.sessions.register(at, nonce);
-                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce);
+                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce)
+                    || is_planted(Bug::LateRegistrationWins);
                 if self.nonces.contains(&nonce) && is_latest {
                     self.own = Some((nonce, session));
                     own.push(Own::Registered {

@@ -3,23 +3,26 @@
 //! The core knows since when what it handed out was the newest. The applier may lag behind that, so a moment counts
 //! only once what was handed out by then is applied.
 
+use crate::consensus::planted::{Bug, is_planted};
 use crate::ids::Index;
 use crate::time::Instant;
 
-/// The moment as of which the applied state was the newest.
+/// The moment as of which the applied state was the newest in the cluster: what the ages of local reads count from.
+///
+/// A member has one. It is for whoever drives the core otherwise, as a simulator does.
 #[derive(Debug, Default)]
-pub(super) struct Freshness {
+pub struct Freshness {
     as_of: Option<Instant>,
     /// The next moment, which counts once this index is applied.
     next: Option<(Index, Instant)>,
 }
 
 impl Freshness {
-    /// What was handed out up to `handed` was the newest as of a moment.
-    pub(super) fn handed_out(&mut self, handed: Index, applied: Index, as_of: Option<Instant>) {
+    /// Notes that what was handed out up to `handed` was the newest as of a moment, and how far it is applied.
+    pub fn handed_out(&mut self, handed: Index, applied: Index, as_of: Option<Instant>) {
         let Some(as_of) = as_of else { return };
         // While one moment waits the others pass: the age told is then too high, and never too low.
-        if applied >= handed {
+        if applied >= handed || is_planted(Bug::AgeBeforeApplied) {
             self.next = None;
             self.as_of = self.as_of.max(Some(as_of));
         } else if self.next.is_none() {
@@ -27,15 +30,16 @@ impl Freshness {
         }
     }
 
-    /// Entries are applied up to here.
-    pub(super) fn applied(&mut self, applied: Index) {
+    /// Notes that entries are applied up to here.
+    pub fn applied(&mut self, applied: Index) {
         if let Some((_, as_of)) = self.next.take_if(|(index, _)| *index <= applied) {
             self.as_of = self.as_of.max(Some(as_of));
         }
     }
 
-    /// As of when the applied state was the newest, if that is known.
-    pub(super) const fn as_of(&self) -> Option<Instant> {
+    /// Returns as of when the applied state was the newest, if that is known.
+    #[must_use]
+    pub const fn as_of(&self) -> Option<Instant> {
         self.as_of
     }
 }

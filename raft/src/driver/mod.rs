@@ -69,6 +69,7 @@ pub use error::{
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;
+pub use freshness::Freshness;
 pub use handle::Handle;
 pub use joining::Roster;
 pub use local::Local;

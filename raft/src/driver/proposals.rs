@@ -22,6 +22,7 @@ use super::attempt::{Attempt, Due, Stage};
 use super::error::{ProposeError, UnknownCause};
 use super::forwards::Forwards;
 use super::request::Budget;
+use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition};
 use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX};
@@ -329,7 +330,9 @@ impl<R> Proposals<R> {
             (Session::Open { name, .. }, Some((_, session))) if *name == session => {}
             (Session::Open { .. }, _) => {
                 for place in 0..self.slots.len() {
-                    if self.slots[place].attempt.maybe_taken {
+                    if self.slots[place].attempt.maybe_taken
+                        && !is_planted(Bug::ResentAfterLostSession)
+                    {
                         let unknown = ProposeError::Unknown(UnknownCause::SessionExpired);
                         self.complete(self.base + place as u64, Err(unknown));
                     }

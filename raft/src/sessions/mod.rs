@@ -39,6 +39,7 @@ pub use envelope::{
 pub use joined::{JoinError, Joined, Joining, SnapshotError, join_snapshot, split_snapshot};
 pub use snapshot::SessionsError;
 
+use crate::consensus::planted::{Bug, is_planted};
 use crate::ids::Index;
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
@@ -71,6 +72,25 @@ pub const REPLY_BYTES_MAX: u64 = 256 << 20;
 /// What each reply is taken to weigh beside its bytes, so that a bound in bytes also bounds their count.
 pub const REPLY_OVERHEAD_BYTES: u64 = 32;
 
+/// The most that replies may weigh, of one session and of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyBounds {
+    /// Those of one session, in bytes.
+    pub session_bytes_max: u64,
+    /// Those of all sessions, in bytes.
+    pub bytes_max: u64,
+}
+
+impl Default for ReplyBounds {
+    /// [`SESSION_REPLY_BYTES_MAX`] and [`REPLY_BYTES_MAX`].
+    fn default() -> Self {
+        Self {
+            session_bytes_max: SESSION_REPLY_BYTES_MAX,
+            bytes_max: REPLY_BYTES_MAX,
+        }
+    }
+}
+
 /// The highest number of a command. It leaves room to count beyond it without overflow.
 const SEQUENCE_MAX: u64 = u64::MAX - 2 * OUTSTANDING_MAX;
 
@@ -83,6 +103,7 @@ pub struct Sessions<R> {
     by_nonce: BTreeMap<u128, Index>,
     /// What all replies weigh.
     reply_bytes: u64,
+    bounds: ReplyBounds,
     /// When sessions expire. Like `idlest`, it follows from the table.
     expiries: Expiries,
     /// Sessions by their last use, as it was at the last look through all of them: a flood of registrations must not
@@ -114,6 +135,7 @@ impl<R> Default for Sessions<R> {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
             reply_bytes: 0,
+            bounds: ReplyBounds::default(),
             expiries: Expiries::default(),
             idlest: VecDeque::new(),
         }
@@ -197,9 +219,10 @@ impl<R: Clone> Sessions<R> {
                 let bytes = weight(&reply);
                 session.keep(place, sequence, Reply::Value(reply), bytes);
                 self.reply_bytes += bytes;
-                let is_beyond = session.reply_bytes() > SESSION_REPLY_BYTES_MAX
-                    || self.reply_bytes > REPLY_BYTES_MAX;
-                if is_beyond && let Some(ended) = self.end_beyond_bounds(name) {
+                let is_beyond = session.reply_bytes() > self.bounds.session_bytes_max
+                    || self.reply_bytes > self.bounds.bytes_max;
+                let ends = is_beyond && !is_planted(Bug::RepliesUnbounded);
+                if ends && let Some(ended) = self.end_beyond_bounds(name) {
                     let reply = ended.reply(place).value().cloned();
                     return Ok(reply.map_or(Outcome::Unreadable, |reply| {
                         Outcome::Done(Cow::Owned(reply))
@@ -237,6 +260,12 @@ impl<R: Clone> Sessions<R> {
         first.map(|(time, _)| time)
     }
 
+    /// Bounds the replies otherwise than by the constants, from here on: for simulators, whose runs are too short for
+    /// those. All members must agree on it at every entry.
+    pub const fn bound_replies(&mut self, bounds: ReplyBounds) {
+        self.bounds = bounds;
+    }
+
     /// What the replies of all sessions weigh, in bytes: at most [`REPLY_BYTES_MAX`].
     #[must_use]
     pub const fn reply_bytes(&self) -> u64 {
@@ -264,11 +293,11 @@ impl<R: Clone> Sessions<R> {
     fn end_beyond_bounds(&mut self, grown: Index) -> Option<Arc<Session<R>>> {
         let of_session = self.sessions.get(&grown)?.reply_bytes();
         let mut ended = None;
-        if of_session > SESSION_REPLY_BYTES_MAX {
+        if of_session > self.bounds.session_bytes_max {
             ended = self.remove(grown);
         }
         // Each round frees at least the average of all sessions, so it is rare.
-        while self.reply_bytes > REPLY_BYTES_MAX {
+        while self.reply_bytes > self.bounds.bytes_max {
             let sessions = self.sessions.iter();
             let heaviest = sessions
                 .max_by_key(|(name, session)| (session.reply_bytes(), Reverse(**name)))

@@ -230,7 +230,7 @@ async fn a_configuration_that_no_member_reads_begins_no_cluster() {
         (many, BootstrapFault::TooManyServers),
     ] {
         let cluster = Cluster::empty();
-        let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
+        let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
         let started = Member::builder(CLUSTER, Journal::default(), transport)
             .bootstrap(configuration)
             .start()

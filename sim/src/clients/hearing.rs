@@ -4,13 +4,13 @@ use liferaft_raft::consensus::ProposalId;
 use liferaft_raft::ids::Index;
 use liferaft_raft::sessions::CommandHeader;
 
-use super::judging::FAILED;
 use super::{Clients, Letter, Pending, Sent};
 use crate::clock::Nanos;
 use crate::counts::Counts;
 use crate::flaw::Flaw;
 use crate::machine::{Effect, Fate};
-use crate::operation::{Answer, Change, Question};
+use crate::operation::{Answer, Listed, Question};
+use crate::sometimes::note_change;
 
 impl Clients {
     /// A proposal is answered; what was refused and is still wanted.
@@ -30,25 +30,32 @@ impl Clients {
         (as_of, answer): (Index, Answer),
         counts: &mut Counts,
     ) {
-        self.took_effect[operation] = Some(as_of);
+        self.history[operation].took_effect = Some(as_of);
         self.answer(now, operation, answer, counts);
     }
 
     /// An operation returns.
     fn answer(&mut self, now: Nanos, operation: usize, answer: Answer, counts: &mut Counts) {
-        let asked = &mut self.history[operation];
+        let asked = &mut self.history[operation].asked;
         asked.returned = Some((now, answer));
         counts.answered += 1;
+        if let Question::Change(change) = asked.input {
+            note_change(change, answer, counts);
+        }
         let key = u8::try_from(asked.key).unwrap_or(0);
-        match (answer, asked.input) {
-            (Answer::Value(value) | Answer::Different(value), _)
-            | (
-                Answer::Set,
-                Question::Change(Change::Set(value) | Change::CompareAndSet(_, value)),
-            ) => {
-                self.last_heard.insert(key, value);
-            }
-            _ => {}
+        let value = match (answer, asked.input) {
+            (Answer::Value(value) | Answer::Different(value), _) => Some(value),
+            (Answer::Set, Question::Change(change)) => change.value(),
+            _ => None,
+        };
+        if let Some(value) = value {
+            self.last_heard.insert(key, value);
+        }
+        if let Answer::List(Listed { count, .. })
+        | Answer::Counted(_, count)
+        | Answer::Trimmed(.., count) = answer
+        {
+            self.counters.entry(key).or_default().hear(count);
         }
     }
 
@@ -71,8 +78,12 @@ impl Clients {
                 fate,
             } => {
                 let at_copy = usize::try_from(copy).unwrap_or(0).wrapping_sub(1);
-                if executed && let Some(operation) = self.copies.get(at_copy) {
-                    self.took_effect[*operation].get_or_insert(index);
+                if executed && let Some(operation) = self.copies.get(at_copy).copied() {
+                    let call = &mut self.history[operation];
+                    call.took_effect.get_or_insert(index);
+                    if let Fate::Done(answer) = fate {
+                        call.said.get_or_insert(answer);
+                    }
                 }
                 self.on_command(now, at, header, fate, counts)
             }
@@ -152,7 +163,7 @@ impl Clients {
     }
 
     /// A client holds this operation for not done.
-    fn fail(&mut self, operation: usize) {
-        self.history[operation].called = FAILED;
+    pub(super) fn fail(&mut self, operation: usize) {
+        self.history[operation].failed = true;
     }
 }

@@ -9,10 +9,12 @@ mod sending;
 
 use std::collections::{BTreeMap, HashMap};
 
+use liferaft_kv::Count;
 use liferaft_raft::consensus::ProposalId;
 use liferaft_raft::ids::Index;
 use serde::{Deserialize, Serialize};
 
+use crate::client_history::{Outcome, Told};
 use crate::clock::Nanos;
 use crate::flaw::Flaw;
 use crate::linearizability::Operation;
@@ -29,7 +31,8 @@ pub struct Request {
     pub client: usize,
     /// The key.
     pub key: u8,
-    /// The change. What a comparison expects is filled in with what the client heard of the key last.
+    /// The change. What a comparison expects is filled in with what the client heard of the key last, a counter with one
+    /// that was heard, or was once.
     pub change: Change,
     /// How long the command is at least, in bytes.
     pub bytes: usize,
@@ -42,14 +45,35 @@ pub struct Clients {
     by_session: HashMap<Index, usize>,
     /// What each copy was of.
     proposed: HashMap<ProposalId, Sent>,
-    history: Vec<Asked>,
-    /// The index at which an operation took effect, as the first member that applied it tells.
-    took_effect: Vec<Option<Index>>,
+    history: Vec<Call>,
     /// The operations that copies are of, by their names from 1.
     copies: Vec<usize>,
     last_heard: BTreeMap<u8, u64>,
+    counters: BTreeMap<u8, Counters>,
     tries_max: u32,
     flaw: Option<Flaw>,
+}
+
+/// An operation, and what is known of it beside what its client knows.
+#[derive(Clone, Debug)]
+struct Call {
+    asked: Asked,
+    /// Who called it; `None` if it was one of those who only read.
+    client: Option<usize>,
+    /// Its client holds it for not done.
+    failed: bool,
+    /// The index at which it took effect, as the first member that applied it tells.
+    took_effect: Option<Index>,
+    /// What the state machine said of it there, whether or not its client has heard it.
+    said: Option<Answer>,
+}
+
+/// What clients have heard of the counter of a sequence.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    latest: Count,
+    /// That of the sequence before, if the key had another.
+    earlier: Count,
 }
 
 #[derive(Debug, Default)]
@@ -115,9 +139,9 @@ impl Clients {
             by_session: HashMap::new(),
             proposed: HashMap::new(),
             history: Vec::new(),
-            took_effect: Vec::new(),
             copies: Vec::new(),
             last_heard: BTreeMap::new(),
+            counters: BTreeMap::new(),
             tries_max,
             flaw,
         }
@@ -128,22 +152,52 @@ impl Clients {
         self.tries_max = PATIENT_TRIES;
     }
 
+    /// What clients asked and heard, in the order of the calls.
+    #[must_use]
+    pub fn told(&self) -> Vec<Told> {
+        self.history.iter().map(Call::told).collect()
+    }
+
     /// How many operations were called.
     #[must_use]
     pub fn called(&self) -> u64 {
         self.history.len() as u64
     }
 
-    /// A client calls an operation; its place in the history.
-    pub fn call(&mut self, now: Nanos, key: u8, input: Question) -> usize {
-        self.history.push(Asked {
+    /// An operation is called, by a client that writes or by one that only reads; its place in the history.
+    pub fn call(&mut self, now: Nanos, client: Option<usize>, key: u8, input: Question) -> usize {
+        let asked = Asked {
             key: u64::from(key),
             called: now,
             returned: None,
             input,
+        };
+        self.history.push(Call {
+            asked,
+            client,
+            failed: false,
+            took_effect: None,
+            said: None,
         });
-        self.took_effect.push(None);
         self.history.len() - 1
+    }
+}
+
+impl Call {
+    fn told(&self) -> Told {
+        let returned = self.asked.returned.filter(|_| !self.failed);
+        Told {
+            client: self.client,
+            call: self.asked.called,
+            r#return: returned.map(|(at, _)| at),
+            key: self.asked.key,
+            operation: self.asked.input,
+            outcome: match returned {
+                _ if self.failed => Outcome::NotDone,
+                Some((_, answer)) => Outcome::Done(answer),
+                None => Outcome::Unknown,
+            },
+        }
     }
 }
 

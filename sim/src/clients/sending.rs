@@ -1,26 +1,51 @@
 //! What clients send: commands with their numbers, registrations, and copies of what was not answered in time.
 
-use liferaft_kv::Command;
+use liferaft_kv::{Command, Count};
 use liferaft_raft::consensus::ProposalId;
 use liferaft_raft::sessions::{CommandHeader, HEADER_BYTES, registration};
 
-use super::{Clients, Letter, Pending, Registration, Request, Sent};
+use super::{Clients, Counters, Letter, Pending, Registration, Request, Sent};
 use crate::clock::Nanos;
 use crate::counts::Counts;
 use crate::flaw::Flaw;
-use crate::operation::{Change, Question};
+use crate::operation::{Change, Question, counter, width};
+
+/// One of so many counters that clients use is of an earlier sequence of the key, if there was one.
+const STALE_ONCE_IN: u64 = 4;
+
+impl Counters {
+    /// The counter of the first `len` values at most; now and then, as `drawn` says, of the sequence before, as if that
+    /// had as many as the one that there is.
+    fn to_expect(self, len: u64, drawn: u64) -> Count {
+        let Self { latest, earlier } = self;
+        let of = if drawn.is_multiple_of(STALE_ONCE_IN) && !earlier.is_empty() {
+            earlier
+        } else {
+            latest
+        };
+        counter(of.incarnation(), latest.len().min(len))
+    }
+
+    /// A client has heard of a counter.
+    pub(super) fn hear(&mut self, count: Count) {
+        if count.is_empty() {
+            return;
+        }
+        if count.incarnation() > self.latest.incarnation() {
+            self.earlier = self.latest;
+            self.latest = count;
+        } else if count.incarnation() == self.latest.incarnation() {
+            self.latest = counter(count.incarnation(), count.len().max(self.latest.len()));
+        }
+    }
+}
 
 impl Clients {
     /// A client is told what to do, and to begin with this member.
     pub fn request(&mut self, now: Nanos, at: usize, request: Request) -> Option<Letter> {
-        let change = match request.change {
-            Change::CompareAndSet(_, to) => {
-                let heard = self.last_heard.get(&request.key);
-                Change::CompareAndSet(heard.copied().unwrap_or(0), to)
-            }
-            Change::Set(_) | Change::Delete | Change::Append(_) => request.change,
-        };
-        let operation = self.call(now, request.key, Question::Change(change));
+        let change = self.filled_in(request.key, request.change);
+        let (client, question) = (request.client, Question::Change(change));
+        let operation = self.call(now, Some(client), request.key, question);
         let command: Command = change.command(request.key);
         let pending = Pending {
             operation,
@@ -42,6 +67,24 @@ impl Clients {
             .registration
             .is_none()
             .then(|| self.register(request.client, at))
+    }
+
+    /// The change, with what its client expects.
+    fn filled_in(&self, key: u8, change: Change) -> Change {
+        let heard = || self.last_heard.get(&key).copied().unwrap_or(0);
+        let counters = self.counters.get(&key).copied().unwrap_or_default();
+        match change {
+            Change::CompareAndSet(_, to) => Change::CompareAndSet(heard(), to),
+            Change::CompareAndDelete(_) => Change::CompareAndDelete(heard()),
+            Change::SeqAppend(_, value) => {
+                Change::SeqAppend(counters.to_expect(u64::MAX, value), value)
+            }
+            Change::TrimBefore(drawn) => {
+                Change::TrimBefore(counters.to_expect(drawn.len(), drawn.incarnation()))
+            }
+            Change::DeleteKeys(_) => Change::DeleteKeys(width(key) as u64),
+            Change::Set(_) | Change::Delete | Change::Append(_) | Change::Undone(_) => change,
+        }
     }
 
     fn register(&mut self, number: usize, at: usize) -> Letter {
@@ -147,6 +190,9 @@ impl Clients {
                 client.registration = None;
                 let given_up = core::mem::take(&mut client.waiting);
                 counts.failed += given_up.len() as u64;
+                for pending in given_up {
+                    self.fail(pending.operation);
+                }
                 return None;
             }
             client.registration.as_mut()?.at = at;

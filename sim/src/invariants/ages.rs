@@ -1,5 +1,6 @@
 //! Ages of local reads: what a member has handed to its state machine holds all that was committed, anywhere, before the moment
-//! as of which it calls it current.
+//! as of which it calls it current; and what its state machine has applied, before the moment from which the ages of local
+//! reads count.
 //!
 //! That moment is one of the member's own clock. What the clock showed at each commitment is written down, so that
 //! neither its pace nor its leaps excuse anything. Where it went backward it stands still, as it does for the core, and
@@ -8,6 +9,7 @@
 use std::collections::VecDeque;
 
 use liferaft_raft::consensus::{Apply, Raft};
+use liferaft_raft::driver::Freshness;
 use liferaft_raft::ids::Index;
 use liferaft_raft::time::Instant;
 
@@ -31,6 +33,8 @@ struct Shown {
     base: Index,
     /// What it showed when entries up to an index were committed, since then.
     commits: VecDeque<(Instant, Index)>,
+    /// What the driver knows of the age of what is applied.
+    freshness: Freshness,
 }
 
 impl Shown {
@@ -39,15 +43,23 @@ impl Shown {
         self.latest
     }
 
-    /// What was committed before a moment. No earlier one is asked about afterwards.
-    fn committed_before(&mut self, moment: Instant) -> Index {
+    /// What was committed before a moment.
+    fn committed_before(&self, moment: Instant) -> Index {
+        let before = self.commits.partition_point(|(shown, _)| *shown < moment);
+        let last = before
+            .checked_sub(1)
+            .and_then(|last| self.commits.get(last));
+        last.map_or(self.base, |(_, index)| *index)
+    }
+
+    /// No moment before this one is asked about afterwards.
+    fn forget_before(&mut self, moment: Instant) {
         while let Some((shown, index)) = self.commits.front()
             && *shown < moment
         {
             self.base = *index;
             self.commits.pop_front();
         }
-        self.base
     }
 }
 
@@ -61,6 +73,7 @@ impl Ages {
             latest: member.clock.at(now),
             base: self.committed,
             commits: VecDeque::new(),
+            freshness: Freshness::default(),
         };
     }
 
@@ -84,6 +97,18 @@ impl Ages {
         demand!(
             handed_out >= needed,
             "calls its state, up to {handed_out}, current as of {as_of:?}, when {needed} was committed"
+        );
+        let applied = member.machine.applied;
+        shown.freshness.applied(applied);
+        shown.freshness.handed_out(handed_out, applied, Some(as_of));
+        let Some(as_of) = shown.freshness.as_of() else {
+            return Ok(());
+        };
+        shown.forget_before(as_of);
+        let needed = shown.base;
+        demand!(
+            applied >= needed,
+            "local reads of what is applied up to {applied} count from {as_of:?}, when {needed} was committed"
         );
         Ok(())
     }

@@ -2,9 +2,12 @@
 
 use liferaft_raft::consensus::Apply;
 use liferaft_raft::entry::{Entry, Payload};
+use liferaft_raft::ids::Index;
 use liferaft_raft::message::Body;
+use liferaft_raft::sessions::ReplyBounds;
 
 use super::{Turn, Verdict, demand};
+use crate::machine::Machine;
 use crate::member::View;
 
 pub(super) fn check(turn: &Turn<'_>) -> Verdict {
@@ -49,6 +52,23 @@ pub(super) fn check(turn: &Turn<'_>) -> Verdict {
         check_tail(turn)?;
     }
     check_restores(turn)
+}
+
+/// The replies that a session table keeps after a command are within their bounds.
+///
+/// # Errors
+/// When they are not.
+pub fn replies(machine: &Machine, session: Index, bounds: ReplyBounds) -> Verdict {
+    if bounds == ReplyBounds::default() {
+        // No run is long enough.
+        return Ok(());
+    }
+    let (of_all, of_session) = machine.reply_bytes(session);
+    demand!(
+        of_all <= bounds.bytes_max && of_session <= bounds.session_bytes_max,
+        "the replies of session {session} weigh {of_session}, of all {of_all}, beyond {bounds:?}"
+    );
+    Ok(())
 }
 
 /// Of the commands that a leader has accepted no more are uncommitted, or not on its own disk, than it may keep.

@@ -1,4 +1,5 @@
-//! A lease never ends early by the published cluster time, and always once it is due (plan 2.1 no. 16).
+//! A lease never ends early by the published cluster time, and always once it is due or revoked (plan 2.1 no. 16). The
+//! key that was set with it goes with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -7,7 +8,7 @@ use liferaft_kv::{Found, LeaseId, Query};
 use liferaft_raft::time::ClusterTime;
 
 use super::{Verdict, demand};
-use crate::leasing::LeaseAct;
+use crate::leasing::{self, LeaseAct};
 use crate::machine::Machine;
 
 /// The leases that should live, and until when.
@@ -18,6 +19,8 @@ pub struct Leases {
     due: BTreeSet<(ClusterTime, LeaseId)>,
     /// The lease that was looked at last, of those that nothing happens to.
     looked_at: Option<LeaseId>,
+    /// The lease that the key was last set with.
+    used: Option<LeaseId>,
 }
 
 impl Leases {
@@ -40,6 +43,25 @@ impl Leases {
                 if let (LeaseAct::Kept(..), Some((ttl_ms, _)), true) = (act, known, lives) {
                     self.ends_at(lease, ttl_ms, ClusterTime(time.0 + ttl_ms));
                 }
+                if matches!(act, LeaseAct::Used(..)) && lives {
+                    self.used = Some(lease);
+                }
+            }
+            Some(LeaseAct::Revoked(lease, keys)) => {
+                let known = self.ends.remove(&lease);
+                if let Some((_, end)) = known {
+                    self.due.remove(&(end, lease));
+                }
+                let lived = known.is_some_and(|(_, end)| time < end);
+                let wanted = lived.then_some(u64::from(self.used == Some(lease)));
+                demand!(
+                    keys == wanted,
+                    "{keys:?} keys are said to have gone with lease {lease}, {wanted:?} were to go"
+                );
+                demand!(
+                    !lives(machine, lease),
+                    "lease {lease} was revoked and lives"
+                );
             }
             None => {}
         }
@@ -53,6 +75,13 @@ impl Leases {
                 "lease {lease} until {end:?} lives at {time:?}"
             );
         }
+        let is_there = key_exists(machine);
+        let is_held = self.used.is_some_and(|used| self.ends.contains_key(&used));
+        demand!(
+            is_there == is_held,
+            "the key of lease {:?} is there: {is_there}, which is held: {is_held}",
+            self.used
+        );
         // Of those that are not due, the one that is next, and the others in turn.
         let soonest = self.due.first().map(|(_, lease)| *lease);
         self.looked_at = self.after(self.looked_at);
@@ -80,6 +109,12 @@ impl Leases {
         let next = later.next().or_else(|| self.ends.first_key_value());
         next.map(|(lease, _)| *lease)
     }
+}
+
+fn key_exists(machine: &Machine) -> bool {
+    let key = leasing::KEYS[1].into();
+    let found = machine.ask(Query::Entry { key }).outcome;
+    matches!(found, Ok(Found::Entry(Some(_))))
 }
 
 fn lives(machine: &Machine, lease: LeaseId) -> bool {

@@ -5,7 +5,7 @@
 //! member says of itself is compared with those.
 
 mod ages;
-mod bounds;
+pub mod bounds;
 pub mod clear_answers;
 mod commit_on_quorum;
 mod election_safety;
@@ -19,6 +19,7 @@ mod log_matching;
 mod membership;
 mod monotonic;
 mod order;
+pub mod past;
 mod persist_before_send;
 pub mod policy;
 pub mod prefix_reads;

@@ -24,6 +24,12 @@ pub struct Watches {
     flaw: Option<Flaw>,
 }
 
+/// A watch begins in the future by this many entries, and after twice as many another takes its place.
+const AHEAD: u64 = 40;
+
+/// Watchers ask for progress when their member has applied an entry whose index is a multiple of this.
+const PROGRESS_EACH: u64 = 15;
+
 /// A watch by somebody who looks now and then, and goes to another member when the one falls silent.
 #[derive(Debug)]
 struct Watched {
@@ -34,8 +40,10 @@ struct Watched {
     wanders: bool,
     /// It looks when its member has applied an entry whose index is a multiple of this.
     looks_each: u64,
-    /// Everything up to here was told.
+    /// Everything up to here was told, or lies before its beginning.
     seen: u64,
+    /// How far in the future it begins; 0 for one that goes on from the first entry.
+    ahead: u64,
 }
 
 impl Watches {
@@ -43,21 +51,24 @@ impl Watches {
     #[must_use]
     pub fn new(members: usize, flaw: Option<Flaw>) -> Self {
         let kinds = [
-            (Keys::all(), 1, false),
-            (Keys::range(vec![0], vec![4]), 5, true),
-            (Keys::prefix("there"), 3, true),
-            (Keys::all(), 400, false),
+            (Keys::all(), 1, false, 0),
+            (Keys::range(vec![0], vec![4]), 5, true, 0),
+            (Keys::prefix("there"), 3, true, 0),
+            (Keys::all(), 400, false, 0),
         ];
+        let future = (Keys::range(vec![0], vec![9]), 1, false, AHEAD);
         let watches = (0..members)
             .zip(kinds.iter().cycle())
             .chain((0..members).zip(kinds.iter().cycle().skip(2)))
-            .map(|(at, (keys, looks_each, wanders))| Watched {
-                watcher: Watcher::new(keys.clone(), Some(Revision(1))),
+            .chain((0..members).zip([&future].into_iter().cycle()))
+            .map(|(at, (keys, looks_each, wanders, ahead))| Watched {
+                watcher: Watcher::new(keys.clone(), Some(Revision(1 + ahead))),
                 keys: keys.clone(),
                 at,
                 wanders: *wanders,
                 looks_each: *looks_each,
-                seen: 0,
+                seen: *ahead,
+                ahead: *ahead,
             });
         Self {
             committed: BTreeMap::new(),
@@ -103,10 +114,23 @@ impl Watched {
         committed: &BTreeMap<u64, BTreeMap<Bytes, What>>,
         flaw: Option<Flaw>,
     ) -> Verdict {
+        let applied = machine.applied.0;
+        let wants_progress = applied.is_multiple_of(PROGRESS_EACH);
+        if wants_progress {
+            drop(machine.ask(self.watcher.progress_query()));
+        }
         let mut asked = false;
         loop {
             match self.watcher.poll(None) {
-                Polled::Nothing => return Ok(()),
+                Polled::Nothing => {
+                    demand!(
+                        !wants_progress || self.seen >= applied,
+                        "progress up to {} is all that is told after {applied} entries, of which it was asked",
+                        self.seen
+                    );
+                    self.begin_again(applied);
+                    return Ok(());
+                }
                 Polled::Event(WatchEvent::Changes(changes)) => {
                     self.told(&changes, committed, flaw)?;
                 }
@@ -135,6 +159,15 @@ impl Watched {
                     self.ask(machine, flaw)?;
                 }
             }
+        }
+    }
+
+    /// One that began in the future and has told of that begins in the future once more.
+    fn begin_again(&mut self, applied: u64) {
+        if self.ahead > 0 && applied >= self.seen && applied.is_multiple_of(2 * self.ahead) {
+            self.seen = applied + self.ahead;
+            let begins = Revision(self.seen).next();
+            self.watcher = Watcher::new(self.keys.clone(), Some(begins));
         }
     }
 
@@ -228,6 +261,7 @@ fn what(change: &Change) -> What {
     match change.kind() {
         ChangeKind::Set { value, .. } => What::Set(value.clone()),
         ChangeKind::Appended { value, count } => What::Appended(value.clone(), count.len()),
+        ChangeKind::Trimmed { first, count } => What::Trimmed(*first, count.len()),
         _ => What::Deleted,
     }
 }

@@ -80,6 +80,9 @@ pub struct Plan {
     /// Whether every turn is printed.
     #[serde(skip)]
     pub tell: bool,
+    /// What clients asked and heard is given back.
+    #[serde(skip)]
+    pub keeps_history: bool,
     /// How far members' clocks run too fast or too slow, in parts of a million.
     pub skew_max: u64,
     /// How members manage who takes part; absent where that is left to operators.
@@ -115,6 +118,7 @@ impl Plan {
             flaw: None,
             turn_max: dice.weighted(&[(1, 0), (2, 200 * MICRO), (1, 3 * MILLI)]),
             tell: false,
+            keeps_history: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
             membership: MembershipPlan::draw(&mut Dice::new(seed, 8), election_timeout),
         };
@@ -123,6 +127,7 @@ impl Plan {
             plan.faults.leave_membership();
         }
         plan.come_near_limits(&mut Dice::new(seed, 9));
+        plan.clients.bound_replies(&mut Dice::new(seed, 17));
         let lease_dice = &mut Dice::new(seed, 6);
         if lease_dice.falls(LEASES) {
             plan.read_by_lease(lease_dice);

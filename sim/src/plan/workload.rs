@@ -1,5 +1,6 @@
 //! What clients and operators do, and how often.
 
+use liferaft_raft::sessions::ReplyBounds;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{MILLI, Nanos};
@@ -52,6 +53,9 @@ const LONG_COMMAND_BYTES: usize = 1_000;
 
 /// What a command has beside its padding: the name of its copy.
 const COPY_BYTES: u64 = 8;
+
+/// How many runs keep few replies.
+const LIGHT_SESSIONS: PerMillion = PerMillion::percent(25);
 
 /// Commands that are longer than may be, in runs whose longest are as long as may be.
 const TOO_LONG: PerMillion = PerMillion::percent(5);
@@ -112,6 +116,30 @@ pub struct ClientPlan {
     pub tries_max: u32,
     /// How many times faster sessions grow old than the clocks.
     pub session_hurry: u64,
+    /// What the replies of a session may weigh, in bytes; 0 for as much as is usual.
+    #[serde(skip_serializing_if = "is_none")]
+    pub session_reply_bytes_max: u64,
+}
+
+impl ClientPlan {
+    /// What replies may weigh.
+    #[must_use]
+    pub fn reply_bounds(&self) -> ReplyBounds {
+        match self.session_reply_bytes_max {
+            0 => ReplyBounds::default(),
+            session_bytes_max => ReplyBounds {
+                session_bytes_max,
+                bytes_max: 2 * session_bytes_max,
+            },
+        }
+    }
+
+    /// In some of the runs so few replies are kept that sessions end for their weight.
+    pub(super) fn bound_replies(&mut self, dice: &mut Dice) {
+        if dice.falls(LIGHT_SESSIONS) {
+            self.session_reply_bytes_max = dice.between(100, 400);
+        }
+    }
 }
 
 pub(super) fn draw_workload(dice: &mut Dice) -> WorkloadPlan {
@@ -142,7 +170,12 @@ pub(super) fn draw_clients(dice: &mut Dice, election_timeout: Nanos) -> ClientPl
         patience: dice.between(2, 16) * election_timeout / 4,
         tries_max: tries,
         session_hurry: dice.weighted(&[(4, 1), (1, 1_000), (1, 10_000)]),
+        session_reply_bytes_max: 0,
     }
+}
+
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 fn is_zero(frequency: &PerMillion) -> bool {

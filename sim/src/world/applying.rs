@@ -5,8 +5,10 @@ use liferaft_raft::ids::Index;
 
 use super::{Event, World};
 use crate::digest;
-use crate::invariants::{self, Alarm, Verdict};
+use crate::invariants::{self, Alarm, Verdict, bounds};
+use crate::leasing::LeaseAct;
 use crate::machine::{Effect, Head, Machine, Manner};
+use crate::sometimes::Sometimes;
 
 impl World {
     pub(super) fn begin_to_apply(&mut self, at: usize) {
@@ -30,6 +32,7 @@ impl World {
         let on = member.id;
         let mut manner = Manner {
             session_hurry: self.plan.clients.session_hurry,
+            replies: self.plan.clients.reply_bounds(),
             flaw: self.plan.flaw,
             notes: false,
         };
@@ -48,7 +51,9 @@ impl World {
                 );
                 manner.notes = self.watches.is_first(entry.index.0);
                 let effect = machine.apply(entry, digest::of_entry(entry), on, manner)?;
-                if let Effect::Command { copy, .. } = effect {
+                if let Effect::Command { copy, header, .. } = effect {
+                    let within = bounds::replies(machine, header.session, manner.replies);
+                    wrong = wrong.take().or(within.err().map(|text| ("bounds", text)));
                     let checked = self.clear_answers.apply(copy);
                     wrong = wrong
                         .take()
@@ -65,8 +70,16 @@ impl World {
                 if manner.notes {
                     self.watches.committed(machine);
                     let checked = self.leases.applied(machine);
+                    if let Some(LeaseAct::Revoked(_, Some(1..))) = machine.noted.lease {
+                        self.counts.saw(Sometimes::LeaseRevoked);
+                    }
                     wrong = wrong.take().or(checked.err().map(|text| ("leases", text)));
+                    self.past.committed(machine);
                 }
+                let checked = self.past.look(at, machine, &mut self.counts);
+                wrong = wrong
+                    .take()
+                    .or(checked.err().map(|text| ("the past", text)));
                 let checked = self.watches.look(at, machine, members);
                 wrong = wrong.take().or(checked.err().map(|text| ("watches", text)));
                 let (clients, counts) = (&mut self.clients, &mut self.counts);

@@ -5,6 +5,7 @@ use liferaft_raft::consensus::{Input, Proposal, ProposalId, ProposeRefused, Read
 use liferaft_raft::ids::ServerId;
 
 use super::{Event, World};
+use crate::client_history::Told;
 use crate::clients::{Letter, Request, Sent};
 use crate::flaw::Flaw;
 use crate::invariants::Alarm;
@@ -26,9 +27,15 @@ impl World {
         self.reads.ask(id, self.history.last_index());
         self.asked_reads.ask(id, &self.counts);
         self.counts.operations += 1;
-        let operation = self.clients.call(self.now, key, question_of(key));
+        let operation = self.clients.call(self.now, None, key, question_of(key));
         self.reading.insert(id, (operation, key));
         self.tell(at, Input::Read(id));
+    }
+
+    /// What clients asked and heard, in the order of the calls.
+    #[must_use]
+    pub fn told(&self) -> Vec<Told> {
+        self.clients.told()
     }
 
     /// How many operations clients have called.

@@ -33,6 +33,7 @@ use crate::history::History;
 use crate::invariants::clear_answers::ClearAnswers;
 use crate::invariants::exactly_once::{ExactlyOnce, SameEffects};
 use crate::invariants::leases::Leases;
+use crate::invariants::past::Past;
 use crate::invariants::prefix_reads::PrefixReads;
 use crate::invariants::reads::Reads;
 use crate::invariants::watches::Watches;
@@ -75,6 +76,7 @@ pub struct World {
     prefix_reads: PrefixReads,
     watches: Watches,
     leases: Leases,
+    past: Past,
     clients: Clients,
     /// The operations that reads are, with their keys.
     reading: BTreeMap<ReadId, (usize, u8)>,
@@ -223,6 +225,7 @@ impl World {
             prefix_reads: PrefixReads::default(),
             watches: Watches::new(plan.members, plan.flaw),
             leases: Leases::default(),
+            past: Past::new(plan.members),
             clients: Clients::new(plan.clients.count, plan.clients.tries_max, plan.flaw),
             reading: BTreeMap::new(),
             output: Output::default(),

@@ -9,8 +9,7 @@ use liferaft_kv::{CompareAndSet, KvError, KvHandle, SequencePart};
 use liferaft_raft::driver::Local;
 use liferaft_raft::ids::Index;
 use liferaft_sim::dice::{Dice, PerMillion};
-use liferaft_sim::digest::Digest;
-use liferaft_sim::operation::{Answer, Change, Question, is_sequence, key_bytes};
+use liferaft_sim::operation::{Answer, Change, Listed, Question, is_sequence, key_bytes};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Running};
@@ -31,7 +30,7 @@ pub(crate) enum Flaw {
 
 /// What all clients of a run share.
 pub(crate) struct Clients {
-    cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     history: Mutex<History>,
     flaw: Option<Flaw>,
 }
@@ -60,7 +59,16 @@ impl Clients {
         let mut dice = Dice::new(plan.seed, 100 + number);
         let thinking = u64::try_from(plan.thinking.as_millis()).expect("a short time");
         let mut changes = 0;
+        let lull = plan.lull.map(|(from, lasts)| {
+            let began = end - plan.faults_last;
+            began + from..began + from + lasts
+        });
         while Instant::now() < end {
+            if let Some(lull) = &lull
+                && lull.contains(&Instant::now())
+            {
+                tokio::time::sleep_until(lull.end).await;
+            }
             tokio::time::sleep(Duration::from_millis(dice.between(0, 2 * thinking))).await;
             let Some(member) = dice
                 .pick(&(1..=plan.servers).collect::<Vec<_>>())
@@ -216,6 +224,7 @@ async fn ask(kv: &KvHandle, key: u8, question: Question) -> Result<Heard, String
             let place = kv.append(bytes, value_bytes(value)).await;
             place.map(|place| Ok(Answer::Place(place.value)))
         }
+        Question::Change(other) => return Err(format!("{other:?} is not asked here")),
     };
     match answer {
         Ok(answer) => Ok(Heard::Done(answer?)),
@@ -257,14 +266,10 @@ fn of_value(value: Option<&Bytes>) -> Result<Answer, String> {
 }
 
 fn of_sequence(part: &SequencePart) -> Result<Answer, String> {
-    let mut words = part.values.iter().map(word);
-    let digest = words.try_fold(Digest::default(), |digest, word| {
-        Ok::<_, String>(digest.with(word?))
-    });
-    Ok(Answer::List(part.count.len(), digest?))
+    Listed::of(part).map(Answer::List)
 }
 
-fn value_bytes(value: u64) -> Bytes {
+pub(crate) fn value_bytes(value: u64) -> Bytes {
     Bytes::copy_from_slice(&value.to_le_bytes())
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::disk::Disk;
 use crate::history::in_time;
+use crate::outboxes::Store;
 use crate::plan::Plan;
 
 const CLUSTER: ClusterId = ClusterId(0xc1);
@@ -24,6 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) plan: Plan,
     pub(crate) network: MemoryNetwork,
     disks: BTreeMap<u64, Disk>,
+    /// What the outboxes of servers are kept in.
+    stores: BTreeMap<u64, Store>,
     state: Mutex<State>,
 }
 
@@ -54,6 +57,11 @@ impl Running {
         }
     }
 
+    /// Whether this is the same run of the same member.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gone, &other.gone)
+    }
+
     pub(crate) fn status(&self) -> MemberStatus {
         self.kv.raft().status().borrow().clone()
     }
@@ -68,9 +76,14 @@ impl Cluster {
             let dice = Dice::new(plan.seed, 1_000 + id);
             (id, Disk::new(dice, plan.disk_latency, forgetful))
         };
+        let store = |id| {
+            let dice = Dice::new(plan.seed, 2_000 + id);
+            (id, Store::new(dice, plan.disk_latency.1))
+        };
         let cluster = Self {
             plan: plan.clone(),
             network,
+            stores: (1..=plan.servers).map(store).collect(),
             disks: (1..=plan.servers).map(disk).collect(),
             state: Mutex::new(State {
                 running: BTreeMap::new(),
@@ -130,6 +143,7 @@ impl Cluster {
             self.network.kill(server(id));
         }
         self.disks[&id].crash().await;
+        self.stores[&id].crash().await;
         running.gone.notify_waiters();
     }
 
@@ -186,6 +200,10 @@ impl Cluster {
         if self.running(id).is_some() {
             self.network.revive(server(id));
         }
+    }
+
+    pub(crate) fn store(&self, id: u64) -> &Store {
+        &self.stores[&id]
     }
 
     /// From here on nothing goes wrong, and all run.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use liferaft_raft::ids::Index;
 use liferaft_sim::linearizability::{Budget, Judgement, Operation, judge};
-use liferaft_sim::operation::{Answer, Change, KeyModel, Question};
+use liferaft_sim::model::KeyModel;
+use liferaft_sim::operation::{Answer, Change, Question};
 use tokio::time::Instant;
 
 /// How much later than at its deadline a call may be answered: timers are rounded up, and a member looks at its
@@ -243,9 +244,7 @@ fn is_needed(asked: &Asked, seen: &BTreeSet<u64>) -> bool {
         Question::Change(Change::Set(value) | Change::CompareAndSet(_, value)) => {
             asked.returned.is_some() || seen.contains(&value)
         }
-        Question::Get | Question::List | Question::Change(Change::Delete | Change::Append(_)) => {
-            true
-        }
+        Question::Get | Question::List | Question::Change(_) => true,
     }
 }
 

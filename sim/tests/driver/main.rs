@@ -9,7 +9,10 @@ mod cluster;
 mod disk;
 mod history;
 mod operator;
+mod outboxes;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod recovery;
 mod run;
 

@@ -7,11 +7,21 @@ use std::fmt;
 use std::time::Duration;
 
 use liferaft_raft::config::Config;
+use liferaft_raft::sessions::SESSION_EXPIRY;
 use liferaft_sim::dice::{Dice, PerMillion};
 use liferaft_transport::memory::{Delay, Faults, Probability};
 
 /// The longest spike of a link.
 const SPIKE_MAX_MS: u64 = 500;
+
+/// One run of so many is slow.
+const SLOW_ONCE_IN: u64 = 5;
+
+/// How many times as long all takes in a slow run: so long that sessions expire.
+const SLOWNESS: u32 = 4_000;
+
+/// How many times longer still the spikes of links are in a slow run: frames come when sessions have expired.
+const LATE: u32 = 4;
 
 /// What a run is like.
 #[derive(Clone, Debug)]
@@ -39,6 +49,10 @@ pub(crate) struct Plan {
     pub(crate) agenda: Vec<(Duration, Strike)>,
     /// What the operator asks for, one after the other.
     pub(crate) errands: Vec<Errand>,
+    /// How many times as long as usual all of this takes, but for disks.
+    pub(crate) slowness: u32,
+    /// When clients call nothing, and for how long: longer than a session lasts, where the run is slow.
+    pub(crate) lull: Option<(Duration, Duration)>,
 }
 
 /// Whom something strikes.
@@ -133,6 +147,8 @@ impl Strike {
 impl Plan {
     /// The plan of a seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
+        let is_slow = Dice::new(seed, 3).between(1, SLOW_ONCE_IN) == 1;
+        let slowness = if is_slow { SLOWNESS } else { 1 };
         let mut dice = Dice::new(seed, 1);
         let voters = dice.between(3, 5);
         let servers = (voters + dice.between(0, 2)).min(6);
@@ -140,7 +156,7 @@ impl Plan {
         let faults_last = millis(&mut dice, 4_000, 8_000);
         let small = dice.falls(PerMillion::percent(50));
         let config = Config::builder()
-            .election_timeout(election_timeout)
+            .election_timeout(election_timeout * slowness)
             .limits(|limits| {
                 limits.trailing_entries = dice.between(0, 40);
                 if small {
@@ -157,17 +173,26 @@ impl Plan {
             servers,
             config,
             snapshot_after_log_bytes: dice.between(500, 20_000),
-            request_timeout: millis(&mut dice, 100, 3_000),
+            request_timeout: millis(&mut dice, 100, 3_000) * slowness,
             disk_latency: (Duration::ZERO, millis(&mut dice, 0, 8)),
             clients: dice.between(3, 8),
             keys: u8::try_from(2 * dice.between(3, 6)).expect("few keys"),
-            thinking: millis(&mut dice, 20, 80),
-            links: links(&mut dice, 4),
-            faults_last,
-            agenda: agenda(&mut dice, servers, election_timeout, faults_last),
-            errands: errands(&mut dice, voters, servers),
+            thinking: millis(&mut dice, 20, 80) * slowness,
+            links: links(&mut dice, 4, slowness),
+            faults_last: faults_last * slowness,
+            agenda: agenda(&mut dice, servers, election_timeout, faults_last, slowness),
+            errands: errands(&mut dice, voters, servers, slowness),
+            slowness,
+            lull: is_slow.then(|| lull(&mut Dice::new(seed, 4))),
         }
     }
+}
+
+/// A while after the beginning in which sessions expire.
+fn lull(dice: &mut Dice) -> (Duration, Duration) {
+    let from = Duration::from_secs(dice.between(300, 3_000));
+    let more = Duration::from_secs(dice.between(100, 1_200));
+    (from, SESSION_EXPIRY + more)
 }
 
 /// One line for the settings, one for each strike and each errand.
@@ -194,6 +219,7 @@ fn agenda(
     servers: u64,
     election_timeout: Duration,
     faults_last: Duration,
+    slowness: u32,
 ) -> Vec<(Duration, Strike)> {
     let kinds: Vec<usize> = (0..Strike::KINDS.len())
         .filter(|_| dice.falls(PerMillion::percent(50)))
@@ -204,15 +230,16 @@ fn agenda(
     let mut at = millis(dice, 0, 2 * every);
     while at < faults_last {
         if let Some(kind) = dice.pick(&kinds) {
-            agenda.push((at, strike(dice, kind, servers, lasts_max)));
+            let strike = strike(dice, kind, servers, lasts_max, slowness);
+            agenda.push((at * slowness, strike));
         }
         at += millis(dice, 1, 2 * every);
     }
     agenda
 }
 
-fn strike(dice: &mut Dice, kind: usize, servers: u64, lasts_max: u64) -> Strike {
-    let lasts = millis(dice, 10, 10 + lasts_max);
+fn strike(dice: &mut Dice, kind: usize, servers: u64, lasts_max: u64, slowness: u32) -> Strike {
+    let lasts = millis(dice, 10, 10 + lasts_max) * slowness;
     let server = dice.between(1, servers);
     let whom = if dice.falls(PerMillion::percent(50)) {
         Whom::Leader(server)
@@ -249,14 +276,14 @@ fn strike(dice: &mut Dice, kind: usize, servers: u64, lasts_max: u64) -> Strike 
             lasts,
         },
         _ => Strike::Links {
-            faults: links(dice, 20),
+            faults: links(dice, 20, slowness),
             lasts,
         },
     }
 }
 
 /// Links that may go wrong in every way, up to so many times in a hundred.
-fn links(dice: &mut Dice, percent_max: u64) -> Faults {
+fn links(dice: &mut Dice, percent_max: u64, slowness: u32) -> Faults {
     let some = |dice: &mut Dice| {
         let percent = dice.between(0, percent_max) * dice.between(0, 1);
         Probability::percent(u32::try_from(percent).expect("at most a hundred"))
@@ -266,15 +293,16 @@ fn links(dice: &mut Dice, percent_max: u64) -> Faults {
         .with_loss(some(dice))
         .with_duplication(some(dice))
         .with_reordering(some(dice));
-    let delay = Delay::uniform(Duration::ZERO..=Duration::from_millis(slowest));
-    let spike = millis(dice, 10, SPIKE_MAX_MS);
+    let delay = Delay::uniform(Duration::ZERO..=Duration::from_millis(slowest) * slowness);
+    let late = if slowness > 1 { LATE } else { 1 };
+    let spike = millis(dice, 10, SPIKE_MAX_MS) * slowness * late;
     faults.with_delay(delay.with_spikes(some(dice), spike))
 }
 
-fn errands(dice: &mut Dice, voters: u64, servers: u64) -> Vec<Errand> {
+fn errands(dice: &mut Dice, voters: u64, servers: u64, slowness: u32) -> Vec<Errand> {
     let count = dice.between(0, 12);
     let errand = |_| Errand {
-        after: millis(dice, 50, 1_500),
+        after: millis(dice, 50, 1_500) * slowness,
         via: dice.between(1, servers),
         what: match dice.between(0, 9) {
             0..=2 => Asked::AddVoter(dice.between(1, servers)),

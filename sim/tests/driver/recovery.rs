@@ -10,24 +10,33 @@ use tokio::time::Instant;
 use crate::client::Clients;
 use crate::cluster::{Cluster, Running, server};
 use crate::history::Heard;
+use crate::outboxes::Application;
 
-/// How long each step of the recovery may take.
+/// How long each step of the recovery may take, where nothing is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to wait between two looks.
+/// How long to wait between two looks, where nothing is slow.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+fn patience(cluster: &Cluster) -> Duration {
+    PATIENCE * cluster.plan.slowness
+}
+
+async fn wait_to_look_again(cluster: &Cluster) {
+    tokio::time::sleep(LOOK_AGAIN_AFTER * cluster.plan.slowness).await;
+}
 
 /// Waits until one leader is followed by all members of a configuration that is not joint. The configuration.
 ///
 /// # Errors
 /// It takes too long.
 pub(crate) async fn one_leader(cluster: &Cluster) -> Result<Configuration, String> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(cluster);
     while Instant::now() < end {
         if let Some(configuration) = led(cluster) {
             return Ok(configuration);
         }
-        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        wait_to_look_again(cluster).await;
     }
     Err("there is no leader whom all follow".to_owned())
 }
@@ -67,10 +76,27 @@ pub(crate) async fn fresh_calls(
             (1, Question::Change(Change::Append(fresh))),
             (1, Question::List),
         ] {
-            match clients.ask(&member, key, question, PATIENCE).await {
+            match clients.ask(&member, key, question, patience(cluster)).await {
                 Heard::Done(_) => {}
                 heard => return Err(format!("on server {id}, {question:?} came to {heard:?}")),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the outboxes of all members of the configuration are empty.
+///
+/// # Errors
+/// One is not.
+pub(crate) async fn flush(
+    cluster: &Cluster,
+    applications: &mut [Application],
+    configuration: &Configuration,
+) -> Result<(), String> {
+    for application in applications {
+        if configuration.contains(server(application.server)) {
+            application.flush(patience(cluster)).await?;
         }
     }
     Ok(())
@@ -86,7 +112,7 @@ pub(crate) async fn convergence(
     clients: &Clients,
     configuration: &Configuration,
 ) -> Result<BTreeMap<u8, Vec<u64>>, String> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(cluster);
     loop {
         let mut states = Vec::new();
         let mut ages = Vec::new();
@@ -122,7 +148,7 @@ pub(crate) async fn convergence(
         if Instant::now() >= end {
             return Err(format!("members differ, or are old: {states:?}, {ages:?}"));
         }
-        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        wait_to_look_again(cluster).await;
     }
 }
 
@@ -136,7 +162,7 @@ pub(crate) async fn fresh_operations(
 ) -> Result<(), String> {
     let members = members(cluster, configuration);
     let (id, asked) = members.first().ok_or("nobody is a member")?;
-    let raft = asked.kv.raft().within(PATIENCE);
+    let raft = asked.kv.raft().within(patience(cluster));
     let voteless = (1..=cluster.plan.servers).find(|id| !configuration.is_voter(server(*id)));
     if let Some(voteless) = voteless {
         raft.add_server(server(voteless))
@@ -152,7 +178,7 @@ pub(crate) async fn fresh_operations(
     let (id, asked) = self::members(cluster, &configuration)
         .pop()
         .ok_or("nobody is a member")?;
-    let raft = asked.kv.raft().within(PATIENCE);
+    let raft = asked.kv.raft().within(patience(cluster));
     raft.transfer_leadership(None)
         .await
         .map_err(|error| format!("leadership is not handed over, asked of {id}: {error}"))?;

@@ -10,7 +10,10 @@ use crate::client::{Clients, Flaw};
 use crate::cluster::{Cluster, server};
 use crate::history::{History, Tally};
 use crate::operator::{self, Expectations};
+use crate::outboxes::{Application, OUTBOXES};
 use crate::plan::{Plan, Strike, Whom};
+#[cfg(feature = "planted-bugs")]
+use crate::planted::unplanted;
 use crate::recovery;
 
 /// What came of a run.
@@ -29,6 +32,16 @@ pub(crate) struct Outcome {
 
 /// Runs a plan, on a clock of its own.
 pub(crate) fn run(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
+    unplanted(|| played(plan, flaw))
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn unplanted<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}
+
+/// As [`run`], with whatever is planted.
+pub(crate) fn played(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -43,6 +56,11 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
     let cluster = Arc::new(Cluster::start(plan, forgetful).await);
     let clients = Arc::new(Clients::new(Arc::clone(&cluster), flaw));
     let operator = tokio::spawn(operator::run(Arc::clone(&cluster), end));
+    let applications = 1..=OUTBOXES.min(plan.servers);
+    let pushing: Vec<_> = applications
+        .map(|server| Application::new(Arc::clone(&clients), server))
+        .map(|application| tokio::spawn(application.push_until(end)))
+        .collect();
     let calling: Vec<_> = (1..=plan.clients)
         .map(|number| tokio::spawn(Arc::clone(&clients).call_until(number, end)))
         .collect();
@@ -52,10 +70,21 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
     for client in calling {
         client.await.expect("clients do not panic");
     }
+    let mut applications = Vec::new();
+    for pushing in pushing {
+        applications.push(pushing.await.expect("applications do not panic"));
+    }
     let expectations = operator.await.expect("the operator does not panic");
 
     let mut sequences = BTreeMap::new();
-    let recovered = recover(&cluster, &clients, &expectations, &mut sequences).await;
+    let recovered = recover(
+        &cluster,
+        &clients,
+        &mut applications,
+        &expectations,
+        &mut sequences,
+    )
+    .await;
     let snapshots = cluster
         .all_running()
         .iter()
@@ -63,8 +92,14 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
         .sum();
     let history = clients.take_history();
     let judged = history.judge(&sequences);
+    let mut applications = applications.iter();
+    let in_order = applications.try_for_each(|application| application.check(&sequences));
     Outcome {
-        alarm: cluster.first_alarm().or(judged.err()).or(recovered.err()),
+        alarm: cluster
+            .first_alarm()
+            .or(judged.err())
+            .or(in_order.err())
+            .or(recovered.err()),
         tally: history.tally(),
         history,
         strikes,
@@ -76,11 +111,13 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
 async fn recover(
     cluster: &Cluster,
     clients: &Clients,
+    applications: &mut [Application],
     expectations: &Expectations,
     sequences: &mut BTreeMap<u8, Vec<u64>>,
 ) -> Result<(), String> {
     let configuration = recovery::one_leader(cluster).await?;
     recovery::fresh_calls(cluster, clients, &configuration).await?;
+    recovery::flush(cluster, applications, &configuration).await?;
     // A change of unknown outcome may have been made meanwhile.
     let configuration = recovery::one_leader(cluster).await?;
     *sequences = recovery::convergence(cluster, clients, &configuration).await?;

@@ -16,6 +16,7 @@ use super::error::{OutboxCause, OutboxError};
 use super::status::OutboxEvent;
 use super::unsettled::{Room, Unsettled};
 use super::{OnExpiry, Outcome};
+use crate::consensus::planted::{Bug, is_planted};
 use crate::driver::lanes::{LANE_COMMANDS_MAX, LaneEvent};
 use crate::ids::Index;
 use crate::sessions::{CommandHeader, ORDERED_SESSION_EXPIRY};
@@ -381,10 +382,13 @@ impl<R: Clone> Queue<R> {
             .sent_through
             .min(self.stored.through)
             .min(self.release_through());
-        let acknowledged_through = self
-            .stored
-            .removed_through
-            .saturating_sub(position.first - 1);
+        // What the store may still give back to a later run must be known to the session.
+        let forgotten_through = if is_planted(Bug::AcknowledgesBeforeForgotten) {
+            self.settled_through()
+        } else {
+            self.stored.removed_through
+        };
+        let acknowledged_through = forgotten_through.saturating_sub(position.first - 1);
         let mut commands = Vec::new();
         for number in from..=through {
             let item = self.unsettled.get_mut(number)?;

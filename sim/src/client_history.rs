@@ -1,0 +1,143 @@
+//! The history of a run's clients as lines of JSON, so that any other checker can judge it.
+//!
+//! Each line is one operation, in the order of the calls. `docs/simulation.md` says what its fields mean.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clients::Asked;
+use crate::clock::Nanos;
+use crate::operation::{Answer, Question};
+
+/// An operation of a client, as that client knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// Which client, counted from 0; `None` for a read by somebody who does nothing else.
+    pub client: Option<usize>,
+    /// When it was called.
+    pub call: Nanos,
+    /// When its client heard the answer; `None` if it never did.
+    pub r#return: Option<Nanos>,
+    /// The key.
+    pub key: u64,
+    /// What was asked.
+    pub operation: Question,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What a client knows of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is done, with this answer.
+    Done(Answer),
+    /// It was not done and never will be.
+    NotDone,
+    /// It may have been done at any time since, or may be, or not.
+    Unknown,
+}
+
+impl Told {
+    /// The operation as a judge takes it; `None` if it was not done.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        let returned = match (&self.outcome, self.r#return) {
+            (Outcome::Done(answer), Some(at)) => Some((at, *answer)),
+            (Outcome::NotDone, _) => return None,
+            (Outcome::Done(_) | Outcome::Unknown, _) => None,
+        };
+        Some(Asked {
+            key: self.key,
+            called: self.call,
+            returned,
+            input: self.operation,
+        })
+    }
+}
+
+/// Writes the history of a seed into a folder, which is made if it does not exist. Returns the file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(folder: &Path, seed: u64, history: &[Told]) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(format!("seed-{seed}.jsonl"));
+    let mut file = BufWriter::new(fs::File::create(&path)?);
+    for told in history {
+        serde_json::to_writer(&mut file, told)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()?;
+    Ok(path)
+}
+
+/// Reads a history that was written.
+///
+/// # Errors
+/// When a line is none.
+pub fn read(path: &Path) -> io::Result<Vec<Told>> {
+    let text = fs::read_to_string(path)?;
+    let told = text.lines().map(serde_json::from_str);
+    Ok(told.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process};
+
+    use super::*;
+    use crate::flaw::Flaw;
+    use crate::linearizability::{Budget, Judgement, judge};
+    use crate::model::KeyModel;
+    use crate::plan::Plan;
+    use crate::run::run;
+
+    /// The history of a run, written and read back, and the alarm that ended it.
+    fn written(seed: u64, flaw: Option<Flaw>) -> (Vec<Told>, Option<&'static str>) {
+        let mut plan = Plan::of_seed(seed);
+        plan.flaw = flaw;
+        plan.keeps_history = true;
+        let outcome = run(plan);
+        let folder = env::temp_dir().join(format!("liferaft-histories-{}-{seed}", process::id()));
+
+        let path = write(&folder, seed, &outcome.history).expect("a file is written");
+        let read = read(&path).expect("what was written is a history");
+        fs::remove_dir_all(&folder).expect("it was made here");
+
+        assert_eq!(read, outcome.history);
+        (read, outcome.alarm.map(|alarm| alarm.invariant))
+    }
+
+    fn verdict(history: &[Told]) -> Judgement {
+        let asked: Vec<Asked> = history.iter().filter_map(Told::asked).collect();
+        judge::<KeyModel>(&asked, Budget::default())
+    }
+
+    #[test]
+    fn a_history_that_is_read_back_gets_the_verdict_of_its_run() {
+        let (history, alarm) = written(1, None);
+
+        let ordered = history.iter().map(|told| told.call).is_sorted();
+        let late = |told: &Told| told.r#return.is_none_or(|at| at >= told.call);
+        assert!(ordered && history.iter().all(late));
+        assert!(history.len() > 50, "{} operations", history.len());
+        assert_eq!(alarm, None);
+        assert_eq!(verdict(&history), Judgement::Linearizable);
+    }
+
+    #[test]
+    fn a_history_of_clients_that_err_is_told_from_a_right_one() {
+        let flaw = Some(Flaw::TimeoutIsFailure);
+        let caught = (1..=20).map(|seed| written(seed, flaw));
+        let mut caught = caught.filter(|(_, alarm)| *alarm == Some("linearizability"));
+
+        let (history, _) = caught.next().expect("a client errs that somebody hears of");
+
+        assert!(matches!(verdict(&history), Judgement::Violated { .. }));
+    }
+}

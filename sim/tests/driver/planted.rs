@@ -1,0 +1,63 @@
+//! Bugs that are planted in the driver: each is hunted five times, from different seeds, among the same plans as ever.
+
+use std::sync::{PoisonError, RwLock};
+
+use liferaft_raft::consensus::planted::{Bug, plant};
+
+use crate::plan::Plan;
+use crate::run::{Outcome, played};
+
+/// Held for reading by runs without a bug, since one is planted in the whole process.
+static PLANTED: RwLock<()> = RwLock::new(());
+
+const HUNTS: u64 = 5;
+
+/// How many seeds a hunt takes at most.
+const SEEDS_MAX: u64 = 400;
+
+/// Runs something while nothing is planted.
+pub(crate) fn unplanted<T>(run: impl FnOnce() -> T) -> T {
+    let _none = PLANTED.read().unwrap_or_else(PoisonError::into_inner);
+    run()
+}
+
+fn run_planted(bug: Bug, seed: u64) -> Outcome {
+    let plan = Plan::of_seed(seed);
+    let _alone = PLANTED.write().unwrap_or_else(PoisonError::into_inner);
+    plant(Some(bug));
+    let outcome = played(&plan, None);
+    plant(None);
+    outcome
+}
+
+/// After how many seeds each hunt has caught the bug, and by what.
+#[track_caller]
+fn assert_caught_in_each_hunt(bug: Bug) {
+    let caught: Vec<_> = (0..HUNTS)
+        .map(|hunt| {
+            let from = 1 + hunt * SEEDS_MAX;
+            let mut seeds = (from..from + SEEDS_MAX).zip(1..);
+            seeds.find_map(|(seed, count)| Some((count, run_planted(bug, seed).alarm?)))
+        })
+        .collect();
+
+    let mut counts: Vec<u64> = caught.iter().flatten().map(|(count, _)| *count).collect();
+    counts.sort_unstable();
+    println!("{bug:?}: {counts:?} seeds, by {caught:?}");
+    assert_eq!(counts.len() as u64, HUNTS, "{bug:?} escapes");
+}
+
+#[test]
+fn an_outbox_that_acknowledges_before_its_store_forgets_is_found() {
+    assert_caught_in_each_hunt(Bug::AcknowledgesBeforeForgotten);
+}
+
+#[test]
+fn commands_sent_again_after_a_lost_session_are_found() {
+    assert_caught_in_each_hunt(Bug::ResentAfterLostSession);
+}
+
+#[test]
+fn a_late_registration_that_takes_over_is_found() {
+    assert_caught_in_each_hunt(Bug::LateRegistrationWins);
+}
