@@ -43,8 +43,8 @@
 //! does so on every member, and all of them stop.
 //!
 //! Commands and replies are encoded without names, compactly, and are read by other versions of the program: [`codec`]
-//! says what has no encoding (`#[serde(untagged)]`, `#[serde(flatten)]`, `serde_json::Value`) and how a type may change,
-//! by an example: a new variant goes behind the last one, and is sent once all members know it.
+//! says what has no encoding (`#[serde(untagged)]`, `#[serde(flatten)]`, `serde_json::Value`) and how a type may
+//! change, by an example: a new variant goes behind the last one, and is sent once all members know it.
 //!
 //! ```
 //! use liferaft::{ApplyContext, Capture, RestoreError, StateMachine};
@@ -101,7 +101,8 @@
 //! Every call is answered at its deadline at the latest: [`MemberBuilder::request_timeout`], or [`Handle::within`] for
 //! one call. The answer is one of three, never a guess:
 //!
-//! - *done*: the reply. The command is in effect, once, and stays so.
+//! - *done*: the reply. The command is in effect, once, and stays so. ([`ProposeError::ReplyUnreadable`] says so too: the
+//!   reply came with a snapshot and does not [decode](codec).)
 //! - *not done*: an error of which [`is_definite`](ProposeError::is_definite) is true. It never will be done.
 //! - *unknown*: [`ProposeError::Unknown`]. It may be done already, later, or never. Look before you ask again, or make
 //!   commands whose repetition does no harm, as by [`compare_and_set`](KvHandle::compare_and_set) and
@@ -311,7 +312,7 @@
 //! }
 //!
 //! # use liferaft::transport::conformance::{Fixture, check_all};
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member};
 //! # struct Kit;
 //! # impl Fixture for Kit {
 //! #     type End = Channels;
@@ -380,7 +381,7 @@
 //! |---|---|
 //! | [`driver`] | members and their handles, what can become of a request |
 //! | [`kv`] | the key-value store: its commands, limits and errors |
-//! | [`state_machine`], [`codec`], [`sessions`] | what you write, in which bytes it travels, and how each command takes effect once |
+//! | [`state_machine`], [`codec`], [`sessions`] | what you write, its bytes, and how each command takes effect once |
 //! | [`config`], [`configuration`] | timing and bounds; who takes part |
 //! | [`transport`] | the trait, the memory transport, the conformance kit |
 //! | [`storage`] | what must survive, and where it is kept |
@@ -389,8 +390,8 @@
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
 //!
 //! What the traits and examples here are written in is re-exported: [`bytes`], [`async_trait`](macro@async_trait),
-//! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`. Natively
-//! an application depends on `tokio` beside `liferaft`, which runs it.
+//! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`.
+//! Natively an application depends on `tokio` beside `liferaft`, which runs it.
 //!
 //! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one feature
 //! to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
@@ -401,8 +402,8 @@
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    admission, codec, config, configuration, consensus, driver, entry, ids, message, policy, sessions,
-    state_machine, storage, time, wire,
+    admission, codec, config, configuration, consensus, driver, entry, ids, message, policy,
+    sessions, state_machine, storage, time, wire,
 };
 pub use liferaft_transport as transport;
 

@@ -1,8 +1,8 @@
 //! The codec of commands and replies, and how their types may change from version to version.
 //!
-//! Commands and replies are encoded by [serde] in the format of [postcard]. Commands travel between members, and stay in
-//! logs and in the stores of outboxes; replies stay in snapshots. So bytes that one version of a program has written are
-//! read by other versions, earlier ones included as long as both run in one cluster.
+//! Commands and replies are encoded by [serde] in the format of [postcard]. Commands travel between members, and stay
+//! in logs and in the stores of outboxes; replies stay in snapshots. So bytes that one version of a program has written
+//! are read by other versions, earlier ones included as long as both run in one cluster.
 //!
 //! # What can be encoded
 //!
@@ -17,8 +17,12 @@
 //! [`Unserialisable`](crate::driver::ProposeError::Unserialisable). A leader drops what it cannot decode when another
 //! member forwards it. An entry that a member cannot decode all the same, since a later version wrote it, stops that
 //! member with the entry's index and the type's name
-//! ([`MachineFault::Undecodable`](crate::driver::MachineFault::Undecodable)): to pass over it would let the member's state
-//! differ from that of all others.
+//! ([`MachineFault::Undecodable`](crate::driver::MachineFault::Undecodable)): to pass over it would let the member's
+//! state differ from that of all others.
+//!
+//! A reply comes back to its caller as it is, unless it travels in a snapshot. There, one that does not decode costs
+//! its caller the reply and nothing else: the command is done, and the error says so
+//! ([`ReplyUnreadable`](crate::driver::ProposeError::ReplyUnreadable)).
 //!
 //! # What may change
 //!
@@ -31,9 +35,9 @@
 //! | a variant removed, or put before others | breaks: those behind it are taken for one another |
 //! | another effect of an old command in `apply` | breaks: members of both versions no longer hold the same state |
 //!
-//! What needs another field is another variant. The old one stays, and does what it did, as long as a log, a snapshot or
-//! an outbox may hold it. A safe change takes two steps: first every member is started with a version that knows the new
-//! variant, and then a version proposes it.
+//! What needs another field is another variant. The old one stays, and does what it did, as long as a log, a snapshot
+//! or an outbox may hold it. A safe change takes two steps: first every member is started with a version that knows the
+//! new variant, and then a version proposes it.
 //!
 //! ```
 //! # mod liferaft { pub use liferaft_raft::codec; pub use serde; }

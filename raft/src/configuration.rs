@@ -280,14 +280,9 @@ impl Configuration {
     pub fn weight(&self) -> u64 {
         /// Its format and its bound.
         const HEAD: u64 = 13;
-        /// The id, suffrage and outgoing vote of a member, and the lengths of its key and of all that.
-        const MEMBER: u64 = 28;
         /// An id, and why.
         const DISMISSED: u64 = 22;
-        let members = self.members.values();
-        let members: u64 = members
-            .map(|member| MEMBER + member.public_key.len() as u64)
-            .sum();
+        let members: u64 = self.members.values().map(Member::weight).sum();
         HEAD + members + DISMISSED * self.dismissed.len() as u64
     }
 }
@@ -311,6 +306,14 @@ impl Member {
             outgoing_voter: false,
             public_key,
         }
+    }
+
+    /// Returns what it adds to the [weight](Configuration::weight) of a configuration, in bytes.
+    #[must_use]
+    pub const fn weight(&self) -> u64 {
+        /// Its id, suffrage and outgoing vote, and the lengths of its key and of all that.
+        const BYTES: u64 = 28;
+        BYTES + self.public_key.len() as u64
     }
 
     /// Whether its vote counts, in either half of a joint configuration.

@@ -21,8 +21,8 @@ use crate::time::ClusterTime;
 /// the index of the entry ([`MachineFault::Panicked`](crate::driver::MachineFault::Panicked)). All members apply the
 /// same entry to the same state, so all of them stop, and stop again when they are restarted, until a version that does
 /// not panic there takes over. A command that makes no sense is better answered by a reply that says so. A panic in
-/// [`snapshot`](Self::snapshot), in its [`Capture`] or in [`restore`](Self::restore) stops the member as well. A panic in
-/// [`query`](Self::query) fails that read alone.
+/// [`snapshot`](Self::snapshot), in its [`Capture`] or in [`restore`](Self::restore) stops the member as well. A panic
+/// in [`query`](Self::query) fails that read alone.
 ///
 /// All of this holds where panics unwind. Where they abort, as in WebAssembly or with `panic = "abort"`, any of them
 /// ends the program, a panicking query too.

@@ -241,6 +241,7 @@ impl Machine {
     pub fn reply_bytes(&self, session: Index) -> (u64, u64) {
         let replies = self.sessions.replies(session);
         let bytes = replies.map(|(_, reply)| {
+            let reply = reply.expect("one version wrote them all");
             let encoded = postcard::to_allocvec(reply).expect("replies have an encoding");
             encoded.len() as u64 + REPLY_OVERHEAD_BYTES
         });
@@ -293,6 +294,7 @@ impl Machine {
             match self.sessions.execute(at, &header, execute)? {
                 Outcome::Done(reply) => Fate::Done(Answer::of_reply(&reply)?),
                 Outcome::Expired => Fate::Expired,
+                Outcome::Unreadable => return Err("a reply cannot be read back".to_owned()),
                 Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => Fate::Ignored,
             }
         };

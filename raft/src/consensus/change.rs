@@ -32,7 +32,7 @@ enum Stage {
     Waiting(MembershipChange),
     /// Its new voters catch up with the log, before they count (§4.2.1).
     CatchingUp {
-        target: Configuration,
+        wanted: MembershipChange,
         joiners: BTreeMap<ServerId, CatchUp>,
     },
     /// Its first configuration is in the log.
@@ -89,16 +89,14 @@ impl Leader {
             if !may_begin {
                 return;
             }
-            let target = self
-                .as_it_may_be_made(wanted)
-                .and_then(|wanted| target_of(common.configuration(), &wanted));
-            match target {
-                Ok(target) => self.begin_catch_up(common, target),
+            let wanted = wanted.clone();
+            match self.target(common, &wanted) {
+                Ok(target) => self.begin_catch_up(common, wanted, &target),
                 Err(error) => return self.end_change(common, Err(error)),
             }
         }
         let Some(PendingChange {
-            stage: Stage::CatchingUp { target, joiners },
+            stage: Stage::CatchingUp { wanted, joiners },
             ..
         }) = &mut self.change
         else {
@@ -117,12 +115,28 @@ impl Leader {
             }
         }
         if joiners.values().all(|catch_up| catch_up.ready) {
-            let step = first_step(common.configuration(), target);
+            // Which servers have lost what they acknowledged may have been found since.
+            let wanted = wanted.clone();
+            let target = match self.target(common, &wanted) {
+                Ok(target) => target,
+                Err(error) => return self.end_change(common, Err(error)),
+            };
+            let step = first_step(common.configuration(), &target);
             if let Some(change) = &mut self.change {
                 change.stage = Stage::Appended;
             }
             self.append_configuration(common, step);
         }
+    }
+
+    /// The configuration that the change leads to, by what this leader knows now.
+    fn target(
+        &self,
+        common: &Common,
+        wanted: &MembershipChange,
+    ) -> Result<Configuration, ChangeError> {
+        let wanted = self.as_it_may_be_made(wanted)?;
+        target_of(common.configuration(), &wanted)
     }
 
     /// Returns the change with what this leader knows of its servers: one that has lost what it acknowledged leaves for good,
@@ -149,7 +163,12 @@ impl Leader {
         Ok(MembershipChange { steps })
     }
 
-    fn begin_catch_up(&mut self, common: &Common, target: Configuration) {
+    fn begin_catch_up(
+        &mut self,
+        common: &Common,
+        wanted: MembershipChange,
+        target: &Configuration,
+    ) {
         let goal = common.log.last_index();
         let rounds_left = common.config.limits().catch_up_rounds;
         let before = common.configuration();
@@ -182,7 +201,7 @@ impl Leader {
             }
         }
         if let Some(change) = &mut self.change {
-            change.stage = Stage::CatchingUp { target, joiners };
+            change.stage = Stage::CatchingUp { wanted, joiners };
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::output::WriteId;
 use crate::config::Timing;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, PUBLIC_KEY_BYTES_MAX};
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
 
@@ -188,6 +188,22 @@ impl MembershipChange {
         Self {
             steps: alloc::vec![MembershipStep::Retire(id)],
         }
+    }
+
+    /// Returns a server to which it gives a public key that is longer than
+    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX); `None` if it gives nobody such a key.
+    #[must_use]
+    pub fn long_key(&self) -> Option<ServerId> {
+        let is_long = |step: &&MembershipStep| match step {
+            MembershipStep::AddVoter { public_key, .. }
+            | MembershipStep::AddLearner { public_key, .. } => {
+                public_key.len() > PUBLIC_KEY_BYTES_MAX
+            }
+            MembershipStep::Remove(_) | MembershipStep::Evict(_) | MembershipStep::Retire(_) => {
+                false
+            }
+        };
+        self.steps.iter().find(is_long).map(MembershipStep::server)
     }
 
     /// This change with the steps of another after its own.

@@ -105,6 +105,9 @@ pub(super) fn target_of(
     if change.steps.is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoSteps));
     }
+    if let Some(id) = change.long_key() {
+        return Err(ChangeError::Invalid(InvalidChange::KeyTooLong(id)));
+    }
     let mut members: BTreeMap<ServerId, Member> = current
         .members()
         .map(|(id, member)| (id, member.clone()))

@@ -419,12 +419,9 @@ impl Raft {
 
     fn bootstrap(&mut self, configuration: Configuration) {
         let common = &mut self.common;
-        // A crash may have left the term of an earlier attempt without its entry, of whichever campaign it was: its own, or
-        // another founder's that it heard of. A blank server gives no vote to another.
-        let founds = common
-            .voted_for
-            .is_none_or(|voted_for| voted_for == common.id);
-        let blank = founds && common.log.last_index() == Index::ZERO;
+        // A crash may have left the term and vote of an earlier attempt without its entry, of whichever campaign they
+        // were. Such a vote was in the same write as the entry, and has not been given.
+        let blank = common.log.last_index() == Index::ZERO;
         if !blank || configuration.voters().is_empty() || configuration.is_joint() {
             return;
         }

@@ -193,7 +193,8 @@ impl Outbox {
         }
         self.last_write = WriteId(self.last_write.0 + 1);
         let id = self.last_write;
-        let has_hard_state = self.hard_state_changed || core::mem::take(&mut self.hard_state_noted);
+        let noted = core::mem::take(&mut self.hard_state_noted);
+        let has_hard_state = self.hard_state_changed || noted;
         if has_hard_state {
             self.note_write = id;
             self.promise_written = hard_state.promise;

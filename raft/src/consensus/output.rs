@@ -341,7 +341,7 @@ pub enum InvalidChange {
     #[error("server {0} is named twice")]
     NamedTwice(ServerId),
     /// The configurations that it leads through would be longer than any entry may be, or the change itself is longer than
-    /// what the asker's transport carries. Two smaller changes may do.
+    /// what the transports of the cluster carry. Two smaller changes may do.
     #[error("it takes {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// How many it takes.
@@ -350,6 +350,10 @@ pub enum InvalidChange {
         /// [`Configuration::entry_bytes_max`](crate::configuration::Configuration::entry_bytes_max).
         bytes_max: u64,
     },
+    /// The public key that it gives this server is longer than
+    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): no member would read the configuration.
+    #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
+    KeyTooLong(ServerId),
     /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as long
     /// as a joint configuration names them.
     #[error("there would be too many servers")]

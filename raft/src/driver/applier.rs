@@ -273,9 +273,14 @@ impl<S: StateMachine> Applier<S> {
                             own.push(Own::Reply {
                                 session,
                                 sequence,
-                                reply: reply.into_owned(),
+                                reply: Some(reply.into_owned()),
                             });
                         }
+                        Outcome::Unreadable => own.push(Own::Reply {
+                            session,
+                            sequence,
+                            reply: None,
+                        }),
                         Outcome::Expired => own.push(Own::Expired { session }),
                         Outcome::Early | Outcome::TooFarAhead if ordered => {
                             own.push(Own::Early { session, sequence });
@@ -327,7 +332,7 @@ impl<S: StateMachine> Applier<S> {
             replies.map(move |(sequence, reply)| Own::Reply {
                 session,
                 sequence,
-                reply: reply.clone(),
+                reply: reply.cloned(),
             })
         });
         let replies = replies.collect();

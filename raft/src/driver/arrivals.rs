@@ -5,7 +5,6 @@ use liferaft_transport::Event as TransportEvent;
 use super::applier::{Own, Report};
 use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
 use super::events::Happening;
-use super::fault::MachineFault;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
@@ -148,7 +147,7 @@ impl<S: StateMachine> Driver<S> {
                 through,
                 reply_bytes,
                 snapshot,
-            } => self.take_captured(through, reply_bytes, snapshot, now)?,
+            } => self.take_captured(through, reply_bytes, snapshot, now),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
         }
@@ -163,7 +162,7 @@ impl<S: StateMachine> Driver<S> {
         reply_bytes: u64,
         snapshot: Result<Joined, JoinError>,
         now: Instant,
-    ) -> Result<(), StopReason> {
+    ) {
         match snapshot {
             Ok(Joined { data, digest }) => {
                 let bytes = data.len() as u64;
@@ -176,7 +175,6 @@ impl<S: StateMachine> Driver<S> {
                     data,
                     digest,
                 });
-                Ok(())
             }
             Err(JoinError::TooLarge { bytes, bytes_max }) => {
                 self.work.on_capture_refused(bytes, bytes_max, reply_bytes);
@@ -188,14 +186,6 @@ impl<S: StateMachine> Driver<S> {
                     bytes,
                     bytes_max,
                 });
-                Ok(())
-            }
-            Err(error @ JoinError::Sessions(_)) => {
-                let reason = error.to_string();
-                Err(StopReason::StateMachine(MachineFault::Snapshot {
-                    through,
-                    reason,
-                }))
             }
         }
     }

@@ -22,7 +22,7 @@ use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
 use crate::config::Config;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::consensus::{Event, Raft};
 use crate::ids::{ClusterId, Index, ServerId};
 use crate::policy::{MembershipPolicy, Steward};
@@ -94,6 +94,8 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and wait until
     /// they are added.
+    ///
+    /// A first server whose storage was lost must not be started so again: it would begin another cluster.
     pub fn first_server(self) -> Self {
         let id = self.id();
         self.bootstrap(Configuration::of_voters([id]))
@@ -101,6 +103,10 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     /// Makes it one of several servers that start their cluster together, each with this same configuration. Ignored if
     /// its storage holds a log.
+    ///
+    /// A founder whose storage was lost must not be started so again. A blank server gives no vote, but one that founds
+    /// again is not blank: until a leader that knows what it had acknowledged has found it out, its vote may elect one
+    /// that lacks what was committed. It comes back under another id, and is [taken in](Self::join).
     ///
     /// The configuration also says how long an entry of the cluster may ever be
     /// ([`Configuration::with_entry_bytes_max`]): no member's transport may carry less.
@@ -281,7 +287,13 @@ impl<S: StateMachine> MemberBuilder<S> {
         let Some(configuration) = &self.bootstrap else {
             return Ok(());
         };
-        if configuration.voters().is_empty() {
+        let mut members = configuration.members();
+        let long_key = members.find(|(_, member)| member.public_key.len() > PUBLIC_KEY_BYTES_MAX);
+        if let Some((id, _)) = long_key {
+            Err(BootstrapFault::KeyTooLong(id))
+        } else if configuration.members().len() > SERVERS_MAX {
+            Err(BootstrapFault::TooManyServers)
+        } else if configuration.voters().is_empty() {
             Err(BootstrapFault::NoVoters)
         } else if configuration.is_joint() {
             Err(BootstrapFault::Joint)

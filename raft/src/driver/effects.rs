@@ -2,6 +2,7 @@
 
 use super::events::Happening;
 use super::inbound::batch_of;
+use super::links::FRAME_OVERHEAD_BYTES;
 use super::membership::POLICY_CHANGE;
 use super::operations::Operation;
 use super::served::Answer;
@@ -224,7 +225,11 @@ impl<S: StateMachine> Driver<S> {
 
     /// Sends what is unsent to the leader.
     fn forward(&mut self, leader: ServerId, now: Instant) {
-        let bytes_max = self.links.payload_bytes_max();
+        let (_, configuration) = self.raft.configuration();
+        let frame_bytes_max = self
+            .links
+            .common_frame_bytes_max(configuration.entry_bytes_max());
+        let bytes_max = frame_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
         self.forwarded_to = Some(leader);
         while let Some((request, commands)) = self.proposals.next_batch(now, bytes_max) {
             let sent = self.links.send(
@@ -247,9 +252,8 @@ impl<S: StateMachine> Driver<S> {
                 Operation::Change(change) => Content::Change { request, change },
                 Operation::Transfer(to) => Content::Transfer { request, to },
             };
-            if let Some(bytes) = self.links.excess(&content) {
-                let bytes_max = self.links.frame_bytes_max() as u64;
-                let error = ChangeError::Invalid(InvalidChange::TooLarge { bytes, bytes_max });
+            if let Some(invalid) = self.unreadable(&content, frame_bytes_max) {
+                let error = ChangeError::Invalid(invalid);
                 let raft = &self.raft;
                 let configuration = || raft.status().configuration;
                 self.operations
@@ -259,6 +263,20 @@ impl<S: StateMachine> Driver<S> {
             let sent = self.links.send(leader, &content, &mut self.counters);
             self.operations.sent(request, sent, now);
         }
+    }
+
+    /// Returns why the leader would not be given this change, or not read it, where frames of so many bytes arrive.
+    fn unreadable(&self, content: &Content, frame_bytes_max: usize) -> Option<InvalidChange> {
+        if let Content::Change { change, .. } = content
+            && let Some(id) = change.long_key()
+        {
+            return Some(InvalidChange::KeyTooLong(id));
+        }
+        let bytes = self.links.frame_bytes(content);
+        (bytes > frame_bytes_max).then_some(InvalidChange::TooLarge {
+            bytes: bytes as u64,
+            bytes_max: frame_bytes_max as u64,
+        })
     }
 
     /// Posts the status if something that matters has changed, or it is time to.

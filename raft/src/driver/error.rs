@@ -32,6 +32,10 @@ pub enum ProposeError {
     /// The member has stopped. The command was not done.
     #[error("the member has stopped")]
     Stopped,
+    /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
+    /// type that does not decode: see [`codec`](crate::codec).
+    #[error("done: its reply cannot be read")]
+    ReplyUnreadable,
     /// Whether the command was done is not known: it may be done already, done later, or never.
     #[error("it is not known whether the command was done: {0}")]
     Unknown(UnknownCause),
@@ -54,10 +58,10 @@ pub enum UnknownCause {
 }
 
 impl ProposeError {
-    /// Whether the command was certainly not done. Otherwise nothing is known.
+    /// Whether the command was certainly not done. Otherwise it was, or nothing is known.
     #[must_use]
     pub const fn is_definite(&self) -> bool {
-        !matches!(self, Self::Unknown(_))
+        !matches!(self, Self::Unknown(_) | Self::ReplyUnreadable)
     }
 }
 
@@ -104,7 +108,7 @@ pub enum MembershipError {
     /// The change cannot be made at all. Nothing was changed.
     #[error("{0}")]
     Invalid(String),
-    /// The change takes more bytes than an entry of this cluster may have, or than a frame of this member's transport.
+    /// The change takes more bytes than an entry of this cluster may have, or than a frame of it.
     /// Nothing was changed. Two smaller changes may do.
     #[error("the change takes {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
@@ -232,6 +236,13 @@ pub enum BootstrapFault {
         /// How many it allows.
         bytes_max: u64,
     },
+    /// The public key of this server is longer than
+    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): nobody whom it adds would read it.
+    #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
+    KeyTooLong(ServerId),
+    /// It names more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
+    #[error("it names too many servers")]
+    TooManyServers,
     /// This server does not take part in it: it should start blank and be added.
     #[error("server {0} does not take part in it")]
     NotAMember(ServerId),

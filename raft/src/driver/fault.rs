@@ -16,8 +16,8 @@ pub enum MachineFault {
     Undecodable {
         /// The entry.
         index: Index,
-        /// The type that it should hold: [`StateMachine::Command`](crate::state_machine::StateMachine::Command), or what
-        /// wraps it.
+        /// The type that it should hold: [`StateMachine::Command`](crate::state_machine::StateMachine::Command), or
+        /// what wraps it.
         type_name: &'static str,
         /// What is wrong with the bytes.
         reason: String,
@@ -32,7 +32,7 @@ pub enum MachineFault {
         /// The message of the panic.
         message: String,
     },
-    /// No snapshot of it can be made: it panicked, or a reply cannot be encoded.
+    /// No snapshot of it can be made: it panicked.
     #[error("no snapshot of it can be made as of entry {through}: {reason}")]
     Snapshot {
         /// The last entry that the snapshot was to reflect.

@@ -117,8 +117,9 @@ impl<S: StateMachine> Handle<S> {
     /// Has a command applied, exactly once, and returns its reply, once this member has applied it too.
     ///
     /// # Errors
-    /// [`ProposeError::Unknown`] when the command may or may not be done; all others mean that it was not done and never
-    /// will be. Proposing again after an unknown outcome may do the command twice.
+    /// [`ProposeError::Unknown`] when the command may or may not be done, and [`ProposeError::ReplyUnreadable`] when it is
+    /// done; all others mean that it was not done and never will be. Proposing again after an unknown outcome may do the
+    /// command twice.
     pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
         let command = codec::encode_checked(vec![0; HEADER_BYTES], &command)
             .map_err(|error| ProposeError::Unserialisable(error.to_string()))?;

@@ -64,7 +64,7 @@ pub(super) enum LaneEvent<R> {
     /// The session is open.
     Registered { session: Index },
     /// The next command is done.
-    Done { sequence: u64, reply: R },
+    Done { sequence: u64, reply: Option<R> },
     /// The session is gone, and the lane empty. Some of the commands up to `sent_through` may have reached a leader;
     /// none after it did.
     Expired {

@@ -35,14 +35,16 @@ impl Links {
         }
     }
 
-    /// How many bytes of commands fit into a frame.
-    pub(super) fn payload_bytes_max(&self) -> usize {
-        self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES)
+    /// The longest frame that the transport carries and others understand.
+    fn frame_bytes_max(&self) -> usize {
+        self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX)
     }
 
-    /// The longest frame that the transport carries and others understand.
-    pub(super) fn frame_bytes_max(&self) -> usize {
-        self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX)
+    /// The longest frame that this transport carries and all others of a cluster with entries of so many bytes.
+    pub(super) fn common_frame_bytes_max(&self, entry_bytes: u64) -> usize {
+        let bytes = entry_bytes.saturating_add(FRAME_OVERHEAD_BYTES as u64);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        bytes.min(self.frame_bytes_max())
     }
 
     /// Checks that an entry of so many bytes fits into a frame.
@@ -58,11 +60,10 @@ impl Links {
         Ok(())
     }
 
-    /// How many bytes a frame of this content takes, if that is more than any may have.
-    pub(super) fn excess(&self, content: &Content) -> Option<u64> {
+    /// How many bytes a frame of this content takes.
+    pub(super) fn frame_bytes(&self, content: &Content) -> usize {
         let head = Head::of(self.cluster, ServerId(0), content);
-        let bytes = head.encode().len() + wire::encode_content(content).len();
-        (bytes > self.frame_bytes_max()).then_some(bytes as u64)
+        head.encode().len() + wire::encode_content(content).len()
     }
 
     /// The last frame that the transport did not take since this was last asked.

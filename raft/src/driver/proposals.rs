@@ -208,7 +208,16 @@ impl<R> Proposals<R> {
         }
         let mut sequences: Option<Range<u64>> = None;
         let mut bytes = 0;
-        while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
+        loop {
+            // A single one was found to fit when it was taken in.
+            let room = if bytes == 0 {
+                usize::MAX
+            } else {
+                bytes_max.saturating_sub(bytes)
+            };
+            let Some((sequence, command)) = self.next_unsent(room) else {
+                break;
+            };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
             let attempt = &mut self.slot(sequence).expect("it was just found").attempt;
             attempt.sent(request, now, patience);
@@ -299,9 +308,9 @@ impl<R> Proposals<R> {
     }
 
     /// This member's applier has come to a command of its session.
-    pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: R) {
+    pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: Option<R>) {
         if self.has_open(session) {
-            self.complete(sequence, Ok(reply));
+            self.complete(sequence, reply.ok_or(ProposeError::ReplyUnreadable));
             self.forget_answered();
         }
     }

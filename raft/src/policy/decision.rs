@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::MembershipPolicy;
-use crate::configuration::{Configuration, SERVERS_MAX};
+use crate::configuration::{Configuration, Member, SERVERS_MAX};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{MembershipChange, MembershipStep};
 use crate::ids::ServerId;
@@ -49,24 +49,7 @@ pub fn next_change(
     situation: &Situation<'_>,
 ) -> Option<MembershipChange> {
     let mut steps = situation.voter_steps(policy).unwrap_or_default();
-    let members = situation.configuration.members().len();
-    let leaving = steps
-        .iter()
-        .filter(|step| matches!(step, MembershipStep::Evict(_) | MembershipStep::Retire(_)))
-        .count();
-    let room = SERVERS_MAX.saturating_sub(members - leaving);
-    let joiners = situation
-        .joiners
-        .iter()
-        .filter(|(id, _)| !situation.configuration.contains(**id));
-    steps.extend(
-        joiners
-            .take(room)
-            .map(|(id, public_key)| MembershipStep::AddLearner {
-                id: *id,
-                public_key: public_key.clone(),
-            }),
-    );
+    steps.extend(situation.joining_steps());
     (!steps.is_empty()).then_some(MembershipChange { steps })
 }
 
@@ -104,6 +87,26 @@ impl Situation<'_> {
         } else {
             MembershipStep::Evict(id)
         }
+    }
+
+    /// The steps for those who ask to join, as many as there is room for. Who leaves makes none yet: a joint
+    /// configuration still names it. A change that had no room would be refused as a whole, and called for again.
+    fn joining_steps(&self) -> impl Iterator<Item = MembershipStep> {
+        let room = SERVERS_MAX.saturating_sub(self.configuration.members().len());
+        let mut bytes = self.configuration.weight();
+        let bytes_max = self.configuration.entry_bytes_max();
+        let joiners = self.joiners.iter();
+        joiners
+            .filter(|(id, _)| !self.configuration.contains(**id))
+            .take(room)
+            .take_while(move |(_, public_key)| {
+                bytes += Member::learner(Bytes::clone(public_key)).weight();
+                bytes <= bytes_max
+            })
+            .map(|(id, public_key)| MembershipStep::AddLearner {
+                id: *id,
+                public_key: public_key.clone(),
+            })
     }
 
     /// The steps for those who are members already; `None` if they must wait.

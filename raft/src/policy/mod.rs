@@ -24,8 +24,8 @@
 //!
 //! **Just under half of the voters may fail, not of the members:** of three voters one, of four one, of five two. With
 //! [`Target::Count`] the others are learners: they take the place of voters that die, one joint change after
-//! [`evict_after`](MembershipPolicy::evict_after), but when half of the voters or more die before that, the cluster stands
-//! still, however many learners live.
+//! [`evict_after`](MembershipPolicy::evict_after), but when half of the voters or more die before that, the cluster
+//! stands still, however many learners live.
 
 mod decision;
 mod steward;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::expiry::Expiries;
-use self::session::{Kind, Place, Session, weight};
+use self::session::{Kind, Place, Reply, Session, weight};
 
 pub use envelope::{
     CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
@@ -117,6 +117,8 @@ pub enum Outcome<'a, R: Clone> {
     /// It has taken effect, by this copy or an earlier one, with this reply. The reply is owned where it was too heavy
     /// to be kept, so that its session has ended.
     Done(Cow<'a, R>),
+    /// It has taken effect by an earlier copy, and its reply came with a snapshot and is none of this version.
+    Unreadable,
     /// Its member has said that it no longer waits for it. This copy had no effect.
     Acknowledged,
     /// Its session is gone, or never was. This copy had no effect and no other can have one.
@@ -215,13 +217,16 @@ impl<R: Clone> Sessions<R> {
             Place::Open(place) => {
                 let reply = apply()?;
                 let bytes = weight(&reply);
-                session.keep(place, sequence, reply, bytes);
+                session.keep(place, sequence, Reply::Value(reply), bytes);
                 self.reply_bytes += bytes;
                 let is_beyond = session.reply_bytes() > self.bounds.session_bytes_max
                     || self.reply_bytes > self.bounds.bytes_max;
                 let ends = is_beyond && !is_planted(Bug::RepliesUnbounded);
                 if ends && let Some(ended) = self.end_beyond_bounds(name) {
-                    return Ok(Outcome::Done(Cow::Owned(ended.reply(place).clone())));
+                    let reply = ended.reply(place).value().cloned();
+                    return Ok(reply.map_or(Outcome::Unreadable, |reply| {
+                        Outcome::Done(Cow::Owned(reply))
+                    }));
                 }
                 place
             }
@@ -230,7 +235,10 @@ impl<R: Clone> Sessions<R> {
             Place::Early => return Ok(Outcome::Early),
         };
         let session = self.sessions.get(&name).expect("it is open still");
-        Ok(Outcome::Done(Cow::Borrowed(session.reply(place))))
+        let reply = session.reply(place).value();
+        Ok(reply.map_or(Outcome::Unreadable, |reply| {
+            Outcome::Done(Cow::Borrowed(reply))
+        }))
     }
 
     /// Removes the sessions that have expired. To be called with the time of each entry, of whatever kind: a command or
@@ -272,10 +280,12 @@ impl<R: Clone> Sessions<R> {
         latest.map(|(nonce, name)| (*nonce, *name))
     }
 
-    /// The replies that a session keeps, with the numbers of their commands.
-    pub fn replies(&self, session: Index) -> impl Iterator<Item = (u64, &R)> {
+    /// The replies that a session keeps, with the numbers of their commands: `None` for one that came with a snapshot
+    /// and is none of this version.
+    pub fn replies(&self, session: Index) -> impl Iterator<Item = (u64, Option<&R>)> {
         let session = self.sessions.get(&session).into_iter();
-        session.flat_map(|session| session.replies())
+        let replies = session.flat_map(|session| session.replies());
+        replies.map(|(sequence, reply)| (sequence, reply.value()))
     }
 
     /// Ends sessions until the replies are within their bounds, and returns the session `grown`, whose replies have

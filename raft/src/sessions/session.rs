@@ -56,12 +56,31 @@ struct Replies<R> {
 struct Kept<R> {
     sequence: u64,
     bytes: u64,
-    reply: R,
+    reply: Reply<R>,
+}
+
+/// A reply, as it is kept.
+#[derive(Clone, Debug)]
+pub(super) enum Reply<R> {
+    Value(R),
+    /// Bytes that came with a snapshot, which are no reply of this version: its command is done, and they stay as they
+    /// are for those who read them.
+    Unreadable(Box<[u8]>),
+}
+
+impl<R> Reply<R> {
+    /// Returns the value, if it is one.
+    pub(super) const fn value(&self) -> Option<&R> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Unreadable(_) => None,
+        }
+    }
 }
 
 /// Returns what a reply weighs: its bytes as serialised, and [`REPLY_OVERHEAD_BYTES`].
 ///
-/// A reply that cannot be serialised weighs as if it were empty: the next snapshot fails with the reason.
+/// A reply that cannot be serialised weighs as if it were empty, which it is in a snapshot.
 pub(super) fn weight<R: Serialize>(reply: &R) -> u64 {
     let size = postcard::ser_flavors::Size::default();
     let bytes = postcard::serialize_with_flavor(reply, size).unwrap_or(0);
@@ -142,7 +161,7 @@ impl<R> Session<R> {
     }
 
     /// Keeps a reply of this weight at a place that is open for it.
-    pub(super) fn keep(&mut self, place: usize, sequence: u64, reply: R, bytes: u64) {
+    pub(super) fn keep(&mut self, place: usize, sequence: u64, reply: Reply<R>, bytes: u64) {
         self.replies.bytes += bytes;
         let kept = Kept {
             sequence,
@@ -153,12 +172,12 @@ impl<R> Session<R> {
     }
 
     /// Returns the reply at a place where one is kept.
-    pub(super) fn reply(&self, place: usize) -> &R {
+    pub(super) fn reply(&self, place: usize) -> &Reply<R> {
         &self.replies.kept[place].reply
     }
 
     /// The replies, with the numbers of their commands.
-    pub(super) fn replies(&self) -> impl ExactSizeIterator<Item = (u64, &R)> {
+    pub(super) fn replies(&self) -> impl ExactSizeIterator<Item = (u64, &Reply<R>)> {
         let kept = self.replies.kept.iter();
         kept.map(|kept| (kept.sequence, &kept.reply))
     }

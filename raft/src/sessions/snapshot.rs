@@ -2,17 +2,22 @@
 //!
 //! Equal tables have equal bytes on all members. What is read back is checked as if a stranger had written it: a
 //! snapshot comes over the network.
+//!
+//! A reply that has no bytes, or whose bytes are none of this version, costs its caller the reply and nobody a
+//! snapshot: its command stays done, under its number, and the bytes stay as they are.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::session::{Kind, Place, Session, weight_of};
+use super::session::{Kind, Place, Reply, Session, weight_of};
 use super::{
     OUTSTANDING_MAX, REPLY_BYTES_MAX, SEQUENCE_MAX, SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions,
 };
+use crate::codec;
 use crate::ids::{Index, Term};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
@@ -35,17 +40,12 @@ pub enum SessionsError {
     /// They claim more than there can be, or contradict themselves.
     #[error("the session table makes no sense: {0}")]
     Invalid(&'static str),
-    /// A reply cannot be read.
-    #[error("a reply in the session table cannot be read: {0}")]
-    Reply(String),
 }
 
 impl<R: Serialize> Sessions<R> {
     /// The table as bytes.
-    ///
-    /// # Errors
-    /// When a reply cannot be serialised.
-    pub fn encode(&self) -> Result<Vec<u8>, SessionsError> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         put_count(&mut bytes, self.sessions.len());
         for (name, session) in &self.sessions {
@@ -62,10 +62,10 @@ impl<R: Serialize> Sessions<R> {
             put_count(&mut bytes, replies.len());
             for (sequence, reply) in replies {
                 put_distance(&mut bytes, sequence - session.acknowledged_through);
-                put_reply(&mut bytes, reply)?;
+                put_reply(&mut bytes, reply);
             }
         }
-        Ok(bytes)
+        bytes
     }
 }
 
@@ -81,13 +81,14 @@ fn put_distance(bytes: &mut Vec<u8>, distance: u64) {
     bytes.extend_from_slice(&distance.to_be_bytes());
 }
 
-/// A reply behind its length.
-fn put_reply<R: Serialize>(bytes: &mut Vec<u8>, reply: &R) -> Result<(), SessionsError> {
-    let reply =
-        postcard::to_allocvec(reply).map_err(|error| SessionsError::Reply(error.to_string()))?;
-    put_count(bytes, reply.len());
-    bytes.extend_from_slice(&reply);
-    Ok(())
+/// A reply behind its length. One that has no bytes is empty, as its [`weight`](super::session::weight) says.
+fn put_reply<R: Serialize>(bytes: &mut Vec<u8>, reply: &Reply<R>) {
+    let encoded = match reply {
+        Reply::Value(value) => Cow::Owned(codec::encode(value).unwrap_or_default()),
+        Reply::Unreadable(bytes) => Cow::Borrowed(&**bytes),
+    };
+    put_count(bytes, encoded.len());
+    bytes.extend_from_slice(&encoded);
 }
 
 impl<R: DeserializeOwned> Sessions<R> {
@@ -201,18 +202,15 @@ impl Reader<'_> {
     }
 
     /// The next reply, with its length.
-    fn reply<R: DeserializeOwned>(&mut self) -> Result<(R, usize), SessionsError> {
+    fn reply<R: DeserializeOwned>(&mut self) -> Result<(Reply<R>, usize), SessionsError> {
         let length = self.count()?;
         let (reply, rest) = self
             .0
             .split_at_checked(length)
             .ok_or(SessionsError::CutOff)?;
         self.0 = rest;
-        let (reply, left) = postcard::take_from_bytes(reply)
-            .map_err(|error| SessionsError::Reply(error.to_string()))?;
-        if !left.is_empty() {
-            return Err(SessionsError::Invalid("something follows a reply"));
-        }
+        let reply =
+            codec::decode(reply).map_or_else(|_| Reply::Unreadable(reply.into()), Reply::Value);
         Ok((reply, length))
     }
 }

@@ -404,6 +404,7 @@ impl ChangeReply {
     pub(super) const FORGOT: u32 = 12;
     pub(super) const ASKER_NOT_MEMBER: u32 = 13;
     pub(super) const TOO_LARGE: u32 = 14;
+    pub(super) const KEY_TOO_LONG: u32 = 15;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -192,6 +192,9 @@ pub(super) fn change_reply(
             (proto::ChangeReply::TOO_MANY_SERVERS, None)
         }
         ChangeError::Invalid(InvalidChange::Forgot(id)) => (proto::ChangeReply::FORGOT, Some(*id)),
+        ChangeError::Invalid(InvalidChange::KeyTooLong(id)) => {
+            (proto::ChangeReply::KEY_TOO_LONG, Some(*id))
+        }
         ChangeError::AskerNotMember => (proto::ChangeReply::ASKER_NOT_MEMBER, None),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
         ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
@@ -229,6 +232,9 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ChangeReply::TOO_MANY_SERVERS => ChangeError::Invalid(InvalidChange::TooManyServers),
         proto::ChangeReply::FORGOT => {
             ChangeError::Invalid(InvalidChange::Forgot(required(about, ABOUT)?))
+        }
+        proto::ChangeReply::KEY_TOO_LONG => {
+            ChangeError::Invalid(InvalidChange::KeyTooLong(required(about, ABOUT)?))
         }
         proto::ChangeReply::ASKER_NOT_MEMBER => ChangeError::AskerNotMember,
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),

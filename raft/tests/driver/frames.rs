@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
+use liferaft_raft::configuration::{self, Configuration, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use liferaft_raft::consensus::{MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
     BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
@@ -19,7 +19,7 @@ use crate::machine::Journal;
 const FRAME_BYTES: usize = 16 << 10;
 const ENTRY_BYTES: u64 = 12 << 10;
 
-/// A transport that carries frames of so many bytes.
+/// A transport that carries frames of so many bytes, both ways.
 struct Short(MemoryTransport, usize);
 
 impl Transport for Short {
@@ -40,7 +40,12 @@ impl Transport for Short {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.0.poll_event(context)
+        loop {
+            match self.0.poll_event(context) {
+                Poll::Ready(Some(Event::Frame { frame, .. })) if frame.len() > self.1 => {}
+                event => return event,
+            }
+        }
     }
 }
 
@@ -92,6 +97,21 @@ async fn three() -> (Cluster, Handle<Journal>, Handle<Journal>) {
     (cluster, leader, follower)
 }
 
+/// Members 1 to 3, of whom the third follows and sends frames that the others do not carry, unless it keeps from it.
+async fn one_with_longer_frames() -> (Cluster, Handle<Journal>) {
+    let mut cluster = Cluster::empty();
+    for (id, frame_bytes) in [(1, FRAME_BYTES), (2, FRAME_BYTES), (3, 1 << 20)] {
+        start(&mut cluster, id, frame_bytes).await;
+    }
+    let member = cluster.member(3);
+    if cluster.leader().await == 3 {
+        let told = member.transfer_leadership(Some(ServerId(1))).await;
+        told.expect("server 1 takes over");
+        cluster.leader().await;
+    }
+    (cluster, member)
+}
+
 /// A change that adds so many learners, from server 100 on, with keys of 32 bytes.
 fn learners(count: u128) -> MembershipChange {
     let steps = (100..100 + count).map(|id| MembershipStep::AddLearner {
@@ -108,13 +128,13 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
 
     let at_leader = leader.change_membership(learners(300)).await;
-    let too_long_for_an_entry = follower.change_membership(learners(250)).await;
+    let too_long_for_an_entry = follower.change_membership(learners(220)).await;
     let too_long_for_a_frame = follower.change_membership(learners(300)).await;
 
     let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
     assert_eq!(at_leader, too_large(18_097, ENTRY_BYTES));
-    assert_eq!(too_long_for_an_entry, too_large(15_097, ENTRY_BYTES));
-    assert_eq!(too_long_for_a_frame, too_large(16_852, FRAME_BYTES as u64));
+    assert_eq!(too_long_for_an_entry, too_large(13_297, ENTRY_BYTES));
+    assert_eq!(too_long_for_a_frame, too_large(16_852, ENTRY_BYTES + 1024));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(follower.propose(2).await, Ok(2));
     assert_eq!(cluster.settled().await, [1, 2]);
@@ -196,4 +216,79 @@ async fn entries_too_short_for_the_configuration_begin_no_cluster() {
         bytes_max: 40,
     };
     assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_no_member_reads_begins_no_cluster() {
+    let member = configuration::Member::voter(Bytes::from(vec![7; PUBLIC_KEY_BYTES_MAX + 1]));
+    let many = Configuration::of_voters((1..=SERVERS_MAX as u128 + 1).map(ServerId));
+    for (configuration, fault) in [
+        (
+            Configuration::from_members([(ServerId(1), member)]),
+            BootstrapFault::KeyTooLong(ServerId(1)),
+        ),
+        (many, BootstrapFault::TooManyServers),
+    ] {
+        let cluster = Cluster::empty();
+        let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
+        let started = Member::builder(CLUSTER, Journal::default(), transport)
+            .bootstrap(configuration)
+            .start()
+            .await;
+
+        assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
+    }
+}
+
+/// What a leader appended with a longer key no follower could read: the cluster committed nothing any more.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
+    let (cluster, leader, follower) = three().await;
+    let with_key = |bytes| MembershipChange {
+        steps: vec![MembershipStep::AddLearner {
+            id: ServerId(100),
+            public_key: Bytes::from(vec![7; bytes]),
+        }],
+    };
+
+    let at_leader = leader
+        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX + 1))
+        .await;
+    let at_follower = follower
+        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX + 1))
+        .await;
+    let longest = follower
+        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX))
+        .await;
+
+    let refused = Err(MembershipError::Invalid(
+        "the change makes no sense: the key of server 64 is longer than 128 bytes".into(),
+    ));
+    assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
+    assert_eq!(longest, Ok(()));
+    assert_eq!(leader.propose(1).await, Ok(1));
+    assert_eq!(cluster.settled().await, [1]);
+}
+
+/// A frame that the leader's transport does not carry was sent again and again.
+#[tokio::test(start_paused = true)]
+async fn commands_of_a_member_with_longer_frames_reach_the_leader() {
+    let (_cluster, member) = one_with_longer_frames().await;
+    member.propose(0).await.expect("its session begins");
+
+    let many = (1..=800).map(|number| member.propose(number));
+    let done = futures::future::join_all(many).await;
+
+    assert!(done.iter().all(Result::is_ok), "{:?}", done[0]);
+}
+
+/// The change itself takes more than the configuration that it leads to.
+#[tokio::test(start_paused = true)]
+async fn a_change_longer_than_others_frames_is_refused_where_it_is_asked() {
+    let (_cluster, member) = one_with_longer_frames().await;
+
+    let refused = member.change_membership(learners(300)).await;
+
+    let (bytes, bytes_max) = (16_852, ENTRY_BYTES + 1024);
+    assert_eq!(refused, Err(MembershipError::TooLarge { bytes, bytes_max }));
 }

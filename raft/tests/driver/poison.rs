@@ -14,31 +14,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::CLUSTER;
 
-/// Counts the commands that it applies, of any type.
-struct Tally<C> {
+/// Counts the commands that it applies, of any type, and replies with their number as any type.
+struct Tally<C, R = u64> {
     count: u64,
-    commands: std::marker::PhantomData<C>,
+    types: std::marker::PhantomData<fn(C) -> R>,
 }
 
-impl<C> Default for Tally<C> {
+impl<C, R> Default for Tally<C, R> {
     fn default() -> Self {
         Self {
             count: 0,
-            commands: std::marker::PhantomData,
+            types: std::marker::PhantomData,
         }
     }
 }
 
-impl<C: Serialize + DeserializeOwned + Send + 'static> StateMachine for Tally<C> {
+impl<C, R> StateMachine for Tally<C, R>
+where
+    C: Serialize + DeserializeOwned + Send + 'static,
+    R: Serialize + DeserializeOwned + Clone + Send + Sync + From<u64> + 'static,
+{
     type Command = C;
-    type Reply = u64;
+    type Reply = R;
     /// Whether to panic.
     type Query = bool;
     type Answer = u64;
 
-    fn apply(&mut self, _: ApplyContext, _: C) -> u64 {
+    fn apply(&mut self, _: ApplyContext, _: C) -> R {
         self.count += 1;
-        self.count
+        self.count.into()
     }
 
     fn query(&self, panics: bool) -> u64 {
@@ -57,15 +61,36 @@ impl<C: Serialize + DeserializeOwned + Send + 'static> StateMachine for Tally<C>
     }
 }
 
-/// The only member of its cluster, over this disk.
+/// Starts the only member of a cluster, over this disk.
+async fn start<S: StateMachine>(
+    machine: S,
+    disk: &MemoryStorage,
+    snapshot_after_log_bytes: u64,
+) -> Result<Handle<S>, StartError> {
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
+    let member = Member::builder(CLUSTER, machine, transport).first_server();
+    let member = member.storage(disk.clone());
+    let member = member.snapshot_after_log_bytes(snapshot_after_log_bytes);
+    member.start().await
+}
+
+/// The only member of its cluster, over this disk. It takes no snapshots.
 async fn alone<C>(disk: &MemoryStorage) -> Handle<Tally<C>>
 where
     C: Serialize + DeserializeOwned + Send + 'static,
 {
-    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-    let member = Member::builder(CLUSTER, Tally::default(), transport);
-    let member = member.first_server().storage(disk.clone());
-    member.start().await.unwrap()
+    start(Tally::default(), disk, NEVER).await.unwrap()
+}
+
+const NEVER: u64 = u64::MAX;
+const ALWAYS: u64 = 1;
+
+/// Waits until a member has taken a snapshot, and stops it.
+async fn stop_after_snapshot<S: StateMachine>(member: Handle<S>) {
+    let mut status = member.status();
+    let taken = status.wait_for(|status| status.counters.snapshots_taken > 0);
+    taken.await.expect("it runs");
+    member.shutdown().await;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,7 +100,7 @@ enum Command {
 }
 
 /// Which variant it is cannot be told from its bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Untagged {
     Number(u64),
@@ -113,6 +138,26 @@ async fn an_outbox_refuses_a_command_that_does_not_decode() {
         );
     }
     assert_eq!(number.await, Ok(1));
+}
+
+impl From<u64> for Untagged {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_does_not_decode_keeps_no_member_from_starting() {
+    let disk = MemoryStorage::default();
+    let machine = Tally::<u64, Untagged>::default;
+    let member = start(machine(), &disk, ALWAYS).await.unwrap();
+    let reply = member.propose(7).await;
+    stop_after_snapshot(member).await;
+
+    let again = start(machine(), &disk, ALWAYS).await.unwrap();
+
+    assert!(matches!(reply, Ok(Untagged::Number(1))), "{reply:?}");
+    assert_eq!(again.read(false).await, Ok(1));
 }
 
 /// The commands of a later version: those of this one, and one more.
@@ -248,17 +293,10 @@ impl StateMachine for Panicky {
     }
 }
 
-/// Starts the only member of a cluster, which takes snapshots as often as it can.
-async fn start(machine: Panicky, disk: &MemoryStorage) -> Result<Handle<Panicky>, StartError> {
-    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-    let member = Member::builder(CLUSTER, machine, transport).first_server();
-    let member = member.storage(disk.clone()).snapshot_after_log_bytes(1);
-    member.start().await
-}
-
 /// Why a member with this state machine has stopped after a command.
 async fn fault_of(machine: Panicky) -> MachineFault {
-    let member = start(machine, &MemoryStorage::default()).await.unwrap();
+    let disk = MemoryStorage::default();
+    let member = start(machine, &disk, ALWAYS).await.unwrap();
     drop(member.propose(()).await);
     match stop_of(&member).await {
         StopReason::StateMachine(fault) => fault,
@@ -302,14 +340,11 @@ async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_state_that_panics_when_it_is_restored_starts_no_member() {
     let disk = MemoryStorage::default();
-    let member = start(Panicky::Restoring, &disk).await.unwrap();
-    let mut status = member.status();
+    let member = start(Panicky::Restoring, &disk, ALWAYS).await.unwrap();
     member.propose(()).await.unwrap();
-    let taken = status.wait_for(|status| status.counters.snapshots_taken > 0);
-    taken.await.unwrap();
-    member.shutdown().await;
+    stop_after_snapshot(member).await;
 
-    let started = start(Panicky::Restoring, &disk).await.map(drop);
+    let started = start(Panicky::Restoring, &disk, ALWAYS).await.map(drop);
 
     let text = started.unwrap_err().to_string();
     assert!(text.contains("one state too many"), "{text}");

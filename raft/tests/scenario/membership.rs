@@ -458,3 +458,17 @@ fn the_result_of_a_change_is_the_index_of_its_configuration() {
     assert_eq!(cluster.change_result(removed), Some(&Ok(index)));
     assert!(index > Index(1));
 }
+
+/// With the old configuration's count of voters still awaited, the answer of the one that makes the new quorum was not
+/// looked at.
+#[test]
+fn a_removal_counts_by_the_smaller_configuration_at_once() {
+    let mut cluster = Cluster::of(4).with_leader(1);
+    cluster.crash(3);
+    cluster.crash(4);
+
+    let removed = cluster.change(1, remove(4));
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.assert_changed(removed);
+}

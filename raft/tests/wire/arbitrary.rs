@@ -376,6 +376,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)))),
         Just(Err(ChangeError::Invalid(InvalidChange::TooManyServers))),
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::Forgot(id)))),
+        server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::KeyTooLong(id)))),
         server().prop_map(|id| Err(ChangeError::Unreachable(id))),
         server().prop_map(|id| Err(ChangeError::TooSlow(id))),
         option::of(server()).prop_map(|leader| Err(ChangeError::Unknown { leader })),

@@ -443,6 +443,10 @@ fn the_bytes_of_replies_to_a_membership_change() {
         "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
     );
     assert_golden(
+        &error(ChangeError::Invalid(InvalidChange::KeyTooLong(id))),
+        "1813 2a16 0801 180f 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
         &error(ChangeError::Unreachable(id)),
         "1813 2a16 0801 1808 2210 00000000000000000000000000000003",
     );

@@ -47,7 +47,10 @@ fn blocks(source: &str) -> Vec<(usize, String)> {
     let mut open: Option<(usize, bool, String)> = None;
     for (number, line) in source.lines().enumerate() {
         let line = line.trim_start();
-        let Some(doc) = ["///", "//!"].iter().find_map(|mark| line.strip_prefix(mark)) else {
+        let Some(doc) = ["///", "//!"]
+            .iter()
+            .find_map(|mark| line.strip_prefix(mark))
+        else {
             continue;
         };
         let doc = doc.strip_prefix(' ').unwrap_or(doc);
@@ -124,7 +127,8 @@ struct Tent;
 
     #[test]
     fn the_line_that_stands_for_the_facade_is_not_copied() {
-        let source = "/// ```\n/// # use liferaft_raft as liferaft;\n/// use liferaft::Kv;\n/// ```\n";
+        let source =
+            "/// ```\n/// # use liferaft_raft as liferaft;\n/// use liferaft::Kv;\n/// ```\n";
 
         assert_eq!(blocks(source), [(2, "use liferaft::Kv;\n".to_owned())]);
     }

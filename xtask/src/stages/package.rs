@@ -120,10 +120,12 @@ fn write_workspace(workspace: &Workspace, packages: &[&Package], scratch: &Path)
     fs::copy(template.join("Cargo.toml.in"), consumer.join("Cargo.toml"))?;
     fs::copy(template.join("src/main.rs"), consumer.join("src/main.rs"))?;
     let mut manifest = WORKSPACE.to_owned();
+    let mut copied = 0;
     for package in packages {
         for example in examples(package)? {
             let file = consumer.join("examples").join(example.name);
             fs::write(file.with_extension("rs"), example.program)?;
+            copied += 1;
         }
         let patch = format!(
             "{} = {{ path = \"{}\" }}\n",
@@ -132,6 +134,7 @@ fn write_workspace(workspace: &Workspace, packages: &[&Package], scratch: &Path)
         );
         manifest.push_str(&patch);
     }
+    ensure!(copied > 0, "the documentation has no examples");
     fs::write(scratch.join("Cargo.toml"), manifest)?;
     fs::copy(
         workspace.root.join("Cargo.lock"),

@@ -82,11 +82,11 @@ pub(in crate::driver) enum Own<R> {
         session: Index,
         at: Index,
     },
-    /// A command of the session is done.
+    /// A command of the session is done. It has no reply if that came with a snapshot and is none of this version.
     Reply {
         session: Index,
         sequence: u64,
-        reply: R,
+        reply: Option<R>,
     },
     /// A command of the session was refused, because the session is gone.
     Expired { session: Index },

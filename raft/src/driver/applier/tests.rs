@@ -69,7 +69,7 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
         .filter_map(|own| match own {
             Own::Reply {
                 sequence, reply, ..
-            } => Some((*sequence, *reply)),
+            } => reply.map(|reply| (*sequence, reply)),
             Own::Registered { .. }
             | Own::Expired { .. }
             | Own::Early { .. }

@@ -60,7 +60,7 @@ struct Slot<R> {
     command: Bytes,
     attempt: Attempt,
     /// There before that of an earlier slot if copies of both that were done long ago come in another order.
-    reply: Option<R>,
+    reply: Option<Option<R>>,
 }
 
 impl<R> Lane<R> {
@@ -194,7 +194,16 @@ impl<R> Lane<R> {
         let mut commands = Vec::new();
         let mut range: Option<Range<u64>> = None;
         let mut bytes = 0;
-        while let Some((sequence, command)) = self.next_unsent(bytes_max.saturating_sub(bytes)) {
+        loop {
+            // A single one was found to fit when it was taken in.
+            let room = if bytes == 0 {
+                usize::MAX
+            } else {
+                bytes_max.saturating_sub(bytes)
+            };
+            let Some((sequence, command)) = self.next_unsent(room) else {
+                break;
+            };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
             if let Some(attempt) = self.attempt(sequence) {
                 attempt.sent(request, now, patience);
@@ -270,7 +279,7 @@ impl<R> Lane<R> {
     }
 
     /// The applier has come to a command.
-    pub(in crate::driver) fn on_reply(&mut self, sequence: u64, reply: R) {
+    pub(in crate::driver) fn on_reply(&mut self, sequence: u64, reply: Option<R>) {
         let Some(place) = self.place(sequence) else {
             return;
         };

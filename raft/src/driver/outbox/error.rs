@@ -43,6 +43,10 @@ pub enum OutboxError {
     /// The command was not done and never will be.
     #[error("the command was not done: {0}")]
     NotDone(OutboxCause),
+    /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
+    /// type that does not decode: see [`codec`](crate::codec).
+    #[error("done: its reply cannot be read")]
+    ReplyUnreadable,
     /// Whether the command was done is not known. It is never sent again. If its session expired it will not be done
     /// later than that; if the outbox closed or the member stopped, it may be.
     #[error("it is not known whether the command was done: {0}")]

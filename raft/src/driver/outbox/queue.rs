@@ -304,7 +304,7 @@ impl<R: Clone> Queue<R> {
         self.position.first = self.position.sent_through + 1;
     }
 
-    fn on_done(&mut self, sequence: u64, reply: R) {
+    fn on_done(&mut self, sequence: u64, reply: Option<R>) {
         let number = self.position.first + (sequence - 1);
         let mut item = self
             .unsettled
@@ -317,7 +317,7 @@ impl<R: Clone> Queue<R> {
         );
         self.used_at = self.used_at.max(item.released_at);
         self.released_through = self.released_through.max(number);
-        item.tell(&Ok(reply));
+        item.tell(&reply.ok_or(OutboxError::ReplyUnreadable));
     }
 
     fn on_expired(&mut self, sent_through: u64, proven: bool) {

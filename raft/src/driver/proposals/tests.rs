@@ -74,7 +74,7 @@ fn the_first_command_registers_and_follows_once_the_session_is_open() {
     let nothing_else = proposals.next_batch(at(0), usize::MAX);
     proposals.on_registered(nonce(1), SESSION);
     let command = forward(&mut proposals, 0).unwrap().1;
-    proposals.on_reply(SESSION, 1, 50);
+    proposals.on_reply(SESSION, 1, Some(50));
 
     assert_eq!(
         Envelope::decode(&registration[0]),
@@ -106,7 +106,7 @@ fn a_command_is_sent_again_under_its_number_until_it_is_answered() {
     let too_early = forward(&mut proposals, 2);
     proposals.expire(at(3));
     let second = forward(&mut proposals, 3).unwrap();
-    proposals.on_reply(SESSION, 2, 50);
+    proposals.on_reply(SESSION, 2, Some(50));
     proposals.expire(at(50));
 
     assert_eq!(first.1, second.1);
@@ -206,11 +206,11 @@ fn the_acknowledgement_never_passes_a_command_that_may_still_be_sent() {
     let _first = admit(&mut proposals, 1, 99);
     let _second = admit(&mut proposals, 2, 99);
     forward(&mut proposals, 2);
-    proposals.on_reply(SESSION, 3, 20);
+    proposals.on_reply(SESSION, 3, Some(20));
 
     let _third = admit(&mut proposals, 3, 99);
     let behind_the_first = forward(&mut proposals, 2).unwrap().1;
-    proposals.on_reply(SESSION, 2, 10);
+    proposals.on_reply(SESSION, 2, Some(10));
     let _fourth = admit(&mut proposals, 4, 99);
     let behind_the_third = forward(&mut proposals, 2).unwrap().1;
 
@@ -243,7 +243,7 @@ fn an_expired_session_is_replaced_and_what_was_pending_is_done_in_the_next() {
     proposals.on_registered(nonce(2), Index(200));
     let again = forward(&mut proposals, 2).unwrap().1;
     proposals.on_expired(SESSION);
-    proposals.on_reply(Index(200), 1, 10);
+    proposals.on_reply(Index(200), 1, Some(10));
 
     assert_eq!(
         Envelope::decode(&registration[0]),
@@ -265,7 +265,7 @@ fn a_second_session_of_the_same_registration_ends_the_first() {
     let (_, registration) = proposals.next_batch(at(2), usize::MAX).expect("it asks");
     proposals.on_registered(nonce(2), Index(200));
     let again = forward(&mut proposals, 2).unwrap().1;
-    proposals.on_reply(Index(200), 1, 10);
+    proposals.on_reply(Index(200), 1, Some(10));
 
     assert_eq!(
         Envelope::decode(&registration[0]),
@@ -282,7 +282,7 @@ fn a_registration_that_finds_the_session_open_changes_nothing() {
     forward(&mut proposals, 2);
 
     proposals.on_registered(nonce(1), SESSION);
-    proposals.on_reply(SESSION, 2, 10);
+    proposals.on_reply(SESSION, 2, Some(10));
 
     assert_eq!(pending.try_recv(), Ok(Ok(10)));
 }
@@ -314,7 +314,7 @@ fn a_snapshot_with_the_session_brings_the_replies_that_the_log_would_have_brough
     forward(&mut proposals, 2);
 
     proposals.on_restored(Some((nonce(1), SESSION)));
-    proposals.on_reply(SESSION, 2, 10);
+    proposals.on_reply(SESSION, 2, Some(10));
 
     assert_eq!(done.try_recv(), Ok(Ok(10)));
     assert!(pending.try_recv().is_err());

@@ -71,6 +71,33 @@ fn where_all_answer_and_nobody_asks_nothing_is_done() {
     assert_eq!(decide(&all_answer(&configuration)), "");
 }
 
+/// A change that is refused because it is too large is called for again and again, and with it what it does beside.
+#[test]
+fn no_more_join_than_the_longest_entry_has_room_for() {
+    let configuration = cluster(4, 0);
+    let one_more = configuration.weight() + Member::voter(Bytes::new()).weight();
+    let narrow = configuration.with_entry_bytes_max(one_more);
+    let full = narrow.clone().with_entry_bytes_max(one_more - 1);
+
+    let one = all_answer(&narrow).with_joiners(&[8, 9]);
+    let none = all_answer(&full).with(Dead, &[3]).with_joiners(&[8, 9]);
+
+    assert_eq!(decide(&one), "~8");
+    assert_eq!(decide(&none), "-3");
+}
+
+/// A joint configuration names those who leave beside those who come.
+#[test]
+fn who_leaves_makes_no_room_within_the_same_change() {
+    let most = u128::try_from(SERVERS_MAX).expect("it is a small number");
+    let configuration = cluster(most, 0);
+    let situation = all_answer(&configuration)
+        .with(Dead, &[3, 5])
+        .with_joiners(&[most + 1]);
+
+    assert_eq!(decide(&situation), "-3 -5");
+}
+
 #[test]
 fn the_dead_are_removed_all_at_once() {
     let configuration = cluster(7, 2);

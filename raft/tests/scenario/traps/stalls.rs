@@ -8,6 +8,7 @@ use liferaft_raft::ids::ServerId;
 use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{chunks, chunks_with_data, entries};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id};
+use crate::compaction::one_left_behind;
 
 /// A joiner that echoed rounds while its disk hung was waited for until the leader changed, and no other change was made.
 #[test]
@@ -104,6 +105,23 @@ fn a_voter_whose_disk_hangs_is_told_of_until_it_goes_on() {
     assert!(hangs >= Some(2 * ELECTION_TIMEOUT), "{hangs:?}");
     assert_eq!(stalled_for(&cluster, 2), None);
     assert_eq!(goes_on, None);
+}
+
+/// What has arrived of a snapshot is no part of the log yet, and its writing may hang as any other.
+#[test]
+fn a_voter_whose_disk_hangs_over_a_snapshot_is_told_of() {
+    let mut cluster = one_left_behind();
+    cluster.heal();
+    cluster.forget_sent();
+    cluster.run_until("a snapshot is on its way", |cluster| {
+        !cluster.sent(chunks().to(3)).is_empty()
+    });
+    cluster.hold_disk(3);
+
+    cluster.run_for(3 * ELECTION_TIMEOUT);
+
+    let hangs = stalled_for(&cluster, 3);
+    assert!(hangs >= Some(2 * ELECTION_TIMEOUT), "{hangs:?}");
 }
 
 #[test]

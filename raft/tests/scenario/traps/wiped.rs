@@ -1,10 +1,12 @@
 //! Traps of servers that come back with an empty disk under the id that belonged to what was on it (invariant 3 of the
 //! design: an id is never used without its storage).
 
-use liferaft_raft::consensus::{Event, PeerStatus, ReplicationState};
+use liferaft_raft::configuration::Dismissal;
+use liferaft_raft::consensus::{Event, MembershipChange, PeerStatus, ReplicationState};
 use liferaft_raft::ids::{Index, ServerId};
 
-use crate::cluster::filter::{append_replies, everything};
+use crate::cluster::changes::add_voter;
+use crate::cluster::filter::{append_replies, appends, entries, everything};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id, LATENCY, ONE_COMMAND};
 use crate::compaction::one_left_behind;
 
@@ -75,7 +77,13 @@ fn a_voter_that_forgot_what_it_acknowledged_is_told_of_once() {
     );
     cluster.assert_leader(1);
     assert_eq!(cluster.last_index(2), 0, "nothing is replicated to it");
+    cluster.forget_sent();
+    cluster.run_for(2 * HEARTBEAT);
     assert_eq!(cluster.status(2).leader, Some(ServerId(1)));
+    assert!(
+        cluster.sent(appends().to(2)).len() > 1,
+        "it hears its leader"
+    );
 }
 
 /// The chunks of a snapshot would have made it whole again, but for the votes that it gave.
@@ -116,6 +124,29 @@ fn late_answers_of_a_server_that_kept_its_disk_accuse_nobody() {
 
     assert_eq!(status_of(&cluster, 3).state, ReplicationState::Replicate);
     assert_eq!(status_of(&cluster, 3).lag_entries, 0);
+}
+
+/// The eviction was decided before the loss was known, and waited for a joining server: the id could be used again.
+#[test]
+fn a_server_found_to_have_forgotten_during_its_eviction_is_retired() {
+    let mut cluster = Cluster::of(4).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.run_for(HEARTBEAT);
+    cluster.add_blank(5);
+    cluster.drop_all(entries().to(5));
+    let replace = add_voter(5).and(MembershipChange::evict(ServerId(2)));
+    let replaced = cluster.change(1, replace);
+
+    cluster.wipe(2);
+    cluster.run_for(3 * HEARTBEAT);
+    assert_eq!(status_of(&cluster, 2).state, ReplicationState::Forgot);
+    cluster.heal();
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_changed(replaced);
+    assert_eq!(cluster.voters(1), [1, 3, 4, 5]);
+    let dismissal = cluster.status(1).configuration.dismissal(ServerId(2));
+    assert_eq!(dismissal, Some(Dismissal::Forgot));
 }
 
 /// Entries that only arrived were not acknowledged: who loses them in a crash has forgotten nothing.

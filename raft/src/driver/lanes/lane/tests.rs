@@ -48,7 +48,10 @@ fn at(ms: u64) -> Instant {
 }
 
 fn done(sequence: u64, reply: u64) -> LaneEvent<u64> {
-    LaneEvent::Done { sequence, reply }
+    LaneEvent::Done {
+        sequence,
+        reply: Some(reply),
+    }
 }
 
 fn expired(sent_through: u64, proven: bool) -> LaneEvent<u64> {
@@ -63,8 +66,8 @@ fn commands_are_sent_in_order_many_at_once_and_completed_as_they_are_applied() {
     let mut it = Fixture::with(3);
 
     let sent = it.forward(0);
-    it.lane.on_reply(1, 10);
-    it.lane.on_reply(2, 20);
+    it.lane.on_reply(1, Some(10));
+    it.lane.on_reply(2, Some(20));
 
     assert_eq!(sent, Some((1, vec![1, 2, 3])));
     assert_eq!(it.events(), [done(1, 10), done(2, 20)]);
@@ -74,7 +77,7 @@ fn commands_are_sent_in_order_many_at_once_and_completed_as_they_are_applied() {
 fn a_command_that_came_before_its_turn_is_sent_again_behind_the_one_that_is_missing() {
     let mut it = Fixture::with(3);
     it.forward(0);
-    it.lane.on_reply(1, 10);
+    it.lane.on_reply(1, Some(10));
 
     it.lane.on_early(3, at(5));
     let at_once = it.forward(5);
@@ -132,10 +135,10 @@ fn replies_of_an_earlier_run_that_come_in_another_order_complete_in_order() {
     let mut it = Fixture::with(3);
     it.forward(0);
 
-    it.lane.on_reply(3, 30);
-    it.lane.on_reply(2, 20);
+    it.lane.on_reply(3, Some(30));
+    it.lane.on_reply(2, Some(20));
     assert_eq!(it.events(), []);
-    it.lane.on_reply(1, 10);
+    it.lane.on_reply(1, Some(10));
 
     assert_eq!(it.events(), [done(1, 10), done(2, 20), done(3, 30)]);
 }
@@ -170,7 +173,7 @@ fn after_a_snapshot_that_knows_the_session_all_that_is_not_done_is_sent_again() 
     it.lane.on_forward_answer(1, true, at(1));
 
     it.lane.on_restored(Some(SESSION));
-    it.lane.on_reply(1, 10);
+    it.lane.on_reply(1, Some(10));
 
     assert_eq!(it.events(), [done(1, 10)]);
     assert_eq!(it.forward(2), Some((2, vec![2])));

@@ -85,7 +85,7 @@ fn open(queue: &mut Queue<u64>, store: &mut Store, session: Index) -> Option<Ord
 }
 
 fn done(queue: &mut Queue<u64>, sequence: u64) {
-    let reply = sequence * 10;
+    let reply = Some(sequence * 10);
     queue.on_lane_event(LaneEvent::Done { sequence, reply });
 }
 
