@@ -170,7 +170,11 @@ impl Application {
                 let key = dice.pick(&sequences).expect("there are sequences");
                 self.push(&running, &outbox, key);
             }
-            tokio::time::sleep(Duration::from_millis(dice.between(0, 2 * thinking))).await;
+            let pause = Duration::from_millis(dice.between(0, 2 * thinking));
+            if running.ask(tokio::time::sleep(pause)).await.is_none() {
+                // An outbox keeps its member running: nothing of a process that has ended may stay.
+                self.open = None;
+            }
         }
         self
     }
