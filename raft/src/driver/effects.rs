@@ -78,7 +78,12 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    fn answer_change(&mut self, id: ChangeId, result: Result<Index, ChangeError>, now: Instant) {
+    pub(super) fn answer_change(
+        &mut self,
+        id: ChangeId,
+        result: Result<Index, ChangeError>,
+        now: Instant,
+    ) {
         if id == POLICY_CHANGE {
             return self.policy_changed(&result, now);
         }

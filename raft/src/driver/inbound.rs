@@ -191,7 +191,7 @@ impl<S: StateMachine> Driver<S> {
                     self.proposals.on_forward_answer(request, taken, now);
                 }
             }
-            Content::Change { request, change } => self.take_change(from, request, change),
+            Content::Change { request, change } => self.take_change(from, request, change, now),
             Content::ChangeReply { request, result } => {
                 let raft = &self.raft;
                 self.operations.on_change_answer(
@@ -246,12 +246,25 @@ impl<S: StateMachine> Driver<S> {
         proposals
     }
 
-    fn take_change(&mut self, from: ServerId, request: u64, change: MembershipChange) {
+    fn take_change(
+        &mut self,
+        from: ServerId,
+        request: u64,
+        change: MembershipChange,
+        now: Instant,
+    ) {
         match self.served.begin(from, request) {
-            Begin::First => {
-                let id = self.served.change(from, request);
-                self.inputs.push(Input::Change(id, change));
-            }
+            Begin::First => match self.as_asked(from, change, now) {
+                Ok(change) => {
+                    let id = self.served.change(from, request);
+                    self.inputs.push(Input::Change(id, change));
+                }
+                Err(error) => {
+                    let answer = Answer::Change(Err(error));
+                    self.served.finish(from, request, &answer);
+                    self.answer_peer(from, request, answer);
+                }
+            },
             Begin::Answered(answer) => self.answer_peer(from, request, answer),
             Begin::Ignore => {}
         }

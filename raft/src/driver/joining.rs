@@ -160,8 +160,10 @@ impl Joining {
         self.due
     }
 
-    /// Asks nobody any more.
+    /// Asks nobody any more, whatever happens.
     pub(super) fn rest(&mut self) {
+        self.roster = None;
+        self.rejoins = false;
         self.due = Instant::MAX;
     }
 

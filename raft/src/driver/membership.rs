@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 
+use super::error::OnlyVoter;
 use super::joining::Joining;
 use super::task::Driver;
 use crate::configuration::Dismissal;
-use crate::consensus::{ChangeError, ChangeId, Input, RoleKind};
+use crate::consensus::{ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind};
 use crate::ids::{Index, ServerId};
-use crate::policy::{Act, JoinAnswer, Steward};
+use crate::policy::{Act, JoinAnswer, Steward, leaving};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
@@ -64,6 +65,11 @@ impl Membership {
         self.steward
             .as_ref()
             .is_some_and(|steward| steward.expects(server))
+    }
+
+    /// Asks nobody to be taken in any more.
+    pub(super) fn leave(&mut self) {
+        self.joining.rest();
     }
 
     /// Does nothing any more.
@@ -180,6 +186,28 @@ impl<S: StateMachine> Driver<S> {
         self.membership.joining.note_members(configuration, now);
         self.membership.has_forgotten |=
             configuration.dismissal(self.id) == Some(Dismissal::Forgot);
+    }
+
+    /// Returns the change as it is to be made: if by it `asker` leaves of its own will, its vote is handed on, as
+    /// [`leaving`] says.
+    pub(super) fn as_asked(
+        &self,
+        asker: ServerId,
+        change: MembershipChange,
+        now: Instant,
+    ) -> Result<MembershipChange, ChangeError> {
+        match self.raft.oversight() {
+            Some(view) if change.steps == [MembershipStep::Evict(asker)] => {
+                leaving(asker, &view, now)
+            }
+            Some(_) | None => Ok(change),
+        }
+    }
+
+    /// What would be lost if this server went for good, if it is the only voter.
+    pub(super) fn only_voter(&self) -> Option<OnlyVoter> {
+        let (_, configuration) = self.raft.configuration();
+        OnlyVoter::of(self.id, configuration, self.raft.positions().commit)
     }
 
     /// The leader, if it was heard lately.

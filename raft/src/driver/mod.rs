@@ -63,8 +63,8 @@ mod yielding;
 
 pub use builder::{Member, MemberBuilder};
 pub use error::{
-    BootstrapFault, MembershipError, ProposeError, ReadError, StartError, StopReason,
-    TransferLeadershipError, UnknownCause,
+    BootstrapFault, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError,
+    StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use handle::Handle;

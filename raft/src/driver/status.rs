@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::error::StopReason;
+use crate::configuration::Suffrage;
 use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
@@ -46,6 +47,29 @@ impl MemberStatus {
     #[must_use]
     pub const fn term(&self) -> Term {
         self.raft.term
+    }
+
+    /// What the voice of `server`, which this member is, counts for, if it takes part as it is to: as a voter, or as a
+    /// learner where there are the wanted voters without it.
+    pub(super) fn joined(
+        &self,
+        server: ServerId,
+        voters_wanted: Option<usize>,
+    ) -> Option<Suffrage> {
+        let Status {
+            leader,
+            configuration,
+            ..
+        } = &self.raft;
+        let is_settled =
+            !configuration.is_joint() && self.raft.configuration_index <= self.raft.commit;
+        if leader.is_none() || !is_settled || self.stopped.is_some() {
+            return None;
+        }
+        let suffrage = configuration.member(server)?.suffrage?;
+        let is_wanted = suffrage == Suffrage::Voter
+            || voters_wanted.is_none_or(|wanted| configuration.voters().len() >= wanted);
+        is_wanted.then_some(suffrage)
     }
 
     /// Up to here its state machine reflects the log.

@@ -312,9 +312,10 @@ impl<S: StateMachine> Driver<S> {
             self.lanes.propose(&mut proposals);
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
-                    Operation::Change(change) => {
-                        self.inputs.push(Input::Change(ChangeId(request), change));
-                    }
+                    Operation::Change(change) => match self.as_asked(self.id, change, now) {
+                        Ok(change) => self.inputs.push(Input::Change(ChangeId(request), change)),
+                        Err(error) => self.answer_change(ChangeId(request), Err(error), now),
+                    },
                     Operation::Transfer(to) => self.transfers.ask(Asker::Own(request), to),
                 }
             }

@@ -4,13 +4,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
+use liferaft_raft::configuration::{Configuration, ENTRY_BYTES_MAX};
 use liferaft_raft::consensus::{MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
     BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
 };
 use liferaft_raft::ids::ServerId;
-use liferaft_transport::memory::MemoryTransport;
+use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
@@ -148,7 +148,7 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
     let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
     let started = Member::builder(CLUSTER, Journal::default(), Short(transport, FRAME_BYTES))
         .config(config())
-        .first_server()
+        .bootstrap(Configuration::of_voters([ServerId(1)]))
         .start()
         .await;
 
@@ -160,6 +160,30 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
         })
     );
     assert!(told);
+}
+
+/// The longest entry of the cluster that a first server founds over these frames.
+async fn entry_bytes_of_founder(frame_bytes: usize) -> u64 {
+    let network = MemoryNetwork::new(1);
+    let transport = Short(network.attach(PeerId(1)).unwrap(), frame_bytes);
+    let member = Member::builder(CLUSTER, Journal::default(), transport)
+        .config(config())
+        .first_server()
+        .start()
+        .await
+        .expect("it takes from its transport what that carries");
+    let founded = member.wait_for(|status| !status.raft.configuration.is_empty());
+    let status = founded.await.expect("it founds a cluster");
+    status.raft.configuration.entry_bytes_max()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_server_founds_for_what_its_transport_carries() {
+    let short = entry_bytes_of_founder(FRAME_BYTES).await;
+    let long = entry_bytes_of_founder(8 << 20).await;
+
+    assert_eq!(short, FRAME_BYTES as u64 - 1024);
+    assert_eq!(long, ENTRY_BYTES_MAX);
 }
 
 #[tokio::test(start_paused = true)]

@@ -243,7 +243,7 @@ async fn an_outbox_closes_with_its_member() {
     wait_for(&cluster.member(lonely), |status| status.leader().is_none()).await;
     let ticket = outbox.push(&1).unwrap();
 
-    cluster.member(lonely).shutdown().await;
+    cluster.member(lonely).stop().await;
 
     let stopped = OutboxCause::MemberStopped;
     assert_eq!(ticket.await, Err(OutboxError::NotDone(stopped.clone())));
