@@ -266,6 +266,9 @@ pub(super) struct Configuration {
     pub(super) dismissed: Vec<Dismissed>,
     #[prost(uint64, optional, tag = "4")]
     pub(super) entry_bytes_max: Option<u64>,
+    /// Any number; absent if the founders gave their cluster no name.
+    #[prost(fixed64, optional, tag = "5")]
+    pub(super) history: Option<u64>,
 }
 
 impl Configuration {
