@@ -20,8 +20,8 @@ use liferaft::sessions::{Joined, Joining, Sessions};
 use liferaft::storage::{MemoryStorage, Storage};
 use liferaft::time::ClusterTime;
 use liferaft::{
-    ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, PeerId, RestoreError,
-    ServerId, StateMachine,
+    ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, RestoreError, ServerId,
+    StateMachine,
 };
 
 const TARGET: f64 = 2.0;
@@ -210,7 +210,7 @@ async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Cap
             kv: Kv::new(),
             captured,
         };
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
+        let transport = network.attach(ServerId(peer)).expect("it is attached once");
         let member = Member::builder(ClusterId(1), machine, transport)
             .storage(disk)
             // Late enough that there are writes without a snapshot to compare with.

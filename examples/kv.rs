@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use liferaft::kv::CompareAndSet;
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId};
+use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .borrow()
         .leader()
         .expect("it was elected");
-    network.kill(PeerId(leader.0));
+    network.kill(leader);
     println!("member {leader}, the leader, falls silent");
     let survivors: Vec<_> = members
         .iter()
@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn three_members(network: &MemoryNetwork) -> Result<[KvHandle; 3], Box<dyn Error>> {
     let member = |peer| {
         let transport = network
-            .attach(PeerId(peer))
+            .attach(ServerId(peer))
             .expect("each peer is attached once");
         Member::builder(ClusterId(1), Kv::new(), transport)
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use liferaft::{
-    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, RestoreError, ServerId, StateMachine,
 };
 
 /// How many blankets each depot has.
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (cluster, network) = (ClusterId(1), MemoryNetwork::new(1));
     let member = |peer| {
         let transport = network
-            .attach(PeerId(peer))
+            .attach(ServerId(peer))
             .expect("each peer is attached once");
         Member::builder(cluster, Blankets::default(), transport)
     };

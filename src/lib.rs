@@ -11,17 +11,17 @@
 //! Three members in one process, connected by the memory transport:
 //!
 //! ```
-//! use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, PeerId};
+//! use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let network = MemoryNetwork::new(1);
-//!     let cluster = ClusterId(liferaft::platform::entropy_u128());
+//!     let cluster = ClusterId::random();
 //!
 //!     // The first server makes the cluster, the others wait blank until they are added.
-//!     let ada = Member::builder(cluster, Kv::new(), network.attach(PeerId(1))?).first_server().start().await?;
-//!     let bob = Member::builder(cluster, Kv::new(), network.attach(PeerId(2))?).start().await?;
-//!     let eve = Member::builder(cluster, Kv::new(), network.attach(PeerId(3))?).start().await?;
+//!     let ada = Member::builder(cluster, Kv::new(), network.attach(ServerId(1))?).first_server().start().await?;
+//!     let bob = Member::builder(cluster, Kv::new(), network.attach(ServerId(2))?).start().await?;
+//!     let eve = Member::builder(cluster, Kv::new(), network.attach(ServerId(3))?).start().await?;
 //!     ada.add_server(bob.id()).await?;
 //!     ada.add_server(eve.id()).await?;
 //!
@@ -78,10 +78,10 @@
 //!     }
 //! }
 //!
-//! # use liferaft::{ClusterId, Member, MemoryNetwork, PeerId};
+//! # use liferaft::{ClusterId, Member, MemoryNetwork, ServerId};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let transport = MemoryNetwork::new(1).attach(PeerId(1))?;
+//! # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
 //! let river = Member::builder(ClusterId(1), HighWater::default(), transport).first_server().start().await?;
 //!
 //! assert!(river.propose(412).await?);
@@ -108,22 +108,22 @@
 //! use std::time::Duration;
 //! use liferaft::{KvError, ProposeError};
 //!
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
 //! # let mut members = Vec::new();
 //! # for peer in 1..=3 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
 //! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
 //! #     members.push(KvHandle::new(member.start().await?));
 //! # }
 //! # members[0].set("camp", "at the school").await?;
 //! # let leader = members[0].raft().status().borrow().leader().expect("it was elected");
-//! # let others: Vec<_> = (1..=3).map(PeerId).filter(|peer| peer.0 != leader.0).collect();
+//! # let others: Vec<_> = (1..=3).map(ServerId).filter(|peer| *peer != leader).collect();
 //! # let member = members.iter().find(|member| member.raft().id() == leader).expect("one of them");
 //! // The leader loses touch with the others. It may have sent the command before it noticed.
-//! network.partition(&[&[PeerId(leader.0)]]);
+//! network.partition(&[&[leader]]);
 //! match member.within(Duration::from_secs(2)).set("camp", "below the bridge").await {
 //!     Ok(_) => println!("done"),
 //!     Err(KvError::Propose(ProposeError::Unknown(cause))) => println!("unknown: {cause}"),
@@ -161,20 +161,20 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
 //! # let mut members = Vec::new();
 //! # for peer in 1..=3 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
 //! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
 //! #     members.push(KvHandle::new(member.start().await?));
 //! # }
 //! # let bob = &members[1];
 //! bob.set("camp", "below the bridge").await?;
 //!
-//! network.partition(&[&[PeerId(2)]]);
+//! network.partition(&[&[ServerId(2)]]);
 //! liferaft::platform::sleep_until(liferaft::platform::now() + Duration::from_secs(60)).await;
 //!
 //! assert!(bob.within(Duration::from_secs(2)).get("camp").await.is_err());
@@ -204,7 +204,7 @@
 //! publishes counters and gauges; `docs/observability.md` in the repository lists them.
 //!
 //! ```
-//! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, PeerId, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, ServerId};
 //! use liferaft::{MembershipChange, MembershipError};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -212,7 +212,7 @@
 //! # let network = MemoryNetwork::new(1);
 //! # let mut members = Vec::new();
 //! # for peer in 1..=4 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?);
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?);
 //! #     let member = if peer == 1 { member.first_server() } else { member };
 //! #     members.push(member.start().await?);
 //! # }
@@ -245,18 +245,18 @@
 //! use std::task::{Context, Poll};
 //! use bytes::Bytes;
 //! use liferaft::transport::{DeliveryClass, Event, SendError};
-//! use liferaft::{PeerId, Transport};
+//! use liferaft::{ServerId, Transport};
 //! use tokio::sync::mpsc::error::TrySendError;
 //! use tokio::sync::mpsc::{Receiver, Sender, channel};
 //!
 //! struct Channels {
-//!     local: PeerId,
+//!     local: ServerId,
 //!     inbox: Receiver<Event>,
-//!     peers: BTreeMap<PeerId, Sender<Event>>,
+//!     peers: BTreeMap<ServerId, Sender<Event>>,
 //! }
 //!
 //! impl Transport for Channels {
-//!     fn local(&self) -> PeerId {
+//!     fn local(&self) -> ServerId {
 //!         self.local
 //!     }
 //!
@@ -264,7 +264,7 @@
 //!         2 * 1024 * 1024
 //!     }
 //!
-//!     fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+//!     fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
 //!         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
 //!         if bytes > bytes_max {
 //!             return Err(SendError::TooLarge { bytes, bytes_max });
@@ -292,7 +292,7 @@
 //!
 //! /// Ends that are all connected with each other.
 //! fn connect(ends: u128) -> Vec<Channels> {
-//!     let peers = || (1..=ends).map(PeerId);
+//!     let peers = || (1..=ends).map(ServerId);
 //!     let (senders, inboxes): (Vec<_>, Vec<_>) = peers().map(|_| channel(128)).unzip();
 //!     let end = |(local, inbox)| {
 //!         let others = peers().zip(&senders).filter(|(peer, _)| *peer != local);
@@ -338,14 +338,14 @@
 //! ```
 //! use std::time::Duration;
 //! use liferaft::transport::memory::{Delay, Faults, Probability};
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId};
+//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 //!
 //! #[tokio::main(flavor = "current_thread", start_paused = true)] // In a test: #[tokio::test(start_paused = true)]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let network = MemoryNetwork::new(42);
 //! #     let mut members = Vec::new();
 //! #     for peer in 1..=3 {
-//! #         let member = Member::builder(ClusterId(1), Kv::new(), network.attach(PeerId(peer))?)
+//! #         let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
 //! #             .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
 //! #         members.push(KvHandle::new(member.start().await?.within(Duration::from_secs(60))));
 //! #     }
@@ -359,7 +359,7 @@
 //!         members[0].append("chat", line).await?;
 //!     }
 //!     let leader = members[0].raft().status().borrow().leader().expect("it took the lines");
-//!     network.kill(PeerId(leader.0));
+//!     network.kill(leader);
 //!
 //!     for member in members.iter().filter(|member| member.raft().id() != leader) {
 //!         let chat = member.read_sequence("chat", 0, 100).await?;
@@ -405,9 +405,9 @@ pub use driver::{
     MembershipError, Missed, OnExpiry, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError,
     Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
 };
-pub use ids::{ClusterId, ServerId};
+pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
+pub use transport::Transport;
 pub use transport::memory::MemoryNetwork;
-pub use transport::{PeerId, Transport};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use liferaft::{
-    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ReadLease,
-    ServerId, StartError,
+    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, ReadLease, ServerId,
+    StartError,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -25,7 +25,7 @@ async fn three_members_elect_replicate_answer_and_go_on_without_their_leader() {
         .borrow()
         .leader()
         .expect("it took the command");
-    network.kill(PeerId(leader.0));
+    network.kill(leader);
     let [first, second] = members_but(&members, leader);
     let place = first
         .append("chat", "still here")
@@ -56,7 +56,7 @@ async fn a_member_reads_by_lease_only_where_the_clock_counts_suspended_time() {
         .build()
         .expect("the settings make sense");
     let network = MemoryNetwork::new(1);
-    let transport = network.attach(PeerId(1)).expect("it is attached once");
+    let transport = network.attach(ServerId(1)).expect("it is attached once");
 
     let member = Member::builder(ClusterId(1), Kv::new(), transport)
         .config(config)
@@ -77,7 +77,7 @@ async fn three_members(network: &MemoryNetwork) -> [KvHandle; 3] {
     let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
     let mut members = Vec::new();
     for peer in 1..=3 {
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
+        let transport = network.attach(ServerId(peer)).expect("it is attached once");
         let member = Member::builder(ClusterId(1), Kv::new(), transport)
             .config(config.clone())
             .bootstrap(voters.clone())

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use liferaft::{
-    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, PeerId, ServerId,
-};
+use liferaft::{ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -36,7 +34,7 @@ pub(crate) async fn elected(config: Config, key: fn(u64) -> Bytes, keys: u64) ->
     let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
     let mut members = Vec::new();
     for peer in 1..=3 {
-        let transport = network.attach(PeerId(peer)).expect("it is attached once");
+        let transport = network.attach(ServerId(peer)).expect("it is attached once");
         let member = Member::builder(ClusterId(1), Kv::new(), transport)
             .config(config.clone())
             .request_timeout(PATIENCE)

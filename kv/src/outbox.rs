@@ -31,12 +31,12 @@ use crate::txn::{Txn, TxnDone};
 /// ```
 /// # use liferaft_kv::{Kv, KvHandle};
 /// # use liferaft_raft::{driver::Member, ids::ClusterId};
-/// # use liferaft_transport::{PeerId, memory::MemoryNetwork};
+/// # use liferaft_transport::{ServerId, memory::MemoryNetwork};
 /// use liferaft_raft::driver::OutboxConfig;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let transport = MemoryNetwork::new(1).attach(PeerId(1))?;
+/// # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
 /// # let member = Member::builder(ClusterId(7), Kv::new(), transport).first_server();
 /// # let kv = KvHandle::new(member.start().await?);
 /// let outbox = kv.outbox(OutboxConfig::default()).await?;

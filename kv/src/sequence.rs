@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn trimming_in_steps_is_the_same_as_trimming_at_once_and_never_goes_back() {
+    fn trimming_in_steps_equals_trimming_at_once() {
         let mut at_once = of(300);
         let mut in_steps = of(300);
 

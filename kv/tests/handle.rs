@@ -5,7 +5,7 @@ mod cluster;
 
 use std::time::Duration;
 
-use cluster::{Cluster, peer};
+use cluster::Cluster;
 use liferaft_kv::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use liferaft_kv::{CompareAndSet, Count, Kind, KvError, Refused};
 use liferaft_raft::driver::ReadError;
@@ -37,7 +37,7 @@ async fn local_reads_with_a_bound_are_young_enough_or_time_out() -> Result<(), K
     let chat = other
         .read_sequence_local_within("chat", 0, 10, Duration::ZERO)
         .await?;
-    cluster.network.partition(&[&[peer(other)]]);
+    cluster.network.partition(&[&[other.raft().id()]]);
     tokio::time::sleep(10 * age_max).await;
     let too_old = other.within(age_max).get_local_within("k", age_max).await;
 

@@ -8,8 +8,8 @@ mod common;
 
 use std::time::Duration;
 
+use cluster::Cluster;
 use cluster::patience::soon;
-use cluster::{Cluster, peer};
 use common::Member;
 use futures::StreamExt;
 use liferaft_kv::limits::{LEASE_TTL_MAX, LEASE_TTL_MIN};
@@ -19,7 +19,7 @@ use liferaft_kv::{
 };
 use liferaft_raft::state_machine::StateMachine;
 use liferaft_raft::time::ClusterTime;
-use liferaft_transport::PeerId;
+use liferaft_transport::ServerId;
 use tokio::time::Instant;
 
 const TTL: Duration = Duration::from_secs(3);
@@ -289,7 +289,10 @@ async fn a_cluster_without_a_quorum_ends_no_lease_and_its_holder_has_time_after(
     let lease = ada.grant_lease(TTL).await?;
     lease.set("k", "v").await?;
 
-    let alone = cluster.members.each_ref().map(|member| vec![peer(member)]);
+    let alone = cluster
+        .members
+        .each_ref()
+        .map(|member| vec![member.raft().id()]);
     cluster
         .network
         .partition(&alone.each_ref().map(|members| &members[..]));
@@ -310,7 +313,7 @@ async fn a_leader_that_was_cut_off_ends_nobodys_lease_when_it_is_back() -> Resul
     lease.set("k", "v").await?;
     let _kept = lease.kept_alive();
     let stalled = cluster.leader();
-    let others: Vec<PeerId> = cluster.followers().map(peer).into();
+    let others: Vec<ServerId> = cluster.followers().map(|member| member.raft().id()).into();
 
     cluster.network.partition(&[&others]);
     tokio::time::sleep(20 * TTL).await;

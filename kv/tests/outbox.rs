@@ -10,7 +10,6 @@ use liferaft_kv::{CompareAndSet, Count, Kv, KvHandle, KvOutboxError, KvPushError
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Member, OutboxConfig, PushError};
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 use patience::soon;
 
@@ -19,12 +18,12 @@ async fn cut_off() -> (MemoryNetwork, [KvHandle; 3]) {
     let network = MemoryNetwork::new(1);
     let mut members = Vec::new();
     for id in 1..=3 {
-        let transport = network.attach(PeerId(id)).expect("the id is free");
+        let transport = network.attach(ServerId(id)).expect("the id is free");
         let voters = Configuration::of_voters((1..=3).map(ServerId));
         let member = Member::builder(ClusterId(7), Kv::new(), transport).bootstrap(voters);
         members.push(KvHandle::new(member.start().await.expect("it starts")));
     }
-    network.partition(&[&[PeerId(1)], &[PeerId(2), PeerId(3)]]);
+    network.partition(&[&[ServerId(1)], &[ServerId(2), ServerId(3)]]);
     let members = members.try_into().expect("there are three");
     (network, members)
 }

@@ -5,7 +5,7 @@ mod cluster;
 mod common;
 
 use cluster::patience::soon;
-use cluster::{Cluster, applied, peer};
+use cluster::{Cluster, applied};
 use common::Member;
 use futures::{FutureExt, StreamExt};
 use liferaft_kv::limits::{HISTORY_CHANGES_MAX, STEPS_MAX, WATCH_QUEUE_MAX, WATCHES_MAX};
@@ -542,7 +542,9 @@ async fn a_member_that_was_cut_off_and_got_a_snapshot_tells_all_it_has_missed()
     let mut watch = begun(bob, Keys::prefix("k")).await;
 
     let behind = applied(bob);
-    let others: Vec<_> = [cluster.leader(), ada].map(peer).into();
+    let others: Vec<_> = [cluster.leader(), ada]
+        .map(|member| member.raft().id())
+        .into();
     cluster.network.partition(&[&others]);
     for number in 0..300 {
         ada.set(format!("k{number}"), vec![0; 100]).await?;

@@ -4,16 +4,7 @@
 
 use core::fmt;
 
-/// A server of a cluster: 128 bits that belong to the storage which holds its log.
-///
-/// An id is never used without that storage (invariant 3 of the design): a wiped disk comes back under a new id,
-/// because it has forgotten the votes and acknowledgements that the old one gave.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ServerId(pub u128);
-
-/// A cluster: 128 random bits, drawn when its first server is made. Frames of another cluster are refused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ClusterId(pub u128);
+pub use liferaft_platform::{ClusterId, ParseIdError, ServerId};
 
 /// A term: a span of time with at most one leader (§3.3). Terms only grow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -137,23 +128,6 @@ macro_rules! display_number {
     )*};
 }
 display_number!(Term, Index, Round);
-
-macro_rules! display_id {
-    ($($name:ident),*) => {$(
-        /// Hexadecimal, without leading zeros.
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:x}", self.0)
-            }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:x}", self.0)
-            }
-        }
-    )*};
-}
-display_id!(ServerId, ClusterId);
 
 /// Index and term, as `index@term`.
 impl fmt::Display for LogPosition {

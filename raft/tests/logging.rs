@@ -8,7 +8,7 @@ use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What stands for the users' secrets, in commands, replies, queries, answers and snapshots.
@@ -92,11 +92,11 @@ async fn an_eventful_life(network: &MemoryNetwork) {
         member.read(MARKER.to_owned()).await.unwrap();
     }
     network.set_faults(Faults::none().with_loss(Probability::percent(10)));
-    let mut stranger = network.attach(PeerId(66)).unwrap();
+    let mut stranger = network.attach(ServerId(66)).unwrap();
     for id in 1..=3 {
         let nonsense = MARKER.as_bytes().to_vec().into();
         stranger
-            .send(PeerId(id), DeliveryClass::Datagram, nonsense)
+            .send(ServerId(id), DeliveryClass::Datagram, nonsense)
             .unwrap();
     }
     let joiner = start(network, 4, None).await;
@@ -106,7 +106,7 @@ async fn an_eventful_life(network: &MemoryNetwork) {
         .await
         .unwrap();
     joiner.propose(MARKER.to_owned()).await.unwrap();
-    network.kill(PeerId(4));
+    network.kill(ServerId(4));
     members[1].propose(MARKER.to_owned()).await.unwrap();
     members[1].shutdown().await.unwrap();
 }
@@ -116,7 +116,7 @@ async fn start(
     id: u128,
     founders: Option<Configuration>,
 ) -> Handle<Secret> {
-    let transport = network.attach(PeerId(id)).unwrap();
+    let transport = network.attach(ServerId(id)).unwrap();
     let member = Member::builder(ClusterId(1), Secret::default(), transport)
         .snapshot_after_log_bytes(2_000)
         .seed(u64::try_from(id).unwrap());

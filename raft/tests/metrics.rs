@@ -10,7 +10,6 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
@@ -144,7 +143,7 @@ fn measured(then: impl AsyncFnOnce(&MemoryNetwork, Vec<Handle<Sum>>)) -> Figures
                 let member = Member::builder(
                     ClusterId(0xc1),
                     Sum::default(),
-                    network.attach(PeerId(id)).unwrap(),
+                    network.attach(ServerId(id)).unwrap(),
                 );
                 let member = member
                     .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)))
@@ -195,7 +194,8 @@ fn the_figures_are_those_of_the_status() {
     });
 
     let status = of_status.unwrap();
-    let of = |name: &str| format!("{name} cluster={} server={led_by:x}", ClusterId(0xc1));
+    let (cluster, server) = (ClusterId(0xc1), ServerId(led_by));
+    let of = |name: &str| format!("{name} cluster={cluster} server={server}");
     assert_eq!(figures.gauge(&of("liferaft_is_leader")), 1.0);
     assert_eq!(figures.gauge(&of("liferaft_term")), status.term().0 as f64);
     assert_eq!(
@@ -219,7 +219,7 @@ fn a_leader_measures_its_peers_and_one_that_was_deposed_does_not() {
     let figures = measured(async |network, members| {
         let old = leader(&members);
         let peer = [1, 2, 3].into_iter().find(|id| *id != old).unwrap();
-        names = (format!("{old:x}"), format!("{peer:x}"));
+        names = (ServerId(old).to_string(), ServerId(peer).to_string());
         let status = members
             .iter()
             .find(|member| member.id().0 == old)
@@ -235,7 +235,7 @@ fn a_leader_measures_its_peers_and_one_that_was_deposed_does_not() {
                 .map(|it| it.lag_entries)
         };
         before = lag(peer).unwrap() as f64;
-        network.partition(&[&[PeerId(old)]]);
+        network.partition(&[&[ServerId(old)]]);
         tokio::time::sleep(Duration::from_secs(10)).await;
     });
 

@@ -226,7 +226,8 @@ impl Chaos {
     }
 
     /// A leader loses one follower, which waits in vain for as long as it may. When it asks for votes, nobody hears the
-    /// leader any more, and all others start again. The leader is asked to read meanwhile.
+    /// leader any more, and all others start again, some of them just after they were given shorter times. The leader is
+    /// asked to read meanwhile.
     fn restart_loyal(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
         let leader = members.iter().position(Member::leads).unwrap_or(victim);
         let lonely = self.other_than(leader);
@@ -238,8 +239,20 @@ impl Chaos {
             actions.push((waits + wait, action));
         }
         let down = self.dice.between(1, 10) * MILLI / 10;
+        let is_hasty = self.dice.falls(PerMillion::percent(50));
+        let warned = self.dice.between(0, 20) * MILLI;
+        let short = (election_timeout / 8).max(30 * MILLI);
+        let [short, known] = [short, election_timeout].map(|election_timeout| Times {
+            election_timeout,
+            heartbeat_interval: draw_heartbeat(&mut self.dice, election_timeout),
+        });
         for other in 0..self.plan.members {
             if other != leader && other != lonely {
+                if is_hasty {
+                    let before = waits.saturating_sub(warned);
+                    actions.push((before, Action::SetTiming(other, short)));
+                    actions.push((waits + lasts, Action::SetTiming(other, known)));
+                }
                 actions.push((waits, Action::Crash(other, self.survival())));
                 actions.push((waits + down, Action::Restart(other)));
             }

@@ -8,18 +8,19 @@ pub mod conformance;
 pub mod frame;
 pub mod memory;
 
-use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use thiserror::Error;
+
+pub use liferaft_platform::ServerId;
 
 /// One end of all of a member's links.
 ///
 /// The conformance kit ([`conformance`]) says what each method promises, in tests that every transport passes.
 pub trait Transport: Send + 'static {
     /// The peer that this end is to others.
-    fn local(&self) -> PeerId;
+    fn local(&self) -> ServerId;
 
     /// The longest frame that it carries, in bytes, in either class.
     fn frame_bytes_max(&self) -> usize;
@@ -30,26 +31,10 @@ pub trait Transport: Send + 'static {
     ///
     /// # Errors
     /// When it certainly was not sent: see [`SendError`].
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
 
     /// The next event, in the order in which they happened; `None` once this end is closed for good.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
-}
-
-/// The other end of a link: 128 bits. The transport answers for it that frames from a peer are from that peer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct PeerId(pub u128);
-
-impl fmt::Display for PeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-impl fmt::Debug for PeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
 }
 
 /// How a frame travels.
@@ -71,16 +56,16 @@ pub enum Event {
     /// A frame arrived.
     Frame {
         /// The peer that sent it.
-        from: PeerId,
+        from: ServerId,
         /// How it travelled.
         class: DeliveryClass,
         /// The frame.
         frame: Bytes,
     },
     /// Frames can be sent to this peer. A hint: a member that was killed goes down without a word.
-    PeerUp(PeerId),
+    PeerUp(ServerId),
     /// Frames can no longer be sent to this peer. A hint, like [`PeerUp`](Self::PeerUp).
-    PeerDown(PeerId),
+    PeerDown(ServerId),
 }
 
 /// Why a frame certainly was not sent.
@@ -89,10 +74,10 @@ pub enum Event {
 pub enum SendError {
     /// There is no link to this peer.
     #[error("no link to {0}")]
-    NoLink(PeerId),
+    NoLink(ServerId),
     /// The link's queue is full: the frame was dropped.
     #[error("the queue to {0} is full")]
-    QueueFull(PeerId),
+    QueueFull(ServerId),
     /// The frame is longer than the transport carries.
     #[error("the frame has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {

@@ -11,7 +11,6 @@ use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done};
 use liferaft::storage::MemoryStorage;
 use liferaft::time::Instant;
-use liferaft::transport::PeerId;
 use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
 use tokio::sync::watch;
 
@@ -65,7 +64,7 @@ impl Cluster {
             .build()
             .context("the election timeout makes no sense")?;
         let mut cluster = Self {
-            id: ClusterId(liferaft::platform::entropy_u128()),
+            id: ClusterId::random(),
             network,
             config,
             patience: options.patience(),
@@ -146,7 +145,7 @@ impl Cluster {
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
         for member in members {
-            self.network.kill(peer(*member));
+            self.network.kill(server(*member));
         }
         for member in members {
             let life = &mut self.seats[*member].life;
@@ -192,7 +191,7 @@ impl Cluster {
         if self.forger == Some(member) {
             recorder = recorder.forging();
         }
-        let transport = self.network.attach(peer(member))?;
+        let transport = self.network.attach(server(member))?;
         let chronicle = self.chronicle.clone();
         // Apart for all members and all their lives: those who share a seed campaign at the same moments.
         let life_number = lives * self.seats.capacity() as u64 + member as u64;
@@ -278,8 +277,4 @@ impl Writer {
 /// The server of a member; its number is what people call the member.
 fn server(member: usize) -> ServerId {
     ServerId(member as u128 + 1)
-}
-
-fn peer(member: usize) -> PeerId {
-    PeerId(server(member).0)
 }

@@ -9,7 +9,6 @@ use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::Member;
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 
 use self::patience::{Watchdog, soon};
@@ -18,7 +17,7 @@ use self::patience::{Watchdog, soon};
 #[allow(dead_code, reason = "each test uses its part")]
 pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
-    pub(crate) leader: PeerId,
+    pub(crate) leader: ServerId,
     pub(crate) members: [KvHandle; 3],
     _watchdog: Watchdog,
 }
@@ -37,7 +36,7 @@ impl Cluster {
         let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
         let mut members = Vec::new();
         for peer in 1..=3 {
-            let transport = network.attach(PeerId(peer)).expect("it is attached once");
+            let transport = network.attach(ServerId(peer)).expect("it is attached once");
             let member = Member::builder(ClusterId(1), Kv::new(), transport)
                 .bootstrap(voters.clone())
                 .snapshot_after_log_bytes(log_bytes)
@@ -54,7 +53,7 @@ impl Cluster {
         let leader = members[0].raft().status().borrow().leader();
         Self {
             network,
-            leader: PeerId(leader.expect("it confirmed a read").0),
+            leader: ServerId(leader.expect("it confirmed a read").0),
             members: members.try_into().expect("there are three"),
             _watchdog: watchdog,
         }
@@ -63,7 +62,7 @@ impl Cluster {
     /// The one that leads.
     pub(crate) fn leader(&self) -> &KvHandle {
         let mut members = self.members.iter();
-        let leader = members.find(|member| peer(member) == self.leader);
+        let leader = members.find(|member| member.raft().id() == self.leader);
         leader.expect("one of three leads")
     }
 
@@ -77,7 +76,7 @@ impl Cluster {
         witness: &KvHandle,
         call: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        self.network.cut(self.leader, peer(caller));
+        self.network.cut(self.leader, caller.raft().id());
         let call = tokio::spawn(call);
         for _ in ["the proposal", "its repetition"] {
             let before = applied(witness);
@@ -98,15 +97,10 @@ impl Cluster {
         let followers: Vec<_> = self
             .members
             .iter()
-            .filter(|member| peer(member) != self.leader)
+            .filter(|member| member.raft().id() != self.leader)
             .collect();
         followers.try_into().expect("one of three leads")
     }
-}
-
-#[allow(dead_code, reason = "each test uses its part")]
-pub(crate) fn peer(member: &KvHandle) -> PeerId {
-    PeerId(member.raft().id().0)
 }
 
 #[allow(dead_code, reason = "each test uses its part")]

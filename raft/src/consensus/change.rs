@@ -209,7 +209,6 @@ impl Leader {
                 !catch_up.ready && common.now.since(last) > peer.headway_within(common)
             })
         });
-        let stuck = stuck.filter(|_| !is_planted(Bug::CatchUpForEver));
         let error = match (silent, stuck) {
             (Some((server, _)), _) => ChangeError::Unreachable(*server),
             (None, Some((server, _))) => ChangeError::TooSlow(*server),

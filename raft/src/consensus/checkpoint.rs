@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_ends_below_what_was_acknowledged_before_the_round_is_found() {
+    fn a_log_shorter_than_was_acknowledged_is_found() {
         let lost = checkpoint().judge((Round(20), Index(8)), Index(9), Round(30));
 
         assert_eq!(lost, Some(Index(9)));

@@ -34,6 +34,8 @@ pub(super) struct Common {
     pub(super) id: ServerId,
     pub(super) config: Config,
     pub(super) now: Instant,
+    /// Whether the clock showed less than `now` when it was last read.
+    pub(super) clock_is_behind: bool,
     pub(super) current_term: Term,
     pub(super) voted_for: Option<ServerId>,
     pub(super) log: Log,
@@ -125,6 +127,7 @@ impl Common {
             id,
             config,
             now,
+            clock_is_behind: false,
             current_term: hard_state.term,
             voted_for: hard_state.voted_for,
             log,

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_stalls_from_the_first_answer_that_shows_something_unpersisted() {
+    fn a_disk_stalls_from_the_first_answer_that_lacks_something() {
         let hangs = answer(false, true);
 
         let stalled = stalled_after(&[(0, answer(true, false)), (5000, hangs), (5700, hangs)]);

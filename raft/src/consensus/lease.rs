@@ -75,7 +75,7 @@ impl Leader {
         self.promised_until(common)
     }
 
-    /// The clock went backward: of the rounds that were sent until now nobody can tell when that was.
+    /// The clock went backward, or has just caught up: of the rounds that were sent until now nobody can tell when that was.
     pub(super) fn distrust_clock(&mut self) {
         if is_planted(Bug::LeaseTrustsClock) {
             return;

@@ -238,8 +238,10 @@ impl Raft {
 
     /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
     fn begin(&mut self, now: Instant, output: &mut Output) {
-        // A clock that goes backward stands still, and tells nothing of how much time has passed.
-        if now < self.common.now
+        // A clock that goes backward stands still, and tells nothing of how much time has passed until it has caught up.
+        let was_behind =
+            core::mem::replace(&mut self.common.clock_is_behind, now < self.common.now);
+        if (was_behind || self.common.clock_is_behind)
             && let Role::Leader(leader) = &mut self.role
         {
             leader.distrust_clock();

@@ -145,10 +145,6 @@ bugs! {
     CommitBeforeItsEntries,
     /// A receiver of a snapshot that has forgotten what it is receiving is not told again (liveness).
     MetadataToldOnce,
-    /// A catch-up round of a joining server has no deadline (liveness).
-    CatchUpForEver,
-    /// A membership policy takes a voter whose disk hangs for one that answers (liveness).
-    StalledDiskStays,
     /// A server whose disk is slow campaigns anew before its last vote is durable: the terms run away (liveness).
     CampaignBeforeVoteIsDurable,
     /// Answers count from whoever sends them: a stranger's of a later term deposes a leader.

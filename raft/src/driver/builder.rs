@@ -292,7 +292,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     fn id(&self) -> ServerId {
-        ServerId(self.transport.local().0)
+        self.transport.local()
     }
 
     /// The longest frame that the transport carries and others understand.

@@ -44,19 +44,15 @@ impl<S: StateMachine> Driver<S> {
         now: Instant,
     ) -> Result<(), StopReason> {
         match event {
-            TransportEvent::Frame { from, frame, .. } => {
-                self.take_frame(ServerId(from.0), frame, now)
-            }
+            TransportEvent::Frame { from, frame, .. } => self.take_frame(from, frame, now),
             // Hints: whether a server is there shows when it answers.
             TransportEvent::PeerUp(peer) => {
-                let peer = ServerId(peer.0);
                 tracing::debug!(term = %self.raft.term(), %peer, "link up");
                 self.announce(now, || Happening::PeerUp { peer });
                 self.inputs.push(Input::PeerUp(peer));
                 Ok(())
             }
             TransportEvent::PeerDown(peer) => {
-                let peer = ServerId(peer.0);
                 tracing::debug!(term = %self.raft.term(), %peer, "link down");
                 self.announce(now, || Happening::PeerDown { peer });
                 Ok(())

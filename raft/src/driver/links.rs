@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
 use super::status::Counters;
 use crate::ids::{ClusterId, ServerId};
@@ -122,7 +122,7 @@ impl Links {
         counters: &mut Counters,
     ) -> bool {
         let frame = wire::frame(head, encoded);
-        match self.transport.send(PeerId(head.to.0), class, frame) {
+        match self.transport.send(head.to, class, frame) {
             Ok(()) => {
                 counters.frames_sent += 1;
                 true
@@ -162,7 +162,7 @@ fn delivery_class(message: &Message) -> DeliveryClass {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use liferaft_transport::PeerId;
+    use liferaft_transport::ServerId;
 
     use super::*;
     use crate::entry::{Entry, Payload};
@@ -175,15 +175,15 @@ mod tests {
     struct Kept(Arc<Mutex<Vec<Bytes>>>);
 
     impl Transport for Kept {
-        fn local(&self) -> PeerId {
-            PeerId(1)
+        fn local(&self) -> ServerId {
+            ServerId(1)
         }
 
         fn frame_bytes_max(&self) -> usize {
             1 << 20
         }
 
-        fn send(&mut self, _: PeerId, _: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+        fn send(&mut self, _: ServerId, _: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
             self.0.lock().expect("nobody panics").push(frame);
             Ok(())
         }

@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn outboxes_that_come_and_go_while_the_applier_hangs_pile_up_to_a_bound() {
+    fn outboxes_pile_up_to_a_bound_while_the_applier_hangs() {
         let (mut work, _jobs, _reports) = work(u64::MAX);
 
         for nonce in 0..10_000 {
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_snapshot_is_tried_at_once_when_it_fits_with_fewer_replies() {
+    fn a_refused_snapshot_that_fits_is_tried_at_once() {
         let mut snapshots = Snapshots::exactly_after(10);
         snapshots.applied(10);
         assert!(snapshots.begin());

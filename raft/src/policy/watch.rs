@@ -330,7 +330,7 @@ fn is_stalled(policy: &MembershipPolicy, view: &Oversight<'_>, id: ServerId) -> 
         let long_enough = policy.evict_after().max(peer.headway_within);
         peer.disk_stalled_for
             .is_some_and(|stalled| stalled >= long_enough)
-    }) && !is_planted(Bug::StalledDiskStays)
+    })
 }
 
 /// Those who ask to join, once the first of them has waited for the others to gather.

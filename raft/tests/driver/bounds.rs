@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::wire::{Content, Frame};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 
@@ -14,7 +14,7 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
     let leader = cluster.leader().await;
     let other = cluster.others(&[leader])[0];
     cluster.kill(other);
-    let mut peer = cluster.network.attach(PeerId(other)).unwrap();
+    let mut peer = cluster.network.attach(ServerId(other)).unwrap();
 
     for run in 1..=200 {
         let content = Content::Transfer {
@@ -27,7 +27,7 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
             to,
             content,
         };
-        peer.send(PeerId(leader), DeliveryClass::Datagram, frame.encode())
+        peer.send(ServerId(leader), DeliveryClass::Datagram, frame.encode())
             .unwrap();
     }
     let member = cluster.member(leader).within(6 * ELECTION_TIMEOUT);
@@ -41,13 +41,13 @@ async fn long_frames_are_not_taken_in_all_at_once() {
     const MIB: usize = 1 << 20;
     let mut cluster = Cluster::empty();
     let member = cluster.start(1, |member| member.first_server()).await;
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
     member.propose(1).await.unwrap();
 
     for _ in 0..20 {
         let frame = Bytes::from(vec![0xff; MIB]);
         stranger
-            .send(PeerId(1), DeliveryClass::Datagram, frame)
+            .send(ServerId(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
 

@@ -8,8 +8,8 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus};
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_raft::storage::MemoryStorage;
+use liferaft_transport::Transport;
 use liferaft_transport::memory::MemoryNetwork;
-use liferaft_transport::{PeerId, Transport};
 
 use crate::machine::Journal;
 
@@ -60,7 +60,7 @@ impl Cluster {
         machine: Journal,
         prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
     ) -> Handle<Journal> {
-        let transport = self.network.attach(PeerId(id)).expect("the id is free");
+        let transport = self.network.attach(ServerId(id)).expect("the id is free");
         self.start_over(id, machine, transport, prepare).await
     }
 
@@ -119,7 +119,7 @@ impl Cluster {
 
     /// Silences a member for good, without a word to the others.
     pub(crate) fn kill(&mut self, id: u128) {
-        self.network.kill(PeerId(id));
+        self.network.kill(ServerId(id));
         self.members.remove(&id);
     }
 
@@ -133,8 +133,8 @@ impl Cluster {
     /// Cuts a member off from all others, both ways.
     pub(crate) fn isolate(&self, id: u128) {
         for other in self.others(&[id]) {
-            self.network.cut(PeerId(id), PeerId(other));
-            self.network.cut(PeerId(other), PeerId(id));
+            self.network.cut(ServerId(id), ServerId(other));
+            self.network.cut(ServerId(other), ServerId(id));
         }
     }
 

@@ -7,7 +7,7 @@ use liferaft_raft::driver::{Events, Happening, MemberError, MemberEvent, StopRea
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::{AppendEntriesReply, Body, Message, Token};
 use liferaft_raft::wire::{Content, Frame};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 
@@ -145,13 +145,13 @@ async fn refused_messages_are_told_together_and_the_last_stays_in_the_status() {
     let member = cluster.start(1, |member| member.first_server()).await;
     wait_for(&member, |status| status.is_leader()).await;
     let term = member.status().borrow().term();
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
     let mut events = member.events();
 
     for _ in 0..100 {
         let frame = acknowledgement(term).encode();
         stranger
-            .send(PeerId(1), DeliveryClass::Datagram, frame)
+            .send(ServerId(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
     let mut count = 0;

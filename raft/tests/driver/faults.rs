@@ -9,7 +9,7 @@ use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 use crate::machine::{Brake, Journal};
@@ -143,7 +143,7 @@ async fn one_slow_disk_holds_up_nobody() {
 async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
     let mut cluster = Cluster::empty();
     let member = cluster.start(1, |member| member.first_server()).await;
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
     let content = Content::Transfer {
         request: 1,
         to: None,
@@ -164,7 +164,7 @@ async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
 
     for frame in frames {
         stranger
-            .send(PeerId(1), DeliveryClass::Datagram, frame)
+            .send(ServerId(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
 
@@ -184,7 +184,7 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     let member = cluster.member(leader);
     let broken = cluster.others(&[leader])[0];
     cluster.kill(broken);
-    let mut other = cluster.network.attach(PeerId(broken)).unwrap();
+    let mut other = cluster.network.attach(ServerId(broken)).unwrap();
     let commands = vec![Bytes::from_static(&[9, 9, 9])];
     let content = Content::Propose {
         request: 1,
@@ -198,7 +198,7 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     .encode();
 
     other
-        .send(PeerId(leader), DeliveryClass::Datagram, frame)
+        .send(ServerId(leader), DeliveryClass::Datagram, frame)
         .unwrap();
 
     wait_for(&member, |status| status.counters.commands_malformed == 1).await;

@@ -11,7 +11,7 @@ use liferaft_raft::driver::{
 };
 use liferaft_raft::ids::ServerId;
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 use crate::machine::Journal;
@@ -23,7 +23,7 @@ const ENTRY_BYTES: u64 = 12 << 10;
 struct Short(MemoryTransport, usize);
 
 impl Transport for Short {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.0.local()
     }
 
@@ -31,7 +31,7 @@ impl Transport for Short {
         self.1
     }
 
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         let (bytes, bytes_max) = (frame.len(), self.1);
         if bytes > bytes_max {
             return Err(SendError::TooLarge { bytes, bytes_max });
@@ -58,7 +58,10 @@ fn config() -> Config {
 }
 
 async fn start(cluster: &mut Cluster, id: u128, frame_bytes: usize) -> Handle<Journal> {
-    let transport = cluster.network.attach(PeerId(id)).expect("the id is free");
+    let transport = cluster
+        .network
+        .attach(ServerId(id))
+        .expect("the id is free");
     let transport = Short(transport, frame_bytes);
     let voters = Configuration::of_voters((1..=3).map(ServerId)).with_entry_bytes_max(ENTRY_BYTES);
     let founds = voters.contains(ServerId(id));
@@ -101,7 +104,7 @@ fn learners(count: u128) -> MembershipChange {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_fits_into_no_entry_is_refused_and_the_cluster_goes_on() {
+async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
 
     let at_leader = leader.change_membership(learners(300)).await;
@@ -145,7 +148,7 @@ async fn the_largest_change_that_fits_is_made_and_reaches_its_learners() {
 #[tokio::test(start_paused = true)]
 async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
     let cluster = Cluster::empty();
-    let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
+    let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
     let started = Member::builder(CLUSTER, Journal::default(), Short(transport, FRAME_BYTES))
         .config(config())
         .bootstrap(Configuration::of_voters([ServerId(1)]))
@@ -165,7 +168,7 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
 /// The longest entry of the cluster that a first server founds over these frames.
 async fn entry_bytes_of_founder(frame_bytes: usize) -> u64 {
     let network = MemoryNetwork::new(1);
-    let transport = Short(network.attach(PeerId(1)).unwrap(), frame_bytes);
+    let transport = Short(network.attach(ServerId(1)).unwrap(), frame_bytes);
     let member = Member::builder(CLUSTER, Journal::default(), transport)
         .config(config())
         .first_server()
@@ -203,9 +206,9 @@ async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_does_not_begin_with_entries_too_short_for_its_configuration() {
+async fn entries_too_short_for_the_configuration_begin_no_cluster() {
     let cluster = Cluster::empty();
-    let transport = cluster.network.attach(PeerId(1)).expect("the id is free");
+    let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
     let voters = Configuration::of_voters([ServerId(1)]).with_entry_bytes_max(40);
     let started = Member::builder(CLUSTER, Journal::default(), transport)
         .bootstrap(voters)

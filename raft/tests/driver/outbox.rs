@@ -14,7 +14,7 @@ use liferaft_raft::driver::{Handle, MembershipError, Outbox, OutboxConfig};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::sessions::{SESSIONS_MAX, registration};
 use liferaft_raft::wire::{Content, Frame};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, wait_for};
 use crate::machine::Journal;
@@ -78,7 +78,10 @@ async fn leader_among(cluster: &Cluster, members: &[u128]) -> u128 {
 
 /// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.
 pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
-    let mut learner = cluster.network.attach(PeerId(66)).expect("the id is free");
+    let mut learner = cluster
+        .network
+        .attach(ServerId(66))
+        .expect("the id is free");
     let commands: Vec<_> = (0..SESSIONS_MAX as u128)
         .map(|nonce| Bytes::from(registration(nonces << 32 | nonce)))
         .collect();
@@ -102,7 +105,7 @@ pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonce
                 content,
             };
             learner
-                .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
+                .send(ServerId(leader), DeliveryClass::Stream, frame.encode())
                 .expect("the network takes it");
         }
         let applied = wait_for(&member, |status| {

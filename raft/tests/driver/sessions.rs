@@ -12,7 +12,7 @@ use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMac
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cluster::{CLUSTER, Cluster, wait_for};
@@ -36,7 +36,10 @@ async fn registrations(mut disk: MemoryStorage) -> Vec<Bytes> {
 
 /// Adds a learner that only says what a test has it say, since only members may pass commands on.
 async fn puppet(cluster: &Cluster, leader: u128) -> MemoryTransport {
-    let puppet = cluster.network.attach(PeerId(67)).expect("the id is free");
+    let puppet = cluster
+        .network
+        .attach(ServerId(67))
+        .expect("the id is free");
     let added = cluster.member(leader).add_learner(ServerId(67)).await;
     added.expect("it is added");
     puppet
@@ -61,7 +64,7 @@ async fn send_from(
         content,
     };
     puppet
-        .send(PeerId(leader), DeliveryClass::Stream, frame.encode())
+        .send(ServerId(leader), DeliveryClass::Stream, frame.encode())
         .expect("the network takes it");
     wait_for(&member, |status| status.applied().0 >= through).await;
 }
@@ -223,7 +226,7 @@ impl StateMachine for Counter {
 #[tokio::test(start_paused = true)]
 async fn callers_whose_replies_are_too_heavy_are_answered_once_each() {
     let network = MemoryNetwork::new(1);
-    let transport = network.attach(PeerId(1)).expect("the id is free");
+    let transport = network.attach(ServerId(1)).expect("the id is free");
     let disk = MemoryStorage::default();
     let member = Member::builder(CLUSTER, Counter::default(), transport)
         .storage(disk.clone())

@@ -7,7 +7,6 @@ use liferaft_raft::config::Config;
 use liferaft_raft::consensus::Event;
 use liferaft_raft::driver::Handle;
 use liferaft_raft::ids::{Index, ServerId};
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::{Delay, Faults};
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for, wait_for_applied};
@@ -204,7 +203,7 @@ async fn a_blank_member_behind_a_slow_link_becomes_a_voter_while_sixty_four_call
     let slow = travel.with_bytes_per_second(NonZeroU32::new(1_000_000).unwrap());
     cluster
         .network
-        .set_link_faults(PeerId(leader_id), PeerId(4), slow);
+        .set_link_faults(ServerId(leader_id), ServerId(4), slow);
     let joiner = cluster
         .start(4, |member| member.config(few_entries_trail()))
         .await;

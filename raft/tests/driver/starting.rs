@@ -4,7 +4,6 @@ use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{BootstrapFault, Member, MemberBuilder, StartError};
 use liferaft_raft::ids::ServerId;
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 
 use crate::cluster::CLUSTER;
@@ -12,7 +11,7 @@ use crate::machine::Journal;
 
 fn member() -> MemberBuilder<Journal> {
     let transport = MemoryNetwork::new(1)
-        .attach(PeerId(1))
+        .attach(ServerId(1))
         .expect("the id is free");
     Member::builder(CLUSTER, Journal::default(), transport)
 }

@@ -9,7 +9,7 @@ use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{Storage, StorageError};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT};
 
@@ -157,7 +157,7 @@ impl StateMachine for Panicky {
 
 /// Why a member with this state machine has stopped after a command.
 async fn stop_of(machine: Panicky) -> StopReason {
-    let transport = MemoryNetwork::new(1).attach(PeerId(1)).unwrap();
+    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
     let member = Member::builder(CLUSTER, machine, transport)
         .first_server()
         .snapshot_after_log_bytes(1)
@@ -190,7 +190,7 @@ struct Held {
 }
 
 impl Transport for Held {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.inner.local()
     }
 
@@ -198,7 +198,7 @@ impl Transport for Held {
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         self.inner.send(to, class, frame)
     }
 
@@ -253,7 +253,7 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
     let (goes, gone) = mpsc::channel();
     let network = MemoryNetwork::new(1);
     let transport = Held {
-        inner: network.attach(PeerId(1)).unwrap(),
+        inner: network.attach(ServerId(1)).unwrap(),
         hold: told_to_hold,
         held: holds,
         gone,
@@ -263,7 +263,7 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
     let mut status = member.status();
 
     hold.send(()).unwrap();
-    let _other = network.attach(PeerId(2)).unwrap();
+    let _other = network.attach(ServerId(2)).unwrap();
     held.recv().unwrap();
     runtime.shutdown_background();
 

@@ -10,7 +10,7 @@ use liferaft_raft::driver::MemberError;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::wire::{Content, Frame, JoinReply, ProposeAnswer};
 use liferaft_transport::memory::MemoryTransport;
-use liferaft_transport::{DeliveryClass, Event, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Event, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 
@@ -20,7 +20,7 @@ fn send(end: &mut MemoryTransport, to: u128, content: Content) {
         to: ServerId(to),
         content,
     };
-    end.send(PeerId(to), DeliveryClass::Datagram, frame.encode())
+    end.send(ServerId(to), DeliveryClass::Datagram, frame.encode())
         .expect("the link works");
 }
 
@@ -74,7 +74,7 @@ async fn a_stranger_commands_nothing_and_hears_nothing() {
     member.propose(1).await.unwrap();
     let settled = soon(wait_for(&member, |status| status.applied() >= Index(4))).await;
     let last = settled.raft.last;
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
 
     for content in requests(others[0], others[1]) {
         send(&mut stranger, leader, content);
@@ -104,7 +104,7 @@ async fn a_server_that_waits_to_join_is_put_off() {
     let cluster = Cluster::of(3).await;
     let leader = cluster.leader().await;
     let others = cluster.others(&[leader]);
-    let mut joiner = cluster.network.attach(PeerId(4)).unwrap();
+    let mut joiner = cluster.network.attach(ServerId(4)).unwrap();
 
     let public_key = Bytes::new();
     send(&mut joiner, leader, Content::Join { public_key });
@@ -142,8 +142,8 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
     let others = cluster.others(&[leader]);
     let (asker, killed) = (others[0], others[1]);
     cluster.kill(killed);
-    let mut other = cluster.network.attach(PeerId(killed)).unwrap();
-    cluster.network.cut(PeerId(asker), PeerId(leader));
+    let mut other = cluster.network.attach(ServerId(killed)).unwrap();
+    cluster.network.cut(ServerId(asker), ServerId(leader));
     let member = cluster.member(asker).within(Duration::from_secs(60));
 
     let caller = tokio::spawn(async move { member.propose(1).await });
@@ -154,7 +154,7 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
             send(&mut other, asker, Content::ProposeReply { request, answer });
         }
     }
-    cluster.network.heal(PeerId(asker), PeerId(leader));
+    cluster.network.heal(ServerId(asker), ServerId(leader));
 
     let done = tokio::time::timeout(4 * ELECTION_TIMEOUT, caller).await;
     assert_eq!(done.expect("it is sent again").unwrap(), Ok(1));
@@ -164,9 +164,9 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
     let mut cluster = Cluster::empty();
-    let mut known = cluster.network.attach(PeerId(9)).unwrap();
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
-    let mut hinted = cluster.network.attach(PeerId(77)).unwrap();
+    let mut known = cluster.network.attach(ServerId(9)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let mut hinted = cluster.network.attach(ServerId(77)).unwrap();
     cluster.start(1, |member| member.join(ServerId(9))).await;
     let hint = || {
         Content::JoinReply(JoinReply::NotLeader {
@@ -221,8 +221,8 @@ async fn a_member_comes_back_after_all_others_were_replaced() {
     cluster.isolate(asleep);
     for id in [4, 5] {
         cluster.start(id, |member| member).await;
-        cluster.network.cut(PeerId(id), PeerId(asleep));
-        cluster.network.cut(PeerId(asleep), PeerId(id));
+        cluster.network.cut(ServerId(id), ServerId(asleep));
+        cluster.network.cut(ServerId(asleep), ServerId(id));
     }
     let swap = MembershipChange::add_voter(ServerId(4))
         .and(MembershipChange::add_voter(ServerId(5)))

@@ -8,7 +8,6 @@ use liferaft_raft::driver::{Handle, Member};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::time::ClusterTime;
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::MemoryNetwork;
 use tokio::time::Instant;
 
@@ -75,7 +74,7 @@ impl Clocks {
         let config = config.expect("it makes sense");
         let mut members = Vec::new();
         for id in 1..=count {
-            let transport = network.attach(PeerId(id)).expect("the id is free");
+            let transport = network.attach(ServerId(id)).expect("the id is free");
             let member = Member::builder(CLUSTER, AlarmClock::default(), transport)
                 .config(config.clone())
                 .bootstrap(voters.clone())
@@ -165,7 +164,7 @@ async fn while_there_is_no_quorum_no_alarm_rings_and_a_successor_continues_the_t
 
     clocks
         .network
-        .partition(&[&[PeerId(1)], &[PeerId(2)], &[PeerId(3)]]);
+        .partition(&[&[ServerId(1)], &[ServerId(2)], &[ServerId(3)]]);
     tokio::time::sleep(Duration::from_secs(60)).await;
     let during = [
         clocks.rang(0).await,

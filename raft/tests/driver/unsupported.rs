@@ -13,7 +13,7 @@ use liferaft_raft::message::{
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{Content, DecodeError, Frame};
 use liferaft_transport::memory::MemoryTransport;
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, wait_for};
 
@@ -86,14 +86,14 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
 }
 
 fn send(end: &mut MemoryTransport, to: u128, frame: Bytes) {
-    end.send(PeerId(to), DeliveryClass::Datagram, frame)
+    end.send(ServerId(to), DeliveryClass::Datagram, frame)
         .expect("the link works");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_learner_stops_nobody_with_an_unknown_entry() {
     let cluster = Cluster::of(3).await;
-    let mut learner = cluster.network.attach(PeerId(4)).unwrap();
+    let mut learner = cluster.network.attach(ServerId(4)).unwrap();
     let added = cluster.member(1).add_learner(ServerId(4)).await;
     let term = cluster.member(1).status().borrow().term().0;
 
@@ -146,7 +146,7 @@ async fn a_voter_that_does_not_lead_stops_nobody() {
     let other = cluster.others(&[leader])[0];
     let term = cluster.member(leader).status().borrow().term().0;
     cluster.kill(other);
-    let mut voter = cluster.network.attach(PeerId(other)).unwrap();
+    let mut voter = cluster.network.attach(ServerId(other)).unwrap();
 
     for member in cluster.others(&[other]) {
         send(&mut voter, member, unknown_entry(CLUSTER, member, term));
@@ -172,7 +172,7 @@ async fn a_leader_of_a_later_term_stops_a_member_that_is_too_old() {
     let term = cluster.member(leader).status().borrow().term().0;
     let (by_entry, by_snapshot) = (cluster.member(others[1]), cluster.member(others[2]));
     cluster.kill(others[0]);
-    let mut successor = cluster.network.attach(PeerId(others[0])).unwrap();
+    let mut successor = cluster.network.attach(ServerId(others[0])).unwrap();
 
     send(
         &mut successor,

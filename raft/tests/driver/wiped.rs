@@ -6,7 +6,7 @@ use liferaft_raft::driver::{Happening, MemberBuilder, MemberError, MembershipErr
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::wire::{Content, Frame, JoinReply};
-use liferaft_transport::{DeliveryClass, PeerId, Transport};
+use liferaft_transport::{DeliveryClass, Transport};
 use tokio::time::Instant;
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
@@ -155,7 +155,7 @@ async fn whom_an_operator_removes_because_it_forgot_is_not_added_again() {
 #[tokio::test(start_paused = true)]
 async fn a_stranger_that_says_so_stops_nobody() {
     let (cluster, leader, follower) = cluster_of(3, managed).await;
-    let mut stranger = cluster.network.attach(PeerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
     let say = |to: u128| Frame {
         cluster: CLUSTER,
         to: ServerId(to),
@@ -165,7 +165,7 @@ async fn a_stranger_that_says_so_stops_nobody() {
     for to in [leader, follower] {
         let frame = say(to).encode();
         stranger
-            .send(PeerId(to), DeliveryClass::Datagram, frame)
+            .send(ServerId(to), DeliveryClass::Datagram, frame)
             .unwrap();
     }
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;

@@ -418,3 +418,21 @@ fn a_clock_that_went_back_does_not_cost_later_leases() {
 
     cluster.assert_read_served(read);
 }
+
+/// The answers arrive when the clock has caught up with what it had shown before.
+#[test]
+fn rounds_that_were_sent_while_the_clock_was_behind_give_no_lease() {
+    let mut cluster = cluster();
+    cluster.set_clock_back(1, 3 * ELECTION_TIMEOUT);
+    cluster.hold(append_replies().to(1));
+    cluster.read(1);
+    cluster.run_for(ONE_COMMAND);
+
+    cluster.isolate(1);
+    cluster.run_for(7 * ELECTION_TIMEOUT / 2);
+    let successor = cluster.leader().expect("the promises are over");
+    commit_among_the_others(&mut cluster, successor);
+    cluster.deliver_held();
+
+    assert_serves_nothing_of_the_past(&mut cluster);
+}

@@ -9,7 +9,6 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Member, MemberStatus, StopReason};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_sim::dice::Dice;
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -92,10 +91,10 @@ impl Cluster {
             return;
         }
         // What is left of an earlier process, such as one that was handing over before it stopped, loses the network.
-        self.network.kill(peer(id));
+        self.network.kill(server(id));
         let Plan { voters, .. } = self.plan;
         let seed = self.state().seeds.number();
-        let transport = match self.network.attach(peer(id)) {
+        let transport = match self.network.attach(server(id)) {
             Ok(transport) => transport,
             Err(error) => return self.alarm(format!("server {id} does not start: {error}")),
         };
@@ -128,7 +127,7 @@ impl Cluster {
             return;
         };
         if !noticed {
-            self.network.kill(peer(id));
+            self.network.kill(server(id));
         }
         self.disks[&id].crash().await;
         running.gone.notify_waiters();
@@ -178,14 +177,14 @@ impl Cluster {
 
     /// Nothing passes between these servers and the others, in either direction.
     pub(crate) fn partition(&self, group: &[u64]) {
-        let group: Vec<PeerId> = group.iter().copied().map(peer).collect();
+        let group: Vec<ServerId> = group.iter().copied().map(server).collect();
         self.network.partition(&[&group]);
     }
 
     /// A member that was silenced sends and hears again. One that crashed meanwhile does not.
     pub(crate) fn revive(&self, id: u64) {
         if self.running(id).is_some() {
-            self.network.revive(peer(id));
+            self.network.revive(server(id));
         }
     }
 
@@ -254,10 +253,6 @@ fn wrong_end(status: &watch::Receiver<MemberStatus>, departed: bool) -> Option<S
         None if status.has_changed().is_err() => Some("panicked".to_owned()),
         None => None,
     }
-}
-
-pub(crate) fn peer(id: u64) -> PeerId {
-    PeerId(id.into())
 }
 
 pub(crate) fn server(id: u64) -> ServerId {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client::{Clients, Flaw};
-use crate::cluster::{Cluster, peer};
+use crate::cluster::{Cluster, server};
 use crate::history::{History, Tally};
 use crate::operator::{self, Expectations};
 use crate::plan::{Plan, Strike, Whom};
@@ -186,7 +186,7 @@ impl Strikes {
             }
             Strike::Silence { whom, lasts } => {
                 let id = self.find(whom);
-                cluster.network.kill(peer(id));
+                cluster.network.kill(server(id));
                 self.relieve_after(lasts, Relief::Revive(id));
             }
             Strike::Isolation { whom, lasts } => {
@@ -198,7 +198,7 @@ impl Strikes {
                 self.relieve_after(lasts, Relief::LiftPartition);
             }
             Strike::Cut { from, to, lasts } => {
-                cluster.network.cut(peer(from), peer(to));
+                cluster.network.cut(server(from), server(to));
                 self.relieve_after(lasts, Relief::Heal(from, to));
             }
             Strike::Links { faults, lasts } => {
@@ -221,7 +221,7 @@ impl Strikes {
             }
             Relief::Revive(id) => cluster.revive(id),
             Relief::LiftPartition => cluster.network.partition(&[]),
-            Relief::Heal(from, to) => cluster.network.heal(peer(from), peer(to)),
+            Relief::Heal(from, to) => cluster.network.heal(server(from), server(to)),
             Relief::CalmLinks => cluster.network.set_faults(cluster.plan.links),
         }
     }

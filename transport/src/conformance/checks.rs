@@ -14,14 +14,14 @@ use liferaft_platform::now;
 
 use super::Fixture;
 use super::group::{Arrived, Detail, Group};
-use crate::{DeliveryClass, Event, PeerId, SendError, Transport};
+use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 const CLASSES: [DeliveryClass; 2] = [DeliveryClass::Datagram, DeliveryClass::Stream];
 const HELLO: Bytes = Bytes::from_static(b"hello");
 
 pub(super) async fn peers_come_up(fixture: &mut impl Fixture) -> Result<(), Detail> {
     let mut group = Group::connect(fixture, 3).await?;
-    let peers: BTreeSet<PeerId> = (0..3).map(|end| group.peer(end)).collect();
+    let peers: BTreeSet<ServerId> = (0..3).map(|end| group.peer(end)).collect();
     if peers.len() < 3 {
         return Err(format!("three ends are only the peers {peers:?}"));
     }
@@ -203,7 +203,7 @@ pub(super) async fn nobody_has_a_link_to_itself(fixture: &mut impl Fixture) -> R
     no_link(group.end(0), local)
 }
 
-fn no_link(end: &mut impl Transport, peer: PeerId) -> Result<(), Detail> {
+fn no_link(end: &mut impl Transport, peer: ServerId) -> Result<(), Detail> {
     for class in CLASSES {
         let answer = end.send(peer, class, HELLO);
         if answer != Err(SendError::NoLink(peer)) {
@@ -312,7 +312,7 @@ pub(super) async fn many_peers_hear_each_other(fixture: &mut impl Fixture) -> Re
         }
     }
     for to in 0..PEERS {
-        let mut unheard: BTreeSet<PeerId> = others(to).map(|from| group.peer(from)).collect();
+        let mut unheard: BTreeSet<ServerId> = others(to).map(|from| group.peer(from)).collect();
         let deadline = now() + group.patience();
         while !unheard.is_empty() {
             let Some(arrived) = group.frame_until(to, deadline).await? else {

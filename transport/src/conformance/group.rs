@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use liferaft_platform::{now, sleep_until};
 
 use super::Fixture;
-use crate::{DeliveryClass, Event, PeerId, SendError, Transport};
+use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 /// What happened instead of what was promised.
 pub(super) type Detail = String;
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A frame, as an end tells of it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Arrived {
-    pub(super) from: PeerId,
+    pub(super) from: ServerId,
     pub(super) class: DeliveryClass,
     pub(super) frame: Bytes,
 }
@@ -81,7 +81,7 @@ impl<T: Transport> Group<T> {
 
     async fn wait_for_others(&mut self, end: usize) -> Result<(), Detail> {
         let peers = self.ends.iter().map(|end| end.transport.local());
-        let mut missing: Vec<PeerId> = peers
+        let mut missing: Vec<ServerId> = peers
             .enumerate()
             .filter(|(other, _)| *other != end)
             .map(|(_, peer)| peer)
@@ -105,7 +105,7 @@ impl<T: Transport> Group<T> {
         Ok(())
     }
 
-    pub(super) fn peer(&self, end: usize) -> PeerId {
+    pub(super) fn peer(&self, end: usize) -> ServerId {
         self.ends[end].transport.local()
     }
 

@@ -12,7 +12,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
-//! use liferaft_transport::PeerId;
+//! use liferaft_transport::ServerId;
 //! use liferaft_transport::conformance::{Fixture, check_all};
 //! use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 //!
@@ -23,7 +23,7 @@
 //!
 //!     async fn connect(&mut self, ends: usize) -> Vec<MemoryTransport> {
 //!         let network = MemoryNetwork::new(0);
-//!         let peers = (1..).map(PeerId).take(ends);
+//!         let peers = (1..).map(ServerId).take(ends);
 //!         peers.map(|peer| network.attach(peer).expect("each peer is attached once")).collect()
 //!     }
 //! }
@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{PeerId, Transport};
+use crate::{ServerId, Transport};
 
 /// Makes the ends that the kit tries.
 pub trait Fixture {
@@ -53,8 +53,8 @@ pub trait Fixture {
     fn connect(&mut self, ends: usize) -> impl Future<Output = Vec<Self::End>>;
 
     /// A peer with which no end is ever connected.
-    fn stranger(&self) -> PeerId {
-        PeerId(u128::MAX)
+    fn stranger(&self) -> ServerId {
+        ServerId(u128::MAX)
     }
 
     /// The most bytes of frames that may be under way or unread between two ends: what the transport's queues hold at

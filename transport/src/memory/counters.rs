@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::inbox::{Inbox, Refusal};
-use crate::{DeliveryClass, PeerId, SendError};
+use crate::{DeliveryClass, SendError, ServerId};
 
 /// What became of the frames of one sender, or of all.
 ///
@@ -99,7 +99,7 @@ impl Tally {
     pub(super) fn deliver_sent(
         &self,
         inbox: &Inbox,
-        (from, to): (PeerId, PeerId),
+        (from, to): (ServerId, ServerId),
         class: DeliveryClass,
         frame: Bytes,
     ) -> Result<(), SendError> {

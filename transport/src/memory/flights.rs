@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{DeliveryClass, PeerId};
+use crate::{DeliveryClass, ServerId};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    pub(super) from: PeerId,
-    pub(super) to: PeerId,
+    pub(super) from: ServerId,
+    pub(super) to: ServerId,
     pub(super) class: DeliveryClass,
     pub(super) frame: Bytes,
 }
 
 impl Flight {
     /// Whether it is part of the stream between two peers, in either direction.
-    pub(super) fn is_of_stream(&self, (a, b): (PeerId, PeerId)) -> bool {
+    pub(super) fn is_of_stream(&self, (a, b): (ServerId, ServerId)) -> bool {
         let between = (self.from, self.to);
         self.class == DeliveryClass::Stream && (between == (a, b) || between == (b, a))
     }

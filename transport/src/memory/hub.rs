@@ -11,22 +11,22 @@ use super::inbox::{Inbox, Refusal};
 use super::link::{Arrival, Fate, Link};
 use super::topology::Topology;
 use super::{AttachError, ENDS_MAX};
-use crate::{DeliveryClass, Event, PeerId, SendError};
+use crate::{DeliveryClass, Event, SendError, ServerId};
 
 #[derive(Debug)]
 pub(super) struct Hub {
     seed: u64,
     pub(super) faults: Faults,
-    pub(super) link_faults: BTreeMap<(PeerId, PeerId), Faults>,
+    pub(super) link_faults: BTreeMap<(ServerId, ServerId), Faults>,
     pub(super) topology: Topology,
-    ends: BTreeMap<PeerId, End>,
+    ends: BTreeMap<ServerId, End>,
     /// The links on which a frame met a fault. A link without an entry is as good as new.
-    links: BTreeMap<(PeerId, PeerId), Link>,
+    links: BTreeMap<(ServerId, ServerId), Link>,
     /// Pairs between which a stream frame vanished, the lesser peer first. Their streams, in both directions, carry
     /// nothing until both ends have been told that the link went down.
     ///
     /// Invariant: the two cannot reach each other both ways, or are about to be told.
-    broken_streams: BTreeSet<(PeerId, PeerId)>,
+    broken_streams: BTreeSet<(ServerId, ServerId)>,
     pub(super) flights: Flights,
     /// What became of the frames of those who left.
     departed: Counters,
@@ -67,7 +67,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn attach(&mut self, peer: PeerId) -> Result<End, AttachError> {
+    pub(super) fn attach(&mut self, peer: ServerId) -> Result<End, AttachError> {
         match self.ends.get(&peer) {
             Some(end) if end.killed => self.remove(peer),
             Some(_) => return Err(AttachError::InUse(peer)),
@@ -96,7 +96,7 @@ impl Hub {
     }
 
     /// The end was dropped: a clean leave, unless it was killed, when nobody hears of it.
-    pub(super) fn on_dropped(&mut self, peer: PeerId, attachment: u64) {
+    pub(super) fn on_dropped(&mut self, peer: ServerId, attachment: u64) {
         let Some(end) = self
             .ends
             .get_mut(&peer)
@@ -111,7 +111,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn kill(&mut self, peer: PeerId) -> bool {
+    pub(super) fn kill(&mut self, peer: ServerId) -> bool {
         let Some(end) = self.ends.get_mut(&peer) else {
             return false;
         };
@@ -121,7 +121,7 @@ impl Hub {
         true
     }
 
-    pub(super) fn revive(&mut self, peer: PeerId) -> bool {
+    pub(super) fn revive(&mut self, peer: ServerId) -> bool {
         let Some(end) = self.ends.get_mut(&peer).filter(|end| end.killed) else {
             return false;
         };
@@ -149,7 +149,7 @@ impl Hub {
         all
     }
 
-    pub(super) fn counters_of(&self, peer: PeerId) -> Option<Counters> {
+    pub(super) fn counters_of(&self, peer: ServerId) -> Option<Counters> {
         self.ends.get(&peer).map(|end| end.tally.read())
     }
 
@@ -342,18 +342,18 @@ impl Hub {
         }
     }
 
-    fn carries(&self, from: PeerId, to: PeerId, class: DeliveryClass) -> bool {
+    fn carries(&self, from: ServerId, to: ServerId, class: DeliveryClass) -> bool {
         let broken = || self.broken_streams.contains(&pair(from, to));
         self.reaches(from, to) && !(class == DeliveryClass::Stream && broken())
     }
 
-    fn reaches(&self, from: PeerId, to: PeerId) -> bool {
+    fn reaches(&self, from: ServerId, to: ServerId) -> bool {
         let lives = |peer| self.ends.get(peer).is_some_and(|end| !end.killed);
         lives(&from) && lives(&to) && self.topology.connects(from, to)
     }
 
     /// Removes an end, and those who will not hear of it because they have not read for too long.
-    fn remove(&mut self, peer: PeerId) {
+    fn remove(&mut self, peer: ServerId) {
         let mut leaving = vec![peer];
         while let Some(peer) = leaving.pop() {
             // What is under way is counted while its sender is still there.
@@ -378,7 +378,7 @@ impl Hub {
     }
 
     /// Tells all that are attached. Returns those who have not read for too long.
-    fn announce(&self, event: &Event) -> Vec<PeerId> {
+    fn announce(&self, event: &Event) -> Vec<ServerId> {
         let is_full = |end: &End| end.inbox.push_peer_event(event.clone()) == Err(Refusal::Full);
         let full = self.ends.iter().filter(|(_, end)| is_full(end));
         full.map(|(peer, _)| *peer)
@@ -387,7 +387,7 @@ impl Hub {
     }
 
     /// Tells one peer. One that has not read for too long is removed.
-    fn tell(&mut self, peer: PeerId, events: [Event; 2]) {
+    fn tell(&mut self, peer: ServerId, events: [Event; 2]) {
         let Some(end) = self.ends.get(&peer) else {
             return;
         };
@@ -401,11 +401,11 @@ impl Hub {
     }
 }
 
-fn warn_of_unread_events(peer: &PeerId) {
+fn warn_of_unread_events(peer: &ServerId) {
     tracing::warn!(%peer, "closed, because it does not read what it is told of its peers");
 }
 
 /// The two ends of a link, whichever way it is looked at.
-fn pair(a: PeerId, b: PeerId) -> (PeerId, PeerId) {
+fn pair(a: ServerId, b: ServerId) -> (ServerId, ServerId) {
     (a.min(b), a.max(b))
 }

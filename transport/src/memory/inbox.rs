@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::{PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, locked};
-use crate::{DeliveryClass, Event, PeerId};
+use crate::{DeliveryClass, Event, ServerId};
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -52,7 +52,7 @@ impl Inbox {
     /// Queues a frame; refused when as many frames or bytes as allowed are waiting.
     pub(super) fn push_frame(
         &self,
-        from: PeerId,
+        from: ServerId,
         class: DeliveryClass,
         frame: Bytes,
     ) -> Result<(), Refusal> {

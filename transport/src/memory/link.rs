@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::faults::{Faults, up_to};
 use super::{ATTEMPTS_MAX, LINK_BYTES_MAX, LINK_FRAMES_MAX};
-use crate::{DeliveryClass, PeerId};
+use crate::{DeliveryClass, ServerId};
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -37,7 +37,7 @@ pub(super) struct Arrival {
 impl Link {
     /// A link whose decisions depend on the seed, its two ends and a generation, and on no other link: what one pair
     /// sends changes nothing for another.
-    pub(super) fn new(seed: u64, generation: u64, from: PeerId, to: PeerId) -> Self {
+    pub(super) fn new(seed: u64, generation: u64, from: ServerId, to: ServerId) -> Self {
         let mut key = [0; 32];
         ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut key);
         let ends = from.0.to_le_bytes().into_iter().chain(to.0.to_le_bytes());
@@ -159,8 +159,8 @@ mod tests {
     use super::super::{Delay, Probability};
     use super::*;
 
-    const A: PeerId = PeerId(1);
-    const B: PeerId = PeerId(2);
+    const A: ServerId = ServerId(1);
+    const B: ServerId = ServerId(2);
 
     fn fates(link: &mut Link) -> Vec<Fate> {
         let faults = Faults::none()

@@ -9,19 +9,19 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use bytes::Bytes;
 //! use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
-//! use liferaft_transport::{DeliveryClass, Event, PeerId, Transport};
+//! use liferaft_transport::{DeliveryClass, Event, ServerId, Transport};
 //!
 //! let network = MemoryNetwork::new(42);
-//! let mut ada = network.attach(PeerId(1))?;
-//! let mut bob = network.attach(PeerId(2))?;
+//! let mut ada = network.attach(ServerId(1))?;
+//! let mut bob = network.attach(ServerId(2))?;
 //!
-//! ada.send(PeerId(2), DeliveryClass::Datagram, Bytes::from_static(b"hello"))?;
+//! ada.send(ServerId(2), DeliveryClass::Datagram, Bytes::from_static(b"hello"))?;
 //!
 //! let up = std::future::poll_fn(|context| bob.poll_event(context)).await;
-//! assert_eq!(up, Some(Event::PeerUp(PeerId(1))));
+//! assert_eq!(up, Some(Event::PeerUp(ServerId(1))));
 //! let frame = Bytes::from_static(b"hello");
 //! let arrived = std::future::poll_fn(|context| bob.poll_event(context)).await;
-//! assert_eq!(arrived, Some(Event::Frame { from: PeerId(1), class: DeliveryClass::Datagram, frame }));
+//! assert_eq!(arrived, Some(Event::Frame { from: ServerId(1), class: DeliveryClass::Datagram, frame }));
 //!
 //! network.set_faults(Faults::none().with_loss(Probability::percent(50)));
 //! # Ok(())
@@ -57,7 +57,7 @@ pub use self::faults::{Delay, Faults, Probability, ProbabilityError};
 pub use self::transport::MemoryTransport;
 
 use self::shared::Shared;
-use crate::PeerId;
+use crate::ServerId;
 
 /// The most frames that wait unread in front of a member. When so many do, `send` refuses with
 /// [`QueueFull`](crate::SendError::QueueFull), and what arrives late is dropped. A member that reads takes all that
@@ -108,7 +108,7 @@ impl MemoryNetwork {
     ///
     /// # Errors
     /// When the peer is attached and alive, or the network has [`ENDS_MAX`] ends.
-    pub fn attach(&self, peer: PeerId) -> Result<MemoryTransport, AttachError> {
+    pub fn attach(&self, peer: ServerId) -> Result<MemoryTransport, AttachError> {
         let end = self.shared.change(|hub| hub.attach(peer))?;
         Ok(MemoryTransport::new(peer, Arc::clone(&self.shared), end))
     }
@@ -119,24 +119,24 @@ impl MemoryNetwork {
     }
 
     /// Sets the faults of one direction of one link, in place of the network's.
-    pub fn set_link_faults(&self, from: PeerId, to: PeerId, faults: Faults) {
+    pub fn set_link_faults(&self, from: ServerId, to: ServerId, faults: Faults) {
         self.shared
             .change(|hub| hub.link_faults.insert((from, to), faults));
     }
 
     /// Makes one direction of one link follow the network's faults again.
-    pub fn clear_link_faults(&self, from: PeerId, to: PeerId) {
+    pub fn clear_link_faults(&self, from: ServerId, to: ServerId) {
         self.shared
             .change(|hub| hub.link_faults.remove(&(from, to)));
     }
 
     /// Lets frames from `from` to `to` vanish. The other direction goes on.
-    pub fn cut(&self, from: PeerId, to: PeerId) {
+    pub fn cut(&self, from: ServerId, to: ServerId) {
         self.shared.change(|hub| hub.topology.cut(from, to));
     }
 
     /// Undoes a [`cut`](Self::cut).
-    pub fn heal(&self, from: PeerId, to: PeerId) {
+    pub fn heal(&self, from: ServerId, to: ServerId) {
         self.shared.change(|hub| {
             hub.topology.heal(from, to);
             hub.restart_streams();
@@ -147,7 +147,7 @@ impl MemoryNetwork {
     ///
     /// A peer in two groups is a bridge. Peers that are in none form one more group: `&[&[peer]]` isolates a peer, and
     /// no groups at all lift the partition.
-    pub fn partition(&self, groups: &[&[PeerId]]) {
+    pub fn partition(&self, groups: &[&[ServerId]]) {
         self.shared.change(|hub| {
             hub.topology.partition(groups);
             hub.restart_streams();
@@ -164,13 +164,13 @@ impl MemoryNetwork {
 
     /// Lets a member fall silent, as a crash does: all that it sends or is sent vanishes, its end hears nothing more,
     /// and nobody is told: to others, and to those who come later, it is up. Returns whether it is attached.
-    pub fn kill(&self, peer: PeerId) -> bool {
+    pub fn kill(&self, peer: ServerId) -> bool {
         self.shared.change(|hub| hub.kill(peer))
     }
 
     /// Brings a killed member back, as if its process had been stopped: it reads first what had reached it before.
     /// Returns whether there is one; if its end was dropped meanwhile there is none, and the others see it leave.
-    pub fn revive(&self, peer: PeerId) -> bool {
+    pub fn revive(&self, peer: ServerId) -> bool {
         self.shared.change(|hub| hub.revive(peer))
     }
 
@@ -182,7 +182,7 @@ impl MemoryNetwork {
 
     /// What became of the frames that an attached member sent since it was attached.
     #[must_use]
-    pub fn counters_of(&self, sender: PeerId) -> Option<Counters> {
+    pub fn counters_of(&self, sender: ServerId) -> Option<Counters> {
         self.shared.read(|hub| hub.counters_of(sender))
     }
 }
@@ -193,7 +193,7 @@ impl MemoryNetwork {
 pub enum AttachError {
     /// The peer is attached and alive.
     #[error("peer {0} is attached")]
-    InUse(PeerId),
+    InUse(ServerId),
     /// The network has as many ends as it may.
     #[error("the network has {ENDS_MAX} ends and takes no more")]
     NetworkFull,

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use crate::PeerId;
+use crate::ServerId;
 
 /// The cuts and the partition of a network. Peers that are not attached may be named too.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
-    cuts: BTreeSet<(PeerId, PeerId)>,
-    groups: Vec<BTreeSet<PeerId>>,
+    cuts: BTreeSet<(ServerId, ServerId)>,
+    groups: Vec<BTreeSet<ServerId>>,
 }
 
 impl Topology {
     /// Whether frames from `from` reach `to`.
-    pub(super) fn connects(&self, from: PeerId, to: PeerId) -> bool {
+    pub(super) fn connects(&self, from: ServerId, to: ServerId) -> bool {
         !self.cuts.contains(&(from, to)) && self.share_a_group(from, to)
     }
 
-    pub(super) fn cut(&mut self, from: PeerId, to: PeerId) {
+    pub(super) fn cut(&mut self, from: ServerId, to: ServerId) {
         self.cuts.insert((from, to));
     }
 
-    pub(super) fn heal(&mut self, from: PeerId, to: PeerId) {
+    pub(super) fn heal(&mut self, from: ServerId, to: ServerId) {
         self.cuts.remove(&(from, to));
     }
 
@@ -29,7 +29,7 @@ impl Topology {
         *self = Self::default();
     }
 
-    pub(super) fn partition(&mut self, groups: &[&[PeerId]]) {
+    pub(super) fn partition(&mut self, groups: &[&[ServerId]]) {
         self.groups = groups
             .iter()
             .map(|group| group.iter().copied().collect())
@@ -37,7 +37,7 @@ impl Topology {
     }
 
     /// Peers that no group names form one more group.
-    fn share_a_group(&self, a: PeerId, b: PeerId) -> bool {
+    fn share_a_group(&self, a: ServerId, b: ServerId) -> bool {
         let unnamed = |peer| !self.groups.iter().any(|group| group.contains(&peer));
         self.groups
             .iter()
@@ -50,10 +50,10 @@ impl Topology {
 mod tests {
     use super::*;
 
-    const A: PeerId = PeerId(1);
-    const B: PeerId = PeerId(2);
-    const C: PeerId = PeerId(3);
-    const D: PeerId = PeerId(4);
+    const A: ServerId = ServerId(1);
+    const B: ServerId = ServerId(2);
+    const C: ServerId = ServerId(3);
+    const D: ServerId = ServerId(4);
 
     #[test]
     fn groups_that_overlap_make_a_bridge() {

@@ -12,13 +12,13 @@ use super::hub::End;
 use super::inbox::Inbox;
 use super::shared::Shared;
 use crate::frame::FRAME_BYTES_MAX;
-use crate::{DeliveryClass, Event, PeerId, SendError, Transport};
+use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 /// One member's end of a [`MemoryNetwork`](super::MemoryNetwork). Dropping it is a clean leave: the others see
 /// [`Event::PeerDown`], unless it was [killed](super::MemoryNetwork::kill) before.
 #[derive(Debug)]
 pub struct MemoryTransport {
-    local: PeerId,
+    local: ServerId,
     attachment: u64,
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
@@ -26,12 +26,12 @@ pub struct MemoryTransport {
     /// Events taken out of the inbox and not yet asked for.
     batch: VecDeque<Event>,
     /// Where frames may be put without asking the network, as long as it has `routes_version`.
-    routes: HashMap<PeerId, Arc<Inbox>>,
+    routes: HashMap<ServerId, Arc<Inbox>>,
     routes_version: u64,
 }
 
 impl MemoryTransport {
-    pub(super) fn new(local: PeerId, shared: Arc<Shared>, end: End) -> Self {
+    pub(super) fn new(local: ServerId, shared: Arc<Shared>, end: End) -> Self {
         let End {
             attachment,
             inbox,
@@ -53,7 +53,7 @@ impl MemoryTransport {
 
     fn send_through_hub(
         &mut self,
-        to: PeerId,
+        to: ServerId,
         class: DeliveryClass,
         frame: Bytes,
     ) -> Result<(), SendError> {
@@ -76,7 +76,7 @@ impl MemoryTransport {
 }
 
 impl Transport for MemoryTransport {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.local
     }
 
@@ -88,7 +88,7 @@ impl Transport for MemoryTransport {
     ///
     /// # Panics
     /// Natively, when frames are delayed and this is called outside a tokio runtime whose timers are enabled.
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge {
                 bytes: frame.len(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
@@ -38,16 +38,16 @@ pub(crate) enum Flaw {
 pub(crate) struct Flawed<T> {
     inner: T,
     flaw: Flaw,
-    peers: Vec<PeerId>,
+    peers: Vec<ServerId>,
     sent: usize,
     was_full: bool,
     held: Option<Bytes>,
-    kept: VecDeque<(PeerId, DeliveryClass, Bytes)>,
+    kept: VecDeque<(ServerId, DeliveryClass, Bytes)>,
     told_twice: Option<Event>,
 }
 
 impl<T: Transport> Flawed<T> {
-    pub(crate) fn new(inner: T, flaw: Flaw, peers: Vec<PeerId>) -> Self {
+    pub(crate) fn new(inner: T, flaw: Flaw, peers: Vec<ServerId>) -> Self {
         Self {
             inner,
             flaw,
@@ -62,7 +62,7 @@ impl<T: Transport> Flawed<T> {
 
     fn send_all(
         &mut self,
-        to: PeerId,
+        to: ServerId,
         class: DeliveryClass,
         frames: impl IntoIterator<Item = Bytes>,
     ) -> Result<(), SendError> {
@@ -74,7 +74,7 @@ impl<T: Transport> Flawed<T> {
     /// Sends pairs of frames, each pair at once when its second frame comes.
     fn send_in_pairs(
         &mut self,
-        to: PeerId,
+        to: ServerId,
         class: DeliveryClass,
         frame: Bytes,
         joined: impl Fn(Bytes, Bytes) -> Vec<Bytes>,
@@ -99,7 +99,7 @@ impl<T: Transport> Flawed<T> {
 }
 
 impl<T: Transport> Transport for Flawed<T> {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.inner.local()
     }
 
@@ -107,7 +107,7 @@ impl<T: Transport> Transport for Flawed<T> {
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         self.sent += 1;
         let is_stream = class == DeliveryClass::Stream;
         let bytes_max = self.frame_bytes_max();

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 /// The first byte of a frame that only says that its sender is there.
 const GREETING: u8 = 0;
@@ -17,8 +17,8 @@ const WAITING_MAX: usize = 64;
 /// Greets a peer, tells that it is up and passes frames on only while it is polled.
 pub(crate) struct Lazy<T> {
     inner: T,
-    waiting: VecDeque<(PeerId, DeliveryClass, Bytes)>,
-    up: BTreeSet<PeerId>,
+    waiting: VecDeque<(ServerId, DeliveryClass, Bytes)>,
+    up: BTreeSet<ServerId>,
 }
 
 impl<T: Transport> Lazy<T> {
@@ -43,7 +43,7 @@ impl<T: Transport> Lazy<T> {
 }
 
 impl<T: Transport> Transport for Lazy<T> {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.inner.local()
     }
 
@@ -51,7 +51,7 @@ impl<T: Transport> Transport for Lazy<T> {
         self.inner.frame_bytes_max() - 1
     }
 
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
         if bytes > bytes_max {
             return Err(SendError::TooLarge { bytes, bytes_max });

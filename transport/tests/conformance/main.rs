@@ -9,7 +9,7 @@ use liferaft_transport::conformance::{Fixture, Promise, Violation, check, check_
 use liferaft_transport::memory::{
     Delay, Faults, LINK_BYTES_MAX, MemoryNetwork, MemoryTransport, Probability, QUEUE_BYTES_MAX,
 };
-use liferaft_transport::{PeerId, Transport};
+use liferaft_transport::{ServerId, Transport};
 
 use flawed::{Flaw, Flawed};
 use lazy::Lazy;
@@ -25,7 +25,7 @@ impl Fixture for Memory {
     async fn connect(&mut self, ends: usize) -> Vec<MemoryTransport> {
         let network = MemoryNetwork::new(0);
         network.set_faults(self.faults);
-        let peers = (1..).map(PeerId).take(ends);
+        let peers = (1..).map(ServerId).take(ends);
         peers
             .map(|peer| network.attach(peer).expect("each peer is attached once"))
             .collect()
@@ -48,7 +48,7 @@ impl Fixture for Broken {
         }
         .connect(ends)
         .await;
-        let peers: Vec<PeerId> = ends.iter().map(Transport::local).collect();
+        let peers: Vec<ServerId> = ends.iter().map(Transport::local).collect();
         ends.into_iter()
             .map(|end| Flawed::new(end, self.0, peers.clone()))
             .collect()

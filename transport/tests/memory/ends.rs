@@ -4,11 +4,11 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
-pub(crate) const A: PeerId = PeerId(0xa);
-pub(crate) const B: PeerId = PeerId(0xb);
-pub(crate) const C: PeerId = PeerId(0xc);
+pub(crate) const A: ServerId = ServerId(0xa);
+pub(crate) const B: ServerId = ServerId(0xb);
+pub(crate) const C: ServerId = ServerId(0xc);
 pub(crate) const DATAGRAM: DeliveryClass = DeliveryClass::Datagram;
 pub(crate) const STREAM: DeliveryClass = DeliveryClass::Stream;
 
@@ -36,7 +36,7 @@ pub(crate) fn a_b_and_c(
 /// Sends frames that hold these numbers.
 pub(crate) fn send(
     end: &mut MemoryTransport,
-    to: PeerId,
+    to: ServerId,
     class: DeliveryClass,
     numbers: impl IntoIterator<Item = u32>,
 ) {
@@ -48,7 +48,7 @@ pub(crate) fn send(
 
 pub(crate) fn try_send(
     end: &mut MemoryTransport,
-    to: PeerId,
+    to: ServerId,
     number: u32,
 ) -> Result<(), SendError> {
     end.send(to, DATAGRAM, frame(number))
@@ -90,7 +90,7 @@ pub(crate) fn is_closed(end: &mut MemoryTransport) -> bool {
 }
 
 /// A frame that carries a number, as the end tells of it.
-pub(crate) fn arrival(from: PeerId, class: DeliveryClass, number: u32) -> Event {
+pub(crate) fn arrival(from: ServerId, class: DeliveryClass, number: u32) -> Event {
     Event::Frame {
         from,
         class,

@@ -12,7 +12,7 @@ use crate::ends::*;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-fn down_and_up(peer: liferaft_transport::PeerId) -> [Event; 2] {
+fn down_and_up(peer: liferaft_transport::ServerId) -> [Event; 2] {
     [Event::PeerDown(peer), Event::PeerUp(peer)]
 }
 

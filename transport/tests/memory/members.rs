@@ -4,7 +4,7 @@ use bytes::Bytes;
 use liferaft_transport::memory::{
     AttachError, MemoryNetwork, MemoryTransport, PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX,
 };
-use liferaft_transport::{Event, PeerId, SendError, Transport};
+use liferaft_transport::{Event, SendError, ServerId, Transport};
 
 use crate::ends::*;
 
@@ -188,7 +188,7 @@ fn a_member_that_lets_peer_events_pile_up_is_closed() {
     let (mut a, mut unreading, mut c) = a_b_and_c(&network);
 
     for _ in 0..=PEER_EVENTS_MAX / 2 {
-        drop(network.attach(PeerId(9)).expect("nine has left before"));
+        drop(network.attach(ServerId(9)).expect("nine has left before"));
         events(&mut a);
         events(&mut c);
     }
@@ -221,7 +221,7 @@ fn a_mesh_of_a_hundred_and_one_delivers_every_frame() {
     let mut ends: Vec<_> = (0..101)
         .map(|id| {
             network
-                .attach(PeerId(id))
+                .attach(ServerId(id))
                 .expect("each id is attached once")
         })
         .collect();
@@ -231,7 +231,7 @@ fn a_mesh_of_a_hundred_and_one_delivers_every_frame() {
 
     for end in &mut ends {
         let local = end.local();
-        let others = (0..101).map(PeerId).filter(|peer| *peer != local);
+        let others = (0..101).map(ServerId).filter(|peer| *peer != local);
         others.for_each(|peer| send(end, peer, DATAGRAM, 0..10));
     }
 

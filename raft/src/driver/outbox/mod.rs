@@ -72,7 +72,7 @@ const EVENTS_MAX: usize = 1024;
 /// use liferaft_raft::driver::{Member, OutboxConfig};
 /// # use liferaft_raft::ids::ClusterId;
 /// # use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-/// # use liferaft_transport::{PeerId, memory::MemoryNetwork};
+/// # use liferaft_transport::{ServerId, memory::MemoryNetwork};
 /// # #[derive(Default)]
 /// # struct Counter(u64);
 /// # impl StateMachine for Counter {
@@ -98,7 +98,7 @@ const EVENTS_MAX: usize = 1024;
 /// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let transport = MemoryNetwork::new(1).attach(PeerId(1))?;
+/// # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
 /// # let member = Member::builder(ClusterId(7), Counter::default(), transport);
 /// # let handle = member.first_server().start().await?;
 /// let outbox = handle.outbox(OutboxConfig::default()).await?;

@@ -395,7 +395,7 @@ fn a_learner_whose_disk_hangs_is_left_alone() {
 
 /// It answers each round, and is not asked whether it is there.
 #[test]
-fn a_voter_that_forgot_what_it_acknowledged_is_retired_before_any_silence() {
+fn a_voter_that_forgot_is_retired_before_any_silence() {
     let mut leader = Leader::of(5, MembershipPolicy::default());
     leader.run(ms(1000));
     leader.peers[1].has_forgotten = true;

@@ -15,7 +15,6 @@ use liferaft_raft::storage::StorageError;
 use liferaft_raft::storage::outbox::{
     MemoryOutboxStore, OutboxStore, OutboxWrite, RecoveredOutbox,
 };
-use liferaft_transport::PeerId;
 use liferaft_transport::memory::{Delay, Faults, Probability};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -124,7 +123,7 @@ impl Run {
             12 => {
                 let id = 1 + u128::from(self.roll(3));
                 let other = id % MEMBERS + 1;
-                self.cluster.network.cut(PeerId(id), PeerId(other));
+                self.cluster.network.cut(ServerId(id), ServerId(other));
             }
             13 => {
                 let faults = self.faults();
@@ -193,7 +192,7 @@ impl Run {
         self.cluster.network.set_faults(Faults::none());
         for id in 2..=MEMBERS {
             for other in 2..=MEMBERS {
-                self.cluster.network.heal(PeerId(id), PeerId(other));
+                self.cluster.network.heal(ServerId(id), ServerId(other));
             }
         }
         self.cluster.isolate(MEMBER);

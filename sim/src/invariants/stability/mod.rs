@@ -58,6 +58,8 @@ struct Watched {
     leads_since: Instant,
     /// When its peers last answered it.
     answers: BTreeMap<ServerId, Instant>,
+    /// Whom it has found, since it leads, to have lost what they had acknowledged: their answers count for nothing.
+    forgetful: BTreeSet<ServerId>,
     /// When it last spoke to its peers as their leader.
     spoken: BTreeMap<ServerId, Instant>,
     configuration: Index,
@@ -113,6 +115,7 @@ impl Watched {
             grants: BTreeMap::new(),
             leads_since: now,
             answers: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
             spoken: BTreeMap::new(),
             configuration: Index::ZERO,
             led: None,
@@ -194,13 +197,20 @@ impl Watched {
         }
         if turn.begins_to_lead() {
             self.answers.clear();
+            self.forgetful.clear();
             self.spoken.clear();
         }
         if turn.begins_to_lead() || is_elsewhere {
             self.leads_since = self.now;
         }
+        let events = events.iter();
+        self.forgetful
+            .extend(events.filter_map(|event| match event {
+                Event::PeerForgot { peer, .. } => Some(*peer),
+                _ => None,
+            }));
         for (from, term) in &heard.answers {
-            if *term == after.term {
+            if *term == after.term && !self.forgetful.contains(from) {
                 self.answers.insert(*from, self.now);
             }
         }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use liferaft::{
-    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, PeerId, RestoreError, StateMachine,
+    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, RestoreError, ServerId, StateMachine,
 };
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let network = MemoryNetwork::new(1);
     let member = |peer| {
         let transport = network
-            .attach(PeerId(peer))
+            .attach(ServerId(peer))
             .expect("each peer is attached once");
         Member::builder(ClusterId(1), HighWater::default(), transport)
     };

@@ -1,0 +1,188 @@
+//! Names servers and clusters: 128 bits each, written the same way wherever people meet them.
+//!
+//! An id is written `0x` and hexadecimal digits, so that it is never taken for a decimal number, and so that what a log
+//! shows can be pasted into code, a shell or a configuration file.
+
+use core::fmt;
+use core::str::FromStr;
+
+use thiserror::Error;
+
+/// A server of a cluster, and the end of a link that it is to its peers: 128 bits that belong to the storage which holds
+/// its log.
+///
+/// An id is never used without that storage (invariant 3 of the design): a wiped disk comes back under a new id, because
+/// it has forgotten the votes and acknowledgements that the old one gave. A transport answers for it that frames from a
+/// peer are from that peer.
+///
+/// ```
+/// use liferaft_platform::{ParseIdError, ServerId};
+///
+/// let ada: ServerId = "0x1f".parse()?;
+/// assert_eq!(ada, ServerId(31));
+/// assert_eq!(ada.to_string(), "0x1f");
+///
+/// // Digits alone could be a decimal number: they are refused.
+/// assert_eq!("31".parse::<ServerId>(), Err(ParseIdError::NoPrefix));
+/// # Ok::<(), ParseIdError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ServerId(pub u128);
+
+/// A cluster: 128 random bits, drawn when its first server is made. Frames of another cluster are refused.
+///
+/// It is written as a [`ServerId`] is.
+///
+/// ```
+/// use liferaft_platform::ClusterId;
+///
+/// let cluster = ClusterId::random();
+/// assert_eq!(cluster.to_string().parse(), Ok(cluster));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ClusterId(pub u128);
+
+/// Why a text is no id.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParseIdError {
+    /// It does not begin with `0x`.
+    #[error("an id begins with 0x, as in 0x1f")]
+    NoPrefix,
+    /// There is something else than hexadecimal digits after `0x`.
+    #[error("{character:?} at byte {position} of an id is not a hexadecimal digit")]
+    NoDigit {
+        /// The first such character.
+        character: char,
+        /// Where it begins, in bytes from the start of the text.
+        position: usize,
+    },
+    /// There are no digits after `0x`, or more than 128 bits need.
+    #[error("an id has 1 to {digits_max} digits after 0x, not {digits}")]
+    DigitCount {
+        /// How many there are.
+        digits: usize,
+        /// How many there may be.
+        digits_max: usize,
+    },
+}
+
+/// What is written before the digits.
+const PREFIX: &str = "0x";
+
+/// As many digits as write 128 bits.
+const DIGITS_MAX: usize = 32;
+
+fn parse(text: &str) -> Result<u128, ParseIdError> {
+    let digits = text.strip_prefix(PREFIX).ok_or(ParseIdError::NoPrefix)?;
+    if let Some((at, character)) = digits.char_indices().find(|(_, c)| !c.is_ascii_hexdigit()) {
+        return Err(ParseIdError::NoDigit {
+            character,
+            position: PREFIX.len() + at,
+        });
+    }
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return Err(ParseIdError::DigitCount {
+            digits: digits.len(),
+            digits_max: DIGITS_MAX,
+        });
+    }
+    Ok(u128::from_str_radix(digits, 16).expect("32 hexadecimal digits fit into 128 bits"))
+}
+
+macro_rules! id {
+    ($($name:ident),*) => {$(
+        #[cfg(feature = "std")]
+        impl $name {
+            /// Draws an id that nobody else has.
+            ///
+            /// # Panics
+            /// When the system has no source of randomness, like [`entropy_u128`](crate::entropy_u128).
+            #[must_use]
+            pub fn random() -> Self {
+                Self(crate::entropy_u128())
+            }
+        }
+
+        impl From<u128> for $name {
+            fn from(bits: u128) -> Self {
+                Self(bits)
+            }
+        }
+
+        impl From<$name> for u128 {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        /// `0x` and hexadecimal digits, without leading zeros.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:#x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        /// Reads `0x` and 1 to 32 hexadecimal digits, in either case and with any zeros in front.
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                parse(text).map(Self)
+            }
+        }
+
+        /// As text for formats that people read, as a number of 128 bits for others.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_u128(self.0)
+                }
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_str(text::IdText)
+                } else {
+                    u128::deserialize(deserializer)
+                }
+                .map(Self)
+            }
+        }
+    )*};
+}
+id!(ServerId, ClusterId);
+
+#[cfg(feature = "serde")]
+mod text {
+    use core::fmt;
+
+    use serde::de::{Error, Visitor};
+
+    /// Takes an id from its text.
+    pub(super) struct IdText;
+
+    impl Visitor<'_> for IdText {
+        type Value = u128;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an id as text, such as 0x1f")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<u128, E> {
+            super::parse(text).map_err(E::custom)
+        }
+    }
+}
