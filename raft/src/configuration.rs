@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -42,6 +43,15 @@ pub enum Foreign {
     Cluster,
     /// It belongs to another [`History`] of the cluster: the cluster was founded twice.
     History,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "another cluster",
+            Self::History => "another history of this cluster, which was founded twice",
+        })
+    }
 }
 
 /// What a server's voice counts for.
@@ -423,6 +433,17 @@ mod tests {
         assert_eq!(joint.entry_bytes_max(), 5000);
         assert_eq!(joint.left_joint().entry_bytes_max(), 5000);
         assert_eq!(joint.left_joint().history(), Some(History(7)));
+    }
+
+    #[test]
+    fn founders_with_one_configuration_found_one_history() {
+        let founders = [[id(1), id(2)], [id(2), id(1)], [id(1), id(3)]];
+
+        let [one, same, other] = founders.map(|ids| Configuration::of_voters(ids).founding());
+        let shorter = Configuration::of_voters([id(1), id(2)]).with_entry_bytes_max(5000);
+
+        assert_eq!(one, same);
+        assert!(one != other && one != shorter.founding());
     }
 
     #[test]

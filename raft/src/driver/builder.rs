@@ -22,7 +22,7 @@ use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
 use crate::config::Config;
-use crate::configuration::{Configuration, ENTRY_BYTES_MAX};
+use crate::configuration::{Configuration, ENTRY_BYTES_MAX, History};
 use crate::consensus::{Event, Raft};
 use crate::ids::{ClusterId, Index, ServerId};
 use crate::policy::{MembershipPolicy, Steward};
@@ -309,8 +309,14 @@ impl<S: StateMachine> MemberBuilder<S> {
             }
             Some(Founding::Alone) => {
                 let room = self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES) as u64;
+                // Drawn, so that a founder that lost its storage and founds again is told apart from itself.
                 Configuration::of_voters([self.id()])
                     .with_entry_bytes_max(ENTRY_BYTES_MAX.min(room))
+                    .with_history(History(platform::entropy_u64()))
+            }
+            Some(Founding::With(configuration)) if configuration.history().is_none() => {
+                let history = configuration.founding();
+                configuration.with_history(history)
             }
             Some(Founding::With(configuration)) => configuration,
         };

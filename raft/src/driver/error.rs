@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::configuration::Configuration;
+use super::joining::Exclusion;
+use crate::configuration::{Configuration, Foreign};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
 use crate::ids::{Index, ServerId};
 use crate::state_machine::RestoreError;
@@ -29,6 +30,10 @@ pub enum ProposeError {
     /// The deadline passed before any leader was sent the command. It was not done and never will be.
     #[error("no leader could be asked before the deadline")]
     TimedOut,
+    /// No leader could be asked before the deadline, because the member takes no part. The command was not done and never
+    /// will be.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// The member has stopped. The command was not done.
     #[error("the member has stopped")]
     Stopped,
@@ -71,6 +76,9 @@ pub enum ReadError {
     /// No leader confirmed the read before the deadline.
     #[error("no leader confirmed the read before the deadline")]
     TimedOut,
+    /// No leader could be asked before the deadline, because the member takes no part.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// The member has stopped.
     #[error("the member has stopped")]
     Stopped,
@@ -116,6 +124,18 @@ pub enum MembershipError {
     /// The server answers but could not catch up. Nothing was changed.
     #[error("server {0} is too slow to catch up")]
     TooSlow(ServerId),
+    /// The server belongs to another cluster, as it says. Nothing was changed.
+    #[error("not done: server {0} belongs to another cluster")]
+    WrongCluster(ServerId),
+    /// The server has the cluster's id and belongs to another history of it, as it says: the cluster was founded twice.
+    /// Nothing was changed. It can join with empty storage, under another id.
+    #[error(
+        "not done: server {0} belongs to another history of this cluster, which was founded twice"
+    )]
+    AnotherHistory(ServerId),
+    /// This member takes no part, so that no leader can be asked. Nothing was changed.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// Too many changes wait already. Nothing was changed.
     #[error("too many requests are pending")]
     Busy,
@@ -155,6 +175,8 @@ impl From<ChangeError> for MembershipError {
             ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
+            ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
+            ChangeError::Foreign(id, Foreign::History) => Self::AnotherHistory(id),
             ChangeError::Unknown { leader } => Self::Unknown { leader },
         }
     }
@@ -167,6 +189,9 @@ pub enum WaitError {
     /// The deadline passed.
     #[error("not so before the deadline")]
     TimedOut,
+    /// The deadline passed, and the member takes no part.
+    #[error("not so before the deadline: {0}")]
+    Excluded(Exclusion),
     /// The member has stopped.
     #[error("never so: the member has stopped: {0}")]
     Stopped(StopReason),
@@ -177,7 +202,7 @@ impl WaitError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         match self {
-            Self::TimedOut | Self::Stopped(_) => true,
+            Self::TimedOut | Self::Excluded(_) | Self::Stopped(_) => true,
         }
     }
 }

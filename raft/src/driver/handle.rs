@@ -15,6 +15,7 @@ use super::error::{
     TransferLeadershipError, UnknownCause, WaitError,
 };
 use super::events::{Entrance, Events};
+use super::joining::Exclusion;
 use super::local::{Bound, Local, LocalRead, Unread};
 use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
@@ -159,11 +160,16 @@ impl<S: StateMachine> Handle<S> {
     /// goes by what it knows: it may have been evicted since.
     ///
     /// # Errors
-    /// As [`wait_for`](Self::wait_for).
+    /// As [`wait_for`](Self::wait_for), and [`WaitError::Excluded`] at the deadline if the member was told why it takes no
+    /// part.
     pub async fn joined(&self) -> Result<Suffrage, WaitError> {
         let (id, voters_wanted) = (self.id(), self.shared.voters_wanted);
         let joined = |status: &MemberStatus| status.joined(id, voters_wanted);
-        let status = self.wait_for(|status| joined(status).is_some()).await?;
+        let waited = self.wait_for(|status| joined(status).is_some()).await;
+        let status = waited.map_err(|error| match (error, self.exclusion()) {
+            (WaitError::TimedOut, Some(why)) => WaitError::Excluded(why),
+            (error, _) => error,
+        })?;
         Ok(joined(&status).expect("it was waited for"))
     }
 
@@ -209,6 +215,10 @@ impl<S: StateMachine> Handle<S> {
         outcome
             .await
             .unwrap_or(Err(ProposeError::Unknown(UnknownCause::Stopped)))
+            .map_err(|error| match (error, self.exclusion()) {
+                (ProposeError::TimedOut, Some(why)) => ProposeError::Excluded(why),
+                (error, _) => error,
+            })
     }
 
     /// Asks the state machine, linearizably: the answer reflects every command that was done, anywhere in the cluster,
@@ -224,7 +234,10 @@ impl<S: StateMachine> Handle<S> {
             caller: ReadCaller::Linearizable(caller),
         });
         match self.shared.requests.try_send(request) {
-            Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
+            Ok(()) => {
+                let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
+                answer.map_err(|error| self.with_reason(error))
+            }
             Err(TrySendError::Full(_)) => Err(ReadError::Busy),
             Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
         }
@@ -271,7 +284,7 @@ impl<S: StateMachine> Handle<S> {
         };
         match self.ask_local(query, Some(bound(true))).await {
             Ok(local) => Ok(local),
-            Err(Unread::Error(error)) => Err(error),
+            Err(Unread::Error(error)) => Err(self.with_reason(error)),
             Err(Unread::TooOld(_)) => {
                 unreachable!("a state made young for the call is not too old for it")
             }
@@ -326,9 +339,16 @@ impl<S: StateMachine> Handle<S> {
             caller,
         };
         match self.shared.requests.try_send(request) {
-            Ok(()) => outcome
-                .await
-                .unwrap_or(Err(MembershipError::Unknown { leader: None })),
+            Ok(()) => {
+                let outcome = outcome.await;
+                let outcome = outcome.unwrap_or(Err(MembershipError::Unknown { leader: None }));
+                outcome.map_err(|error| match (error, self.exclusion()) {
+                    (MembershipError::NotLeader { leader: None }, Some(why)) => {
+                        MembershipError::Excluded(why)
+                    }
+                    (error, _) => error,
+                })
+            }
             Err(TrySendError::Full(_)) => Err(MembershipError::Busy),
             Err(TrySendError::Closed(_)) => Err(MembershipError::Stopped),
         }
@@ -451,6 +471,19 @@ impl<S: StateMachine> Handle<S> {
         let mut status = self.shared.status.clone();
         // A closed channel means the same.
         drop(status.wait_for(|status| status.stopped.is_some()).await);
+    }
+
+    /// Why the member takes no part, as it was told last.
+    fn exclusion(&self) -> Option<Exclusion> {
+        self.shared.status.borrow().exclusion
+    }
+
+    /// A read that timed out, with the reason if the member takes no part.
+    fn with_reason(&self, error: ReadError) -> ReadError {
+        match (error, self.exclusion()) {
+            (ReadError::TimedOut, Some(why)) => ReadError::Excluded(why),
+            (error, _) => error,
+        }
     }
 
     /// Why the member stopped, once the channel of its status is closed.

@@ -68,7 +68,7 @@ pub use error::{
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use handle::Handle;
-pub use joining::Roster;
+pub use joining::{Exclusion, Roster};
 pub use local::Local;
 pub use outbox::{
     FlushError, OnExpiry, OpenOutboxError, Outbox, OutboxCause, OutboxConfig, OutboxError,

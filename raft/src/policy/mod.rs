@@ -9,7 +9,7 @@
 //!
 //! - [`MembershipPolicy`]: the settings;
 //! - [`next_change`]: from a [`Situation`] to the change that it calls for, without regard to time;
-//! - [`leaving`]: how a member leaves of its own will;
+//! - [`leaving()`]: how a member leaves of its own will;
 //! - [`Steward`]: keeps watch over time, asks before it believes in silence, and remembers who wants to join.
 //!
 //! What holds, whatever the settings:

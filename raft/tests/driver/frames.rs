@@ -112,9 +112,9 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let too_long_for_a_frame = follower.change_membership(learners(300)).await;
 
     let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
-    assert_eq!(at_leader, too_large(18_097, ENTRY_BYTES));
-    assert_eq!(too_long_for_an_entry, too_large(15_097, ENTRY_BYTES));
-    assert_eq!(too_long_for_a_frame, too_large(16_852, FRAME_BYTES as u64));
+    assert_eq!(at_leader, too_large(18_106, ENTRY_BYTES));
+    assert_eq!(too_long_for_an_entry, too_large(15_106, ENTRY_BYTES));
+    assert_eq!(too_long_for_a_frame, too_large(16_861, FRAME_BYTES as u64));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(follower.propose(2).await, Ok(2));
     assert_eq!(cluster.settled().await, [1, 2]);
@@ -216,7 +216,7 @@ async fn entries_too_short_for_the_configuration_begin_no_cluster() {
         .await;
 
     let fault = BootstrapFault::TooLarge {
-        bytes: 41,
+        bytes: 50,
         bytes_max: 40,
     };
     assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));

@@ -7,10 +7,10 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{
     LeaveError, MembershipError, OnlyVoter, ShutdownError, StopReason, WaitError,
 };
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::ids::ServerId;
 use liferaft_raft::policy::{MembershipPolicy, Target};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT};
 
 /// Members 1 to `count` of a cluster that wants three voters: as many as there are vote, the others learn.
 async fn three_voters_of(count: u128) -> Cluster {
@@ -129,12 +129,14 @@ async fn the_only_voter_says_what_would_be_lost_with_it() {
     let refused = member.shutdown().await;
     let after = member.propose(8).await;
     let left = member.leave().await;
-    member.stop().await;
-    let learner_goes = learner.leave().await;
+    let last = learner.leave().await;
 
     let only = OnlyVoter { commit, others: 1 };
     assert_eq!(refused, Err(ShutdownError::OnlyVoter(only)));
-    assert_eq!(after, Ok(2));
+    assert_eq!((after, left), (Ok(2), Ok(())));
+    let Err(LeaveError::OnlyVoter(OnlyVoter { others: 0, .. })) = last else {
+        panic!("its vote went to the learner: {last:?}");
+    };
     let stopped = member.joined().await;
     assert_eq!(stopped, Err(WaitError::Stopped(StopReason::Shutdown)));
 }

@@ -6,6 +6,7 @@ mod commands;
 mod events;
 mod faults;
 mod frames;
+mod histories;
 mod leadership;
 mod leaving;
 mod machine;

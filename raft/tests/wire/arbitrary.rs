@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Dismissal, History, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Dismissal, Foreign, History, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -337,7 +337,12 @@ fn joining() -> impl Strategy<Value = Content> {
     prop_oneof![
         public_key().prop_map(|public_key| Content::Join { public_key }),
         join_reply().prop_map(Content::JoinReply),
+        foreign().prop_map(Content::Foreign),
     ]
+}
+
+fn foreign() -> impl Strategy<Value = Foreign> {
+    prop_oneof![Just(Foreign::Cluster), Just(Foreign::History)]
 }
 
 fn join_reply() -> impl Strategy<Value = JoinReply> {
@@ -385,6 +390,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::Forgot(id)))),
         server().prop_map(|id| Err(ChangeError::Unreachable(id))),
         server().prop_map(|id| Err(ChangeError::TooSlow(id))),
+        (server(), foreign()).prop_map(|(id, why)| Err(ChangeError::Foreign(id, why))),
         option::of(server()).prop_map(|leader| Err(ChangeError::Unknown { leader })),
     ]
 }
