@@ -59,18 +59,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A first member, and two that it adds.
+/// A first member, and two that join it.
 async fn three_members(network: &MemoryNetwork) -> Result<[KvHandle; 3], Box<dyn Error>> {
-    let member = |peer| {
+    let cluster = ClusterId::random();
+    // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
+    let member = || {
         let transport = network
-            .attach(ServerId(peer))
-            .expect("each peer is attached once");
-        Member::builder(ClusterId(1), Kv::new(), transport)
+            .attach(ServerId::random())
+            .expect("ids that are drawn differ");
+        Member::builder(cluster, Kv::new(), transport)
     };
-    let first = member(1).first_server().start().await?;
-    let (second, third) = (member(2).start().await?, member(3).start().await?);
-    first.add_server(second.id()).await?;
-    first.add_server(third.id()).await?;
+    let first = member().first_server().start().await?;
+    let second = member().join(first.id()).start().await?;
+    let third = member().join(second.id()).start().await?;
+    second.joined().await?;
+    third.joined().await?;
     Ok([first, second, third].map(KvHandle::new))
 }
 

@@ -42,17 +42,19 @@ impl StateMachine for Blankets {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (cluster, network) = (ClusterId(1), MemoryNetwork::new(1));
-    let member = |peer| {
+    let (cluster, network) = (ClusterId::random(), MemoryNetwork::new(1));
+    // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
+    let member = || {
         let transport = network
-            .attach(ServerId(peer))
-            .expect("each peer is attached once");
+            .attach(ServerId::random())
+            .expect("ids that are drawn differ");
         Member::builder(cluster, Blankets::default(), transport)
     };
-    let ada = member(1).first_server().start().await?;
-    let (bob, eve) = (member(2).start().await?, member(3).start().await?);
-    ada.add_server(bob.id()).await?;
-    ada.add_server(eve.id()).await?;
+    let ada = member().first_server().start().await?;
+    let bob = member().join(ada.id()).start().await?;
+    let eve = member().join(bob.id()).start().await?;
+    bob.joined().await?;
+    eve.joined().await?;
 
     let brought = ada.propose(("school".into(), 40)).await?;
     let taken = bob.propose(("school".into(), -25)).await?;

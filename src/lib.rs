@@ -17,13 +17,16 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let network = MemoryNetwork::new(1);
 //!     let cluster = ClusterId::random();
+//!     // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
+//!     let transport = || network.attach(ServerId::random());
 //!
-//!     // The first server makes the cluster, the others wait blank until they are added.
-//!     let ada = Member::builder(cluster, Kv::new(), network.attach(ServerId(1))?).first_server().start().await?;
-//!     let bob = Member::builder(cluster, Kv::new(), network.attach(ServerId(2))?).start().await?;
-//!     let eve = Member::builder(cluster, Kv::new(), network.attach(ServerId(3))?).start().await?;
-//!     ada.add_server(bob.id()).await?;
-//!     ada.add_server(eve.id()).await?;
+//!     // The first server makes the cluster, the others join by any member's address.
+//!     let ada = Member::builder(cluster, Kv::new(), transport()?).first_server().start().await?;
+//!     let bob = Member::builder(cluster, Kv::new(), transport()?).join(ada.id()).start().await?;
+//!     let eve = Member::builder(cluster, Kv::new(), transport()?).join(bob.id()).start().await?;
+//!     // They run, and are not members yet: once they are, any one of the three may die.
+//!     bob.joined().await?;
+//!     eve.joined().await?;
 //!
 //!     let (bob, eve) = (KvHandle::new(bob), KvHandle::new(eve));
 //!     bob.set("camp", "below the bridge").await?;
@@ -33,7 +36,7 @@
 //! ```
 //!
 //! A [`Handle`] is cheap to clone. The member stops when its last handle is dropped; [`Handle::shutdown`] hands
-//! leadership over first.
+//! leadership over first, and [`Handle::leave`] takes the member out of its cluster for good.
 //!
 //! # A state machine of your own
 //!
@@ -86,8 +89,8 @@
 //! # use liferaft::{ClusterId, Member, MemoryNetwork, ServerId};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
-//! let river = Member::builder(ClusterId(1), HighWater::default(), transport).first_server().start().await?;
+//! # let transport = MemoryNetwork::new(1).attach(ServerId::random())?;
+//! let river = Member::builder(ClusterId::random(), HighWater::default(), transport).first_server().start().await?;
 //!
 //! assert!(river.propose(412).await?);
 //! assert!(!river.propose(390).await?);
@@ -197,13 +200,17 @@
 //!
 //! # Members come and go
 //!
-//! A cluster grows from one [first server](MemberBuilder::first_server). [`add_server`](Handle::add_server) lets a
-//! server catch up before its vote counts, [`remove_server`](Handle::remove_server) takes it out, and
-//! [`change_membership`](Handle::change_membership) does many of both in one step. Just under half of the *voters* may
+//! A cluster grows from one [first server](MemberBuilder::first_server). Others [join](MemberBuilder::join) by the address
+//! of any member, and [`joined`](Handle::joined) waits until they take part; or an operator adds them:
+//! [`add_server`](Handle::add_server) lets a server catch up before its vote counts,
+//! [`remove_server`](Handle::remove_server) takes it out, and [`change_membership`](Handle::change_membership) does many of
+//! both in one step. [`leave`](Handle::leave) takes out the member that is asked, and hands its vote to one that has caught
+//! up. A server that asks the wrong cluster, or that was removed, is told so: [`Exclusion`]. Just under half of the *voters* may
 //! fail: of three one, of five two. Learners, which receive the log and have no vote, count for nothing here.
 //!
 //! A [`ServerId`] belongs to the storage that holds its log. With [`MemoryStorage`](storage::MemoryStorage), the
-//! default, that is the running member: one that was restarted is another server and is added under another id.
+//! default, that is the running member: one that was restarted is another server and joins under another id, so ids are
+//! [drawn](ServerId::random).
 //!
 //! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how much
 //! waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature `metrics`
@@ -217,25 +224,26 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
 //! # let mut members = Vec::new();
-//! # for peer in 1..=4 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?);
-//! #     let member = if peer == 1 { member.first_server() } else { member };
-//! #     members.push(member.start().await?);
+//! # for is_first in [true, false, false, false] {
+//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId::random())?);
+//! #     let member = if is_first { member.first_server() } else { member };
+//! #     members.push(member.manual_membership().start().await?);
 //! # }
-//! # let (ada, bob) = (&members[0], &members[1]);
-//! ada.add_server(ServerId(2)).await?;
-//! bob.change_membership(MembershipChange::add_voter(ServerId(3))).await?;
-//! bob.add_learner(ServerId(4)).await?;
+//! # let [ada, bob, eve, dan] = &members[..] else { panic!("there are four") };
+//! ada.add_server(bob.id()).await?;
+//! bob.change_membership(MembershipChange::add_voter(eve.id())).await?;
+//! bob.add_learner(dan.id()).await?;
 //!
-//! let again = bob.add_server(ServerId(3)).await;
-//! assert_eq!(again, Err(MembershipError::AlreadyMember(ServerId(3))));
+//! let again = bob.add_server(eve.id()).await;
+//! assert_eq!(again, Err(MembershipError::AlreadyMember(eve.id())));
 //!
-//! // The leader goes: it hands over first, and the others go on without it.
-//! ada.shutdown().await;
-//! let mut status = bob.status();
-//! status.wait_for(|status| status.leader().is_some_and(|leader| leader != ServerId(1))).await?;
-//! bob.remove_server(ServerId(1)).await?;
-//! # assert_eq!(bob.status().borrow().raft.configuration.voters(), [ServerId(2), ServerId(3)]);
+//! // The leader goes: it hands over first, its vote too, and the others go on without it.
+//! ada.leave().await?;
+//! let status = bob.wait_for(|status| status.leader().is_some_and(|leader| leader != ada.id())).await?;
+//! println!("server {:?} leads", status.leader());
+//! dan.joined().await?;
+//! # let configuration = bob.wait_for(|status| status.raft.configuration.is_voter(dan.id())).await?.raft.configuration;
+//! # assert!(configuration.voters().len() == 3 && !configuration.contains(ada.id()));
 //! # Ok(())
 //! # }
 //! ```
@@ -417,9 +425,10 @@ pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
-    Events, Handle, Happening, Local, MachineFault, Member, MemberBuilder, MemberEvent,
-    MemberStatus, MembershipError, Missed, OnExpiry, Outbox, OutboxConfig, OutboxError,
-    ProposeError, ReadError, Roster, StartError, StopReason, TransferLeadershipError, UnknownCause,
+    Events, Exclusion, Handle, Happening, LeaveError, Local, MachineFault, Member, MemberBuilder,
+    MemberEvent, MemberStatus, MembershipError, Missed, OnExpiry, OnlyVoter, Outbox, OutboxConfig,
+    OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError, StopReason,
+    TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};

@@ -639,7 +639,7 @@ async fn a_watch_ends_when_its_member_stops() -> Result<(), KvError> {
     let [ada, _] = cluster.followers();
     let mut watch = begun(ada, Keys::all()).await;
 
-    soon(ada.raft().shutdown()).await;
+    soon(ada.raft().stop()).await;
     let ended = soon(watch.next()).await;
 
     let Some(Err(error)) = ended else {

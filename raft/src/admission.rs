@@ -55,6 +55,8 @@ pub enum Kind {
     Join,
     /// The answer to it.
     JoinReply,
+    /// A server's word that it belongs to another cluster, or to another history of this one.
+    Foreign,
 }
 
 /// What the sender of a frame is to its receiver.
@@ -95,7 +97,7 @@ pub const fn admission(kind: Kind, sender: Sender) -> Admission {
 }
 
 /// One row for each kind, in their order; in it one cell for each sender: asked, member, joiner, client, stranger.
-const TABLE: [(Kind, [Admission; 5]); 17] = [
+const TABLE: [(Kind, [Admission; 5]); 18] = [
     (Kind::RequestVote, [Take, Take, Take, Refuse, Take]),
     (
         Kind::RequestVoteReply,
@@ -122,6 +124,7 @@ const TABLE: [(Kind, [Admission; 5]); 17] = [
     (Kind::TransferReply, [Take, Ignore, Refuse, Refuse, Refuse]),
     (Kind::Join, [Take, Take, Take, Refuse, Take]),
     (Kind::JoinReply, [Take, Ignore, Refuse, Refuse, Refuse]),
+    (Kind::Foreign, [Take, Take, Take, Refuse, Refuse]),
 ];
 
 // A kind finds its row by its place.
@@ -198,5 +201,6 @@ mod tests {
         transfer_reply: TransferReply, [Take, Ignore, Refuse, Refuse, Refuse];
         join: Join, [Take, Take, Take, Refuse, Take];
         join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse];
+        foreign: Foreign, [Take, Take, Take, Refuse, Refuse];
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -28,6 +29,29 @@ pub enum Dismissal {
     Removed,
     /// It had lost some of what it acknowledged, and perhaps votes that it gave. Its id is never added again.
     Forgot,
+}
+
+/// Names one founding of a cluster, and all that followed from it: servers of two foundings have nothing in common, even under
+/// one [`ClusterId`](crate::ids::ClusterId).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct History(pub u64);
+
+/// What keeps a server from taking part where it was asked to, or asks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Foreign {
+    /// It belongs to another cluster.
+    Cluster,
+    /// It belongs to another [`History`] of the cluster: the cluster was founded twice.
+    History,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "another cluster",
+            Self::History => "another history of this cluster, which was founded twice",
+        })
+    }
 }
 
 /// What a server's voice counts for.
@@ -60,6 +84,7 @@ pub struct Configuration {
     /// Who is not taken in again, the oldest dismissal first. Invariant: nobody twice, nobody whom this names.
     dismissed: Vec<(ServerId, Dismissal)>,
     entry_bytes_max: u64,
+    history: Option<History>,
     // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
     voters: Vec<ServerId>,
     outgoing: Vec<ServerId>,
@@ -101,6 +126,7 @@ impl Configuration {
             members,
             dismissed: Vec::new(),
             entry_bytes_max: ENTRY_BYTES_MAX,
+            history: None,
         }
     }
 
@@ -120,6 +146,45 @@ impl Configuration {
     #[must_use]
     pub const fn entry_bytes_max(&self) -> u64 {
         self.entry_bytes_max
+    }
+
+    /// This configuration, in a cluster that was founded under this name. All later configurations keep it.
+    #[must_use]
+    pub const fn with_history(mut self, history: History) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// Returns the name of the founding from which this configuration comes; `None` if the founders gave it none.
+    #[must_use]
+    pub const fn history(&self) -> Option<History> {
+        self.history
+    }
+
+    /// Returns a name for the founding of a cluster with this configuration, the same on all founders.
+    #[must_use]
+    pub fn founding(&self) -> History {
+        // FNV-1a, of 64 bits: names are told apart, and nobody is kept from making two alike.
+        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |bytes: &[u8]| {
+            for byte in bytes {
+                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        add(&self.entry_bytes_max.to_be_bytes());
+        for (id, member) in &self.members {
+            add(&id.0.to_be_bytes());
+            add(&[u8::from(member.votes())]);
+            add(&member.public_key);
+        }
+        History(digest)
+    }
+
+    /// This configuration, in the cluster of another one: with all that its founders chose.
+    pub(crate) const fn founded_like(mut self, other: &Self) -> Self {
+        self.entry_bytes_max = other.entry_bytes_max;
+        self.history = other.history;
+        self
     }
 
     /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that it
@@ -246,7 +311,7 @@ impl Configuration {
                 }),
         )
         .with_dismissed(self.dismissed.iter().copied())
-        .with_entry_bytes_max(self.entry_bytes_max)
+        .founded_like(self)
     }
 
     /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
@@ -272,7 +337,7 @@ impl Configuration {
         }
         Self::from_members(members)
             .with_dismissed(target.dismissed.iter().copied())
-            .with_entry_bytes_max(self.entry_bytes_max)
+            .founded_like(self)
     }
 
     /// Returns what it counts against bounds in bytes: the most that its encoding takes.
@@ -282,8 +347,11 @@ impl Configuration {
         const HEAD: u64 = 13;
         /// An id, and why.
         const DISMISSED: u64 = 22;
+        /// The name of its founding.
+        const HISTORY: u64 = 9;
         let members: u64 = self.members.values().map(Member::weight).sum();
-        HEAD + members + DISMISSED * self.dismissed.len() as u64
+        let history = if self.history.is_some() { HISTORY } else { 0 };
+        HEAD + history + members + DISMISSED * self.dismissed.len() as u64
     }
 }
 
@@ -358,13 +426,27 @@ mod tests {
 
     #[test]
     fn the_longest_entry_stays_the_same_through_a_joint_configuration() {
-        let old = Configuration::of_voters([id(1), id(2)]).with_entry_bytes_max(5000);
+        let old = Configuration::of_voters([id(1), id(2)])
+            .with_entry_bytes_max(5000)
+            .with_history(History(7));
         let new = Configuration::of_voters([id(3), id(4)]);
 
         let joint = old.joined_with(&new);
 
         assert_eq!(joint.entry_bytes_max(), 5000);
         assert_eq!(joint.left_joint().entry_bytes_max(), 5000);
+        assert_eq!(joint.left_joint().history(), Some(History(7)));
+    }
+
+    #[test]
+    fn founders_with_one_configuration_found_one_history() {
+        let founders = [[id(1), id(2)], [id(2), id(1)], [id(1), id(3)]];
+
+        let [one, same, other] = founders.map(|ids| Configuration::of_voters(ids).founding());
+        let shorter = Configuration::of_voters([id(1), id(2)]).with_entry_bytes_max(5000);
+
+        assert_eq!(one, same);
+        assert!(one != other && one != shorter.founding());
     }
 
     #[test]

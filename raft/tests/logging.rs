@@ -114,7 +114,7 @@ async fn an_eventful_life(network: &MemoryNetwork) {
     joiner.propose(MARKER.to_owned()).await.unwrap();
     network.kill(ServerId(4));
     members[1].propose(MARKER.to_owned()).await.unwrap();
-    members[1].shutdown().await;
+    members[1].shutdown().await.unwrap();
 }
 
 async fn start(

@@ -11,7 +11,7 @@ use super::membership::{first_step, target_of};
 use super::output::{ChangeError, InvalidChange};
 use super::planted::{Bug, is_planted};
 use super::progress::{Progress, Standing};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Foreign};
 use crate::entry::Payload;
 use crate::ids::{Index, ServerId};
 use crate::time::Instant;
@@ -234,6 +234,18 @@ impl Leader {
             (None, None) => return,
         };
         self.end_change(common, Err(error));
+    }
+
+    /// A server that is to catch up says that it cannot: it is waited for no longer.
+    pub(super) fn on_foreign(&mut self, common: &mut Common, server: ServerId, why: Foreign) {
+        let is_awaited = matches!(
+            &self.change,
+            Some(PendingChange { stage: Stage::CatchingUp { joiners, .. }, .. })
+                if joiners.contains_key(&server)
+        );
+        if is_awaited {
+            self.end_change(common, Err(ChangeError::Foreign(server, why)));
+        }
     }
 
     fn end_change(&mut self, common: &mut Common, result: Result<Index, ChangeError>) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::output::WriteId;
 use crate::config::Timing;
-use crate::configuration::{Configuration, PUBLIC_KEY_BYTES_MAX};
+use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX};
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
 
@@ -57,6 +57,8 @@ pub enum Input {
     /// The link to this server works, or works again: a leader speaks at once, and does not leave a server that has
     /// just started without a leader until the next heartbeat. Superfluous ones cost a message.
     PeerUp(ServerId),
+    /// This server says that it belongs to another cluster or history: a leader waits no longer for it to catch up.
+    Foreign(ServerId, Foreign),
     /// The two times change.
     SetTiming(Timing),
 }

@@ -160,7 +160,7 @@ pub(super) fn target_of(
     }
     let target = Configuration::from_members(members)
         .with_dismissed(dismissed)
-        .with_entry_bytes_max(current.entry_bytes_max());
+        .founded_like(current);
     if target.voters().is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoVoters));
     }

@@ -291,6 +291,12 @@ impl Raft {
                 }
                 Transition::Stay
             }
+            Input::Foreign(server, why) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_foreign(&mut self.common, server, why);
+                }
+                Transition::Stay
+            }
             Input::Ask => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.broadcast = true;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::input::{ChangeId, ProposalId, ReadId};
+use crate::configuration::Foreign;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Message, SnapshotMetadata};
@@ -319,6 +320,9 @@ pub enum ChangeError {
     /// there, and nothing of a snapshot arrived. Nothing was changed.
     #[error("server {0} is too slow to catch up")]
     TooSlow(ServerId),
+    /// The server cannot take part: it says that it belongs elsewhere. Nothing was changed.
+    #[error("server {0} belongs to {1}")]
+    Foreign(ServerId, Foreign),
     /// Leadership was lost after the change was appended: it may yet be made, or not.
     #[error("leadership was lost, the change may still be made{}", Hint(.leader))]
     Unknown {

@@ -1,9 +1,12 @@
 //! What has happened between two rounds, and how each of it is taken up: as an input, or in one of the tables.
 
 use liferaft_transport::Event as TransportEvent;
+use tokio::sync::oneshot;
 
 use super::applier::{Own, Report};
-use super::error::{MembershipError, ProposeError, ReadError, StopReason, TransferLeadershipError};
+use super::error::{
+    MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
+};
 use super::events::Happening;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
@@ -261,15 +264,29 @@ impl<S: StateMachine> Driver<S> {
                 self.inputs.push(Input::SetTiming(timing));
                 true
             }
-            Request::Shutdown => {
-                self.stopping = Some(now + self.config.election_timeout() * 2);
-                if self.leads() {
-                    self.transfers.ask(Asker::Shutdown, None);
-                }
+            Request::Leave => {
+                self.membership.leave();
+                true
+            }
+            Request::Shutdown(caller) => {
+                self.shut_down(caller, now);
                 true
             }
         };
         self.counters.requests_refused += u64::from(!admitted);
+    }
+
+    /// Begins to stop, unless nobody could take over and there is somebody to tell.
+    fn shut_down(&mut self, caller: Option<oneshot::Sender<ShutdownError>>, now: Instant) {
+        if let (Some(caller), Some(only)) = (caller, self.only_voter()) {
+            // Whoever has left does not mind.
+            let _unheard = caller.send(ShutdownError::OnlyVoter(only));
+            return;
+        }
+        self.stopping = Some(now + self.config.election_timeout() * 2);
+        if self.leads() {
+            self.transfers.ask(Asker::Shutdown, None);
+        }
     }
 
     /// Answers a request that a stopping member does not take.
@@ -290,7 +307,7 @@ impl<S: StateMachine> Driver<S> {
                 drop(caller.send(Err(TransferLeadershipError::Stopped)));
             }
             // An outbox hears that the member has stopped when its lane is dropped.
-            Request::Lane(_) | Request::SetTiming(_) | Request::Shutdown => {}
+            Request::Lane(_) | Request::SetTiming(_) | Request::Leave | Request::Shutdown(_) => {}
         }
     }
 }

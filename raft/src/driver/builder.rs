@@ -22,7 +22,9 @@ use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
 use crate::config::Config;
-use crate::configuration::{Configuration, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
+use crate::configuration::{
+    Configuration, ENTRY_BYTES_MAX, History, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
+};
 use crate::consensus::{Event, Raft};
 use crate::ids::{ClusterId, Index, ServerId};
 use crate::policy::{MembershipPolicy, Steward};
@@ -50,7 +52,7 @@ impl Member {
             transport: Box::new(transport),
             config: Config::default(),
             storage: Box::new(MemoryStorage::default()),
-            bootstrap: None,
+            founding: None,
             membership: Some(MembershipPolicy::default()),
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
@@ -61,6 +63,15 @@ impl Member {
     }
 }
 
+/// How a member begins a cluster.
+#[derive(Debug)]
+enum Founding {
+    /// Alone, with itself as the only voter.
+    Alone,
+    /// Together with others, or with settings of its own.
+    With(Configuration),
+}
+
 /// Makes a member; see [`Member::builder`].
 #[must_use = "a member runs once it is started"]
 pub struct MemberBuilder<S> {
@@ -69,7 +80,7 @@ pub struct MemberBuilder<S> {
     transport: Box<dyn Transport>,
     config: Config,
     storage: Box<dyn Storage>,
-    bootstrap: Option<Configuration>,
+    founding: Option<Founding>,
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
@@ -92,13 +103,16 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and wait until
-    /// they are added.
+    /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and
+    /// [ask to be taken in](Self::join) or wait until they are added.
+    ///
+    /// The longest entry of the cluster ([`Configuration::with_entry_bytes_max`]) is what this member's transport carries,
+    /// at most [`ENTRY_BYTES_MAX`]. Where other members' transports carry less, [`bootstrap`](Self::bootstrap) names it.
     ///
     /// A first server whose storage was lost must not be started so again: it would begin another cluster.
-    pub fn first_server(self) -> Self {
-        let id = self.id();
-        self.bootstrap(Configuration::of_voters([id]))
+    pub fn first_server(mut self) -> Self {
+        self.founding = Some(Founding::Alone);
+        self
     }
 
     /// Makes it one of several servers that start their cluster together, each with this same configuration. Ignored if
@@ -111,13 +125,15 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// The configuration also says how long an entry of the cluster may ever be
     /// ([`Configuration::with_entry_bytes_max`]): no member's transport may carry less.
     pub fn bootstrap(mut self, configuration: Configuration) -> Self {
-        self.bootstrap = Some(configuration);
+        self.founding = Some(Founding::With(configuration));
         self
     }
 
     /// Asks these to be taken in, as long as it is not a member: one of them must be, or know who is. It is taken in by a
     /// leader that has a [`membership`](Self::membership) policy, first as a learner and then, if the policy wants it to
-    /// vote, as a voter.
+    /// vote, as a voter. [`Handle::joined`] waits until it is.
+    ///
+    /// Whoever joins a cluster does not found one: with [`first_server`](Self::first_server) it does not start.
     ///
     /// ```
     /// # use liferaft_raft as liferaft;
@@ -197,7 +213,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
             self.config.set_uncounted_max(uncounted_max);
         }
-        self.check_bootstrap().map_err(StartError::Bootstrap)?;
+        let bootstrap = self.take_bootstrap()?;
         let recovered = self.storage.recover().await?;
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
@@ -212,7 +228,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let links = Links::new(self.transport, self.cluster);
         let (_, stored) = raft.configuration();
         let known = Some(stored).filter(|stored| !stored.is_empty());
-        if let Some(configuration) = known.or(self.bootstrap.as_ref()) {
+        if let Some(configuration) = known.or(bootstrap.as_ref()) {
             links.check_room(configuration.entry_bytes_max()).map_err(
                 |(frame_bytes_max, bytes)| StartError::FramesTooShort {
                     frame_bytes_max,
@@ -220,6 +236,10 @@ impl<S: StateMachine> MemberBuilder<S> {
                 },
             )?;
         }
+        let voters_wanted = self
+            .membership
+            .as_ref()
+            .map(MembershipPolicy::voters_wanted);
         let rejoins = self.membership.is_some();
         let returns = raft.positions().last.index > Index::ZERO;
         let joining = Joining::new(id, self.roster, rejoins, now, seed).returning(returns);
@@ -238,7 +258,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             boot,
             config: self.config,
             raft,
-            bootstrap: self.bootstrap,
+            bootstrap,
             links,
             storage: self.storage,
             requests: request_queue,
@@ -275,6 +295,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             events,
             budget,
             command_bytes_max,
+            voters_wanted,
         };
         Ok(Handle::new(shared, self.request_timeout))
     }
@@ -283,10 +304,37 @@ impl<S: StateMachine> MemberBuilder<S> {
         self.transport.local()
     }
 
-    fn check_bootstrap(&self) -> Result<(), BootstrapFault> {
-        let Some(configuration) = &self.bootstrap else {
-            return Ok(());
+    /// The longest frame that the transport carries and others understand.
+    fn frame_bytes_max(&self) -> usize {
+        self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX)
+    }
+
+    /// The configuration with which this member begins a cluster, if it does.
+    fn take_bootstrap(&mut self) -> Result<Option<Configuration>, StartError> {
+        let configuration = match self.founding.take() {
+            None => return Ok(None),
+            Some(Founding::Alone) if self.roster.is_some() => {
+                return Err(StartError::FoundsAndJoins);
+            }
+            Some(Founding::Alone) => {
+                let room = self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES) as u64;
+                // Drawn, so that a founder that lost its storage and founds again is told apart from itself.
+                Configuration::of_voters([self.id()])
+                    .with_entry_bytes_max(ENTRY_BYTES_MAX.min(room))
+                    .with_history(History(platform::entropy_u64()))
+            }
+            Some(Founding::With(configuration)) if configuration.history().is_none() => {
+                let history = configuration.founding();
+                configuration.with_history(history)
+            }
+            Some(Founding::With(configuration)) => configuration,
         };
+        self.check_bootstrap(&configuration)
+            .map_err(StartError::Bootstrap)?;
+        Ok(Some(configuration))
+    }
+
+    fn check_bootstrap(&self, configuration: &Configuration) -> Result<(), BootstrapFault> {
         let mut members = configuration.members();
         let long_key = members.find(|(_, member)| member.public_key.len() > PUBLIC_KEY_BYTES_MAX);
         if let Some((id, _)) = long_key {
@@ -312,7 +360,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// The longest command that every frame can carry.
     fn command_bytes_max(&self) -> Result<usize, StartError> {
         let limits = self.config.limits();
-        let frame_bytes_max = self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX);
+        let frame_bytes_max = self.frame_bytes_max();
         let room = frame_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
         let bytes = limits.append_bytes_max.max(limits.snapshot_chunk_bytes);
         if usize::try_from(bytes).is_ok_and(|bytes| bytes <= room) {
@@ -333,7 +381,7 @@ impl<S> fmt::Debug for MemberBuilder<S> {
         f.debug_struct("MemberBuilder")
             .field("cluster", &self.cluster)
             .field("config", &self.config)
-            .field("bootstrap", &self.bootstrap)
+            .field("founding", &self.founding)
             .field("membership", &self.membership)
             .field("roster", &self.roster)
             .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)

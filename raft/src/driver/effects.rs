@@ -79,7 +79,16 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    fn answer_change(&mut self, id: ChangeId, result: Result<Index, ChangeError>, now: Instant) {
+    pub(super) fn answer_change(
+        &mut self,
+        id: ChangeId,
+        result: Result<Index, ChangeError>,
+        now: Instant,
+    ) {
+        if let Err(ChangeError::Foreign(peer, why)) = result {
+            tracing::warn!(term = %self.raft.term(), %peer, %why, "server to be added belongs elsewhere");
+            self.announce(now, || Happening::PeerForeign { peer, why });
+        }
         if id == POLICY_CHANGE {
             return self.policy_changed(&result, now);
         }
@@ -139,6 +148,9 @@ impl<S: StateMachine> Driver<S> {
                 // Even if it is the same server: in another term it may not have what it took up in the last.
                 self.leader = None;
                 self.counters.leader_changes += 1;
+                if leader.is_some() {
+                    self.note_led(now);
+                }
                 tracing::info!(%term, ?leader, "leader changed");
                 self.announcer
                     .tell(now, term, || Happening::LeaderChanged { leader });
@@ -311,6 +323,7 @@ impl<S: StateMachine> Driver<S> {
             raft: self.raft.status(),
             counters: self.counters,
             queues,
+            exclusion: self.membership.exclusion(),
             last_error: self.last_error.clone(),
         }
     }

@@ -3,8 +3,10 @@
 use thiserror::Error;
 
 use super::fault::MachineFault;
+use super::joining::Exclusion;
+use crate::configuration::{Configuration, Foreign};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
-use crate::ids::ServerId;
+use crate::ids::{Index, ServerId};
 use crate::state_machine::RestoreError;
 use crate::storage::StorageError;
 
@@ -29,6 +31,10 @@ pub enum ProposeError {
     /// The deadline passed before any leader was sent the command. It was not done and never will be.
     #[error("no leader could be asked before the deadline")]
     TimedOut,
+    /// No leader could be asked before the deadline, because the member takes no part. The command was not done and never
+    /// will be.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// The member has stopped. The command was not done.
     #[error("the member has stopped")]
     Stopped,
@@ -78,6 +84,9 @@ pub enum ReadError {
     /// The state machine panicked over the query, which fails this read alone. The member's log has the message.
     #[error("not answered: the state machine panicked over the query")]
     Panicked,
+    /// No leader could be asked before the deadline, because the member takes no part.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// The member has stopped.
     #[error("the member has stopped")]
     Stopped,
@@ -123,6 +132,18 @@ pub enum MembershipError {
     /// The server answers but could not catch up. Nothing was changed.
     #[error("server {0} is too slow to catch up")]
     TooSlow(ServerId),
+    /// The server belongs to another cluster, as it says. Nothing was changed.
+    #[error("not done: server {0} belongs to another cluster")]
+    WrongCluster(ServerId),
+    /// The server has the cluster's id and belongs to another history of it, as it says: the cluster was founded twice.
+    /// Nothing was changed. It can join with empty storage, under another id.
+    #[error(
+        "not done: server {0} belongs to another history of this cluster, which was founded twice"
+    )]
+    AnotherHistory(ServerId),
+    /// This member takes no part, so that no leader can be asked. Nothing was changed.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// Too many changes wait already. Nothing was changed.
     #[error("too many requests are pending")]
     Busy,
@@ -162,7 +183,105 @@ impl From<ChangeError> for MembershipError {
             ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
+            ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
+            ChangeError::Foreign(id, Foreign::History) => Self::AnotherHistory(id),
             ChangeError::Unknown { leader } => Self::Unknown { leader },
+        }
+    }
+}
+
+/// Why what was waited for did not come.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The deadline passed.
+    #[error("not so before the deadline")]
+    TimedOut,
+    /// The deadline passed, and the member takes no part.
+    #[error("not so before the deadline: {0}")]
+    Excluded(Exclusion),
+    /// The member has stopped.
+    #[error("never so: the member has stopped: {0}")]
+    Stopped(StopReason),
+}
+
+impl WaitError {
+    /// Returns true: waiting changes nothing, so there is nothing that could be done or not.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Excluded(_) | Self::Stopped(_) => true,
+        }
+    }
+}
+
+/// The member is the only voter of its cluster: nobody else can lead, and no other voter has the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "it is the only voter: without it the state up to index {commit} is lost, unless its storage keeps it, \
+     and {others} other members stand still"
+)]
+pub struct OnlyVoter {
+    /// Up to here the log is committed.
+    pub commit: Index,
+    /// How many other members could not go on.
+    pub others: usize,
+}
+
+impl OnlyVoter {
+    /// Says what would be lost with this server, if it alone votes, in one half of a joint configuration or in a simple
+    /// one.
+    pub(super) fn of(
+        server: ServerId,
+        configuration: &Configuration,
+        commit: Index,
+    ) -> Option<Self> {
+        let is_alone = [configuration.voters(), configuration.outgoing()].contains(&&[server][..]);
+        is_alone.then(|| Self {
+            commit,
+            others: configuration.members().len() - 1,
+        })
+    }
+}
+
+/// Why a member was not shut down. It goes on as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// Nobody could take over. [`Handle::stop`](super::Handle::stop) stops it all the same.
+    #[error("not stopped: {0}")]
+    OnlyVoter(OnlyVoter),
+}
+
+impl ShutdownError {
+    /// Returns true: a member that answers so has not stopped.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::OnlyVoter(_) => true,
+        }
+    }
+}
+
+/// Why a member did not leave its cluster, or is not known to have. It runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// Nobody could take its vote over. [`Handle::stop`](super::Handle::stop) stops it all the same.
+    #[error("not left: {0}")]
+    OnlyVoter(OnlyVoter),
+    /// What the leader answered last to the change that takes the member out, or what became of it at the deadline.
+    #[error("leaving the cluster: {0}")]
+    Change(#[from] MembershipError),
+}
+
+impl LeaveError {
+    /// Returns true if the member has certainly not left. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::OnlyVoter(_) => true,
+            Self::Change(error) => error.is_definite(),
         }
     }
 }
@@ -213,6 +332,10 @@ pub enum StartError {
         /// What one append, one chunk of a snapshot or one entry may take.
         bytes: u64,
     },
+    /// It is to found a cluster, as its [`first_server`](super::MemberBuilder::first_server), and to
+    /// [`join`](super::MemberBuilder::join) one: a program that is started again would found a second one beside the first.
+    #[error("not started: the first server of a cluster joins none")]
+    FoundsAndJoins,
     /// A cluster cannot begin with this configuration.
     #[error("no cluster begins with this configuration: {0}")]
     Bootstrap(BootstrapFault),

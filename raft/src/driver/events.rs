@@ -15,6 +15,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::StopReason;
+use super::joining::Exclusion;
+use crate::configuration::Foreign;
 use crate::consensus::{Refusal, RoleKind};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
@@ -117,6 +119,19 @@ pub enum Happening {
         acknowledged: Index,
         /// Here its log ends.
         last: Index,
+    },
+    /// A server that this member, which leads, was to add belongs elsewhere, as it says.
+    PeerForeign {
+        /// The server.
+        peer: ServerId,
+        /// To what.
+        why: Foreign,
+    },
+    /// It was told why it takes no part in the cluster that it asks to join, or something else than before; `None` if it may
+    /// take part after all. [`MemberStatus`](super::MemberStatus) has it too.
+    Excluded {
+        /// Why.
+        why: Option<Exclusion>,
     },
     /// Messages of a server were refused since this was last told, once each heartbeat at most.
     MessagesRefused {

@@ -1,22 +1,27 @@
 //! What callers hold.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use liferaft_platform as platform;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{
-    MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
+    LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError, StopReason,
+    TransferLeadershipError, UnknownCause, WaitError,
 };
 use super::events::{Entrance, Events};
+use super::joining::Exclusion;
 use super::local::{Bound, Local, LocalRead, Unread};
 use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
 use crate::codec;
 use crate::config::Timing;
+use crate::configuration::Suffrage;
 use crate::consensus::MembershipChange;
 use crate::ids::{ClusterId, ServerId};
 use crate::sessions::HEADER_BYTES;
@@ -44,6 +49,22 @@ pub(super) struct Shared<S: StateMachine> {
     pub(super) events: Entrance,
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: Arc<CommandBytes>,
+    /// How many voters the member's own policy wants; none if it has no policy.
+    pub(super) voters_wanted: Option<usize>,
+}
+
+/// A member that wants to leave asks again after so long, while something is in its way that passes.
+const LEAVE_AGAIN: Duration = Duration::from_millis(50);
+
+/// Returns true for what stands in the way of a change for a while, and changed nothing.
+const fn passes(error: &MembershipError) -> bool {
+    matches!(
+        error,
+        MembershipError::Pending
+            | MembershipError::Busy
+            | MembershipError::Unreachable(_)
+            | MembershipError::TooSlow(_)
+    )
 }
 
 impl<S: StateMachine> Clone for Handle<S> {
@@ -104,6 +125,57 @@ impl<S: StateMachine> Handle<S> {
         self.shared.status.clone()
     }
 
+    /// Waits until the member's status is as wanted, and returns it: at once if it is. The status is brought up to date when
+    /// its role, term, leader or configuration changes, and at most once each heartbeat otherwise.
+    ///
+    /// ```
+    /// # use liferaft_raft::driver::{Handle, WaitError};
+    /// # use liferaft_raft::state_machine::StateMachine;
+    /// # async fn led<S: StateMachine>(member: Handle<S>) -> Result<(), WaitError> {
+    /// let status = member.wait_for(|status| status.leader().is_some()).await?;
+    /// println!("server {:?} leads in term {}", status.leader(), status.term());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WaitError::TimedOut`] at the deadline of this handle, [`WaitError::Stopped`] if the member stops before.
+    pub async fn wait_for(
+        &self,
+        wanted: impl FnMut(&MemberStatus) -> bool,
+    ) -> Result<MemberStatus, WaitError> {
+        let mut status = self.shared.status.clone();
+        let waited = pin!(async { status.wait_for(wanted).await.map(|found| found.clone()) });
+        let over = pin!(platform::sleep_until(self.deadline().since_origin()));
+        match select(waited, over).await {
+            Either::Left((Ok(found), _)) => Ok(found),
+            Either::Left((Err(_), _)) => Err(WaitError::Stopped(self.why_stopped())),
+            Either::Right(((), _)) => Err(WaitError::TimedOut),
+        }
+    }
+
+    /// Waits until the member takes part in its cluster, and returns what its voice counts for: until it knows a leader, and
+    /// a committed configuration that names it, as a voter, or as the learner that it is to be. It is to be one if there are
+    /// as many voters as its own [membership policy](super::MemberBuilder::membership) wants, or if it has none and an
+    /// operator made it one.
+    ///
+    /// What was done before on a cluster of fewer voters is safe on those alone. A member that comes back over its storage
+    /// goes by what it knows: it may have been evicted since.
+    ///
+    /// # Errors
+    /// As [`wait_for`](Self::wait_for), and [`WaitError::Excluded`] at the deadline if the member was told why it takes no
+    /// part.
+    pub async fn joined(&self) -> Result<Suffrage, WaitError> {
+        let (id, voters_wanted) = (self.id(), self.shared.voters_wanted);
+        let joined = |status: &MemberStatus| status.joined(id, voters_wanted);
+        let waited = self.wait_for(|status| joined(status).is_some()).await;
+        let status = waited.map_err(|error| match (error, self.exclusion()) {
+            (WaitError::TimedOut, Some(why)) => WaitError::Excluded(why),
+            (error, _) => error,
+        })?;
+        Ok(joined(&status).expect("it was waited for"))
+    }
+
     /// What happens to the member from here on: changes of role, leader and membership, snapshots, links, refusals,
     /// failures, and why it stops.
     ///
@@ -147,6 +219,10 @@ impl<S: StateMachine> Handle<S> {
         outcome
             .await
             .unwrap_or(Err(ProposeError::Unknown(UnknownCause::Stopped)))
+            .map_err(|error| match (error, self.exclusion()) {
+                (ProposeError::TimedOut, Some(why)) => ProposeError::Excluded(why),
+                (error, _) => error,
+            })
     }
 
     /// Asks the state machine, linearizably: the answer reflects every command that was done, anywhere in the cluster,
@@ -162,7 +238,10 @@ impl<S: StateMachine> Handle<S> {
             caller: ReadCaller::Linearizable(caller),
         });
         match self.shared.requests.try_send(request) {
-            Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
+            Ok(()) => {
+                let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
+                answer.map_err(|error| self.with_reason(error))
+            }
             Err(TrySendError::Full(_)) => Err(ReadError::Busy),
             Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
         }
@@ -209,7 +288,7 @@ impl<S: StateMachine> Handle<S> {
         };
         match self.ask_local(query, Some(bound(true))).await {
             Ok(local) => Ok(local),
-            Err(Unread::Error(error)) => Err(error),
+            Err(Unread::Error(error)) => Err(self.with_reason(error)),
             Err(Unread::TooOld(_)) => {
                 unreachable!("a state made young for the call is not too old for it")
             }
@@ -249,16 +328,31 @@ impl<S: StateMachine> Handle<S> {
     /// # Errors
     /// See [`MembershipError`].
     pub async fn change_membership(&self, change: MembershipChange) -> Result<(), MembershipError> {
+        self.change_by(change, self.deadline()).await
+    }
+
+    async fn change_by(
+        &self,
+        change: MembershipChange,
+        deadline: Instant,
+    ) -> Result<(), MembershipError> {
         let (caller, outcome) = oneshot::channel();
         let request = Request::Change {
             change,
-            deadline: self.deadline(),
+            deadline,
             caller,
         };
         match self.shared.requests.try_send(request) {
-            Ok(()) => outcome
-                .await
-                .unwrap_or(Err(MembershipError::Unknown { leader: None })),
+            Ok(()) => {
+                let outcome = outcome.await;
+                let outcome = outcome.unwrap_or(Err(MembershipError::Unknown { leader: None }));
+                outcome.map_err(|error| match (error, self.exclusion()) {
+                    (MembershipError::NotLeader { leader: None }, Some(why)) => {
+                        MembershipError::Excluded(why)
+                    }
+                    (error, _) => error,
+                })
+            }
             Err(TrySendError::Full(_)) => Err(MembershipError::Busy),
             Err(TrySendError::Closed(_)) => Err(MembershipError::Stopped),
         }
@@ -296,16 +390,111 @@ impl<S: StateMachine> Handle<S> {
         drop(self.shared.requests.send(Request::SetTiming(timing)).await);
     }
 
-    /// Stops the member. If it leads, it hands leadership over first, for two election timeouts at most. Returns when it
-    /// has stopped; calls that are pending then are answered *stopped*, or *unknown* if they were sent.
+    /// Takes the member out of its cluster, and stops it. The vote of a voter goes to a learner whose log has caught up, if
+    /// there is one, in the same change; a leader hands leadership over. A server that leaves so may join again; it is
+    /// [removed](Self::remove_server) by nobody.
+    ///
+    /// A member that is asked to leave does not ask to be taken in any more, whatever comes of it. If the call is dropped
+    /// the member may have left, or not, and runs on. While those who would stay could not go on without it, because too
+    /// few of them answer, it stays.
+    ///
+    /// # Errors
+    /// See [`LeaveError`]: the member runs on.
+    pub async fn leave(&self) -> Result<(), LeaveError> {
+        let (id, deadline) = (self.id(), self.deadline());
+        // A full queue delays this; a closed one means that the member has stopped, or is about to have.
+        drop(self.shared.requests.send(Request::Leave).await);
+        let mut in_the_way = None;
+        loop {
+            let (takes_part, only) = {
+                let status = self.shared.status.borrow();
+                let configuration = &status.raft.configuration;
+                let only = OnlyVoter::of(id, configuration, status.raft.commit);
+                (configuration.contains(id), only)
+            };
+            let left = match only {
+                _ if !takes_part => break,
+                Some(only) if only.others == 0 => return Err(LeaveError::OnlyVoter(only)),
+                Some(_) | None => self.change_by(MembershipChange::evict(id), deadline).await,
+            };
+            let now = Instant::from_origin(platform::now());
+            match left {
+                Ok(()) | Err(MembershipError::NotMember(_)) => break,
+                Err(error) if now < deadline && passes(&error) => {
+                    in_the_way = Some(error);
+                    platform::sleep_until((now + LEAVE_AGAIN).min(deadline).since_origin()).await;
+                }
+                Err(error) => {
+                    return Err(match (only, error) {
+                        (Some(only), MembershipError::Invalid(_)) => LeaveError::OnlyVoter(only),
+                        // There was no time left to ask once more.
+                        (_, MembershipError::NotLeader { leader }) => LeaveError::Change(
+                            in_the_way.unwrap_or(MembershipError::NotLeader { leader }),
+                        ),
+                        (_, error) => LeaveError::Change(error),
+                    });
+                }
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Stops the member, which stays in the configuration. If it leads, it hands leadership over first, for two election
+    /// timeouts at most. Returns when it has stopped; calls that are pending then are answered *stopped*, or *unknown* if
+    /// they were sent.
     ///
     /// Once begun it goes on, even if the call is dropped.
-    pub async fn shutdown(&self) {
+    ///
+    /// # Errors
+    /// [`ShutdownError::OnlyVoter`] if nobody could take over: the member runs on. See [`stop`](Self::stop).
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        let (caller, refused) = oneshot::channel();
+        self.ask_to_stop(Some(caller)).await;
+        // Nobody is told anything by a member that stops.
+        if let Ok(error) = refused.await {
+            return Err(error);
+        }
+        self.stopped().await;
+        Ok(())
+    }
+
+    /// Stops the member as [`shutdown`](Self::shutdown) does, also if it is the only voter: what its storage does not keep
+    /// is lost with it.
+    pub async fn stop(&self) {
+        self.ask_to_stop(None).await;
+        self.stopped().await;
+    }
+
+    async fn ask_to_stop(&self, caller: Option<oneshot::Sender<ShutdownError>>) {
         // A full queue delays this; a closed one means that the member has stopped, or is about to have.
-        drop(self.shared.requests.send(Request::Shutdown).await);
+        drop(self.shared.requests.send(Request::Shutdown(caller)).await);
+    }
+
+    async fn stopped(&self) {
         let mut status = self.shared.status.clone();
         // A closed channel means the same.
         drop(status.wait_for(|status| status.stopped.is_some()).await);
+    }
+
+    /// Why the member takes no part, as it was told last.
+    fn exclusion(&self) -> Option<Exclusion> {
+        self.shared.status.borrow().exclusion
+    }
+
+    /// A read that timed out, with the reason if the member takes no part.
+    fn with_reason(&self, error: ReadError) -> ReadError {
+        match (error, self.exclusion()) {
+            (ReadError::TimedOut, Some(why)) => ReadError::Excluded(why),
+            (error, _) => error,
+        }
+    }
+
+    /// Why the member stopped, once the channel of its status is closed.
+    fn why_stopped(&self) -> StopReason {
+        let status = self.shared.status.borrow();
+        // The last value says why.
+        status.stopped.clone().unwrap_or(StopReason::RuntimeEnded)
     }
 
     pub(super) fn shared(&self) -> &Shared<S> {

@@ -11,10 +11,12 @@ use super::status::MemberError;
 use super::task::Driver;
 use crate::admission::{Admission, Kind, Sender, admission};
 use crate::codec;
+use crate::configuration::Foreign;
 use crate::consensus::{
     ChangeError, Input, MembershipChange, Proposal, ProposalId, Refusal, TransferError,
 };
 use crate::ids::ServerId;
+use crate::message::Body;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -80,11 +82,20 @@ impl<S: StateMachine> Driver<S> {
         if raw.cluster() != self.cluster {
             self.counters.frames_of_another_cluster += 1;
             tracing::debug!(term = %self.raft.term(), %from, cluster = %raw.cluster(), "frame of another cluster");
+            self.answer_foreign(from, &raw, Foreign::Cluster);
             return Ok(());
         }
         if raw.to() != self.id {
             self.counters.frames_for_another_server += 1;
             tracing::debug!(term = %self.raft.term(), %from, to = %raw.to(), "frame for another server");
+            return Ok(());
+        }
+        // Before anything is believed: two foundings of one cluster agree on nothing, and their terms and indices still match.
+        let own = self.links.history();
+        if own.is_some() && raw.history().is_some() && raw.history() != own {
+            self.counters.frames_of_another_history += 1;
+            tracing::debug!(term = %self.raft.term(), %from, "frame of another history");
+            self.answer_foreign(from, &raw, Foreign::History);
             return Ok(());
         }
         let replicates = raw.kind().is_some_and(Kind::replicates);
@@ -104,6 +115,17 @@ impl<S: StateMachine> Driver<S> {
             }
         }
         Ok(())
+    }
+
+    /// Tells a server that asks to join here, or replicates to this one, that it asks the wrong one: a hint, which changes
+    /// nothing here. What it sends otherwise needs no answer, and an answer never gets one.
+    fn answer_foreign(&mut self, from: ServerId, raw: &RawFrame, why: Foreign) {
+        let kind = raw.kind();
+        let asks = kind.is_some_and(|kind| kind == Kind::Join || kind.replicates());
+        if asks && raw.to() == self.id {
+            self.links
+                .send_foreign(from, raw.cluster(), why, &mut self.counters);
+        }
     }
 
     fn drop_undecodable(&mut self, from: ServerId, error: DecodeError, now: Instant) {
@@ -138,9 +160,13 @@ impl<S: StateMachine> Driver<S> {
             Content::ChangeReply { request, .. } | Content::TransferReply { request, .. } => {
                 self.operations.asked(*request) == Some(from)
             }
+            // A voter that is asked for its vote says so, and only whoever has no leader asks.
+            Content::JoinReply(JoinReply::Dismissed) if self.raft.leader().is_none() => {
+                self.membership.has_asked(from) || self.raft.sender(from) == Sender::Member
+            }
             // A leader that finds out that this server forgot says so unasked.
             Content::JoinReply(JoinReply::Forgot) if self.raft.leader() == Some(from) => true,
-            Content::JoinReply(_) => self.membership.has_asked(from),
+            Content::JoinReply(_) | Content::Foreign(_) => self.membership.has_asked(from),
             Content::Message(_)
             | Content::Propose { .. }
             | Content::Change { .. }
@@ -174,14 +200,20 @@ impl<S: StateMachine> Driver<S> {
             | Content::ChangeReply { .. }
             | Content::TransferReply { .. }
             | Content::Join { .. }
-            | Content::JoinReply(_) => return,
+            | Content::JoinReply(_)
+            | Content::Foreign(_) => return,
         };
         self.links.send(from, &answer, &mut self.counters);
     }
 
     fn take_from_peer(&mut self, from: ServerId, content: Content, now: Instant) {
         match content {
-            Content::Message(message) => self.inputs.push(Input::Message { from, message }),
+            Content::Message(message) => {
+                if matches!(message.body, Body::RequestVote(_)) {
+                    self.tell_removed(from);
+                }
+                self.inputs.push(Input::Message { from, message });
+            }
             Content::Propose { request, commands } => self.take_forwarded(from, request, commands),
             Content::ProposeReply { request, answer } => {
                 let taken = answer == ProposeAnswer::Appended;
@@ -189,7 +221,7 @@ impl<S: StateMachine> Driver<S> {
                     self.proposals.on_forward_answer(request, taken, now);
                 }
             }
-            Content::Change { request, change } => self.take_change(from, request, change),
+            Content::Change { request, change } => self.take_change(from, request, change, now),
             Content::ChangeReply { request, result } => {
                 let raft = &self.raft;
                 self.operations.on_change_answer(
@@ -206,6 +238,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Content::Join { public_key } => self.take_join(from, public_key, now),
             Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
+            Content::Foreign(why) => self.take_foreign(from, why, now),
         }
     }
 
@@ -244,12 +277,25 @@ impl<S: StateMachine> Driver<S> {
         proposals
     }
 
-    fn take_change(&mut self, from: ServerId, request: u64, change: MembershipChange) {
+    fn take_change(
+        &mut self,
+        from: ServerId,
+        request: u64,
+        change: MembershipChange,
+        now: Instant,
+    ) {
         match self.served.begin(from, request) {
-            Begin::First => {
-                let id = self.served.change(from, request);
-                self.inputs.push(Input::Change(id, change));
-            }
+            Begin::First => match self.as_asked(from, change, now) {
+                Ok(change) => {
+                    let id = self.served.change(from, request);
+                    self.inputs.push(Input::Change(id, change));
+                }
+                Err(error) => {
+                    let answer = Answer::Change(Err(error));
+                    self.served.finish(from, request, &answer);
+                    self.answer_peer(from, request, answer);
+                }
+            },
             Begin::Answered(answer) => self.answer_peer(from, request, answer),
             Begin::Ignore => {}
         }

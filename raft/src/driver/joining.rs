@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::config::Timing;
-use crate::configuration::{Configuration, SERVERS_MAX};
+use crate::configuration::{Configuration, Dismissal, Foreign, SERVERS_MAX};
 use crate::consensus::{Raft, RoleKind};
 use crate::ids::ServerId;
 use crate::time::Instant;
@@ -87,6 +88,47 @@ impl From<watch::Receiver<Vec<ServerId>>> for Roster {
     }
 }
 
+/// Why a server takes no part in the cluster that it asks to join, as others told it. It asks on: whoever is asked next may say
+/// something else, and an operator may add it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// A server that was asked belongs to another cluster: the address or the [`ClusterId`](crate::ids::ClusterId) is wrong.
+    #[error("server {server}, which was asked, belongs to another cluster")]
+    WrongCluster {
+        /// The server.
+        server: ServerId,
+    },
+    /// A server that was asked belongs to another history of this cluster: the cluster was founded twice. This server can
+    /// join with empty storage, under another id.
+    #[error(
+        "server {server}, which was asked, belongs to another history of this cluster, which was founded twice"
+    )]
+    AnotherHistory {
+        /// The server.
+        server: ServerId,
+    },
+    /// An operator has removed this server, and an operator must add it again.
+    #[error("an operator removed this server from its cluster")]
+    Removed,
+    /// The leader takes nobody in by itself: an operator must add this server.
+    #[error("an operator must add this server: leader {leader} takes nobody in by itself")]
+    Manual {
+        /// The leader that was asked.
+        leader: ServerId,
+    },
+}
+
+impl Exclusion {
+    /// What a server that was asked says of itself.
+    pub(super) const fn foreign(server: ServerId, why: Foreign) -> Self {
+        match why {
+            Foreign::Cluster => Self::WrongCluster { server },
+            Foreign::History => Self::AnotherHistory { server },
+        }
+    }
+}
+
 /// A server's wish to be a member, and whom it asks next.
 #[derive(Debug)]
 pub(super) struct Joining {
@@ -96,6 +138,8 @@ pub(super) struct Joining {
     rejoins: bool,
     /// Whether an operator has removed it, as far as it knows.
     dismissed: bool,
+    /// What it was told last of why it takes no part.
+    exclusion: Option<Exclusion>,
     /// Whether it has waited, since it is dismissed, before it asks.
     has_waited: bool,
     started_at: Instant,
@@ -135,6 +179,7 @@ impl Joining {
             roster,
             rejoins,
             dismissed: false,
+            exclusion: None,
             has_waited: false,
             started_at,
             returns: false,
@@ -161,8 +206,10 @@ impl Joining {
         self.due
     }
 
-    /// Asks nobody any more.
+    /// Asks nobody any more, whatever happens.
     pub(super) fn rest(&mut self) {
+        self.roster = None;
+        self.rejoins = false;
         self.due = Instant::MAX;
     }
 
@@ -204,6 +251,28 @@ impl Joining {
         whom
     }
 
+    /// What it was told last of why it takes no part; `None` if it may take part for all it knows.
+    pub(super) const fn exclusion(&self) -> Option<Exclusion> {
+        self.exclusion
+    }
+
+    /// A server that it asked belongs elsewhere.
+    pub(super) fn on_foreign(&mut self, from: ServerId, why: Foreign) {
+        self.exclusion = Some(Exclusion::foreign(from, why));
+    }
+
+    /// A voter that it asks for its vote knows that it was removed.
+    pub(super) fn on_removed(&mut self) {
+        self.exclusion = Some(Exclusion::Removed);
+    }
+
+    /// There is a leader that speaks to it: it takes part if the configuration in force names it.
+    pub(super) fn on_led(&mut self, configuration: &Configuration) {
+        if configuration.names(self.id) {
+            self.exclusion = None;
+        }
+    }
+
     /// Returns true if this server has asked `server` to be taken in, of late.
     pub(super) fn has_asked(&self, server: ServerId) -> bool {
         self.asked_of_late.contains(&server)
@@ -218,6 +287,12 @@ impl Joining {
 
     /// What came of asking.
     pub(super) fn on_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
+        self.exclusion = match reply {
+            JoinReply::Accepted | JoinReply::Member => None,
+            JoinReply::Dismissed => Some(Exclusion::Removed),
+            JoinReply::Manual => Some(Exclusion::Manual { leader: from }),
+            JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Forgot => self.exclusion,
+        };
         match reply {
             JoinReply::Accepted | JoinReply::Member => self.hint = Some(from),
             JoinReply::NotLeader {
@@ -241,6 +316,11 @@ impl Joining {
     /// This configuration is committed: it says who is a member and who was dismissed, whatever was before.
     pub(super) fn note_members(&mut self, configuration: &Configuration, now: Instant) {
         self.dismissed = configuration.is_dismissed(self.id);
+        if configuration.dismissal(self.id) == Some(Dismissal::Removed) {
+            self.exclusion = Some(Exclusion::Removed);
+        } else if configuration.names(self.id) {
+            self.exclusion = None;
+        }
         if !configuration.names(self.id) && !self.dismissed && self.rejoins && self.asked == 0 {
             self.due = self.due.min(now);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
 use super::status::Counters;
+use crate::configuration::{Foreign, History};
 use crate::ids::{ClusterId, ServerId};
 use crate::message::{Body, Message};
 use crate::wire::{self, Content, Head};
@@ -22,6 +23,8 @@ const CONTENTS_REMEMBERED_MAX: usize = 16;
 pub(super) struct Links {
     transport: Box<dyn Transport>,
     cluster: ClusterId,
+    /// The name of the founding of the cluster, once this server takes part in it.
+    history: Option<History>,
     /// The last frame that the transport did not take: to whom, and why.
     failure: Option<(ServerId, SendError)>,
 }
@@ -31,8 +34,19 @@ impl Links {
         Self {
             transport,
             cluster,
+            history: None,
             failure: None,
         }
+    }
+
+    /// From here on this server speaks as one of this history.
+    pub(super) const fn speak_of(&mut self, history: Option<History>) {
+        self.history = history;
+    }
+
+    /// The history that this server belongs to.
+    pub(super) const fn history(&self) -> Option<History> {
+        self.history
     }
 
     /// The longest frame that the transport carries and others understand.
@@ -62,7 +76,7 @@ impl Links {
 
     /// How many bytes a frame of this content takes.
     pub(super) fn frame_bytes(&self, content: &Content) -> usize {
-        let head = Head::of(self.cluster, ServerId(0), content);
+        let head = self.head(ServerId(0), content);
         head.encode().len() + wire::encode_content(content).len()
     }
 
@@ -84,7 +98,8 @@ impl Links {
         let mut said: VecDeque<(Content, Bytes)> = VecDeque::new();
         for (to, mut message) in messages.drain(..) {
             let class = delivery_class(&message);
-            let (cluster, token) = (self.cluster, message.take_token());
+            let (cluster, history) = (self.cluster, self.history);
+            let token = message.take_token();
             let content = Content::Message(message);
             let known = said.iter().rev().find(|(known, _)| *known == content);
             let encoded = match known {
@@ -98,7 +113,12 @@ impl Links {
                     encoded
                 }
             };
-            let head = Head { cluster, to, token };
+            let head = Head {
+                cluster,
+                to,
+                history,
+                token,
+            };
             self.send_encoded(&head, class, &encoded, counters);
         }
     }
@@ -110,9 +130,31 @@ impl Links {
         content: &Content,
         counters: &mut Counters,
     ) -> bool {
+        let head = self.head(to, content);
         let encoded = encode(content, counters);
-        let head = Head::of(self.cluster, to, content);
         self.send_encoded(&head, DeliveryClass::Datagram, &encoded, counters)
+    }
+
+    /// Tells a server of another cluster, or of another history, that this one is not of its own: as if this were one of
+    /// that cluster, so that it is heard.
+    pub(super) fn send_foreign(
+        &mut self,
+        to: ServerId,
+        cluster: ClusterId,
+        why: Foreign,
+        counters: &mut Counters,
+    ) {
+        let content = Content::Foreign(why);
+        let head = Head::of(cluster, to, &content);
+        let encoded = encode(&content, counters);
+        self.send_encoded(&head, DeliveryClass::Datagram, &encoded, counters);
+    }
+
+    fn head(&self, to: ServerId, content: &Content) -> Head {
+        Head {
+            history: self.history,
+            ..Head::of(self.cluster, to, content)
+        }
     }
 
     fn send_encoded(

@@ -3,12 +3,15 @@
 
 use bytes::Bytes;
 
-use super::joining::Joining;
+use super::error::OnlyVoter;
+use super::events::Happening;
+use super::joining::{Exclusion, Joining};
+use super::status::MemberError;
 use super::task::Driver;
-use crate::configuration::Dismissal;
-use crate::consensus::{ChangeError, ChangeId, Input, RoleKind};
+use crate::configuration::{Configuration, Dismissal, Foreign};
+use crate::consensus::{ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind};
 use crate::ids::{Index, ServerId};
-use crate::policy::{Act, JoinAnswer, Steward};
+use crate::policy::{Act, JoinAnswer, Steward, leaving};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
@@ -59,11 +62,21 @@ impl Membership {
         self.joining.has_asked(server)
     }
 
+    /// Why this server takes no part, as it was told last.
+    pub(super) const fn exclusion(&self) -> Option<Exclusion> {
+        self.joining.exclusion()
+    }
+
     /// Returns true if this server waits to be taken in.
     pub(super) fn expects(&self, server: ServerId) -> bool {
         self.steward
             .as_ref()
             .is_some_and(|steward| steward.expects(server))
+    }
+
+    /// Asks nobody to be taken in any more.
+    pub(super) fn leave(&mut self) {
+        self.joining.rest();
     }
 
     /// Does nothing any more.
@@ -140,7 +153,7 @@ impl<S: StateMachine> Driver<S> {
                     .or(self.membership.joining.lead(&self.raft)),
             },
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
-            (Some(_), None) => JoinReply::Manual,
+            (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
                 match steward.ask_to_join(from, public_key, &oversight, now) {
                     JoinAnswer::Accepted => JoinReply::Accepted,
@@ -161,7 +174,59 @@ impl<S: StateMachine> Driver<S> {
         if reply == JoinReply::Forgot {
             self.membership.has_forgotten = true;
         }
-        self.membership.joining.on_reply(from, reply, now);
+        let before = self.membership.exclusion();
+        if self.membership.has_asked(from) {
+            self.membership.joining.on_reply(from, reply, now);
+        } else if reply == JoinReply::Dismissed {
+            self.membership.joining.on_removed();
+        }
+        self.tell_exclusion(before, now);
+    }
+
+    /// A server to which this one has spoken says that it belongs elsewhere.
+    pub(super) fn take_foreign(&mut self, from: ServerId, why: Foreign, now: Instant) {
+        tracing::debug!(term = %self.raft.term(), %from, %why, "server belongs elsewhere");
+        self.note_error(now, MemberError::Foreign { server: from, why });
+        self.inputs.push(Input::Foreign(from, why));
+        let before = self.membership.exclusion();
+        if self.membership.has_asked(from) {
+            self.membership.joining.on_foreign(from, why);
+        }
+        self.tell_exclusion(before, now);
+    }
+
+    /// A leader speaks to this server, or it leads.
+    pub(super) fn note_led(&mut self, now: Instant) {
+        self.tell_exclusion(self.membership.exclusion(), now);
+    }
+
+    /// Tells why this server takes no part, if that is something else than before. Nobody's word excludes a member that has a
+    /// leader.
+    fn tell_exclusion(&mut self, before: Option<Exclusion>, now: Instant) {
+        if self.raft.leader().is_some() {
+            let (_, configuration) = self.raft.configuration();
+            self.membership.joining.on_led(configuration);
+        }
+        let why = self.membership.exclusion();
+        if why != before {
+            self.changed = true;
+            match why {
+                Some(why) => tracing::warn!(term = %self.raft.term(), %why, "takes no part"),
+                None => tracing::info!(term = %self.raft.term(), "may take part again"),
+            }
+            self.announce(now, || Happening::Excluded { why });
+        }
+    }
+
+    /// Tells a server that was removed, and asks for votes, that it was: nobody else will.
+    pub(super) fn tell_removed(&mut self, from: ServerId) {
+        let (index, configuration) = self.raft.configuration();
+        let is_committed = index <= self.raft.positions().commit;
+        let was_removed = configuration.dismissal(from) == Some(Dismissal::Removed);
+        if is_committed && was_removed && self.raft.leader().is_some() {
+            let word = Content::JoinReply(JoinReply::Dismissed);
+            self.links.send(from, &word, &mut self.counters);
+        }
     }
 
     /// The core has answered the policy's change.
@@ -176,10 +241,34 @@ impl<S: StateMachine> Driver<S> {
 
     /// A configuration is committed.
     pub(super) fn note_members(&mut self, now: Instant) {
+        let before = self.membership.exclusion();
         let (_, configuration) = self.raft.configuration();
         self.membership.joining.note_members(configuration, now);
         self.membership.has_forgotten |=
             configuration.dismissal(self.id) == Some(Dismissal::Forgot);
+        self.tell_exclusion(before, now);
+    }
+
+    /// Returns the change as it is to be made: if by it `asker` leaves of its own will, its vote is handed on, as
+    /// [`leaving`] says.
+    pub(super) fn as_asked(
+        &self,
+        asker: ServerId,
+        change: MembershipChange,
+        now: Instant,
+    ) -> Result<MembershipChange, ChangeError> {
+        match self.raft.oversight() {
+            Some(view) if change.steps == [MembershipStep::Evict(asker)] => {
+                leaving(asker, &view, now)
+            }
+            Some(_) | None => Ok(change),
+        }
+    }
+
+    /// What would be lost if this server went for good, if it is the only voter.
+    pub(super) fn only_voter(&self) -> Option<OnlyVoter> {
+        let (_, configuration) = self.raft.configuration();
+        OnlyVoter::of(self.id, configuration, self.raft.positions().commit)
     }
 
     /// The leader, if it was heard lately.
@@ -189,5 +278,16 @@ impl<S: StateMachine> Driver<S> {
         (now.since(heard_at) < lately)
             .then(|| self.raft.leader())
             .flatten()
+    }
+}
+
+/// What a leader that leaves the membership to operators answers to a server that asks to be taken in.
+fn by_hand(configuration: &Configuration, from: ServerId) -> JoinReply {
+    if configuration.contains(from) {
+        JoinReply::Member
+    } else if configuration.is_dismissed(from) {
+        JoinReply::Dismissed
+    } else {
+        JoinReply::Manual
     }
 }

@@ -39,7 +39,7 @@ struct PeerMeters {
     silence: Gauge,
 }
 
-const COUNTERS: [Named<Counters>; 14] = [
+const COUNTERS: [Named<Counters>; 15] = [
     ("liferaft_frames_received_total", |of| of.frames_received),
     ("liferaft_frames_sent_total", |of| of.frames_sent),
     ("liferaft_frames_not_sent_total", |of| of.frames_not_sent),
@@ -48,6 +48,9 @@ const COUNTERS: [Named<Counters>; 14] = [
     }),
     ("liferaft_frames_of_another_cluster_total", |of| {
         of.frames_of_another_cluster
+    }),
+    ("liferaft_frames_of_another_history_total", |of| {
+        of.frames_of_another_history
     }),
     ("liferaft_frames_for_another_server_total", |of| {
         of.frames_for_another_server

@@ -64,14 +64,14 @@ mod yielding;
 
 pub use builder::{Member, MemberBuilder};
 pub use error::{
-    BootstrapFault, MembershipError, ProposeError, ReadError, StartError, StopReason,
-    TransferLeadershipError, UnknownCause,
+    BootstrapFault, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError,
+    StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;
 pub use freshness::Freshness;
 pub use handle::Handle;
-pub use joining::Roster;
+pub use joining::{Exclusion, Roster};
 pub use local::Local;
 pub use outbox::{
     FlushError, OnExpiry, OpenOutboxError, Outbox, OutboxCause, OutboxConfig, OutboxError,

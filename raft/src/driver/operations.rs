@@ -214,7 +214,10 @@ impl Operations {
             }
             // This leader does not make it, and an earlier one may have.
             Err(
-                ChangeError::Invalid(_) | ChangeError::Unreachable(_) | ChangeError::TooSlow(_),
+                ChangeError::Invalid(_)
+                | ChangeError::Unreachable(_)
+                | ChangeError::TooSlow(_)
+                | ChangeError::Foreign(..),
             ) if pending.maybe_made => Err(MembershipError::Unknown {
                 leader: pending.asked,
             }),
@@ -224,7 +227,8 @@ impl Operations {
                 | ChangeError::NotMember(_)
                 | ChangeError::Invalid(_)
                 | ChangeError::Unreachable(_)
-                | ChangeError::TooSlow(_)),
+                | ChangeError::TooSlow(_)
+                | ChangeError::Foreign(..)),
             ) => Err(error.into()),
         };
         if let Some(Pending {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::error::{MembershipError, ReadError, TransferLeadershipError};
+use super::error::{MembershipError, ReadError, ShutdownError, TransferLeadershipError};
 use super::lanes::LaneRequest;
 use super::local::{Local, LocalCaller, LocalRead, Unread};
 use super::proposals::Caller;
@@ -48,8 +48,10 @@ pub(super) enum Request<S: StateMachine> {
     Lane(LaneRequest<S::Reply>),
     /// Other times for elections and heartbeats.
     SetTiming(Timing),
-    /// The member is to hand over and stop.
-    Shutdown,
+    /// The member is to leave its cluster: it does not ask to be taken in any more.
+    Leave,
+    /// The member is to hand over and stop. As the only voter it refuses, if there is somebody to tell.
+    Shutdown(Option<oneshot::Sender<ShutdownError>>),
 }
 
 /// A read that a leader has to confirm.

@@ -7,6 +7,8 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::error::StopReason;
+use super::joining::Exclusion;
+use crate::configuration::{Foreign, Suffrage};
 use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
@@ -23,6 +25,8 @@ pub struct MemberStatus {
     pub counters: Counters,
     /// How much waits in it.
     pub queues: Queues,
+    /// Why it takes no part in the cluster that it asks to join, as it was told last; `None` if it may, for all it knows.
+    pub exclusion: Option<Exclusion>,
     /// What went wrong last, if anything has. It may be long over.
     pub last_error: Option<LastError>,
     /// Why it has stopped, once it has. Nothing changes after that.
@@ -48,6 +52,29 @@ impl MemberStatus {
         self.raft.term
     }
 
+    /// What the voice of `server`, which this member is, counts for, if it takes part as it is to: as a voter, or as a
+    /// learner where there are the wanted voters without it.
+    pub(super) fn joined(
+        &self,
+        server: ServerId,
+        voters_wanted: Option<usize>,
+    ) -> Option<Suffrage> {
+        let Status {
+            leader,
+            configuration,
+            ..
+        } = &self.raft;
+        let is_settled =
+            !configuration.is_joint() && self.raft.configuration_index <= self.raft.commit;
+        if leader.is_none() || !is_settled || self.stopped.is_some() {
+            return None;
+        }
+        let suffrage = configuration.member(server)?.suffrage?;
+        let is_wanted = suffrage == Suffrage::Voter
+            || voters_wanted.is_none_or(|wanted| configuration.voters().len() >= wanted);
+        is_wanted.then_some(suffrage)
+    }
+
     /// Up to here its state machine reflects the log.
     #[must_use]
     pub const fn applied(&self) -> Index {
@@ -71,6 +98,8 @@ pub struct Counters {
     pub frames_undecodable: u64,
     /// Frames of another cluster, dropped.
     pub frames_of_another_cluster: u64,
+    /// Frames of another history of this cluster, which was founded twice, dropped.
+    pub frames_of_another_history: u64,
     /// Frames meant for another server, dropped.
     pub frames_for_another_server: u64,
     /// Requests and answers between members that were refused because of who sent them: see
@@ -153,6 +182,14 @@ pub enum MemberError {
         /// The longest allowed.
         bytes_max: u64,
     },
+    /// A server that this one spoke to belongs elsewhere.
+    #[error("server {server} belongs to {why}")]
+    Foreign {
+        /// The server.
+        server: ServerId,
+        /// To what.
+        why: Foreign,
+    },
     /// A message was refused.
     #[error("a message of server {from} was refused: {reason:?}")]
     Refused {
@@ -182,6 +219,7 @@ pub(super) struct Fresh {
     pub(super) raft: Status,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
+    pub(super) exclusion: Option<Exclusion>,
     pub(super) last_error: Option<LastError>,
 }
 
@@ -198,6 +236,7 @@ impl StatusBoard {
             raft,
             counters: Counters::default(),
             queues: Queues::default(),
+            exclusion: None,
             last_error: None,
             stopped: None,
         };
@@ -229,15 +268,18 @@ impl StatusBoard {
                 raft,
                 counters,
                 queues,
+                exclusion,
                 last_error,
             } = fresh;
             let changed = status.raft != raft
                 || status.counters != counters
                 || status.queues != queues
+                || status.exclusion != exclusion
                 || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
             status.queues = queues;
+            status.exclusion = exclusion;
             status.last_error = last_error;
             changed
         });

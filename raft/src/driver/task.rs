@@ -282,6 +282,7 @@ impl<S: StateMachine> Driver<S> {
     fn round(&mut self) -> Result<(), StopReason> {
         let now = self.clock.now();
         self.again = false;
+        self.speak_of_history();
         self.take_arrived(now)?;
         self.proposals.expire(now);
         self.expire_lanes(now);
@@ -296,6 +297,7 @@ impl<S: StateMachine> Driver<S> {
             self.raft
                 .inputs(now, self.inputs.drain(..), &mut self.output);
         }
+        self.speak_of_history();
         self.perform(now);
         self.fit_into_frames()?;
         self.follow_leader(now);
@@ -312,9 +314,10 @@ impl<S: StateMachine> Driver<S> {
             self.lanes.propose(&mut proposals);
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
-                    Operation::Change(change) => {
-                        self.inputs.push(Input::Change(ChangeId(request), change));
-                    }
+                    Operation::Change(change) => match self.as_asked(self.id, change, now) {
+                        Ok(change) => self.inputs.push(Input::Change(ChangeId(request), change)),
+                        Err(error) => self.answer_change(ChangeId(request), Err(error), now),
+                    },
                     Operation::Transfer(to) => self.transfers.ask(Asker::Own(request), to),
                 }
             }
@@ -332,6 +335,12 @@ impl<S: StateMachine> Driver<S> {
         if let Some(to) = self.transfers.begin() {
             self.inputs.push(Input::Transfer(to));
         }
+    }
+
+    /// Takes on the history of the cluster, which all configurations name alike.
+    fn speak_of_history(&mut self) {
+        let (_, configuration) = self.raft.configuration();
+        self.links.speak_of(configuration.history());
     }
 
     /// Takes on the longest entry of the cluster, which all configurations name alike.

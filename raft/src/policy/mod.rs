@@ -5,10 +5,11 @@
 //! has answered nothing for [`evict_after`](MembershipPolicy::evict_after), so that the dead do not count towards
 //! quorums that the living must reach.
 //!
-//! Three parts, all of them pure: no clock, no I/O, and the same knowledge leads to the same decision.
+//! Four parts, all of them pure: no clock, no I/O, and the same knowledge leads to the same decision.
 //!
 //! - [`MembershipPolicy`]: the settings;
 //! - [`next_change`]: from a [`Situation`] to the change that it calls for, without regard to time;
+//! - [`leaving()`]: how a member leaves of its own will;
 //! - [`Steward`]: keeps watch over time, asks before it believes in silence, and remembers who wants to join.
 //!
 //! What holds, whatever the settings:
@@ -28,12 +29,14 @@
 //! stands still, however many learners live.
 
 mod decision;
+mod leaving;
 mod steward;
 mod watch;
 
 use core::time::Duration;
 
 pub use decision::{Situation, Voice, next_change};
+pub use leaving::leaving;
 pub use steward::{Act, JoinAnswer, Steward};
 
 /// The least `evict_after` that makes sense; a shorter one is taken for this.

@@ -190,7 +190,11 @@ impl Steward {
         watch.changed();
         self.due = now;
         match result {
-            Err(ChangeError::Unreachable(id) | ChangeError::TooSlow(id)) => {
+            Err(
+                ChangeError::Unreachable(id)
+                | ChangeError::TooSlow(id)
+                | ChangeError::Foreign(id, _),
+            ) => {
                 let until = now + view.timing.election_timeout() * PUT_OFF_ELECTION_TIMEOUTS;
                 watch.put_off(*id, until);
             }

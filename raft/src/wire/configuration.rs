@@ -8,7 +8,8 @@ use prost::Message;
 use super::field::{self, List, detached, number, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
-    Configuration, DISMISSED_MAX, Dismissal, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX, Suffrage,
+    Configuration, DISMISSED_MAX, Dismissal, History, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
+    Suffrage,
 };
 use crate::ids::ServerId;
 
@@ -21,6 +22,7 @@ pub(super) fn encode(configuration: &Configuration) -> Bytes {
         members: configuration.members().map(encode_member).collect(),
         dismissed: dismissed.map(encode_dismissed).collect(),
         entry_bytes_max: Some(configuration.entry_bytes_max()),
+        history: configuration.history().map(|history| history.0),
     }
     .encode_to_vec()
     .into()
@@ -86,9 +88,12 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         .map(decode_dismissed)
         .collect::<Result<Vec<_>, _>>()?;
     let count = dismissed.len();
-    let configuration = Configuration::from_members(members)
+    let mut configuration = Configuration::from_members(members)
         .with_dismissed(dismissed)
         .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?);
+    if let Some(history) = read.history {
+        configuration = configuration.with_history(History(history));
+    }
     if configuration.dismissed().len() < count {
         return Err(DecodeError::Contradiction { part: PART });
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::admission::Kind;
+use crate::configuration::Foreign;
 use crate::consensus::{ChangeError, MembershipChange, TransferError};
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
@@ -68,6 +69,9 @@ pub enum Content {
     },
     /// The answer to [`Join`](Self::Join).
     JoinReply(JoinReply),
+    /// The answer to [`Join`](Self::Join), or to a leader that replicates, from a server that belongs elsewhere. It is sent
+    /// in the asker's cluster and names no history, so that the asker takes it.
+    Foreign(Foreign),
 }
 
 impl Content {
@@ -84,6 +88,7 @@ impl Content {
             Self::TransferReply { .. } => Kind::TransferReply,
             Self::Join { .. } => Kind::Join,
             Self::JoinReply(_) => Kind::JoinReply,
+            Self::Foreign(_) => Kind::Foreign,
         }
     }
 }

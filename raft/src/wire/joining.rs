@@ -6,6 +6,7 @@ use super::configuration::public_key;
 use super::field::{self, required, server_bytes, server_if_any};
 use super::proto::{self, kind};
 use super::{Content, DecodeError, JoinReply};
+use crate::configuration::Foreign;
 
 pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     match kind {
@@ -16,6 +17,7 @@ pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
             })
         }
         kind::JOIN_REPLY => decode_join_reply(body),
+        kind::FOREIGN => decode_foreign(body),
         number => Err(DecodeError::UnknownKind {
             part: "frame",
             number,
@@ -26,6 +28,27 @@ pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
 pub(super) fn join(public_key: &Bytes) -> proto::Join {
     proto::Join {
         public_key: Some(public_key.clone()),
+    }
+}
+
+pub(super) fn foreign(why: Foreign) -> proto::Foreign {
+    proto::Foreign {
+        why: Some(match why {
+            Foreign::Cluster => proto::Foreign::CLUSTER,
+            Foreign::History => proto::Foreign::HISTORY,
+        }),
+    }
+}
+
+fn decode_foreign(body: Bytes) -> Result<Content, DecodeError> {
+    let read: proto::Foreign = field::decode(body, "answer of a foreign server")?;
+    match required(read.why, "what is foreign")? {
+        proto::Foreign::CLUSTER => Ok(Content::Foreign(Foreign::Cluster)),
+        proto::Foreign::HISTORY => Ok(Content::Foreign(Foreign::History)),
+        number => Err(DecodeError::UnknownKind {
+            part: "what is foreign",
+            number,
+        }),
     }
 }
 

@@ -47,6 +47,7 @@ pub use crate::message::ENTRIES_MAX;
 use self::field::{ID_BYTES, id, required};
 use self::proto::kind;
 use crate::admission::Kind;
+use crate::configuration::History;
 use crate::ids::{ClusterId, ServerId, Term};
 use crate::message::Token;
 
@@ -100,6 +101,7 @@ impl Frame {
 pub struct RawFrame {
     cluster: ClusterId,
     to: ServerId,
+    history: Option<History>,
     kind: u32,
     term: Option<u64>,
     token: u64,
@@ -120,6 +122,7 @@ impl RawFrame {
         Ok(Self {
             cluster: ClusterId(id(envelope.cluster, "cluster")?),
             to: ServerId(id(envelope.to, "receiver")?),
+            history: envelope.history.map(History),
             kind: required(envelope.kind, "kind of frame")?,
             term: envelope.term,
             token: envelope.token,
@@ -137,6 +140,13 @@ impl RawFrame {
     #[must_use]
     pub const fn to(&self) -> ServerId {
         self.to
+    }
+
+    /// Returns the name of the founding from which the sender's cluster comes; `None` if it names none, as a server does that
+    /// takes part in no cluster.
+    #[must_use]
+    pub const fn history(&self) -> Option<History> {
+        self.history
     }
 
     /// Returns what kind of content the frame has; `None` if this version does not know the kind.
@@ -181,19 +191,26 @@ pub struct Head {
     pub cluster: ClusterId,
     /// The server that it is meant for.
     pub to: ServerId,
+    /// The name of the founding of the sender's cluster, if it takes part in one.
+    pub history: Option<History>,
     /// The receiver's own token, if the content is an AppendEntries.
     pub token: Token,
 }
 
 impl Head {
-    /// The head of a frame with this content.
+    /// The head of a frame with this content, which names no history.
     #[must_use]
     pub const fn of(cluster: ClusterId, to: ServerId, content: &Content) -> Self {
         let token = match content {
             Content::Message(message) => message.token(),
             _ => Token::NONE,
         };
-        Self { cluster, to, token }
+        Self {
+            cluster,
+            to,
+            history: None,
+            token,
+        }
     }
 
     /// Encodes it: at most [`HEAD_BYTES_MAX`] bytes, which a content makes a frame.
@@ -204,11 +221,9 @@ impl Head {
         bytes.freeze()
     }
 
-    const fn encoded_len(&self) -> usize {
-        match self.token {
-            Token::NONE => ADDRESS_BYTES,
-            Token(_) => HEAD_BYTES_MAX,
-        }
+    fn encoded_len(&self) -> usize {
+        let numbers = usize::from(self.history.is_some()) + usize::from(self.token != Token::NONE);
+        ADDRESS_BYTES + numbers * NUMBER_BYTES
     }
 
     /// Writes the fields of an [`proto::Envelope`] that it holds.
@@ -218,6 +233,10 @@ impl Head {
         buffer.put_u128(self.cluster.0);
         buffer.put_slice(&[key(2), LENGTH]);
         buffer.put_u128(self.to.0);
+        if let Some(History(history)) = self.history {
+            buffer.put_u8(fixed64_key(7));
+            buffer.put_u64_le(history);
+        }
         if self.token != Token::NONE {
             buffer.put_u8(fixed64_key(6));
             buffer.put_u64_le(self.token.0);
@@ -240,11 +259,14 @@ pub fn frame(head: &Head, content: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// The length of a head without a token.
+/// The length of a head without a history and a token.
 const ADDRESS_BYTES: usize = 2 * (2 + ID_BYTES);
 
 /// The longest head, in bytes.
-pub const HEAD_BYTES_MAX: usize = ADDRESS_BYTES + 1 + 8;
+pub const HEAD_BYTES_MAX: usize = ADDRESS_BYTES + 2 * NUMBER_BYTES;
+
+/// The length of a history or a token in a head.
+const NUMBER_BYTES: usize = 1 + 8;
 
 /// The key of a field of bytes: its number, and that a length follows.
 const fn key(field: u8) -> u8 {
@@ -296,6 +318,7 @@ fn encode(head: Option<&Head>, content: &Content) -> Bytes {
         Content::JoinReply(reply) => {
             seal(head, kind::JOIN_REPLY, None, &joining::join_reply(*reply))
         }
+        Content::Foreign(why) => seal(head, kind::FOREIGN, None, &joining::foreign(*why)),
     }
 }
 

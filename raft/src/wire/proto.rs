@@ -30,6 +30,7 @@ pub(super) mod kind {
     pub(in crate::wire) const TRANSFER_REPLY: u32 = 21;
     pub(in crate::wire) const JOIN: u32 = 32;
     pub(in crate::wire) const JOIN_REPLY: u32 = 33;
+    pub(in crate::wire) const FOREIGN: u32 = 34;
 
     /// Returns the kind of frame that has this number; `None` if this version knows none.
     pub(in crate::wire) const fn known(number: u32) -> Option<Kind> {
@@ -51,6 +52,7 @@ pub(super) mod kind {
             TRANSFER_REPLY => Kind::TransferReply,
             JOIN => Kind::Join,
             JOIN_REPLY => Kind::JoinReply,
+            FOREIGN => Kind::Foreign,
             _ => return None,
         })
     }
@@ -69,6 +71,9 @@ pub(super) struct Envelope {
     /// Any number: that of the receiver's last answer, with an AppendEntries; zero for none.
     #[prost(fixed64, tag = "6")]
     pub(super) token: u64,
+    /// Any number: the name of the founding of the sender's cluster. Absent from one that is not known to take part in any.
+    #[prost(fixed64, optional, tag = "7")]
+    pub(super) history: Option<u64>,
     /// Only messages have a term, requests between drivers have none.
     #[prost(uint64, optional, tag = "4")]
     pub(super) term: Option<u64>,
@@ -266,6 +271,9 @@ pub(super) struct Configuration {
     pub(super) dismissed: Vec<Dismissed>,
     #[prost(uint64, optional, tag = "4")]
     pub(super) entry_bytes_max: Option<u64>,
+    /// Any number; absent if the founders gave their cluster no name.
+    #[prost(fixed64, optional, tag = "5")]
+    pub(super) history: Option<u64>,
 }
 
 impl Configuration {
@@ -405,6 +413,8 @@ impl ChangeReply {
     pub(super) const ASKER_NOT_MEMBER: u32 = 13;
     pub(super) const TOO_LARGE: u32 = 14;
     pub(super) const KEY_TOO_LONG: u32 = 15;
+    pub(super) const WRONG_CLUSTER: u32 = 16;
+    pub(super) const ANOTHER_HISTORY: u32 = 17;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -462,4 +472,15 @@ impl JoinReply {
     pub(super) const DISMISSED: u32 = 5;
     pub(super) const MANUAL: u32 = 6;
     pub(super) const FORGOT: u32 = 7;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Foreign {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) why: Option<u32>,
+}
+
+impl Foreign {
+    pub(super) const CLUSTER: u32 = 1;
+    pub(super) const HISTORY: u32 = 2;
 }

@@ -8,7 +8,7 @@ use super::configuration::public_key;
 use super::field::{self, List, index, required, server, server_bytes, server_if_any};
 use super::proto::{self, kind};
 use super::{COMMANDS_MAX, Content, DecodeError, ProposeAnswer};
-use crate::configuration::SERVERS_MAX;
+use crate::configuration::{Foreign, SERVERS_MAX};
 use crate::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -198,6 +198,12 @@ pub(super) fn change_reply(
         ChangeError::AskerNotMember => (proto::ChangeReply::ASKER_NOT_MEMBER, None),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
         ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
+        ChangeError::Foreign(id, Foreign::Cluster) => {
+            (proto::ChangeReply::WRONG_CLUSTER, Some(*id))
+        }
+        ChangeError::Foreign(id, Foreign::History) => {
+            (proto::ChangeReply::ANOTHER_HISTORY, Some(*id))
+        }
         ChangeError::Unknown { leader } => (proto::ChangeReply::UNKNOWN, *leader),
     };
     proto::ChangeReply {
@@ -239,6 +245,12 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ChangeReply::ASKER_NOT_MEMBER => ChangeError::AskerNotMember,
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
         proto::ChangeReply::TOO_SLOW => ChangeError::TooSlow(required(about, ABOUT)?),
+        proto::ChangeReply::WRONG_CLUSTER => {
+            ChangeError::Foreign(required(about, ABOUT)?, Foreign::Cluster)
+        }
+        proto::ChangeReply::ANOTHER_HISTORY => {
+            ChangeError::Foreign(required(about, ABOUT)?, Foreign::History)
+        }
         proto::ChangeReply::UNKNOWN => ChangeError::Unknown { leader: about },
         number => {
             return Err(DecodeError::UnknownKind {

@@ -125,7 +125,7 @@ impl Cluster {
 
     /// Stops a member and takes its disk away. It may be started again, with an empty one.
     pub(crate) async fn wipe(&mut self, id: u128) {
-        self.member(id).shutdown().await;
+        self.member(id).stop().await;
         self.members.remove(&id);
         self.disks.remove(&id);
     }

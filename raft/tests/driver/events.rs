@@ -130,7 +130,7 @@ async fn the_last_event_says_why_a_member_stopped() {
     let member = cluster.start(1, |member| member.first_server()).await;
     let events = member.events();
 
-    member.shutdown().await;
+    member.stop().await;
     let events: Vec<_> = events.collect().await;
 
     let last = events.last().unwrap().clone().unwrap().what;

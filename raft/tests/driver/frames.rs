@@ -4,13 +4,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::{self, Configuration, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
+use liferaft_raft::configuration::{
+    self, Configuration, ENTRY_BYTES_MAX, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
+};
 use liferaft_raft::consensus::{MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
     BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
 };
 use liferaft_raft::ids::ServerId;
-use liferaft_transport::memory::MemoryTransport;
+use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
@@ -132,9 +134,9 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let too_long_for_a_frame = follower.change_membership(learners(300)).await;
 
     let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
-    assert_eq!(at_leader, too_large(18_097, ENTRY_BYTES));
-    assert_eq!(too_long_for_an_entry, too_large(13_297, ENTRY_BYTES));
-    assert_eq!(too_long_for_a_frame, too_large(16_852, ENTRY_BYTES + 1024));
+    assert_eq!(at_leader, too_large(18_106, ENTRY_BYTES));
+    assert_eq!(too_long_for_an_entry, too_large(13_306, ENTRY_BYTES));
+    assert_eq!(too_long_for_a_frame, too_large(16_861, ENTRY_BYTES + 1024));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(follower.propose(2).await, Ok(2));
     assert_eq!(cluster.settled().await, [1, 2]);
@@ -171,7 +173,7 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
     let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
     let started = Member::builder(CLUSTER, Journal::default(), Short(transport, FRAME_BYTES))
         .config(config())
-        .first_server()
+        .bootstrap(Configuration::of_voters([ServerId(1)]))
         .start()
         .await;
 
@@ -183,6 +185,30 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
         })
     );
     assert!(told);
+}
+
+/// The longest entry of the cluster that a first server founds over these frames.
+async fn entry_bytes_of_founder(frame_bytes: usize) -> u64 {
+    let network = MemoryNetwork::new(1);
+    let transport = Short(network.attach(ServerId(1)).unwrap(), frame_bytes);
+    let member = Member::builder(CLUSTER, Journal::default(), transport)
+        .config(config())
+        .first_server()
+        .start()
+        .await
+        .expect("it takes from its transport what that carries");
+    let founded = member.wait_for(|status| !status.raft.configuration.is_empty());
+    let status = founded.await.expect("it founds a cluster");
+    status.raft.configuration.entry_bytes_max()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_server_founds_for_what_its_transport_carries() {
+    let short = entry_bytes_of_founder(FRAME_BYTES).await;
+    let long = entry_bytes_of_founder(8 << 20).await;
+
+    assert_eq!(short, FRAME_BYTES as u64 - 1024);
+    assert_eq!(long, ENTRY_BYTES_MAX);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,7 +238,7 @@ async fn entries_too_short_for_the_configuration_begin_no_cluster() {
         .await;
 
     let fault = BootstrapFault::TooLarge {
-        bytes: 41,
+        bytes: 50,
         bytes_max: 40,
     };
     assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
@@ -262,7 +288,7 @@ async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
         .await;
 
     let refused = Err(MembershipError::Invalid(
-        "the change makes no sense: the key of server 64 is longer than 128 bytes".into(),
+        "the change makes no sense: the key of server 0x64 is longer than 128 bytes".into(),
     ));
     assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
     assert_eq!(longest, Ok(()));
@@ -289,6 +315,6 @@ async fn a_change_longer_than_others_frames_is_refused_where_it_is_asked() {
 
     let refused = member.change_membership(learners(300)).await;
 
-    let (bytes, bytes_max) = (16_852, ENTRY_BYTES + 1024);
+    let (bytes, bytes_max) = (16_861, ENTRY_BYTES + 1024);
     assert_eq!(refused, Err(MembershipError::TooLarge { bytes, bytes_max }));
 }

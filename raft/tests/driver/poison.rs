@@ -90,7 +90,7 @@ async fn stop_after_snapshot<S: StateMachine>(member: Handle<S>) {
     let mut status = member.status();
     let taken = status.wait_for(|status| status.counters.snapshots_taken > 0);
     taken.await.expect("it runs");
-    member.shutdown().await;
+    member.stop().await;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -180,7 +180,7 @@ async fn an_entry_of_a_later_version_stops_the_member_by_its_index() {
     later.propose(Later::Number(1)).await.unwrap();
     later.propose(Later::Clear).await.unwrap();
     let index = later.read_local(false).await.unwrap().applied;
-    later.shutdown().await;
+    later.stop().await;
 
     let earlier = alone::<Earlier>(&disk).await;
     let stopped = stop_of(&earlier).await;

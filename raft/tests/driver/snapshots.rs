@@ -57,7 +57,7 @@ async fn a_member_restarts_from_its_snapshot() {
     }
     wait_for(&member, |status| status.raft.snapshot > Index::ZERO).await;
 
-    member.shutdown().await;
+    member.stop().await;
     cluster.kill(1);
     let member = cluster.start(1, |member| member).await;
 

@@ -58,3 +58,11 @@ async fn a_member_does_not_start_if_its_appends_would_not_fit_into_frames() {
 
     assert!(matches!(started, Err(StartError::FramesTooShort { .. })));
 }
+
+// A program that is started again would found a second cluster beside the first.
+#[tokio::test(start_paused = true)]
+async fn a_first_server_that_is_to_join_does_not_start() {
+    let started = member().first_server().join(ServerId(2)).start().await;
+
+    assert!(matches!(started, Err(StartError::FoundsAndJoins)));
+}

@@ -19,7 +19,7 @@ async fn a_leader_that_is_shut_down_hands_over_first() {
     let leader = cluster.leader().await;
     let started = tokio::time::Instant::now();
 
-    cluster.member(leader).shutdown().await;
+    cluster.member(leader).shutdown().await.unwrap();
     let follower = cluster.member(cluster.others(&[leader])[0]);
     let reply = follower.propose(1).await;
 
@@ -35,7 +35,7 @@ async fn a_member_that_has_stopped_says_so_and_why() {
     let cluster = Cluster::of(1).await;
     let member = cluster.member(1);
 
-    member.shutdown().await;
+    member.stop().await;
 
     assert_eq!(member.propose(1).await, Err(ProposeError::Stopped));
     assert_eq!(member.read(()).await, Err(ReadError::Stopped));

@@ -1,6 +1,7 @@
 //! §4.2.1, servers that catch up before they count, and how those that are removed are told so.
 
 use liferaft_raft::config::Timing;
+use liferaft_raft::configuration::Foreign;
 use liferaft_raft::consensus::{ChangeError, Event, MembershipChange};
 use liferaft_raft::ids::{Index, ServerId};
 
@@ -32,6 +33,24 @@ fn a_learner_that_could_not_be_promoted_goes_on_learning() {
     cluster.run_for(ELECTION_TIMEOUT);
 
     cluster.assert_applied_on([4], "a");
+}
+
+#[test]
+fn a_server_that_belongs_elsewhere_is_waited_for_no_longer() {
+    let mut cluster = three_and_a_learner();
+    cluster.isolate(4);
+    cluster.propose(1, "a").expect("it takes proposals");
+    cluster.run_for(ONE_COMMAND);
+
+    let promoted = cluster.change(1, add_voter(4));
+    cluster.say_foreign(1, 3, Foreign::History);
+    cluster.say_foreign(2, 4, Foreign::History);
+    let before = cluster.change_result(promoted).cloned();
+    cluster.say_foreign(1, 4, Foreign::History);
+
+    assert_eq!(before, None, "only its own word at the leader counts");
+    let foreign = ChangeError::Foreign(ServerId(4), Foreign::History);
+    cluster.assert_change_refused(promoted, &foreign);
 }
 
 /// Every answer takes longer than an election timeout, and there is always something that it does not tell of yet.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Dismissal, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Dismissal, Foreign, History, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -293,12 +293,19 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 fn configuration() -> BoxedStrategy<Configuration> {
     let members = btree_map(server(), member(), 0..6);
     let why = prop_oneof![Just(Dismissal::Removed), Just(Dismissal::Forgot)];
-    (members, vec((server(), why), 0..4), number())
-        .prop_map(|(members, dismissed, bytes): (BTreeMap<_, _>, _, _)| {
-            Configuration::from_members(members)
-                .with_dismissed(dismissed)
-                .with_entry_bytes_max(bytes)
-        })
+    let history = option::of(any::<u64>());
+    (members, vec((server(), why), 0..4), number(), history)
+        .prop_map(
+            |(members, dismissed, bytes, history): (BTreeMap<_, _>, _, _, _)| {
+                let configuration = Configuration::from_members(members)
+                    .with_dismissed(dismissed)
+                    .with_entry_bytes_max(bytes);
+                match history {
+                    Some(history) => configuration.with_history(History(history)),
+                    None => configuration,
+                }
+            },
+        )
         .boxed()
 }
 
@@ -330,7 +337,12 @@ fn joining() -> impl Strategy<Value = Content> {
     prop_oneof![
         public_key().prop_map(|public_key| Content::Join { public_key }),
         join_reply().prop_map(Content::JoinReply),
+        foreign().prop_map(Content::Foreign),
     ]
+}
+
+fn foreign() -> impl Strategy<Value = Foreign> {
+    prop_oneof![Just(Foreign::Cluster), Just(Foreign::History)]
 }
 
 fn join_reply() -> impl Strategy<Value = JoinReply> {
@@ -379,6 +391,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::KeyTooLong(id)))),
         server().prop_map(|id| Err(ChangeError::Unreachable(id))),
         server().prop_map(|id| Err(ChangeError::TooSlow(id))),
+        (server(), foreign()).prop_map(|(id, why)| Err(ChangeError::Foreign(id, why))),
         option::of(server()).prop_map(|leader| Err(ChangeError::Unknown { leader })),
     ]
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft_raft::configuration::{Configuration, Dismissal, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Dismissal, Foreign, History, Member, Suffrage};
 use liferaft_raft::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -178,10 +178,36 @@ fn the_bytes_of_a_heartbeat_that_tells_what_it_has_heard() {
 }
 
 #[test]
-fn the_bytes_of_a_head_with_a_token() {
+fn the_bytes_of_a_configuration_whose_founding_has_a_name() {
+    let configuration = Configuration::default().with_history(History(0x0102_0304_0506_0708));
+    let body = Body::AppendEntries(AppendEntries {
+        round: Round(7),
+        prev: position(4, 9),
+        commit: Index(8),
+        reply: ReplyWanted::AtOnce,
+        confirmed: Round::ZERO,
+        token: Token::NONE,
+        entries: Arc::new(vec![Entry {
+            index: Index(10),
+            term: Term(5),
+            stamp: ClusterTime(1000),
+            payload: Payload::Configuration(Arc::new(configuration)),
+        }]),
+    });
+
+    assert_golden(
+        &message(body),
+        "1803 2005 2a24 0807 1004 1809 2008 2802 \
+         3218 0805 10e807 1803 220f 0801 20808040 29 0807060504030201",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_head_with_a_history_and_a_token() {
     let head = Head {
         cluster: CLUSTER,
         to: RECEIVER,
+        history: Some(History(0x1112_1314_1516_1718)),
         token: Token(0x0102_0304_0506_0708),
     };
 
@@ -190,6 +216,7 @@ fn the_bytes_of_a_head_with_a_token() {
     let found: String = encoded.iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = "0a10 000000000000000000000000000000c0 \
                     1210 00000000000000000000000000000002 \
+                    39 1817161514131211 \
                     31 0807060504030201";
     assert_eq!(found, expected.replace(' ', ""));
     assert_eq!(encoded.len(), wire::HEAD_BYTES_MAX);
@@ -455,6 +482,14 @@ fn the_bytes_of_replies_to_a_membership_change() {
         "1813 2a16 0801 1809 2210 00000000000000000000000000000003",
     );
     assert_golden(
+        &error(ChangeError::Foreign(id, Foreign::Cluster)),
+        "1813 2a16 0801 1810 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &error(ChangeError::Foreign(id, Foreign::History)),
+        "1813 2a16 0801 1811 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
         &error(ChangeError::Unknown { leader: None }),
         "1813 2a04 0801 180a",
     );
@@ -540,4 +575,10 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");
     assert_golden(&Content::JoinReply(JoinReply::Manual), "1821 2a02 0806");
     assert_golden(&Content::JoinReply(JoinReply::Forgot), "1821 2a02 0807");
+}
+
+#[test]
+fn the_bytes_of_the_words_of_a_foreign_server() {
+    assert_golden(&Content::Foreign(Foreign::Cluster), "1822 2a02 0801");
+    assert_golden(&Content::Foreign(Foreign::History), "1822 2a02 0802");
 }

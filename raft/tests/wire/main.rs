@@ -22,6 +22,7 @@ fn frame(content: &[u8]) -> Bytes {
     let head = Head {
         cluster: CLUSTER,
         to: RECEIVER,
+        history: None,
         token: Token::NONE,
     };
     wire::frame(&head, content)

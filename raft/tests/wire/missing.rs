@@ -224,4 +224,5 @@ fn a_step_lacks_nothing() {
 fn what_is_said_of_joining_lacks_nothing() {
     assert_missing(&request(32, &Fields::default()), "public key");
     assert_missing(&request(33, &Fields::default()), "answer");
+    assert_missing(&request(34, &Fields::default()), "what is foreign");
 }

@@ -155,6 +155,7 @@ fn each_kind_of_frame_has_its_number() {
         (21, Kind::TransferReply),
         (32, Kind::Join),
         (33, Kind::JoinReply),
+        (34, Kind::Foreign),
     ];
     assert_eq!(known, expected);
 }

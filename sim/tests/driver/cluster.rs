@@ -153,7 +153,7 @@ impl Cluster {
             return;
         };
         let called = Instant::now();
-        let answered = running.ask(running.kv.raft().shutdown()).await;
+        let answered = running.ask(running.kv.raft().stop()).await;
         if answered.is_some() {
             let within = 2 * self.plan.config.election_timeout();
             self.check(in_time("a shutdown", called, within));

@@ -243,7 +243,7 @@ async fn an_outbox_closes_with_its_member() {
     wait_for(&cluster.member(lonely), |status| status.leader().is_none()).await;
     let ticket = outbox.push(&1).unwrap();
 
-    cluster.member(lonely).shutdown().await;
+    cluster.member(lonely).stop().await;
 
     let stopped = OutboxCause::MemberStopped;
     assert_eq!(ticket.await, Err(OutboxError::NotDone(stopped.clone())));
@@ -269,7 +269,7 @@ async fn said_after_shutdown() -> (Result<(), PushError>, Result<(), FlushError>
     let outbox = outbox(&member).await;
     let ticket = outbox.push(&1).unwrap();
 
-    member.shutdown().await;
+    member.stop().await;
     let pushed = outbox.push(&2).map(drop);
     let flushed = outbox.flush().await;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::config::{Config, Timing};
-use liferaft_raft::configuration::Configuration;
+use liferaft_raft::configuration::{Configuration, Foreign};
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
     Recovered,
@@ -96,6 +96,11 @@ impl Cluster {
     /// Tells this server that its link to a peer is up again.
     pub(crate) fn announce_link(&mut self, id: Id, peer: Id) {
         self.feed(ServerId(id), [Input::PeerUp(ServerId(peer))]);
+    }
+
+    /// Tells this server that another one says that it belongs elsewhere.
+    pub(crate) fn say_foreign(&mut self, id: Id, server: Id, why: Foreign) {
+        self.feed(ServerId(id), [Input::Foreign(ServerId(server), why)]);
     }
 
     /// Tells this server that it is the first of a cluster.

@@ -40,17 +40,19 @@ impl StateMachine for HighWater {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let network = MemoryNetwork::new(1);
-    let member = |peer| {
+    let (cluster, network) = (ClusterId::random(), MemoryNetwork::new(1));
+    // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
+    let member = || {
         let transport = network
-            .attach(ServerId(peer))
-            .expect("each peer is attached once");
-        Member::builder(ClusterId(1), HighWater::default(), transport)
+            .attach(ServerId::random())
+            .expect("ids that are drawn differ");
+        Member::builder(cluster, HighWater::default(), transport)
     };
-    let bridge = member(1).first_server().start().await?;
-    let (mill, weir) = (member(2).start().await?, member(3).start().await?);
-    bridge.add_server(mill.id()).await?;
-    bridge.add_server(weir.id()).await?;
+    let bridge = member().first_server().start().await?;
+    let mill = member().join(bridge.id()).start().await?;
+    let weir = member().join(mill.id()).start().await?;
+    mill.joined().await?;
+    weir.joined().await?;
 
     assert!(bridge.propose(412).await?, "the first is the highest");
     assert!(
