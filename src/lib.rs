@@ -397,7 +397,7 @@
 //! | [`wire`] | the bytes that members exchange and store |
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
 //!
-//! What the traits and examples here are written in is re-exported: [`bytes`], [`async_trait`](macro@async_trait),
+//! What the traits and examples here are written in is re-exported: [`bytes`], `async_trait`,
 //! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`.
 //! Natively an application depends on `tokio` beside `liferaft`, which runs it.
 //!
