@@ -91,16 +91,20 @@ mod tests {
     use std::{env, process};
 
     use super::*;
+    use crate::clock::SECOND;
     use crate::flaw::Flaw;
     use crate::linearizability::{Budget, Judgement, judge};
     use crate::model::KeyModel;
     use crate::plan::Plan;
     use crate::run::run;
 
-    /// The history of a run, written and read back, and the alarm that ended it.
+    /// The history of a short run, written and read back, and the alarm that ended it.
+    ///
+    /// A checker that knows no log searches the longer the more outcomes are unknown.
     fn written(seed: u64, flaw: Option<Flaw>) -> (Vec<Told>, Option<&'static str>) {
         let mut plan = Plan::of_seed(seed);
         plan.flaw = flaw;
+        plan.safety_phase = 2 * SECOND;
         plan.keeps_history = true;
         let outcome = run(plan);
         let folder = env::temp_dir().join(format!("liferaft-histories-{}-{seed}", process::id()));
@@ -125,7 +129,7 @@ mod tests {
         let ordered = history.iter().map(|told| told.call).is_sorted();
         let late = |told: &Told| told.r#return.is_none_or(|at| at >= told.call);
         assert!(ordered && history.iter().all(late));
-        assert!(history.len() > 50, "{} operations", history.len());
+        assert!(history.len() > 20, "{} operations", history.len());
         assert_eq!(alarm, None);
         assert_eq!(verdict(&history), Judgement::Linearizable);
     }
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn a_history_of_clients_that_err_is_told_from_a_right_one() {
         let flaw = Some(Flaw::TimeoutIsFailure);
-        let caught = (1..=20).map(|seed| written(seed, flaw));
+        let caught = (1..=60).map(|seed| written(seed, flaw));
         let mut caught = caught.filter(|(_, alarm)| *alarm == Some("linearizability"));
 
         let (history, _) = caught.next().expect("a client errs that somebody hears of");

@@ -133,7 +133,12 @@ mod tests {
 
     #[test]
     fn a_storage_that_does_not_check_what_it_reads_is_found() {
-        let oracles = ["recovery", "log matching", "commit on a quorum"];
+        let oracles = [
+            "recovery",
+            "log matching",
+            "commit on a quorum",
+            "state machine safety",
+        ];
         assert_found(Flaw::ChecksumsSkipped, &oracles);
     }
 
