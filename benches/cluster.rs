@@ -6,9 +6,9 @@
 //! Where the system tells, a line after each benchmark says what an operation cost in CPU time, callers included: two
 //! threads can be as fast as one and cost twice as much.
 
+mod cpu;
 mod trio;
 
-use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,9 +51,9 @@ fn measure(
         group.bench_function(BenchmarkId::new("callers", callers), |bencher| {
             bencher.iter_custom(|iterations| {
                 let total = iterations * operations;
-                let cpu_before = cpu_time();
+                let cpu_before = cpu::time();
                 let took = runtime.block_on(perform(members, callers, total, operation));
-                let spent = cpu_time()
+                let spent = cpu::time()
                     .zip(cpu_before)
                     .map(|(after, before)| after - before);
                 cpu = cpu.zip(spent).map(|(sum, spent)| sum + spent);
@@ -95,17 +95,6 @@ async fn perform(
 
 fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
-}
-
-/// What this process has cost in CPU time, from the kernel's counters of its threads; `None` where there are none.
-fn cpu_time() -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    for thread in fs::read_dir("/proc/self/task").ok()? {
-        let counters = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        let nanoseconds = counters.split_whitespace().next()?.parse().ok()?;
-        total += Duration::from_nanos(nanoseconds);
-    }
-    Some(total)
 }
 
 criterion_group!(benches, cluster);

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use liferaft::{ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+use liferaft::{
+    ClusterId, Config, Configuration, Handle, Kv, KvHandle, Member, MemoryNetwork, ServerId,
+    StateMachine,
+};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -28,35 +31,48 @@ pub(crate) fn runtime() -> Runtime {
         .expect("threads can be started")
 }
 
-/// Three members, the leader first, on which the first so many keys are set.
-pub(crate) async fn elected(config: Config, key: fn(u64) -> Bytes, keys: u64) -> Vec<KvHandle> {
+/// Three members with a state machine each, the leader first.
+pub(crate) async fn started<S: StateMachine>(
+    config: Config,
+    machine: impl Fn() -> S,
+) -> Vec<Handle<S>> {
     let network = MemoryNetwork::new(1);
     let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
     let mut members = Vec::new();
     for peer in 1..=3 {
         let transport = network.attach(ServerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), Kv::new(), transport)
+        let member = Member::builder(ClusterId(1), machine(), transport)
             .config(config.clone())
             .request_timeout(PATIENCE)
             .bootstrap(voters.clone());
-        members.push(KvHandle::new(member.start().await.expect("it starts")));
+        members.push(member.start().await.expect("it starts"));
     }
+    let mut status = members[0].status();
+    let elected = status.wait_for(|status| status.leader().is_some()).await;
+    let leader = elected.expect("the member runs").leader();
+    members.sort_by_key(|member| Some(member.id()) != leader);
+    members
+}
+
+/// Three members with a key-value store, the leader first, on which the first `keys` keys are set.
+pub(crate) async fn elected(config: Config, key: fn(u64) -> Bytes, keys: u64) -> Vec<KvHandle> {
+    let members = started(config, Kv::new).await;
+    let members: Vec<_> = members.into_iter().map(KvHandle::new).collect();
     share_out(&members, WRITERS, keys, move |member, share| async move {
         for number in share {
             member.set(key(number), VALUE).await.expect("it is set");
         }
     })
     .await;
-    members.sort_by_key(|member| !member.raft().status().borrow().is_leader());
     members
 }
 
 /// Has callers, spread over these members, make all numbers below this together, and returns how long that took.
-pub(crate) async fn share_out<F: Future<Output = ()> + Send + 'static>(
-    members: &[KvHandle],
+pub(crate) async fn share_out<M: Clone, F: Future<Output = ()> + Send + 'static>(
+    members: &[M],
     callers: usize,
     numbers: u64,
-    caller: impl Fn(KvHandle, Share) -> F,
+    caller: impl Fn(M, Share) -> F,
 ) -> Duration {
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
