@@ -86,10 +86,8 @@ impl<S: StateMachine> Driver<S> {
             .try_for_each(|event| self.take_event(event, now));
         self.arrived.events = events;
         taken?;
-        match self.arrived.written.take() {
-            Some(Ok(write)) => self.inputs.push(Input::Persisted(write)),
-            Some(Err(error)) => return Err(StopReason::Storage(error.to_string())),
-            None => {}
+        if let Some(written) = self.arrived.written.take() {
+            self.take_written(written)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
@@ -113,6 +111,16 @@ impl<S: StateMachine> Driver<S> {
         if self.arrived.handles_dropped && self.stopping.is_none() {
             return Err(StopReason::Dropped);
         }
+        Ok(())
+    }
+
+    /// Takes up that all writes up to one are durable, or that one has failed.
+    pub(super) fn take_written(
+        &mut self,
+        written: Result<WriteId, StorageError>,
+    ) -> Result<(), StopReason> {
+        let write = written.map_err(|error| StopReason::Storage(error.to_string()))?;
+        self.inputs.push(Input::Persisted(write));
         Ok(())
     }
 

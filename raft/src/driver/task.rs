@@ -189,7 +189,7 @@ impl<S: StateMachine> Driver<S> {
                 rounds_without_waiting = 0;
                 yield_now().await;
             }
-            if let Err(reason) = self.round() {
+            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
                 break reason;
             }
         };
@@ -279,7 +279,7 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// Gives the core what has arrived, and does what it says.
-    fn round(&mut self) -> Result<(), StopReason> {
+    fn round(&mut self, context: &mut Context<'_>) -> Result<(), StopReason> {
         let now = self.clock.now();
         self.again = false;
         self.speak_of_history();
@@ -292,6 +292,22 @@ impl<S: StateMachine> Driver<S> {
         if self.raft.deadline().is_some_and(|deadline| deadline <= now) {
             self.inputs.push(Input::Timer);
         }
+        self.step(now);
+        // A write that is durable at once is told to the core in the round that made it: what waits for it leaves
+        // before anything else is looked at.
+        if let Poll::Ready(written) = self.disk.poll(context) {
+            self.take_written(written)?;
+            self.step(now);
+        }
+        self.fit_into_frames()?;
+        self.follow_leader(now);
+        self.keep_membership(now);
+        self.post_status(now);
+        self.may_stop(now)
+    }
+
+    /// Asks the core once, and carries out what it says.
+    fn step(&mut self, now: Instant) {
         if !self.inputs.is_empty() {
             self.unposted = true;
             self.raft
@@ -299,11 +315,6 @@ impl<S: StateMachine> Driver<S> {
         }
         self.speak_of_history();
         self.perform(now);
-        self.fit_into_frames()?;
-        self.follow_leader(now);
-        self.keep_membership(now);
-        self.post_status(now);
-        self.may_stop(now)
     }
 
     /// Turns what callers and other members want into inputs.

@@ -3,6 +3,7 @@
 mod bounds;
 mod cluster;
 mod commands;
+mod disk;
 mod events;
 mod faults;
 mod frames;
