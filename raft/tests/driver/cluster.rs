@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::select_all;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus};
@@ -102,7 +103,7 @@ impl Cluster {
 
     /// Waits until a majority of the living agree on a living leader, and names it.
     pub(crate) async fn leader(&self) -> u128 {
-        loop {
+        found(self.members.values(), || {
             let leading = self.members.iter().find(|(id, member)| {
                 let followers = self
                     .members
@@ -110,11 +111,9 @@ impl Cluster {
                     .filter(|other| other.status().borrow().leader() == Some(ServerId(**id)));
                 member.status().borrow().is_leader() && followers.count() * 2 > self.members.len()
             });
-            if let Some((id, _)) = leading {
-                return *id;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            leading.map(|(id, _)| *id)
+        })
+        .await
     }
 
     /// Silences a member for good, without a word to the others.
@@ -162,6 +161,31 @@ pub(crate) fn config() -> Config {
         .election_timeout(ELECTION_TIMEOUT)
         .build()
         .expect("it makes sense")
+}
+
+/// Looks for something in the statuses of these members, and again whenever one of them changes, until it is found.
+pub(crate) async fn found<'a, T>(
+    members: impl Iterator<Item = &'a Handle<Journal>>,
+    find: impl Fn() -> Option<T>,
+) -> T {
+    let mut statuses: Vec<_> = members.map(Handle::status).collect();
+    loop {
+        for status in &mut statuses {
+            status.mark_unchanged();
+        }
+        if let Some(found) = find() {
+            return found;
+        }
+        let changes = statuses.iter_mut().map(|status| {
+            Box::pin(async {
+                if status.changed().await.is_err() {
+                    // The member is gone, and changes no more.
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        select_all(changes).await;
+    }
 }
 
 /// Waits until a member's status is as wanted.

@@ -16,7 +16,7 @@ use liferaft_raft::sessions::{SESSIONS_MAX, registration};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, wait_for};
+use crate::cluster::{CLUSTER, Cluster, found, wait_for};
 use crate::machine::Journal;
 
 pub(crate) const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
@@ -60,20 +60,16 @@ pub(crate) async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster 
 }
 
 /// Waits until all of these members follow one of them, and names it.
-async fn leader_among(cluster: &Cluster, members: &[u128]) -> u128 {
-    loop {
-        let leading = members.iter().find(|id| {
-            members.iter().all(|member| {
-                let status = cluster.member(*member).status();
-                let leader = status.borrow().leader();
-                leader == Some(ServerId(**id))
-            })
-        });
-        if let Some(id) = leading {
-            return *id;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn leader_among(cluster: &Cluster, ids: &[u128]) -> u128 {
+    let members: Vec<_> = ids.iter().map(|id| cluster.member(*id)).collect();
+    let follow = |id: u128| {
+        let mut statuses = members.iter().map(Handle::status);
+        statuses.all(|status| status.borrow().leader() == Some(ServerId(id)))
+    };
+    found(members.iter(), || {
+        ids.iter().copied().find(|id| follow(*id))
+    })
+    .await
 }
 
 /// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.

@@ -306,17 +306,16 @@ async fn every_command_is_done_once_and_in_order() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn where_sessions_expire_nothing_is_done_twice_and_all_that_is_given_up_is_told() {
+/// Runs in which sessions vanish, of these seeds.
+async fn assert_no_doubles_where_sessions_expire(
+    on_expiry: OnExpiry,
+    seeds: impl Iterator<Item = u64>,
+) {
     let mut given_up = 0;
-    for seed in 1..=SEEDS_OF_EXPIRY {
+    for seed in seeds {
         let manner = Manner {
             sessions_expire: true,
-            on_expiry: if seed % 2 == 0 {
-                OnExpiry::Stop
-            } else {
-                OnExpiry::Continue
-            },
+            on_expiry,
             snapshot_after_log_bytes: if seed % 3 == 0 { 2000 } else { u64::MAX },
             flaw: Flaw::None,
         };
@@ -324,6 +323,18 @@ async fn where_sessions_expire_nothing_is_done_twice_and_all_that_is_given_up_is
         given_up += outcome.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     }
     assert!(given_up > 0, "sessions did expire with commands under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_stops_when_sessions_expire_doubles_nothing() {
+    let seeds = (1..=SEEDS_OF_EXPIRY).filter(|seed| seed % 2 == 0);
+    assert_no_doubles_where_sessions_expire(OnExpiry::Stop, seeds).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_goes_on_when_sessions_expire_doubles_nothing() {
+    let seeds = (1..=SEEDS_OF_EXPIRY).filter(|seed| seed % 2 == 1);
+    assert_no_doubles_where_sessions_expire(OnExpiry::Continue, seeds).await;
 }
 
 #[tokio::test(start_paused = true)]
