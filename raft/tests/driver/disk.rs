@@ -11,7 +11,7 @@ use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, Token};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::MemoryTransport;
-use liferaft_transport::{DeliveryClass, Event, PeerId, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster};
 use crate::machine::Journal;
@@ -24,7 +24,7 @@ struct Counted {
 }
 
 impl Transport for Counted {
-    fn local(&self) -> PeerId {
+    fn local(&self) -> ServerId {
         self.inner.local()
     }
 
@@ -32,7 +32,7 @@ impl Transport for Counted {
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: PeerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
         self.before_answer.store(self.in_vain, Ordering::Relaxed);
         self.inner.send(to, class, frame)
     }
@@ -73,10 +73,10 @@ fn heartbeat_of_a_new_term() -> Bytes {
 #[tokio::test(start_paused = true)]
 async fn what_is_durable_at_once_is_answered_in_the_same_round() {
     let mut cluster = Cluster::empty();
-    let mut leader = cluster.network.attach(PeerId(2)).unwrap();
+    let mut leader = cluster.network.attach(ServerId(2)).unwrap();
     let before_answer = Arc::default();
     let transport = Counted {
-        inner: cluster.network.attach(PeerId(1)).unwrap(),
+        inner: cluster.network.attach(ServerId(1)).unwrap(),
         in_vain: 0,
         before_answer: Arc::clone(&before_answer),
     };
@@ -89,7 +89,7 @@ async fn what_is_durable_at_once_is_answered_in_the_same_round() {
 
     leader
         .send(
-            PeerId(1),
+            ServerId(1),
             DeliveryClass::Datagram,
             heartbeat_of_a_new_term(),
         )
