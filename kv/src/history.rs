@@ -2,26 +2,39 @@
 //!
 //! The history is part of the replicated state: every member keeps the same changes, drops the oldest at the same entry,
 //! and hands them on in its snapshots. What it still holds decides whether a revision can be read or watched from.
+//!
+//! The revision that is being made is kept as it is, for those who watch. Those before it are bytes ([`chunk`]).
+
+mod chunk;
 
 use core::fmt;
+use core::iter::once;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::Vector;
 
+use self::chunk::Chunk;
 use crate::count::Count;
 use crate::entry::{Content, LeaseId, Meta};
 use crate::error::Refused;
 use crate::limits::{CHANGE_OVERHEAD_BYTES, StoreLimits};
 use crate::revision::Revision;
+use crate::snapshot;
 
 /// The changes of late, oldest first. A clone shares everything.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub(crate) struct History {
-    batches: Vector<Arc<Batch>>,
+    full: Vector<Arc<Chunk>>,
+    tail: Arc<Chunk>,
+    /// The revision that may still grow.
+    last: Option<Arc<Batch>>,
+    /// How many revisions of the first chunk are gone.
+    skipped: usize,
     /// Changes up to here are gone. The state right after this revision can still be told, nothing before it.
     compacted: Revision,
+    revisions: usize,
     changes: usize,
     bytes: u64,
 }
@@ -140,24 +153,56 @@ impl History {
     pub(crate) fn record(&mut self, revision: Revision, change: Change) {
         self.changes += 1;
         self.bytes += change.weight();
-        match self.batches.back_mut() {
-            Some(last) if last.revision == revision => Arc::make_mut(last).changes.push(change),
-            Some(_) | None => self.batches.push_back(Arc::new(Batch {
-                revision,
-                changes: vec![change],
-            })),
+        if let Some(last) = &mut self.last
+            && last.revision == revision
+        {
+            Arc::make_mut(last).changes.push(change);
+            return;
         }
+        self.revisions += 1;
+        let changes = vec![change];
+        if let Some(finished) = self.last.replace(Arc::new(Batch { revision, changes })) {
+            self.pack(&finished);
+        }
+    }
+
+    fn pack(&mut self, finished: &Batch) {
+        if self.tail.is_full() {
+            self.full.push_back(core::mem::take(&mut self.tail));
+        }
+        Arc::make_mut(&mut self.tail).push(finished);
     }
 
     /// Drops the oldest revisions until what is left is within its bounds.
     pub(crate) fn trim(&mut self, limits: &StoreLimits) {
         while self.exceeds(limits) {
-            let oldest = self.batches.pop_front();
-            let oldest = oldest.expect("an empty history is within its bounds");
-            self.changes -= oldest.changes.len();
-            self.bytes -= oldest.weight();
-            self.compacted = oldest.revision;
+            self.drop_oldest();
         }
+    }
+
+    fn drop_oldest(&mut self) {
+        let front = self.full.front().unwrap_or(&self.tail);
+        let (revision, changes, weight) = match front.place(self.skipped) {
+            Some(oldest) => {
+                self.skipped += 1;
+                if self.skipped == front.len() {
+                    self.skipped = 0;
+                    if self.full.pop_front().is_none() {
+                        self.tail = Arc::default();
+                    }
+                }
+                (oldest.revision, oldest.changes, oldest.weight)
+            }
+            None => {
+                let last = self.last.take();
+                let last = last.expect("an empty history is within its bounds");
+                (last.revision, last.changes.len(), last.weight())
+            }
+        };
+        self.revisions -= 1;
+        self.changes -= changes;
+        self.bytes -= weight;
+        self.compacted = revision;
     }
 
     pub(crate) const fn exceeds(&self, limits: &StoreLimits) -> bool {
@@ -166,8 +211,8 @@ impl History {
 
     /// The revision of the last change.
     pub(crate) fn revision(&self) -> Revision {
-        let last = self.batches.back();
-        last.map_or(self.compacted, |last| last.revision)
+        let last = self.last.as_ref().map(|last| last.revision);
+        last.unwrap_or(self.compacted)
     }
 
     pub(crate) const fn compacted(&self) -> Revision {
@@ -179,24 +224,57 @@ impl History {
         self.bytes
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.batches.len()
+    /// How many revisions there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.revisions
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Batch>> {
-        self.batches.iter()
+    /// Appends a part of what there is to a snapshot: the one after `done` others. Returns false if there is none.
+    pub(crate) fn put_part(&self, out: &mut Vec<u8>, done: usize) -> bool {
+        let skipped = if done == 0 { self.skipped } else { 0 };
+        match self.full.get(done) {
+            Some(chunk) => out.extend_from_slice(chunk.packed_from(skipped)),
+            None if done == self.full.len() => {
+                out.extend_from_slice(self.tail.packed_from(skipped));
+                if let Some(last) = &self.last {
+                    snapshot::put_batch(out, last);
+                }
+            }
+            None => return false,
+        }
+        true
     }
 
-    /// The batches from this revision on, oldest first. Costs as much as there are, not as there are in all.
-    pub(crate) fn since(&self, from: Revision) -> impl Iterator<Item = &Arc<Batch>> {
+    /// The revisions from this one on, oldest first. Costs as much as there are, not as there are in all.
+    pub(crate) fn since(&self, from: Revision) -> impl Iterator<Item = Arc<Batch>> {
+        self.since_where(from, |_| true)
+    }
+
+    /// The revisions from this one on of which a key is wanted, oldest first.
+    pub(crate) fn since_where(
+        &self,
+        from: Revision,
+        is_wanted: impl Fn(&[u8]) -> bool + Copy,
+    ) -> impl Iterator<Item = Arc<Batch>> {
+        let from = from.max(self.compacted.next());
         // Counted from the end: after each entry the newest is looked for, and a history is long. An iterator of this
-        // vector cannot skip, it takes every step.
-        let newest_first = self.batches.iter().rev();
+        // vector cannot skip, it takes every step. The tail is empty only if all else is.
+        let newest_first = once(&self.tail).chain(self.full.iter().rev());
         let wanted = newest_first
-            .take_while(|batch| batch.revision >= from)
+            .take_while(|chunk| chunk.last().is_some_and(|last| last >= from))
             .count();
-        let end = self.batches.len();
-        self.batches.focus().narrow(end - wanted..end).into_iter()
+        let end = self.full.len();
+        let full = self
+            .full
+            .focus()
+            .narrow(end - wanted.saturating_sub(1)..end);
+        let last = self.last.iter().filter(move |last| {
+            last.revision >= from && last.changes.iter().any(|change| is_wanted(&change.key))
+        });
+        full.into_iter()
+            .chain(once(&self.tail))
+            .flat_map(move |chunk| chunk.since(from, is_wanted))
+            .chain(last.cloned())
     }
 
     /// What the keys that have changed since this revision held at it.
@@ -206,16 +284,15 @@ impl History {
     pub(crate) fn before_changes_since(
         &self,
         revision: Revision,
-        mut is_wanted: impl FnMut(&[u8]) -> bool,
-    ) -> Result<BTreeMap<&Bytes, Option<&Past>>, Refused> {
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<BTreeMap<Bytes, Option<Past>>, Refused> {
         self.check(revision)?;
         let mut past = BTreeMap::new();
-        for change in self
-            .since(revision.next())
-            .flat_map(|batch| &batch.changes)
-            .filter(|change| is_wanted(&change.key))
-        {
-            past.entry(&change.key).or_insert(change.before.as_ref());
+        for batch in self.since_where(revision.next(), &is_wanted) {
+            let changes = Arc::unwrap_or_clone(batch).changes.into_iter();
+            for change in changes.filter(|change| is_wanted(&change.key)) {
+                past.entry(change.key).or_insert(change.before);
+            }
         }
         Ok(past)
     }
@@ -230,6 +307,17 @@ impl History {
         Ok(())
     }
 }
+
+/// The same changes, however they are cut into chunks.
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.compacted == other.compacted
+            && self.len() == other.len()
+            && self.since(Revision::ZERO).eq(other.since(Revision::ZERO))
+    }
+}
+
+impl Eq for History {}
 
 impl Past {
     pub(crate) fn content(&self, keys_only: bool) -> Content {
@@ -281,3 +369,6 @@ impl fmt::Debug for Batch {
         write!(f, "{}: {:?}", self.revision, self.changes)
     }
 }
+
+#[cfg(test)]
+mod tests;

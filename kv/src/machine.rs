@@ -188,7 +188,7 @@ impl Kv {
         let hub = self.hub.get_mut().unwrap_or_else(PoisonError::into_inner);
         if revision > self.finished {
             for batch in self.store.history().since(self.finished.next()) {
-                hub.publish(batch);
+                hub.publish(&batch);
             }
             self.store.trim();
         }

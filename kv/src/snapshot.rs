@@ -38,7 +38,7 @@ use liferaft_raft::time::ClusterTime;
 use crate::count::Count;
 use crate::entry::{LeaseId, Meta};
 use crate::error::Shown;
-use crate::history::{Change, ChangeKind, History, Past, PastContent};
+use crate::history::{Batch, Change, ChangeKind, History, Past, PastContent};
 use crate::leases::{check_ttl, millis};
 use crate::limits::{LEASES_MAX, StoreLimits, check_key};
 use crate::revision::Revision;
@@ -57,6 +57,9 @@ const APPENDED: u8 = 1;
 const DELETED: u8 = 2;
 const TRIMMED: u8 = 3;
 
+/// How many numbers a `meta` is.
+const META_NUMBERS: usize = 4;
+
 const NOTHING: u8 = 0;
 const A_VALUE: u8 = 1;
 const A_SEQUENCE: u8 = 2;
@@ -64,21 +67,59 @@ const A_SEQUENCE: u8 = 2;
 /// The least that is encoded at a time, in bytes, as far as there is as much: some tens of microseconds of work.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A store on its way to bytes, piece by piece: all that is not in a key first, then the keys.
+/// A store on its way to bytes, piece by piece.
 pub(crate) struct Encoding {
     store: Store,
-    has_begun: bool,
-    /// The last key that is encoded.
-    after: Option<Bytes>,
+    next: Next,
+}
+
+/// What is to be encoded next.
+enum Next {
+    Head,
+    /// The history, after so many parts of it.
+    History(usize),
+    /// The keys after this one.
+    Keys(Option<Bytes>),
 }
 
 impl Encoding {
     pub(crate) const fn of(store: Store) -> Self {
         Self {
             store,
-            has_begun: false,
-            after: None,
+            next: Next::Head,
         }
+    }
+
+    /// Appends what is next, as much as makes a piece or somewhat more. Returns false if there is nothing left.
+    fn put_next(&mut self, out: &mut Vec<u8>) -> bool {
+        let store = &self.store;
+        match &mut self.next {
+            Next::Head => {
+                put_head(out, store);
+                self.next = Next::History(0);
+            }
+            Next::History(done) => {
+                if store.history().put_part(out, *done) {
+                    *done += 1;
+                } else {
+                    put_number(out, store.len() as u64);
+                    self.next = Next::Keys(None);
+                }
+            }
+            Next::Keys(after) => {
+                let mut last = None;
+                for (key, record) in store.iter_after(after.as_ref()) {
+                    put_record(out, key, record);
+                    last = Some(key);
+                    if out.len() >= PIECE_BYTES {
+                        break;
+                    }
+                }
+                let Some(last) = last else { return false };
+                *after = Some(last.clone());
+            }
+        }
+        true
     }
 }
 
@@ -86,22 +127,8 @@ impl Iterator for Encoding {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(PIECE_BYTES);
-        if !self.has_begun {
-            self.has_begun = true;
-            put_head(&mut out, &self.store);
-        }
-        let mut last = None;
-        for (key, record) in self.store.iter_after(self.after.as_ref()) {
-            put_record(&mut out, key, record);
-            last = Some(key);
-            if out.len() >= PIECE_BYTES {
-                break;
-            }
-        }
-        if let Some(last) = last {
-            self.after = Some(last.clone());
-        }
+        let mut out = Vec::with_capacity(2 * PIECE_BYTES);
+        while out.len() < PIECE_BYTES && self.put_next(&mut out) {}
         (!out.is_empty()).then_some(out)
     }
 }
@@ -118,8 +145,8 @@ fn put_head(out: &mut Vec<u8>, store: &Store) {
         put_number(out, millis(lease.ttl));
         put_number(out, lease.ends_at.0);
     }
-    put_history(out, store.history());
-    put_number(out, store.len() as u64);
+    put_number(out, store.history().compacted().0);
+    put_number(out, store.history().len() as u64);
 }
 
 fn put_record(out: &mut Vec<u8>, key: &[u8], record: &Record) {
@@ -139,17 +166,14 @@ fn put_record(out: &mut Vec<u8>, key: &[u8], record: &Record) {
     }
 }
 
-fn put_history(out: &mut Vec<u8>, history: &History) {
-    put_number(out, history.compacted().0);
-    put_number(out, history.len() as u64);
-    for batch in history.iter() {
-        put_number(out, batch.revision.0);
-        put_number(out, batch.changes.len() as u64);
-        batch
-            .changes
-            .iter()
-            .for_each(|change| put_change(out, change));
-    }
+/// Appends one revision of the history.
+pub(crate) fn put_batch(out: &mut Vec<u8>, batch: &Batch) {
+    put_number(out, batch.revision.0);
+    put_number(out, batch.changes.len() as u64);
+    batch
+        .changes
+        .iter()
+        .for_each(|change| put_change(out, change));
 }
 
 fn put_change(out: &mut Vec<u8>, change: &Change) {
@@ -223,6 +247,36 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The revision that [`put_batch`] has put into these bytes.
+pub(crate) fn unpack_batch(packed: &[u8]) -> Batch {
+    let mut reader = Reader {
+        input: Input { rest: packed },
+        limits: StoreLimits::default(),
+        sequences_made: u64::MAX,
+        applied: Revision(u64::MAX),
+    };
+    reader.batch().expect(PACKED)
+}
+
+/// Whether a key is wanted of the revision that [`put_batch`] has put into these bytes. Copies nothing.
+pub(crate) fn has_key(packed: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+    let mut input = Input { rest: packed };
+    let mut find = || {
+        input.number()?;
+        for _ in 0..input.number()? {
+            if is_wanted(input.bytes()?) {
+                return Ok(true);
+            }
+            input.skip_rest_of_change()?;
+        }
+        Ok::<_, RestoreError>(false)
+    };
+    find().expect(PACKED)
+}
+
+/// Why what the history holds can be read.
+const PACKED: &str = "the history holds what was put into it";
+
 pub(crate) fn decode(bytes: &[u8], limits: StoreLimits) -> Result<Store, RestoreError> {
     let mut input = Input { rest: bytes };
     let version = input.byte()?;
@@ -267,6 +321,42 @@ struct Reader<'a> {
     limits: StoreLimits,
     sequences_made: u64,
     applied: Revision,
+}
+
+impl Input<'_> {
+    /// Skips what follows the key of a change.
+    fn skip_rest_of_change(&mut self) -> Result<(), RestoreError> {
+        let numbers = match self.byte()? {
+            SET => {
+                self.bytes()?;
+                3
+            }
+            APPENDED => {
+                self.bytes()?;
+                2
+            }
+            DELETED => 1,
+            TRIMMED => 3,
+            tag => return Err(RestoreError::new(format_args!("a change of kind {tag}"))),
+        };
+        self.skip_numbers(numbers)?;
+        match self.byte()? {
+            NOTHING => Ok(()),
+            A_VALUE => {
+                self.skip_numbers(META_NUMBERS)?;
+                self.bytes().map(drop)
+            }
+            A_SEQUENCE => self.skip_numbers(META_NUMBERS + 2),
+            tag => Err(RestoreError::new(format_args!("a past of kind {tag}"))),
+        }
+    }
+
+    fn skip_numbers(&mut self, count: usize) -> Result<(), RestoreError> {
+        for _ in 0..count {
+            self.number()?;
+        }
+        Ok(())
+    }
 }
 
 impl Reader<'_> {
@@ -314,6 +404,14 @@ impl Reader<'_> {
             }
         }
         Ok(history)
+    }
+
+    /// A revision, whatever was before it.
+    fn batch(&mut self) -> Result<Batch, RestoreError> {
+        let revision = self.revision()?;
+        let changes = (0..self.input.number()?).map(|_| self.change(revision));
+        let changes = changes.collect::<Result<_, _>>()?;
+        Ok(Batch { revision, changes })
     }
 
     fn change(&mut self, revision: Revision) -> Result<Change, RestoreError> {

@@ -104,7 +104,8 @@ impl Store {
             wanted
         };
         let past = self.history.before_changes_since(since, is_wanted)?;
-        Ok(self.page(scan, wanted, past.into_iter()))
+        let past = past.iter().map(|(key, before)| (key, before.as_ref()));
+        Ok(self.page(scan, wanted, past))
     }
 
     /// Reads a page in the middle of the entry that is being applied, whose own revision cannot be read before it is

@@ -266,15 +266,8 @@ impl Backlog {
             asked: subscription.asked,
         };
         let mut bytes = 0;
-        let since = history.since(from);
+        let since = history.since_where(from, |key| subscription.keys.contains(key));
         for batch in since.take_while(|batch| batch.revision <= through) {
-            if !batch
-                .changes
-                .iter()
-                .any(|change| subscription.keys.contains(&change.key))
-            {
-                continue;
-            }
             bytes += batch.weight();
             let is_full = backlog.batches.len() >= WATCH_QUEUE_MAX
                 || (bytes > WATCH_QUEUE_BYTES_MAX && !backlog.batches.is_empty());
@@ -283,7 +276,7 @@ impl Backlog {
                 backlog.is_open = false;
                 break;
             }
-            backlog.batches.push(Arc::clone(batch));
+            backlog.batches.push(batch);
         }
         Ok(backlog)
     }
