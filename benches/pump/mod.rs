@@ -115,21 +115,24 @@ impl Pump {
 
     fn perform(&mut self, at: usize) {
         let from = ServerId(at as u128 + 1);
-        while let Some(write) = self.output.writes.pop() {
-            // The last one says that all before it are durable, too.
+        // The last write says that all before it are durable, too.
+        if let Some(write) = self.output.writes.last() {
             self.inputs.push_back((at, Input::Persisted(write.id)));
         }
-        while let Some((to, message)) = self.output.messages.pop() {
+        // In the order in which they were sent, as a link delivers them that reorders nothing.
+        for (to, message) in self.output.messages.drain(..) {
             self.messages += 1;
             let to = usize::try_from(to.0).expect("a small id") - 1;
             self.inputs
                 .push_back((to, Input::Message { from, message }));
         }
-        if let Some(Apply::Entries(entries)) = self.output.apply.pop()
-            && let Some(last) = entries.last()
-        {
-            self.applied[at] = last.index;
-            self.inputs.push_back((at, Input::Applied(last.index)));
+        for apply in self.output.apply.drain(..) {
+            if let Apply::Entries(entries) = apply
+                && let Some(last) = entries.last()
+            {
+                self.applied[at] = last.index;
+                self.inputs.push_back((at, Input::Applied(last.index)));
+            }
         }
         self.output.clear();
     }
