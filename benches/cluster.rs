@@ -1,7 +1,8 @@
 //! Three members in one process, over the memory transport: everything but a real network and a disk.
 //!
-//! Callers are spread over the members, the first of them on the leader; each waits for its answer before it asks again.
-//! One iteration is many operations, so that what is measured is the steady state, logs being compacted included.
+//! Callers are spread over the members, the first of them on the leader; each waits for its answer before it asks
+//! again. One iteration is many operations, so that what is measured is the steady state, logs being compacted
+//! included.
 //!
 //! Where the system tells, a line after each benchmark says what an operation cost in CPU time, callers included: two
 //! threads can be as fast as one and cost twice as much.

@@ -1,6 +1,6 @@
-//! What `cargo xtask instructions` counts: commits ENTRIES entries of PAYLOAD bytes in batches of BATCH on SERVERS servers
-//! (3 unless it says otherwise) and says how many messages that took. Two runs of different length, under callgrind, give
-//! the cost of one entry.
+//! What `cargo xtask instructions` counts: commits ENTRIES entries of PAYLOAD bytes in batches of BATCH on SERVERS
+//! servers (3 unless it says otherwise) and says how many messages that took. Two runs of different length, under
+//! callgrind, give the cost of one entry.
 
 mod pump;
 

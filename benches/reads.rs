@@ -1,9 +1,9 @@
 //! Each kind of read, on three members in one process over the memory transport.
 //!
-//! `leader` and `follower` are linearizable: a round for all reads that wait, asked for by one message more on a follower.
-//! `lease` is linearizable too, on a leader that holds one; `lease follower` asks it by a message. `local within` bounds
-//! the age by two heartbeats, `local` does not. The differences are what each kind asks of others: the store and the
-//! query are the same.
+//! `leader` and `follower` are linearizable: a round for all reads that wait, asked for by one message more on a
+//! follower. `lease` is linearizable too, on a leader that holds one; `lease follower` asks it by a message.
+//! `local within` bounds the age by two heartbeats, `local` does not. The differences are what each kind asks of
+//! others: the store and the query are the same.
 
 mod trio;
 

@@ -1,8 +1,8 @@
 //! What a snapshot costs those who write meanwhile: `cargo bench --bench snapshot`.
 //!
-//! Three members in one process hold a million keys, and 64 callers write as fast as they are answered. Each member then
-//! takes a snapshot by itself, once. What is compared is how long writes took while any member was between the capture of
-//! its state and the snapshot on its (memory) disk, and as long just before.
+//! Three members in one process hold a million keys, and 64 callers write as fast as they are answered. Each member
+//! then takes a snapshot by itself, once. What is compared is how long writes took while any member was between the
+//! capture of its state and the snapshot on its (memory) disk, and as long just before.
 
 use std::ops::Range;
 use std::process::ExitCode;

@@ -1,11 +1,12 @@
 //! What 1,000 watchers on one member cost a write: three members in one process, 64 callers, with and without watchers.
 //!
-//! Each kind of watchers is measured in turn with none, several times, and the medians are compared: what else the machine
-//! does then falls on both alike.
+//! Each kind of watchers is measured in turn with none, several times, and the medians are compared: what else the
+//! machine does then falls on both alike.
 //!
 //! - *prefixes*: each watches a prefix of its own, and each write concerns one of them. This has the target.
 //! - *elsewhere*: no write concerns any of them.
-//! - *everything*: each write concerns all of them. 1,000 events for one write have their price; it is told for each event.
+//! - *everything*: each write concerns all of them. 1,000 events for one write have their price; it is told for each
+//!   event.
 
 mod trio;
 

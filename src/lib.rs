@@ -104,14 +104,15 @@
 //! Every call is answered at its deadline at the latest: [`MemberBuilder::request_timeout`], or [`Handle::within`] for
 //! one call. The answer is one of three, never a guess:
 //!
-//! - *done*: the reply. The command is in effect, once, and stays so. ([`ProposeError::ReplyUnreadable`] says so too: the
-//!   reply came with a snapshot and does not [decode](codec).)
+//! - *done*: the reply. The command is in effect, once, and stays so. ([`ProposeError::ReplyUnreadable`] says so too:
+//!   the reply came with a snapshot and does not [decode](codec).)
 //! - *not done*: an error of which [`is_definite`](ProposeError::is_definite) is true. It never will be done.
 //! - *unknown*: [`ProposeError::Unknown`]. It may be done already, later, or never. Look before you ask again, or make
 //!   commands whose repetition does no harm, as by [`compare_and_set`](KvHandle::compare_and_set) and
 //!   [`seq_append`](KvHandle::seq_append).
 //!
-//! Until the deadline a lost message, a new leader or a full queue elsewhere is the member's business, not the caller's.
+//! Until the deadline a lost message, a new leader or a full queue elsewhere is the member's business, not the
+//! caller's.
 //!
 //! ```
 //! use std::time::Duration;
@@ -156,8 +157,8 @@
 //! [`read`](Handle::read) is linearizable: it sees every command that was done, anywhere, before it was asked. A leader
 //! confirms with a majority that it still leads; nothing is written. [`read_local`](Handle::read_local) answers at once
 //! from the member's own state and says how old that may be, for a member that is cut off or a screen that is drawn
-//! often. In between is [`read_local_within`](Handle::read_local_within): from the member's own state if that is at most
-//! so old, and otherwise once it is. A [`KvHandle`] has all of them: `get`, `get_local` and `get_local_within`.
+//! often. In between is [`read_local_within`](Handle::read_local_within): from the member's own state if that is at
+//! most so old, and otherwise once it is. A [`KvHandle`] has all of them: `get`, `get_local` and `get_local_within`.
 //!
 //! | read | sees | asks | while cut off |
 //! |---|---|---|---|
@@ -200,21 +201,22 @@
 //!
 //! # Members come and go
 //!
-//! A cluster grows from one [first server](MemberBuilder::first_server). Others [join](MemberBuilder::join) by the address
-//! of any member, and [`joined`](Handle::joined) waits until they take part; or an operator adds them:
+//! A cluster grows from one [first server](MemberBuilder::first_server). Others [join](MemberBuilder::join) by the
+//! address of any member, and [`joined`](Handle::joined) waits until they take part; or an operator adds them:
 //! [`add_server`](Handle::add_server) lets a server catch up before its vote counts,
-//! [`remove_server`](Handle::remove_server) takes it out, and [`change_membership`](Handle::change_membership) does many of
-//! both in one step. [`leave`](Handle::leave) takes out the member that is asked, and hands its vote to one that has caught
-//! up. A server that asks the wrong cluster, or that was removed, is told so: [`Exclusion`]. Just under half of the *voters* may
-//! fail: of three one, of five two. Learners, which receive the log and have no vote, count for nothing here.
+//! [`remove_server`](Handle::remove_server) takes it out, and [`change_membership`](Handle::change_membership) does
+//! many of both in one step. [`leave`](Handle::leave) takes out the member that is asked, and hands its vote to one
+//! that has caught up. A server that asks the wrong cluster, or that was removed, is told so: [`Exclusion`]. Just under
+//! half of the *voters* may fail: of three one, of five two. Learners, which receive the log and have no vote, count
+//! for nothing here.
 //!
 //! A [`ServerId`] belongs to the storage that holds its log. With [`MemoryStorage`](storage::MemoryStorage), the
 //! default, that is the running member: one that was restarted is another server and joins under another id, so ids are
 //! [drawn](ServerId::random).
 //!
-//! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how much
-//! waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature `metrics`
-//! publishes counters and gauges; `docs/observability.md` in the repository lists them.
+//! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how
+//! much waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature
+//! `metrics` publishes counters and gauges; `docs/observability.md` in the repository lists them.
 //!
 //! ```
 //! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, ServerId};
@@ -401,9 +403,9 @@
 //! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`.
 //! Natively an application depends on `tokio` beside `liferaft`, which runs it.
 //!
-//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one feature
-//! to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on `liferaft-raft` with
-//! `default-features = false`.
+//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one
+//! feature to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on
+//! `liferaft-raft` with `default-features = false`.
 //!
 //! [serde]: https://docs.rs/serde
 

@@ -137,7 +137,8 @@ impl Judge {
 
     /// Compares all that is known of these servers, or of all, which have nothing left to do among themselves.
     ///
-    /// While a change waits for its joiners, what is committed with etcd may be later with ours, and is looked at again.
+    /// While a change waits for its joiners, what is committed with etcd may be later with ours, and is looked at
+    /// again.
     pub(crate) fn settled(&mut self, cluster: &mut Cluster, ids: &[u64]) -> Result<(), String> {
         let waits = cluster.change_waits();
         self.compare_committed(cluster, ids, waits)?;

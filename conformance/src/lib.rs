@@ -1,8 +1,8 @@
 //! An independent judge: the interaction scripts of etcd's raft, run against our core.
 //!
-//! Whoever writes both a protocol and its tests may be wrong twice in the same way. These scripts were written by others,
-//! for another implementation. A script commands a handful of servers (campaign, propose, deliver, lose, tick) and
-//! says what etcd's servers answered. The scripts are read where they lie; none is kept here.
+//! Whoever writes both a protocol and its tests may be wrong twice in the same way. These scripts were written by
+//! others, for another implementation. A script commands a handful of servers (campaign, propose, deliver, lose, tick)
+//! and says what etcd's servers answered. The scripts are read where they lie; none is kept here.
 //!
 //! # What is compared
 //! What the protocol fixes, not how a library goes about it. Messages, their order, and the log lines are passed over:
@@ -38,8 +38,8 @@
 //! - A joint phase that the script ends itself: messages with the entry that leaves it are delayed until then.
 //! - A removed leader's word to its successor is lost: the script says who campaigns.
 //! - Votes alone are on disk at once where entries wait for the script: our candidates ask only after that.
-//! - A gap in a follower's log may mean reordering, so that our leaders resend after a while: at the end of a `stabilize`
-//!   in which a gap was shown, that while passes.
+//! - A gap in a follower's log may mean reordering, so that our leaders resend after a while: at the end of a
+//!   `stabilize` in which a gap was shown, that while passes.
 //! - A leader that is forgotten is time that passes for the follower. It knows that leader no more.
 //!
 //! # What differs by design

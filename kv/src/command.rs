@@ -19,8 +19,8 @@ use crate::txn::{Txn, check_steps};
 ///
 /// Most applications use the methods of [`KvHandle`](crate::KvHandle), which make these.
 ///
-/// The variants are encoded by their position and the fields in their order: the encoding is stored in logs, so variants
-/// are only ever added at the end.
+/// The variants are encoded by their position and the fields in their order: the encoding is stored in logs, so
+/// variants are only ever added at the end.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Command {

@@ -9,16 +9,16 @@ use thiserror::Error;
 /// How many values were appended to a sequence, and which sequence that is: what `seq_append` compares. Those that are
 /// trimmed count: the places of the others stay as they are.
 ///
-/// A bare number would be ambiguous: a sequence that is deleted and made again soon has as many values as it had before,
-/// and an appender who knows only the old ones would be let in. A count therefore also carries the sequence's
-/// *incarnation*: the store numbers the sequences that it makes, over all keys and for ever, and gives no number twice. A
-/// count from an earlier life of a key never matches a later one.
+/// A bare number would be ambiguous: a sequence that is deleted and made again soon has as many values as it had
+/// before, and an appender who knows only the old ones would be let in. A count therefore also carries the sequence's
+/// *incarnation*: the store numbers the sequences that it makes, over all keys and for ever, and gives no number twice.
+/// A count from an earlier life of a key never matches a later one.
 ///
-/// [`Count::ZERO`] is the count of every key that does not exist. It says "nothing is there" and has no past: it matches
-/// whenever nothing is there, also after a deletion, and never matches a sequence, since none is empty.
+/// [`Count::ZERO`] is the count of every key that does not exist. It says "nothing is there" and has no past: it
+/// matches whenever nothing is there, also after a deletion, and never matches a sequence, since none is empty.
 ///
-/// Counts are handed out by the operations on sequences, stored (serde) and shown as text, `7@42` for seven values in the
-/// 42nd sequence that was made, and `0` for none:
+/// Counts are handed out by the operations on sequences, stored (serde) and shown as text, `7@42` for seven values in
+/// the 42nd sequence that was made, and `0` for none:
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_kv as kv; }

@@ -95,7 +95,8 @@ pub enum Refused {
     /// The history does not reach back so far: the changes up to a revision are gone.
     #[error("the changes up to revision {through} are compacted")]
     Compacted {
-        /// The last revision whose changes are gone. The state right after it can be read, and changes after it watched.
+        /// The last revision whose changes are gone. The state right after it can be read, and changes after it
+        /// watched.
         through: Revision,
     },
     /// The revision is in the future of the member that was asked.

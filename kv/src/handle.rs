@@ -105,8 +105,8 @@ impl KvHandle {
         local.try_map(|answer| revised(answer, value))
     }
 
-    /// Makes a key hold a value, whether or not it exists. Returns the revision at which it does. A key that ended with a
-    /// lease does so no longer: [`Lease`](crate::Lease) sets those that do.
+    /// Makes a key hold a value, whether or not it exists. Returns the revision at which it does. A key that ended with
+    /// a lease does so no longer: [`Lease`](crate::Lease) sets those that do.
     ///
     /// # Errors
     /// [`Refused`](crate::Refused) if the key holds a sequence, a length is beyond its limit or the store is full;
@@ -226,8 +226,8 @@ impl KvHandle {
     /// ```
     ///
     /// # Errors
-    /// [`Refused`](crate::Refused) if the key holds a value, a length is beyond its limit, or the sequence or the store is
-    /// full; [`KvError::Propose`]. That the counter is another one is not an error, but an outcome.
+    /// [`Refused`](crate::Refused) if the key holds a value, a length is beyond its limit, or the sequence or the store
+    /// is full; [`KvError::Propose`]. That the counter is another one is not an error, but an outcome.
     pub async fn seq_append(
         &self,
         key: impl IntoBytes,
@@ -245,8 +245,8 @@ impl KvHandle {
         })
     }
 
-    /// Appends a value to a sequence, and makes the sequence if it does not exist. Returns the place that the value got;
-    /// the first of a sequence has place 0.
+    /// Appends a value to a sequence, and makes the sequence if it does not exist. Returns the place that the value
+    /// got; the first of a sequence has place 0.
     ///
     /// # Errors
     /// As of [`seq_append`](Self::seq_append).
@@ -368,11 +368,11 @@ impl KvHandle {
         Ok(self.read(Query::Revision).await?.revision)
     }
 
-    /// Reads a page of keys, with values and with sequences by their length, in the order of the keys. Linearizable, unless
-    /// it asks for a past revision.
+    /// Reads a page of keys, with values and with sequences by their length, in the order of the keys. Linearizable,
+    /// unless it asks for a past revision.
     ///
-    /// [`Page::next`] reads on at the same revision, so that all pages together are the state at one moment, however long
-    /// the reading takes and whatever is written meanwhile, as long as the history reaches back to it.
+    /// [`Page::next`] reads on at the same revision, so that all pages together are the state at one moment, however
+    /// long the reading takes and whatever is written meanwhile, as long as the history reaches back to it.
     ///
     /// # Errors
     /// [`Refused::Compacted`](crate::Refused::Compacted) if the history does not reach back to the revision,
@@ -381,7 +381,8 @@ impl KvHandle {
         page(self.read(Query::Scan(scan.into())).await?.outcome?)
     }
 
-    /// Reads a page of keys as far as this member knows them, and how old that is: it may be stale, and needs no leader.
+    /// Reads a page of keys as far as this member knows them, and how old that is: it may be stale, and needs no
+    /// leader.
     ///
     /// # Errors
     /// As of [`scan`](Self::scan).
@@ -420,8 +421,9 @@ impl KvHandle {
         })
     }
 
-    /// Does several steps in one entry of the log, each for itself, and returns what became of each, in order. They share
-    /// one round of the cluster, one place in the log and one revision; a step that is refused does not hold up the others.
+    /// Does several steps in one entry of the log, each for itself, and returns what became of each, in order. They
+    /// share one round of the cluster, one place in the log and one revision; a step that is refused does not hold up
+    /// the others.
     ///
     /// ```no_run
     /// # mod liferaft { pub use liferaft_kv as kv; }

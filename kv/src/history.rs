@@ -1,7 +1,8 @@
 //! The changes of late, so that the past can be read and watches can resume.
 //!
-//! The history is part of the replicated state: every member keeps the same changes, drops the oldest at the same entry,
-//! and hands them on in its snapshots. What it still holds decides whether a revision can be read or watched from.
+//! The history is part of the replicated state: every member keeps the same changes, drops the oldest at the same
+//! entry, and hands them on in its snapshots. What it still holds decides whether a revision can be read or watched
+//! from.
 //!
 //! The revision that is being made is kept as it is, for those who watch. Those before it are bytes ([`chunk`]).
 

@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 /// What a key, a value, a prefix or a bound of a range can be given as: text or bytes, owned or borrowed.
 ///
-/// What is owned is taken, [`Bytes`] are shared, and what is borrowed is copied, for however long it lives: a literal too, unless
-/// it is given as [`Bytes::from_static`].
+/// What is owned is taken, [`Bytes`] are shared, and what is borrowed is copied, for however long it lives: a literal
+/// too, unless it is given as [`Bytes::from_static`].
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_kv as kv; }

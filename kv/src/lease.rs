@@ -19,13 +19,14 @@ use crate::reply::{Done, Found, LeaseStatus};
 use crate::revision::{Revised, Revision};
 use crate::step::{Step, StepDone};
 
-/// A lease: keys that were set with it are deleted, together and at one revision, when it ends. It ends when nobody has kept
-/// it alive for its time to live, or by [`revoke`](Self::revoke).
+/// A lease: keys that were set with it are deleted, together and at one revision, when it ends. It ends when nobody has
+/// kept it alive for its time to live, or by [`revoke`](Self::revoke).
 ///
-/// The time is the cluster's, which stands still while there is no leader with a quorum: a stalled leader or a partition ends
-/// nobody's lease, and a new leader begins where the log ends, so that every holder has the time of the election on top. A lease
-/// never ends early, then, and may live longer than its holder's own clock says. That it still lives is only certain where the cluster
-/// says so: [`keep_alive`](Self::keep_alive), or a transaction that compares a key of it.
+/// The time is the cluster's, which stands still while there is no leader with a quorum: a stalled leader or a
+/// partition ends nobody's lease, and a new leader begins where the log ends, so that every holder has the time of the
+/// election on top. A lease never ends early, then, and may live longer than its holder's own clock says. That it still
+/// lives is only certain where the cluster says so: [`keep_alive`](Self::keep_alive), or a transaction that compares a
+/// key of it.
 ///
 /// ```no_run
 /// # mod liferaft { pub use liferaft_kv as kv; }
@@ -156,8 +157,8 @@ impl Lease {
         self.kv.lease_status(self.id).await
     }
 
-    /// Keeps it alive in the background, each third of its time to live, until what is returned is dropped. The lease then lives
-    /// for what is left of its time.
+    /// Keeps it alive in the background, each third of its time to live, until what is returned is dropped. The lease
+    /// then lives for what is left of its time.
     #[must_use = "the lease is kept alive until this is dropped"]
     pub fn kept_alive(&self) -> KeptAlive {
         let (over, ended) = oneshot::channel();
@@ -221,7 +222,8 @@ enum Ended {
 }
 
 impl KeptAlive {
-    /// Waits until the lease can be kept alive no longer, and tells why: [`Refused::LeaseEnded`], or the member has stopped.
+    /// Waits until the lease can be kept alive no longer, and tells why: [`Refused::LeaseEnded`], or the member has
+    /// stopped.
     pub async fn ended(&mut self) -> KvError {
         if let Ended::Waiting(ended) = &mut self.ended {
             // The task ends by sending, or with its runtime.

@@ -1,8 +1,8 @@
 //! Leases: how long ephemeral keys live, by cluster time.
 //!
-//! A lease ends when cluster time reaches its end, at a definite entry of the log: the first whose stamp is not before it. No
-//! clock of a member takes part, and cluster time stands still while nobody leads, so a leader that stalled or a cluster
-//! without a quorum ends nobody's lease, and a new leader gives every holder the time of the election on top.
+//! A lease ends when cluster time reaches its end, at a definite entry of the log: the first whose stamp is not before
+//! it. No clock of a member takes part, and cluster time stands still while nobody leads, so a leader that stalled or a
+//! cluster without a quorum ends nobody's lease, and a new leader gives every holder the time of the election on top.
 
 use core::num::NonZeroU64;
 use core::time::Duration;

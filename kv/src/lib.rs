@@ -17,19 +17,19 @@
 //! # }
 //! ```
 //!
-//! Every write is checked again where it is applied: a command that another program or another version proposed is held to
-//! the same [`limits`].
+//! Every write is checked again where it is applied: a command that another program or another version proposed is held
+//! to the same [`limits`].
 //!
 //! # What changes, and what ends by itself
 //!
-//! [`KvHandle::watch`] follows a key, a prefix or a range: exactly the committed changes, in their order. Keys that are set
-//! with a [`Lease`] are deleted when their holder no longer keeps it alive. Both are told at [`Revision`]s, which every
-//! answer has too.
+//! [`KvHandle::watch`] follows a key, a prefix or a range: exactly the committed changes, in their order. Keys that are
+//! set with a [`Lease`] are deleted when their holder no longer keeps it alive. Both are told at [`Revision`]s, which
+//! every answer has too.
 //!
 //! # Several keys at once
 //!
-//! A [`Txn`] compares and changes several keys in one step, a batch carries independent steps in one entry of the log, and a
-//! [`Scan`] reads many keys in order, page by page, as they are or as they were:
+//! A [`Txn`] compares and changes several keys in one step, a batch carries independent steps in one entry of the log,
+//! and a [`Scan`] reads many keys in order, page by page, as they are or as they were:
 //!
 //! ```no_run
 //! # mod liferaft { pub use liferaft_kv as kv; }

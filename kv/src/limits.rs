@@ -1,7 +1,8 @@
 //! The bounds of keys, values, sequences, transactions, the history and the whole store.
 //!
-//! They are checked by the handle, so that a mistake costs no round trip, and again in `apply`, which trusts nobody. They
-//! decide what a command does, so they are part of the replicated behaviour: members of one cluster must agree on them.
+//! They are checked by the handle, so that a mistake costs no round trip, and again in `apply`, which trusts nobody.
+//! They decide what a command does, so they are part of the replicated behaviour: members of one cluster must agree on
+//! them.
 
 use core::time::Duration;
 
@@ -24,9 +25,9 @@ pub const SEQUENCE_VALUES_MAX: u64 = 1 << 20;
 /// The most that one sequence may weigh: the bytes of its values and [`SEQUENCE_VALUE_OVERHEAD_BYTES`] for each.
 pub const SEQUENCE_BYTES_MAX: u64 = 256 << 20;
 
-/// The most that all keys, values and sequences may weigh together: 512 MiB. A snapshot of them takes no more than that, and
-/// leaves the other half of the default bound of a snapshot, 1 GiB, to the history and to the sessions that are stored
-/// beside them, whose replies take 256 MiB at most.
+/// The most that all keys, values and sequences may weigh together: 512 MiB. A snapshot of them takes no more than
+/// that, and leaves the other half of the default bound of a snapshot, 1 GiB, to the history and to the sessions that
+/// are stored beside them, whose replies take 256 MiB at most.
 pub const STORE_BYTES_MAX: u64 = 512 << 20;
 
 /// What each key is taken to weigh beside its bytes and its content, so that bounds in bytes also bound counts.
@@ -38,12 +39,12 @@ pub const SEQUENCE_VALUE_OVERHEAD_BYTES: u64 = 16;
 /// The most conditions and steps in one transaction, or steps in one batch.
 pub const STEPS_MAX: usize = 128;
 
-/// The most bytes of keys and values in one transaction or batch. With what its steps take beside them it fits the default
-/// bound of a command, 1 MiB.
+/// The most bytes of keys and values in one transaction or batch. With what its steps take beside them it fits the
+/// default bound of a command, 1 MiB.
 pub const STEPS_BYTES_MAX: usize = 1000 << 10;
 
-/// The most bytes of what the steps of one transaction or batch read, which is kept with the session of whoever asked until
-/// the answer has arrived.
+/// The most bytes of what the steps of one transaction or batch read, which is kept with the session of whoever asked
+/// until the answer has arrived.
 pub const STEPS_READ_BYTES_MAX: u64 = 1 << 20;
 
 /// The most keys that one command deletes by prefix or range.
@@ -66,8 +67,8 @@ pub const CHANGE_OVERHEAD_BYTES: u64 = 128;
 /// The most leases at a time.
 pub const LEASES_MAX: usize = 1 << 16;
 
-/// The shortest time to live of a lease. Expiry has the precision of cluster time, milliseconds, but a lease has to outlive
-/// the round trips that keep it alive.
+/// The shortest time to live of a lease. Expiry has the precision of cluster time, milliseconds, but a lease has to
+/// outlive the round trips that keep it alive.
 pub const LEASE_TTL_MIN: Duration = Duration::from_millis(100);
 
 /// The longest time to live of a lease: thirty days.
@@ -79,8 +80,8 @@ pub const WATCHES_MAX: usize = 1 << 14;
 /// The most revisions that wait for one watcher. A watcher that is slower is served from the history.
 pub const WATCH_QUEUE_MAX: usize = 256;
 
-/// The most bytes of changes that wait for one watcher, or one revision if that alone weighs more. They are shared among
-/// watchers.
+/// The most bytes of changes that wait for one watcher, or one revision if that alone weighs more. They are shared
+/// among watchers.
 pub const WATCH_QUEUE_BYTES_MAX: u64 = 1 << 20;
 
 /// Checks a key.

@@ -46,8 +46,8 @@ impl KvHandle {
     /// Part of a sequence as this member knows it, if that is at most so old; otherwise the leader is asked first.
     ///
     /// # Errors
-    /// As of [`read_sequence`](Self::read_sequence); [`KvError::Read`] also if no state young enough was to be had before
-    /// the deadline.
+    /// As of [`read_sequence`](Self::read_sequence); [`KvError::Read`] also if no state young enough was to be had
+    /// before the deadline.
     pub async fn read_sequence_local_within(
         &self,
         key: impl IntoBytes,

@@ -19,8 +19,8 @@ use crate::watch::{Backlog, Hub, Subscription};
 
 /// The key-value state machine: what every member of the cluster holds.
 ///
-/// It is handed to the member that runs it, and talked to through a [`KvHandle`](crate::KvHandle). Like any state machine it can be
-/// driven by hand, in a test for example:
+/// It is handed to the member that runs it, and talked to through a [`KvHandle`](crate::KvHandle). Like any state
+/// machine it can be driven by hand, in a test for example:
 ///
 /// ```
 /// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
@@ -55,8 +55,9 @@ impl Kv {
     }
 
     /// An empty one whose history keeps so many changes, which weigh so many bytes, instead of
-    /// [`HISTORY_CHANGES_MAX`](crate::limits::HISTORY_CHANGES_MAX) and [`HISTORY_BYTES_MAX`](crate::limits::HISTORY_BYTES_MAX):
-    /// a longer one lets watches resume later, and makes snapshots larger. All members must agree on it.
+    /// [`HISTORY_CHANGES_MAX`](crate::limits::HISTORY_CHANGES_MAX) and
+    /// [`HISTORY_BYTES_MAX`](crate::limits::HISTORY_BYTES_MAX): a longer one lets watches resume later, and makes
+    /// snapshots larger. All members must agree on it.
     #[must_use]
     pub fn with_history(changes_max: usize, bytes_max: u64) -> Self {
         let limits = StoreLimits {

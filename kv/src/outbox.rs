@@ -194,8 +194,8 @@ impl KvOutbox {
         })
     }
 
-    /// Appends a value to a sequence, and makes the sequence if it does not exist. The result is the place that the value
-    /// got.
+    /// Appends a value to a sequence, and makes the sequence if it does not exist. The result is the place that the
+    /// value got.
     ///
     /// # Errors
     /// See [`KvPushError`].

@@ -142,8 +142,8 @@ pub enum Found {
 pub struct LeaseStatus {
     /// How long it lives without being kept alive.
     pub ttl: Duration,
-    /// How long it lives still unless it is kept alive. It has ended, if nobody keeps it alive, when so much cluster time has
-    /// passed; while nobody leads, none passes.
+    /// How long it lives still unless it is kept alive. It has ended, if nobody keeps it alive, when so much cluster
+    /// time has passed; while nobody leads, none passes.
     pub remaining: Duration,
     /// How many keys end with it.
     pub keys: u64,

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A place in the replicated history: the index of a log entry.
 ///
 /// The revision *of the store* is the index of the last entry that changed a key. All that one entry does, a whole
-/// transaction or a whole batch, happens at one revision, so revisions of changes grow, with gaps. Revisions are the same
-/// on every member, and any index names the state as it was right after that entry: scans read at one, watches begin at one.
+/// transaction or a whole batch, happens at one revision, so revisions of changes grow, with gaps. Revisions are the
+/// same on every member, and any index names the state as it was right after that entry: scans read at one, watches
+/// begin at one.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_kv as kv; }
@@ -59,8 +60,8 @@ impl fmt::Debug for Revision {
 
 /// An answer, and the revision of the store when it was given.
 ///
-/// What a write returns is as of right after it: its own revision if it changed anything, otherwise that of the last change
-/// before it. It can be used as the answer itself, to which it dereferences.
+/// What a write returns is as of right after it: its own revision if it changed anything, otherwise that of the last
+/// change before it. It can be used as the answer itself, to which it dereferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revised<T> {
     /// The answer.

@@ -71,8 +71,8 @@ impl Scan {
         }
     }
 
-    /// No more than so many on a page. What exceeds [`PAGE_ENTRIES_MAX`], or [`PAGE_COUNT_MAX`] where keys are only counted,
-    /// counts as that, and 0 as 1.
+    /// No more than so many on a page. What exceeds [`PAGE_ENTRIES_MAX`], or [`PAGE_COUNT_MAX`] where keys are only
+    /// counted, counts as that, and 0 as 1.
     #[must_use]
     pub const fn limit(mut self, entries: u32) -> Self {
         self.limit = Some(entries);

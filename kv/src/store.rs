@@ -1,7 +1,7 @@
 //! The state: an ordered map of keys, with the operations on it.
 //!
-//! Every operation first finds out whether it is possible and only then changes anything: what is refused leaves no trace.
-//! Whatever is changed is written into the history, at the revision of the entry that is being applied.
+//! Every operation first finds out whether it is possible and only then changes anything: what is refused leaves no
+//! trace. Whatever is changed is written into the history, at the revision of the entry that is being applied.
 
 mod deleting;
 mod reading;
@@ -30,7 +30,8 @@ use crate::reply::{CompareAndSet, SeqAppend, TrimBefore};
 use crate::revision::Revision;
 use crate::sequence::Sequence;
 
-/// All keys and what they hold. A clone is made in constant time and shares everything (`docs/decisions/0001-kv-map.md`).
+/// All keys and what they hold. A clone is made in constant time and shares everything
+/// (`docs/decisions/0001-kv-map.md`).
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Store {
     records: OrdMap<Bytes, Record>,

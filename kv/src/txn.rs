@@ -15,9 +15,9 @@ use crate::step::{Step, StepDone, StepPage};
 
 /// Steps over several keys that happen together or not at all, at one revision.
 ///
-/// All of the conditions must hold for the first branch, otherwise the other one is taken; either may be empty. Steps see
-/// what the steps before them did. A step that is refused, because a key is of the other kind for example, refuses the whole
-/// transaction, which then has changed nothing.
+/// All of the conditions must hold for the first branch, otherwise the other one is taken; either may be empty. Steps
+/// see what the steps before them did. A step that is refused, because a key is of the other kind for example, refuses
+/// the whole transaction, which then has changed nothing.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_kv as kv; }

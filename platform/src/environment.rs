@@ -10,16 +10,16 @@ use crate::host;
 /// The time since an origin that is arbitrary, but the same for the whole process. It never runs backward.
 ///
 /// It counts the time that the machine was suspended where the system tells: on Linux and Android, in steps of ten
-/// milliseconds or more; in browsers as `performance.now()` does. Natively it is the clock of the tokio runtime that it is
-/// called from, paused or not, and the system's clock outside of any: the clocks of paused runtimes differ from each
+/// milliseconds or more; in browsers as `performance.now()` does. Natively it is the clock of the tokio runtime that it
+/// is called from, paused or not, and the system's clock outside of any: the clocks of paused runtimes differ from each
 /// other, and all of them count from the same origin.
 #[must_use]
 pub fn now() -> Duration {
     host::now()
 }
 
-/// How much of the time that the machine is suspended [`now`] may miss; `None` where it may miss any amount of it, so that
-/// nothing may be decided by how little time has passed.
+/// How much of the time that the machine is suspended [`now`] may miss; `None` where it may miss any amount of it, so
+/// that nothing may be decided by how little time has passed.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_platform as platform; }
@@ -83,8 +83,8 @@ impl Task {
 ///
 /// Natively it is done on a thread that is there for such work, and that rests between steps, so that it takes no more
 /// than a quarter of a core from those whose answers somebody waits for. In browsers there is one thread: as many steps
-/// are made as take a few milliseconds, then whatever has happened meanwhile is handled; so a step should take no longer
-/// than that. Dropping the future stops it in browsers between two steps; natively it goes on unheard.
+/// are made as take a few milliseconds, then whatever has happened meanwhile is handled; so a step should take no
+/// longer than that. Dropping the future stops it in browsers between two steps; natively it goes on unheard.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_platform as platform; }

@@ -8,12 +8,12 @@ use core::str::FromStr;
 
 use thiserror::Error;
 
-/// A server of a cluster, and the end of a link that it is to its peers: 128 bits that belong to the storage which holds
-/// its log.
+/// A server of a cluster, and the end of a link that it is to its peers: 128 bits that belong to the storage which
+/// holds its log.
 ///
-/// An id is never used without that storage (invariant 3 of the design): a wiped disk comes back under a new id, because
-/// it has forgotten the votes and acknowledgements that the old one gave. A transport answers for it that frames from a
-/// peer are from that peer.
+/// An id is never used without that storage (invariant 3 of the design): a wiped disk comes back under a new id,
+/// because it has forgotten the votes and acknowledgements that the old one gave. A transport answers for it that
+/// frames from a peer are from that peer.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_platform as platform; }

@@ -1,7 +1,8 @@
 //! The one place that asks where it runs: time, timers, tasks and entropy.
 //!
-//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`]. These are all that remains without
-//! the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde` lets both be serialised.
+//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`]. These are all that remains
+//! without the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde` lets both be
+//! serialised.
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
 //! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.

@@ -55,7 +55,8 @@ pub(crate) async fn compute<T: Send + 'static>(
     mut step: impl FnMut() -> Option<T> + Send + 'static,
 ) -> T {
     loop {
-        // Even for no time a timeout lets the browser handle what has arrived; a woken task would only let others of ours run.
+        // Even for no time a timeout lets the browser handle what has arrived; a woken task would only let others of
+        // ours run.
         sleep(Duration::ZERO).await;
         let began = now();
         while now().saturating_sub(began) < STRETCH {

@@ -1,9 +1,9 @@
 //! Decides whom a server listens to: one table of what a frame says and who sent it.
 //!
-//! A message is judged by its sender before its term is believed, so that whoever has no business to say it deposes nobody.
-//! Answers count only from servers that were asked. But a server that this one does not know may be newer than it (§4.1): a
-//! member that slept while all others were replaced knows none of them. So the words of leaders and candidates are taken
-//! from strangers, as long as nothing but an id tells a server.
+//! A message is judged by its sender before its term is believed, so that whoever has no business to say it deposes
+//! nobody. Answers count only from servers that were asked. But a server that this one does not know may be newer than
+//! it (§4.1): a member that slept while all others were replaced knows none of them. So the words of leaders and
+//! candidates are taken from strangers, as long as nothing but an id tells a server.
 //!
 //! ```
 //! # use liferaft_raft as liferaft;

@@ -62,8 +62,8 @@ pub struct Timing {
 /// Let *S* be the length of a snapshot, at most [`snapshot_bytes_max`](Self::snapshot_bytes_max).
 ///
 /// - *Snapshots*, each once however many peers are sent it: a leader has the last durable one, one being encoded, one
-///   being written, and of older ones only the oldest that is still on its way to a peer: *4 S*. A follower has the last
-///   durable one, one being encoded, one of its own being written, and one being received or installed: *4 S*, and
+///   being written, and of older ones only the oldest that is still on its way to a peer: *4 S*. A follower has the
+///   last durable one, one being encoded, one of its own being written, and one being received or installed: *4 S*, and
 ///   [`inflight_bytes_max`](Self::inflight_bytes_max) of chunks that came too early. It takes up no other until that is on
 ///   its disk.
 /// - *The log* behind its last compaction: the entries kept then, for peers at most
@@ -73,25 +73,26 @@ pub struct Timing {
 /// - *The replies kept for sessions*, beside the state and in each snapshot: at most `sessions::REPLY_BYTES_MAX`, 256
 ///   MiB
 ///   as serialised, and once more while a snapshot is encoded.
-/// - *For each peer*, nothing but positions: entries and chunks in flight share their bytes with the log and the snapshot.
-///   The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message
-///   are unacknowledged.
+/// - *For each peer*, nothing but positions: entries and chunks in flight share their bytes with the log and the
+///   snapshot. The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max)
+///   and one message are unacknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest command, in bytes; a longer one is refused. A member bounds the commands of its own callers by it, and
-    /// nobody takes a longer one than an entry of the cluster may have: see
+    /// The longest command, in bytes; a longer one is refused. A member bounds the commands of its own callers by it,
+    /// and nobody takes a longer one than an entry of the cluster may have: see
     /// [`Configuration::entry_bytes_max`](crate::configuration::Configuration::entry_bytes_max). Default 1 MiB.
     pub command_bytes_max: u64,
     /// The most bytes of entries in one AppendEntries; a single entry may be heavier. Never more than an entry of the
     /// cluster may have. Default 256 KiB.
     pub append_bytes_max: u64,
-    /// The most bytes of entries, or of a snapshot, in flight to one peer: the replication window (§10.2.1). The window is
-    /// found by how long things take, so that heartbeats wait for no more than half of their interval behind it; this
-    /// bounds it. Default 4 MiB.
+    /// The most bytes of entries, or of a snapshot, in flight to one peer: the replication window (§10.2.1). The window
+    /// is found by how long things take, so that heartbeats wait for no more than half of their interval behind it;
+    /// this bounds it. Default 4 MiB.
     pub inflight_bytes_max: u64,
-    /// The most bytes of commands that a leader keeps appended and uncommitted, or committed by the others and not on its
-    /// own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. Default 64 MiB.
+    /// The most bytes of commands that a leader keeps appended and uncommitted, or committed by the others and not on
+    /// its own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. Default
+    /// 64 MiB.
     pub uncommitted_bytes_max: u64,
     /// The most bytes of committed entries handed out and not yet reported applied; the last entry may exceed it. A
     /// leader's snapshot is handed out when all of them are applied. Default 16 MiB.
@@ -102,14 +103,14 @@ pub struct Limits {
     pub snapshot_chunk_bytes: u64,
     /// The most reads that may wait to be confirmed. Default 65,536.
     pub reads_max: usize,
-    /// How many entries stay in the log behind a snapshot, so that a follower only a little behind does not need it. May be
-    /// zero. Default 1,024.
+    /// How many entries stay in the log behind a snapshot, so that a follower only a little behind does not need it.
+    /// May be zero. Default 1,024.
     pub trailing_entries: u64,
     /// The most bytes of these entries. May be zero. Default 16 MiB.
     pub trailing_bytes_max: u64,
-    /// The most bytes of entries that stay in a leader's log behind a snapshot because a peer has yet to be sent them, or
-    /// as many as the snapshot has, if those are more: until then the log is the cheaper way for it to catch up. Beyond
-    /// it, the peer is sent a snapshot. May be zero. Default 16 MiB.
+    /// The most bytes of entries that stay in a leader's log behind a snapshot because a peer has yet to be sent them,
+    /// or as many as the snapshot has, if those are more: until then the log is the cheaper way for it to catch up.
+    /// Beyond it, the peer is sent a snapshot. May be zero. Default 16 MiB.
     pub catch_up_bytes_max: u64,
     /// How many rounds of replication a joining server has to catch up in (§4.2.1). Default 10.
     pub catch_up_rounds: u32,

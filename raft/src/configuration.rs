@@ -14,9 +14,9 @@ pub const SERVERS_MAX: usize = 4096;
 /// The longest public key, in bytes, that a configuration may carry for a server.
 pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
 
-/// The most servers that a configuration remembers as dismissed. Beyond it the oldest removal by an operator is forgotten
-/// first: such a server may only ask to join again. Of servers that forgot, the oldest follows when there are no others. A
-/// frame that claims more is refused.
+/// The most servers that a configuration remembers as dismissed. Beyond it the oldest removal by an operator is
+/// forgotten first: such a server may only ask to join again. Of servers that forgot, the oldest follows when there are
+/// no others. A frame that claims more is refused.
 pub const DISMISSED_MAX: usize = 256;
 
 /// The most bytes of an entry's payload, unless the founders of a cluster say otherwise: 1 MiB.
@@ -31,8 +31,8 @@ pub enum Dismissal {
     Forgot,
 }
 
-/// Names one founding of a cluster, and all that followed from it: servers of two foundings have nothing in common, even under
-/// one [`ClusterId`](crate::ids::ClusterId).
+/// Names one founding of a cluster, and all that followed from it: servers of two foundings have nothing in common,
+/// even under one [`ClusterId`](crate::ids::ClusterId).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct History(pub u64);
 
@@ -141,8 +141,8 @@ impl Configuration {
         self
     }
 
-    /// Returns the most bytes of an entry's payload in this cluster: of a command, or of an encoded configuration. What is
-    /// longer no leader appends, and every member's transport carries what is not.
+    /// Returns the most bytes of an entry's payload in this cluster: of a command, or of an encoded configuration. What
+    /// is longer no leader appends, and every member's transport carries what is not.
     #[must_use]
     pub const fn entry_bytes_max(&self) -> u64 {
         self.entry_bytes_max
@@ -187,8 +187,8 @@ impl Configuration {
         self
     }
 
-    /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that it
-    /// names, and [`DISMISSED_MAX`] of them at most.
+    /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that
+    /// it names, and [`DISMISSED_MAX`] of them at most.
     #[must_use]
     pub fn with_dismissed(
         mut self,
@@ -208,9 +208,9 @@ impl Configuration {
         self
     }
 
-    /// Who is not taken in when it asks to join, and why, the oldest dismissal first: whom operators have removed and nobody
-    /// has added again, and who has lost what it acknowledged. Servers that the membership policy evicted because they were
-    /// silent are not among them.
+    /// Who is not taken in when it asks to join, and why, the oldest dismissal first: whom operators have removed and
+    /// nobody has added again, and who has lost what it acknowledged. Servers that the membership policy evicted
+    /// because they were silent are not among them.
     #[must_use]
     pub fn dismissed(&self) -> &[(ServerId, Dismissal)] {
         &self.dismissed
@@ -272,8 +272,8 @@ impl Configuration {
         self.members.contains_key(&id)
     }
 
-    /// Whether this server takes part in the newest configuration: not one that leaves with the outgoing half of a joint
-    /// one.
+    /// Whether this server takes part in the newest configuration: not one that leaves with the outgoing half of a
+    /// joint one.
     #[must_use]
     pub fn names(&self, id: ServerId) -> bool {
         self.members

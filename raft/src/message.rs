@@ -116,15 +116,15 @@ pub struct AppendEntries {
     pub confirmed: Round,
     /// The receiver's own token, of the last of its answers in this term that the leader has; or none.
     pub token: Token,
-    /// The entries after `prev`, their indices contiguous; at most [`ENTRIES_MAX`]. Peers that have got equally far are sent
-    /// the same ones.
+    /// The entries after `prev`, their indices contiguous; at most [`ENTRIES_MAX`]. Peers that have got equally far are
+    /// sent the same ones.
     pub entries: Arc<Vec<Entry>>,
 }
 
 /// The moment at which a server gave an answer, in a form that only it can read, and only until it starts again.
 ///
-/// A leader repeats it in what it sends to that server, which then knows of a moment by its own clock before which that was
-/// not sent. Nothing is served that would not be without tokens: they tell the age of local reads.
+/// A leader repeats it in what it sends to that server, which then knows of a moment by its own clock before which that
+/// was not sent. Nothing is served that would not be without tokens: they tell the age of local reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Token(pub u64);
 
@@ -165,7 +165,8 @@ pub struct AppendEntriesReply {
     pub promise: Duration,
     /// When it is given, for the leader to repeat.
     pub token: Token,
-    /// The end of this server's log, durable or not. A server that keeps its disk never has less than it has acknowledged.
+    /// The end of this server's log, durable or not. A server that keeps its disk never has less than it has
+    /// acknowledged.
     pub last: Index,
 }
 

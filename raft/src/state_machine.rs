@@ -88,9 +88,9 @@ pub trait StateMachine: Send + 'static {
         let _ = at;
     }
 
-    /// The cluster time at which something is to happen even if nobody commands anything: an entry of no other meaning is
-    /// then appended, so that [`advance`](Self::advance) learns of the time. Asked for after each stretch of entries; `None`:
-    /// nothing waits for time.
+    /// The cluster time at which something is to happen even if nobody commands anything: an entry of no other meaning
+    /// is then appended, so that [`advance`](Self::advance) learns of the time. Asked for after each stretch of
+    /// entries; `None`: nothing waits for time.
     ///
     /// It is a wish, granted by a leader with a quorum, a little later than the time wished for and never earlier.
     fn wakes_at(&self) -> Option<ClusterTime> {

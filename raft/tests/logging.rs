@@ -135,9 +135,9 @@ async fn start(
 
 /// The lines of an eventful life, at the finest level.
 ///
-/// What listens does so on all threads of the process, from before the first member starts, and no other test runs here.
-/// Were it on one thread only, a member on another could be the first to come to a line or a span, and decide that nobody
-/// listens to it.
+/// What listens does so on all threads of the process, from before the first member starts, and no other test runs
+/// here. Were it on one thread only, a member on another could be the first to come to a line or a span, and decide
+/// that nobody listens to it.
 static LOGGED: LazyLock<String> = LazyLock::new(|| {
     let lines = Lines::default();
     tracing_subscriber::fmt()

@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A history of registers that takes effect in the order drawn, with calls and returns around it that overlap those of a
-/// few others, and one operation in a hundred of unknown outcome.
+/// A history of registers that takes effect in the order drawn, with calls and returns around it that overlap those of
+/// a few others, and one operation in a hundred of unknown outcome.
 fn draw(dice: &mut Dice) -> Vec<Operation<RegisterInput, RegisterOutput>> {
     let mut registers = vec![0; usize::try_from(KEYS).expect("few keys")];
     (0..OPERATIONS)

@@ -1,5 +1,5 @@
-//! What strikes the cluster, spelled out: members and links are named, so that a list of actions can be kept, replayed and
-//! shrunk.
+//! What strikes the cluster, spelled out: members and links are named, so that a list of actions can be kept, replayed
+//! and shrunk.
 
 use core::time::Duration;
 
@@ -80,11 +80,11 @@ pub enum Action {
     Rot(#[serde(with = "place")] usize, u64),
     /// The leader is told to put those that came with blank disks in the places of those whose disks are gone.
     ReplaceLost,
-    /// The next joint configuration that a member enters as leader parts it for so long from the voters that it replaces,
-    /// together with those that it has in their places.
+    /// The next joint configuration that a member enters as leader parts it for so long from the voters that it
+    /// replaces, together with those that it has in their places.
     PartWhenJoint(#[serde(with = "place")] usize, Nanos),
-    /// A member crashes when it next puts another server's snapshot in the place of its log: what is stored of that log has
-    /// not been cut by then.
+    /// A member crashes when it next puts another server's snapshot in the place of its log: what is stored of that log
+    /// has not been cut by then.
     CrashInInstall(#[serde(with = "place")] usize),
     /// A leader appends so many entries for the sake of cluster time.
     MarkTime(#[serde(with = "place")] usize, u32),

@@ -1,5 +1,5 @@
-//! What is decided while a run goes on, besides what strikes: each kind of decision has a name here, and is made nowhere
-//! else.
+//! What is decided while a run goes on, besides what strikes: each kind of decision has a name here, and is made
+//! nowhere else.
 //!
 //! The dice decide, or a schedule. What the dice decide can be kept, so that a schedule comes of it.
 

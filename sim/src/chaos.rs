@@ -231,8 +231,8 @@ impl Chaos {
     }
 
     /// A leader loses one follower, which waits in vain for as long as it may. When it asks for votes, nobody hears the
-    /// leader any more, and all others start again, some of them just after they were given shorter times. The leader is
-    /// asked to read meanwhile.
+    /// leader any more, and all others start again, some of them just after they were given shorter times. The leader
+    /// is asked to read meanwhile.
     fn restart_loyal(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
         let leader = members.iter().position(Member::leads).unwrap_or(victim);
         let lonely = self.other_than(leader);
@@ -269,8 +269,8 @@ impl Chaos {
         actions
     }
 
-    /// A leader's clock goes back by more than its lease lasts, and nobody hears it any more. It is asked to read for as long
-    /// as it may think that it leads.
+    /// A leader's clock goes back by more than its lease lasts, and nobody hears it any more. It is asked to read for
+    /// as long as it may think that it leads.
     fn clock_back_on_lease(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
         let leader = members.iter().position(Member::leads).unwrap_or(victim);
         let by = self.election_timeout() + lasts;
@@ -286,8 +286,8 @@ impl Chaos {
         actions
     }
 
-    /// Operators put others in the places of all voters but the leader. As soon as that is begun, the leader is parted from
-    /// those, and its clock is slow.
+    /// Operators put others in the places of all voters but the leader. As soon as that is begun, the leader is parted
+    /// from those, and its clock is slow.
     fn part_when_joint(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
         let leader = members.iter().position(Member::leads).unwrap_or(victim);
         let configuration = members[leader].log.configuration().1;
@@ -340,8 +340,8 @@ impl Chaos {
         actions
     }
 
-    /// A leader is left alone with entries that nobody else has. The others go on without it and take snapshots; one of those
-    /// takes the place of its log, and reaches no further than that.
+    /// A leader is left alone with entries that nobody else has. The others go on without it and take snapshots; one of
+    /// those takes the place of its log, and reaches no further than that.
     fn crash_in_install(&mut self, members: &[Member], victim: usize, lasts: Nanos) -> Timed {
         let leader = members.iter().position(Member::leads).unwrap_or(victim);
         let lasts = lasts + 3 * self.election_timeout();

@@ -1,8 +1,8 @@
 //! What chance decided in a run, spelled out: with it a run can be repeated without the dice.
 //!
-//! Each choice is named by its series and its place there, the third write of a member's disk for example. Only those are
-//! kept that differ from what is usual (the least latency, no loss), so that a schedule that lost its interesting parts
-//! is short, and that taking one choice out does not move the others.
+//! Each choice is named by its series and its place there, the third write of a member's disk for example. Only those
+//! are kept that differ from what is usual (the least latency, no loss), so that a schedule that lost its interesting
+//! parts is short, and that taking one choice out does not move the others.
 
 use std::collections::BTreeMap;
 use std::fmt;

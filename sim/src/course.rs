@@ -8,7 +8,8 @@ use crate::schedule::Timed;
 
 /// The actions of a run.
 ///
-/// Two events can fall on the same nanosecond. An action's place among them is kept, so that a replay has the same order.
+/// Two events can fall on the same nanosecond. An action's place among them is kept, so that a replay has the same
+/// order.
 #[derive(Debug, Default)]
 pub struct Course {
     source: Source,
@@ -55,7 +56,8 @@ impl Course {
         }
     }
 
-    /// The given action whose turn it is, if the next other event lies there, if there is one, and the phase ends at `end`.
+    /// The given action whose turn it is, if the next other event lies there, if there is one, and the phase ends at
+    /// `end`.
     pub fn next(&mut self, event: Option<Nanos>, end: Nanos) -> Option<(Nanos, Action)> {
         let Source::Scripted(actions) = &mut self.source else {
             return None;

@@ -1,5 +1,5 @@
-//! Bugs of clients, of what applies and of storage, to be planted in a run: they show that the oracles about them find what they are
-//! for. They live here and not in the core.
+//! Bugs of clients, of what applies and of storage, to be planted in a run: they show that the oracles about them find
+//! what they are for. They live here and not in the core.
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

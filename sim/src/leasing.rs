@@ -1,5 +1,5 @@
-//! A lease and its ephemeral key, as one application would hold them. Its commands ride on those of the clients, in the same
-//! entries: which one comes is decided by the log alone, the same on every member.
+//! A lease and its ephemeral key, as one application would hold them. Its commands ride on those of the clients, in the
+//! same entries: which one comes is decided by the log alone, the same on every member.
 
 use bytes::Bytes;
 use liferaft_kv::{Command, Done, Found, Kv, LeaseId, Query, Refused, Step, StepDone};

@@ -1,9 +1,9 @@
 //! A whole cluster on one thread under a virtual clock.
 //!
-//! A seed expands to a [`Plan`](plan::Plan): the cluster's settings, what goes wrong how often, and what clients ask for.
-//! [`run`](run::run) plays it: the real consensus core of every member, with a modelled network, disk, clock and state
-//! machine around it. After every turn of every member the [`invariants`] are checked. When the faults have stopped, the
-//! cluster must recover.
+//! A seed expands to a [`Plan`](plan::Plan): the cluster's settings, what goes wrong how often, and what clients ask
+//! for. [`run`](run::run) plays it: the real consensus core of every member, with a modelled network, disk, clock and
+//! state machine around it. After every turn of every member the [`invariants`] are checked. When the faults have
+//! stopped, the cluster must recover.
 //!
 //! The same seed gives the same run, on every machine: its trace has the same digest.
 

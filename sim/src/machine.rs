@@ -1,7 +1,8 @@
-//! A member's state machine: the real session table around the real key-value state, with digests of all that happened to them.
+//! A member's state machine: the real session table around the real key-value state, with digests of all that happened
+//! to them.
 //!
-//! One digest runs over the entries, and must be the cluster's history. The other runs over what each entry did: members
-//! that apply the same entries and come to different states or answers differ there.
+//! One digest runs over the entries, and must be the cluster's history. The other runs over what each entry did:
+//! members that apply the same entries and come to different states or answers differ there.
 
 use core::time::Duration;
 

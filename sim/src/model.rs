@@ -131,8 +131,8 @@ impl KeyState {
         Some(known)
     }
 
-    /// Nobody heard whether this counter was of the sequence, of which nobody has heard yet either. If it was not, nothing
-    /// happened, and that is an order too in which it is left out.
+    /// Nobody heard whether this counter was of the sequence, of which nobody has heard yet either. If it was not,
+    /// nothing happened, and that is an order too in which it is left out.
     fn suppose(&mut self, expected: Count) {
         let is_unknown = self.sequence.incarnation == 0 && self.sequence.len() > 0;
         if is_unknown && expected.incarnation() > self.incarnation {

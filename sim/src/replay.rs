@@ -9,8 +9,8 @@ use crate::story::Story;
 
 /// Runs a plan and spells the run out.
 ///
-/// It is the run that [`run`](crate::run::run) makes of the plan. Only a run that is worth it is made this way, a second
-/// time: to keep what was drawn costs time.
+/// It is the run that [`run`](crate::run::run) makes of the plan. Only a run that is worth it is made this way, a
+/// second time: to keep what was drawn costs time.
 #[must_use]
 pub fn record(plan: Plan) -> (Outcome, Schedule) {
     let chance = Chance::kept(plan.seed);

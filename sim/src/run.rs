@@ -70,8 +70,8 @@ pub fn run(plan: Plan) -> Outcome {
     play(plan, chance, Course::default(), None, Extent::WHOLE).0
 }
 
-/// As [`run`], where chance and course decide what happens, and a story is told if one is begun. Gives back the world as it
-/// was at the end, unless it had no beginning.
+/// As [`run`], where chance and course decide what happens, and a story is told if one is begun. Gives back the world
+/// as it was at the end, unless it had no beginning.
 pub(crate) fn play(
     plan: Plan,
     chance: Chance,

@@ -45,8 +45,8 @@ pub(crate) struct Stewards {
     resigned: BTreeSet<usize>,
     /// Whom operators asked to remove.
     unwanted: BTreeSet<ServerId>,
-    /// Whom operators removed and nobody has added again, each with the entry of the removal. It is kept apart from what
-    /// configurations say.
+    /// Whom operators removed and nobody has added again, each with the entry of the removal. It is kept apart from
+    /// what configurations say.
     dismissed: BTreeMap<ServerId, Index>,
     /// Whom policies have evicted.
     evicted: BTreeSet<ServerId>,
@@ -236,8 +236,8 @@ impl Stewards {
             .is_some_and(|since| *since <= known)
     }
 
-    /// What the policy should have put right where nothing fails any more: the dead are out, the living are in, unless an
-    /// operator wants them out, and as many vote as should.
+    /// What the policy should have put right where nothing fails any more: the dead are out, the living are in, unless
+    /// an operator wants them out, and as many vote as should.
     pub(crate) fn ailment(&self, members: &[Member]) -> Option<String> {
         let plan = self.plan?;
         let leader = members

@@ -1,8 +1,8 @@
 //! Servers that are no members and speak to members nevertheless: of another cluster, or long since forgotten.
 //!
-//! What they say some member has said to another in this run: only the sender and the term are another's. They answer, and
-//! ask to read; they do not ask for votes, and they do not lead. A server that is no member as far as its hearer knows may
-//! be newer than that (§4.1), and must be heard then.
+//! What they say some member has said to another in this run: only the sender and the term are another's. They answer,
+//! and ask to read; they do not ask for votes, and they do not lead. A server that is no member as far as its hearer
+//! knows may be newer than that (§4.1), and must be heard then.
 
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::{Body, Message};

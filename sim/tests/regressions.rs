@@ -1,5 +1,5 @@
-//! Each schedule in `regressions/` once ended with an alarm: of a bug that has been repaired since, or of one that was planted
-//! to see that it is caught. Without that bug it ends with none.
+//! Each schedule in `regressions/` once ended with an alarm: of a bug that has been repaired since, or of one that was
+//! planted to see that it is caught. Without that bug it ends with none.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,8 @@ const DIFFERING_MAX: usize = 3;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The scripts, in this folder or its `etcd-raft/interaction`; by default the folder that LIFERAFT_CONFORMANCE names
+    /// The scripts, in this folder or its `etcd-raft/interaction`; by default the folder that LIFERAFT_CONFORMANCE
+    /// names
     folder: Option<PathBuf>,
     /// Print one object
     #[arg(long)]

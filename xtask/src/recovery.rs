@@ -28,8 +28,8 @@ pub(crate) struct Args {
 /// How long one run may take: it takes about five seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The key of a time in the demo's object, what it is, its target at 41 members in milliseconds, and what the original took
-/// in one process.
+/// The key of a time in the demo's object, what it is, its target at 41 members in milliseconds, and what the original
+/// took in one process.
 const FIGURES: [(&str, &str, f64, &str); 2] = [
     (
         "recover_leader_ms",

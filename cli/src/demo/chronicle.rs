@@ -83,8 +83,8 @@ impl Chronicle {
         events.iter().filter(|noted| is_one(noted.what)).count()
     }
 
-    /// Waits until each of these members knows that the configuration at `index` is committed. Returns when the last one
-    /// learnt it.
+    /// Waits until each of these members knows that the configuration at `index` is committed. Returns when the last
+    /// one learnt it.
     pub(super) async fn committed_by(&self, members: &[usize], index: Index) -> Instant {
         let mut events = self.events.subscribe();
         loop {

@@ -95,8 +95,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns when
-    /// the last one learnt it.
+    /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns
+    /// when the last one learnt it.
     pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
         let voters: Vec<ServerId> = members.iter().copied().map(server).collect();
         let settled = |status: &MemberStatus| {
@@ -140,8 +140,8 @@ impl Cluster {
         lines_of(answer).context("the chat is not a sequence")
     }
 
-    /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are gone.
-    /// Their disks remain. Returns the moment.
+    /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are
+    /// gone. Their disks remain. Returns the moment.
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
         for member in members {
@@ -169,8 +169,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for a
-    /// fault.
+    /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for
+    /// a fault.
     pub(super) async fn stop(&mut self) {
         for seat in &mut self.seats {
             seat.life.killed.send_replace(true);
@@ -219,7 +219,8 @@ impl Cluster {
         })
     }
 
-    /// The member whose address another one knows: any of those that were made before it, which may be a newcomer itself.
+    /// The member whose address another one knows: any of those that were made before it, which may be a newcomer
+    /// itself.
     fn acquaintance(&self, member: usize) -> usize {
         let random = self
             .seed

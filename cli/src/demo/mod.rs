@@ -1,8 +1,8 @@
 //! A cluster in this process that lives through what a cluster may have to live through, and is examined afterwards.
 //!
-//! The [`story`] is told to members that know nothing of it: each runs the key-value store as any application would, inside
-//! a [`recorder`] that notes when each line was applied. What the figures say is computed from such moments and from
-//! those of role changes, after the fact: nothing is measured by asking repeatedly.
+//! The [`story`] is told to members that know nothing of it: each runs the key-value store as any application would,
+//! inside a [`recorder`] that notes when each line was applied. What the figures say is computed from such moments and
+//! from those of role changes, after the fact: nothing is measured by asking repeatedly.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -46,8 +46,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn tell(options: &Options, timeline: Timeline) -> anyhow::Result<Report> {
-    // One thread: handing a message from core to core costs more than what a member does with it. Medians of five runs on
-    // 2 shared cores, 100 lines one by one: 5 members 2.4 ms, on two threads 6.0 ms; 41 members 23 and 25; 101 members 83 and 149.
+    // One thread: handing a message from core to core costs more than what a member does with it. Medians of five runs
+    // on 2 shared cores, 100 lines one by one: 5 members 2.4 ms, on two threads 6.0 ms; 41 members 23 and 25; 101
+    // members 83 and 149.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -8,11 +8,10 @@ use liferaft::MembershipPolicy;
 
 /// Run a cluster in this process, break it, and verify that nothing was lost
 ///
-/// Newcomers join by any member's address; members append chat lines; the leader is killed, evicted, and comes back from its
-/// disk; just under half of the members are killed at once, the leader among them, and evicted; all that is left goes on.
-/// Then the complete histories of all survivors are compared:
-/// success means that they are identical, that every acknowledged line is there exactly once and that no line is there
-/// twice.
+/// Newcomers join by any member's address; members append chat lines; the leader is killed, evicted, and comes back
+/// from its disk; just under half of the members are killed at once, the leader among them, and evicted; all that is
+/// left goes on. Then the complete histories of all survivors are compared: success means that they are identical, that
+/// every acknowledged line is there exactly once and that no line is there twice.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Members of the cluster, 1 to 101; of fewer than 3 none are killed
@@ -47,13 +46,13 @@ pub(crate) struct Options {
 
     /// Print one JSON object on standard output, and nothing else
     ///
-    /// Times are in milliseconds. `up_ms`: from the moment when the first member is constructed until the last one knows that
-    /// a configuration with all of them as voters is committed. `propagate_1_ms`: from a follower's `append` of one line
-    /// until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged before the next is
-    /// appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another member leads; null when no
-    /// member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until every survivor knows that a
-    /// configuration without the killed is committed; null when none was killed, or so many that the least number of voters
-    /// keeps them. `evict_after_ms`: the silence after which a member is evicted.
+    /// Times are in milliseconds. `up_ms`: from the moment when the first member is constructed until the last one
+    /// knows that a configuration with all of them as voters is committed. `propagate_1_ms`: from a follower's `append`
+    /// of one line until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged
+    /// before the next is appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another
+    /// member leads; null when no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until
+    /// every survivor knows that a configuration without the killed is committed; null when none was killed, or so many
+    /// that the least number of voters keeps them. `evict_after_ms`: the silence after which a member is evicted.
     #[arg(long)]
     pub(crate) json: bool,
 

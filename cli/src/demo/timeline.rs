@@ -1,5 +1,5 @@
-//! What people see while it happens, on standard error: one line for each thing that happened, and where it is a terminal, a
-//! bar below them that moves.
+//! What people see while it happens, on standard error: one line for each thing that happened, and where it is a
+//! terminal, a bar below them that moves.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};

@@ -114,7 +114,8 @@ impl Cluster {
         Outcome::Refused("no joint phase is open".to_owned())
     }
 
-    /// Whether a change that was taken waits for its joiners to catch up with the log (§4.2.1). etcd appends it at once.
+    /// Whether a change that was taken waits for its joiners to catch up with the log (§4.2.1). etcd appends it at
+    /// once.
     pub(crate) fn change_waits(&mut self) -> bool {
         let Some((leader, base)) = self.change_waits else {
             return false;

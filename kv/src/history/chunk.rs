@@ -1,8 +1,8 @@
 //! Finished revisions as bytes: the changes of one after the other, as a snapshot has them.
 //!
-//! A change that is kept as values in memory is five allocations, and what frees them thousands of entries later
-//! finds none of them in a cache. As bytes it is copied once, while it is hot; a snapshot copies chunks, not changes; and what
-//! is compacted is freed a chunk at a time. Reading the past costs a copy of what is read, and is rare
+//! A change that is kept as values in memory is five allocations, and what frees them thousands of entries later finds
+//! none of them in a cache. As bytes it is copied once, while it is hot; a snapshot copies chunks, not changes; and
+//! what is compacted is freed a chunk at a time. Reading the past costs a copy of what is read, and is rare
 //! (`docs/decisions/0002-kv-history.md`).
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Who watches what on this member, and giving each change to those whom it concerns.
 //!
-//! Watches are found by the keys of a change: those of one key and those of a prefix by look-ups, however many there are;
-//! only ranges are compared one by one. A watch that a change does not concern costs it nothing.
+//! Watches are found by the keys of a change: those of one key and those of a prefix by look-ups, however many there
+//! are; only ranges are compared one by one. A watch that a change does not concern costs it nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};

@@ -5,10 +5,10 @@
 //!           entry ──▶ hub ──▶ mailbox ──┴─▶ watcher ──▶ Watch, a stream
 //! ```
 //!
-//! A watch first reads what the history has since its revision, then is told of each entry that concerns it. It can fall
-//! behind, and the state can be replaced by a snapshot: either way it goes back to the history, and ends with
-//! [`Refused::Compacted`](crate::Refused::Compacted) if that no longer reaches back. The applier never waits for a watcher, and
-//! what waits for one is bounded.
+//! A watch first reads what the history has since its revision, then is told of each entry that concerns it. It can
+//! fall behind, and the state can be replaced by a snapshot: either way it goes back to the history, and ends with
+//! [`Refused::Compacted`](crate::Refused::Compacted) if that no longer reaches back. The applier never waits for a
+//! watcher, and what waits for one is bounded.
 
 mod hub;
 mod mailbox;
@@ -37,9 +37,9 @@ use crate::revision::Revision;
 
 /// A watch of keys on one member: a stream of [`WatchEvent`]s, made by [`KvHandle::watch`].
 ///
-/// It tells exactly the committed changes of its keys, in their order, none twice and none left out, and all that one entry
-/// changed in one piece. It goes on by itself through changes of leaders, and while this member is cut off it is silent.
-/// After an error it ends: [`WatchError::resume_from`] is where to begin another one.
+/// It tells exactly the committed changes of its keys, in their order, none twice and none left out, and all that one
+/// entry changed in one piece. It goes on by itself through changes of leaders, and while this member is cut off it is
+/// silent. After an error it ends: [`WatchError::resume_from`] is where to begin another one.
 #[derive(Debug)]
 pub struct Watch {
     watcher: Watcher,
@@ -65,8 +65,8 @@ pub struct WatchError {
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 impl KvHandle {
-    /// Watches keys from now on: the changes that this member applies after it has begun. It begins when it is first polled,
-    /// and tells so by a [`WatchEvent::Progress`].
+    /// Watches keys from now on: the changes that this member applies after it has begun. It begins when it is first
+    /// polled, and tells so by a [`WatchEvent::Progress`].
     ///
     /// To read first and miss nothing after, scan and watch from the revision behind the scan's:
     ///
@@ -94,8 +94,8 @@ impl KvHandle {
         Watch::new(self, Watcher::new(keys, None))
     }
 
-    /// Watches keys from a revision on, that included. It may be in the past, if the history reaches back to it, and in the
-    /// future: the watch tells nothing, not even its progress, until the member has come to the revision before.
+    /// Watches keys from a revision on, that included. It may be in the past, if the history reaches back to it, and in
+    /// the future: the watch tells nothing, not even its progress, until the member has come to the revision before.
     #[must_use = "a watch begins when it is polled"]
     pub fn watch_from(&self, keys: Keys, from: Revision) -> Watch {
         Watch::new(self, Watcher::new(keys, Some(from)))
@@ -112,7 +112,8 @@ impl Watch {
         }
     }
 
-    /// The revision that a watch in its place would begin with; `None` if it began from now on and has told nothing yet.
+    /// The revision that a watch in its place would begin with; `None` if it began from now on and has told nothing
+    /// yet.
     #[must_use]
     pub const fn resume_from(&self) -> Option<Revision> {
         self.watcher.next()

@@ -34,8 +34,8 @@ pub struct Changes {
 
 /// One watch, without a runtime: [`Watch`](crate::Watch) is made of it, and so may other carriers be.
 ///
-/// Whoever holds it asks its [`query`](Watcher::query) of the state machine whenever [`poll`](Watcher::poll) says so, and gives it
-/// the answer. After that the state machine puts changes in as it applies them.
+/// Whoever holds it asks its [`query`](Watcher::query) of the state machine whenever [`poll`](Watcher::poll) says so,
+/// and gives it the answer. After that the state machine puts changes in as it applies them.
 ///
 /// ```
 /// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
@@ -107,7 +107,8 @@ pub struct Backlog {
 }
 
 impl Watcher {
-    /// A watch of these keys from a revision on; `None`: from whatever revision the member has come to when it is asked.
+    /// A watch of these keys from a revision on; `None`: from whatever revision the member has come to when it is
+    /// asked.
     #[must_use]
     pub fn new(keys: Keys, from: Option<Revision>) -> Self {
         Self {
@@ -120,7 +121,8 @@ impl Watcher {
         }
     }
 
-    /// The revision that a watch in its place would begin with; `None` if it began from now on and has heard nothing yet.
+    /// The revision that a watch in its place would begin with; `None` if it began from now on and has heard nothing
+    /// yet.
     #[must_use]
     pub const fn next(&self) -> Option<Revision> {
         self.next

@@ -23,11 +23,12 @@ const STEP: Duration = Duration::from_millis(10);
 /// How many readings the first one is chosen from.
 const FIRST_READINGS: usize = 8;
 
-/// The time suspended since this was first asked. It never shrinks. `awake` is what the caller's clock has counted since an
-/// origin, the same for all callers.
+/// The time suspended since this was first asked. It never shrinks. `awake` is what the caller's clock has counted
+/// since an origin, the same for all callers.
 ///
-/// Clocks are read for each message, so one is read here and not two: as long as it runs in step with the caller's, nothing
-/// was suspended. A caller's clock that is paused for a test runs in step with nothing, which costs it the second reading.
+/// Clocks are read for each message, so one is read here and not two: as long as it runs in step with the caller's,
+/// nothing was suspended. A caller's clock that is paused for a test runs in step with nothing, which costs it the
+/// second reading.
 pub(crate) fn total(awake: Duration) -> Duration {
     static COUNTED: Counted = Counted::new();
     static FIRST: OnceLock<i128> = OnceLock::new();

@@ -1,8 +1,9 @@
-//! Paces what is asked of other servers: a question that may be lost is asked again after the round trip that was measured.
+//! Paces what is asked of other servers: a question that may be lost is asked again after the round trip that was
+//! measured.
 //!
-//! Repeats neither flood a slow link nor wait for an election timeout where the network is fast and lossy. An answer that
-//! may be to any of several repeats measures nothing exactly (Karn's algorithm): it only bounds the next wait, so that the
-//! next question is likely to be asked once, and then measures exactly.
+//! Repeats neither flood a slow link nor wait for an election timeout where the network is fast and lossy. An answer
+//! that may be to any of several repeats measures nothing exactly (Karn's algorithm): it only bounds the next wait, so
+//! that the next question is likely to be asked once, and then measures exactly.
 
 use core::time::Duration;
 
@@ -90,8 +91,8 @@ impl Question {
 
     fn wait(&mut self, common: &Common) {
         let heartbeat = common.config.heartbeat_interval();
-        // Where nothing was measured it is asked a few times within a heartbeat, so that what a lossy network swallows costs
-        // no election timeout. A server that was slow once is asked again within one.
+        // Where nothing was measured it is asked a few times within a heartbeat, so that what a lossy network swallows
+        // costs no election timeout. A server that was slow once is asked again within one.
         let timeout = common
             .promptness(self.to)
             .and_then(|promptness| promptness.timeout(heartbeat))

@@ -25,16 +25,16 @@ pub(super) struct Campaign {
     late_votes: BTreeMap<ServerId, bool>,
     /// How long this attempt may take.
     patience: Duration,
-    /// When to give this attempt up; unknown until the candidate's own vote is durable. Until then no voter is asked, and
-    /// another term would not be stored any sooner.
+    /// When to give this attempt up; unknown until the candidate's own vote is durable. Until then no voter is asked,
+    /// and another term would not be stored any sooner.
     deadline: Option<Instant>,
     /// Those who have not answered: requests and answers may be lost.
     questions: BTreeMap<ServerId, Question>,
 }
 
 impl Campaign {
-    /// Asks whether an election in the next term could be won. Nobody's state changes by it. The `late_votes` are those of
-    /// an election in the current term that was given up.
+    /// Asks whether an election in the next term could be won. Nobody's state changes by it. The `late_votes` are those
+    /// of an election in the current term that was given up.
     pub(super) fn pre_vote(
         common: &mut Common,
         late_votes: BTreeMap<ServerId, bool>,

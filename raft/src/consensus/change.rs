@@ -139,8 +139,8 @@ impl Leader {
         target_of(common.configuration(), &wanted)
     }
 
-    /// Returns the change with what this leader knows of its servers: one that has lost what it acknowledged leaves for good,
-    /// and becomes nothing else.
+    /// Returns the change with what this leader knows of its servers: one that has lost what it acknowledged leaves for
+    /// good, and becomes nothing else.
     fn as_it_may_be_made(
         &self,
         wanted: &MembershipChange,
@@ -205,8 +205,8 @@ impl Leader {
         }
     }
 
-    /// Ends the change if a joining server has fallen silent, or answers and makes no headway in its round: it must not be
-    /// waited for for ever.
+    /// Ends the change if a joining server has fallen silent, or answers and makes no headway in its round: it must not
+    /// be waited for for ever.
     pub(super) fn check_catch_up(&mut self, common: &mut Common) {
         let Some(PendingChange {
             stage: Stage::CatchingUp { joiners, .. },

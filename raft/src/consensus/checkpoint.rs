@@ -1,18 +1,18 @@
 //! Finding a peer that has lost what it acknowledged: a disk that was wiped or set back, under an id that was kept.
 //!
-//! An acknowledgement says that entries are durable, and the leader counts on them for the rest of its term. A server that
-//! lost them must not go on counting: entries that were committed with its help would not be on a quorum, and a vote that it
-//! gave may be forgotten with them.
+//! An acknowledgement says that entries are durable, and the leader counts on them for the rest of its term. A server
+//! that lost them must not go on counting: entries that were committed with its help would not be on a quorum, and a
+//! vote that it gave may be forgotten with them.
 
 use crate::ids::{Index, Round};
 
 /// What a peer's log must at least hold in answers to a round and to all later ones.
 ///
-/// Answers are doubled and reordered, so one that tells of a short log may only be late. But an answer that echoes `round` was
-/// given after that round was sent, which was after `match_index` had been acknowledged. In between the peer may have been
-/// restarted: whatever it acknowledged was durable. It may have truncated its log: never below what this term's leader
-/// knows to match. Or a snapshot may have taken the log's place: one that reaches further. So the log of a peer that keeps
-/// its disk does not end below it.
+/// Answers are doubled and reordered, so one that tells of a short log may only be late. But an answer that echoes
+/// `round` was given after that round was sent, which was after `match_index` had been acknowledged. In between the
+/// peer may have been restarted: whatever it acknowledged was durable. It may have truncated its log: never below what
+/// this term's leader knows to match. Or a snapshot may have taken the log's place: one that reaches further. So the
+/// log of a peer that keeps its disk does not end below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     round: Round,
@@ -20,9 +20,9 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Takes an answer that echoes `round` from a log that ends with `last`. Returns what the peer has acknowledged and lost
-    /// part of, if the answer proves that. Otherwise an answer that reaches the checkpoint moves it on: to `match_index`,
-    /// which the peer has acknowledged, and `next_round`, which has not begun yet.
+    /// Takes an answer that echoes `round` from a log that ends with `last`. Returns what the peer has acknowledged and
+    /// lost part of, if the answer proves that. Otherwise an answer that reaches the checkpoint moves it on: to
+    /// `match_index`, which the peer has acknowledged, and `next_round`, which has not begun yet.
     pub(super) fn judge(
         &mut self,
         (round, last): (Round, Index),

@@ -54,7 +54,8 @@ pub(super) struct Common {
     /// The end of a snapshot that has become durable, behind which the log is to be cut.
     compaction: Option<Index>,
     applying: Applying,
-    /// Whether it has still to be told what was stored: the state machine of the snapshot, observers of the configuration.
+    /// Whether it has still to be told what was stored: the state machine of the snapshot, observers of the
+    /// configuration.
     resuming: bool,
     announced_configuration: Index,
     /// Until then this server neither votes nor campaigns, unless the leader itself asks for an election. In no role
@@ -187,8 +188,8 @@ impl Common {
         term.0 > self.current_term.0.saturating_add(TERM_JUMP_MAX)
     }
 
-    /// What is committed and durable here. The part of a write that carries it is done first, so it names nothing of its
-    /// own write; and what is committed is never truncated, so the log has it after any crash.
+    /// What is committed and durable here. The part of a write that carries it is done first, so it names nothing of
+    /// its own write; and what is committed is never truncated, so the log has it after any crash.
     fn commit_to_store(&self) -> Index {
         if is_planted(Bug::CommitBeforeItsEntries) {
             return self.commit_index;
@@ -196,8 +197,8 @@ impl Common {
         self.commit_index.min(self.outbox.persisted())
     }
 
-    /// Stores the commit index when a configuration is committed, unless a snapshot tells of it: a server that it leaves
-    /// out must know after a restart that it has no vote any more.
+    /// Stores the commit index when a configuration is committed, unless a snapshot tells of it: a server that it
+    /// leaves out must know after a restart that it has no vote any more.
     pub(super) fn store_committed_configuration(&mut self) {
         let known = self.outbox.commit_written().max(self.snapshot_index());
         let configured = self.configurations.newest_within(self.commit_to_store());
@@ -227,8 +228,8 @@ impl Common {
         }
     }
 
-    /// Returns true unless a vote of this term is on its way to the disk. Until it is there no other campaign is begun: it
-    /// would leave that vote behind before its candidate hears of it, and its own would be stored no sooner.
+    /// Returns true unless a vote of this term is on its way to the disk. Until it is there no other campaign is begun:
+    /// it would leave that vote behind before its candidate hears of it, and its own would be stored no sooner.
     pub(super) fn vote_is_durable(&self) -> bool {
         self.voted_for.is_none()
             || self.outbox.hard_state_is_durable()
@@ -242,8 +243,8 @@ impl Common {
         self.configurations.current()
     }
 
-    /// Returns the most bytes of entries, or of a part of a snapshot, in one message: what every transport of the cluster
-    /// carries, and no more than this server's own setting.
+    /// Returns the most bytes of entries, or of a part of a snapshot, in one message: what every transport of the
+    /// cluster carries, and no more than this server's own setting.
     pub(super) fn payload_bytes_max(&self, setting: u64) -> u64 {
         setting.min(self.configuration().entry_bytes_max()).max(1)
     }
@@ -252,8 +253,8 @@ impl Common {
         self.configuration().is_voter(self.id)
     }
 
-    /// Whether this server may campaign: a voter, or one that a configuration leaves out which may not be committed yet.
-    /// Until it is, only such a server may have it, and be needed to commit it (§4.2.2).
+    /// Whether this server may campaign: a voter, or one that a configuration leaves out which may not be committed
+    /// yet. Until it is, only such a server may have it, and be needed to commit it (§4.2.2).
     pub(super) fn may_campaign(&self) -> bool {
         if is_planted(Bug::RemovedTooSoon) {
             return self.is_voter();
@@ -263,8 +264,8 @@ impl Common {
             .any(|configuration| configuration.is_voter(self.id))
     }
 
-    /// Keeps for a while from helping anyone but the leader, which was just heard, to lead (§6.4.1). Tells for how long:
-    /// zero if reads are not served by lease. The leader may be told as much of it as a restart would know of.
+    /// Keeps for a while from helping anyone but the leader, which was just heard, to lead (§6.4.1). Tells for how
+    /// long: zero if reads are not served by lease. The leader may be told as much of it as a restart would know of.
     pub(super) fn promise_loyalty(&mut self) -> Duration {
         let promise = self.promise_length();
         self.promised_until = self.promised_until.max(self.now + promise);
@@ -283,8 +284,8 @@ impl Common {
         }
     }
 
-    /// How long a server must wait that restarts after this moment: for what is left of promises given, and for those that
-    /// may be given at these settings.
+    /// How long a server must wait that restarts after this moment: for what is left of promises given, and for those
+    /// that may be given at these settings.
     fn promise_to_store(&self) -> Duration {
         if is_planted(Bug::PromiseCutShort) {
             return self.promise_length();
@@ -323,7 +324,8 @@ impl Common {
         self.promptness.get(&of)
     }
 
-    /// How long the fastest of the other servers takes to answer, as far as it was measured: no other is taken for faster.
+    /// How long the fastest of the other servers takes to answer, as far as it was measured: no other is taken for
+    /// faster.
     pub(super) fn least_answer_time(&self) -> Duration {
         let heartbeat = self.config.heartbeat_interval();
         let measured = self.promptness.values();
@@ -484,7 +486,8 @@ impl Common {
         }
         let bytes_max = self.config.limits().applying_bytes_max;
         let mut at = self.applying.handed_out;
-        // While the state machine is as far behind as it may be, each input comes here in vain: no memory is reserved for it.
+        // While the state machine is as far behind as it may be, each input comes here in vain: no memory is reserved
+        // for it.
         let wanted = if self.applying.bytes < bytes_max {
             end.distance_from(at)
         } else {
@@ -513,8 +516,8 @@ impl Common {
             .handed_out(self.applying.handed_out, &self.log);
     }
 
-    /// Hands out a snapshot that takes the state's place, once the state machine is done with what it was handed before:
-    /// while it hangs no second snapshot waits for it, however often this server is sent one.
+    /// Hands out a snapshot that takes the state's place, once the state machine is done with what it was handed
+    /// before: while it hangs no second snapshot waits for it, however often this server is sent one.
     fn hand_out_restore(&mut self) {
         let Applying {
             handed_out,

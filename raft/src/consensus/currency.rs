@@ -1,15 +1,15 @@
 //! As of when the state here was the newest in the cluster: what local reads may say of its age.
 //!
-//! A leader's word tells its commit index as of when it was *sent*, and that is worth something only if the speaker was still
-//! the leader. Both are settled without comparing clocks, by what comes back:
+//! A leader's word tells its commit index as of when it was *sent*, and that is worth something only if the speaker was
+//! still the leader. Both are settled without comparing clocks, by what comes back:
 //!
-//! - Each answer carries a [`Token`]: the moment, by the answerer's clock, in a form that only its present life can read.
-//!   The leader repeats the last one that it has from a peer in whatever it sends there. So a word with a token was sent
-//!   after the answer with that token: a moment of the follower's own clock, before the sending.
-//! - The leader also tells which of its rounds a quorum has echoed. Of a round that a quorum has echoed it is certain that
-//!   no later term had a leader when it was begun: the two quorums share a server, which was still in this term when it
-//!   echoed. So nothing was committed by then that this leader did not know, as for reads (§6.4), provided that it had
-//!   committed an entry of its term.
+//! - Each answer carries a [`Token`]: the moment, by the answerer's clock, in a form that only its present life can
+//!   read. The leader repeats the last one that it has from a peer in whatever it sends there. So a word with a token
+//!   was sent after the answer with that token: a moment of the follower's own clock, before the sending.
+//! - The leader also tells which of its rounds a quorum has echoed. Of a round that a quorum has echoed it is certain
+//!   that no later term had a leader when it was begun: the two quorums share a server, which was still in this term
+//!   when it echoed. So nothing was committed by then that this leader did not know, as for reads (§6.4), provided that
+//!   it had committed an entry of its term.
 //!
 //! A [`Claim`] is what one word says: all that was committed before the token's moment lies within the word's commit
 //! index. It counts once a later word tells that the round is echoed, and once everything up to that index has been
@@ -38,8 +38,8 @@ pub(super) struct Currency {
 }
 
 impl Currency {
-    /// Nothing was committed before this moment beyond the leader's commit index, which is this position if the leader had
-    /// committed an entry of its term.
+    /// Nothing was committed before this moment beyond the leader's commit index, which is this position if the leader
+    /// had committed an entry of its term.
     pub(super) fn expect(&mut self, at: Instant, commit: LogPosition) {
         let slot = if self.waiting.is_none() {
             &mut self.waiting

@@ -11,8 +11,8 @@ use crate::message::{AppendEntriesReply, Body, InstallSnapshotReply, Message, To
 
 impl Raft {
     /// Returns true if `server` may be the leader of `term`, as far as this server knows: a term that is not over and
-    /// that elections explain, in which no other server is known to lead, and a voter of the configuration in force or of
-    /// one that may yet be.
+    /// that elections explain, in which no other server is known to lead, and a voter of the configuration in force or
+    /// of one that may yet be.
     ///
     /// A server that is behind may not know the leader's configuration yet: for it the answer is no.
     #[must_use]
@@ -68,7 +68,8 @@ impl Raft {
         }
     }
 
-    /// Returns true if a message may be believed. What nobody has any business to say is refused before its term counts.
+    /// Returns true if a message may be believed. What nobody has any business to say is refused before its term
+    /// counts.
     fn admits(&mut self, from: ServerId, kind: Kind) -> bool {
         let sender = if self.has_asked(from, kind) {
             Sender::Asked

@@ -1,7 +1,7 @@
 //! Whether a peer gets on: what it makes durable, and since when nothing that reached it has become so.
 //!
-//! A server may echo every round while its disk hangs or while nothing but heartbeats reaches it. Rounds say that it is there;
-//! only its persisted position, or the bytes of a snapshot that arrive, say that it gets on.
+//! A server may echo every round while its disk hangs or while nothing but heartbeats reaches it. Rounds say that it is
+//! there; only its persisted position, or the bytes of a snapshot that arrive, say that it gets on.
 
 use core::time::Duration;
 
@@ -10,13 +10,13 @@ use super::progress::{Flow, Progress};
 use crate::ids::Index;
 use crate::time::Instant;
 
-/// A peer is stuck if it makes no headway for so many election timeouts. One entry, or one chunk of a snapshot, is all that
-/// it takes: a server that needs longer for that could not follow as a voter.
+/// A peer is stuck if it makes no headway for so many election timeouts. One entry, or one chunk of a snapshot, is all
+/// that it takes: a server that needs longer for that could not follow as a voter.
 const STUCK_ELECTION_TIMEOUTS: u32 = 5;
 
-/// A snapshot that is complete may take a second for each so many bytes to be installed, beyond the time in which any peer
-/// makes headway. Its bytes cannot be seen on their way to the disk. 1 MiB/s is less than worn flash cards and browsers'
-/// stores write.
+/// A snapshot that is complete may take a second for each so many bytes to be installed, beyond the time in which any
+/// peer makes headway. Its bytes cannot be seen on their way to the disk. 1 MiB/s is less than worn flash cards and
+/// browsers' stores write.
 const INSTALLED_BYTES_PER_SECOND: u64 = 1 << 20;
 
 /// The headway of a peer.
@@ -38,8 +38,8 @@ impl Headway {
         self.made_at
     }
 
-    /// How long, by its own answers, something that has arrived there has not become durable; `None` if all has. Its silence
-    /// counts for nothing here: whoever sleeps writes nothing either.
+    /// How long, by its own answers, something that has arrived there has not become durable; `None` if all has. Its
+    /// silence counts for nothing here: whoever sleeps writes nothing either.
     pub(super) fn disk_stalled_for(&self) -> Option<Duration> {
         let (heard_at, since) = (self.heard_at?, self.unpersisted_since?);
         Some(heard_at.since(since))

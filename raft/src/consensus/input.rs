@@ -126,8 +126,8 @@ pub enum MembershipStep {
     Remove(ServerId),
     /// This server leaves, because it is silent: it is taken in again when it comes back and asks to join.
     Evict(ServerId),
-    /// This server leaves, because its storage has lost what it had acknowledged: no change ever adds its id again. A leader
-    /// takes the removal or eviction of a server that it has found so for this.
+    /// This server leaves, because its storage has lost what it had acknowledged: no change ever adds its id again. A
+    /// leader takes the removal or eviction of a server that it has found so for this.
     Retire(ServerId),
 }
 

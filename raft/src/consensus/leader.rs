@@ -73,8 +73,8 @@ impl Peers {
         self.position(id).ok().map(|at| &mut self.0[at].1)
     }
 
-    /// Begins to replicate to a server, of which nothing is known. Only what it answers to rounds after `latest` counts:
-    /// it may have been replicated to before, and lost what it had.
+    /// Begins to replicate to a server, of which nothing is known. Only what it answers to rounds after `latest`
+    /// counts: it may have been replicated to before, and lost what it had.
     pub(super) fn meet(&mut self, id: ServerId, last: Index, standing: Standing, latest: Round) {
         let mut progress = Progress::new(last, standing);
         progress.met_after = latest;
@@ -252,8 +252,8 @@ impl Leader {
         self.tail.settle(&common.log, committed, persisted);
     }
 
-    /// What a quorum has on disk, if that is more than is committed and of this term. An older entry on a quorum may yet be
-    /// overwritten by a leader who never saw it (§3.6.2).
+    /// What a quorum has on disk, if that is more than is committed and of this term. An older entry on a quorum may
+    /// yet be overwritten by a leader who never saw it (§3.6.2).
     pub(super) fn committable(&self, common: &Common) -> Option<Index> {
         let mut own = common.outbox.persisted();
         if is_planted(Bug::LeaderBeforeSync) {

@@ -3,28 +3,28 @@
 //! # What is promised
 //!
 //! A server that is built with [`ReadLease`](crate::config::ReadLease) promises its leader, each time it hears it, to
-//! help nobody else to lead for an election timeout: it gives no vote and no pre-vote and does not campaign. It tells so
-//! in its answer, beside the round that it answers. The promise binds the server, not its role or term: a message of a
-//! later term does not end it. A shorter election timeout does not, and neither does a restart with whatever settings: the
-//! longest promise is part of the hard state ([`HardState::promise`](super::HardState::promise)), and a server that comes
-//! back waits for so long. It tells its leader no longer promise than what is durable, and stores a shorter one only when
-//! no promise that was given outlasts it.
+//! help nobody else to lead for an election timeout: it gives no vote and no pre-vote and does not campaign. It tells
+//! so in its answer, beside the round that it answers. The promise binds the server, not its role or term: a message of
+//! a later term does not end it. A shorter election timeout does not, and neither does a restart with whatever
+//! settings: the longest promise is part of the hard state ([`HardState::promise`](super::HardState::promise)), and a
+//! server that comes back waits for so long. It tells its leader no longer promise than what is durable, and stores a
+//! shorter one only when no promise that was given outlasts it.
 //!
 //! # What a leader makes of it
 //!
 //! An answer to round `r` with promise `p` was sent after `r` was, so the promise holds at least until `p` after the
 //! leader *sent* `r`: the moment of sending is what it counts from, never that of the answer. It holds by the voter's
 //! clock, which may be as fast as the drift bound allows, while the leader's may be as slow:
-//! [`ReadLease::reliable`](crate::config::ReadLease::reliable) is what is left of it. The lease ends with the promise at
-//! which the quorum would be lost, of both halves of a joint configuration.
+//! [`ReadLease::reliable`](crate::config::ReadLease::reliable) is what is left of it. The lease ends with the promise
+//! at which the quorum would be lost, of both halves of a joint configuration.
 //!
 //! # Why that is safe
 //!
 //! A leader of a later term is elected by a quorum of votes. As with commitment, it shares a voter with the quorum of
-//! the lease: that of the same configuration, or of a neighbouring one in the log, and no others can elect once an entry
-//! of this term is committed, which the lease requires. That voter gives its vote when its promise has ended, and by
-//! then the lease has too. Until then whatever is committed anywhere is committed by this leader, which so knows all of
-//! it.
+//! the lease: that of the same configuration, or of a neighbouring one in the log, and no others can elect once an
+//! entry of this term is committed, which the lease requires. That voter gives its vote when its promise has ended, and
+//! by then the lease has too. Until then whatever is committed anywhere is committed by this leader, which so knows all
+//! of it.
 //!
 //! One election does not wait: the one that the leader asks for, by TimeoutNow. Its requests for votes are granted in
 //! spite of promises (§4.2.3), and the network may deliver it, or them, at any later time. A leader that has once
@@ -75,7 +75,8 @@ impl Leader {
         self.promised_until(common)
     }
 
-    /// The clock went backward, or has just caught up: of the rounds that were sent until now nobody can tell when that was.
+    /// The clock went backward, or has just caught up: of the rounds that were sent until now nobody can tell when that
+    /// was.
     pub(super) fn distrust_clock(&mut self) {
         if is_planted(Bug::LeaseTrustsClock) {
             return;

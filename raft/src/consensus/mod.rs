@@ -189,10 +189,10 @@ impl Raft {
     /// A moment, by this server's clock, as of which what was handed out for application was all that was committed
     /// anywhere; `None` if none is known since it started.
     ///
-    /// On a leader it is when the last round was sent that a quorum has echoed. On a follower it lies before the sending
-    /// of a word of the leader which it has since caught up with and which a quorum has since echoed: two to three heartbeats
-    /// ago if nothing happens. Neither the flight of that word nor the time of a leader that was deposed without knowing
-    /// it is left out. It rests on this server's clock alone, and on no other's.
+    /// On a leader it is when the last round was sent that a quorum has echoed. On a follower it lies before the
+    /// sending of a word of the leader which it has since caught up with and which a quorum has since echoed: two to
+    /// three heartbeats ago if nothing happens. Neither the flight of that word nor the time of a leader that was
+    /// deposed without knowing it is left out. It rests on this server's clock alone, and on no other's.
     #[must_use]
     pub fn current_as_of(&self) -> Option<Instant> {
         match &self.role {
@@ -203,8 +203,8 @@ impl Raft {
         }
     }
 
-    /// Until when this server, which leads, answers reads without asking anybody (§6.4.1). It may have passed. `None` if
-    /// it has no lease.
+    /// Until when this server, which leads, answers reads without asking anybody (§6.4.1). It may have passed. `None`
+    /// if it has no lease.
     #[must_use]
     pub fn lease_until(&self) -> Option<Instant> {
         match &self.role {
@@ -213,11 +213,11 @@ impl Raft {
         }
     }
 
-    /// How long it is from `now` until an entry is to be appended, by [`Input::MarkTime`], so that cluster time comes to `at`
-    /// without any other entry: nothing if it is due. `None` on a server that does not lead.
+    /// How long it is from `now` until an entry is to be appended, by [`Input::MarkTime`], so that cluster time comes
+    /// to `at` without any other entry: nothing if it is due. `None` on a server that does not lead.
     ///
-    /// One entry moves cluster time by [`STAMP_ADVANCE_MAX`] at most, so a distant time takes several. While no quorum is
-    /// heard cluster time stands still, and what is left does not get less.
+    /// One entry moves cluster time by [`STAMP_ADVANCE_MAX`] at most, so a distant time takes several. While no quorum
+    /// is heard cluster time stands still, and what is left does not get less.
     #[must_use]
     pub fn time_mark_in(&self, at: ClusterTime, now: Instant) -> Option<Duration> {
         match &self.role {
@@ -239,7 +239,8 @@ impl Raft {
 
     /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
     fn begin(&mut self, now: Instant, output: &mut Output) {
-        // A clock that goes backward stands still, and tells nothing of how much time has passed until it has caught up.
+        // A clock that goes backward stands still, and tells nothing of how much time has passed until it has caught
+        // up.
         let was_behind =
             core::mem::replace(&mut self.common.clock_is_behind, now < self.common.now);
         if (was_behind || self.common.clock_is_behind)

@@ -55,7 +55,8 @@ struct InFlight {
 }
 
 impl Outbox {
-    /// The disk holds the log up to `persisted` and this hard state; what it holds from `stale_from` on is to be dropped.
+    /// The disk holds the log up to `persisted` and this hard state; what it holds from `stale_from` on is to be
+    /// dropped.
     pub(super) fn starting_at(
         persisted: Index,
         stale_from: Option<Index>,
@@ -241,8 +242,8 @@ pub(super) struct Discarded {
     pub(super) valid_to: Index,
 }
 
-/// Messages that wait for a write, at most one of a kind to each peer: a peer that asks again and again while a disk hangs
-/// is answered once.
+/// Messages that wait for a write, at most one of a kind to each peer: a peer that asks again and again while a disk
+/// hangs is answered once.
 #[derive(Debug, Default)]
 struct Held {
     messages: BTreeMap<(ServerId, Kind), (WriteId, Message)>,
@@ -312,8 +313,8 @@ impl Kind {
     }
 }
 
-/// Of two messages of a kind to one peer the greater tells it as much as both: the answer to its latest campaign, with a
-/// vote rather than a refusal, since one that came before or after a vote does not take it back.
+/// Of two messages of a kind to one peer the greater tells it as much as both: the answer to its latest campaign, with
+/// a vote rather than a refusal, since one that came before or after a vote does not take it back.
 fn rank(message: &Message) -> (Term, bool, Term) {
     match &message.body {
         Body::RequestVoteReply(RequestVoteReply {

@@ -99,9 +99,9 @@ pub struct HardState {
     pub term: Term,
     /// Whom it voted for in that term.
     pub voted_for: Option<ServerId>,
-    /// Up to here entries are committed, as it knew when this was handed out, and were durable here before: a crash in the
-    /// middle of the write that carries it leaves no commit index beyond the log. It may be far behind: it is stored with
-    /// what is stored anyway, and when a configuration is committed.
+    /// Up to here entries are committed, as it knew when this was handed out, and were durable here before: a crash in
+    /// the middle of the write that carries it leaves no commit index beyond the log. It may be far behind: it is
+    /// stored with what is stored anyway, and when a configuration is committed.
     pub commit: Index,
     /// How long it waits after a restart before it votes or campaigns, since it may have promised that to a leader that
     /// reads by lease (see [`lease`](super::lease)): in nanoseconds, at most
@@ -185,8 +185,8 @@ pub enum Event {
     },
     /// The clock leapt over an election timeout, as after a sleep: one election was deferred.
     ElectionDeferred,
-    /// A peer of this leader has lost some of what it had acknowledged, as a server does whose disk was wiped or set back. For
-    /// the rest of this leader's term it counts towards no quorum, and nothing is replicated to it.
+    /// A peer of this leader has lost some of what it had acknowledged, as a server does whose disk was wiped or set
+    /// back. For the rest of this leader's term it counts towards no quorum, and nothing is replicated to it.
     PeerForgot {
         /// The peer.
         peer: ServerId,
@@ -306,8 +306,8 @@ pub enum ChangeError {
     /// The server does not take part. Nothing was changed.
     #[error("server {0} is not a member")]
     NotMember(ServerId),
-    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may ask
-    /// again once it is one.
+    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may
+    /// ask again once it is one.
     #[error("only members may ask for it")]
     AskerNotMember,
     /// The change cannot be made at all. Nothing was changed.
@@ -316,8 +316,8 @@ pub enum ChangeError {
     /// The server did not catch up: nothing was heard of it for an election timeout. Nothing was changed.
     #[error("server {0} does not answer")]
     Unreachable(ServerId),
-    /// The server answers but could not catch up in the rounds that it has, or made no headway in one: nothing became durable
-    /// there, and nothing of a snapshot arrived. Nothing was changed.
+    /// The server answers but could not catch up in the rounds that it has, or made no headway in one: nothing became
+    /// durable there, and nothing of a snapshot arrived. Nothing was changed.
     #[error("server {0} is too slow to catch up")]
     TooSlow(ServerId),
     /// The server cannot take part: it says that it belongs elsewhere. Nothing was changed.
@@ -344,8 +344,8 @@ pub enum InvalidChange {
     /// Two steps name this server.
     #[error("server {0} is named twice")]
     NamedTwice(ServerId),
-    /// The configurations that it leads through would be longer than any entry may be, or the change itself is longer than
-    /// what the transports of the cluster carry. Two smaller changes may do.
+    /// The configurations that it leads through would be longer than any entry may be, or the change itself is longer
+    /// than what the transports of the cluster carry. Two smaller changes may do.
     #[error("it takes {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// How many it takes.
@@ -358,8 +358,8 @@ pub enum InvalidChange {
     /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): no member would read the configuration.
     #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
     KeyTooLong(ServerId),
-    /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as long
-    /// as a joint configuration names them.
+    /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as
+    /// long as a joint configuration names them.
     #[error("there would be too many servers")]
     TooManyServers,
     /// This server has lost what it had acknowledged, or an earlier one of this id had: it comes back under another id.
@@ -389,8 +389,8 @@ pub enum TransferError {
         /// The server that is to lead.
         to: ServerId,
     },
-    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may ask
-    /// again once it is one.
+    /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may
+    /// ask again once it is one.
     #[error("only members may ask for it")]
     AskerNotMember,
     /// Too many transfers wait for this one's turn already: try again later.

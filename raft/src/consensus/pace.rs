@@ -2,9 +2,9 @@
 //!
 //! A window that is right for one link drowns another: four megabytes are nothing on a cable and minutes on a radio,
 //! where heartbeats would queue behind them until the peer campaigns. So the window is found, not set. Something sent
-//! is timed until it is acknowledged; if that took longer than the way itself and the queue that is allowed, so much less
-//! is sent, and if it took less, more, at most doubling or halving each time. That the link is busy shows in time, before
-//! anything is lost, and a loss alone says nothing: radios lose without being busy.
+//! is timed until it is acknowledged; if that took longer than the way itself and the queue that is allowed, so much
+//! less is sent, and if it took less, more, at most doubling or halving each time. That the link is busy shows in time,
+//! before anything is lost, and a loss alone says nothing: radios lose without being busy.
 
 use core::time::Duration;
 
@@ -127,8 +127,8 @@ mod tests {
     const MAX: u64 = 4 << 20;
     const QUEUE: Duration = Duration::from_millis(100);
 
-    /// Keeps a link full for so many round trips, over a way of this length, as a sender does: the first thing to be timed
-    /// has the link for itself.
+    /// Keeps a link full for so many round trips, over a way of this length, as a sender does: the first thing to be
+    /// timed has the link for itself.
     fn window_on(bytes_per_second: u64, way: Duration, round_trips: u64) -> u64 {
         let mut pace = Pace::default();
         let mut now = Instant::ORIGIN;

@@ -15,8 +15,8 @@ macro_rules! bugs {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// Returns true if it is planted in the async driver: the simulator of the core never runs that, and its own
-            /// simulation hunts the bug.
+            /// Returns true if it is planted in the async driver: the simulator of the core never runs that, and its
+            /// own simulation hunts the bug.
             #[must_use]
             pub const fn is_of_driver(self) -> bool {
                 matches!(
@@ -149,7 +149,8 @@ bugs! {
     ForgetfulCounts,
     /// A voter gives its vote in spite of what it has promised, once it follows no leader.
     VotesInSpiteOfPromise,
-    /// A server that restarts knows no more to be committed than its snapshot: removed, it asks for votes for ever (liveness).
+    /// A server that restarts knows no more to be committed than its snapshot: removed, it asks for votes for ever
+    /// (liveness).
     CommitForgotten,
     /// The stored commit index names entries that are not durable.
     CommitBeforeItsEntries,

@@ -37,8 +37,8 @@ pub(super) struct Progress {
     pub(super) applied: Index,
     /// The commit index that it was last told.
     pub(super) commit_sent: Index,
-    /// The last round that had begun when the leader met it. Echoes up to here belong to an earlier stay of the server in
-    /// the configuration, since which it may have lost what it acknowledged.
+    /// The last round that had begun when the leader met it. Echoes up to here belong to an earlier stay of the server
+    /// in the configuration, since which it may have lost what it acknowledged.
     pub(super) met_after: Round,
     /// The highest round that it has echoed.
     pub(super) acked_round: Round,
@@ -62,8 +62,8 @@ pub(super) struct Progress {
     pub(super) checkpoint: Checkpoint,
     pub(super) headway: Headway,
     gap_replies: u8,
-    /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known, and
-    /// only the timeout makes it send once more: else each answer would bring forth a window of messages.
+    /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known,
+    /// and only the timeout makes it send once more: else each answer would bring forth a window of messages.
     recovering_to: Index,
 }
 
@@ -76,8 +76,8 @@ pub(super) enum Flow {
     Replicate(Window),
     /// Its next entry is compacted away: it is sent the snapshot.
     Snapshot(Sending),
-    /// Not at all: it has lost some of what it acknowledged, and for the rest of the term it counts for nothing. It is sent
-    /// heartbeats, so that it knows who leads.
+    /// Not at all: it has lost some of what it acknowledged, and for the rest of the term it counts for nothing. It is
+    /// sent heartbeats, so that it knows who leads.
     Forgot {
         /// The least end of its log that it has told.
         last: Index,

@@ -51,7 +51,8 @@ pub fn reached<T: Copy + Ord + Default>(
     }
 }
 
-/// How many more voters must come to have something, at least, until a quorum has it, where `has` tells who has it already.
+/// How many more voters must come to have something, at least, until a quorum has it, where `has` tells who has it
+/// already.
 ///
 /// Zero if a quorum has it, or the configuration has no voters.
 ///
@@ -119,10 +120,11 @@ fn majority_of(count: usize) -> usize {
     }
 }
 
-/// Counts, between one look at a quorum and the next, how many more voters must pass a mark before there can be another.
+/// Counts, between one look at a quorum and the next, how many more voters must pass a mark before there can be
+/// another.
 ///
-/// A leader of many voters would otherwise look at all of them for each answer, the square of their number for each commit.
-/// It errs towards looking once too often.
+/// A leader of many voters would otherwise look at all of them for each answer, the square of their number for each
+/// commit. It errs towards looking once too often.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     missing: usize,

@@ -120,8 +120,8 @@ impl LeaderReads {
 
 /// The reads for which a follower asks its leader.
 ///
-/// Only the newest request is asked again: its index is taken after all the reads that wait came in, so its answer is one
-/// to all requests before it.
+/// Only the newest request is asked again: its index is taken after all the reads that wait came in, so its answer is
+/// one to all requests before it.
 #[derive(Debug)]
 pub(super) struct FollowerReads {
     /// Came in since the last request was sent.

@@ -175,8 +175,8 @@ impl Leader {
                 peer.retry.reset();
                 peer.acknowledged(common, next_offset);
             } else if is_news {
-                // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout. An
-                // answer that was overtaken is no news.
+                // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout.
+                // An answer that was overtaken is no news.
                 sending.acked = reply.next_offset;
             }
         }
@@ -257,8 +257,8 @@ fn hear(common: &Common, peer: &mut Progress, round: Round) -> bool {
     true
 }
 
-/// Returns true if the peer has lost some of what it acknowledged, by this answer, which echoes a round from a log of this
-/// end, or by an earlier one.
+/// Returns true if the peer has lost some of what it acknowledged, by this answer, which echoes a round from a log of
+/// this end, or by an earlier one.
 fn has_forgotten(
     common: &mut Common,
     id: ServerId,

@@ -88,8 +88,8 @@ pub struct PeerStatus {
     pub round_trip: Option<Duration>,
     /// The time since it last answered a new round; `None` if it never did.
     pub silent_for: Option<Duration>,
-    /// How long, by its own answers, something that has arrived there has not become durable: its disk hangs, or is slow.
-    /// `None` if all that has arrived is durable.
+    /// How long, by its own answers, something that has arrived there has not become durable: its disk hangs, or is
+    /// slow. `None` if all that has arrived is durable.
     pub disk_stalled_for: Option<Duration>,
 }
 

@@ -70,9 +70,9 @@ impl Raft {
         self.answer_vote(from, request, granted);
     }
 
-    /// Returns true unless this server is blank. A configuration that names a server as a voter is appended only when the
-    /// server has caught up, so a blank one that is asked for its vote has lost what it had: a log that may reach beyond the
-    /// candidate's, and perhaps a vote of this term. Founders that have not begun yet are asked again.
+    /// Returns true unless this server is blank. A configuration that names a server as a voter is appended only when
+    /// the server has caught up, so a blank one that is asked for its vote has lost what it had: a log that may reach
+    /// beyond the candidate's, and perhaps a vote of this term. Founders that have not begun yet are asked again.
     fn may_vote(&self) -> bool {
         !self.common.configurations.current().is_empty() || is_planted(Bug::BlankVotes)
     }

@@ -38,8 +38,8 @@ pub(super) struct Applier<S: StateMachine> {
     term: Term,
     /// The nonces that this run of the member registers under.
     nonces: RangeInclusive<u128>,
-    /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a later
-    /// registration of this run takes its place: what opens under an earlier nonce is a copy that comes late.
+    /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a
+    /// later registration of this run takes its place: what opens under an earlier nonce is a copy that comes late.
     own: Option<(u128, Index)>,
     /// The ordered sessions of this member, by their nonces, with their names once they are known.
     ordered: BTreeMap<u128, Option<Index>>,

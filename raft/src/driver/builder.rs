@@ -106,8 +106,9 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and
     /// [ask to be taken in](Self::join) or wait until they are added.
     ///
-    /// The longest entry of the cluster ([`Configuration::with_entry_bytes_max`]) is what this member's transport carries,
-    /// at most [`ENTRY_BYTES_MAX`]. Where other members' transports carry less, [`bootstrap`](Self::bootstrap) names it.
+    /// The longest entry of the cluster ([`Configuration::with_entry_bytes_max`]) is what this member's transport
+    /// carries, at most [`ENTRY_BYTES_MAX`]. Where other members' transports carry less, [`bootstrap`](Self::bootstrap)
+    /// names it.
     ///
     /// A first server whose storage was lost must not be started so again: it would begin another cluster.
     pub fn first_server(mut self) -> Self {
@@ -129,9 +130,9 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Asks these to be taken in, as long as it is not a member: one of them must be, or know who is. It is taken in by a
-    /// leader that has a [`membership`](Self::membership) policy, first as a learner and then, if the policy wants it to
-    /// vote, as a voter. [`Handle::joined`] waits until it is.
+    /// Asks these to be taken in, as long as it is not a member: one of them must be, or know who is. It is taken in by
+    /// a leader that has a [`membership`](Self::membership) policy, first as a learner and then, if the policy wants it
+    /// to vote, as a voter. [`Handle::joined`] waits until it is.
     ///
     /// Whoever joins a cluster does not found one: with [`first_server`](Self::first_server) it does not start.
     ///
@@ -151,10 +152,10 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     /// How it manages the membership whenever it leads. Default [`MembershipPolicy::default`].
     ///
-    /// The policy has the last word: a learner that an operator adds is promoted if the policy wants more voters, and who
-    /// falls silent is evicted, whoever added it. But whom an operator *removes* it does not take in again, until an
-    /// operator adds it: the configuration remembers the last
-    /// [`DISMISSED_MAX`](crate::configuration::DISMISSED_MAX) whom operators removed, in the log and in snapshots.
+    /// The policy has the last word: a learner that an operator adds is promoted if the policy wants more voters, and
+    /// who falls silent is evicted, whoever added it. But whom an operator *removes* it does not take in again, until
+    /// an operator adds it: the configuration remembers the last [`DISMISSED_MAX`](crate::configuration::DISMISSED_MAX)
+    /// whom operators removed, in the log and in snapshots.
     ///
     /// A member that has one also comes back by itself when it was evicted while it was away, under its own id, as long
     /// as its storage is intact: it asks those whom it knew as members, and its [roster](Self::join).
@@ -163,16 +164,16 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Leaves the membership to operators whenever it leads: nobody is taken in or evicted by itself, and it does not come
-    /// back by itself once removed.
+    /// Leaves the membership to operators whenever it leads: nobody is taken in or evicted by itself, and it does not
+    /// come back by itself once removed.
     pub fn manual_membership(mut self) -> Self {
         self.membership = None;
         self
     }
 
     /// After so many bytes of applied entries a snapshot takes their place, or after as many as the last snapshot has,
-    /// if those are more: writing snapshots never costs more than writing the log. Up to half as many are added by chance,
-    /// so that members do not all take theirs at the same time. Default 4 MiB.
+    /// if those are more: writing snapshots never costs more than writing the log. Up to half as many are added by
+    /// chance, so that members do not all take theirs at the same time. Default 4 MiB.
     pub fn snapshot_after_log_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_after_log_bytes = bytes;
         self

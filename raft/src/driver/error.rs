@@ -31,8 +31,8 @@ pub enum ProposeError {
     /// The deadline passed before any leader was sent the command. It was not done and never will be.
     #[error("no leader could be asked before the deadline")]
     TimedOut,
-    /// No leader could be asked before the deadline, because the member takes no part. The command was not done and never
-    /// will be.
+    /// No leader could be asked before the deadline, because the member takes no part. The command was not done and
+    /// never will be.
     #[error("not done: {0}")]
     Excluded(Exclusion),
     /// The member has stopped. The command was not done.
@@ -111,7 +111,8 @@ pub enum MembershipError {
     /// The server does not take part. Nothing was changed.
     #[error("server {0} is not a member")]
     NotMember(ServerId),
-    /// The storage of this server has lost what it had acknowledged: it must come back under another id. Nothing was changed.
+    /// The storage of this server has lost what it had acknowledged: it must come back under another id. Nothing was
+    /// changed.
     #[error("the storage of server {0} has lost what it acknowledged")]
     Forgot(ServerId),
     /// The change cannot be made at all. Nothing was changed.
@@ -333,7 +334,8 @@ pub enum StartError {
         bytes: u64,
     },
     /// It is to found a cluster, as its [`first_server`](super::MemberBuilder::first_server), and to
-    /// [`join`](super::MemberBuilder::join) one: a program that is started again would found a second one beside the first.
+    /// [`join`](super::MemberBuilder::join) one: a program that is started again would found a second one beside the
+    /// first.
     #[error("not started: the first server of a cluster joins none")]
     FoundsAndJoins,
     /// A cluster cannot begin with this configuration.
@@ -395,8 +397,8 @@ pub enum StopReason {
         /// What is not known.
         what: String,
     },
-    /// Its storage has lost what it had acknowledged, as its leader found: it was wiped, set back or exchanged. Its id belongs to
-    /// what was lost. It comes back under another id, with empty storage, and joins as a new server does.
+    /// Its storage has lost what it had acknowledged, as its leader found: it was wiped, set back or exchanged. Its id
+    /// belongs to what was lost. It comes back under another id, with empty storage, and joins as a new server does.
     #[error("its storage has lost what it acknowledged: it must come back under another id")]
     Forgot,
     /// Its transport does not carry the longest entry of the cluster that it was added to.

@@ -110,8 +110,8 @@ pub enum Happening {
         /// The server.
         peer: ServerId,
     },
-    /// A server has lost some of what it had acknowledged to this member, which leads. It counts towards no quorum for the
-    /// rest of this term, and has to come back under another id.
+    /// A server has lost some of what it had acknowledged to this member, which leads. It counts towards no quorum for
+    /// the rest of this term, and has to come back under another id.
     PeerForgot {
         /// The server.
         peer: ServerId,
@@ -127,8 +127,8 @@ pub enum Happening {
         /// To what.
         why: Foreign,
     },
-    /// It was told why it takes no part in the cluster that it asks to join, or something else than before; `None` if it may
-    /// take part after all. [`MemberStatus`](super::MemberStatus) has it too.
+    /// It was told why it takes no part in the cluster that it asks to join, or something else than before; `None` if
+    /// it may take part after all. [`MemberStatus`](super::MemberStatus) has it too.
     Excluded {
         /// Why.
         why: Option<Exclusion>,

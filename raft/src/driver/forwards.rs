@@ -46,8 +46,8 @@ impl Forwards {
         Some(range)
     }
 
-    /// How long to wait for an answer before a batch is sent again: several times as long as one usually takes, a tenth of
-    /// `longest` at least.
+    /// How long to wait for an answer before a batch is sent again: several times as long as one usually takes, a tenth
+    /// of `longest` at least.
     pub(super) fn patience(&self, longest: Duration) -> Duration {
         self.answer_time
             .map_or(longest, |mean| (mean * 4).clamp(longest / 10, longest))

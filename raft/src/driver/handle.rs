@@ -125,8 +125,8 @@ impl<S: StateMachine> Handle<S> {
         self.shared.status.clone()
     }
 
-    /// Waits until the member's status is as wanted, and returns it: at once if it is. The status is brought up to date when
-    /// its role, term, leader or configuration changes, and at most once each heartbeat otherwise.
+    /// Waits until the member's status is as wanted, and returns it: at once if it is. The status is brought up to date
+    /// when its role, term, leader or configuration changes, and at most once each heartbeat otherwise.
     ///
     /// ```
     /// # use liferaft_raft::driver::{Handle, WaitError};
@@ -154,17 +154,17 @@ impl<S: StateMachine> Handle<S> {
         }
     }
 
-    /// Waits until the member takes part in its cluster, and returns what its voice counts for: until it knows a leader, and
-    /// a committed configuration that names it, as a voter, or as the learner that it is to be. It is to be one if there are
-    /// as many voters as its own [membership policy](super::MemberBuilder::membership) wants, or if it has none and an
-    /// operator made it one.
+    /// Waits until the member takes part in its cluster, and returns what its voice counts for: until it knows a
+    /// leader, and a committed configuration that names it, as a voter, or as the learner that it is to be. It is to be
+    /// one if there are as many voters as its own [membership policy](super::MemberBuilder::membership) wants, or if it
+    /// has none and an operator made it one.
     ///
-    /// What was done before on a cluster of fewer voters is safe on those alone. A member that comes back over its storage
-    /// goes by what it knows: it may have been evicted since.
+    /// What was done before on a cluster of fewer voters is safe on those alone. A member that comes back over its
+    /// storage goes by what it knows: it may have been evicted since.
     ///
     /// # Errors
-    /// As [`wait_for`](Self::wait_for), and [`WaitError::Excluded`] at the deadline if the member was told why it takes no
-    /// part.
+    /// As [`wait_for`](Self::wait_for), and [`WaitError::Excluded`] at the deadline if the member was told why it takes
+    /// no part.
     pub async fn joined(&self) -> Result<Suffrage, WaitError> {
         let (id, voters_wanted) = (self.id(), self.shared.voters_wanted);
         let joined = |status: &MemberStatus| status.joined(id, voters_wanted);
@@ -189,9 +189,9 @@ impl<S: StateMachine> Handle<S> {
     /// Has a command applied, exactly once, and returns its reply, once this member has applied it too.
     ///
     /// # Errors
-    /// [`ProposeError::Unknown`] when the command may or may not be done, and [`ProposeError::ReplyUnreadable`] when it is
-    /// done; all others mean that it was not done and never will be. Proposing again after an unknown outcome may do the
-    /// command twice.
+    /// [`ProposeError::Unknown`] when the command may or may not be done, and [`ProposeError::ReplyUnreadable`] when it
+    /// is done; all others mean that it was not done and never will be. Proposing again after an unknown outcome may do
+    /// the command twice.
     pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
         let command = codec::encode_checked(vec![0; HEADER_BYTES], &command)
             .map_err(|error| ProposeError::Unserialisable(error.to_string()))?;
@@ -261,9 +261,9 @@ impl<S: StateMachine> Handle<S> {
     }
 
     /// Asks this member's own state if it is at most so old, and otherwise waits until it is known to be: the leader is
-    /// asked, as by [`read`](Self::read), which makes it as young as the call. A bound of four heartbeat intervals is nearly
-    /// always met at once on a member that hears its leader, one of less than two on hardly any follower of a quiet
-    /// cluster (see [`Local::age`](super::Local::age)); a bound of zero is a linearizable read that says its age.
+    /// asked, as by [`read`](Self::read), which makes it as young as the call. A bound of four heartbeat intervals is
+    /// nearly always met at once on a member that hears its leader, one of less than two on hardly any follower of a
+    /// quiet cluster (see [`Local::age`](super::Local::age)); a bound of zero is a linearizable read that says its age.
     ///
     /// The answer is never older than the bound, unless the leader had to be asked and took longer than that to answer:
     /// then it reflects all that was done before the call.
@@ -390,13 +390,13 @@ impl<S: StateMachine> Handle<S> {
         drop(self.shared.requests.send(Request::SetTiming(timing)).await);
     }
 
-    /// Takes the member out of its cluster, and stops it. The vote of a voter goes to a learner whose log has caught up, if
-    /// there is one, in the same change; a leader hands leadership over. A server that leaves so may join again; it is
-    /// [removed](Self::remove_server) by nobody.
+    /// Takes the member out of its cluster, and stops it. The vote of a voter goes to a learner whose log has caught
+    /// up, if there is one, in the same change; a leader hands leadership over. A server that leaves so may join again;
+    /// it is [removed](Self::remove_server) by nobody.
     ///
-    /// A member that is asked to leave does not ask to be taken in any more, whatever comes of it. If the call is dropped
-    /// the member may have left, or not, and runs on. While those who would stay could not go on without it, because too
-    /// few of them answer, it stays.
+    /// A member that is asked to leave does not ask to be taken in any more, whatever comes of it. If the call is
+    /// dropped the member may have left, or not, and runs on. While those who would stay could not go on without it,
+    /// because too few of them answer, it stays.
     ///
     /// # Errors
     /// See [`LeaveError`]: the member runs on.
@@ -440,9 +440,9 @@ impl<S: StateMachine> Handle<S> {
         Ok(())
     }
 
-    /// Stops the member, which stays in the configuration. If it leads, it hands leadership over first, for two election
-    /// timeouts at most. Returns when it has stopped; calls that are pending then are answered *stopped*, or *unknown* if
-    /// they were sent.
+    /// Stops the member, which stays in the configuration. If it leads, it hands leadership over first, for two
+    /// election timeouts at most. Returns when it has stopped; calls that are pending then are answered *stopped*, or
+    /// *unknown* if they were sent.
     ///
     /// Once begun it goes on, even if the call is dropped.
     ///
@@ -459,8 +459,8 @@ impl<S: StateMachine> Handle<S> {
         Ok(())
     }
 
-    /// Stops the member as [`shutdown`](Self::shutdown) does, also if it is the only voter: what its storage does not keep
-    /// is lost with it.
+    /// Stops the member as [`shutdown`](Self::shutdown) does, also if it is the only voter: what its storage does not
+    /// keep is lost with it.
     pub async fn stop(&self) {
         self.ask_to_stop(None).await;
         self.stopped().await;

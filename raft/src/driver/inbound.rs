@@ -90,7 +90,8 @@ impl<S: StateMachine> Driver<S> {
             tracing::debug!(term = %self.raft.term(), %from, to = %raw.to(), "frame for another server");
             return Ok(());
         }
-        // Before anything is believed: two foundings of one cluster agree on nothing, and their terms and indices still match.
+        // Before anything is believed: two foundings of one cluster agree on nothing, and their terms and indices still
+        // match.
         let own = self.links.history();
         if own.is_some() && raw.history().is_some() && raw.history() != own {
             self.counters.frames_of_another_history += 1;
@@ -117,8 +118,8 @@ impl<S: StateMachine> Driver<S> {
         Ok(())
     }
 
-    /// Tells a server that asks to join here, or replicates to this one, that it asks the wrong one: a hint, which changes
-    /// nothing here. What it sends otherwise needs no answer, and an answer never gets one.
+    /// Tells a server that asks to join here, or replicates to this one, that it asks the wrong one: a hint, which
+    /// changes nothing here. What it sends otherwise needs no answer, and an answer never gets one.
     fn answer_foreign(&mut self, from: ServerId, raw: &RawFrame, why: Foreign) {
         let kind = raw.kind();
         let asks = kind.is_some_and(|kind| kind == Kind::Join || kind.replicates());

@@ -26,8 +26,8 @@ const STARTED_HEARTBEATS: u32 = 2;
 /// leader takes a wish for given up.
 const DOUBLINGS_MAX: u32 = 3;
 
-/// A server that an operator has removed asks only so often, in election timeouts: it may have been added again since, and
-/// evicted before it heard of that.
+/// A server that an operator has removed asks only so often, in election timeouts: it may have been added again since,
+/// and evicted before it heard of that.
 const DISMISSED_ELECTION_TIMEOUTS: u32 = 32;
 
 /// The answers of so many servers count, those that were asked last: an answer may come after the next was asked.
@@ -88,19 +88,20 @@ impl From<watch::Receiver<Vec<ServerId>>> for Roster {
     }
 }
 
-/// Why a server takes no part in the cluster that it asks to join, as others told it. It asks on: whoever is asked next may say
-/// something else, and an operator may add it.
+/// Why a server takes no part in the cluster that it asks to join, as others told it. It asks on: whoever is asked next
+/// may say something else, and an operator may add it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Exclusion {
-    /// A server that was asked belongs to another cluster: the address or the [`ClusterId`](crate::ids::ClusterId) is wrong.
+    /// A server that was asked belongs to another cluster: the address or the [`ClusterId`](crate::ids::ClusterId) is
+    /// wrong.
     #[error("server {server}, which was asked, belongs to another cluster")]
     WrongCluster {
         /// The server.
         server: ServerId,
     },
-    /// A server that was asked belongs to another history of this cluster: the cluster was founded twice. This server can
-    /// join with empty storage, under another id.
+    /// A server that was asked belongs to another history of this cluster: the cluster was founded twice. This server
+    /// can join with empty storage, under another id.
     #[error(
         "server {server}, which was asked, belongs to another history of this cluster, which was founded twice"
     )]

@@ -12,8 +12,8 @@ use crate::ids::{ClusterId, ServerId};
 use crate::message::{Body, Message};
 use crate::wire::{self, Content, Head};
 
-/// A frame is at most this much longer than what its entries, or its configuration and data, weigh, or than the commands
-/// in it: its heads, and the least data of a chunk.
+/// A frame is at most this much longer than what its entries, or its configuration and data, weigh, or than the
+/// commands in it: its heads, and the least data of a chunk.
 pub(super) const FRAME_OVERHEAD_BYTES: usize = 1024;
 
 /// Among so many contents, the last of those that leave together, one to be sent is looked for.
@@ -135,8 +135,8 @@ impl Links {
         self.send_encoded(&head, DeliveryClass::Datagram, &encoded, counters)
     }
 
-    /// Tells a server of another cluster, or of another history, that this one is not of its own: as if this were one of
-    /// that cluster, so that it is heard.
+    /// Tells a server of another cluster, or of another history, that this one is not of its own: as if this were one
+    /// of that cluster, so that it is heard.
     pub(super) fn send_foreign(
         &mut self,
         to: ServerId,

@@ -20,14 +20,14 @@ use crate::time::Instant;
 pub struct Local<A> {
     /// What the member's own state says.
     pub answer: A,
-    /// How long ago, at most, when the state machine was asked, that state was the newest in the cluster: it reflects every
-    /// command that was done, anywhere, before then. `None` if it is not known ever to have been, as on a member that has
-    /// just started.
+    /// How long ago, at most, when the state machine was asked, that state was the newest in the cluster: it reflects
+    /// every command that was done, anywhere, before then. `None` if it is not known ever to have been, as on a member
+    /// that has just started.
     ///
-    /// It is true whatever messages take and whoever believes to lead, since it counts by this member's clock alone from
-    /// before its leader spoke, and counts only what a quorum has since confirmed. It relies on that clock to count all time
-    /// that passes. In a quiet cluster it lies between two and three heartbeat intervals on a follower, and below one on a
-    /// leader, plus the time that messages take; where commands are done it is lower.
+    /// It is true whatever messages take and whoever believes to lead, since it counts by this member's clock alone
+    /// from before its leader spoke, and counts only what a quorum has since confirmed. It relies on that clock to
+    /// count all time that passes. In a quiet cluster it lies between two and three heartbeat intervals on a follower,
+    /// and below one on a leader, plus the time that messages take; where commands are done it is lower.
     pub age: Option<Duration>,
     /// The last entry that the state reflects.
     pub applied: Index,

@@ -88,8 +88,8 @@ impl Membership {
 }
 
 impl<S: StateMachine> Driver<S> {
-    /// Does what is due about membership, once the core has been told all that has arrived: who has just answered is not
-    /// silent.
+    /// Does what is due about membership, once the core has been told all that has arrived: who has just answered is
+    /// not silent.
     pub(super) fn keep_membership(&mut self, now: Instant) {
         if self.stopping.is_some() {
             // Whoever leads next sees to it.
@@ -125,8 +125,8 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// Tells members that have lost what they acknowledged, again and again: a message may be lost, and one that hears its
-    /// leader has no reason to ask whether it is a member.
+    /// Tells members that have lost what they acknowledged, again and again: a message may be lost, and one that hears
+    /// its leader has no reason to ask whether it is a member.
     fn tell_forgetful(&mut self, now: Instant) {
         if now < self.membership.tell_forgetful_at {
             return;
@@ -200,8 +200,8 @@ impl<S: StateMachine> Driver<S> {
         self.tell_exclusion(self.membership.exclusion(), now);
     }
 
-    /// Tells why this server takes no part, if that is something else than before. Nobody's word excludes a member that has a
-    /// leader.
+    /// Tells why this server takes no part, if that is something else than before. Nobody's word excludes a member that
+    /// has a leader.
     fn tell_exclusion(&mut self, before: Option<Exclusion>, now: Instant) {
         if self.raft.leader().is_some() {
             let (_, configuration) = self.raft.configuration();

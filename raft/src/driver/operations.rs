@@ -1,9 +1,9 @@
 //! This member's membership changes and transfers of leadership on their way to the leader and back.
 //!
 //! Unlike a command, an operation has no session. What keeps a lost answer from turning into a false one: the same
-//! server knows the request by its number and tells its answer again (see [`Served`](super::served::Served)), so that one
-//! which refused it because it did not lead never begins it; and once an attempt may have been made under another leader, a
-//! refusal that says *it is so already* means that it was made.
+//! server knows the request by its number and tells its answer again (see [`Served`](super::served::Served)), so that
+//! one which refused it because it did not lead never begins it; and once an attempt may have been made under another
+//! leader, a refusal that says *it is so already* means that it was made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -307,8 +307,8 @@ impl Operations {
         }
     }
 
-    /// An attempt was refused for want of leadership. The server that refused it does so for ever, whatever copies of it
-    /// arrive later, so the next one needs another number.
+    /// An attempt was refused for want of leadership. The server that refused it does so for ever, whatever copies of
+    /// it arrive later, so the next one needs another number.
     fn ask_anew(&mut self, request: u64, now: Instant) {
         if let Some(pending) = self.pending.remove(&request) {
             self.last += 1;

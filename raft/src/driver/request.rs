@@ -64,7 +64,8 @@ pub(super) struct Read<S: StateMachine> {
 /// Who waits for a read that a leader has to confirm.
 pub(super) enum ReadCaller<S: StateMachine> {
     Linearizable(oneshot::Sender<Result<S::Answer, ReadError>>),
-    /// A local read that wants a younger state. Once it is confirmed, the state is the newest as of when the leader was last asked.
+    /// A local read that wants a younger state. Once it is confirmed, the state is the newest as of when the leader was
+    /// last asked.
     Local {
         as_of: Instant,
         caller: LocalCaller<S>,

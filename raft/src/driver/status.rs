@@ -25,7 +25,8 @@ pub struct MemberStatus {
     pub counters: Counters,
     /// How much waits in it.
     pub queues: Queues,
-    /// Why it takes no part in the cluster that it asks to join, as it was told last; `None` if it may, for all it knows.
+    /// Why it takes no part in the cluster that it asks to join, as it was told last; `None` if it may, for all it
+    /// knows.
     pub exclusion: Option<Exclusion>,
     /// What went wrong last, if anything has. It may be long over.
     pub last_error: Option<LastError>,
@@ -198,8 +199,8 @@ pub enum MemberError {
         /// Why.
         reason: Refusal,
     },
-    /// A server has lost some of what it had acknowledged to this member, which leads: its storage was wiped or set back. It
-    /// counts towards no quorum, and has to come back under another id.
+    /// A server has lost some of what it had acknowledged to this member, which leads: its storage was wiped or set
+    /// back. It counts towards no quorum, and has to come back under another id.
     #[error(
         "server {peer} acknowledged the log up to {acknowledged} and has it up to {last}: its storage forgot"
     )]

@@ -389,8 +389,8 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// Whether the member stops: because its storage forgot, or because it was asked to and has nothing left to hand over or
-    /// to write.
+    /// Whether the member stops: because its storage forgot, or because it was asked to and has nothing left to hand
+    /// over or to write.
     fn may_stop(&self, now: Instant) -> Result<(), StopReason> {
         if self.membership.has_forgotten() {
             return Err(StopReason::Forgot);

@@ -41,8 +41,9 @@ pub enum Voice {
 
 /// The change that the situation calls for, if there is one that may be made.
 ///
-/// The dead, and those that have lost what they acknowledged, leave, and the caught-up are promoted, in one change. Who asks to join becomes a learner, which changes no
-/// quorum: it comes at once, even while a change of voters must wait for answers.
+/// The dead, and those that have lost what they acknowledged, leave, and the caught-up are promoted, in one change. Who
+/// asks to join becomes a learner, which changes no quorum: it comes at once, even while a change of voters must wait
+/// for answers.
 #[must_use]
 pub fn next_change(
     policy: &MembershipPolicy,
@@ -151,7 +152,8 @@ impl Situation<'_> {
         let wanted = policy.voters_wanted();
         let (lost, living): (Vec<_>, Vec<_>) = voters.iter().partition(|id| self.is_lost(**id));
         let mut living: BTreeSet<ServerId> = living.into_iter().collect();
-        // Of those that are missed the dead stay rather than who forgot: they may come back with what they acknowledged.
+        // Of those that are missed the dead stay rather than who forgot: they may come back with what they
+        // acknowledged.
         let (dead, forgot): (Vec<_>, Vec<_>) = lost
             .into_iter()
             .partition(|id| self.voice(*id) == Voice::Dead);

@@ -6,12 +6,12 @@ use crate::consensus::{ChangeError, Contact, MembershipChange, Oversight};
 use crate::ids::ServerId;
 use crate::time::Instant;
 
-/// Returns the change by which `server` leaves, as its leader makes it. The vote of a voter goes to a learner whose log has
-/// caught up, in the same change, if there is one.
+/// Returns the change by which `server` leaves, as its leader makes it. The vote of a voter goes to a learner whose log
+/// has caught up, in the same change, if there is one.
 ///
 /// # Errors
-/// [`ChangeError::Unreachable`] names a voter that has not answered for an election timeout, when without `server` too few
-/// would be left that have: the change could never be committed, and nothing else either.
+/// [`ChangeError::Unreachable`] names a voter that has not answered for an election timeout, when without `server` too
+/// few would be left that have: the change could never be committed, and nothing else either.
 pub fn leaving(
     server: ServerId,
     view: &Oversight<'_>,

@@ -1,9 +1,9 @@
 //! Membership that manages itself: who should take part, decided by the leader from what it knows.
 //!
 //! Nobody stands by to remove a phone whose battery died, or to add the one that replaces it. So the leader takes in
-//! whoever asks to join, first as a learner and, once its log has caught up, as a voter (§4.2.1); and it removes whoever
-//! has answered nothing for [`evict_after`](MembershipPolicy::evict_after), so that the dead do not count towards
-//! quorums that the living must reach.
+//! whoever asks to join, first as a learner and, once its log has caught up, as a voter (§4.2.1); and it removes
+//! whoever has answered nothing for [`evict_after`](MembershipPolicy::evict_after), so that the dead do not count
+//! towards quorums that the living must reach.
 //!
 //! Four parts, all of them pure: no clock, no I/O, and the same knowledge leads to the same decision.
 //!
@@ -18,8 +18,8 @@
 //!   [`voters_min`](MembershipPolicy::voters_min) keeps, and those never weigh more in it than before;
 //! - never fewer voters than `voters_min`, unless there were fewer;
 //! - those who die and those who replace them leave and come in one joint change (§4.3);
-//! - a server that has lost what it acknowledged leaves at once, and for good, but where `voters_min` would be undercut it
-//!   stays until a learner can take its place: its leader counts it towards no quorum meanwhile;
+//! - a server that has lost what it acknowledged leaves at once, and for good, but where `voters_min` would be undercut
+//!   it stays until a learner can take its place: its leader counts it towards no quorum meanwhile;
 //! - a voter that answers while its disk hangs is evicted like a silent one, and a slow state machine evicts nobody;
 //! - whoever asks and then dies holds up nobody: it is a learner, which counts for nothing, until it is removed.
 //!
@@ -84,8 +84,8 @@ impl Default for MembershipPolicy {
 }
 
 impl MembershipPolicy {
-    /// The profile of a laboratory, where nobody sleeps and no message is lost: who is silent for an election timeout is
-    /// evicted, down to two voters. A figure measured with it says so.
+    /// The profile of a laboratory, where nobody sleeps and no message is lost: who is silent for an election timeout
+    /// is evicted, down to two voters. A figure measured with it says so.
     #[must_use]
     pub const fn laboratory(election_timeout: Duration) -> Self {
         Self {

@@ -26,8 +26,8 @@ const PUT_OFF_ELECTION_TIMEOUTS: u32 = 2;
 /// Runs a [`MembershipPolicy`] on a server: while it leads, it decides; while it does not, it knows nothing and does
 /// nothing.
 ///
-/// It is a value without a clock. Whoever owns it calls [`look`](Self::look) when [`due`](Self::due) has come, and when a
-/// term of leadership begins, and does what that says.
+/// It is a value without a clock. Whoever owns it calls [`look`](Self::look) when [`due`](Self::due) has come, and when
+/// a term of leadership begins, and does what that says.
 #[derive(Clone, Debug)]
 pub struct Steward {
     policy: MembershipPolicy,
@@ -101,8 +101,8 @@ impl Steward {
         now >= self.due || self.watch.as_ref().map(Watch::term) != leads_in
     }
 
-    /// Looks at what the leader knows, and says what is to be done. The core must have been told all that has arrived: who
-    /// has answered just now is not silent. `oversight` is `None` on a server that does not lead.
+    /// Looks at what the leader knows, and says what is to be done. The core must have been told all that has arrived:
+    /// who has answered just now is not silent. `oversight` is `None` on a server that does not lead.
     pub fn look(&mut self, oversight: Option<&Oversight<'_>>, now: Instant) -> Act {
         let Some(view) = oversight else {
             self.watch = None;
@@ -147,8 +147,8 @@ impl Steward {
             return JoinAnswer::Member;
         }
         if oversight.configuration.is_dismissed(id) && !is_planted(Bug::DismissedReturns) {
-            // While nothing may be changed the removal may be uncommitted, and be undone with its leader: whoever took it
-            // for final would not ask again.
+            // While nothing may be changed the removal may be uncommitted, and be undone with its leader: whoever took
+            // it for final would not ask again.
             return if oversight.may_change {
                 JoinAnswer::Dismissed
             } else {

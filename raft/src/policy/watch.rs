@@ -1,5 +1,5 @@
-//! The watch that a leader keeps in one term: who has been silent for how long, who catches up, and who must be asked before
-//! silence is believed.
+//! The watch that a leader keeps in one term: who has been silent for how long, who catches up, and who must be asked
+//! before silence is believed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -40,8 +40,8 @@ pub(super) struct Watch {
     changing: bool,
 }
 
-/// A learner that catches up, in rounds: it is ready when what was committed at the beginning of one reached it within an
-/// election timeout (§4.2.1).
+/// A learner that catches up, in rounds: it is ready when what was committed at the beginning of one reached it within
+/// an election timeout (§4.2.1).
 #[derive(Clone, Copy, Debug)]
 struct CatchUp {
     goal: Index,
@@ -64,8 +64,8 @@ struct Inquiry {
 impl Watch {
     /// Begins with what a leader that has just been elected knows.
     pub(super) fn begin(view: &Oversight<'_>, now: Instant) -> Self {
-        // Of those who have not answered it yet, a new leader knows that they were silent since its predecessor was last
-        // heard, at least towards itself.
+        // Of those who have not answered it yet, a new leader knows that they were silent since its predecessor was
+        // last heard, at least towards itself.
         let silent_since = view.predecessor_led_at.unwrap_or(view.since);
         let members = view.configuration.members().map(|(id, _)| id);
         Self {
@@ -101,7 +101,8 @@ impl Watch {
         for (id, _) in view.configuration.members() {
             let heard_at = view.peer(id).and_then(|peer| peer.heard_at);
             let since = self.silent_since.entry(id).or_insert(now);
-            // This server looks in its first turn after a sleep: who answered before this look answered before the sleep.
+            // This server looks in its first turn after a sleep: who answered before this look answered before the
+            // sleep.
             *since = now.min(heard_at.map_or(*since, |at| at.max(*since)) + slept);
         }
         self.put_off.retain(|_, until| now < *until);
@@ -158,8 +159,8 @@ impl Watch {
         self.inquiry = None;
     }
 
-    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and, whatever it answers, who
-    /// has lost what it acknowledged, and which voter's disk hangs.
+    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and, whatever it
+    /// answers, who has lost what it acknowledged, and which voter's disk hangs.
     fn overdue(
         &self,
         policy: &MembershipPolicy,
@@ -322,8 +323,9 @@ impl Watch {
     }
 }
 
-/// Returns true if this server votes and its disk hangs. Commits wait for it like for one that is silent, which the rounds that
-/// it echoes hide. A learner keeps nobody waiting, and one whose state machine is slow has made durable what it received.
+/// Returns true if this server votes and its disk hangs. Commits wait for it like for one that is silent, which the
+/// rounds that it echoes hide. A learner keeps nobody waiting, and one whose state machine is slow has made durable
+/// what it received.
 fn is_stalled(policy: &MembershipPolicy, view: &Oversight<'_>, id: ServerId) -> bool {
     let peer = view.peer(id).filter(|_| view.configuration.is_voter(id));
     peer.is_some_and(|peer| {

@@ -11,7 +11,8 @@ use crate::ids::Index;
 
 /// A disk in memory. Every write is durable at once, as long as any clone of it lives.
 ///
-/// Clones share what is stored: a member that is stopped and made again over a clone has restarted with its disk intact.
+/// Clones share what is stored: a member that is stopped and made again over a clone has restarted with its disk
+/// intact.
 ///
 /// ```
 /// # use liferaft_raft as liferaft;

@@ -17,11 +17,11 @@ use crate::consensus::{Recovered, Write};
 /// A member's disk. The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is
 /// group commit.
 ///
-/// A server's id belongs to its storage. Storage that was wiped, set back to an earlier state or copied is never used under the
-/// id again: the server has forgotten votes and entries that others count on. It comes back under another id, with empty
-/// storage. Some of this is found while it runs: blank members give no votes, and a leader whose member has less than it
-/// acknowledged in the leader's own term stops counting it and has it stop (`StopReason::Forgot`). A leader that was elected after
-/// the loss cannot know of it.
+/// A server's id belongs to its storage. Storage that was wiped, set back to an earlier state or copied is never used
+/// under the id again: the server has forgotten votes and entries that others count on. It comes back under another id,
+/// with empty storage. Some of this is found while it runs: blank members give no votes, and a leader whose member has
+/// less than it acknowledged in the leader's own term stops counting it and has it stop (`StopReason::Forgot`). A
+/// leader that was elected after the loss cannot know of it.
 #[async_trait]
 pub trait Storage: Send + 'static {
     /// Reads what is stored; the default value if nothing is. Called once, before anything else.

@@ -12,8 +12,8 @@ use crate::message::Message;
 
 /// What a frame says: a message of the protocol, or a request that one driver passes on to another.
 ///
-/// A `request` is the asker's number for its request; the answer repeats it. Requests travel as messages do: they may be
-/// lost, repeated and reordered.
+/// A `request` is the asker's number for its request; the answer repeats it. Requests travel as messages do: they may
+/// be lost, repeated and reordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A message of the protocol.
@@ -69,8 +69,8 @@ pub enum Content {
     },
     /// The answer to [`Join`](Self::Join).
     JoinReply(JoinReply),
-    /// The answer to [`Join`](Self::Join), or to a leader that replicates, from a server that belongs elsewhere. It is sent
-    /// in the asker's cluster and names no history, so that the asker takes it.
+    /// The answer to [`Join`](Self::Join), or to a leader that replicates, from a server that belongs elsewhere. It is
+    /// sent in the asker's cluster and names no history, so that the asker takes it.
     Foreign(Foreign),
 }
 
@@ -111,8 +111,8 @@ pub enum JoinReply {
     Dismissed,
     /// The leader takes nobody in: its membership is in the hands of operators.
     Manual,
-    /// Its storage has lost what it had acknowledged, and its id is never taken in again. A leader tells its member so unasked,
-    /// too, when it finds that.
+    /// Its storage has lost what it had acknowledged, and its id is never taken in again. A leader tells its member so
+    /// unasked, too, when it finds that.
     Forgot,
 }
 

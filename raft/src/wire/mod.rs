@@ -142,8 +142,8 @@ impl RawFrame {
         self.to
     }
 
-    /// Returns the name of the founding from which the sender's cluster comes; `None` if it names none, as a server does that
-    /// takes part in no cluster.
+    /// Returns the name of the founding from which the sender's cluster comes; `None` if it names none, as a server
+    /// does that takes part in no cluster.
     #[must_use]
     pub const fn history(&self) -> Option<History> {
         self.history

@@ -58,8 +58,8 @@ pub(super) mod kind {
     }
 }
 
-/// A frame. What differs by receiver comes first, as its head: where it goes, and the token. The rest is the content, whose
-/// bytes are the same whoever they are sent to.
+/// A frame. What differs by receiver comes first, as its head: where it goes, and the token. The rest is the content,
+/// whose bytes are the same whoever they are sent to.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {
     #[prost(bytes = "bytes", optional, tag = "1")]
@@ -71,7 +71,8 @@ pub(super) struct Envelope {
     /// Any number: that of the receiver's last answer, with an AppendEntries; zero for none.
     #[prost(fixed64, tag = "6")]
     pub(super) token: u64,
-    /// Any number: the name of the founding of the sender's cluster. Absent from one that is not known to take part in any.
+    /// Any number: the name of the founding of the sender's cluster. Absent from one that is not known to take part in
+    /// any.
     #[prost(fixed64, optional, tag = "7")]
     pub(super) history: Option<u64>,
     /// Only messages have a term, requests between drivers have none.

@@ -70,8 +70,8 @@ async fn commands_survive_the_death_of_the_leader_they_were_sent_to_exactly_once
     assert_eq!(numbers, (0..=200).collect::<Vec<_>>());
 }
 
-/// Real threads, as a state machine that does not return blocks one; and an election timeout that no slow machine reaches,
-/// so that nothing happens but what is waited for.
+/// Real threads, as a state machine that does not return blocks one; and an election timeout that no slow machine
+/// reaches, so that nothing happens but what is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_state_machine_that_does_not_return_holds_up_no_heartbeat() {
     let mut cluster = Cluster::empty();

@@ -182,7 +182,8 @@ impl StateMachine for Mortal {
     }
 }
 
-// A runtime that ends drops its tasks one by one. A member that saw its state machine go before itself blamed it of a panic.
+// A runtime that ends drops its tasks one by one. A member that saw its state machine go before itself blamed it of a
+// panic.
 #[test]
 fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -33,8 +33,8 @@ fn a_word_that_took_long_makes_no_state_young() {
     assert!(cluster.current_as_of(3).is_some_and(|as_of| as_of > before));
 }
 
-// A leader that has been deposed and does not know it goes on speaking, and who hears nobody else believes it: its commit
-// index is not the newest.
+// A leader that has been deposed and does not know it goes on speaking, and who hears nobody else believes it: its
+// commit index is not the newest.
 #[test]
 fn a_deposed_leader_makes_no_state_young() {
     let mut cluster = Cluster::of(5).with_leader(1);

@@ -8,7 +8,8 @@ use crate::cluster::forge::{append, chunk, position, pre_vote_request, snapshot,
 use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, ONE_COMMAND};
 use crate::compaction::small_chunks;
 
-// The followers commit without the leader's disk (§10.2.1), so that commitment alone bounds nothing of what waits for it.
+// The followers commit without the leader's disk (§10.2.1), so that commitment alone bounds nothing of what waits for
+// it.
 #[test]
 fn a_leader_whose_disk_hangs_takes_no_more_than_its_bound() {
     let mut cluster =

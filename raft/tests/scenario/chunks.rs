@@ -287,7 +287,8 @@ fn known(cluster: &Cluster, id: u128) -> Vec<bool> {
     known.collect()
 }
 
-// The configuration of many members is heavier than a chunk: it would be sent with each of them, and with each heartbeat.
+// The configuration of many members is heavier than a chunk: it would be sent with each of them, and with each
+// heartbeat.
 #[test]
 fn what_a_snapshot_is_is_told_until_the_receiver_knows_it() {
     let mut cluster = one_left_behind();

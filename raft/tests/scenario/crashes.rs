@@ -94,7 +94,8 @@ fn a_torn_write_leaves_no_commit_index_beyond_the_log() {
 /// More than an election timeout, and than any that is drawn.
 const SLOW_WRITE: Duration = Duration::from_millis(2_100);
 
-// Each deadline began another term before the vote of the last was durable: after 300 s the term was 197, and nobody led.
+// Each deadline began another term before the vote of the last was durable: after 300 s the term was 197, and nobody
+// led.
 #[test]
 fn voters_with_slow_disks_elect_a_leader_within_a_few_terms() {
     let mut cluster = Cluster::of(3);
@@ -369,7 +370,8 @@ fn a_majority_that_crashes_again_and_again_keeps_what_was_committed() {
     assert_eq!(cluster.applied(3), ["a", "b", "c"]);
 }
 
-// It asks nobody, so nothing but its own disk holds it back. A crash would let it lead the same term again with another log.
+// It asks nobody, so nothing but its own disk holds it back. A crash would let it lead the same term again with another
+// log.
 #[test]
 fn a_lone_voter_leads_only_once_its_vote_is_on_disk() {
     let mut cluster = Cluster::of(1);

@@ -1,4 +1,5 @@
-//! §3.3 and §3.4, leader election; §4.2.3 and §9.6, those who would disturb it; §6.2, the leader that hears no majority.
+//! §3.3 and §3.4, leader election; §4.2.3 and §9.6, those who would disturb it; §6.2, the leader that hears no
+//! majority.
 
 use std::time::Duration;
 

@@ -233,8 +233,8 @@ fn a_change_with_one_silent_joiner_changes_nothing() {
     cluster.assert_leader(3);
 }
 
-// An entry before the joint configuration may be committed by the old majority alone. To leave the joint phase at that moment
-// would let the new majority decide by itself while the old one still may.
+// An entry before the joint configuration may be committed by the old majority alone. To leave the joint phase at that
+// moment would let the new majority decide by itself while the old one still may.
 #[test]
 fn a_joint_configuration_is_left_only_once_it_is_committed_itself() {
     let mut cluster = Cluster::of(5).with_leader(1);

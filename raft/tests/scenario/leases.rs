@@ -25,8 +25,8 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// The leader is server 1. Server 3, which was cut off, asks for pre-votes when the leader is cut off in its place, while
-/// server 2 crashes and comes back with other settings.
+/// The leader is server 1. Server 3, which was cut off, asks for pre-votes when the leader is cut off in its place,
+/// while server 2 crashes and comes back with other settings.
 fn cluster_with_a_restarted_voter(settings: ConfigBuilder) -> Cluster {
     let mut cluster = cluster();
     cluster.isolate(3);

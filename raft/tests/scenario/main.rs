@@ -1,8 +1,8 @@
-//! Stories of whole clusters, told through the public surface of the core: one file for each section of the dissertation,
-//! and one folder for what the dissertation does not warn of.
+//! Stories of whole clusters, told through the public surface of the core: one file for each section of the
+//! dissertation, and one folder for what the dissertation does not warn of.
 //!
-//! A [`Cluster`](cluster::Cluster) runs servers on a virtual clock, over a network and on disks that the story commands.
-//! After every step it checks the safety properties of §3.2, so a story only has to say what is its own.
+//! A [`Cluster`](cluster::Cluster) runs servers on a virtual clock, over a network and on disks that the story
+//! commands. After every step it checks the safety properties of §3.2, so a story only has to say what is its own.
 
 mod cluster;
 

@@ -185,8 +185,8 @@ fn a_removed_server_that_knows_of_it_campaigns_no_more() {
     assert!(cluster.sent(vote_requests().from(3)).is_empty());
 }
 
-// After a restart it knew nothing to be committed, and took the configuration that left it out for one that might need it:
-// it asked for pre-votes for ever.
+// After a restart it knew nothing to be committed, and took the configuration that left it out for one that might need
+// it: it asked for pre-votes for ever.
 #[test]
 fn a_removed_server_that_restarts_still_knows_of_it() {
     let mut cluster = Cluster::of(3).with_leader(1);

@@ -420,8 +420,8 @@ fn what_is_committed_and_not_applied_is_bounded() {
     assert_eq!(cluster.applied(3), ["a", "b", "c", "d"]);
 }
 
-// The gap is found while the term is not on disk yet, and a part of it is filled before the answer may leave. An answer that
-// told of the log as it was would have that part sent again.
+// The gap is found while the term is not on disk yet, and a part of it is filled before the answer may leave. An answer
+// that told of the log as it was would have that part sent again.
 #[test]
 fn an_answer_about_a_gap_tells_of_what_has_filled_a_part_of_it() {
     let mut cluster = Cluster::from_logs([(1, &[1]), (2, &[1]), (3, &[1])]);

@@ -42,8 +42,8 @@ impl Cluster {
         self.settle();
     }
 
-    /// Three servers; 1 leads, and 3 has missed so many commands of a kilobyte, which are in a snapshot by now. The link
-    /// to it carries 100 kB in a second.
+    /// Three servers; 1 leads, and 3 has missed so many commands of a kilobyte, which are in a snapshot by now. The
+    /// link to it carries 100 kB in a second.
     fn with_a_slow_one_left_behind(kilobytes: usize) -> Self {
         let mut cluster = Self::with_limits(3, nothing_trails).with_leader(1);
         cluster.narrow(1, 3, 100_000);

@@ -15,8 +15,8 @@ use crate::operation::Question;
 impl Clients {
     /// Judges what clients have heard.
     ///
-    /// If the history is right, the order of the log is an order that explains it, and to check this one takes no search.
-    /// Only if it does not explain all, the search looks for another.
+    /// If the history is right, the order of the log is an order that explains it, and to check this one takes no
+    /// search. Only if it does not explain all, the search looks for another.
     ///
     /// # Errors
     /// The shortest history that nothing explains.

@@ -31,8 +31,8 @@ pub struct Request {
     pub client: usize,
     /// The key.
     pub key: u8,
-    /// The change. What a comparison expects is filled in with what the client heard of the key last, a counter with one
-    /// that was heard, or was once.
+    /// The change. What a comparison expects is filled in with what the client heard of the key last, a counter with
+    /// one that was heard, or was once.
     pub change: Change,
     /// How long the command is at least, in bytes.
     pub bytes: usize,

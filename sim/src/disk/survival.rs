@@ -1,8 +1,8 @@
 //! What a crash leaves of the writes that were under way, and what an honest storage makes of it.
 //!
-//! Between two syncs a disk writes in an order of its own: any subset of the parts may be there, and a part may be torn.
-//! The storage is a log of checksummed records, two slots for term and vote, and files of snapshots; and it syncs before
-//! it begins a snapshot and after it, since what follows one drops what it replaces. After a crash it takes
+//! Between two syncs a disk writes in an order of its own: any subset of the parts may be there, and a part may be
+//! torn. The storage is a log of checksummed records, two slots for term and vote, and files of snapshots; and it syncs
+//! before it begins a snapshot and after it, since what follows one drops what it replaces. After a crash it takes
 //!
 //! - the last term and vote that is whole: a torn one lies in the slot that was not in use;
 //! - of the records, those before the first that is missing or torn, or of a term that no slot knows;

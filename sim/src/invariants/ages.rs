@@ -1,6 +1,6 @@
-//! Ages of local reads: what a member has handed to its state machine holds all that was committed, anywhere, before the moment
-//! as of which it calls it current; and what its state machine has applied, before the moment from which the ages of local
-//! reads count.
+//! Ages of local reads: what a member has handed to its state machine holds all that was committed, anywhere, before
+//! the moment as of which it calls it current; and what its state machine has applied, before the moment from which the
+//! ages of local reads count.
 //!
 //! That moment is one of the member's own clock. What the clock showed at each commitment is written down, so that
 //! neither its pace nor its leaps excuse anything. Where it went backward it stands still, as it does for the core, and

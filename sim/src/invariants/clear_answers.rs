@@ -1,5 +1,5 @@
-//! Clear answers (plan 2.5 no. 29): a command that was refused is never applied anywhere, and one that was appended is told
-//! where.
+//! Clear answers (plan 2.5 no. 29): a command that was refused is never applied anywhere, and one that was appended is
+//! told where.
 
 use std::collections::{BTreeMap, BTreeSet};
 

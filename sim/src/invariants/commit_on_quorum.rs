@@ -1,5 +1,5 @@
-//! Commitment (§3.6.2, plan 2.1 no. 6): what is committed is durable on a quorum of the configuration in force, is of the
-//! leader's own term or before such an entry, and never changes again (no. 7).
+//! Commitment (§3.6.2, plan 2.1 no. 6): what is committed is durable on a quorum of the configuration in force, is of
+//! the leader's own term or before such an entry, and never changes again (no. 7).
 
 use super::{Turn, Verdict, demand};
 use liferaft_raft::ids::Term;

@@ -1,5 +1,5 @@
-//! Election safety (§3.2, plan 2.1 no. 1): at most one leader in a term, elected by durable votes of a quorum, each voter
-//! giving one vote in a term.
+//! Election safety (§3.2, plan 2.1 no. 1): at most one leader in a term, elected by durable votes of a quorum, each
+//! voter giving one vote in a term.
 
 use std::collections::BTreeMap;
 

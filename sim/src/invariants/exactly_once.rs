@@ -1,4 +1,5 @@
-//! Exactly once (§6.3): a command of a session takes effect at one index, and what an entry does is the same everywhere.
+//! Exactly once (§6.3): a command of a session takes effect at one index, and what an entry does is the same
+//! everywhere.
 
 use std::collections::HashMap;
 

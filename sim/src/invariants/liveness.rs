@@ -1,5 +1,5 @@
-//! Liveness (plan 2.1 no. 19): once faults have stopped, one server leads, all converge, and fresh writes, reads and a change
-//! of membership succeed.
+//! Liveness (plan 2.1 no. 19): once faults have stopped, one server leads, all converge, and fresh writes, reads and a
+//! change of membership succeed.
 
 use liferaft_raft::ids::Index;
 

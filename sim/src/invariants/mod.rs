@@ -227,7 +227,8 @@ impl Invariants {
         self.promises.bind(member, now)
     }
 
-    /// A member was started, for the first time or again: what it recovered must not be older than what it had promised.
+    /// A member was started, for the first time or again: what it recovered must not be older than what it had
+    /// promised.
     ///
     /// # Errors
     /// The property that does not hold.

@@ -1,5 +1,5 @@
-//! Monotonic (plan 2.1 no. 7, no. 8): a server's term, commit and applied indices only grow, and its vote never changes within
-//! a term, as told and as persisted, across restarts.
+//! Monotonic (plan 2.1 no. 7, no. 8): a server's term, commit and applied indices only grow, and its vote never changes
+//! within a term, as told and as persisted, across restarts.
 
 use std::collections::BTreeMap;
 

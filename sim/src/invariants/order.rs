@@ -1,5 +1,5 @@
-//! The order of positions (plan 2.1 no. 9): purged ≤ snapshot ≤ commit ≤ last, and applied ≤ commit; and what the core says of
-//! its log is what it has written.
+//! The order of positions (plan 2.1 no. 9): purged ≤ snapshot ≤ commit ≤ last, and applied ≤ commit; and what the core
+//! says of its log is what it has written.
 
 use super::{Turn, Verdict, demand};
 

@@ -1,5 +1,5 @@
-//! Persist before send (§3.8, plan 2.1 no. 10): no request for a vote, no vote and no acknowledgement leaves before what it
-//! promises is durable.
+//! Persist before send (§3.8, plan 2.1 no. 10): no request for a vote, no vote and no acknowledgement leaves before
+//! what it promises is durable.
 
 use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::message::Body;

@@ -1,6 +1,6 @@
 //! Membership that manages itself (plan 2.1 no. 11, design): what a policy calls for never has voters that could not
-//! answer, never evicts who was not silent for long enough, never leaves fewer voters than it may, promotes only who has
-//! caught up, and takes nobody in whom an operator removed.
+//! answer, never evicts who was not silent for long enough, never leaves fewer voters than it may, promotes only who
+//! has caught up, and takes nobody in whom an operator removed.
 //!
 //! A change is judged when the policy calls for it. What the core makes of it is another matter: until the change is
 //! appended, those who are promoted catch up, and those who are evicted may come back.
@@ -84,8 +84,8 @@ impl Call<'_> {
         id == self.view.id || is_recent
     }
 
-    /// A quorum of the voters has answered what they were asked, and just now every voter that is to be has, but for silent
-    /// ones that the least number keeps; and they are a quorum.
+    /// A quorum of the voters has answered what they were asked, and just now every voter that is to be has, but for
+    /// silent ones that the least number keeps; and they are a quorum.
     fn check_voters(&self, before: &Configuration) -> Verdict {
         let old: BTreeSet<ServerId> = before.voters().iter().copied().collect();
         let next = voters_after(&old, self.change);

@@ -1,8 +1,8 @@
-//! Promises of leases (§6.4.1): a server that has promised its leader to help nobody else to lead votes for nobody and does not
-//! campaign until that time is over by its clock, whatever becomes of its role, its term and its life.
+//! Promises of leases (§6.4.1): a server that has promised its leader to help nobody else to lead votes for nobody and
+//! does not campaign until that time is over by its clock, whatever becomes of its role, its term and its life.
 //!
-//! What it promised is taken from its answers, and counts from when it first heard the round that it answers. The time is that
-//! which its clock measures, in whatever life: a promise outlives a restart, and a clock that leaps ends none.
+//! What it promised is taken from its answers, and counts from when it first heard the round that it answers. The time
+//! is that which its clock measures, in whatever life: a promise outlives a restart, and a clock that leaps ends none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Linearizable reads (§6.4, plan 2.1 no. 13), as far as indices tell: a read is granted no index below what was committed
-//! anywhere when it was asked.
+//! Linearizable reads (§6.4, plan 2.1 no. 13), as far as indices tell: a read is granted no index below what was
+//! committed anywhere when it was asked.
 
 use std::collections::BTreeMap;
 

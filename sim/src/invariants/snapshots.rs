@@ -1,5 +1,5 @@
-//! Snapshots (§5, plan 2.1 no. 12): a snapshot is the replay of the prefix that it names, bit for bit, with the configuration
-//! as of its end.
+//! Snapshots (§5, plan 2.1 no. 12): a snapshot is the replay of the prefix that it names, bit for bit, with the
+//! configuration as of its end.
 
 use liferaft_raft::consensus::{Apply, Snapshot};
 

@@ -1,5 +1,5 @@
-//! State machine safety (§3.2, plan 2.1 no. 5): what is handed to a state machine is committed, the same everywhere, in order,
-//! and durable on the server that hands it out.
+//! State machine safety (§3.2, plan 2.1 no. 5): what is handed to a state machine is committed, the same everywhere, in
+//! order, and durable on the server that hands it out.
 
 use liferaft_raft::consensus::Apply;
 

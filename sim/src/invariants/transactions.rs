@@ -1,5 +1,5 @@
-//! A transaction over several keys happens whole or not at all, whoever looks (plan 2.1 no. 13): some keys have a mirror,
-//! which only transactions write, together with the key.
+//! A transaction over several keys happens whole or not at all, whoever looks (plan 2.1 no. 13): some keys have a
+//! mirror, which only transactions write, together with the key.
 
 use liferaft_kv::{Entry, Page};
 

@@ -1,5 +1,5 @@
-//! Density: a run in which little happened proves little, however long it was. Each virtual minute of faults has at least
-//! so many operations of clients and so many faults.
+//! Density: a run in which little happened proves little, however long it was. Each virtual minute of faults has at
+//! least so many operations of clients and so many faults.
 
 use super::Alarm;
 use crate::clock::SECOND;

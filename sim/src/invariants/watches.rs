@@ -1,5 +1,5 @@
-//! Watches tell exactly the committed changes, in their order, none twice and none left out, each entry in one piece, and
-//! never more progress than was made (plan 2.1 no. 15).
+//! Watches tell exactly the committed changes, in their order, none twice and none left out, each entry in one piece,
+//! and never more progress than was made (plan 2.1 no. 15).
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,9 @@
 //! be given a moment between its call and its return such that the model, taking them in that order, gives the same
 //! answers. An operation whose outcome is unknown may have happened at any moment after its call, or never.
 //!
-//! The search is exponential in the worst case; two things make it quick. Histories are cut by key, since linearizability
-//! is local; and what has been tried is remembered as the set of operations taken and the state that they led to.
+//! The search is exponential in the worst case; two things make it quick. Histories are cut by key, since
+//! linearizability is local; and what has been tried is remembered as the set of operations taken and the state that
+//! they led to.
 
 mod search;
 
@@ -50,8 +51,8 @@ pub struct Operation<I, O> {
 pub enum Judgement {
     /// There is an order that explains all.
     Linearizable,
-    /// There is none. These are the operations of the shortest prefix of one key that already has none, as places in the
-    /// history; the last is the one whose answer cannot be.
+    /// There is none. These are the operations of the shortest prefix of one key that already has none, as places in
+    /// the history; the last is the one whose answer cannot be.
     Violated {
         /// The key.
         key: u64,
@@ -102,8 +103,8 @@ pub fn judge<M: Model>(history: &[Operation<M::Input, M::Output>], budget: Budge
     judgement
 }
 
-/// The operations up to the first return that nothing explains. A prefix ends at a return; what had not returned by then
-/// counts as unknown.
+/// The operations up to the first return that nothing explains. A prefix ends at a return; what had not returned by
+/// then counts as unknown.
 fn shortest_prefix<M: Model>(
     history: &[Operation<M::Input, M::Output>],
     places: &[usize],

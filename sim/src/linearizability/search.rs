@@ -14,7 +14,8 @@ const END: usize = usize::MAX;
 /// The search for one key.
 pub(super) struct Search<'a, M: Model> {
     operations: Vec<Called<'a, M>>,
-    /// Calls and returns by time, as a linked list. A node below the number of operations is a call, one above a return.
+    /// Calls and returns by time, as a linked list. A node below the number of operations is a call, one above a
+    /// return.
     next: Vec<usize>,
     previous: Vec<usize>,
     head: usize,

@@ -64,14 +64,15 @@ pub enum FaultKind {
     WipedDisk,
     /// Something that a member had acknowledged rots on its disk, which is as good as gone.
     RottenDisk,
-    /// A leader and one follower lose each other until that one asks for votes; then nobody hears the leader any more, and
-    /// the others crash and are back at once: what they had promised the leader still binds them.
+    /// A leader and one follower lose each other until that one asks for votes; then nobody hears the leader any more,
+    /// and the others crash and are back at once: what they had promised the leader still binds them.
     RestartLoyal,
-    /// A leader that puts others in the places of its voters is parted from those as soon as the joint configuration is in its
-    /// log, together with the others. Its clock runs slow meanwhile and all others fast: it leads on while another does.
+    /// A leader that puts others in the places of its voters is parted from those as soon as the joint configuration is
+    /// in its log, together with the others. Its clock runs slow meanwhile and all others fast: it leads on while
+    /// another does.
     PartWhenJoint,
-    /// A leader is left alone with entries that nobody else has, and crashes when it installs the snapshot of those who went on
-    /// without it: when that is stored, and what is stored of its log is not cut yet.
+    /// A leader is left alone with entries that nobody else has, and crashes when it installs the snapshot of those who
+    /// went on without it: when that is stored, and what is stored of its log is not cut yet.
     CrashInInstall,
     /// A member's disk hangs for longer than an election timeout: nothing becomes durable, then all at once.
     HungDisk,
@@ -101,8 +102,8 @@ impl FaultPlan {
         self.weights[FaultKind::PartWhenJoint.place()] = 0;
     }
 
-    /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap forward nor change their rate,
-    /// and leaders have a hard time of it.
+    /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap forward nor change
+    /// their rate, and leaders have a hard time of it.
     pub(super) fn try_leases(&mut self, members: usize) {
         self.at_leader = PerMillion::percent(80);
         for (kind, weight) in FaultKind::ALL.into_iter().zip(&mut self.weights) {
@@ -156,8 +157,8 @@ impl FaultKind {
     /// stays the same in all else.
     const DRAWN_TOGETHER: usize = 19;
 
-    /// Whether a clock does what reads by lease rest on it not doing. One that goes back is seen by its member, which no longer
-    /// trusts it.
+    /// Whether a clock does what reads by lease rest on it not doing. One that goes back is seen by its member, which
+    /// no longer trusts it.
     const fn breaks_clocks(self) -> bool {
         matches!(
             self,

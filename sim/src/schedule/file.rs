@@ -1,5 +1,5 @@
-//! Schedules as text: JSON, since a plan is nested and every tool reads it, with each action and each series of choices on
-//! a line of its own, so that people can read it, edit it and see in a diff what has changed.
+//! Schedules as text: JSON, since a plan is nested and every tool reads it, with each action and each series of choices
+//! on a line of its own, so that people can read it, edit it and see in a diff what has changed.
 
 use std::fmt::Write as _;
 use std::fs;

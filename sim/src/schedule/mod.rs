@@ -1,4 +1,5 @@
-//! A run spelled out: its plan, what strikes it when, and all else that was drawn. It can be replayed, edited and shrunk.
+//! A run spelled out: its plan, what strikes it when, and all else that was drawn. It can be replayed, edited and
+//! shrunk.
 //!
 //! A seed says the same only for as long as the dice are thrown for the same things. A schedule survives that: what it
 //! does not name goes its usual way (see [`Choices`]), and what no longer occurs is passed over.

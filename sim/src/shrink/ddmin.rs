@@ -1,10 +1,10 @@
-//! Delta debugging: the smallest part of a list that still does what the whole does (Zeller and Hildebrandt, "Simplifying and
-//! Isolating Failure-Inducing Input").
+//! Delta debugging: the smallest part of a list that still does what the whole does (Zeller and Hildebrandt,
+//! "Simplifying and Isolating Failure-Inducing Input").
 
 use std::ops::ControlFlow;
 
-/// A part of a list that still passes, of which no element can be left out alone; larger if the test breaks off because its
-/// time is up.
+/// A part of a list that still passes, of which no element can be left out alone; larger if the test breaks off because
+/// its time is up.
 ///
 /// Large pieces are left out first. The test is asked of candidates only, not of the whole, which passes.
 pub fn minimize<T: Clone>(

@@ -1,7 +1,8 @@
 //! Shrinking: from a schedule that ends with an alarm, a small one that ends with the same kind of alarm.
 //!
-//! Each attempt is a replay. Actions, members, requests and choices are left out for as long as the alarm stays; then times
-//! are shortened and settings made plain. One pass makes room for another, so that they are repeated until none helps.
+//! Each attempt is a replay. Actions, members, requests and choices are left out for as long as the alarm stays; then
+//! times are shortened and settings made plain. One pass makes room for another, so that they are repeated until none
+//! helps.
 
 pub mod ddmin;
 mod members;
@@ -35,8 +36,8 @@ pub struct Shrunk {
     pub is_minimal: bool,
 }
 
-/// Shrinks a schedule that ends with an alarm, for so long at most, in real time. `None` if its replay ends without that
-/// alarm.
+/// Shrinks a schedule that ends with an alarm, for so long at most, in real time. `None` if its replay ends without
+/// that alarm.
 #[must_use]
 pub fn shrink(schedule: &Schedule, budget: Duration) -> Option<Shrunk> {
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! What a policy's decisions are judged by: what the network delivered, what struck, and how long leaders were awake. Nothing
-//! of it is taken from what stewards or cores say of silences.
+//! What a policy's decisions are judged by: what the network delivered, what struck, and how long leaders were awake.
+//! Nothing of it is taken from what stewards or cores say of silences.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -136,7 +136,8 @@ impl World {
         let member = &mut self.members[at];
         let life = member.life;
         let done = member.disk.begin(self.now, write, takes);
-        // A disk that was slow is so until the last write from then is done: a term that is not durable is not answered in.
+        // A disk that was slow is so until the last write from then is done: a term that is not durable is not answered
+        // in.
         if done > self.now + election_timeout(self) {
             self.stewards.witness.struck(at, done);
         }

@@ -1,9 +1,9 @@
 //! Disks that are gone, and what must not be lost with them.
 //!
-//! A server's id belongs to its disk: one whose disk was wiped, or is damaged where it had acknowledged something, never
-//! takes part under its old id again. It comes back blank and under a new one, and operators put that in the old one's
-//! place. What the cluster promises holds as long as a quorum of voters keeps its disk, so no more than that is taken:
-//! the *recoverability limit*.
+//! A server's id belongs to its disk: one whose disk was wiped, or is damaged where it had acknowledged something,
+//! never takes part under its old id again. It comes back blank and under a new one, and operators put that in the old
+//! one's place. What the cluster promises holds as long as a quorum of voters keeps its disk, so no more than that is
+//! taken: the *recoverability limit*.
 
 use std::collections::BTreeSet;
 
@@ -82,8 +82,8 @@ impl World {
         member.is_founder = false;
     }
 
-    /// A disk is wiped, and its server goes on under its id, unless too many disks would be gone or it could not be found
-    /// out. What was on its way to it, or from it, went with its links.
+    /// A disk is wiped, and its server goes on under its id, unless too many disks would be gone or it could not be
+    /// found out. What was on its way to it, or from it, went with its links.
     pub(super) fn go_on_blank(&mut self, at: usize) -> Result<(), Alarm> {
         if !self.may_go_on_blank(at) {
             return Ok(());
@@ -104,13 +104,13 @@ impl World {
         Ok(())
     }
 
-    /// Whether a server may go on with a blank disk: what is acknowledged would survive, and a leader knows of something
-    /// that the server has acknowledged, so that it finds out.
+    /// Whether a server may go on with a blank disk: what is acknowledged would survive, and a leader knows of
+    /// something that the server has acknowledged, so that it finds out.
     ///
-    /// The next leader does not know. To it such a server is one that is behind, and once it has caught up with a part of the
-    /// log it votes again, for a candidate without the rest of what it had acknowledged, or twice in the term in which it was
-    /// wiped. Only an id that lives on the disk closes that hole. Until then a run has no server go on blank under a
-    /// second leader: see [`spring`](Self::spring).
+    /// The next leader does not know. To it such a server is one that is behind, and once it has caught up with a part
+    /// of the log it votes again, for a candidate without the rest of what it had acknowledged, or twice in the term in
+    /// which it was wiped. Only an id that lives on the disk closes that hole. Until then a run has no server go on
+    /// blank under a second leader: see [`spring`](Self::spring).
     pub(super) fn may_go_on_blank(&self, at: usize) -> bool {
         let id = self.members[at].id;
         let leaders = self.members.iter().filter(|member| member.leads());

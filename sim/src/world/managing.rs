@@ -50,7 +50,8 @@ impl World {
 
     fn call_for(&mut self, at: usize, change: MembershipChange) {
         if self.needs_the_lost(at, &change) {
-            // Disks went between the answers and the change: more than a cluster can spare, once it is made. It is spared.
+            // Disks went between the answers and the change: more than a cluster can spare, once it is made. It is
+            // spared.
             let local = self.members[at].clock.at(self.now);
             let raft = self.members[at].raft.as_ref();
             let refused = Err(ChangeError::Pending);

@@ -255,8 +255,8 @@ impl World {
         Ok(())
     }
 
-    /// The oldest write under way is done, or its sync has failed: then the member stops, and what the disk holds is known
-    /// when it starts again.
+    /// The oldest write under way is done, or its sync has failed: then the member stops, and what the disk holds is
+    /// known when it starts again.
     pub(super) fn written(&mut self, at: usize) -> Result<(), Alarm> {
         let disk = &mut self.members[at].disk;
         if disk.hangs_since.is_some() {

@@ -1,5 +1,5 @@
-//! What strikes at a moment that only the cluster knows: a trap is laid, and springs in the turn that it waits for. And what
-//! goes on for a while in a member's surroundings.
+//! What strikes at a moment that only the cluster knows: a trap is laid, and springs in the turn that it waits for. And
+//! what goes on for a while in a member's surroundings.
 
 use liferaft_raft::consensus::Input;
 use liferaft_raft::ids::ServerId;

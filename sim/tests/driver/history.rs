@@ -1,7 +1,8 @@
 //! What clients asked, when, and what they heard: the history, and its judgement.
 //!
-//! All runs on one thread, so calls and returns are numbered as they happen: the strictest order that clients could have
-//! seen. A read of a member's own state says how old it may be; it is judged as a read that was called so long ago.
+//! All runs on one thread, so calls and returns are numbered as they happen: the strictest order that clients could
+//! have seen. A read of a member's own state says how old it may be; it is judged as a read that was called so long
+//! ago.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -52,8 +53,8 @@ pub(crate) enum Heard {
     NotDone,
     /// It may be done or not, sooner or later.
     Unknown,
-    /// The member's own state, which reflects the log up to here, says this, and was the newest in the cluster this long
-    /// ago at most.
+    /// The member's own state, which reflects the log up to here, says this, and was the newest in the cluster this
+    /// long ago at most.
     Local(Answer, Option<Duration>, Index),
 }
 

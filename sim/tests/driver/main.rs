@@ -1,7 +1,8 @@
-//! The async driver under seeded faults: real members on the memory transport, on a paused clock, with disks that crash,
-//! fail and stall, and clients of the public handle whose answers are judged as those of the simulator are.
+//! The async driver under seeded faults: real members on the memory transport, on a paused clock, with disks that
+//! crash, fail and stall, and clients of the public handle whose answers are judged as those of the simulator are.
 //!
-//! A seed expands to a [`plan::Plan`] that is printed when its run raises an alarm. More seeds than the fixed ones run by
+//! A seed expands to a [`plan::Plan`] that is printed when its run raises an alarm. More seeds than the fixed ones run
+//! by
 //! `LIFERAFT_DRIVER_SEEDS=500 LIFERAFT_DRIVER_FROM=1000 cargo test -p liferaft-sim --test driver more -- --nocapture`.
 
 mod client;

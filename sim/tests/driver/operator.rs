@@ -1,4 +1,5 @@
-//! The operator: asks members to change the cluster, one errand after the other, and remembers what the answers promise.
+//! The operator: asks members to change the cluster, one errand after the other, and remembers what the answers
+//! promise.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Applications that write through an outbox, over a store that outlives its member.
 //!
-//! What an outbox has taken and stored is done once in all, in the order of the pushes, however often its member crashes;
-//! and it gives nothing up while its session lasts.
+//! What an outbox has taken and stored is done once in all, in the order of the pushes, however often its member
+//! crashes; and it gives nothing up while its session lasts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;

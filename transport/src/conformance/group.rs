@@ -186,8 +186,8 @@ impl<T: Transport> Group<T> {
         Ok(arrived)
     }
 
-    /// Sends one frame until one arrives that is `wanted`, and returns that. A datagram frame is sent again and again, a
-    /// stream frame once.
+    /// Sends one frame until one arrives that is `wanted`, and returns that. A datagram frame is sent again and again,
+    /// a stream frame once.
     pub(super) async fn transfer(
         &mut self,
         (from, to): (usize, usize),

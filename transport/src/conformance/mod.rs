@@ -4,10 +4,10 @@
 //! ends are to be connected by healthy links: the kit forgives lost, doubled and late datagram frames, as the trait
 //! does, but no link that goes down without a reason.
 //!
-//! It waits by [`liferaft_platform`] and knows no other executor: natively it runs under tokio, best with a paused clock
-//! where the transport allows, and in browsers and Node as it is. While it waits for one end it polls all of them, so a
-//! transport may do its I/O in [`poll_event`](Transport::poll_event). A `send` that blocks for good shows as a check that
-//! never ends.
+//! It waits by [`liferaft_platform`] and knows no other executor: natively it runs under tokio, best with a paused
+//! clock where the transport allows, and in browsers and Node as it is. While it waits for one end it polls all of
+//! them, so a transport may do its I/O in [`poll_event`](Transport::poll_event). A `send` that blocks for good shows as
+//! a check that never ends.
 //!
 //! ```
 //! # mod liferaft { pub use liferaft_transport as transport; }

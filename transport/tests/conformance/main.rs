@@ -102,8 +102,8 @@ async fn a_wrapper_without_a_flaw_keeps_every_promise() {
     assert_eq!(check_all(&mut Broken(Flaw::None)).await, Ok(()));
 }
 
-/// A transport over a bare socket sends, receives and greets in `poll_event`: both ends of a link must be polled for either
-/// to make progress.
+/// A transport over a bare socket sends, receives and greets in `poll_event`: both ends of a link must be polled for
+/// either to make progress.
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_works_only_while_it_is_polled_passes() {
     assert_eq!(check_all(&mut Polled).await, Ok(()));

@@ -1,4 +1,5 @@
-//! The simulator, for about a minute: seeds that once found a bug, the first of all seeds, and some that nobody has run.
+//! The simulator, for about a minute: seeds that once found a bug, the first of all seeds, and some that nobody has
+//! run.
 //!
 //! The first seeds are the same each time: when one of them fails, what failed is the change. Fresh ones are drawn from
 //! the commit, so that each commit tries others, and the same ones wherever it is tested.

@@ -1,6 +1,7 @@
 //! The library in WebAssembly: it compiles, and a cluster of it runs under Node.
 //!
-//! Builds go to `target/wasm`, since the compiler may be another one: in one folder the two would undo each other's work.
+//! Builds go to `target/wasm`, since the compiler may be another one: in one folder the two would undo each other's
+//! work.
 
 use std::path::PathBuf;
 use std::time::Duration;

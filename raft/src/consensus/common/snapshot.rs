@@ -131,10 +131,10 @@ impl Common {
 
     /// Cuts the log behind a durable snapshot that covers it up to `covered`.
     ///
-    /// Some entries stay for whoever is only a little behind, and those after a peer's position (`needed_after`) as long
-    /// as they weigh no more than the snapshot: until then they are the cheaper way for that peer to catch up. A link
-    /// that carries more than is written transfers a snapshot before as much log has gathered behind it, so a peer that
-    /// was sent a snapshot goes on by the log.
+    /// Some entries stay for whoever is only a little behind, and those after a peer's position (`needed_after`) as
+    /// long as they weigh no more than the snapshot: until then they are the cheaper way for that peer to catch up. A
+    /// link that carries more than is written transfers a snapshot before as much log has gathered behind it, so a peer
+    /// that was sent a snapshot goes on by the log.
     pub(in crate::consensus) fn compact_behind(
         &mut self,
         covered: Index,

@@ -1,8 +1,9 @@
 //! One ordered session and the commands under way in it.
 //!
-//! They are sent in the order of their numbers, many at once, and as often as it takes. If one is lost on the way, those
-//! behind it come before their turn and have no effect: the applier says so, and all of them are sent again, in order,
-//! from the first that is not done. So the order never depends on the network, and a network in order costs nothing.
+//! They are sent in the order of their numbers, many at once, and as often as it takes. If one is lost on the way,
+//! those behind it come before their turn and have no effect: the applier says so, and all of them are sent again, in
+//! order, from the first that is not done. So the order never depends on the network, and a network in order costs
+//! nothing.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -108,8 +109,8 @@ impl<R> Lane<R> {
         self.due.at()
     }
 
-    /// Opens the session, or finds it open. Registrations up to `last_index` are older ones, that a member which started
-    /// again comes to once more: what they say of the session may be over.
+    /// Opens the session, or finds it open. Registrations up to `last_index` are older ones, that a member which
+    /// started again comes to once more: what they say of the session may be over.
     pub(super) fn register(&mut self, last_index: Index) {
         assert!(
             self.slots.is_empty(),
@@ -318,8 +319,8 @@ impl<R> Lane<R> {
         self.due.no_later_than(now + patience);
     }
 
-    /// The applier has come to a command that is counted as answered. Here it is not: what is known of the session, here
-    /// or in what is stored, is not what was.
+    /// The applier has come to a command that is counted as answered. Here it is not: what is known of the session,
+    /// here or in what is stored, is not what was.
     pub(in crate::driver) fn on_acknowledged(&mut self, sequence: u64) {
         if self.place(sequence).is_some() {
             self.lose_session(false);

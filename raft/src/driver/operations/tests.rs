@@ -93,8 +93,8 @@ fn a_change_that_an_earlier_leader_may_have_made_is_done_when_the_next_finds_it_
     assert_eq!(added.try_recv(), Ok(Ok(())));
 }
 
-// The answer of a leader that stepped down was late. The change was about to be sent again when there was no leader, and
-// the next one's *it is no member* was told as if the change had not been made.
+// The answer of a leader that stepped down was late. The change was about to be sent again when there was no leader,
+// and the next one's *it is no member* was told as if the change had not been made.
 #[test]
 fn a_change_that_was_about_to_be_sent_again_when_its_leader_fell_may_have_been_made() {
     let mut operations = operations();

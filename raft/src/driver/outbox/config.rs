@@ -28,12 +28,12 @@ pub struct OutboxConfig {
 /// What becomes of the commands behind those that were given up because their session expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnExpiry {
-    /// They wait until the application has looked at what was given up, and [resumes](super::Outbox::resume). Until then
-    /// no command takes effect whose predecessor may not have.
+    /// They wait until the application has looked at what was given up, and [resumes](super::Outbox::resume). Until
+    /// then no command takes effect whose predecessor may not have.
     #[default]
     Stop,
-    /// They go on under another session at once. Right where each command stands for itself. The order is kept: a command
-    /// that was given up has taken effect before those that follow, or never does.
+    /// They go on under another session at once. Right where each command stands for itself. The order is kept: a
+    /// command that was given up has taken effect before those that follow, or never does.
     Continue,
 }
 

@@ -51,8 +51,8 @@ pub enum OutboxError {
     /// later than that; if the outbox closed or the member stopped, it may be.
     #[error("it is not known whether the command was done: {0}")]
     Unknown(OutboxCause),
-    /// The outbox has closed, and its store has the command, done or not: the next outbox over this store goes on with it,
-    /// and does it once in all.
+    /// The outbox has closed, and its store has the command, done or not: the next outbox over this store goes on with
+    /// it, and does it once in all.
     #[error("the command waits in the store of the outbox: {0}")]
     Interrupted(OutboxCause),
 }

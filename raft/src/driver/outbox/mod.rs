@@ -1,12 +1,12 @@
 //! The outbox: for callers who would rather wait than be told that nobody answers.
 //!
 //! [`Handle::propose`] has a deadline, and what is unknown then stays so. An outbox has none: a command that was pushed
-//! waits until it is done, through leader changes, partitions and the absence of its own member, and takes effect exactly
-//! once and in order.
+//! waits until it is done, through leader changes, partitions and the absence of its own member, and takes effect
+//! exactly once and in order.
 //!
 //! It has an ordered [session](crate::sessions) of its own. Many commands are under way at once; the session sees to it
-//! that each takes effect after the one before, however the network treats them. Only the expiry of that session, after a
-//! day of the cluster's time in which it was not heard of, can cost a command, and then its ticket says so.
+//! that each takes effect after the one before, however the network treats them. Only the expiry of that session, after
+//! a day of the cluster's time in which it was not heard of, can cost a command, and then its ticket says so.
 
 mod config;
 mod error;
@@ -54,8 +54,9 @@ const EVENTS_MAX: usize = 1024;
 /// - **In order**: a command takes effect after those that were pushed before it, on every schedule. Between two
 ///   outboxes, or an outbox and [`Handle::propose`], there is no order but that of waiting for a reply.
 /// - **Exactly once**: each is sent as often as it takes, under one number of one session.
-/// - **Durable with a [store](OutboxConfig::store)**: commands and session position are written together, before anything
-///   is sent, so that a restart neither doubles nor loses one. [`Ticket::stored`] says when a command is that safe.
+/// - **Durable with a [store](OutboxConfig::store)**: commands and session position are written together, before
+///   anything is sent, so that a restart neither doubles nor loses one. [`Ticket::stored`] says when a command is that
+///   safe.
 ///
 /// There are no deadlines. A command waits through leader changes and partitions, and through the removal of its own
 /// member until that is added again. Its session lasts for
@@ -309,8 +310,9 @@ impl<S: StateMachine> Outbox<S> {
         self.owner.shared.status.subscribe()
     }
 
-    /// What happens from here on; to the first who asks, what has happened since it was opened. A reader who falls too far behind is told how many it has missed;
-    /// [`pending`](Self::pending) shows what was given up until the outbox is resumed.
+    /// What happens from here on; to the first who asks, what has happened since it was opened. A reader who falls too
+    /// far behind is told how many it has missed; [`pending`](Self::pending) shows what was given up until the outbox
+    /// is resumed.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<OutboxEvent> {
         let mut first = self.owner.first_reader.lock();

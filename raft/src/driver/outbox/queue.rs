@@ -48,8 +48,8 @@ pub(super) struct Queue<R> {
     session: Session,
     /// The session was used after this moment.
     used_at: Instant,
-    /// Whether what is under way is to be settled before more is sent: there was no leader for a while, and nobody knows
-    /// for how long in the cluster's time.
+    /// Whether what is under way is to be settled before more is sent: there was no leader for a while, and nobody
+    /// knows for how long in the cluster's time.
     draining: bool,
     on_expiry: OnExpiry,
     /// Whether nothing more is sent until the application resumes.

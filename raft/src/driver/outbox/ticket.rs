@@ -40,8 +40,8 @@ impl<R> Ticket<R> {
         self.number
     }
 
-    /// Waits until the command is in the outbox's store, so that it survives a restart. Returns whether it is: an outbox
-    /// that closes first may not have stored it. Without a store there is nothing to wait for.
+    /// Waits until the command is in the outbox's store, so that it survives a restart. Returns whether it is: an
+    /// outbox that closes first may not have stored it. Without a store there is nothing to wait for.
     pub async fn stored(&mut self) -> bool {
         let number = self.number;
         let is_over = |status: &OutboxStatus| {

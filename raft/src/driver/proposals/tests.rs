@@ -331,8 +331,8 @@ fn a_snapshot_with_the_registration_opens_the_session() {
     assert_eq!(forward(&mut proposals, 0).unwrap().1, [(1, 0, 5)]);
 }
 
-// The leader has the registration in its log and is asked no more, unless another leads. But a snapshot covers that part
-// of the log, and what it opened is over: nothing would ever be told of it.
+// The leader has the registration in its log and is asked no more, unless another leads. But a snapshot covers that
+// part of the log, and what it opened is over: nothing would ever be told of it.
 #[test]
 fn a_registration_that_a_snapshot_knows_nothing_of_is_sent_again() {
     let mut proposals = proposals();

@@ -85,8 +85,8 @@ impl Leader {
         }
     }
 
-    /// Looks whenever it is due, with a heartbeat each heartbeat interval, until a change is called for or this much time
-    /// has passed. Returns the change and how long it took.
+    /// Looks whenever it is due, with a heartbeat each heartbeat interval, until a change is called for or this much
+    /// time has passed. Returns the change and how long it took.
     fn run(&mut self, span: Duration) -> Option<(MembershipChange, Duration)> {
         let (began, end) = (self.now, self.now + span);
         let mut heartbeat_at = self.now;
@@ -252,8 +252,8 @@ fn an_answer_just_before_the_leader_slept_is_followed_by_no_silence_while_it_sle
     assert_eq!(evicted, None);
 }
 
-// The answers to questions that a change of the operator's, or a sleep, interrupted are old when the policy goes on: it made a
-// configuration with a voter that had been silent ever since.
+// The answers to questions that a change of the operator's, or a sleep, interrupted are old when the policy goes on: it
+// made a configuration with a voter that had been silent ever since.
 #[test]
 fn answers_from_before_another_change_are_not_believed_after_it() {
     let mut leader = asking_for_the_fifth();

@@ -59,8 +59,8 @@ impl Cluster {
     }
 
     /// Servers that come back from a crash, each with the log that it had: the terms of its entries. The entry at index
-    /// 1 is the configuration of all of them, of term 1, and is not listed; a command's text is its `index@term`. All of
-    /// them have seen the latest term of any log.
+    /// 1 is the configuration of all of them, of term 1, and is not listed; a command's text is its `index@term`. All
+    /// of them have seen the latest term of any log.
     pub(crate) fn from_logs<const N: usize>(logs: [(Id, &[u64]); N]) -> Self {
         Self::from_logs_with_limits(logs, |_| {})
     }

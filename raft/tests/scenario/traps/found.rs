@@ -42,8 +42,8 @@ fn a_joint_configuration_that_a_follower_knew_to_be_committed_is_left_when_it_le
     assert!(!cluster.status(leader).configuration.is_joint());
 }
 
-/// The leader compacted its log past the snapshot that it was sending. When all of that had arrived, it went on asking how
-/// far the receiver was, and never sent the next.
+/// The leader compacted its log past the snapshot that it was sending. When all of that had arrived, it went on asking
+/// how far the receiver was, and never sent the next.
 #[test]
 fn a_log_that_is_cut_past_the_snapshot_under_way_has_the_next_one_sent() {
     let mut cluster = one_left_behind();
@@ -125,8 +125,8 @@ fn a_stored_tail_that_contradicts_the_stored_snapshot_is_dropped() {
     cluster.assert_applied_everywhere("next");
 }
 
-/// A leader had appended its own demotion and nobody else had it: the other voter needed its vote, which it had to refuse
-/// for its longer log, and it did not campaign itself (§4.2.2, figure 4.6).
+/// A leader had appended its own demotion and nobody else had it: the other voter needed its vote, which it had to
+/// refuse for its longer log, and it did not campaign itself (§4.2.2, figure 4.6).
 #[test]
 fn a_server_that_an_uncommitted_configuration_leaves_out_campaigns_if_it_is_needed() {
     let mut cluster = Cluster::of(2).with_leader(1);
@@ -144,8 +144,8 @@ fn a_server_that_an_uncommitted_configuration_leaves_out_campaigns_if_it_is_need
     assert_eq!(cluster.voters(2), [2]);
 }
 
-/// A server that had lost an election waited shortly for its next attempt. It heard its leader again, and went on waiting as
-/// shortly for each of its words: soon it asked for votes while all was well.
+/// A server that had lost an election waited shortly for its next attempt. It heard its leader again, and went on
+/// waiting as shortly for each of its words: soon it asked for votes while all was well.
 #[test]
 fn a_server_that_lost_an_election_and_hears_its_leader_again_is_as_patient_as_any() {
     let mut cluster = Cluster::of(3).with_leader(1);
@@ -164,7 +164,8 @@ fn a_server_that_lost_an_election_and_hears_its_leader_again_is_as_patient_as_an
     assert!(cluster.sent(vote_requests().from(3)).is_empty());
 }
 
-/// A founder crashed when its first term was on disk and its first entry was not. It took itself for no founder any more.
+/// A founder crashed when its first term was on disk and its first entry was not. It took itself for no founder any
+/// more.
 #[test]
 fn a_founding_that_crashed_before_its_entry_was_stored_is_repeated() {
     let stored = HardState {
@@ -187,8 +188,8 @@ fn a_founding_that_crashed_with_a_vote_for_oneself_is_repeated() {
     assert!(founds_again(stored));
 }
 
-/// The same, where another founder's campaign was heard of before. It stayed blank, and blank servers give no vote: with
-/// one other voter left there was no leader any more (seed 5167).
+/// The same, where another founder's campaign was heard of before. It stayed blank, and blank servers give no vote:
+/// with one other voter left there was no leader any more (seed 5167).
 #[test]
 fn a_founding_that_crashed_in_a_later_term_is_repeated() {
     let stored = HardState {
@@ -222,8 +223,8 @@ fn a_founding_that_crashed_with_a_vote_for_another_is_repeated() {
     assert!(founds_again(stored));
 }
 
-/// On a network that reorders, each message that came too early was answered as a conflict, and every third of those had
-/// a whole window sent again: 83 million inputs in 20 seconds.
+/// On a network that reorders, each message that came too early was answered as a conflict, and every third of those
+/// had a whole window sent again: 83 million inputs in 20 seconds.
 #[test]
 fn messages_that_come_in_the_wrong_order_bring_forth_no_storm() {
     let mut cluster = Cluster::with_limits(3, |limits| limits.append_bytes_max = 1).with_leader(1);
@@ -261,8 +262,8 @@ fn a_forwarded_read_that_is_repeated_takes_one_place_at_the_leader() {
     cluster.assert_read_served(read);
 }
 
-/// A receiver that restarted was told the first chunk once more by a late double, and answered with less than the leader
-/// took to have arrived: neither went on.
+/// A receiver that restarted was told the first chunk once more by a late double, and answered with less than the
+/// leader took to have arrived: neither went on.
 #[test]
 fn a_transfer_resumes_where_a_receiver_that_lost_its_part_says_it_is() {
     let mut cluster = one_left_behind();

@@ -185,8 +185,8 @@ fn a_wiped_server_under_its_old_id_harms_nobody_and_is_replaced_under_another() 
     cluster.assert_applied_everywhere("a");
 }
 
-/// Server 3 of three was removed, lost its storage, and is being added again by the leader of the same term. What it had
-/// acknowledged before is still on its way.
+/// Server 3 of three was removed, lost its storage, and is being added again by the leader of the same term. What it
+/// had acknowledged before is still on its way.
 fn added_again_within_a_term() -> Cluster {
     let mut cluster = Cluster::of(3).with_leader(1);
     cluster.hold(append_replies().from(3));

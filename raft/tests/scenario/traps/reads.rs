@@ -92,8 +92,8 @@ fn after_a_restart_of_all_a_read_waits_until_what_was_committed_is_known_again()
     assert!(cluster.assert_read_served(read).0 >= committed);
 }
 
-// A leader that had just started again told the commit index that it knew, none, and a member that had applied nothing took
-// itself for up to date: its local reads showed an empty state that was milliseconds old, they said.
+// A leader that had just started again told the commit index that it knew, none, and a member that had applied nothing
+// took itself for up to date: its local reads showed an empty state that was milliseconds old, they said.
 #[test]
 fn after_a_restart_of_all_no_state_is_current_until_what_was_committed_is_known_again() {
     let mut cluster = Cluster::of(3).with_leader(1);
@@ -116,8 +116,8 @@ fn after_a_restart_of_all_no_state_is_current_until_what_was_committed_is_known_
     assert!((1..=3).all(|id| cluster.current_as_of(id).is_some()));
 }
 
-// What is committed by the disks of the others is done, though the leader itself does not apply it before its own disk has
-// it: its state was called as new as its last contact to a quorum.
+// What is committed by the disks of the others is done, though the leader itself does not apply it before its own disk
+// has it: its state was called as new as its last contact to a quorum.
 #[test]
 fn a_leader_whose_disk_lags_does_not_call_its_state_current() {
     let mut cluster = Cluster::of(3).with_leader(1);

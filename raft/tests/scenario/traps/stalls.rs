@@ -10,7 +10,8 @@ use crate::cluster::filter::{chunks, chunks_with_data, entries};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id};
 use crate::compaction::one_left_behind;
 
-/// A joiner that echoed rounds while its disk hung was waited for until the leader changed, and no other change was made.
+/// A joiner that echoed rounds while its disk hung was waited for until the leader changed, and no other change was
+/// made.
 #[test]
 fn a_joiner_whose_disk_hangs_is_given_up() {
     let mut cluster = Cluster::of(3).with_leader(1);

@@ -33,8 +33,8 @@ fn a_blank_server_elects_nobody_over_what_it_has_forgotten() {
     cluster.assert_applied_everywhere("a");
 }
 
-/// A voter that had lost its log went on echoing rounds: with it as its quorum, a leader read and led on, although the vote
-/// that it had given to another may have been lost with the log.
+/// A voter that had lost its log went on echoing rounds: with it as its quorum, a leader read and led on, although the
+/// vote that it had given to another may have been lost with the log.
 #[test]
 fn a_voter_that_forgot_what_it_acknowledged_confirms_nothing() {
     let mut cluster = Cluster::of(3).with_leader(1);
@@ -103,8 +103,8 @@ fn a_voter_that_forgot_while_it_was_sent_a_snapshot_is_found() {
     assert_eq!(cluster.stored_snapshot(3), None);
 }
 
-/// The same answers as before, late and doubled and from another run of the server: each tells of a shorter log than the
-/// last one did.
+/// The same answers as before, late and doubled and from another run of the server: each tells of a shorter log than
+/// the last one did.
 #[test]
 fn late_answers_of_a_server_that_kept_its_disk_accuse_nobody() {
     let mut cluster = Cluster::of(3).with_leader(1);

@@ -1,6 +1,6 @@
-//! Campaigns in time (§3.4, §9.6): nobody campaigns whose leader spoke within the least election timeout, nor raises its
-//! term before a quorum would vote for it, nor begins anew before its last vote is durable; and nobody waits longer than the
-//! longest one without a reason.
+//! Campaigns in time (§3.4, §9.6): nobody campaigns whose leader spoke within the least election timeout, nor raises
+//! its term before a quorum would vote for it, nor begins anew before its last vote is durable; and nobody waits longer
+//! than the longest one without a reason.
 
 use liferaft_raft::consensus::RoleKind;
 

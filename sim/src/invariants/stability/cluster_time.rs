@@ -1,9 +1,9 @@
-//! Cluster time (§6.3): it never runs faster than the clocks of those who lead, never goes back, and stands still while nobody
-//! leads, while a leader sleeps, and when no quorum answers it.
+//! Cluster time (§6.3): it never runs faster than the clocks of those who lead, never goes back, and stands still while
+//! nobody leads, while a leader sleeps, and when no quorum answers it.
 //!
-//! A leader's clock is asked here, not the leader: it goes as wrong as the plan says, and no further. The time that a leader
-//! may count is that up to two election timeouts after a quorum has last answered it: one until it has to give up, and one
-//! more in which it may have slept past that.
+//! A leader's clock is asked here, not the leader: it goes as wrong as the plan says, and no further. The time that a
+//! leader may count is that up to two election timeouts after a quorum has last answered it: one until it has to give
+//! up, and one more in which it may have slept past that.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Heartbeats (§3.5): a leader speaks to each server of its configuration once an interval, whatever else it has to send.
+//! Heartbeats (§3.5): a leader speaks to each server of its configuration once an interval, whatever else it has to
+//! send.
 
 use super::{SLACK, Watched};
 use crate::invariants::{Turn, Verdict, demand};

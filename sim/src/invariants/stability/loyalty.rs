@@ -1,5 +1,5 @@
-//! Loyalty (§4.2.3, §9.6): who leads, or has heard its leader within the least election timeout, does not help another to
-//! depose it, unless that leader asked for it.
+//! Loyalty (§4.2.3, §9.6): who leads, or has heard its leader within the least election timeout, does not help another
+//! to depose it, unless that leader asked for it.
 
 use liferaft_raft::message::Body;
 

@@ -41,8 +41,8 @@ struct Watched {
     timing: Timing,
     /// The interval before the last change of times, if that was longer.
     heartbeat_max: Duration,
-    /// The longest election timeout that it had, in this life or before it promised what is stored: it may have promised a
-    /// leader to wait for so long.
+    /// The longest election timeout that it had, in this life or before it promised what is stored: it may have
+    /// promised a leader to wait for so long.
     election_timeout_max: Duration,
     /// The term and the time of its leader's last word.
     leader_word: Option<(Term, Instant)>,
