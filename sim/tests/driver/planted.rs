@@ -55,11 +55,13 @@ fn assert_caught_in_each_hunt(bug: Bug) {
 }
 
 #[test]
+#[ignore = "five hunts take minutes"]
 fn an_outbox_that_acknowledges_before_its_store_forgets_is_found() {
     assert_caught_in_each_hunt(Bug::AcknowledgesBeforeForgotten);
 }
 
 #[test]
+#[ignore = "five hunts take minutes"]
 fn commands_sent_again_after_a_lost_session_are_found() {
     assert_caught_in_each_hunt(Bug::ResentAfterLostSession);
 }
