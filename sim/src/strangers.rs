@@ -9,7 +9,7 @@ use liferaft_raft::message::{Body, Message};
 use serde::{Deserialize, Serialize};
 
 /// The ids of strangers begin here: no member ever has one of them.
-const FIRST_STRANGER: u64 = 9_000;
+const FIRST_STRANGER: u64 = 1 << 48;
 
 /// The least that a stranger's term is ahead of its hearer's: no campaign of the hearer's own comes as far.
 pub const LATER_MIN: u64 = 2;
