@@ -16,11 +16,17 @@ pub const SECOND: Nanos = 1_000_000_000;
 
 const MILLION: u64 = 1_000_000;
 
+/// A clock is never further behind what it has shown before. For a member it stands still until then, and it is to go on
+/// before patience with it ends.
+const BEHIND_MAX: Nanos = SECOND;
+
 /// A member's own clock: it runs too fast or too slow and leaps.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalClock {
     /// What it shows at `since`.
     shows: Nanos,
+    /// The most that it has shown until then.
+    latest: Nanos,
     /// How much time it has measured until then.
     measured: Nanos,
     since: Nanos,
@@ -34,6 +40,7 @@ impl LocalClock {
     pub const fn new(shows: Nanos, rate: u64) -> Self {
         Self {
             shows,
+            latest: shows,
             measured: 0,
             since: 0,
             rate,
@@ -49,6 +56,7 @@ impl LocalClock {
     fn go_on(&mut self, now: Nanos) {
         let passed = self.passed(now);
         self.shows += passed;
+        self.latest = self.latest.max(self.shows);
         self.measured += passed;
         self.since = now;
     }
@@ -80,12 +88,14 @@ impl LocalClock {
     pub fn leap_forward(&mut self, now: Nanos, by: Nanos) {
         self.go_on(now);
         self.shows += by;
+        self.latest = self.latest.max(self.shows);
     }
 
-    /// Leaps back, but not before its beginning.
+    /// Leaps back, but not before its beginning, and not further behind what it has shown than it may be.
     pub fn leap_back(&mut self, now: Nanos, by: Nanos) {
         self.go_on(now);
-        self.shows = self.shows.saturating_sub(by);
+        let least = self.latest.saturating_sub(BEHIND_MAX);
+        self.shows = self.shows.saturating_sub(by).max(least);
     }
 
     /// Runs at another rate from now on.
@@ -111,6 +121,24 @@ mod tests {
             assert!(clock.at(when) >= deadline);
             assert!(clock.at(when - 2) < deadline);
         }
+    }
+
+    #[test]
+    fn a_clock_that_leaps_back_again_and_again_is_not_far_behind() {
+        let mut clock = LocalClock::new(100 * SECOND, 1_000_000);
+
+        for turn in 1..=9 {
+            clock.leap_back(turn * MILLI, SECOND / 3);
+        }
+
+        assert_eq!(
+            clock.at(9 * MILLI + BEHIND_MAX),
+            clock_at(100 * SECOND + MILLI)
+        );
+    }
+
+    fn clock_at(shows: Nanos) -> Instant {
+        Instant::from_origin(Duration::from_nanos(shows))
     }
 
     #[test]

@@ -119,7 +119,9 @@ impl Steward {
         let heartbeat = view.timing.heartbeat_interval();
         let patience = view.timing.election_timeout() * JOINER_ELECTION_TIMEOUTS;
         self.joiners.retain(|id, joiner| {
-            !view.configuration.contains(*id) && now.since(joiner.asked_at) < patience
+            // An operator may have added and removed it since it asked.
+            let is_welcome = !view.configuration.contains(*id) && !is_dismissed(view, *id);
+            is_welcome && now.since(joiner.asked_at) < patience
         });
         let (act, due) = if watch.is_changing() || !view.may_change {
             watch.interrupt();
@@ -146,7 +148,7 @@ impl Steward {
         if oversight.configuration.contains(id) {
             return JoinAnswer::Member;
         }
-        if oversight.configuration.is_dismissed(id) && !is_planted(Bug::DismissedReturns) {
+        if is_dismissed(oversight, id) {
             // While nothing may be changed the removal may be uncommitted, and be undone with its leader: whoever took
             // it for final would not ask again.
             return if oversight.may_change {
@@ -211,6 +213,11 @@ impl Steward {
             ) => {}
         }
     }
+}
+
+/// Whether an operator removed this server, or it has lost what it had acknowledged.
+fn is_dismissed(view: &Oversight<'_>, id: ServerId) -> bool {
+    view.configuration.is_dismissed(id) && !is_planted(Bug::DismissedReturns)
 }
 
 #[cfg(test)]

@@ -355,6 +355,23 @@ fn whom_an_operator_removed_is_not_taken_in_until_an_operator_adds_it() {
     );
 }
 
+/// It was added and removed between two looks.
+#[test]
+fn whom_an_operator_removed_while_it_waited_is_not_taken_in() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.run(ms(1000));
+    let accepted = leader.join(9);
+    leader.configuration = leader
+        .configuration
+        .clone()
+        .with_dismissed([(ServerId(9), Dismissal::Removed)]);
+
+    let taken_in = leader.run(ms(1000));
+
+    assert_eq!(accepted, JoinAnswer::Accepted);
+    assert_eq!(taken_in, None);
+}
+
 /// It answers each round.
 #[test]
 fn a_voter_whose_disk_hangs_is_evicted_like_a_silent_one() {
