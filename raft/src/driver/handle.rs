@@ -129,8 +129,9 @@ impl<S: StateMachine> Handle<S> {
     /// when its role, term, leader or configuration changes, and at most once each heartbeat otherwise.
     ///
     /// ```
-    /// # use liferaft_raft::driver::{Handle, WaitError};
-    /// # use liferaft_raft::state_machine::StateMachine;
+    /// # use liferaft_raft as liferaft;
+    /// # use liferaft::driver::{Handle, WaitError};
+    /// # use liferaft::state_machine::StateMachine;
     /// # async fn led<S: StateMachine>(member: Handle<S>) -> Result<(), WaitError> {
     /// let status = member.wait_for(|status| status.leader().is_some()).await?;
     /// println!("server {:?} leads in term {}", status.leader(), status.term());
