@@ -7,9 +7,9 @@
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
 //! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.
 //!
-//! Time is a [`Duration`](core::time::Duration) since an arbitrary origin, not an `Instant`: the protocol takes time as a value, and a value
-//! can be written down, compared across tasks and made up in tests. Natively it is tokio's clock, so that a test with
-//! `#[tokio::test(start_paused = true)]` runs everything above in virtual time.
+//! Time is a [`Duration`](core::time::Duration) since an arbitrary origin, not an `Instant`: the protocol takes time as
+//! a value, and a value can be written down, compared across tasks and made up in tests. Natively it is tokio's clock,
+//! so that a test with `#[tokio::test(start_paused = true)]` runs everything above in virtual time.
 //!
 //! ```
 //! # mod liferaft { pub use liferaft_platform as platform; }

@@ -16,8 +16,8 @@ pub const SECOND: Nanos = 1_000_000_000;
 
 const MILLION: u64 = 1_000_000;
 
-/// A clock is never further behind what it has shown before. For a member it stands still until then, and it is to go on
-/// before patience with it ends.
+/// A clock is never further behind what it has shown before. For a member it stands still until then, and it is to go
+/// on before patience with it ends.
 const BEHIND_MAX: Nanos = SECOND;
 
 /// A member's own clock: it runs too fast or too slow and leaps.

@@ -59,6 +59,19 @@ impl Forwards {
     }
 }
 
+/// What a command of a batch takes in its frame beside its bytes, at most.
+pub(super) const COMMAND_OVERHEAD_BYTES: usize = 16;
+
+/// How many bytes the next command of a batch may have behind those it holds. The first may have any: it was found to
+/// fit when it was taken in.
+pub(super) const fn room_behind(bytes: usize, bytes_max: usize) -> usize {
+    if bytes == 0 {
+        usize::MAX
+    } else {
+        bytes_max.saturating_sub(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use self::command::{Command, Slot};
 use super::attempt::{Attempt, Due, Stage};
 use super::error::{ProposeError, UnknownCause};
-use super::forwards::Forwards;
+use super::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
 use super::request::Budget;
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
@@ -209,13 +209,7 @@ impl<R> Proposals<R> {
         let mut sequences: Option<Range<u64>> = None;
         let mut bytes = 0;
         loop {
-            // A single one was found to fit when it was taken in.
-            let room = if bytes == 0 {
-                usize::MAX
-            } else {
-                bytes_max.saturating_sub(bytes)
-            };
-            let Some((sequence, command)) = self.next_unsent(room) else {
+            let Some((sequence, command)) = self.next_unsent(room_behind(bytes, bytes_max)) else {
                 break;
             };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
@@ -499,9 +493,6 @@ impl<R> Proposals<R> {
         }
     }
 }
-
-/// What each command takes in a frame beside its bytes, at most.
-const COMMAND_OVERHEAD_BYTES: usize = 16;
 
 /// Answers a caller, who may have stopped waiting.
 fn answer<R>(caller: Caller<R>, result: Result<R, ProposeError>) {

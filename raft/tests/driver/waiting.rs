@@ -50,7 +50,7 @@ async fn a_learner_has_joined_where_enough_others_vote() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_whose_membership_is_manual_has_joined_as_what_it_was_added() {
+async fn under_manual_membership_a_member_joins_as_what_it_was_added() {
     let mut cluster = Cluster::of(1).await;
     let member = cluster.start(2, |member| member.manual_membership()).await;
     let within = member.within(2 * ELECTION_TIMEOUT);

@@ -14,16 +14,13 @@ use tokio::sync::mpsc;
 
 use super::{LANE_COMMANDS_MAX, LaneEvent};
 use crate::driver::attempt::{Attempt, Due, Stage};
-use crate::driver::forwards::Forwards;
+use crate::driver::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
 use crate::ids::Index;
 use crate::sessions;
 use crate::time::Instant;
 
 /// The number of a registration among a lane's proposals; commands are numbered from 1.
 const REGISTRATION: u64 = 0;
-
-/// What each command takes in a frame beside its bytes, at most.
-const COMMAND_OVERHEAD_BYTES: usize = 16;
 
 /// An ordered session, as the member's loop sees it.
 #[derive(Debug)]
@@ -196,13 +193,7 @@ impl<R> Lane<R> {
         let mut range: Option<Range<u64>> = None;
         let mut bytes = 0;
         loop {
-            // A single one was found to fit when it was taken in.
-            let room = if bytes == 0 {
-                usize::MAX
-            } else {
-                bytes_max.saturating_sub(bytes)
-            };
-            let Some((sequence, command)) = self.next_unsent(room) else {
+            let Some((sequence, command)) = self.next_unsent(room_behind(bytes, bytes_max)) else {
                 break;
             };
             bytes += command.len() + COMMAND_OVERHEAD_BYTES;
