@@ -152,14 +152,14 @@ pub(crate) async fn convergence(
     }
 }
 
-/// A fresh change of membership and a fresh transfer of leadership are made, asked of any member.
+/// A fresh change of membership is made, asked of any member. The configuration that it leads to.
 ///
 /// # Errors
-/// One is not.
-pub(crate) async fn fresh_operations(
+/// It is not made.
+pub(crate) async fn fresh_change(
     cluster: &Cluster,
     configuration: &Configuration,
-) -> Result<(), String> {
+) -> Result<Configuration, String> {
     let members = members(cluster, configuration);
     let (id, asked) = members.first().ok_or("nobody is a member")?;
     let raft = asked.kv.raft().within(patience(cluster));
@@ -174,8 +174,18 @@ pub(crate) async fn fresh_operations(
             .await
             .map_err(|error| format!("server {last} is not removed by {id}: {error}"))?;
     }
-    let configuration = one_leader(cluster).await?;
-    let (id, asked) = self::members(cluster, &configuration)
+    one_leader(cluster).await
+}
+
+/// Leadership is handed over afresh, asked of any member.
+///
+/// # Errors
+/// It is not.
+pub(crate) async fn fresh_transfer(
+    cluster: &Cluster,
+    configuration: &Configuration,
+) -> Result<(), String> {
+    let (id, asked) = members(cluster, configuration)
         .pop()
         .ok_or("nobody is a member")?;
     let raft = asked.kv.raft().within(patience(cluster));

@@ -120,9 +120,12 @@ async fn recover(
     recovery::flush(cluster, applications, &configuration).await?;
     // A change of unknown outcome may have been made meanwhile.
     let configuration = recovery::one_leader(cluster).await?;
-    *sequences = recovery::convergence(cluster, clients, &configuration).await?;
     expectations.allow(&configuration)?;
-    recovery::fresh_operations(cluster, &configuration).await
+    let configuration = recovery::fresh_change(cluster, &configuration).await?;
+    // Whoever is a member only now has not sent what its outbox holds, and no transfer waits for a log that grows so.
+    recovery::flush(cluster, applications, &configuration).await?;
+    *sequences = recovery::convergence(cluster, clients, &configuration).await?;
+    recovery::fresh_transfer(cluster, &configuration).await
 }
 
 /// What ends a strike.
