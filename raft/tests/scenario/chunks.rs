@@ -1,6 +1,7 @@
 //! §5.3, snapshots in pieces: what a receiver makes of chunks, and a leader of the answers.
 
 use bytes::Bytes;
+use liferaft_raft::configuration::{Configuration, Member};
 use liferaft_raft::consensus::{MembershipChange, Refusal};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, InstallSnapshot};
@@ -285,6 +286,50 @@ fn known(cluster: &Cluster, id: u128) -> Vec<bool> {
         other => panic!("{other:?} is no answer to a chunk"),
     });
     known.collect()
+}
+
+/// The first chunk says what the snapshot is, and no frame of the cluster carries more than its longest entry.
+#[test]
+fn a_chunk_and_its_configuration_fit_the_longest_entry_together() {
+    let mut cluster = Cluster::with_limits(0, |limits| limits.trailing_entries = 0);
+    for id in 1..=3 {
+        cluster.add_blank(id);
+    }
+    let key = Bytes::from(vec![7; 128]);
+    let voters = (1..=3).map(|id| (ServerId(id), Member::voter(key.clone())));
+    let configuration = Configuration::from_members(voters).with_entry_bytes_max(1_000);
+    for id in 1..=3 {
+        cluster.found(id, configuration.clone());
+    }
+    let mut cluster = cluster.with_leader(1);
+    cluster.isolate(3);
+    for letter in ["a", "b", "c"] {
+        let command = letter.repeat(900);
+        cluster.propose(1, &command).expect("it takes proposals");
+    }
+    cluster.settle();
+    cluster.take_snapshot(1);
+    cluster.settle();
+
+    cluster.heal();
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+
+    let chunks = cluster.sent(chunks().to(3)).into_iter();
+    let weights: Vec<u64> = chunks.filter_map(|message| weight(&message.body)).collect();
+    assert_eq!(cluster.applied(3), cluster.applied(1));
+    assert!(
+        !weights.is_empty() && weights.iter().all(|bytes| *bytes <= 1_000),
+        "{weights:?}"
+    );
+}
+
+/// What a chunk weighs that says what its snapshot is.
+fn weight(body: &Body) -> Option<u64> {
+    let Body::InstallSnapshot(chunk) = body else {
+        panic!("{body:?} is no chunk");
+    };
+    let metadata = chunk.metadata.as_ref()?;
+    Some(metadata.configuration.weight() + chunk.data.len() as u64)
 }
 
 // The configuration of many members is heavier than a chunk: it would be sent with each of them, and with each

@@ -133,7 +133,8 @@ fn a_voter_waits_until_its_vote_is_on_disk_before_it_campaigns() {
     cluster.forge(1, 2, vote_request(2, last));
 
     cluster.isolate(2);
-    cluster.run_for(10 * ELECTION_TIMEOUT);
+    // Longer than any wait, and not so long that the server must have slept.
+    cluster.run_for(2 * ELECTION_TIMEOUT);
     let (role, wakes_at) = (cluster.status(2).role, cluster.wakes_at(2));
     cluster.release_disk(2);
     cluster.run_for(ELECTION_TIMEOUT);

@@ -72,6 +72,25 @@ fn a_joiner_that_never_installs_its_snapshot_is_given_up() {
     cluster.assert_change_refused(added, &ChangeError::TooSlow(ServerId(4)));
 }
 
+/// Nothing is heard of the bytes on their way to the disk: what is large is given longer.
+#[test]
+fn a_joiner_that_installs_a_large_snapshot_is_waited_for() {
+    let mut cluster = compacted_to(3 << 20);
+    cluster.add_blank(4);
+    let added = cluster.change(1, add_voter(4));
+    cluster.run_until("the snapshot is on its way", |cluster| {
+        !cluster.sent(chunks().to(4)).is_empty()
+    });
+    cluster.hold_disk(4);
+
+    cluster.run_for(7 * ELECTION_TIMEOUT);
+    assert_eq!(cluster.change_result(added), None);
+    cluster.release_disk(4);
+    cluster.run_for(ELECTION_TIMEOUT);
+
+    cluster.assert_changed(added);
+}
+
 /// Each chunk that arrives is headway, however long all of them take.
 #[test]
 fn a_joiner_on_a_slow_link_is_waited_for() {
@@ -151,8 +170,12 @@ fn a_slow_state_machine_is_no_stalled_disk() {
 /// Three servers whose log is compacted into a snapshot of so many bytes.
 fn compacted_to(bytes: usize) -> Cluster {
     let mut cluster = Cluster::with_limits(3, |limits| limits.trailing_entries = 0).with_leader(1);
-    let long = "x".repeat(bytes);
-    cluster.commit(1, &long);
+    let mut left = bytes;
+    while left > 0 {
+        let command = "x".repeat(left.min(1 << 20));
+        left -= command.len();
+        cluster.commit(1, &command);
+    }
     cluster.take_snapshot(1);
     cluster.settle();
     cluster

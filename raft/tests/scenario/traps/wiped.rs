@@ -2,7 +2,9 @@
 //! design: an id is never used without its storage).
 
 use liferaft_raft::configuration::Dismissal;
-use liferaft_raft::consensus::{Event, MembershipChange, PeerStatus, ReplicationState};
+use liferaft_raft::consensus::{
+    Event, MembershipChange, PeerStatus, ReplicationState, TransferError,
+};
 use liferaft_raft::ids::{Index, ServerId};
 
 use crate::cluster::changes::add_voter;
@@ -147,6 +149,26 @@ fn a_server_found_to_have_forgotten_during_its_eviction_is_retired() {
     assert_eq!(cluster.voters(1), [1, 3, 4, 5]);
     let dismissal = cluster.status(1).configuration.dismissal(ServerId(2));
     assert_eq!(dismissal, Some(Dismissal::Forgot));
+}
+
+#[test]
+fn leadership_is_not_handed_to_a_server_that_forgot() {
+    let mut cluster = Cluster::of(2).with_leader(1);
+    cluster.commit(1, "a");
+    cluster.run_for(HEARTBEAT);
+    cluster.wipe(2);
+    cluster.run_for(HEARTBEAT + 2 * LATENCY);
+
+    cluster.transfer(1, Some(2));
+    cluster.transfer(1, None);
+
+    assert_eq!(
+        cluster.transfer_results(),
+        [
+            Err(TransferError::NotVoter(ServerId(2))),
+            Err(TransferError::NoCandidate)
+        ]
+    );
 }
 
 /// Entries that only arrived were not acknowledged: who loses them in a crash has forgotten nothing.
