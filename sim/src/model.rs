@@ -243,6 +243,11 @@ impl Model for KeyModel {
             .is_none_or(|answer| *answer == expected)
             .then_some(next)
     }
+
+    fn is_read(question: &Question, answer: &Answer) -> bool {
+        let asks = !matches!(question, Question::Change(_));
+        asks || matches!(answer, Answer::Different(_) | Answer::Refused)
+    }
 }
 
 #[cfg(test)]

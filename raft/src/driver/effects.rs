@@ -260,9 +260,14 @@ impl<S: StateMachine> Driver<S> {
             self.lanes.forwarded(request, sent, now);
         }
         while let Some((request, operation)) = self.operations.next_for_leader(leader, now) {
+            let term = self.raft.term();
             let content = match operation {
-                Operation::Change(change) => Content::Change { request, change },
-                Operation::Transfer(to) => Content::Transfer { request, to },
+                Operation::Change(change) => Content::Change {
+                    request,
+                    term,
+                    change,
+                },
+                Operation::Transfer(to) => Content::Transfer { request, term, to },
             };
             if let Some(invalid) = self.unreadable(&content, frame_bytes_max) {
                 let error = ChangeError::Invalid(invalid);

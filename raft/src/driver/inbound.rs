@@ -222,7 +222,14 @@ impl<S: StateMachine> Driver<S> {
                     self.proposals.on_forward_answer(request, taken, now);
                 }
             }
-            Content::Change { request, change } => self.take_change(from, request, change, now),
+            Content::Change { request, term, .. } if term != self.raft.term() => {
+                let leader = self.leader;
+                let answer = Answer::Change(Err(ChangeError::NotLeader { leader }));
+                self.answer_peer(from, request, answer);
+            }
+            Content::Change {
+                request, change, ..
+            } => self.take_change(from, request, change, now),
             Content::ChangeReply { request, result } => {
                 let raft = &self.raft;
                 self.operations.on_change_answer(
@@ -232,7 +239,12 @@ impl<S: StateMachine> Driver<S> {
                     now,
                 );
             }
-            Content::Transfer { request, to } => self.take_transfer(from, request, to),
+            Content::Transfer { request, term, .. } if term != self.raft.term() => {
+                let leader = self.leader;
+                let answer = Answer::Transfer(Err(TransferError::NotLeader { leader }));
+                self.answer_peer(from, request, answer);
+            }
+            Content::Transfer { request, to, .. } => self.take_transfer(from, request, to),
             Content::TransferReply { request, result } => {
                 self.operations
                     .on_transfer_answer(request, result, self.leader, now);

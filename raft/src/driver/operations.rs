@@ -199,7 +199,7 @@ impl Operations {
             Err(ChangeError::AskerNotMember) => return self.put_off_copy(request, now),
             Err(ChangeError::Unknown { .. }) => {
                 pending.maybe_made = true;
-                return self.put_off(request, now);
+                return self.ask_anew(request, now);
             }
             // It may be this very change, which another leader goes on with.
             Err(ChangeError::Pending) if pending.maybe_made => return self.put_off(request, now),
@@ -307,8 +307,8 @@ impl Operations {
         }
     }
 
-    /// An attempt was refused for want of leadership. The server that refused it does so for ever, whatever copies of
-    /// it arrive later, so the next one needs another number.
+    /// An attempt was refused for want of leadership, or its outcome is unknown. The server that said so says it for
+    /// ever, whatever copies of it arrive later, so the next one needs another number.
     fn ask_anew(&mut self, request: u64, now: Instant) {
         if let Some(pending) = self.pending.remove(&request) {
             self.last += 1;

@@ -1,7 +1,9 @@
 //! The operations that other members have asked of this one.
 //!
 //! A request may arrive more than once, and its answer may be lost. Each is begun once, and its answer is kept for a
-//! while, so that a repeated request hears the same: a change that was made is not answered by *it is so already*.
+//! while, so that a repeated request hears the same: a change that was made is not answered by *it is so already*, and
+//! one of unknown outcome not by a refusal. Whoever hears that it is unknown, or refused for want of leadership, asks
+//! anew under another number.
 
 use std::collections::BTreeMap;
 
@@ -117,12 +119,8 @@ impl Served {
         if peer.run != request >> 32 {
             return;
         }
-        if answer.is_lasting() {
-            if let Some(kept) = peer.requests.get_mut(&request) {
-                *kept = Some(answer.clone());
-            }
-        } else {
-            peer.requests.remove(&request);
+        if let Some(kept) = peer.requests.get_mut(&request) {
+            *kept = Some(answer.clone());
         }
     }
 
@@ -146,15 +144,6 @@ impl Served {
 }
 
 impl Answer {
-    /// Whether it stays true, which *unknown* does not. That this server did not lead is said again even if it does by
-    /// then: whoever heard it takes the request for undone.
-    fn is_lasting(&self) -> bool {
-        match self {
-            Self::Change(result) => !matches!(result, Err(ChangeError::Unknown { .. })),
-            Self::Transfer(_) => true,
-        }
-    }
-
     /// The answer as it is sent.
     pub(super) fn into_content(self, request: u64) -> Content {
         match self {
@@ -201,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_unknown_outcome_may_be_begun_again() {
+    fn a_request_of_unknown_outcome_is_never_begun_again() {
         let mut served = Served::new();
         let unknown = Answer::Change(Err(ChangeError::Unknown { leader: None }));
         served.begin(PEER, run(1, 1));
 
         served.finish(PEER, run(1, 1), &unknown);
 
-        assert_eq!(served.begin(PEER, run(1, 1)), Begin::First);
+        assert_eq!(served.begin(PEER, run(1, 1)), Begin::Answered(unknown));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::admission::Kind;
 use crate::configuration::Foreign;
 use crate::consensus::{ChangeError, MembershipChange, TransferError};
-use crate::ids::{Index, ServerId};
+use crate::ids::{Index, ServerId, Term};
 use crate::message::Message;
 
 /// What a frame says: a message of the protocol, or a request that one driver passes on to another.
@@ -36,6 +36,8 @@ pub enum Content {
     Change {
         /// The asker's number for it.
         request: u64,
+        /// The term in which the receiver leads, by what the asker knows: in no other is it made.
+        term: Term,
         /// The change, of at most [`SERVERS_MAX`](crate::configuration::SERVERS_MAX) steps.
         change: MembershipChange,
     },
@@ -50,6 +52,8 @@ pub enum Content {
     Transfer {
         /// The asker's number for it.
         request: u64,
+        /// The term in which the receiver leads, by what the asker knows: in no other is it made.
+        term: Term,
         /// The voter that is to lead, or the best one.
         to: Option<ServerId>,
     },

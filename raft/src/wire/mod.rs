@@ -293,20 +293,27 @@ fn encode(head: Option<&Head>, content: &Content) -> Bytes {
             None,
             &request::propose_reply(*request, *answer),
         ),
-        Content::Change { request, change } => {
-            seal(head, kind::CHANGE, None, &request::change(*request, change))
-        }
+        Content::Change {
+            request,
+            term,
+            change,
+        } => seal(
+            head,
+            kind::CHANGE,
+            None,
+            &request::change(*request, *term, change),
+        ),
         Content::ChangeReply { request, result } => seal(
             head,
             kind::CHANGE_REPLY,
             None,
             &request::change_reply(*request, result),
         ),
-        Content::Transfer { request, to } => seal(
+        Content::Transfer { request, term, to } => seal(
             head,
             kind::TRANSFER,
             None,
-            &request::transfer(*request, *to),
+            &request::transfer(*request, *term, *to),
         ),
         Content::TransferReply { request, result } => seal(
             head,

@@ -352,6 +352,8 @@ pub(super) struct Change {
     pub(super) request: Option<u64>,
     #[prost(message, repeated, tag = "2")]
     pub(super) steps: Vec<Step>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) term: Option<u64>,
 }
 
 impl Change {
@@ -425,6 +427,8 @@ pub(super) struct Transfer {
     /// Absent if any voter will do.
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) to: Option<Bytes>,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) term: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::configuration::public_key;
-use super::field::{self, List, index, required, server, server_bytes, server_if_any};
+use super::field::{self, List, index, required, server, server_bytes, server_if_any, term};
 use super::proto::{self, kind};
 use super::{COMMANDS_MAX, Content, DecodeError, ProposeAnswer};
 use crate::configuration::{Foreign, SERVERS_MAX};
 use crate::consensus::{
     ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
-use crate::ids::{Index, ServerId};
+use crate::ids::{Index, ServerId, Term};
 
 pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     match kind {
@@ -88,7 +88,7 @@ fn decode_propose_reply(body: Bytes) -> Result<Content, DecodeError> {
     })
 }
 
-pub(super) fn change(request: u64, change: &MembershipChange) -> proto::Change {
+pub(super) fn change(request: u64, term: Term, change: &MembershipChange) -> proto::Change {
     let steps = change.steps.iter().map(|step| match step {
         MembershipStep::AddVoter { id, public_key } => {
             proto_step(proto::Step::ADD_VOTER, *id, Some(public_key))
@@ -103,6 +103,7 @@ pub(super) fn change(request: u64, change: &MembershipChange) -> proto::Change {
     proto::Change {
         request: Some(request),
         steps: steps.collect(),
+        term: Some(term.0),
     }
 }
 
@@ -128,6 +129,7 @@ fn decode_change(body: Bytes) -> Result<Content, DecodeError> {
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Content::Change {
         request: request(read.request)?,
+        term: term(read.term, "term of the change")?,
         change: MembershipChange { steps },
     })
 }
@@ -265,10 +267,11 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
     })
 }
 
-pub(super) fn transfer(request: u64, to: Option<ServerId>) -> proto::Transfer {
+pub(super) fn transfer(request: u64, term: Term, to: Option<ServerId>) -> proto::Transfer {
     proto::Transfer {
         request: Some(request),
         to: to.map(server_bytes),
+        term: Some(term.0),
     }
 }
 
@@ -277,6 +280,7 @@ fn decode_transfer(body: Bytes) -> Result<Content, DecodeError> {
     let to = server_if_any(read.to, "server to lead")?;
     Ok(Content::Transfer {
         request: request(read.request)?,
+        term: term(read.term, "term of the transfer")?,
         to,
     })
 }

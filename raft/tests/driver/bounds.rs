@@ -19,6 +19,7 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
     for run in 1..=200 {
         let content = Content::Transfer {
             request: run << 32 | 1,
+            term: cluster.member(leader).status().borrow().raft.term,
             to: Some(ServerId(other)),
         };
         let (cluster, to) = (CLUSTER, ServerId(leader));

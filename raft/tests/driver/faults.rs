@@ -5,7 +5,7 @@ use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Recovered, Write};
-use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::ids::{ClusterId, ServerId, Term};
 use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
@@ -146,6 +146,7 @@ async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
     let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
     let content = Content::Transfer {
         request: 1,
+        term: Term(1),
         to: None,
     };
     let frame = |cluster, to| {

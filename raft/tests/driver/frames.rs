@@ -136,7 +136,7 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
     assert_eq!(at_leader, too_large(18_106, ENTRY_BYTES));
     assert_eq!(too_long_for_an_entry, too_large(13_306, ENTRY_BYTES));
-    assert_eq!(too_long_for_a_frame, too_large(16_861, ENTRY_BYTES + 1024));
+    assert_eq!(too_long_for_a_frame, too_large(16_863, ENTRY_BYTES + 1024));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(follower.propose(2).await, Ok(2));
     assert_eq!(cluster.settled().await, [1, 2]);
@@ -315,6 +315,6 @@ async fn a_change_longer_than_others_frames_is_refused_where_it_is_asked() {
 
     let refused = member.change_membership(learners(300)).await;
 
-    let (bytes, bytes_max) = (16_861, ENTRY_BYTES + 1024);
+    let (bytes, bytes_max) = (16_863, ENTRY_BYTES + 1024);
     assert_eq!(refused, Err(MembershipError::TooLarge { bytes, bytes_max }));
 }

@@ -85,14 +85,15 @@ fn content() -> impl Strategy<Value = Content> {
             .prop_map(|(request, commands)| Content::Propose { request, commands }),
         1 => (any::<u64>(), propose_answer())
             .prop_map(|(request, answer)| Content::ProposeReply { request, answer }),
-        1 => (any::<u64>(), vec(step(), 0..5)).prop_map(|(request, steps)| Content::Change {
+        1 => (any::<u64>(), term(), vec(step(), 0..5)).prop_map(|(request, term, steps)| Content::Change {
             request,
+            term,
             change: MembershipChange { steps },
         }),
         1 => (any::<u64>(), change_result())
             .prop_map(|(request, result)| Content::ChangeReply { request, result }),
-        1 => (any::<u64>(), option::of(server()))
-            .prop_map(|(request, to)| Content::Transfer { request, to }),
+        1 => (any::<u64>(), term(), option::of(server()))
+            .prop_map(|(request, term, to)| Content::Transfer { request, term, to }),
         1 => (any::<u64>(), transfer_result())
             .prop_map(|(request, result)| Content::TransferReply { request, result }),
         1 => joining(),

@@ -411,12 +411,17 @@ fn the_bytes_of_a_membership_change() {
         .and(MembershipChange::retire(ServerId(6)));
 
     assert_golden(
-        &Content::Change { request: 1, change },
-        "1812 2a5f 0801 \
+        &Content::Change {
+            request: 1,
+            term: Term(2),
+            change,
+        },
+        "1812 2a61 0801 \
          1216 0801 1210 00000000000000000000000000000003 1a00 \
          1217 0802 1210 00000000000000000000000000000004 1a01 6b \
          1214 0803 1210 00000000000000000000000000000005 \
-         1214 0805 1210 00000000000000000000000000000006",
+         1214 0805 1210 00000000000000000000000000000006 \
+         1802",
     );
 }
 
@@ -499,17 +504,19 @@ fn the_bytes_of_replies_to_a_membership_change() {
 fn the_bytes_of_a_leadership_transfer() {
     let to_any = Content::Transfer {
         request: 1,
+        term: Term(2),
         to: None,
     };
     let to_one = Content::Transfer {
         request: 1,
+        term: Term(2),
         to: Some(ServerId(3)),
     };
 
-    assert_golden(&to_any, "1814 2a02 0801");
+    assert_golden(&to_any, "1814 2a04 0801 1802");
     assert_golden(
         &to_one,
-        "1814 2a14 0801 1210 00000000000000000000000000000003",
+        "1814 2a16 0801 1210 00000000000000000000000000000003 1802",
     );
 }
 

@@ -187,6 +187,14 @@ fn requests_and_their_replies_name_the_request() {
 }
 
 #[test]
+fn a_request_names_the_term_that_it_is_for() {
+    let termless = Fields::default().number(1, 1);
+
+    assert_missing(&request(18, &termless), "term of the change");
+    assert_missing(&request(20, &termless), "term of the transfer");
+}
+
+#[test]
 fn a_reply_to_a_request_says_what_became_of_it() {
     let nothing = Fields::default().number(1, 1);
 

@@ -124,7 +124,10 @@ pub(super) fn with_member(member: &Fields) -> Vec<u8> {
 }
 
 pub(super) fn with_step(step: &Fields) -> Vec<u8> {
-    request(18, &Fields::default().number(1, 1).message(2, step))
+    request(
+        18,
+        &Fields::default().number(1, 1).message(2, step).number(3, 5),
+    )
 }
 
 #[track_caller]

@@ -83,12 +83,23 @@ impl<'a, M: Model> Search<'a, M> {
             .count();
         let mut taken = Taken::of(count);
         let mut tried = HashSet::<(Taken, M::State)>::new();
-        let mut order: Vec<(usize, M::State)> = Vec::new();
+        // With the state before each; a read has none, since it has changed nothing.
+        let mut order: Vec<(usize, Option<M::State>)> = Vec::new();
         let mut state = M::State::default();
         let mut at = self.head;
         let mut steps = 0_u64;
         // Operations of unknown outcome need not be taken.
         while owed > 0 {
+            if at == self.head
+                && let Some(read) = self.read_explained_by(&state)
+            {
+                taken.flip(read);
+                owed -= 1;
+                order.push((read, None));
+                self.lift(read);
+                at = self.head;
+                continue;
+            }
             steps += 1;
             if steps.is_multiple_of(STEPS_BETWEEN_LOOKS)
                 && (Instant::now() >= deadline || tried.len() * (taken.words() + 4) > memory_words)
@@ -101,7 +112,7 @@ impl<'a, M: Model> Search<'a, M> {
                     taken.flip(at);
                     if tried.insert((taken.clone(), after.clone())) {
                         owed -= usize::from(output.is_some());
-                        order.push((at, core::mem::replace(&mut state, after)));
+                        order.push((at, Some(core::mem::replace(&mut state, after))));
                         self.lift(at);
                         at = self.head;
                         continue;
@@ -111,17 +122,39 @@ impl<'a, M: Model> Search<'a, M> {
                 at = self.next[at];
                 continue;
             }
-            // A return that nothing taken explains: the last step was wrong.
-            let Some((last, before)) = order.pop() else {
-                return Some(false);
-            };
-            state = before;
-            taken.flip(last);
-            self.put_back(last);
-            owed += usize::from(self.operations[last].output.is_some());
-            at = self.next[last];
+            // A return that nothing taken explains: the last step was wrong, and if that was a read, the one before.
+            loop {
+                let Some((last, before)) = order.pop() else {
+                    return Some(false);
+                };
+                taken.flip(last);
+                self.put_back(last);
+                owed += usize::from(self.operations[last].output.is_some());
+                if let Some(before) = before {
+                    state = before;
+                    at = self.next[last];
+                    break;
+                }
+            }
         }
         Some(true)
+    }
+
+    /// A read that may be next and tells what is there, if there is one.
+    fn read_explained_by(&self, state: &M::State) -> Option<usize> {
+        let count = self.operations.len();
+        let mut at = self.head;
+        while at != END && at < count {
+            let Called { input, output } = &self.operations[at];
+            if let Some(output) = *output
+                && M::is_read(input, output)
+                && M::step(state, input, Some(output)).as_ref() == Some(state)
+            {
+                return Some(at);
+            }
+            at = self.next[at];
+        }
+        None
     }
 
     /// Takes a call and its return out of the list.

@@ -20,7 +20,7 @@ const LATENESS_MAX: Duration = Duration::from_millis(5);
 /// What the search for an order may take. Only memory ends it: the same history is judged the same everywhere.
 const BUDGET: Budget = Budget {
     time: Duration::from_secs(3600),
-    memory_words: 1 << 22,
+    memory_words: 1 << 20,
 };
 
 /// What clients asked and heard.

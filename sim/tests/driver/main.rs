@@ -86,7 +86,7 @@ impl Batch {
 #[test]
 fn clients_of_the_driver_hear_the_truth_and_the_cluster_recovers() {
     // The later ones have found something.
-    Batch::of((1..=20).chain([21, 34, 47, 58, 151])).assert_everything_happened();
+    Batch::of((1..=20).chain([21, 34, 47, 58, 151, 159, 495])).assert_everything_happened();
 }
 
 #[test]

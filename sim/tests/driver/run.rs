@@ -94,12 +94,15 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
     let judged = history.judge(&sequences);
     let mut applications = applications.iter();
     let in_order = applications.try_for_each(|application| application.check(&sequences));
+    let alarms = [
+        cluster.first_alarm(),
+        judged.err(),
+        in_order.err(),
+        recovered.err(),
+    ];
+    let alarms: Vec<String> = alarms.into_iter().flatten().collect();
     Outcome {
-        alarm: cluster
-            .first_alarm()
-            .or(judged.err())
-            .or(in_order.err())
-            .or(recovered.err()),
+        alarm: (!alarms.is_empty()).then(|| alarms.join("; and ")),
         tally: history.tally(),
         history,
         strikes,

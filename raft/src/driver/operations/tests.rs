@@ -152,6 +152,31 @@ fn a_refused_attempt_is_over_and_the_next_has_another_number() {
     assert!(outcome.try_recv().is_err());
 }
 
+// The answer that told so was lost, and a copy of the request was refused for want of leadership: the change was taken
+// for undone.
+#[test]
+fn an_attempt_of_unknown_outcome_is_over_and_the_next_has_another_number() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let lost = send(&mut operations, LEADER, 0);
+
+    answer(
+        &mut operations,
+        lost,
+        Err(ChangeError::Unknown { leader: None }),
+    );
+    operations.expire(Some(LEADER), at(2));
+    let next = send(&mut operations, LEADER, 2);
+    answer(
+        &mut operations,
+        next,
+        Err(ChangeError::AlreadyMember(JOINER)),
+    );
+
+    assert_ne!(lost, next);
+    assert_eq!(outcome.try_recv(), Ok(Ok(())));
+}
+
 #[test]
 fn a_change_that_an_earlier_leader_may_have_made_waits_for_the_pending_one() {
     let mut operations = operations();
