@@ -168,7 +168,7 @@ impl fmt::Display for LastError {
 #[non_exhaustive]
 pub enum MemberError {
     /// The transport did not take a frame.
-    #[error("a frame to server {to} was not sent: {error}")]
+    #[error("a frame to server {to} was {error}")]
     NotSent {
         /// To whom.
         to: ServerId,
