@@ -106,17 +106,18 @@
 //!
 //! - *done*: the reply. The command is in effect, once, and stays so. ([`ProposeError::ReplyUnreadable`] says so too:
 //!   the reply came with a snapshot and does not [decode](codec).)
-//! - *not done*: an error of which [`is_definite`](ProposeError::is_definite) is true. It never will be done.
-//! - *unknown*: [`ProposeError::Unknown`]. It may be done already, later, or never. Look before you ask again, or make
-//!   commands whose repetition does no harm, as by [`compare_and_set`](KvHandle::compare_and_set) and
-//!   [`seq_append`](KvHandle::seq_append).
+//! - *not done*: an error of which [`is_definite`](KvError::is_definite) is true. It never will be done.
+//! - *unknown*: any error that is neither, as [`ProposeError::Unknown`]. It may be done already, later, or never. Look
+//!   before you ask again, or make commands whose repetition does no harm, as by
+//!   [`compare_and_set`](KvHandle::compare_and_set) and [`seq_append`](KvHandle::seq_append).
+//!
+//! The text of every error begins with the outcome.
 //!
 //! Until the deadline a lost message, a new leader or a full queue elsewhere is the member's business, not the
 //! caller's.
 //!
 //! ```
 //! use std::time::Duration;
-//! use liferaft::{KvError, ProposeError};
 //!
 //! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -136,13 +137,14 @@
 //! network.partition(&[&[leader]]);
 //! match member.within(Duration::from_secs(2)).set("camp", "below the bridge").await {
 //!     Ok(_) => println!("done"),
-//!     Err(KvError::Propose(ProposeError::Unknown(cause))) => println!("unknown: {cause}"),
-//!     Err(error) => println!("not done: {error}"),
+//!     // "not done: no leader could be asked before the deadline"
+//!     Err(error) if error.is_definite() => println!("{error}; let us try another member"),
+//!     // "unknown: the command was sent, and no reply came before the deadline"
+//!     Err(error) => println!("{error}; let us look before we try again"),
 //! }
-//! # assert!(matches!(
-//! #     member.within(Duration::from_secs(2)).set("camp", "below the bridge").await,
-//! #     Err(KvError::Propose(ProposeError::Unknown(_) | ProposeError::TimedOut))
-//! # ));
+//! # let again = member.within(Duration::from_secs(2)).set("camp", "below the bridge").await;
+//! # let told = again.expect_err("nobody answers").to_string();
+//! # assert!(told.starts_with("not done: no leader") || told.starts_with("unknown: the command was sent"));
 //!
 //! // Together again, they take commands as if nothing had happened.
 //! network.heal_all();

@@ -20,7 +20,7 @@ use crate::revision::Revision;
 #[non_exhaustive]
 pub enum KvError {
     /// The operation is not possible; nothing was changed by it.
-    #[error(transparent)]
+    #[error("not done: {0}")]
     Refused(#[from] Refused),
     /// The write was not confirmed. The error tells whether it is certain not to happen, or unknown.
     #[error(transparent)]
@@ -28,8 +28,9 @@ pub enum KvError {
     /// The read could not be served.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The reply belongs to another operation: the member that answered runs another program. A write is done.
-    #[error("a {got} came in reply to a {asked}")]
+    /// The reply belongs to another operation: the member that answered runs another program. What that did is not
+    /// known.
+    #[error("unknown: a reply to {got} came in reply to {asked}")]
     Mismatch {
         /// The operation that was asked for.
         asked: &'static str,
@@ -38,7 +39,27 @@ pub enum KvError {
     },
 }
 
-/// A definite no from the state machine: the operation changed nothing, on any member.
+impl KvError {
+    /// Returns true if the operation certainly changed nothing, and never will. Otherwise nothing is known.
+    ///
+    /// ```
+    /// use liferaft_kv::{KvError, Refused};
+    ///
+    /// assert!(KvError::from(Refused::KeyEmpty).is_definite());
+    /// ```
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Propose(error) => error.is_definite(),
+            Self::Read(error) => error.is_definite(),
+            Self::Mismatch { .. } => false,
+        }
+    }
+}
+
+/// A definite no from the state machine: the operation changed nothing, on any member. Its text follows an outcome, as
+/// in that of [`KvError`].
 ///
 /// Its variants are encoded by their position, so they are only ever added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -53,23 +74,23 @@ pub enum Refused {
         is: Kind,
     },
     /// The key has no bytes.
-    #[error("the key is empty")]
+    #[error("the key is empty, 1 to {KEY_BYTES_MAX} bytes are allowed")]
     KeyEmpty,
     /// The key is longer than [`KEY_BYTES_MAX`].
-    #[error("the key of {bytes} bytes is longer than {KEY_BYTES_MAX}")]
+    #[error("the key has {bytes} bytes, 1 to {KEY_BYTES_MAX} are allowed")]
     KeyTooLong {
         /// Its length.
         bytes: u64,
     },
     /// The value is longer than [`VALUE_BYTES_MAX`].
-    #[error("the value of {bytes} bytes is longer than {VALUE_BYTES_MAX}")]
+    #[error("the value has {bytes} bytes, {VALUE_BYTES_MAX} are allowed")]
     ValueTooLong {
         /// Its length.
         bytes: u64,
     },
     /// The sequence would exceed [`SEQUENCE_VALUES_MAX`] or [`SEQUENCE_BYTES_MAX`]: it has to be trimmed.
     #[error(
-        "the sequence \"{}\" is full: {SEQUENCE_VALUES_MAX} values or {SEQUENCE_BYTES_MAX} bytes",
+        "the sequence \"{}\" is full: it holds at most {SEQUENCE_VALUES_MAX} values and {SEQUENCE_BYTES_MAX} bytes",
         Shown(key)
     )]
     SequenceFull {
@@ -77,11 +98,11 @@ pub enum Refused {
         key: Bytes,
     },
     /// The store would exceed [`STORE_BYTES_MAX`].
-    #[error("the store is full: {STORE_BYTES_MAX} bytes")]
+    #[error("the store is full: it holds at most {STORE_BYTES_MAX} bytes")]
     StoreFull,
     /// A transaction or batch exceeds [`STEPS_MAX`] or [`STEPS_BYTES_MAX`].
     #[error(
-        "{steps} conditions and steps of {bytes} bytes are more than {STEPS_MAX} or {STEPS_BYTES_MAX} bytes"
+        "there are {steps} conditions and steps of {bytes} bytes, {STEPS_MAX} of {STEPS_BYTES_MAX} bytes are allowed"
     )]
     TooMuchAtOnce {
         /// The conditions and steps.
@@ -114,16 +135,20 @@ pub enum Refused {
         lease: LeaseId,
     },
     /// The time to live is not between [`LEASE_TTL_MIN`] and [`LEASE_TTL_MAX`].
-    #[error("a lease lives between {LEASE_TTL_MIN:?} and {LEASE_TTL_MAX:?}, not {ttl_ms} ms")]
+    #[error(
+        "a lease lives between {} and {} ms, not {ttl_ms} ms",
+        LEASE_TTL_MIN.as_millis(),
+        LEASE_TTL_MAX.as_millis()
+    )]
     LeaseTtl {
         /// The time to live, in whole milliseconds.
         ttl_ms: u64,
     },
     /// There are [`LEASES_MAX`] leases.
-    #[error("there are {LEASES_MAX} leases")]
+    #[error("there are {LEASES_MAX} leases, no more are allowed")]
     TooManyLeases,
     /// The member has [`WATCHES_MAX`] watches.
-    #[error("the member has {WATCHES_MAX} watches")]
+    #[error("the member has {WATCHES_MAX} watches, no more are allowed")]
     TooManyWatches,
     /// The steps of a transaction or batch would delete more than [`DELETE_KEYS_MAX`] keys or [`DELETE_BYTES_MAX`] by
     /// prefix or range.

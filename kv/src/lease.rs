@@ -204,7 +204,7 @@ const fn is_final(error: &KvError) -> bool {
         error,
         KvError::Refused(Refused::LeaseEnded { .. })
             | KvError::Propose(
-                ProposeError::Stopped | ProposeError::Unknown(UnknownCause::Stopped)
+                ProposeError::Stopped | ProposeError::Unknown(UnknownCause::MemberStopped)
             )
             | KvError::Mismatch { .. }
     )

@@ -66,11 +66,19 @@ pub struct KvOutbox {
 #[non_exhaustive]
 pub enum KvPushError {
     /// The key or a value is beyond the [`limits`](crate::limits).
-    #[error(transparent)]
+    #[error("not done: {0}")]
     Refused(#[from] Refused),
     /// The outbox has no room, or is closed.
     #[error(transparent)]
     Push(#[from] PushError),
+}
+
+impl KvPushError {
+    /// Returns true: the outbox has nothing of the write, which will not be done.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }
 
 /// Why a write in an outbox has no result.
@@ -78,17 +86,30 @@ pub enum KvPushError {
 #[non_exhaustive]
 pub enum KvOutboxError {
     /// The store said a definite no; nothing was changed by it. The writes behind it are not held up.
-    #[error(transparent)]
+    #[error("not done: {0}")]
     Refused(#[from] Refused),
     /// The write was given up, or waits in the store of a closed outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// The reply belongs to another operation: the member that answered runs another program. The write is done.
-    #[error("the reply of another operation came in reply to a {asked}")]
+    /// The reply belongs to another operation: the member that answered runs another program. What that did is not
+    /// known.
+    #[error("unknown: a reply to another operation came in reply to {asked}")]
     Mismatch {
         /// The operation that was asked for.
         asked: &'static str,
     },
+}
+
+impl KvOutboxError {
+    /// Returns true if the write certainly changed nothing, and never will.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Outbox(error) => error.is_definite(),
+            Self::Mismatch { .. } => false,
+        }
+    }
 }
 
 /// A write in an outbox: awaiting it gives its result, with the revision of the store right after it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{AbortHandle, abortable};
 
-use crate::host;
+use crate::{WallTime, host};
 
 /// The time since an origin that is arbitrary, but the same for the whole process. It never runs backward.
 ///
@@ -16,6 +16,14 @@ use crate::host;
 #[must_use]
 pub fn now() -> Duration {
     host::now()
+}
+
+impl WallTime {
+    /// Returns the time of day by the system's clock; its origin where that is set to a time before it.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::from_unix_epoch(host::since_unix_epoch())
+    }
 }
 
 /// How much of the time that the machine is suspended [`now`] may miss; `None` where it may miss any amount of it, so

@@ -28,6 +28,7 @@
 #[cfg(feature = "std")]
 mod environment;
 mod identity;
+mod wall_time;
 
 #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
 #[path = "native.rs"]
@@ -43,3 +44,4 @@ pub use environment::{
     Task, compute, entropy_u64, entropy_u128, now, sleep_until, spawn, suspension_uncounted_max,
 };
 pub use identity::{ClusterId, ParseIdError, ServerId};
+pub use wall_time::WallTime;

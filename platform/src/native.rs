@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::suspension;
 
@@ -23,6 +23,11 @@ pub(crate) fn now() -> Duration {
         None => HEADROOM.saturating_sub(origin.duration_since(instant)),
     };
     awake.saturating_add(suspension::total(awake))
+}
+
+pub(crate) fn since_unix_epoch() -> Duration {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed();
+    elapsed.unwrap_or_default()
 }
 
 pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {

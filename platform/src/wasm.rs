@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
-use web_time::Instant;
+use web_time::{Instant, SystemTime};
 
 /// The longest wait that `setTimeout` understands, in milliseconds: it takes a signed 32-bit number.
 const TIMEOUT_MAX: u32 = i32::MAX.unsigned_abs();
@@ -15,6 +15,11 @@ const TIMEOUT_MAX: u32 = i32::MAX.unsigned_abs();
 pub(crate) fn now() -> Duration {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     ORIGIN.get_or_init(Instant::now).elapsed()
+}
+
+pub(crate) fn since_unix_epoch() -> Duration {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed();
+    elapsed.unwrap_or_default()
 }
 
 /// Browsers differ in what `performance.now()` counts, and none promises to count all.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use liferaft_platform::{entropy_u64, entropy_u128, now, sleep_until, spawn};
+use liferaft_platform::{WallTime, entropy_u64, entropy_u128, now, sleep_until, spawn};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -105,6 +105,11 @@ async fn a_task_whose_handle_is_dropped_goes_on() {
     }));
 
     assert_eq!(receiver.await, Ok(()));
+}
+
+#[test]
+fn the_time_of_day_is_after_this_was_written() {
+    assert!(WallTime::now().to_string().as_str() > "2025");
 }
 
 #[test]

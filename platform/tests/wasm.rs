@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use liferaft_platform::{entropy_u64, entropy_u128, now, sleep_until, spawn};
+use liferaft_platform::{WallTime, entropy_u64, entropy_u128, now, sleep_until, spawn};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -59,6 +59,11 @@ async fn a_task_whose_handle_is_dropped_goes_on() {
     }));
 
     assert_eq!(receiver.await, Ok(()));
+}
+
+#[wasm_bindgen_test]
+fn the_time_of_day_is_after_this_was_written() {
+    assert!(WallTime::now().to_string().as_str() > "2025");
 }
 
 #[wasm_bindgen_test]

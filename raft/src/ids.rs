@@ -142,6 +142,18 @@ impl fmt::Debug for LogPosition {
     }
 }
 
+/// Ends an error's text with the leader's name, if it is known.
+pub(crate) struct Hint<'a>(pub(crate) &'a Option<ServerId>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(leader) => write!(f, "; the leader is server {leader}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

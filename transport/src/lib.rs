@@ -73,13 +73,13 @@ pub enum Event {
 #[non_exhaustive]
 pub enum SendError {
     /// There is no link to this peer.
-    #[error("no link to {0}")]
+    #[error("not sent: there is no link to server {0}")]
     NoLink(ServerId),
     /// The link's queue is full: the frame was dropped.
-    #[error("the queue to {0} is full")]
+    #[error("not sent: the queue to server {0} is full")]
     QueueFull(ServerId),
     /// The frame is longer than the transport carries.
-    #[error("the frame has {bytes} bytes, {bytes_max} are allowed")]
+    #[error("not sent: the frame has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -87,6 +87,14 @@ pub enum SendError {
         bytes_max: usize,
     },
     /// This end is closed.
-    #[error("the transport is closed")]
+    #[error("not sent: the transport is closed")]
     Closed,
+}
+
+impl SendError {
+    /// Returns true: the frame was not sent.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }

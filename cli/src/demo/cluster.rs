@@ -8,7 +8,7 @@ use liferaft::MembershipPolicy;
 use liferaft::config::Config;
 use liferaft::driver::{Handle, Member, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
-use liferaft::kv::{Command, Done};
+use liferaft::kv::{Command, Done, KvError};
 use liferaft::storage::MemoryStorage;
 use liferaft::time::Instant;
 use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
@@ -266,7 +266,7 @@ impl Writer {
             reply = self.handle.propose(command) => match reply.map(|reply| reply.outcome) {
                 Ok(Ok(Done::Append(place))) => Outcome::Done(place),
                 Ok(Ok(_)) => Outcome::Unknown,
-                Ok(Err(refused)) => Outcome::NotDone(refused.to_string()),
+                Ok(Err(refused)) => Outcome::NotDone(KvError::from(refused).to_string()),
                 Err(error) if error.is_definite() => Outcome::NotDone(error.to_string()),
                 Err(_) => Outcome::Unknown,
             },

@@ -307,12 +307,12 @@ impl<'a> Story<'a> {
         let lives = self.cluster.living().contains(&member);
         let refused = match &line.outcome {
             Outcome::Done(_) => None,
-            Outcome::Unknown => lives.then(|| "nobody answered".to_owned()),
+            Outcome::Unknown => lives.then(|| "unknown: nobody answered".to_owned()),
             Outcome::NotDone(reason) => lives.then(|| reason.clone()),
         };
         self.lines.push(line);
         match refused {
-            Some(reason) => bail!("member {number} could not append a line: {reason}"),
+            Some(reason) => bail!("a line of member {number}: {reason}"),
             None => Ok(()),
         }
     }

@@ -52,13 +52,27 @@ struct Asking(BoxFuture<'static, Result<Answer, ReadError>>);
 
 /// Why a watch has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the watch ended: {cause}")]
+#[error("ended: {}", without_outcome(.cause))]
 pub struct WatchError {
     /// [`Refused::Compacted`](crate::Refused::Compacted): changes are missing, and the keys have to be read anew.
     /// [`Refused::TooManyWatches`](crate::Refused::TooManyWatches), or [`KvError::Read`] when the member has stopped.
     pub cause: KvError,
     /// Everything before this revision was told; `None` if the watch began from now on and has told nothing.
     pub resume_from: Option<Revision>,
+}
+
+impl WatchError {
+    /// Returns true: a watch changes nothing.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
+}
+
+/// The cause of an end, which says itself what has become of the watch.
+fn without_outcome(cause: &KvError) -> String {
+    let text = cause.to_string();
+    text.strip_prefix("not done: ").unwrap_or(&text).to_owned()
 }
 
 /// How long a watch waits before it asks a busy member again.
@@ -182,7 +196,7 @@ async fn ask(raft: Handle<Kv>, query: Query) -> Result<Answer, ReadError> {
     loop {
         match raft.read_local(query.clone()).await {
             Ok(local) => return Ok(local.answer),
-            Err(ReadError::Busy) => platform::sleep_until(platform::now() + BUSY_PAUSE).await,
+            Err(ReadError::Busy(_)) => platform::sleep_until(platform::now() + BUSY_PAUSE).await,
             Err(error) => return Err(error),
         }
     }

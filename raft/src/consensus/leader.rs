@@ -202,13 +202,11 @@ impl Leader {
             } else if let Some(transfer) = &self.transfer {
                 ProposeRefused::Transferring { to: transfer.to }
             } else if !self.tail.take(weight, limits.uncommitted_bytes_max) {
-                let pending_bytes = self.tail.bytes();
-                ProposeRefused::Busy { pending_bytes }
+                self.busy(limits.uncommitted_bytes_max)
             } else {
                 self.append(common, Payload::Command(command));
                 if is_planted(Bug::RefusedAndAppended) && self.tail.bytes() > 4 * weight {
-                    let pending_bytes = self.tail.bytes();
-                    let refused = ProposeRefused::Busy { pending_bytes };
+                    let refused = self.busy(limits.uncommitted_bytes_max);
                     common.out.proposals.push((id, Err(refused)));
                     continue;
                 }
@@ -216,6 +214,13 @@ impl Leader {
                 continue;
             };
             common.out.proposals.push((id, Err(refused)));
+        }
+    }
+
+    fn busy(&self, pending_bytes_max: u64) -> ProposeRefused {
+        ProposeRefused::Busy {
+            pending_bytes: self.tail.bytes(),
+            pending_bytes_max,
         }
     }
 

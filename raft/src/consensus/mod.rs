@@ -68,7 +68,7 @@ mod vote;
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use output::{
     Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
-    Recovered, Refusal, RoleKind, Snapshot, TransferError, Write, WriteId,
+    Recovered, Refusal, RoleKind, Snapshot, TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
 };
 pub use oversight::{Contact, Oversight};
 pub use recovery::RecoveryError;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::input::{ChangeId, ProposalId, ReadId};
-use crate::configuration::Foreign;
+use crate::configuration::{Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::entry::Entry;
-use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::ids::{Hint, Index, LogPosition, ServerId, Term};
 use crate::message::{Message, SnapshotMetadata};
 
 /// The effects of one or more inputs. The caller takes them out and uses the same buffer again.
@@ -242,19 +242,23 @@ pub enum Refusal {
 #[non_exhaustive]
 pub enum ProposeRefused {
     /// This server does not lead.
-    #[error("not the leader{}", Hint(.leader))]
+    #[error("not done: this server does not lead{}", Hint(.leader))]
     NotLeader {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
     /// Too many bytes are appended and uncommitted, or not on the leader's own disk: try again later.
-    #[error("{pending_bytes} bytes are uncommitted or unwritten already")]
+    #[error(
+        "not done: {pending_bytes} bytes are uncommitted or unwritten already, {pending_bytes_max} may be"
+    )]
     Busy {
         /// How many there are.
         pending_bytes: u64,
+        /// How many there may be.
+        pending_bytes_max: u64,
     },
     /// The command is too long, and always will be.
-    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    #[error("not done: the command has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// Its length.
         bytes: u64,
@@ -262,7 +266,7 @@ pub enum ProposeRefused {
         bytes_max: u64,
     },
     /// Leadership is being handed over: try again with the next leader.
-    #[error("leadership is being handed to {to}")]
+    #[error("not done: leadership is being handed to server {to}")]
     Transferring {
         /// The server that is to lead.
         to: ServerId,
@@ -274,13 +278,13 @@ pub enum ProposeRefused {
 #[non_exhaustive]
 pub enum ReadRefused {
     /// No leader could confirm it.
-    #[error("no leader confirmed the read{}", Hint(.leader))]
+    #[error("not done: no leader confirmed the read{}", Hint(.leader))]
     NotLeader {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
     /// Too many reads wait already.
-    #[error("{waiting} reads wait already")]
+    #[error("not done: {waiting} reads wait already, and no more may")]
     Busy {
         /// How many.
         waiting: usize,
@@ -292,39 +296,39 @@ pub enum ReadRefused {
 #[non_exhaustive]
 pub enum ChangeError {
     /// This server does not lead. Nothing was changed.
-    #[error("not the leader{}", Hint(.leader))]
+    #[error("not done: this server does not lead{}", Hint(.leader))]
     NotLeader {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
     /// Another change is on its way. Nothing was changed.
-    #[error("another membership change is pending")]
+    #[error("not done: another membership change is pending")]
     Pending,
     /// The server already is what it should become. Nothing was changed.
-    #[error("server {0} is that already")]
+    #[error("not done: server {0} is that already")]
     AlreadyMember(ServerId),
     /// The server does not take part. Nothing was changed.
-    #[error("server {0} is not a member")]
+    #[error("not done: server {0} is not a member")]
     NotMember(ServerId),
     /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may
     /// ask again once it is one.
-    #[error("only members may ask for it")]
+    #[error("not done: only members may ask for it")]
     AskerNotMember,
     /// The change cannot be made at all. Nothing was changed.
-    #[error("the change makes no sense: {0}")]
+    #[error("not done: the change cannot be made: {0}")]
     Invalid(InvalidChange),
     /// The server did not catch up: nothing was heard of it for an election timeout. Nothing was changed.
-    #[error("server {0} does not answer")]
+    #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up in the rounds that it has, or made no headway in one: nothing became
     /// durable there, and nothing of a snapshot arrived. Nothing was changed.
-    #[error("server {0} is too slow to catch up")]
+    #[error("not done: server {0} is too slow to catch up")]
     TooSlow(ServerId),
     /// The server cannot take part: it says that it belongs elsewhere. Nothing was changed.
-    #[error("server {0} belongs to {1}")]
+    #[error("not done: server {0} belongs to {1}")]
     Foreign(ServerId, Foreign),
     /// Leadership was lost after the change was appended: it may yet be made, or not.
-    #[error("leadership was lost, the change may still be made{}", Hint(.leader))]
+    #[error("unknown: leadership was lost, and the change may still be made{}", Hint(.leader))]
     Unknown {
         /// The leader, if one is known.
         leader: Option<ServerId>,
@@ -356,60 +360,88 @@ pub enum InvalidChange {
     },
     /// The public key that it gives this server is longer than
     /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): no member would read the configuration.
-    #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
+    #[error("the key of server {0} is longer than {PUBLIC_KEY_BYTES_MAX} bytes")]
     KeyTooLong(ServerId),
     /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as
     /// long as a joint configuration names them.
-    #[error("there would be too many servers")]
+    #[error("there would be more than {SERVERS_MAX} servers")]
     TooManyServers,
     /// This server has lost what it had acknowledged, or an earlier one of this id had: it comes back under another id.
     #[error("the storage of server {0} has lost what it acknowledged")]
     Forgot(ServerId),
 }
 
+/// The most other members for each of which a leader's driver keeps a transfer waiting. Its own are bounded by what its
+/// callers may ask.
+pub const TRANSFERS_WAITING_MAX: usize = 64;
+
 /// Why leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TransferError {
     /// This server does not lead.
-    #[error("not the leader{}", Hint(.leader))]
+    #[error("not done: this server does not lead{}", Hint(.leader))]
     NotLeader {
         /// The leader, if one is known.
         leader: Option<ServerId>,
     },
     /// The server is not a voter, or has lost what it had acknowledged, so that its vote counts for nothing.
-    #[error("server {0} is not a voter")]
+    #[error("not done: server {0} is not a voter")]
     NotVoter(ServerId),
     /// There is no other voter.
-    #[error("there is no other voter")]
+    #[error("not done: there is no other voter")]
     NoCandidate,
     /// Another transfer is on its way.
-    #[error("leadership is being handed to {to} already")]
+    #[error("not done: leadership is being handed to server {to} already")]
     Pending {
         /// The server that is to lead.
         to: ServerId,
     },
     /// The server that asked for it is no member yet, or no longer. Nothing came of this copy of the request; it may
     /// ask again once it is one.
-    #[error("only members may ask for it")]
+    #[error("not done: only members may ask for it")]
     AskerNotMember,
     /// Too many transfers wait for this one's turn already: try again later.
-    #[error("too many leadership transfers wait already")]
+    #[error(
+        "not done: 1 leadership transfer of this member or {TRANSFERS_WAITING_MAX} of others wait already, \
+         and no more may"
+    )]
     Busy,
-    /// The server did not take over within an election timeout; this one leads on.
-    #[error("server {0} did not take over in time")]
-    TimedOut(ServerId),
+    /// The server did not take over within an election timeout. This one leads on, unless the other's late campaign
+    /// succeeds.
+    #[error("unknown: server {0} did not take over within an election timeout, and may still")]
+    NoTakeover(ServerId),
 }
 
-/// Ends an error's text with the leader's name, if it is known.
-struct Hint<'a>(&'a Option<ServerId>);
+impl ProposeRefused {
+    /// Returns true: the proposal was not appended.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
+}
 
-impl core::fmt::Display for Hint<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            Some(leader) => write!(f, ", server {leader} is"),
-            None => Ok(()),
-        }
+impl ReadRefused {
+    /// Returns true: a read changes nothing, and can be asked again.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
+}
+
+impl ChangeError {
+    /// Returns true if the change was certainly not made, and never will be. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+}
+
+impl TransferError {
+    /// Returns true if leadership was certainly not handed over. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        !matches!(self, Self::NoTakeover(_))
     }
 }
 

@@ -94,7 +94,7 @@ impl Leader {
             common
                 .out
                 .transfers
-                .push(Err(TransferError::TimedOut(transfer.to)));
+                .push(Err(TransferError::NoTakeover(transfer.to)));
         }
     }
 }

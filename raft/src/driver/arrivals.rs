@@ -190,7 +190,7 @@ impl<S: StateMachine> Driver<S> {
             Err(JoinError::TooLarge { bytes, bytes_max }) => {
                 self.work.on_capture_refused(bytes, bytes_max, reply_bytes);
                 self.counters.snapshots_refused += 1;
-                self.note_error(now, MemberError::SnapshotTooLarge { bytes, bytes_max });
+                self.note_error(MemberError::SnapshotTooLarge { bytes, bytes_max });
                 tracing::warn!(term = %self.raft.term(), %through, bytes, bytes_max, "snapshot too large");
                 self.announce(now, || Happening::SnapshotRefused {
                     through,

@@ -1,5 +1,7 @@
 //! What the core says is done here.
 
+use liferaft_platform::WallTime;
+
 use super::events::Happening;
 use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
@@ -167,7 +169,7 @@ impl<S: StateMachine> Driver<S> {
                 self.announce(now, || Happening::MembershipCommitted { index });
             }
             Event::Refused { from, reason } => {
-                self.note_error(now, MemberError::Refused { from, reason });
+                self.note_error(MemberError::Refused { from, reason });
                 self.announcer.refused(from, reason);
                 tracing::debug!(term = %in_term, %from, ?reason, "message refused");
             }
@@ -191,14 +193,11 @@ impl<S: StateMachine> Driver<S> {
                 self.changed = true;
                 self.counters.peers_forgot += 1;
                 self.membership.found_forgetful(now);
-                self.note_error(
-                    now,
-                    MemberError::PeerForgot {
-                        peer,
-                        acknowledged,
-                        last,
-                    },
-                );
+                self.note_error(MemberError::PeerForgot {
+                    peer,
+                    acknowledged,
+                    last,
+                });
                 tracing::error!(term = %in_term, %peer, %acknowledged, %last, "server has lost what it acknowledged");
                 self.announce(now, || Happening::PeerForgot {
                     peer,
@@ -212,8 +211,9 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    pub(super) fn note_error(&mut self, now: Instant, error: MemberError) {
-        self.last_error = Some(LastError { at: now, error });
+    pub(super) fn note_error(&mut self, error: MemberError) {
+        let at = WallTime::now();
+        self.last_error = Some(LastError { at, error });
     }
 
     /// Turns to the leader that there is: what the last one took up may be lost.
@@ -302,7 +302,7 @@ impl<S: StateMachine> Driver<S> {
             self.changed = false;
             self.unposted = false;
             self.announcer.tell_refused(now, self.raft.term());
-            let fresh = self.fresh_status(now);
+            let fresh = self.fresh_status();
             self.meters.publish(&fresh);
             let interval = self.config.heartbeat_interval();
             self.board.post(fresh, now, interval);
@@ -310,9 +310,9 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// The status as it is now.
-    pub(super) fn fresh_status(&mut self, now: Instant) -> Fresh {
+    pub(super) fn fresh_status(&mut self) -> Fresh {
         if let Some((to, error)) = self.links.take_failure() {
-            self.note_error(now, MemberError::NotSent { to, error });
+            self.note_error(MemberError::NotSent { to, error });
         }
         let queues = Queues {
             requests: self.requests_waiting(),

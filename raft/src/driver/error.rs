@@ -1,12 +1,19 @@
 //! What can become of a request, and why a member does not start or stops.
+//!
+//! The text of an error begins with the outcome: `not done:`, or a word like `not started:`, if `is_definite` returns
+//! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one.
 
 use thiserror::Error;
 
 use super::fault::MachineFault;
 use super::joining::Exclusion;
-use crate::configuration::{Configuration, Foreign};
+use super::operations::PENDING_MAX as OPERATIONS_MAX;
+use super::proposals::PENDING_MAX;
+use super::request::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
+use super::work::{QUERIES_MAX, READS_HANDED_OUT_MAX};
+use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
-use crate::ids::{Index, ServerId};
+use crate::ids::{Hint, Index, ServerId};
 use crate::state_machine::RestoreError;
 use crate::storage::StorageError;
 
@@ -15,10 +22,10 @@ use crate::storage::StorageError;
 #[non_exhaustive]
 pub enum ProposeError {
     /// A queue is full. The command was not done and may be proposed again, later.
-    #[error("too many requests are pending")]
-    Busy,
+    #[error("not done: {0}")]
+    Busy(Busy),
     /// The command is too long, and always will be. It was not done.
-    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    #[error("not done: the command has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// Its length, serialised and with its header.
         bytes: usize,
@@ -29,21 +36,21 @@ pub enum ProposeError {
     #[error("not done: the command cannot be serialised and read back: {0}")]
     Unserialisable(String),
     /// The deadline passed before any leader was sent the command. It was not done and never will be.
-    #[error("no leader could be asked before the deadline")]
+    #[error("not done: no leader could be asked before the deadline")]
     TimedOut,
     /// No leader could be asked before the deadline, because the member takes no part. The command was not done and
     /// never will be.
     #[error("not done: {0}")]
     Excluded(Exclusion),
     /// The member has stopped. The command was not done.
-    #[error("the member has stopped")]
+    #[error("not done: the member has stopped")]
     Stopped,
     /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
     /// type that does not decode: see [`codec`](crate::codec).
     #[error("done: its reply cannot be read")]
     ReplyUnreadable,
     /// Whether the command was done is not known: it may be done already, done later, or never.
-    #[error("it is not known whether the command was done: {0}")]
+    #[error("unknown: {0}")]
     Unknown(UnknownCause),
 }
 
@@ -52,22 +59,49 @@ pub enum ProposeError {
 #[non_exhaustive]
 pub enum UnknownCause {
     /// The deadline passed after the command was sent.
-    #[error("the deadline passed after it was sent")]
-    TimedOut,
+    #[error("the command was sent, and no reply came before the deadline")]
+    NoReply,
     /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
     /// there: it expired, or ended because its replies were too heavy.
-    #[error("its session expired while this member did not hear of it")]
+    #[error("the session of the command ended while this member did not hear of it")]
     SessionExpired,
     /// The member stopped after the command was sent.
-    #[error("the member stopped after it was sent")]
-    Stopped,
+    #[error("the command was sent, and the member stopped")]
+    MemberStopped,
 }
 
 impl ProposeError {
-    /// Whether the command was certainly not done. Otherwise it was, or nothing is known.
+    /// Returns true if the command was certainly not done, and never will be. Otherwise it was, or nothing is known.
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         !matches!(self, Self::Unknown(_) | Self::ReplyUnreadable)
+    }
+}
+
+/// The bound that a request met: as many wait as may. It may be asked again, later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{max} {what} wait already, and no more may")]
+pub struct Busy {
+    /// How many may wait.
+    pub max: u64,
+    /// What waits, in the plural: `reads`, `bytes of commands`.
+    pub what: &'static str,
+}
+
+impl Busy {
+    pub(super) const REQUESTS: Self = Self::of(QUEUE_MAX, "requests");
+    pub(super) const COMMANDS: Self = Self::of(PENDING_MAX, "commands");
+    pub(super) const COMMAND_BYTES: Self = Self::of(COMMAND_BYTES_PENDING_MAX, "bytes of commands");
+    pub(super) const OPERATIONS: Self = Self::of(
+        OPERATIONS_MAX,
+        "membership changes and leadership transfers",
+    );
+    pub(super) const QUERIES: Self = Self::of(QUERIES_MAX, "queries");
+    pub(super) const READS_HANDED_OUT: Self = Self::of(READS_HANDED_OUT_MAX, "confirmed reads");
+
+    pub(super) const fn of(max: usize, what: &'static str) -> Self {
+        let max = max as u64;
+        Self { max, what }
     }
 }
 
@@ -76,20 +110,32 @@ impl ProposeError {
 #[non_exhaustive]
 pub enum ReadError {
     /// Too many reads wait already.
-    #[error("too many reads are pending")]
-    Busy,
+    #[error("not done: {0}")]
+    Busy(Busy),
     /// No leader confirmed the read before the deadline.
-    #[error("no leader confirmed the read before the deadline")]
+    #[error("not done: no leader confirmed the read before the deadline")]
     TimedOut,
     /// The state machine panicked over the query, which fails this read alone. The member's log has the message.
-    #[error("not answered: the state machine panicked over the query")]
+    #[error("not done: the state machine panicked over the query")]
     Panicked,
     /// No leader could be asked before the deadline, because the member takes no part.
     #[error("not done: {0}")]
     Excluded(Exclusion),
     /// The member has stopped.
-    #[error("the member has stopped")]
+    #[error("not done: the member has stopped")]
     Stopped,
+}
+
+impl ReadError {
+    /// Returns true: a read changes nothing, and can be asked again.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Busy(_) | Self::TimedOut | Self::Panicked | Self::Excluded(_) | Self::Stopped => {
+                true
+            }
+        }
+    }
 }
 
 /// What became of a membership change that was not made, or is not known to have been.
@@ -97,30 +143,30 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum MembershipError {
     /// No leader took up the change before the deadline. Nothing was changed.
-    #[error("no leader took up the change")]
+    #[error("not done: no leader took up the change before the deadline{}", Hint(.leader))]
     NotLeader {
         /// The leader that this member knows of.
         leader: Option<ServerId>,
     },
     /// Another change is on its way. Nothing was changed.
-    #[error("another membership change is pending")]
+    #[error("not done: another membership change is pending")]
     Pending,
     /// The server already is what it should become. Nothing was changed.
-    #[error("server {0} is that already")]
+    #[error("not done: server {0} is that already")]
     AlreadyMember(ServerId),
     /// The server does not take part. Nothing was changed.
-    #[error("server {0} is not a member")]
+    #[error("not done: server {0} is not a member")]
     NotMember(ServerId),
     /// The storage of this server has lost what it had acknowledged: it must come back under another id. Nothing was
     /// changed.
-    #[error("the storage of server {0} has lost what it acknowledged")]
+    #[error("not done: the storage of server {0} has lost what it acknowledged")]
     Forgot(ServerId),
     /// The change cannot be made at all. Nothing was changed.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("not done: the change cannot be made: {0}")]
+    Invalid(InvalidChange),
     /// The change takes more bytes than an entry of this cluster may have, or than a frame of it.
     /// Nothing was changed. Two smaller changes may do.
-    #[error("the change takes {bytes} bytes, {bytes_max} are allowed")]
+    #[error("not done: the change takes {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// How many it takes.
         bytes: u64,
@@ -128,10 +174,10 @@ pub enum MembershipError {
         bytes_max: u64,
     },
     /// The server does not answer. Nothing was changed.
-    #[error("server {0} does not answer")]
+    #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up. Nothing was changed.
-    #[error("server {0} is too slow to catch up")]
+    #[error("not done: server {0} is too slow to catch up")]
     TooSlow(ServerId),
     /// The server belongs to another cluster, as it says. Nothing was changed.
     #[error("not done: server {0} belongs to another cluster")]
@@ -146,14 +192,14 @@ pub enum MembershipError {
     #[error("not done: {0}")]
     Excluded(Exclusion),
     /// Too many changes wait already. Nothing was changed.
-    #[error("too many requests are pending")]
-    Busy,
+    #[error("not done: {0}")]
+    Busy(Busy),
     /// The member has stopped. Nothing was changed.
-    #[error("the member has stopped")]
+    #[error("not done: the member has stopped")]
     Stopped,
     /// Whether the change was made is not known: it may be made already, later, or never. The configuration in
     /// [`MemberStatus`](super::MemberStatus) shows it once it is.
-    #[error("it is not known whether the change was made")]
+    #[error("unknown: the change may be made already, later, or never{}", Hint(.leader))]
     Unknown {
         /// The leader that this member knows of.
         leader: Option<ServerId>,
@@ -161,7 +207,7 @@ pub enum MembershipError {
 }
 
 impl MembershipError {
-    /// Whether the change was certainly not made. Otherwise nothing is known.
+    /// Returns true if the change was certainly not made, and never will be. Otherwise nothing is known.
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         !matches!(self, Self::Unknown { .. })
@@ -181,7 +227,7 @@ impl From<ChangeError> for MembershipError {
             ChangeError::Invalid(InvalidChange::TooLarge { bytes, bytes_max }) => {
                 Self::TooLarge { bytes, bytes_max }
             }
-            ChangeError::Invalid(_) => Self::Invalid(error.to_string()),
+            ChangeError::Invalid(invalid) => Self::Invalid(invalid),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
             ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
@@ -196,13 +242,13 @@ impl From<ChangeError> for MembershipError {
 #[non_exhaustive]
 pub enum WaitError {
     /// The deadline passed.
-    #[error("not so before the deadline")]
+    #[error("not met: the deadline passed")]
     TimedOut,
     /// The deadline passed, and the member takes no part.
-    #[error("not so before the deadline: {0}")]
+    #[error("not met: {0}")]
     Excluded(Exclusion),
     /// The member has stopped.
-    #[error("never so: the member has stopped: {0}")]
+    #[error("not met: the member has stopped: {0}")]
     Stopped(StopReason),
 }
 
@@ -272,7 +318,7 @@ pub enum LeaveError {
     #[error("not left: {0}")]
     OnlyVoter(OnlyVoter),
     /// What the leader answered last to the change that takes the member out, or what became of it at the deadline.
-    #[error("leaving the cluster: {0}")]
+    #[error(transparent)]
     Change(#[from] MembershipError),
 }
 
@@ -291,21 +337,33 @@ impl LeaveError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TransferLeadershipError {
-    /// The leader refused, or the server did not take over. The leader leads on.
-    #[error("{0}")]
-    Refused(#[from] TransferError),
-    /// Too many transfers wait already.
-    #[error("too many requests are pending")]
-    Busy,
+    /// The leader refused, or the server did not take over in time. The error tells whether it still may.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// Too many requests wait already.
+    #[error("not done: {0}")]
+    Busy(Busy),
     /// The member has stopped.
-    #[error("the member has stopped")]
+    #[error("not done: the member has stopped")]
     Stopped,
     /// The deadline passed after a leader was asked: leadership may be handed over or not.
-    #[error("it is not known whether leadership was handed over")]
+    #[error("unknown: a leader was asked, and did not answer before the deadline{}", Hint(.leader))]
     Unknown {
         /// The leader that this member knows of.
         leader: Option<ServerId>,
     },
+}
+
+impl TransferLeadershipError {
+    /// Returns true if leadership was certainly not handed over. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Transfer(error) => error.is_definite(),
+            Self::Busy(_) | Self::Stopped => true,
+            Self::Unknown { .. } => false,
+        }
+    }
 }
 
 /// Why a member did not start.
@@ -314,19 +372,23 @@ pub enum TransferLeadershipError {
 pub enum StartError {
     /// Reads by lease were asked for, and the clock here does not count the time that the machine is suspended: a lease
     /// would seem to last for ever.
-    #[error("reads by lease need a clock that counts suspended time, and there is none here")]
+    #[error(
+        "not started: reads by lease need a clock that counts suspended time, and there is none here"
+    )]
     ClockStopsInSuspension,
     /// What is stored cannot be read.
-    #[error("cannot read what is stored: {0}")]
+    #[error("not started: cannot read what is stored: {0}")]
     Storage(#[from] StorageError),
     /// What is stored is no log.
-    #[error("cannot go on from what is stored: {0}")]
+    #[error("not started: cannot go on from what is stored: {0}")]
     Recovery(#[from] RecoveryError),
     /// The stored snapshot cannot be restored.
-    #[error("cannot restore the stored snapshot: {0}")]
+    #[error("not started: cannot restore the stored snapshot: {0}")]
     Restore(#[from] RestoreError),
     /// The transport does not carry what the settings may put into one frame, or the longest entry of the cluster.
-    #[error("the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed")]
+    #[error(
+        "not started: the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed"
+    )]
     FramesTooShort {
         /// The longest frame that it carries.
         frame_bytes_max: usize,
@@ -339,8 +401,16 @@ pub enum StartError {
     #[error("not started: the first server of a cluster joins none")]
     FoundsAndJoins,
     /// A cluster cannot begin with this configuration.
-    #[error("no cluster begins with this configuration: {0}")]
+    #[error("not started: no cluster begins with this configuration: {0}")]
     Bootstrap(BootstrapFault),
+}
+
+impl StartError {
+    /// Returns true: no member runs.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }
 
 /// Why a cluster cannot begin with a configuration.
@@ -354,7 +424,7 @@ pub enum BootstrapFault {
     #[error("it is joint")]
     Joint,
     /// It does not fit into the entries that it allows.
-    #[error("it takes {bytes} bytes, and allows entries of {bytes_max}")]
+    #[error("it takes {bytes} bytes, and allows entries of {bytes_max} bytes")]
     TooLarge {
         /// How many it takes.
         bytes: u64,
@@ -363,10 +433,10 @@ pub enum BootstrapFault {
     },
     /// The public key of this server is longer than
     /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): nobody whom it adds would read it.
-    #[error("the key of server {0} is longer than {max} bytes", max = crate::configuration::PUBLIC_KEY_BYTES_MAX)]
+    #[error("the key of server {0} is longer than {PUBLIC_KEY_BYTES_MAX} bytes")]
     KeyTooLong(ServerId),
     /// It names more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
-    #[error("it names too many servers")]
+    #[error("it names more than {SERVERS_MAX} servers")]
     TooManyServers,
     /// This server does not take part in it: it should start blank and be added.
     #[error("server {0} does not take part in it")]

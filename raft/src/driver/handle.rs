@@ -11,8 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{
-    LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError, StopReason,
-    TransferLeadershipError, UnknownCause, WaitError,
+    Busy, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError,
+    StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
 use super::events::{Entrance, Events};
 use super::joining::Exclusion;
@@ -61,7 +61,7 @@ const fn passes(error: &MembershipError) -> bool {
     matches!(
         error,
         MembershipError::Pending
-            | MembershipError::Busy
+            | MembershipError::Busy(_)
             | MembershipError::Unreachable(_)
             | MembershipError::TooSlow(_)
     )
@@ -201,7 +201,7 @@ impl<S: StateMachine> Handle<S> {
             return Err(ProposeError::TooLarge { bytes, bytes_max });
         }
         if !self.shared.budget.take(bytes) {
-            return Err(ProposeError::Busy);
+            return Err(ProposeError::Busy(Busy::COMMAND_BYTES));
         }
         let (caller, outcome) = oneshot::channel();
         let request = Request::Propose {
@@ -212,14 +212,14 @@ impl<S: StateMachine> Handle<S> {
         if let Err(refused) = self.shared.requests.try_send(request) {
             self.shared.budget.release(bytes);
             return Err(match refused {
-                TrySendError::Full(_) => ProposeError::Busy,
+                TrySendError::Full(_) => ProposeError::Busy(Busy::REQUESTS),
                 TrySendError::Closed(_) => ProposeError::Stopped,
             });
         }
         // A member answers all callers when it stops; one that panicked does not, and nobody knows how far it got.
         outcome
             .await
-            .unwrap_or(Err(ProposeError::Unknown(UnknownCause::Stopped)))
+            .unwrap_or(Err(ProposeError::Unknown(UnknownCause::MemberStopped)))
             .map_err(|error| match (error, self.exclusion()) {
                 (ProposeError::TimedOut, Some(why)) => ProposeError::Excluded(why),
                 (error, _) => error,
@@ -243,7 +243,7 @@ impl<S: StateMachine> Handle<S> {
                 let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
                 answer.map_err(|error| self.with_reason(error))
             }
-            Err(TrySendError::Full(_)) => Err(ReadError::Busy),
+            Err(TrySendError::Full(_)) => Err(ReadError::Busy(Busy::REQUESTS)),
             Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
         }
     }
@@ -354,7 +354,7 @@ impl<S: StateMachine> Handle<S> {
                     (error, _) => error,
                 })
             }
-            Err(TrySendError::Full(_)) => Err(MembershipError::Busy),
+            Err(TrySendError::Full(_)) => Err(MembershipError::Busy(Busy::REQUESTS)),
             Err(TrySendError::Closed(_)) => Err(MembershipError::Stopped),
         }
     }
@@ -378,7 +378,7 @@ impl<S: StateMachine> Handle<S> {
             Ok(()) => outcome
                 .await
                 .unwrap_or(Err(TransferLeadershipError::Unknown { leader: None })),
-            Err(TrySendError::Full(_)) => Err(TransferLeadershipError::Busy),
+            Err(TrySendError::Full(_)) => Err(TransferLeadershipError::Busy(Busy::REQUESTS)),
             Err(TrySendError::Closed(_)) => Err(TransferLeadershipError::Stopped),
         }
     }
@@ -522,7 +522,7 @@ impl<S: StateMachine> Handle<S> {
                 Ok(result) => return result,
                 Err(_) => ReadError::Stopped,
             },
-            Err(TrySendError::Full(_)) => ReadError::Busy,
+            Err(TrySendError::Full(_)) => ReadError::Busy(Busy::REQUESTS),
             Err(TrySendError::Closed(_)) => ReadError::Stopped,
         };
         Err(Unread::Error(error))

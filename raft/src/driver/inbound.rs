@@ -75,7 +75,7 @@ impl<S: StateMachine> Driver<S> {
         let raw = match RawFrame::decode(frame) {
             Ok(raw) => raw,
             Err(error) => {
-                self.drop_undecodable(from, error, now);
+                self.drop_undecodable(from, error);
                 return Ok(());
             }
         };
@@ -109,7 +109,7 @@ impl<S: StateMachine> Driver<S> {
                 let unsupported = matches!(error, DecodeError::Unsupported { .. });
                 let is_leaders = leader_term.is_some_and(|term| self.raft.may_lead(from, term));
                 let what = error.to_string();
-                self.drop_undecodable(from, error, now);
+                self.drop_undecodable(from, error);
                 if unsupported && is_leaders {
                     return Err(StopReason::Unsupported { from, what });
                 }
@@ -129,10 +129,10 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    fn drop_undecodable(&mut self, from: ServerId, error: DecodeError, now: Instant) {
+    fn drop_undecodable(&mut self, from: ServerId, error: DecodeError) {
         self.counters.frames_undecodable += 1;
         tracing::debug!(term = %self.raft.term(), %from, %error, "frame not understood");
-        self.note_error(now, MemberError::NotUnderstood { from, error });
+        self.note_error(MemberError::NotUnderstood { from, error });
     }
 
     /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
@@ -147,7 +147,7 @@ impl<S: StateMachine> Driver<S> {
             Admission::Refuse => {
                 self.counters.frames_not_admitted += 1;
                 let reason = Refusal::NotAPeer;
-                self.note_error(now, MemberError::Refused { from, reason });
+                self.note_error(MemberError::Refused { from, reason });
                 self.announcer.refused(from, reason);
                 tracing::debug!(term = %self.raft.term(), %from, kind = ?content.kind(), "frame not admitted");
             }

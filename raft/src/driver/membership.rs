@@ -186,7 +186,7 @@ impl<S: StateMachine> Driver<S> {
     /// A server to which this one has spoken says that it belongs elsewhere.
     pub(super) fn take_foreign(&mut self, from: ServerId, why: Foreign, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %from, %why, "server belongs elsewhere");
-        self.note_error(now, MemberError::Foreign { server: from, why });
+        self.note_error(MemberError::Foreign { server: from, why });
         self.inputs.push(Input::Foreign(from, why));
         let before = self.membership.exclusion();
         if self.membership.has_asked(from) {

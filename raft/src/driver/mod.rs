@@ -16,11 +16,11 @@
 //! What a call can come to:
 //!
 //! - *done*: its reply or answer;
-//! - *not done*: an error of which `is_definite` is true, or any error of a read, which changes nothing;
+//! - *not done*: an error of which `is_definite` is true, as of any error of a read, which changes nothing;
 //! - *unknown*: the deadline passed, or the member stopped, after a leader may have taken the request up.
 //!
 //! Everything that waits is bounded. The queue of requests, the pending commands and their bytes, reads and operations
-//! each have a constant; what exceeds one is answered *busy*.
+//! each have a constant; what exceeds one is answered [`Busy`], which tells the bound.
 
 mod applier;
 mod arrivals;
@@ -64,8 +64,8 @@ mod yielding;
 
 pub use builder::{Member, MemberBuilder};
 pub use error::{
-    BootstrapFault, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError,
-    StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
+    BootstrapFault, Busy, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError,
+    ShutdownError, StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;

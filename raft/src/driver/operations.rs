@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
-use super::error::{MembershipError, TransferLeadershipError};
+use super::error::{Busy, MembershipError, TransferLeadershipError};
 use crate::configuration::{Configuration, Suffrage};
 use crate::consensus::{ChangeError, MembershipChange, MembershipStep, TransferError};
 use crate::ids::{Index, ServerId};
@@ -265,8 +265,7 @@ impl Operations {
         }
         let outcome = match (result, leader) {
             (Err(TransferError::NotLeader { .. }), Some(leader)) => Ok(leader),
-            (Err(TransferError::Busy), _) => Err(TransferLeadershipError::Busy),
-            (result, _) => result.map_err(TransferLeadershipError::Refused),
+            (result, _) => result.map_err(TransferLeadershipError::Transfer),
         };
         if let Some(Pending {
             caller: Caller::Transfer(caller),
@@ -378,8 +377,10 @@ impl Pending {
 impl Caller {
     fn busy(self) {
         match self {
-            Self::Change(caller) => drop(caller.send(Err(MembershipError::Busy))),
-            Self::Transfer(caller) => drop(caller.send(Err(TransferLeadershipError::Busy))),
+            Self::Change(caller) => drop(caller.send(Err(MembershipError::Busy(Busy::OPERATIONS)))),
+            Self::Transfer(caller) => {
+                drop(caller.send(Err(TransferLeadershipError::Busy(Busy::OPERATIONS))));
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use self::command::{Command, Slot};
 use super::attempt::{Attempt, Due, Stage};
-use super::error::{ProposeError, UnknownCause};
+use super::error::{Busy, ProposeError, UnknownCause};
 use super::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
 use super::request::Budget;
 use crate::consensus::planted::{Bug, is_planted};
@@ -112,7 +112,7 @@ impl<R> Proposals<R> {
     pub(super) fn admit(&mut self, command: Vec<u8>, deadline: Instant, caller: Caller<R>) -> bool {
         if self.slots.len() >= PENDING_MAX {
             self.budget.release(command.len());
-            answer(caller, Err(ProposeError::Busy));
+            answer(caller, Err(ProposeError::Busy(Busy::COMMANDS)));
             return false;
         }
         self.due.no_later_than(deadline);
@@ -168,8 +168,14 @@ impl<R> Proposals<R> {
             .is_some_and(|slot| !slot.attempt.maybe_taken);
         match result {
             // The own core's refusal is final if no other copy is under way.
-            Err(ProposeRefused::Busy { .. }) if untouched => {
-                self.complete(id.0, Err(ProposeError::Busy));
+            Err(ProposeRefused::Busy {
+                pending_bytes_max, ..
+            }) if untouched => {
+                let busy = Busy {
+                    max: *pending_bytes_max,
+                    what: "bytes of uncommitted or unwritten entries",
+                };
+                self.complete(id.0, Err(ProposeError::Busy(busy)));
             }
             Err(ProposeRefused::TooLarge { bytes, bytes_max }) if untouched => {
                 let [bytes, bytes_max] =
@@ -361,7 +367,7 @@ impl<R> Proposals<R> {
             let sequence = self.base + place as u64;
             if now >= slot.deadline || caller.is_closed() {
                 let error = match slot.attempt.maybe_taken {
-                    true => ProposeError::Unknown(UnknownCause::TimedOut),
+                    true => ProposeError::Unknown(UnknownCause::NoReply),
                     false => ProposeError::TimedOut,
                 };
                 self.complete(sequence, Err(error));
@@ -381,7 +387,7 @@ impl<R> Proposals<R> {
     pub(super) fn stop(&mut self) {
         for place in 0..self.slots.len() {
             let error = match self.slots[place].attempt.maybe_taken {
-                true => ProposeError::Unknown(UnknownCause::Stopped),
+                true => ProposeError::Unknown(UnknownCause::MemberStopped),
                 false => ProposeError::Stopped,
             };
             self.complete(self.base + place as u64, Err(error));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::attempt::Due;
-use super::error::ReadError;
+use super::error::{Busy, ReadError};
 use super::request::Read;
 use crate::consensus::{ReadId, ReadRefused};
 use crate::ids::Index;
@@ -72,7 +72,8 @@ impl<S: StateMachine> Reads<S> {
     /// Takes a caller's read. Whether it did: too many are busy.
     pub(super) fn admit(&mut self, read: Read<S>) -> bool {
         if self.count >= self.count_max {
-            read.caller.refuse(ReadError::Busy);
+            let busy = Busy::of(self.count_max, "reads");
+            read.caller.refuse(ReadError::Busy(busy));
             return false;
         }
         self.count += 1;
@@ -118,10 +119,11 @@ impl<S: StateMachine> Reads<S> {
                 self.ask_at = now + self.retry_after;
                 self.waiting.append(&mut reads);
             }
-            Err(ReadRefused::Busy { .. }) => {
+            Err(ReadRefused::Busy { waiting }) => {
                 self.count -= reads.len();
+                let busy = Busy::of(*waiting, "reads");
                 for read in reads {
-                    read.caller.refuse(ReadError::Busy);
+                    read.caller.refuse(ReadError::Busy(busy));
                 }
             }
         }
@@ -277,7 +279,10 @@ mod tests {
         reads.expire(at(3));
         let mut admitted = admit(&mut reads, 9);
 
-        assert_eq!(refused.try_recv(), Ok(Err(ReadError::Busy)));
+        assert_eq!(
+            refused.try_recv(),
+            Ok(Err(ReadError::Busy(Busy::of(2, "reads"))))
+        );
         assert!(admitted.try_recv().is_err());
     }
 

@@ -1,7 +1,9 @@
 //! A member's state as others may watch it.
 
+use std::fmt;
 use std::time::Duration;
 
+use liferaft_platform::WallTime;
 use liferaft_transport::SendError;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -145,14 +147,20 @@ pub struct Queues {
     pub applying: u64,
 }
 
-/// What went wrong, and when.
+/// What went wrong, and when: `2026-11-28T19:25:45.007Z: a frame to server 0x2 was not sent: …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastError {
-    /// When it was noted, on the clock of [`liferaft_platform::now`]: up to a heartbeat after it happened.
-    pub at: Instant,
+    /// The time of day when it was noted: up to a heartbeat after it happened.
+    pub at: WallTime,
     /// What.
     pub error: MemberError,
+}
+
+impl fmt::Display for LastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.error)
+    }
 }
 
 /// What goes wrong in a member and does not stop it.
@@ -160,7 +168,7 @@ pub struct LastError {
 #[non_exhaustive]
 pub enum MemberError {
     /// The transport did not take a frame.
-    #[error("a frame to server {to} was not sent: {error}")]
+    #[error("a frame to server {to} was {error}")]
     NotSent {
         /// To whom.
         to: ServerId,

@@ -434,7 +434,7 @@ impl<S: StateMachine> Driver<S> {
             });
         }
         self.announcer.tell_refused(now, self.raft.term());
-        let fresh = self.fresh_status(now);
+        let fresh = self.fresh_status();
         self.meters.publish(&fresh);
         self.board
             .post(fresh, Instant::MAX, std::time::Duration::ZERO);

@@ -2,11 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::consensus::TRANSFERS_WAITING_MAX;
 use crate::ids::ServerId;
-
-/// The most other members whose transfers wait, beside the one under way. This member's own are bounded by its
-/// [`Operations`](super::operations::Operations).
-const PEERS_WAITING_MAX: usize = 64;
 
 /// Who asked for a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +29,9 @@ impl Transfers {
         self.waiting.push_back((asker, to));
     }
 
-    /// Queues a transfer of another member. Returns false, having refused it, when one of the same run of that member
-    /// waits, or too many do. One of an earlier run gives way: whoever asked for it is gone.
+    /// Queues a transfer of another member: at most [`TRANSFERS_WAITING_MAX`] wait, beside the one under way. Returns
+    /// false, having refused it, when one of the same run of that member waits, or too many do. One of an earlier run
+    /// gives way: whoever asked for it is gone.
     pub(super) fn ask_for_peer(
         &mut self,
         peer: ServerId,
@@ -55,7 +53,7 @@ impl Transfers {
                 Asker::Own(_) | Asker::Shutdown => {}
             }
         }
-        if peers >= PEERS_WAITING_MAX {
+        if peers >= TRANSFERS_WAITING_MAX {
             return false;
         }
         self.waiting.push_back((asker, to));
@@ -130,6 +128,6 @@ mod tests {
 
         let taken = (0..1000).filter(|peer| transfers.ask_for_peer(ServerId(*peer), RUN, None));
 
-        assert_eq!(taken.count(), PEERS_WAITING_MAX);
+        assert_eq!(taken.count(), TRANSFERS_WAITING_MAX);
     }
 }

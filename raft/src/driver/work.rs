@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::applier::{Asked, Job, Query, Report};
-use super::error::ReadError;
+use super::error::{Busy, ReadError};
 use super::lanes::LANES_MAX;
 use super::local::Unread;
 use super::request::QUEUE_MAX;
@@ -27,7 +27,7 @@ pub(super) const JOBS_MAX: usize = 4;
 pub(super) const QUERIES_MAX: usize = QUEUE_MAX;
 
 /// The most reads in those batches. More are refused as busy: a state machine that hangs answers none of them.
-const READS_HANDED_OUT_MAX: usize = 1 << 16;
+pub(super) const READS_HANDED_OUT_MAX: usize = 1 << 16;
 
 /// While so many words about ordered sessions wait for the applier, no outbox is opened.
 const WATCHES_MAX: usize = 2 * LANES_MAX;
@@ -183,10 +183,10 @@ impl<S: StateMachine> Work<S> {
         };
         let count = u32::try_from(count).expect("a bound on reads is a small number");
         let (query, error) = match Arc::clone(&self.reads).try_acquire_many_owned(count) {
-            Err(_) => (query, ReadError::Busy),
+            Err(_) => (query, ReadError::Busy(Busy::READS_HANDED_OUT)),
             Ok(room) => match self.queries.try_send(Asked { query, room }) {
                 Ok(()) => return true,
-                Err(TrySendError::Full(asked)) => (asked.query, ReadError::Busy),
+                Err(TrySendError::Full(asked)) => (asked.query, ReadError::Busy(Busy::QUERIES)),
                 Err(TrySendError::Closed(asked)) => (asked.query, ReadError::Stopped),
             },
         };

@@ -299,7 +299,7 @@ pub(super) fn transfer_reply(
         Err(TransferError::Pending { to }) => (Some(proto::TransferReply::PENDING), Some(*to)),
         Err(TransferError::AskerNotMember) => (Some(proto::TransferReply::ASKER_NOT_MEMBER), None),
         Err(TransferError::Busy) => (Some(proto::TransferReply::BUSY), None),
-        Err(TransferError::TimedOut(id)) => (Some(proto::TransferReply::TIMED_OUT), Some(*id)),
+        Err(TransferError::NoTakeover(id)) => (Some(proto::TransferReply::TIMED_OUT), Some(*id)),
     };
     proto::TransferReply {
         request: Some(request),
@@ -324,7 +324,7 @@ fn decode_transfer_reply(body: Bytes) -> Result<Content, DecodeError> {
         Some(proto::TransferReply::ASKER_NOT_MEMBER) => Err(TransferError::AskerNotMember),
         Some(proto::TransferReply::BUSY) => Err(TransferError::Busy),
         Some(proto::TransferReply::TIMED_OUT) => {
-            Err(TransferError::TimedOut(required(about, ABOUT)?))
+            Err(TransferError::NoTakeover(required(about, ABOUT)?))
         }
         Some(number) => {
             return Err(DecodeError::UnknownKind {

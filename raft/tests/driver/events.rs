@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use liferaft_platform::WallTime;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Refusal, RoleKind};
 use liferaft_raft::driver::{Events, Happening, MemberError, MemberEvent, StopReason};
@@ -171,11 +172,11 @@ async fn refused_messages_are_told_together_and_the_last_stays_in_the_status() {
     let from = ServerId(66);
     let reason = Refusal::NotAPeer;
     let status = member.status();
-    let last_error = status.borrow().last_error.clone();
-    assert_eq!(
-        last_error.map(|last| last.error),
-        Some(MemberError::Refused { from, reason })
-    );
+    let last = status.borrow().last_error.clone().expect("it was noted");
+    assert_eq!(last.error, MemberError::Refused { from, reason });
+    let (at, what) = (last.at, "a message of server 0x42 was refused: NotAPeer");
+    assert_eq!(last.to_string(), format!("{at}: {what}"));
+    assert!(at <= WallTime::now());
 }
 
 /// What a server says that is no peer of the leader.

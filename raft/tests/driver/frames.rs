@@ -7,7 +7,7 @@ use liferaft_raft::config::Config;
 use liferaft_raft::configuration::{
     self, Configuration, ENTRY_BYTES_MAX, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
 };
-use liferaft_raft::consensus::{MembershipChange, MembershipStep};
+use liferaft_raft::consensus::{InvalidChange, MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
     BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
 };
@@ -287,9 +287,9 @@ async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
         .change_membership(with_key(PUBLIC_KEY_BYTES_MAX))
         .await;
 
-    let refused = Err(MembershipError::Invalid(
-        "the change makes no sense: the key of server 0x64 is longer than 128 bytes".into(),
-    ));
+    let refused = Err(MembershipError::Invalid(InvalidChange::KeyTooLong(
+        ServerId(100),
+    )));
     assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
     assert_eq!(longest, Ok(()));
     assert_eq!(leader.propose(1).await, Ok(1));

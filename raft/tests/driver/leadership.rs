@@ -57,7 +57,7 @@ async fn leadership_is_not_handed_to_a_stranger() {
         .await;
 
     let refused = TransferError::NotVoter(ServerId(99));
-    assert_eq!(outcome, Err(TransferLeadershipError::Refused(refused)));
+    assert_eq!(outcome, Err(TransferLeadershipError::Transfer(refused)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,11 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_its_bound() {
 
     assert_eq!(accepted, 36, "of 55 bytes each");
     let pending_bytes = 36 * 55;
-    assert_eq!(refused, Err(ProposeRefused::Busy { pending_bytes }));
+    let busy = ProposeRefused::Busy {
+        pending_bytes,
+        pending_bytes_max: 2000,
+    };
+    assert_eq!(refused, Err(busy));
     let committed = cluster.commit_index(1);
     assert_eq!(committed, cluster.last_index(1));
 }

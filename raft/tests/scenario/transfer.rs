@@ -127,7 +127,7 @@ fn a_leader_whose_successor_does_not_take_over_leads_on() {
     cluster.assert_leader(1);
     assert_eq!(
         cluster.transfer_results(),
-        [Err(TransferError::TimedOut(ServerId(3)))]
+        [Err(TransferError::NoTakeover(ServerId(3)))]
     );
     cluster.propose(1, "a").expect("it takes proposals again");
     cluster.run_for(ONE_COMMAND);

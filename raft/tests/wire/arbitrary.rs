@@ -406,7 +406,7 @@ fn transfer_result() -> impl Strategy<Value = Result<ServerId, TransferError>> {
         server().prop_map(|to| Err(TransferError::Pending { to })),
         Just(Err(TransferError::Busy)),
         Just(Err(TransferError::AskerNotMember)),
-        server().prop_map(|id| Err(TransferError::TimedOut(id))),
+        server().prop_map(|id| Err(TransferError::NoTakeover(id))),
     ]
 }
 

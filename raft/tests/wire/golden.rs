@@ -544,7 +544,7 @@ fn the_bytes_of_replies_to_a_leadership_transfer() {
         "1815 2a16 0801 1210 00000000000000000000000000000003 1804",
     );
     assert_golden(
-        &error(TransferError::TimedOut(id)),
+        &error(TransferError::NoTakeover(id)),
         "1815 2a16 0801 1210 00000000000000000000000000000003 1805",
     );
     assert_golden(&error(TransferError::Busy), "1815 2a04 0801 1806");

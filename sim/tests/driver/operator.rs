@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{MembershipError, TransferLeadershipError};
 use liferaft_raft::ids::ServerId;
 use tokio::time::Instant;
 
@@ -158,7 +157,7 @@ async fn change(cluster: &Cluster, member: &Running, id: ServerId, part: Part) -
     cluster.check(in_time("a change", called, cluster.plan.request_timeout));
     match answer {
         Ok(()) => End::Made,
-        Err(MembershipError::Unknown { .. }) => End::Unknown,
+        Err(error) if !error.is_definite() => End::Unknown,
         Err(_) => End::NotMade,
     }
 }
@@ -172,7 +171,7 @@ async fn transfer(cluster: &Cluster, member: &Running, to: Option<u64>) -> End {
     cluster.check(in_time("a transfer", called, cluster.plan.request_timeout));
     match answer {
         Ok(_) => End::Made,
-        Err(TransferLeadershipError::Unknown { .. }) => End::Unknown,
+        Err(error) if !error.is_definite() => End::Unknown,
         Err(_) => End::NotMade,
     }
 }

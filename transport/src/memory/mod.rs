@@ -193,11 +193,19 @@ impl MemoryNetwork {
 #[non_exhaustive]
 pub enum AttachError {
     /// The peer is attached and alive.
-    #[error("peer {0} is attached")]
+    #[error("not attached: server {0} is attached already")]
     InUse(ServerId),
     /// The network has as many ends as it may.
-    #[error("the network has {ENDS_MAX} ends and takes no more")]
+    #[error("not attached: the network has {ENDS_MAX} ends, no more are allowed")]
     NetworkFull,
+}
+
+impl AttachError {
+    /// Returns true: nothing was attached.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }
 
 /// A panic elsewhere leaves nothing half done under these locks.

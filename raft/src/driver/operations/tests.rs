@@ -362,7 +362,10 @@ fn a_transfer_that_the_leader_has_no_room_for_is_busy() {
 
     operations.on_transfer_answer(request, Err(TransferError::Busy), Some(LEADER), at(1));
 
-    assert_eq!(outcome.try_recv(), Ok(Err(TransferLeadershipError::Busy)));
+    assert_eq!(
+        outcome.try_recv(),
+        Ok(Err(TransferLeadershipError::Transfer(TransferError::Busy)))
+    );
 }
 
 /// It was a member when its first copy came, and that may have been made.
@@ -406,7 +409,10 @@ fn one_operation_too_many_is_busy() {
 
     let mut refused = change(&mut operations, MembershipChange::add_voter(JOINER));
 
-    assert_eq!(refused.try_recv(), Ok(Err(MembershipError::Busy)));
+    assert_eq!(
+        refused.try_recv(),
+        Ok(Err(MembershipError::Busy(Busy::OPERATIONS)))
+    );
 }
 
 #[test]

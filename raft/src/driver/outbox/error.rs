@@ -8,7 +8,8 @@ use thiserror::Error;
 pub enum PushError {
     /// There is no room. It comes back as commands are done.
     #[error(
-        "the outbox is full: {pending} commands of {commands_max} and {bytes} bytes of {bytes_max} are pending"
+        "not done: the outbox is full: {pending} commands of {commands_max} and {bytes} bytes of {bytes_max} \
+         are pending"
     )]
     Full {
         /// How many commands are pending.
@@ -21,7 +22,7 @@ pub enum PushError {
         bytes_max: usize,
     },
     /// The command is too long for the member or the outbox, and always will be.
-    #[error("the command has {bytes} bytes, {bytes_max} are allowed")]
+    #[error("not done: the command has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
         /// Its length, serialised and with its header.
         bytes: usize,
@@ -32,8 +33,16 @@ pub enum PushError {
     #[error("not done: the command cannot be serialised and read back: {0}")]
     Unserialisable(String),
     /// The outbox is closed.
-    #[error("the outbox is closed: {0}")]
+    #[error("not done: the outbox is closed: {0}")]
     Closed(OutboxCause),
+}
+
+impl PushError {
+    /// Returns true: the outbox has nothing of the command, which will not be done.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }
 
 /// What became of a command that has no reply.
@@ -41,7 +50,7 @@ pub enum PushError {
 #[non_exhaustive]
 pub enum OutboxError {
     /// The command was not done and never will be.
-    #[error("the command was not done: {0}")]
+    #[error("not done: {0}")]
     NotDone(OutboxCause),
     /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
     /// type that does not decode: see [`codec`](crate::codec).
@@ -49,16 +58,17 @@ pub enum OutboxError {
     ReplyUnreadable,
     /// Whether the command was done is not known. It is never sent again. If its session expired it will not be done
     /// later than that; if the outbox closed or the member stopped, it may be.
-    #[error("it is not known whether the command was done: {0}")]
+    #[error("unknown: {0}")]
     Unknown(OutboxCause),
     /// The outbox has closed, and its store has the command, done or not: the next outbox over this store goes on with
     /// it, and does it once in all.
-    #[error("the command waits in the store of the outbox: {0}")]
+    #[error("pending: the command waits in the store for the next outbox: {0}")]
     Interrupted(OutboxCause),
 }
 
 impl OutboxError {
-    /// Whether the command was certainly not done and never will be.
+    /// Returns true if the command was certainly not done, and never will be. Otherwise it was, it waits, or nothing is
+    /// known.
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         matches!(self, Self::NotDone(_))
@@ -90,7 +100,7 @@ pub enum OutboxCause {
 #[non_exhaustive]
 pub enum OpenOutboxError {
     /// What is stored cannot be read.
-    #[error("cannot read what is stored: {0}")]
+    #[error("not opened: cannot read what is stored: {0}")]
     Store(#[from] crate::storage::StorageError),
     /// The store holds a command that this version cannot decode: a later one wrote it. Nothing was changed. See
     /// [`codec`](crate::codec).
@@ -102,11 +112,19 @@ pub enum OpenOutboxError {
         reason: crate::codec::CodecError,
     },
     /// The member has as many outboxes as it may.
-    #[error("the member has {0} outboxes and takes no more")]
+    #[error("not opened: the member has {0} outboxes, no more are allowed")]
     TooMany(usize),
     /// The member has stopped.
-    #[error("the member has stopped")]
+    #[error("not opened: the member has stopped")]
     Stopped,
+}
+
+impl OpenOutboxError {
+    /// Returns true: no outbox was opened. What its store holds stays there.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        true
+    }
 }
 
 /// Why not all that was pushed before a flush is settled.
@@ -114,9 +132,17 @@ pub enum OpenOutboxError {
 #[non_exhaustive]
 pub enum FlushError {
     /// Commands were given up, and the outbox waits until it is told to resume.
-    #[error("the outbox has halted")]
+    #[error("unknown: the outbox has halted: some commands before the flush were given up")]
     Halted,
     /// The outbox is closed.
-    #[error("the outbox is closed: {0}")]
-    Closed(OutboxCause),
+    #[error("unknown: the outbox is closed, each ticket tells what became of its command: {0}")]
+    OutboxClosed(OutboxCause),
+}
+
+impl FlushError {
+    /// Returns false: some of the commands before the flush may be done. The ticket of each tells what became of it.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        false
+    }
 }

@@ -333,11 +333,11 @@ impl<S: StateMachine> Outbox<S> {
             status.settled_through >= through || status.state != OutboxState::Running
         };
         let Ok(status) = status.wait_for(is_over).await else {
-            return Err(FlushError::Closed(OutboxCause::Closed));
+            return Err(FlushError::OutboxClosed(OutboxCause::Closed));
         };
         match &status.state {
             _ if status.settled_through >= through => Ok(()),
-            OutboxState::Closed(cause) => Err(FlushError::Closed(cause.clone())),
+            OutboxState::Closed(cause) => Err(FlushError::OutboxClosed(cause.clone())),
             OutboxState::Running | OutboxState::Halted => Err(FlushError::Halted),
         }
     }

@@ -162,7 +162,7 @@ fn a_command_that_was_sent_is_unknown_at_its_deadline_even_if_it_was_refused() {
     proposals.on_forward_answer(request, false, at(2));
     proposals.expire(at(9));
 
-    let unknown = ProposeError::Unknown(UnknownCause::TimedOut);
+    let unknown = ProposeError::Unknown(UnknownCause::NoReply);
     assert!(!unknown.is_definite());
     assert_eq!(outcome.try_recv(), Ok(Err(unknown)));
 }
@@ -174,12 +174,19 @@ fn what_the_own_core_refuses_was_not_done() {
     let mut not_leader = admit(&mut proposals, 6, 9);
     proposals.propose(&mut Vec::new());
 
-    let refused = Err(ProposeRefused::Busy { pending_bytes: 1 });
+    let refused = Err(ProposeRefused::Busy {
+        pending_bytes: 1,
+        pending_bytes_max: 7,
+    });
     proposals.on_core_answer(ProposalId(2), &refused, at(2));
     proposals.on_core_answer(ProposalId(3), &Err(NOT_LEADER), at(2));
     proposals.expire(at(9));
 
-    assert_eq!(busy.try_recv(), Ok(Err(ProposeError::Busy)));
+    let uncommitted = Busy {
+        max: 7,
+        what: "bytes of uncommitted or unwritten entries",
+    };
+    assert_eq!(busy.try_recv(), Ok(Err(ProposeError::Busy(uncommitted))));
     assert_eq!(not_leader.try_recv(), Ok(Err(ProposeError::TimedOut)));
 }
 
@@ -195,7 +202,7 @@ fn what_the_own_core_appended_is_unknown_when_the_member_stops() {
 
     assert_eq!(
         appended.try_recv(),
-        Ok(Err(ProposeError::Unknown(UnknownCause::Stopped)))
+        Ok(Err(ProposeError::Unknown(UnknownCause::MemberStopped)))
     );
     assert_eq!(unsent.try_recv(), Ok(Err(ProposeError::Stopped)));
 }
@@ -370,7 +377,10 @@ fn one_command_too_many_is_busy_and_gives_its_bytes_back() {
     let mut refused = admit(&mut proposals, 1, 99);
     proposals.stop();
 
-    assert_eq!(refused.try_recv(), Ok(Err(ProposeError::Busy)));
+    assert_eq!(
+        refused.try_recv(),
+        Ok(Err(ProposeError::Busy(Busy::COMMANDS)))
+    );
     assert!(
         proposals
             .budget

@@ -291,7 +291,7 @@ fn an_outbox_is_closed_once_its_member_has_stopped_on_any_schedule() {
 
         let stopped = OutboxCause::MemberStopped;
         assert_eq!(pushed, Err(PushError::Closed(stopped.clone())));
-        assert_eq!(flushed, Err(FlushError::Closed(stopped.clone())));
+        assert_eq!(flushed, Err(FlushError::OutboxClosed(stopped.clone())));
         assert_eq!(told, OutboxError::NotDone(stopped));
     }
 }
