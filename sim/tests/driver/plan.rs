@@ -167,7 +167,7 @@ impl Plan {
             })
             .build()
             .expect("these settings make sense");
-        Self {
+        let mut plan = Self {
             seed,
             voters,
             servers,
@@ -184,7 +184,13 @@ impl Plan {
             errands: errands(&mut dice, voters, servers, slowness),
             slowness,
             lull: is_slow.then(|| lull(&mut Dice::new(seed, 4))),
+        };
+        if let Some((from, lasts)) = plan.lull {
+            let deafness = deafness(&mut Dice::new(seed, 5), servers, from + lasts);
+            plan.agenda.extend(deafness);
+            plan.agenda.sort_by_key(|(at, _)| *at);
         }
+        plan
     }
 }
 
@@ -193,6 +199,18 @@ fn lull(dice: &mut Dice) -> (Duration, Duration) {
     let from = Duration::from_secs(dice.between(300, 3_000));
     let more = Duration::from_secs(dice.between(100, 1_200));
     (from, SESSION_EXPIRY + more)
+}
+
+/// A member hears nothing for longer than its session lasts, and is heard: what it asks until it misses its leader is
+/// done, and when it hears again its session is over.
+fn deafness(dice: &mut Dice, servers: u64, from: Duration) -> Vec<(Duration, Strike)> {
+    let at = from + Duration::from_secs(dice.between(100, 2_000));
+    let lasts = SESSION_EXPIRY + Duration::from_secs(dice.between(600, 3_000));
+    let to = dice.between(1, servers);
+    let others = (1..=servers).filter(|other| *other != to);
+    others
+        .map(|from| (at, Strike::Cut { from, to, lasts }))
+        .collect()
 }
 
 /// One line for the settings, one for each strike and each errand.
