@@ -256,8 +256,8 @@
 //! A [`Transport`] carries frames of bytes, best effort, without ever blocking; it may lose, double and reorder them.
 //! It answers for the sender: a frame that it says came from a peer did come from it. All else is Raft's business. This
 //! one connects members through tokio's channels; [`transport::conformance`] has the promises of a transport as tests.
-//! Frames may be short, as those of UDP: no entry of a cluster is longer than the transport of its first server carries,
-//! so all others must carry as much.
+//! Frames may be short, as those of UDP: no entry of a cluster is longer than the transport of its first server
+//! carries, so all others must carry as much.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -351,8 +351,8 @@
 //! # Tests with faults
 //!
 //! The [memory transport](transport::memory) is also a laboratory: loss, duplication, reordering, delays, slow links,
-//! one-way cuts, partitions and sudden death, all drawn from a seed. Under tokio's paused clock, which needs its feature
-//! `test-util`, an hour of it passes in moments, and election timeouts cost a test nothing.
+//! one-way cuts, partitions and sudden death, all drawn from a seed. Under tokio's paused clock, which needs its
+//! feature `test-util`, an hour of it passes in moments, and election timeouts cost a test nothing.
 //!
 //! ```
 //! use std::time::Duration;
