@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use liferaft::codec::{decode, encode};
 use liferaft::{
     ApplyContext, Capture, ClusterId, Member, MemoryNetwork, RestoreError, ServerId, StateMachine,
 };
@@ -31,11 +32,11 @@ impl StateMachine for Blankets {
 
     fn snapshot(&self) -> impl Capture {
         let blankets = self.0.clone();
-        move || postcard::to_allocvec(&blankets).expect("a map of numbers can be encoded")
+        move || encode(&blankets).expect("a map of numbers can be encoded")
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        self.0 = postcard::from_bytes(state).map_err(RestoreError::new)?;
+        self.0 = decode(state).map_err(RestoreError::new)?;
         Ok(())
     }
 }

@@ -47,7 +47,8 @@
 //!
 //! Commands and replies are encoded without names, compactly, and are read by other versions of the program: [`codec`]
 //! says what has no encoding (`#[serde(untagged)]`, `#[serde(flatten)]`, `serde_json::Value`) and how a type may
-//! change, by an example: a new variant goes behind the last one, and is sent once all members know it.
+//! change, by an example: a new variant goes behind the last one, and is sent once all members know it. A state that
+//! serde knows may be encoded by it too, as in `examples/state_machine.rs`.
 //!
 //! ```
 //! use liferaft::{ApplyContext, Capture, RestoreError, StateMachine};
@@ -257,6 +258,8 @@
 //! A [`Transport`] carries frames of bytes, best effort, without ever blocking; it may lose, double and reorder them.
 //! It answers for the sender: a frame that it says came from a peer did come from it. All else is Raft's business. This
 //! one connects members through tokio's channels; [`transport::conformance`] has the promises of a transport as tests.
+//! Frames may be short, as those of UDP: no entry of a cluster is longer than the transport of its first server
+//! carries, so all others must carry as much.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -350,8 +353,8 @@
 //! # Tests with faults
 //!
 //! The [memory transport](transport::memory) is also a laboratory: loss, duplication, reordering, delays, slow links,
-//! one-way cuts, partitions and sudden death, all drawn from a seed. Under tokio's paused clock an hour of it passes in
-//! moments, and election timeouts cost a test nothing.
+//! one-way cuts, partitions and sudden death, all drawn from a seed. Under tokio's paused clock, which needs its
+//! feature `test-util`, an hour of it passes in moments, and election timeouts cost a test nothing.
 //!
 //! ```
 //! use std::time::Duration;

@@ -99,7 +99,8 @@ pub struct Limits {
     pub applying_bytes_max: u64,
     /// The largest snapshot that is taken or accepted, in bytes. Default 1 GiB.
     pub snapshot_bytes_max: u64,
-    /// The most data in one chunk of a snapshot, in bytes; on slow links there is less in one. Default 64 KiB.
+    /// The most data in one chunk of a snapshot, in bytes; on slow links there is less in one. Never more than an entry
+    /// of the cluster may have. Default 64 KiB.
     pub snapshot_chunk_bytes: u64,
     /// The most reads that may wait to be confirmed. Default 65,536.
     pub reads_max: usize,

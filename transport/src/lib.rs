@@ -46,6 +46,9 @@ pub enum DeliveryClass {
     ///
     /// A stream from which a frame was lost has ended: the receiver sees [`PeerDown`](Event::PeerDown) and, if the
     /// link works again, [`PeerUp`](Event::PeerUp), before a stream frame that was sent later.
+    ///
+    /// A receiver that reads slowly is no reason for a loss: over a medium without flow control, as UDP, the sender
+    /// bounds what is not acknowledged and refuses more with [`SendError::QueueFull`].
     Stream,
 }
 

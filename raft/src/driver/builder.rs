@@ -208,7 +208,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// Natively, outside of a tokio runtime.
     pub async fn start(mut self) -> Result<Handle<S>, StartError> {
         let id = self.id();
-        let command_bytes_max = Arc::new(CommandBytes::at_most(self.command_bytes_max()?));
+        let command_bytes_max = Arc::new(CommandBytes::at_most(self.command_bytes_max()));
         if self.config.read_lease().is_some() {
             let uncounted_max = platform::suspension_uncounted_max();
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
@@ -359,21 +359,10 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// The longest command that every frame can carry.
-    fn command_bytes_max(&self) -> Result<usize, StartError> {
-        let limits = self.config.limits();
-        let frame_bytes_max = self.frame_bytes_max();
-        let room = frame_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
-        let bytes = limits.append_bytes_max.max(limits.snapshot_chunk_bytes);
-        if usize::try_from(bytes).is_ok_and(|bytes| bytes <= room) {
-            Ok(usize::try_from(limits.command_bytes_max)
-                .unwrap_or(usize::MAX)
-                .min(room))
-        } else {
-            Err(StartError::FramesTooShort {
-                frame_bytes_max,
-                bytes: bytes + FRAME_OVERHEAD_BYTES as u64,
-            })
-        }
+    fn command_bytes_max(&self) -> usize {
+        let room = self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES);
+        let bytes_max = usize::try_from(self.config.limits().command_bytes_max);
+        bytes_max.unwrap_or(usize::MAX).min(room)
     }
 }
 

@@ -385,14 +385,14 @@ pub enum StartError {
     /// The stored snapshot cannot be restored.
     #[error("not started: cannot restore the stored snapshot: {0}")]
     Restore(#[from] RestoreError),
-    /// The transport does not carry what the settings may put into one frame, or the longest entry of the cluster.
+    /// The transport does not carry the longest entry of the cluster.
     #[error(
         "not started: the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed"
     )]
     FramesTooShort {
         /// The longest frame that it carries.
         frame_bytes_max: usize,
-        /// What one append, one chunk of a snapshot or one entry may take.
+        /// What one entry may take.
         bytes: u64,
     },
     /// It is to found a cluster, as its [`first_server`](super::MemberBuilder::first_server), and to

@@ -211,6 +211,26 @@ async fn a_first_server_founds_for_what_its_transport_carries() {
     assert_eq!(long, ENTRY_BYTES_MAX);
 }
 
+/// The default lengths of an append and of a chunk are longer than these frames.
+#[tokio::test(start_paused = true)]
+async fn default_settings_do_over_short_frames() {
+    let network = MemoryNetwork::new(1);
+    let member = |id| {
+        let transport = Short(network.attach(ServerId(id)).unwrap(), FRAME_BYTES);
+        Member::builder(CLUSTER, Journal::default(), transport)
+    };
+    let first = member(1).first_server().start().await.unwrap();
+    let entries = (0..2_000).map(|number| first.propose(number));
+    futures::future::join_all(entries).await;
+
+    let joiner = member(2).join(ServerId(1)).start().await.unwrap();
+
+    joiner.joined().await.unwrap();
+    assert_eq!(joiner.read(()).await.unwrap().len(), 2_000);
+    assert_eq!(joiner.status().borrow().counters.frames_not_sent, 0);
+    assert_eq!(first.status().borrow().counters.frames_not_sent, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
     let (mut cluster, leader, _) = three().await;

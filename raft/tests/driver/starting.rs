@@ -1,6 +1,5 @@
 //! Settings that make no sense are refused before anything runs.
 
-use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{BootstrapFault, Member, MemberBuilder, StartError};
 use liferaft_raft::ids::ServerId;
@@ -45,18 +44,6 @@ async fn a_server_does_not_begin_a_cluster_of_others() {
     let fault = fault_of(Configuration::of_voters([ServerId(2)])).await;
 
     assert_eq!(fault, Some(BootstrapFault::NotAMember(ServerId(1))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_member_does_not_start_if_its_appends_would_not_fit_into_frames() {
-    let config = Config::builder()
-        .limits(|limits| limits.append_bytes_max = 1 << 40)
-        .build()
-        .expect("the settings make sense by themselves");
-
-    let started = member().config(config).first_server().start().await;
-
-    assert!(matches!(started, Err(StartError::FramesTooShort { .. })));
 }
 
 // A program that is started again would found a second cluster beside the first.

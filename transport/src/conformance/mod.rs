@@ -2,7 +2,8 @@
 //!
 //! The author of a transport writes a [`Fixture`], which makes connected ends, and runs [`check_all`] in a test. The
 //! ends are to be connected by healthy links: the kit forgives lost, doubled and late datagram frames, as the trait
-//! does, but no link that goes down without a reason.
+//! does, but no link that goes down without a reason. That a receiver was slow, so that a stream frame was lost, is
+//! none: see [`DeliveryClass::Stream`](crate::DeliveryClass::Stream).
 //!
 //! It waits by [`liferaft_platform`] and knows no other executor: natively it runs under tokio, best with a paused
 //! clock where the transport allows, and in browsers and Node as it is. While it waits for one end it polls all of
@@ -104,7 +105,8 @@ pub enum Promise {
     /// Sending to oneself is [`SendError::NoLink`](crate::SendError::NoLink).
     NobodyHasALinkToItself,
     /// A receiver that does not read costs bounded memory: what exceeds it is refused with
-    /// [`SendError::QueueFull`](crate::SendError::QueueFull) or dropped, and when it reads, frames pass again.
+    /// [`SendError::QueueFull`](crate::SendError::QueueFull), or dropped if it is a datagram, and when it reads, frames
+    /// pass again. No link goes down for it.
     UnreadFramesAreBounded,
     /// An end that waits for an event is woken by it.
     WaitersAreWoken,

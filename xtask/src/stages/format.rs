@@ -13,7 +13,7 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// Sources that belong to no package of the workspace.
-const OUTSIDE: &str = "tests/packaging/consumer/src/main.rs";
+const OUTSIDE: &str = "tests/newcomer/src/lib.rs";
 
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     toolchain::ensure_component("rustfmt", "fmt")?;

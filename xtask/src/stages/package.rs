@@ -2,7 +2,7 @@
 //!
 //! A file that is missing from a package, a feature that only another member of the workspace switches on, a path that
 //! leads out of the package: none of it shows inside the workspace. Nor does an example in the documentation that needs
-//! more than the facade: the consumer compiles a copy of each.
+//! more than the facade: the newcomer, an application outside the workspace, compiles a copy of each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::copied::examples;
+use super::source::rust_files;
 use super::{Checks, Stage};
 use crate::process::Program;
 use crate::test::is_ci;
@@ -21,11 +22,11 @@ use crate::workspace::{Package, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "package",
-    about: "the packages serve a consumer outside the workspace",
+    about: "the packages serve a newcomer outside the workspace",
     run,
 };
 
-const CONSUMER: &str = "tests/packaging/consumer";
+const NEWCOMER: &str = "tests/newcomer";
 const WORKSPACE: &str = r#"[workspace]
 members = ["*"]
 resolver = "3"
@@ -34,7 +35,7 @@ resolver = "3"
 "#;
 /// What both licences ask to be in every copy.
 const LICENSES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
-/// For the consumer's program, not counting its build.
+/// For the newcomer's tests, not counting their build.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
@@ -61,18 +62,18 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
             ensure!(path.is_file(), "the package {name} has no {file}");
         }
     }
-    write_workspace(workspace, &packages, &scratch).context("writing the consumer")?;
+    write_workspace(workspace, &packages, &scratch).context("writing the newcomer")?;
     let cargo = |arguments| {
         Program::cargo().args(arguments).directory(&scratch).env(
             "CARGO_TARGET_DIR",
-            workspace.target.join("package-consumer"),
+            workspace.target.join("package-newcomer"),
         )
     };
-    cargo("build --package consumer").run()?;
-    cargo("run --quiet --package consumer --locked")
+    cargo("test --package newcomer --lib --no-run").run()?;
+    cargo("test --quiet --package newcomer --lib --locked")
         .deadline(DEADLINE)
         .run()?;
-    cargo("check --quiet --package consumer --examples --locked").run()?;
+    cargo("check --quiet --package newcomer --examples --locked").run()?;
     // The program has no consumer: that it compiles is all that there is to see.
     cargo("check --package liferaft-cli --locked").run()?;
     ensure_locked_versions(workspace, &scratch)?;
@@ -80,7 +81,7 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
 }
 
 fn pack(workspace: &Workspace, packages: &[&Package]) -> Result<()> {
-    // The consumer's build is the verification, of all packages together.
+    // The newcomer's build is the verification, of all packages together.
     let mut cargo = workspace
         .cargo()
         .args("package --quiet --no-verify --locked");
@@ -110,20 +111,22 @@ fn scratch(workspace: &Workspace) -> Result<PathBuf> {
     Ok(scratch)
 }
 
-/// Puts the consumer beside the unpacked packages. It asks for them as if they were published, and gets these.
+/// Puts the newcomer beside the unpacked packages. It asks for them as if they were published, and gets these.
 fn write_workspace(workspace: &Workspace, packages: &[&Package], scratch: &Path) -> Result<()> {
-    let template = workspace.root.join(CONSUMER);
-    let consumer = scratch.join("consumer");
+    let template = workspace.root.join(NEWCOMER);
+    let newcomer = scratch.join("newcomer");
     for folder in ["src", "examples"] {
-        fs::create_dir_all(consumer.join(folder))?;
+        fs::create_dir_all(newcomer.join(folder))?;
     }
-    fs::copy(template.join("Cargo.toml.in"), consumer.join("Cargo.toml"))?;
-    fs::copy(template.join("src/main.rs"), consumer.join("src/main.rs"))?;
+    fs::copy(template.join("Cargo.toml.in"), newcomer.join("Cargo.toml"))?;
+    for file in rust_files(&template)? {
+        fs::copy(template.join(&file), newcomer.join(&file))?;
+    }
     let mut manifest = WORKSPACE.to_owned();
     let mut copied = 0;
     for package in packages {
         for example in examples(package)? {
-            let file = consumer.join("examples").join(example.name);
+            let file = newcomer.join("examples").join(example.name);
             fs::write(file.with_extension("rs"), example.program)?;
             copied += 1;
         }
