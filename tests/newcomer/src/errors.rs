@@ -23,14 +23,26 @@ use crate::{Outcome, Site, udp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Takes the error out of an outcome, which is of this variant, and prints what it says.
+/// Takes the error out of an outcome, which is of this variant and says this, and prints it.
 macro_rules! met {
-    ($outcome:expr, $variant:pat) => {{
+    ($outcome:expr, $variant:pat, $text:literal) => {{
         let error = $outcome.err().expect("it is refused");
         println!("{} | {error}", stringify!($variant));
         assert!(matches!(error, $variant), "{error:?}");
+        assert_eq!(without_drawn_ids(&error.to_string()), $text);
         error
     }};
+}
+
+/// What an error says, where it names ids that were drawn.
+fn without_drawn_ids(text: &str) -> String {
+    let is_drawn = |word: &&str| word.starts_with("0x") && word.len() > 10;
+    let name = |word| if is_drawn(&word) { "0x…" } else { word };
+    let parts = text.split_inclusive([' ', ',']).map(|part| {
+        let word = part.trim_end_matches([' ', ',']);
+        format!("{}{}", name(word), &part[word.len()..])
+    });
+    parts.collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,27 +55,73 @@ async fn commands_and_reads_end_in_these() -> Outcome {
     };
 
     let note = Command::Note(Note::Number(1));
-    assert!(met!(bob.propose(note).await, ProposeError::Unserialisable(_)).is_definite());
+    let error = met!(
+        bob.propose(note).await,
+        ProposeError::Unserialisable(_),
+        "not done: the command cannot be serialised and read back: the bytes are no `newcomer::bank::Command`: This is a feature that PostCard will never implement"
+    );
+    assert!(error.is_definite());
     let long = bob.propose(open(2 << 20)).await;
-    assert!(met!(long, ProposeError::TooLarge { .. }).is_definite());
+    assert!(
+        met!(
+            long,
+            ProposeError::TooLarge { .. },
+            "not done: the command has 2097179 bytes, 1048576 are allowed"
+        )
+        .is_definite()
+    );
     met!(
         bob.read(Query::Balance("nobody")).await,
-        ReadError::Panicked
+        ReadError::Panicked,
+        "not done: the state machine panicked over the query"
     );
 
     assert_eq!(bob.propose(open(1)).await?, Ok(()));
     site.network.partition(&[&[bob.id()]]);
     let hasty = bob.within(SECOND / 2);
     let sent = hasty.propose(open(2)).await;
-    assert!(!met!(sent, ProposeError::Unknown(UnknownCause::NoReply)).is_definite());
+    assert!(
+        !met!(
+            sent,
+            ProposeError::Unknown(UnknownCause::NoReply),
+            "unknown: the command was sent, and no reply came before the deadline"
+        )
+        .is_definite()
+    );
     bob.wait_for(|status| status.leader().is_none()).await?;
-    assert!(met!(hasty.propose(open(3)).await, ProposeError::TimedOut).is_definite());
-    met!(hasty.read(Query::Total).await, ReadError::TimedOut);
+    assert!(
+        met!(
+            hasty.propose(open(3)).await,
+            ProposeError::TimedOut,
+            "not done: no leader could be asked before the deadline"
+        )
+        .is_definite()
+    );
+    met!(
+        hasty.read(Query::Total).await,
+        ReadError::TimedOut,
+        "not done: no leader confirmed the read before the deadline"
+    );
 
     eve.shutdown().await?;
-    assert!(met!(eve.propose(open(4)).await, ProposeError::Stopped).is_definite());
-    met!(eve.read(Query::Total).await, ReadError::Stopped);
-    met!(eve.joined().await, WaitError::Stopped(StopReason::Shutdown));
+    assert!(
+        met!(
+            eve.propose(open(4)).await,
+            ProposeError::Stopped,
+            "not done: the member has stopped"
+        )
+        .is_definite()
+    );
+    met!(
+        eve.read(Query::Total).await,
+        ReadError::Stopped,
+        "not done: the member has stopped"
+    );
+    met!(
+        eve.joined().await,
+        WaitError::Stopped(StopReason::Shutdown),
+        "not met: the member has stopped: it was shut down"
+    );
     Ok(())
 }
 
@@ -85,7 +143,11 @@ async fn a_server_that_takes_no_part_learns_why() -> Outcome {
     let twice = site.member::<Bank>().first_server().start().await?;
 
     let wrong = lost.joined().await;
-    met!(wrong, WaitError::Excluded(Exclusion::WrongCluster { .. }));
+    met!(
+        wrong,
+        WaitError::Excluded(Exclusion::WrongCluster { .. }),
+        "not met: server 0x…, which was asked, belongs to another cluster"
+    );
     let open = Command::Open {
         account: "mill".to_owned(),
         cents: 1,
@@ -94,31 +156,74 @@ async fn a_server_that_takes_no_part_learns_why() -> Outcome {
     assert!(
         met!(
             wrong,
-            ProposeError::Excluded(Exclusion::WrongCluster { .. })
+            ProposeError::Excluded(Exclusion::WrongCluster { .. }),
+            "not done: server 0x…, which was asked, belongs to another cluster"
         )
         .is_definite()
     );
     met!(
         lost.read(Query::Total).await,
-        ReadError::Excluded(Exclusion::WrongCluster { .. })
+        ReadError::Excluded(Exclusion::WrongCluster { .. }),
+        "not done: server 0x…, which was asked, belongs to another cluster"
     );
     ada.remove_server(eve.id()).await?;
     met!(
         eve.within(3 * SECOND).joined().await,
-        WaitError::Excluded(Exclusion::Removed)
+        WaitError::Excluded(Exclusion::Removed),
+        "not met: an operator removed this server from its cluster"
     );
 
     let add = |id| ada.add_server(id);
-    assert!(met!(add(other.id()).await, MembershipError::WrongCluster(_)).is_definite());
-    assert!(met!(add(twice.id()).await, MembershipError::AnotherHistory(_)).is_definite());
-    assert!(met!(add(ServerId(7)).await, MembershipError::Unreachable(_)).is_definite());
-    assert!(met!(add(bob.id()).await, MembershipError::AlreadyMember(_)).is_definite());
+    assert!(
+        met!(
+            add(other.id()).await,
+            MembershipError::WrongCluster(_),
+            "not done: server 0x… belongs to another cluster"
+        )
+        .is_definite()
+    );
+    let error = met!(
+        add(twice.id()).await,
+        MembershipError::AnotherHistory(_),
+        "not done: server 0x… belongs to another history of this cluster, which was founded twice"
+    );
+    assert!(error.is_definite());
+    assert!(
+        met!(
+            add(ServerId(7)).await,
+            MembershipError::Unreachable(_),
+            "not done: server 0x7 does not answer"
+        )
+        .is_definite()
+    );
+    assert!(
+        met!(
+            add(bob.id()).await,
+            MembershipError::AlreadyMember(_),
+            "not done: server 0x… is that already"
+        )
+        .is_definite()
+    );
     let removed = ada.remove_server(ServerId(7)).await;
-    assert!(met!(removed, MembershipError::NotMember(_)).is_definite());
+    assert!(
+        met!(
+            removed,
+            MembershipError::NotMember(_),
+            "not done: server 0x7 is not a member"
+        )
+        .is_definite()
+    );
     let nothing = ada
         .change_membership(MembershipChange { steps: vec![] })
         .await;
-    assert!(met!(nothing, MembershipError::Invalid(_)).is_definite());
+    assert!(
+        met!(
+            nothing,
+            MembershipError::Invalid(_),
+            "not done: the change cannot be made: it has no steps"
+        )
+        .is_definite()
+    );
     Ok(())
 }
 
@@ -126,23 +231,45 @@ async fn a_server_that_takes_no_part_learns_why() -> Outcome {
 async fn members_start_wait_and_stop_with_these() -> Outcome {
     let site = Site::new();
     let both = site.member::<Kv>().first_server().join(ServerId(1));
-    met!(both.start().await, StartError::FoundsAndJoins);
+    met!(
+        both.start().await,
+        StartError::FoundsAndJoins,
+        "not started: the first server of a cluster joins none"
+    );
     let others = site
         .member::<Kv>()
         .bootstrap(Configuration::of_voters([ServerId(1)]));
-    met!(others.start().await, StartError::Bootstrap(_));
+    met!(
+        others.start().await,
+        StartError::Bootstrap(_),
+        "not started: no cluster begins with this configuration: server 0x… does not take part in it"
+    );
     let id = ServerId::random();
     let short = udp::connect(&[id])?.remove(0);
     let short = Member::builder(site.cluster, Kv::new(), short);
     let short = short.bootstrap(Configuration::of_voters([id]));
-    met!(short.start().await, StartError::FramesTooShort { .. });
+    met!(
+        short.start().await,
+        StartError::FramesTooShort { .. },
+        "not started: the transport carries frames of 60000 bytes, 1049600 may be needed"
+    );
 
     let ada = site.member::<Kv>().first_server().start().await?;
     ada.joined().await?;
     let never = ada.within(SECOND).wait_for(|_| false).await;
-    assert!(met!(never, WaitError::TimedOut).is_definite());
-    assert!(met!(ada.shutdown().await, ShutdownError::OnlyVoter(_)).is_definite());
-    assert!(met!(ada.leave().await, LeaveError::OnlyVoter(_)).is_definite());
+    assert!(met!(never, WaitError::TimedOut, "not met: the deadline passed").is_definite());
+    let error = met!(
+        ada.shutdown().await,
+        ShutdownError::OnlyVoter(_),
+        "not stopped: it is the only voter: without it the state up to index 2 is lost, unless its storage keeps it, and 0 other members stand still"
+    );
+    assert!(error.is_definite());
+    let error = met!(
+        ada.leave().await,
+        LeaveError::OnlyVoter(_),
+        "not left: it is the only voter: without it the state up to index 2 is lost, unless its storage keeps it, and 0 other members stand still"
+    );
+    assert!(error.is_definite());
     Ok(())
 }
 
@@ -154,35 +281,49 @@ async fn the_store_refuses_with_these() -> Outcome {
     ada.append("sequence", "1").await?;
     let many = |steps: usize| vec![Step::set("a", "b"); steps];
 
-    met!(ada.get("").await, KvError::Refused(Refused::KeyEmpty));
+    met!(
+        ada.get("").await,
+        KvError::Refused(Refused::KeyEmpty),
+        "not done: the key is empty, 1 to 1024 bytes are allowed"
+    );
     met!(
         ada.get("sequence").await,
-        KvError::Refused(Refused::WrongKind { .. })
+        KvError::Refused(Refused::WrongKind { .. }),
+        "not done: the key \"sequence\" holds a sequence"
     );
     met!(
         ada.set("k".repeat(2_000), "").await,
-        KvError::Refused(Refused::KeyTooLong { .. })
+        KvError::Refused(Refused::KeyTooLong { .. }),
+        "not done: the key has 2000 bytes, 1 to 1024 are allowed"
     );
     met!(
         ada.set("k", vec![0; 600_000]).await,
-        KvError::Refused(Refused::ValueTooLong { .. })
+        KvError::Refused(Refused::ValueTooLong { .. }),
+        "not done: the value has 600000 bytes, 522240 are allowed"
     );
     met!(
         ada.batch(many(129)).await,
-        KvError::Refused(Refused::TooMuchAtOnce { .. })
+        KvError::Refused(Refused::TooMuchAtOnce { .. }),
+        "not done: there are 129 conditions and steps of 258 bytes, 128 of 1024000 bytes are allowed"
     );
     let future = Scan::of(Keys::all()).at(Revision(now.0 + 1_000));
     met!(
         ada.scan(future).await,
-        KvError::Refused(Refused::RevisionAhead { .. })
+        KvError::Refused(Refused::RevisionAhead { .. }),
+        "not done: revision 1004 is ahead of 5, which is applied"
     );
     let short = ada.grant_lease(Duration::from_millis(1)).await;
-    met!(short, KvError::Refused(Refused::LeaseTtl { .. }));
+    met!(
+        short,
+        KvError::Refused(Refused::LeaseTtl { .. }),
+        "not done: a lease lives between 100 and 2592000000 ms, not 1 ms"
+    );
     let lease = ada.grant_lease(5 * SECOND).await?;
     lease.revoke().await?;
     met!(
         lease.keep_alive().await,
-        KvError::Refused(Refused::LeaseEnded { .. })
+        KvError::Refused(Refused::LeaseEnded { .. }),
+        "not done: lease 6 has ended"
     );
     for thousand in 0..9 {
         let keys = (0..128).map(|key| Step::set(format!("many/{thousand}/{key}"), ""));
@@ -191,14 +332,20 @@ async fn the_store_refuses_with_these() -> Outcome {
     let all = Txn::always().then([Step::delete_keys(Keys::prefix("many/"))]);
     met!(
         ada.txn(all).await,
-        KvError::Refused(Refused::TooMuchDeleted)
+        KvError::Refused(Refused::TooMuchDeleted),
+        "not done: the steps delete more than 1024 keys or 1048576 bytes by prefix or range"
     );
     ada.raft().stop().await;
     met!(
         ada.set("k", "").await,
-        KvError::Propose(ProposeError::Stopped)
+        KvError::Propose(ProposeError::Stopped),
+        "not done: the member has stopped"
     );
-    met!(ada.get("k").await, KvError::Read(ReadError::Stopped));
+    met!(
+        ada.get("k").await,
+        KvError::Read(ReadError::Stopped),
+        "not done: the member has stopped"
+    );
     Ok(())
 }
 
@@ -213,42 +360,81 @@ async fn outboxes_refuse_and_end_with_these() -> Outcome {
 
     let mut waiting = outbox.set("camp", "hill")?;
     assert!(waiting.stored().await);
-    met!(outbox.set("", ""), KvPushError::Refused(Refused::KeyEmpty));
+    met!(
+        outbox.set("", ""),
+        KvPushError::Refused(Refused::KeyEmpty),
+        "not done: the key is empty, 1 to 1024 bytes are allowed"
+    );
     met!(
         outbox.set("camp", "mill"),
-        KvPushError::Push(PushError::Full { .. })
+        KvPushError::Push(PushError::Full { .. }),
+        "not done: the outbox is full: 1 commands of 1 and 11 bytes of 16777216 are pending"
     );
     assert_eq!(outbox.close().await.len(), 1);
     met!(
         outbox.set("camp", "mill"),
-        KvPushError::Push(PushError::Closed(_))
+        KvPushError::Push(PushError::Closed(_)),
+        "not done: the outbox is closed: the outbox was closed"
     );
     met!(
         waiting.await,
-        KvOutboxError::Outbox(OutboxError::Interrupted(_))
+        KvOutboxError::Outbox(OutboxError::Interrupted(_)),
+        "pending: the command waits in the store for the next outbox: the outbox was closed"
     );
     Ok(())
 }
 
 #[tokio::test]
 async fn values_and_links_are_refused_with_these() -> Outcome {
-    met!("31".parse::<ServerId>(), ParseIdError::NoPrefix);
-    met!("seven".parse::<Count>(), ParseCountError { .. });
-    met!(decode::<bool>(&[7]), CodecError::Decode { .. });
-    met!(decode::<bool>(&[1, 1]), CodecError::Left { .. });
+    met!(
+        "31".parse::<ServerId>(),
+        ParseIdError::NoPrefix,
+        "an id begins with 0x, as in 0x1f"
+    );
+    met!(
+        "seven".parse::<Count>(),
+        ParseCountError { .. },
+        "not a count: it looks like 7@42, or 0"
+    );
+    met!(
+        decode::<bool>(&[7]),
+        CodecError::Decode { .. },
+        "the bytes are no `bool`: Found a bool that wasn't 0 or 1"
+    );
+    met!(
+        decode::<bool>(&[1, 1]),
+        CodecError::Left { .. },
+        "1 bytes follow a `bool`"
+    );
     let config = Config::builder()
         .limits(|limits| limits.reads_max = 0)
         .build();
-    met!(config, ConfigError::ZeroLimit { .. });
+    met!(
+        config,
+        ConfigError::ZeroLimit { .. },
+        "the limit reads_max is zero"
+    );
 
     let network = Site::new().network;
     let mut end = network.attach(ServerId(1))?;
-    met!(network.attach(ServerId(1)), AttachError::InUse(_));
+    met!(
+        network.attach(ServerId(1)),
+        AttachError::InUse(_),
+        "not attached: server 0x1 is attached already"
+    );
     let long = vec![0; end.frame_bytes_max() + 1].into();
     let _other = network.attach(ServerId(2))?;
     let sent = end.send(ServerId(2), DeliveryClass::Datagram, long);
-    met!(sent, SendError::TooLarge { .. });
+    met!(
+        sent,
+        SendError::TooLarge { .. },
+        "not sent: the frame has 1114113 bytes, 1114112 are allowed"
+    );
     let sent = end.send(ServerId(3), DeliveryClass::Stream, "hello".into());
-    met!(sent, SendError::NoLink(ServerId(3)));
+    met!(
+        sent,
+        SendError::NoLink(ServerId(3)),
+        "not sent: there is no link to server 0x3"
+    );
     Ok(())
 }
