@@ -97,7 +97,8 @@ impl Leader {
         peer.stirred = true;
         let before = (peer.match_index, peer.acked_round);
         let is_news = hear(common, peer, reply.round);
-        if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
+        let answer = (reply.round, reply.last, reply.match_index);
+        if has_forgotten(common, from, peer, answer, latest) {
             return;
         }
         if reply.round >= peer.promise.0 {
@@ -155,7 +156,8 @@ impl Leader {
         peer.stirred = true;
         let before = (peer.match_index, peer.acked_round);
         let is_news = hear(common, peer, reply.round);
-        if has_forgotten(common, from, peer, (reply.round, reply.last), latest) {
+        let answer = (reply.round, reply.last, reply.match_index);
+        if has_forgotten(common, from, peer, answer, latest) {
             return;
         }
         peer.advance(reply.match_index, reply.match_index);
@@ -263,14 +265,15 @@ fn has_forgotten(
     common: &mut Common,
     id: ServerId,
     peer: &mut Progress,
-    (round, last): (Round, Index),
+    (round, last, match_index): (Round, Index, Index),
     latest: Round,
 ) -> bool {
     if let Flow::Forgot { last: least } = &mut peer.flow {
         *least = last.min(*least);
         return true;
     }
-    let (known, next_round) = (peer.match_index, latest.next());
+    // What it acknowledges only now counts from the next round on as well.
+    let (known, next_round) = (peer.match_index.max(match_index), latest.next());
     let Some(acknowledged) = peer.checkpoint.judge((round, last), known, next_round) else {
         return false;
     };

@@ -57,6 +57,25 @@ fn a_voter_that_forgot_what_it_acknowledged_confirms_nothing() {
     cluster.assert_leads_nothing(1);
 }
 
+// A second answer was needed, and meanwhile the policy made a voter of a learner that had lost its disk.
+#[test]
+fn what_a_server_acknowledged_last_is_missed_by_its_next_answer() {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.run_until("it acknowledges", |cluster| {
+        status_of(cluster, 2).lag_entries == 0
+    });
+
+    cluster.wipe(2);
+    cluster.forget_sent();
+    cluster.run_until("it answers", |cluster| {
+        !cluster.sent(append_replies().from(2)).is_empty()
+    });
+    cluster.run_for(LATENCY);
+
+    assert_eq!(status_of(&cluster, 2).state, ReplicationState::Forgot);
+}
+
 /// Its leader tells what it had acknowledged and what is left, once.
 #[test]
 fn a_voter_that_forgot_what_it_acknowledged_is_told_of_once() {
