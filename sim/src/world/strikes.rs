@@ -130,11 +130,21 @@ impl World {
                 self.members[at].clock.leap_forward(self.now, by);
                 self.wake(at);
             }
+            // Of a leap while it sleeps a member sees nothing: leases rest on there being none.
+            Action::ClockBack(at, _)
+                if self.plan.config.read_lease().is_some() && self.members[at].pauses > 0 => {}
             Action::ClockBack(at, by) => {
-                if self.members[at].leads() && self.plan.config.read_lease().is_some() {
-                    self.counts.saw(Sometimes::ClockBackOnLease);
+                let member = &mut self.members[at];
+                member.clock.leap_back(self.now, by);
+                if self.plan.config.read_lease().is_some() {
+                    if member.leads() {
+                        self.counts.saw(Sometimes::ClockBackOnLease);
+                    }
+                    // It looks at its clock before anything else happens.
+                    member.inbox.push(Input::Timer);
+                    member.wake_at = self.now;
+                    self.turn(at)?;
                 }
-                self.members[at].clock.leap_back(self.now, by);
             }
             Action::ClockRate(at, rate) => self.members[at].clock.set_rate(self.now, rate),
             Action::Propose(at, requests) => self.request(at, requests),
