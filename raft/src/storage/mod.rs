@@ -77,7 +77,8 @@ pub enum StorageError {
         /// What it should belong to.
         wanted: String,
     },
-    /// An earlier write failed. Nothing is tried again: after a failed sync the system may take for written what is not.
+    /// An earlier write failed. Nothing is tried again: after a failed sync the system may take for written what is
+    /// not.
     #[error(
         "nothing more is written, since an earlier write failed ({reason}); restart the member"
     )]

@@ -1,20 +1,21 @@
 //! The header of a store: whose it is, how often it was opened, its hard state, and up to where its log is durable.
 //!
-//! It is kept twice, each copy in a page of its own, and one copy is durable before the other is written. So one of them is
-//! whole whenever a write was torn; and as both hold all that was acknowledged, damage to one of them loses nothing. A vote
-//! is never forgotten because the newest of two slots cannot be read.
+//! It is kept twice, each copy in a page of its own, and one copy is durable before the other is written. So one of
+//! them is whole whenever a write was torn; and as both hold all that was acknowledged, damage to one of them loses
+//! nothing. A vote is never forgotten because the newest of two slots cannot be read.
 //!
-//! Which copy is written first alternates: it is the first one if the header's sequence number is even. After a crash that
-//! tells which copy was durable when the other was written, and it is the other one that is written next.
+//! Which copy is written first alternates: it is the first one if the header's sequence number is even. After a crash
+//! that tells which copy was durable when the other was written, and it is the other one that is written next.
 
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::record::{self, Flaw, Kind, PAGE_BYTES, broken};
+use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::ids::{ClusterId, Index, ServerId, Term};
+use crate::wire::NUMBER_END;
 
 /// The name of its file.
 pub(super) const NAME: &str = "header";
@@ -51,8 +52,8 @@ pub(super) struct Header {
     pub(super) hard_state: HardState,
 }
 
-/// What the two copies say together. The header has a sequence number such that the next one is written first to the copy
-/// that may not be durable.
+/// What the two copies say together. The header has a sequence number such that the next one is written first to the
+/// copy that may not be durable.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Judged {
     pub(super) header: Header,
@@ -109,6 +110,9 @@ impl Header {
         }
         let flags = body.get_u32_le();
         body.advance(size_of::<u32>());
+        if record.index >= NUMBER_END {
+            return Err(contradictory("its sequence number is impossible"));
+        }
         let (boot, nonce) = (body.get_u64_le(), body.get_u64_le());
         let (mark, segment) = (body.get_u64_le(), body.get_u64_le());
         let (term, commit) = (Term(body.get_u64_le()), Index(body.get_u64_le()));

@@ -1,9 +1,8 @@
-//! Storage in a folder: a log of checksummed batches in segments, snapshots in files of their own, and a header that is kept
-//! twice. `docs/storage.md` draws it out.
+//! Keeps a member's state in a folder: a log of checksummed batches in segments, snapshots in files of their own, and a
+//! header that is kept twice. `docs/storage.md` shows every byte.
 //!
-//! What is stored is bytes, and what they mean is decided by functions of bytes: `record`, `header`, `change`, `segment`,
-//! `snapshot_file`, and `recovery`, which judges a whole folder. `store` writes, through the small trait of `files`; here is
-//! the thread on which that happens.
+//! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
+//! which judges a whole folder. `store` writes, through the small trait of `files`. This file runs it on a thread.
 
 mod change;
 mod files;
@@ -25,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::files::Folder;
+use self::files::{Files, Folder};
 use self::store::{Opened, Options, Store, io};
 use super::{Storage, StorageError};
 use crate::configuration::History;
@@ -38,17 +37,18 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// After so long without a write the last one is marked as durable.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// A disk: what is stored in a folder survives the process, and the loss of power.
+/// Storage in a folder, which survives the process and the loss of power.
 ///
-/// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more. Writing
-/// and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
+/// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
+/// Writing and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
 /// ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done.
 ///
-/// Damage is told from what a crash has torn. Whatever is damaged is an error that names it, with one exception: damage to the
-/// last batch, if the member was killed within a second after it, looks like a write that was never finished. That batch is
-/// dropped, which [`repairs`](Self::repairs) tells. Storage that is damaged must not be used again under the server's id.
+/// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
+/// torn is dropped, and reported by [`repairs`](Self::repairs). One kind of damage looks like a torn write: that to the
+/// last batch, if the process was killed within a second after it. Storage that is damaged must not be used again under
+/// the server's id.
 ///
 /// Where there is no file system, as in browsers, [`open`](Self::open) returns an error.
 ///
@@ -79,25 +79,25 @@ pub struct DiskStorage {
     history: Option<History>,
 }
 
-/// What was not whole when a folder was opened, and could be mended. All that was acknowledged is there, unless the end of
-/// the log was damaged within a second of being written.
+/// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
+/// unless the last batch was damaged and the process was killed within a second after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repair {
-    /// What follows the last whole batch was dropped: it was being written when the process or the machine died.
+    /// What follows the last whole batch was dropped: a write that was never finished.
     TailDropped {
         /// The segment.
         file: String,
         /// Where it begins, in bytes.
         offset: u64,
-        /// How it shows that it is not whole.
+        /// What is wrong with it.
         reason: String,
     },
     /// One copy of the header was written again from the other one.
     HeaderCopy {
         /// The first, 0, or the second, 1.
         copy: usize,
-        /// How it shows that it is not whole.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -117,7 +117,7 @@ impl fmt::Display for Repair {
     }
 }
 
-/// What the thread is to do, and where it answers.
+/// A job for the thread, with the channel for its result.
 enum Job {
     Write(Vec<Write>, oneshot::Sender<Result<(), StorageError>>),
     Bind(
@@ -143,9 +143,9 @@ impl DiskStorage {
             Ok((store, found)) => {
                 let header = store.header();
                 let identity = (header.boot, header.cluster, header.history);
-                // Whoever asked may have gone: then there are no jobs either.
+                // If the caller has dropped the future, there are no jobs either.
                 let _gone = opened.send(Ok((found, identity)));
-                serve(store, &queue);
+                serve(store, &queue, IDLE);
             }
             Err(error) => {
                 let _gone = opened.send(Err(error));
@@ -186,7 +186,7 @@ impl DiskStorage {
         self.history
     }
 
-    /// Returns what was mended when the store was opened.
+    /// Returns what was repaired when the folder was opened.
     #[must_use]
     pub fn repairs(&self) -> &[Repair] {
         &self.repairs
@@ -207,8 +207,8 @@ impl DiskStorage {
         Ok(())
     }
 
-    /// Marks all that was written as durable, so that no damage to it is ever taken for a torn write, and closes the
-    /// store. Dropping it does the same, and tells nobody how that went.
+    /// Marks the last batch as durable, so that damage to it is never taken for a torn write, and closes the folder.
+    /// Dropping the storage does the same, and ignores errors.
     ///
     /// # Errors
     /// When it cannot be written. What was acknowledged is durable all the same.
@@ -279,15 +279,15 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
     Store::open(folder, options)
 }
 
-/// Does what is asked, until nobody can ask any more.
-fn serve(mut store: Store<Folder>, jobs: &Receiver<Job>) {
+/// Does the jobs in order, until their sender is dropped.
+fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
     loop {
         let job = if store.is_marked() {
             jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            jobs.recv_timeout(IDLE)
+            jobs.recv_timeout(idle)
         };
-        // Whoever asked may have gone, which changes nothing.
+        // A caller that has dropped the future ignores the result.
         match job {
             Ok(Job::Write(writes, reply)) => {
                 let _gone = reply.send(store.write(writes));
@@ -299,7 +299,7 @@ fn serve(mut store: Store<Folder>, jobs: &Receiver<Job>) {
                 let _gone = reply.send(store.mark());
                 return;
             }
-            // A failure is the answer to the next write.
+            // The next write reports the failure.
             Err(RecvTimeoutError::Timeout) => drop(store.mark()),
             Err(RecvTimeoutError::Disconnected) => {
                 drop(store.mark());

@@ -14,6 +14,7 @@ use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
 use crate::consensus::{Recovered, Snapshot};
 use crate::entry::Entry;
+use crate::wire::NUMBER_END;
 
 /// What a folder holds.
 #[derive(Debug)]
@@ -164,8 +165,9 @@ fn numbered(name: &str) -> Option<(&'static str, u64)> {
         .find_map(|prefix| {
             let digits = name.strip_prefix(prefix)?;
             let number = u64::from_str_radix(digits, 16).ok()?;
-            // No other name for the same number.
-            (format!("{prefix}{number:016x}") == name).then_some((prefix, number))
+            // No other name for the same number, and none that a store never comes to.
+            let is_ours = number < NUMBER_END && format!("{prefix}{number:016x}") == name;
+            is_ours.then_some((prefix, number))
         })
 }
 

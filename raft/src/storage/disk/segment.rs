@@ -1,14 +1,17 @@
 //! Segments: the files of the log, and the batches in them.
 //!
-//! A segment has its whole length from the beginning, and what was not written yet is zero. So a file that was cut short
-//! shows. A batch is written when the one before it is durable, begins a page, and says so. So a batch that is not whole is
-//! torn if no batch comes after it, and damaged if one does.
+//! A segment has its whole length from the beginning, and what was not written yet is zero. So a file that was cut
+//! short shows. A batch is written when the one before it is durable, begins a page, and says so. So a batch that is
+//! not whole is torn if no batch comes after it, and damaged if one does.
 
 use bytes::BufMut;
 
 use super::change::{Change, Shape, SnapshotRef};
-use super::record::{self, Flaw, HEAD_BYTES, Kind, PAGE_BYTES, Record, broken, fields};
+use super::record::{
+    self, Flaw, HEAD_BYTES, Kind, PAGE_BYTES, Record, broken, contradictory, fields,
+};
 use crate::ids::{Index, LogPosition, Term};
+use crate::wire::NUMBER_END;
 
 /// How the name of a segment begins; its number follows.
 pub(super) const PREFIX: &str = "log-";
@@ -59,7 +62,12 @@ impl SegmentHead {
     fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
         let record = record::take_first(&mut page, Kind::Segment)?;
         record::expect_zeros(page)?;
-        let [salt, bytes, first_batch, first, next, file, index, term] = fields(record.body)?;
+        let [salt, numbers @ ..] = fields::<8>(record.body)?;
+        let [bytes, first_batch, first, next, file, index, term] = numbers;
+        let is_sound = numbers.iter().all(|number| *number < NUMBER_END);
+        if !is_sound || first_batch == 0 || first == 0 || first > next {
+            return Err(contradictory("its head has impossible numbers"));
+        }
         let last = LogPosition::new(Term(term), Index(index));
         Ok(Self {
             number: record.index,
@@ -275,8 +283,10 @@ fn batch(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<Change>, usize), F
         let change = Record::take(&mut records).and_then(|record| Change::decode(&record));
         changes.push(change.map_err(named)?);
     }
-    let end = (bytes.len() - padding.len()).next_multiple_of(PAGE_BYTES);
-    record::expect_zeros(&padding[..end - (bytes.len() - padding.len())])?;
+    let written = bytes.len() - padding.len();
+    let end = written.next_multiple_of(PAGE_BYTES);
+    let padding = padding.get(..end - written);
+    record::expect_zeros(padding.ok_or_else(|| broken("its last page is not whole"))?)?;
     Ok((changes, end))
 }
 

@@ -19,8 +19,8 @@ const HISTORIES: u64 = 50;
 /// A store is made in fewer steps.
 const STEPS_TO_MAKE: u64 = 25;
 
-/// Every sync that something depends on, by what it makes durable. The name of a new header is synced once more when the
-/// store is opened, which follows.
+/// Every sync that something depends on, by what it makes durable. The name of a new header is synced once more when
+/// the store is opened, which follows.
 const SYNCS: [Step; 9] = [
     Step::Sync(What::NewHeader),
     Step::Sync(What::NewSegment),
@@ -33,8 +33,8 @@ const SYNCS: [Step; 9] = [
     Step::SyncNames(What::Found),
 ];
 
-/// Writes until the process is killed or the power fails, opens the store again, and so on. Returns the steps at which it
-/// died.
+/// Writes until the process is killed or the power fails, opens the store again, and so on. Returns the steps at which
+/// it died.
 fn history(seed: u64, flaw: Option<Step>) -> Result<BTreeSet<Step>, String> {
     let mut dice = Dice(seed);
     let disk = FakeDisk::new(seed, flaw);
@@ -42,7 +42,8 @@ fn history(seed: u64, flaw: Option<Step>) -> Result<BTreeSet<Step>, String> {
     let mut boot = 0;
     let mut deaths = BTreeSet::new();
     for crash in 0..CRASHES {
-        // Of all histories, one dies first at any one of the first steps. Later, each second one dies while it is opened.
+        // Of all histories, one dies first at any one of the first steps. Later, each second one dies while it is
+        // opened.
         disk.dies_after(match crash {
             0 => seed % STEPS_TO_MAKE,
             _ if dice.once_in(2) => dice.below(12),

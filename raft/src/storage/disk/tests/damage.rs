@@ -274,8 +274,8 @@ fn an_error_names_the_batch_and_who_says_that_it_was_durable() {
     let error = stored(&files).unwrap_err().to_string();
 
     let expected = format!(
-        "the stored log is damaged: batch 2 at byte 8192 of {FIRST}: the checksum of a record does not match, at byte 56 of the \
-         batch, and {SECOND} says that it was durable"
+        "the stored log is damaged: batch 2 at byte 8192 of {FIRST}: the checksum of a record does not match, at byte 56 \
+         of the batch, and {SECOND} says that it was durable"
     );
     assert_eq!(error, expected);
 }

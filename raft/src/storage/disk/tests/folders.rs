@@ -3,13 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
+use tokio::sync::oneshot;
 
+use super::fake::FakeDisk;
 use crate::configuration::History;
 use crate::consensus::Write;
 use crate::ids::ClusterId;
 use crate::storage::conformance::{self, Disk, entry};
+use crate::storage::disk::files::{Files, Folder};
+use crate::storage::disk::store::{Options, Store};
+use crate::storage::disk::{Job, recovery, serve};
 use crate::storage::{DiskStorage, Storage, StorageError};
 
 /// A folder that is removed when it is dropped.
@@ -125,14 +133,64 @@ fn a_file_in_the_place_of_the_folder_is_an_error() {
 fn files_that_are_not_the_stores_are_left_alone() {
     let folder = Temporary::new();
     fs::create_dir_all(folder.path()).unwrap();
-    for name in ["README", "log-1", "log-000000000000000G", "x.new"] {
+    let names = [
+        "README",
+        "log-1",
+        "log-000000000000000G",
+        "snapshot-ffffffffffffffff",
+        "x.new",
+    ];
+    for name in names {
         fs::write(folder.path().join(name), "mine").unwrap();
     }
 
     let disk = block_on(DiskStorage::open(folder.path())).unwrap();
     block_on(disk.close()).unwrap();
 
-    for name in ["README", "log-1", "log-000000000000000G", "x.new"] {
+    for name in names {
         assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"mine");
     }
+}
+
+/// Returns true if the last batch is not marked as durable. Needs no lock.
+fn unmarked(files: &mut impl Files) -> bool {
+    let found = recovery::find(files).unwrap();
+    found.expect("a store is there").unmarked.is_some()
+}
+
+#[test]
+fn closing_marks_the_last_batch() {
+    let folder = Temporary::new();
+    let mut files = Folder::new(folder.path().to_owned());
+    let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
+    block_on(disk.write(vec![of_entry(1)])).unwrap();
+    let before = unmarked(&mut files);
+
+    block_on(disk.close()).unwrap();
+
+    assert_eq!((before, unmarked(&mut files)), (true, false));
+}
+
+#[test]
+fn a_store_that_is_idle_marks_its_last_batch() {
+    let mut disk = FakeDisk::new(0, None);
+    let options = Options {
+        segment_bytes: 1 << 16,
+        nonce: 1,
+    };
+    let (store, _) = Store::open(disk.clone(), options).unwrap();
+    let (jobs, queue) = mpsc::channel();
+    let thread = thread::spawn(move || serve(store, &queue, Duration::ZERO));
+    let (reply, replied) = oneshot::channel();
+
+    jobs.send(Job::Write(vec![of_entry(1)], reply)).unwrap();
+    block_on(replied).unwrap().unwrap();
+
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while unmarked(&mut disk) {
+        assert!(Instant::now() < deadline, "it was not marked");
+        thread::yield_now();
+    }
+    drop(jobs);
+    thread.join().unwrap();
 }

@@ -1,4 +1,5 @@
-//! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on damage.
+//! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on
+//! damage.
 
 mod crashes;
 mod damage;
