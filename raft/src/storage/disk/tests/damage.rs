@@ -307,6 +307,34 @@ fn a_dropped_tail_stays_dropped_and_the_log_goes_on() {
 }
 
 #[test]
+fn a_dropped_switch_leaves_the_earlier_snapshot() {
+    let disk = FakeDisk::holding(&Small::new(false).files);
+    let options = Options {
+        segment_bytes: 1 << 20,
+        nonce: 1,
+    };
+    let (mut store, opened) = Store::open(disk.clone(), options).unwrap();
+    let switch = Write {
+        snapshot: Some(snapshot(6, 1, "later")),
+        compact: Some(Index(6)),
+        ..Write::default()
+    };
+    store.write(vec![switch]).unwrap();
+    let mut files = disk.files();
+    let (_, segment) = files
+        .iter_mut()
+        .rfind(|(name, _)| name.starts_with("log-"))
+        .unwrap();
+    let switched = segment.iter().rposition(|byte| *byte != 0).unwrap();
+    segment[switched] ^= 1;
+
+    let (recovered, repairs) = stored(&files).unwrap();
+
+    assert!(matches!(repairs[..], [Repair::TailDropped { .. }]));
+    assert_eq!(recovered, opened.recovered);
+}
+
+#[test]
 fn a_store_that_is_damaged_is_left_as_it_is() {
     let mut files = Small::new(false).files;
     files.get_mut(FIRST).unwrap()[PAGE_BYTES + 70] ^= 1;
