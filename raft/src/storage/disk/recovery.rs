@@ -3,6 +3,7 @@
 //! Nothing is written here, and no lock is needed. Segments are judged one after the other, each by its bytes alone.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 
 use super::change::{Change, Replay, Shape, SnapshotRef};
 use super::files::Files;
@@ -195,7 +196,10 @@ fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageErr
 
 fn read_snapshot<F: Files>(files: &mut F, of: SnapshotRef) -> Result<Snapshot, StorageError> {
     let name = snapshot_name(of.file);
-    let bytes = files.read(&name).map_err(io("read the snapshot"))?;
+    let bytes = files.read(&name).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => damaged("snapshot", format!("{name} is missing")),
+        _ => io("read the snapshot")(error),
+    })?;
     let snapshot = snapshot_file::decode(of.file, bytes);
     let snapshot = snapshot.map_err(|flaw| fault("snapshot", &name, &flaw))?;
     let (found, wanted) = (snapshot.metadata.last, of.last);
