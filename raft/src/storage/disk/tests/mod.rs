@@ -6,4 +6,5 @@ mod damage;
 mod fake;
 mod faults;
 mod folders;
+mod golden;
 mod histories;
