@@ -22,8 +22,8 @@ const FIRST: &str = "log-0000000000000001";
 const SECOND: &str = "log-0000000000000002";
 const SNAPSHOT: &str = "snapshot-0000000000000001";
 
-/// Room for three batches.
-const SEGMENT_BYTES: usize = 4 * PAGE_BYTES;
+/// Room for four batches.
+const SEGMENT_BYTES: usize = 5 * PAGE_BYTES;
 
 /// What a store answers that was damaged.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ enum Answer {
     Damaged(&'static str),
 }
 
-/// A small store: a snapshot, and a log of five batches in two segments. The last batch is not marked unless the store
-/// was closed.
+/// A small store: a snapshot, and a log of seven batches in two segments. Of the three in the second segment, the first
+/// is marked by the header, the second by the third, and the third by nothing unless the store was closed.
 struct Small {
     files: Files,
     stored: Recovered,
@@ -60,7 +60,7 @@ impl Small {
             ..Write::default()
         };
         store.write(vec![first]).unwrap();
-        for index in 4..=7 {
+        for index in 4..=9 {
             let entries = vec![entry(index, 1, "command")];
             let write = Write {
                 entries,
@@ -75,7 +75,7 @@ impl Small {
         let names: Vec<_> = files.keys().map(String::as_str).collect();
         assert_eq!(names, [HEADER, FIRST, SECOND, SNAPSHOT]);
         let stored = stored(&files).unwrap().0;
-        assert_eq!(stored.entries.len(), 5);
+        assert_eq!(stored.entries.len(), 7);
         Self { files, stored }
     }
 
@@ -109,7 +109,7 @@ impl Small {
             [] if is_whole => Answer::Whole,
             [Repair::HeaderCopy { .. }] if is_whole => Answer::HeaderMended,
             [Repair::TailDropped { .. }] => {
-                let last = found.entries.last().expect("five batches were written");
+                let last = found.entries.last().expect("seven batches were written");
                 Answer::Dropped { last: last.index }
             }
             _ => panic!("{} entries and {repairs:?}", found.entries.len()),
@@ -169,13 +169,13 @@ fn a_flipped_bit_in_a_full_segment_is_an_error() {
 #[test]
 fn a_flipped_bit_in_the_last_unmarked_batch_drops_it() {
     let small = Small::new(false);
-    let last_batch = 2 * PAGE_BYTES;
+    let last_batch = 3 * PAGE_BYTES;
 
     for (at, answer) in small.flips(SECOND) {
         let expected = match at {
             _ if at < last_batch => DAMAGED_LOG,
-            _ if at < last_batch + PAGE_BYTES => Answer::Dropped { last: Index(6) },
-            _ => Answer::Dropped { last: Index(7) },
+            _ if at < last_batch + PAGE_BYTES => Answer::Dropped { last: Index(8) },
+            _ => Answer::Dropped { last: Index(9) },
         };
         assert_eq!(answer, expected, "byte {at}");
     }
@@ -184,13 +184,13 @@ fn a_flipped_bit_in_the_last_unmarked_batch_drops_it() {
 #[test]
 fn a_flipped_bit_in_the_last_batch_of_a_closed_store_is_an_error() {
     let small = Small::new(true);
-    let end = 3 * PAGE_BYTES;
+    let end = 4 * PAGE_BYTES;
 
     for (at, answer) in small.flips(SECOND) {
         let expected = if at < end {
             DAMAGED_LOG
         } else {
-            Answer::Dropped { last: Index(7) }
+            Answer::Dropped { last: Index(9) }
         };
         assert_eq!(answer, expected, "byte {at}");
     }
@@ -282,7 +282,7 @@ fn an_error_names_the_batch_and_who_says_that_it_was_durable() {
 #[test]
 fn a_dropped_tail_stays_dropped_and_the_log_goes_on() {
     let mut files = Small::new(false).files;
-    files.get_mut(SECOND).unwrap()[2 * PAGE_BYTES + 70] ^= 1;
+    files.get_mut(SECOND).unwrap()[3 * PAGE_BYTES + 70] ^= 1;
     let disk = FakeDisk::holding(&files);
     let options = Options {
         segment_bytes: SEGMENT_BYTES as u64,
@@ -290,7 +290,7 @@ fn a_dropped_tail_stays_dropped_and_the_log_goes_on() {
     };
 
     let (mut store, opened) = Store::open(disk.clone(), options).unwrap();
-    let entries = vec![entry(7, 2, "again")];
+    let entries = vec![entry(9, 2, "again")];
     store
         .write(vec![Write {
             entries,
@@ -302,7 +302,32 @@ fn a_dropped_tail_stays_dropped_and_the_log_goes_on() {
 
     assert_eq!(opened.repairs.len(), 1);
     assert_eq!(again.repairs, []);
-    assert_eq!(again.recovered.entries.last(), Some(&entry(7, 2, "again")));
+    assert_eq!(again.recovered.entries.last(), Some(&entry(9, 2, "again")));
+}
+
+#[test]
+fn a_segment_that_was_begun_after_a_dropped_tail_is_missed() {
+    let mut files = Small::new(true).files;
+    *files.get_mut(SECOND).unwrap().last_mut().unwrap() = 1;
+    let disk = FakeDisk::holding(&files);
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES as u64,
+        nonce: 1,
+    };
+    let (mut store, _) = Store::open(disk.clone(), options).unwrap();
+    let entries = vec![entry(10, 2, "unmarked")];
+    let write = Write {
+        entries,
+        ..Write::default()
+    };
+    store.write(vec![write]).unwrap();
+    let mut files = disk.files();
+
+    let third = files.remove("log-0000000000000003");
+
+    assert!(third.is_some());
+    let missing = "the stored log is damaged: log-0000000000000003 is missing";
+    assert_eq!(stored(&files).unwrap_err().to_string(), missing);
 }
 
 #[test]
