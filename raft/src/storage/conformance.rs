@@ -34,6 +34,7 @@ use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::time::ClusterTime;
+use crate::wire::NUMBER_END;
 
 /// What a storage stores on, and outlives it.
 pub trait Disk {
@@ -56,6 +57,10 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
     a_truncated_tail_is_gone_and_what_replaces_it_stays(blank().await).await;
     compaction_drops_what_the_snapshot_covers(blank().await).await;
     a_snapshot_of_a_leader_replaces_the_whole_log(blank().await).await;
+    a_later_snapshot_replaces_an_earlier_one(blank().await).await;
+    an_emptied_log_goes_on_where_it_ends(blank().await).await;
+    a_snapshot_and_the_log_behind_it_may_come_in_one_go(blank().await).await;
+    nothing_changes_while_nothing_is_written(blank().await).await;
     an_empty_write_changes_nothing(blank().await).await;
     every_payload_survives_byte_for_byte(blank().await).await;
 }
@@ -235,6 +240,101 @@ pub async fn a_snapshot_of_a_leader_replaces_the_whole_log(mut disk: impl Disk) 
     assert_eq!(recovered.entries, [entry(10, 4, "j")]);
 }
 
+/// The newest snapshot is the one that comes back, and the log behind it goes on.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn a_later_snapshot_replaces_an_earlier_one(mut disk: impl Disk) {
+    let log = vec![entry(1, 1, "a"), entry(2, 1, "b"), entry(3, 1, "c")];
+    write_to(&mut disk, vec![of_entries(log)]).await;
+
+    for write in [
+        of_snapshot(snapshot(1, 1, "a")),
+        of_snapshot(snapshot(2, 1, "ab")),
+        of_entries(vec![entry(4, 1, "d")]),
+        of_snapshot(snapshot(3, 1, "abc")),
+    ] {
+        write_to(&mut disk, vec![write]).await;
+    }
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.snapshot, Some(snapshot(3, 1, "abc")));
+    assert_eq!(recovered.entries.last(), Some(&entry(4, 1, "d")));
+}
+
+/// A log all of which was dropped, or compacted, is empty, and entries may follow it.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn an_emptied_log_goes_on_where_it_ends(mut disk: impl Disk) {
+    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
+    let dropped = Write {
+        truncate: Some(Index(1)),
+        ..Write::default()
+    };
+    write_to(&mut disk, vec![dropped]).await;
+    assert_eq!(recovered(&mut disk).await.entries, []);
+
+    let again = vec![entry(1, 2, "A"), entry(2, 2, "b")];
+    write_to(&mut disk, vec![of_entries(again)]).await;
+    let compacted = Write {
+        compact: Some(Index(2)),
+        ..of_snapshot(snapshot(2, 2, "Ab"))
+    };
+    write_to(&mut disk, vec![compacted]).await;
+    assert_eq!(recovered(&mut disk).await.entries, []);
+    write_to(&mut disk, vec![of_entries(vec![entry(3, 2, "c")])]).await;
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.snapshot, Some(snapshot(2, 2, "Ab")));
+    assert_eq!(recovered.entries, [entry(3, 2, "c")]);
+}
+
+/// Writes given at once may bring several snapshots, and entries between them.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn a_snapshot_and_the_log_behind_it_may_come_in_one_go(mut disk: impl Disk) {
+    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
+
+    let writes = vec![
+        Write {
+            truncate: Some(Index(1)),
+            entries: vec![entry(6, 3, "f"), entry(7, 3, "g")],
+            ..of_snapshot(snapshot(5, 2, "a-e"))
+        },
+        Write {
+            entries: vec![entry(8, 3, "h")],
+            compact: Some(Index(6)),
+            ..of_snapshot(snapshot(6, 3, "a-f"))
+        },
+    ];
+    write_to(&mut disk, writes).await;
+
+    let recovered = recovered(&mut disk).await;
+    assert_eq!(recovered.snapshot, Some(snapshot(6, 3, "a-f")));
+    assert_eq!(recovered.entries, [entry(7, 3, "g"), entry(8, 3, "h")]);
+}
+
+/// A member that starts and stops without a write, again and again, finds the same each time.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn nothing_changes_while_nothing_is_written(mut disk: impl Disk) {
+    let write = Write {
+        hard_state: Some(hard_state(2, Some(3))),
+        entries: vec![entry(3, 2, "c")],
+        ..of_snapshot(snapshot(2, 1, "ab"))
+    };
+    write_to(&mut disk, vec![write]).await;
+    let first = recovered(&mut disk).await;
+
+    for _ in 0..3 {
+        assert_eq!(recovered(&mut disk).await, first);
+    }
+    assert_eq!(first.entries, [entry(3, 2, "c")]);
+}
+
 /// No writes, and a write of nothing, are made without harm.
 ///
 /// # Panics
@@ -270,8 +370,8 @@ pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
             ..entry(3, 1, "")
         },
         Entry {
-            stamp: ClusterTime(u64::MAX),
-            ..entry(4, u64::MAX, "")
+            stamp: ClusterTime(NUMBER_END - 1),
+            ..entry(4, NUMBER_END - 1, "")
         },
     ];
 
@@ -308,8 +408,15 @@ fn of_entries(entries: Vec<Entry>) -> Write {
     }
 }
 
+fn of_snapshot(snapshot: Snapshot) -> Write {
+    Write {
+        snapshot: Some(snapshot),
+        ..Write::default()
+    }
+}
+
 /// Every part of it differs from those of another term.
-const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
+pub(super) const fn hard_state(term: u64, voted_for: Option<u128>) -> HardState {
     let voted_for = match voted_for {
         Some(id) => Some(ServerId(id)),
         None => None,
@@ -331,7 +438,7 @@ pub(super) fn entry(index: u64, term: u64, command: &'static str) -> Entry {
     }
 }
 
-fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
+pub(super) fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
     Snapshot {
         metadata: SnapshotMetadata {
             last: LogPosition::new(Term(term), Index(index)),

@@ -51,7 +51,8 @@ impl Storage for MemoryStorage {
     }
 }
 
-fn store(stored: &mut Recovered, write: Write) -> Result<(), StorageError> {
+/// Makes a write: what it leaves is what a storage recovers.
+pub(super) fn store(stored: &mut Recovered, write: Write) -> Result<(), StorageError> {
     if let Some(hard_state) = write.hard_state {
         stored.hard_state = hard_state;
     }

@@ -1,15 +1,17 @@
 //! What must survive: the term and vote, the log, the snapshot.
 //!
-//! [`Storage`] is the seam; [`MemoryStorage`] keeps what is stored as long as its process lives, and [`conformance`] is
-//! the promise of a storage as tests that every implementation passes.
+//! [`Storage`] is the seam; [`DiskStorage`] keeps what is stored in a folder, [`MemoryStorage`] as long as its process
+//! lives, and [`conformance`] is the promise of a storage as tests that every implementation passes.
 
 pub mod conformance;
+mod disk;
 mod memory;
 pub mod outbox;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use disk::{DiskStorage, Repair};
 pub use memory::MemoryStorage;
 
 use crate::consensus::{Recovered, Write};
@@ -32,7 +34,8 @@ pub trait Storage: Send + 'static {
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
 }
 
-/// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known.
+/// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was
+/// acknowledged is still there when it is started again, unless it says that it is [damaged](Self::Damaged).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StorageError {
@@ -50,6 +53,37 @@ pub enum StorageError {
         /// What.
         what: &'static str,
         /// How that shows.
+        reason: String,
+    },
+    /// What is stored was written by a version that knows more.
+    #[error("the stored {what} is of format {format}, which this version does not support")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+        /// The number of its format.
+        format: u64,
+    },
+    /// Another storage has it open, in this process or another.
+    #[error("the folder {folder} is in use by another member")]
+    InUse {
+        /// The folder.
+        folder: String,
+    },
+    /// It belongs to another cluster, or to another founding of this one.
+    #[error("the store belongs to {found}, not to {wanted}")]
+    Foreign {
+        /// What it belongs to.
+        found: String,
+        /// What it should belong to.
+        wanted: String,
+    },
+    /// An earlier write failed. Nothing is tried again: after a failed sync the system may take for written what is
+    /// not.
+    #[error(
+        "nothing more is written, since an earlier write failed ({reason}); restart the member"
+    )]
+    Stopped {
+        /// Why that failed.
         reason: String,
     },
 }

@@ -281,7 +281,9 @@ impl From<&SnapshotMetadata> for proto::SnapshotMetadata {
     }
 }
 
-fn snapshot_metadata(read: proto::SnapshotMetadata) -> Result<SnapshotMetadata, DecodeError> {
+pub(super) fn snapshot_metadata(
+    read: proto::SnapshotMetadata,
+) -> Result<SnapshotMetadata, DecodeError> {
     let configuration = required(read.configuration, "configuration")?;
     Ok(SnapshotMetadata {
         last: position(

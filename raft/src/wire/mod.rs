@@ -48,8 +48,9 @@ use self::field::{ID_BYTES, id, required};
 use self::proto::kind;
 use crate::admission::Kind;
 use crate::configuration::History;
-use crate::ids::{ClusterId, ServerId, Term};
-use crate::message::Token;
+use crate::entry::Entry;
+use crate::ids::{ClusterId, Index, ServerId, Term};
+use crate::message::{SnapshotMetadata, Token};
 
 /// The longest frame, in bytes. A longer one is refused unread.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -257,6 +258,33 @@ pub fn frame(head: &Head, content: &[u8]) -> Bytes {
     head.put(&mut bytes);
     bytes.put_slice(content);
     bytes.freeze()
+}
+
+/// Appends the bytes in which an entry is replicated, for a storage to keep. They do not name its index.
+pub fn put_entry(entry: &Entry, buffer: &mut impl BufMut) {
+    prost::Message::encode(&proto::Entry::from(entry), buffer).expect(GROWS);
+}
+
+/// Decodes what [`put_entry`] appended, as the entry at `index`. A command is a slice of `bytes`.
+///
+/// # Errors
+/// When the bytes are no entry that this version understands: see [`DecodeError`].
+pub fn decode_entry(index: Index, bytes: Bytes) -> Result<Entry, DecodeError> {
+    entry::decode(index, field::decode(bytes, "entry")?)
+}
+
+/// Encodes what a snapshot is, as it is replicated, for a storage to keep.
+#[must_use]
+pub fn encode_snapshot_metadata(metadata: &SnapshotMetadata) -> Bytes {
+    prost::Message::encode_to_vec(&proto::SnapshotMetadata::from(metadata)).into()
+}
+
+/// Decodes what [`encode_snapshot_metadata`] encoded.
+///
+/// # Errors
+/// When the bytes are nothing that this version understands: see [`DecodeError`].
+pub fn decode_snapshot_metadata(bytes: Bytes) -> Result<SnapshotMetadata, DecodeError> {
+    message::snapshot_metadata(field::decode(bytes, "description of a snapshot")?)
 }
 
 /// The length of a head without a history and a token.

@@ -4,6 +4,7 @@ mod bounds;
 mod cluster;
 mod commands;
 mod disk;
+mod durable;
 mod events;
 mod faults;
 mod frames;

@@ -1,0 +1,130 @@
+//! What a store asks of a file system: one trait, so that tests can lose, tear and refuse what was not synced.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The files of one folder, by name.
+///
+/// What is written, created, renamed or removed may be lost, in part and in any order, until it is synced: contents by
+/// [`sync`](Self::sync), names by [`sync_directory`](Self::sync_directory).
+pub(super) trait Files: Send + 'static {
+    /// The names of all files.
+    fn list(&mut self) -> io::Result<Vec<String>>;
+    /// All that a file holds.
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>>;
+    /// Makes a file of so many bytes, all zero, in place of any that is there.
+    fn create(&mut self, name: &str, bytes: u64) -> io::Result<()>;
+    /// Writes to a file that is there.
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Makes all that was written to a file durable, and its length.
+    fn sync(&mut self, name: &str) -> io::Result<()>;
+    /// Renames a file whose contents are durable, in place of any that is there.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+    /// Makes all names durable.
+    fn sync_directory(&mut self) -> io::Result<()>;
+}
+
+/// The file that is locked. It is empty.
+const LOCK: &str = "lock";
+
+/// A folder of the system's file system.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    lock: Option<File>,
+    /// The files that were written to since the last one was created.
+    open: BTreeMap<String, File>,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            lock: None,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the folder if there is none, and locks it; false if it is locked already.
+    pub(super) fn lock(&mut self) -> io::Result<bool> {
+        fs::create_dir_all(&self.path)?;
+        if let Some(parent) = self.path.parent() {
+            let is_here = parent.as_os_str().is_empty();
+            sync_directory(if is_here { Path::new(".") } else { parent })?;
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => {
+                self.lock = Some(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn opened(&mut self, name: &str) -> io::Result<&mut File> {
+        if !self.open.contains_key(name) {
+            let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+            self.open.insert(name.to_owned(), file);
+        }
+        Ok(self.open.get_mut(name).expect("it was opened just before"))
+    }
+}
+
+impl Files for Folder {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        let names =
+            fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(name))
+    }
+
+    fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        self.open.clear();
+        let file = File::create(self.path.join(name))?;
+        file.set_len(bytes)?;
+        self.open.insert(name.to_owned(), file);
+        Ok(())
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.opened(name)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.opened(name)?.sync_data()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.open.remove(from);
+        self.open.remove(to);
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.open.remove(name);
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_directory(&mut self) -> io::Result<()> {
+        sync_directory(&self.path)
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

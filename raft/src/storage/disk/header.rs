@@ -1,0 +1,269 @@
+//! The header of a store: whose it is, how often it was opened, its hard state, and up to where its log is durable.
+//!
+//! It is kept twice, each copy in a page of its own, and one copy is durable before the other is written. So one of
+//! them is whole whenever a write was torn; and as both hold all that was acknowledged, damage to one of them loses
+//! nothing. A vote is never forgotten because the newest of two slots cannot be read.
+//!
+//! Which copy is written first alternates: it is the first one if the header's sequence number is even. After a crash
+//! that tells which copy was durable when the other was written, and it is the other one that is written next.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+
+use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
+use crate::configuration::History;
+use crate::consensus::HardState;
+use crate::ids::{ClusterId, Index, ServerId, Term};
+use crate::wire::NUMBER_END;
+
+/// The name of its file.
+pub(super) const NAME: &str = "header";
+
+/// How many copies there are.
+pub(super) const COPIES: usize = 2;
+
+/// The length of its body.
+const BODY_BYTES: usize = 136;
+
+/// Room for the key of the server, which is not stored yet.
+const KEY_BYTES: usize = 32;
+
+const HAS_CLUSTER: u32 = 1;
+const HAS_HISTORY: u32 = 2;
+const HAS_VOTED: u32 = 4;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Grows with each change. The first of the copies is written first if it is even.
+    pub(super) sequence: u64,
+    /// The cluster that the store belongs to, once it is known.
+    pub(super) cluster: Option<ClusterId>,
+    /// The founding of that cluster, once it is known.
+    pub(super) history: Option<History>,
+    /// How often the store was opened.
+    pub(super) boot: u64,
+    /// Drawn when it was opened last.
+    pub(super) nonce: u64,
+    /// Batches up to this one are durable.
+    pub(super) mark: u64,
+    /// The number of the last segment; there may be one more.
+    pub(super) segment: u64,
+    pub(super) hard_state: HardState,
+}
+
+/// What the two copies say together. The header has a sequence number such that the next one is written first to the
+/// copy that may not be durable.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) header: Header,
+    /// Which copy cannot be read, and why.
+    pub(super) broken_copy: Option<(usize, String)>,
+}
+
+impl Header {
+    /// Encodes one copy: a page.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut page = Vec::with_capacity(PAGE_BYTES);
+        record::put_first(&mut page, Kind::Header, self.sequence, |body| {
+            self.put(body);
+        });
+        record::pad(&mut page);
+        page
+    }
+
+    fn put(&self, body: &mut Vec<u8>) {
+        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+        let HardState {
+            term,
+            voted_for,
+            commit,
+            promise,
+        } = self.hard_state;
+        body.put_u32_le(
+            flag(self.cluster.is_some(), HAS_CLUSTER)
+                | flag(self.history.is_some(), HAS_HISTORY)
+                | flag(voted_for.is_some(), HAS_VOTED),
+        );
+        body.put_u32_le(0);
+        body.put_u64_le(self.boot);
+        body.put_u64_le(self.nonce);
+        body.put_u64_le(self.mark);
+        body.put_u64_le(self.segment);
+        body.put_u64_le(term.0);
+        body.put_u64_le(commit.0);
+        // 584 years, and the core promises minutes at most.
+        body.put_u64_le(u64::try_from(promise.as_nanos()).unwrap_or(u64::MAX));
+        body.put_u64_le(self.history.map_or(0, |history| history.0));
+        body.put_u128(self.cluster.map_or(0, |cluster| cluster.0));
+        body.put_u128(voted_for.map_or(0, |server| server.0));
+        body.put_bytes(0, KEY_BYTES);
+    }
+
+    /// Decodes one copy.
+    fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
+        let record = record::take_first(&mut page, Kind::Header)?;
+        record::expect_zeros(page)?;
+        let mut body = record.body;
+        if body.len() != BODY_BYTES {
+            return Err(broken(format!("it has a body of {} bytes", body.len())));
+        }
+        let flags = body.get_u32_le();
+        body.advance(size_of::<u32>());
+        if record.index >= NUMBER_END {
+            return Err(contradictory("its sequence number is impossible"));
+        }
+        let (boot, nonce) = (body.get_u64_le(), body.get_u64_le());
+        let (mark, segment) = (body.get_u64_le(), body.get_u64_le());
+        let (term, commit) = (Term(body.get_u64_le()), Index(body.get_u64_le()));
+        let promise = Duration::from_nanos(body.get_u64_le());
+        let history = Some(History(body.get_u64_le())).filter(|_| flags & HAS_HISTORY != 0);
+        let cluster = Some(ClusterId(body.get_u128())).filter(|_| flags & HAS_CLUSTER != 0);
+        let voted_for = Some(ServerId(body.get_u128())).filter(|_| flags & HAS_VOTED != 0);
+        Ok(Self {
+            sequence: record.index,
+            cluster,
+            history,
+            boot,
+            nonce,
+            mark,
+            segment,
+            hard_state: HardState {
+                term,
+                voted_for,
+                commit,
+                promise,
+            },
+        })
+    }
+
+    /// Judges what the file holds.
+    pub(super) fn judge(bytes: &[u8]) -> Result<Judged, Flaw> {
+        if bytes.len() > COPIES * PAGE_BYTES {
+            return Err(broken(format!("it has {} bytes", bytes.len())));
+        }
+        let (one, other) = bytes.split_at(bytes.len().min(PAGE_BYTES));
+        let (mut header, doubted, broken_copy) = match (copy(one), copy(other)) {
+            // The second to be written may not be durable.
+            (Ok(one), Ok(other)) if one.sequence == other.sequence => {
+                let second = (one.sequence + 1) % 2;
+                (one, second, None)
+            }
+            // The newer may not be durable, and was not written before the older was.
+            (Ok(one), Ok(other)) if one.sequence > other.sequence => (one, 0, None),
+            (Ok(_), Ok(other)) => (other, 1, None),
+            (Ok(one), Err(Flaw::Broken(why))) => (one, 1, Some((1, why))),
+            (Err(Flaw::Broken(why)), Ok(other)) => (other, 0, Some((0, why))),
+            (Err(Flaw::Broken(one)), Err(Flaw::Broken(other))) => {
+                return Err(broken(format!(
+                    "in its first copy {one}, in its second {other}"
+                )));
+            }
+            (Err(flaw @ (Flaw::Unsupported(_) | Flaw::Contradictory(_))), _)
+            | (_, Err(flaw @ (Flaw::Unsupported(_) | Flaw::Contradictory(_)))) => return Err(flaw),
+        };
+        if header.sequence % 2 == doubted {
+            header.sequence += 1;
+        }
+        Ok(Judged {
+            header,
+            broken_copy,
+        })
+    }
+
+    /// Changes the sequence number. Returns the copies in the order in which they are to be written.
+    pub(super) fn advance(&mut self) -> [u64; COPIES] {
+        self.sequence += 1;
+        let first = self.sequence % 2;
+        [first, 1 - first]
+    }
+}
+
+fn copy(page: &[u8]) -> Result<Header, Flaw> {
+    if page.len() == PAGE_BYTES {
+        Header::decode(page)
+    } else {
+        Err(broken(format!("only {} bytes are there", page.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(sequence: u64) -> Header {
+        Header {
+            sequence,
+            cluster: Some(ClusterId(7)),
+            history: Some(History(8)),
+            boot: 9,
+            nonce: 10,
+            mark: 11,
+            segment: 15,
+            hard_state: HardState {
+                term: Term(12),
+                voted_for: Some(ServerId(u128::MAX)),
+                commit: Index(13),
+                promise: Duration::from_nanos(14),
+            },
+        }
+    }
+
+    fn file(one: u64, other: u64) -> Vec<u8> {
+        [header(one).encode(), header(other).encode()].concat()
+    }
+
+    #[test]
+    fn all_fields_of_a_header_come_back() {
+        let blank = [Header::default().encode(), Header::default().encode()].concat();
+
+        let judged = [file(3, 3), blank].map(|file| Header::judge(&file).unwrap().header);
+
+        assert_eq!(judged, [header(3), Header::default()]);
+    }
+
+    /// The copy that is written first when a file holds this.
+    fn next_copy(file: &[u8]) -> u64 {
+        Header::judge(file).unwrap().header.advance()[0]
+    }
+
+    #[test]
+    fn the_newer_copy_counts_and_is_written_again_first() {
+        let [first, second] = [file(4, 3), file(4, 5)];
+
+        assert_eq!((next_copy(&first), next_copy(&second)), (0, 1));
+        let newest = Header::judge(&second).unwrap().header.sequence;
+        assert!(newest >= 5, "{newest} would be older than what is there");
+    }
+
+    #[test]
+    fn of_two_equal_copies_the_one_written_second_is_written_first() {
+        assert_eq!([next_copy(&file(4, 4)), next_copy(&file(5, 5))], [1, 0]);
+    }
+
+    #[test]
+    fn a_broken_copy_is_written_before_the_whole_one() {
+        for (sequence, copy) in [(4, 0), (4, 1), (5, 0), (5, 1)] {
+            let mut file = file(sequence, sequence);
+            file[copy * PAGE_BYTES + 100] ^= 1;
+
+            let judged = Header::judge(&file).unwrap();
+
+            assert_eq!(judged.header.boot, 9);
+            assert_eq!(judged.broken_copy.map(|(copy, _)| copy), Some(copy));
+            assert_eq!(next_copy(&file), copy as u64);
+        }
+    }
+
+    #[test]
+    fn a_header_of_another_format_is_not_called_damaged() {
+        let mut newer = Vec::new();
+        newer.put_slice(b"liferaft");
+        record::Record::put(&mut newer, Kind::Header, (1, record::FORMAT + 1), |_| {});
+        record::pad(&mut newer);
+
+        let judged = Header::judge(&[newer.clone(), newer].concat());
+
+        assert_eq!(judged, Err(Flaw::Unsupported(record::FORMAT + 1)));
+    }
+}

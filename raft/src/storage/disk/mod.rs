@@ -1,0 +1,316 @@
+//! Keeps a member's state in a folder: a log of checksummed batches in segments, snapshots in files of their own, and a
+//! header that is kept twice. `docs/storage.md` shows every byte.
+//!
+//! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
+//! which judges a whole folder. `store` writes, through the small trait of `files`. This file runs it on a thread.
+
+mod change;
+mod files;
+mod header;
+mod record;
+mod recovery;
+mod segment;
+mod snapshot_file;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use self::files::{Files, Folder};
+use self::store::{Opened, Options, Store, io};
+use super::{Storage, StorageError};
+use crate::configuration::History;
+use crate::consensus::{Recovered, Write};
+use crate::ids::ClusterId;
+
+/// The length of a segment, in bytes.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// After so long without a write the last one is marked as durable.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Storage in a folder, which survives the process and the loss of power.
+///
+/// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
+/// Writing and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
+/// ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
+///
+/// The folder is locked while it is open. Dropping the storage waits until a write under way is done.
+///
+/// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
+/// torn is dropped, and reported by [`repairs`](Self::repairs). One kind of damage looks like a torn write: that to the
+/// last batch, if the process was killed within a second after it. Storage that is damaged must not be used again under
+/// the server's id.
+///
+/// Where there is no file system, as in browsers, [`open`](Self::open) returns an error.
+///
+/// ```
+/// # use liferaft_raft as liferaft;
+/// use liferaft::storage::{DiskStorage, Storage};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), liferaft::storage::StorageError> {
+/// # let folder = std::env::temp_dir().join(format!("liferaft-doc-{}", std::process::id()));
+/// let mut disk = DiskStorage::open(&folder).await?;
+///
+/// let recovered = disk.recover().await?;
+///
+/// assert!(recovered.entries.is_empty());
+/// assert_eq!(disk.boot(), 1);
+/// # drop(disk);
+/// # std::fs::remove_dir_all(&folder).expect("it was made above");
+/// # Ok(())
+/// # }
+/// ```
+pub struct DiskStorage {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    recovered: Option<Recovered>,
+    repairs: Vec<Repair>,
+    boot: u64,
+    cluster: Option<ClusterId>,
+    history: Option<History>,
+}
+
+/// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
+/// unless the last batch was damaged and the process was killed within a second after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repair {
+    /// What follows the last whole batch was dropped: a write that was never finished.
+    TailDropped {
+        /// The segment.
+        file: String,
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// One copy of the header was written again from the other one.
+    HeaderCopy {
+        /// The first, 0, or the second, 1.
+        copy: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TailDropped {
+                file,
+                offset,
+                reason,
+            } => write!(f, "dropped what is at byte {offset} of {file}: {reason}"),
+            Self::HeaderCopy { copy, reason } => {
+                write!(f, "wrote copy {copy} of the header again: {reason}")
+            }
+        }
+    }
+}
+
+/// A job for the thread, with the channel for its result.
+enum Job {
+    Write(Vec<Write>, oneshot::Sender<Result<(), StorageError>>),
+    Bind(
+        ClusterId,
+        Option<History>,
+        oneshot::Sender<Result<(), StorageError>>,
+    ),
+    Close(oneshot::Sender<Result<(), StorageError>>),
+}
+
+impl DiskStorage {
+    /// Opens the store in this folder, or makes one if the folder is empty or not there.
+    ///
+    /// # Errors
+    /// When another member has it open, it is damaged or of another format, or the system refuses. Nothing has been
+    /// changed if it is damaged.
+    pub async fn open(folder: impl Into<PathBuf>) -> Result<Self, StorageError> {
+        let folder = folder.into();
+        let (jobs, queue) = mpsc::channel();
+        let (opened, opening) = oneshot::channel();
+        let thread = thread::Builder::new().name("liferaft-disk".to_owned());
+        let work = move || match open(folder) {
+            Ok((store, found)) => {
+                let header = store.header();
+                let identity = (header.boot, header.cluster, header.history);
+                // If the caller has dropped the future, there are no jobs either.
+                let _gone = opened.send(Ok((found, identity)));
+                serve(store, &queue, IDLE);
+            }
+            Err(error) => {
+                let _gone = opened.send(Err(error));
+            }
+        };
+        let thread = thread.spawn(work).map_err(io("begin a thread"))?;
+        let (Opened { recovered, repairs }, (boot, cluster, history)) =
+            opening.await.unwrap_or_else(|_| Err(ended()))?;
+        for repair in &repairs {
+            tracing::warn!(%repair, "the storage was not whole");
+        }
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            recovered: Some(recovered),
+            repairs,
+            boot,
+            cluster,
+            history,
+        })
+    }
+
+    /// Returns how often the store was opened, this time included. It never returns the same number twice.
+    #[must_use]
+    pub const fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    /// Returns the cluster that the store is [bound](Self::bind) to.
+    #[must_use]
+    pub const fn cluster(&self) -> Option<ClusterId> {
+        self.cluster
+    }
+
+    /// Returns the founding of its cluster that the store is [bound](Self::bind) to.
+    #[must_use]
+    pub const fn history(&self) -> Option<History> {
+        self.history
+    }
+
+    /// Returns what was repaired when the folder was opened.
+    #[must_use]
+    pub fn repairs(&self) -> &[Repair] {
+        &self.repairs
+    }
+
+    /// Binds a store to a cluster, and to one founding of it once that is known, durably. Once bound, it stays bound.
+    ///
+    /// # Errors
+    /// When it is bound to another one ([`StorageError::Foreign`]), or cannot be written.
+    pub async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.ask(|reply| Job::Bind(cluster, history, reply)).await?;
+        self.cluster = Some(cluster);
+        self.history = self.history.or(history);
+        Ok(())
+    }
+
+    /// Marks the last batch as durable, so that damage to it is never taken for a torn write, and closes the folder.
+    /// Dropping the storage does the same, and ignores errors.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was acknowledged is durable all the same.
+    pub async fn close(self) -> Result<(), StorageError> {
+        self.ask(Job::Close).await
+    }
+
+    async fn ask(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<(), StorageError>>) -> Job,
+    ) -> Result<(), StorageError> {
+        let (reply, replied) = oneshot::channel();
+        let jobs = self
+            .jobs
+            .as_ref()
+            .expect("jobs are sent until it is dropped");
+        if jobs.send(job(reply)).is_err() {
+            return Err(ended());
+        }
+        replied.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+#[async_trait]
+impl Storage for DiskStorage {
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.recovered.take().ok_or_else(|| StorageError::Stopped {
+            reason: "what is stored is recovered once, when it was opened".to_owned(),
+        })
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.ask(|reply| Job::Write(writes, reply)).await
+    }
+}
+
+impl Drop for DiskStorage {
+    /// The folder is unlocked when this returns.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has unlocked the folder as well.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for DiskStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskStorage")
+            .field("boot", &self.boot)
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Locks and opens the store in this folder.
+fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
+    let name = path.display().to_string();
+    let mut folder = Folder::new(path);
+    if !folder.lock().map_err(io("lock the folder"))? {
+        return Err(StorageError::InUse { folder: name });
+    }
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES,
+        nonce: liferaft_platform::entropy_u64(),
+    };
+    Store::open(folder, options)
+}
+
+/// Does the jobs in order, until their sender is dropped.
+fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
+    loop {
+        let job = if store.is_marked() {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            jobs.recv_timeout(idle)
+        };
+        // A caller that has dropped the future ignores the result.
+        match job {
+            Ok(Job::Write(writes, reply)) => {
+                let _gone = reply.send(store.write(writes));
+            }
+            Ok(Job::Bind(cluster, history, reply)) => {
+                let _gone = reply.send(store.bind(cluster, history));
+            }
+            Ok(Job::Close(reply)) => {
+                let _gone = reply.send(store.mark());
+                return;
+            }
+            // The next write reports the failure.
+            Err(RecvTimeoutError::Timeout) => drop(store.mark()),
+            Err(RecvTimeoutError::Disconnected) => {
+                drop(store.mark());
+                return;
+            }
+        }
+    }
+}
+
+fn ended() -> StorageError {
+    StorageError::Stopped {
+        reason: "the thread of the storage has ended".to_owned(),
+    }
+}

@@ -1,0 +1,363 @@
+//! Judges what a folder holds: what is stored, what was torn and never acknowledged, and what is damaged.
+//!
+//! Nothing is written here, and no lock is needed. Segments are judged one after the other, each by its bytes alone.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+use super::change::{Change, Replay, Shape, SnapshotRef};
+use super::files::Files;
+use super::header::{self, Header, Judged};
+use super::record::Flaw;
+use super::segment::{self, Segment, SegmentHead, Tail};
+use super::snapshot_file;
+use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
+use super::{Repair, StorageError};
+use crate::consensus::{Recovered, Snapshot};
+use crate::entry::Entry;
+use crate::wire::NUMBER_END;
+
+/// What a folder holds.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) header: Header,
+    pub(super) segments: VecDeque<KeptSegment>,
+    pub(super) active: SegmentHead,
+    /// Where the next batch goes in the last segment.
+    pub(super) offset: u64,
+    /// What the last batch changes, and what the log was before it, unless it is known to be durable.
+    pub(super) unmarked: Option<(Vec<Change>, Shape)>,
+    /// The number of the last batch.
+    pub(super) last_batch: u64,
+    pub(super) shape: Shape,
+    pub(super) next_snapshot: u64,
+    /// Files that were never finished.
+    pub(super) unfinished: Vec<String>,
+    /// Files that nothing refers to once the last batch is durable.
+    pub(super) superfluous: Vec<String>,
+    /// The last segment ends with something that is no batch.
+    pub(super) tail_dropped: bool,
+    pub(super) recovered: Recovered,
+    pub(super) repairs: Vec<Repair>,
+}
+
+/// Reads and judges what a folder holds; `None` if no store was ever made there.
+pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageError> {
+    let names = Names::of(files.list().map_err(io("list the folder"))?);
+    if !names.has_header {
+        return expect_blank(files, &names).map(|()| None);
+    }
+    let header = files.read(header::NAME).map_err(io("read the header"))?;
+    let Judged {
+        header,
+        broken_copy,
+    } = Header::judge(&header).map_err(|flaw| fault("header", header::NAME, &flaw))?;
+    let mut repairs =
+        Vec::from_iter(broken_copy.map(|(copy, reason)| Repair::HeaderCopy { copy, reason }));
+
+    let mut log = LogReader::default();
+    let run = names.last_segments();
+    for number in run {
+        let bytes = files.read(&segment_name(*number));
+        log.read(*number, &bytes.map_err(io("read a segment"))?)?;
+    }
+    let Log {
+        segments,
+        last,
+        unmarked,
+        shape,
+        entries,
+    } = log.finish(&header)?;
+    let name = segment_name(last.head.number);
+    let tail_dropped = match &last.tail {
+        Tail::Blank => false,
+        Tail::Broken { at, reason, .. } => {
+            let (offset, reason) = (*at as u64, reason.clone());
+            repairs.push(Repair::TailDropped {
+                file: name,
+                offset,
+                reason,
+            });
+            true
+        }
+    };
+    let snapshot = shape
+        .snapshot
+        .map(|of| read_snapshot(files, of))
+        .transpose()?;
+    let in_force = shape.snapshot.map(|of| of.file);
+    let unused_snapshots = names
+        .snapshots
+        .iter()
+        .filter(|file| Some(**file) != in_force);
+    let unused_segments = &names.segments[..names.segments.len() - run.len()];
+    let superfluous = unused_snapshots
+        .map(|file| snapshot_name(*file))
+        .chain(unused_segments.iter().map(|number| segment_name(*number)))
+        .collect();
+    let last_batch = last.next_batch() - 1;
+    let next_snapshot = names.snapshots.iter().copied().chain(in_force).max();
+    Ok(Some(Found {
+        segments,
+        active: last.head,
+        offset: last.end() as u64,
+        unmarked: unmarked.filter(|_| last_batch > header.mark),
+        last_batch,
+        shape,
+        next_snapshot: next_snapshot.unwrap_or(0) + 1,
+        unfinished: names.unfinished,
+        superfluous,
+        tail_dropped,
+        recovered: Recovered {
+            hard_state: header.hard_state,
+            snapshot,
+            entries,
+        },
+        header,
+        repairs,
+    }))
+}
+
+/// The files of a store, by what they are. Others are none of its business.
+#[derive(Debug, Default)]
+struct Names {
+    has_header: bool,
+    /// By number.
+    segments: Vec<u64>,
+    snapshots: Vec<u64>,
+    unfinished: Vec<String>,
+}
+
+impl Names {
+    fn of(all: Vec<String>) -> Self {
+        let mut names = Self::default();
+        for name in all {
+            let is_unfinished = |name: &str| {
+                name.strip_suffix(super::store::UNFINISHED)
+                    .is_some_and(|name| name == header::NAME || numbered(name).is_some())
+            };
+            match numbered(&name) {
+                _ if name == header::NAME => names.has_header = true,
+                Some((segment::PREFIX, number)) => names.segments.push(number),
+                Some((_, file)) => names.snapshots.push(file),
+                None if is_unfinished(&name) => names.unfinished.push(name),
+                None => {}
+            }
+        }
+        names.segments.sort_unstable();
+        names.snapshots.sort_unstable();
+        names
+    }
+
+    /// The last segments among which none is missing. What comes before a missing one was being removed.
+    fn last_segments(&self) -> &[u64] {
+        let gap = self
+            .segments
+            .windows(2)
+            .rposition(|pair| pair[0] + 1 != pair[1]);
+        &self.segments[gap.map_or(0, |gap| gap + 1)..]
+    }
+}
+
+/// Takes the name of a segment or of a snapshot apart.
+fn numbered(name: &str) -> Option<(&'static str, u64)> {
+    [segment::PREFIX, snapshot_file::PREFIX]
+        .into_iter()
+        .find_map(|prefix| {
+            let digits = name.strip_prefix(prefix)?;
+            let number = u64::from_str_radix(digits, 16).ok()?;
+            // No other name for the same number, and none that a store never comes to.
+            let is_ours = number < NUMBER_END && format!("{prefix}{number:016x}") == name;
+            is_ours.then_some((prefix, number))
+        })
+}
+
+/// Without a header, a folder has at most what a store has before its header is made.
+fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageError> {
+    let is_blank = match names.segments[..] {
+        [] => true,
+        [1] => {
+            let bytes = files.read(&segment_name(1)).map_err(io("read a segment"))?;
+            let segment =
+                Segment::read(&bytes).map_err(|flaw| fault("log", &segment_name(1), &flaw))?;
+            segment.batches.is_empty() && segment.tail == Tail::Blank
+        }
+        _ => false,
+    };
+    if is_blank && names.snapshots.is_empty() {
+        Ok(())
+    } else {
+        Err(damaged(
+            "header",
+            "it is missing, and there is a log or a snapshot",
+        ))
+    }
+}
+
+fn read_snapshot<F: Files>(files: &mut F, of: SnapshotRef) -> Result<Snapshot, StorageError> {
+    let name = snapshot_name(of.file);
+    let bytes = files.read(&name).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => damaged("snapshot", format!("{name} is missing")),
+        _ => io("read the snapshot")(error),
+    })?;
+    let snapshot = snapshot_file::decode(of.file, bytes);
+    let snapshot = snapshot.map_err(|flaw| fault("snapshot", &name, &flaw))?;
+    let (found, wanted) = (snapshot.metadata.last, of.last);
+    if found == wanted {
+        Ok(snapshot)
+    } else {
+        let reason = format!("{name} ends at {found}, and should at {wanted}");
+        Err(damaged("snapshot", reason))
+    }
+}
+
+/// The log, segment by segment.
+#[derive(Debug, Default)]
+struct LogReader {
+    segments: VecDeque<KeptSegment>,
+    replay: Option<Replay>,
+    /// The last segment that was read. Its changes are made when the next one says which of them it repeats.
+    last: Option<Segment>,
+}
+
+/// A log that is in order.
+#[derive(Debug)]
+struct Log {
+    segments: VecDeque<KeptSegment>,
+    /// The last segment, without the changes that its batches make.
+    last: Segment,
+    /// What the last batch changes if it is in the last segment, and what the log was before.
+    unmarked: Option<(Vec<Change>, Shape)>,
+    shape: Shape,
+    entries: Vec<Entry>,
+}
+
+impl LogReader {
+    /// Reads the next segment.
+    fn read(&mut self, number: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let name = segment_name(number);
+        let segment = Segment::read(bytes).map_err(|flaw| fault("log", &name, &flaw))?;
+        let head = segment.head;
+        if head.number != number {
+            return Err(damaged(
+                "log",
+                format!("segment {} is in {name}", head.number),
+            ));
+        }
+        if let Some(mut before) = self.last.take() {
+            if before.next_batch() < head.first_batch {
+                return Err(lacking(
+                    &before,
+                    &format!("{name} says that it was durable"),
+                ));
+            }
+            // The last batch of a process that was killed is repeated by the next process.
+            before
+                .batches
+                .retain(|batch| batch.number < head.first_batch);
+            self.replay(&mut before)?;
+        }
+        let replay = self
+            .replay
+            .get_or_insert_with(|| Replay::starting_with(head.shape));
+        if *replay.shape() != head.shape {
+            return Err(damaged(
+                "log",
+                format!("{name} does not go on where the log was"),
+            ));
+        }
+        self.last = Some(segment);
+        Ok(())
+    }
+
+    /// Makes the changes of a segment; what the log was before the last batch.
+    fn replay(
+        &mut self,
+        segment: &mut Segment,
+    ) -> Result<Option<(Vec<Change>, Shape)>, StorageError> {
+        let name = segment_name(segment.head.number);
+        let replay = self
+            .replay
+            .as_mut()
+            .expect("it began with the first segment");
+        self.segments.push_back(KeptSegment {
+            number: segment.head.number,
+            highest: segment.highest(),
+        });
+        let last = segment.batches.last().map(|batch| batch.changes.clone());
+        let mut before = *replay.shape();
+        for batch in &mut segment.batches {
+            before = *replay.shape();
+            for change in batch.changes.drain(..) {
+                replay.apply(change).map_err(|reason| {
+                    damaged("log", format!("batch {} of {name}: {reason}", batch.number))
+                })?;
+            }
+        }
+        Ok(last.map(|changes| (changes, before)))
+    }
+
+    /// Judges how the log ends.
+    fn finish(mut self, header: &Header) -> Result<Log, StorageError> {
+        let wanted = segment_name(header.segment);
+        let Some(mut last) = self.last.take() else {
+            return Err(damaged(
+                "log",
+                format!("{wanted} is missing, as all segments are"),
+            ));
+        };
+        if last.head.number < header.segment {
+            return Err(damaged("log", format!("{wanted} is missing")));
+        }
+        if let Tail::Broken {
+            marked_by: Some(by),
+            ..
+        } = last.tail
+        {
+            return Err(lacking(
+                &last,
+                &format!("batch {by} says that it was durable"),
+            ));
+        }
+        if last.next_batch() <= header.mark {
+            let witness = format!("the header says that batch {} was durable", header.mark);
+            return Err(lacking(&last, &witness));
+        }
+        let unmarked = self.replay(&mut last)?;
+        let replay = self.replay.expect("it began with the first segment");
+        let (shape, entries) = replay.finish().map_err(|reason| damaged("log", reason))?;
+        Ok(Log {
+            segments: self.segments,
+            last,
+            unmarked,
+            shape,
+            entries,
+        })
+    }
+}
+
+/// What comes after the whole batches of this segment was durable.
+fn lacking(segment: &Segment, witness: &str) -> StorageError {
+    let (batch, name) = (segment.next_batch(), segment_name(segment.head.number));
+    let (at, reason) = match &segment.tail {
+        Tail::Blank => (segment.end(), "nothing is there"),
+        Tail::Broken { at, reason, .. } => (*at, reason.as_str()),
+    };
+    damaged(
+        "log",
+        format!("batch {batch} at byte {at} of {name}: {reason}, and {witness}"),
+    )
+}
+
+/// What is wrong with a file that is always whole.
+fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
+    match flaw {
+        Flaw::Unsupported(format) => {
+            let format = *format;
+            StorageError::Unsupported { what, format }
+        }
+        Flaw::Broken(reason) | Flaw::Contradictory(reason) => {
+            damaged(what, format!("{name}: {reason}"))
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! A store: one write after the other, each durable before the next.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::change::{Change, Shape, SnapshotRef};
+use super::files::Files;
+use super::header::{self, Header};
+use super::recovery;
+use super::segment::{self, NewBatch, SegmentHead};
+use super::snapshot_file;
+use super::{Repair, StorageError};
+use crate::configuration::History;
+use crate::consensus::{Recovered, Snapshot, Write};
+use crate::ids::{ClusterId, Index};
+
+/// What a file is called until it is whole and durable.
+pub(super) const UNFINISHED: &str = ".new";
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    /// The length of a segment, unless a batch needs more.
+    pub(super) segment_bytes: u64,
+    /// Random. Segments that are made while the store is open are told from others by it.
+    pub(super) nonce: u64,
+}
+
+/// What was found when a store was opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) recovered: Recovered,
+    pub(super) repairs: Vec<Repair>,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(super) struct Store<F> {
+    files: F,
+    options: Options,
+    header: Header,
+    segments: VecDeque<KeptSegment>,
+    /// The last segment, which batches go to.
+    active: SegmentHead,
+    /// Where the next batch goes in it.
+    offset: u64,
+    shape: Shape,
+    /// Batches up to this one are durable.
+    synced: u64,
+    /// The number of the next snapshot's file.
+    next_snapshot: u64,
+    /// Files that nothing refers to once the last batch is marked as durable.
+    superfluous: Vec<String>,
+    /// Why nothing more is written.
+    failed: Option<String>,
+}
+
+/// A segment, and the highest index of an entry in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptSegment {
+    pub(super) number: u64,
+    pub(super) highest: Index,
+}
+
+impl<F: Files> Store<F> {
+    /// Opens the store in this folder, or makes one if it is empty.
+    ///
+    /// Nothing is written before all that is there has been read and found in order.
+    pub(super) fn open(mut files: F, options: Options) -> Result<(Self, Opened), StorageError> {
+        let found = match recovery::find(&mut files)? {
+            Some(found) => found,
+            None => {
+                create(&mut files, options)?;
+                recovery::find(&mut files)?.expect("the header was made just before")
+            }
+        };
+        let mut store = Self {
+            files,
+            options,
+            header: found.header,
+            segments: found.segments,
+            active: found.active,
+            offset: found.offset,
+            shape: found.shape,
+            synced: found.last_batch,
+            next_snapshot: found.next_snapshot,
+            superfluous: found.unfinished,
+            failed: None,
+        };
+        store.remove_superfluous()?;
+        store
+            .files
+            .sync_directory()
+            .map_err(io("sync the folder"))?;
+        store.header.boot += 1;
+        store.header.nonce = options.nonce;
+        if let Some((changes, before)) = found.unmarked {
+            // It may be nowhere but in the system's memory, and the system may take it for written: a sync of it that
+            // failed is never tried again. So it is written again, to another file.
+            store.synced -= 1;
+            store.shape = before;
+            store.begin_segment(&changes)?;
+            store.shape = found.shape;
+        } else if found.tail_dropped {
+            store.begin_segment(&[])?;
+        } else {
+            store.write_header()?;
+        }
+        store.superfluous = found.superfluous;
+        let dead = store.dead_segments();
+        store.superfluous.extend(dead);
+        store.remove_superfluous()?;
+        let opened = Opened {
+            recovered: found.recovered,
+            repairs: found.repairs,
+        };
+        Ok((store, opened))
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Returns true if whatever is durable is also marked so.
+    pub(super) fn is_marked(&self) -> bool {
+        self.header.mark == self.synced || self.failed.is_some()
+    }
+
+    /// Makes these writes durable, all of them or none; but their hard state may be durable alone.
+    pub(super) fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.unless_failed(|store| store.make(writes))
+    }
+
+    /// Marks what is durable, so that damage to it is never taken for a torn write.
+    pub(super) fn mark(&mut self) -> Result<(), StorageError> {
+        self.unless_failed(|store| {
+            if store.header.mark < store.synced {
+                store.write_header()?;
+            }
+            store.remove_superfluous()
+        })
+    }
+
+    /// Binds a blank store to a cluster, or checks that it is bound to it.
+    pub(super) fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        let is_other = self.header.cluster.is_some_and(|found| found != cluster)
+            || self
+                .header
+                .history
+                .is_some_and(|found| history.is_some_and(|own| own != found));
+        if is_other {
+            return Err(StorageError::Foreign {
+                found: named(self.header.cluster, self.header.history),
+                wanted: named(Some(cluster), history),
+            });
+        }
+        let history = self.header.history.or(history);
+        if (self.header.cluster, self.header.history) == (Some(cluster), history) {
+            return Ok(());
+        }
+        self.unless_failed(|store| {
+            (store.header.cluster, store.header.history) = (Some(cluster), history);
+            store.write_header()
+        })
+    }
+
+    fn unless_failed(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        if let Some(reason) = self.failed.clone() {
+            return Err(StorageError::Stopped { reason });
+        }
+        act(self).inspect_err(|error| self.failed = Some(error.to_string()))
+    }
+
+    fn make(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
+        let mut shape = self.shape;
+        let mut snapshots = Vec::new();
+        let mut changes = Vec::new();
+        for write in writes {
+            if let Some(snapshot) = write.snapshot {
+                let file = self.next_snapshot + snapshots.len() as u64;
+                let last = snapshot.metadata.last;
+                changes.push(Change::Snapshot(SnapshotRef { file, last }));
+                snapshots.push((file, snapshot));
+            }
+            changes.extend(write.truncate.map(Change::Truncate));
+            changes.extend(write.entries.into_iter().map(Change::Entry));
+            changes.extend(write.compact.map(Change::Compact));
+        }
+        for change in &changes {
+            shape
+                .apply(change)
+                .map_err(|reason| damaged("log", reason))?;
+        }
+
+        // The hard state may be durable early, but never after entries of its term.
+        if let Some(hard_state) = hard_state {
+            self.header.hard_state = hard_state;
+            self.write_header()?;
+        }
+        self.write_snapshots(&snapshots)?;
+        if !changes.is_empty() {
+            self.append(&changes)?;
+            self.remove_superfluous()?;
+            let replaced = self.shape.snapshot.filter(|_| !snapshots.is_empty());
+            let written = snapshots.iter().map(|(file, _)| *file);
+            let in_force = shape.snapshot.map(|snapshot| snapshot.file);
+            self.shape = shape;
+            self.superfluous = replaced
+                .map(|snapshot| snapshot.file)
+                .into_iter()
+                .chain(written)
+                .filter(|file| Some(*file) != in_force)
+                .map(snapshot_name)
+                .collect();
+            let dead = self.dead_segments();
+            self.superfluous.extend(dead);
+        }
+        Ok(())
+    }
+
+    /// Writes snapshots to files of their own, which nothing refers to yet.
+    fn write_snapshots(&mut self, snapshots: &[(u64, Snapshot)]) -> Result<(), StorageError> {
+        for (file, Snapshot { metadata, data }) in snapshots {
+            let head = snapshot_file::encode_head(*file, metadata);
+            let name = snapshot_name(*file);
+            let new = format!("{name}{UNFINISHED}");
+            let start = head.len() as u64;
+            let bytes = start + data.len() as u64;
+            self.files
+                .create(&new, bytes)
+                .map_err(io("create a snapshot"))?;
+            self.files
+                .write_at(&new, 0, &head)
+                .map_err(io("write a snapshot"))?;
+            self.files
+                .write_at(&new, start, data)
+                .map_err(io("write a snapshot"))?;
+            finish(&mut self.files, &new, &name)?;
+            self.next_snapshot = file + 1;
+        }
+        Ok(())
+    }
+
+    /// Writes a batch, which is durable then.
+    fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        let batch = NewBatch::of(changes);
+        let bytes = batch.bytes();
+        if self.offset + bytes > self.active.bytes {
+            return self.begin_segment(changes);
+        }
+        let encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
+        self.write_and_sync(&segment_name(self.active.number), self.offset, &encoded)?;
+        self.offset += bytes;
+        self.synced += 1;
+        if let Some(kept) = self.segments.back_mut() {
+            kept.highest = kept.highest.max(segment::highest(changes));
+        }
+        Ok(())
+    }
+
+    /// Begins a segment with a batch of these changes, or without any. Both are durable then, and the last segment is
+    /// never written to again: what it holds behind the last batch but this one does not count.
+    fn begin_segment(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        let (number, salt) = (self.active.number + 1, self.options.nonce);
+        let batch = if changes.is_empty() {
+            Vec::new()
+        } else {
+            NewBatch::of(changes).encode(self.synced + 1, self.synced, salt)
+        };
+        let written = PAGE + batch.len() as u64;
+        let head = SegmentHead {
+            number,
+            salt,
+            bytes: self.options.segment_bytes.max(written),
+            first_batch: self.synced + 1,
+            shape: self.shape,
+        };
+        create_segment(&mut self.files, &head, batch)?;
+        self.active = head;
+        self.offset = written;
+        self.synced += u64::from(!changes.is_empty());
+        self.segments.push_back(KeptSegment {
+            number,
+            highest: segment::highest(changes),
+        });
+        self.write_header()
+    }
+
+    /// Forgets the segments that hold no entry of the log any more, and names them.
+    fn dead_segments(&mut self) -> Vec<String> {
+        let mut dead = Vec::new();
+        while let [front, _, ..] = *self.segments.make_contiguous()
+            && front.highest < self.shape.first
+        {
+            self.segments.pop_front();
+            dead.push(segment_name(front.number));
+        }
+        dead
+    }
+
+    /// Removes what nothing refers to: the last batch but one is durable, and marked so.
+    fn remove_superfluous(&mut self) -> Result<(), StorageError> {
+        for name in std::mem::take(&mut self.superfluous) {
+            self.files.remove(&name).map_err(io("remove a file"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes both copies of the header, one durable before the other, and with it that the last batch is durable.
+    fn write_header(&mut self) -> Result<(), StorageError> {
+        let copies = self.header.advance();
+        self.header.mark = self.synced;
+        self.header.segment = self.active.number;
+        let page = self.header.encode();
+        for copy in copies {
+            self.write_and_sync(header::NAME, copy * PAGE, &page)?;
+        }
+        Ok(())
+    }
+
+    fn write_and_sync(
+        &mut self,
+        name: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let written = self.files.write_at(name, offset, bytes);
+        written.map_err(io("write to the store"))?;
+        self.files.sync(name).map_err(io("sync the store"))
+    }
+}
+
+const PAGE: u64 = super::record::PAGE_BYTES as u64;
+
+/// Makes a store. Its header comes last: a folder with a header has had all else.
+fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError> {
+    let head = SegmentHead {
+        number: 1,
+        salt: options.nonce,
+        bytes: options.segment_bytes,
+        first_batch: 1,
+        shape: Shape::default(),
+    };
+    create_segment(files, &head, Vec::new())?;
+    let copies = [Header::default().encode(), Header::default().encode()].concat();
+    let new = format!("{}{UNFINISHED}", header::NAME);
+    let created = files.create(&new, copies.len() as u64);
+    created.map_err(io("create the header"))?;
+    files
+        .write_at(&new, 0, &copies)
+        .map_err(io("write the header"))?;
+    finish(files, &new, header::NAME)
+}
+
+fn create_segment<F: Files>(
+    files: &mut F,
+    head: &SegmentHead,
+    batch: Vec<u8>,
+) -> Result<(), StorageError> {
+    let name = segment_name(head.number);
+    let new = format!("{name}{UNFINISHED}");
+    let mut bytes = head.encode();
+    bytes.extend(batch);
+    files
+        .create(&new, head.bytes)
+        .map_err(io("create a segment"))?;
+    files
+        .write_at(&new, 0, &bytes)
+        .map_err(io("write a segment"))?;
+    finish(files, &new, &name)
+}
+
+/// Makes a new file durable, and then its name.
+fn finish<F: Files>(files: &mut F, new: &str, name: &str) -> Result<(), StorageError> {
+    files.sync(new).map_err(io("sync a new file"))?;
+    files.rename(new, name).map_err(io("rename a new file"))?;
+    files.sync_directory().map_err(io("sync the folder"))
+}
+
+pub(super) fn segment_name(number: u64) -> String {
+    format!("{}{number:016x}", segment::PREFIX)
+}
+
+pub(super) fn snapshot_name(file: u64) -> String {
+    format!("{}{file:016x}", snapshot_file::PREFIX)
+}
+
+pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+    move |source| StorageError::Io { action, source }
+}
+
+pub(super) fn damaged(what: &'static str, reason: impl Into<String>) -> StorageError {
+    let reason = reason.into();
+    StorageError::Damaged { what, reason }
+}
+
+fn named(cluster: Option<ClusterId>, history: Option<History>) -> String {
+    match (cluster, history) {
+        (Some(cluster), Some(History(history))) => {
+            format!("history {history:#x} of cluster {cluster}")
+        }
+        (Some(cluster), None) => format!("cluster {cluster}"),
+        (None, _) => "no cluster".to_owned(),
+    }
+}

@@ -1,0 +1,394 @@
+//! Damage of every kind to every part of a small store: each time the right one of three answers.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use futures::executor::block_on;
+
+use super::fake::FakeDisk;
+use super::folders::Temporary;
+use crate::consensus::{Recovered, Write};
+use crate::ids::Index;
+use crate::storage::conformance::{entry, hard_state, snapshot};
+use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::recovery;
+use crate::storage::disk::store::{Options, Store};
+use crate::storage::{DiskStorage, Repair, StorageError};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+const HEADER: &str = "header";
+const FIRST: &str = "log-0000000000000001";
+const SECOND: &str = "log-0000000000000002";
+const SNAPSHOT: &str = "snapshot-0000000000000001";
+
+/// Room for four batches.
+const SEGMENT_BYTES: usize = 5 * PAGE_BYTES;
+
+/// What a store answers that was damaged.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// All is there.
+    Whole,
+    /// All is there, and one copy of the header has to be written again.
+    HeaderMended,
+    /// All up to here is there, and something after it was dropped.
+    Dropped { last: Index },
+    /// An error that names this.
+    Damaged(&'static str),
+}
+
+/// A small store: a snapshot, and a log of seven batches in two segments. Of the three in the second segment, the first
+/// is marked by the header, the second by the third, and the third by nothing unless the store was closed.
+struct Small {
+    files: Files,
+    stored: Recovered,
+}
+
+impl Small {
+    fn new(is_closed: bool) -> Self {
+        let disk = FakeDisk::new(0, None);
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES as u64,
+            nonce: 0x1234_5678_9abc_def0,
+        };
+        let (mut store, _) = Store::open(disk.clone(), options).unwrap();
+        let first = Write {
+            hard_state: Some(hard_state(1, Some(7))),
+            snapshot: Some(snapshot(2, 1, "state")),
+            entries: vec![entry(3, 1, "c")],
+            ..Write::default()
+        };
+        store.write(vec![first]).unwrap();
+        for index in 4..=9 {
+            let entries = vec![entry(index, 1, "command")];
+            let write = Write {
+                entries,
+                ..Write::default()
+            };
+            store.write(vec![write]).unwrap();
+        }
+        if is_closed {
+            store.mark().unwrap();
+        }
+        let files = disk.files();
+        let names: Vec<_> = files.keys().map(String::as_str).collect();
+        assert_eq!(names, [HEADER, FIRST, SECOND, SNAPSHOT]);
+        let stored = stored(&files).unwrap().0;
+        assert_eq!(stored.entries.len(), 7);
+        Self { files, stored }
+    }
+
+    /// What comes of it when a file holds this instead.
+    fn answer_with(&self, name: &str, bytes: Vec<u8>) -> Answer {
+        let mut files = self.files.clone();
+        files.insert(name.to_owned(), bytes);
+        self.answer(&files)
+    }
+
+    fn answer_without(&self, name: &str) -> Answer {
+        let mut files = self.files.clone();
+        files.remove(name);
+        self.answer(&files)
+    }
+
+    fn answer(&self, files: &Files) -> Answer {
+        let (found, repairs) = match stored(files) {
+            Ok(found) => found,
+            Err(StorageError::Damaged { what, reason }) => {
+                assert!(!reason.is_empty());
+                return Answer::Damaged(what);
+            }
+            Err(other) => panic!("{other}"),
+        };
+        let mut kept = self.stored.clone();
+        kept.entries.truncate(found.entries.len());
+        assert_eq!(found, kept, "other data was recovered, {repairs:?}");
+        let is_whole = found == self.stored;
+        match &repairs[..] {
+            [] if is_whole => Answer::Whole,
+            [Repair::HeaderCopy { .. }] if is_whole => Answer::HeaderMended,
+            [Repair::TailDropped { .. }] => {
+                let last = found.entries.last().expect("seven batches were written");
+                Answer::Dropped { last: last.index }
+            }
+            _ => panic!("{} entries and {repairs:?}", found.entries.len()),
+        }
+    }
+
+    /// Every flip of one bit in a file, a bit of each byte.
+    fn flips(&self, name: &str) -> impl Iterator<Item = (usize, Answer)> {
+        let whole = &self.files[name];
+        (0..whole.len()).map(move |at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            (at, self.answer_with(name, bytes))
+        })
+    }
+}
+
+fn stored(files: &Files) -> Result<(Recovered, Vec<Repair>), StorageError> {
+    let found = recovery::find(&mut FakeDisk::holding(files))?;
+    let found = found.ok_or_else(|| StorageError::Damaged {
+        what: "folder",
+        reason: "it would be taken for a blank one".to_owned(),
+    })?;
+    Ok((found.recovered, found.repairs))
+}
+
+const DAMAGED_LOG: Answer = Answer::Damaged("log");
+
+#[test]
+fn a_flipped_bit_in_the_header_is_mended_from_its_other_copy() {
+    let small = Small::new(false);
+
+    for (at, answer) in small.flips(HEADER) {
+        assert_eq!(answer, Answer::HeaderMended, "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_snapshot_is_an_error() {
+    let small = Small::new(false);
+
+    for (at, answer) in small.flips(SNAPSHOT) {
+        assert_eq!(answer, Answer::Damaged("snapshot"), "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_full_segment_is_an_error() {
+    let small = Small::new(false);
+
+    for (at, answer) in small.flips(FIRST) {
+        assert_eq!(answer, DAMAGED_LOG, "byte {at}");
+    }
+}
+
+/// The one exception: the last batch of a store that was not closed cannot be told from a torn one.
+#[test]
+fn a_flipped_bit_in_the_last_unmarked_batch_drops_it() {
+    let small = Small::new(false);
+    let last_batch = 3 * PAGE_BYTES;
+
+    for (at, answer) in small.flips(SECOND) {
+        let expected = match at {
+            _ if at < last_batch => DAMAGED_LOG,
+            _ if at < last_batch + PAGE_BYTES => Answer::Dropped { last: Index(8) },
+            _ => Answer::Dropped { last: Index(9) },
+        };
+        assert_eq!(answer, expected, "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_last_batch_of_a_closed_store_is_an_error() {
+    let small = Small::new(true);
+    let end = 4 * PAGE_BYTES;
+
+    for (at, answer) in small.flips(SECOND) {
+        let expected = if at < end {
+            DAMAGED_LOG
+        } else {
+            Answer::Dropped { last: Index(9) }
+        };
+        assert_eq!(answer, expected, "byte {at}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_anywhere_is_an_error() {
+    let small = Small::new(false);
+
+    for (name, what) in [(FIRST, "log"), (SECOND, "log"), (SNAPSHOT, "snapshot")] {
+        for length in 0..small.files[name].len() {
+            let answer = small.answer_with(name, small.files[name][..length].to_vec());
+            assert_eq!(answer, Answer::Damaged(what), "{name} of {length} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_cut_short_needs_one_whole_copy() {
+    let small = Small::new(false);
+
+    for length in 0..small.files[HEADER].len() {
+        let answer = small.answer_with(HEADER, small.files[HEADER][..length].to_vec());
+        let is_whole = length >= PAGE_BYTES;
+        let expected = if is_whole {
+            Answer::HeaderMended
+        } else {
+            Answer::Damaged("header")
+        };
+        assert_eq!(answer, expected, "{length} bytes");
+    }
+}
+
+#[test]
+fn a_file_of_zeros_or_that_is_longer_is_an_error() {
+    let small = Small::new(false);
+
+    for (name, what) in [
+        (HEADER, "header"),
+        (FIRST, "log"),
+        (SECOND, "log"),
+        (SNAPSHOT, "snapshot"),
+    ] {
+        let length = small.files[name].len();
+        let longer = [&small.files[name][..], &[0]].concat();
+        assert_eq!(
+            small.answer_with(name, vec![0; length]),
+            Answer::Damaged(what)
+        );
+        assert_eq!(small.answer_with(name, longer), Answer::Damaged(what));
+    }
+}
+
+#[test]
+fn a_batch_of_zeros_before_another_is_an_error() {
+    let small = Small::new(false);
+    let mut bytes = small.files[SECOND].clone();
+    bytes[PAGE_BYTES..][..PAGE_BYTES].fill(0);
+
+    assert_eq!(small.answer_with(SECOND, bytes), DAMAGED_LOG);
+}
+
+#[test]
+fn a_file_that_is_missing_or_another_is_an_error() {
+    let small = Small::new(false);
+
+    assert_eq!(small.answer_without(HEADER), Answer::Damaged("header"));
+    assert_eq!(small.answer_without(FIRST), DAMAGED_LOG);
+    assert_eq!(small.answer_without(SECOND), DAMAGED_LOG);
+    assert_eq!(small.answer_without(SNAPSHOT), Answer::Damaged("snapshot"));
+    let other = small.files[FIRST].clone();
+    assert_eq!(small.answer_with(SECOND, other), DAMAGED_LOG);
+}
+
+#[test]
+fn an_error_names_the_batch_and_who_says_that_it_was_durable() {
+    let mut files = Small::new(false).files;
+    files.get_mut(FIRST).unwrap()[2 * PAGE_BYTES + 90] ^= 1;
+
+    let error = stored(&files).unwrap_err().to_string();
+
+    let expected = format!(
+        "the stored log is damaged: batch 2 at byte 8192 of {FIRST}: the checksum of a record does not match, at byte 56 \
+         of the batch, and {SECOND} says that it was durable"
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_dropped_tail_stays_dropped_and_the_log_goes_on() {
+    let mut files = Small::new(false).files;
+    files.get_mut(SECOND).unwrap()[3 * PAGE_BYTES + 70] ^= 1;
+    let disk = FakeDisk::holding(&files);
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES as u64,
+        nonce: 1,
+    };
+
+    let (mut store, opened) = Store::open(disk.clone(), options).unwrap();
+    let entries = vec![entry(9, 2, "again")];
+    store
+        .write(vec![Write {
+            entries,
+            ..Write::default()
+        }])
+        .unwrap();
+    disk.lose_power();
+    let (_, again) = Store::open(disk, options).unwrap();
+
+    assert_eq!(opened.repairs.len(), 1);
+    assert_eq!(again.repairs, []);
+    assert_eq!(again.recovered.entries.last(), Some(&entry(9, 2, "again")));
+}
+
+#[test]
+fn a_segment_that_was_begun_after_a_dropped_tail_is_missed() {
+    let mut files = Small::new(true).files;
+    *files.get_mut(SECOND).unwrap().last_mut().unwrap() = 1;
+    let disk = FakeDisk::holding(&files);
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES as u64,
+        nonce: 1,
+    };
+    let (mut store, _) = Store::open(disk.clone(), options).unwrap();
+    let entries = vec![entry(10, 2, "unmarked")];
+    let write = Write {
+        entries,
+        ..Write::default()
+    };
+    store.write(vec![write]).unwrap();
+    let mut files = disk.files();
+
+    let third = files.remove("log-0000000000000003");
+
+    assert!(third.is_some());
+    let missing = "the stored log is damaged: log-0000000000000003 is missing";
+    assert_eq!(stored(&files).unwrap_err().to_string(), missing);
+}
+
+#[test]
+fn a_dropped_switch_leaves_the_earlier_snapshot() {
+    let disk = FakeDisk::holding(&Small::new(false).files);
+    let options = Options {
+        segment_bytes: 1 << 20,
+        nonce: 1,
+    };
+    let (mut store, opened) = Store::open(disk.clone(), options).unwrap();
+    let switch = Write {
+        snapshot: Some(snapshot(6, 1, "later")),
+        compact: Some(Index(6)),
+        ..Write::default()
+    };
+    store.write(vec![switch]).unwrap();
+    let mut files = disk.files();
+    let (_, segment) = files
+        .iter_mut()
+        .rfind(|(name, _)| name.starts_with("log-"))
+        .unwrap();
+    let switched = segment.iter().rposition(|byte| *byte != 0).unwrap();
+    segment[switched] ^= 1;
+
+    let (recovered, repairs) = stored(&files).unwrap();
+
+    assert!(matches!(repairs[..], [Repair::TailDropped { .. }]));
+    assert_eq!(recovered, opened.recovered);
+}
+
+#[test]
+fn a_store_that_is_damaged_is_left_as_it_is() {
+    let mut files = Small::new(false).files;
+    files.get_mut(FIRST).unwrap()[PAGE_BYTES + 70] ^= 1;
+    let disk = FakeDisk::holding(&files);
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES as u64,
+        nonce: 1,
+    };
+
+    let opened = Store::open(disk.clone(), options);
+
+    assert!(matches!(opened, Err(StorageError::Damaged { .. })));
+    assert_eq!((disk.steps(), disk.files()), (0, files));
+}
+
+#[test]
+fn a_folder_in_the_place_of_any_file_is_an_error() {
+    let small = Small::new(false);
+    for name in [HEADER, FIRST, SECOND, SNAPSHOT, "lock"] {
+        let folder = Temporary::new();
+        fs::create_dir_all(folder.path()).unwrap();
+        for (name, bytes) in &small.files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        // There is no lock yet.
+        let _absent = fs::remove_file(folder.path().join(name));
+        fs::create_dir(folder.path().join(name)).unwrap();
+
+        let opened = block_on(DiskStorage::open(folder.path()));
+
+        assert!(matches!(opened, Err(StorageError::Io { .. })), "{name}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The bytes of each file, as `docs/storage.md` shows them. Whoever changes one changes `record::FORMAT` as well.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::configuration::History;
+use crate::consensus::HardState;
+use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
+use crate::storage::conformance::{entry, snapshot};
+use crate::storage::disk::change::{Change, Shape, SnapshotRef};
+use crate::storage::disk::header::Header;
+use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
+use crate::storage::disk::segment::{NewBatch, SegmentHead};
+use crate::storage::disk::snapshot_file;
+
+const SNAPSHOT: SnapshotRef = SnapshotRef {
+    file: 3,
+    last: LogPosition::new(Term(4), Index(5)),
+};
+
+/// The bytes before the padding, eight in a group.
+fn hex(bytes: &[u8]) -> String {
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    let mut text = String::new();
+    for (at, byte) in bytes[..end].iter().enumerate() {
+        let gap = if at > 0 && at % 8 == 0 { " " } else { "" };
+        write!(text, "{gap}{byte:02x}").expect("a string takes anything");
+    }
+    text
+}
+
+#[test]
+fn a_header_has_the_bytes_of_its_format() {
+    let header = Header {
+        sequence: 1,
+        cluster: Some(ClusterId(0xc1)),
+        history: Some(History(2)),
+        boot: 3,
+        nonce: 4,
+        mark: 5,
+        segment: 6,
+        hard_state: HardState {
+            term: Term(7),
+            voted_for: Some(ServerId(0x5e)),
+            commit: Index(8),
+            promise: Duration::from_nanos(9),
+        },
+    };
+
+    let page = header.encode();
+
+    assert_eq!((FORMAT, page.len()), (1, PAGE_BYTES));
+    assert_eq!(
+        hex(&page),
+        "6c69666572616674 7490035501000000 8800000000000000 0100000000000000 0100000000000000 \
+         0700000000000000 0300000000000000 0400000000000000 0500000000000000 0600000000000000 \
+         0700000000000000 0800000000000000 0900000000000000 0200000000000000 0000000000000000 \
+         00000000000000c1 0000000000000000 000000000000005e"
+    );
+}
+
+#[test]
+fn a_segment_has_the_bytes_of_its_format() {
+    let head = SegmentHead {
+        number: 1,
+        salt: 2,
+        bytes: 0x4000,
+        first_batch: 6,
+        shape: Shape {
+            first: Index(7),
+            next: Index(8),
+            snapshot: Some(SNAPSHOT),
+        },
+    };
+
+    let page = head.encode();
+
+    assert_eq!(page.len(), PAGE_BYTES);
+    assert_eq!(
+        hex(&page),
+        "6c69666572616674 3087986102000000 4000000000000000 0100000000000000 0100000000000000 \
+         0200000000000000 0040000000000000 0600000000000000 0700000000000000 0800000000000000 \
+         0300000000000000 0500000000000000 04"
+    );
+}
+
+#[test]
+fn a_batch_has_the_bytes_of_its_format() {
+    let changes = [
+        Change::Snapshot(SNAPSHOT),
+        Change::Truncate(Index(6)),
+        Change::Entry(entry(6, 4, "command")),
+        Change::Compact(Index(5)),
+    ];
+
+    let batch = NewBatch::of(&changes).encode(9, 8, 2);
+
+    assert_eq!(batch.len(), PAGE_BYTES);
+    assert_eq!(
+        hex(&batch),
+        "36a531b104000000 1800000000000000 0900000000000000 0000000000000000 0200000000000000 \
+         0800000000000000 9700000000000000 b3879f4b08000000 0800000000000000 0500000000000000 \
+         0400000000000000 0300000000000000 43105dd606000000 0000000000000000 0600000000000000 \
+         0000000000000000 61cd18a305000000 0f00000000000000 0600000000000000 0400000000000000 \
+         0804103c18022207 636f6d6d616e64ac 5920fe0700000000 0000000000000005"
+    );
+}
+
+#[test]
+fn a_snapshot_has_the_bytes_of_its_format() {
+    let head = snapshot_file::encode_head(3, &snapshot(5, 4, "state").metadata);
+
+    assert_eq!(
+        hex(&head),
+        "6c69666572616674 39a283c203000000 4b00000000000000 0300000000000000 0100000000000000 \
+         080410051832223a 080112180a100000 0000000000000000 0000000000011001 1800220012180a10 \
+         0000000000000000 0000000000000002 1001180022002080 8040280130053dfb d293a3"
+    );
+}

@@ -1,0 +1,10 @@
+//! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on
+//! damage.
+
+mod crashes;
+mod damage;
+mod fake;
+mod faults;
+mod folders;
+mod golden;
+mod histories;
