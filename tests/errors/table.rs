@@ -431,6 +431,14 @@ fn stored() -> Vec<Row> {
     causes! {
         "StorageError::Io": io() => "cannot write: why";
         "StorageError::Damaged": damaged() => "the stored log is damaged: why";
+        "StorageError::Unsupported": StorageError::Unsupported { what: "header", format: 2 }
+            => "the stored header is of format 2, which this version does not support";
+        "StorageError::InUse": StorageError::InUse { folder: "here".into() }
+            => "the folder here is in use by another member";
+        "StorageError::Foreign": StorageError::Foreign { found: "one".into(), wanted: "another".into() }
+            => "the store belongs to one, not to another";
+        "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }
+            => "nothing more is written, since an earlier write failed (why); restart the member";
         "RestoreError": RestoreError::new("why") => "not a snapshot of this state machine: why";
         "RecoveryError::Gap": RecoveryError::Gap { after: Index(1), found: Index(3) }
             => "the stored log goes from index 1 to 3";
