@@ -10,7 +10,7 @@ use crate::disk::{Failure, Survival};
 use crate::flaw::Flaw;
 use crate::invariants::Alarm;
 use crate::machine::Machine;
-use crate::member::View;
+use crate::member::{Member, View};
 use crate::shadow::ShadowLog;
 use crate::sometimes::{self, Sometimes};
 
@@ -32,6 +32,9 @@ impl World {
                 .is_some_and(|(_, first)| self.strikes(first));
             strikes.then_some((kind, actions))
         });
+        // A trap may have sprung after the restart that was to follow it: links between the dead can be cut for ever.
+        let somebody_runs = self.members.iter().any(Member::is_up);
+        let drawn = drawn.filter(|_| somebody_runs);
         let next = if let Some((kind, actions)) = drawn {
             self.counts.fault(kind);
             self.enter(actions);

@@ -159,6 +159,10 @@ impl Plan {
             .election_timeout(election_timeout * slowness)
             .limits(|limits| {
                 limits.trailing_entries = dice.between(0, 40);
+                if is_slow {
+                    // Whoever misses the end of its session is to be sent a snapshot, little as is written meanwhile.
+                    limits.catch_up_bytes_max = 0;
+                }
                 if small {
                     limits.append_bytes_max = dice.between(100, 2_000);
                     limits.inflight_bytes_max = dice.between(400, 10_000);
