@@ -43,7 +43,8 @@ impl KvError {
     /// Returns true if the operation certainly changed nothing, and never will. Otherwise nothing is known.
     ///
     /// ```
-    /// use liferaft_kv::{KvError, Refused};
+    /// # mod liferaft { pub use liferaft_kv as kv; }
+    /// use liferaft::kv::{KvError, Refused};
     ///
     /// assert!(KvError::from(Refused::KeyEmpty).is_definite());
     /// ```
