@@ -1,4 +1,4 @@
-//! What can go wrong: a refusal by the state machine, or no answer from the cluster.
+//! Defines how an operation fails: the state machine refuses it, or the cluster does not answer.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! What is asked of the environment: one function for each question, over the pair of files that answers it.
+//! Asks the environment: one function for each question, over the pair of files that answers it.
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the clock, the timers and the tasks promise natively, in virtual time.
+//! Tests what the clock, the timers and the tasks promise natively, in virtual time.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the clock, the timers and the tasks promise in Node and in browsers.
+//! Tests what the clock, the timers and the tasks promise in Node and in browsers.
 #![cfg(target_arch = "wasm32")]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the cluster lives through, act by act.
+//! Tells what the demo does to its cluster, act by act.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

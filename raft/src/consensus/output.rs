@@ -1,4 +1,4 @@
-//! What comes out of the core: all of it may be done at once, since what must wait is still inside.
+//! Defines what the core returns: all of it may be done at once, since what must wait is still inside.
 
 use alloc::vec::Vec;
 use core::time::Duration;

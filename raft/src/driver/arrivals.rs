@@ -1,4 +1,4 @@
-//! What has happened between two rounds, and how each of it is taken up: as an input, or in one of the tables.
+//! Takes up what has happened between two rounds: as an input, or in one of the tables.
 
 use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;

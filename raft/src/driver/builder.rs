@@ -1,4 +1,4 @@
-//! How a member is made.
+//! Builds and starts a member.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the core says is done here.
+//! Carries out what the core returns.
 
 use liferaft_platform::WallTime;
 

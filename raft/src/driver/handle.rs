@@ -1,4 +1,4 @@
-//! What callers hold.
+//! Gives callers a handle on their member.
 
 use std::fmt;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! What other members say: each frame becomes an input, an answer to a request, or a number on a counter.
+//! Takes frames of other members: each becomes an input, an answer to a request, or a number on a counter.
 
 use bytes::Bytes;
 use liferaft_transport::Event as TransportEvent;

@@ -155,7 +155,7 @@ fn a_refused_attempt_is_over_and_the_next_has_another_number() {
 // The answer that told so was lost, and a copy of the request was refused for want of leadership: the change was taken
 // for undone.
 #[test]
-fn an_attempt_of_unknown_outcome_is_over_and_the_next_has_another_number() {
+fn an_attempt_of_unknown_outcome_is_asked_anew() {
     let mut operations = operations();
     let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
     let lost = send(&mut operations, LEADER, 0);
