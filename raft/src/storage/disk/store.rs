@@ -99,10 +99,10 @@ impl<F: Files> Store<F> {
             // failed is never tried again. So it is written again, to another file.
             store.synced -= 1;
             store.shape = before;
-            store.begin_segment(&changes)?;
+            store.begin_segment(Some((NewBatch::of(&changes), segment::highest(&changes))))?;
             store.shape = found.shape;
         } else if found.tail_dropped {
-            store.begin_segment(&[])?;
+            store.begin_segment(None)?;
         } else {
             store.write_header()?;
         }
@@ -230,20 +230,10 @@ impl<F: Files> Store<F> {
     fn write_snapshots(&mut self, snapshots: &[(u64, Snapshot)]) -> Result<(), StorageError> {
         for (file, Snapshot { metadata, data }) in snapshots {
             let head = snapshot_file::encode_head(*file, metadata);
+            let bytes = (head.len() + data.len()) as u64;
+            let actions = ["create a snapshot", "write a snapshot"];
             let name = snapshot_name(*file);
-            let new = format!("{name}{UNFINISHED}");
-            let start = head.len() as u64;
-            let bytes = start + data.len() as u64;
-            self.files
-                .create(&new, bytes)
-                .map_err(io("create a snapshot"))?;
-            self.files
-                .write_at(&new, 0, &head)
-                .map_err(io("write a snapshot"))?;
-            self.files
-                .write_at(&new, start, data)
-                .map_err(io("write a snapshot"))?;
-            finish(&mut self.files, &new, &name)?;
+            create_file(&mut self.files, &name, bytes, actions, &[&head, data])?;
             self.next_snapshot = file + 1;
         }
         Ok(())
@@ -253,28 +243,30 @@ impl<F: Files> Store<F> {
     fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
         let batch = NewBatch::of(changes);
         let bytes = batch.bytes();
+        let highest = segment::highest(changes);
         if self.offset + bytes > self.active.bytes {
-            return self.begin_segment(changes);
+            return self.begin_segment(Some((batch, highest)));
         }
         let encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
         self.write_and_sync(&segment_name(self.active.number), self.offset, &encoded)?;
         self.offset += bytes;
         self.synced += 1;
         if let Some(kept) = self.segments.back_mut() {
-            kept.highest = kept.highest.max(segment::highest(changes));
+            kept.highest = kept.highest.max(highest);
         }
         Ok(())
     }
 
-    /// Begins a segment with a batch of these changes, or without any. Both are durable then, and the last segment is
-    /// never written to again: what it holds behind the last batch but this one does not count.
-    fn begin_segment(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+    /// Begins a segment with this batch, given with the highest index of an entry in it, or without one. Both are durable
+    /// then, and the last segment is never written to again: what it holds behind the last batch but this one does not
+    /// count.
+    fn begin_segment(&mut self, first: Option<(NewBatch, Index)>) -> Result<(), StorageError> {
         let (number, salt) = (self.active.number + 1, self.options.nonce);
-        let batch = if changes.is_empty() {
-            Vec::new()
-        } else {
-            NewBatch::of(changes).encode(self.synced + 1, self.synced, salt)
+        let (batch, highest) = match first {
+            Some((batch, highest)) => (batch.encode(self.synced + 1, self.synced, salt), highest),
+            None => (Vec::new(), Index::ZERO),
         };
+        let has_batch = !batch.is_empty();
         let written = PAGE + batch.len() as u64;
         let head = SegmentHead {
             number,
@@ -286,11 +278,8 @@ impl<F: Files> Store<F> {
         create_segment(&mut self.files, &head, batch)?;
         self.active = head;
         self.offset = written;
-        self.synced += u64::from(!changes.is_empty());
-        self.segments.push_back(KeptSegment {
-            number,
-            highest: segment::highest(changes),
-        });
+        self.synced += u64::from(has_batch);
+        self.segments.push_back(KeptSegment { number, highest });
         self.write_header()
     }
 
@@ -351,13 +340,11 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
     };
     create_segment(files, &head, Vec::new())?;
     let copies = [Header::default().encode(), Header::default().encode()].concat();
-    let new = format!("{}{UNFINISHED}", header::NAME);
-    let created = files.create(&new, copies.len() as u64);
-    created.map_err(io("create the header"))?;
-    files
-        .write_at(&new, 0, &copies)
-        .map_err(io("write the header"))?;
-    finish(files, &new, header::NAME)
+    let (bytes, actions) = (
+        copies.len() as u64,
+        ["create the header", "write the header"],
+    );
+    create_file(files, header::NAME, bytes, actions, &[&copies])
 }
 
 fn create_segment<F: Files>(
@@ -365,23 +352,36 @@ fn create_segment<F: Files>(
     head: &SegmentHead,
     batch: Vec<u8>,
 ) -> Result<(), StorageError> {
-    let name = segment_name(head.number);
-    let new = format!("{name}{UNFINISHED}");
-    let mut bytes = head.encode();
-    bytes.extend(batch);
-    files
-        .create(&new, head.bytes)
-        .map_err(io("create a segment"))?;
-    files
-        .write_at(&new, 0, &bytes)
-        .map_err(io("write a segment"))?;
-    finish(files, &new, &name)
+    let mut written = head.encode();
+    written.extend(batch);
+    let actions = ["create a segment", "write a segment"];
+    create_file(
+        files,
+        &segment_name(head.number),
+        head.bytes,
+        actions,
+        &[&written],
+    )
 }
 
-/// Makes a new file durable, and then its name.
-fn finish<F: Files>(files: &mut F, new: &str, name: &str) -> Result<(), StorageError> {
-    files.sync(new).map_err(io("sync a new file"))?;
-    files.rename(new, name).map_err(io("rename a new file"))?;
+/// Makes a file of so many bytes that begins with these pieces, and once it is durable gives it its name. `actions` say
+/// what fails if it cannot be created, or not written.
+fn create_file<F: Files>(
+    files: &mut F,
+    name: &str,
+    bytes: u64,
+    [create, write]: [&'static str; 2],
+    pieces: &[&[u8]],
+) -> Result<(), StorageError> {
+    let new = format!("{name}{UNFINISHED}");
+    files.create(&new, bytes).map_err(io(create))?;
+    let mut offset = 0;
+    for piece in pieces {
+        files.write_at(&new, offset, piece).map_err(io(write))?;
+        offset += piece.len() as u64;
+    }
+    files.sync(&new).map_err(io("sync a new file"))?;
+    files.rename(&new, name).map_err(io("rename a new file"))?;
     files.sync_directory().map_err(io("sync the folder"))
 }
 
