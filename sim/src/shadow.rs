@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::entry::{Entry, Payload};
-use liferaft_raft::ids::{Index, LogPosition, Term};
+use liferaft_raft::ids::{Index, LogPosition, ServerId, Term};
 use liferaft_raft::time::ClusterTime;
 
 use crate::digest;
@@ -187,6 +187,13 @@ impl ShadowLog {
         let after = self.configurations.partition_point(|(at, _)| *at <= commit);
         let from = after.saturating_sub(1);
         self.configurations[from..].iter().map(|(_, it)| it)
+    }
+
+    /// Whether the configuration in force has this member.
+    #[must_use]
+    pub fn has_member(&self, id: ServerId) -> bool {
+        let configuration = self.configuration().1;
+        configuration.is_some_and(|configuration| configuration.member(id).is_some())
     }
 
     /// The configuration that the entry at this index is, if it is one.

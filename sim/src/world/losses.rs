@@ -109,8 +109,9 @@ impl World {
     ///
     /// The next leader does not know. To it such a server is one that is behind, and once it has caught up with a part
     /// of the log it votes again, for a candidate without the rest of what it had acknowledged, or twice in the term in
-    /// which it was wiped. Only an id that lives on the disk closes that hole. Until then a run has no server go on
-    /// blank under a second leader: see [`spring`](Self::spring).
+    /// which it was wiped. Neither does a leader that an operator has remove the server and take it in again before it
+    /// was found out. Only an id that lives on the disk closes that hole. Until then a run has no server go on blank
+    /// under a second leader, or taken in again: see [`spring`](Self::spring).
     pub(super) fn may_go_on_blank(&self, at: usize) -> bool {
         let id = self.members[at].id;
         let leaders = self.members.iter().filter(|member| member.leads());
@@ -121,6 +122,14 @@ impl World {
             peer.is_some_and(|peer| peer.match_index > Index::ZERO)
         });
         !self.members[at].is_blank && is_known && self.may_lose(at)
+    }
+
+    /// The places of servers that went on with a blank disk and are outside of this member's configuration.
+    pub(super) fn blank_and_outside(&self, at: usize) -> Vec<usize> {
+        let log = &self.members[at].log;
+        let members = self.members.iter().enumerate();
+        let outside = members.filter(|(_, it)| it.is_blank && !log.has_member(it.id));
+        outside.map(|(place, _)| place).collect()
     }
 
     /// A server that went on with a blank disk gets an id of its own.

@@ -15,19 +15,24 @@ const TEMPTATIONS: u64 = 12;
 const TEMPTED_ELECTION_TIMEOUTS: u64 = 2;
 
 impl World {
-    /// Springs the traps that a turn steps into, before what came out of it is done.
+    /// Springs the traps that a turn steps into, before what came out of it is done. The places of servers that were
+    /// blank and outside of the member's configuration before the turn are `outside`.
     ///
     /// # Errors
     /// When a disk is not as it must be.
-    pub(super) fn spring(&mut self, at: usize, begins_to_lead: bool) -> Result<(), Alarm> {
-        if begins_to_lead && self.members.iter().any(|member| member.is_blank) {
-            // The next leader would not find them out.
-            for blank in 0..self.members.len() {
-                let is_blank = self.members[blank].is_blank;
-                self.retire(blank)?;
-                if is_blank {
-                    self.agenda.enter(self.now, Event::Return(blank));
-                }
+    pub(super) fn spring(
+        &mut self,
+        at: usize,
+        begins_to_lead: bool,
+        outside: &[usize],
+    ) -> Result<(), Alarm> {
+        for place in 0..self.members.len() {
+            let (leader, it) = (&self.members[at], &self.members[place]);
+            let takes_in = || leader.view.leads() && leader.log.has_member(it.id);
+            // A leader that is new, or to which the server is, would not find it out.
+            if it.is_blank && (begins_to_lead || (outside.contains(&place) && takes_in())) {
+                self.retire(place)?;
+                self.agenda.enter(self.now, Event::Return(place));
             }
         }
         if self.members[at].parts_when_joint.is_some() {

@@ -82,9 +82,10 @@ impl World {
             story.turned(now, at, before, self.members[at].view);
         }
         self.trace(at, &output);
+        let outside = self.blank_and_outside(at);
         let checked = self.check(at, local, before, &output);
         let begins_to_lead = self.members[at].view.leads() && !before.leads();
-        let sprung = checked.and_then(|()| self.spring(at, begins_to_lead));
+        let sprung = checked.and_then(|()| self.spring(at, begins_to_lead, &outside));
         let done = sprung.and_then(|()| self.carry_out(at, &mut output));
         output.clear();
         self.output = output;
