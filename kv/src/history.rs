@@ -41,7 +41,7 @@ pub(crate) struct History {
 }
 
 /// All that one entry changed. Watchers share it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) revision: Revision,
     pub(crate) changes: Vec<Change>,
@@ -161,13 +161,27 @@ impl History {
             return;
         }
         self.revisions += 1;
-        let changes = vec![change];
-        if let Some(finished) = self.last.replace(Arc::new(Batch { revision, changes })) {
-            self.pack(&finished);
+        let mut last = self.last.take().unwrap_or_default();
+        self.pack(&last);
+        // Where nobody watches, its memory serves the next one.
+        match Arc::get_mut(&mut last) {
+            Some(batch) => {
+                batch.revision = revision;
+                batch.changes.clear();
+                batch.changes.push(change);
+            }
+            None => {
+                let changes = vec![change];
+                last = Arc::new(Batch { revision, changes });
+            }
         }
+        self.last = Some(last);
     }
 
     fn pack(&mut self, finished: &Batch) {
+        if finished.changes.is_empty() {
+            return;
+        }
         if self.tail.is_full() {
             self.full.push_back(core::mem::take(&mut self.tail));
         }

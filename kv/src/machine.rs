@@ -188,8 +188,10 @@ impl Kv {
         } = self.store.place();
         let hub = self.hub.get_mut().unwrap_or_else(PoisonError::into_inner);
         if revision > self.finished {
-            for batch in self.store.history().since(self.finished.next()) {
-                hub.publish(&batch);
+            if hub.is_watched() {
+                for batch in self.store.history().since(self.finished.next()) {
+                    hub.publish(&batch);
+                }
             }
             self.store.trim();
         }

@@ -93,11 +93,13 @@ impl Hub {
         self.watches.insert(id, watched);
     }
 
+    /// Whether there are watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
     /// Gives a batch to all whom it concerns, once to each.
     pub(crate) fn publish(&mut self, batch: &Arc<Batch>) {
-        if self.watches.is_empty() {
-            return;
-        }
         let mut concerned = Vec::new();
         for change in &batch.changes {
             self.find(&change.key, &mut concerned);
