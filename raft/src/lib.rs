@@ -22,6 +22,8 @@ pub mod consensus;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod entry;
+#[cfg(feature = "driver")]
+pub mod identity;
 pub mod ids;
 pub mod message;
 pub mod policy;

@@ -94,16 +94,54 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::configuration::History;
     use crate::consensus::Recovered;
+    use crate::identity::Identity;
+    use crate::ids::ClusterId;
+    use crate::storage::MemoryStorage;
 
     /// A disk whose writes end when they are told how.
     struct Slow {
+        stored: MemoryStorage,
         begun: mpsc::Sender<Vec<WriteId>>,
         ends: mpsc::Receiver<Result<(), StorageError>>,
     }
 
+    impl Slow {
+        fn new(
+            begun: mpsc::Sender<Vec<WriteId>>,
+            ends: mpsc::Receiver<Result<(), StorageError>>,
+        ) -> Self {
+            Self {
+                stored: MemoryStorage::default(),
+                begun,
+                ends,
+            }
+        }
+    }
+
     #[async_trait]
     impl Storage for Slow {
+        fn identity(&self) -> &Identity {
+            self.stored.identity()
+        }
+
+        fn cluster(&self) -> Option<ClusterId> {
+            self.stored.cluster()
+        }
+
+        fn history(&self) -> Option<History> {
+            self.stored.history()
+        }
+
+        async fn bind(
+            &mut self,
+            cluster: ClusterId,
+            history: Option<History>,
+        ) -> Result<(), StorageError> {
+            self.stored.bind(cluster, history).await
+        }
+
         async fn recover(&mut self) -> Result<Recovered, StorageError> {
             Ok(Recovered::default())
         }
@@ -128,7 +166,7 @@ mod tests {
     fn what_gathers_during_a_write_is_written_together() {
         let (begun, mut begins) = mpsc::channel(9);
         let (end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow { begun, ends }));
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)));
         let mut context = Context::from_waker(std::task::Waker::noop());
 
         disk.enqueue(&mut vec![write(1)]);
@@ -151,7 +189,7 @@ mod tests {
     fn nothing_is_written_after_a_failed_write() {
         let (begun, mut begins) = mpsc::channel(9);
         let (end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow { begun, ends }));
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)));
         let waker = noop_waker();
         let mut context = Context::from_waker(&waker);
 

@@ -27,11 +27,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Storage;
-use crate::configuration::Configuration;
+use super::{Storage, StorageError};
+use crate::configuration::{Configuration, History};
 use crate::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
 use crate::entry::{Entry, Payload};
-use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::identity::Identity;
+use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::time::ClusterTime;
 use crate::wire::NUMBER_END;
@@ -63,6 +64,11 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
     nothing_changes_while_nothing_is_written(blank().await).await;
     an_empty_write_changes_nothing(blank().await).await;
     every_payload_survives_byte_for_byte(blank().await).await;
+    what_was_written_is_recovered_without_a_restart(blank().await).await;
+    an_identity_stays_with_its_disk(blank().await).await;
+    two_blank_disks_are_two_servers(blank().await, blank().await).await;
+    each_start_has_a_later_boot_and_another_nonce(blank().await).await;
+    a_bound_disk_stays_bound(blank().await).await;
 }
 
 /// A disk that nothing was written to gives back the default.
@@ -378,6 +384,115 @@ pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(log.clone())]).await;
 
     assert_eq!(recovered(&mut disk).await.entries, log);
+}
+
+/// What was written since the storage was opened is recovered from it, as after founding a cluster.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk) {
+    let mut storage = disk.open().await;
+    let blank = storage.recover().await.expect("a blank disk can be read");
+    let boot = storage.identity().boot();
+    let log = vec![entry(1, 1, "a"), entry(2, 1, "b")];
+    let write = Write {
+        hard_state: Some(hard_state(1, None)),
+        ..of_entries(log.clone())
+    };
+    let written = storage.write(vec![write]).await;
+    written.expect("it begins the log");
+
+    let recovered = storage.recover().await.expect("it was just written");
+
+    assert_eq!(blank, Recovered::default());
+    assert_eq!(recovered.hard_state, hard_state(1, None));
+    assert_eq!(recovered.entries, log);
+    assert!(storage.identity().boot() >= boot);
+}
+
+/// The key is the same each time, and the id is its digest.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn an_identity_stays_with_its_disk(mut disk: impl Disk) {
+    let made = disk.open().await.identity().clone();
+    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
+
+    let found = disk.open().await.identity().clone();
+
+    assert_eq!(found.id(), made.id());
+    assert_eq!(found.public_key(), made.public_key());
+    let of_key = Identity::from_secret_key(found.secret_key());
+    assert_eq!(of_key.id(), found.id(), "the id is that of another key");
+}
+
+/// A disk that was wiped, or is used for the first time, has a key that no other has.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn two_blank_disks_are_two_servers(mut one: impl Disk, mut other: impl Disk) {
+    let one = one.open().await.identity().clone();
+
+    let other = other.open().await.identity().clone();
+
+    assert_ne!(one.id(), other.id());
+}
+
+/// Each start is counted, also one that writes nothing, and has a nonce of its own.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) {
+    let mut starts = Vec::new();
+    for _ in 0..3 {
+        let mut storage = disk.open().await;
+        let recovered = storage.recover().await;
+        recovered.expect("an undamaged disk can be read");
+        let identity = storage.identity();
+        starts.push((identity.boot(), identity.nonce()));
+    }
+
+    for pair in starts.windows(2) {
+        let [(boot, nonce), (later, other)] = [pair[0], pair[1]];
+        assert!(boot < later && nonce != other, "{starts:?}");
+    }
+}
+
+/// A disk that was bound to a cluster, and to a founding of it, is refused to any other, and keeps what it is bound to.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
+    let (cluster, history) = (ClusterId(7), History(1));
+    let mut storage = disk.open().await;
+    assert_eq!((storage.cluster(), storage.history()), (None, None));
+    let bound = storage.bind(cluster, None).await;
+    bound.expect("it was bound to none");
+    drop(storage);
+
+    let mut storage = disk.open().await;
+    assert_eq!(
+        (storage.cluster(), storage.history()),
+        (Some(cluster), None)
+    );
+    let bound = storage.bind(cluster, Some(history)).await;
+    bound.expect("its history was not known");
+    drop(storage);
+
+    let mut storage = disk.open().await;
+    for (other, founding) in [
+        (ClusterId(8), None),
+        (ClusterId(8), Some(history)),
+        (cluster, Some(History(2))),
+    ] {
+        let refused = storage.bind(other, founding).await;
+        let is_foreign = matches!(refused, Err(StorageError::Foreign { .. }));
+        assert!(is_foreign, "to {other} and {founding:?}: {refused:?}");
+    }
+    let again = storage.bind(cluster, None).await;
+    again.expect("it is bound to that");
+    let bound = (storage.cluster(), storage.history());
+    assert_eq!(bound, (Some(cluster), Some(history)));
 }
 
 async fn recovered(disk: &mut impl Disk) -> Recovered {

@@ -1,18 +1,21 @@
 //! Storage that lives as long as its process: for tests, simulations, and members that may forget.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use liferaft_platform as platform;
 
-use super::{Storage, StorageError};
+use super::{Bound, Storage, StorageError};
+use crate::configuration::History;
 use crate::consensus::{Recovered, Write};
 use crate::entry::Entry;
-use crate::ids::Index;
+use crate::identity::Identity;
+use crate::ids::{ClusterId, Index};
 
 /// A disk in memory. Every write is durable at once, as long as any clone of it lives.
 ///
-/// Clones share what is stored: a member that is stopped and made again over a clone has restarted with its disk
-/// intact.
+/// Clones share what is stored, and are the same server: a member that is stopped and made again over a clone has
+/// restarted with its disk intact. A start is counted when [`recover`](Storage::recover) is called.
 ///
 /// ```
 /// # use liferaft_raft as liferaft;
@@ -27,27 +30,88 @@ use crate::ids::Index;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryStorage {
-    stored: Arc<Mutex<Recovered>>,
+    identity: Identity,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What all clones share.
+#[derive(Debug, Default)]
+struct Shared {
+    stored: Recovered,
+    bound: Bound,
+    boots: u64,
+}
+
+/// Blank, and of a server that there was never before.
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::of(Identity::draw())
+    }
+}
+
+impl MemoryStorage {
+    /// Blank storage of the server that this number stands for: the same for the same number. For tests and
+    /// simulations, which compare one run with another: nobody else may forget what a server promised and use its id
+    /// again.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        Self::of(Identity::from_seed(seed))
+    }
+
+    fn of(identity: Identity) -> Self {
+        Self {
+            identity,
+            shared: Arc::default(),
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // Nothing here panics between two steps of a write, so a poisoned lock guards whole writes too.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl Storage for MemoryStorage {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.shared().bound.cluster
+    }
+
+    fn history(&self) -> Option<History> {
+        self.shared().bound.history
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        let mut shared = self.shared();
+        shared.bound = shared.bound.to(cluster, history)?;
+        Ok(())
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        // Nothing here panics between two steps of a write, so a poisoned lock guards whole writes too.
-        Ok(self
-            .stored
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone())
+        let (boot, stored) = {
+            let mut shared = self.shared();
+            shared.boots += 1;
+            (shared.boots, shared.stored.clone())
+        };
+        self.identity = self.identity.clone().at_boot(boot, platform::entropy_u64());
+        Ok(stored)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared();
         writes
             .into_iter()
-            .try_for_each(|write| store(&mut stored, write))
+            .try_for_each(|write| store(&mut shared.stored, write))
     }
 }
 

@@ -3,8 +3,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
+use liferaft_raft::configuration::{Configuration, History};
 use liferaft_raft::consensus::{Recovered, Write};
+use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId, Term};
 use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
 use liferaft_raft::wire::{Content, Frame};
@@ -110,6 +111,26 @@ struct Slow(MemoryStorage);
 
 #[async_trait]
 impl Storage for Slow {
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.0.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.0.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.0.bind(cluster, history).await
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.0.recover().await
     }

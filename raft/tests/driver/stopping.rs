@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use liferaft_raft::configuration::History;
 use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
+use liferaft_raft::identity::Identity;
+use liferaft_raft::ids::ClusterId;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_raft::storage::{Storage, StorageError};
+use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
@@ -84,12 +87,32 @@ async fn a_shutdown_goes_on_when_nobody_waits_for_it() {
 }
 
 /// A disk that fails at its first write.
-struct Broken;
+struct Broken(MemoryStorage);
 
 #[async_trait]
 impl Storage for Broken {
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.0.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.0.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.0.bind(cluster, history).await
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        Ok(Recovered::default())
+        self.0.recover().await
     }
 
     async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {
@@ -104,7 +127,11 @@ impl Storage for Broken {
 async fn a_member_whose_disk_fails_stops_and_says_so() {
     let mut cluster = Cluster::empty();
     let member = cluster
-        .start(1, |member| member.first_server().storage(Broken))
+        .start(1, |member| {
+            member
+                .first_server()
+                .storage(Broken(MemoryStorage::default()))
+        })
         .await;
 
     let outcome = member.within(Duration::from_secs(60)).propose(1).await;

@@ -8,6 +8,7 @@ use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Member, MemberStatus, StopReason};
 use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::storage::MemoryStorage;
 use liferaft_sim::dice::Dice;
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork};
 use tokio::sync::{Notify, watch};
@@ -74,7 +75,8 @@ impl Cluster {
         network.set_faults(plan.links);
         let disk = |id| {
             let dice = Dice::new(plan.seed, 1_000 + id);
-            (id, Disk::new(dice, plan.disk_latency, forgetful))
+            let stored = MemoryStorage::from_seed(id);
+            (id, Disk::new(stored, dice, plan.disk_latency, forgetful))
         };
         let store = |id| {
             let dice = Dice::new(plan.seed, 2_000 + id);

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use liferaft_raft::configuration::History;
 use liferaft_raft::consensus::{Recovered, Write};
-use liferaft_raft::ids::Index;
+use liferaft_raft::identity::Identity;
+use liferaft_raft::ids::{ClusterId, Index};
 use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
 use liferaft_sim::dice::Dice;
 use tokio::time::Instant;
@@ -41,13 +43,20 @@ struct State {
 /// A disk that a member has open.
 pub(crate) struct OpenDisk {
     disk: Disk,
+    /// The same storage, at this start.
+    stored: MemoryStorage,
     opening: u64,
 }
 
 impl Disk {
-    pub(crate) fn new(dice: Dice, latency: (Duration, Duration), forgetful: bool) -> Self {
+    pub(crate) fn new(
+        stored: MemoryStorage,
+        dice: Dice,
+        latency: (Duration, Duration),
+        forgetful: bool,
+    ) -> Self {
         Self(Arc::new(Mutex::new(State {
-            stored: MemoryStorage::default(),
+            stored,
             dice,
             latency,
             stalled_until: Instant::now(),
@@ -62,9 +71,11 @@ impl Disk {
     /// Opens it for a member. Whatever an earlier opening was writing is cut off.
     pub(crate) async fn open(&self) -> OpenDisk {
         self.cut_off().await;
+        let state = self.state();
         OpenDisk {
             disk: self.clone(),
-            opening: self.state().opening,
+            stored: state.stored.clone(),
+            opening: state.opening,
         }
     }
 
@@ -157,9 +168,28 @@ impl OpenDisk {
 
 #[async_trait]
 impl Storage for OpenDisk {
+    fn identity(&self) -> &Identity {
+        self.stored.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.stored.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.stored.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.stored.bind(cluster, history).await
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        let mut stored = self.disk.state().stored.clone();
-        stored.recover().await
+        self.stored.recover().await
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -51,16 +51,12 @@ impl Folder {
 
     /// Makes the folder if there is none, and locks it; false if it is locked already.
     pub(super) fn lock(&mut self) -> io::Result<bool> {
-        fs::create_dir_all(&self.path)?;
+        make_private_folder(&self.path)?;
         if let Some(parent) = self.path.parent() {
             let is_here = parent.as_os_str().is_empty();
             sync_directory(if is_here { Path::new(".") } else { parent })?;
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path.join(LOCK))?;
+        let file = private_file().truncate(false).open(self.path.join(LOCK))?;
         match file.try_lock() {
             Ok(()) => {
                 self.lock = Some(file);
@@ -93,7 +89,7 @@ impl Files for Folder {
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         self.open.clear();
-        let file = File::create(self.path.join(name))?;
+        let file = private_file().truncate(true).open(self.path.join(name))?;
         file.set_len(bytes)?;
         self.open.insert(name.to_owned(), file);
         Ok(())
@@ -127,4 +123,37 @@ impl Files for Folder {
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// How a file is opened, and made if there is none, that nobody but its owner may read: one of them holds a secret key.
+#[cfg(unix)]
+fn private_file() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true);
+    options
+}
+
+/// Makes a folder, with those above it, that nobody but its owner may enter; one that is there is left as it is.
+#[cfg(unix)]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(not(unix))]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
 }

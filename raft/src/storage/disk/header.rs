@@ -7,13 +7,16 @@
 //! Which copy is written first alternates: it is the first one if the header's sequence number is even. After a crash
 //! that tells which copy was durable when the other was written, and it is the other one that is written next.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
+use super::Bound;
 use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
 use crate::configuration::History;
 use crate::consensus::HardState;
+use crate::identity::SECRET_KEY_BYTES;
 use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::wire::NUMBER_END;
 
@@ -26,9 +29,6 @@ pub(super) const COPIES: usize = 2;
 /// The length of its body.
 const BODY_BYTES: usize = 136;
 
-/// Room for the key of the server, which is not stored yet.
-const KEY_BYTES: usize = 32;
-
 const HAS_CLUSTER: u32 = 1;
 const HAS_HISTORY: u32 = 2;
 const HAS_VOTED: u32 = 4;
@@ -37,10 +37,10 @@ const HAS_VOTED: u32 = 4;
 pub(super) struct Header {
     /// Grows with each change. The first of the copies is written first if it is even.
     pub(super) sequence: u64,
-    /// The cluster that the store belongs to, once it is known.
-    pub(super) cluster: Option<ClusterId>,
-    /// The founding of that cluster, once it is known.
-    pub(super) history: Option<History>,
+    /// The key that the server's id is the digest of.
+    pub(super) secret: Secret,
+    /// The cluster that the store belongs to, and the founding of it, once they are known.
+    pub(super) bound: Bound,
     /// How often the store was opened.
     pub(super) boot: u64,
     /// Drawn when it was opened last.
@@ -50,6 +50,16 @@ pub(super) struct Header {
     /// The number of the last segment; there may be one more.
     pub(super) segment: u64,
     pub(super) hard_state: HardState,
+}
+
+/// A secret key, which is never shown.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Secret(pub(super) [u8; SECRET_KEY_BYTES]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// What the two copies say together. The header has a sequence number such that the next one is written first to the
@@ -80,9 +90,10 @@ impl Header {
             commit,
             promise,
         } = self.hard_state;
+        let Bound { cluster, history } = self.bound;
         body.put_u32_le(
-            flag(self.cluster.is_some(), HAS_CLUSTER)
-                | flag(self.history.is_some(), HAS_HISTORY)
+            flag(cluster.is_some(), HAS_CLUSTER)
+                | flag(history.is_some(), HAS_HISTORY)
                 | flag(voted_for.is_some(), HAS_VOTED),
         );
         body.put_u32_le(0);
@@ -94,10 +105,10 @@ impl Header {
         body.put_u64_le(commit.0);
         // 584 years, and the core promises minutes at most.
         body.put_u64_le(u64::try_from(promise.as_nanos()).unwrap_or(u64::MAX));
-        body.put_u64_le(self.history.map_or(0, |history| history.0));
-        body.put_u128(self.cluster.map_or(0, |cluster| cluster.0));
+        body.put_u64_le(history.map_or(0, |history| history.0));
+        body.put_u128(cluster.map_or(0, |cluster| cluster.0));
         body.put_u128(voted_for.map_or(0, |server| server.0));
-        body.put_bytes(0, KEY_BYTES);
+        body.put_slice(&self.secret.0);
     }
 
     /// Decodes one copy.
@@ -120,10 +131,15 @@ impl Header {
         let history = Some(History(body.get_u64_le())).filter(|_| flags & HAS_HISTORY != 0);
         let cluster = Some(ClusterId(body.get_u128())).filter(|_| flags & HAS_CLUSTER != 0);
         let voted_for = Some(ServerId(body.get_u128())).filter(|_| flags & HAS_VOTED != 0);
+        let mut secret = Secret::default();
+        body.copy_to_slice(&mut secret.0);
+        if secret == Secret::default() {
+            return Err(contradictory("it has no key"));
+        }
         Ok(Self {
             sequence: record.index,
-            cluster,
-            history,
+            secret,
+            bound: Bound { cluster, history },
             boot,
             nonce,
             mark,
@@ -194,8 +210,11 @@ mod tests {
     fn header(sequence: u64) -> Header {
         Header {
             sequence,
-            cluster: Some(ClusterId(7)),
-            history: Some(History(8)),
+            secret: Secret([5; SECRET_KEY_BYTES]),
+            bound: Bound {
+                cluster: Some(ClusterId(7)),
+                history: Some(History(8)),
+            },
             boot: 9,
             nonce: 10,
             mark: 11,
@@ -215,11 +234,31 @@ mod tests {
 
     #[test]
     fn all_fields_of_a_header_come_back() {
-        let blank = [Header::default().encode(), Header::default().encode()].concat();
+        let blank = Header {
+            secret: Secret([1; SECRET_KEY_BYTES]),
+            ..Header::default()
+        };
+        let copies = [blank.encode(), blank.encode()].concat();
 
-        let judged = [file(3, 3), blank].map(|file| Header::judge(&file).unwrap().header);
+        let judged = [file(3, 3), copies].map(|file| Header::judge(&file).unwrap().header);
 
-        assert_eq!(judged, [header(3), Header::default()]);
+        assert_eq!(judged, [header(3), blank]);
+    }
+
+    #[test]
+    fn a_header_without_a_key_is_refused() {
+        let copies = [Header::default().encode(), Header::default().encode()].concat();
+
+        let judged = Header::judge(&copies);
+
+        assert_eq!(judged, Err(contradictory("it has no key")));
+    }
+
+    #[test]
+    fn the_key_in_a_header_is_never_shown() {
+        let shown = format!("{:?}", header(1));
+
+        assert!(shown.contains("secret: Secret,"), "{shown}");
     }
 
     /// The copy that is written first when a file holds this.

@@ -26,9 +26,10 @@ use tokio::sync::oneshot;
 
 use self::files::{Files, Folder};
 use self::store::{Opened, Options, Store, io};
-use super::{Storage, StorageError};
+use super::{Bound, Storage, StorageError};
 use crate::configuration::History;
 use crate::consensus::{Recovered, Write};
+use crate::identity::Identity;
 use crate::ids::ClusterId;
 
 /// The length of a segment, in bytes.
@@ -43,7 +44,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Writing and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
 /// ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
 ///
-/// The folder is locked while it is open. Dropping the storage waits until a write under way is done.
+/// The folder is locked while it is open. Dropping the storage waits until a write under way is done. The server's
+/// secret key is in the folder, whose files nobody but its owner may read: a folder that was removed comes back as
+/// another server.
 ///
 /// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
 /// torn is dropped, and reported by [`repairs`](Self::repairs). One kind of damage looks like a torn write: that to the
@@ -63,7 +66,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// let recovered = disk.recover().await?;
 ///
 /// assert!(recovered.entries.is_empty());
-/// assert_eq!(disk.boot(), 1);
+/// assert_eq!(disk.identity().boot(), 1);
 /// # drop(disk);
 /// # std::fs::remove_dir_all(&folder).expect("it was made above");
 /// # Ok(())
@@ -72,11 +75,11 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct DiskStorage {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// What was found when it was opened, until it is asked for or something is written.
     recovered: Option<Recovered>,
     repairs: Vec<Repair>,
-    boot: u64,
-    cluster: Option<ClusterId>,
-    history: Option<History>,
+    identity: Identity,
+    bound: Bound,
 }
 
 /// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
@@ -125,6 +128,7 @@ enum Job {
         Option<History>,
         oneshot::Sender<Result<(), StorageError>>,
     ),
+    Recover(oneshot::Sender<Result<Recovered, StorageError>>),
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
@@ -142,7 +146,8 @@ impl DiskStorage {
         let work = move || match open(folder) {
             Ok((store, found)) => {
                 let header = store.header();
-                let identity = (header.boot, header.cluster, header.history);
+                let identity = Identity::from_secret_key(&header.secret.0);
+                let identity = (identity.at_boot(header.boot, header.nonce), header.bound);
                 // If the caller has dropped the future, there are no jobs either.
                 let _gone = opened.send(Ok((found, identity)));
                 serve(store, &queue, IDLE);
@@ -152,7 +157,7 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let (Opened { recovered, repairs }, (boot, cluster, history)) =
+        let (Opened { recovered, repairs }, (identity, bound)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
         for repair in &repairs {
             tracing::warn!(%repair, "the storage was not whole");
@@ -162,49 +167,15 @@ impl DiskStorage {
             thread: Some(thread),
             recovered: Some(recovered),
             repairs,
-            boot,
-            cluster,
-            history,
+            identity,
+            bound,
         })
-    }
-
-    /// Returns how often the store was opened, this time included. It never returns the same number twice.
-    #[must_use]
-    pub const fn boot(&self) -> u64 {
-        self.boot
-    }
-
-    /// Returns the cluster that the store is [bound](Self::bind) to.
-    #[must_use]
-    pub const fn cluster(&self) -> Option<ClusterId> {
-        self.cluster
-    }
-
-    /// Returns the founding of its cluster that the store is [bound](Self::bind) to.
-    #[must_use]
-    pub const fn history(&self) -> Option<History> {
-        self.history
     }
 
     /// Returns what was repaired when the folder was opened.
     #[must_use]
     pub fn repairs(&self) -> &[Repair] {
         &self.repairs
-    }
-
-    /// Binds a store to a cluster, and to one founding of it once that is known, durably. Once bound, it stays bound.
-    ///
-    /// # Errors
-    /// When it is bound to another one ([`StorageError::Foreign`]), or cannot be written.
-    pub async fn bind(
-        &mut self,
-        cluster: ClusterId,
-        history: Option<History>,
-    ) -> Result<(), StorageError> {
-        self.ask(|reply| Job::Bind(cluster, history, reply)).await?;
-        self.cluster = Some(cluster);
-        self.history = self.history.or(history);
-        Ok(())
     }
 
     /// Marks the last batch as durable, so that damage to it is never taken for a torn write, and closes the folder.
@@ -216,10 +187,10 @@ impl DiskStorage {
         self.ask(Job::Close).await
     }
 
-    async fn ask(
+    async fn ask<T>(
         &self,
-        job: impl FnOnce(oneshot::Sender<Result<(), StorageError>>) -> Job,
-    ) -> Result<(), StorageError> {
+        job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
+    ) -> Result<T, StorageError> {
         let (reply, replied) = oneshot::channel();
         let jobs = self
             .jobs
@@ -234,13 +205,38 @@ impl DiskStorage {
 
 #[async_trait]
 impl Storage for DiskStorage {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.bound.cluster
+    }
+
+    fn history(&self) -> Option<History> {
+        self.bound.history
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        let bound = self.bound.to(cluster, history)?;
+        self.ask(|reply| Job::Bind(cluster, history, reply)).await?;
+        self.bound = bound;
+        Ok(())
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.recovered.take().ok_or_else(|| StorageError::Stopped {
-            reason: "what is stored is recovered once, when it was opened".to_owned(),
-        })
+        match self.recovered.take() {
+            Some(recovered) => Ok(recovered),
+            None => self.ask(Job::Recover).await,
+        }
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.recovered = None;
         self.ask(|reply| Job::Write(writes, reply)).await
     }
 }
@@ -259,8 +255,8 @@ impl Drop for DiskStorage {
 impl fmt::Debug for DiskStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskStorage")
-            .field("boot", &self.boot)
-            .field("cluster", &self.cluster)
+            .field("identity", &self.identity)
+            .field("bound", &self.bound)
             .finish_non_exhaustive()
     }
 }
@@ -294,6 +290,9 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
             }
             Ok(Job::Bind(cluster, history, reply)) => {
                 let _gone = reply.send(store.bind(cluster, history));
+            }
+            Ok(Job::Recover(reply)) => {
+                let _gone = reply.send(store.recover());
             }
             Ok(Job::Close(reply)) => {
                 let _gone = reply.send(store.mark());

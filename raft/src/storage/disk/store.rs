@@ -5,13 +5,14 @@ use std::io;
 
 use super::change::{Change, Shape, SnapshotRef};
 use super::files::Files;
-use super::header::{self, Header};
+use super::header::{self, Header, Secret};
 use super::recovery;
 use super::segment::{self, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
 use crate::consensus::{Recovered, Snapshot, Write};
+use crate::identity::Identity;
 use crate::ids::{ClusterId, Index};
 
 /// What a file is called until it is whole and durable.
@@ -147,31 +148,28 @@ impl<F: Files> Store<F> {
         cluster: ClusterId,
         history: Option<History>,
     ) -> Result<(), StorageError> {
-        let is_other = self.header.cluster.is_some_and(|found| found != cluster)
-            || self
-                .header
-                .history
-                .is_some_and(|found| history.is_some_and(|own| own != found));
-        if is_other {
-            return Err(StorageError::Foreign {
-                found: named(self.header.cluster, self.header.history),
-                wanted: named(Some(cluster), history),
-            });
-        }
-        let history = self.header.history.or(history);
-        if (self.header.cluster, self.header.history) == (Some(cluster), history) {
+        let bound = self.header.bound.to(cluster, history)?;
+        if bound == self.header.bound {
             return Ok(());
         }
         self.unless_failed(|store| {
-            (store.header.cluster, store.header.history) = (Some(cluster), history);
+            store.header.bound = bound;
             store.write_header()
         })
     }
 
-    fn unless_failed(
+    /// Reads what is stored. All of it is durable: nothing is under way.
+    pub(super) fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.unless_failed(|store| {
+            let found = recovery::find(&mut store.files)?.expect("a store is never unmade");
+            Ok(found.recovered)
+        })
+    }
+
+    fn unless_failed<T>(
         &mut self,
-        act: impl FnOnce(&mut Self) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
+        act: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         if let Some(reason) = self.failed.clone() {
             return Err(StorageError::Stopped { reason });
         }
@@ -329,7 +327,8 @@ impl<F: Files> Store<F> {
 
 const PAGE: u64 = super::record::PAGE_BYTES as u64;
 
-/// Makes a store. Its header comes last: a folder with a header has had all else.
+/// Makes a store, with the key of a server that there was never before. Its header comes last: a folder with a header
+/// has had all else.
 fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError> {
     let head = SegmentHead {
         number: 1,
@@ -339,7 +338,11 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
         shape: Shape::default(),
     };
     create_segment(files, &head, Vec::new())?;
-    let copies = [Header::default().encode(), Header::default().encode()].concat();
+    let header = Header {
+        secret: Secret(*Identity::draw().secret_key()),
+        ..Header::default()
+    };
+    let copies = [header.encode(), header.encode()].concat();
     let (bytes, actions) = (
         copies.len() as u64,
         ["create the header", "write the header"],
@@ -400,14 +403,4 @@ pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError
 pub(super) fn damaged(what: &'static str, reason: impl Into<String>) -> StorageError {
     let reason = reason.into();
     StorageError::Damaged { what, reason }
-}
-
-fn named(cluster: Option<ClusterId>, history: Option<History>) -> String {
-    match (cluster, history) {
-        (Some(cluster), Some(History(history))) => {
-            format!("history {history:#x} of cluster {cluster}")
-        }
-        (Some(cluster), None) => format!("cluster {cluster}"),
-        (None, _) => "no cluster".to_owned(),
-    }
 }

@@ -11,10 +11,8 @@ use futures::executor::block_on;
 use tokio::sync::oneshot;
 
 use super::fake::FakeDisk;
-use crate::configuration::History;
 use crate::consensus::Write;
-use crate::ids::ClusterId;
-use crate::storage::conformance::{self, Disk, entry};
+use crate::storage::conformance::{self, Disk, entry, snapshot};
 use crate::storage::disk::files::{Files, Folder};
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::disk::{Job, recovery, serve};
@@ -78,28 +76,45 @@ fn a_folder_that_is_open_is_refused_until_it_is_closed() {
     let third = block_on(DiskStorage::open(folder.path()));
 
     assert!(matches!(second, Err(StorageError::InUse { .. })));
-    assert_eq!(third.unwrap().boot(), 2);
+    assert_eq!(third.unwrap().identity().boot(), 2);
 }
 
+/// Its key is gone, and nobody else has it.
 #[test]
-fn a_store_of_one_cluster_is_refused_to_another() {
+fn a_wiped_folder_comes_back_as_another_server() {
+    let folder = Temporary::new();
+    let before = block_on(DiskStorage::open(folder.path())).unwrap();
+    let before = before.identity().id();
+    fs::remove_dir_all(folder.path()).unwrap();
+
+    let disk = block_on(DiskStorage::open(folder.path())).unwrap();
+
+    assert_ne!(disk.identity().id(), before);
+    assert_eq!(disk.identity().boot(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_but_the_owner_may_read_what_is_stored() {
+    use std::os::unix::fs::PermissionsExt;
+
     let folder = Temporary::new();
     let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
-    block_on(disk.bind(ClusterId(7), None)).unwrap();
-    block_on(disk.bind(ClusterId(7), Some(History(1)))).unwrap();
-    drop(disk);
+    let write = Write {
+        snapshot: Some(snapshot(1, 1, "state")),
+        ..Write::default()
+    };
+    block_on(disk.write(vec![write])).unwrap();
 
-    let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
-    let other = block_on(disk.bind(ClusterId(8), None));
-    let another = block_on(disk.bind(ClusterId(7), Some(History(2))));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = fs::read_dir(folder.path()).unwrap();
+    let modes: Vec<_> = files.map(|file| mode(&file.unwrap().path())).collect();
 
     assert_eq!(
-        (disk.cluster(), disk.history()),
-        (Some(ClusterId(7)), Some(History(1)))
+        modes, [0o600; 4],
+        "the lock, the header, a segment, a snapshot"
     );
-    assert!(matches!(other, Err(StorageError::Foreign { .. })));
-    assert!(matches!(another, Err(StorageError::Foreign { .. })));
-    block_on(disk.bind(ClusterId(7), None)).unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
 }
 
 #[test]

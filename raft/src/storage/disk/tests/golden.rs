@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
+use crate::storage::Bound;
 use crate::storage::conformance::{entry, snapshot};
 use crate::storage::disk::change::{Change, Shape, SnapshotRef};
-use crate::storage::disk::header::Header;
+use crate::storage::disk::header::{Header, Secret};
 use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
 use crate::storage::disk::segment::{NewBatch, SegmentHead};
 use crate::storage::disk::snapshot_file;
@@ -36,8 +37,11 @@ fn hex(bytes: &[u8]) -> String {
 fn a_header_has_the_bytes_of_its_format() {
     let header = Header {
         sequence: 1,
-        cluster: Some(ClusterId(0xc1)),
-        history: Some(History(2)),
+        secret: Secret(std::array::from_fn(|at| at as u8 + 0x10)),
+        bound: Bound {
+            cluster: Some(ClusterId(0xc1)),
+            history: Some(History(2)),
+        },
         boot: 3,
         nonce: 4,
         mark: 5,
@@ -55,10 +59,11 @@ fn a_header_has_the_bytes_of_its_format() {
     assert_eq!((FORMAT, page.len()), (1, PAGE_BYTES));
     assert_eq!(
         hex(&page),
-        "6c69666572616674 7490035501000000 8800000000000000 0100000000000000 0100000000000000 \
+        "6c69666572616674 993b857701000000 8800000000000000 0100000000000000 0100000000000000 \
          0700000000000000 0300000000000000 0400000000000000 0500000000000000 0600000000000000 \
          0700000000000000 0800000000000000 0900000000000000 0200000000000000 0000000000000000 \
-         00000000000000c1 0000000000000000 000000000000005e"
+         00000000000000c1 0000000000000000 000000000000005e 1011121314151617 18191a1b1c1d1e1f \
+         2021222324252627 28292a2b2c2d2e2f"
     );
 }
 
