@@ -1,11 +1,12 @@
 //! Storage that lives as long as its process: for tests, simulations, and members that may forget.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 
-use super::{Storage, StorageError};
-use crate::consensus::{Recovered, Write};
+use super::{Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write};
 use crate::entry::Entry;
 use crate::ids::Index;
 
@@ -29,25 +30,135 @@ use crate::ids::Index;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStorage {
-    stored: Arc<Mutex<Recovered>>,
+    shelf: Arc<Shelf>,
+}
+
+/// What all clones share.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    stored: Recovered,
+    finished: BTreeMap<SnapshotName, Bytes>,
+    begun: BTreeMap<SnapshotName, BytesMut>,
+    last_name: u64,
+}
+
+impl Shelf {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        // Nothing here panics between two steps of a write, so a poisoned lock guards whole writes too.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl Storage for MemoryStorage {
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        // Nothing here panics between two steps of a write, so a poisoned lock guards whole writes too.
-        Ok(self
-            .stored
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone())
+        let mut contents = self.shelf.contents();
+        let in_force = contents.in_force();
+        contents.begun.clear();
+        contents.finished.retain(|name, _| Some(*name) == in_force);
+        Ok(contents.stored.clone())
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        writes
-            .into_iter()
-            .try_for_each(|write| store(&mut stored, write))
+        let mut contents = self.shelf.contents();
+        for write in writes {
+            if let Some(snapshot) = &write.snapshot {
+                let (name, length) = (snapshot.name, snapshot.metadata.length);
+                let state = contents.finished.get(&name);
+                if state.is_none_or(|state| state.len() as u64 != length) {
+                    return Err(StorageError::Damaged {
+                        what: "snapshot",
+                        reason: format!("no snapshot {name} of {length} bytes is finished"),
+                    });
+                }
+            }
+            store(&mut contents.stored, write)?;
+        }
+        Ok(())
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        Arc::clone(&self.shelf) as Arc<dyn SnapshotLane>
+    }
+}
+
+impl Contents {
+    fn in_force(&self) -> Option<SnapshotName> {
+        let snapshot = self.stored.snapshot.as_ref();
+        snapshot.map(|snapshot| snapshot.name)
+    }
+
+    fn begun(&mut self, name: SnapshotName) -> Result<&mut BytesMut, StorageError> {
+        self.begun.get_mut(&name).ok_or_else(|| not_begun(name))
+    }
+}
+
+#[async_trait]
+impl SnapshotLane for Shelf {
+    async fn begin(&self) -> Result<SnapshotName, StorageError> {
+        let mut contents = self.contents();
+        contents.last_name += 1;
+        let name = SnapshotName(contents.last_name);
+        contents.begun.insert(name, BytesMut::new());
+        Ok(name)
+    }
+
+    async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError> {
+        self.contents().begun(name)?.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        name: SnapshotName,
+        length: u64,
+        digest: u32,
+    ) -> Result<bool, StorageError> {
+        let mut contents = self.contents();
+        let state = contents
+            .begun
+            .remove(&name)
+            .ok_or_else(|| not_begun(name))?;
+        let is_whole = state.len() as u64 == length && crc32fast::hash(&state) == digest;
+        if is_whole {
+            contents.finished.insert(name, state.freeze());
+        }
+        Ok(is_whole)
+    }
+
+    async fn read(
+        &self,
+        name: SnapshotName,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let contents = self.contents();
+        let state = contents.finished.get(&name);
+        Ok(state.map(|state| {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let begin = offset.min(state.len());
+            state.slice(begin..begin.saturating_add(bytes_max).min(state.len()))
+        }))
+    }
+
+    async fn remove(&self, name: SnapshotName) -> Result<(), StorageError> {
+        let mut contents = self.contents();
+        contents.begun.remove(&name);
+        if contents.in_force() != Some(name) {
+            contents.finished.remove(&name);
+        }
+        Ok(())
+    }
+}
+
+/// Nobody appends to a snapshot that was not begun, or is finished.
+pub(super) fn not_begun(name: SnapshotName) -> StorageError {
+    StorageError::Damaged {
+        what: "snapshot",
+        reason: format!("no snapshot {name} is being written"),
     }
 }
 

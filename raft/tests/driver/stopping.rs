@@ -1,13 +1,14 @@
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_raft::storage::{Storage, StorageError};
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
@@ -90,6 +91,10 @@ struct Broken;
 impl Storage for Broken {
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         Ok(Recovered::default())
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        MemoryStorage::default().snapshots()
     }
 
     async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {

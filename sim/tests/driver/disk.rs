@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::ids::Index;
-use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft_sim::dice::Dice;
 use tokio::time::Instant;
 
@@ -160,6 +161,10 @@ impl Storage for OpenDisk {
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         let mut stored = self.disk.state().stored.clone();
         stored.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.disk.state().stored.snapshots()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

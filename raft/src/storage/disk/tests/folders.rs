@@ -12,13 +12,12 @@ use tokio::sync::oneshot;
 
 use super::fake::FakeDisk;
 use crate::configuration::History;
-use crate::consensus::Write;
 use crate::ids::ClusterId;
 use crate::storage::conformance::{self, Disk, entry};
 use crate::storage::disk::files::{Files, Folder};
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::disk::{Job, recovery, serve};
-use crate::storage::{DiskStorage, Storage, StorageError};
+use crate::storage::{DiskStorage, Storage, StorageError, Write};
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ fn it_keeps_the_promises_of_a_storage() {
 #[test]
 fn a_folder_that_is_open_is_refused_until_it_is_closed() {
     let folder = Temporary::new();
-    let first = block_on(DiskStorage::open(folder.path())).unwrap();
+    let mut first = block_on(DiskStorage::open(folder.path())).unwrap();
 
     let second = block_on(DiskStorage::open(folder.path()));
     block_on(first.close()).unwrap();
@@ -144,7 +143,7 @@ fn files_that_are_not_the_stores_are_left_alone() {
         fs::write(folder.path().join(name), "mine").unwrap();
     }
 
-    let disk = block_on(DiskStorage::open(folder.path())).unwrap();
+    let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
     block_on(disk.close()).unwrap();
 
     for name in names {
