@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use liferaft::configuration::Configuration;
-use liferaft::consensus::{HardState, Snapshot, Write, WriteId};
+use liferaft::consensus::{HardState, Snapshot, WriteId};
 use liferaft::ids::{Index, LogPosition, Term};
 use liferaft::kv::Command;
 use liferaft::message::SnapshotMetadata;
 use liferaft::sessions::{Joined, Joining, Sessions};
-use liferaft::storage::{MemoryStorage, Storage};
+use liferaft::storage::{MemoryStorage, Storage, StoredSnapshot, Write};
 use liferaft::time::ClusterTime;
 use liferaft::{
     ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, RestoreError, ServerId,
@@ -194,13 +194,19 @@ async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Cap
     let (mut members, mut captures) = (Vec::new(), Vec::new());
     for peer in 1..=3 {
         let mut disk = MemoryStorage::default();
+        let (metadata, lane) = (stored.metadata.clone(), disk.snapshots());
+        let name = lane.begin().await.expect("memory takes all");
+        let appended = lane.append(name, stored.data.clone()).await;
+        appended.expect("memory takes all");
+        let finished = lane.finish(name, metadata.length, metadata.digest).await;
+        assert!(finished.expect("memory takes all"), "it is whole");
         let write = Write {
             id: WriteId(1),
             hard_state: Some(HardState {
                 term: LAST.term,
                 ..HardState::default()
             }),
-            snapshot: Some(stored.clone()),
+            snapshot: Some(StoredSnapshot { name, metadata }),
             ..Write::default()
         };
         disk.write(vec![write]).await.expect("memory takes all");

@@ -76,20 +76,50 @@ impl Output {
 pub struct WriteId(pub u64);
 
 /// What must reach the disk. Its parts are made durable in the order of the fields; a crash may leave any prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Write {
+///
+/// The core hands out snapshots with their state. A storage is given the name of one that is durable already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write<S = Snapshot> {
     /// Its number.
     pub id: WriteId,
     /// Replaces the stored hard state, all of it at once.
     pub hard_state: Option<HardState>,
     /// Replaces the stored snapshot.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<S>,
     /// Drops all stored entries from this index on.
     pub truncate: Option<Index>,
     /// Follow the stored log without a gap, or begin it just after the snapshot.
     pub entries: Vec<Entry>,
     /// Drops all stored entries up to this index, which the stored snapshot covers.
     pub compact: Option<Index>,
+}
+
+impl<S> Write<S> {
+    /// Returns this write with another snapshot in place of its own, which is returned beside it.
+    pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> (Write<T>, Option<S>) {
+        let write = Write {
+            id: self.id,
+            hard_state: self.hard_state,
+            snapshot,
+            truncate: self.truncate,
+            entries: self.entries,
+            compact: self.compact,
+        };
+        (write, self.snapshot)
+    }
+}
+
+impl<S> Default for Write<S> {
+    fn default() -> Self {
+        Self {
+            id: WriteId::default(),
+            hard_state: None,
+            snapshot: None,
+            truncate: None,
+            entries: Vec::new(),
+            compact: None,
+        }
+    }
 }
 
 /// What a server must remember of its elections (§3.8). One that has stored nothing has promised nothing.
@@ -118,15 +148,36 @@ pub struct Snapshot {
     pub data: Bytes,
 }
 
-/// What storage gives back after a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
+/// What is known after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered<S = Snapshot> {
     /// The last hard state.
     pub hard_state: HardState,
     /// The last snapshot.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<S>,
     /// The log, contiguous; it may begin before the snapshot's end but not leave a gap after it.
     pub entries: Vec<Entry>,
+}
+
+impl<S> Recovered<S> {
+    /// Returns the same with another snapshot in place of its own.
+    pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> Recovered<T> {
+        Recovered {
+            hard_state: self.hard_state,
+            snapshot,
+            entries: self.entries,
+        }
+    }
+}
+
+impl<S> Default for Recovered<S> {
+    fn default() -> Self {
+        Self {
+            hard_state: HardState::default(),
+            snapshot: None,
+            entries: Vec::new(),
+        }
+    }
 }
 
 /// One thing for the state machine to do.

@@ -8,12 +8,14 @@ mod channels;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
 pub(super) use self::channels::{Asked, Ends, Job, Own, Query, Report};
+use super::disk::store;
 use super::error::ReadError;
 use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
@@ -125,7 +127,7 @@ impl<S: StateMachine> Applier<S> {
                             (self, report) = self.restore_elsewhere(snapshot).await;
                             report
                         }
-                        Job::Capture { bytes_max } => match self.capture(bytes_max, ends.reports.clone()) {
+                        Job::Capture { bytes_max } => match self.capture(bytes_max, &ends) {
                             Ok(()) => continue,
                             Err(fault) => Err(fault),
                         }
@@ -346,12 +348,9 @@ impl<S: StateMachine> Applier<S> {
         })
     }
 
-    /// Captures the state at once, and has it encoded while entries go on being applied.
-    fn capture(
-        &self,
-        bytes_max: u64,
-        reports: mpsc::Sender<Report<S::Reply>>,
-    ) -> Result<(), MachineFault> {
+    /// Captures the state at once, and has it encoded and stored while entries go on being applied.
+    fn capture(&self, bytes_max: u64, ends: &Ends<S>) -> Result<(), MachineFault> {
+        let (reports, lane) = (ends.reports.clone(), Arc::clone(&ends.lane));
         let through = self.applied;
         let reply_bytes = self.sessions.reply_bytes();
         let panicked = move |message: String| MachineFault::Snapshot {
@@ -362,12 +361,17 @@ impl<S: StateMachine> Applier<S> {
         let mut joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
         platform::spawn(async move {
             let encoded = caught_in(platform::compute(move || joining.step())).await;
+            let captured = |snapshot| Report::Captured {
+                through,
+                reply_bytes,
+                snapshot,
+            };
             let report = match encoded {
-                Ok(snapshot) => Report::Captured {
-                    through,
-                    reply_bytes,
-                    snapshot,
+                Ok(Ok(joined)) => match store(&*lane, &joined.data, joined.digest).await {
+                    Ok(name) => captured(Ok((joined, name))),
+                    Err(error) => Report::NotStored(error),
                 },
+                Ok(Err(refused)) => captured(Err(refused)),
                 Err(message) => Report::Failed(panicked(message)),
             };
             // The driver may have stopped meanwhile.

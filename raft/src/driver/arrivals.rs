@@ -4,6 +4,7 @@ use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;
 
 use super::applier::{Own, Report};
+use super::disk::Taken;
 use super::error::{
     MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
 };
@@ -18,7 +19,7 @@ use crate::consensus::{Input, WriteId};
 use crate::ids::Index;
 use crate::sessions::{JoinError, Joined};
 use crate::state_machine::StateMachine;
-use crate::storage::StorageError;
+use crate::storage::{SnapshotName, StorageError};
 use crate::time::Instant;
 
 /// What has happened since the last round.
@@ -159,6 +160,7 @@ impl<S: StateMachine> Driver<S> {
                 reply_bytes,
                 snapshot,
             } => self.take_captured(through, reply_bytes, snapshot, now),
+            Report::NotStored(error) => return Err(StopReason::Storage(error.to_string())),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
         }
@@ -171,12 +173,13 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         through: Index,
         reply_bytes: u64,
-        snapshot: Result<Joined, JoinError>,
+        snapshot: Result<(Joined, SnapshotName), JoinError>,
         now: Instant,
     ) {
         match snapshot {
-            Ok(Joined { data, digest }) => {
+            Ok((Joined { data, digest }, name)) => {
                 let bytes = data.len() as u64;
+                self.disk.note_taken(through, Taken { name, digest });
                 self.work.on_captured(bytes);
                 self.counters.snapshots_taken += 1;
                 tracing::debug!(term = %self.raft.term(), %through, bytes, "snapshot taken");

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
+use super::disk::{Disk, recover};
 use super::error::{BootstrapFault, StartError};
 use super::events::Announcer;
 use super::handle::{Handle, Shared};
@@ -215,7 +216,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             self.config.set_uncounted_max(uncounted_max);
         }
         let bootstrap = self.take_bootstrap()?;
-        let recovered = self.storage.recover().await?;
+        let (recovered, in_force) = recover(&mut *self.storage).await?;
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
@@ -253,6 +254,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (board, status) = StatusBoard::new(raft.status());
         let announcer = Announcer::new();
         let events = announcer.entrance();
+        let lane = self.storage.snapshots();
         let driver = Driver::new(Parts {
             id,
             cluster: self.cluster,
@@ -261,7 +263,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             raft,
             bootstrap,
             links,
-            storage: self.storage,
+            disk: Disk::new(self.storage, in_force),
             requests: request_queue,
             work: Work::new(
                 jobs,
@@ -284,6 +286,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             jobs: job_queue,
             queries: query_queue,
             reports,
+            lane,
         });
         platform::spawn(applying.instrument(span.clone()));
         platform::spawn(driver.run().instrument(span));

@@ -37,7 +37,6 @@ use crate::configuration::Configuration;
 use crate::consensus::{ChangeId, Event, Input, Output, Raft};
 use crate::ids::{ClusterId, ServerId};
 use crate::state_machine::StateMachine;
-use crate::storage::Storage;
 use crate::time::Instant;
 
 /// The most frames, and the most requests, that are taken in at once.
@@ -62,7 +61,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) raft: Raft,
     pub(super) bootstrap: Option<Configuration>,
     pub(super) links: Links,
-    pub(super) storage: Box<dyn Storage>,
+    pub(super) disk: Disk,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
     pub(super) membership: Membership,
@@ -145,7 +144,7 @@ impl<S: StateMachine> Driver<S> {
             arrived: Arrived::default(),
             requests: parts.requests,
             links: parts.links,
-            disk: Disk::new(parts.storage),
+            disk: parts.disk,
             work: parts.work,
             freshness: Freshness::default(),
             wakes: Wakes::default(),
@@ -193,7 +192,7 @@ impl<S: StateMachine> Driver<S> {
                 break reason;
             }
         };
-        self.stop(reason);
+        self.stop(reason).await;
     }
 
     /// Takes in what has arrived, and waits if nothing has. Whether it waited.
@@ -403,7 +402,7 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    fn stop(mut self, reason: StopReason) {
+    async fn stop(mut self, reason: StopReason) {
         match &reason {
             StopReason::Shutdown | StopReason::Dropped | StopReason::RuntimeEnded => {
                 tracing::info!(term = %self.raft.term(), %reason, "member stopped");
@@ -442,6 +441,9 @@ impl<S: StateMachine> Driver<S> {
         let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
         let board = self.board.clone();
         // The transport and the storage are closed before anybody hears that the member has stopped.
+        if let Err(error) = self.disk.close().await {
+            tracing::error!(%term, %error, "the storage was not closed in order");
+        }
         drop(self);
         announcer.tell(now, term, || Happening::Stopped {
             reason: reason.clone(),

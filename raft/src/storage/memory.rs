@@ -1,13 +1,14 @@
 //! Storage that lives as long as its process: for tests, simulations, and members that may forget.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use liferaft_platform as platform;
 
-use super::{Bound, Storage, StorageError};
+use super::{Bound, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write};
 use crate::configuration::History;
-use crate::consensus::{Recovered, Write};
 use crate::entry::Entry;
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index};
@@ -33,15 +34,21 @@ use crate::ids::{ClusterId, Index};
 #[derive(Clone, Debug)]
 pub struct MemoryStorage {
     identity: Identity,
-    shared: Arc<Mutex<Shared>>,
+    shelf: Arc<Shelf>,
 }
 
 /// What all clones share.
 #[derive(Debug, Default)]
-struct Shared {
+struct Shelf(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
     stored: Recovered,
     bound: Bound,
     boots: u64,
+    finished: BTreeMap<SnapshotName, Bytes>,
+    begun: BTreeMap<SnapshotName, BytesMut>,
+    last_name: u64,
 }
 
 /// Blank, and of a server that there was never before.
@@ -63,13 +70,15 @@ impl MemoryStorage {
     fn of(identity: Identity) -> Self {
         Self {
             identity,
-            shared: Arc::default(),
+            shelf: Arc::default(),
         }
     }
+}
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
+impl Shelf {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
         // Nothing here panics between two steps of a write, so a poisoned lock guards whole writes too.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,11 +89,11 @@ impl Storage for MemoryStorage {
     }
 
     fn cluster(&self) -> Option<ClusterId> {
-        self.shared().bound.cluster
+        self.shelf.contents().bound.cluster
     }
 
     fn history(&self) -> Option<History> {
-        self.shared().bound.history
+        self.shelf.contents().bound.history
     }
 
     async fn bind(
@@ -92,26 +101,120 @@ impl Storage for MemoryStorage {
         cluster: ClusterId,
         history: Option<History>,
     ) -> Result<(), StorageError> {
-        let mut shared = self.shared();
-        shared.bound = shared.bound.to(cluster, history)?;
+        let mut contents = self.shelf.contents();
+        contents.bound = contents.bound.to(cluster, history)?;
         Ok(())
     }
 
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        let (boot, stored) = {
-            let mut shared = self.shared();
-            shared.boots += 1;
-            (shared.boots, shared.stored.clone())
-        };
+        let mut contents = self.shelf.contents();
+        let in_force = contents.in_force();
+        contents.begun.clear();
+        contents.finished.retain(|name, _| Some(*name) == in_force);
+        contents.boots += 1;
+        let (boot, stored) = (contents.boots, contents.stored.clone());
+        drop(contents);
         self.identity = self.identity.clone().at_boot(boot, platform::entropy_u64());
         Ok(stored)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let mut shared = self.shared();
-        writes
-            .into_iter()
-            .try_for_each(|write| store(&mut shared.stored, write))
+        let mut contents = self.shelf.contents();
+        for write in writes {
+            if let Some(snapshot) = &write.snapshot {
+                let (name, length) = (snapshot.name, snapshot.metadata.length);
+                let state = contents.finished.get(&name);
+                if state.is_none_or(|state| state.len() as u64 != length) {
+                    return Err(StorageError::Damaged {
+                        what: "snapshot",
+                        reason: format!("no snapshot {name} of {length} bytes is finished"),
+                    });
+                }
+            }
+            store(&mut contents.stored, write)?;
+        }
+        Ok(())
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        Arc::clone(&self.shelf) as Arc<dyn SnapshotLane>
+    }
+}
+
+impl Contents {
+    fn in_force(&self) -> Option<SnapshotName> {
+        let snapshot = self.stored.snapshot.as_ref();
+        snapshot.map(|snapshot| snapshot.name)
+    }
+
+    fn begun(&mut self, name: SnapshotName) -> Result<&mut BytesMut, StorageError> {
+        self.begun.get_mut(&name).ok_or_else(|| not_begun(name))
+    }
+}
+
+#[async_trait]
+impl SnapshotLane for Shelf {
+    async fn begin(&self) -> Result<SnapshotName, StorageError> {
+        let mut contents = self.contents();
+        contents.last_name += 1;
+        let name = SnapshotName(contents.last_name);
+        contents.begun.insert(name, BytesMut::new());
+        Ok(name)
+    }
+
+    async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError> {
+        self.contents().begun(name)?.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        name: SnapshotName,
+        length: u64,
+        digest: u32,
+    ) -> Result<bool, StorageError> {
+        let mut contents = self.contents();
+        let state = contents
+            .begun
+            .remove(&name)
+            .ok_or_else(|| not_begun(name))?;
+        let is_whole = state.len() as u64 == length && crc32fast::hash(&state) == digest;
+        if is_whole {
+            contents.finished.insert(name, state.freeze());
+        }
+        Ok(is_whole)
+    }
+
+    async fn read(
+        &self,
+        name: SnapshotName,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let contents = self.contents();
+        let state = contents.finished.get(&name);
+        Ok(state.map(|state| {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let begin = offset.min(state.len());
+            state.slice(begin..begin.saturating_add(bytes_max).min(state.len()))
+        }))
+    }
+
+    async fn remove(&self, name: SnapshotName) -> Result<(), StorageError> {
+        let mut contents = self.contents();
+        contents.begun.remove(&name);
+        if contents.in_force() != Some(name) {
+            contents.finished.remove(&name);
+        }
+        Ok(())
+    }
+}
+
+/// Nobody appends to a snapshot that was not begun, or is finished.
+pub(super) fn not_begun(name: SnapshotName) -> StorageError {
+    StorageError::Damaged {
+        what: "snapshot",
+        reason: format!("no snapshot {name} is being written"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What must survive: the term and vote, the log, the snapshot.
 //!
-//! [`Storage`] is the seam; [`DiskStorage`] keeps what is stored in a folder, [`MemoryStorage`] as long as its process
-//! lives, and [`conformance`] is the promise of a storage as tests that every implementation passes.
+//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes; [`DiskStorage`] keeps what is stored in a folder,
+//! [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a storage as tests that every
+//! implementation passes.
 
 pub mod conformance;
 mod disk;
@@ -9,20 +10,44 @@ mod memory;
 pub mod outbox;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use disk::{DiskStorage, Repair};
 pub use memory::MemoryStorage;
 
 use crate::configuration::History;
-use crate::consensus::{Recovered, Write};
+use crate::consensus;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
+use crate::message::SnapshotMetadata;
 
-/// A member's disk. The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is
-/// group commit.
+/// What a storage is given to write: a snapshot by its name.
+pub type Write = consensus::Write<StoredSnapshot>;
+
+/// What a storage gives back after a restart: a snapshot by its name.
+pub type Recovered = consensus::Recovered<StoredSnapshot>;
+
+/// A member's disk, as two streams that go on at the same time: writes, which are small, ordered and waited for, and
+/// snapshots, which are large and wait for nothing.
+///
+/// **Writes.** The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is group
+/// commit. A write never blocks the thread that polls it, which is the member's own task: a disk that takes its time
+/// delays acknowledgements, and neither heartbeats nor reads. Of one call, the hard state may become durable before the
+/// rest, but entries never before a hard state of their term: a server that has entries of a term knows of that term.
+///
+/// **Snapshots.** [`snapshots`](Self::snapshots) is a lane of its own. A snapshot becomes durable there piece by piece,
+/// however long that takes, and counts for nothing. Only then does a write name it, and from that write on it is in
+/// force; the compaction behind it comes in later writes. So no vote and no acknowledgement waits for a snapshot.
+///
+/// **Failure.** A write or a step of the lane that fails stops the member: what the disk holds is not known until it is
+/// opened again, and nothing is tried again over a failed sync. A crash at any moment leaves the snapshot that was in
+/// force or, once the write that names another was under way, that one, and never half of one.
+///
+/// **The end.** The driver [closes](Self::close) the storage when the member stops in order, and drops it otherwise.
 ///
 /// A server's id is made with its storage, which keeps the key that the id is the digest of. Storage that was wiped has
 /// lost the key, and is another server's. Storage that was set back to an earlier state or copied must not be used
@@ -55,12 +80,83 @@ pub trait Storage: Send + 'static {
     ) -> Result<(), StorageError>;
 
     /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when a
-    /// cluster is founded.
+    /// cluster is founded. The state of a snapshot is not read: the lane gives it, range by range.
     async fn recover(&mut self) -> Result<Recovered, StorageError>;
 
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
-    /// before, any prefix of them may be.
+    /// before, any prefix of them may be. The snapshots that they name are finished.
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
+
+    /// Returns the lane that snapshots take, the same one each time. It is used while a write is under way.
+    fn snapshots(&self) -> Arc<dyn SnapshotLane>;
+
+    /// Ends the use of this storage in order, after the last write: it marks what is durable, so that damage to it is
+    /// not taken for a torn write, and gives the storage free for another process. Called at most once, and nothing but
+    /// dropping it comes after. Dropping it without is what a crash does, at worst.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was acknowledged is durable all the same.
+    async fn close(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// Where snapshots are stored: beside the ordered writes, in pieces, by name.
+///
+/// A snapshot is [begun](Self::begin), [appended to](Self::append) and [finished](Self::finish). It is then durable and
+/// may be [read](Self::read), but counts for nothing until a [write](Storage::write) names it. Whatever no write has
+/// named when the storage is opened again is gone, finished or not.
+///
+/// Several calls may be under way at once; those about one snapshot are made one after the other. The caller waits for
+/// each piece, so a lane needs no bound of its own. It makes what it is given durable now and then, and not all at the
+/// end: one large sync would hold up the syncs of the log.
+#[async_trait]
+pub trait SnapshotLane: Send + Sync + 'static {
+    /// Begins a snapshot, under a name that no other in the storage has.
+    async fn begin(&self) -> Result<SnapshotName, StorageError>;
+
+    /// Appends a piece to a snapshot that was begun.
+    async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError>;
+
+    /// Makes a snapshot durable that was begun. Returns false if what was appended has not this length or not this
+    /// CRC-32: it is gone then.
+    async fn finish(
+        &self,
+        name: SnapshotName,
+        length: u64,
+        digest: u32,
+    ) -> Result<bool, StorageError>;
+
+    /// Reads a part of the state of a finished snapshot: as many bytes as there are from `offset` on, at most
+    /// `bytes_max`. `None` if there is no such snapshot.
+    async fn read(
+        &self,
+        name: SnapshotName,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError>;
+
+    /// Removes a snapshot, begun or finished, some time later. One that is in force stays.
+    async fn remove(&self, name: SnapshotName) -> Result<(), StorageError>;
+}
+
+/// The name of a snapshot in its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotName(pub u64);
+
+impl fmt::Display for SnapshotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A snapshot in a storage: what it is, and the name by which its state is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    /// Its name.
+    pub name: SnapshotName,
+    /// What it is.
+    pub metadata: SnapshotMetadata,
 }
 
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was

@@ -1,13 +1,15 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::{Configuration, History};
-use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId, Term};
-use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
 use liferaft_transport::{DeliveryClass, Transport};
@@ -133,6 +135,10 @@ impl Storage for Slow {
 
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.0.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.0.snapshots()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -1,16 +1,17 @@
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::configuration::History;
-use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
@@ -113,6 +114,10 @@ impl Storage for Broken {
 
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.0.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        MemoryStorage::default().snapshots()
     }
 
     async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {

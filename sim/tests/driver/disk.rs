@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use liferaft_raft::configuration::History;
-use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, Index};
-use liferaft_raft::storage::{MemoryStorage, Storage, StorageError};
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft_sim::dice::Dice;
 use tokio::time::Instant;
 
@@ -190,6 +191,10 @@ impl Storage for OpenDisk {
 
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.stored.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.disk.state().stored.snapshots()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -1,5 +1,7 @@
 //! What passes between the driver and the applier.
 
+use std::sync::Arc;
+
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::consensus::Apply;
@@ -9,6 +11,7 @@ use crate::driver::request::Read;
 use crate::ids::Index;
 use crate::sessions::{JoinError, Joined};
 use crate::state_machine::StateMachine;
+use crate::storage::{SnapshotLane, SnapshotName, StorageError};
 use crate::time::{ClusterTime, Instant};
 
 /// What the driver gives to the applier, in order.
@@ -61,12 +64,14 @@ pub(in crate::driver) enum Report<R> {
         wakes_at: Option<ClusterTime>,
         reply_bytes: u64,
     },
-    /// The state as of an index, encoded. The replies in it weigh `reply_bytes`.
+    /// The state as of an index, encoded, and stored under a name. The replies in it weigh `reply_bytes`.
     Captured {
         through: Index,
         reply_bytes: u64,
-        snapshot: Result<Joined, JoinError>,
+        snapshot: Result<(Joined, SnapshotName), JoinError>,
     },
+    /// The lane could not store that.
+    NotStored(StorageError),
     /// The ordered session of a nonce is watched from here on, or not any more.
     Watched,
     /// The state machine cannot go on.
@@ -101,4 +106,6 @@ pub(in crate::driver) struct Ends<S: StateMachine> {
     pub(in crate::driver) jobs: mpsc::Receiver<Job>,
     pub(in crate::driver) queries: mpsc::Receiver<Asked<S>>,
     pub(in crate::driver) reports: mpsc::Sender<Report<S::Reply>>,
+    /// Where snapshots are stored.
+    pub(in crate::driver) lane: Arc<dyn SnapshotLane>,
 }

@@ -5,13 +5,14 @@ use bytes::{BufMut, Bytes};
 use super::record::{Flaw, Kind, Record, contradictory, fields};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
+use crate::storage::{SnapshotName, StoredSnapshot};
 use crate::wire::{self, DecodeError};
 
 /// One change of the log or the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The file with this snapshot is the one in force.
-    Snapshot(SnapshotRef),
+    /// This snapshot, whose file is durable, is the one in force.
+    Snapshot(StoredSnapshot),
     /// Drops all entries from here on.
     Truncate(Index),
     /// Follows the log, or begins it just after the snapshot.
@@ -27,13 +28,25 @@ pub(super) struct SnapshotRef {
     pub(super) last: LogPosition,
 }
 
+impl From<&StoredSnapshot> for SnapshotRef {
+    fn from(snapshot: &StoredSnapshot) -> Self {
+        Self {
+            file: snapshot.name.0,
+            last: snapshot.metadata.last,
+        }
+    }
+}
+
 impl Change {
     /// Appends its record.
     pub(super) fn put(&self, buffer: &mut Vec<u8>) {
         match self {
-            Self::Snapshot(SnapshotRef { file, last }) => {
-                let place = (last.index.0, last.term.0);
-                Record::put(buffer, Kind::Snapshot, place, |body| body.put_u64_le(*file));
+            Self::Snapshot(StoredSnapshot { name, metadata }) => {
+                let place = (metadata.last.index.0, metadata.last.term.0);
+                Record::put(buffer, Kind::Snapshot, place, |body| {
+                    body.put_u64_le(name.0);
+                    body.put_slice(&wire::encode_snapshot_metadata(metadata));
+                });
             }
             Self::Truncate(from) => Record::put(buffer, Kind::Truncate, (from.0, 0), |_| {}),
             Self::Entry(entry) => {
@@ -62,8 +75,7 @@ impl Change {
             let [] = fields(record.body)?;
             Ok(Self::Compact(index))
         } else if is(Kind::Snapshot) {
-            let [file] = fields(record.body)?;
-            Ok(Self::Snapshot(SnapshotRef { file, last: place }))
+            snapshot(place, record.body).map(Self::Snapshot)
         } else {
             Err(contradictory(format!(
                 "a batch has a record of kind {}",
@@ -85,6 +97,26 @@ fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
         Err(DecodeError::Unsupported { number, .. }) => Err(Flaw::Unsupported(number.into())),
         Err(error) => Err(contradictory(format!(
             "entry {place} cannot be decoded: {error}"
+        ))),
+    }
+}
+
+/// Decodes what a snapshot is.
+fn snapshot(place: LogPosition, body: &[u8]) -> Result<StoredSnapshot, Flaw> {
+    let (file, metadata) = body
+        .split_first_chunk()
+        .ok_or_else(|| contradictory("a snapshot has no file"))?;
+    let name = SnapshotName(u64::from_le_bytes(*file));
+    let metadata = wire::decode_snapshot_metadata(Bytes::copy_from_slice(metadata));
+    match metadata {
+        Ok(metadata) if metadata.last == place => Ok(StoredSnapshot { name, metadata }),
+        Ok(metadata) => Err(contradictory(format!(
+            "snapshot {place} says that it ends at {}",
+            metadata.last
+        ))),
+        Err(DecodeError::Unsupported { number, .. }) => Err(Flaw::Unsupported(number.into())),
+        Err(error) => Err(contradictory(format!(
+            "snapshot {place} cannot be decoded: {error}"
         ))),
     }
 }
@@ -126,7 +158,7 @@ impl Shape {
     /// When it leaves a gap in the log, or between the snapshot and the log.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
         match change {
-            Change::Snapshot(snapshot) => self.snapshot = Some(*snapshot),
+            Change::Snapshot(snapshot) => self.snapshot = Some(snapshot.into()),
             Change::Truncate(from) => self.next = self.next.min((*from).max(self.first)),
             Change::Entry(Entry { index, .. }) => {
                 if self.is_empty() && *index == self.covered().next() {
@@ -162,6 +194,16 @@ pub(super) struct Replay {
     /// The index of the first of `entries`, which are the last ones of the log.
     present: Index,
     entries: Vec<Entry>,
+    /// The snapshot in force, if it came into force since.
+    snapshot: Option<StoredSnapshot>,
+}
+
+/// A log that is in order.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) shape: Shape,
+    pub(super) entries: Vec<Entry>,
+    pub(super) snapshot: Option<StoredSnapshot>,
 }
 
 impl Replay {
@@ -171,6 +213,7 @@ impl Replay {
             shape,
             present: shape.next,
             entries: Vec::new(),
+            snapshot: None,
         }
     }
 
@@ -199,7 +242,7 @@ impl Replay {
                 self.entries.drain(..dropped);
                 self.present = self.present.max(self.shape.first);
             }
-            Change::Snapshot(_) => {}
+            Change::Snapshot(snapshot) => self.snapshot = Some(snapshot),
         }
         if self.entries.is_empty() {
             self.present = self.shape.next;
@@ -207,33 +250,47 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns the entries of the log.
+    /// Returns the log.
     ///
     /// # Errors
-    /// When the first of them are missing.
-    pub(super) fn finish(self) -> Result<(Shape, Vec<Entry>), String> {
-        let first = self.shape.first;
-        if self.present > first {
-            let last = self.present.previous();
+    /// When the first of its entries are missing, or what says what the snapshot in force is.
+    pub(super) fn finish(self) -> Result<Replayed, String> {
+        let Self {
+            shape,
+            present,
+            entries,
+            snapshot,
+        } = self;
+        let first = shape.first;
+        if present > first {
+            let last = present.previous();
             return Err(format!("the entries from {first} to {last} are missing"));
         }
-        Ok((self.shape, self.entries))
+        if let (Some(of), None) = (shape.snapshot, &snapshot) {
+            let file = of.file;
+            return Err(format!("what the snapshot of file {file} is, is missing"));
+        }
+        Ok(Replayed {
+            shape,
+            entries,
+            snapshot,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::conformance::entry;
+    use crate::storage::conformance::{entry, metadata};
 
     fn snapshot(index: u64) -> Change {
-        Change::Snapshot(SnapshotRef {
-            file: 1,
-            last: LogPosition::new(Term(1), Index(index)),
+        Change::Snapshot(StoredSnapshot {
+            name: SnapshotName(1),
+            metadata: metadata(index, 1, b"state"),
         })
     }
 
-    fn after(shape: Shape, changes: &[Change]) -> Result<(Shape, Vec<Entry>), String> {
+    fn after(shape: Shape, changes: &[Change]) -> Result<Replayed, String> {
         let mut replay = Replay::starting_with(shape);
         for change in changes {
             replay.apply(change.clone())?;
@@ -254,7 +311,26 @@ mod tests {
         let compacted = after(began, &[follows, snapshot(4), Change::Compact(Index(4))]);
 
         assert_eq!(kept.unwrap_err(), "the entries from 3 to 4 are missing");
-        assert_eq!(compacted.unwrap().1, [entry(5, 1, "e")]);
+        assert_eq!(compacted.unwrap().entries, [entry(5, 1, "e")]);
+    }
+
+    #[test]
+    fn a_snapshot_from_before_a_segment_is_missing_until_another_is_in_force() {
+        let began = Shape {
+            first: Index(3),
+            next: Index(3),
+            snapshot: Some(SnapshotRef {
+                file: 7,
+                last: LogPosition::new(Term(1), Index(2)),
+            }),
+        };
+
+        let kept = after(began, &[]);
+        let replaced = after(began, &[snapshot(4)]);
+
+        let missing = "what the snapshot of file 7 is, is missing";
+        assert_eq!(kept.unwrap_err(), missing);
+        assert_eq!(replaced.unwrap().snapshot.unwrap().name, SnapshotName(1));
     }
 
     #[test]
@@ -289,7 +365,7 @@ mod tests {
             &[&began[..], &[Change::Entry(beyond)]].concat(),
         );
 
-        assert_eq!(whole.unwrap().1, [behind]);
+        assert_eq!(whole.unwrap().entries, [behind]);
         assert_eq!(gap.unwrap_err(), "entry 11 does not follow 9");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The files of one folder, by name.
@@ -14,9 +14,13 @@ pub(super) trait Files: Send + 'static {
     fn list(&mut self) -> io::Result<Vec<String>>;
     /// All that a file holds.
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>>;
+    /// What a file holds from here on, at most so many bytes.
+    fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>>;
+    /// How many bytes a file has.
+    fn length(&mut self, name: &str) -> io::Result<u64>;
     /// Makes a file of so many bytes, all zero, in place of any that is there.
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()>;
-    /// Writes to a file that is there.
+    /// Writes to a file that is there, which grows if it ends before.
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes all that was written to a file durable, and its length.
     fn sync(&mut self, name: &str) -> io::Result<()>;
@@ -85,6 +89,18 @@ impl Files for Folder {
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
         fs::read(self.path.join(name))
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.path.join(name))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn length(&mut self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path.join(name))?.len())
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {

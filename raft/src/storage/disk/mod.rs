@@ -2,11 +2,13 @@
 //! header that is kept twice. `docs/storage.md` shows every byte.
 //!
 //! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
-//! which judges a whole folder. `store` writes, through the small trait of `files`. This file runs it on a thread.
+//! which judges a whole folder. `store` writes the log and `lane` the snapshots, through the small trait of `files`. This
+//! file runs each of the two on a thread.
 
 mod change;
 mod files;
 mod header;
+mod lane;
 mod record;
 mod recovery;
 mod segment;
@@ -17,6 +19,7 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -25,10 +28,10 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::files::{Files, Folder};
+use self::lane::Lane;
 use self::store::{Opened, Options, Store, io};
-use super::{Bound, Storage, StorageError};
+use super::{Bound, Recovered, SnapshotLane, Storage, StorageError, Write};
 use crate::configuration::History;
-use crate::consensus::{Recovered, Write};
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 
@@ -41,8 +44,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Storage in a folder, which survives the process and the loss of power.
 ///
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
-/// Writing and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
-/// ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
+/// Writing and syncing happen on a thread of the storage's own, and snapshots have another. Any failure is final: every
+/// later write is refused ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done. The server's
 /// secret key is in the folder, whose files nobody but its owner may read: a folder that was removed comes back as
@@ -75,6 +78,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct DiskStorage {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    lane: Arc<lane::Jobs>,
+    lane_thread: Option<JoinHandle<()>>,
     /// What was found when it was opened, until it is asked for or something is written.
     recovered: Option<Recovered>,
     repairs: Vec<Repair>,
@@ -144,12 +149,12 @@ impl DiskStorage {
         let (opened, opening) = oneshot::channel();
         let thread = thread::Builder::new().name("liferaft-disk".to_owned());
         let work = move || match open(folder) {
-            Ok((store, found)) => {
+            Ok((store, lane, found)) => {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
                 let identity = (identity.at_boot(header.boot, header.nonce), header.bound);
                 // If the caller has dropped the future, there are no jobs either.
-                let _gone = opened.send(Ok((found, identity)));
+                let _gone = opened.send(Ok((found, lane, identity)));
                 serve(store, &queue, IDLE);
             }
             Err(error) => {
@@ -157,14 +162,19 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let (Opened { recovered, repairs }, (identity, bound)) =
+        let (Opened { recovered, repairs }, lane, (identity, bound)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
+        let (lane_jobs, lane_queue) = mpsc::channel();
+        let lane_thread = thread::Builder::new().name("liferaft-lane".to_owned());
+        let lane_thread = lane_thread.spawn(move || lane::serve(lane, &lane_queue));
         for repair in &repairs {
             tracing::warn!(%repair, "the storage was not whole");
         }
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
+            lane: Arc::new(lane::Jobs(lane_jobs)),
+            lane_thread: Some(lane_thread.map_err(io("begin a thread"))?),
             recovered: Some(recovered),
             repairs,
             identity,
@@ -178,13 +188,12 @@ impl DiskStorage {
         &self.repairs
     }
 
-    /// Marks the last batch as durable, so that damage to it is never taken for a torn write, and closes the folder.
-    /// Dropping the storage does the same, and ignores errors.
-    ///
-    /// # Errors
-    /// When it cannot be written. What was acknowledged is durable all the same.
-    pub async fn close(self) -> Result<(), StorageError> {
-        self.ask(Job::Close).await
+    /// Has the lane end after the step that it takes. What is returned resolves when it has.
+    fn stop_lane(&self) -> oneshot::Receiver<()> {
+        let (stopped, stopping) = oneshot::channel();
+        // If nobody receives it the lane has ended, and `stopped` is dropped.
+        let _ended = self.lane.0.send(lane::Job::Stop(stopped));
+        stopping
     }
 
     async fn ask<T>(
@@ -239,15 +248,25 @@ impl Storage for DiskStorage {
         self.recovered = None;
         self.ask(|reply| Job::Write(writes, reply)).await
     }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        Arc::clone(&self.lane) as Arc<dyn SnapshotLane>
+    }
+
+    async fn close(&mut self) -> Result<(), StorageError> {
+        let _ended = self.stop_lane().await;
+        self.ask(Job::Close).await
+    }
 }
 
 impl Drop for DiskStorage {
-    /// The folder is unlocked when this returns.
+    /// The folder is unlocked when this returns, and the lane writes nothing more, whoever still has it.
     fn drop(&mut self) {
+        drop(self.stop_lane());
         self.jobs = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in [self.lane_thread.take(), self.thread.take()] {
             // A thread that panicked has unlocked the folder as well.
-            let _panicked = thread.join();
+            let _panicked = thread.map(JoinHandle::join);
         }
     }
 }
@@ -261,9 +280,10 @@ impl fmt::Debug for DiskStorage {
     }
 }
 
-/// Locks and opens the store in this folder.
-fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
+/// Locks and opens the store in this folder, with the lane beside it.
+fn open(path: PathBuf) -> Result<(Store<Folder>, Lane<Folder>, Opened), StorageError> {
     let name = path.display().to_string();
+    let beside = Folder::new(path.clone());
     let mut folder = Folder::new(path);
     if !folder.lock().map_err(io("lock the folder"))? {
         return Err(StorageError::InUse { folder: name });
@@ -272,7 +292,9 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
         segment_bytes: SEGMENT_BYTES,
         nonce: liferaft_platform::entropy_u64(),
     };
-    Store::open(folder, options)
+    let (store, opened) = Store::open(folder, options)?;
+    let lane = store.lane(beside);
+    Ok((store, lane, opened))
 }
 
 /// Does the jobs in order, until their sender is dropped.
@@ -295,7 +317,10 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
                 let _gone = reply.send(store.recover());
             }
             Ok(Job::Close(reply)) => {
-                let _gone = reply.send(store.mark());
+                let marked = store.mark();
+                // The folder is unlocked before anybody hears that it is closed.
+                drop(store);
+                let _gone = reply.send(marked);
                 return;
             }
             // The next write reports the failure.

@@ -6,13 +6,13 @@ use bytes::{Buf, BufMut};
 use thiserror::Error;
 
 /// The format of all files of a store. A store of another format is refused.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// Files are written in pages of this many bytes, so that no write touches a page that an earlier one has made durable.
 pub(super) const PAGE_BYTES: usize = 4096;
 
 /// How every file of a store begins.
-const MAGIC: &[u8; 8] = b"liferaft";
+pub(super) const MAGIC: &[u8; 8] = b"liferaft";
 
 /// The length of a record without its body.
 pub(super) const HEAD_BYTES: usize = 32;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use super::change::{Change, Replay, Shape, SnapshotRef};
+use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
 use super::record::Flaw;
@@ -13,8 +13,7 @@ use super::segment::{self, Segment, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
-use crate::consensus::{Recovered, Snapshot};
-use crate::entry::Entry;
+use crate::storage::{Recovered, StoredSnapshot};
 use crate::wire::NUMBER_END;
 
 /// What a folder holds.
@@ -65,8 +64,11 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
         segments,
         last,
         unmarked,
-        shape,
-        entries,
+        replayed: Replayed {
+            shape,
+            entries,
+            snapshot,
+        },
     } = log.finish(&header)?;
     let name = segment_name(last.head.number);
     let tail_dropped = match &last.tail {
@@ -81,10 +83,9 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
             true
         }
     };
-    let snapshot = shape
-        .snapshot
-        .map(|of| read_snapshot(files, of))
-        .transpose()?;
+    if let Some(snapshot) = &snapshot {
+        expect_snapshot(files, snapshot)?;
+    }
     let in_force = shape.snapshot.map(|of| of.file);
     let unused_snapshots = names
         .snapshots
@@ -194,20 +195,15 @@ fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageErr
     }
 }
 
-fn read_snapshot<F: Files>(files: &mut F, of: SnapshotRef) -> Result<Snapshot, StorageError> {
-    let name = snapshot_name(of.file);
-    let bytes = files.read(&name).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => damaged("snapshot", format!("{name} is missing")),
-        _ => io("read the snapshot")(error),
-    })?;
-    let snapshot = snapshot_file::decode(of.file, bytes);
-    let snapshot = snapshot.map_err(|flaw| fault("snapshot", &name, &flaw))?;
-    let (found, wanted) = (snapshot.metadata.last, of.last);
-    if found == wanted {
-        Ok(snapshot)
-    } else {
-        let reason = format!("{name} ends at {found}, and should at {wanted}");
-        Err(damaged("snapshot", reason))
+/// Reads the file of the snapshot in force, which must be whole.
+fn expect_snapshot<F: Files>(files: &mut F, snapshot: &StoredSnapshot) -> Result<(), StorageError> {
+    let name = snapshot_name(snapshot.name.0);
+    match snapshot_file::judge(files, snapshot) {
+        Ok(judged) => judged.map_err(|flaw| fault("snapshot", &name, &flaw)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(damaged("snapshot", format!("{name} is missing")))
+        }
+        Err(error) => Err(io("read the snapshot")(error)),
     }
 }
 
@@ -228,8 +224,7 @@ struct Log {
     last: Segment,
     /// What the last batch changes if it is in the last segment, and what the log was before.
     unmarked: Option<(Vec<Change>, Shape)>,
-    shape: Shape,
-    entries: Vec<Entry>,
+    replayed: Replayed,
 }
 
 impl LogReader {
@@ -282,7 +277,7 @@ impl LogReader {
             .expect("it began with the first segment");
         self.segments.push_back(KeptSegment {
             number: segment.head.number,
-            highest: segment.highest(),
+            holdings: segment.holdings(),
         });
         let last = segment.batches.last().map(|batch| batch.changes.clone());
         let mut before = *replay.shape();
@@ -325,13 +320,12 @@ impl LogReader {
         }
         let unmarked = self.replay(&mut last)?;
         let replay = self.replay.expect("it began with the first segment");
-        let (shape, entries) = replay.finish().map_err(|reason| damaged("log", reason))?;
+        let replayed = replay.finish().map_err(|reason| damaged("log", reason))?;
         Ok(Log {
             segments: self.segments,
             last,
             unmarked,
-            shape,
-            entries,
+            replayed,
         })
     }
 }

@@ -212,20 +212,39 @@ impl Segment {
         self.batches.last().map_or(PAGE_BYTES, |batch| batch.end)
     }
 
-    /// The highest index of an entry in it, whether or not it was dropped later.
-    pub(super) fn highest(&self) -> Index {
-        let changes = self.batches.iter().flat_map(|batch| &batch.changes);
-        highest(changes)
+    /// What it is kept for, whether or not that was dropped later.
+    pub(super) fn holdings(&self) -> Holdings {
+        Holdings::of(self.batches.iter().flat_map(|batch| &batch.changes))
     }
 }
 
-/// The highest index of an entry among these changes.
-pub(super) fn highest<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Index {
-    let indices = changes.into_iter().filter_map(|change| match change {
-        Change::Entry(entry) => Some(entry.index),
-        Change::Snapshot(_) | Change::Truncate(_) | Change::Compact(_) => None,
-    });
-    indices.max().unwrap_or(Index::ZERO)
+/// What a segment is kept for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holdings {
+    /// The highest index of an entry.
+    pub(super) highest: Index,
+    /// The file of the last snapshot that it puts in force, and says what that is.
+    pub(super) snapshot: Option<u64>,
+}
+
+impl Holdings {
+    pub(super) fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let mut holdings = Self::default();
+        for change in changes {
+            match change {
+                Change::Entry(entry) => holdings.highest = holdings.highest.max(entry.index),
+                Change::Snapshot(snapshot) => holdings.snapshot = Some(snapshot.name.0),
+                Change::Truncate(_) | Change::Compact(_) => {}
+            }
+        }
+        holdings
+    }
+
+    /// Adds what a later batch holds.
+    pub(super) fn add(&mut self, later: Self) {
+        self.highest = self.highest.max(later.highest);
+        self.snapshot = later.snapshot.or(self.snapshot);
+    }
 }
 
 /// The record that begins a batch.
@@ -272,7 +291,7 @@ fn batch(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<Change>, usize), F
     while !records.is_empty() {
         let at = bytes.len() - padding.len() - records.len();
         let named = |flaw: Flaw| match flaw {
-            Flaw::Broken(reason) => match highest(&changes) {
+            Flaw::Broken(reason) => match Holdings::of(&changes).highest {
                 Index::ZERO => broken(format!("{reason}, at byte {at} of the batch")),
                 last => broken(format!(
                     "{reason}, at byte {at} of the batch, after entry {last}"
@@ -330,7 +349,8 @@ mod tests {
 
         assert_eq!(segment.batches.len(), 3);
         assert_eq!((segment.next_batch(), segment.end()), (10, 4 * PAGE_BYTES));
-        assert_eq!((segment.highest(), segment.tail), (Index(3), Tail::Blank));
+        assert_eq!(segment.holdings().highest, Index(3));
+        assert_eq!(segment.tail, Tail::Blank);
     }
 
     #[test]

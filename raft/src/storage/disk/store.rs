@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::change::{Change, Shape, SnapshotRef};
+use super::change::{Change, Shape};
 use super::files::Files;
 use super::header::{self, Header, Secret};
+use super::lane::{Lane, Shelf};
 use super::recovery;
-use super::segment::{self, NewBatch, SegmentHead};
+use super::segment::{self, Holdings, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
-use crate::consensus::{Recovered, Snapshot, Write};
 use crate::identity::Identity;
-use crate::ids::{ClusterId, Index};
+use crate::ids::ClusterId;
+use crate::storage::{Recovered, Write};
 
 /// What a file is called until it is whole and durable.
 pub(super) const UNFINISHED: &str = ".new";
@@ -48,7 +49,9 @@ pub(super) struct Store<F> {
     shape: Shape,
     /// Batches up to this one are durable.
     synced: u64,
-    /// The number of the next snapshot's file.
+    /// What the lane has finished.
+    shelf: Shelf,
+    /// The number of the first snapshot's file that the lane writes.
     next_snapshot: u64,
     /// Files that nothing refers to once the last batch is marked as durable.
     superfluous: Vec<String>,
@@ -56,11 +59,11 @@ pub(super) struct Store<F> {
     failed: Option<String>,
 }
 
-/// A segment, and the highest index of an entry in it.
+/// A segment, and what it is kept for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeptSegment {
     pub(super) number: u64,
-    pub(super) highest: Index,
+    pub(super) holdings: Holdings,
 }
 
 impl<F: Files> Store<F> {
@@ -84,6 +87,7 @@ impl<F: Files> Store<F> {
             offset: found.offset,
             shape: found.shape,
             synced: found.last_batch,
+            shelf: Shelf::holding(found.recovered.snapshot.as_ref()),
             next_snapshot: found.next_snapshot,
             superfluous: found.unfinished,
             failed: None,
@@ -100,7 +104,7 @@ impl<F: Files> Store<F> {
             // failed is never tried again. So it is written again, to another file.
             store.synced -= 1;
             store.shape = before;
-            store.begin_segment(Some((NewBatch::of(&changes), segment::highest(&changes))))?;
+            store.begin_segment(Some((NewBatch::of(&changes), Holdings::of(&changes))))?;
             store.shape = found.shape;
         } else if found.tail_dropped {
             store.begin_segment(None)?;
@@ -116,6 +120,11 @@ impl<F: Files> Store<F> {
             repairs: found.repairs,
         };
         Ok((store, opened))
+    }
+
+    /// The lane beside this store, through another handle of the same files.
+    pub(super) fn lane(&self, files: F) -> Lane<F> {
+        Lane::new(files, self.shelf.clone(), self.next_snapshot)
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -138,6 +147,10 @@ impl<F: Files> Store<F> {
             if store.header.mark < store.synced {
                 store.write_header()?;
             }
+            let unwanted = store.shelf.take_unwanted(&[store.in_force()]);
+            store
+                .superfluous
+                .extend(unwanted.into_iter().map(snapshot_name));
             store.remove_superfluous()
         })
     }
@@ -179,14 +192,15 @@ impl<F: Files> Store<F> {
     fn make(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
         let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
         let mut shape = self.shape;
-        let mut snapshots = Vec::new();
         let mut changes = Vec::new();
         for write in writes {
             if let Some(snapshot) = write.snapshot {
-                let file = self.next_snapshot + snapshots.len() as u64;
-                let last = snapshot.metadata.last;
-                changes.push(Change::Snapshot(SnapshotRef { file, last }));
-                snapshots.push((file, snapshot));
+                if !self.shelf.has(&snapshot) {
+                    let (name, length) = (snapshot.name, snapshot.metadata.length);
+                    let reason = format!("no snapshot {name} of {length} bytes is finished");
+                    return Err(damaged("snapshot", reason));
+                }
+                changes.push(Change::Snapshot(snapshot));
             }
             changes.extend(write.truncate.map(Change::Truncate));
             changes.extend(write.entries.into_iter().map(Change::Entry));
@@ -203,66 +217,50 @@ impl<F: Files> Store<F> {
             self.header.hard_state = hard_state;
             self.write_header()?;
         }
-        self.write_snapshots(&snapshots)?;
         if !changes.is_empty() {
+            // What the last batch but this one put in force stays until this one is marked.
+            let in_force = [self.in_force(), shape.snapshot.map(|of| of.file)];
+            let unwanted = self.shelf.take_unwanted(&in_force);
+            self.superfluous
+                .extend(unwanted.into_iter().map(snapshot_name));
             self.append(&changes)?;
             self.remove_superfluous()?;
-            let replaced = self.shape.snapshot.filter(|_| !snapshots.is_empty());
-            let written = snapshots.iter().map(|(file, _)| *file);
-            let in_force = shape.snapshot.map(|snapshot| snapshot.file);
             self.shape = shape;
-            self.superfluous = replaced
-                .map(|snapshot| snapshot.file)
-                .into_iter()
-                .chain(written)
-                .filter(|file| Some(*file) != in_force)
-                .map(snapshot_name)
-                .collect();
-            let dead = self.dead_segments();
-            self.superfluous.extend(dead);
+            self.superfluous = self.dead_segments();
         }
         Ok(())
     }
 
-    /// Writes snapshots to files of their own, which nothing refers to yet.
-    fn write_snapshots(&mut self, snapshots: &[(u64, Snapshot)]) -> Result<(), StorageError> {
-        for (file, Snapshot { metadata, data }) in snapshots {
-            let head = snapshot_file::encode_head(*file, metadata);
-            let bytes = (head.len() + data.len()) as u64;
-            let actions = ["create a snapshot", "write a snapshot"];
-            let name = snapshot_name(*file);
-            create_file(&mut self.files, &name, bytes, actions, &[&head, data])?;
-            self.next_snapshot = file + 1;
-        }
-        Ok(())
+    /// The file of the snapshot in force.
+    fn in_force(&self) -> Option<u64> {
+        self.shape.snapshot.map(|of| of.file)
     }
 
     /// Writes a batch, which is durable then.
     fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
         let batch = NewBatch::of(changes);
         let bytes = batch.bytes();
-        let highest = segment::highest(changes);
+        let holdings = Holdings::of(changes);
         if self.offset + bytes > self.active.bytes {
-            return self.begin_segment(Some((batch, highest)));
+            return self.begin_segment(Some((batch, holdings)));
         }
         let encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
         self.write_and_sync(&segment_name(self.active.number), self.offset, &encoded)?;
         self.offset += bytes;
         self.synced += 1;
         if let Some(kept) = self.segments.back_mut() {
-            kept.highest = kept.highest.max(highest);
+            kept.holdings.add(holdings);
         }
         Ok(())
     }
 
-    /// Begins a segment with this batch, given with the highest index of an entry in it, or without one. Both are durable
-    /// then, and the last segment is never written to again: what it holds behind the last batch but this one does not
+    /// Begins a segment with this batch, given with what it holds, or without one. Both are durable then, and the last segment is never written to again: what it holds behind the last batch but this one does not
     /// count.
-    fn begin_segment(&mut self, first: Option<(NewBatch, Index)>) -> Result<(), StorageError> {
+    fn begin_segment(&mut self, first: Option<(NewBatch, Holdings)>) -> Result<(), StorageError> {
         let (number, salt) = (self.active.number + 1, self.options.nonce);
-        let (batch, highest) = match first {
-            Some((batch, highest)) => (batch.encode(self.synced + 1, self.synced, salt), highest),
-            None => (Vec::new(), Index::ZERO),
+        let (batch, holdings) = match first {
+            Some((batch, holdings)) => (batch.encode(self.synced + 1, self.synced, salt), holdings),
+            None => (Vec::new(), Holdings::default()),
         };
         let has_batch = !batch.is_empty();
         let written = PAGE + batch.len() as u64;
@@ -277,15 +275,17 @@ impl<F: Files> Store<F> {
         self.active = head;
         self.offset = written;
         self.synced += u64::from(has_batch);
-        self.segments.push_back(KeptSegment { number, highest });
+        self.segments.push_back(KeptSegment { number, holdings });
         self.write_header()
     }
 
-    /// Forgets the segments that hold no entry of the log any more, and names them.
+    /// Forgets the segments that hold no entry of the log any more, nor say what the snapshot in force is, and names
+    /// them.
     fn dead_segments(&mut self) -> Vec<String> {
         let mut dead = Vec::new();
         while let [front, _, ..] = *self.segments.make_contiguous()
-            && front.highest < self.shape.first
+            && front.holdings.highest < self.shape.first
+            && (front.holdings.snapshot.is_none() || front.holdings.snapshot != self.in_force())
         {
             self.segments.pop_front();
             dead.push(segment_name(front.number));
@@ -347,7 +347,7 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
         copies.len() as u64,
         ["create the header", "write the header"],
     );
-    create_file(files, header::NAME, bytes, actions, &[&copies])
+    create_file(files, header::NAME, bytes, actions, &copies)
 }
 
 fn create_segment<F: Files>(
@@ -363,26 +363,22 @@ fn create_segment<F: Files>(
         &segment_name(head.number),
         head.bytes,
         actions,
-        &[&written],
+        &written,
     )
 }
 
-/// Makes a file of so many bytes that begins with these pieces, and once it is durable gives it its name. `actions` say
-/// what fails if it cannot be created, or not written.
+/// Makes a file of so many bytes that begins with these, and once it is durable gives it its name. `actions` say what
+/// fails if it cannot be created, or not written.
 fn create_file<F: Files>(
     files: &mut F,
     name: &str,
     bytes: u64,
     [create, write]: [&'static str; 2],
-    pieces: &[&[u8]],
+    written: &[u8],
 ) -> Result<(), StorageError> {
     let new = format!("{name}{UNFINISHED}");
     files.create(&new, bytes).map_err(io(create))?;
-    let mut offset = 0;
-    for piece in pieces {
-        files.write_at(&new, offset, piece).map_err(io(write))?;
-        offset += piece.len() as u64;
-    }
+    files.write_at(&new, 0, written).map_err(io(write))?;
     files.sync(&new).map_err(io("sync a new file"))?;
     files.rename(&new, name).map_err(io("rename a new file"))?;
     files.sync_directory().map_err(io("sync the folder"))

@@ -7,13 +7,13 @@ use futures::executor::block_on;
 
 use super::fake::FakeDisk;
 use super::folders::Temporary;
-use crate::consensus::{Recovered, Write};
+use super::histories::store_state;
 use crate::ids::Index;
-use crate::storage::conformance::{entry, hard_state, snapshot};
+use crate::storage::conformance::{entry, hard_state, metadata};
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{DiskStorage, Repair, StorageError};
+use crate::storage::{DiskStorage, Recovered, Repair, StorageError, StoredSnapshot, Write};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -55,7 +55,7 @@ impl Small {
         let (mut store, _) = Store::open(disk.clone(), options).unwrap();
         let first = Write {
             hard_state: Some(hard_state(1, Some(7))),
-            snapshot: Some(snapshot(2, 1, "state")),
+            snapshot: Some(stored_snapshot(&store, &disk, 2, b"state")),
             entries: vec![entry(3, 1, "c")],
             ..Write::default()
         };
@@ -125,6 +125,19 @@ impl Small {
             (at, self.answer_with(name, bytes))
         })
     }
+}
+
+/// A snapshot of term 1 on the lane of a store.
+fn stored_snapshot(
+    store: &Store<FakeDisk>,
+    disk: &FakeDisk,
+    last: u64,
+    state: &[u8],
+) -> StoredSnapshot {
+    let metadata = metadata(last, 1, state);
+    let name = store_state(&mut store.lane(disk.clone()), &metadata, state);
+    let name = name.expect("nothing is refused");
+    StoredSnapshot { name, metadata }
 }
 
 fn stored(files: &Files) -> Result<(Recovered, Vec<Repair>), StorageError> {
@@ -339,7 +352,7 @@ fn a_dropped_switch_leaves_the_earlier_snapshot() {
     };
     let (mut store, opened) = Store::open(disk.clone(), options).unwrap();
     let switch = Write {
-        snapshot: Some(snapshot(6, 1, "later")),
+        snapshot: Some(stored_snapshot(&store, &disk, 6, b"later")),
         compact: Some(Index(6)),
         ..Write::default()
     };

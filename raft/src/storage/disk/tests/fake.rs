@@ -366,6 +366,17 @@ impl Files for FakeDisk {
         Ok(self.alive()?.inode(name)?.shown.clone())
     }
 
+    fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let whole = self.read(name)?;
+        let offset = usize::try_from(offset).expect("small files");
+        let rest = whole.get(offset..).unwrap_or_default();
+        Ok(rest[..rest.len().min(bytes_max)].to_vec())
+    }
+
+    fn length(&mut self, name: &str) -> io::Result<u64> {
+        Ok(self.read(name)?.len() as u64)
+    }
+
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         let mut machine = self.alive()?;
         let what = machine.what(name);

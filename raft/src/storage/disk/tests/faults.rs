@@ -3,6 +3,7 @@
 use super::fake::{Dice, FakeDisk, Refusal};
 use super::histories::Known;
 use crate::storage::StorageError;
+use crate::storage::disk::lane::Lane;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 
@@ -12,7 +13,9 @@ const WRITES: u32 = 25;
 /// As many steps at least as each story has, all of which are refused in turn.
 const STEPS_MIN: u64 = 80;
 
-fn open(disk: &FakeDisk, nonce: u64, known: &mut Known) -> Result<Store<FakeDisk>, StorageError> {
+type Both = (Store<FakeDisk>, Lane<FakeDisk>);
+
+fn open(disk: &FakeDisk, nonce: u64, known: &mut Known) -> Result<Both, StorageError> {
     let options = Options {
         segment_bytes: 6 * PAGE_BYTES as u64,
         nonce,
@@ -21,7 +24,8 @@ fn open(disk: &FakeDisk, nonce: u64, known: &mut Known) -> Result<Store<FakeDisk
     known
         .recover(opened.recovered)
         .unwrap_or_else(|lost| panic!("step {}: {lost}", disk.steps()));
-    Ok(store)
+    let lane = store.lane(disk.clone()).syncing_after(6000);
+    Ok((store, lane))
 }
 
 /// Writes until a step is refused, and shows what comes of it. Returns false if none was.
@@ -31,9 +35,15 @@ fn story(seed: u64, refused_step: u64, refusal: Refusal) -> bool {
     let mut known = Known::default();
     disk.refuses_after(refused_step, refusal);
 
-    if let Ok(mut store) = open(&disk, 1, &mut known) {
+    if let Ok((mut store, mut lane)) = open(&disk, 1, &mut known) {
         for _ in 0..WRITES {
-            let writes = known.draw_writes(&mut dice);
+            let Ok(writes) = known.draw_writes(&mut lane, &mut dice) else {
+                let steps = disk.steps();
+                let again = lane.begin();
+                assert!(matches!(again, Err(StorageError::Stopped { .. })));
+                assert_eq!(disk.steps(), steps, "something was tried again");
+                break;
+            };
             if store.write(writes.clone()).is_ok() {
                 known.acknowledge(writes);
                 continue;
@@ -53,9 +63,10 @@ fn story(seed: u64, refused_step: u64, refusal: Refusal) -> bool {
 
     // The process starts again, and what it finds is durable from then on, whatever the failed step left in memory.
     disk.restart_process();
-    let mut store = open(&disk, 2, &mut known).expect("nothing is refused any more");
+    let (mut store, mut lane) = open(&disk, 2, &mut known).expect("nothing is refused any more");
     if dice.once_in(2) {
-        let writes = known.draw_writes(&mut dice);
+        let writes = known.draw_writes(&mut lane, &mut dice);
+        let writes = writes.expect("nothing is refused any more");
         store
             .write(writes.clone())
             .expect("nothing is refused any more");

@@ -7,16 +7,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::executor::block_on;
 use tokio::sync::oneshot;
 
 use super::fake::FakeDisk;
-use crate::consensus::Write;
-use crate::storage::conformance::{self, Disk, entry, snapshot};
+use crate::storage::conformance::{self, Disk, entry, metadata, put};
 use crate::storage::disk::files::{Files, Folder};
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::disk::{Job, recovery, serve};
-use crate::storage::{DiskStorage, Storage, StorageError};
+use crate::storage::{DiskStorage, Storage, StorageError, Write};
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ fn it_keeps_the_promises_of_a_storage() {
 #[test]
 fn a_folder_that_is_open_is_refused_until_it_is_closed() {
     let folder = Temporary::new();
-    let first = block_on(DiskStorage::open(folder.path())).unwrap();
+    let mut first = block_on(DiskStorage::open(folder.path())).unwrap();
 
     let second = block_on(DiskStorage::open(folder.path()));
     block_on(first.close()).unwrap();
@@ -100,11 +100,15 @@ fn nobody_but_the_owner_may_read_what_is_stored() {
 
     let folder = Temporary::new();
     let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
-    let write = Write {
-        snapshot: Some(snapshot(1, 1, "state")),
-        ..Write::default()
-    };
-    block_on(disk.write(vec![write])).unwrap();
+    block_on(async {
+        let (metadata, state) = (metadata(1, 1, b"state"), Bytes::from_static(b"state"));
+        let snapshot = put(&*disk.snapshots(), metadata, [state]).await;
+        let write = Write {
+            snapshot,
+            ..Write::default()
+        };
+        disk.write(vec![write]).await.unwrap();
+    });
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let files = fs::read_dir(folder.path()).unwrap();
@@ -159,7 +163,7 @@ fn files_that_are_not_the_stores_are_left_alone() {
         fs::write(folder.path().join(name), "mine").unwrap();
     }
 
-    let disk = block_on(DiskStorage::open(folder.path())).unwrap();
+    let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
     block_on(disk.close()).unwrap();
 
     for name in names {

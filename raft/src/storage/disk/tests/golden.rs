@@ -7,12 +7,13 @@ use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
 use crate::storage::Bound;
-use crate::storage::conformance::{entry, snapshot};
+use crate::storage::conformance::{entry, metadata};
 use crate::storage::disk::change::{Change, Shape, SnapshotRef};
 use crate::storage::disk::header::{Header, Secret};
 use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
 use crate::storage::disk::segment::{NewBatch, SegmentHead};
 use crate::storage::disk::snapshot_file;
+use crate::storage::{SnapshotName, StoredSnapshot};
 
 const SNAPSHOT: SnapshotRef = SnapshotRef {
     file: 3,
@@ -56,10 +57,10 @@ fn a_header_has_the_bytes_of_its_format() {
 
     let page = header.encode();
 
-    assert_eq!((FORMAT, page.len()), (1, PAGE_BYTES));
+    assert_eq!((FORMAT, page.len()), (2, PAGE_BYTES));
     assert_eq!(
         hex(&page),
-        "6c69666572616674 993b857701000000 8800000000000000 0100000000000000 0100000000000000 \
+        "6c69666572616674 de2f5c1c01000000 8800000000000000 0100000000000000 0200000000000000 \
          0700000000000000 0300000000000000 0400000000000000 0500000000000000 0600000000000000 \
          0700000000000000 0800000000000000 0900000000000000 0200000000000000 0000000000000000 \
          00000000000000c1 0000000000000000 000000000000005e 1011121314151617 18191a1b1c1d1e1f \
@@ -86,7 +87,7 @@ fn a_segment_has_the_bytes_of_its_format() {
     assert_eq!(page.len(), PAGE_BYTES);
     assert_eq!(
         hex(&page),
-        "6c69666572616674 3087986102000000 4000000000000000 0100000000000000 0100000000000000 \
+        "6c69666572616674 cd75f44802000000 4000000000000000 0100000000000000 0200000000000000 \
          0200000000000000 0040000000000000 0600000000000000 0700000000000000 0800000000000000 \
          0300000000000000 0500000000000000 04"
     );
@@ -95,7 +96,10 @@ fn a_segment_has_the_bytes_of_its_format() {
 #[test]
 fn a_batch_has_the_bytes_of_its_format() {
     let changes = [
-        Change::Snapshot(SNAPSHOT),
+        Change::Snapshot(StoredSnapshot {
+            name: SnapshotName(3),
+            metadata: metadata(5, 4, b"state"),
+        }),
         Change::Truncate(Index(6)),
         Change::Entry(entry(6, 4, "command")),
         Change::Compact(Index(5)),
@@ -106,22 +110,22 @@ fn a_batch_has_the_bytes_of_its_format() {
     assert_eq!(batch.len(), PAGE_BYTES);
     assert_eq!(
         hex(&batch),
-        "36a531b104000000 1800000000000000 0900000000000000 0000000000000000 0200000000000000 \
-         0800000000000000 9700000000000000 b3879f4b08000000 0800000000000000 0500000000000000 \
-         0400000000000000 0300000000000000 43105dd606000000 0000000000000000 0600000000000000 \
-         0000000000000000 61cd18a305000000 0f00000000000000 0600000000000000 0400000000000000 \
-         0804103c18022207 636f6d6d616e64ac 5920fe0700000000 0000000000000005"
+        "c23a815504000000 1800000000000000 0900000000000000 0000000000000000 0200000000000000 \
+         0800000000000000 e200000000000000 523e25da08000000 5300000000000000 0500000000000000 \
+         0400000000000000 0300000000000000 080410051832223a 080112180a100000 0000000000000000 \
+         0000000000011001 1800220012180a10 0000000000000000 0000000000000002 1001180022002080 \
+         8040280130053dfb d293a343105dd606 0000000000000000 0000000600000000 0000000000000000 \
+         00000061cd18a305 0000000f00000000 0000000600000000 0000000400000000 0000000804103c18 \
+         022207636f6d6d61 6e64ac5920fe0700 0000000000000000 000005"
     );
 }
 
 #[test]
 fn a_snapshot_has_the_bytes_of_its_format() {
-    let head = snapshot_file::encode_head(3, &snapshot(5, 4, "state").metadata);
+    let head = snapshot_file::encode_head(3);
 
     assert_eq!(
         hex(&head),
-        "6c69666572616674 39a283c203000000 4b00000000000000 0300000000000000 0100000000000000 \
-         080410051832223a 080112180a100000 0000000000000000 0000000000011001 1800220012180a10 \
-         0000000000000000 0000000000000002 1001180022002080 8040280130053dfb d293a3"
+        "6c69666572616674 41c343e903000000 0000000000000000 0300000000000000 02"
     );
 }

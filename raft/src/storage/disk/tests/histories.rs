@@ -4,11 +4,13 @@ use bytes::Bytes;
 
 use super::fake::Dice;
 use crate::configuration::Configuration;
-use crate::consensus::{HardState, Recovered, Snapshot, Write};
+use crate::consensus::HardState;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
-use crate::storage::memory;
+use crate::storage::disk::files::Files;
+use crate::storage::disk::lane::Lane;
+use crate::storage::{Recovered, SnapshotName, StorageError, StoredSnapshot, Write, memory};
 use crate::time::ClusterTime;
 
 /// What is stored, as far as it is known: one of several states while a write is under way, or failed.
@@ -20,16 +22,50 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Draws the writes of one drain, which follow what is stored.
-    pub(super) fn draw_writes(&self, dice: &mut Dice) -> Vec<Write> {
+    /// Draws the writes of one drain, which follow what is stored, and has the lane store the snapshots that they name.
+    /// In between it is given some that nobody names, and is told to remove those that are not needed.
+    ///
+    /// # Errors
+    /// When the lane cannot go on.
+    pub(super) fn draw_writes(
+        &self,
+        lane: &mut Lane<impl Files>,
+        dice: &mut Dice,
+    ) -> Result<Vec<Write>, StorageError> {
         let mut state = self.state.clone();
         let mut writes = Vec::new();
         for _ in 0..=dice.below(2) {
-            let write = draw_write(&state, dice);
+            let write = draw_write(&state, lane, dice)?;
             memory::store(&mut state, write.clone()).expect("what is drawn is in order");
             writes.push(write);
         }
-        writes
+        if dice.once_in(12) {
+            let name = lane.begin()?;
+            lane.append(name, &draw_bytes(dice))?;
+            if dice.once_in(2) {
+                lane.remove(name)?;
+            }
+        }
+        if dice.once_in(12) {
+            let unnamed = draw_snapshot(Index(1), Term(1), lane, dice)?;
+            lane.remove(unnamed.name)?;
+        }
+        Ok(writes)
+    }
+
+    /// Has the lane remove the snapshots that these writes, which were made, have replaced.
+    pub(super) fn remove_replaced(
+        &self,
+        before: Option<StoredSnapshot>,
+        writes: &[Write],
+        lane: &mut Lane<impl Files>,
+    ) -> Result<(), StorageError> {
+        let named = writes.iter().filter_map(|write| write.snapshot.as_ref());
+        let in_force = self.state.snapshot.as_ref().map(|snapshot| snapshot.name);
+        let replaced = before.iter().chain(named).map(|snapshot| snapshot.name);
+        replaced
+            .filter(|name| Some(*name) != in_force)
+            .try_for_each(|name| lane.remove(name))
     }
 
     /// These writes were made.
@@ -76,7 +112,11 @@ fn outline(state: &Recovered) -> String {
     format!("{:?}, snapshot {snapshot:?}, log {log:?}", state.hard_state)
 }
 
-fn draw_write(state: &Recovered, dice: &mut Dice) -> Write {
+fn draw_write(
+    state: &Recovered,
+    lane: &mut Lane<impl Files>,
+    dice: &mut Dice,
+) -> Result<Write, StorageError> {
     let covered = state.snapshot.as_ref();
     let covered = covered.map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
     let last = state.entries.last().map_or(covered, |last| last.index);
@@ -105,13 +145,13 @@ fn draw_write(state: &Recovered, dice: &mut Dice) -> Write {
         }
         1 if uncommitted > 0 => {
             let through = covered.plus(1 + dice.below(uncommitted));
-            write.snapshot = Some(draw_snapshot(through, term, dice));
+            write.snapshot = Some(draw_snapshot(through, term, lane, dice)?);
             write.compact = Some(Index(dice.below(through.0 + 1)));
         }
         // From a leader, in place of the whole log.
         2 => {
             end = last.plus(1 + dice.below(3));
-            write.snapshot = Some(draw_snapshot(end, term, dice));
+            write.snapshot = Some(draw_snapshot(end, term, lane, dice)?);
             write.truncate = Some(first);
         }
         3 => write.compact = Some(covered),
@@ -125,22 +165,41 @@ fn draw_write(state: &Recovered, dice: &mut Dice) -> Write {
             payload: Payload::Command(draw_bytes(dice)),
         });
     }
-    write
+    Ok(write)
 }
 
-fn draw_snapshot(through: Index, term: Term, dice: &mut Dice) -> Snapshot {
-    let data = draw_bytes(dice);
-    Snapshot {
-        metadata: SnapshotMetadata {
-            last: LogPosition::new(term, through),
-            stamp: ClusterTime(dice.below(1000)),
-            configuration: Configuration::of_voters([ServerId(1)]).into(),
-            configuration_index: Index(1),
-            length: data.len() as u64,
-            digest: crc32fast::hash(&data),
-        },
-        data,
+fn draw_snapshot(
+    through: Index,
+    term: Term,
+    lane: &mut Lane<impl Files>,
+    dice: &mut Dice,
+) -> Result<StoredSnapshot, StorageError> {
+    let state = draw_bytes(dice);
+    let metadata = SnapshotMetadata {
+        last: LogPosition::new(term, through),
+        stamp: ClusterTime(dice.below(1000)),
+        configuration: Configuration::of_voters([ServerId(1)]).into(),
+        configuration_index: Index(1),
+        length: state.len() as u64,
+        digest: crc32fast::hash(&state),
+    };
+    let name = store_state(lane, &metadata, &state)?;
+    Ok(StoredSnapshot { name, metadata })
+}
+
+/// Has the lane store a state in pieces.
+pub(super) fn store_state(
+    lane: &mut Lane<impl Files>,
+    metadata: &SnapshotMetadata,
+    state: &[u8],
+) -> Result<SnapshotName, StorageError> {
+    let name = lane.begin()?;
+    for piece in state.chunks(4000) {
+        lane.append(name, piece)?;
     }
+    let is_whole = lane.finish(name, metadata.length, metadata.digest)?;
+    assert!(is_whole, "it is what it says");
+    Ok(name)
 }
 
 /// Mostly a few bytes, now and then more than a page.
