@@ -242,7 +242,13 @@ impl Follower {
             }
             ReplyWanted::AtOnce => self.answer.at_once = true,
         }
-        let entries = Arc::unwrap_or_clone(append.entries);
+        let mut entries = Arc::unwrap_or_clone(append.entries);
+        let unwritten_max = common.config.limits().uncommitted_bytes_max;
+        if !entries.is_empty() && common.outbox.unwritten_bytes() >= unwritten_max {
+            // As if they were lost: the leader sends them again, and each of its words counts.
+            entries.clear();
+            common.refuse(from, Refusal::StorageBusy);
+        }
         if self.accept(common, from, append.prev, entries) {
             self.accept_early(common, from);
         }

@@ -11,6 +11,7 @@ use super::log::Log;
 use super::output::{HardState, Output, Snapshot, Write, WriteId};
 use super::planted::{Bug, is_planted};
 use crate::configuration::SERVERS_MAX;
+use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, RequestVoteReply};
 
@@ -23,6 +24,8 @@ pub(super) struct Outbox {
     last_write: WriteId,
     finished_write: WriteId,
     in_flight: VecDeque<InFlight>,
+    /// The entries in these writes weigh.
+    unwritten_bytes: u64,
     /// The last write that carries the term and vote.
     hard_state_write: WriteId,
     hard_state_changed: bool,
@@ -52,6 +55,8 @@ struct InFlight {
     /// The end of the log on disk once this write is done, as far as it has not been truncated since.
     last: Index,
     snapshot: Option<LogPosition>,
+    /// Its entries weigh.
+    bytes: u64,
 }
 
 impl Outbox {
@@ -67,6 +72,7 @@ impl Outbox {
             last_write: WriteId(0),
             finished_write: WriteId(0),
             in_flight: VecDeque::new(),
+            unwritten_bytes: 0,
             hard_state_write: WriteId(0),
             hard_state_changed: false,
             hard_state_noted: false,
@@ -85,6 +91,11 @@ impl Outbox {
 
     pub(super) fn persisted(&self) -> Index {
         self.persisted
+    }
+
+    /// What the entries weigh that were handed out and are not durable, truncated or not.
+    pub(super) fn unwritten_bytes(&self) -> u64 {
+        self.unwritten_bytes
     }
 
     pub(super) fn hard_state_is_durable(&self) -> bool {
@@ -159,6 +170,7 @@ impl Outbox {
             snapshot = write.snapshot.or(snapshot);
             self.persisted = self.persisted.max(write.last);
             self.finished_write = write.id;
+            self.unwritten_bytes -= write.bytes;
             self.in_flight.pop_front();
         }
         if self.note_write <= self.finished_write {
@@ -206,16 +218,21 @@ impl Outbox {
             self.hard_state_write = id;
         }
         let entries = if has_entries {
-            log.entries_from(self.unwritten_from).cloned().collect()
+            log.entries_from(self.unwritten_from)
+                .cloned()
+                .collect::<Vec<_>>()
         } else {
             Vec::new()
         };
+        let bytes = entries.iter().map(Entry::weight).sum();
+        self.unwritten_bytes += bytes;
         let snapshot = self.snapshot.take();
         let snapshot_end = snapshot.as_ref().map(|snapshot| snapshot.metadata.last);
         self.in_flight.push_back(InFlight {
             id,
             last,
             snapshot: snapshot_end,
+            bytes,
         });
         self.unwritten_from = last.next();
         if is_planted(Bug::VoteWrittenApart) && self.hard_state_changed && id.0.is_multiple_of(2) {

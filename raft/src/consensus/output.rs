@@ -284,6 +284,8 @@ pub enum Refusal {
     SnapshotTooLarge,
     /// Its configuration has no voters.
     NoVoters,
+    /// As many bytes of entries wait for this server's storage already as may. They are sent again.
+    StorageBusy,
     /// It asks for a vote in a term that its own does not lead to, or with a log from the future.
     MalformedVote,
 }

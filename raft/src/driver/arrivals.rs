@@ -88,7 +88,7 @@ impl<S: StateMachine> Driver<S> {
         self.arrived.events = events;
         taken?;
         if let Some(written) = self.arrived.written.take() {
-            self.take_written(written)?;
+            self.take_written(written, now)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
@@ -119,8 +119,10 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_written(
         &mut self,
         written: Result<WriteId, StorageError>,
+        now: Instant,
     ) -> Result<(), StopReason> {
         let write = written.map_err(|error| StopReason::Storage(error.to_string()))?;
+        self.disk.note_written(now);
         self.inputs.push(Input::Persisted(write));
         Ok(())
     }

@@ -57,6 +57,7 @@ impl Member {
             membership: Some(MembershipPolicy::default()),
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
+            storage_stalls_after: None,
             request_timeout: Duration::from_secs(10),
             observer: None,
             seed: None,
@@ -85,6 +86,7 @@ pub struct MemberBuilder<S> {
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
+    storage_stalls_after: Option<Duration>,
     request_timeout: Duration,
     observer: Option<Observer>,
     seed: Option<u64>,
@@ -180,6 +182,15 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
+    /// After so long in which nothing became durable although something was to be written, the storage counts as stalled
+    /// ([`MemberStatus::storage`](super::MemberStatus::storage)). Nothing else comes of it: what waits has its bound
+    /// ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)) at any time. Default four election
+    /// timeouts.
+    pub fn storage_stalls_after(mut self, stalled: Duration) -> Self {
+        self.storage_stalls_after = Some(stalled);
+        self
+    }
+
     /// How long a call on the handle may take, unless [`Handle::within`] says otherwise. Default 10 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
@@ -264,6 +275,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             bootstrap,
             links,
             disk: Disk::new(self.storage, in_force),
+            storage_stalls_after: self.storage_stalls_after,
             requests: request_queue,
             work: Work::new(
                 jobs,

@@ -10,8 +10,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use crate::consensus::{Recovered, Snapshot, Write, WriteId};
+use crate::entry::Entry;
 use crate::ids::Index;
 use crate::storage::{SnapshotLane, SnapshotName, Storage, StorageError, StoredSnapshot};
+use crate::time::Instant;
 
 type Store = Box<dyn Storage>;
 type Writing = Pin<Box<dyn Future<Output = (Store, Result<Named, StorageError>)> + Send>>;
@@ -29,6 +31,11 @@ pub(super) struct Disk {
     state: State,
     lane: Arc<dyn SnapshotLane>,
     queue: Vec<Write>,
+    /// The bytes of entries and snapshots in the queue, and in the writes under way.
+    queued_bytes: u64,
+    writing_bytes: u64,
+    /// Since when there has been something to write, and none of it has become durable.
+    busy_since: Option<Instant>,
     /// The last write under way.
     writing: WriteId,
     /// The snapshot in force.
@@ -118,6 +125,9 @@ impl Disk {
             lane: storage.snapshots(),
             state: State::Idle(storage),
             queue: Vec::new(),
+            queued_bytes: 0,
+            writing_bytes: 0,
+            busy_since: None,
             writing: WriteId(0),
             in_force,
             taken: BTreeMap::new(),
@@ -148,8 +158,33 @@ impl Disk {
     }
 
     /// Takes writes, in order.
-    pub(super) fn enqueue(&mut self, writes: &mut Vec<Write>) {
-        self.queue.append(writes);
+    pub(super) fn enqueue(&mut self, writes: &mut Vec<Write>, now: Instant) {
+        if !writes.is_empty() {
+            self.busy_since.get_or_insert(now);
+        }
+        for write in writes.drain(..) {
+            self.queued_bytes += bytes_of(&write);
+            match self.queue.last_mut() {
+                // While a disk hangs, terms come and go: the last of them is all there is to store.
+                Some(last) if is_hard_state(last) && is_hard_state(&write) => *last = write,
+                _ => self.queue.push(write),
+            }
+        }
+    }
+
+    /// Takes note that a write has become durable.
+    pub(super) fn note_written(&mut self, now: Instant) {
+        self.busy_since = (!self.is_idle()).then_some(now);
+    }
+
+    /// How many bytes of entries and snapshots wait, or are under way.
+    pub(super) const fn waiting_bytes(&self) -> u64 {
+        self.queued_bytes + self.writing_bytes
+    }
+
+    /// Since when there has been something to write, and none of it has become durable.
+    pub(super) const fn busy_since(&self) -> Option<Instant> {
+        self.busy_since
     }
 
     /// The last write that has become durable, when some have.
@@ -166,6 +201,7 @@ impl Disk {
             Ok(_) => State::Idle(storage),
             Err(_) => State::Failed,
         };
+        self.writing_bytes = 0;
         Poll::Ready(result.map(|named| {
             self.in_force = named.or(self.in_force);
             self.writing
@@ -181,6 +217,7 @@ impl Disk {
             State::Idle(mut storage) => {
                 self.writing = last.id;
                 let writes = std::mem::take(&mut self.queue);
+                self.writing_bytes = std::mem::take(&mut self.queued_bytes);
                 let (taken, in_force) = (self.take_named(&writes), self.in_force);
                 let lane = Arc::clone(&self.lane);
                 State::Writing(Box::pin(async move {
@@ -201,6 +238,29 @@ impl Disk {
         let later = self.taken.split_off(&newest.next());
         std::mem::replace(&mut self.taken, later)
     }
+}
+
+fn bytes_of(write: &Write) -> u64 {
+    let state = write.snapshot.as_ref();
+    let state = state.map_or(0, |snapshot| snapshot.metadata.length);
+    state + write.entries.iter().map(Entry::weight).sum::<u64>()
+}
+
+/// Returns true if a write has a hard state and nothing else.
+fn is_hard_state(write: &Write) -> bool {
+    let Write {
+        id: _,
+        hard_state,
+        snapshot,
+        truncate,
+        entries,
+        compact,
+    } = write;
+    hard_state.is_some()
+        && snapshot.is_none()
+        && truncate.is_none()
+        && entries.is_empty()
+        && compact.is_none()
 }
 
 /// Makes these writes, of which the snapshots that the lane does not have go there first. What they replace is removed.
@@ -244,10 +304,13 @@ mod tests {
 
     use super::*;
     use crate::configuration::History;
+    use crate::consensus::HardState;
     use crate::identity::Identity;
     use crate::ids::ClusterId;
     use crate::storage::conformance::snapshot;
     use crate::storage::{self, MemoryStorage};
+
+    const NOW: Instant = Instant::ORIGIN;
 
     /// A disk whose writes end when they are told how.
     struct Slow {
@@ -322,10 +385,10 @@ mod tests {
         let mut disk = Disk::new(Box::new(Slow::new(begun, ends)), None);
         let mut context = Context::from_waker(std::task::Waker::noop());
 
-        disk.enqueue(&mut vec![write(1)]);
+        disk.enqueue(&mut vec![write(1)], NOW);
         assert!(disk.poll(&mut context).is_pending());
-        disk.enqueue(&mut vec![write(2)]);
-        disk.enqueue(&mut vec![write(3)]);
+        disk.enqueue(&mut vec![write(2)], NOW);
+        disk.enqueue(&mut vec![write(3)], NOW);
         end.try_send(Ok(())).unwrap();
         let first = disk.poll(&mut context);
         end.try_send(Ok(())).unwrap();
@@ -339,6 +402,27 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_hangs_while_terms_pass_keeps_the_last_of_them() {
+        let (begun, _begins) = mpsc::channel(9);
+        let (_end, ends) = mpsc::channel(9);
+        let mut disk = Disk::new(Box::new(Slow { begun, ends }), None);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+
+        for id in 1..=100 {
+            let of_term = Write {
+                hard_state: Some(HardState::default()),
+                ..write(id)
+            };
+            disk.enqueue(&mut vec![of_term], NOW);
+            assert!(disk.poll(&mut context).is_pending());
+        }
+
+        assert_eq!(disk.queue.len(), 1);
+        assert_eq!(disk.queue[0].id, WriteId(100));
+        assert_eq!(disk.busy_since(), Some(NOW));
+    }
+
+    #[test]
     fn nothing_is_written_after_a_failed_write() {
         let (begun, mut begins) = mpsc::channel(9);
         let (end, ends) = mpsc::channel(9);
@@ -346,14 +430,14 @@ mod tests {
         let waker = noop_waker();
         let mut context = Context::from_waker(&waker);
 
-        disk.enqueue(&mut vec![write(1)]);
+        disk.enqueue(&mut vec![write(1)], NOW);
         end.try_send(Err(StorageError::Damaged {
             what: "disk",
             reason: "test".into(),
         }))
         .unwrap();
         let failed = disk.poll(&mut context);
-        disk.enqueue(&mut vec![write(2)]);
+        disk.enqueue(&mut vec![write(2)], NOW);
 
         assert!(matches!(failed, Poll::Ready(Err(_))));
         assert!(disk.poll(&mut context).is_pending());
@@ -381,7 +465,7 @@ mod tests {
         let mut disk = Disk::new(Box::new(storage.clone()), None);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut write = |disk: &mut Disk, snapshot: Snapshot| {
-            disk.enqueue(&mut vec![of_snapshot(snapshot)]);
+            disk.enqueue(&mut vec![of_snapshot(snapshot)], NOW);
             assert!(matches!(disk.poll(&mut context), Poll::Ready(Ok(_))));
         };
 

@@ -1,5 +1,7 @@
 //! Carries out what the core returns.
 
+use std::time::Duration;
+
 use liferaft_platform::WallTime;
 
 use super::events::Happening;
@@ -8,7 +10,7 @@ use super::links::FRAME_OVERHEAD_BYTES;
 use super::membership::POLICY_CHANGE;
 use super::operations::Operation;
 use super::served::Answer;
-use super::status::{Fresh, LastError, MemberError, Queues};
+use super::status::{Fresh, LastError, MemberError, Queues, StorageStatus};
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{
@@ -19,12 +21,15 @@ use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, ProposeAnswer};
 
+/// A storage stalls if nothing becomes durable for so many election timeouts, unless it is set otherwise.
+const STALLED_TIMEOUTS: u32 = 4;
+
 impl<S: StateMachine> Driver<S> {
     /// Carries out all that the core has said.
     pub(super) fn perform(&mut self, now: Instant) {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
-        self.disk.enqueue(&mut self.output.writes);
+        self.disk.enqueue(&mut self.output.writes, now);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
         if self
             .work
@@ -296,6 +301,49 @@ impl<S: StateMachine> Driver<S> {
         })
     }
 
+    /// Tells when the storage begins to stall, and when it goes on.
+    pub(super) fn watch_storage(&mut self, now: Instant) {
+        let is_stalled = self.storage_stalled_for(now).is_some();
+        if is_stalled == self.storage_is_stalled {
+            return;
+        }
+        self.storage_is_stalled = is_stalled;
+        self.changed = true;
+        let (term, waiting_bytes) = (self.raft.term(), self.disk.waiting_bytes());
+        if is_stalled {
+            let after = self.storage_stalls_after();
+            self.note_error(MemberError::StorageStalled {
+                after,
+                waiting_bytes,
+            });
+            tracing::error!(%term, ?after, waiting_bytes, "the storage stalls");
+            self.announce(now, || Happening::StorageStalled { waiting_bytes });
+        } else {
+            tracing::info!(%term, waiting_bytes, "the storage goes on");
+            self.announce(now, || Happening::StorageGoesOn);
+        }
+    }
+
+    /// For how long a write has been under way and none has become durable, if that is so long that the storage stalls.
+    fn storage_stalled_for(&self, now: Instant) -> Option<Duration> {
+        let busy_for = now.since(self.disk.busy_since()?);
+        (busy_for >= self.storage_stalls_after()).then_some(busy_for)
+    }
+
+    /// After so long without a write that becomes durable the storage stalls.
+    fn storage_stalls_after(&self) -> Duration {
+        self.storage_stalls_after
+            .unwrap_or(self.config.election_timeout() * STALLED_TIMEOUTS)
+    }
+
+    /// When the storage begins to stall, if none of what is to be written becomes durable.
+    pub(super) fn storage_stalls_at(&self) -> Instant {
+        match self.disk.busy_since() {
+            Some(since) if !self.storage_is_stalled => since + self.storage_stalls_after(),
+            Some(_) | None => Instant::MAX,
+        }
+    }
+
     /// Posts the status if something that matters has changed, or it is time to.
     pub(super) fn post_status(&mut self, now: Instant) {
         if self.changed || (self.unposted && self.board.is_due(now)) {
@@ -314,6 +362,7 @@ impl<S: StateMachine> Driver<S> {
         if let Some((to, error)) = self.links.take_failure() {
             self.note_error(MemberError::NotSent { to, error });
         }
+        let now = self.now();
         let queues = Queues {
             requests: self.requests_waiting(),
             frames: std::mem::take(&mut self.frames_at_once),
@@ -328,6 +377,10 @@ impl<S: StateMachine> Driver<S> {
             raft: self.raft.status(),
             counters: self.counters,
             queues,
+            storage: StorageStatus {
+                stalled_for: self.storage_stalled_for(now),
+                waiting_bytes: self.disk.waiting_bytes(),
+            },
             exclusion: self.membership.exclusion(),
             last_error: self.last_error.clone(),
         }

@@ -142,6 +142,14 @@ pub enum Happening {
         /// How many.
         count: u64,
     },
+    /// The storage has made nothing durable for as long as the member takes for normal at most
+    /// ([`MemberStatus::storage`](super::MemberStatus::storage)).
+    StorageStalled {
+        /// How many bytes wait.
+        waiting_bytes: u64,
+    },
+    /// The storage goes on after it has stalled.
+    StorageGoesOn,
     /// The storage failed. The member stops.
     StorageFailed {
         /// How.

@@ -77,4 +77,4 @@ pub use outbox::{
     FlushError, OnExpiry, OpenOutboxError, Outbox, OutboxCause, OutboxConfig, OutboxError,
     OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState, PushError, Ticket,
 };
-pub use status::{Counters, LastError, MemberError, MemberStatus, Queues};
+pub use status::{Counters, LastError, MemberError, MemberStatus, Queues, StorageStatus};

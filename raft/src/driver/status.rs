@@ -27,6 +27,8 @@ pub struct MemberStatus {
     pub counters: Counters,
     /// How much waits in it.
     pub queues: Queues,
+    /// How its storage gets on.
+    pub storage: StorageStatus,
     /// Why it takes no part in the cluster that it asks to join, as it was told last; `None` if it may, for all it
     /// knows.
     pub exclusion: Option<Exclusion>,
@@ -147,6 +149,20 @@ pub struct Queues {
     pub applying: u64,
 }
 
+/// How a member's storage gets on with what it is to make durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorageStatus {
+    /// For how long nothing has become durable although something was to be written, if that is longer than the member
+    /// takes for normal
+    /// ([`MemberBuilder::storage_stalls_after`](super::MemberBuilder::storage_stalls_after)).
+    pub stalled_for: Option<Duration>,
+    /// How many bytes of entries and snapshots are not durable yet. As a leader, a member refuses commands, and as a
+    /// follower entries, beyond
+    /// [`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max).
+    pub waiting_bytes: u64,
+}
+
 /// What went wrong, and when: `2026-11-28T19:25:45.007Z: a frame to server 0x2 was not sent: …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -207,6 +223,14 @@ pub enum MemberError {
         /// Why.
         reason: Refusal,
     },
+    /// The storage stalled: nothing became durable for so long. Either it goes on, or its disk has to be looked after.
+    #[error("the storage made nothing durable for {after:?}, {waiting_bytes} bytes wait")]
+    StorageStalled {
+        /// For how long.
+        after: Duration,
+        /// How many bytes waited then.
+        waiting_bytes: u64,
+    },
     /// A server has lost some of what it had acknowledged to this member, which leads: its storage was wiped or set
     /// back. It counts towards no quorum, and has to come back under another id.
     #[error(
@@ -228,6 +252,7 @@ pub(super) struct Fresh {
     pub(super) raft: Status,
     pub(super) counters: Counters,
     pub(super) queues: Queues,
+    pub(super) storage: StorageStatus,
     pub(super) exclusion: Option<Exclusion>,
     pub(super) last_error: Option<LastError>,
 }
@@ -245,6 +270,7 @@ impl StatusBoard {
             raft,
             counters: Counters::default(),
             queues: Queues::default(),
+            storage: StorageStatus::default(),
             exclusion: None,
             last_error: None,
             stopped: None,
@@ -277,17 +303,20 @@ impl StatusBoard {
                 raft,
                 counters,
                 queues,
+                storage,
                 exclusion,
                 last_error,
             } = fresh;
             let changed = status.raft != raft
                 || status.counters != counters
                 || status.queues != queues
+                || status.storage != storage
                 || status.exclusion != exclusion
                 || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
             status.queues = queues;
+            status.storage = storage;
             status.exclusion = exclusion;
             status.last_error = last_error;
             changed

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -62,6 +63,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) bootstrap: Option<Configuration>,
     pub(super) links: Links,
     pub(super) disk: Disk,
+    pub(super) storage_stalls_after: Option<Duration>,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
     pub(super) membership: Membership,
@@ -89,6 +91,9 @@ pub(super) struct Driver<S: StateMachine> {
 
     pub(super) links: Links,
     pub(super) disk: Disk,
+    pub(super) storage_stalls_after: Option<Duration>,
+    /// Whether it was told that the storage stalls.
+    pub(super) storage_is_stalled: bool,
     pub(super) work: Work<S>,
     pub(super) freshness: Freshness,
     pub(super) wakes: Wakes,
@@ -145,6 +150,8 @@ impl<S: StateMachine> Driver<S> {
             requests: parts.requests,
             links: parts.links,
             disk: parts.disk,
+            storage_stalls_after: parts.storage_stalls_after,
+            storage_is_stalled: false,
             work: parts.work,
             freshness: Freshness::default(),
             wakes: Wakes::default(),
@@ -274,6 +281,7 @@ impl<S: StateMachine> Driver<S> {
             .min(self.operations.due())
             .min(self.membership.due())
             .min(self.wakes.due())
+            .min(self.storage_stalls_at())
             .min(self.stopping.unwrap_or(Instant::MAX))
     }
 
@@ -295,12 +303,13 @@ impl<S: StateMachine> Driver<S> {
         // A write that is durable at once is told to the core in the round that made it: what waits for it leaves
         // before anything else is looked at.
         if let Poll::Ready(written) = self.disk.poll(context) {
-            self.take_written(written)?;
+            self.take_written(written, now)?;
             self.step(now);
         }
         self.fit_into_frames()?;
         self.follow_leader(now);
         self.keep_membership(now);
+        self.watch_storage(now);
         self.post_status(now);
         self.may_stop(now)
     }
@@ -374,6 +383,10 @@ impl<S: StateMachine> Driver<S> {
         self.requests.len() + self.arrived.requests.len()
     }
 
+    pub(super) fn now(&mut self) -> Instant {
+        self.clock.now()
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.raft.leader() == Some(self.id)
     }
@@ -435,8 +448,7 @@ impl<S: StateMachine> Driver<S> {
         self.announcer.tell_refused(now, self.raft.term());
         let fresh = self.fresh_status();
         self.meters.publish(&fresh);
-        self.board
-            .post(fresh, Instant::MAX, std::time::Duration::ZERO);
+        self.board.post(fresh, Instant::MAX, Duration::ZERO);
         let term = self.raft.term();
         let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
         let board = self.board.clone();

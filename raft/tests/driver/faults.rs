@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::{Configuration, History};
+use liferaft_raft::driver::{Happening, MemberError};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId, Term};
 use liferaft_raft::storage::{
@@ -13,8 +14,10 @@ use liferaft_raft::storage::{
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
 use liferaft_transport::{DeliveryClass, Transport};
+use tokio::sync::Semaphore;
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::events::next;
 use crate::machine::{Brake, Journal};
 
 #[tokio::test(start_paused = true)]
@@ -145,6 +148,61 @@ impl Storage for Slow {
         tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
         self.0.write(writes).await
     }
+}
+
+/// A disk that makes no write while somebody else has its gate.
+struct Gated {
+    disk: MemoryStorage,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Storage for Gated {
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.disk.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.disk.snapshots()
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let _open = self.gate.acquire().await;
+        self.disk.write(writes).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_named_in_the_status_until_it_goes_on() {
+    let gate = Arc::new(Semaphore::new(1));
+    let storage = Gated {
+        disk: MemoryStorage::default(),
+        gate: Arc::clone(&gate),
+    };
+    let mut cluster = Cluster::empty();
+    let member = cluster
+        .start(1, |member| member.first_server().storage(storage))
+        .await;
+    assert_eq!(member.propose(1).await, Ok(1));
+    let mut events = member.events();
+
+    let shut = gate.acquire().await.expect("it is never closed");
+    let patient = member.within(60 * ELECTION_TIMEOUT);
+    let caller = tokio::spawn(async move { patient.propose(2).await });
+    let stalled = wait_for(&member, |status| status.storage.stalled_for.is_some()).await;
+    drop(shut);
+    let goes_on = wait_for(&member, |status| status.storage.stalled_for.is_none()).await;
+
+    assert!(stalled.storage.stalled_for >= Some(4 * ELECTION_TIMEOUT));
+    assert!(stalled.storage.waiting_bytes > 0);
+    let error = stalled.last_error.expect("it was noted").error;
+    assert!(matches!(error, MemberError::StorageStalled { .. }));
+    assert_eq!(goes_on.storage.waiting_bytes, 0);
+    assert_eq!(caller.await.expect("it does not panic"), Ok(2));
+    let stalls =
+        |what: &Happening| matches!(what, Happening::StorageStalled { waiting_bytes: 1.. });
+    next(&mut events, stalls).await;
+    next(&mut events, |what| *what == Happening::StorageGoesOn).await;
 }
 
 #[tokio::test(start_paused = true)]

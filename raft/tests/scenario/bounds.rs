@@ -1,10 +1,12 @@
 //! What piles up on a server while its disk or its state machine hangs: no more than it has bounds for.
 
-use liferaft_raft::consensus::ProposeRefused;
+use liferaft_raft::consensus::{ProposeRefused, Refusal};
 use liferaft_raft::message::{Body, RequestVoteReply};
 
 use crate::cluster::filter::{append_replies, chunk_replies, everything, votes};
-use crate::cluster::forge::{append, chunk, position, pre_vote_request, snapshot, vote_request};
+use crate::cluster::forge::{
+    append, chunk, command, position, pre_vote_request, snapshot, vote_request,
+};
 use crate::cluster::{Cluster, DISK_LATENCY, ELECTION_TIMEOUT, ONE_COMMAND};
 use crate::compaction::small_chunks;
 
@@ -33,6 +35,34 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_its_bound() {
     assert_eq!(refused, Err(busy));
     let committed = cluster.commit_index(1);
     assert_eq!(committed, cluster.last_index(1));
+}
+
+// A leader's window bounds what one leader sends. A follower counts for itself, whoever leads and whatever it sends.
+#[test]
+fn a_follower_whose_disk_hangs_takes_no_more_than_its_bound() {
+    let mut cluster = Cluster::from_logs_with_limits([(1, &[1]), (2, &[1]), (3, &[1])], |limits| {
+        limits.uncommitted_bytes_max = 2000;
+    });
+    cluster.crash(2);
+    cluster.crash(3);
+    cluster.hold_disk(1);
+    let before = cluster.last_index(1);
+
+    let mut send = |index: u64| {
+        let entries = vec![command(index, 1, "command")];
+        cluster.forge(2, 1, append(1, index, position(1, index - 1), entries));
+    };
+    (before + 1..=before + 100).for_each(&mut send);
+    let taken = cluster.last_index(1) - before;
+    let refused = cluster.refused(1, Refusal::StorageBusy);
+    cluster.release_disk(1);
+    cluster.run_for(100 * DISK_LATENCY);
+    let next = cluster.last_index(1) + 1;
+    let entries = vec![command(next, 1, "command")];
+    cluster.forge(2, 1, append(1, 101, position(1, next - 1), entries));
+
+    assert_eq!((taken, refused), (37, 63), "of 55 bytes each");
+    assert_eq!(cluster.last_index(1), next, "it goes on");
 }
 
 #[test]

@@ -11,7 +11,10 @@ pub(super) fn check(turn: &Turn<'_>) -> Verdict {
             && !is_stranger(*from)
         {
             demand!(
-                matches!(reason, Refusal::NotAPeer | Refusal::SnapshotTooLarge),
+                matches!(
+                    reason,
+                    Refusal::NotAPeer | Refusal::SnapshotTooLarge | Refusal::StorageBusy
+                ),
                 "refuses a message of {from}: {reason:?}"
             );
         }

@@ -96,7 +96,10 @@ fn run(disk: &FakeDisk, known: &mut Known, boot: &mut u64, dice: &mut Dice) -> R
             }
             Err(error) => return Err(format!("it does not write: {error}")),
         }
-        if known.remove_replaced(before, &writes, &mut lane).is_err() {
+        if known
+            .remove_replaced(before.as_ref(), &writes, &mut lane)
+            .is_err()
+        {
             return Ok(());
         }
         if dice.once_in(10) && store.mark().is_err() {

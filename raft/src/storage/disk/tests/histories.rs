@@ -56,13 +56,16 @@ impl Known {
     /// Has the lane remove the snapshots that these writes, which were made, have replaced.
     pub(super) fn remove_replaced(
         &self,
-        before: Option<StoredSnapshot>,
+        before: Option<&StoredSnapshot>,
         writes: &[Write],
         lane: &mut Lane<impl Files>,
     ) -> Result<(), StorageError> {
         let named = writes.iter().filter_map(|write| write.snapshot.as_ref());
         let in_force = self.state.snapshot.as_ref().map(|snapshot| snapshot.name);
-        let replaced = before.iter().chain(named).map(|snapshot| snapshot.name);
+        let replaced = before
+            .into_iter()
+            .chain(named)
+            .map(|snapshot| snapshot.name);
         replaced
             .filter(|name| Some(*name) != in_force)
             .try_for_each(|name| lane.remove(name))
