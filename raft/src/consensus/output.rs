@@ -96,6 +96,7 @@ pub struct Write<S = Snapshot> {
 
 impl<S> Write<S> {
     /// Returns this write with another snapshot in place of its own, which is returned beside it.
+    #[cfg(feature = "driver")]
     pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> (Write<T>, Option<S>) {
         let write = Write {
             id: self.id,
@@ -161,6 +162,7 @@ pub struct Recovered<S = Snapshot> {
 
 impl<S> Recovered<S> {
     /// Returns the same with another snapshot in place of its own.
+    #[cfg(feature = "driver")]
     pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> Recovered<T> {
         Recovered {
             hard_state: self.hard_state,
