@@ -11,6 +11,9 @@ pub mod outbox;
 use async_trait::async_trait;
 use thiserror::Error;
 
+#[cfg(feature = "faulty-disk")]
+#[doc(hidden)]
+pub use disk::faulty;
 pub use disk::{DiskStorage, Repair};
 pub use memory::MemoryStorage;
 

@@ -12,7 +12,7 @@ mod recovery;
 mod segment;
 mod snapshot_file;
 mod store;
-#[cfg(test)]
+#[cfg(any(test, feature = "faulty-disk"))]
 mod tests;
 
 use std::fmt;
@@ -26,6 +26,9 @@ use tokio::sync::oneshot;
 
 use self::files::{Files, Folder};
 use self::store::{Opened, Options, Store, io};
+#[cfg(feature = "faulty-disk")]
+#[doc(hidden)]
+pub use self::tests::faulty;
 use super::{Storage, StorageError};
 use crate::configuration::History;
 use crate::consensus::{Recovered, Write};
