@@ -8,6 +8,7 @@
 //! threads can be as fast as one and cost twice as much.
 
 mod cpu;
+mod crowd;
 mod trio;
 
 use std::time::Duration;
@@ -16,9 +17,10 @@ use bytes::Bytes;
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use crowd::{runtime, share_out};
 use liferaft::{Config, KvHandle};
 use tokio::runtime::Runtime;
-use trio::{VALUE, elected, runtime, share_out};
+use trio::{VALUE, elected};
 
 const CALLERS: [usize; 3] = [1, 64, 1024];
 const KEYS: u64 = 1024;

@@ -5,15 +5,21 @@
 //! commands have the same bytes: what differs is the store, its history, and the snapshots of them.
 
 mod cpu;
+mod crowd;
+mod idle;
+mod spread;
 mod trio;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft::{ApplyContext, Capture, Config, Handle, KvHandle, RestoreError, StateMachine};
+use crowd::{runtime, share_out};
+use idle::Idle;
+use liferaft::{Config, Handle, KvHandle};
+use spread::spread;
 use tokio::runtime::Runtime;
-use trio::{VALUE, elected, runtime, share_out, started};
+use trio::{VALUE, elected, started};
 
 const CALLERS: usize = 64;
 const KEYS: u64 = 1024;
@@ -78,17 +84,6 @@ fn compare(what: &str, measured: &[(Round, Round)], of: impl Fn(&Round) -> Optio
     met
 }
 
-/// The least, the median and the most.
-fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    [
-        figures[0],
-        figures[figures.len() / 2],
-        figures[figures.len() - 1],
-    ]
-}
-
 fn round(runtime: &Runtime, writes: u64, perform: impl Future<Output = Duration>) -> Round {
     let before = cpu::time();
     let took = runtime.block_on(perform);
@@ -130,26 +125,4 @@ fn change_nothing(runtime: &Runtime, members: &[Handle<Idle>], writes: u64) -> R
 
 fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
-}
-
-/// A state machine that has no state.
-struct Idle;
-
-impl StateMachine for Idle {
-    type Command = (Bytes, Bytes);
-    type Reply = ();
-    type Query = ();
-    type Answer = ();
-
-    fn apply(&mut self, _: ApplyContext, _: Self::Command) {}
-
-    fn query(&self, (): ()) {}
-
-    fn snapshot(&self) -> impl Capture {
-        Vec::new
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
-        Ok(())
-    }
 }

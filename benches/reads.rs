@@ -5,6 +5,7 @@
 //! `local within` bounds the age by two heartbeats, `local` does not. The differences are what each kind asks of
 //! others: the store and the query are the same.
 
+mod crowd;
 mod trio;
 
 use std::slice;
@@ -14,9 +15,10 @@ use bytes::Bytes;
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use crowd::{runtime, share_out};
 use liferaft::{Config, KvHandle, ReadLease};
 use tokio::runtime::Runtime;
-use trio::{VALUE, elected, runtime, share_out};
+use trio::{VALUE, elected};
 
 const CALLERS: [usize; 3] = [1, 64, 1024];
 const KEYS: u64 = 1024;

@@ -8,6 +8,7 @@
 //! - *everything*: each write concerns all of them. 1,000 events for one write have their price; it is told for each
 //!   event.
 
+mod crowd;
 mod trio;
 
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use crowd::{runtime, share_out};
 use futures::StreamExt;
 use liferaft::kv::{Keys, WatchEvent};
 use liferaft::{Config, KvHandle};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
-use trio::{VALUE, elected, runtime, share_out};
+use trio::{VALUE, elected};
 
 const WATCHERS: u64 = 1000;
 const CALLERS: usize = 64;

@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand};
 
 mod conformance;
 mod instructions;
+mod kills;
+mod power_loss;
 mod process;
 mod recovery;
 mod sim;
@@ -36,6 +38,10 @@ enum Command {
     Recovery(recovery::Args),
     /// Simulate whole clusters with faults, and check them at every step
     Sim(sim::Args),
+    /// Kill a member under load, again and again, and look for all that it acknowledged
+    Kills(kills::Args),
+    /// Let the power of a member fail under load, and look for all that it acknowledged; needs root and loop devices
+    PowerLoss(power_loss::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Recovery(args) => recovery::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Kills(args) => kills::run(&args),
+        Command::PowerLoss(args) => power_loss::run(&args),
     });
     match done {
         Ok(code) => code,

@@ -405,7 +405,7 @@ mod tests {
     fn a_disk_that_hangs_while_terms_pass_keeps_the_last_of_them() {
         let (begun, _begins) = mpsc::channel(9);
         let (_end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow { begun, ends }), None);
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)), None);
         let mut context = Context::from_waker(std::task::Waker::noop());
 
         for id in 1..=100 {

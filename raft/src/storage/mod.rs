@@ -16,6 +16,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+#[cfg(feature = "faulty-disk")]
+#[doc(hidden)]
+pub use disk::faulty;
 pub use disk::{DiskStorage, Repair};
 pub use memory::MemoryStorage;
 

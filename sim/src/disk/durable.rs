@@ -9,7 +9,7 @@ use liferaft_raft::ids::{Index, Term};
 use super::part::{Part, damaged, with_flipped_end};
 
 /// What a crash leaves.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Durable {
     hard_state: HardState,
     snapshot: Option<Snapshot>,

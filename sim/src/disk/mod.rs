@@ -19,7 +19,7 @@ use crate::flaw::Flaw;
 const SYNC_MAX: Nanos = SECOND;
 
 /// What is durable, and what is on its way there.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     durable: Durable,
     under_way: VecDeque<Write>,

@@ -4,7 +4,8 @@
 //! torn. The storage is a log of checksummed records, two slots for term and vote, and files of snapshots; and it syncs
 //! before it begins a snapshot and after it, since what follows one drops what it replaces. After a crash it takes
 //!
-//! - the last term and vote that is whole: a torn one lies in the slot that was not in use;
+//! - the last term and vote that is whole, also one of a later write than a snapshot that is not there: a torn one lies
+//!   in the slot that was not in use;
 //! - of the records, those before the first that is missing or torn, or of a term that no slot knows;
 //! - a snapshot if all before it is there, and what follows it if it is there itself.
 //!
@@ -117,6 +118,12 @@ pub(super) fn store_survivors(
         };
         // A file gets its name when it is whole and synced.
         if !is_complete || survival.of(at, count, to_snapshot) != State::Whole {
+            for (at, part) in parts {
+                let is_whole = survival.of(at, count, to_snapshot) == State::Whole;
+                if is_whole && matches!(part, Part::HardState(_)) {
+                    durable.store(part)?;
+                }
+            }
             return Ok(left_out);
         }
         durable.store(snapshot)?;

@@ -14,7 +14,7 @@ mod recovery;
 mod segment;
 mod snapshot_file;
 mod store;
-#[cfg(test)]
+#[cfg(any(test, feature = "faulty-disk"))]
 mod tests;
 
 use std::fmt;
@@ -30,6 +30,9 @@ use tokio::sync::oneshot;
 use self::files::{Files, Folder};
 use self::lane::Lane;
 use self::store::{Opened, Options, Store, io};
+#[cfg(feature = "faulty-disk")]
+#[doc(hidden)]
+pub use self::tests::faulty;
 use super::{Bound, Recovered, SnapshotLane, Storage, StorageError, Write};
 use crate::configuration::History;
 use crate::identity::Identity;

@@ -19,6 +19,12 @@ use crate::storage::{Recovered, Write};
 /// What a file is called until it is whole and durable.
 pub(super) const UNFINISHED: &str = ".new";
 
+/// As many bytes of a segment are filled with zeros at once, ahead of the batches that come to be there.
+const AHEAD_BYTES: u64 = 256 << 10;
+
+/// A batch that has more than this part of them gets no zeros behind it: they would cost more than they save.
+const AHEAD_SHARE: u64 = 8;
+
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
@@ -244,7 +250,8 @@ impl<F: Files> Store<F> {
         if self.offset + bytes > self.active.bytes {
             return self.begin_segment(Some((batch, holdings)));
         }
-        let encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
+        let mut encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
+        zero_ahead(&mut encoded, self.offset, self.active.bytes);
         self.write_and_sync(&segment_name(self.active.number), self.offset, &encoded)?;
         self.offset += bytes;
         self.synced += 1;
@@ -357,6 +364,7 @@ fn create_segment<F: Files>(
 ) -> Result<(), StorageError> {
     let mut written = head.encode();
     written.extend(batch);
+    zero_ahead(&mut written, 0, head.bytes);
     let actions = ["create a segment", "write a segment"];
     create_file(
         files,
@@ -365,6 +373,23 @@ fn create_segment<F: Files>(
         actions,
         &written,
     )
+}
+
+/// Appends zeros to what is written at this offset of a segment, if that reaches beyond what was filled so before. A
+/// sync of what lies within the file's written part need not write which blocks are the file's: on ext4 that takes a
+/// third of the time of a small batch.
+fn zero_ahead(written: &mut Vec<u8>, offset: u64, segment_bytes: u64) {
+    let ahead = AHEAD_BYTES.min(segment_bytes / 3);
+    let bytes = written.len() as u64;
+    let end = offset + bytes;
+    if bytes * AHEAD_SHARE > AHEAD_BYTES || end.div_ceil(ahead) == offset.div_ceil(ahead) {
+        return;
+    }
+    let zeroed = end.next_multiple_of(ahead).min(segment_bytes) - offset;
+    written.resize(
+        usize::try_from(zeroed).expect("it is a part of a segment"),
+        0,
+    );
 }
 
 /// Makes a file of so many bytes that begins with these, and once it is durable gives it its name. `actions` say what
@@ -399,4 +424,40 @@ pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError
 pub(super) fn damaged(what: &'static str, reason: impl Into<String>) -> StorageError {
     let reason = reason.into();
     StorageError::Damaged { what, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT_BYTES: u64 = 16 << 20;
+
+    /// Where what is written ends, if it is so long and begins here.
+    fn end_of(bytes: u64, offset: u64, segment_bytes: u64) -> u64 {
+        let mut written = vec![1; usize::try_from(bytes).unwrap()];
+        zero_ahead(&mut written, offset, segment_bytes);
+        offset + written.len() as u64
+    }
+
+    #[test]
+    fn a_batch_brings_zeros_only_where_there_are_none() {
+        assert_eq!(end_of(PAGE, 0, SEGMENT_BYTES), AHEAD_BYTES);
+        assert_eq!(end_of(PAGE, PAGE, SEGMENT_BYTES), 2 * PAGE);
+        assert_eq!(end_of(PAGE, AHEAD_BYTES - PAGE, SEGMENT_BYTES), AHEAD_BYTES);
+        assert_eq!(end_of(PAGE, AHEAD_BYTES, SEGMENT_BYTES), 2 * AHEAD_BYTES);
+        assert_eq!(
+            end_of(2 * PAGE, AHEAD_BYTES - PAGE, SEGMENT_BYTES),
+            2 * AHEAD_BYTES
+        );
+    }
+
+    #[test]
+    fn a_large_batch_brings_no_zeros() {
+        assert_eq!(end_of(AHEAD_BYTES, PAGE, SEGMENT_BYTES), AHEAD_BYTES + PAGE);
+    }
+
+    #[test]
+    fn zeros_end_with_their_segment() {
+        assert_eq!(end_of(PAGE, 4 * PAGE, 5 * PAGE), 5 * PAGE);
+    }
 }

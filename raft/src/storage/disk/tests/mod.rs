@@ -1,10 +1,25 @@
 //! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on
 //! damage.
 
+#[cfg(test)]
 mod crashes;
+#[cfg(test)]
 mod damage;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "whoever compares needs only part of it")
+)]
 mod fake;
+#[cfg(test)]
 mod faults;
+#[cfg(feature = "faulty-disk")]
+pub mod faulty;
+#[cfg(test)]
 mod folders;
+#[cfg(test)]
 mod golden;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "whoever compares needs only part of it")
+)]
 mod histories;

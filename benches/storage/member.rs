@@ -1,0 +1,86 @@
+//! A cluster of one member, on storage that notes in which groups it is given what to write.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft::consensus::{Recovered, Write};
+use liferaft::entry::Payload;
+use liferaft::storage::{DiskStorage, Storage, StorageError};
+use liferaft::{
+    ClusterId, Config, Handle, Member, MemoryNetwork, ServerId, StateMachine, async_trait,
+};
+
+/// What all callers write.
+pub(crate) const COMMAND: Bytes = Bytes::from_static(&[7; 256]);
+
+/// How long a caller waits, while a snapshot is written as well.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The longest snapshot, in bytes.
+const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+
+/// Starts the only member of a cluster, which leads then.
+pub(crate) async fn start<S: StateMachine>(
+    folder: &Path,
+    machine: S,
+    snapshot_after_log_bytes: u64,
+    groups: Groups,
+) -> Handle<S> {
+    let disk = DiskStorage::open(folder).await.expect("it is in order");
+    let transport = MemoryNetwork::new(1).attach(ServerId(1));
+    let config = Config::builder()
+        .limits(|limits| limits.snapshot_bytes_max = SNAPSHOT_BYTES_MAX)
+        .build();
+    let member = Member::builder(ClusterId(1), machine, transport.expect("the id is free"))
+        .config(config.expect("the settings make sense"))
+        .storage(Noting { disk, groups })
+        .snapshot_after_log_bytes(snapshot_after_log_bytes)
+        .request_timeout(PATIENCE)
+        .first_server();
+    let member = member.start().await.expect("it starts");
+    let mut status = member.status();
+    let leads = status.wait_for(|status| status.is_leader()).await;
+    leads.expect("the member runs");
+    member
+}
+
+/// How many bytes of commands each write had, since they were taken last.
+#[derive(Clone, Default)]
+pub(crate) struct Groups(Arc<Mutex<Vec<usize>>>);
+
+impl Groups {
+    pub(crate) fn note(&self, writes: &[Write]) {
+        let entries = writes.iter().flat_map(|write| &write.entries);
+        let bytes = entries.map(|entry| match &entry.payload {
+            Payload::Command(command) => command.len(),
+            Payload::Noop | Payload::Configuration(_) => 0,
+        });
+        let bytes: usize = bytes.sum();
+        if bytes > 0 {
+            self.0.lock().expect("nobody panics").push(bytes);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<usize> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics"))
+    }
+}
+
+struct Noting {
+    disk: DiskStorage,
+    groups: Groups,
+}
+
+#[async_trait]
+impl Storage for Noting {
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.disk.recover().await
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.groups.note(&writes);
+        self.disk.write(writes).await
+    }
+}

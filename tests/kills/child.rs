@@ -1,0 +1,101 @@
+//! The process that is killed: a member, and tasks that write to it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use liferaft::storage::DiskStorage;
+use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+use tokio::task::JoinSet;
+
+use crate::book::{Told, WRITERS, key, value};
+
+/// Small, so that snapshots and compactions come under load.
+const SNAPSHOT_AFTER_LOG_BYTES: u64 = 16 << 10;
+
+/// How many values are read at once.
+const PAGE: usize = 1000;
+
+/// How long a caller waits, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs until it is killed, or something fails.
+pub(crate) fn run(folder: &Path) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let why = match runtime.block_on(serve(folder)) {
+        Ok(()) => "all writers have ended".to_owned(),
+        Err(why) => why,
+    };
+    tell(&Told::Stopped { why });
+    ExitCode::FAILURE
+}
+
+async fn serve(folder: &Path) -> Result<(), String> {
+    let disk = DiskStorage::open(folder)
+        .await
+        .map_err(|error| error.to_string())?;
+    tell(&Told::Opened { boot: disk.boot() });
+    let transport = MemoryNetwork::new(1).attach(ServerId(1));
+    let member = Member::builder(ClusterId(1), Kv::new(), transport.expect("the id is free"))
+        .storage(disk)
+        .snapshot_after_log_bytes(SNAPSHOT_AFTER_LOG_BYTES)
+        .request_timeout(PATIENCE)
+        .first_server();
+    let member = member.start().await.map_err(|error| error.to_string())?;
+    let kv = KvHandle::new(member);
+
+    let mut counts = Vec::new();
+    for writer in 0..WRITERS {
+        let count = check(&kv, writer).await?;
+        tell(&Told::Found { writer, count });
+        counts.push(count);
+    }
+    let mut writers = JoinSet::new();
+    for (writer, count) in counts.into_iter().enumerate() {
+        writers.spawn(write(kv.clone(), writer, count));
+    }
+    // Ends with the first that ends, as all do if the member stops.
+    writers
+        .join_next()
+        .await
+        .expect("there are some")
+        .map_err(|error| error.to_string())?
+}
+
+/// Reads all that a writer has written, and returns how much that is.
+async fn check(kv: &KvHandle, writer: usize) -> Result<u64, String> {
+    let mut count = 0;
+    loop {
+        let part = kv.read_sequence(key(writer), count, PAGE).await;
+        let part = part.map_err(|error| error.to_string())?;
+        for found in &part.values {
+            if *found != value(writer, count) {
+                return Err(format!(
+                    "another value is at place {count} of writer {writer}: {found:?}"
+                ));
+            }
+            count += 1;
+        }
+        if part.values.len() < PAGE {
+            return Ok(count);
+        }
+    }
+}
+
+/// Writes one value after the other, the next when the last is acknowledged.
+async fn write(kv: KvHandle, writer: usize, count: u64) -> Result<(), String> {
+    for next in count.. {
+        let done = kv.append(key(writer), value(writer, next)).await;
+        let place = *done.map_err(|error| error.to_string())?;
+        tell(&Told::Done { writer, place });
+    }
+    Ok(())
+}
+
+/// Tells the process that kills this one. If that one is gone, this one ends.
+fn tell(told: &Told) {
+    if writeln!(std::io::stdout(), "{told}").is_err() {
+        std::process::exit(1);
+    }
+}
