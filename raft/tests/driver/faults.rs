@@ -158,6 +158,26 @@ struct Gated {
 
 #[async_trait]
 impl Storage for Gated {
+    fn identity(&self) -> &Identity {
+        self.disk.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.disk.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.disk.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.disk.bind(cluster, history).await
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.disk.recover().await
     }
