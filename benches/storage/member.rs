@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft::consensus::{Recovered, Write};
+use liferaft::configuration::History;
 use liferaft::entry::Payload;
-use liferaft::storage::{DiskStorage, Storage, StorageError};
+use liferaft::identity::Identity;
+use liferaft::storage::{DiskStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
 use liferaft::{
     ClusterId, Config, Handle, Member, MemoryNetwork, ServerId, StateMachine, async_trait,
 };
@@ -75,6 +76,30 @@ struct Noting {
 
 #[async_trait]
 impl Storage for Noting {
+    fn identity(&self) -> &Identity {
+        self.disk.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.disk.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.disk.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.disk.bind(cluster, history).await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.disk.snapshots()
+    }
+
     async fn recover(&mut self) -> Result<Recovered, StorageError> {
         self.disk.recover().await
     }

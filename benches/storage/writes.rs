@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft::Handle;
-use liferaft::consensus::Write;
 use liferaft::entry::{Entry, Payload};
 use liferaft::ids::{Index, Term};
-use liferaft::storage::{DiskStorage, Storage};
+use liferaft::storage::{DiskStorage, Storage, Write};
 use liferaft::time::ClusterTime;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};

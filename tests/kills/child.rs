@@ -35,7 +35,9 @@ async fn serve(folder: &Path) -> Result<(), String> {
     let disk = DiskStorage::open(folder)
         .await
         .map_err(|error| error.to_string())?;
-    tell(&Told::Opened { boot: disk.boot() });
+    tell(&Told::Opened {
+        boot: disk.identity().boot(),
+    });
     let transport = MemoryNetwork::new(1).attach(ServerId(1));
     let member = Member::builder(ClusterId(1), Kv::new(), transport.expect("the id is free"))
         .storage(disk)

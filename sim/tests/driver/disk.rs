@@ -140,7 +140,7 @@ impl Disk {
 /// How a write ends.
 enum End {
     Later(Instant),
-    Stored(MemoryStorage),
+    Stored(Box<MemoryStorage>),
     Failed,
     /// The member has crashed: nobody hears how.
     Never,
@@ -162,7 +162,7 @@ impl OpenDisk {
             if let Some(first) = first {
                 state.stored_of_late.push((Instant::now(), first.index));
             }
-            End::Stored(state.stored.clone())
+            End::Stored(Box::new(state.stored.clone()))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::configuration::History;
 use crate::consensus::HardState;
+use crate::identity::SECRET_KEY_BYTES;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
 use crate::storage::Bound;
 use crate::storage::conformance::{entry, metadata};
@@ -36,9 +37,13 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn a_header_has_the_bytes_of_its_format() {
+    let mut secret = [0; SECRET_KEY_BYTES];
+    for (byte, value) in secret.iter_mut().zip(0x10..) {
+        *byte = value;
+    }
     let header = Header {
         sequence: 1,
-        secret: Secret(std::array::from_fn(|at| at as u8 + 0x10)),
+        secret: Secret(secret),
         bound: Bound {
             cluster: Some(ClusterId(0xc1)),
             history: Some(History(2)),
