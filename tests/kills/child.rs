@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use liferaft::storage::DiskStorage;
+use liferaft::storage::{DiskStorage, Storage};
 use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 use tokio::task::JoinSet;
 
