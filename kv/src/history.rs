@@ -41,7 +41,7 @@ pub(crate) struct History {
 }
 
 /// All that one entry changed. Watchers share it.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) revision: Revision,
     pub(crate) changes: Vec<Change>,
@@ -161,27 +161,22 @@ impl History {
             return;
         }
         self.revisions += 1;
-        let mut last = self.last.take().unwrap_or_default();
-        self.pack(&last);
-        // Where nobody watches, its memory serves the next one.
-        match Arc::get_mut(&mut last) {
-            Some(batch) => {
+        if let Some(mut last) = self.last.take() {
+            self.pack(&last);
+            // Where nobody watches, its memory serves the next one.
+            if let Some(batch) = Arc::get_mut(&mut last) {
                 batch.revision = revision;
                 batch.changes.clear();
                 batch.changes.push(change);
-            }
-            None => {
-                let changes = vec![change];
-                last = Arc::new(Batch { revision, changes });
+                self.last = Some(last);
+                return;
             }
         }
-        self.last = Some(last);
+        let changes = vec![change];
+        self.last = Some(Arc::new(Batch { revision, changes }));
     }
 
     fn pack(&mut self, finished: &Batch) {
-        if finished.changes.is_empty() {
-            return;
-        }
         if self.tail.is_full() {
             self.full.push_back(core::mem::take(&mut self.tail));
         }

@@ -193,7 +193,7 @@ impl ShadowLog {
     #[must_use]
     pub fn has_member(&self, id: ServerId) -> bool {
         let configuration = self.configuration().1;
-        configuration.is_some_and(|configuration| configuration.member(id).is_some())
+        configuration.is_some_and(|configuration| configuration.contains(id))
     }
 
     /// The configuration that the entry at this index is, if it is one.

@@ -1,4 +1,4 @@
-//! Who watches what on this member, and giving each change to those whom it concerns.
+//! Knows who watches what on this member, and gives each change to those whom it concerns.
 //!
 //! Watches are found by the keys of a change: those of one key and those of a prefix by look-ups, however many there
 //! are; only ranges are compared one by one. A watch that a change does not concern costs it nothing.

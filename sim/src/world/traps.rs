@@ -1,5 +1,5 @@
-//! What strikes at a moment that only the cluster knows: a trap is laid, and springs in the turn that it waits for. And
-//! what goes on for a while in a member's surroundings.
+//! Lays traps for what strikes at a moment that only the cluster knows, and springs each in the turn that it waits for.
+//! And carries on with what goes on for a while in a member's surroundings.
 
 use liferaft_raft::consensus::Input;
 use liferaft_raft::ids::ServerId;
