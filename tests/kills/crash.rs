@@ -11,7 +11,9 @@ pub(crate) enum Crash {
     /// By SIGKILL.
     Kill,
     /// The file system that it writes to is shut down, which loses what was not synced. The process must then end by
-    /// itself, and tell why.
+    /// itself, and tell why. Unlike one whose power has failed it goes on for a moment, and what it tells then may be
+    /// wrong: ext4 says of a sync that was under way that it was made, though its journal has dropped what the sync
+    /// waits for.
     PowerLoss {
         /// Where the file system is mounted.
         mount: PathBuf,

@@ -27,8 +27,11 @@ pub(crate) struct Rounds {
     crash: Crash,
     /// The boot counter when it was last told.
     boot: u64,
-    /// How many values each writer is known to have written.
+    /// How many values each writer was told that it has written.
     counts: [u64; WRITERS],
+    /// How many of them are durable whatever happens: all but those that were told after a file system had failed.
+    sure: [u64; WRITERS],
+    has_failed: bool,
     tally: Tally,
 }
 
@@ -39,6 +42,8 @@ pub(crate) struct Tally {
     acknowledged: u64,
     /// Values that were found though nobody had been told that they were written.
     unacknowledged: u64,
+    /// Values that are not there, and were acknowledged after the file system had failed.
+    late: u64,
     /// How often it came to its end before it had opened its storage, and before it had read all that is stored.
     while_opening: u32,
     while_reading: u32,
@@ -49,10 +54,12 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} cycles: all {} acknowledged writes are there, once and in order, and {} that were not acknowledged; {} \
-             ends came while it opened its storage, {} while it read what is stored",
+             that were acknowledged after the file system had failed are not; {} ends came while it opened its storage, \
+             {} while it read what is stored",
             self.cycles,
-            self.acknowledged,
+            self.acknowledged - self.late,
             self.unacknowledged,
+            self.late,
             self.while_opening,
             self.while_reading
         )
@@ -67,6 +74,8 @@ impl Rounds {
             crash,
             boot: 0,
             counts: [0; WRITERS],
+            sure: [0; WRITERS],
+            has_failed: false,
             tally: Tally::default(),
         }
     }
@@ -103,6 +112,7 @@ impl Rounds {
             }
         }
         self.crash.strike(&mut member.child)?;
+        self.has_failed = self.crash.is_noticed();
         let mut told = moment;
         let mut stopped = None;
         // What it told before it ended counts.
@@ -119,6 +129,7 @@ impl Rounds {
             return Err("it did not say why it ended".to_owned());
         }
         drop(member);
+        self.has_failed = false;
         self.tally.while_opening += u32::from(told == 0);
         self.tally.while_reading += u32::from((1..BEFORE_WRITES).contains(&told));
         self.crash.recover()
@@ -130,15 +141,16 @@ impl Rounds {
             Told::Opened { boot } if boot > self.boot => self.boot = boot,
             Told::Opened { boot } => return Err(format!("boot {boot} comes after {}", self.boot)),
             Told::Found { writer, count } => {
-                let known = self.counts[writer];
+                let (known, sure) = (self.counts[writer], self.sure[writer]);
                 // The one write that was under way may be there or not.
-                if count != known && count != known + 1 {
+                if !(sure..=known + 1).contains(&count) {
                     return Err(format!(
-                        "writer {writer} was told of {known} writes, and {count} are there"
+                        "writer {writer} was told of {known} writes, of {sure} in time, and {count} are there"
                     ));
                 }
-                self.tally.unacknowledged += count - known;
-                self.counts[writer] = count;
+                self.tally.unacknowledged += count.saturating_sub(known);
+                self.tally.late += known.saturating_sub(count);
+                (self.counts[writer], self.sure[writer]) = (count, count);
             }
             Told::Done { writer, place } => {
                 let known = self.counts[writer];
@@ -149,6 +161,9 @@ impl Rounds {
                 }
                 self.tally.acknowledged += 1;
                 self.counts[writer] += 1;
+                if !self.has_failed {
+                    self.sure[writer] = self.counts[writer];
+                }
             }
             Told::Stopped { why } => return Err(format!("it stopped by itself: {why}")),
         }
