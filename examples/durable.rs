@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, io};
 
-use liferaft::storage::DiskStorage;
+use liferaft::storage::{DiskStorage, Storage};
 use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
 
 const CLUSTER: ClusterId = ClusterId(0x10b);
@@ -22,7 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // What is stored comes first: whoever starts without it does not know what it has promised.
     let disk = DiskStorage::open(&folder).await?;
-    println!("opened {} for the {}. time", folder.display(), disk.boot());
+    println!(
+        "opened {} for the {}. time",
+        folder.display(),
+        disk.identity().boot()
+    );
     let transport = MemoryNetwork::new(1).attach(SERVER)?;
     let member = Member::builder(CLUSTER, Kv::new(), transport)
         .storage(disk)
