@@ -434,7 +434,9 @@ fn stored() -> Vec<Row> {
         "StorageError::Unsupported": StorageError::Unsupported { what: "header", format: 2 }
             => "the stored header is of format 2, which this version does not support";
         "StorageError::InUse": StorageError::InUse { folder: "here".into() }
-            => "the folder here is in use by another member";
+            => "here is in use already, by this process or another";
+        "StorageError::Unnameable": StorageError::Unnameable { name: "Up".into() }
+            => "no outbox can be called \"Up\": a name has 1 to 64 characters, a to z, 0 to 9, - and _";
         "StorageError::Foreign": StorageError::Foreign { found: "one".into(), wanted: "another".into() }
             => "the store belongs to one, not to another";
         "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }

@@ -64,10 +64,18 @@ pub enum StorageError {
         format: u64,
     },
     /// Another storage has it open, in this process or another.
-    #[error("the folder {folder} is in use by another member")]
+    #[error("{folder} is in use already, by this process or another")]
     InUse {
-        /// The folder.
+        /// The folder, or the file of an outbox in it.
         folder: String,
+    },
+    /// No outbox can have this name.
+    #[error(
+        "no outbox can be called {name:?}: a name has 1 to 64 characters, a to z, 0 to 9, - and _"
+    )]
+    Unnameable {
+        /// The name.
+        name: String,
     },
     /// It belongs to another cluster, or to another founding of this one.
     #[error("the store belongs to {found}, not to {wanted}")]

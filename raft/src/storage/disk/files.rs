@@ -28,8 +28,8 @@ pub(super) trait Files: Send + 'static {
     fn sync_directory(&mut self) -> io::Result<()>;
 }
 
-/// The file that is locked. It is empty.
-const LOCK: &str = "lock";
+/// The file that the process locks that has a member's store open. It is empty.
+pub(super) const LOCK: &str = "lock";
 
 /// A folder of the system's file system.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl Folder {
         }
     }
 
-    /// Makes the folder if there is none, and locks it; false if it is locked already.
-    pub(super) fn lock(&mut self) -> io::Result<bool> {
+    /// Makes the folder if there is none, and locks what this file stands for; false if it is locked already.
+    pub(super) fn lock(&mut self, name: &str) -> io::Result<bool> {
         fs::create_dir_all(&self.path)?;
         if let Some(parent) = self.path.parent() {
             let is_here = parent.as_os_str().is_empty();
@@ -60,7 +60,7 @@ impl Folder {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(self.path.join(LOCK))?;
+            .open(self.path.join(name))?;
         match file.try_lock() {
             Ok(()) => {
                 self.lock = Some(file);

@@ -7,6 +7,7 @@
 mod change;
 mod files;
 mod header;
+mod outbox;
 mod record;
 mod recovery;
 mod segment;
@@ -14,6 +15,7 @@ mod snapshot_file;
 mod store;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +26,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::files::{Files, Folder};
+pub use self::outbox::DiskOutboxStore;
+
+use self::files::{Files, Folder, LOCK};
 use self::store::{Opened, Options, Store, io};
 use super::{Storage, StorageError};
 use crate::configuration::History;
@@ -269,7 +273,7 @@ impl fmt::Debug for DiskStorage {
 fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
     let name = path.display().to_string();
     let mut folder = Folder::new(path);
-    if !folder.lock().map_err(io("lock the folder"))? {
+    if !folder.lock(LOCK).map_err(io("lock the folder"))? {
         return Err(StorageError::InUse { folder: name });
     }
     let options = Options {

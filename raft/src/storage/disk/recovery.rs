@@ -350,7 +350,7 @@ fn lacking(segment: &Segment, witness: &str) -> StorageError {
 }
 
 /// What is wrong with a file that is always whole.
-fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
+pub(super) fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
     match flaw {
         Flaw::Unsupported(format) => {
             let format = *format;

@@ -366,7 +366,7 @@ fn create_segment<F: Files>(
 
 /// Makes a file of so many bytes that begins with these pieces, and once it is durable gives it its name. `actions` say
 /// what fails if it cannot be created, or not written.
-fn create_file<F: Files>(
+pub(super) fn create_file<F: Files>(
     files: &mut F,
     name: &str,
     bytes: u64,

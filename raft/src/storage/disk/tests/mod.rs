@@ -8,3 +8,4 @@ mod faults;
 mod folders;
 mod golden;
 mod histories;
+mod outbox;
