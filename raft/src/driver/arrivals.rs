@@ -120,6 +120,7 @@ impl<S: StateMachine> Driver<S> {
         written: Result<WriteId, StorageError>,
     ) -> Result<(), StopReason> {
         let write = written.map_err(|error| StopReason::Storage(error.to_string()))?;
+        self.work.on_padded(self.disk.take_padding());
         self.inputs.push(Input::Persisted(write));
         Ok(())
     }

@@ -56,6 +56,7 @@ impl Member {
             membership: Some(MembershipPolicy::default()),
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
+            snapshot_after_log_entries: u64::MAX,
             request_timeout: Duration::from_secs(10),
             observer: None,
             seed: None,
@@ -84,6 +85,7 @@ pub struct MemberBuilder<S> {
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
+    snapshot_after_log_entries: u64,
     request_timeout: Duration,
     observer: Option<Observer>,
     seed: Option<u64>,
@@ -172,10 +174,18 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// After so many bytes of applied entries a snapshot takes their place, or after as many as the last snapshot has,
-    /// if those are more: writing snapshots never costs more than writing the log. Up to half as many are added by
-    /// chance, so that members do not all take theirs at the same time. Default 4 MiB.
+    /// if those are more: writing snapshots never costs more than writing the log. Storage that writes whole pages
+    /// ([`Storage::page_bytes`]) counts them: one short entry at a time takes 4 KiB each. Up to half as many are added
+    /// by chance, so that members do not all take theirs at the same time. Default 4 MiB.
     pub fn snapshot_after_log_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_after_log_bytes = bytes;
+        self
+    }
+
+    /// After so many applied entries a snapshot takes their place as well, however little they weigh and however much
+    /// the snapshot does: a bound on how long a restart takes. Up to half as many are added by chance. Default none.
+    pub fn snapshot_after_log_entries(mut self, entries: u64) -> Self {
+        self.snapshot_after_log_entries = entries;
         self
     }
 
@@ -268,7 +278,11 @@ impl<S: StateMachine> MemberBuilder<S> {
                 queries,
                 report_queue,
                 applied,
-                Snapshots::after(self.snapshot_after_log_bytes, seed),
+                Snapshots::after(
+                    self.snapshot_after_log_bytes,
+                    self.snapshot_after_log_entries,
+                    seed,
+                ),
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),
@@ -375,6 +389,10 @@ impl<S> fmt::Debug for MemberBuilder<S> {
             .field("membership", &self.membership)
             .field("roster", &self.roster)
             .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)
+            .field(
+                "snapshot_after_log_entries",
+                &self.snapshot_after_log_entries,
+            )
             .field("request_timeout", &self.request_timeout)
             .field("seed", &self.seed)
             .finish_non_exhaustive()

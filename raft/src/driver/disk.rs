@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::consensus::{Write, WriteId};
+use crate::entry::Entry;
 use crate::storage::{Storage, StorageError};
 
 type Store = Box<dyn Storage>;
@@ -18,6 +19,10 @@ pub(super) struct Disk {
     queue: Vec<Write>,
     /// The last write under way.
     writing: WriteId,
+    /// What the length of a write is a multiple of.
+    page_bytes: u64,
+    /// How much longer the log got than its entries weigh, since this was taken last.
+    padding: u64,
 }
 
 enum State {
@@ -30,9 +35,11 @@ enum State {
 impl Disk {
     pub(super) fn new(storage: Store) -> Self {
         Self {
+            page_bytes: storage.page_bytes().max(1),
             state: State::Idle(storage),
             queue: Vec::new(),
             writing: WriteId(0),
+            padding: 0,
         }
     }
 
@@ -44,6 +51,11 @@ impl Disk {
     /// How many writes wait or are under way.
     pub(super) fn len(&self) -> usize {
         self.queue.len() + usize::from(matches!(self.state, State::Writing(_)))
+    }
+
+    /// Takes how much longer the log got on the disk than its entries weigh, since this was called last.
+    pub(super) fn take_padding(&mut self) -> u64 {
+        std::mem::take(&mut self.padding)
     }
 
     /// Takes writes, in order.
@@ -77,6 +89,9 @@ impl Disk {
             State::Idle(mut storage) => {
                 self.writing = last.id;
                 let writes = std::mem::take(&mut self.queue);
+                let entries = writes.iter().flat_map(|write| &write.entries);
+                let bytes: u64 = entries.map(Entry::weight).sum();
+                self.padding += bytes.next_multiple_of(self.page_bytes) - bytes;
                 State::Writing(Box::pin(async move {
                     let result = storage.write(writes).await;
                     (storage, result)

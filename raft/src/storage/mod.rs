@@ -32,6 +32,13 @@ pub trait Storage: Send + 'static {
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
     /// before, any prefix of them may be.
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
+
+    /// Returns what the length of a write on the disk is a multiple of, in bytes. Default 1.
+    ///
+    /// A member compacts its log by what it takes on the disk: a write of one short entry takes a page.
+    fn page_bytes(&self) -> u64 {
+        1
+    }
 }
 
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was

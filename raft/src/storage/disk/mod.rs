@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 pub use self::outbox::DiskOutboxStore;
 
 use self::files::{Files, Folder, LOCK};
+use self::record::PAGE_BYTES;
 use self::store::{Opened, Options, Store, io};
 use super::{Storage, StorageError};
 use crate::configuration::History;
@@ -246,6 +247,10 @@ impl Storage for DiskStorage {
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
         self.ask(|reply| Job::Write(writes, reply)).await
+    }
+
+    fn page_bytes(&self) -> u64 {
+        PAGE_BYTES as u64
     }
 }
 
