@@ -11,7 +11,10 @@ pub mod outbox;
 use async_trait::async_trait;
 use thiserror::Error;
 
-pub use disk::{DiskStorage, Repair};
+pub use disk::{
+    Backup, DiskStorage, EntryKind, EntryOutline, FileFlaw, FoundedAnew, HeaderOutline, Inspection,
+    OutboxOutline, Repair, Verdict, back_up, found_anew, inspect, set_aside,
+};
 pub use memory::MemoryStorage;
 
 use crate::consensus::{Recovered, Write};
@@ -55,7 +58,9 @@ pub enum StorageError {
         source: std::io::Error,
     },
     /// What is stored contradicts itself.
-    #[error("the stored {what} is damaged: {reason}")]
+    #[error(
+        "the stored {what} is damaged: {reason}; `liferaft rebuild` sets it aside, so that the member can join anew"
+    )]
     Damaged {
         /// What.
         what: &'static str,
@@ -74,6 +79,18 @@ pub enum StorageError {
     #[error("{folder} is in use already, by this process or another")]
     InUse {
         /// The folder, or the file of an outbox in it.
+        folder: String,
+    },
+    /// There is no store that was ever part of a cluster.
+    #[error("there is no store of a cluster in {folder}")]
+    Blank {
+        /// The folder.
+        folder: String,
+    },
+    /// The store is in order, and nothing is to be set aside.
+    #[error("the store in {folder} is in order: its member can be started from it")]
+    Sound {
+        /// The folder.
         folder: String,
     },
     /// No outbox can have this name.

@@ -17,6 +17,7 @@ mod outbox;
 mod poison;
 mod policy;
 mod reads;
+mod rescue;
 mod sessions;
 mod snapshots;
 mod starting;

@@ -71,6 +71,43 @@ impl Folder {
         }
     }
 
+    /// Moves these files to a folder that it makes in this one, in order. Whichever are gone already are passed over.
+    pub(super) fn move_to(&mut self, folder: &Path, names: &[String]) -> io::Result<()> {
+        self.open.clear();
+        fs::create_dir(folder)?;
+        for name in names {
+            match fs::rename(self.path.join(name), folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // In this order on the disk as well.
+            sync_directory(folder)?;
+            sync_directory(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a file of this name from another folder, durably but for its name.
+    pub(super) fn copy_from(&mut self, folder: &Path, name: &str) -> io::Result<()> {
+        let copy = self.path.join(name);
+        fs::copy(folder.join(name), &copy)?;
+        OpenOptions::new().write(true).open(copy)?.sync_all()
+    }
+
+    /// Returns true if this file is locked. It does so by locking it, for a moment in which others cannot.
+    pub(super) fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let file = match File::open(self.path.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     fn opened(&mut self, name: &str) -> io::Result<&mut File> {
         if !self.open.contains_key(name) {
             let file = OpenOptions::new().write(true).open(self.path.join(name))?;

@@ -4,12 +4,15 @@
 //! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
 //! which judges a whole folder. `store` writes, through the small trait of `files`. This file runs it on a thread.
 
+mod backup;
 mod change;
 mod files;
 mod header;
+mod inspection;
 mod outbox;
 mod record;
 mod recovery;
+mod rescue;
 mod segment;
 mod snapshot_file;
 mod store;
@@ -26,7 +29,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+pub use self::backup::{Backup, back_up};
+pub use self::inspection::{
+    EntryKind, EntryOutline, FileFlaw, HeaderOutline, Inspection, OutboxOutline, Verdict, inspect,
+};
 pub use self::outbox::DiskOutboxStore;
+pub use self::rescue::{FoundedAnew, found_anew, set_aside};
 
 use self::files::{Files, Folder, LOCK};
 use self::record::PAGE_BYTES;

@@ -163,6 +163,12 @@ pub(super) fn lock_name(name: &str) -> String {
     format!("{PREFIX}{name}{LOCKED}")
 }
 
+/// Takes the name of an outbox's file apart; `None` if it is another file.
+pub(super) fn outbox_name(file: &str) -> Option<&str> {
+    let name = file.strip_prefix(PREFIX)?;
+    file_name(name).is_ok().then_some(name)
+}
+
 /// An open outbox.
 #[derive(Debug)]
 pub(super) struct OutboxFile<F> {

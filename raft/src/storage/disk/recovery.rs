@@ -13,8 +13,11 @@ use super::segment::{self, Segment, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
-use crate::consensus::{Recovered, Snapshot};
+use crate::config::Config;
+use crate::consensus::{Raft, Recovered, Snapshot};
 use crate::entry::Entry;
+use crate::ids::ServerId;
+use crate::time::Instant;
 use crate::wire::NUMBER_END;
 
 /// What a folder holds.
@@ -118,18 +121,28 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
     }))
 }
 
+/// Has the core take up what was found, as when a member starts: it judges what the files cannot know.
+///
+/// # Errors
+/// When it would not go on from that.
+pub(super) fn begin(recovered: Recovered) -> Result<Raft, StorageError> {
+    let (nobody, now) = (ServerId(0), Instant::ORIGIN);
+    let raft = Raft::new(nobody, Config::default(), recovered, now, 0);
+    raft.map_err(|error| damaged("log", error.to_string()))
+}
+
 /// The files of a store, by what they are. Others are none of its business.
 #[derive(Debug, Default)]
-struct Names {
-    has_header: bool,
+pub(super) struct Names {
+    pub(super) has_header: bool,
     /// By number.
-    segments: Vec<u64>,
-    snapshots: Vec<u64>,
+    pub(super) segments: Vec<u64>,
+    pub(super) snapshots: Vec<u64>,
     unfinished: Vec<String>,
 }
 
 impl Names {
-    fn of(all: Vec<String>) -> Self {
+    pub(super) fn of(all: Vec<String>) -> Self {
         let mut names = Self::default();
         for name in all {
             let is_unfinished = |name: &str| {
@@ -147,6 +160,15 @@ impl Names {
         names.segments.sort_unstable();
         names.snapshots.sort_unstable();
         names
+    }
+
+    /// All of them. The header comes first: without it, what is left is refused.
+    pub(super) fn into_all(self) -> Vec<String> {
+        let header = self.has_header.then(|| header::NAME.to_owned());
+        let segments = self.segments.into_iter().map(segment_name);
+        let snapshots = self.snapshots.into_iter().map(snapshot_name);
+        let all = header.into_iter().chain(segments).chain(snapshots);
+        all.chain(self.unfinished).collect()
     }
 
     /// The last segments among which none is missing. What comes before a missing one was being removed.

@@ -11,7 +11,7 @@ use super::segment::{self, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
-use crate::consensus::{Recovered, Snapshot, Write};
+use crate::consensus::{HardState, Recovered, Snapshot, Write};
 use crate::ids::{ClusterId, Index};
 
 /// What a file is called until it is whole and durable.
@@ -164,6 +164,18 @@ impl<F: Files> Store<F> {
         }
         self.unless_failed(|store| {
             (store.header.cluster, store.header.history) = (Some(cluster), history);
+            store.write_header()
+        })
+    }
+
+    /// Takes it from its cluster to one that there was never before.
+    pub(super) fn move_to(
+        &mut self,
+        cluster: ClusterId,
+        hard_state: HardState,
+    ) -> Result<(), StorageError> {
+        self.unless_failed(|store| {
+            (store.header.cluster, store.header.hard_state) = (Some(cluster), hard_state);
             store.write_header()
         })
     }

@@ -1,6 +1,7 @@
 //! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on
 //! damage.
 
+mod backup;
 mod crashes;
 mod damage;
 mod fake;
@@ -9,3 +10,4 @@ mod folders;
 mod golden;
 mod histories;
 mod outbox;
+mod rescue;
