@@ -104,6 +104,7 @@ pub(crate) fn table() -> Vec<Row> {
 fn requests() -> Vec<Row> {
     outcomes! {
         "ProposeError::Busy": ProposeError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
+        "ProposeError::NoRoom": ProposeError::NoRoom => "not done: the disk of the leader is full but for a reserve";
         "ProposeError::TooLarge": ProposeError::TooLarge { bytes: 9, bytes_max: 8 }
             => "not done: the command has 9 bytes, 8 are allowed";
         "ProposeError::Unserialisable": ProposeError::Unserialisable("why".into())
@@ -432,6 +433,8 @@ fn stored() -> Vec<Row> {
     };
     causes! {
         "StorageError::Io": io() => "cannot write: why";
+        "StorageError::Full": StorageError::Full { action: "write" }
+            => "cannot write: the disk is full; make room on it and start the member again";
         "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets it aside, \
                 so that the member can join anew";
         "StorageError::Unsupported": StorageError::Unsupported { what: "header", format: 2 }

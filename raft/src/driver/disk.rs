@@ -21,6 +21,8 @@ pub(super) struct Disk {
     writing: WriteId,
     /// What the length of a write is a multiple of.
     page_bytes: u64,
+    /// Whether the storage had no room but a reserve, when it was idle last.
+    was_low: bool,
     /// How much longer the log got than its entries weigh, since this was taken last.
     padding: u64,
 }
@@ -39,6 +41,7 @@ impl Disk {
             state: State::Idle(storage),
             queue: Vec::new(),
             writing: WriteId(0),
+            was_low: false,
             padding: 0,
         }
     }
@@ -56,6 +59,14 @@ impl Disk {
     /// Takes how much longer the log got on the disk than its entries weigh, since this was called last.
     pub(super) fn take_padding(&mut self) -> u64 {
         std::mem::take(&mut self.padding)
+    }
+
+    /// Returns true if the storage has no room but a reserve, as of when it was idle last.
+    pub(super) fn is_low(&self) -> bool {
+        match &self.state {
+            State::Idle(storage) => storage.is_low(),
+            State::Writing(_) | State::Failed => self.was_low,
+        }
     }
 
     /// Takes writes, in order.
@@ -87,6 +98,7 @@ impl Disk {
         };
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Idle(mut storage) => {
+                self.was_low = storage.is_low();
                 self.writing = last.id;
                 let writes = std::mem::take(&mut self.queue);
                 let entries = writes.iter().flat_map(|write| &write.entries);

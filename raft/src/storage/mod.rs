@@ -36,6 +36,14 @@ pub trait Storage: Send + 'static {
     /// before, any prefix of them may be.
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
 
+    /// Returns true while there is no room on the disk but a reserve, which is being used up.
+    ///
+    /// A leader then takes no commands ([`ProposeError::NoRoom`](crate::driver::ProposeError::NoRoom)) and hands
+    /// leadership over; all else goes on. Default false.
+    fn is_low(&self) -> bool {
+        false
+    }
+
     /// Returns what the length of a write on the disk is a multiple of, in bytes. Default 1.
     ///
     /// A member compacts its log by what it takes on the disk: a write of one short entry takes a page.
@@ -56,6 +64,12 @@ pub enum StorageError {
         action: &'static str,
         /// Why it failed.
         source: std::io::Error,
+    },
+    /// There is no room on the disk, and no reserve is left.
+    #[error("cannot {action}: the disk is full; make room on it and start the member again")]
+    Full {
+        /// What was tried.
+        action: &'static str,
     },
     /// What is stored contradicts itself.
     #[error(

@@ -18,6 +18,7 @@ mod poison;
 mod policy;
 mod reads;
 mod rescue;
+mod room;
 mod sessions;
 mod snapshots;
 mod starting;

@@ -22,6 +22,8 @@ mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -47,6 +49,9 @@ use crate::ids::ClusterId;
 /// The length of a segment, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
+/// The length of the reserve, in bytes: what leadership is handed over in, and the log goes on for a while.
+const RESERVE_BYTES: u64 = 4 << 20;
+
 /// After so long without a write the last one is marked as durable.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -55,6 +60,11 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
 /// Writing and syncing happen on a thread of the storage's own. Any failure is final: every later write is refused
 /// ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
+///
+/// A reserve of 4 MiB is kept on the disk. When there is no other room, the store gives it up, and a leader takes no
+/// commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member stops
+/// ([`StorageError::Full`]). With room again the reserve is made again, and a member that stopped goes on from what is
+/// there.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done.
 ///
@@ -90,6 +100,8 @@ pub struct DiskStorage {
     boot: u64,
     cluster: Option<ClusterId>,
     history: Option<History>,
+    /// True while the reserve is spent.
+    is_low: Arc<AtomicBool>,
 }
 
 /// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
@@ -156,6 +168,7 @@ impl DiskStorage {
             Ok((store, found)) => {
                 let header = store.header();
                 let identity = (header.boot, header.cluster, header.history);
+                let found = (found, store.low());
                 // If the caller has dropped the future, there are no jobs either.
                 let _gone = opened.send(Ok((found, identity)));
                 serve(store, &queue, IDLE);
@@ -165,7 +178,7 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let (Opened { recovered, repairs }, (boot, cluster, history)) =
+        let ((Opened { recovered, repairs }, is_low), (boot, cluster, history)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
         for repair in &repairs {
             tracing::warn!(%repair, "the storage was not whole");
@@ -178,6 +191,7 @@ impl DiskStorage {
             boot,
             cluster,
             history,
+            is_low,
         })
     }
 
@@ -257,6 +271,10 @@ impl Storage for DiskStorage {
         self.ask(|reply| Job::Write(writes, reply)).await
     }
 
+    fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+
     fn page_bytes(&self) -> u64 {
         PAGE_BYTES as u64
     }
@@ -293,7 +311,9 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Opened), StorageError> {
         segment_bytes: SEGMENT_BYTES,
         nonce: liferaft_platform::entropy_u64(),
     };
-    Store::open(folder, options)
+    let (mut store, opened) = Store::open(folder, options)?;
+    store.keep_reserve(RESERVE_BYTES)?;
+    Ok((store, opened))
 }
 
 /// Does the jobs in order, until their sender is dropped.

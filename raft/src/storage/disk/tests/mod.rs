@@ -11,3 +11,4 @@ mod golden;
 mod histories;
 mod outbox;
 mod rescue;
+mod room;
