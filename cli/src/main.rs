@@ -2,12 +2,18 @@
 //!
 //! A command is a variant of [`Command`] and a module of its own.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
+mod backup;
 mod demo;
+mod inspect;
+mod rebuild;
+mod recover;
 
 /// A replicated key-value store that keeps working when the infrastructure does not
 #[derive(Debug, Parser)]
@@ -23,7 +29,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(backup::Options),
     Demo(demo::Options),
+    Inspect(inspect::Options),
+    Rebuild(rebuild::Options),
+    Recover(recover::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +43,17 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match &cli.command {
+        Command::Backup(options) => backup::run(options),
         Command::Demo(options) => demo::run(options),
+        Command::Inspect(options) => inspect::run(options),
+        Command::Rebuild(options) => rebuild::run(options),
+        Command::Recover(options) => recover::run(options),
     }
+}
+
+/// Prints what was asked for.
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the report")
 }

@@ -113,6 +113,9 @@ pub struct Limits {
     /// or as many as the snapshot has, if those are more: until then the log is the cheaper way for it to catch up.
     /// Beyond it, the peer is sent a snapshot. May be zero. Default 16 MiB.
     pub catch_up_bytes_max: u64,
+    /// The most of these entries: storage that writes whole pages takes 4 KiB for a short one. May be zero. Default
+    /// 65,536.
+    pub catch_up_entries: u64,
     /// How many rounds of replication a joining server has to catch up in (§4.2.1). Default 10.
     pub catch_up_rounds: u32,
 }
@@ -131,6 +134,7 @@ impl Default for Limits {
             trailing_entries: 1024,
             trailing_bytes_max: 16 << 20,
             catch_up_bytes_max: 16 << 20,
+            catch_up_entries: 1 << 16,
             catch_up_rounds: 10,
         }
     }

@@ -86,6 +86,7 @@ pub mod config {
         trailing_entries: u64,
         trailing_bytes_max: u64,
         catch_up_bytes_max: u64,
+        catch_up_entries: u64,
         catch_up_rounds: u32,
         /// Present where reads are served by lease.
         read_lease_drift_bound_ppm: Option<u32>,
@@ -115,6 +116,7 @@ pub mod config {
                 trailing_entries: limits.trailing_entries,
                 trailing_bytes_max: limits.trailing_bytes_max,
                 catch_up_bytes_max: limits.catch_up_bytes_max,
+                catch_up_entries: limits.catch_up_entries,
                 catch_up_rounds: limits.catch_up_rounds,
                 read_lease_drift_bound_ppm: config.read_lease().map(ReadLease::drift_bound_ppm),
             }
@@ -132,6 +134,7 @@ pub mod config {
             limits.trailing_entries = self.trailing_entries;
             limits.trailing_bytes_max = self.trailing_bytes_max;
             limits.catch_up_bytes_max = self.catch_up_bytes_max;
+            limits.catch_up_entries = self.catch_up_entries;
             limits.catch_up_rounds = self.catch_up_rounds;
         }
     }

@@ -104,6 +104,7 @@ pub(crate) fn table() -> Vec<Row> {
 fn requests() -> Vec<Row> {
     outcomes! {
         "ProposeError::Busy": ProposeError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
+        "ProposeError::NoRoom": ProposeError::NoRoom => "not done: the disk of the leader is full but for a reserve";
         "ProposeError::TooLarge": ProposeError::TooLarge { bytes: 9, bytes_max: 8 }
             => "not done: the command has 9 bytes, 8 are allowed";
         "ProposeError::Unserialisable": ProposeError::Unserialisable("why".into())
@@ -176,7 +177,8 @@ fn administration() -> Vec<Row> {
         "StartError::ClockStopsInSuspension": StartError::ClockStopsInSuspension
             => "not started: reads by lease need a clock that counts suspended time, and there is none here";
         "StartError::Storage": StartError::Storage(damaged())
-            => "not started: cannot read what is stored: the stored log is damaged: why";
+            => "not started: cannot read what is stored: the stored log is damaged: why; `liferaft rebuild` sets it aside, \
+                so that the member can join anew";
         "StartError::Recovery": StartError::Recovery(RecoveryError::Gap { after: Index(1), found: Index(3) })
             => "not started: cannot go on from what is stored: the stored log goes from index 1 to 3";
         "StartError::Restore": StartError::Restore(RestoreError::new("why"))
@@ -208,7 +210,8 @@ fn outboxes() -> Vec<Row> {
         "OutboxError::Interrupted": OutboxError::Interrupted(OutboxCause::Closed)
             => "pending: the command waits in the store for the next outbox: the outbox was closed";
         "OpenOutboxError::Store": OpenOutboxError::Store(damaged())
-            => "not opened: cannot read what is stored: the stored log is damaged: why";
+            => "not opened: cannot read what is stored: the stored log is damaged: why; `liferaft rebuild` sets it aside, \
+                so that the member can join anew";
         "OpenOutboxError::Undecodable": OpenOutboxError::Undecodable {
             number: 3,
             reason: CodecError::Left { type_name: "Seed", bytes: 9 },
@@ -434,11 +437,20 @@ fn stored() -> Vec<Row> {
     };
     causes! {
         "StorageError::Io": io() => "cannot write: why";
-        "StorageError::Damaged": damaged() => "the stored log is damaged: why";
+        "StorageError::Full": StorageError::Full { action: "write" }
+            => "cannot write: the disk is full; make room on it and start the member again";
+        "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets it aside, \
+                so that the member can join anew";
         "StorageError::Unsupported": StorageError::Unsupported { what: "header", format: 2 }
             => "the stored header is of format 2, which this version does not support";
         "StorageError::InUse": StorageError::InUse { folder: "here".into() }
-            => "the folder here is in use by another member";
+            => "here is in use already, by this process or another";
+        "StorageError::Blank": StorageError::Blank { folder: "here".into() }
+            => "there is no store of a cluster in here";
+        "StorageError::Sound": StorageError::Sound { folder: "here".into() }
+            => "the store in here is in order: its member can be started from it";
+        "StorageError::Unnameable": StorageError::Unnameable { name: "Up".into() }
+            => "no outbox can be called \"Up\": a name has 1 to 64 characters, a to z, 0 to 9, - and _";
         "StorageError::Foreign": StorageError::Foreign { found: "one".into(), wanted: "another".into() }
             => "the store belongs to one, not to another";
         "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }

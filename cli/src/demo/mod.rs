@@ -4,7 +4,6 @@
 //! inside a [`recorder`] that notes when each line was applied. What the figures say is computed from such moments and
 //! from those of role changes, after the fact: nothing is measured by asking repeatedly.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -66,8 +65,6 @@ fn print(report: &Report, json: bool) -> anyhow::Result<bool> {
     for finding in &report.findings {
         eprintln!("not verified: {finding}");
     }
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the report")?;
+    crate::print(&text)?;
     Ok(report.verified)
 }

@@ -123,6 +123,7 @@ impl<S: StateMachine> Driver<S> {
     ) -> Result<(), StopReason> {
         let write = written.map_err(|error| StopReason::Storage(error.to_string()))?;
         self.disk.note_written(now);
+        self.work.on_padded(self.disk.take_padding());
         self.inputs.push(Input::Persisted(write));
         Ok(())
     }

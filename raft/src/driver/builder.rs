@@ -58,6 +58,7 @@ impl Member {
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
             storage_stalls_after: None,
+            snapshot_after_log_entries: u64::MAX,
             request_timeout: Duration::from_secs(10),
             observer: None,
             seed: None,
@@ -87,6 +88,7 @@ pub struct MemberBuilder<S> {
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
     storage_stalls_after: Option<Duration>,
+    snapshot_after_log_entries: u64,
     request_timeout: Duration,
     observer: Option<Observer>,
     seed: Option<u64>,
@@ -175,8 +177,9 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// After so many bytes of applied entries a snapshot takes their place, or after as many as the last snapshot has,
-    /// if those are more: writing snapshots never costs more than writing the log. Up to half as many are added by
-    /// chance, so that members do not all take theirs at the same time. Default 4 MiB.
+    /// if those are more: writing snapshots never costs more than writing the log. Storage that writes whole pages
+    /// ([`Storage::page_bytes`]) counts them: one short entry at a time takes 4 KiB each. Up to half as many are added
+    /// by chance, so that members do not all take theirs at the same time. Default 4 MiB.
     pub fn snapshot_after_log_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_after_log_bytes = bytes;
         self
@@ -188,6 +191,13 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// timeouts.
     pub fn storage_stalls_after(mut self, stalled: Duration) -> Self {
         self.storage_stalls_after = Some(stalled);
+        self
+    }
+
+    /// After so many applied entries a snapshot takes their place as well, however little they weigh and however much
+    /// the snapshot does: a bound on how long a restart takes. Up to half as many are added by chance. Default none.
+    pub fn snapshot_after_log_entries(mut self, entries: u64) -> Self {
+        self.snapshot_after_log_entries = entries;
         self
     }
 
@@ -282,7 +292,11 @@ impl<S: StateMachine> MemberBuilder<S> {
                 queries,
                 report_queue,
                 applied,
-                Snapshots::after(self.snapshot_after_log_bytes, seed),
+                Snapshots::after(
+                    self.snapshot_after_log_bytes,
+                    self.snapshot_after_log_entries,
+                    seed,
+                ),
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),
@@ -390,6 +404,10 @@ impl<S> fmt::Debug for MemberBuilder<S> {
             .field("membership", &self.membership)
             .field("roster", &self.roster)
             .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)
+            .field(
+                "snapshot_after_log_entries",
+                &self.snapshot_after_log_entries,
+            )
             .field("request_timeout", &self.request_timeout)
             .field("seed", &self.seed)
             .finish_non_exhaustive()

@@ -42,6 +42,12 @@ pub(super) struct Disk {
     in_force: Option<SnapshotName>,
     /// Snapshots that the lane has and no write has named, by the last index that they cover.
     taken: BTreeMap<Index, Taken>,
+    /// What the length of a write is a multiple of.
+    page_bytes: u64,
+    /// Whether the storage had no room but a reserve, when it was idle last.
+    was_low: bool,
+    /// How much longer the log got than its entries weigh, since this was taken last.
+    padding: u64,
 }
 
 /// A snapshot of the member's own that the lane has.
@@ -123,6 +129,7 @@ impl Disk {
     pub(super) fn new(storage: Store, in_force: Option<SnapshotName>) -> Self {
         Self {
             lane: storage.snapshots(),
+            page_bytes: storage.page_bytes().max(1),
             state: State::Idle(storage),
             queue: Vec::new(),
             queued_bytes: 0,
@@ -131,6 +138,8 @@ impl Disk {
             writing: WriteId(0),
             in_force,
             taken: BTreeMap::new(),
+            was_low: false,
+            padding: 0,
         }
     }
 
@@ -155,6 +164,19 @@ impl Disk {
     /// How many writes wait or are under way.
     pub(super) fn len(&self) -> usize {
         self.queue.len() + usize::from(matches!(self.state, State::Writing(_)))
+    }
+
+    /// Takes how much longer the log got on the disk than its entries weigh, since this was called last.
+    pub(super) fn take_padding(&mut self) -> u64 {
+        std::mem::take(&mut self.padding)
+    }
+
+    /// Returns true if the storage has no room but a reserve, as of when it was idle last.
+    pub(super) fn is_low(&self) -> bool {
+        match &self.state {
+            State::Idle(storage) => storage.is_low(),
+            State::Writing(_) | State::Failed => self.was_low,
+        }
     }
 
     /// Takes writes, in order.
@@ -215,8 +237,12 @@ impl Disk {
         };
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Idle(mut storage) => {
+                self.was_low = storage.is_low();
                 self.writing = last.id;
                 let writes = std::mem::take(&mut self.queue);
+                let entries = writes.iter().flat_map(|write| &write.entries);
+                let bytes: u64 = entries.map(Entry::weight).sum();
+                self.padding += bytes.next_multiple_of(self.page_bytes) - bytes;
                 self.writing_bytes = std::mem::take(&mut self.queued_bytes);
                 let (taken, in_force) = (self.take_named(&writes), self.in_force);
                 let lane = Arc::clone(&self.lane);

@@ -127,6 +127,9 @@ impl<S: StateMachine> Driver<S> {
                 self.stopping = Some(now);
                 self.again = true;
             }
+            Some(Asker::NoRoom) => {
+                tracing::info!(term = %self.raft.term(), ?result, "leadership handed over for want of room");
+            }
             None => {}
         }
         // Another may wait.

@@ -24,6 +24,10 @@ pub enum ProposeError {
     /// A queue is full. The command was not done and may be proposed again, later.
     #[error("not done: {0}")]
     Busy(Busy),
+    /// The leader's disk has no room left but a reserve. The command was not done, and may be proposed again once
+    /// another leads, or there is room.
+    #[error("not done: the disk of the leader is full but for a reserve")]
+    NoRoom,
     /// The command is too long, and always will be. It was not done.
     #[error("not done: the command has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {

@@ -262,7 +262,8 @@ impl<S: StateMachine> Driver<S> {
             tracing::debug!(term = %self.raft.term(), %from, "forwarded command not understood");
             return;
         }
-        let (commands, answer) = if self.stopping.is_some() {
+        let has_no_room = self.leads() && self.disk.is_low();
+        let (commands, answer) = if self.stopping.is_some() || has_no_room {
             (Vec::new(), ProposeAnswer::Busy)
         } else {
             (commands, ProposeAnswer::Appended)

@@ -151,6 +151,23 @@ impl<R> Proposals<R> {
         }
     }
 
+    /// Refuses all commands that nobody was asked to do. Returns how many.
+    pub(super) fn refuse_unsent(&mut self, error: &ProposeError) -> u64 {
+        let mut refused = 0;
+        for sequence in self.base..self.base + self.slots.len() as u64 {
+            let is_untouched = self.slot(sequence).is_some_and(|slot| {
+                let attempt = &slot.attempt;
+                slot.caller.is_some() && attempt.is_unsent() && !attempt.maybe_taken
+            });
+            if is_untouched {
+                self.complete(sequence, Err(error.clone()));
+                refused += 1;
+            }
+        }
+        self.forget_answered();
+        refused
+    }
+
     /// The core's answer to one of them.
     pub(super) fn on_core_answer(
         &mut self,

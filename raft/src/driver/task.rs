@@ -15,7 +15,7 @@ use super::applier::Query;
 use super::arrivals::Arrived;
 use super::clock::{Alarm, Clock};
 use super::disk::Disk;
-use super::error::StopReason;
+use super::error::{ProposeError, StopReason};
 use super::events::{Announcer, Happening};
 use super::freshness::Freshness;
 use super::inbound::ForwardedBatch;
@@ -36,7 +36,7 @@ use super::yielding::yield_now;
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::consensus::{ChangeId, Event, Input, Output, Raft};
-use crate::ids::{ClusterId, ServerId};
+use crate::ids::{ClusterId, ServerId, Term};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 
@@ -130,6 +130,10 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) again: bool,
     /// Until when leadership is handed over before the member stops, once it was asked to.
     pub(super) stopping: Option<Instant>,
+    /// The last term in which leadership was to be handed over for want of room on the disk.
+    pub(super) low_in: Option<Term>,
+    /// When to look again whether there is room on the disk.
+    pub(super) room_at: Instant,
 }
 
 impl<S: StateMachine> Driver<S> {
@@ -178,6 +182,8 @@ impl<S: StateMachine> Driver<S> {
             forwarded_to: None,
             again: true,
             stopping: None,
+            low_in: None,
+            room_at: Instant::MAX,
             config: parts.config,
         }
     }
@@ -265,6 +271,19 @@ impl<S: StateMachine> Driver<S> {
         rung || abandoned || self.arrived.has_any()
     }
 
+    /// Takes no commands while the disk has no room but a reserve, and hands leadership over, once in a term. What
+    /// waits in outboxes waits on.
+    fn spare_disk(&mut self, now: Instant) {
+        self.room_at = now + self.config.heartbeat_interval();
+        self.counters.requests_refused += self.proposals.refuse_unsent(&ProposeError::NoRoom);
+        let term = self.raft.term();
+        if self.low_in != Some(term) {
+            self.low_in = Some(term);
+            tracing::warn!(%term, "the disk has no room but a reserve");
+            self.transfers.ask(Asker::NoRoom, None);
+        }
+    }
+
     /// When the next thing is due, if nothing happens.
     fn due(&self) -> Instant {
         let of_core = self.raft.deadline().unwrap_or(Instant::MAX);
@@ -282,6 +301,7 @@ impl<S: StateMachine> Driver<S> {
             .min(self.membership.due())
             .min(self.wakes.due())
             .min(self.storage_stalls_at())
+            .min(self.room_at)
             .min(self.stopping.unwrap_or(Instant::MAX))
     }
 
@@ -328,9 +348,14 @@ impl<S: StateMachine> Driver<S> {
     /// Turns what callers and other members want into inputs.
     fn ask_core(&mut self, now: Instant) {
         let mut proposals = self.take_forwarded_proposals();
+        self.room_at = Instant::MAX;
         if self.leads() {
-            self.proposals.propose(&mut proposals);
-            self.lanes.propose(&mut proposals);
+            if self.disk.is_low() {
+                self.spare_disk(now);
+            } else {
+                self.proposals.propose(&mut proposals);
+                self.lanes.propose(&mut proposals);
+            }
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
                     Operation::Change(change) => match self.as_asked(self.id, change, now) {

@@ -14,6 +14,8 @@ pub(super) enum Asker {
     Peer(ServerId, u64),
     /// This member, which is about to stop.
     Shutdown,
+    /// This member, whose disk has no room but a reserve.
+    NoRoom,
 }
 
 /// The transfers asked of the own core.
@@ -50,7 +52,7 @@ impl Transfers {
                     return restarted;
                 }
                 Asker::Peer(..) => peers += 1,
-                Asker::Own(_) | Asker::Shutdown => {}
+                Asker::Own(_) | Asker::Shutdown | Asker::NoRoom => {}
             }
         }
         if peers >= TRANSFERS_WAITING_MAX {

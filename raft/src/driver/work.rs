@@ -54,7 +54,10 @@ pub(super) struct Work<S: StateMachine> {
 #[derive(Debug)]
 pub(super) struct Snapshots {
     after_bytes: u64,
+    /// After so many entries, whatever they weigh.
+    after_entries: u64,
     bytes_since_last: u64,
+    entries_since_last: u64,
     last_bytes: u64,
     under_way: bool,
     refused: Option<Refused>,
@@ -63,6 +66,7 @@ pub(super) struct Snapshots {
     /// What is added by chance: members that apply the same entries would otherwise all take theirs at the same time.
     spread: Option<ChaCha8Rng>,
     added_bytes: u64,
+    added_entries: u64,
 }
 
 /// The last snapshot was longer than allowed, and so may be those before it.
@@ -129,8 +133,8 @@ impl<S: StateMachine> Work<S> {
     fn enqueue_entries(&mut self, mut entries: Vec<Entry>) {
         let Some(last) = entries.last() else { return };
         self.handed = self.handed.max(last.index);
-        self.snapshots
-            .applied(entries.iter().map(Entry::weight).sum());
+        let bytes = entries.iter().map(Entry::weight).sum();
+        self.snapshots.applied(entries.len() as u64, bytes);
         match self.backlog.back_mut() {
             Some(Job::Apply(Apply::Entries(waiting))) => waiting.append(&mut entries),
             Some(
@@ -210,6 +214,11 @@ impl<S: StateMachine> Work<S> {
         self.reports.poll_recv_many(context, into, REPORTS_MAX)
     }
 
+    /// The log got so much longer on the disk than its entries weigh.
+    pub(super) fn on_padded(&mut self, bytes: u64) {
+        self.snapshots.applied(0, bytes);
+    }
+
     /// Entries are applied up to here, by its report, and the replies kept for sessions weigh `reply_bytes`.
     pub(super) fn on_applied(&mut self, through: Index, reply_bytes: u64) {
         self.applied = self.applied.max(through);
@@ -236,9 +245,10 @@ impl<S: StateMachine> Work<S> {
 }
 
 impl Snapshots {
-    /// After so many bytes of log, or up to half as many more, as the seed has it.
-    pub(super) fn after(after_bytes: u64, seed: u64) -> Self {
+    /// After so many bytes of log, or so many entries; or up to half as many more, as the seed has it.
+    pub(super) fn after(after_bytes: u64, after_entries: u64, seed: u64) -> Self {
         let mut snapshots = Self::exactly_after(after_bytes);
+        snapshots.after_entries = after_entries.max(1);
         snapshots.spread = Some(ChaCha8Rng::seed_from_u64(seed));
         snapshots.spread();
         snapshots
@@ -247,13 +257,16 @@ impl Snapshots {
     fn exactly_after(after_bytes: u64) -> Self {
         Self {
             after_bytes,
+            after_entries: u64::MAX,
             bytes_since_last: 0,
+            entries_since_last: 0,
             last_bytes: 0,
             under_way: false,
             refused: None,
             reply_bytes: 0,
             spread: None,
             added_bytes: 0,
+            added_entries: 0,
         }
     }
 
@@ -265,18 +278,24 @@ impl Snapshots {
     }
 
     fn spread(&mut self) {
-        let most = self.due_bytes() / 2 + 1;
-        let drawn = self.spread.as_mut().map(|random| random.next_u64() % most);
-        self.added_bytes = drawn.unwrap_or(0);
+        let [bytes, entries] = [self.due_bytes(), self.after_entries].map(|due| due / 2 + 1);
+        let Some(random) = &mut self.spread else {
+            return;
+        };
+        self.added_bytes = random.next_u64() % bytes;
+        if self.after_entries < u64::MAX {
+            self.added_entries = random.next_u64() % entries;
+        }
     }
 
-    fn applied(&mut self, bytes: u64) {
+    fn applied(&mut self, entries: u64, bytes: u64) {
+        self.entries_since_last = self.entries_since_last.saturating_add(entries);
         self.bytes_since_last = self.bytes_since_last.saturating_add(bytes);
     }
 
     /// A snapshot of the leader took the state's place.
     fn replaced(&mut self, bytes: u64) {
-        self.bytes_since_last = 0;
+        (self.bytes_since_last, self.entries_since_last) = (0, 0);
         self.last_bytes = bytes;
         self.refused = None;
     }
@@ -310,10 +329,13 @@ impl Snapshots {
             .refused
             .and_then(|refused| refused.fits_at_reply_bytes)
             .is_some_and(|fits_at| self.reply_bytes <= fits_at);
-        let begin = !self.under_way && (self.bytes_since_last >= due_bytes || fits_again);
+        let due_entries = self.after_entries.saturating_add(self.added_entries);
+        let has_many = self.refused.is_none() && self.entries_since_last >= due_entries;
+        let is_due = self.bytes_since_last >= due_bytes || has_many || fits_again;
+        let begin = !self.under_way && is_due;
         if begin {
             self.under_way = true;
-            self.bytes_since_last = 0;
+            (self.bytes_since_last, self.entries_since_last) = (0, 0);
             self.spread();
         }
         begin
@@ -450,9 +472,9 @@ mod tests {
         let mut snapshots = Snapshots::exactly_after(10);
         snapshots.last_bytes = 1000;
 
-        snapshots.applied(999);
+        snapshots.applied(1, 999);
         let early = snapshots.begin();
-        snapshots.applied(1);
+        snapshots.applied(1, 1);
 
         assert!(!early && snapshots.begin());
     }
@@ -463,7 +485,7 @@ mod tests {
         let mut tries = Vec::new();
 
         for applied in 1..=300 {
-            snapshots.applied(1);
+            snapshots.applied(1, 1);
             if snapshots.begin() {
                 tries.push(applied);
                 snapshots.refused(100, 90, 0);
@@ -476,7 +498,7 @@ mod tests {
     #[test]
     fn a_refused_snapshot_that_fits_is_tried_at_once() {
         let mut snapshots = Snapshots::exactly_after(10);
-        snapshots.applied(10);
+        snapshots.applied(1, 10);
         assert!(snapshots.begin());
         snapshots.refused(100, 90, 40);
 
@@ -490,7 +512,7 @@ mod tests {
     #[test]
     fn a_state_that_is_too_large_without_replies_waits_for_more_log() {
         let mut snapshots = Snapshots::exactly_after(10);
-        snapshots.applied(10);
+        snapshots.applied(1, 10);
         assert!(snapshots.begin());
 
         snapshots.refused(100, 50, 40);
@@ -499,9 +521,24 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_due_after_so_many_entries_however_light() {
+        let mut snapshots = Snapshots::exactly_after(1000);
+        snapshots.after_entries = 3;
+
+        snapshots.applied(2, 2);
+        let early = snapshots.begin();
+        snapshots.applied(1, 1);
+
+        assert!(!early && snapshots.begin());
+        snapshots.taken(5000);
+        snapshots.applied(3, 3);
+        assert!(snapshots.begin(), "however long the last one was");
+    }
+
+    #[test]
     fn members_take_their_snapshots_at_different_times_and_not_much_later() {
         let due: Vec<u64> = (1..=5)
-            .map(|seed| Snapshots::after(1000, seed))
+            .map(|seed| Snapshots::after(1000, u64::MAX, seed))
             .map(|snapshots| snapshots.due_bytes() + snapshots.added_bytes)
             .collect();
 

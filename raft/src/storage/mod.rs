@@ -19,7 +19,10 @@ use thiserror::Error;
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use disk::faulty;
-pub use disk::{DiskStorage, Repair};
+pub use disk::{
+    Backup, DiskStorage, EntryKind, EntryOutline, FileFlaw, FoundedAnew, HeaderOutline, Inspection,
+    OutboxOutline, Repair, Verdict, back_up, found_anew, inspect, set_aside,
+};
 pub use memory::MemoryStorage;
 
 use crate::configuration::History;
@@ -92,6 +95,21 @@ pub trait Storage: Send + 'static {
 
     /// Returns the lane that snapshots take, the same one each time. It is used while a write is under way.
     fn snapshots(&self) -> Arc<dyn SnapshotLane>;
+
+    /// Returns true while there is no room on the disk but a reserve, which is being used up.
+    ///
+    /// A leader then takes no commands ([`ProposeError::NoRoom`](crate::driver::ProposeError::NoRoom)) and hands
+    /// leadership over; all else goes on. Default false.
+    fn is_low(&self) -> bool {
+        false
+    }
+
+    /// Returns what the length of a write on the disk is a multiple of, in bytes. Default 1.
+    ///
+    /// A member compacts its log by what it takes on the disk: a write of one short entry takes a page.
+    fn page_bytes(&self) -> u64 {
+        1
+    }
 
     /// Ends the use of this storage in order, after the last write: it marks what is durable, so that damage to it is
     /// not taken for a torn write, and gives the storage free for another process. Called at most once, and nothing but
@@ -175,8 +193,16 @@ pub enum StorageError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// There is no room on the disk, and no reserve is left.
+    #[error("cannot {action}: the disk is full; make room on it and start the member again")]
+    Full {
+        /// What was tried.
+        action: &'static str,
+    },
     /// What is stored contradicts itself.
-    #[error("the stored {what} is damaged: {reason}")]
+    #[error(
+        "the stored {what} is damaged: {reason}; `liferaft rebuild` sets it aside, so that the member can join anew"
+    )]
     Damaged {
         /// What.
         what: &'static str,
@@ -192,10 +218,30 @@ pub enum StorageError {
         format: u64,
     },
     /// Another storage has it open, in this process or another.
-    #[error("the folder {folder} is in use by another member")]
+    #[error("{folder} is in use already, by this process or another")]
     InUse {
+        /// The folder, or the file of an outbox in it.
+        folder: String,
+    },
+    /// There is no store that was ever part of a cluster.
+    #[error("there is no store of a cluster in {folder}")]
+    Blank {
         /// The folder.
         folder: String,
+    },
+    /// The store is in order, and nothing is to be set aside.
+    #[error("the store in {folder} is in order: its member can be started from it")]
+    Sound {
+        /// The folder.
+        folder: String,
+    },
+    /// No outbox can have this name.
+    #[error(
+        "no outbox can be called {name:?}: a name has 1 to 64 characters, a to z, 0 to 9, - and _"
+    )]
+    Unnameable {
+        /// The name.
+        name: String,
     },
     /// It belongs to another cluster, or to another founding of this one.
     #[error("the store belongs to {found}, not to {wanted}")]

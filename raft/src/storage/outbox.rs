@@ -1,15 +1,17 @@
 //! What must survive of an outbox: the commands that wait, and how far the sending has got.
 //!
-//! [`OutboxStore`] is the seam; [`MemoryOutboxStore`] keeps what is stored as long as its process lives, and
-//! [`conformance`] is the promise of a store as tests that every implementation passes.
+//! [`OutboxStore`] is the seam; [`DiskOutboxStore`] keeps what is stored in a folder, [`MemoryOutboxStore`] as long as
+//! its process lives, and [`conformance`] is the promise of a store as tests that every implementation passes.
 
 pub mod conformance;
-mod memory;
+pub(super) mod memory;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use memory::MemoryOutboxStore;
+
+pub use super::disk::DiskOutboxStore;
 
 use super::StorageError;
 use crate::ids::Index;

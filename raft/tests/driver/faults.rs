@@ -1,23 +1,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::{Configuration, History};
+use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Happening, MemberError};
-use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId, Term};
-use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
-};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
 use liferaft_transport::{DeliveryClass, Transport};
-use tokio::sync::Semaphore;
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
 use crate::events::next;
+use crate::hampered::Hampered;
 use crate::machine::{Brake, Journal};
 
 #[tokio::test(start_paused = true)]
@@ -111,94 +106,10 @@ async fn a_state_machine_that_does_not_return_holds_up_no_heartbeat() {
     assert_eq!(caller.await.unwrap(), Ok(1));
 }
 
-/// A disk that takes its time.
-struct Slow(MemoryStorage);
-
-#[async_trait]
-impl Storage for Slow {
-    fn identity(&self) -> &Identity {
-        self.0.identity()
-    }
-
-    fn cluster(&self) -> Option<ClusterId> {
-        self.0.cluster()
-    }
-
-    fn history(&self) -> Option<History> {
-        self.0.history()
-    }
-
-    async fn bind(
-        &mut self,
-        cluster: ClusterId,
-        history: Option<History>,
-    ) -> Result<(), StorageError> {
-        self.0.bind(cluster, history).await
-    }
-
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.0.recover().await
-    }
-
-    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
-        self.0.snapshots()
-    }
-
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
-        self.0.write(writes).await
-    }
-}
-
-/// A disk that makes no write while somebody else has its gate.
-struct Gated {
-    disk: MemoryStorage,
-    gate: Arc<Semaphore>,
-}
-
-#[async_trait]
-impl Storage for Gated {
-    fn identity(&self) -> &Identity {
-        self.disk.identity()
-    }
-
-    fn cluster(&self) -> Option<ClusterId> {
-        self.disk.cluster()
-    }
-
-    fn history(&self) -> Option<History> {
-        self.disk.history()
-    }
-
-    async fn bind(
-        &mut self,
-        cluster: ClusterId,
-        history: Option<History>,
-    ) -> Result<(), StorageError> {
-        self.disk.bind(cluster, history).await
-    }
-
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.disk.recover().await
-    }
-
-    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
-        self.disk.snapshots()
-    }
-
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let _open = self.gate.acquire().await;
-        self.disk.write(writes).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_is_named_in_the_status_until_it_goes_on() {
-    let gate = Arc::new(Semaphore::new(1));
-    let storage = Gated {
-        disk: MemoryStorage::default(),
-        gate: Arc::clone(&gate),
-    };
+    let storage = Hampered::default();
+    let gate = Arc::clone(&storage.gate);
     let mut cluster = Cluster::empty();
     let member = cluster
         .start(1, |member| member.first_server().storage(storage))
@@ -231,7 +142,7 @@ async fn one_slow_disk_holds_up_nobody() {
     let voters = || Configuration::of_voters((1..=3).map(ServerId));
     cluster.start(1, |member| member.bootstrap(voters())).await;
     cluster.start(2, |member| member.bootstrap(voters())).await;
-    let slow = Slow(MemoryStorage::default());
+    let slow = Hampered::slow(4 * ELECTION_TIMEOUT);
     cluster
         .start(3, |member| member.bootstrap(voters()).storage(slow))
         .await;

@@ -1,6 +1,7 @@
 //! Outboxes of members in one process, as their applications see them.
 
 mod chaos;
+mod durable;
 mod expiry;
 mod restarts;
 mod stories;

@@ -186,6 +186,26 @@ fn as_many_bytes_as_allowed_stay_for_a_peer_whatever_the_snapshot_has() {
 }
 
 #[test]
+fn no_more_entries_than_allowed_stay_for_a_peer_however_light() {
+    let mut cluster = Cluster::with_limits(3, |limits| {
+        nothing_trails(limits);
+        limits.catch_up_bytes_max = 30_000;
+        limits.catch_up_entries = 15;
+    })
+    .with_leader(1);
+    cluster.isolate(3);
+    cluster.write_little(1, 20);
+
+    cluster.compact(1);
+    let kept = cluster.stored_terms(1).len();
+    cluster.reunite();
+
+    assert_eq!(kept, 0, "the peer needs more than 15");
+    assert!(cluster.has_caught_up(3, 1));
+    assert_eq!(cluster.snapshots_sent(1, 3), 1);
+}
+
+#[test]
 fn entries_that_trail_a_snapshot_are_bounded_in_bytes_too() {
     let mut cluster =
         Cluster::with_limits(3, |limits| limits.trailing_bytes_max = 5_000).with_leader(1);

@@ -132,7 +132,7 @@ impl Common {
     /// Cuts the log behind a durable snapshot that covers it up to `covered`.
     ///
     /// Some entries stay for whoever is only a little behind, and those after a peer's position (`needed_after`) as
-    /// long as they weigh no more than the snapshot: until then they are the cheaper way for that peer to catch up. A
+    /// long as they weigh no more than the snapshot, and are not too many for a disk that writes whole pages: until then they are the cheaper way for that peer to catch up. A
     /// link that carries more than is written transfers a snapshot before as much log has gathered behind it, so a peer
     /// that was sent a snapshot goes on by the log.
     pub(in crate::consensus) fn compact_behind(
@@ -149,7 +149,8 @@ impl Common {
             .max(self.log.tail_start(covered, limits.trailing_bytes_max));
         let kept_from = self
             .log
-            .tail_start(covered, limits.catch_up_bytes_max.max(length));
+            .tail_start(covered, limits.catch_up_bytes_max.max(length))
+            .max(Index(covered.0.saturating_sub(limits.catch_up_entries)));
         let through = needed_after
             .filter(|after| *after >= kept_from)
             .fold(trailing, Index::min);

@@ -42,6 +42,8 @@ impl<S: StateMachine> Task<S> {
     pub(super) async fn run(mut self) {
         let durable = !matches!(self.disk, Disk::None);
         let cause = self.work().await;
+        // Whoever hears of the end may open the store again.
+        self.disk = Disk::None;
         let cause = self.shared.end(cause).clone();
         self.shared.queue().close(cause, durable);
         self.shared.commands.close();

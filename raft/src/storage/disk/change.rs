@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::record::{Flaw, Kind, Record, contradictory, fields};
+use super::segment::BatchRecord;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
 use crate::storage::{SnapshotName, StoredSnapshot};
@@ -37,9 +38,8 @@ impl From<&StoredSnapshot> for SnapshotRef {
     }
 }
 
-impl Change {
-    /// Appends its record.
-    pub(super) fn put(&self, buffer: &mut Vec<u8>) {
+impl BatchRecord for Change {
+    fn put(&self, buffer: &mut Vec<u8>) {
         match self {
             Self::Snapshot(StoredSnapshot { name, metadata }) => {
                 let place = (metadata.last.index.0, metadata.last.term.0);
@@ -59,8 +59,7 @@ impl Change {
         }
     }
 
-    /// Decodes a record.
-    pub(super) fn decode(record: &Record<'_>) -> Result<Self, Flaw> {
+    fn decode(record: &Record<'_>) -> Result<Self, Flaw> {
         let index = Index(record.index);
         let place = LogPosition::new(Term(record.term), index);
         let is = |kind: Kind| record.kind == kind as u32;
@@ -81,6 +80,13 @@ impl Change {
                 "a batch has a record of kind {}",
                 record.kind
             )))
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Entry(entry) => Some(format!("entry {}", entry.index)),
+            Self::Snapshot(_) | Self::Truncate(_) | Self::Compact(_) => None,
         }
     }
 }

@@ -32,8 +32,8 @@ pub(super) trait Files: Send + 'static {
     fn sync_directory(&mut self) -> io::Result<()>;
 }
 
-/// The file that is locked. It is empty.
-const LOCK: &str = "lock";
+/// The file that the process locks that has a member's store open. It is empty.
+pub(super) const LOCK: &str = "lock";
 
 /// A folder of the system's file system.
 #[derive(Debug)]
@@ -53,20 +53,57 @@ impl Folder {
         }
     }
 
-    /// Makes the folder if there is none, and locks it; false if it is locked already.
-    pub(super) fn lock(&mut self) -> io::Result<bool> {
+    /// Makes the folder if there is none, and locks what this file stands for; false if it is locked already.
+    pub(super) fn lock(&mut self, name: &str) -> io::Result<bool> {
         make_private_folder(&self.path)?;
         if let Some(parent) = self.path.parent() {
             let is_here = parent.as_os_str().is_empty();
             sync_directory(if is_here { Path::new(".") } else { parent })?;
         }
-        let file = private_file().truncate(false).open(self.path.join(LOCK))?;
+        let file = private_file().truncate(false).open(self.path.join(name))?;
         match file.try_lock() {
             Ok(()) => {
                 self.lock = Some(file);
                 Ok(true)
             }
             Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Moves these files to a folder that it makes in this one, in order. Whichever are gone already are passed over.
+    pub(super) fn move_to(&mut self, folder: &Path, names: &[String]) -> io::Result<()> {
+        self.open.clear();
+        fs::create_dir(folder)?;
+        for name in names {
+            match fs::rename(self.path.join(name), folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // In this order on the disk as well.
+            sync_directory(folder)?;
+            sync_directory(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a file of this name from another folder, durably but for its name.
+    pub(super) fn copy_from(&mut self, folder: &Path, name: &str) -> io::Result<()> {
+        let copy = self.path.join(name);
+        fs::copy(folder.join(name), &copy)?;
+        OpenOptions::new().write(true).open(copy)?.sync_all()
+    }
+
+    /// Returns true if this file is locked. It does so by locking it, for a moment in which others cannot.
+    pub(super) fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let file = match File::open(self.path.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }

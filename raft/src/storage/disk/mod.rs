@@ -5,21 +5,27 @@
 //! which judges a whole folder. `store` writes the log and `lane` the snapshots, through the small trait of `files`. This
 //! file runs each of the two on a thread.
 
+mod backup;
 mod change;
 mod files;
 mod header;
+mod inspection;
 mod lane;
+mod outbox;
 mod record;
 mod recovery;
+mod rescue;
 mod segment;
 mod snapshot_file;
 mod store;
 #[cfg(any(test, feature = "faulty-disk"))]
 mod tests;
+mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -27,8 +33,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::files::{Files, Folder};
+pub use self::backup::{Backup, back_up};
+pub use self::inspection::{
+    EntryKind, EntryOutline, FileFlaw, HeaderOutline, Inspection, OutboxOutline, Verdict, inspect,
+};
+pub use self::outbox::DiskOutboxStore;
+pub use self::rescue::{FoundedAnew, found_anew, set_aside};
+
+use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;
+use self::record::PAGE_BYTES;
 use self::store::{Opened, Options, Store, io};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
@@ -41,6 +55,9 @@ use crate::ids::ClusterId;
 /// The length of a segment, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
+/// The length of the reserve, in bytes: what leadership is handed over in, and the log goes on for a while.
+const RESERVE_BYTES: u64 = 4 << 20;
+
 /// After so long without a write the last one is marked as durable.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -49,6 +66,11 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
 /// Writing and syncing happen on a thread of the storage's own, and snapshots have another. Any failure is final: every
 /// later write is refused ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
+///
+/// A reserve of 4 MiB is kept on the disk. When there is no other room, the store gives it up, and a leader takes no
+/// commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member stops
+/// ([`StorageError::Full`]). With room again the reserve is made again, and a member that stopped goes on from what is
+/// there.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done. The server's
 /// secret key is in the folder, whose files nobody but its owner may read: a folder that was removed comes back as
@@ -88,6 +110,8 @@ pub struct DiskStorage {
     repairs: Vec<Repair>,
     identity: Identity,
     bound: Bound,
+    /// True while the reserve is spent.
+    is_low: Arc<AtomicBool>,
 }
 
 /// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
@@ -156,6 +180,7 @@ impl DiskStorage {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
                 let identity = (identity.at_boot(header.boot, header.nonce), header.bound);
+                let found = (found, store.low());
                 // If the caller has dropped the future, there are no jobs either.
                 let _gone = opened.send(Ok((found, lane, identity)));
                 serve(store, &queue, IDLE);
@@ -165,7 +190,7 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let (Opened { recovered, repairs }, lane, (identity, bound)) =
+        let ((Opened { recovered, repairs }, is_low), lane, (identity, bound)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
         let (lane_jobs, lane_queue) = mpsc::channel();
         let lane_thread = thread::Builder::new().name("liferaft-lane".to_owned());
@@ -182,6 +207,7 @@ impl DiskStorage {
             repairs,
             identity,
             bound,
+            is_low,
         })
     }
 
@@ -260,6 +286,14 @@ impl Storage for DiskStorage {
         let _ended = self.stop_lane().await;
         self.ask(Job::Close).await
     }
+
+    fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+
+    fn page_bytes(&self) -> u64 {
+        PAGE_BYTES as u64
+    }
 }
 
 impl Drop for DiskStorage {
@@ -288,14 +322,15 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Lane<Folder>, Opened), StorageE
     let name = path.display().to_string();
     let beside = Folder::new(path.clone());
     let mut folder = Folder::new(path);
-    if !folder.lock().map_err(io("lock the folder"))? {
+    if !folder.lock(LOCK).map_err(io("lock the folder"))? {
         return Err(StorageError::InUse { folder: name });
     }
     let options = Options {
         segment_bytes: SEGMENT_BYTES,
         nonce: liferaft_platform::entropy_u64(),
     };
-    let (store, opened) = Store::open(folder, options)?;
+    let (mut store, opened) = Store::open(folder, options)?;
+    store.keep_reserve(RESERVE_BYTES)?;
     let lane = store.lane(beside);
     Ok((store, lane, opened))
 }

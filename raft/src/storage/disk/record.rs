@@ -20,7 +20,7 @@ pub(super) const HEAD_BYTES: usize = 32;
 /// The length of the head of a record up to where its checksum begins.
 const CHECKSUM_BYTES: usize = 4;
 
-/// What a record is. The first three begin a file each, and have the format in place of a term.
+/// What a record is. The first three and that of an outbox begin a file each, and have the format in place of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Header = 1,
@@ -31,6 +31,10 @@ pub(super) enum Kind {
     Truncate = 6,
     Compact = 7,
     Snapshot = 8,
+    Outbox = 9,
+    Position = 10,
+    Remove = 11,
+    Command = 12,
 }
 
 /// Why bytes are not what they should be. Whoever reads them judges whether they were torn or are damaged.

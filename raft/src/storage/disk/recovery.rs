@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
+use bytes::Bytes;
+
 use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
@@ -13,7 +15,12 @@ use super::segment::{self, Segment, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
+use crate::config::Config;
+use crate::consensus::{Raft, Snapshot};
+use crate::ids::ServerId;
+use crate::message::SnapshotMetadata;
 use crate::storage::{Recovered, StoredSnapshot};
+use crate::time::Instant;
 use crate::wire::NUMBER_END;
 
 /// What a folder holds.
@@ -119,18 +126,38 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
     }))
 }
 
+/// Has the core take up what was found, as when a member starts: it judges what the files cannot know. The state of the
+/// snapshot is judged already, and left out.
+///
+/// # Errors
+/// When it would not go on from that.
+pub(super) fn begin(recovered: Recovered) -> Result<Raft, StorageError> {
+    let (nobody, now) = (ServerId(0), Instant::ORIGIN);
+    let snapshot = recovered.snapshot.clone().map(|stored| Snapshot {
+        metadata: SnapshotMetadata {
+            length: 0,
+            digest: crc32fast::hash(&[]),
+            ..stored.metadata
+        },
+        data: Bytes::new(),
+    });
+    let recovered = recovered.with_snapshot(snapshot);
+    let raft = Raft::new(nobody, Config::default(), recovered, now, 0);
+    raft.map_err(|error| damaged("log", error.to_string()))
+}
+
 /// The files of a store, by what they are. Others are none of its business.
 #[derive(Debug, Default)]
-struct Names {
-    has_header: bool,
+pub(super) struct Names {
+    pub(super) has_header: bool,
     /// By number.
-    segments: Vec<u64>,
-    snapshots: Vec<u64>,
+    pub(super) segments: Vec<u64>,
+    pub(super) snapshots: Vec<u64>,
     unfinished: Vec<String>,
 }
 
 impl Names {
-    fn of(all: Vec<String>) -> Self {
+    pub(super) fn of(all: Vec<String>) -> Self {
         let mut names = Self::default();
         for name in all {
             let is_unfinished = |name: &str| {
@@ -148,6 +175,15 @@ impl Names {
         names.segments.sort_unstable();
         names.snapshots.sort_unstable();
         names
+    }
+
+    /// All of them. The header comes first: without it, what is left is refused.
+    pub(super) fn into_all(self) -> Vec<String> {
+        let header = self.has_header.then(|| header::NAME.to_owned());
+        let segments = self.segments.into_iter().map(segment_name);
+        let snapshots = self.snapshots.into_iter().map(snapshot_name);
+        let all = header.into_iter().chain(segments).chain(snapshots);
+        all.chain(self.unfinished).collect()
     }
 
     /// The last segments among which none is missing. What comes before a missing one was being removed.
@@ -344,7 +380,7 @@ fn lacking(segment: &Segment, witness: &str) -> StorageError {
 }
 
 /// What is wrong with a file that is always whole.
-fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
+pub(super) fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
     match flaw {
         Flaw::Unsupported(format) => {
             let format = *format;

@@ -83,6 +83,18 @@ impl SegmentHead {
     }
 }
 
+/// One of the changes that a batch makes: a record.
+pub(super) trait BatchRecord: Sized {
+    /// Appends its record.
+    fn put(&self, buffer: &mut Vec<u8>);
+
+    /// Decodes a record.
+    fn decode(record: &Record<'_>) -> Result<Self, Flaw>;
+
+    /// Says which one it is, as in "entry 7"; `None` for one that has no number.
+    fn name(&self) -> Option<String>;
+}
+
 /// A batch while its changes are gathered.
 #[derive(Debug)]
 pub(super) struct NewBatch {
@@ -93,7 +105,7 @@ pub(super) struct NewBatch {
 const BATCH_BYTES: usize = HEAD_BYTES + 3 * size_of::<u64>();
 
 impl NewBatch {
-    pub(super) fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
+    pub(super) fn of<'a, T: BatchRecord + 'a>(changes: impl IntoIterator<Item = &'a T>) -> Self {
         let mut buffer = vec![0; BATCH_BYTES];
         for change in changes {
             change.put(&mut buffer);
@@ -123,14 +135,14 @@ impl NewBatch {
 
 /// A batch that is whole.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct Batch<T> {
     pub(super) number: u64,
-    /// Where it ends in its segment.
-    end: usize,
-    pub(super) changes: Vec<Change>,
+    /// Where it ends in its file.
+    pub(super) end: usize,
+    pub(super) changes: Vec<T>,
 }
 
-/// What follows the whole batches of a segment.
+/// What follows the whole batches of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tail {
     /// Nothing was written there.
@@ -150,7 +162,7 @@ pub(super) enum Tail {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) head: SegmentHead,
-    pub(super) batches: Vec<Batch>,
+    pub(super) batches: Vec<Batch<Change>>,
     pub(super) tail: Tail,
 }
 
@@ -168,33 +180,7 @@ impl Segment {
             let (found, wanted) = (bytes.len(), head.bytes);
             return Err(broken(format!("it has {found} bytes of {wanted}")));
         }
-        let mut batches = Vec::new();
-        let mut at = PAGE_BYTES;
-        let mut number = head.first_batch;
-        let tail = loop {
-            let rest = &bytes[at..];
-            if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && record::is_zero(rest) {
-                break Tail::Blank;
-            }
-            match batch(rest, head.salt, number) {
-                Ok((changes, length)) => {
-                    batches.push(Batch {
-                        number,
-                        end: at + length,
-                        changes,
-                    });
-                    (at, number) = (at + length, number + 1);
-                }
-                Err(Flaw::Broken(reason)) => {
-                    break Tail::Broken {
-                        at,
-                        reason,
-                        marked_by: marked_by(rest, head.salt, number),
-                    };
-                }
-                Err(other) => return Err(other),
-            }
-        };
+        let (batches, tail) = read_batches(bytes, head.salt, head.first_batch)?;
         Ok(Self {
             head,
             batches,
@@ -216,6 +202,45 @@ impl Segment {
     pub(super) fn holdings(&self) -> Holdings {
         Holdings::of(self.batches.iter().flat_map(|batch| &batch.changes))
     }
+}
+
+/// Reads the batches that follow the first page of a file, from the one of this number on.
+///
+/// # Errors
+/// When one was written by a version that knows more, or makes no sense.
+pub(super) fn read_batches<T: BatchRecord>(
+    bytes: &[u8],
+    salt: u64,
+    first: u64,
+) -> Result<(Vec<Batch<T>>, Tail), Flaw> {
+    let mut batches = Vec::new();
+    let mut at = PAGE_BYTES;
+    let mut number = first;
+    let tail = loop {
+        let rest = &bytes[at..];
+        if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && record::is_zero(rest) {
+            break Tail::Blank;
+        }
+        match batch(rest, salt, number) {
+            Ok((changes, length)) => {
+                batches.push(Batch {
+                    number,
+                    end: at + length,
+                    changes,
+                });
+                (at, number) = (at + length, number + 1);
+            }
+            Err(Flaw::Broken(reason)) => {
+                break Tail::Broken {
+                    at,
+                    reason,
+                    marked_by: marked_by(rest, salt, number),
+                };
+            }
+            Err(other) => return Err(other),
+        }
+    };
+    Ok((batches, tail))
 }
 
 /// What a segment is kept for.
@@ -276,7 +301,7 @@ impl Begin {
 }
 
 /// Reads the batch of this number from the front of `bytes`; how long it is on disk.
-fn batch(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<Change>, usize), Flaw> {
+fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>, usize), Flaw> {
     let mut rest = bytes;
     let begin = Begin::take(&mut rest, salt)?;
     if begin.number != number {
@@ -287,19 +312,17 @@ fn batch(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<Change>, usize), F
         .filter(|length| *length <= rest.len())
         .ok_or_else(|| broken("it ends beyond its segment"))?;
     let (mut records, padding) = rest.split_at(length);
-    let mut changes = Vec::new();
+    let mut changes: Vec<T> = Vec::new();
     while !records.is_empty() {
         let at = bytes.len() - padding.len() - records.len();
         let named = |flaw: Flaw| match flaw {
-            Flaw::Broken(reason) => match Holdings::of(&changes).highest {
-                Index::ZERO => broken(format!("{reason}, at byte {at} of the batch")),
-                last => broken(format!(
-                    "{reason}, at byte {at} of the batch, after entry {last}"
-                )),
+            Flaw::Broken(reason) => match changes.iter().rev().find_map(T::name) {
+                None => broken(format!("{reason}, at byte {at} of the batch")),
+                Some(last) => broken(format!("{reason}, at byte {at} of the batch, after {last}")),
             },
             other => other,
         };
-        let change = Record::take(&mut records).and_then(|record| Change::decode(&record));
+        let change = Record::take(&mut records).and_then(|record| T::decode(&record));
         changes.push(change.map_err(named)?);
     }
     let written = bytes.len() - padding.len();
@@ -389,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_torn_command_that_imitates_a_batch_marks_nothing() {
-        let forged = NewBatch::of(&[]).encode(99, 98, SALT + 1);
+        let forged = NewBatch::of::<Change>(&[]).encode(99, 98, SALT + 1);
         let mut bytes = segment();
         bytes[3 * PAGE_BYTES] ^= 1;
         bytes[4 * PAGE_BYTES..].copy_from_slice(&forged);

@@ -1,7 +1,9 @@
 //! A store: one write after the other, each durable before the next.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::change::{Change, Shape};
 use super::files::Files;
@@ -12,6 +14,7 @@ use super::segment::{self, Holdings, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
+use crate::consensus::HardState;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::{Recovered, Write};
@@ -63,7 +66,20 @@ pub(super) struct Store<F> {
     superfluous: Vec<String>,
     /// Why nothing more is written.
     failed: Option<String>,
+    reserve: Reserve,
 }
+
+/// A file that takes up room, to be given up when there is no other.
+#[derive(Clone, Debug, Default)]
+struct Reserve {
+    /// Its length; 0 if there is to be none.
+    bytes: u64,
+    /// True if it was given up.
+    is_spent: Arc<AtomicBool>,
+}
+
+/// The name of the reserve.
+const RESERVE: &str = "reserve";
 
 /// A segment, and what it is kept for.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +113,7 @@ impl<F: Files> Store<F> {
             next_snapshot: found.next_snapshot,
             superfluous: found.unfinished,
             failed: None,
+            reserve: Reserve::default(),
         };
         store.remove_superfluous()?;
         store
@@ -137,9 +154,64 @@ impl<F: Files> Store<F> {
         &self.header
     }
 
-    /// Returns true if whatever is durable is also marked so.
+    /// Returns true if whatever is durable is also marked so, and the reserve is there.
     pub(super) fn is_marked(&self) -> bool {
-        self.header.mark == self.synced || self.failed.is_some()
+        let is_marked = self.header.mark == self.synced && !self.is_low();
+        is_marked || self.failed.is_some()
+    }
+
+    /// Keeps so many bytes of the disk in reserve. If there is no room for them, they are kept later.
+    pub(super) fn keep_reserve(&mut self, bytes: u64) -> Result<(), StorageError> {
+        self.reserve.bytes = bytes;
+        self.unless_failed(Self::refill_reserve)
+    }
+
+    /// Returns what is true while the reserve is spent.
+    pub(super) fn low(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.reserve.is_spent)
+    }
+
+    /// Returns true if the reserve was given up.
+    pub(super) fn is_low(&self) -> bool {
+        self.reserve.is_spent.load(Ordering::Relaxed)
+    }
+
+    fn refill_reserve(&mut self) -> Result<(), StorageError> {
+        let Reserve { bytes, is_spent } = &self.reserve;
+        let names = self.files.list().map_err(io("list the folder"))?;
+        // It has its name since it was whole.
+        if *bytes > 0 && !names.iter().any(|name| name == RESERVE) {
+            let zeros = vec![0; usize::try_from(*bytes).unwrap_or(usize::MAX)];
+            let actions = ["create the reserve", "write the reserve"];
+            let made = create_file(&mut self.files, RESERVE, *bytes, actions, &zeros);
+            if let Err(error) = made {
+                if !is_full(&error) {
+                    return Err(error);
+                }
+                is_spent.store(true, Ordering::Relaxed);
+                let unfinished = format!("{RESERVE}{UNFINISHED}");
+                return self
+                    .files
+                    .remove(&unfinished)
+                    .or_else(absent)
+                    .map_err(io("remove a file"));
+            }
+        }
+        is_spent.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes room if there is none for what was tried: true if it may be tried again, elsewhere.
+    fn spend_reserve(&mut self, error: &StorageError) -> Result<bool, StorageError> {
+        if !is_full(error) || self.reserve.bytes == 0 || self.is_low() {
+            return Ok(false);
+        }
+        self.reserve.is_spent.store(true, Ordering::Relaxed);
+        let removed = self.files.remove(RESERVE).or_else(absent);
+        removed.map_err(io("give the reserve up"))?;
+        // The room is there when its name is gone for good.
+        self.files.sync_directory().map_err(io("sync the folder"))?;
+        Ok(true)
     }
 
     /// Makes these writes durable, all of them or none; but their hard state may be durable alone.
@@ -157,7 +229,11 @@ impl<F: Files> Store<F> {
             store
                 .superfluous
                 .extend(unwanted.into_iter().map(snapshot_name));
-            store.remove_superfluous()
+            store.remove_superfluous()?;
+            if store.is_low() {
+                store.refill_reserve()?;
+            }
+            Ok(())
         })
     }
 
@@ -173,6 +249,18 @@ impl<F: Files> Store<F> {
         }
         self.unless_failed(|store| {
             store.header.bound = bound;
+            store.write_header()
+        })
+    }
+
+    /// Takes it from its cluster to one that there was never before.
+    pub(super) fn move_to(
+        &mut self,
+        cluster: ClusterId,
+        hard_state: HardState,
+    ) -> Result<(), StorageError> {
+        self.unless_failed(|store| {
+            (store.header.bound.cluster, store.header.hard_state) = (Some(cluster), hard_state);
             store.write_header()
         })
     }
@@ -252,7 +340,16 @@ impl<F: Files> Store<F> {
         }
         let mut encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
         zero_ahead(&mut encoded, self.offset, self.active.bytes);
-        self.write_and_sync(&segment_name(self.active.number), self.offset, &encoded)?;
+        let name = segment_name(self.active.number);
+        let written = self.files.write_at(&name, self.offset, &encoded);
+        if let Err(error) = written.map_err(io("write to the store")) {
+            if self.spend_reserve(&error)? {
+                // Of what was begun, nothing counts in another segment.
+                return self.begin_segment(Some((NewBatch::of(changes), holdings)));
+            }
+            return Err(error);
+        }
+        self.files.sync(&name).map_err(io("sync the store"))?;
         self.offset += bytes;
         self.synced += 1;
         if let Some(kept) = self.segments.back_mut() {
@@ -278,7 +375,13 @@ impl<F: Files> Store<F> {
             first_batch: self.synced + 1,
             shape: self.shape,
         };
-        create_segment(&mut self.files, &head, batch)?;
+        let made = create_segment(&mut self.files, &head, &batch);
+        if let Err(error) = made {
+            if !self.spend_reserve(&error)? {
+                return Err(error);
+            }
+            create_segment(&mut self.files, &head, &batch)?;
+        }
         self.active = head;
         self.offset = written;
         self.synced += u64::from(has_batch);
@@ -344,7 +447,7 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
         first_batch: 1,
         shape: Shape::default(),
     };
-    create_segment(files, &head, Vec::new())?;
+    create_segment(files, &head, &[])?;
     let header = Header {
         secret: Secret(*Identity::draw().secret_key()),
         ..Header::default()
@@ -360,10 +463,10 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
 fn create_segment<F: Files>(
     files: &mut F,
     head: &SegmentHead,
-    batch: Vec<u8>,
+    batch: &[u8],
 ) -> Result<(), StorageError> {
     let mut written = head.encode();
-    written.extend(batch);
+    written.extend_from_slice(batch);
     zero_ahead(&mut written, 0, head.bytes);
     let actions = ["create a segment", "write a segment"];
     create_file(
@@ -392,9 +495,9 @@ fn zero_ahead(written: &mut Vec<u8>, offset: u64, segment_bytes: u64) {
     );
 }
 
-/// Makes a file of so many bytes that begins with these, and once it is durable gives it its name. `actions` say what
-/// fails if it cannot be created, or not written.
-fn create_file<F: Files>(
+/// Makes a file of so many bytes that begins with these, and once it is durable gives it its name. `actions` say
+/// what fails if it cannot be created, or not written.
+pub(super) fn create_file<F: Files>(
     files: &mut F,
     name: &str,
     bytes: u64,
@@ -417,8 +520,24 @@ pub(super) fn snapshot_name(file: u64) -> String {
     format!("{}{file:016x}", snapshot_file::PREFIX)
 }
 
+/// Returns true if there was no room on the disk, when something was written and before it was synced.
+fn is_full(error: &StorageError) -> bool {
+    matches!(error, StorageError::Full { action } if !action.starts_with("sync"))
+}
+
+/// Takes for removed what is not there.
+fn absent(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}
+
 pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
-    move |source| StorageError::Io { action, source }
+    move |source| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full { action },
+        _ => StorageError::Io { action, source },
+    }
 }
 
 pub(super) fn damaged(what: &'static str, reason: impl Into<String>) -> StorageError {

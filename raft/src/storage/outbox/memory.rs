@@ -43,14 +43,22 @@ impl OutboxStore for MemoryOutboxStore {
 
     async fn write(&mut self, write: OutboxWrite) -> Result<(), StorageError> {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        check_order(&stored, &write)?;
-        stored.position = write.position.or(stored.position);
-        if let Some(through) = write.remove_through {
-            stored.commands.retain(|command| command.number > through);
-        }
-        stored.commands.extend(write.append);
-        Ok(())
+        store(&mut stored, write)
     }
+}
+
+/// Makes a write: what it leaves is what a store recovers.
+pub(in crate::storage) fn store(
+    stored: &mut RecoveredOutbox,
+    write: OutboxWrite,
+) -> Result<(), StorageError> {
+    check_order(stored, &write)?;
+    stored.position = write.position.or(stored.position);
+    if let Some(through) = write.remove_through {
+        stored.commands.retain(|command| command.number > through);
+    }
+    stored.commands.extend(write.append);
+    Ok(())
 }
 
 fn check_order(stored: &RecoveredOutbox, write: &OutboxWrite) -> Result<(), StorageError> {
@@ -59,7 +67,8 @@ fn check_order(stored: &RecoveredOutbox, write: &OutboxWrite) -> Result<(), Stor
         .into_iter()
         .chain(write.append.iter().map(|command| command.number))
         .collect();
-    match numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
+    let mut pairs = numbers.windows(2);
+    match pairs.find(|pair| pair[0].checked_add(1) != Some(pair[1])) {
         None => Ok(()),
         Some(pair) => Err(StorageError::Damaged {
             what: "outbox",

@@ -22,7 +22,7 @@ const SNAPSHOT: SnapshotRef = SnapshotRef {
 };
 
 /// The bytes before the padding, eight in a group.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
         .rposition(|byte| *byte != 0)

@@ -2,6 +2,8 @@
 //! damage.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod damage;
@@ -23,3 +25,9 @@ mod golden;
     expect(dead_code, reason = "whoever compares needs only part of it")
 )]
 mod histories;
+#[cfg(test)]
+mod outbox;
+#[cfg(test)]
+mod rescue;
+#[cfg(test)]
+mod room;

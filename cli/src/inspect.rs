@@ -1,0 +1,312 @@
+//! Prints what a store holds, for people or for programs.
+
+use std::fmt::{self, Display, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use liferaft::configuration::Suffrage;
+use liferaft::storage::{
+    EntryKind, EntryOutline, HeaderOutline, Inspection, OutboxOutline, Repair, Verdict, inspect,
+};
+use serde_json::{Value, json};
+
+use crate::print;
+
+/// Print what the store of a member holds, also if it is damaged; nothing is changed
+///
+/// Identity, hard state, log, snapshot, configuration, the last entries without what they say, outboxes; what opening
+/// the store would repair, and what is damaged, by file, byte and batch. It can be asked while a member has the store
+/// open: what is being written at that moment may look torn. The exit status is 0 if a member can open the store, or
+/// begin one there, 3 if the store or an outbox is damaged or of another format, and 1 if the folder cannot be read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The folder of the member
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// How many of the last entries to print
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    last: usize,
+
+    /// Print one JSON object on standard output, and nothing else
+    ///
+    /// `state` is blank, sound or refused, and `error` says why a member would be refused. Servers, clusters and
+    /// histories are written as 0x…, since they have more digits than JSON numbers. What is not known is null.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The exit status of a store that is refused.
+const REFUSED: u8 = 3;
+
+/// Prints what the folder holds.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let inspection = match inspect(&options.folder) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            eprintln!("error: {}: {error}", options.folder.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let text = if options.json {
+        object(&inspection, options.last).to_string() + "\n"
+    } else {
+        table(&inspection, options)
+    };
+    if let Err(error) = print(&text) {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let is_refused = matches!(inspection.verdict, Verdict::Refused(_));
+    let mut outboxes = inspection.outboxes.iter();
+    if is_refused || outboxes.any(|outbox| outbox.error.is_some()) {
+        ExitCode::from(REFUSED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn last(inspection: &Inspection, count: usize) -> &[EntryOutline] {
+    let entries = &inspection.entries;
+    &entries[entries.len().saturating_sub(count)..]
+}
+
+const fn kind(entry: &EntryOutline) -> &'static str {
+    match entry.kind {
+        EntryKind::Noop => "noop",
+        EntryKind::Command => "command",
+        EntryKind::Configuration => "configuration",
+    }
+}
+
+/// Those who take part, by what they are.
+fn servers(inspection: &Inspection) -> Option<(u64, [Vec<String>; 3])> {
+    let (index, configuration) = inspection.configuration.as_ref()?;
+    let with = |suffrage: Option<Suffrage>| {
+        let members = configuration.members();
+        let with = members.filter(|(_, member)| member.suffrage == suffrage);
+        with.map(|(server, _)| server.to_string()).collect()
+    };
+    let voters = with(Some(Suffrage::Voter));
+    let outgoing = configuration.outgoing().iter().map(ToString::to_string);
+    Some((
+        index.0,
+        [voters, with(Some(Suffrage::Learner)), outgoing.collect()],
+    ))
+}
+
+fn object(inspection: &Inspection, count: usize) -> Value {
+    let (state, error) = match &inspection.verdict {
+        Verdict::Blank => ("blank", None),
+        Verdict::Sound => ("sound", None),
+        Verdict::Refused(error) => ("refused", Some(error.to_string())),
+    };
+    let ends = inspection.entries.first().zip(inspection.entries.last());
+    json!({
+        "state": state,
+        "error": error,
+        "in_use": inspection.in_use,
+        "header": inspection.header.as_ref().map(header_object),
+        "log": ends.map(|(first, last)| json!({
+            "first": first.position.index.0,
+            "first_term": first.position.term.0,
+            "last": last.position.index.0,
+            "last_term": last.position.term.0,
+            "entries": inspection.entries.len(),
+            "bytes": log_bytes(inspection),
+        })),
+        "snapshot": inspection.snapshot.as_ref().map(|snapshot| json!({
+            "index": snapshot.last.index.0,
+            "term": snapshot.last.term.0,
+            "bytes": snapshot.length,
+            "digest": snapshot.digest,
+        })),
+        "configuration": servers(inspection).map(|(index, [voters, learners, outgoing])| json!({
+            "index": index,
+            "voters": voters,
+            "learners": learners,
+            "outgoing": outgoing,
+        })),
+        "last_entries": last(inspection, count).iter().map(|entry| json!({
+            "index": entry.position.index.0,
+            "term": entry.position.term.0,
+            "kind": kind(entry),
+            "bytes": entry.bytes,
+        })).collect::<Vec<_>>(),
+        "repairs": texts(&inspection.repairs),
+        "flaws": inspection.flaws.iter().map(|flaw| json!({
+            "file": flaw.file,
+            "byte": flaw.offset,
+            "batch": flaw.batch,
+            "reason": flaw.reason,
+        })).collect::<Vec<_>>(),
+        "outboxes": inspection.outboxes.iter().map(outbox_object).collect::<Vec<_>>(),
+    })
+}
+
+fn header_object(header: &HeaderOutline) -> Value {
+    let hard_state = header.hard_state;
+    json!({
+        "server": header.server.to_string(),
+        "cluster": header.cluster.map(|cluster| cluster.to_string()),
+        "history": header.history.map(|history| format!("{:#x}", history.0)),
+        "boots": header.boots,
+        "term": hard_state.term.0,
+        "voted_for": hard_state.voted_for.map(|server| server.to_string()),
+        "commit": hard_state.commit.0,
+        "promise_ms": hard_state.promise.as_secs_f64() * 1000.0,
+        "mark": header.mark,
+    })
+}
+
+fn outbox_object(outbox: &OutboxOutline) -> Value {
+    json!({
+        "name": outbox.name,
+        "error": outbox.error.as_ref().map(ToString::to_string),
+        "in_use": outbox.in_use,
+        "first": outbox.waiting.map(|(first, _)| first),
+        "last": outbox.waiting.map(|(_, last)| last),
+        "bytes": outbox.bytes,
+        "session": outbox.position.and_then(|position| position.session).map(|session| session.0),
+        "sent_through": outbox.position.map(|position| position.sent_through),
+        "repairs": texts(&outbox.repairs),
+    })
+}
+
+fn texts(repairs: &[Repair]) -> Vec<String> {
+    repairs.iter().map(ToString::to_string).collect()
+}
+
+fn log_bytes(inspection: &Inspection) -> u64 {
+    inspection.entries.iter().map(|entry| entry.bytes).sum()
+}
+
+/// Lines of a name and what it is.
+struct Table(String);
+
+impl Table {
+    fn line(&mut self, name: &str, text: fmt::Arguments<'_>) {
+        // A string takes anything.
+        let _full = writeln!(self.0, "{name:<14} {text}");
+    }
+}
+
+fn table(inspection: &Inspection, options: &Options) -> String {
+    let mut table = Table(String::new());
+    table.line("folder", format_args!("{}", options.folder.display()));
+    let in_use = if inspection.in_use {
+        "; a member has it open, and may be writing"
+    } else {
+        ""
+    };
+    match &inspection.verdict {
+        Verdict::Blank => table.line("store", format_args!("none{in_use}")),
+        Verdict::Sound => table.line("store", format_args!("in order{in_use}")),
+        Verdict::Refused(error) => table.line("store", format_args!("refused: {error}{in_use}")),
+    }
+    if let Some(header) = &inspection.header {
+        header_lines(&mut table, header);
+    }
+    log_lines(&mut table, inspection);
+    for repair in &inspection.repairs {
+        table.line("repair", format_args!("{repair}"));
+    }
+    for flaw in &inspection.flaws {
+        let (file, reason) = (&flaw.file, &flaw.reason);
+        match (flaw.offset, flaw.batch) {
+            (Some(offset), Some(batch)) => table.line(
+                "not whole",
+                format_args!("{file}, batch {batch} at byte {offset}: {reason}"),
+            ),
+            _ => table.line("not whole", format_args!("{file}: {reason}")),
+        }
+    }
+    for outbox in &inspection.outboxes {
+        outbox_lines(&mut table, outbox);
+    }
+    for entry in last(inspection, options.last) {
+        table.line(
+            "entry",
+            format_args!("{} {}, {} bytes", entry.position, kind(entry), entry.bytes),
+        );
+    }
+    table.0
+}
+
+fn header_lines(table: &mut Table, header: &HeaderOutline) {
+    let hard_state = header.hard_state;
+    table.line("server", format_args!("{}", header.server));
+    table.line("cluster", format_args!("{}", or_none(header.cluster)));
+    let history = header.history.map(|history| format!("{:#x}", history.0));
+    table.line("history", format_args!("{}", or_none(history)));
+    table.line("boots", format_args!("{}", header.boots));
+    table.line("term", format_args!("{}", hard_state.term));
+    table.line(
+        "voted for",
+        format_args!("{}", or_none(hard_state.voted_for)),
+    );
+    table.line(
+        "committed",
+        format_args!("at least to {}", hard_state.commit),
+    );
+    table.line("promise", format_args!("{:?}", hard_state.promise));
+}
+
+fn log_lines(table: &mut Table, inspection: &Inspection) {
+    match (inspection.entries.first(), inspection.entries.last()) {
+        (Some(first), Some(last)) => table.line(
+            "log",
+            format_args!(
+                "{} to {}: {} entries, {} bytes",
+                first.position,
+                last.position,
+                inspection.entries.len(),
+                log_bytes(inspection)
+            ),
+        ),
+        _ => table.line("log", format_args!("no entries")),
+    }
+    match &inspection.snapshot {
+        Some(snapshot) => table.line(
+            "snapshot",
+            format_args!("to {}: {} bytes", snapshot.last, snapshot.length),
+        ),
+        None => table.line("snapshot", format_args!("none")),
+    }
+    if let Some((index, [voters, learners, outgoing])) = servers(inspection) {
+        table.line("configuration", format_args!("of index {index}"));
+        for (what, servers) in [
+            ("  voters", voters),
+            ("  learners", learners),
+            ("  outgoing", outgoing),
+        ] {
+            if !servers.is_empty() {
+                table.line(what, format_args!("{}", servers.join(", ")));
+            }
+        }
+    }
+}
+
+fn outbox_lines(table: &mut Table, outbox: &OutboxOutline) {
+    let name = &outbox.name;
+    let in_use = if outbox.in_use { "; it is open" } else { "" };
+    match (&outbox.error, outbox.waiting) {
+        (Some(error), _) => table.line("outbox", format_args!("{name}: refused: {error}{in_use}")),
+        (None, None) => table.line("outbox", format_args!("{name}: nothing waits{in_use}")),
+        (None, Some((first, last))) => table.line(
+            "outbox",
+            format_args!(
+                "{name}: commands {first} to {last} wait, {} bytes{in_use}",
+                outbox.bytes
+            ),
+        ),
+    }
+    for repair in &outbox.repairs {
+        table.line("  repair", format_args!("{repair}"));
+    }
+}
+
+fn or_none(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}

@@ -1,0 +1,120 @@
+//! Founds a cluster anew from the best survivor of one whose majority is gone for ever.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use liferaft::ids::{ClusterId, Index, LogPosition};
+use liferaft::storage::{Inspection, Verdict, found_anew, inspect};
+
+use crate::print;
+
+/// Found a cluster anew from the last survivor of one whose majority is gone for ever
+///
+/// The store in DIR becomes that of a new cluster, with its server as the only voter; all others join it as new
+/// servers, with empty folders. WHAT WAS ACKNOWLEDGED AND IS NOT IN THIS STORE IS LOST, and what is in its log and was
+/// never committed takes effect. The old members keep the old cluster's id: what they send is dropped, so that none of
+/// them can disturb the new one. Name all other stores that are left, so that the one with the longest log is taken: of
+/// two logs, the one whose last entry has the later term is the longer one, or the later index if the terms are the
+/// same. Without --accept-data-loss it says what it would do, and changes nothing.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The folder of the survivor
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// The folders of all others that are left: none of them may have a longer log
+    #[arg(value_name = "OTHER")]
+    others: Vec<PathBuf>,
+
+    /// Do it
+    #[arg(long)]
+    accept_data_loss: bool,
+}
+
+/// Founds the cluster, or says what that would do.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    match recover(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A store that could be recovered.
+struct Survivor {
+    cluster: Option<ClusterId>,
+    last: LogPosition,
+    commit: Index,
+}
+
+fn recover(options: &Options) -> anyhow::Result<()> {
+    let folder = &options.folder;
+    let survivor = survivor(folder)?;
+    for other in &options.others {
+        let found = self::survivor(other)?;
+        if found.cluster != survivor.cluster {
+            bail!("{} is the store of another cluster", other.display());
+        }
+        if found.last > survivor.last {
+            let (shown, other) = (folder.display(), other.display());
+            bail!(
+                "{other} has the longer log, to {}; {shown} ends at {}: recover {other}",
+                found.last,
+                survivor.last
+            );
+        }
+    }
+    let compared = match options.others.len() {
+        0 => "no other store was compared: name those that are left".to_owned(),
+        1 => "the other store has no longer log".to_owned(),
+        count => format!("none of the {count} other stores has a longer log"),
+    };
+    let Survivor { last, commit, .. } = survivor;
+    let plan = format!(
+        "{}: the log ends at {last}, and is known to be committed to {commit} at least\n\
+         kept: all up to {last}, also what was never committed\n\
+         lost: whatever was acknowledged beyond {last}; {compared}\n",
+        folder.display(),
+    );
+    if !options.accept_data_loss {
+        print(&plan)?;
+        bail!("nothing was changed: this needs --accept-data-loss");
+    }
+    let founded = found_anew(folder)?;
+    print(&format!(
+        "{plan}founded: cluster {}, with server {} as its only voter\n\
+         next: start it, and let the others join as new servers, with empty folders\n",
+        founded.cluster, founded.server,
+    ))
+}
+
+fn survivor(folder: &Path) -> anyhow::Result<Survivor> {
+    let shown = folder.display();
+    let inspection = inspect(folder).with_context(|| shown.to_string())?;
+    if let Verdict::Refused(error) = inspection.verdict {
+        return Err(error).with_context(|| shown.to_string());
+    }
+    if inspection.in_use {
+        bail!("{shown}: a member has it open; stop all members first");
+    }
+    let last = last(&inspection);
+    let Some(header) = inspection.header else {
+        bail!("{shown}: there is no store");
+    };
+    Ok(Survivor {
+        cluster: header.cluster,
+        last,
+        commit: header.hard_state.commit,
+    })
+}
+
+/// Where the log ends.
+fn last(inspection: &Inspection) -> LogPosition {
+    let of_log = inspection.entries.last().map(|entry| entry.position);
+    let of_snapshot = inspection.snapshot.as_ref().map(|snapshot| snapshot.last);
+    of_log.max(of_snapshot).unwrap_or(LogPosition::ZERO)
+}

@@ -1,0 +1,186 @@
+//! What an operator does with a store that its member cannot go on from: found a cluster anew from the last survivor of
+//! one, or set a damaged store aside so that its member joins as a new server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::files::{Files, Folder, LOCK};
+use super::recovery::{self, Found, Names};
+use super::store::{Options, Store, io};
+use super::{SEGMENT_BYTES, StorageError, outbox};
+use crate::configuration::{Configuration, Member};
+use crate::consensus::HardState;
+use crate::entry::{Entry, Payload};
+use crate::identity::Identity;
+use crate::ids::{ClusterId, LogPosition, ServerId};
+use crate::storage::Write;
+
+/// A cluster that was founded from the store of a survivor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundedAnew {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its only voter.
+    pub server: ServerId,
+    /// The last entry of the survivor's log. All up to here takes effect, whether or not it was ever committed.
+    pub last: LogPosition,
+}
+
+/// Founds a cluster from the store in this folder, with its server as the only voter: for a cluster whose majority is
+/// gone for ever. **What was acknowledged and is not in this store is lost**, and what is in its log and was never
+/// committed takes effect.
+///
+/// The store is given a new [`ClusterId`], and its log ends with a configuration of that one voter. The members of the
+/// old cluster keep its id: what they send is dropped, whatever they have, and they never join the new one with their
+/// stores. So nothing can go wrong with it but the loss, and it is for an operator to accept that.
+///
+/// It returns when all of it is durable. If it is interrupted, the store belongs to the old cluster as before, or to a
+/// new one that elects nobody; then it is called again.
+///
+/// # Errors
+/// When the folder has no store, or one that was never part of a cluster ([`StorageError::Blank`]); when a member has
+/// it open; when it is damaged, or of another format; or when the system refuses.
+pub fn found_anew(folder: impl AsRef<Path>) -> Result<FoundedAnew, StorageError> {
+    let files = locked(folder.as_ref())?;
+    let cluster = ClusterId(liferaft_platform::entropy_u128());
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES,
+        nonce: liferaft_platform::entropy_u64(),
+    };
+    found_anew_in(files, options, cluster)?.ok_or_else(|| blank(folder.as_ref()))
+}
+
+/// Founds a cluster from these files; `None` if they are no store of a cluster.
+pub(super) fn found_anew_in<F: Files>(
+    mut files: F,
+    options: Options,
+    cluster: ClusterId,
+) -> Result<Option<FoundedAnew>, StorageError> {
+    let Some(Found {
+        header, recovered, ..
+    }) = recovery::find(&mut files)?
+    else {
+        return Ok(None);
+    };
+    let server = Identity::from_secret_key(&header.secret.0).id();
+    let hard_state = HardState {
+        term: recovered.hard_state.term.next(),
+        voted_for: None,
+        ..recovered.hard_state
+    };
+    let ends = |entry: &Entry| (entry.position(), entry.stamp);
+    let first = recovered.entries.first().map(|first| first.index);
+    let log_end = recovered.entries.last().map(ends);
+    let snapshot_end = recovered.snapshot.as_ref();
+    let snapshot_end = snapshot_end.map(|of| (of.metadata.last, of.metadata.stamp));
+    let raft = recovery::begin(recovered)?;
+    let (_, configuration) = raft.configuration();
+    if configuration.is_empty() {
+        return Ok(None);
+    }
+    let last = raft.positions().last;
+    let follows_log = log_end.filter(|(end, _)| *end == last);
+    let (_, stamp) = follows_log.or(snapshot_end).unwrap_or_default();
+    let voter = (server, Member::voter(Bytes::new()));
+    let alone = Configuration::from_members([voter]).founded_like(configuration);
+    let entry = Entry {
+        index: last.index.next(),
+        term: hard_state.term,
+        stamp,
+        payload: Payload::Configuration(Arc::new(alone)),
+    };
+    let (mut store, _) = Store::open(files, options)?;
+    // The cluster comes first: in the old one, this configuration must never be in force.
+    store.move_to(cluster, hard_state)?;
+    store.write(vec![Write {
+        truncate: first.filter(|_| follows_log.is_none()),
+        entries: vec![entry],
+        ..Write::default()
+    }])?;
+    store.mark()?;
+    Ok(Some(FoundedAnew {
+        cluster,
+        server,
+        last,
+    }))
+}
+
+/// Moves the store in this folder to a folder in it, so that the member begins blank, as a new server that joins: what
+/// becomes of a damaged store. Its outboxes stay, but for those that are damaged. Returns the folder, `set-aside-1` or
+/// the next one, from which nothing is ever read.
+///
+/// If it is interrupted, the store stays refused; then it is called again.
+///
+/// # Errors
+/// When there is no store ([`StorageError::Blank`]), or it is in order ([`StorageError::Sound`]): its member can go on
+/// from it. When a member has it open, or the system refuses.
+pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
+    let folder = folder.as_ref();
+    let mut files = locked(folder)?;
+    let names = files.list().map_err(io("list the folder"))?;
+    let damaged_outboxes = damaged_outboxes(&mut files, &names);
+    let judged = match recovery::find(&mut files) {
+        Ok(Some(found)) => recovery::begin(found.recovered).map(|_| sound(folder)),
+        Ok(None) => Ok(blank(folder)),
+        Err(error) => Err(error),
+    };
+    let moved = match judged {
+        Ok(refusal) if damaged_outboxes.is_empty() => return Err(refusal),
+        Ok(_) => damaged_outboxes,
+        Err(StorageError::Damaged { .. }) => {
+            let mut moved = Names::of(names).into_all();
+            moved.extend(damaged_outboxes);
+            moved
+        }
+        Err(error) => return Err(error),
+    };
+    let aside = (1..)
+        .map(|number| folder.join(format!("{ASIDE}{number}")))
+        .find(|aside| !aside.exists())
+        .expect("no folder has so many others");
+    files
+        .move_to(&aside, &moved)
+        .map_err(io("set the store aside"))?;
+    Ok(aside)
+}
+
+/// How the name of a folder begins for what was set aside.
+const ASIDE: &str = "set-aside-";
+
+/// The outboxes among these files that cannot be opened.
+fn damaged_outboxes<F: Files>(files: &mut F, names: &[String]) -> Vec<String> {
+    let outboxes = names
+        .iter()
+        .filter(|name| outbox::outbox_name(name).is_some());
+    let damaged = outboxes
+        .filter(|name| matches!(outbox::find(files, name), Err(StorageError::Damaged { .. })));
+    damaged.cloned().collect()
+}
+
+/// Locks a folder that is there.
+fn locked(folder: &Path) -> Result<Folder, StorageError> {
+    // Nothing is made where nothing is.
+    if !folder.is_dir() {
+        return Err(blank(folder));
+    }
+    let mut files = Folder::new(folder.to_owned());
+    if files.lock(LOCK).map_err(io("lock the folder"))? {
+        Ok(files)
+    } else {
+        let folder = folder.display().to_string();
+        Err(StorageError::InUse { folder })
+    }
+}
+
+fn blank(folder: &Path) -> StorageError {
+    let folder = folder.display().to_string();
+    StorageError::Blank { folder }
+}
+
+fn sound(folder: &Path) -> StorageError {
+    let folder = folder.display().to_string();
+    StorageError::Sound { folder }
+}

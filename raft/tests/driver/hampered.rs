@@ -1,0 +1,89 @@
+//! A disk in memory that takes its time, hangs, or has no room, as it is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use liferaft_raft::configuration::History;
+use liferaft_raft::identity::Identity;
+use liferaft_raft::ids::ClusterId;
+use liferaft_raft::storage::{
+    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
+use tokio::sync::Semaphore;
+
+#[derive(Clone)]
+pub(crate) struct Hampered {
+    disk: MemoryStorage,
+    /// How long each write takes.
+    delay: Duration,
+    /// No write is made while somebody else has it.
+    pub(crate) gate: Arc<Semaphore>,
+    /// There is no room but a reserve.
+    pub(crate) is_low: Arc<AtomicBool>,
+}
+
+impl Default for Hampered {
+    fn default() -> Self {
+        Self {
+            disk: MemoryStorage::default(),
+            delay: Duration::ZERO,
+            gate: Arc::new(Semaphore::new(1)),
+            is_low: Arc::default(),
+        }
+    }
+}
+
+impl Hampered {
+    /// Each write takes so long.
+    pub(crate) fn slow(delay: Duration) -> Self {
+        Self {
+            delay,
+            ..Self::default()
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Hampered {
+    fn identity(&self) -> &Identity {
+        self.disk.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.disk.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.disk.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.disk.bind(cluster, history).await
+    }
+
+    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        self.disk.recover().await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.disk.snapshots()
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        let _open = self.gate.acquire().await;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        self.disk.write(writes).await
+    }
+
+    fn is_low(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+}
