@@ -24,6 +24,8 @@ pub mod driver;
 pub mod entry;
 pub mod ids;
 pub mod message;
+#[cfg(feature = "driver")]
+mod panics;
 pub mod policy;
 #[cfg(feature = "driver")]
 pub mod sessions;

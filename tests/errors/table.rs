@@ -464,6 +464,8 @@ fn stored() -> Vec<Row> {
         "CodecError::Decode": CodecError::Decode { type_name: "Seed", reason: "why".into() }
             => "the bytes are no `Seed`: why";
         "CodecError::Left": CodecError::Left { type_name: "Seed", bytes: 9 } => "9 bytes follow a `Seed`";
+        "CodecError::TooDeep": CodecError::TooDeep { type_name: "Seed", stack_bytes_max: 9 }
+            => "a `Seed` nests too deeply: decoding it takes more than 9 bytes of stack";
         "EnvelopeError::UnknownKind": EnvelopeError::UnknownKind(9)
             => "the kind of command 9 is not known to this version";
         "EnvelopeError::Malformed": EnvelopeError::Malformed => "a command is malformed";
