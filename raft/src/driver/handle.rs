@@ -404,7 +404,10 @@ impl<S: StateMachine> Handle<S> {
     pub async fn leave(&self) -> Result<(), LeaveError> {
         let (id, deadline) = (self.id(), self.deadline());
         // A full queue delays this; a closed one means that the member has stopped, or is about to have.
-        drop(self.shared.requests.send(Request::Leave).await);
+        let (caller, heard) = oneshot::channel();
+        drop(self.shared.requests.send(Request::Leave(caller)).await);
+        // A member that has heard it has said in its status what it began with.
+        let _stopped = heard.await;
         let mut in_the_way = None;
         loop {
             let (takes_part, only) = {

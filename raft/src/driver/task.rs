@@ -170,7 +170,7 @@ impl<S: StateMachine> Driver<S> {
             unposted: true,
             leader: None,
             forwarded_to: None,
-            again: true,
+            again: false,
             stopping: None,
             config: parts.config,
         }
@@ -180,6 +180,10 @@ impl<S: StateMachine> Driver<S> {
     pub(super) async fn run(mut self) {
         let mut rounds_without_waiting = 0;
         let reason = loop {
+            // The first round comes before anything is asked: what the member begins with is in force by then.
+            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
+                break reason;
+            }
             if self.wait().await {
                 rounds_without_waiting = 0;
             } else {
@@ -188,9 +192,6 @@ impl<S: StateMachine> Driver<S> {
             if rounds_without_waiting >= ROUNDS_WITHOUT_WAITING_MAX {
                 rounds_without_waiting = 0;
                 yield_now().await;
-            }
-            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
-                break reason;
             }
         };
         self.stop(reason);
