@@ -160,6 +160,8 @@ fn administration() -> Vec<Row> {
             => "unknown: the change may be made already, later, or never; the leader is server 0x1f";
         "TransferLeadershipError::Transfer": TransferLeadershipError::Transfer(TransferError::NoTakeover(ADA))
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
+        "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
+            => "not done: an operator removed this server from its cluster";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
             => "not done: 64 reads wait already, and no more may";
         "TransferLeadershipError::Stopped": TransferLeadershipError::Stopped => "not done: the member has stopped";
