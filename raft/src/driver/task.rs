@@ -176,7 +176,7 @@ impl<S: StateMachine> Driver<S> {
             unposted: true,
             leader: None,
             forwarded_to: None,
-            again: true,
+            again: false,
             stopping: None,
             config: parts.config,
         }
@@ -186,6 +186,10 @@ impl<S: StateMachine> Driver<S> {
     pub(super) async fn run(mut self) {
         let mut rounds_without_waiting = 0;
         let reason = loop {
+            // The first round comes before anything is asked: what the member begins with is in force by then.
+            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
+                break reason;
+            }
             if self.wait().await {
                 rounds_without_waiting = 0;
             } else {
@@ -194,9 +198,6 @@ impl<S: StateMachine> Driver<S> {
             if rounds_without_waiting >= ROUNDS_WITHOUT_WAITING_MAX {
                 rounds_without_waiting = 0;
                 yield_now().await;
-            }
-            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
-                break reason;
             }
         };
         self.stop(reason).await;
