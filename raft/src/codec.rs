@@ -12,8 +12,13 @@
 //! `#[serde(flatten)]`, `serde_json::Value`. A field that is left out of the bytes shifts those behind it, so
 //! `#[serde(skip_serializing_if = "…")]` is wrong here, and may go unnoticed.
 //!
+//! A type that holds itself, as a tree or a list of boxes does, is decoded by calls that nest as deep as the value does,
+//! and a value may be deeper than the stack of a thread has room for, which ends the program. So a command is refused
+//! if decoding it takes more than [`CHECKED_STACK_BYTES_MAX`] of stack, some hundreds of levels or more. What a state
+//! machine does with the levels of a command by nested calls is its own matter.
+//!
 //! [`propose`](crate::driver::Handle::propose) and [`push`](crate::driver::Outbox::push) decode what they have encoded
-//! before anything is sent, and refuse what does not come back with
+//! before anything is sent, and refuse what does not come back, or panics on its way, with
 //! [`Unserialisable`](crate::driver::ProposeError::Unserialisable). A leader drops what it cannot decode when another
 //! member forwards it. An entry that a member cannot decode all the same, since a later version wrote it, stops that
 //! member with the entry's index and the type's name
@@ -79,10 +84,22 @@
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
 use core::any::type_name;
+use core::hint::black_box;
 
+use postcard::de_flavors::{Flavor, Slice};
+use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+use crate::panics::caught;
+
+/// The most stack that [`decode`] takes, in bytes: 512 KiB, which a thread has room for natively and in browsers.
+pub const STACK_BYTES_MAX: usize = 512 << 10;
+
+/// The most stack that decoding a command may take before it is sent or appended, in bytes: 128 KiB. It is less than
+/// [`STACK_BYTES_MAX`] because other members may run another build, in which the same value takes more.
+pub const CHECKED_STACK_BYTES_MAX: usize = STACK_BYTES_MAX / 4;
 
 /// Why a value has no bytes, or bytes are no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -112,30 +129,49 @@ pub enum CodecError {
         /// How many bytes follow it.
         bytes: usize,
     },
+    /// Decoding the value takes more stack than allowed.
+    #[error(
+        "a `{type_name}` nests too deeply: decoding it takes more than {stack_bytes_max} bytes of stack"
+    )]
+    TooDeep {
+        /// The type of the value.
+        type_name: &'static str,
+        /// How much is allowed.
+        stack_bytes_max: usize,
+    },
 }
 
 /// Returns the bytes of a value.
 ///
 /// # Errors
-/// [`CodecError::Encode`].
+/// [`CodecError::Encode`], also if the type panics.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     encode_behind(Vec::new(), value)
+}
+
+/// Returns how many bytes a value has when it is encoded.
+///
+/// # Errors
+/// As of [`encode`].
+pub(crate) fn encoded_bytes<T: Serialize>(value: &T) -> Result<usize, CodecError> {
+    encode_by::<T, _>(|| postcard::serialize_with_flavor(value, Size::default()))
 }
 
 /// Returns the value that these bytes, all of them, encode.
 ///
 /// # Errors
-/// [`CodecError::Decode`], [`CodecError::Left`].
+/// [`CodecError::Decode`], also if the type panics; [`CodecError::Left`]; [`CodecError::TooDeep`] beyond
+/// [`STACK_BYTES_MAX`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let type_name = type_name::<T>();
-    let (value, left) = postcard::take_from_bytes(bytes).map_err(|error| CodecError::Decode {
-        type_name,
-        reason: error.to_string(),
-    })?;
-    match left.len() {
-        0 => Ok(value),
-        bytes => Err(CodecError::Left { type_name, bytes }),
-    }
+    decode_within(STACK_BYTES_MAX, bytes)
+}
+
+/// Checks that bytes decode, on every member.
+///
+/// # Errors
+/// As of [`decode`], beyond [`CHECKED_STACK_BYTES_MAX`].
+pub(crate) fn check<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), CodecError> {
+    decode_within::<T>(CHECKED_STACK_BYTES_MAX, bytes).map(drop)
 }
 
 /// Returns the bytes of a value behind others, once it is sure that they decode.
@@ -145,15 +181,101 @@ where
 {
     let begin = behind.len();
     let bytes = encode_behind(behind, value)?;
-    decode::<T>(&bytes[begin..])?;
+    check::<T>(&bytes[begin..])?;
     Ok(bytes)
 }
 
 fn encode_behind<T: Serialize>(bytes: Vec<u8>, value: &T) -> Result<Vec<u8>, CodecError> {
-    postcard::to_extend(value, bytes).map_err(|error| CodecError::Encode {
+    encode_by::<T, _>(|| postcard::to_extend(value, bytes))
+}
+
+/// Encodes a value of type `T`.
+fn encode_by<T, E>(encode: impl FnOnce() -> postcard::Result<E>) -> Result<E, CodecError> {
+    told(caught(encode)).map_err(|reason| CodecError::Encode {
         type_name: type_name::<T>(),
-        reason: error.to_string(),
+        reason,
     })
+}
+
+fn decode_within<T: DeserializeOwned>(
+    stack_bytes_max: usize,
+    bytes: &[u8],
+) -> Result<T, CodecError> {
+    let type_name = type_name::<T>();
+    let mut deserializer = postcard::Deserializer::from_flavor(Shallow {
+        bytes: Slice::new(bytes),
+        top: stack_address(),
+        stack_bytes_max,
+        is_too_deep: false,
+    });
+    let decoded = caught(|| T::deserialize(&mut deserializer));
+    let (left, is_too_deep) = deserializer.finalize().expect("bytes end without an error");
+    // First, since the type may have made another error of it, or none.
+    if is_too_deep {
+        return Err(CodecError::TooDeep {
+            type_name,
+            stack_bytes_max,
+        });
+    }
+    let value = told(decoded).map_err(|reason| CodecError::Decode { type_name, reason })?;
+    match left.len() {
+        0 => Ok(value),
+        bytes => Err(CodecError::Left { type_name, bytes }),
+    }
+}
+
+/// The value, or why there is none: serde's word, or the message of a panic.
+fn told<T>(result: Result<postcard::Result<T>, String>) -> Result<T, String> {
+    match result {
+        Ok(value) => value.map_err(|error| error.to_string()),
+        Err(message) => Err(format!("it panicked: {message}")),
+    }
+}
+
+/// Bytes that are read as long as there is stack. Every level of a value reads a byte at least, which tells it from the
+/// others; so a look at the stack with each byte comes before it is exhausted.
+struct Shallow<'de> {
+    bytes: Slice<'de>,
+    /// Where the stack was before the first byte.
+    top: usize,
+    stack_bytes_max: usize,
+    is_too_deep: bool,
+}
+
+impl<'de> Flavor<'de> for Shallow<'de> {
+    /// What is left, and whether the value was too deep.
+    type Remainder = (&'de [u8], bool);
+    type Source = &'de [u8];
+
+    #[inline]
+    fn pop(&mut self) -> postcard::Result<u8> {
+        if self.top.abs_diff(stack_address()) > self.stack_bytes_max {
+            self.is_too_deep = true;
+            return Err(postcard::Error::NotYetImplemented);
+        }
+        self.bytes.pop()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        self.bytes.size_hint()
+    }
+
+    #[inline]
+    fn try_take_n(&mut self, count: usize) -> postcard::Result<&'de [u8]> {
+        self.bytes.try_take_n(count)
+    }
+
+    fn finalize(self) -> postcard::Result<Self::Remainder> {
+        Ok((self.bytes.finalize()?, self.is_too_deep))
+    }
+}
+
+/// Returns about where the top of the stack is.
+#[inline]
+fn stack_address() -> usize {
+    let here = 0_u8;
+    core::ptr::from_ref(black_box(&here)).addr()
 }
 
 #[cfg(test)]
@@ -196,6 +318,53 @@ mod tests {
         assert!(matches!(untagged, Err(CodecError::Decode { .. })));
         assert!(matches!(tagged, Err(CodecError::Decode { .. })));
         assert!(matches!(flat, Err(CodecError::Encode { .. })));
+    }
+
+    /// A list, each element of which is held by the one before.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Chain {
+        End,
+        Link(Box<Chain>),
+    }
+
+    /// The bytes of one with so many links.
+    fn links(links: usize) -> Vec<u8> {
+        let mut bytes = vec![1; links];
+        bytes.push(0);
+        bytes
+    }
+
+    #[test]
+    fn a_value_that_nests_too_deeply_is_refused_before_the_stack_ends() {
+        let too_deep = |stack_bytes_max| {
+            let type_name = type_name::<Chain>();
+            Err(CodecError::TooDeep {
+                type_name,
+                stack_bytes_max,
+            })
+        };
+        let deep = links(1 << 20);
+
+        assert_eq!(decode::<Chain>(&deep).map(drop), too_deep(STACK_BYTES_MAX));
+        assert_eq!(check::<Chain>(&deep), too_deep(CHECKED_STACK_BYTES_MAX));
+        assert_eq!(check::<Chain>(&links(128)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_checked_leaves_room_for_other_builds() {
+        let deepest = (1..).find(|count| check::<Chain>(&links(*count)).is_err());
+
+        let deepest = deepest.expect("some chain is too long");
+        assert!(decode::<Chain>(&links(deepest * 3)).is_ok());
+    }
+
+    #[test]
+    fn a_long_value_that_does_not_nest_is_not_too_deep() {
+        let numbers = vec![7_u64; 1 << 16];
+
+        let bytes = encode_checked(Vec::new(), &numbers);
+
+        assert_eq!(bytes.and_then(|bytes| decode(&bytes)), Ok(numbers));
     }
 
     #[test]

@@ -22,7 +22,8 @@ use crate::time::ClusterTime;
 /// same entry to the same state, so all of them stop, and stop again when they are restarted, until a version that does
 /// not panic there takes over. A command that makes no sense is better answered by a reply that says so. A panic in
 /// [`snapshot`](Self::snapshot), in its [`Capture`] or in [`restore`](Self::restore) stops the member as well. A panic
-/// in [`query`](Self::query) fails that read alone.
+/// in [`query`](Self::query) fails that read alone. Where the serde code of a command panics, the command is refused
+/// before it is sent; where that of a reply does, its caller is told that it cannot be read.
 ///
 /// All of this holds where panics unwind. Where they abort, as in WebAssembly or with `panic = "abort"`, any of them
 /// ends the program, a panicking query too.

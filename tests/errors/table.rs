@@ -161,6 +161,8 @@ fn administration() -> Vec<Row> {
             => "unknown: the change may be made already, later, or never; the leader is server 0x1f";
         "TransferLeadershipError::Transfer": TransferLeadershipError::Transfer(TransferError::NoTakeover(ADA))
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
+        "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
+            => "not done: an operator removed this server from its cluster";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
             => "not done: 64 reads wait already, and no more may";
         "TransferLeadershipError::Stopped": TransferLeadershipError::Stopped => "not done: the member has stopped";
@@ -480,6 +482,8 @@ fn stored() -> Vec<Row> {
         "CodecError::Decode": CodecError::Decode { type_name: "Seed", reason: "why".into() }
             => "the bytes are no `Seed`: why";
         "CodecError::Left": CodecError::Left { type_name: "Seed", bytes: 9 } => "9 bytes follow a `Seed`";
+        "CodecError::TooDeep": CodecError::TooDeep { type_name: "Seed", stack_bytes_max: 9 }
+            => "a `Seed` nests too deeply: decoding it takes more than 9 bytes of stack";
         "EnvelopeError::UnknownKind": EnvelopeError::UnknownKind(9)
             => "the kind of command 9 is not known to this version";
         "EnvelopeError::Malformed": EnvelopeError::Malformed => "a command is malformed";

@@ -278,8 +278,10 @@ impl<S: StateMachine> Driver<S> {
                 self.inputs.push(Input::SetTiming(timing));
                 true
             }
-            Request::Leave => {
+            Request::Leave(caller) => {
                 self.membership.leave();
+                // Whoever has gone does not mind.
+                let _unheard = caller.send(());
                 true
             }
             Request::Shutdown(caller) => {
@@ -321,7 +323,8 @@ impl<S: StateMachine> Driver<S> {
                 drop(caller.send(Err(TransferLeadershipError::Stopped)));
             }
             // An outbox hears that the member has stopped when its lane is dropped.
-            Request::Lane(_) | Request::SetTiming(_) | Request::Leave | Request::Shutdown(_) => {}
+            Request::Lane(_) | Request::SetTiming(_) | Request::Leave(_) | Request::Shutdown(_) => {
+            }
         }
     }
 }

@@ -344,6 +344,9 @@ pub enum TransferLeadershipError {
     /// The leader refused, or the server did not take over in time. The error tells whether it still may.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// This member takes no part, so that no leader can be asked. Leadership stays where it is.
+    #[error("not done: {0}")]
+    Excluded(Exclusion),
     /// Too many requests wait already.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -364,7 +367,7 @@ impl TransferLeadershipError {
     pub const fn is_definite(&self) -> bool {
         match self {
             Self::Transfer(error) => error.is_definite(),
-            Self::Busy(_) | Self::Stopped => true,
+            Self::Excluded(_) | Self::Busy(_) | Self::Stopped => true,
             Self::Unknown { .. } => false,
         }
     }

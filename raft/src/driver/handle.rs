@@ -22,7 +22,7 @@ use super::status::MemberStatus;
 use crate::codec;
 use crate::config::Timing;
 use crate::configuration::Suffrage;
-use crate::consensus::MembershipChange;
+use crate::consensus::{MembershipChange, TransferError};
 use crate::ids::{ClusterId, ServerId};
 use crate::sessions::HEADER_BYTES;
 use crate::state_machine::StateMachine;
@@ -375,9 +375,21 @@ impl<S: StateMachine> Handle<S> {
             caller,
         };
         match self.shared.requests.try_send(request) {
-            Ok(()) => outcome
-                .await
-                .unwrap_or(Err(TransferLeadershipError::Unknown { leader: None })),
+            Ok(()) => {
+                let outcome = outcome.await;
+                let unheard = Err(TransferLeadershipError::Unknown { leader: None });
+                outcome
+                    .unwrap_or(unheard)
+                    .map_err(|error| match (error, self.exclusion()) {
+                        (
+                            TransferLeadershipError::Transfer(TransferError::NotLeader {
+                                leader: None,
+                            }),
+                            Some(why),
+                        ) => TransferLeadershipError::Excluded(why),
+                        (error, _) => error,
+                    })
+            }
             Err(TrySendError::Full(_)) => Err(TransferLeadershipError::Busy(Busy::REQUESTS)),
             Err(TrySendError::Closed(_)) => Err(TransferLeadershipError::Stopped),
         }
@@ -404,7 +416,10 @@ impl<S: StateMachine> Handle<S> {
     pub async fn leave(&self) -> Result<(), LeaveError> {
         let (id, deadline) = (self.id(), self.deadline());
         // A full queue delays this; a closed one means that the member has stopped, or is about to have.
-        drop(self.shared.requests.send(Request::Leave).await);
+        let (caller, heard) = oneshot::channel();
+        drop(self.shared.requests.send(Request::Leave(caller)).await);
+        // A member that has heard it has said in its status what it began with.
+        let _stopped = heard.await;
         let mut in_the_way = None;
         loop {
             let (takes_part, only) = {

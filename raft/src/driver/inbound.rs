@@ -5,7 +5,6 @@ use liferaft_transport::Event as TransportEvent;
 
 use super::error::StopReason;
 use super::events::Happening;
-use super::panics::caught;
 use super::served::{Answer, Begin};
 use super::status::MemberError;
 use super::task::Driver;
@@ -339,9 +338,7 @@ impl<S: StateMachine> Driver<S> {
 fn is_command<S: StateMachine>(bytes: &[u8]) -> bool {
     match Envelope::decode(bytes) {
         Ok(Envelope::Register { .. } | Envelope::RegisterOrdered { .. }) => true,
-        Ok(Envelope::Command { body, .. }) => {
-            caught(|| codec::decode::<S::Command>(body).is_ok()).unwrap_or(false)
-        }
+        Ok(Envelope::Command { body, .. }) => codec::check::<S::Command>(body).is_ok(),
         Err(_) => false,
     }
 }

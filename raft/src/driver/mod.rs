@@ -48,7 +48,6 @@ mod meters;
 mod meters;
 mod operations;
 mod outbox;
-mod panics;
 mod proposals;
 mod reads;
 mod request;

@@ -49,7 +49,7 @@ pub(super) enum Request<S: StateMachine> {
     /// Other times for elections and heartbeats.
     SetTiming(Timing),
     /// The member is to leave its cluster: it does not ask to be taken in any more.
-    Leave,
+    Leave(oneshot::Sender<()>),
     /// The member is to hand over and stop. As the only voter it refuses, if there is somebody to tell.
     Shutdown(Option<oneshot::Sender<ShutdownError>>),
 }

@@ -180,7 +180,7 @@ impl<S: StateMachine> Driver<S> {
             unposted: true,
             leader: None,
             forwarded_to: None,
-            again: true,
+            again: false,
             stopping: None,
             low_in: None,
             room_at: Instant::MAX,
@@ -192,6 +192,10 @@ impl<S: StateMachine> Driver<S> {
     pub(super) async fn run(mut self) {
         let mut rounds_without_waiting = 0;
         let reason = loop {
+            // The first round comes before anything is asked: what the member begins with is in force by then.
+            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
+                break reason;
+            }
             if self.wait().await {
                 rounds_without_waiting = 0;
             } else {
@@ -200,9 +204,6 @@ impl<S: StateMachine> Driver<S> {
             if rounds_without_waiting >= ROUNDS_WITHOUT_WAITING_MAX {
                 rounds_without_waiting = 0;
                 yield_now().await;
-            }
-            if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
-                break reason;
             }
         };
         self.stop(reason).await;

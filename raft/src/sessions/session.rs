@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use super::{ORDERED_SESSION_EXPIRY, OUTSTANDING_MAX, REPLY_OVERHEAD_BYTES, SESSION_EXPIRY};
+use crate::codec;
 use crate::ids::Index;
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
@@ -82,9 +83,7 @@ impl<R> Reply<R> {
 ///
 /// A reply that cannot be serialised weighs as if it were empty, which it is in a snapshot.
 pub(super) fn weight<R: Serialize>(reply: &R) -> u64 {
-    let size = postcard::ser_flavors::Size::default();
-    let bytes = postcard::serialize_with_flavor(reply, size).unwrap_or(0);
-    weight_of(bytes)
+    weight_of(codec::encoded_bytes(reply).unwrap_or(0))
 }
 
 /// Returns what a reply of `bytes`, as serialised, weighs.

@@ -6,7 +6,7 @@ use liferaft_raft::configuration::{Configuration, Foreign};
 use liferaft_raft::consensus::MembershipChange;
 use liferaft_raft::driver::{
     Exclusion, Handle, Happening, Member, MemberBuilder, MemberError, MembershipError,
-    ProposeError, ReadError, WaitError,
+    ProposeError, ReadError, TransferLeadershipError, WaitError,
 };
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::wire::{Content, Frame, JoinReply};
@@ -67,6 +67,7 @@ async fn a_server_that_asks_another_cluster_is_told_so() {
     let done = member.propose(1).await;
     let read = member.read(()).await;
     let changed = member.add_server(ServerId(9)).await;
+    let handed_over = member.transfer_leadership(None).await;
 
     let why = Exclusion::WrongCluster {
         server: ServerId(1),
@@ -77,6 +78,7 @@ async fn a_server_that_asks_another_cluster_is_told_so() {
     assert_eq!(done, Err(ProposeError::Excluded(why)));
     assert_eq!(read, Err(ReadError::Excluded(why)));
     assert_eq!(changed, Err(MembershipError::Excluded(why)));
+    assert_eq!(handed_over, Err(TransferLeadershipError::Excluded(why)));
     let status = asked.status().borrow().clone();
     assert!(status.is_leader() && status.exclusion.is_none());
     assert_eq!(asked.propose(7).await, Ok(1));

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{
-    LeaveError, MembershipError, OnlyVoter, ShutdownError, StopReason, WaitError,
+    Handle, LeaveError, MemberBuilder, MembershipError, OnlyVoter, ShutdownError, StopReason,
+    WaitError,
 };
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::policy::{MembershipPolicy, Target};
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::machine::Journal;
 
 /// Members 1 to `count` of a cluster that wants three voters: as many as there are vote, the others learn.
 async fn three_voters_of(count: u128) -> Cluster {
@@ -72,6 +74,60 @@ async fn a_leader_leaves_and_the_others_go_on_at_once() {
     assert!(began.elapsed() < ELECTION_TIMEOUT, "{:?}", began.elapsed());
     let configuration = other.status().borrow().raft.configuration.clone();
     assert_eq!(configuration.voters().len(), 2);
+}
+
+/// What a member says that is asked to leave twice at once, and once more after it has.
+async fn asked_to_leave_three_times(member: &Handle<Journal>) -> [Result<(), LeaveError>; 3] {
+    let (first, second) = futures::join!(member.leave(), member.leave());
+    [first, second, member.leave().await]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_left_says_so_to_whoever_asks_again() {
+    let cluster = Cluster::of(4).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.others(&[leader])[0];
+
+    let following = asked_to_leave_three_times(&cluster.member(follower)).await;
+    let leading = asked_to_leave_three_times(&cluster.member(leader)).await;
+
+    assert_eq!(following, [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(leading, [Ok(()), Ok(()), Ok(())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_founder_that_is_asked_to_go_at_once_says_what_would_be_lost() {
+    let mut cluster = Cluster::empty();
+    let left = cluster
+        .start(1, MemberBuilder::first_server)
+        .await
+        .leave()
+        .await;
+    let stopped = cluster
+        .start(2, MemberBuilder::first_server)
+        .await
+        .shutdown()
+        .await;
+
+    let only = |only: &OnlyVoter| only.others == 0;
+    assert!(
+        matches!(&left, Err(LeaveError::OnlyVoter(voter)) if only(voter)),
+        "{left:?}"
+    );
+    assert!(
+        matches!(&stopped, Err(ShutdownError::OnlyVoter(voter)) if only(voter)),
+        "{stopped:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_stopped_before_it_was_asked_has_not_left() {
+    let cluster = Cluster::of(3).await;
+    cluster.member(1).stop().await;
+
+    let left = cluster.member(1).leave().await;
+
+    assert_eq!(left, Err(LeaveError::Change(MembershipError::Stopped)));
 }
 
 #[tokio::test(start_paused = true)]

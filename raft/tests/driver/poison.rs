@@ -160,6 +160,95 @@ async fn a_reply_that_does_not_decode_keeps_no_member_from_starting() {
     assert_eq!(again.read(false).await, Ok(1));
 }
 
+/// A number that is encoded, and that panics when it is decoded unless it is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Brittle(u64);
+
+impl<'de> Deserialize<'de> for Brittle {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        assert_eq!(number, 0, "one number too many");
+        Ok(Self(number))
+    }
+}
+
+impl From<u64> for Brittle {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_panics_when_it_is_decoded_is_refused_unsent() {
+    let member = alone::<Brittle>(&MemoryStorage::default()).await;
+    let outbox = member.outbox(OutboxConfig::default()).await.unwrap();
+
+    let proposed = member.propose(Brittle(7)).await;
+    let pushed = outbox.push(&Brittle(7)).map(drop);
+
+    let told = |text: &str| text.contains("one number too many");
+    assert!(
+        matches!(&proposed, Err(ProposeError::Unserialisable(why)) if told(why)),
+        "{proposed:?}"
+    );
+    assert!(
+        matches!(&pushed, Err(PushError::Unserialisable(why)) if told(why)),
+        "{pushed:?}"
+    );
+    assert_eq!(member.propose(Brittle(0)).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_panics_when_it_is_decoded_keeps_no_member_from_starting() {
+    let disk = MemoryStorage::default();
+    let machine = Tally::<u64, Brittle>::default;
+    let member = start(machine(), &disk, ALWAYS).await.unwrap();
+    let reply = member.propose(7).await;
+    stop_after_snapshot(member).await;
+
+    let again = start(machine(), &disk, ALWAYS)
+        .await
+        .map(|again| async move { again.read(false).await });
+
+    assert_eq!(reply, Ok(Brittle(1)));
+    assert_eq!(again.expect("it starts").await, Ok(1));
+}
+
+/// A list, each element of which is held by the one before.
+#[derive(Debug, Serialize, Deserialize)]
+enum Chain {
+    End,
+    Link(Box<Chain>),
+}
+
+impl Chain {
+    fn of(links: usize) -> Self {
+        (0..links).fold(Self::End, |chain, _| Self::Link(Box::new(chain)))
+    }
+}
+
+/// Whoever proposes has a larger stack than the tasks of members may have, and all members would end over the entry.
+#[test]
+fn a_command_too_deep_for_the_stacks_of_members_is_refused_unsent() {
+    let with_a_large_stack = std::thread::Builder::new().stack_size(64 << 20);
+    let proposing = with_a_large_stack.spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let member = alone::<Chain>(&MemoryStorage::default()).await;
+
+            let deep = member.propose(Chain::of(20_000)).await;
+            let shallow = member.propose(Chain::of(100)).await;
+
+            assert!(
+                matches!(&deep, Err(ProposeError::Unserialisable(why)) if why.contains("too deeply")),
+                "{deep:?}"
+            );
+            assert_eq!(shallow, Ok(1));
+        });
+    });
+    proposing.unwrap().join().unwrap();
+}
+
 /// The commands of a later version: those of this one, and one more.
 #[derive(Debug, Serialize, Deserialize)]
 enum Later {

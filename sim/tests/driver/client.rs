@@ -10,10 +10,14 @@ use liferaft_raft::driver::Local;
 use liferaft_raft::ids::Index;
 use liferaft_sim::dice::{Dice, PerMillion};
 use liferaft_sim::operation::{Answer, Change, Listed, Question, is_sequence, key_bytes};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Running};
 use crate::history::{Heard, History, in_time};
+
+/// How many appends a deaf member is asked for before it is deaf, and as many after.
+const APPENDS_AT_THE_DEAF: u32 = 4;
 
 /// What is wrong with the clients or the disks, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,34 @@ impl Clients {
                 self.ask(&member, key, question, patience).await;
             }
         }
+    }
+
+    /// One client appends at each member that is to be deaf, a while before and a while after it has begun to be, and
+    /// waits for all of it until that member has heard again.
+    pub(crate) async fn append_at_the_deaf(self: Arc<Self>, end: Instant) {
+        let plan = &self.cluster.plan;
+        let began = end - plan.faults_last;
+        let mut dice = Dice::new(plan.seed, 6);
+        let sequences: Vec<u8> = (1..=plan.keys).filter(|key| is_sequence(*key)).collect();
+        let timeout = plan.config.election_timeout();
+        let mut appends = JoinSet::new();
+        for deafness in &plan.deaf {
+            for place in 0..2 * APPENDS_AT_THE_DEAF {
+                let at = deafness.at + timeout * place / APPENDS_AT_THE_DEAF;
+                let at = (began + at).checked_sub(timeout).unwrap_or(began);
+                tokio::time::sleep_until(at.min(end)).await;
+                let Some(member) = self.cluster.running(deafness.whom) else {
+                    continue;
+                };
+                let key = dice.pick(&sequences).expect("there are sequences");
+                let fresh = 2_000 << 32 | (deafness.at.as_secs() << 8 | u64::from(place));
+                let append = Question::Change(Change::Append(fresh));
+                let patience = 2 * deafness.lasts;
+                let clients = Arc::clone(&self);
+                appends.spawn(async move { clients.ask(&member, key, append, patience).await });
+            }
+        }
+        appends.join_all().await;
     }
 
     /// The values of all sequences, as far as this member itself knows.

@@ -139,6 +139,8 @@ impl History {
     /// # Errors
     /// The answers that nothing explains.
     pub(crate) fn judge(&self, sequences: &BTreeMap<u8, Vec<u64>>) -> Result<(), String> {
+        // No search is needed to see it, and a search for what explains it may be given up.
+        sequences.iter().try_for_each(none_twice)?;
         let history: Vec<Asked> = self
             .calls
             .iter()
@@ -211,6 +213,22 @@ pub(crate) fn in_time(what: &str, called: Instant, within: Duration) -> Result<(
         return Err(format!(
             "{what} was answered after {took:?}, its deadline was {within:?}"
         ));
+    }
+    Ok(())
+}
+
+/// Whether no value is in a sequence twice: each is appended by one call.
+///
+/// # Errors
+/// One is.
+fn none_twice((key, values): (&u8, &Vec<u64>)) -> Result<(), String> {
+    let mut places = BTreeMap::new();
+    for (place, value) in values.iter().enumerate() {
+        if let Some(first) = places.insert(value, place) {
+            return Err(format!(
+                "no order explains that {value:#x} is on key {key} twice, at {first} and at {place}"
+            ));
+        }
     }
     Ok(())
 }

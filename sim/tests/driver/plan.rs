@@ -53,6 +53,17 @@ pub(crate) struct Plan {
     pub(crate) slowness: u32,
     /// When clients call nothing, and for how long: longer than a session lasts, where the run is slow.
     pub(crate) lull: Option<(Duration, Duration)>,
+    /// Who hears nothing when, one after the other, where the run is slow.
+    pub(crate) deaf: Vec<Deafness>,
+}
+
+/// A member hears nothing for longer than its session lasts, and is heard: what it sends until it misses its leader is
+/// done, and when it hears again its session is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Deafness {
+    pub(crate) whom: u64,
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
 }
 
 /// Whom something strikes.
@@ -176,7 +187,7 @@ impl Plan {
             voters,
             servers,
             config,
-            snapshot_after_log_bytes: dice.between(500, 20_000),
+            snapshot_after_log_bytes: dice.between(500, if is_slow { 4_000 } else { 20_000 }),
             request_timeout: millis(&mut dice, 100, 3_000) * slowness,
             disk_latency: (Duration::ZERO, millis(&mut dice, 0, 8)),
             clients: dice.between(3, 8),
@@ -188,10 +199,17 @@ impl Plan {
             errands: errands(&mut dice, voters, servers, slowness),
             slowness,
             lull: is_slow.then(|| lull(&mut Dice::new(seed, 4))),
+            deaf: Vec::new(),
         };
         if let Some((from, lasts)) = plan.lull {
-            let deafness = deafness(&mut Dice::new(seed, 5), servers, from + lasts);
-            plan.agenda.extend(deafness);
+            let mut dice = Dice::new(seed, 5);
+            let mut from = from + lasts;
+            while from < plan.faults_last {
+                let deafness = Deafness::after(from, &mut dice, servers, &plan.config);
+                from = deafness.at + deafness.lasts;
+                plan.agenda.extend(deafness.strikes(servers));
+                plan.deaf.push(deafness);
+            }
             plan.agenda.sort_by_key(|(at, _)| *at);
         }
         plan
@@ -205,16 +223,27 @@ fn lull(dice: &mut Dice) -> (Duration, Duration) {
     (from, SESSION_EXPIRY + more)
 }
 
-/// A member hears nothing for longer than its session lasts, and is heard: what it asks until it misses its leader is
-/// done, and when it hears again its session is over.
-fn deafness(dice: &mut Dice, servers: u64, from: Duration) -> Vec<(Duration, Strike)> {
-    let at = from + Duration::from_secs(dice.between(100, 2_000));
-    let lasts = SESSION_EXPIRY + Duration::from_secs(dice.between(600, 3_000));
-    let to = dice.between(1, servers);
-    let others = (1..=servers).filter(|other| *other != to);
-    others
-        .map(|from| (at, Strike::Cut { from, to, lasts }))
-        .collect()
+impl Deafness {
+    fn after(from: Duration, dice: &mut Dice, servers: u64, config: &Config) -> Self {
+        let at = from + Duration::from_secs(dice.between(100, 2_000));
+        // It sends until it misses its leader. Time is left after its session for others to take a snapshot.
+        let sends = 2 * config.election_timeout();
+        let more = Duration::from_secs(dice.between(600, 3_000));
+        Self {
+            whom: dice.between(1, servers),
+            at,
+            lasts: sends + SESSION_EXPIRY + more,
+        }
+    }
+
+    fn strikes(&self, servers: u64) -> impl Iterator<Item = (Duration, Strike)> {
+        let Self { whom, at, lasts } = *self;
+        let others = (1..=servers).filter(move |other| *other != whom);
+        others.map(move |from| {
+            let to = whom;
+            (at, Strike::Cut { from, to, lasts })
+        })
+    }
 }
 
 /// One line for the settings, one for each strike and each errand.

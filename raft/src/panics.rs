@@ -1,4 +1,4 @@
-//! Panics of the state machine, caught so that the member can say what happened.
+//! Catches panics of the state machine and its types, so that the member can say what happened.
 //!
 //! Where panics abort, as in WebAssembly, nothing is caught: the program ends.
 
@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::FutureExt;
 
-/// Calls the state machine.
+/// Calls the state machine, or the serde code of its types.
 ///
 /// # Errors
 /// What it said when it panicked. What it was changing must not be used again.
-pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(&*panic))
 }
 
@@ -19,7 +19,7 @@ pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 ///
 /// # Errors
 /// As of [`caught`].
-pub(super) async fn caught_in<T>(work: impl Future<Output = T>) -> Result<T, String> {
+pub(crate) async fn caught_in<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     outcome.map_err(|panic| message(&*panic))
 }
