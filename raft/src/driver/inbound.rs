@@ -14,7 +14,7 @@ use crate::configuration::Foreign;
 use crate::consensus::{
     ChangeError, Input, MembershipChange, Proposal, ProposalId, Refusal, TransferError,
 };
-use crate::ids::ServerId;
+use crate::ids::{ServerId, Term};
 use crate::message::Body;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
@@ -221,10 +221,14 @@ impl<S: StateMachine> Driver<S> {
                     self.proposals.on_forward_answer(request, taken, now);
                 }
             }
-            Content::Change { request, term, .. } if term != self.raft.term() => {
-                let leader = self.leader;
-                let answer = Answer::Change(Err(ChangeError::NotLeader { leader }));
-                self.answer_peer(from, request, answer);
+            // What it was asked as the leader of another term, or by an earlier run of it, may have been done. Of that it
+            // tells what it still knows, and otherwise nothing: to say that it does not lead would be taken for a no.
+            Content::Change { request, term, .. } | Content::Transfer { request, term, .. }
+                if !self.may_begin_in(term) =>
+            {
+                if let Some(answer) = self.served.answer(from, request) {
+                    self.answer_peer(from, request, answer);
+                }
             }
             Content::Change {
                 request, change, ..
@@ -238,11 +242,6 @@ impl<S: StateMachine> Driver<S> {
                     now,
                 );
             }
-            Content::Transfer { request, term, .. } if term != self.raft.term() => {
-                let leader = self.leader;
-                let answer = Answer::Transfer(Err(TransferError::NotLeader { leader }));
-                self.answer_peer(from, request, answer);
-            }
             Content::Transfer { request, to, .. } => self.take_transfer(from, request, to),
             Content::TransferReply { request, result } => {
                 self.operations
@@ -252,6 +251,11 @@ impl<S: StateMachine> Driver<S> {
             Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
             Content::Foreign(why) => self.take_foreign(from, why, now),
         }
+    }
+
+    /// Whether a request to the leader of this term may be begun here: this run knows all that was asked in the term.
+    fn may_begin_in(&self, term: Term) -> bool {
+        term == self.raft.term() && term > self.began_in
     }
 
     fn take_forwarded(&mut self, from: ServerId, request: u64, commands: Vec<Bytes>) {

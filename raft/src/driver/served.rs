@@ -98,6 +98,11 @@ impl Served {
         Begin::First
     }
 
+    /// What a request was answered, if it was and that is still known.
+    pub(super) fn answer(&self, from: ServerId, request: u64) -> Option<Answer> {
+        self.peers.get(&from)?.requests.get(&request)?.clone()
+    }
+
     /// The name under which the core is to know this member's change.
     pub(super) fn change(&mut self, from: ServerId, request: u64) -> ChangeId {
         self.last_change += 1;

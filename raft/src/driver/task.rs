@@ -103,6 +103,8 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) reads: Reads<S>,
     pub(super) operations: Operations,
     pub(super) served: Served,
+    /// The term in which this run of the server began: in a later one it has led only as this run, if at all.
+    pub(super) began_in: Term,
     pub(super) transfers: Transfers,
     pub(super) membership: Membership,
     /// What other members have forwarded since the core was last asked.
@@ -142,6 +144,7 @@ impl<S: StateMachine> Driver<S> {
         let election = parts.config.election_timeout();
         let reads_max = parts.config.limits().reads_max;
         let run = (parts.boot >> 33) << 32;
+        let began_in = parts.raft.term();
         Self {
             id: parts.id,
             cluster: parts.cluster,
@@ -164,6 +167,7 @@ impl<S: StateMachine> Driver<S> {
             reads: Reads::new(reads_max, heartbeat, election),
             operations: Operations::new(run, heartbeat),
             served: Served::new(),
+            began_in,
             transfers: Transfers::default(),
             membership: parts.membership,
             forwarded: Vec::new(),
