@@ -383,6 +383,7 @@ impl<S: StateMachine> Driver<S> {
             storage: StorageStatus {
                 stalled_for: self.storage_stalled_for(now),
                 waiting_bytes: self.disk.waiting_bytes(),
+                is_low: self.disk.is_low(),
             },
             exclusion: self.membership.exclusion(),
             last_error: self.last_error.clone(),

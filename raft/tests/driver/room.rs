@@ -74,6 +74,7 @@ async fn the_only_voter_takes_commands_again_when_there_is_room() {
     let refused = [member.propose(3).await, member.propose(4).await];
     tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
     let waiting = outbox.pending().len();
+    let low = member.status().borrow().storage.is_low;
     disks[0].is_low.store(false, Ordering::Relaxed);
 
     assert_eq!(
@@ -81,6 +82,7 @@ async fn the_only_voter_takes_commands_again_when_there_is_room() {
         [Err(ProposeError::NoRoom), Err(ProposeError::NoRoom)]
     );
     assert_eq!(waiting, 1);
+    assert!(low);
     assert_eq!(outbox.flush().await, Ok(()));
     assert_eq!(member.propose(5).await, Ok(3));
 }
