@@ -159,7 +159,9 @@ impl Cluster {
         if answered.is_some() {
             let within = 2 * self.plan.config.election_timeout();
             self.check(in_time("a shutdown", called, within));
-            self.let_go(id);
+            if self.running(id).is_some_and(|now| now.is(&running)) {
+                self.let_go(id);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::{Clients, Flaw};
@@ -147,6 +148,8 @@ struct Strikes {
     /// By the moment since the beginning, and a number for those that come together.
     reliefs: BTreeMap<(Duration, usize), Relief>,
     struck: [usize; Strike::KINDS.len()],
+    /// Members that are being shut down.
+    ending: Vec<JoinHandle<()>>,
     began: Instant,
 }
 
@@ -156,6 +159,7 @@ impl Strikes {
             cluster,
             reliefs: BTreeMap::new(),
             struck: [0; Strike::KINDS.len()],
+            ending: Vec::new(),
             began: Instant::now(),
         }
     }
@@ -169,6 +173,10 @@ impl Strikes {
         }
         self.relieve_until(end - self.began).await;
         tokio::time::sleep_until(end).await;
+        // Whoever stops only now is to be started again with all others.
+        for ending in self.ending {
+            ending.await.expect("a shutdown does not panic");
+        }
         self.struck
     }
 
@@ -216,7 +224,8 @@ impl Strikes {
             }
             Strike::Shutdown { whom, back_after } => {
                 let id = self.find(whom);
-                tokio::spawn(async move { cluster.shut_down(id).await });
+                let ending = tokio::spawn(async move { cluster.shut_down(id).await });
+                self.ending.push(ending);
                 self.relieve_after(back_after, Relief::Return(id));
             }
             Strike::DiskFailure { whom, back_after } => {
