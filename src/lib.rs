@@ -157,7 +157,6 @@
 //! # }
 //! # members[0].set("camp", "at the school").await?;
 //! # let leader = members[0].raft().status().borrow().leader().expect("it was elected");
-//! # let others: Vec<_> = (1..=3).map(ServerId).filter(|peer| *peer != leader).collect();
 //! # let member = members.iter().find(|member| member.raft().id() == leader).expect("one of them");
 //! // The leader loses touch with the others. It may have sent the command before it noticed.
 //! network.partition(&[&[leader]]);

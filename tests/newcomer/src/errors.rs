@@ -253,7 +253,7 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
     met!(
         elsewhere.join(ClusterId(7), ServerId(1)).start().await,
         StartError::Storage(StorageError::Foreign { .. }),
-        "not started: the store belongs to cluster 0x…, not to cluster 0x7"
+        "not started: the store belongs to history 0x… of cluster 0x…, not to cluster 0x7"
     );
     let id = disk.identity().id();
     let short = udp::connect(&[id])?.remove(0);
@@ -369,7 +369,8 @@ async fn the_store_refuses_with_these() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn outboxes_refuse_and_end_with_these() -> Outcome {
     let site = Site::new();
-    let alone = KvHandle::new(site.member::<Kv>().start().await?);
+    let alone = site.member::<Kv>().cluster(ClusterId::random());
+    let alone = KvHandle::new(alone.start().await?);
     let config = OutboxConfig::default().commands_max(1);
     let outbox = alone
         .outbox(config.store(MemoryOutboxStore::default()))
