@@ -20,8 +20,7 @@ use liferaft::sessions::{Joined, Joining, Sessions};
 use liferaft::storage::{MemoryStorage, Storage, StoredSnapshot, Write};
 use liferaft::time::ClusterTime;
 use liferaft::{
-    ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, RestoreError, ServerId,
-    StateMachine,
+    ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, RestoreError, StateMachine,
 };
 
 const TARGET: f64 = 2.0;
@@ -181,7 +180,7 @@ fn stored(keys: u64) -> Snapshot {
     let metadata = SnapshotMetadata {
         last: LAST,
         stamp: ClusterTime::ZERO,
-        configuration: Configuration::of_voters([1, 2, 3].map(ServerId)).into(),
+        configuration: Configuration::of_voters(disks().map(|disk| disk.identity().id())).into(),
         configuration_index: LAST.index,
         length: data.len() as u64,
         digest,
@@ -189,11 +188,15 @@ fn stored(keys: u64) -> Snapshot {
     Snapshot { metadata, data }
 }
 
+/// Blank disks of the three servers.
+fn disks() -> [MemoryStorage; 3] {
+    [1, 2, 3].map(MemoryStorage::from_seed)
+}
+
 async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
     let network = MemoryNetwork::new(1);
     let (mut members, mut captures) = (Vec::new(), Vec::new());
-    for peer in 1..=3 {
-        let mut disk = MemoryStorage::default();
+    for mut disk in disks() {
         let (metadata, lane) = (stored.metadata.clone(), disk.snapshots());
         let name = lane.begin().await.expect("memory takes all");
         let appended = lane.append(name, stored.data.clone()).await;
@@ -210,15 +213,17 @@ async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Cap
             ..Write::default()
         };
         disk.write(vec![write]).await.expect("memory takes all");
+        let bound = disk.bind(ClusterId(1), None).await;
+        bound.expect("it was bound to none");
         let captured = Capturing::default();
         captures.push(captured.clone());
         let machine = Watched {
             kv: Kv::new(),
             captured,
         };
-        let transport = network.attach(ServerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), machine, transport)
-            .storage(disk)
+        let transport = network.attach(disk.identity().id());
+        let transport = transport.expect("it is attached once");
+        let member = Member::builder(machine, transport, disk)
             // Late enough that there are writes without a snapshot to compare with.
             .snapshot_after_log_bytes(64 * keys);
         members.push(member.start().await.expect("it starts"));

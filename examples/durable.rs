@@ -8,32 +8,28 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, io};
 
-use liferaft::storage::{DiskStorage, Storage};
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
-
-const CLUSTER: ClusterId = ClusterId(0x10b);
-/// An id belongs to the storage of its member: a folder that was wiped must not be used under the same id again.
-const SERVER: ServerId = ServerId(1);
+use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, Storage};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args().nth(1).map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| env::temp_dir().join("liferaft-durable"));
 
-    // What is stored comes first: whoever starts without it does not know what it has promised.
-    let disk = DiskStorage::open(&folder).await?;
+    // The folder says which server this is, and what it has promised. A blank one is a server that there was never
+    // before, and founds its cluster: this once.
+    let mut disk = DiskStorage::open(&folder).await?;
+    if disk.cluster().is_none() {
+        Member::found(&mut disk).await?;
+    }
+    let (server, boot) = (disk.identity().id(), disk.identity().boot());
+    let transport = MemoryNetwork::new(1).attach(server)?;
+    let member = Member::builder(Kv::new(), transport, disk).label("log book");
+    let kv = KvHandle::new(member.start().await?);
     println!(
-        "opened {} for the {}. time",
-        folder.display(),
-        disk.identity().boot()
+        "{} is server {server}, started for the {boot}. time on {}",
+        kv.raft().label(),
+        folder.display()
     );
-    let transport = MemoryNetwork::new(1).attach(SERVER)?;
-    let member = Member::builder(CLUSTER, Kv::new(), transport)
-        .storage(disk)
-        .first_server()
-        .start()
-        .await?;
-    let kv = KvHandle::new(member);
 
     let book = kv.read_sequence("book", 0, usize::MAX).await?;
     for (place, line) in (book.from..).zip(&book.values) {

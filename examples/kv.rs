@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use liferaft::kv::CompareAndSet;
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+use liferaft::{Kv, KvHandle, Member, MemoryNetwork, MemoryStorage, Storage};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -36,13 +36,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .leader()
         .expect("it was elected");
     network.kill(leader);
-    println!("member {leader}, the leader, falls silent");
+    let dead = members.iter().find(|member| member.raft().id() == leader);
+    let dead = dead.expect("one of the three leads").raft().label();
+    println!("{dead}, the leader, falls silent");
     let survivors: Vec<_> = members
         .iter()
         .filter(|member| member.raft().id() != leader)
         .collect();
     for member in &survivors {
-        let line = format!("member {}: still here", member.raft().id());
+        let line = format!("{}: still here", member.raft().label());
         member.append("chat", line).await?;
     }
 
@@ -61,20 +63,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// A first member, and two that join it.
 async fn three_members(network: &MemoryNetwork) -> Result<[KvHandle; 3], Box<dyn Error>> {
-    let cluster = ClusterId::random();
-    // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
-    let member = || {
-        let transport = network
-            .attach(ServerId::random())
-            .expect("ids that are drawn differ");
-        Member::builder(cluster, Kv::new(), transport)
+    // A storage says which server it is of. In memory it ends with the program: each run is of other servers.
+    let member = |label, storage: MemoryStorage| {
+        let transport = network.attach(storage.identity().id());
+        let transport = transport.expect("no two storages are of one server");
+        Member::builder(Kv::new(), transport, storage).label(label)
     };
-    let first = member().first_server().start().await?;
-    let second = member().join(first.id()).start().await?;
-    let third = member().join(second.id()).start().await?;
-    second.joined().await?;
-    third.joined().await?;
-    Ok([first, second, third].map(KvHandle::new))
+    let mut founder = MemoryStorage::default();
+    let cluster = Member::found(&mut founder).await?;
+    let ada = member("ada", founder).start().await?;
+    let bob = member("bob", MemoryStorage::default()).join(cluster, ada.id());
+    let bob = bob.start().await?;
+    let eve = member("eve", MemoryStorage::default()).join(cluster, bob.id());
+    let eve = eve.start().await?;
+    bob.joined().await?;
+    eve.joined().await?;
+    Ok([ada, bob, eve].map(KvHandle::new))
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -5,7 +5,8 @@ use std::error::Error;
 
 use liferaft::codec::{decode, encode};
 use liferaft::{
-    ApplyContext, Capture, ClusterId, Member, MemoryNetwork, RestoreError, ServerId, StateMachine,
+    ApplyContext, Capture, Member, MemoryNetwork, MemoryStorage, RestoreError, StateMachine,
+    Storage,
 };
 
 /// How many blankets each depot has.
@@ -43,17 +44,20 @@ impl StateMachine for Blankets {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (cluster, network) = (ClusterId::random(), MemoryNetwork::new(1));
-    // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
-    let member = || {
-        let transport = network
-            .attach(ServerId::random())
-            .expect("ids that are drawn differ");
-        Member::builder(cluster, Blankets::default(), transport)
+    let network = MemoryNetwork::new(1);
+    // A storage says which server it is of. In memory it ends with the program: each run is of other servers.
+    let member = |label, storage: MemoryStorage| {
+        let transport = network.attach(storage.identity().id());
+        let transport = transport.expect("no two storages are of one server");
+        Member::builder(Blankets::default(), transport, storage).label(label)
     };
-    let ada = member().first_server().start().await?;
-    let bob = member().join(ada.id()).start().await?;
-    let eve = member().join(bob.id()).start().await?;
+    let mut founder = MemoryStorage::default();
+    let cluster = Member::found(&mut founder).await?;
+    let ada = member("ada", founder).start().await?;
+    let bob = member("bob", MemoryStorage::default()).join(cluster, ada.id());
+    let bob = bob.start().await?;
+    let eve = member("eve", MemoryStorage::default()).join(cluster, bob.id());
+    let eve = eve.start().await?;
     bob.joined().await?;
     eve.joined().await?;
 
@@ -65,10 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     for member in [&ada, &bob, &eve] {
         let blankets = member.read("school".into()).await?;
-        println!(
-            "member {} answers that the school has {blankets}",
-            member.id()
-        );
+        println!("{} answers that the school has {blankets}", member.label());
         assert_eq!(blankets, 15);
     }
     Ok(())

@@ -8,29 +8,49 @@
 //!
 //! # Quick start
 //!
-//! Three members in one process, connected by the memory transport:
+//! Three members on disk, in one process, connected by the memory transport. Stopped in whatever way, and started again
+//! in the same place, they go on with all that was written:
 //!
 //! ```
-//! use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+//! use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, Storage};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     # let site = std::env::temp_dir().join(format!("liferaft-start-{}", std::process::id()));
+//!     # std::fs::create_dir_all(&site)?;
+//!     # std::env::set_current_dir(&site)?;
 //!     let network = MemoryNetwork::new(1);
-//!     let cluster = ClusterId::random();
-//!     // An id belongs to the storage of its member. In memory that ends with the program: each run draws other ids.
-//!     let transport = || network.attach(ServerId::random());
 //!
-//!     // The first server makes the cluster, the others join by any member's address.
-//!     let ada = Member::builder(cluster, Kv::new(), transport()?).first_server().start().await?;
-//!     let bob = Member::builder(cluster, Kv::new(), transport()?).join(ada.id()).start().await?;
-//!     let eve = Member::builder(cluster, Kv::new(), transport()?).join(bob.id()).start().await?;
+//!     // A folder is one server: it keeps the key that the server's id comes from, its votes and its log.
+//!     let mut disk = DiskStorage::open("data/ada").await?;
+//!     if disk.cluster().is_none() {
+//!         // Only the first time, and only one of them: this makes the cluster.
+//!         Member::found(&mut disk).await?;
+//!     }
+//!     let transport = network.attach(disk.identity().id())?;
+//!     let ada = Member::builder(Kv::new(), transport, disk).label("ada").start().await?;
+//!
+//!     // The others join it, by any member's address.
+//!     let mut others = Vec::new();
+//!     for label in ["bob", "eve"] {
+//!         let disk = DiskStorage::open(format!("data/{label}")).await?;
+//!         let transport = network.attach(disk.identity().id())?;
+//!         let member = Member::builder(Kv::new(), transport, disk).label(label);
+//!         let member = member.join(ada.cluster(), ada.id()).start().await?;
+//!         others.push(KvHandle::new(member));
+//!     }
 //!     // They run, and are not members yet: once they are, any one of the three may die.
-//!     bob.joined().await?;
-//!     eve.joined().await?;
+//!     for member in &others {
+//!         member.raft().joined().await?;
+//!     }
 //!
-//!     let (bob, eve) = (KvHandle::new(bob), KvHandle::new(eve));
+//!     let (bob, eve) = (&others[0], &others[1]);
 //!     bob.set("camp", "below the bridge").await?;
 //!     assert_eq!(eve.get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
+//!     # for member in [&ada, bob.raft(), eve.raft()] {
+//!     #     member.stop().await;
+//!     # }
+//!     # std::fs::remove_dir_all(&site)?;
 //!     Ok(())
 //! }
 //! ```
@@ -87,11 +107,13 @@
 //!     }
 //! }
 //!
-//! # use liferaft::{ClusterId, Member, MemoryNetwork, ServerId};
+//! # use liferaft::{Member, MemoryNetwork, MemoryStorage, Storage};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let transport = MemoryNetwork::new(1).attach(ServerId::random())?;
-//! let river = Member::builder(ClusterId::random(), HighWater::default(), transport).first_server().start().await?;
+//! # let mut storage = MemoryStorage::default();
+//! # Member::found(&mut storage).await?;
+//! # let transport = MemoryNetwork::new(1).attach(storage.identity().id())?;
+//! let river = Member::builder(HighWater::default(), transport, storage).start().await?;
 //!
 //! assert!(river.propose(412).await?);
 //! assert!(!river.propose(390).await?);
@@ -120,19 +142,21 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+//! # use liferaft::{Configuration, Founding, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage, Storage};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
+//! # let disks = [(); 3].map(|()| MemoryStorage::default());
+//! # let ids = disks.each_ref().map(|disk| disk.identity().id());
+//! # let founding = Founding::new(Configuration::of_voters(ids));
 //! # let mut members = Vec::new();
-//! # for peer in 1..=3 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
-//! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! # for mut disk in disks {
+//! #     founding.found(&mut disk).await?;
+//! #     let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk);
 //! #     members.push(KvHandle::new(member.start().await?));
 //! # }
 //! # members[0].set("camp", "at the school").await?;
 //! # let leader = members[0].raft().status().borrow().leader().expect("it was elected");
-//! # let others: Vec<_> = (1..=3).map(ServerId).filter(|peer| *peer != leader).collect();
 //! # let member = members.iter().find(|member| member.raft().id() == leader).expect("one of them");
 //! // The leader loses touch with the others. It may have sent the command before it noticed.
 //! network.partition(&[&[leader]]);
@@ -174,20 +198,23 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+//! # use liferaft::{Configuration, Founding, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage, Storage};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
+//! # let disks = [(); 3].map(|()| MemoryStorage::default());
+//! # let ids = disks.each_ref().map(|disk| disk.identity().id());
+//! # let founding = Founding::new(Configuration::of_voters(ids));
 //! # let mut members = Vec::new();
-//! # for peer in 1..=3 {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
-//! #         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! # for mut disk in disks {
+//! #     founding.found(&mut disk).await?;
+//! #     let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk);
 //! #     members.push(KvHandle::new(member.start().await?));
 //! # }
 //! # let bob = &members[1];
 //! bob.set("camp", "below the bridge").await?;
 //!
-//! network.partition(&[&[ServerId(2)]]);
+//! network.partition(&[&[ids[1]]]);
 //! liferaft::platform::sleep_until(liferaft::platform::now() + Duration::from_secs(60)).await;
 //!
 //! assert!(bob.within(Duration::from_secs(2)).get("camp").await.is_err());
@@ -204,8 +231,9 @@
 //!
 //! # Members come and go
 //!
-//! A cluster grows from one [first server](MemberBuilder::first_server). Others [join](MemberBuilder::join) by the
-//! address of any member, and [`joined`](Handle::joined) waits until they take part; or an operator adds them:
+//! A cluster is [founded](Member::found) by one server, or by [several together](Founding), and this is done once, with
+//! storage that is blank: it draws the [`ClusterId`]. Others [join](MemberBuilder::join) by that id and the address of
+//! any member, and [`joined`](Handle::joined) waits until they take part; or an operator adds them:
 //! [`add_server`](Handle::add_server) lets a server catch up before its vote counts,
 //! [`remove_server`](Handle::remove_server) takes it out, and [`change_membership`](Handle::change_membership) does
 //! many of both in one step. [`leave`](Handle::leave) takes out the member that is asked, and hands its vote to one
@@ -213,26 +241,32 @@
 //! half of the *voters* may fail: of three one, of five two. Learners, which receive the log and have no vote, count
 //! for nothing here.
 //!
-//! A [`ServerId`] belongs to the storage that holds its log. With [`MemoryStorage`](storage::MemoryStorage), the
-//! default, that is the running member: one that was restarted is another server and joins under another id, so ids are
-//! [drawn](ServerId::random).
+//! A [`ServerId`] is the digest of a key that is drawn with the [`Storage`] of the server and stays in it. So the
+//! storage is opened first, then the transport is made for its [`identity`](Storage::identity), and then the member. A
+//! member that is started again over the same storage is the same server, and needs to be told neither its cluster nor
+//! who is in it. One whose storage was lost is another server, and joins as such. People call servers by their
+//! [labels](MemberBuilder::label).
+//!
+//! A [`DiskStorage`] is a folder. A [`MemoryStorage`] ends with the program: it is for tests, for browsers, and for
+//! members that may forget. The examples below use it, for brevity.
 //!
 //! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how
 //! much waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature
 //! `metrics` publishes counters and gauges; `docs/observability.md` in the repository lists them.
 //!
 //! ```
-//! # use liferaft::{ClusterId, Configuration, Kv, Member, MemoryNetwork, ServerId};
+//! # use liferaft::{Kv, Member, MemoryNetwork, MemoryStorage, Storage};
 //! use liferaft::{MembershipChange, MembershipError};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let network = MemoryNetwork::new(1);
 //! # let mut members = Vec::new();
-//! # for is_first in [true, false, false, false] {
-//! #     let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId::random())?);
-//! #     let member = if is_first { member.first_server() } else { member };
-//! #     members.push(member.manual_membership().start().await?);
+//! # let mut disks = [(); 4].map(|()| MemoryStorage::default());
+//! # let cluster = Member::found(&mut disks[0]).await?;
+//! # for disk in disks {
+//! #     let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk);
+//! #     members.push(member.cluster(cluster).manual_membership().start().await?);
 //! # }
 //! # let [ada, bob, eve, dan] = &members[..] else { panic!("there are four") };
 //! ada.add_server(bob.id()).await?;
@@ -245,7 +279,7 @@
 //! // The leader goes: it hands over first, its vote too, and the others go on without it.
 //! ada.leave().await?;
 //! let status = bob.wait_for(|status| status.leader().is_some_and(|leader| leader != ada.id())).await?;
-//! println!("server {:?} leads", status.leader());
+//! println!("server {} leads", status.leader().expect("that was waited for"));
 //! dan.joined().await?;
 //! # let configuration = bob.wait_for(|status| status.raft.configuration.is_voter(dan.id())).await?.raft.configuration;
 //! # assert!(configuration.voters().len() == 3 && !configuration.contains(ada.id()));
@@ -258,8 +292,7 @@
 //! A [`Transport`] carries frames of bytes, best effort, without ever blocking; it may lose, double and reorder them.
 //! It answers for the sender: a frame that it says came from a peer did come from it. All else is Raft's business. This
 //! one connects members through tokio's channels; [`transport::conformance`] has the promises of a transport as tests.
-//! Frames may be short, as those of UDP: no entry of a cluster is longer than the transport of its first server
-//! carries, so all others must carry as much.
+//! Frames may be short, as those of UDP: a cluster is founded [within](Founding::within_frames) the shortest.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -312,8 +345,8 @@
 //! }
 //!
 //! /// Ends that are all connected with each other.
-//! fn connect(ends: u128) -> Vec<Channels> {
-//!     let peers = || (1..=ends).map(ServerId);
+//! fn connect(ids: &[ServerId]) -> Vec<Channels> {
+//!     let peers = || ids.iter().copied();
 //!     let (senders, inboxes): (Vec<_>, Vec<_>) = peers().map(|_| channel(128)).unzip();
 //!     let end = |(local, inbox)| {
 //!         let others = peers().zip(&senders).filter(|(peer, _)| *peer != local);
@@ -327,21 +360,24 @@
 //! }
 //!
 //! # use liferaft::transport::conformance::{Fixture, check_all};
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member};
+//! # use liferaft::{Configuration, Founding, Kv, KvHandle, Member, MemoryStorage, Storage};
 //! # struct Kit;
 //! # impl Fixture for Kit {
 //! #     type End = Channels;
 //! #     async fn connect(&mut self, ends: usize) -> Vec<Channels> {
-//! #         connect(ends as u128)
+//! #         connect(&(1..=ends as u128).map(ServerId).collect::<Vec<_>>())
 //! #     }
 //! # }
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # assert_eq!(check_all(&mut Kit).await, Ok(()));
+//! let disks = [(); 3].map(|()| MemoryStorage::default());
+//! let ids = disks.each_ref().map(|disk| disk.identity().id());
+//! let founding = Founding::new(Configuration::of_voters(ids));
 //! let mut members = Vec::new();
-//! for transport in connect(3) {
-//!     let member = Member::builder(ClusterId(1), Kv::new(), transport)
-//!         .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! for (mut disk, transport) in disks.into_iter().zip(connect(&ids)) {
+//!     founding.found(&mut disk).await?;
+//!     let member = Member::builder(Kv::new(), transport, disk);
 //!     members.push(KvHandle::new(member.start().await?));
 //! }
 //! members[0].set("camp", "below the bridge").await?;
@@ -359,15 +395,18 @@
 //! ```
 //! use std::time::Duration;
 //! use liferaft::transport::memory::{Delay, Faults, Probability};
-//! # use liferaft::{ClusterId, Configuration, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+//! # use liferaft::{Configuration, Founding, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage, Storage};
 //!
 //! #[tokio::main(flavor = "current_thread", start_paused = true)] // In a test: #[tokio::test(start_paused = true)]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let network = MemoryNetwork::new(42);
+//! #     let disks = [(); 3].map(|()| MemoryStorage::default());
+//! #     let ids = disks.each_ref().map(|disk| disk.identity().id());
+//! #     let founding = Founding::new(Configuration::of_voters(ids));
 //! #     let mut members = Vec::new();
-//! #     for peer in 1..=3 {
-//! #         let member = Member::builder(ClusterId(1), Kv::new(), network.attach(ServerId(peer))?)
-//! #             .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)));
+//! #     for mut disk in disks {
+//! #         founding.found(&mut disk).await?;
+//! #         let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk);
 //! #         members.push(KvHandle::new(member.start().await?.within(Duration::from_secs(60))));
 //! #     }
 //!     // … three members are started on it …
@@ -399,7 +438,7 @@
 //! | [`state_machine`], [`codec`], [`sessions`] | what you write, its bytes, and how each command takes effect once |
 //! | [`config`], [`configuration`] | timing and bounds; who takes part |
 //! | [`transport`] | the trait, the memory transport, the conformance kit |
-//! | [`storage`] | what must survive, and where it is kept |
+//! | [`storage`], [`identity`] | what must survive, and where it is kept; whose it is |
 //! | [`consensus`], [`message`], [`entry`], [`time`] | the protocol as a value, to be driven by hand: see `examples/sans_io.rs` |
 //! | [`wire`] | the bytes that members exchange and store |
 //! | [`platform`] | time, timers, tasks and entropy, natively and in browsers |
@@ -432,14 +471,16 @@ pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
-    Events, Exclusion, Handle, Happening, LeaveError, Local, MachineFault, Member, MemberBuilder,
-    MemberEvent, MemberStatus, MembershipError, Missed, OnExpiry, OnlyVoter, Outbox, OutboxConfig,
-    OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError, StopReason,
-    TransferLeadershipError, UnknownCause, WaitError,
+    Events, Exclusion, FoundError, Founding, Handle, Happening, LeaveError, Local, MachineFault,
+    Member, MemberBuilder, MemberEvent, MemberStatus, MembershipError, Missed, OnExpiry, OnlyVoter,
+    Outbox, OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError,
+    StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
+pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
+pub use storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 pub use transport::Transport;
 pub use transport::memory::MemoryNetwork;

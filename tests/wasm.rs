@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use liferaft::{
-    ClusterId, Config, Configuration, Kv, KvHandle, Member, MemoryNetwork, ReadLease, ServerId,
-    StartError,
+    ClusterId, Config, Configuration, Founding, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage,
+    ReadLease, ServerId, StartError, Storage,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -56,9 +56,12 @@ async fn a_member_reads_by_lease_only_where_the_clock_counts_suspended_time() {
         .build()
         .expect("the settings make sense");
     let network = MemoryNetwork::new(1);
-    let transport = network.attach(ServerId(1)).expect("it is attached once");
+    let disk = MemoryStorage::default();
+    let transport = network.attach(disk.identity().id());
+    let transport = transport.expect("it is attached once");
 
-    let member = Member::builder(ClusterId(1), Kv::new(), transport)
+    let member = Member::builder(Kv::new(), transport, disk)
+        .cluster(ClusterId(1))
         .config(config)
         .start()
         .await;
@@ -74,16 +77,19 @@ async fn three_members(network: &MemoryNetwork) -> [KvHandle; 3] {
         .election_timeout(Duration::from_millis(150))
         .build()
         .expect("the settings make sense");
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
+    let disks = [(); 3].map(|()| MemoryStorage::default());
+    let voters = disks.each_ref().map(|disk| disk.identity().id());
+    let founding = Founding::new(Configuration::of_voters(voters));
     let mut members = Vec::new();
-    for peer in 1..=3 {
-        let transport = network.attach(ServerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), Kv::new(), transport)
+    for mut disk in disks {
+        founding.found(&mut disk).await.expect("the disk is blank");
+        let transport = network.attach(disk.identity().id());
+        let transport = transport.expect("it is attached once");
+        let member = Member::builder(Kv::new(), transport, disk)
             .config(config.clone())
-            .bootstrap(voters.clone())
             .start()
             .await
-            .expect("a blank member starts");
+            .expect("a founder starts");
         members.push(KvHandle::new(member));
     }
     members.try_into().expect("there are three")

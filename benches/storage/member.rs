@@ -9,9 +9,7 @@ use liferaft::configuration::History;
 use liferaft::entry::Payload;
 use liferaft::identity::Identity;
 use liferaft::storage::{DiskStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
-use liferaft::{
-    ClusterId, Config, Handle, Member, MemoryNetwork, ServerId, StateMachine, async_trait,
-};
+use liferaft::{ClusterId, Config, Handle, Member, MemoryNetwork, StateMachine, async_trait};
 
 /// What all callers write.
 pub(crate) const COMMAND: Bytes = Bytes::from_static(&[7; 256]);
@@ -29,17 +27,19 @@ pub(crate) async fn start<S: StateMachine>(
     snapshot_after_log_bytes: u64,
     groups: Groups,
 ) -> Handle<S> {
-    let disk = DiskStorage::open(folder).await.expect("it is in order");
-    let transport = MemoryNetwork::new(1).attach(ServerId(1));
+    let mut disk = DiskStorage::open(folder).await.expect("it is in order");
+    if disk.cluster().is_none() {
+        Member::found(&mut disk).await.expect("it is blank");
+    }
+    let transport = MemoryNetwork::new(1).attach(disk.identity().id());
+    let transport = transport.expect("the id is free");
     let config = Config::builder()
         .limits(|limits| limits.snapshot_bytes_max = SNAPSHOT_BYTES_MAX)
         .build();
-    let member = Member::builder(ClusterId(1), machine, transport.expect("the id is free"))
+    let member = Member::builder(machine, transport, Noting { disk, groups })
         .config(config.expect("the settings make sense"))
-        .storage(Noting { disk, groups })
         .snapshot_after_log_bytes(snapshot_after_log_bytes)
-        .request_timeout(PATIENCE)
-        .first_server();
+        .request_timeout(PATIENCE);
     let member = member.start().await.expect("it starts");
     let mut status = member.status();
     let leads = status.wait_for(|status| status.is_leader()).await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft::{
-    ClusterId, Config, Configuration, Handle, Kv, KvHandle, Member, MemoryNetwork, ServerId,
-    StateMachine,
+    Config, Configuration, Founding, Handle, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage,
+    StateMachine, Storage,
 };
 
 use crate::crowd::share_out;
@@ -25,14 +25,17 @@ pub(crate) async fn started<S: StateMachine>(
     machine: impl Fn() -> S,
 ) -> Vec<Handle<S>> {
     let network = MemoryNetwork::new(1);
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
+    let disks = [(); 3].map(|()| MemoryStorage::default());
+    let voters = disks.each_ref().map(|disk| disk.identity().id());
+    let founding = Founding::new(Configuration::of_voters(voters));
     let mut members = Vec::new();
-    for peer in 1..=3 {
-        let transport = network.attach(ServerId(peer)).expect("it is attached once");
-        let member = Member::builder(ClusterId(1), machine(), transport)
+    for mut disk in disks {
+        founding.found(&mut disk).await.expect("the disk is blank");
+        let transport = network.attach(disk.identity().id());
+        let transport = transport.expect("it is attached once");
+        let member = Member::builder(machine(), transport, disk)
             .config(config.clone())
-            .request_timeout(PATIENCE)
-            .bootstrap(voters.clone());
+            .request_timeout(PATIENCE);
         members.push(member.start().await.expect("it starts"));
     }
     let mut status = members[0].status();

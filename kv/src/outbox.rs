@@ -31,14 +31,17 @@ use crate::txn::{Txn, TxnDone};
 /// ```
 /// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*, liferaft_transport as transport}; }
 /// # use liferaft::kv::{Kv, KvHandle};
-/// # use liferaft::{driver::Member, ids::ClusterId};
-/// # use liferaft::transport::{ServerId, memory::MemoryNetwork};
+/// # use liferaft::driver::Member;
+/// # use liferaft::storage::{MemoryStorage, Storage};
+/// # use liferaft::transport::memory::MemoryNetwork;
 /// use liferaft::driver::OutboxConfig;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
-/// # let member = Member::builder(ClusterId(7), Kv::new(), transport).first_server();
+/// # let mut storage = MemoryStorage::default();
+/// # Member::found(&mut storage).await?;
+/// # let transport = MemoryNetwork::new(1).attach(storage.identity().id())?;
+/// # let member = Member::builder(Kv::new(), transport, storage);
 /// # let kv = KvHandle::new(member.start().await?);
 /// let outbox = kv.outbox(OutboxConfig::default()).await?;
 ///

@@ -8,22 +8,27 @@ use std::time::Duration;
 use liferaft_kv::limits::KEY_BYTES_MAX;
 use liferaft_kv::{CompareAndSet, Count, Kv, KvHandle, KvOutboxError, KvPushError, Refused, Step};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Member, OutboxConfig, PushError};
-use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::driver::{Founding, Member, OutboxConfig, PushError};
+use liferaft_raft::ids::ClusterId;
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
 use patience::soon;
 
 /// Three members, of which the first is cut off from the others.
 async fn cut_off() -> (MemoryNetwork, [KvHandle; 3]) {
     let network = MemoryNetwork::new(1);
+    let disks = [1, 2, 3].map(MemoryStorage::from_seed);
+    let ids = disks.each_ref().map(|disk| disk.identity().id());
+    let founding = Founding::of(ClusterId(7), Configuration::of_voters(ids));
     let mut members = Vec::new();
-    for id in 1..=3 {
-        let transport = network.attach(ServerId(id)).expect("the id is free");
-        let voters = Configuration::of_voters((1..=3).map(ServerId));
-        let member = Member::builder(ClusterId(7), Kv::new(), transport).bootstrap(voters);
+    for mut disk in disks {
+        founding.found(&mut disk).await.expect("the disk is blank");
+        let transport = network.attach(disk.identity().id());
+        let transport = transport.expect("the id is free");
+        let member = Member::builder(Kv::new(), transport, disk);
         members.push(KvHandle::new(member.start().await.expect("it starts")));
     }
-    network.partition(&[&[ServerId(1)], &[ServerId(2), ServerId(3)]]);
+    network.partition(&[&ids[..1], &ids[1..]]);
     let members = members.try_into().expect("there are three");
     (network, members)
 }

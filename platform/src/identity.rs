@@ -15,6 +15,9 @@ use thiserror::Error;
 /// because it has forgotten the votes and acknowledgements that the old one gave. A transport answers for it that
 /// frames from a peer are from that peer.
 ///
+/// People tell servers apart by the first eight digits, which is all that [`Display`](fmt::Display) shows of a longer
+/// id. [`Debug`](fmt::Debug) and serde write the whole of it, which can be parsed.
+///
 /// ```
 /// # mod liferaft { pub use liferaft_platform as platform; }
 /// use liferaft::platform::{ParseIdError, ServerId};
@@ -23,6 +26,10 @@ use thiserror::Error;
 /// assert_eq!(ada, ServerId(31));
 /// assert_eq!(ada.to_string(), "0x1f");
 ///
+/// let drawn = ServerId(0x9f3c21ab_5d6e7f80_12345678_9abcdef0);
+/// assert_eq!(drawn.to_string(), "0x9f3c21ab…");
+/// assert_eq!(format!("{drawn:?}").parse(), Ok(drawn));
+///
 /// // Digits alone could be a decimal number: they are refused.
 /// assert_eq!("31".parse::<ServerId>(), Err(ParseIdError::NoPrefix));
 /// # Ok::<(), ParseIdError>(())
@@ -30,9 +37,9 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServerId(pub u128);
 
-/// A cluster: 128 random bits, drawn when its first server is made. Frames of another cluster are refused.
+/// A cluster: 128 random bits, drawn when it is founded. Frames of another cluster are refused.
 ///
-/// It is written as a [`ServerId`] is.
+/// It is written as a [`ServerId`] is, but always the whole of it: whoever joins the cluster has to be told.
 ///
 /// ```
 /// # mod liferaft { pub use liferaft_platform as platform; }
@@ -71,6 +78,9 @@ pub enum ParseIdError {
 
 /// What is written before the digits.
 const PREFIX: &str = "0x";
+
+/// As many digits are shown of an id that people only have to tell from others.
+const SHORT_DIGITS: u32 = 8;
 
 /// As many digits as write 128 bits.
 const DIGITS_MAX: usize = 32;
@@ -118,16 +128,19 @@ macro_rules! id {
             }
         }
 
-        /// `0x` and hexadecimal digits, without leading zeros.
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:#x}", self.0)
+        impl $name {
+            /// Returns the id as people tell ids apart: `0x` and its hexadecimal digits, but of more than eight of
+            /// them only the first eight, and `…`.
+            #[must_use]
+            pub fn short(self) -> impl fmt::Display {
+                Short(self.0)
             }
         }
 
+        /// `0x` and all hexadecimal digits, without leading zeros.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
+                write!(f, "{:#x}", self.0)
             }
         }
 
@@ -145,7 +158,7 @@ macro_rules! id {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {
-                    serializer.collect_str(self)
+                    serializer.collect_str(&format_args!("{self:?}"))
                 } else {
                     serializer.serialize_u128(self.0)
                 }
@@ -166,6 +179,33 @@ macro_rules! id {
     )*};
 }
 id!(ServerId, ClusterId);
+
+/// As [`ServerId::short`].
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Short(self.0), f)
+    }
+}
+
+/// `0x` and all hexadecimal digits, without leading zeros.
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The first digits of an id.
+struct Short(u128);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = (u128::BITS - self.0.leading_zeros()).div_ceil(4);
+        match digits.saturating_sub(SHORT_DIGITS) {
+            0 => write!(f, "{:#x}", self.0),
+            more => write!(f, "{:#x}…", self.0 >> (4 * more)),
+        }
+    }
+}
 
 #[cfg(feature = "serde")]
 mod text {

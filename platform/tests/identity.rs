@@ -6,13 +6,24 @@ use liferaft_platform::{ClusterId, ParseIdError, ServerId};
 fn an_id_is_read_back_from_what_it_is_written_as() {
     let ids = [0, 1, 0x10, 0xdead_beef, u128::MAX].map(ServerId);
 
-    let texts = ids.map(|id| id.to_string());
+    let texts = ids.map(|id| format!("{id:?}"));
 
     let longest = "0xffffffffffffffffffffffffffffffff";
     assert_eq!(texts, ["0x0", "0x1", "0x10", "0xdeadbeef", longest]);
     assert_eq!(texts.map(|text| text.parse()), ids.map(Ok));
     assert_eq!("0x00AbC".parse(), Ok(ClusterId(0xabc)));
-    assert_eq!(format!("{:?}", ClusterId(0xabc)), "0xabc");
+    assert_eq!(ClusterId(u128::MAX).to_string(), longest);
+}
+
+#[test]
+fn a_long_id_is_shown_to_people_by_its_first_eight_digits() {
+    let ids = [0, 0x1f, 0xdead_beef, 0x1_dead_beef, u128::MAX].map(ServerId);
+
+    let shown = ids.map(|id| id.to_string());
+
+    let long = ["0x1deadbee…", "0xffffffff…"];
+    assert_eq!(shown, ["0x0", "0x1f", "0xdeadbeef", long[0], long[1]]);
+    assert_eq!(ClusterId(u128::MAX).short().to_string(), long[1]);
 }
 
 #[test]

@@ -4,12 +4,15 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member, ReadError};
+use liferaft_raft::driver::{Founding, Handle, Member, ReadError};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::{Faults, MemoryNetwork, Probability};
 use liferaft_transport::{DeliveryClass, Transport};
 use tracing_subscriber::fmt::MakeWriter;
+
+const CLUSTER: ClusterId = ClusterId(1);
 
 /// What stands for the users' secrets, in commands, replies, queries, answers and snapshots.
 const MARKER: &str = "opensesame";
@@ -79,16 +82,13 @@ impl Lines {
 /// Logs all that a cluster says while it does what it can: commands from all members, snapshots, a joiner, a change of
 /// leader, loss, strangers and nonsense.
 async fn an_eventful_life(network: &MemoryNetwork) {
+    let voters = Configuration::of_voters([1, 2, 3].map(server));
+    let founding = Founding::of(CLUSTER, voters);
     let mut members = Vec::new();
-    for id in 1..=3 {
-        members.push(
-            start(
-                network,
-                id,
-                Some(Configuration::of_voters([1, 2, 3].map(ServerId))),
-            )
-            .await,
-        );
+    for number in 1..=3 {
+        let mut disk = MemoryStorage::from_seed(number);
+        founding.found(&mut disk).await.unwrap();
+        members.push(start(network, disk).await);
     }
     for number in 0..200 {
         let member: &Handle<Secret> = &members[number % 3];
@@ -99,38 +99,34 @@ async fn an_eventful_life(network: &MemoryNetwork) {
     assert_eq!(answer, Err(ReadError::Panicked));
     network.set_faults(Faults::none().with_loss(Probability::percent(10)));
     let mut stranger = network.attach(ServerId(66)).unwrap();
-    for id in 1..=3 {
+    for member in &members {
         let nonsense = MARKER.as_bytes().to_vec().into();
         stranger
-            .send(ServerId(id), DeliveryClass::Datagram, nonsense)
+            .send(member.id(), DeliveryClass::Datagram, nonsense)
             .unwrap();
     }
-    let joiner = start(network, 4, None).await;
-    members[0].add_server(ServerId(4)).await.unwrap();
+    let joiner = start(network, MemoryStorage::from_seed(4)).await;
+    members[0].add_server(joiner.id()).await.unwrap();
     members[0]
-        .transfer_leadership(Some(ServerId(4)))
+        .transfer_leadership(Some(joiner.id()))
         .await
         .unwrap();
     joiner.propose(MARKER.to_owned()).await.unwrap();
-    network.kill(ServerId(4));
+    network.kill(joiner.id());
     members[1].propose(MARKER.to_owned()).await.unwrap();
     members[1].shutdown().await.unwrap();
 }
 
-async fn start(
-    network: &MemoryNetwork,
-    id: u128,
-    founders: Option<Configuration>,
-) -> Handle<Secret> {
-    let transport = network.attach(ServerId(id)).unwrap();
-    let member = Member::builder(ClusterId(1), Secret::default(), transport)
-        .snapshot_after_log_bytes(2_000)
-        .seed(u64::try_from(id).unwrap());
-    let member = match founders {
-        Some(founders) => member.bootstrap(founders),
-        None => member,
-    };
+async fn start(network: &MemoryNetwork, disk: MemoryStorage) -> Handle<Secret> {
+    let transport = network.attach(disk.identity().id()).unwrap();
+    let member = Member::builder(Secret::default(), transport, disk)
+        .cluster(CLUSTER)
+        .snapshot_after_log_bytes(2_000);
     member.start().await.unwrap()
+}
+
+fn server(number: u64) -> ServerId {
+    MemoryStorage::from_seed(number).identity().id()
 }
 
 /// The lines of an eventful life, at the finest level.

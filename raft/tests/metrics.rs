@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member};
+use liferaft_raft::driver::{Founding, Handle, Member};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
@@ -139,15 +140,13 @@ fn measured(then: impl AsyncFnOnce(&MemoryNetwork, Vec<Handle<Sum>>)) -> Figures
         runtime.block_on(async {
             let network = MemoryNetwork::new(1);
             let mut members = Vec::new();
-            for id in 1..=3 {
-                let member = Member::builder(
-                    ClusterId(0xc1),
-                    Sum::default(),
-                    network.attach(ServerId(id)).unwrap(),
-                );
-                let member = member
-                    .bootstrap(Configuration::of_voters([1, 2, 3].map(ServerId)))
-                    .seed(u64::try_from(id).unwrap());
+            let disks = [1, 2, 3].map(MemoryStorage::from_seed);
+            let voters = disks.each_ref().map(|disk| disk.identity().id());
+            let founding = Founding::of(ClusterId(0xc1), Configuration::of_voters(voters));
+            for (seed, mut disk) in (1..).zip(disks) {
+                founding.found(&mut disk).await.unwrap();
+                let transport = network.attach(disk.identity().id()).unwrap();
+                let member = Member::builder(Sum::default(), transport, disk).seed(seed);
                 members.push(member.start().await.unwrap());
             }
             for _ in 0..10 {
@@ -160,8 +159,8 @@ fn measured(then: impl AsyncFnOnce(&MemoryNetwork, Vec<Handle<Sum>>)) -> Figures
     figures
 }
 
-fn leader(members: &[Handle<Sum>]) -> u128 {
-    members[0].status().borrow().leader().unwrap().0
+fn leader(members: &[Handle<Sum>]) -> ServerId {
+    members[0].status().borrow().leader().unwrap()
 }
 
 #[test]
@@ -183,19 +182,17 @@ fn the_names_are_those_of_the_document() {
 #[test]
 fn the_figures_are_those_of_the_status() {
     let mut of_status = None;
-    let mut led_by = 0;
+    let mut led_by = None;
     let figures = measured(async |_, members| {
-        led_by = leader(&members);
-        let status = members
-            .iter()
-            .find(|member| member.id().0 == led_by)
-            .unwrap();
-        of_status = Some(status.status().borrow().clone());
+        let leader = leader(&members);
+        led_by = Some(leader);
+        let status = members.iter().find(|member| member.id() == leader);
+        of_status = Some(status.unwrap().status().borrow().clone());
     });
 
     let status = of_status.unwrap();
-    let (cluster, server) = (ClusterId(0xc1), ServerId(led_by));
-    let of = |name: &str| format!("{name} cluster={cluster} server={server}");
+    let (cluster, server) = (ClusterId(0xc1), led_by.unwrap());
+    let of = |name: &str| format!("{name} cluster={cluster} server={server:?}");
     assert_eq!(figures.gauge(&of("liferaft_is_leader")), 1.0);
     assert_eq!(figures.gauge(&of("liferaft_term")), status.term().0 as f64);
     assert_eq!(
@@ -218,24 +215,22 @@ fn a_leader_measures_its_peers_and_one_that_was_deposed_does_not() {
     let mut before = f64::NAN;
     let figures = measured(async |network, members| {
         let old = leader(&members);
-        let peer = [1, 2, 3].into_iter().find(|id| *id != old).unwrap();
-        names = (ServerId(old).to_string(), ServerId(peer).to_string());
-        let status = members
-            .iter()
-            .find(|member| member.id().0 == old)
-            .unwrap()
-            .status();
+        let peer = members.iter().map(Handle::id).find(|id| *id != old);
+        let peer = peer.unwrap();
+        names = (format!("{old:?}"), format!("{peer:?}"));
+        let status = members.iter().find(|member| member.id() == old);
+        let status = status.unwrap().status();
         let lag = |id| {
             status
                 .borrow()
                 .raft
                 .peers
                 .iter()
-                .find(|it| it.id.0 == id)
+                .find(|it| it.id == id)
                 .map(|it| it.lag_entries)
         };
         before = lag(peer).unwrap() as f64;
-        network.partition(&[&[ServerId(old)]]);
+        network.partition(&[&[old]]);
         tokio::time::sleep(Duration::from_secs(10)).await;
     });
 

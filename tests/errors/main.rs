@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use table::{Row, table};
 
 /// How the text of an error begins that is certain: nothing was done, and nothing will be.
-const DEFINITE: [&str; 9] = [
+const DEFINITE: [&str; 10] = [
     "not done: ",
     "not met: ",
+    "not founded: ",
     "not started: ",
     "not stopped: ",
     "not left: ",

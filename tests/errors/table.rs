@@ -27,9 +27,9 @@ use liferaft::transport::conformance::{Promise, Violation, Violations};
 use liferaft::transport::memory::{AttachError, Probability};
 use liferaft::wire::DecodeError;
 use liferaft::{
-    ConfigError, KvError, MembershipError, Missed, OutboxError, ParseIdError, ProposeError,
-    ReadError, RestoreError, ServerId, StartError, StopReason, TransferLeadershipError,
-    UnknownCause,
+    ClusterId, ConfigError, FoundError, KvError, MembershipError, Missed, OutboxError,
+    ParseIdError, ProposeError, ReadError, RestoreError, ServerId, StartError, StopReason,
+    TransferLeadershipError, UnknownCause,
 };
 
 /// One variant of an error.
@@ -179,18 +179,24 @@ fn administration() -> Vec<Row> {
         "StartError::ClockStopsInSuspension": StartError::ClockStopsInSuspension
             => "not started: reads by lease need a clock that counts suspended time, and there is none here";
         "StartError::Storage": StartError::Storage(damaged())
-            => "not started: cannot read what is stored: the stored log is damaged: why; `liferaft rebuild` sets it aside, \
-                so that the member can join anew";
+            => "not started: the stored log is damaged: why; `liferaft rebuild` sets it aside, so that the member can join anew";
         "StartError::Recovery": StartError::Recovery(RecoveryError::Gap { after: Index(1), found: Index(3) })
             => "not started: cannot go on from what is stored: the stored log goes from index 1 to 3";
         "StartError::Restore": StartError::Restore(RestoreError::new("why"))
             => "not started: cannot restore the stored snapshot: not a snapshot of this state machine: why";
         "StartError::FramesTooShort": StartError::FramesTooShort { frame_bytes_max: 8, bytes: 9 }
             => "not started: the transport carries frames of 8 bytes, 9 may be needed";
-        "StartError::FoundsAndJoins": StartError::FoundsAndJoins
-            => "not started: the first server of a cluster joins none";
-        "StartError::Bootstrap": StartError::Bootstrap(BootstrapFault::Joint)
-            => "not started: no cluster begins with this configuration: it is joint";
+        "StartError::NoCluster": StartError::NoCluster
+            => "not started: the storage belongs to no cluster: found one with it, or name the one to join";
+        "StartError::WrongServer": StartError::WrongServer { transport: ADA, storage: ServerId(0x2e) }
+            => "not started: the transport is that of server 0x1f, and the storage that of server 0x2e";
+        "FoundError::Belongs": FoundError::Belongs(ClusterId(0xc1))
+            => "not founded: the storage belongs to cluster 0xc1";
+        "FoundError::NotEmpty": FoundError::NotEmpty => "not founded: the storage is not empty";
+        "FoundError::Bootstrap": FoundError::Bootstrap(BootstrapFault::Joint)
+            => "not founded: no cluster begins with this configuration: it is joint";
+        "FoundError::Unknown": FoundError::Unknown(damaged())
+            => "unknown: whether it is founded shows when the storage is opened again: the stored log is damaged: why";
     }
 }
 

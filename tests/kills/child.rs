@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use liferaft::storage::{DiskStorage, Storage};
-use liferaft::{ClusterId, Kv, KvHandle, Member, MemoryNetwork, ServerId};
+use liferaft::{Kv, KvHandle, Member, MemoryNetwork};
 use tokio::task::JoinSet;
 
 use crate::book::{Told, WRITERS, key, value};
@@ -32,18 +32,20 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
 }
 
 async fn serve(folder: &Path) -> Result<(), String> {
-    let disk = DiskStorage::open(folder)
+    let mut disk = DiskStorage::open(folder)
         .await
         .map_err(|error| error.to_string())?;
     tell(&Told::Opened {
         boot: disk.identity().boot(),
     });
-    let transport = MemoryNetwork::new(1).attach(ServerId(1));
-    let member = Member::builder(ClusterId(1), Kv::new(), transport.expect("the id is free"))
-        .storage(disk)
+    if disk.cluster().is_none() {
+        let founded = Member::found(&mut disk).await;
+        founded.map_err(|error| error.to_string())?;
+    }
+    let transport = MemoryNetwork::new(1).attach(disk.identity().id());
+    let member = Member::builder(Kv::new(), transport.expect("the id is free"), disk)
         .snapshot_after_log_bytes(SNAPSHOT_AFTER_LOG_BYTES)
-        .request_timeout(PATIENCE)
-        .first_server();
+        .request_timeout(PATIENCE);
     let member = member.start().await.map_err(|error| error.to_string())?;
     let kv = KvHandle::new(member);
 

@@ -9,7 +9,7 @@ use liferaft::config::Config;
 use liferaft::driver::{Handle, Member, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done, KvError};
-use liferaft::storage::MemoryStorage;
+use liferaft::storage::{MemoryStorage, Storage};
 use liferaft::time::Instant;
 use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
 use tokio::sync::watch;
@@ -21,7 +21,9 @@ use super::verify::Outcome;
 
 /// A cluster in this process.
 pub(super) struct Cluster {
-    id: ClusterId,
+    /// The storages' servers, by member.
+    servers: Vec<ServerId>,
+    cluster: ClusterId,
     network: MemoryNetwork,
     config: Config,
     patience: Duration,
@@ -55,7 +57,7 @@ pub(super) struct Writer {
 }
 
 impl Cluster {
-    /// One first server, and the others blank.
+    /// One server that has founded it, and the others blank.
     pub(super) async fn start(options: &Options, seed: u64) -> anyhow::Result<Self> {
         let network = MemoryNetwork::new(seed);
         network.set_faults(Faults::none().with_loss(Probability::percent(options.loss)));
@@ -63,8 +65,14 @@ impl Cluster {
             .election_timeout(options.election_timeout())
             .build()
             .context("the election timeout makes no sense")?;
+        let mut disks: Vec<_> = (0..options.nodes)
+            .map(|_| MemoryStorage::default())
+            .collect();
+        let founder = disks.first_mut().context("there are no members")?;
+        let id = Member::found(founder).await?;
         let mut cluster = Self {
-            id: ClusterId::random(),
+            servers: disks.iter().map(|disk| disk.identity().id()).collect(),
+            cluster: id,
             network,
             config,
             patience: options.patience(),
@@ -74,8 +82,7 @@ impl Cluster {
             chronicle: Chronicle::new(),
             seats: Vec::with_capacity(options.nodes),
         };
-        for member in 0..options.nodes {
-            let disk = MemoryStorage::default();
+        for (member, disk) in disks.into_iter().enumerate() {
             let life = cluster.start_member(member, 0, disk.clone()).await?;
             let lives = 1;
             cluster.seats.push(Seat { disk, lives, life });
@@ -98,7 +105,9 @@ impl Cluster {
     /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns
     /// when the last one learnt it.
     pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
-        let voters: Vec<ServerId> = members.iter().copied().map(server).collect();
+        let mut voters: Vec<ServerId> =
+            members.iter().map(|member| self.servers[*member]).collect();
+        voters.sort_unstable();
         let settled = |status: &MemberStatus| {
             let configuration = &status.raft.configuration;
             !configuration.is_joint()
@@ -145,7 +154,7 @@ impl Cluster {
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
         for member in members {
-            self.network.kill(server(*member));
+            self.network.kill(self.servers[*member]);
         }
         for member in members {
             let life = &mut self.seats[*member].life;
@@ -191,22 +200,20 @@ impl Cluster {
         if self.forger == Some(member) {
             recorder = recorder.forging();
         }
-        let transport = self.network.attach(server(member))?;
+        let transport = self.network.attach(disk.identity().id())?;
         let chronicle = self.chronicle.clone();
         // Apart for all members and all their lives: those who share a seed campaign at the same moments.
         let life_number = lives * self.seats.capacity() as u64 + member as u64;
-        let mut builder = Member::builder(self.id, recorder, transport)
+        let mut builder = Member::builder(recorder, transport, disk)
+            .label(format!("member {}", member + 1))
             .config(self.config.clone())
-            .storage(disk)
             .membership(self.policy)
             .request_timeout(self.patience)
             .seed(self.seed.wrapping_add(life_number))
             .observe(move |at, event| chronicle.note(member, at, event));
-        builder = if member == 0 && lives == 0 {
-            builder.first_server()
-        } else {
-            builder.join(server(self.acquaintance(member)))
-        };
+        if member > 0 || lives > 0 {
+            builder = builder.join(self.cluster, self.servers[self.acquaintance(member)]);
+        }
         let handle = builder
             .start()
             .await
@@ -273,9 +280,4 @@ impl Writer {
             _ = self.killed.wait_for(|killed| *killed) => Outcome::Unknown,
         }
     }
-}
-
-/// The server of a member; its number is what people call the member.
-fn server(member: usize) -> ServerId {
-    ServerId(member as u128 + 1)
 }

@@ -7,8 +7,9 @@ use std::future::Future;
 
 use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::Member;
+use liferaft_raft::driver::{Founding, Member};
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
 
 use self::patience::{Watchdog, soon};
@@ -33,17 +34,16 @@ impl Cluster {
     pub(crate) async fn compacting_after(log_bytes: u64) -> Self {
         let watchdog = Watchdog::begin();
         let network = MemoryNetwork::new(1);
-        let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
         let mut members = Vec::new();
-        for peer in 1..=3 {
-            let transport = network.attach(ServerId(peer)).expect("it is attached once");
-            let member = Member::builder(ClusterId(1), Kv::new(), transport)
-                .bootstrap(voters.clone())
+        for (seed, disk) in (1..).zip(founders().await) {
+            let transport = network.attach(disk.identity().id());
+            let transport = transport.expect("it is attached once");
+            let member = Member::builder(Kv::new(), transport, disk)
                 .snapshot_after_log_bytes(log_bytes)
-                .seed(u64::try_from(peer).expect("a small number"))
+                .seed(seed)
                 .start()
                 .await
-                .expect("a blank member starts");
+                .expect("a founder starts");
             members.push(KvHandle::new(member));
         }
         for member in &members {
@@ -53,7 +53,7 @@ impl Cluster {
         let leader = members[0].raft().status().borrow().leader();
         Self {
             network,
-            leader: ServerId(leader.expect("it confirmed a read").0),
+            leader: leader.expect("it confirmed a read"),
             members: members.try_into().expect("there are three"),
             _watchdog: watchdog,
         }
@@ -101,6 +101,17 @@ impl Cluster {
             .collect();
         followers.try_into().expect("one of three leads")
     }
+}
+
+/// Three disks whose servers have founded a cluster together.
+async fn founders() -> [MemoryStorage; 3] {
+    let mut disks = [1, 2, 3].map(MemoryStorage::from_seed);
+    let voters = disks.each_ref().map(|disk| disk.identity().id());
+    let founding = Founding::of(ClusterId(1), Configuration::of_voters(voters));
+    for disk in &mut disks {
+        founding.found(disk).await.expect("the disk is blank");
+    }
+    disks
 }
 
 #[allow(dead_code, reason = "each test uses its part")]

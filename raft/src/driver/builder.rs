@@ -11,8 +11,9 @@ use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
 use super::disk::{Disk, recover};
-use super::error::{BootstrapFault, StartError};
+use super::error::{FoundError, StartError};
 use super::events::Announcer;
+use super::founding::{Founding, drop_unfinished, is_blank};
 use super::handle::{Handle, Shared};
 use super::joining::{Joining, Roster};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
@@ -23,37 +24,59 @@ use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
 use crate::config::Config;
-use crate::configuration::{
-    Configuration, ENTRY_BYTES_MAX, History, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
-};
-use crate::consensus::{Event, Raft};
-use crate::ids::{ClusterId, Index, ServerId};
+use crate::configuration::Configuration;
+use crate::consensus::{Event, Raft, Recovered};
+use crate::ids::{ClusterId, Index};
 use crate::policy::{MembershipPolicy, Steward};
 use crate::state_machine::StateMachine;
-use crate::storage::{MemoryStorage, Storage};
+use crate::storage::{Storage, StorageError};
 use crate::time::Instant;
 use crate::wire;
 
-/// Where a member begins: [`Member::builder`].
+/// The most characters of a member's label that are kept.
+pub const LABEL_CHARACTERS_MAX: usize = 64;
+
+/// Founds clusters ([`Member::found`]) and builds members ([`Member::builder`]).
+///
+/// The storage is opened first, and says which server it is. Then the transport is made for that server, and then the
+/// member:
+///
+/// ```
+/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
+/// # use liferaft::driver::{Handle, Member};
+/// # use liferaft::state_machine::StateMachine;
+/// # use liferaft::storage::{MemoryStorage, Storage};
+/// # use liferaft::transport::memory::MemoryNetwork;
+/// # type Started<S> = Result<Handle<S>, Box<dyn std::error::Error>>;
+/// # async fn begin<S: StateMachine>(machine: S, network: MemoryNetwork) -> Started<S> {
+/// let mut storage = MemoryStorage::default();
+/// Member::found(&mut storage).await?;
+///
+/// let transport = network.attach(storage.identity().id())?;
+/// let member = Member::builder(machine, transport, storage).start().await?;
+/// # Ok(member)
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Member {}
 
 impl Member {
-    /// A member of this cluster that applies commands to this state machine, which is as before the first of them.
+    /// Builds a member that applies commands to this state machine, which is as before the first of them, and keeps
+    /// what it must not forget in this storage.
     ///
-    /// Its server is the one that the transport is to others.
+    /// The [storage](Storage::identity) says which server it is, and the transport must be that server's.
     pub fn builder<S: StateMachine>(
-        cluster: ClusterId,
         machine: S,
         transport: impl Transport,
+        storage: impl Storage,
     ) -> MemberBuilder<S> {
         MemberBuilder {
-            cluster,
             machine,
             transport: Box::new(transport),
+            storage: Box::new(storage),
+            cluster: None,
+            label: None,
             config: Config::default(),
-            storage: Box::new(MemoryStorage::default()),
-            founding: None,
             membership: Some(MembershipPolicy::default()),
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
@@ -64,26 +87,34 @@ impl Member {
             seed: None,
         }
     }
-}
 
-/// How a member begins a cluster.
-#[derive(Debug)]
-enum Founding {
-    /// Alone, with itself as the only voter.
-    Alone,
-    /// Together with others, or with settings of its own.
-    With(Configuration),
+    /// Founds a cluster with the server of this blank storage as its only voter. Draws the cluster's id and returns it.
+    /// All others [join](MemberBuilder::join) it, or are added. This is done once, before the first start: the storage
+    /// remembers it.
+    ///
+    /// Entries of the cluster are at most [`ENTRY_BYTES_MAX`](crate::configuration::ENTRY_BYTES_MAX) long, and all
+    /// members' transports must carry them: where frames are shorter, a [`Founding`] is made
+    /// [within](Founding::within_frames) those.
+    ///
+    /// # Errors
+    /// See [`FoundError`]. Storage that belongs to a cluster, or holds anything else, founds none.
+    pub async fn found<S: Storage + ?Sized>(storage: &mut S) -> Result<ClusterId, FoundError> {
+        let founder = storage.identity().id();
+        let founding = Founding::new(Configuration::of_voters([founder]));
+        founding.found(storage).await?;
+        Ok(founding.cluster())
+    }
 }
 
 /// Makes a member; see [`Member::builder`].
 #[must_use = "a member runs once it is started"]
 pub struct MemberBuilder<S> {
-    cluster: ClusterId,
     machine: S,
     transport: Box<dyn Transport>,
-    config: Config,
     storage: Box<dyn Storage>,
-    founding: Option<Founding>,
+    cluster: Option<ClusterId>,
+    label: Option<String>,
+    config: Config,
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
@@ -101,56 +132,36 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Where its term, vote, log and snapshot are kept. Default [`MemoryStorage`], which forgets them with the process:
-    /// the server's id must then never be used again.
-    pub fn storage(mut self, storage: impl Storage) -> Self {
-        self.storage = Box::new(storage);
+    /// What people call it, as in `van-2`: shown in its [status](super::MemberStatus::label) and in the log. Its first
+    /// [`LABEL_CHARACTERS_MAX`] characters are kept. Default the [first digits](crate::ids::ServerId::short) of its id.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
         self
     }
 
-    /// Makes it the first server of its cluster, unless its storage holds a log. All others start blank, and
-    /// [ask to be taken in](Self::join) or wait until they are added.
-    ///
-    /// The longest entry of the cluster ([`Configuration::with_entry_bytes_max`]) is what this member's transport
-    /// carries, at most [`ENTRY_BYTES_MAX`]. Where other members' transports carry less, [`bootstrap`](Self::bootstrap)
-    /// names it.
-    ///
-    /// A first server whose storage was lost must not be started so again: it would begin another cluster.
-    pub fn first_server(mut self) -> Self {
-        self.founding = Some(Founding::Alone);
+    /// The cluster that it belongs to. Blank storage is bound to it for good, and the member waits until an operator
+    /// adds it. Storage that is bound already knows its cluster; storage of another cluster is refused.
+    pub fn cluster(mut self, cluster: ClusterId) -> Self {
+        self.cluster = Some(cluster);
         self
     }
 
-    /// Makes it one of several servers that start their cluster together, each with this same configuration. Ignored if
-    /// its storage holds a log.
+    /// Asks these to be taken into this [cluster](Self::cluster), as long as it is not a member: one of them must be,
+    /// or know who is. It is taken in by a leader that has a [`membership`](Self::membership) policy, first as a
+    /// learner and then, if the policy wants it to vote, as a voter. [`Handle::joined`] waits until it is.
     ///
-    /// A founder whose storage was lost must not be started so again. A blank server gives no vote, but one that founds
-    /// again is not blank: until a leader that knows what it had acknowledged has found it out, its vote may elect one
-    /// that lacks what was committed. It comes back under another id, and is [taken in](Self::join).
-    ///
-    /// The configuration also says how long an entry of the cluster may ever be
-    /// ([`Configuration::with_entry_bytes_max`]): no member's transport may carry less.
-    pub fn bootstrap(mut self, configuration: Configuration) -> Self {
-        self.founding = Some(Founding::With(configuration));
-        self
-    }
-
-    /// Asks these to be taken in, as long as it is not a member: one of them must be, or know who is. It is taken in by
-    /// a leader that has a [`membership`](Self::membership) policy, first as a learner and then, if the policy wants it
-    /// to vote, as a voter. [`Handle::joined`] waits until it is.
-    ///
-    /// Whoever joins a cluster does not found one: with [`first_server`](Self::first_server) it does not start.
+    /// A member that is started again needs to name neither: its storage knows its cluster, and those who were in it.
     ///
     /// ```
     /// # use liferaft_raft as liferaft;
-    /// # use liferaft::driver::MemberBuilder;
-    /// # use liferaft::ids::ServerId;
+    /// # use liferaft::driver::{Handle, MemberBuilder};
     /// # use liferaft::state_machine::StateMachine;
-    /// # fn newcomer<S: StateMachine>(member: MemberBuilder<S>) -> MemberBuilder<S> {
-    /// member.join([ServerId(1), ServerId(2)])
+    /// # fn newcomer<S: StateMachine>(bob: MemberBuilder<S>, ada: &Handle<S>) -> MemberBuilder<S> {
+    /// bob.join(ada.cluster(), ada.id())
     /// # }
     /// ```
-    pub fn join(mut self, roster: impl Into<Roster>) -> Self {
+    pub fn join(mut self, cluster: ClusterId, roster: impl Into<Roster>) -> Self {
+        self.cluster = Some(cluster);
         self.roster = Some(roster.into());
         self
     }
@@ -223,21 +234,30 @@ impl<S: StateMachine> MemberBuilder<S> {
 
     /// Reads what is stored and starts the member's tasks.
     ///
+    /// A blank member takes part once it [joined](Self::join) or was added. A founder, and a member that was started
+    /// before, goes on from what is stored.
+    ///
     /// # Errors
     /// See [`StartError`].
     ///
     /// # Panics
     /// Natively, outside of a tokio runtime.
     pub async fn start(mut self) -> Result<Handle<S>, StartError> {
-        let id = self.id();
+        let id = self.storage.identity().id();
+        if self.transport.local() != id {
+            return Err(StartError::WrongServer {
+                transport: self.transport.local(),
+                storage: id,
+            });
+        }
         let command_bytes_max = Arc::new(CommandBytes::at_most(self.command_bytes_max()));
         if self.config.read_lease().is_some() {
             let uncounted_max = platform::suspension_uncounted_max();
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
             self.config.set_uncounted_max(uncounted_max);
         }
-        let bootstrap = self.take_bootstrap()?;
-        let (recovered, in_force) = recover(&mut *self.storage).await?;
+        let (mut recovered, in_force) = recover(&mut *self.storage).await?;
+        let cluster = self.bind(&mut recovered).await?;
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
@@ -248,10 +268,9 @@ impl<S: StateMachine> MemberBuilder<S> {
         let mut config = self.config.clone();
         config.lift_command_bytes_max();
         let raft = Raft::new(id, config, recovered, now, seed)?;
-        let links = Links::new(self.transport, self.cluster);
-        let (_, stored) = raft.configuration();
-        let known = Some(stored).filter(|stored| !stored.is_empty());
-        if let Some(configuration) = known.or(bootstrap.as_ref()) {
+        let links = Links::new(self.transport, cluster);
+        let (_, configuration) = raft.configuration();
+        if !configuration.is_empty() {
             links.check_room(configuration.entry_bytes_max()).map_err(
                 |(frame_bytes_max, bytes)| StartError::FramesTooShort {
                     frame_bytes_max,
@@ -259,12 +278,16 @@ impl<S: StateMachine> MemberBuilder<S> {
                 },
             )?;
         }
+        if let Some(history) = configuration.history() {
+            self.storage.bind(cluster, Some(history)).await?;
+        }
         let voters_wanted = self
             .membership
             .as_ref()
             .map(MembershipPolicy::voters_wanted);
         let rejoins = self.membership.is_some();
-        let returns = raft.positions().last.index > Index::ZERO;
+        // Founders that start for the first time have to elect a leader, and hold the first configuration alone.
+        let returns = raft.positions().last.index > Index::ZERO.next();
         let joining = Joining::new(id, self.roster, rejoins, now, seed).returning(returns);
 
         let budget = Arc::new(Budget::default());
@@ -272,17 +295,24 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
         let (queries, query_queue) = mpsc::channel(QUERIES_MAX);
         let (reports, report_queue) = mpsc::channel(REPORTS_MAX);
-        let (board, status) = StatusBoard::new(raft.status());
+        let label: Arc<str> = match self.label {
+            Some(label) => label
+                .chars()
+                .take(LABEL_CHARACTERS_MAX)
+                .collect::<String>()
+                .into(),
+            None => id.to_string().into(),
+        };
+        let (board, status) = StatusBoard::new(Arc::clone(&label), raft.status());
         let announcer = Announcer::new();
         let events = announcer.entrance();
         let lane = self.storage.snapshots();
         let driver = Driver::new(Parts {
             id,
-            cluster: self.cluster,
+            cluster,
             boot,
             config: self.config,
             raft,
-            bootstrap,
             links,
             disk: Disk::new(self.storage, in_force),
             storage_stalls_after: self.storage_stalls_after,
@@ -303,11 +333,10 @@ impl<S: StateMachine> MemberBuilder<S> {
             command_bytes_max: Arc::clone(&command_bytes_max),
             board,
             announcer,
-            meters: Meters::new(self.cluster, id),
+            meters: Meters::new(cluster, id),
             observer: self.observer,
         });
-        let cluster = self.cluster;
-        let span = tracing::info_span!("member", %cluster, server = %id);
+        let span = tracing::info_span!("member", %label, cluster = %cluster.short(), server = %id);
         let applying = applier.run(Ends {
             jobs: job_queue,
             queries: query_queue,
@@ -319,6 +348,7 @@ impl<S: StateMachine> MemberBuilder<S> {
 
         let shared = Shared {
             id,
+            label,
             cluster,
             requests,
             status,
@@ -330,61 +360,31 @@ impl<S: StateMachine> MemberBuilder<S> {
         Ok(Handle::new(shared, self.request_timeout))
     }
 
-    fn id(&self) -> ServerId {
-        self.transport.local()
+    /// Binds the storage to the cluster that was named, if one was. Returns the cluster that the storage is bound to.
+    async fn bind(&mut self, recovered: &mut Recovered) -> Result<ClusterId, StartError> {
+        let Some(wanted) = self.cluster else {
+            return self.storage.cluster().ok_or(StartError::NoCluster);
+        };
+        if self.storage.cluster().is_none() {
+            if !is_blank(recovered) {
+                return Err(StartError::Storage(StorageError::Damaged {
+                    what: "cluster",
+                    reason: "there is a log, and no cluster that it is of".to_owned(),
+                }));
+            }
+            let unfinished = drop_unfinished(recovered);
+            if !unfinished.is_empty() {
+                self.storage.write(unfinished).await?;
+                recovered.entries.clear();
+            }
+        }
+        self.storage.bind(wanted, None).await?;
+        Ok(wanted)
     }
 
     /// The longest frame that the transport carries and others understand.
     fn frame_bytes_max(&self) -> usize {
         self.transport.frame_bytes_max().min(wire::FRAME_BYTES_MAX)
-    }
-
-    /// The configuration with which this member begins a cluster, if it does.
-    fn take_bootstrap(&mut self) -> Result<Option<Configuration>, StartError> {
-        let configuration = match self.founding.take() {
-            None => return Ok(None),
-            Some(Founding::Alone) if self.roster.is_some() => {
-                return Err(StartError::FoundsAndJoins);
-            }
-            Some(Founding::Alone) => {
-                let room = self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES) as u64;
-                // Drawn, so that a founder that lost its storage and founds again is told apart from itself.
-                Configuration::of_voters([self.id()])
-                    .with_entry_bytes_max(ENTRY_BYTES_MAX.min(room))
-                    .with_history(History(platform::entropy_u64()))
-            }
-            Some(Founding::With(configuration)) if configuration.history().is_none() => {
-                let history = configuration.founding();
-                configuration.with_history(history)
-            }
-            Some(Founding::With(configuration)) => configuration,
-        };
-        self.check_bootstrap(&configuration)
-            .map_err(StartError::Bootstrap)?;
-        Ok(Some(configuration))
-    }
-
-    fn check_bootstrap(&self, configuration: &Configuration) -> Result<(), BootstrapFault> {
-        let mut members = configuration.members();
-        let long_key = members.find(|(_, member)| member.public_key.len() > PUBLIC_KEY_BYTES_MAX);
-        if let Some((id, _)) = long_key {
-            Err(BootstrapFault::KeyTooLong(id))
-        } else if configuration.members().len() > SERVERS_MAX {
-            Err(BootstrapFault::TooManyServers)
-        } else if configuration.voters().is_empty() {
-            Err(BootstrapFault::NoVoters)
-        } else if configuration.is_joint() {
-            Err(BootstrapFault::Joint)
-        } else if configuration.weight() > configuration.entry_bytes_max() {
-            Err(BootstrapFault::TooLarge {
-                bytes: configuration.weight(),
-                bytes_max: configuration.entry_bytes_max(),
-            })
-        } else if !configuration.contains(self.id()) {
-            Err(BootstrapFault::NotAMember(self.id()))
-        } else {
-            Ok(())
-        }
     }
 
     /// The longest command that every frame can carry.
@@ -398,9 +398,10 @@ impl<S: StateMachine> MemberBuilder<S> {
 impl<S> fmt::Debug for MemberBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemberBuilder")
+            .field("server", &self.storage.identity().id())
+            .field("label", &self.label)
             .field("cluster", &self.cluster)
             .field("config", &self.config)
-            .field("founding", &self.founding)
             .field("membership", &self.membership)
             .field("roster", &self.roster)
             .field("snapshot_after_log_bytes", &self.snapshot_after_log_bytes)

@@ -13,7 +13,7 @@ use super::request::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
 use super::work::{QUERIES_MAX, READS_HANDED_OUT_MAX};
 use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
-use crate::ids::{Hint, Index, ServerId};
+use crate::ids::{ClusterId, Hint, Index, ServerId};
 use crate::state_machine::RestoreError;
 use crate::storage::StorageError;
 
@@ -383,8 +383,8 @@ pub enum StartError {
         "not started: reads by lease need a clock that counts suspended time, and there is none here"
     )]
     ClockStopsInSuspension,
-    /// What is stored cannot be read.
-    #[error("not started: cannot read what is stored: {0}")]
+    /// What is stored cannot be read, or belongs to another cluster than the one that was named.
+    #[error("not started: {0}")]
     Storage(#[from] StorageError),
     /// What is stored is no log.
     #[error("not started: cannot go on from what is stored: {0}")]
@@ -402,14 +402,23 @@ pub enum StartError {
         /// What one entry may take.
         bytes: u64,
     },
-    /// It is to found a cluster, as its [`first_server`](super::MemberBuilder::first_server), and to
-    /// [`join`](super::MemberBuilder::join) one: a program that is started again would found a second one beside the
-    /// first.
-    #[error("not started: the first server of a cluster joins none")]
-    FoundsAndJoins,
-    /// A cluster cannot begin with this configuration.
-    #[error("not started: no cluster begins with this configuration: {0}")]
-    Bootstrap(BootstrapFault),
+    /// The storage belongs to no cluster, and none was named. It is [founded](super::Member::found), once, or
+    /// [joined](super::MemberBuilder::join).
+    #[error(
+        "not started: the storage belongs to no cluster: found one with it, or name the one to join"
+    )]
+    NoCluster,
+    /// The transport is that of another server than the storage. It is made for the
+    /// [identity](crate::storage::Storage::identity) of the storage, which is opened first.
+    #[error(
+        "not started: the transport is that of server {transport}, and the storage that of server {storage}"
+    )]
+    WrongServer {
+        /// Whom others take this end of the transport for.
+        transport: ServerId,
+        /// Whose the storage is.
+        storage: ServerId,
+    },
 }
 
 impl StartError {
@@ -417,6 +426,35 @@ impl StartError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         true
+    }
+}
+
+/// Why a server did not become a founder, or is not known to be one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FoundError {
+    /// Its storage belongs to a cluster already.
+    #[error("not founded: the storage belongs to cluster {0}")]
+    Belongs(ClusterId),
+    /// Its storage holds a log that belongs to no cluster.
+    #[error("not founded: the storage is not empty")]
+    NotEmpty,
+    /// A cluster cannot begin with this configuration.
+    #[error("not founded: no cluster begins with this configuration: {0}")]
+    Bootstrap(BootstrapFault),
+    /// Its storage failed. Whether it is founded shows when it is opened again.
+    #[error("unknown: whether it is founded shows when the storage is opened again: {0}")]
+    Unknown(StorageError),
+}
+
+impl FoundError {
+    /// Returns true if the storage is certainly not founded by it. Otherwise nothing is known.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Belongs(_) | Self::NotEmpty | Self::Bootstrap(_) => true,
+            Self::Unknown(_) => false,
+        }
     }
 }
 

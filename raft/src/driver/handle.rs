@@ -43,6 +43,7 @@ pub struct Handle<S: StateMachine> {
 
 pub(super) struct Shared<S: StateMachine> {
     pub(super) id: ServerId,
+    pub(super) label: Arc<str>,
     pub(super) cluster: ClusterId,
     pub(super) requests: mpsc::Sender<Request<S>>,
     pub(super) status: watch::Receiver<MemberStatus>,
@@ -98,6 +99,12 @@ impl<S: StateMachine> Handle<S> {
     #[must_use]
     pub fn id(&self) -> ServerId {
         self.shared.id
+    }
+
+    /// What people [call](super::MemberBuilder::label) it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.shared.label
     }
 
     /// Its cluster.

@@ -103,7 +103,7 @@ impl Meters {
     pub(super) fn new(cluster: ClusterId, server: ServerId) -> Self {
         let labels = vec![
             Label::new("cluster", cluster.to_string()),
-            Label::new("server", server.to_string()),
+            Label::new("server", format!("{server:?}")),
         ];
         let gauges = |name| gauge!(name, labels.clone());
         Self {
@@ -151,7 +151,7 @@ impl Meters {
 impl PeerMeters {
     fn new(labels: &Labels, peer: ServerId) -> Self {
         let mut labels = labels.clone();
-        labels.push(Label::new("peer", peer.to_string()));
+        labels.push(Label::new("peer", format!("{peer:?}")));
         let gauge = |name| gauge!(name, labels.clone());
         Self {
             lag_entries: gauge("liferaft_peer_lag_entries"),

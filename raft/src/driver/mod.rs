@@ -33,6 +33,7 @@ mod error;
 mod events;
 mod fault;
 mod forwards;
+mod founding;
 mod freshness;
 mod handle;
 mod inbound;
@@ -61,13 +62,15 @@ mod wakes;
 mod work;
 mod yielding;
 
-pub use builder::{Member, MemberBuilder};
+pub use builder::{LABEL_CHARACTERS_MAX, Member, MemberBuilder};
 pub use error::{
-    BootstrapFault, Busy, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError,
-    ShutdownError, StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
+    BootstrapFault, Busy, FoundError, LeaveError, MembershipError, OnlyVoter, ProposeError,
+    ReadError, ShutdownError, StartError, StopReason, TransferLeadershipError, UnknownCause,
+    WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;
+pub use founding::Founding;
 pub use freshness::Freshness;
 pub use handle::Handle;
 pub use joining::{Exclusion, Roster};

@@ -1,6 +1,7 @@
 //! A member's state as others may watch it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_platform::WallTime;
@@ -21,6 +22,8 @@ use crate::wire::DecodeError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberStatus {
+    /// What people [call](super::MemberBuilder::label) it.
+    pub label: Arc<str>,
     /// Its part in the protocol.
     pub raft: Status,
     /// What it has counted since it started.
@@ -268,8 +271,9 @@ pub(super) struct StatusBoard {
 }
 
 impl StatusBoard {
-    pub(super) fn new(raft: Status) -> (Self, watch::Receiver<MemberStatus>) {
+    pub(super) fn new(label: Arc<str>, raft: Status) -> (Self, watch::Receiver<MemberStatus>) {
         let status = MemberStatus {
+            label,
             raft,
             counters: Counters::default(),
             queues: Queues::default(),
@@ -353,7 +357,7 @@ mod tests {
     fn board() -> (StatusBoard, watch::Receiver<MemberStatus>) {
         let (config, recovered) = (Config::default(), Default::default());
         let raft = Raft::new(ServerId(1), config, recovered, Instant::ORIGIN, 1);
-        StatusBoard::new(raft.expect("a blank server starts").status())
+        StatusBoard::new("ada".into(), raft.expect("a blank server starts").status())
     }
 
     #[test]

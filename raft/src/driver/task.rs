@@ -34,7 +34,6 @@ use super::wakes::Wakes;
 use super::work::Work;
 use super::yielding::yield_now;
 use crate::config::Config;
-use crate::configuration::Configuration;
 use crate::consensus::{ChangeId, Event, Input, Output, Raft};
 use crate::ids::{ClusterId, ServerId, Term};
 use crate::state_machine::StateMachine;
@@ -60,7 +59,6 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) boot: u64,
     pub(super) config: Config,
     pub(super) raft: Raft,
-    pub(super) bootstrap: Option<Configuration>,
     pub(super) links: Links,
     pub(super) disk: Disk,
     pub(super) storage_stalls_after: Option<Duration>,
@@ -149,7 +147,7 @@ impl<S: StateMachine> Driver<S> {
             id: parts.id,
             cluster: parts.cluster,
             raft: parts.raft,
-            inputs: parts.bootstrap.map(Input::Bootstrap).into_iter().collect(),
+            inputs: Vec::new(),
             output: Output::default(),
             clock: Clock::default(),
             alarm: Alarm::default(),

@@ -85,8 +85,9 @@ pub trait Storage: Send + 'static {
         history: Option<History>,
     ) -> Result<(), StorageError>;
 
-    /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when a
-    /// cluster is founded. The state of a snapshot is not read: the lane gives it, range by range.
+    /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when
+    /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
+    /// by range.
     async fn recover(&mut self) -> Result<Recovered, StorageError>;
 
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped

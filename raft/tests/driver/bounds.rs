@@ -1,11 +1,10 @@
 //! What one peer can make a member hold, or do.
 
 use bytes::Bytes;
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 
 /// While leadership is handed over nobody's commands are taken.
 #[tokio::test(start_paused = true)]
@@ -14,21 +13,21 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
     let leader = cluster.leader().await;
     let other = cluster.others(&[leader])[0];
     cluster.kill(other);
-    let mut peer = cluster.network.attach(ServerId(other)).unwrap();
+    let mut peer = cluster.network.attach(server(other)).unwrap();
 
     for run in 1..=200 {
         let content = Content::Transfer {
             request: run << 32 | 1,
             term: cluster.member(leader).status().borrow().raft.term,
-            to: Some(ServerId(other)),
+            to: Some(server(other)),
         };
-        let (cluster, to) = (CLUSTER, ServerId(leader));
+        let (cluster, to) = (CLUSTER, server(leader));
         let frame = Frame {
             cluster,
             to,
             content,
         };
-        peer.send(ServerId(leader), DeliveryClass::Datagram, frame.encode())
+        peer.send(server(leader), DeliveryClass::Datagram, frame.encode())
             .unwrap();
     }
     let member = cluster.member(leader).within(6 * ELECTION_TIMEOUT);
@@ -41,14 +40,14 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
 async fn long_frames_are_not_taken_in_all_at_once() {
     const MIB: usize = 1 << 20;
     let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let member = cluster.start_first(1, |member| member).await;
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
     member.propose(1).await.unwrap();
 
     for _ in 0..20 {
         let frame = Bytes::from(vec![0xff; MIB]);
         stranger
-            .send(ServerId(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
 

@@ -1,14 +1,15 @@
 //! A cluster in one process, as a story needs it.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::select_all;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus};
+use liferaft_raft::configuration::{Configuration, History};
+use liferaft_raft::driver::{Founding, Handle, Member, MemberBuilder, MemberStatus};
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
-use liferaft_raft::storage::MemoryStorage;
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::Transport;
 use liferaft_transport::memory::MemoryNetwork;
 
@@ -22,6 +23,7 @@ pub(crate) struct Cluster {
     pub(crate) network: MemoryNetwork,
     members: BTreeMap<u128, Handle<Journal>>,
     disks: BTreeMap<u128, MemoryStorage>,
+    foundings: u64,
 }
 
 impl Cluster {
@@ -31,18 +33,54 @@ impl Cluster {
             network: MemoryNetwork::new(1),
             members: BTreeMap::new(),
             disks: BTreeMap::new(),
+            foundings: 0,
         }
     }
 
     /// Members 1 to `count`, who have a leader.
     pub(crate) async fn of(count: u128) -> Self {
-        let mut cluster = Self::empty();
+        let mut cluster = Self::founded(1..=count).await;
         for id in 1..=count {
-            let voters = Configuration::of_voters((1..=count).map(ServerId));
-            cluster.start(id, |member| member.bootstrap(voters)).await;
+            cluster.start(id, |member| member).await;
         }
         cluster.leader().await;
         cluster
+    }
+
+    /// No members yet, and disks of those who found the cluster together.
+    pub(crate) async fn founded(voters: impl IntoIterator<Item = u128>) -> Self {
+        let mut cluster = Self::empty();
+        cluster.found(voters, |founding| founding).await;
+        cluster
+    }
+
+    /// Founds the cluster with these voters, on their disks, each time as another history of it.
+    pub(crate) async fn found(
+        &mut self,
+        voters: impl IntoIterator<Item = u128>,
+        tune: impl FnOnce(Configuration) -> Configuration,
+    ) {
+        self.foundings += 1;
+        let voters: Vec<_> = voters.into_iter().collect();
+        let configuration = tune(Configuration::of_voters(voters.iter().copied().map(server)));
+        let history = History(self.foundings);
+        let founding = Founding::of(CLUSTER, configuration.with_history(history));
+        for id in voters {
+            let founded = founding.found(self.disk_of(id)).await;
+            founded.expect("the disk is blank");
+        }
+    }
+
+    /// Starts a member that has founded the cluster alone, or does so first if its disk is blank.
+    pub(crate) async fn start_first(
+        &mut self,
+        id: u128,
+        prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+    ) -> Handle<Journal> {
+        if self.disk_of(id).cluster().is_none() {
+            self.found([id], |founding| founding).await;
+        }
+        self.start(id, prepare).await
     }
 
     /// Starts a member, over its disk if it has one.
@@ -61,7 +99,7 @@ impl Cluster {
         machine: Journal,
         prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
     ) -> Handle<Journal> {
-        let transport = self.network.attach(ServerId(id)).expect("the id is free");
+        let transport = self.network.attach(server(id)).expect("the id is free");
         self.start_over(id, machine, transport, prepare).await
     }
 
@@ -73,10 +111,22 @@ impl Cluster {
         transport: impl Transport,
         prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
     ) -> Handle<Journal> {
-        let disk = self.disks.entry(id).or_default().clone();
-        let member = Member::builder(CLUSTER, machine, transport)
+        let disk = self.disk_of(id).clone();
+        self.start_on(id, machine, transport, disk, prepare).await
+    }
+
+    /// Starts a member with a transport and a disk of its own.
+    pub(crate) async fn start_on(
+        &mut self,
+        id: u128,
+        machine: Journal,
+        transport: impl Transport,
+        disk: impl Storage,
+        prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+    ) -> Handle<Journal> {
+        let member = Member::builder(machine, transport, disk)
+            .cluster(CLUSTER)
             .config(config())
-            .storage(disk)
             .seed(u64::try_from(id).unwrap());
         let handle = prepare(member).start().await.expect("the member starts");
         self.members.insert(id, handle.clone());
@@ -90,6 +140,10 @@ impl Cluster {
     /// The disk of a member, also after its death.
     pub(crate) fn disk(&self, id: u128) -> MemoryStorage {
         self.disks[&id].clone()
+    }
+
+    fn disk_of(&mut self, id: u128) -> &mut MemoryStorage {
+        self.disks.entry(id).or_insert_with(|| disk(id))
     }
 
     /// The ids of all members but these.
@@ -108,7 +162,7 @@ impl Cluster {
                 let followers = self
                     .members
                     .values()
-                    .filter(|other| other.status().borrow().leader() == Some(ServerId(**id)));
+                    .filter(|other| other.status().borrow().leader() == Some(server(**id)));
                 member.status().borrow().is_leader() && followers.count() * 2 > self.members.len()
             });
             leading.map(|(id, _)| *id)
@@ -118,7 +172,7 @@ impl Cluster {
 
     /// Silences a member for good, without a word to the others.
     pub(crate) fn kill(&mut self, id: u128) {
-        self.network.kill(ServerId(id));
+        self.network.kill(server(id));
         self.members.remove(&id);
     }
 
@@ -132,8 +186,8 @@ impl Cluster {
     /// Cuts a member off from all others, both ways.
     pub(crate) fn isolate(&self, id: u128) {
         for other in self.others(&[id]) {
-            self.network.cut(ServerId(id), ServerId(other));
-            self.network.cut(ServerId(other), ServerId(id));
+            self.network.cut(server(id), server(other));
+            self.network.cut(server(other), server(id));
         }
     }
 
@@ -154,6 +208,26 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// A blank disk of the server with this number.
+pub(crate) fn disk(number: u128) -> MemoryStorage {
+    MemoryStorage::from_seed(u64::try_from(number).expect("stories count in small numbers"))
+}
+
+/// The disk of server 1, which has founded a cluster of its own.
+pub(crate) async fn founder() -> MemoryStorage {
+    let mut disk = disk(1);
+    Member::found(&mut disk).await.expect("the disk is blank");
+    disk
+}
+
+/// The server with this number. It is derived once.
+pub(crate) fn server(number: u128) -> ServerId {
+    static SERVERS: Mutex<BTreeMap<u128, ServerId>> = Mutex::new(BTreeMap::new());
+    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let derive = || disk(number).identity().id();
+    *servers.entry(number).or_insert_with(derive)
 }
 
 pub(crate) fn config() -> Config {

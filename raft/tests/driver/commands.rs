@@ -79,9 +79,7 @@ async fn a_command_too_large_is_refused_at_once() {
         .limits(|limits| limits.command_bytes_max = 22)
         .build()
         .unwrap();
-    let member = cluster
-        .start(1, |member| member.first_server().config(config))
-        .await;
+    let member = cluster.start_first(1, |member| member.config(config)).await;
 
     let small = member.propose(1).await;
     let large = member.propose(u64::MAX).await;

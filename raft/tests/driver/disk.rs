@@ -6,14 +6,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::future::poll_fn;
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, Token};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::MemoryTransport;
 use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
-use crate::cluster::{CLUSTER, Cluster};
+use crate::cluster::{CLUSTER, Cluster, server};
 use crate::machine::Journal;
 
 /// A transport that counts how often its member asks it in vain between a frame and the answer.
@@ -64,7 +63,7 @@ fn heartbeat_of_a_new_term() -> Bytes {
     };
     Frame {
         cluster: CLUSTER,
-        to: ServerId(1),
+        to: server(1),
         content: Content::Message(message),
     }
     .encode()
@@ -72,24 +71,21 @@ fn heartbeat_of_a_new_term() -> Bytes {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_durable_at_once_is_answered_in_the_same_round() {
-    let mut cluster = Cluster::empty();
-    let mut leader = cluster.network.attach(ServerId(2)).unwrap();
+    let mut cluster = Cluster::founded([1, 2]).await;
+    let mut leader = cluster.network.attach(server(2)).unwrap();
     let before_answer = Arc::default();
     let transport = Counted {
-        inner: cluster.network.attach(ServerId(1)).unwrap(),
+        inner: cluster.network.attach(server(1)).unwrap(),
         in_vain: 0,
         before_answer: Arc::clone(&before_answer),
     };
-    let voters = Configuration::of_voters([1, 2].map(ServerId));
     cluster
-        .start_over(1, Journal::default(), transport, |member| {
-            member.bootstrap(voters)
-        })
+        .start_over(1, Journal::default(), transport, |member| member)
         .await;
 
     leader
         .send(
-            ServerId(1),
+            server(1),
             DeliveryClass::Datagram,
             heartbeat_of_a_new_term(),
         )

@@ -2,15 +2,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use liferaft_platform::WallTime;
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{Refusal, RoleKind};
 use liferaft_raft::driver::{Events, Happening, MemberError, MemberEvent, StopReason};
-use liferaft_raft::ids::{ServerId, Term};
+use liferaft_raft::ids::Term;
 use liferaft_raft::message::{AppendEntriesReply, Body, Message, Token};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 
 /// The next event that is meant.
 pub(crate) async fn next(
@@ -29,7 +28,7 @@ pub(crate) async fn next(
 #[tokio::test(start_paused = true)]
 async fn a_member_tells_that_it_leads_with_its_term() {
     let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
+    let member = cluster.start_first(1, |member| member).await;
     let mut events = member.events();
 
     let event = next(&mut events, |what| {
@@ -73,10 +72,10 @@ async fn a_member_tells_of_members_and_links_that_come() {
 
     cluster.start(4, |member| member).await;
     next(&mut events, |what| {
-        *what == Happening::PeerUp { peer: ServerId(4) }
+        *what == Happening::PeerUp { peer: server(4) }
     })
     .await;
-    member.add_server(ServerId(4)).await.unwrap();
+    member.add_server(server(4)).await.unwrap();
 
     next(&mut events, |what| {
         matches!(what, Happening::MembershipChanged { .. })
@@ -97,8 +96,8 @@ async fn a_snapshot_is_told_of_by_who_takes_sends_and_installs_it() {
         .build()
         .unwrap();
     let first = cluster
-        .start(1, |member| {
-            let member = member.first_server().config(config);
+        .start_first(1, |member| {
+            let member = member.config(config);
             member.snapshot_after_log_bytes(10_000)
         })
         .await;
@@ -114,9 +113,9 @@ async fn a_snapshot_is_told_of_by_who_takes_sends_and_installs_it() {
         matches!(what, Happening::SnapshotTaken { bytes: 1.., .. })
     })
     .await;
-    first.add_server(ServerId(2)).await.unwrap();
+    first.add_server(server(2)).await.unwrap();
 
-    let to = ServerId(2);
+    let to = server(2);
     next(&mut told, |what| *what == Happening::SnapshotSending { to }).await;
     next(&mut told, |what| *what == Happening::SnapshotSent { to }).await;
     next(&mut told_by_joiner, |what| {
@@ -128,7 +127,7 @@ async fn a_snapshot_is_told_of_by_who_takes_sends_and_installs_it() {
 #[tokio::test(start_paused = true)]
 async fn the_last_event_says_why_a_member_stopped() {
     let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
+    let member = cluster.start_first(1, |member| member).await;
     let events = member.events();
 
     member.stop().await;
@@ -143,16 +142,16 @@ async fn the_last_event_says_why_a_member_stopped() {
 #[tokio::test(start_paused = true)]
 async fn refused_messages_are_told_together_and_the_last_stays_in_the_status() {
     let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
+    let member = cluster.start_first(1, |member| member).await;
     wait_for(&member, |status| status.is_leader()).await;
     let term = member.status().borrow().term();
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
     let mut events = member.events();
 
     for _ in 0..100 {
         let frame = acknowledgement(term).encode();
         stranger
-            .send(ServerId(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
     let mut count = 0;
@@ -169,13 +168,16 @@ async fn refused_messages_are_told_together_and_the_last_stays_in_the_status() {
 
     assert_eq!(count, 100);
     assert!(times <= 2, "told {times} times");
-    let from = ServerId(66);
+    let from = server(66);
     let reason = Refusal::NotAPeer;
     let status = member.status();
     let last = status.borrow().last_error.clone().expect("it was noted");
     assert_eq!(last.error, MemberError::Refused { from, reason });
-    let (at, what) = (last.at, "a message of server 0x42 was refused: NotAPeer");
-    assert_eq!(last.to_string(), format!("{at}: {what}"));
+    let (at, what) = (last.at, "was refused: NotAPeer");
+    assert_eq!(
+        last.to_string(),
+        format!("{at}: a message of server {from} {what}")
+    );
     assert!(at <= WallTime::now());
 }
 
@@ -194,7 +196,7 @@ fn acknowledgement(term: Term) -> Frame {
     });
     Frame {
         cluster: CLUSTER,
-        to: ServerId(1),
+        to: server(1),
         content: Content::Message(Message { term, body }),
     }
 }
@@ -215,25 +217,13 @@ async fn a_leaders_status_tells_how_far_behind_each_peer_is() {
         member.propose(number).await.unwrap();
     }
     let status = wait_for(&member, |status| {
-        let lag = |id| {
-            status
-                .raft
-                .peers
-                .iter()
-                .find(|peer| peer.id == ServerId(id))
-        };
+        let lag = |id| status.raft.peers.iter().find(|peer| peer.id == server(id));
         lag(cut_off).is_some_and(|peer| peer.lag_entries >= 10)
             && lag(follower).is_some_and(|peer| peer.lag_entries == 0)
     })
     .await;
 
-    let peer = |id| {
-        status
-            .raft
-            .peers
-            .iter()
-            .find(|peer| peer.id == ServerId(id))
-    };
+    let peer = |id| status.raft.peers.iter().find(|peer| peer.id == server(id));
     assert!(peer(follower).unwrap().round_trip.is_some());
     assert!(peer(cut_off).unwrap().inflight_bytes > 0);
 }
@@ -261,8 +251,7 @@ async fn a_status_tells_what_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_of_one_configuration_has_no_peers_to_tell_of() {
     let mut cluster = Cluster::empty();
-    let voters = Configuration::of_voters([ServerId(1)]);
-    let member = cluster.start(1, |member| member.bootstrap(voters)).await;
+    let member = cluster.start_first(1, |member| member).await;
 
     let status = wait_for(&member, |status| status.is_leader()).await;
 

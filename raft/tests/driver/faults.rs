@@ -3,14 +3,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Happening, MemberError};
-use liferaft_raft::ids::{ClusterId, ServerId, Term};
+use liferaft_raft::ids::{ClusterId, Term};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::{Delay, Faults, Probability};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 use crate::events::next;
 use crate::hampered::Hampered;
 use crate::machine::{Brake, Journal};
@@ -75,7 +74,7 @@ async fn commands_survive_the_death_of_the_leader_they_were_sent_to_exactly_once
 /// reaches, so that nothing happens but what is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_state_machine_that_does_not_return_holds_up_no_heartbeat() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded([1]).await;
     let patient = Config::builder()
         .election_timeout(Duration::from_secs(600))
         .heartbeat_interval(Duration::from_millis(1))
@@ -84,11 +83,11 @@ async fn a_state_machine_that_does_not_return_holds_up_no_heartbeat() {
     let brake = Brake::default();
     let leader = cluster
         .start_with(1, Journal::with_brake(&brake), |member| {
-            member.config(patient.clone()).first_server()
+            member.config(patient.clone())
         })
         .await;
     cluster.start(2, |member| member.config(patient)).await;
-    leader.add_server(ServerId(2)).await.unwrap();
+    leader.add_server(server(2)).await.unwrap();
 
     brake.set();
     let caller = tokio::spawn({
@@ -108,11 +107,12 @@ async fn a_state_machine_that_does_not_return_holds_up_no_heartbeat() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_is_named_in_the_status_until_it_goes_on() {
-    let storage = Hampered::default();
+    let mut cluster = Cluster::founded([1]).await;
+    let storage = Hampered::over(cluster.disk(1));
     let gate = Arc::clone(&storage.gate);
-    let mut cluster = Cluster::empty();
+    let transport = cluster.network.attach(server(1)).unwrap();
     let member = cluster
-        .start(1, |member| member.first_server().storage(storage))
+        .start_on(1, Journal::default(), transport, storage, |member| member)
         .await;
     assert_eq!(member.propose(1).await, Ok(1));
     let mut events = member.events();
@@ -138,13 +138,13 @@ async fn a_disk_that_hangs_is_named_in_the_status_until_it_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn one_slow_disk_holds_up_nobody() {
-    let mut cluster = Cluster::empty();
-    let voters = || Configuration::of_voters((1..=3).map(ServerId));
-    cluster.start(1, |member| member.bootstrap(voters())).await;
-    cluster.start(2, |member| member.bootstrap(voters())).await;
-    let slow = Hampered::slow(4 * ELECTION_TIMEOUT);
+    let mut cluster = Cluster::founded(1..=3).await;
+    cluster.start(1, |member| member).await;
+    cluster.start(2, |member| member).await;
+    let transport = cluster.network.attach(server(3)).unwrap();
+    let slow = Hampered::over(cluster.disk(3)).slow(4 * ELECTION_TIMEOUT);
     cluster
-        .start(3, |member| member.bootstrap(voters()).storage(slow))
+        .start_on(3, Journal::default(), transport, slow, |member| member)
         .await;
     let leader = cluster.member(cluster.leader().await);
     let started = tokio::time::Instant::now();
@@ -158,8 +158,8 @@ async fn one_slow_disk_holds_up_nobody() {
 #[tokio::test(start_paused = true)]
 async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
     let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let member = cluster.start_first(1, |member| member).await;
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
     let content = Content::Transfer {
         request: 1,
         term: Term(1),
@@ -174,14 +174,14 @@ async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
         .encode()
     };
     let frames = [
-        frame(ClusterId(0xbad), ServerId(1)),
-        frame(CLUSTER, ServerId(2)),
+        frame(ClusterId(0xbad), server(1)),
+        frame(CLUSTER, server(2)),
         Bytes::from_static(b"nonsense"),
     ];
 
     for frame in frames {
         stranger
-            .send(ServerId(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame)
             .unwrap();
     }
 
@@ -201,7 +201,7 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     let member = cluster.member(leader);
     let broken = cluster.others(&[leader])[0];
     cluster.kill(broken);
-    let mut other = cluster.network.attach(ServerId(broken)).unwrap();
+    let mut other = cluster.network.attach(server(broken)).unwrap();
     let commands = vec![Bytes::from_static(&[9, 9, 9])];
     let content = Content::Propose {
         request: 1,
@@ -209,13 +209,13 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     };
     let frame = Frame {
         cluster: CLUSTER,
-        to: ServerId(leader),
+        to: server(leader),
         content,
     }
     .encode();
 
     other
-        .send(ServerId(leader), DeliveryClass::Datagram, frame)
+        .send(server(leader), DeliveryClass::Datagram, frame)
         .unwrap();
 
     wait_for(&member, |status| status.counters.commands_malformed == 1).await;

@@ -9,13 +9,14 @@ use liferaft_raft::configuration::{
 };
 use liferaft_raft::consensus::{InvalidChange, MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
-    BootstrapFault, Handle, Member, MembershipError, StartError, StopReason,
+    BootstrapFault, FoundError, Founding, Handle, Member, MembershipError, StartError, StopReason,
 };
 use liferaft_raft::ids::ServerId;
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, disk, founder, server, wait_for};
 use crate::machine::Journal;
 
 const FRAME_BYTES: usize = 16 << 10;
@@ -65,31 +66,29 @@ fn config() -> Config {
 }
 
 async fn start(cluster: &mut Cluster, id: u128, frame_bytes: usize) -> Handle<Journal> {
-    let transport = cluster
-        .network
-        .attach(ServerId(id))
-        .expect("the id is free");
+    let transport = cluster.network.attach(server(id)).expect("the id is free");
     let transport = Short(transport, frame_bytes);
-    let voters = Configuration::of_voters((1..=3).map(ServerId)).with_entry_bytes_max(ENTRY_BYTES);
-    let founds = voters.contains(ServerId(id));
     cluster
         .start_over(id, Journal::default(), transport, |member| {
-            let member = member
+            member
                 .config(config())
                 .manual_membership()
-                .snapshot_after_log_bytes(1);
-            if founds {
-                member.bootstrap(voters)
-            } else {
-                member
-            }
+                .snapshot_after_log_bytes(1)
         })
         .await
 }
 
+/// Three servers have founded it, for entries of this length.
+async fn founded() -> Cluster {
+    let mut cluster = Cluster::empty();
+    let tune = |founding: Configuration| founding.with_entry_bytes_max(ENTRY_BYTES);
+    cluster.found(1..=3, tune).await;
+    cluster
+}
+
 /// Members 1 to 3, over frames of 16 KiB: the leader and a follower.
 async fn three() -> (Cluster, Handle<Journal>, Handle<Journal>) {
-    let mut cluster = Cluster::empty();
+    let mut cluster = founded().await;
     for id in 1..=3 {
         start(&mut cluster, id, FRAME_BYTES).await;
     }
@@ -101,13 +100,13 @@ async fn three() -> (Cluster, Handle<Journal>, Handle<Journal>) {
 
 /// Members 1 to 3, of whom the third follows and sends frames that the others do not carry, unless it keeps from it.
 async fn one_with_longer_frames() -> (Cluster, Handle<Journal>) {
-    let mut cluster = Cluster::empty();
+    let mut cluster = founded().await;
     for (id, frame_bytes) in [(1, FRAME_BYTES), (2, FRAME_BYTES), (3, 1 << 20)] {
         start(&mut cluster, id, frame_bytes).await;
     }
     let member = cluster.member(3);
     if cluster.leader().await == 3 {
-        let told = member.transfer_leadership(Some(ServerId(1))).await;
+        let told = member.transfer_leadership(Some(server(1))).await;
         told.expect("server 1 takes over");
         cluster.leader().await;
     }
@@ -117,7 +116,7 @@ async fn one_with_longer_frames() -> (Cluster, Handle<Journal>) {
 /// A change that adds so many learners, from server 100 on, with keys of 32 bytes.
 fn learners(count: u128) -> MembershipChange {
     let steps = (100..100 + count).map(|id| MembershipStep::AddLearner {
-        id: ServerId(id),
+        id: server(id),
         public_key: Bytes::from(vec![7; 32]),
     });
     MembershipChange {
@@ -170,10 +169,10 @@ async fn the_largest_change_that_fits_is_made_and_reaches_its_learners() {
 #[tokio::test(start_paused = true)]
 async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
     let cluster = Cluster::empty();
-    let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
-    let started = Member::builder(CLUSTER, Journal::default(), Short(transport, FRAME_BYTES))
+    let transport = cluster.network.attach(server(1)).expect("the id is free");
+    let short = Short(transport, FRAME_BYTES);
+    let started = Member::builder(Journal::default(), short, founder().await)
         .config(config())
-        .bootstrap(Configuration::of_voters([ServerId(1)]))
         .start()
         .await;
 
@@ -187,23 +186,31 @@ async fn a_member_with_frames_too_short_for_its_cluster_does_not_start() {
     assert!(told);
 }
 
-/// The longest entry of the cluster that a first server founds over these frames.
+/// The longest entry of the cluster that a server founds for these frames.
 async fn entry_bytes_of_founder(frame_bytes: usize) -> u64 {
     let network = MemoryNetwork::new(1);
-    let transport = Short(network.attach(ServerId(1)).unwrap(), frame_bytes);
-    let member = Member::builder(CLUSTER, Journal::default(), transport)
+    let transport = Short(network.attach(server(1)).unwrap(), frame_bytes);
+    let disk = founder_within(transport.frame_bytes_max()).await;
+    let member = Member::builder(Journal::default(), transport, disk)
         .config(config())
-        .first_server()
         .start()
         .await
-        .expect("it takes from its transport what that carries");
-    let founded = member.wait_for(|status| !status.raft.configuration.is_empty());
-    let status = founded.await.expect("it founds a cluster");
+        .expect("its transport carries that");
+    let status = member.status().borrow().clone();
     status.raft.configuration.entry_bytes_max()
 }
 
+/// The disk of server 1, which has founded a cluster for these frames.
+async fn founder_within(frame_bytes: usize) -> MemoryStorage {
+    let voters = Configuration::of_voters([server(1)]);
+    let founding = Founding::of(CLUSTER, voters).within_frames(frame_bytes);
+    let mut disk = disk(1);
+    founding.found(&mut disk).await.expect("the disk is blank");
+    disk
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_first_server_founds_for_what_its_transport_carries() {
+async fn a_server_founds_for_what_its_transport_carries() {
     let short = entry_bytes_of_founder(FRAME_BYTES).await;
     let long = entry_bytes_of_founder(8 << 20).await;
 
@@ -215,15 +222,17 @@ async fn a_first_server_founds_for_what_its_transport_carries() {
 #[tokio::test(start_paused = true)]
 async fn default_settings_do_over_short_frames() {
     let network = MemoryNetwork::new(1);
-    let member = |id| {
-        let transport = Short(network.attach(ServerId(id)).unwrap(), FRAME_BYTES);
-        Member::builder(CLUSTER, Journal::default(), transport)
+    let member = |disk: MemoryStorage| {
+        let transport = network.attach(disk.identity().id()).unwrap();
+        Member::builder(Journal::default(), Short(transport, FRAME_BYTES), disk)
     };
-    let first = member(1).first_server().start().await.unwrap();
+    let first = member(founder_within(FRAME_BYTES).await);
+    let first = first.start().await.unwrap();
     let entries = (0..2_000).map(|number| first.propose(number));
     futures::future::join_all(entries).await;
 
-    let joiner = member(2).join(ServerId(1)).start().await.unwrap();
+    let joiner = member(disk(2)).join(CLUSTER, server(1));
+    let joiner = joiner.start().await.unwrap();
 
     joiner.joined().await.unwrap();
     assert_eq!(joiner.read(()).await.unwrap().len(), 2_000);
@@ -236,7 +245,7 @@ async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
     let (mut cluster, leader, _) = three().await;
     let joiner = start(&mut cluster, 4, 8 << 10).await;
 
-    let added = leader.add_learner(ServerId(4)).await;
+    let added = leader.add_learner(server(4)).await;
 
     assert_eq!(added, Ok(()));
     let status = wait_for(&joiner, |status| status.stopped.is_some()).await;
@@ -249,19 +258,15 @@ async fn a_joiner_with_frames_too_short_for_the_cluster_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn entries_too_short_for_the_configuration_begin_no_cluster() {
-    let cluster = Cluster::empty();
-    let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
-    let voters = Configuration::of_voters([ServerId(1)]).with_entry_bytes_max(40);
-    let started = Member::builder(CLUSTER, Journal::default(), transport)
-        .bootstrap(voters)
-        .start()
-        .await;
+    let voters = Configuration::of_voters([server(1)]).with_entry_bytes_max(40);
+
+    let founded = Founding::new(voters).found(&mut disk(1)).await;
 
     let fault = BootstrapFault::TooLarge {
         bytes: 50,
         bytes_max: 40,
     };
-    assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
+    assert!(matches!(founded, Err(FoundError::Bootstrap(found)) if found == fault));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,19 +275,14 @@ async fn a_configuration_that_no_member_reads_begins_no_cluster() {
     let many = Configuration::of_voters((1..=SERVERS_MAX as u128 + 1).map(ServerId));
     for (configuration, fault) in [
         (
-            Configuration::from_members([(ServerId(1), member)]),
-            BootstrapFault::KeyTooLong(ServerId(1)),
+            Configuration::from_members([(server(1), member)]),
+            BootstrapFault::KeyTooLong(server(1)),
         ),
         (many, BootstrapFault::TooManyServers),
     ] {
-        let cluster = Cluster::empty();
-        let transport = cluster.network.attach(ServerId(1)).expect("the id is free");
-        let started = Member::builder(CLUSTER, Journal::default(), transport)
-            .bootstrap(configuration)
-            .start()
-            .await;
+        let founded = Founding::new(configuration).found(&mut disk(1)).await;
 
-        assert!(matches!(started, Err(StartError::Bootstrap(found)) if found == fault));
+        assert!(matches!(founded, Err(FoundError::Bootstrap(found)) if found == fault));
     }
 }
 
@@ -292,7 +292,7 @@ async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
     let with_key = |bytes| MembershipChange {
         steps: vec![MembershipStep::AddLearner {
-            id: ServerId(100),
+            id: server(100),
             public_key: Bytes::from(vec![7; bytes]),
         }],
     };
@@ -307,9 +307,9 @@ async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
         .change_membership(with_key(PUBLIC_KEY_BYTES_MAX))
         .await;
 
-    let refused = Err(MembershipError::Invalid(InvalidChange::KeyTooLong(
-        ServerId(100),
-    )));
+    let refused = Err(MembershipError::Invalid(InvalidChange::KeyTooLong(server(
+        100,
+    ))));
     assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
     assert_eq!(longest, Ok(()));
     assert_eq!(leader.propose(1).await, Ok(1));

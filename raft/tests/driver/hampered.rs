@@ -24,24 +24,21 @@ pub(crate) struct Hampered {
     pub(crate) is_low: Arc<AtomicBool>,
 }
 
-impl Default for Hampered {
-    fn default() -> Self {
+impl Hampered {
+    /// Writes to this disk, and hinders nothing yet.
+    pub(crate) fn over(disk: MemoryStorage) -> Self {
         Self {
-            disk: MemoryStorage::default(),
+            disk,
             delay: Duration::ZERO,
             gate: Arc::new(Semaphore::new(1)),
             is_low: Arc::default(),
         }
     }
-}
 
-impl Hampered {
-    /// Each write takes so long.
-    pub(crate) fn slow(delay: Duration) -> Self {
-        Self {
-            delay,
-            ..Self::default()
-        }
+    /// Has each write take so long.
+    pub(crate) fn slow(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use liferaft_raft::configuration::{Configuration, Foreign};
+use liferaft_raft::configuration::Foreign;
 use liferaft_raft::consensus::MembershipChange;
 use liferaft_raft::driver::{
     Exclusion, Handle, Happening, Member, MemberBuilder, MemberError, MembershipError,
     ProposeError, ReadError, TransferLeadershipError, WaitError,
 };
-use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::wire::{Content, Frame, JoinReply};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, config, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, config, disk, server, wait_for};
 use crate::events::next;
 use crate::machine::Journal;
 
@@ -20,18 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The founder of another cluster on the same network.
 async fn founder_of_another_cluster(cluster: &Cluster, id: u128) -> Handle<Journal> {
-    let transport = cluster.network.attach(ServerId(id)).unwrap();
-    let member = Member::builder(ClusterId(0xc2), Journal::default(), transport).config(config());
-    member.first_server().start().await.unwrap()
+    let transport = cluster.network.attach(server(id)).unwrap();
+    let mut disk = disk(id);
+    Member::found(&mut disk).await.unwrap();
+    let member = Member::builder(Journal::default(), transport, disk).config(config());
+    member.start().await.unwrap()
 }
 
 /// Three members of which one was removed while it was cut off: the leader and that one.
 async fn removed_while_away(manual: bool) -> (Cluster, u128, u128) {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=3).await;
     for id in 1..=3 {
-        let voters = Configuration::of_voters((1..=3).map(ServerId));
         let prepare = |member: MemberBuilder<Journal>| {
-            let member = member.bootstrap(voters);
             if manual {
                 member.manual_membership()
             } else {
@@ -44,7 +43,7 @@ async fn removed_while_away(manual: bool) -> (Cluster, u128, u128) {
     let away = cluster.others(&[leader])[0];
     cluster.isolate(away);
     let operator = cluster.member(leader);
-    operator.remove_server(ServerId(away)).await.unwrap();
+    operator.remove_server(server(away)).await.unwrap();
     // The leader has given up telling it.
     tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
     cluster.network.heal_all();
@@ -55,7 +54,9 @@ async fn removed_while_away(manual: bool) -> (Cluster, u128, u128) {
 async fn a_server_that_asks_another_cluster_is_told_so() {
     let mut cluster = Cluster::empty();
     let asked = founder_of_another_cluster(&cluster, 1).await;
-    let member = cluster.start(2, |member| member.join(ServerId(1))).await;
+    let member = cluster
+        .start(2, |member| member.join(CLUSTER, server(1)))
+        .await;
     let mut events = member.events();
     let member = member.within(PATIENCE);
 
@@ -66,12 +67,10 @@ async fn a_server_that_asks_another_cluster_is_told_so() {
     let joined = member.joined().await;
     let done = member.propose(1).await;
     let read = member.read(()).await;
-    let changed = member.add_server(ServerId(9)).await;
+    let changed = member.add_server(server(9)).await;
     let handed_over = member.transfer_leadership(None).await;
 
-    let why = Exclusion::WrongCluster {
-        server: ServerId(1),
-    };
+    let why = Exclusion::WrongCluster { server: server(1) };
     assert_eq!(event.what, Happening::Excluded { why: Some(why) });
     assert_eq!(member.status().borrow().exclusion, Some(why));
     assert_eq!(joined, Err(WaitError::Excluded(why)));
@@ -92,16 +91,16 @@ async fn whoever_adds_a_server_of_another_cluster_is_told_so() {
     let other = founder_of_another_cluster(&cluster, 4).await;
     let mut events = cluster.member(leader).events();
 
-    let at_leader = cluster.member(leader).add_server(ServerId(4)).await;
-    let at_follower = follower.add_server(ServerId(4)).await;
+    let at_leader = cluster.member(leader).add_server(server(4)).await;
+    let at_follower = follower.add_server(server(4)).await;
     let event = next(&mut events, |what| {
         matches!(what, Happening::PeerForeign { .. })
     })
     .await;
 
-    let refused = Err(MembershipError::WrongCluster(ServerId(4)));
+    let refused = Err(MembershipError::WrongCluster(server(4)));
     assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
-    let (peer, why) = (ServerId(4), Foreign::Cluster);
+    let (peer, why) = (server(4), Foreign::Cluster);
     assert_eq!(event.what, Happening::PeerForeign { peer, why });
     assert!(other.status().borrow().is_leader());
 }
@@ -110,24 +109,21 @@ async fn whoever_adds_a_server_of_another_cluster_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn two_founders_of_one_cluster_mix_nothing() {
     let mut cluster = Cluster::empty();
-    let first = cluster.start(1, |member| member.first_server()).await;
-    let second = cluster.start(2, |member| member.first_server()).await;
+    let first = cluster.start_first(1, |member| member).await;
+    let second = cluster.start_first(2, |member| member).await;
     for number in [7, 8] {
         first.propose(number).await.unwrap();
     }
     second.propose(9).await.unwrap();
 
-    let added = first.add_server(ServerId(2)).await;
-    let added_back = second.add_server(ServerId(1)).await;
+    let added = first.add_server(server(2)).await;
+    let added_back = second.add_server(server(1)).await;
 
-    assert_eq!(added, Err(MembershipError::AnotherHistory(ServerId(2))));
-    assert_eq!(
-        added_back,
-        Err(MembershipError::AnotherHistory(ServerId(1)))
-    );
+    assert_eq!(added, Err(MembershipError::AnotherHistory(server(2))));
+    assert_eq!(added_back, Err(MembershipError::AnotherHistory(server(1))));
     assert_eq!(first.read(()).await, Ok(vec![7, 8]));
     assert_eq!(second.read(()).await, Ok(vec![9]));
-    let (why, server) = (Foreign::History, ServerId(2));
+    let (why, server) = (Foreign::History, server(2));
     let status = wait_for(&first, |status| {
         status.counters.frames_of_another_history > 0 && status.last_error.is_some()
     })
@@ -136,19 +132,21 @@ async fn two_founders_of_one_cluster_mix_nothing() {
     assert_eq!(told, Some(MemberError::Foreign { server, why }));
 }
 
-// As by a program that is started again where its first run has founded a cluster which lives on.
+// As by an operator who founds with the id of a cluster that lives on.
 #[tokio::test(start_paused = true)]
 async fn a_founder_that_founds_again_without_its_storage_mixes_nothing() {
     let mut cluster = Cluster::empty();
-    cluster.start(1, |member| member.first_server()).await;
+    cluster.start_first(1, |member| member).await;
     for id in [2, 3] {
-        let member = cluster.start(id, |member| member.join(ServerId(1))).await;
+        let member = cluster
+            .start(id, |member| member.join(CLUSTER, server(1)))
+            .await;
         member.joined().await.unwrap();
     }
     cluster.member(2).propose(7).await.unwrap();
 
     cluster.wipe(1).await;
-    let again = cluster.start(1, |member| member.first_server()).await;
+    let again = cluster.start_first(1, |member| member).await;
     again.propose(9).await.unwrap();
     let done = cluster.member(2).propose(8).await;
     tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
@@ -169,14 +167,14 @@ async fn a_server_of_an_older_history_that_asks_to_join_is_told_so() {
     };
     cluster.kill(leader);
     cluster.kill(other);
-    cluster.start(9, |member| member.first_server()).await;
+    cluster.start_first(9, |member| member).await;
     cluster.member(asker).stop().await;
-    let joins = |member: MemberBuilder<Journal>| member.join(ServerId(9));
+    let joins = |member: MemberBuilder<Journal>| member.join(CLUSTER, server(9));
 
     let member = cluster.start(asker, joins).await.within(PATIENCE);
     let joined = member.joined().await;
 
-    let server = ServerId(9);
+    let server = server(9);
     let why = Exclusion::AnotherHistory { server };
     assert_eq!(joined, Err(WaitError::Excluded(why)));
     assert_eq!(member.propose(1).await, Err(ProposeError::Excluded(why)));
@@ -206,16 +204,16 @@ async fn a_member_that_is_removed_hears_it_and_takes_part_again_when_added() {
     let removed = cluster.others(&[leader])[0];
     let (operator, member) = (cluster.member(leader), cluster.member(removed));
 
-    operator.remove_server(ServerId(removed)).await.unwrap();
+    operator.remove_server(server(removed)).await.unwrap();
     let told = wait_for(&member, |status| status.exclusion.is_some()).await;
     operator
-        .change_membership(MembershipChange::add_voter(ServerId(removed)))
+        .change_membership(MembershipChange::add_voter(server(removed)))
         .await
         .unwrap();
     let after = wait_for(&member, |status| status.exclusion.is_none()).await;
 
     assert_eq!(told.exclusion, Some(Exclusion::Removed));
-    assert!(after.raft.configuration.is_voter(ServerId(removed)));
+    assert!(after.raft.configuration.is_voter(server(removed)));
     assert_eq!(member.propose(1).await, Ok(1));
 }
 
@@ -223,13 +221,15 @@ async fn a_member_that_is_removed_hears_it_and_takes_part_again_when_added() {
 async fn a_server_that_nobody_takes_in_is_told_to_wait_for_an_operator() {
     let mut cluster = Cluster::empty();
     cluster
-        .start(1, |member| member.manual_membership().first_server())
+        .start_first(1, |member| member.manual_membership())
         .await;
 
-    let member = cluster.start(2, |member| member.join(ServerId(1))).await;
+    let member = cluster
+        .start(2, |member| member.join(CLUSTER, server(1)))
+        .await;
     let joined = member.within(PATIENCE).joined().await;
 
-    let leader = ServerId(1);
+    let leader = server(1);
     let manual = WaitError::Excluded(Exclusion::Manual { leader });
     assert_eq!(joined, Err(manual));
 }
@@ -240,7 +240,7 @@ async fn nobody_is_excluded_or_stopped_by_the_words_of_others() {
     let leader = cluster.leader().await;
     let others = cluster.others(&[leader]);
     cluster.kill(others[0]);
-    let mut liars = [66, others[0]].map(|id| cluster.network.attach(ServerId(id)).unwrap());
+    let mut liars = [66, others[0]].map(|id| cluster.network.attach(server(id)).unwrap());
     let words = [
         Content::Foreign(Foreign::Cluster),
         Content::Foreign(Foreign::History),
@@ -252,11 +252,11 @@ async fn nobody_is_excluded_or_stopped_by_the_words_of_others() {
         for content in &words {
             let frame = Frame {
                 cluster: CLUSTER,
-                to: ServerId(to),
+                to: server(to),
                 content: content.clone(),
             };
             liars[liar]
-                .send(ServerId(to), DeliveryClass::Datagram, frame.encode())
+                .send(server(to), DeliveryClass::Datagram, frame.encode())
                 .unwrap();
         }
     }
@@ -264,7 +264,7 @@ async fn nobody_is_excluded_or_stopped_by_the_words_of_others() {
 
     for id in [leader, others[1], others[2]] {
         let status = cluster.member(id).status().borrow().clone();
-        assert_eq!(status.leader(), Some(ServerId(leader)));
+        assert_eq!(status.leader(), Some(server(leader)));
         assert_eq!((status.exclusion, status.stopped), (None, None));
     }
     assert_eq!(cluster.member(others[1]).propose(1).await, Ok(1));

@@ -1,9 +1,8 @@
 use liferaft_raft::config::Timing;
 use liferaft_raft::consensus::TransferError;
 use liferaft_raft::driver::TransferLeadershipError;
-use liferaft_raft::ids::ServerId;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for};
 
 #[tokio::test(start_paused = true)]
 async fn three_members_elect_one_leader_and_replicate() {
@@ -39,10 +38,10 @@ async fn leadership_is_handed_to_the_server_that_is_named_whoever_is_asked() {
 
     let outcome = cluster
         .member(asked)
-        .transfer_leadership(Some(ServerId(next)))
+        .transfer_leadership(Some(server(next)))
         .await;
 
-    assert_eq!(outcome, Ok(ServerId(next)));
+    assert_eq!(outcome, Ok(server(next)));
     wait_for(&cluster.member(next), |status| status.is_leader()).await;
 }
 
@@ -53,10 +52,10 @@ async fn leadership_is_not_handed_to_a_stranger() {
 
     let outcome = cluster
         .member(leader)
-        .transfer_leadership(Some(ServerId(99)))
+        .transfer_leadership(Some(server(99)))
         .await;
 
-    let refused = TransferError::NotVoter(ServerId(99));
+    let refused = TransferError::NotVoter(server(99));
     assert_eq!(outcome, Err(TransferLeadershipError::Transfer(refused)));
 }
 
@@ -90,7 +89,7 @@ async fn members_whose_timing_was_changed_elect_by_the_new_one() {
 
     cluster.kill(leader);
     wait_for(&cluster.member(cluster.others(&[])[0]), |status| {
-        status.leader().is_some_and(|next| next != ServerId(leader))
+        status.leader().is_some_and(|next| next != server(leader))
     })
     .await;
 

@@ -3,15 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{
-    Handle, LeaveError, MemberBuilder, MembershipError, OnlyVoter, ShutdownError, StopReason,
-    WaitError,
+    Handle, LeaveError, MembershipError, OnlyVoter, ShutdownError, StopReason, WaitError,
 };
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::policy::{MembershipPolicy, Target};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server};
 use crate::machine::Journal;
 
 /// Members 1 to `count` of a cluster that wants three voters: as many as there are vote, the others learn.
@@ -19,11 +16,13 @@ async fn three_voters_of(count: u128) -> Cluster {
     let policy = MembershipPolicy::default().with_voters(Target::Count(3));
     let mut cluster = Cluster::empty();
     cluster
-        .start(1, |member| member.membership(policy).first_server())
+        .start_first(1, |member| member.membership(policy))
         .await;
     for id in 2..=count {
         let member = cluster
-            .start(id, |member| member.membership(policy).join(ServerId(1)))
+            .start(id, |member| {
+                member.membership(policy).join(CLUSTER, server(1))
+            })
             .await;
         member.joined().await.unwrap();
     }
@@ -54,8 +53,8 @@ async fn the_vote_of_a_member_that_leaves_goes_to_a_learner() {
     tokio::time::sleep(4 * ELECTION_TIMEOUT).await;
     counting.abort();
     let configuration = stays.status().borrow().raft.configuration.clone();
-    assert!(configuration.is_voter(ServerId(4)) && !configuration.contains(ServerId(leaves)));
-    assert!(!configuration.is_dismissed(ServerId(leaves)));
+    assert!(configuration.is_voter(server(4)) && !configuration.contains(server(leaves)));
+    assert!(!configuration.is_dismissed(server(leaves)));
     let counts = counts.lock().unwrap();
     assert!(counts.iter().all(|voters| *voters == 3), "{counts:?}");
 }
@@ -98,13 +97,9 @@ async fn a_member_that_has_left_says_so_to_whoever_asks_again() {
 #[tokio::test(start_paused = true)]
 async fn a_founder_that_is_asked_to_go_at_once_says_what_would_be_lost() {
     let mut cluster = Cluster::empty();
-    let left = cluster
-        .start(1, MemberBuilder::first_server)
-        .await
-        .leave()
-        .await;
+    let left = cluster.start_first(1, |member| member).await.leave().await;
     let stopped = cluster
-        .start(2, MemberBuilder::first_server)
+        .start_first(2, |member| member)
         .await
         .shutdown()
         .await;
@@ -149,12 +144,9 @@ async fn all_members_leave_one_after_the_other_but_the_last() {
 // Of three voters one is dead: were another to go, the third could commit nothing any more, not even its going.
 #[tokio::test(start_paused = true)]
 async fn no_member_leaves_where_the_others_would_stand_still() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=3).await;
     for id in 1..=3 {
-        let voters = Configuration::of_voters((1..=3).map(ServerId));
-        cluster
-            .start(id, |member| member.bootstrap(voters).manual_membership())
-            .await;
+        cluster.start(id, |member| member.manual_membership()).await;
     }
     let leader = cluster.leader().await;
     let others = cluster.others(&[leader]);
@@ -165,7 +157,7 @@ async fn no_member_leaves_where_the_others_would_stand_still() {
     let follower = cluster.member(others[0]).within(patience).leave().await;
     let leading = cluster.member(leader).within(patience).leave().await;
 
-    let unreachable = LeaveError::Change(MembershipError::Unreachable(ServerId(others[1])));
+    let unreachable = LeaveError::Change(MembershipError::Unreachable(server(others[1])));
     assert_eq!(follower, Err(unreachable.clone()));
     assert_eq!(leading, Err(unreachable));
     assert_eq!(cluster.member(others[0]).propose(1).await, Ok(1));
@@ -175,11 +167,11 @@ async fn no_member_leaves_where_the_others_would_stand_still() {
 async fn the_only_voter_says_what_would_be_lost_with_it() {
     let mut cluster = Cluster::empty();
     let member = cluster
-        .start(1, |member| member.manual_membership().first_server())
+        .start_first(1, |member| member.manual_membership())
         .await;
     let learner = cluster.start(2, |member| member.manual_membership()).await;
     member.propose(7).await.unwrap();
-    member.add_learner(ServerId(2)).await.unwrap();
+    member.add_learner(server(2)).await.unwrap();
     let commit = member.status().borrow().raft.commit;
 
     let refused = member.shutdown().await;
@@ -208,9 +200,9 @@ async fn a_member_that_left_may_join_again() {
 
     cluster.wipe(leaves).await;
     let again = cluster
-        .start(9, |member| member.join(ServerId(leader)))
+        .start(9, |member| member.join(CLUSTER, server(leader)))
         .await;
 
-    assert!(!without.raft.configuration.contains(ServerId(leaves)));
+    assert!(!without.raft.configuration.contains(server(leaves)));
     assert!(again.joined().await.is_ok());
 }

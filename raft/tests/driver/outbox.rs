@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Handle, MembershipError, Outbox, OutboxConfig};
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::sessions::{SESSIONS_MAX, registration};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, found, wait_for};
+use crate::cluster::{CLUSTER, Cluster, found, server, wait_for};
 use crate::machine::Journal;
 
 pub(crate) const UNHURRIED_ELECTION_TIMEOUT: Duration = Duration::from_secs(300);
@@ -43,13 +41,11 @@ pub(crate) async fn unhurried_cluster(snapshot_after_log_bytes: u64) -> Cluster 
         })
         .build()
         .expect("it makes sense");
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=3).await;
     for id in 1..=3 {
-        let voters = Configuration::of_voters((1..=3).map(ServerId));
         cluster
             .start(id, |member| {
                 member
-                    .bootstrap(voters)
                     .config(config.clone())
                     .snapshot_after_log_bytes(snapshot_after_log_bytes)
                     .request_timeout(Duration::from_secs(3600))
@@ -65,7 +61,7 @@ async fn leader_among(cluster: &Cluster, ids: &[u128]) -> u128 {
     let members: Vec<_> = ids.iter().map(|id| cluster.member(*id)).collect();
     let follow = |id: u128| {
         let mut statuses = members.iter().map(Handle::status);
-        statuses.all(|status| status.borrow().leader() == Some(ServerId(id)))
+        statuses.all(|status| status.borrow().leader() == Some(server(id)))
     };
     found(members.iter(), || {
         ids.iter().copied().find(|id| follow(*id))
@@ -75,10 +71,7 @@ async fn leader_among(cluster: &Cluster, ids: &[u128]) -> u128 {
 
 /// Has the leader open so many sessions that all others are gone, as after a day in which they were not used.
 pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonces: u128) {
-    let mut learner = cluster
-        .network
-        .attach(ServerId(66))
-        .expect("the id is free");
+    let mut learner = cluster.network.attach(server(66)).expect("the id is free");
     let commands: Vec<_> = (0..SESSIONS_MAX as u128)
         .map(|nonce| Bytes::from(registration(nonces << 32 | nonce)))
         .collect();
@@ -86,7 +79,7 @@ pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonce
         let leader = leader_among(cluster, among).await;
         let member = cluster.member(leader);
         // Only members may pass commands on.
-        let added = member.within(PATIENCE).add_learner(ServerId(66)).await;
+        let added = member.within(PATIENCE).add_learner(server(66)).await;
         if !matches!(added, Ok(()) | Err(MembershipError::AlreadyMember(_))) {
             continue;
         }
@@ -98,11 +91,11 @@ pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonce
             };
             let frame = Frame {
                 cluster: CLUSTER,
-                to: ServerId(leader),
+                to: server(leader),
                 content,
             };
             learner
-                .send(ServerId(leader), DeliveryClass::Stream, frame.encode())
+                .send(server(leader), DeliveryClass::Stream, frame.encode())
                 .expect("the network takes it");
         }
         let applied = wait_for(&member, |status| {

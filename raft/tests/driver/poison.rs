@@ -4,7 +4,7 @@ use liferaft_raft::driver::{
     Handle, MachineFault, Member, OpenOutboxError, OutboxConfig, ProposeError, PushError,
     ReadError, StartError, StopReason,
 };
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::ids::Index;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::MemoryStorage;
 use liferaft_raft::storage::outbox::MemoryOutboxStore;
@@ -12,7 +12,7 @@ use liferaft_transport::memory::MemoryNetwork;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::CLUSTER;
+use crate::cluster::{CLUSTER, disk, founder, server};
 
 /// Counts the commands that it applies, of any type, and replies with their number as any type.
 struct Tally<C, R = u64> {
@@ -67,9 +67,8 @@ async fn start<S: StateMachine>(
     disk: &MemoryStorage,
     snapshot_after_log_bytes: u64,
 ) -> Result<Handle<S>, StartError> {
-    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-    let member = Member::builder(CLUSTER, machine, transport).first_server();
-    let member = member.storage(disk.clone());
+    let transport = MemoryNetwork::new(1).attach(server(1)).unwrap();
+    let member = Member::builder(machine, transport, disk.clone());
     let member = member.snapshot_after_log_bytes(snapshot_after_log_bytes);
     member.start().await
 }
@@ -110,7 +109,7 @@ const POISON: Command = Command::Poison(Untagged::Number(1));
 
 #[tokio::test(start_paused = true)]
 async fn a_command_that_does_not_decode_is_refused_unsent() {
-    let member = alone::<Command>(&MemoryStorage::default()).await;
+    let member = alone::<Command>(&founder().await).await;
 
     let poison = member.propose(POISON).await;
     let number = member.propose(Command::Number(1)).await;
@@ -124,7 +123,7 @@ async fn a_command_that_does_not_decode_is_refused_unsent() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outbox_refuses_a_command_that_does_not_decode() {
-    let member = alone::<Command>(&MemoryStorage::default()).await;
+    let member = alone::<Command>(&founder().await).await;
     let outbox = member.outbox(OutboxConfig::default()).await.unwrap();
 
     let poison = outbox.push(&POISON).map(drop);
@@ -148,7 +147,7 @@ impl From<u64> for Untagged {
 
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_does_not_decode_keeps_no_member_from_starting() {
-    let disk = MemoryStorage::default();
+    let disk = founder().await;
     let machine = Tally::<u64, Untagged>::default;
     let member = start(machine(), &disk, ALWAYS).await.unwrap();
     let reply = member.propose(7).await;
@@ -264,7 +263,7 @@ enum Earlier {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_of_a_later_version_stops_the_member_by_its_index() {
-    let disk = MemoryStorage::default();
+    let disk = founder().await;
     let later = alone::<Later>(&disk).await;
     later.propose(Later::Number(1)).await.unwrap();
     later.propose(Later::Clear).await.unwrap();
@@ -286,17 +285,17 @@ async fn an_entry_of_a_later_version_stops_the_member_by_its_index() {
 async fn an_outbox_of_a_later_version_is_not_opened() {
     let store = MemoryOutboxStore::default();
     let config = || OutboxConfig::default().store(store.clone());
-    let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-    // It belongs to no cluster, so that nothing is sent and all stays in the store.
-    let later = Member::builder(CLUSTER, Tally::<Later>::default(), transport);
-    let later = later.start().await.unwrap();
+    let transport = MemoryNetwork::new(1).attach(server(1)).unwrap();
+    // It was not added to its cluster, so that nothing is sent and all stays in the store.
+    let later = Member::builder(Tally::<Later>::default(), transport, disk(1));
+    let later = later.cluster(CLUSTER).start().await.unwrap();
     let outbox = later.outbox(config()).await.unwrap();
     let mut number = outbox.push(&Later::Number(1)).unwrap();
     let mut clear = outbox.push(&Later::Clear).unwrap();
     assert!(number.stored().await && clear.stored().await);
     drop((outbox, later));
 
-    let earlier = alone::<Earlier>(&MemoryStorage::default()).await;
+    let earlier = alone::<Earlier>(&founder().await).await;
     let opened = earlier.outbox(config()).await;
 
     assert!(
@@ -308,7 +307,7 @@ async fn an_outbox_of_a_later_version_is_not_opened() {
 
 #[tokio::test(start_paused = true)]
 async fn a_query_that_panics_fails_its_own_read_and_no_other() {
-    let member = alone::<u64>(&MemoryStorage::default()).await;
+    let member = alone::<u64>(&founder().await).await;
     member.propose(7).await.unwrap();
 
     let (panics, answers) = futures::join!(member.read(true), member.read(false));
@@ -384,7 +383,7 @@ impl StateMachine for Panicky {
 
 /// Why a member with this state machine has stopped after a command.
 async fn fault_of(machine: Panicky) -> MachineFault {
-    let disk = MemoryStorage::default();
+    let disk = founder().await;
     let member = start(machine, &disk, ALWAYS).await.unwrap();
     drop(member.propose(()).await);
     match stop_of(&member).await {
@@ -428,7 +427,7 @@ async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_state_that_panics_when_it_is_restored_starts_no_member() {
-    let disk = MemoryStorage::default();
+    let disk = founder().await;
     let member = start(Panicky::Restoring, &disk, ALWAYS).await.unwrap();
     member.propose(()).await.unwrap();
     stop_after_snapshot(member).await;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::Event;
 use liferaft_raft::driver::{MemberBuilder, MemberStatus, Roster};
 use liferaft_raft::ids::ServerId;
@@ -13,7 +12,7 @@ use liferaft_transport::memory::{Faults, Probability};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 use crate::machine::Journal;
 
 const EVICT_AFTER: Duration = ELECTION_TIMEOUT.saturating_mul(4);
@@ -28,24 +27,22 @@ fn laboratory() -> MembershipPolicy {
 
 /// Members 1 to `count`, all voters, who go by this policy.
 async fn cluster_of(count: u128, policy: MembershipPolicy) -> Cluster {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=count).await;
     for id in 1..=count {
-        let voters = Configuration::of_voters((1..=count).map(ServerId));
-        cluster
-            .start(id, |member| member.bootstrap(voters).membership(policy))
-            .await;
+        cluster.start(id, |member| member.membership(policy)).await;
     }
     cluster.leader().await;
     cluster
 }
 
 fn joins(seed: u128) -> impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal> {
-    move |member| member.membership(policy()).join(ServerId(seed))
+    move |member| member.membership(policy()).join(CLUSTER, server(seed))
 }
 
 /// Whether the voters are these, and the configuration is simple.
 fn votes(ids: impl IntoIterator<Item = u128>) -> impl FnMut(&MemberStatus) -> bool {
-    let voters: Vec<ServerId> = ids.into_iter().map(ServerId).collect();
+    let mut voters: Vec<ServerId> = ids.into_iter().map(server).collect();
+    voters.sort_unstable();
     move |status| {
         let configuration = &status.raft.configuration;
         !configuration.is_joint() && configuration.voters() == voters
@@ -53,7 +50,7 @@ fn votes(ids: impl IntoIterator<Item = u128>) -> impl FnMut(&MemberStatus) -> bo
 }
 
 fn is_member(id: u128) -> impl FnMut(&MemberStatus) -> bool {
-    move |status| status.raft.configuration.contains(ServerId(id))
+    move |status| status.raft.configuration.contains(server(id))
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,12 +83,12 @@ async fn twenty_newcomers_at_once_are_one_joint_change() {
     let changes = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&changes);
     let first = cluster
-        .start(1, |member| {
+        .start_first(1, |member| {
             let count = move |_, event: &Event| {
                 let changed = matches!(event, Event::ConfigurationChanged { .. });
                 counter.fetch_add(usize::from(changed), Ordering::Relaxed);
             };
-            member.membership(policy()).first_server().observe(count)
+            member.membership(policy()).observe(count)
         })
         .await;
     cluster.leader().await;
@@ -111,12 +108,12 @@ async fn a_newcomer_whose_roster_names_nobody_yet_joins_when_it_does() {
     let mut cluster = cluster_of(3, policy()).await;
     let (names, roster) = watch::channel(Vec::new());
     let newcomer = cluster
-        .start(4, |member| member.join(Roster::from(roster)))
+        .start(4, |member| member.join(CLUSTER, Roster::from(roster)))
         .await;
     sleep(20 * ELECTION_TIMEOUT).await;
     assert!(newcomer.status().borrow().raft.configuration.is_empty());
 
-    names.send_replace(vec![ServerId(99), ServerId(2)]);
+    names.send_replace(vec![server(99), server(2)]);
 
     wait_for(&newcomer, votes(1..=4)).await;
 }
@@ -244,10 +241,12 @@ async fn a_learner_that_was_evicted_comes_back() {
     let three = policy().with_voters(Target::Count(3));
     let mut cluster = cluster_of(3, three).await;
     let learner = cluster
-        .start(4, |member| member.membership(three).join(ServerId(1)))
+        .start(4, |member| {
+            member.membership(three).join(CLUSTER, server(1))
+        })
         .await;
     wait_for(&learner, |status| {
-        status.raft.configuration.is_learner(ServerId(4)) && status.leader().is_some()
+        status.raft.configuration.is_learner(server(4)) && status.leader().is_some()
     })
     .await;
     let leader = cluster.member(cluster.leader().await);
@@ -265,7 +264,9 @@ async fn a_learner_takes_the_place_of_a_voter_that_died() {
     let three = policy().with_voters(Target::Count(3));
     let mut cluster = cluster_of(3, three).await;
     let learner = cluster
-        .start(4, |member| member.membership(three).join(ServerId(1)))
+        .start(4, |member| {
+            member.membership(three).join(CLUSTER, server(1))
+        })
         .await;
     wait_for(&learner, is_member(4)).await;
     let dead = cluster.others(&[cluster.leader().await, 4])[0];
@@ -283,7 +284,7 @@ async fn whom_an_operator_removes_stays_away() {
 
     cluster
         .member(cluster.others(&[leader, unwanted])[0])
-        .remove_server(ServerId(unwanted))
+        .remove_server(server(unwanted))
         .await
         .unwrap();
     sleep(40 * ELECTION_TIMEOUT).await;
@@ -299,7 +300,7 @@ async fn whom_an_operator_removed_stays_away_after_all_have_restarted() {
     let unwanted = cluster.others(&[leader])[0];
     let others = cluster.others(&[unwanted]);
     let operator = cluster.member(leader);
-    operator.remove_server(ServerId(unwanted)).await.unwrap();
+    operator.remove_server(server(unwanted)).await.unwrap();
 
     for id in cluster.others(&[]) {
         cluster.kill(id);
@@ -321,10 +322,10 @@ async fn whom_an_operator_removed_is_a_member_again_once_an_operator_adds_it() {
     let leader = cluster.leader().await;
     let wanted = cluster.others(&[leader])[0];
     let operator = cluster.member(leader);
-    operator.remove_server(ServerId(wanted)).await.unwrap();
+    operator.remove_server(server(wanted)).await.unwrap();
     sleep(10 * ELECTION_TIMEOUT).await;
 
-    operator.add_server(ServerId(wanted)).await.unwrap();
+    operator.add_server(server(wanted)).await.unwrap();
 
     wait_for(&cluster.member(wanted), votes(1..=4)).await;
 }
@@ -336,11 +337,11 @@ async fn a_server_that_was_added_again_and_evicted_before_it_heard_of_it_comes_b
     let leader = cluster.leader().await;
     let away = cluster.others(&[leader])[0];
     let operator = cluster.member(leader);
-    operator.remove_server(ServerId(away)).await.unwrap();
+    operator.remove_server(server(away)).await.unwrap();
     wait_for(&cluster.member(away), |status| !is_member(away)(status)).await;
     cluster.isolate(away);
 
-    operator.add_learner(ServerId(away)).await.unwrap();
+    operator.add_learner(server(away)).await.unwrap();
     wait_for(&operator, |status| !is_member(away)(status)).await;
     cluster.network.heal_all();
 
@@ -349,12 +350,9 @@ async fn a_server_that_was_added_again_and_evicted_before_it_heard_of_it_comes_b
 
 #[tokio::test(start_paused = true)]
 async fn with_manual_membership_nobody_is_evicted_or_taken_in() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=5).await;
     for id in 1..=5 {
-        let voters = Configuration::of_voters((1..=5).map(ServerId));
-        cluster
-            .start(id, |member| member.bootstrap(voters).manual_membership())
-            .await;
+        cluster.start(id, |member| member.manual_membership()).await;
     }
     let leader = cluster.leader().await;
     let dead = cluster.others(&[leader])[0];

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
 use liferaft_raft::config::{Config, ReadLease};
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::ReadError;
-use liferaft_raft::ids::ServerId;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, config};
 
@@ -204,13 +202,10 @@ async fn a_leader_with_a_lease_answers_while_nobody_can_hear_it() {
         .read_lease(lease)
         .build()
         .unwrap();
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=3).await;
     for id in 1..=3 {
-        let voters = Configuration::of_voters((1..=3).map(ServerId));
         let config = config.clone();
-        cluster
-            .start(id, |member| member.bootstrap(voters).config(config))
-            .await;
+        cluster.start(id, |member| member.config(config)).await;
     }
     let leader = cluster.leader().await;
     cluster.member(leader).propose(7).await.unwrap();

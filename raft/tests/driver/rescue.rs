@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member, MemberBuilder};
+use liferaft_raft::driver::{Founding, Handle, Member, MemberBuilder};
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::storage::{
@@ -43,23 +43,23 @@ impl Folders {
         inspection.header.expect("it is in order").server
     }
 
+    async fn open(&self, number: u64) -> DiskStorage {
+        let opened = DiskStorage::open(self.of(number)).await;
+        opened.expect("it is in order")
+    }
+
     async fn start(
         &self,
         cluster: ClusterId,
         number: u64,
         prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
     ) -> Handle<Journal> {
-        let mut disk = DiskStorage::open(self.of(number))
-            .await
-            .expect("it is in order");
-        disk.bind(cluster, None)
-            .await
-            .expect("it is of this cluster");
+        let disk = self.open(number).await;
         let transport = self.network.attach(disk.identity().id());
         let transport = transport.expect("it runs once");
-        let member = Member::builder(cluster, Journal::default(), transport)
-            .config(config())
-            .storage(disk);
+        let member = Member::builder(Journal::default(), transport, disk)
+            .cluster(cluster)
+            .config(config());
         prepare(member)
             .start()
             .await
@@ -68,21 +68,18 @@ impl Folders {
 
     /// Starts members 1 to 3, who have applied these commands, and stops them.
     async fn make_three(&self, commands: &[u64]) {
+        let mut disks = Vec::new();
         for number in 1..=3 {
-            let made = DiskStorage::open(self.of(number)).await;
-            made.expect("it is blank")
-                .close()
-                .await
-                .expect("it is in order");
+            disks.push(self.open(number).await);
         }
-        let voters = Configuration::of_voters((1..=3).map(|number| self.server(number)));
+        let voters = disks.iter().map(|disk| disk.identity().id());
+        let founding = Founding::of(CLUSTER, Configuration::of_voters(voters));
+        for mut disk in disks {
+            founding.found(&mut disk).await.expect("it is blank");
+        }
         let mut members = Vec::new();
         for number in 1..=3 {
-            let voters = voters.clone();
-            members.push(
-                self.start(CLUSTER, number, |member| member.bootstrap(voters))
-                    .await,
-            );
+            members.push(self.start(CLUSTER, number, |member| member).await);
         }
         for command in commands {
             members[0]
@@ -136,7 +133,9 @@ async fn the_last_survivor_founds_a_cluster_that_old_members_cannot_disturb() {
     let survivor = folders.start(founded.cluster, 3, |member| member).await;
     let recovered = survivor.read(()).await;
     let joiner = folders
-        .start(founded.cluster, 4, |member| member.join(folders.server(3)))
+        .start(founded.cluster, 4, |member| {
+            member.join(founded.cluster, folders.server(3))
+        })
         .await;
     joiner.joined().await.expect("the survivor leads");
     joiner.propose(21).await.expect("the survivor leads");
@@ -206,9 +205,8 @@ async fn no_cluster_is_founded_from_a_store_that_is_blank_damaged_or_in_use() {
 #[tokio::test]
 async fn a_running_member_is_backed_up_and_a_cluster_founded_from_it() {
     let folders = Folders::new("backup");
-    let member = folders
-        .start(CLUSTER, 1, |member| member.first_server())
-        .await;
+    let cluster = Member::found(&mut folders.open(1).await).await.unwrap();
+    let member = folders.start(cluster, 1, |member| member).await;
     for number in 0..200 {
         member.propose(number).await.expect("it leads");
     }
@@ -251,7 +249,7 @@ async fn a_damaged_store_is_set_aside_and_its_member_joins_as_a_new_server() {
     // Under another id: the old one has promised what was damaged.
     fs::rename(folders.of(1), folders.of(4)).unwrap();
     let rebuilt = folders
-        .start(CLUSTER, 4, |member| member.join(folders.server(2)))
+        .start(CLUSTER, 4, |member| member.join(CLUSTER, folders.server(2)))
         .await;
     let rebuilt = rebuilt.within(Duration::from_secs(60));
     rebuilt.joined().await.expect("a majority leads");

@@ -2,23 +2,22 @@
 
 use std::sync::atomic::Ordering;
 
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{OutboxConfig, ProposeError};
-use liferaft_raft::ids::ServerId;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for};
 use crate::hampered::Hampered;
+use crate::machine::Journal;
 
 /// Members 1 to `count`, who have a leader, and their disks.
 async fn cluster_of(count: u128) -> (Cluster, Vec<Hampered>) {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=count).await;
     let mut disks = Vec::new();
     for id in 1..=count {
-        let voters = Configuration::of_voters((1..=count).map(ServerId));
-        let disk = Hampered::default();
-        let storage = disk.clone();
+        let disk = Hampered::over(cluster.disk(id));
+        let transport = cluster.network.attach(server(id)).unwrap();
+        let journal = Journal::default();
         cluster
-            .start(id, |member| member.bootstrap(voters).storage(storage))
+            .start_on(id, journal, transport, disk.clone(), |member| member)
             .await;
         disks.push(disk);
     }
@@ -36,7 +35,7 @@ async fn a_leader_without_room_refuses_commands_and_hands_leadership_over() {
         .is_low
         .store(true, Ordering::Relaxed);
     let refused = member.propose(1).await;
-    let other = ServerId(leader);
+    let other = server(leader);
     wait_for(&member, |status| {
         status.leader().is_some_and(|leads| leads != other)
     })

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::driver::{Happening, Member};
 use liferaft_raft::entry::Payload;
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::ids::Index;
 use liferaft_raft::sessions::{
     CommandHeader, Envelope, HEADER_BYTES, SESSION_EXPIRY, registration,
 };
@@ -15,7 +15,7 @@ use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Transport};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::cluster::{CLUSTER, Cluster, wait_for};
+use crate::cluster::{CLUSTER, Cluster, founder, server, wait_for};
 use crate::events::next;
 use crate::outbox::{NEVER, UNHURRIED_ELECTION_TIMEOUT, expire_all_sessions, unhurried_cluster};
 
@@ -36,11 +36,8 @@ async fn registrations(mut disk: MemoryStorage) -> Vec<Bytes> {
 
 /// Adds a learner that only says what a test has it say, since only members may pass commands on.
 async fn puppet(cluster: &Cluster, leader: u128) -> MemoryTransport {
-    let puppet = cluster
-        .network
-        .attach(ServerId(67))
-        .expect("the id is free");
-    let added = cluster.member(leader).add_learner(ServerId(67)).await;
+    let puppet = cluster.network.attach(server(67)).expect("the id is free");
+    let added = cluster.member(leader).add_learner(server(67)).await;
     added.expect("it is added");
     puppet
 }
@@ -60,11 +57,11 @@ async fn send_from(
     };
     let frame = Frame {
         cluster: CLUSTER,
-        to: ServerId(leader),
+        to: server(leader),
         content,
     };
     puppet
-        .send(ServerId(leader), DeliveryClass::Stream, frame.encode())
+        .send(server(leader), DeliveryClass::Stream, frame.encode())
         .expect("the network takes it");
     wait_for(&member, |status| status.applied().0 >= through).await;
 }
@@ -135,8 +132,8 @@ async fn a_refused_snapshot_is_told_and_taken_once_the_replies_are_gone() {
         .expect("it makes sense");
     let mut cluster = Cluster::empty();
     let member = cluster
-        .start(1, |member| {
-            let member = member.first_server().config(config);
+        .start_first(1, |member| {
+            let member = member.config(config);
             member.snapshot_after_log_bytes(10_000)
         })
         .await;
@@ -226,11 +223,9 @@ impl StateMachine for Counter {
 #[tokio::test(start_paused = true)]
 async fn callers_whose_replies_are_too_heavy_are_answered_once_each() {
     let network = MemoryNetwork::new(1);
-    let transport = network.attach(ServerId(1)).expect("the id is free");
-    let disk = MemoryStorage::default();
-    let member = Member::builder(CLUSTER, Counter::default(), transport)
-        .storage(disk.clone())
-        .first_server();
+    let transport = network.attach(server(1)).expect("the id is free");
+    let disk = founder().await;
+    let member = Member::builder(Counter::default(), transport, disk.clone());
     let member = member.start().await.expect("the member starts");
 
     let asked = (0..200).map(|_| member.propose(()));

@@ -6,10 +6,10 @@ use std::time::Duration;
 use liferaft_raft::config::Config;
 use liferaft_raft::consensus::Event;
 use liferaft_raft::driver::Handle;
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::ids::Index;
 use liferaft_transport::memory::{Delay, Faults};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, wait_for, wait_for_applied};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for, wait_for_applied};
 use crate::machine::{Brake, Journal};
 
 #[tokio::test(start_paused = true)]
@@ -21,11 +21,8 @@ async fn a_late_joiner_gets_the_snapshot_with_its_sessions_and_the_rest() {
         .build()
         .unwrap();
     let first = cluster
-        .start(1, |member| {
-            member
-                .first_server()
-                .config(config)
-                .snapshot_after_log_bytes(10_000)
+        .start_first(1, |member| {
+            member.config(config).snapshot_after_log_bytes(10_000)
         })
         .await;
     for number in 0..500 {
@@ -34,7 +31,7 @@ async fn a_late_joiner_gets_the_snapshot_with_its_sessions_and_the_rest() {
     wait_for(&first, |status| status.raft.snapshot > Index::ZERO).await;
 
     let joiner = cluster.start(2, |member| member).await;
-    first.add_server(ServerId(2)).await.unwrap();
+    first.add_server(server(2)).await.unwrap();
     let through = first.status().borrow().applied();
     wait_for_applied(&joiner, through).await;
     let reply = joiner.propose(500).await;
@@ -48,9 +45,7 @@ async fn a_late_joiner_gets_the_snapshot_with_its_sessions_and_the_rest() {
 async fn a_member_restarts_from_its_snapshot() {
     let mut cluster = Cluster::empty();
     let member = cluster
-        .start(1, |member| {
-            member.first_server().snapshot_after_log_bytes(1000)
-        })
+        .start_first(1, |member| member.snapshot_after_log_bytes(1000))
         .await;
     for number in 0..100 {
         member.propose(number).await.unwrap();
@@ -74,12 +69,12 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn commands_are_applied_and_read_while_a_snapshot_is_encoded() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded([1]).await;
     let brake = Brake::default();
     brake.set();
     let member = cluster
         .start_with(1, Journal::with_snapshot_brake(&brake), |member| {
-            member.first_server().snapshot_after_log_bytes(1000)
+            member.snapshot_after_log_bytes(1000)
         })
         .await;
     for number in 0..50 {
@@ -100,12 +95,9 @@ async fn commands_are_applied_and_read_while_a_snapshot_is_encoded() {
 async fn a_member_hears_its_leader_while_a_snapshot_is_restored() {
     let mut cluster = Cluster::empty();
     let first = cluster
-        .start(1, |member| {
+        .start_first(1, |member| {
             let config = few_entries_trail();
-            member
-                .first_server()
-                .config(config)
-                .snapshot_after_log_bytes(1000)
+            member.config(config).snapshot_after_log_bytes(1000)
         })
         .await;
     for number in 0..50 {
@@ -117,7 +109,7 @@ async fn a_member_hears_its_leader_while_a_snapshot_is_restored() {
     let joiner = cluster
         .start_with(2, Journal::with_snapshot_brake(&brake), |member| member)
         .await;
-    first.add_learner(ServerId(2)).await.unwrap();
+    first.add_learner(server(2)).await.unwrap();
     until(|| brake.holds()).await;
 
     // All on this one thread: were it held up, nobody could take the command.
@@ -169,17 +161,15 @@ impl Writers {
 
 #[tokio::test(start_paused = true)]
 async fn a_blank_member_behind_a_slow_link_becomes_a_voter_while_sixty_four_callers_write() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=3).await;
     let travel = Faults::none().with_delay(Delay::fixed(Duration::from_millis(5)));
     cluster.network.set_faults(travel);
     let snapshots_sent = Arc::new(AtomicU64::new(0));
-    let voters = liferaft_raft::configuration::Configuration::of_voters((1..=3).map(ServerId));
     for id in 1..=3 {
-        let (voters, sent) = (voters.clone(), Arc::clone(&snapshots_sent));
+        let sent = Arc::clone(&snapshots_sent);
         cluster
             .start(id, |member| {
                 member
-                    .bootstrap(voters)
                     .config(few_entries_trail())
                     .snapshot_after_log_bytes(100_000)
                     .observe(move |_, event| {
@@ -203,7 +193,7 @@ async fn a_blank_member_behind_a_slow_link_becomes_a_voter_while_sixty_four_call
     let slow = travel.with_bytes_per_second(NonZeroU32::new(1_000_000).unwrap());
     cluster
         .network
-        .set_link_faults(ServerId(leader_id), ServerId(4), slow);
+        .set_link_faults(server(leader_id), server(4), slow);
     let joiner = cluster
         .start(4, |member| member.config(few_entries_trail()))
         .await;
@@ -211,7 +201,7 @@ async fn a_blank_member_behind_a_slow_link_becomes_a_voter_while_sixty_four_call
     let written = writers.written();
     leader
         .within(Duration::from_secs(20))
-        .add_server(ServerId(4))
+        .add_server(server(4))
         .await
         .unwrap();
 

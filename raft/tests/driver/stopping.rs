@@ -15,7 +15,8 @@ use liferaft_raft::storage::{
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, founder, server};
+use crate::machine::Journal;
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_shut_down_hands_over_first() {
@@ -130,13 +131,11 @@ impl Storage for Broken {
 
 #[tokio::test(start_paused = true)]
 async fn a_member_whose_disk_fails_stops_and_says_so() {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded([1]).await;
+    let transport = cluster.network.attach(server(1)).unwrap();
+    let disk = Broken(cluster.disk(1));
     let member = cluster
-        .start(1, |member| {
-            member
-                .first_server()
-                .storage(Broken(MemoryStorage::default()))
-        })
+        .start_on(1, Journal::default(), transport, disk, |member| member)
         .await;
 
     let outcome = member.within(Duration::from_secs(60)).propose(1).await;
@@ -226,19 +225,20 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
     let (hold, told_to_hold) = mpsc::channel();
     let (holds, held) = mpsc::channel();
     let (goes, gone) = mpsc::channel();
+    let founder = futures::executor::block_on(founder());
     let network = MemoryNetwork::new(1);
     let transport = Held {
-        inner: network.attach(ServerId(1)).unwrap(),
+        inner: network.attach(server(1)).unwrap(),
         hold: told_to_hold,
         held: holds,
         gone,
     };
-    let member = Member::builder(CLUSTER, Mortal(goes), transport).first_server();
+    let member = Member::builder(Mortal(goes), transport, founder);
     let member = runtime.block_on(member.start()).unwrap();
     let mut status = member.status();
 
     hold.send(()).unwrap();
-    let _other = network.attach(ServerId(2)).unwrap();
+    let _other = network.attach(server(2)).unwrap();
     held.recv().unwrap();
     runtime.shutdown_background();
 

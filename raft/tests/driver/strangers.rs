@@ -7,20 +7,20 @@ use futures::FutureExt;
 use futures::future::poll_fn;
 use liferaft_raft::consensus::{ChangeError, MembershipChange, Refusal, TransferError};
 use liferaft_raft::driver::MemberError;
-use liferaft_raft::ids::{Index, ServerId, Term};
+use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::wire::{Content, Frame, JoinReply, ProposeAnswer};
 use liferaft_transport::memory::MemoryTransport;
 use liferaft_transport::{DeliveryClass, Event, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 
 fn send(end: &mut MemoryTransport, to: u128, content: Content) {
     let frame = Frame {
         cluster: CLUSTER,
-        to: ServerId(to),
+        to: server(to),
         content,
     };
-    end.send(ServerId(to), DeliveryClass::Datagram, frame.encode())
+    end.send(server(to), DeliveryClass::Datagram, frame.encode())
         .expect("the link works");
 }
 
@@ -64,12 +64,12 @@ fn requests(term: Term, transfer_to: u128, remove: u128) -> [Content; 3] {
         Content::Change {
             request: 2,
             term,
-            change: MembershipChange::remove(ServerId(remove)),
+            change: MembershipChange::remove(server(remove)),
         },
         Content::Transfer {
             request: 3,
             term,
-            to: Some(ServerId(transfer_to)),
+            to: Some(server(transfer_to)),
         },
     ]
 }
@@ -83,7 +83,7 @@ async fn a_stranger_commands_nothing_and_hears_nothing() {
     member.propose(1).await.unwrap();
     let settled = soon(wait_for(&member, |status| status.applied() >= Index(4))).await;
     let last = settled.raft.last;
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
 
     for content in requests(settled.raft.term, others[0], others[1]) {
         send(&mut stranger, leader, content);
@@ -97,12 +97,12 @@ async fn a_stranger_commands_nothing_and_hears_nothing() {
         status.counters.frames_not_admitted == 5
     }))
     .await;
-    let (from, reason) = (ServerId(66), Refusal::NotAPeer);
+    let (from, reason) = (server(66), Refusal::NotAPeer);
     let told = status.last_error.map(|last| last.error);
     assert_eq!(told, Some(MemberError::Refused { from, reason }));
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
     let status = member.status().borrow().clone();
-    assert!(status.is_leader() && status.raft.configuration.contains(ServerId(others[1])));
+    assert!(status.is_leader() && status.raft.configuration.contains(server(others[1])));
     assert_eq!(status.raft.last, last);
     assert_eq!(received(&mut stranger), []);
 }
@@ -113,7 +113,7 @@ async fn a_server_that_waits_to_join_is_put_off() {
     let cluster = Cluster::of(3).await;
     let leader = cluster.leader().await;
     let others = cluster.others(&[leader]);
-    let mut joiner = cluster.network.attach(ServerId(4)).unwrap();
+    let mut joiner = cluster.network.attach(server(4)).unwrap();
 
     let public_key = Bytes::new();
     let member = cluster.member(leader);
@@ -123,7 +123,7 @@ async fn a_server_that_waits_to_join_is_put_off() {
         send(&mut joiner, leader, content);
     }
     soon(wait_for(&member, |status| {
-        status.raft.configuration.contains(ServerId(4))
+        status.raft.configuration.contains(server(4))
     }))
     .await;
 
@@ -154,7 +154,7 @@ async fn a_late_copy_of_a_change_or_transfer_does_nothing_and_hears_nothing() {
     let member = cluster.member(leader);
     let term = member.status().borrow().raft.term;
     cluster.kill(others[0]);
-    let mut peer = cluster.network.attach(ServerId(others[0])).unwrap();
+    let mut peer = cluster.network.attach(server(others[0])).unwrap();
 
     for content in requests(Term(term.0 - 1), others[1], others[1]) {
         send(&mut peer, leader, content);
@@ -162,23 +162,23 @@ async fn a_late_copy_of_a_change_or_transfer_does_nothing_and_hears_nothing() {
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
 
     let status = member.status().borrow().clone();
-    assert!(status.is_leader() && status.raft.configuration.contains(ServerId(others[1])));
+    assert!(status.is_leader() && status.raft.configuration.contains(server(others[1])));
     assert_eq!(operations_answered(&mut peer), []);
 }
 
 /// Its earlier run may have begun what it was asked, and has told nobody.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_restarted_denies_nothing_that_it_was_asked_before() {
-    let mut cluster = Cluster::empty();
-    let member = cluster.start(1, |member| member.first_server()).await;
+    let mut cluster = Cluster::founded([1]).await;
+    let member = cluster.start(1, |member| member).await;
     cluster.start(2, |member| member).await;
-    member.add_learner(ServerId(2)).await.unwrap();
+    member.add_learner(server(2)).await.unwrap();
     let term = member.status().borrow().raft.term;
     cluster.kill(2);
-    let mut peer = cluster.network.attach(ServerId(2)).unwrap();
+    let mut peer = cluster.network.attach(server(2)).unwrap();
 
     member.stop().await;
-    let member = cluster.start(1, |member| member.first_server()).await;
+    let member = cluster.start(1, |member| member).await;
     for content in requests(term, 1, 2) {
         send(&mut peer, 1, content);
     }
@@ -195,7 +195,7 @@ async fn a_leader_that_restarted_denies_nothing_that_it_was_asked_before() {
             .borrow()
             .raft
             .configuration
-            .contains(ServerId(2))
+            .contains(server(2))
     );
     assert_eq!(operations_answered(&mut peer), []);
 }
@@ -208,8 +208,8 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
     let others = cluster.others(&[leader]);
     let (asker, killed) = (others[0], others[1]);
     cluster.kill(killed);
-    let mut other = cluster.network.attach(ServerId(killed)).unwrap();
-    cluster.network.cut(ServerId(asker), ServerId(leader));
+    let mut other = cluster.network.attach(server(killed)).unwrap();
+    cluster.network.cut(server(asker), server(leader));
     let member = cluster.member(asker).within(Duration::from_secs(60));
 
     let caller = tokio::spawn(async move { member.propose(1).await });
@@ -220,7 +220,7 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
             send(&mut other, asker, Content::ProposeReply { request, answer });
         }
     }
-    cluster.network.heal(ServerId(asker), ServerId(leader));
+    cluster.network.heal(server(asker), server(leader));
 
     let done = tokio::time::timeout(4 * ELECTION_TIMEOUT, caller).await;
     assert_eq!(done.expect("it is sent again").unwrap(), Ok(1));
@@ -230,13 +230,15 @@ async fn nobody_but_the_leader_says_that_it_has_a_command() {
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
     let mut cluster = Cluster::empty();
-    let mut known = cluster.network.attach(ServerId(9)).unwrap();
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
-    let mut hinted = cluster.network.attach(ServerId(77)).unwrap();
-    cluster.start(1, |member| member.join(ServerId(9))).await;
+    let mut known = cluster.network.attach(server(9)).unwrap();
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
+    let mut hinted = cluster.network.attach(server(77)).unwrap();
+    cluster
+        .start(1, |member| member.join(CLUSTER, server(9)))
+        .await;
     let hint = || {
         Content::JoinReply(JoinReply::NotLeader {
-            leader: Some(ServerId(77)),
+            leader: Some(server(77)),
         })
     };
     let wish = Content::Join {
@@ -264,7 +266,7 @@ async fn a_member_that_was_evicted_loses_no_command() {
     let before = member.clone();
     let caller = tokio::spawn(async move { before.propose(1).await });
     wait_for(&cluster.member(leader), |status| {
-        !status.raft.configuration.contains(ServerId(evicted))
+        !status.raft.configuration.contains(server(evicted))
     })
     .await;
 
@@ -287,13 +289,13 @@ async fn a_member_comes_back_after_all_others_were_replaced() {
     cluster.isolate(asleep);
     for id in [4, 5] {
         cluster.start(id, |member| member).await;
-        cluster.network.cut(ServerId(id), ServerId(asleep));
-        cluster.network.cut(ServerId(asleep), ServerId(id));
+        cluster.network.cut(server(id), server(asleep));
+        cluster.network.cut(server(asleep), server(id));
     }
-    let swap = MembershipChange::add_voter(ServerId(4))
-        .and(MembershipChange::add_voter(ServerId(5)))
-        .and(MembershipChange::remove(ServerId(leader)))
-        .and(MembershipChange::remove(ServerId(other)));
+    let swap = MembershipChange::add_voter(server(4))
+        .and(MembershipChange::add_voter(server(5)))
+        .and(MembershipChange::remove(server(leader)))
+        .and(MembershipChange::remove(server(other)));
     let swapped = cluster.member(leader).change_membership(swap).await;
     cluster.kill(leader);
     cluster.kill(other);

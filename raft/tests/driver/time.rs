@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Handle, Member};
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::driver::{Founding, Handle, Member};
+use liferaft_raft::ids::Index;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_transport::memory::MemoryNetwork;
 use tokio::time::Instant;
 
-use crate::cluster::{CLUSTER, ELECTION_TIMEOUT};
+use crate::cluster::{CLUSTER, ELECTION_TIMEOUT, disk, server};
 
 /// An alarm clock: commands set it to ring so many milliseconds of cluster time later.
 #[derive(Default)]
@@ -69,15 +69,17 @@ struct Clocks {
 impl Clocks {
     async fn of(count: u128) -> Self {
         let network = MemoryNetwork::new(1);
-        let voters = Configuration::of_voters((1..=count).map(ServerId));
+        let voters = Configuration::of_voters((1..=count).map(server));
+        let founding = Founding::of(CLUSTER, voters);
         let config = Config::builder().election_timeout(ELECTION_TIMEOUT).build();
         let config = config.expect("it makes sense");
         let mut members = Vec::new();
         for id in 1..=count {
-            let transport = network.attach(ServerId(id)).expect("the id is free");
-            let member = Member::builder(CLUSTER, AlarmClock::default(), transport)
+            let transport = network.attach(server(id)).expect("the id is free");
+            let mut disk = disk(id);
+            founding.found(&mut disk).await.expect("it is blank");
+            let member = Member::builder(AlarmClock::default(), transport, disk)
                 .config(config.clone())
-                .bootstrap(voters.clone())
                 .seed(u64::try_from(id).unwrap());
             members.push(member.start().await.expect("the member starts"));
         }
@@ -164,7 +166,7 @@ async fn while_there_is_no_quorum_no_alarm_rings_and_a_successor_continues_the_t
 
     clocks
         .network
-        .partition(&[&[ServerId(1)], &[ServerId(2)], &[ServerId(3)]]);
+        .partition(&[&[server(1)], &[server(2)], &[server(3)]]);
     tokio::time::sleep(Duration::from_secs(60)).await;
     let during = [
         clocks.rang(0).await,

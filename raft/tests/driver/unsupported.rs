@@ -6,7 +6,7 @@ use bytes::Bytes;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{MemberError, StopReason};
 use liferaft_raft::entry::{Entry, Payload};
-use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
+use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, Term};
 use liferaft_raft::message::{
     AppendEntries, Body, InstallSnapshot, Message, ReplyWanted, SnapshotMetadata, Token,
 };
@@ -15,7 +15,7 @@ use liferaft_raft::wire::{Content, DecodeError, Frame};
 use liferaft_transport::memory::MemoryTransport;
 use liferaft_transport::{DeliveryClass, Transport};
 
-use crate::cluster::{CLUSTER, Cluster, wait_for};
+use crate::cluster::{CLUSTER, Cluster, server, wait_for};
 
 const OTHER_CLUSTER: ClusterId = ClusterId(0xbad);
 
@@ -34,7 +34,7 @@ fn frame(cluster: ClusterId, to: u128, term: u64, body: Body) -> Bytes {
     let term = Term(term);
     Frame {
         cluster,
-        to: ServerId(to),
+        to: server(to),
         content: Content::Message(Message { term, body }),
     }
     .encode()
@@ -73,7 +73,7 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
         metadata: Some(SnapshotMetadata {
             last: LogPosition::new(Term(1), Index(1)),
             stamp: ClusterTime(0),
-            configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
+            configuration: Arc::new(Configuration::of_voters([server(1)])),
             configuration_index: Index(1),
             length: 0,
             digest: 0,
@@ -86,15 +86,15 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
 }
 
 fn send(end: &mut MemoryTransport, to: u128, frame: Bytes) {
-    end.send(ServerId(to), DeliveryClass::Datagram, frame)
+    end.send(server(to), DeliveryClass::Datagram, frame)
         .expect("the link works");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_learner_stops_nobody_with_an_unknown_entry() {
     let cluster = Cluster::of(3).await;
-    let mut learner = cluster.network.attach(ServerId(4)).unwrap();
-    let added = cluster.member(1).add_learner(ServerId(4)).await;
+    let mut learner = cluster.network.attach(server(4)).unwrap();
+    let added = cluster.member(1).add_learner(server(4)).await;
     let term = cluster.member(1).status().borrow().term().0;
 
     for member in 1..=3 {
@@ -129,9 +129,9 @@ async fn a_learner_stops_nobody_with_an_unknown_entry() {
             matches!(
                 told,
                 Some(MemberError::NotUnderstood {
-                    from: ServerId(4),
+                    from,
                     error: DecodeError::Unsupported { .. }
-                })
+                }) if from == server(4)
             ),
             "{told:?}"
         );
@@ -146,7 +146,7 @@ async fn a_voter_that_does_not_lead_stops_nobody() {
     let other = cluster.others(&[leader])[0];
     let term = cluster.member(leader).status().borrow().term().0;
     cluster.kill(other);
-    let mut voter = cluster.network.attach(ServerId(other)).unwrap();
+    let mut voter = cluster.network.attach(server(other)).unwrap();
 
     for member in cluster.others(&[other]) {
         send(&mut voter, member, unknown_entry(CLUSTER, member, term));
@@ -172,7 +172,7 @@ async fn a_leader_of_a_later_term_stops_a_member_that_is_too_old() {
     let term = cluster.member(leader).status().borrow().term().0;
     let (by_entry, by_snapshot) = (cluster.member(others[1]), cluster.member(others[2]));
     cluster.kill(others[0]);
-    let mut successor = cluster.network.attach(ServerId(others[0])).unwrap();
+    let mut successor = cluster.network.attach(server(others[0])).unwrap();
 
     send(
         &mut successor,
@@ -190,7 +190,7 @@ async fn a_leader_of_a_later_term_stops_a_member_that_is_too_old() {
         assert!(
             matches!(
                 status.stopped,
-                Some(StopReason::Unsupported { from, .. }) if from == ServerId(others[0])
+                Some(StopReason::Unsupported { from, .. }) if from == server(others[0])
             ),
             "{:?}",
             status.stopped

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use liferaft_raft::configuration::Suffrage;
 use liferaft_raft::driver::{StopReason, WaitError};
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::policy::{MembershipPolicy, Target};
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server};
 
 // The first program of the README acknowledged a write with one voter: whoever killed that ended the cluster.
 #[tokio::test(start_paused = true)]
 async fn what_is_written_once_all_have_joined_survives_the_first_server() {
     let mut cluster = Cluster::empty();
-    let first = cluster.start(1, |member| member.first_server()).await;
+    let first = cluster.start_first(1, |member| member).await;
     for id in [2, 3] {
-        cluster.start(id, |member| member.join(ServerId(1))).await;
+        cluster
+            .start(id, |member| member.join(CLUSTER, server(1)))
+            .await;
     }
 
     let joined = [first.joined().await, cluster.member(2).joined().await];
@@ -34,13 +35,15 @@ async fn a_learner_has_joined_where_enough_others_vote() {
     let policy = MembershipPolicy::default().with_voters(Target::Count(3));
     let mut cluster = Cluster::empty();
     cluster
-        .start(1, |member| member.membership(policy).first_server())
+        .start_first(1, |member| member.membership(policy))
         .await;
 
     let mut joined = Vec::new();
     for id in 2..=4 {
         let member = cluster
-            .start(id, |member| member.membership(policy).join(ServerId(1)))
+            .start(id, |member| {
+                member.membership(policy).join(CLUSTER, server(1))
+            })
             .await;
         joined.push(member.joined().await);
     }
@@ -56,7 +59,7 @@ async fn under_manual_membership_a_member_joins_as_what_it_was_added() {
     let within = member.within(2 * ELECTION_TIMEOUT);
 
     let before = within.joined().await;
-    cluster.member(1).add_learner(ServerId(2)).await.unwrap();
+    cluster.member(1).add_learner(server(2)).await.unwrap();
     let after = member.joined().await;
 
     assert_eq!(before, Err(WaitError::TimedOut));

@@ -1,15 +1,15 @@
 //! Members that come back with an empty disk under the id that belonged to what was on it.
 
-use liferaft_raft::configuration::{Configuration, Dismissal};
+use liferaft_raft::configuration::Dismissal;
 use liferaft_raft::consensus::ReplicationState;
 use liferaft_raft::driver::{Happening, MemberBuilder, MemberError, MembershipError, StopReason};
-use liferaft_raft::ids::{Index, ServerId};
+use liferaft_raft::ids::Index;
 use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::wire::{Content, Frame, JoinReply};
 use liferaft_transport::{DeliveryClass, Transport};
 use tokio::time::Instant;
 
-use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, wait_for};
+use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
 use crate::events::next;
 use crate::machine::Journal;
 
@@ -18,11 +18,9 @@ async fn cluster_of(
     count: u128,
     prepare: fn(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
 ) -> (Cluster, u128, u128) {
-    let mut cluster = Cluster::empty();
+    let mut cluster = Cluster::founded(1..=count).await;
     for id in 1..=count {
-        let voters = Configuration::of_voters((1..=count).map(ServerId));
-        let found = |member: MemberBuilder<Journal>| prepare(member).bootstrap(voters);
-        cluster.start(id, found).await;
+        cluster.start(id, prepare).await;
     }
     let leader = cluster.leader().await;
     cluster.member(leader).propose(7).await.unwrap();
@@ -47,20 +45,22 @@ async fn a_member_that_was_wiped_stops_and_its_id_is_retired() {
     let began = Instant::now();
 
     let member = cluster
-        .start(wiped, |member| managed(member).join(ServerId(leader)))
+        .start(wiped, |member| {
+            managed(member).join(CLUSTER, server(leader))
+        })
         .await;
     let stopped = wait_for(&member, |status| status.stopped.is_some()).await;
     let retired = wait_for(&operator, |status| {
-        !status.raft.configuration.contains(ServerId(wiped))
+        !status.raft.configuration.contains(server(wiped))
     })
     .await;
-    let added = operator.add_server(ServerId(wiped)).await;
+    let added = operator.add_server(server(wiped)).await;
 
     assert_eq!(stopped.stopped, Some(StopReason::Forgot));
-    let dismissal = retired.raft.configuration.dismissal(ServerId(wiped));
+    let dismissal = retired.raft.configuration.dismissal(server(wiped));
     assert_eq!(dismissal, Some(Dismissal::Forgot));
     assert!(began.elapsed() < MembershipPolicy::default().evict_after());
-    assert_eq!(added, Err(MembershipError::Forgot(ServerId(wiped))));
+    assert_eq!(added, Err(MembershipError::Forgot(server(wiped))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,11 +68,11 @@ async fn a_retired_id_that_asks_to_join_is_told_to_stop() {
     let (mut cluster, leader, wiped) = cluster_of(4, managed).await;
     let operator = cluster.member(leader);
     cluster.wipe(wiped).await;
-    let joins = |member| managed(member).join(ServerId(leader));
+    let joins = |member| managed(member).join(CLUSTER, server(leader));
     let first = cluster.start(wiped, joins).await;
     wait_for(&first, |status| status.stopped.is_some()).await;
     wait_for(&operator, |status| {
-        !status.raft.configuration.contains(ServerId(wiped)) && status.raft.peers.len() == 2
+        !status.raft.configuration.contains(server(wiped)) && status.raft.peers.len() == 2
     })
     .await;
     cluster.wipe(wiped).await;
@@ -88,19 +88,19 @@ async fn a_retired_id_that_asks_to_join_is_told_to_stop() {
 async fn a_member_that_was_wiped_comes_back_under_another_id() {
     let (mut cluster, leader, wiped) = cluster_of(3, managed).await;
     cluster.wipe(wiped).await;
-    let joins = |member| managed(member).join(ServerId(leader));
+    let joins = |member| managed(member).join(CLUSTER, server(leader));
     let member = cluster.start(wiped, joins).await;
     wait_for(&member, |status| status.stopped.is_some()).await;
 
     let newcomer = cluster.start(9, joins).await;
     let joined = wait_for(&newcomer, |status| {
         let configuration = &status.raft.configuration;
-        configuration.is_voter(ServerId(9)) && !configuration.contains(ServerId(wiped))
+        configuration.is_voter(server(9)) && !configuration.contains(server(wiped))
     })
     .await;
 
     assert_eq!(joined.raft.configuration.voters().len(), 3);
-    let dismissal = joined.raft.configuration.dismissal(ServerId(wiped));
+    let dismissal = joined.raft.configuration.dismissal(server(wiped));
     assert_eq!(dismissal, Some(Dismissal::Forgot));
 }
 
@@ -120,7 +120,7 @@ async fn with_manual_membership_a_wiped_member_is_told_of_and_stops() {
     let status = wait_for(&operator, |status| status.counters.peers_forgot > 0).await;
 
     assert_eq!(stopped.stopped, Some(StopReason::Forgot));
-    let (peer, last) = (ServerId(wiped), Index::ZERO);
+    let (peer, last) = (server(wiped), Index::ZERO);
     let Happening::PeerForgot { acknowledged, .. } = event.what else {
         panic!("it was waited for");
     };
@@ -144,28 +144,28 @@ async fn whom_an_operator_removes_because_it_forgot_is_not_added_again() {
     let member = cluster.start(wiped, manual).await;
     wait_for(&member, |status| status.stopped.is_some()).await;
 
-    let as_learner = operator.add_learner(ServerId(wiped)).await;
-    operator.remove_server(ServerId(wiped)).await.unwrap();
-    let added = operator.add_server(ServerId(wiped)).await;
+    let as_learner = operator.add_learner(server(wiped)).await;
+    operator.remove_server(server(wiped)).await.unwrap();
+    let added = operator.add_server(server(wiped)).await;
 
-    let forgot = Err(MembershipError::Forgot(ServerId(wiped)));
+    let forgot = Err(MembershipError::Forgot(server(wiped)));
     assert_eq!([as_learner, added], [forgot.clone(), forgot]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stranger_that_says_so_stops_nobody() {
     let (cluster, leader, follower) = cluster_of(3, managed).await;
-    let mut stranger = cluster.network.attach(ServerId(66)).unwrap();
+    let mut stranger = cluster.network.attach(server(66)).unwrap();
     let say = |to: u128| Frame {
         cluster: CLUSTER,
-        to: ServerId(to),
+        to: server(to),
         content: Content::JoinReply(JoinReply::Forgot),
     };
 
     for to in [leader, follower] {
         let frame = say(to).encode();
         stranger
-            .send(ServerId(to), DeliveryClass::Datagram, frame)
+            .send(server(to), DeliveryClass::Datagram, frame)
             .unwrap();
     }
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Member, MemberStatus, StopReason};
+use liferaft_raft::driver::{Founding, Member, MemberStatus, StopReason};
+use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::storage::MemoryStorage;
 use liferaft_sim::dice::Dice;
@@ -73,11 +74,19 @@ impl Cluster {
     pub(crate) async fn start(plan: &Plan, forgetful: bool) -> Self {
         let network = MemoryNetwork::new(plan.seed);
         network.set_faults(plan.links);
-        let disk = |id| {
+        let voters = Configuration::of_voters((1..=plan.voters).map(server));
+        let founding = Founding::of(CLUSTER, voters);
+        let mut disks = BTreeMap::new();
+        for id in 1..=plan.servers {
             let dice = Dice::new(plan.seed, 1_000 + id);
-            let stored = MemoryStorage::from_seed(id);
-            (id, Disk::new(stored, dice, plan.disk_latency, forgetful))
-        };
+            let mut stored = MemoryStorage::from_seed(id);
+            if id <= plan.voters {
+                let founded = founding.found(&mut stored).await;
+                founded.expect("blank memory can be founded");
+            }
+            let disk = Disk::new(stored, dice, plan.disk_latency, forgetful);
+            disks.insert(id, disk);
+        }
         let store = |id| {
             let dice = Dice::new(plan.seed, 2_000 + id);
             (id, Store::new(dice, plan.disk_latency.1))
@@ -86,7 +95,7 @@ impl Cluster {
             plan: plan.clone(),
             network,
             stores: (1..=plan.servers).map(store).collect(),
-            disks: (1..=plan.servers).map(disk).collect(),
+            disks,
             state: Mutex::new(State {
                 running: BTreeMap::new(),
                 departed: Vec::new(),
@@ -107,23 +116,20 @@ impl Cluster {
         }
         // What is left of an earlier process, such as one that was handing over before it stopped, loses the network.
         self.network.kill(server(id));
-        let Plan { voters, .. } = self.plan;
         let seed = self.state().seeds.number();
         let transport = match self.network.attach(server(id)) {
             Ok(transport) => transport,
             Err(error) => return self.alarm(format!("server {id} does not start: {error}")),
         };
-        let mut member = Member::builder(CLUSTER, Kv::new(), transport)
+        let disk = self.disks[&id].open().await;
+        let member = Member::builder(Kv::new(), transport, disk)
+            .cluster(CLUSTER)
             .config(self.plan.config.clone())
             .snapshot_after_log_bytes(self.plan.snapshot_after_log_bytes)
             .request_timeout(self.plan.request_timeout)
             // Whatever changes is the operator's doing, and can be held against the answers.
             .manual_membership()
-            .storage(self.disks[&id].open().await)
             .seed(seed);
-        if id <= voters {
-            member = member.bootstrap(Configuration::of_voters((1..=voters).map(server)));
-        }
         match member.start().await {
             Ok(handle) => {
                 let running = Running {
@@ -277,6 +283,10 @@ fn wrong_end(status: &watch::Receiver<MemberStatus>, departed: bool) -> Option<S
     }
 }
 
-pub(crate) fn server(id: u64) -> ServerId {
-    ServerId(id.into())
+/// The server that a number stands for. It is derived once.
+pub(crate) fn server(number: u64) -> ServerId {
+    static SERVERS: Mutex<BTreeMap<u64, ServerId>> = Mutex::new(BTreeMap::new());
+    let mut servers = SERVERS.lock().expect("nothing panics under this lock");
+    let derive = || Identity::from_seed(number).id();
+    *servers.entry(number).or_insert_with(derive)
 }

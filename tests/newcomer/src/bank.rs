@@ -175,7 +175,7 @@ async fn transfers_are_made_once_while_the_leader_dies_and_another_joins() -> Ou
     site.network.kill(ada.id());
     let dan = site
         .member::<Bank>()
-        .join([bob.id(), eve.id()])
+        .join(bob.cluster(), [bob.id(), eve.id()])
         .start()
         .await?;
     dan.within(Duration::from_secs(60)).joined().await?;
@@ -318,8 +318,8 @@ async fn a_snapshot_brings_the_accounts_to_who_joins_late() -> Outcome {
         .limits(|limits| (limits.trailing_entries, limits.catch_up_bytes_max) = (0, 0))
         .build()?;
     let ada = site
-        .member::<Bank>()
-        .first_server()
+        .founder::<Bank>()
+        .await?
         .config(config)
         .snapshot_after_log_bytes(1)
         .start()
@@ -333,7 +333,11 @@ async fn a_snapshot_brings_the_accounts_to_who_joins_late() -> Outcome {
         Happening::SnapshotTaken { .. }
     ) {}
 
-    let bob = site.member::<Bank>().join(ada.id()).start().await?;
+    let bob = site
+        .member::<Bank>()
+        .join(ada.cluster(), ada.id())
+        .start()
+        .await?;
     let mut events = bob.events();
     bob.joined().await?;
 

@@ -13,9 +13,10 @@ use liferaft::storage::outbox::MemoryOutboxStore;
 use liferaft::transport::memory::AttachError;
 use liferaft::transport::{DeliveryClass, SendError};
 use liferaft::{
-    ClusterId, Configuration, Exclusion, Kv, KvError, KvHandle, LeaveError, Member,
-    MembershipError, OutboxError, ParseIdError, ProposeError, ReadError, ServerId, ShutdownError,
-    StartError, StopReason, Transport, UnknownCause, WaitError,
+    ClusterId, Configuration, Exclusion, FoundError, Founding, Kv, KvError, KvHandle, LeaveError,
+    Member, MembershipError, MemoryStorage, OutboxError, ParseIdError, ProposeError, ReadError,
+    ServerId, ShutdownError, StartError, StopReason, Storage, StorageError, Transport,
+    UnknownCause, WaitError,
 };
 
 use crate::bank::{Bank, Command, Note, Query};
@@ -129,18 +130,18 @@ async fn commands_and_reads_end_in_these() -> Outcome {
 async fn a_server_that_takes_no_part_learns_why() -> Outcome {
     let site = Site::new();
     let [ada, bob, eve] = site.three::<Bank>().await?;
-    let elsewhere = Site {
-        cluster: ClusterId::random(),
-        network: site.network.clone(),
-    };
-    let lost = elsewhere
+    let lost = site
         .member::<Bank>()
-        .join(ada.id())
+        .join(ClusterId::random(), ada.id())
         .start()
         .await?
         .within(3 * SECOND);
-    let other = elsewhere.member::<Bank>().first_server().start().await?;
-    let twice = site.member::<Bank>().first_server().start().await?;
+    let other = site.founder::<Bank>().await?.start().await?;
+    let mut twice = MemoryStorage::default();
+    let voters = Configuration::of_voters([twice.identity().id()]);
+    let founding = Founding::of(ada.cluster(), voters);
+    founding.found(&mut twice).await?;
+    let twice = site.member_on::<Bank>(twice).start().await?;
 
     let wrong = lost.joined().await;
     met!(
@@ -230,31 +231,47 @@ async fn a_server_that_takes_no_part_learns_why() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn members_start_wait_and_stop_with_these() -> Outcome {
     let site = Site::new();
-    let both = site.member::<Kv>().first_server().join(ServerId(1));
     met!(
-        both.start().await,
-        StartError::FoundsAndJoins,
-        "not started: the first server of a cluster joins none"
+        site.member::<Kv>().start().await,
+        StartError::NoCluster,
+        "not started: the storage belongs to no cluster: found one with it, or name the one to join"
     );
-    let others = site
-        .member::<Kv>()
-        .bootstrap(Configuration::of_voters([ServerId(1)]));
+    let others = Founding::new(Configuration::of_voters([ServerId(1)]));
+    let mut disk = MemoryStorage::default();
     met!(
-        others.start().await,
-        StartError::Bootstrap(_),
-        "not started: no cluster begins with this configuration: server 0x… does not take part in it"
+        others.found(&mut disk).await,
+        FoundError::Bootstrap(_),
+        "not founded: no cluster begins with this configuration: server 0x… does not take part in it"
     );
-    let id = ServerId::random();
+    let cluster = Member::found(&mut disk).await?;
+    met!(
+        Member::found(&mut disk).await,
+        FoundError::Belongs(_),
+        "not founded: the storage belongs to cluster 0x…"
+    );
+    let elsewhere = site.member_on::<Kv>(disk.clone());
+    met!(
+        elsewhere.join(ClusterId(7), ServerId(1)).start().await,
+        StartError::Storage(StorageError::Foreign { .. }),
+        "not started: the store belongs to history 0x… of cluster 0x…, not to cluster 0x7"
+    );
+    let id = disk.identity().id();
     let short = udp::connect(&[id])?.remove(0);
-    let short = Member::builder(site.cluster, Kv::new(), short);
-    let short = short.bootstrap(Configuration::of_voters([id]));
+    let other = Member::builder(Kv::new(), short, MemoryStorage::default());
+    met!(
+        other.cluster(cluster).start().await,
+        StartError::WrongServer { .. },
+        "not started: the transport is that of server 0x…, and the storage that of server 0x…"
+    );
+    let short = udp::connect(&[id])?.remove(0);
+    let short = Member::builder(Kv::new(), short, disk);
     met!(
         short.start().await,
         StartError::FramesTooShort { .. },
         "not started: the transport carries frames of 60000 bytes, 1049600 may be needed"
     );
 
-    let ada = site.member::<Kv>().first_server().start().await?;
+    let ada = site.founder::<Kv>().await?.start().await?;
     ada.joined().await?;
     let never = ada.within(SECOND).wait_for(|_| false).await;
     assert!(met!(never, WaitError::TimedOut, "not met: the deadline passed").is_definite());
@@ -276,7 +293,7 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn the_store_refuses_with_these() -> Outcome {
     let site = Site::new();
-    let ada = KvHandle::new(site.member::<Kv>().first_server().start().await?);
+    let ada = KvHandle::new(site.founder::<Kv>().await?.start().await?);
     let now = ada.set("value", "1").await?;
     ada.append("sequence", "1").await?;
     let many = |steps: usize| vec![Step::set("a", "b"); steps];
@@ -352,7 +369,8 @@ async fn the_store_refuses_with_these() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn outboxes_refuse_and_end_with_these() -> Outcome {
     let site = Site::new();
-    let alone = KvHandle::new(site.member::<Kv>().start().await?);
+    let alone = site.member::<Kv>().cluster(ClusterId::random());
+    let alone = KvHandle::new(alone.start().await?);
     let config = OutboxConfig::default().commands_max(1);
     let outbox = alone
         .outbox(config.store(MemoryOutboxStore::default()))

@@ -12,7 +12,10 @@ use liferaft::config::Config;
 use liferaft::ids::Index;
 use liferaft::transport::conformance::{Fixture, check_all};
 use liferaft::transport::{DeliveryClass, Event, SendError};
-use liferaft::{ClusterId, Kv, KvError, KvHandle, Member, ProposeError, ServerId, Transport};
+use liferaft::{
+    Configuration, Founding, Kv, KvError, KvHandle, Member, MemoryStorage, ProposeError, ServerId,
+    Storage, Transport,
+};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, Interval, interval};
 
@@ -242,26 +245,29 @@ async fn the_transport_keeps_what_transports_promise() {
 
 #[tokio::test]
 async fn it_carries_a_cluster_of_three_and_the_death_of_its_leader() -> Outcome {
-    let ids = [ServerId::random(), ServerId::random(), ServerId::random()];
+    let mut disks = [(); 3].map(|()| MemoryStorage::default());
+    let ids = disks.each_ref().map(|disk| disk.identity().id());
+    let founding = Founding::new(Configuration::of_voters([ids[0]])).within_frames(FRAME_BYTES_MAX);
+    founding.found(&mut disks[0]).await?;
     let config = Config::builder()
         .election_timeout(Duration::from_millis(250))
         .limits(|limits| (limits.trailing_entries, limits.catch_up_bytes_max) = (0, 0))
         .build()?;
-    let cluster = ClusterId::random();
-    let member = |transport| {
-        let member = Member::builder(cluster, Kv::new(), transport);
+    let cluster = founding.cluster();
+    let member = |(transport, disk): (Udp, MemoryStorage)| {
+        let member = Member::builder(Kv::new(), transport, disk);
         member.config(config.clone()).snapshot_after_log_bytes(1)
     };
-    let mut ends = connect(&ids)?.into_iter();
+    let mut ends = connect(&ids)?.into_iter().zip(disks);
     let mut next = || ends.next().expect("there are three");
-    let ada = KvHandle::new(member(next()).first_server().start().await?);
+    let ada = KvHandle::new(member(next()).start().await?);
     let map = vec![7; FRAME_BYTES_MAX / 2];
     for sheet in 0..10_u8 {
         ada.set([sheet], &map).await?;
     }
 
-    let bob = KvHandle::new(member(next()).join(ids[0]).start().await?);
-    let eve = KvHandle::new(member(next()).join(ids[1]).start().await?);
+    let bob = KvHandle::new(member(next()).join(cluster, ids[0]).start().await?);
+    let eve = KvHandle::new(member(next()).join(cluster, ids[1]).start().await?);
     bob.raft().joined().await?;
     eve.raft().joined().await?;
     assert!(

@@ -73,9 +73,9 @@ const EVENTS_MAX: usize = 1024;
 /// ```
 /// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
 /// use liferaft::driver::{Member, OutboxConfig};
-/// # use liferaft::ids::ClusterId;
 /// # use liferaft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-/// # use liferaft::transport::{ServerId, memory::MemoryNetwork};
+/// # use liferaft::storage::{MemoryStorage, Storage};
+/// # use liferaft::transport::memory::MemoryNetwork;
 /// # #[derive(Default)]
 /// # struct Counter(u64);
 /// # impl StateMachine for Counter {
@@ -101,9 +101,10 @@ const EVENTS_MAX: usize = 1024;
 /// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let transport = MemoryNetwork::new(1).attach(ServerId(1))?;
-/// # let member = Member::builder(ClusterId(7), Counter::default(), transport);
-/// # let handle = member.first_server().start().await?;
+/// # let mut storage = MemoryStorage::default();
+/// # Member::found(&mut storage).await?;
+/// # let transport = MemoryNetwork::new(1).attach(storage.identity().id())?;
+/// # let handle = Member::builder(Counter::default(), transport, storage).start().await?;
 /// let outbox = handle.outbox(OutboxConfig::default()).await?;
 /// let first = outbox.push(&1)?;
 /// let second = outbox.push(&2)?;

@@ -6,11 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{
     FlushError, OnExpiry, Outbox, OutboxConfig, OutboxError, OutboxEvent, OutboxState, PushError,
 };
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::storage::StorageError;
 use liferaft_raft::storage::outbox::{
     MemoryOutboxStore, OutboxStore, OutboxWrite, RecoveredOutbox,
@@ -21,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 use tokio::sync::broadcast;
 
 use super::expire_all_sessions;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, server};
 use crate::machine::Journal;
 
 const SEEDS: u64 = 40;
@@ -89,7 +87,7 @@ struct Run {
 
 impl Run {
     async fn begin(seed: u64, manner: Manner) -> Self {
-        let mut cluster = Cluster::empty();
+        let mut cluster = Cluster::founded(1..=MEMBERS).await;
         for id in 1..=MEMBERS {
             start(&mut cluster, id, manner).await;
         }
@@ -123,7 +121,7 @@ impl Run {
             12 => {
                 let id = 1 + u128::from(self.roll(3));
                 let other = id % MEMBERS + 1;
-                self.cluster.network.cut(ServerId(id), ServerId(other));
+                self.cluster.network.cut(server(id), server(other));
             }
             13 => {
                 let faults = self.faults();
@@ -192,7 +190,7 @@ impl Run {
         self.cluster.network.set_faults(Faults::none());
         for id in 2..=MEMBERS {
             for other in 2..=MEMBERS {
-                self.cluster.network.heal(ServerId(id), ServerId(other));
+                self.cluster.network.heal(server(id), server(other));
             }
         }
         self.cluster.isolate(MEMBER);
@@ -257,12 +255,9 @@ impl Run {
 }
 
 async fn start(cluster: &mut Cluster, id: u128, manner: Manner) {
-    let voters = Configuration::of_voters((1..=MEMBERS).map(ServerId));
     cluster
         .start(id, |member| {
-            member
-                .bootstrap(voters)
-                .snapshot_after_log_bytes(manner.snapshot_after_log_bytes)
+            member.snapshot_after_log_bytes(manner.snapshot_after_log_bytes)
         })
         .await;
 }

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use liferaft_raft::driver::{Handle, Member, Outbox, OutboxConfig, PendingState};
-use liferaft_raft::ids::ServerId;
 use liferaft_raft::storage::outbox::DiskOutboxStore;
-use liferaft_raft::storage::{DiskStorage, StorageError};
+use liferaft_raft::storage::{DiskStorage, MemoryStorage, Storage as _, StorageError};
 use liferaft_transport::memory::MemoryNetwork;
 
 use crate::cluster::{CLUSTER, config};
@@ -44,19 +43,15 @@ async fn opened<T>(open: impl AsyncFn() -> Result<T, StorageError>) -> T {
 }
 
 async fn start(folder: &Path) -> Handle<Journal> {
-    let disk = opened(async || DiskStorage::open(folder).await).await;
-    let transport = MemoryNetwork::new(1).attach(ServerId(1));
-    Member::builder(
-        CLUSTER,
-        Journal::default(),
-        transport.expect("the id is free"),
-    )
-    .config(config())
-    .storage(disk)
-    .first_server()
-    .start()
-    .await
-    .expect("what is stored is in order")
+    let mut disk = opened(async || DiskStorage::open(folder).await).await;
+    if disk.cluster().is_none() {
+        Member::found(&mut disk).await.expect("it is blank");
+    }
+    let transport = MemoryNetwork::new(1).attach(disk.identity().id());
+    let transport = transport.expect("the id is free");
+    let member = Member::builder(Journal::default(), transport, disk).config(config());
+    let started = member.start().await;
+    started.expect("what is stored is in order")
 }
 
 async fn open(member: &Handle<Journal>, folder: &Path) -> Outbox<Journal> {
@@ -96,8 +91,10 @@ async fn what_waits_while_nobody_leads_waits_in_the_folder() {
     let folder = folder("waits");
     {
         // It belongs to no cluster, so that what is pushed stays pending.
-        let transport = MemoryNetwork::new(1).attach(ServerId(1)).unwrap();
-        let member = Member::builder(CLUSTER, Journal::default(), transport);
+        let disk = MemoryStorage::default();
+        let transport = MemoryNetwork::new(1).attach(disk.identity().id());
+        let member = Member::builder(Journal::default(), transport.unwrap(), disk);
+        let member = member.cluster(CLUSTER);
         let member = member.start().await.unwrap();
         let outbox = open(&member, &folder.0).await;
         for number in 1..=3 {

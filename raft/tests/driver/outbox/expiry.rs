@@ -4,10 +4,9 @@ use liferaft_raft::driver::{
     FlushError, OnExpiry, Outbox, OutboxCause, OutboxConfig, OutboxError, OutboxEvent, OutboxState,
     PendingState, Ticket,
 };
-use liferaft_transport::ServerId;
 
 use super::{NEVER, expire_all_sessions, unhurried_cluster};
-use crate::cluster::{Cluster, wait_for};
+use crate::cluster::{Cluster, server, wait_for};
 use crate::machine::Journal;
 
 const NOT_DONE: OutboxError = OutboxError::NotDone(OutboxCause::SessionExpired);
@@ -101,7 +100,7 @@ async fn where_a_snapshot_hides_what_happened_the_outcome_is_unknown_and_the_com
     let leader = cluster.leader().await;
     let (follower, outbox) = follower_with_outbox(&cluster, OutboxConfig::default()).await;
     for other in cluster.others(&[follower]) {
-        cluster.network.cut(ServerId(other), ServerId(follower));
+        cluster.network.cut(server(other), server(follower));
     }
     let sent = outbox.push(&2).unwrap();
     let others = cluster.member(leader);

@@ -3,11 +3,10 @@ use std::time::Duration;
 use liferaft_raft::driver::{
     FlushError, OutboxCause, OutboxConfig, OutboxError, OutboxState, PendingState, PushError,
 };
-use liferaft_raft::ids::ServerId;
 use liferaft_transport::memory::{Delay, Faults, Probability};
 
 use super::{NEVER, UNHURRIED_ELECTION_TIMEOUT, outbox, unhurried_cluster};
-use crate::cluster::{Cluster, wait_for};
+use crate::cluster::{Cluster, server, wait_for};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -140,12 +139,12 @@ async fn an_outbox_outlives_the_removal_of_its_member_until_it_is_added_again() 
     let outbox = outbox(&cluster.member(removed)).await;
     outbox.push(&1).unwrap().await.unwrap();
 
-    leader.remove_server(ServerId(removed)).await.unwrap();
+    leader.remove_server(server(removed)).await.unwrap();
     tokio::time::sleep(4 * UNHURRIED_ELECTION_TIMEOUT).await;
     let tickets: Vec<_> = (2..=50).map(|n| outbox.push(&n).unwrap()).collect();
     tokio::time::sleep(HOUR).await;
     assert_eq!(outbox.status().borrow().settled_through, 1);
-    leader.add_server(ServerId(removed)).await.unwrap();
+    leader.add_server(server(removed)).await.unwrap();
 
     for (ticket, place) in tickets.into_iter().zip(2..) {
         assert_eq!(ticket.await, Ok(place));

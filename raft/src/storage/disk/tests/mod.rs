@@ -19,6 +19,8 @@ pub mod faulty;
 #[cfg(test)]
 mod folders;
 #[cfg(test)]
+mod foundings;
+#[cfg(test)]
 mod golden;
 #[cfg_attr(
     not(test),
