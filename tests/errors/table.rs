@@ -196,7 +196,8 @@ fn administration() -> Vec<Row> {
         "FoundError::Bootstrap": FoundError::Bootstrap(BootstrapFault::Joint)
             => "not founded: no cluster begins with this configuration: it is joint";
         "FoundError::Unknown": FoundError::Unknown(damaged())
-            => "unknown: whether it is founded shows when the storage is opened again: the stored log is damaged: why";
+            => "unknown: whether it is founded shows when the storage is opened again: the stored log is damaged: why; \
+                `liferaft rebuild` sets it aside, so that the member can join anew";
     }
 }
 
