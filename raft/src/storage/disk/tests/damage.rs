@@ -1,5 +1,6 @@
 //! Damage of every kind to every part of a small store: each time the right one of three answers.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -47,6 +48,7 @@ enum Answer {
 struct Small {
     files: Files,
     stored: Recovered,
+    answers: Cell<u32>,
 }
 
 impl Small {
@@ -80,7 +82,11 @@ impl Small {
         assert_eq!(names, [HEADER, FIRST, SECOND, SNAPSHOT]);
         let stored = stored(&files).unwrap().0;
         assert_eq!(stored.entries.len(), 7);
-        Self { files, stored }
+        Self {
+            files,
+            stored,
+            answers: Cell::default(),
+        }
     }
 
     /// What comes of it when a file holds this instead.
@@ -98,7 +104,11 @@ impl Small {
 
     fn answer(&self, files: &Files) -> Answer {
         let stored = stored(files);
-        assert_inspection_agrees(files, &stored);
+        // An inspection reads all of it twice more: of thousands of damages, some are inspected.
+        let answers = self.answers.replace(self.answers.get() + 1);
+        if answers < 32 || answers % 17 == 0 {
+            assert_inspection_agrees(files, &stored);
+        }
         let (found, repairs) = match stored {
             Ok(found) => found,
             Err(StorageError::Damaged { what, reason }) => {

@@ -115,8 +115,8 @@ fn nobody_but_the_owner_may_read_what_is_stored() {
     let modes: Vec<_> = files.map(|file| mode(&file.unwrap().path())).collect();
 
     assert_eq!(
-        modes, [0o600; 4],
-        "the lock, the header, a segment, a snapshot"
+        modes, [0o600; 5],
+        "the lock, the header, a segment, a snapshot, the reserve"
     );
     assert_eq!(mode(folder.path()), 0o700);
 }
