@@ -179,7 +179,7 @@ impl From<u64> for Brittle {
 
 #[tokio::test(start_paused = true)]
 async fn a_command_that_panics_when_it_is_decoded_is_refused_unsent() {
-    let member = alone::<Brittle>(&MemoryStorage::default()).await;
+    let member = alone::<Brittle>(&founder().await).await;
     let outbox = member.outbox(OutboxConfig::default()).await.unwrap();
 
     let proposed = member.propose(Brittle(7)).await;
@@ -199,7 +199,7 @@ async fn a_command_that_panics_when_it_is_decoded_is_refused_unsent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_panics_when_it_is_decoded_keeps_no_member_from_starting() {
-    let disk = MemoryStorage::default();
+    let disk = founder().await;
     let machine = Tally::<u64, Brittle>::default;
     let member = start(machine(), &disk, ALWAYS).await.unwrap();
     let reply = member.propose(7).await;
@@ -233,7 +233,7 @@ fn a_command_too_deep_for_the_stacks_of_members_is_refused_unsent() {
     let proposing = with_a_large_stack.spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
-            let member = alone::<Chain>(&MemoryStorage::default()).await;
+            let member = alone::<Chain>(&founder().await).await;
 
             let deep = member.propose(Chain::of(20_000)).await;
             let shallow = member.propose(Chain::of(100)).await;
