@@ -1,4 +1,4 @@
-//! What a `set` costs beside a command that changes nothing: `cargo bench --bench noop`.
+//! Measures what a `set` costs beside a command that changes nothing: `cargo bench --bench noop`.
 //!
 //! Two clusters of three members run in one process, and 64 callers write to one and then to the other, several times.
 //! A pair of such rounds is measured within a short time, so that what else the machine does falls on both alike. Both

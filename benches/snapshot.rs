@@ -1,4 +1,4 @@
-//! What a snapshot costs those who write meanwhile: `cargo bench --bench snapshot`.
+//! Measures what a snapshot costs those who write meanwhile: `cargo bench --bench snapshot`.
 //!
 //! Three members in one process hold a million keys, and 64 callers write as fast as they are answered. Each member
 //! then takes a snapshot by itself, once. What is compared is how long writes took while any member was between the

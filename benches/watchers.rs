@@ -1,4 +1,5 @@
-//! What 1,000 watchers on one member cost a write: three members in one process, 64 callers, with and without watchers.
+//! Measures what 1,000 watchers on one member cost a write: three members in one process, 64 callers, with and without
+//! watchers.
 //!
 //! Each kind of watchers is measured in turn with none, several times, and the medians are compared: what else the
 //! machine does then falls on both alike.

@@ -1,4 +1,4 @@
-//! What durable writes cost: `cargo bench --bench storage`.
+//! Measures what durable writes cost: `cargo bench --bench storage`.
 //!
 //! - *writes*: callers who wait until what they wrote is durable, through the storage alone and through a cluster of
 //!   one member on it; after each round the bare disk is given the same bytes in the same groups, an append and a sync

@@ -1,4 +1,4 @@
-//! How long a member takes that has a long log to read again, and how much memory.
+//! Measures how long a member takes that has a long log to read again, and how much memory.
 
 use std::path::Path;
 use std::process::Command;

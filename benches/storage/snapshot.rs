@@ -1,4 +1,4 @@
-//! How long callers wait for what they write while a large snapshot is taken and written.
+//! Measures how long callers wait for what they write while a large snapshot is taken and written.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -12,10 +12,10 @@
 //! `#[serde(flatten)]`, `serde_json::Value`. A field that is left out of the bytes shifts those behind it, so
 //! `#[serde(skip_serializing_if = "…")]` is wrong here, and may go unnoticed.
 //!
-//! A type that holds itself, as a tree or a list of boxes does, is decoded by calls that nest as deep as the value does,
-//! and a value may be deeper than the stack of a thread has room for, which ends the program. So a command is refused
-//! if decoding it takes more than [`CHECKED_STACK_BYTES_MAX`] of stack, some hundreds of levels or more. What a state
-//! machine does with the levels of a command by nested calls is its own matter.
+//! A type that holds itself, as a tree or a list of boxes does, is decoded by calls that nest as deep as the value
+//! does, and a value may be deeper than the stack of a thread has room for, which ends the program. So a command is
+//! refused if decoding it takes more than [`CHECKED_STACK_BYTES_MAX`] of stack, some hundreds of levels or more. What a
+//! state machine does with the levels of a command by nested calls is its own matter.
 //!
 //! [`propose`](crate::driver::Handle::propose) and [`push`](crate::driver::Outbox::push) decode what they have encoded
 //! before anything is sent, and refuse what does not come back, or panics on its way, with

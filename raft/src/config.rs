@@ -91,8 +91,8 @@ pub struct Limits {
     /// this bounds it. Default 4 MiB.
     pub inflight_bytes_max: u64,
     /// The most bytes of commands that a leader keeps appended and uncommitted, or committed by the others and not on
-    /// its own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. A follower
-    /// takes no entries either while as many bytes of them wait for its disk. Default 64 MiB.
+    /// its own disk. What would exceed it is refused as busy; one command is always allowed on an empty tail. A
+    /// follower takes no entries either while as many bytes of them wait for its disk. Default 64 MiB.
     pub uncommitted_bytes_max: u64,
     /// The most bytes of committed entries handed out and not yet reported applied; the last entry may exceed it. A
     /// leader's snapshot is handed out when all of them are applied. Default 16 MiB.

@@ -2,8 +2,8 @@
 //! recovers is what the model of a disk may recover.
 //!
 //! The model may leave more: it keeps any part of a write, as the contract of a storage allows, where the storage keeps
-//! all or nothing of a batch behind its hard state. So each state of the storage is looked for among those of the model,
-//! and where a fault leaves no choice they are equal.
+//! all or nothing of a batch behind its hard state. So each state of the storage is looked for among those of the
+//! model, and where a fault leaves no choice they are equal.
 
 use std::collections::BTreeSet;
 

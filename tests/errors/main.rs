@@ -28,8 +28,8 @@ const OPEN: [&str; 3] = ["unknown: ", "pending: ", "done: "];
 /// What the name of a variant ends or begins with that refuses because a bound was met.
 const BOUNDS: [&str; 6] = ["Busy", "Full", "TooLarge", "TooLong", "TooMany", "TooMuch"];
 
-/// Full queues of transports: each counts as it likes, and the one in memory is bounded in frames and bytes at once. And
-/// full disks, whose bound the system keeps to itself.
+/// Full queues of transports: each counts as it likes, and the one in memory is bounded in frames and bytes at once.
+/// And full disks, whose bound the system keeps to itself.
 const WITHOUT_NUMBERS: [&str; 2] = ["SendError::QueueFull", "StorageError::Full"];
 
 fn begins_with_one_of(text: &str, beginnings: &[&str]) -> bool {

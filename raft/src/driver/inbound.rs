@@ -221,8 +221,9 @@ impl<S: StateMachine> Driver<S> {
                     self.proposals.on_forward_answer(request, taken, now);
                 }
             }
-            // What it was asked as the leader of another term, or by an earlier run of it, may have been done. Of that it
-            // tells what it still knows, and otherwise nothing: to say that it does not lead would be taken for a no.
+            // What it was asked as the leader of another term, or by an earlier run of it, may have been done. Of that
+            // it tells what it still knows, and otherwise nothing: to say that it does not lead would be taken for a
+            // no.
             Content::Change { request, term, .. } | Content::Transfer { request, term, .. }
                 if !self.may_begin_in(term) =>
             {

@@ -164,8 +164,8 @@ pub struct StorageStatus {
     /// follower entries, beyond
     /// [`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max).
     pub waiting_bytes: u64,
-    /// True while there is no room on the disk but a reserve ([`Storage::is_low`](crate::storage::Storage::is_low)), as of
-    /// the last write: make room.
+    /// True while there is no room on the disk but a reserve ([`Storage::is_low`](crate::storage::Storage::is_low)), as
+    /// of the last write: make room.
     pub is_low: bool,
 }
 

@@ -1,8 +1,8 @@
 //! What must survive: the term and vote, the log, the snapshot.
 //!
-//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes; [`DiskStorage`] keeps what is stored in a folder,
-//! [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a storage as tests that every
-//! implementation passes.
+//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes; [`DiskStorage`] keeps what is stored in a
+//! folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a storage as tests
+//! that every implementation passes.
 
 pub mod conformance;
 mod disk;
@@ -77,8 +77,8 @@ pub trait Storage: Send + 'static {
     /// Binds the storage to a cluster, and to one founding of it if that is known, durably. Once bound it stays bound.
     ///
     /// # Errors
-    /// [`StorageError::Foreign`] if it is bound to another cluster or founding, whereupon nothing has changed; any other
-    /// if it cannot be written.
+    /// [`StorageError::Foreign`] if it is bound to another cluster or founding, whereupon nothing has changed; any
+    /// other if it cannot be written.
     async fn bind(
         &mut self,
         cluster: ClusterId,

@@ -132,9 +132,9 @@ impl Common {
     /// Cuts the log behind a durable snapshot that covers it up to `covered`.
     ///
     /// Some entries stay for whoever is only a little behind, and those after a peer's position (`needed_after`) as
-    /// long as they weigh no more than the snapshot, and are not too many for a disk that writes whole pages: until then they are the cheaper way for that peer to catch up. A
-    /// link that carries more than is written transfers a snapshot before as much log has gathered behind it, so a peer
-    /// that was sent a snapshot goes on by the log.
+    /// long as they weigh no more than the snapshot, and are not too many for a disk that writes whole pages: until
+    /// then they are the cheaper way for that peer to catch up. A link that carries more than is written transfers a
+    /// snapshot before as much log has gathered behind it, so a peer that was sent a snapshot goes on by the log.
     pub(in crate::consensus) fn compact_behind(
         &mut self,
         covered: Index,

@@ -1,5 +1,5 @@
-//! Tells what a folder holds, without changing anything: what a member would find there, and of a damaged store whatever
-//! can still be read.
+//! Tells what a folder holds, without changing anything: what a member would find there, and of a damaged store
+//! whatever can still be read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,8 +37,8 @@ pub struct Inspection {
     pub header: Option<HeaderOutline>,
     /// The log, by index. Of a damaged store, the entries that can be read; there may be gaps.
     pub entries: Vec<EntryOutline>,
-    /// The snapshot in force; of a damaged store, the last one that is whole and of which the log can still tell what it
-    /// is.
+    /// The snapshot in force; of a damaged store, the last one that is whole and of which the log can still tell what
+    /// it is.
     pub snapshot: Option<SnapshotMetadata>,
     /// The configuration in force, and the index of its entry.
     pub configuration: Option<(Index, Arc<Configuration>)>,

@@ -2,8 +2,8 @@
 //! header that is kept twice. `docs/storage.md` shows every byte.
 //!
 //! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
-//! which judges a whole folder. `store` writes the log and `lane` the snapshots, through the small trait of `files`. This
-//! file runs each of the two on a thread.
+//! which judges a whole folder. `store` writes the log and `lane` the snapshots, through the small trait of `files`.
+//! This file runs each of the two on a thread.
 
 mod backup;
 mod change;
@@ -65,7 +65,8 @@ const IDLE: Duration = Duration::from_secs(1);
 ///
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
 /// Writing and syncing happen on a thread of the storage's own, and snapshots have another. Any failure is final: every
-/// later write is refused ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened again.
+/// later write is refused ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened
+/// again.
 ///
 /// A reserve of 4 MiB is kept on the disk. When there is no other room, the store gives it up, and a leader takes no
 /// commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member stops

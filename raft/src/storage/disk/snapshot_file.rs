@@ -1,5 +1,5 @@
-//! Snapshots: a file each, with the state alone. What it is, its length and its digest stand in the log, where the write
-//! that puts it in force names it.
+//! Snapshots: a file each, with the state alone. What it is, its length and its digest stand in the log, where the
+//! write that puts it in force names it.
 
 use super::files::Files;
 use super::record::{self, Flaw, HEAD_BYTES, Kind, MAGIC, broken};

@@ -358,8 +358,8 @@ impl<F: Files> Store<F> {
         Ok(())
     }
 
-    /// Begins a segment with this batch, given with what it holds, or without one. Both are durable then, and the last segment is never written to again: what it holds behind the last batch but this one does not
-    /// count.
+    /// Begins a segment with this batch, given with what it holds, or without one. Both are durable then, and the last
+    /// segment is never written to again: what it holds behind the last batch but this one does not count.
     fn begin_segment(&mut self, first: Option<(NewBatch, Holdings)>) -> Result<(), StorageError> {
         let (number, salt) = (self.active.number + 1, self.options.nonce);
         let (batch, holdings) = match first {

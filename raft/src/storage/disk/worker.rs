@@ -1,4 +1,5 @@
-//! Does jobs on a value that reads and writes files, on a thread of its own: no task of an application waits for a disk.
+//! Does jobs on a value that reads and writes files, on a thread of its own: no task of an application waits for a
+//! disk.
 
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
