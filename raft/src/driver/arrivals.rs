@@ -177,7 +177,7 @@ impl<S: StateMachine> Driver<S> {
                 through,
                 reply_bytes,
                 snapshot,
-            } => self.take_captured(through, reply_bytes, snapshot, now),
+            } => self.take_captured(through, reply_bytes, &snapshot, now),
             Report::LaneFailed(error) => return Err(StopReason::Storage(error.to_string())),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
@@ -191,10 +191,10 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         through: Index,
         reply_bytes: u64,
-        snapshot: Result<Captured, JoinError>,
+        snapshot: &Result<Captured, JoinError>,
         now: Instant,
     ) {
-        match snapshot {
+        match *snapshot {
             Ok(Captured {
                 name,
                 length: bytes,
