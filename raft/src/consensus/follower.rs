@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::common::Common;
 use super::currency::{Claim, Claims};
 use super::input::ReadId;
-use super::output::{Event, ReadRefused, Refusal};
+use super::output::{Event, ReadRefused, Reception, Refusal, Snapshot, SnapshotName};
 use super::planted::{Bug, is_planted};
 use super::read::FollowerReads;
 use super::role::Transition;
@@ -402,19 +402,53 @@ impl Follower {
                 common.refuse(from, reason);
                 self.answer.snapshot = Some((transfer, 0, false));
             }
-            Arrival::Partial { next_offset } => {
+            Arrival::Taken { next_offset } => {
                 self.answer.snapshot = Some((transfer, next_offset, true));
             }
-            Arrival::Complete(snapshot) => {
-                let length = snapshot.metadata.length;
-                common.install(snapshot);
-                self.early.clear();
-                self.matched = self.matched.max(last.index);
-                self.leader_commit = self.leader_commit.max(last.index);
-                self.finished = Some((transfer, length));
-                self.answer.snapshot = Some((transfer, length, true));
-            }
         }
+    }
+
+    /// Storage has so many bytes of the snapshot that is being received.
+    pub(super) fn on_snapshot_appended(&mut self, reception: Reception, length: u64) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.on_appended(reception, length);
+        }
+    }
+
+    /// The snapshot that was received is durable under this name, or was not what it should be.
+    pub(super) fn on_snapshot_received(
+        &mut self,
+        common: &mut Common,
+        reception: Reception,
+        name: Option<SnapshotName>,
+    ) {
+        let finished = self
+            .receiving
+            .take_if(|receiving| receiving.is_finished(reception));
+        let Some((transfer, metadata)) = finished.map(Receiving::into_parts) else {
+            if let Some(name) = name {
+                common.remove_snapshot(name);
+            }
+            return;
+        };
+        let Some(name) = name else {
+            if let Some(leader) = self.leader {
+                common.refuse(leader, Refusal::BadSnapshot);
+            }
+            self.answer.snapshot = Some((transfer, 0, false));
+            return;
+        };
+        let (last, length) = (metadata.last.index, metadata.length);
+        self.finished = Some((transfer, length));
+        if last <= common.commit_index && !is_planted(Bug::OlderSnapshotInstalled) {
+            // All that it covers has come by the log meanwhile.
+            common.remove_snapshot(name);
+            return self.answer_finished(transfer, length);
+        }
+        common.install(Snapshot { metadata, name });
+        self.early.clear();
+        self.matched = self.matched.max(last);
+        self.leader_commit = self.leader_commit.max(last);
     }
 
     /// What a chunk is part of, as it says itself, or as an earlier one of its transfer has said.

@@ -12,22 +12,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_platform as platform;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub(super) use self::channels::{Asked, Ends, Job, Own, Query, Report};
-use super::disk::store;
+pub(super) use self::channels::{Asked, Captured, Ends, Job, Own, Query, Report};
 use super::error::ReadError;
 use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
 use super::panics::{caught, caught_in};
 use super::request::Read;
+use super::snapshots::{PIECE_BYTES, read};
 use super::yielding::yield_now;
 use crate::codec;
 use crate::consensus::{Apply, Snapshot};
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
-use crate::sessions::{Envelope, Joining, Outcome, Sessions, split_snapshot};
+use crate::sessions::{Envelope, JoinError, Joined, Joining, Outcome, Sessions, split_snapshot};
 use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
 
 /// The state machine, with the sessions around it.
@@ -71,24 +73,26 @@ impl<S: StateMachine> Applier<S> {
     /// Goes on from what was stored, if anything was.
     pub(super) async fn starting_from(
         self,
-        stored: Option<Snapshot>,
+        stored: Option<(Snapshot, Vec<u8>)>,
     ) -> Result<Self, RestoreError> {
         let mut restoring = Some((self, stored));
         platform::compute(move || {
             let (mut applier, stored) = restoring.take()?;
-            let restored = stored.map_or(Ok(()), |snapshot| applier.restore_caught(&snapshot));
+            let restored = stored.map_or(Ok(()), |(snapshot, state)| {
+                applier.restore_caught(&snapshot, &state)
+            });
             Some(restored.map(|()| applier))
         })
         .await
     }
 
     /// Replaces the state by that of a snapshot, unless the state is as recent.
-    fn restore(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
+    fn restore(&mut self, stored: &Snapshot, bytes: &[u8]) -> Result<(), RestoreError> {
         let through = stored.metadata.last.index;
         if through <= self.applied {
             return Ok(());
         }
-        let (sessions, state) = split_snapshot(&stored.data).map_err(RestoreError::new)?;
+        let (sessions, state) = split_snapshot(bytes).map_err(RestoreError::new)?;
         self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
         self.machine.restore(state)?;
         self.applied = through;
@@ -101,8 +105,8 @@ impl<S: StateMachine> Applier<S> {
     }
 
     /// The same for a state machine that may panic over it.
-    fn restore_caught(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
-        caught(|| self.restore(stored))
+    fn restore_caught(&mut self, stored: &Snapshot, bytes: &[u8]) -> Result<(), RestoreError> {
+        caught(|| self.restore(stored, bytes))
             .unwrap_or_else(|message| Err(RestoreError::new(format!("it panicked: {message}"))))
     }
 
@@ -123,9 +127,15 @@ impl<S: StateMachine> Applier<S> {
                             self.apply_caught(entries, &mut ends.queries).await
                         }
                         Job::Apply(Apply::Restore(snapshot)) => {
-                            let report;
-                            (self, report) = self.restore_elsewhere(snapshot).await;
-                            report
+                            let Snapshot { name, metadata } = &snapshot;
+                            match read(&*ends.lane, *name, metadata.length).await {
+                                Ok(state) => {
+                                    let report;
+                                    (self, report) = self.restore_elsewhere(snapshot, state).await;
+                                    report
+                                }
+                                Err(error) => Ok(Report::LaneFailed(error)),
+                            }
                         }
                         Job::Capture { bytes_max } => match self.capture(bytes_max, &ends) {
                             Ok(()) => continue,
@@ -303,18 +313,23 @@ impl<S: StateMachine> Applier<S> {
     async fn restore_elsewhere(
         self,
         snapshot: Snapshot,
+        state: Vec<u8>,
     ) -> (Self, Result<Report<S::Reply>, MachineFault>) {
-        let mut restoring = Some((self, snapshot));
+        let mut restoring = Some((self, snapshot, state));
         platform::compute(move || {
-            let (mut applier, snapshot) = restoring.take()?;
-            let report = applier.report_restore(&snapshot);
+            let (mut applier, snapshot, state) = restoring.take()?;
+            let report = applier.report_restore(&snapshot, &state);
             Some((applier, report))
         })
         .await
     }
 
-    fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, MachineFault> {
-        let restored = self.restore_caught(snapshot);
+    fn report_restore(
+        &mut self,
+        snapshot: &Snapshot,
+        state: &[u8],
+    ) -> Result<Report<S::Reply>, MachineFault> {
+        let restored = self.restore_caught(snapshot, state);
         restored.map_err(|error| MachineFault::Restore {
             through: snapshot.metadata.last.index,
             reason: error.to_string(),
@@ -358,20 +373,15 @@ impl<S: StateMachine> Applier<S> {
             reason: format!("it panicked: {message}"),
         };
         let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
-        let mut joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
+        let joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
         platform::spawn(async move {
-            let encoded = caught_in(platform::compute(move || joining.step())).await;
-            let captured = |snapshot| Report::Captured {
-                through,
-                reply_bytes,
-                snapshot,
-            };
-            let report = match encoded {
-                Ok(Ok(joined)) => match store(&*lane, &joined.data, joined.digest).await {
-                    Ok(name) => captured(Ok((joined, name))),
-                    Err(error) => Report::NotStored(error),
+            let report = match caught_in(store(&*lane, joining)).await {
+                Ok(Ok(snapshot)) => Report::Captured {
+                    through,
+                    reply_bytes,
+                    snapshot,
                 },
-                Ok(Err(refused)) => captured(Err(refused)),
+                Ok(Err(error)) => Report::LaneFailed(error),
                 Err(message) => Report::Failed(panicked(message)),
             };
             // The driver may have stopped meanwhile.
@@ -419,6 +429,61 @@ impl<S: StateMachine> Applier<S> {
             tracing::error!(%term, %index, message, "the state machine panicked over a query");
             ReadError::Panicked
         })
+    }
+}
+
+/// Encodes a captured state and has the lane store it, piece by piece.
+async fn store<R, I>(
+    lane: &dyn SnapshotLane,
+    mut joining: Joining<R, I>,
+) -> Result<Result<Captured, JoinError>, StorageError>
+where
+    R: Serialize + Send + Sync + 'static,
+    I: Iterator<Item = Vec<u8>> + Send + 'static,
+{
+    let name = lane.begin().await?;
+    let mut length = 0;
+    loop {
+        let mut held = Some(joining);
+        let (back, piece, end) = platform::compute(move || {
+            let joining = held.as_mut()?;
+            let end = joining.step();
+            if end.is_none() && joining.bytes_held() < PIECE_BYTES {
+                return None;
+            }
+            let piece = joining.take_piece();
+            Some((held.take()?, piece, end))
+        })
+        .await;
+        joining = back;
+        let (last, digest) = match end {
+            None => (None, 0),
+            Some(Ok(Joined { data, digest })) => (Some(data), digest),
+            Some(Err(refused)) => {
+                lane.remove(name).await?;
+                return Ok(Err(refused));
+            }
+        };
+        for piece in [Some(piece), last.clone()].into_iter().flatten() {
+            length += piece.len() as u64;
+            if !piece.is_empty() {
+                lane.append(name, piece).await?;
+            }
+        }
+        if last.is_some() {
+            return if lane.finish(name, length, digest).await? {
+                Ok(Ok(Captured {
+                    name,
+                    length,
+                    digest,
+                }))
+            } else {
+                Err(StorageError::Damaged {
+                    what: "snapshot",
+                    reason: "it is not what was written".to_owned(),
+                })
+            };
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
-use super::disk::{Disk, recover};
+use super::disk::Disk;
 use super::error::{BootstrapFault, StartError};
 use super::events::Announcer;
 use super::handle::{Handle, Shared};
@@ -19,9 +19,10 @@ use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
+use super::snapshots::{Snapshots, read};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
-use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
+use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
 use crate::configuration::{
     Configuration, ENTRY_BYTES_MAX, History, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
@@ -227,12 +228,20 @@ impl<S: StateMachine> MemberBuilder<S> {
             self.config.set_uncounted_max(uncounted_max);
         }
         let bootstrap = self.take_bootstrap()?;
-        let (recovered, in_force) = recover(&mut *self.storage).await?;
+        let recovered = self.storage.recover().await?;
+        let lane = self.storage.snapshots();
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
         let applier = Applier::new(self.machine, boot);
-        let applier = applier.starting_from(recovered.snapshot.clone()).await?;
+        let stored = recovered.snapshot.clone();
+        let state = match &stored {
+            Some(stored) => read(&*lane, stored.name, stored.metadata.length).await?,
+            None => Vec::new(),
+        };
+        let applier = applier
+            .starting_from(stored.map(|stored| (stored, state)))
+            .await?;
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let mut config = self.config.clone();
@@ -265,7 +274,6 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (board, status) = StatusBoard::new(raft.status());
         let announcer = Announcer::new();
         let events = announcer.entrance();
-        let lane = self.storage.snapshots();
         let driver = Driver::new(Parts {
             id,
             cluster: self.cluster,
@@ -274,7 +282,8 @@ impl<S: StateMachine> MemberBuilder<S> {
             raft,
             bootstrap,
             links,
-            disk: Disk::new(self.storage, in_force),
+            disk: Disk::new(self.storage),
+            snapshots: Snapshots::new(Arc::clone(&lane)),
             storage_stalls_after: self.storage_stalls_after,
             requests: request_queue,
             work: Work::new(
@@ -282,7 +291,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 queries,
                 report_queue,
                 applied,
-                Snapshots::after(self.snapshot_after_log_bytes, seed),
+                work::Snapshots::after(self.snapshot_after_log_bytes, seed),
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
             budget: Arc::clone(&budget),

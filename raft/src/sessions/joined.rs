@@ -107,6 +107,17 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
         Some(Ok(Joined { data, digest }))
     }
 
+    /// How many bytes were made and not [taken](Self::take_piece).
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes the bytes that were made since they were taken last. The [`Joined`] at the end has the rest of them.
+    pub fn take_piece(&mut self) -> Bytes {
+        core::mem::take(&mut self.bytes).into()
+    }
+
     fn append(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         if self.length > self.bytes_max {

@@ -22,14 +22,23 @@
 //! # }
 //! ```
 
+mod snapshots;
+
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{SnapshotLane, SnapshotName, Storage, StorageError, StoredSnapshot};
+pub use self::snapshots::{
+    a_snapshot_in_force_stays_until_another_is, a_snapshot_is_stored_while_writes_are_made,
+    a_snapshot_of_another_length_or_digest_is_not_finished,
+    a_snapshot_that_no_write_names_is_gone_after_a_restart,
+    a_write_that_names_an_unfinished_snapshot_is_refused,
+    the_state_of_a_snapshot_is_read_in_any_ranges,
+};
+use super::{Snapshot, SnapshotLane, SnapshotName, Storage, StorageError, Write};
 use crate::configuration::{Configuration, History};
-use crate::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
+use crate::consensus::{HardState, Recovered, WriteId};
 use crate::entry::{Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
@@ -83,7 +92,7 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
 /// # Panics
 /// When the promise is broken, as all checks do.
 pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
-    assert_eq!(recovered(&mut disk).await, Recovered::default());
+    assert_eq!(recovered(&mut disk).await, Found::default());
 }
 
 /// The whole hard state, the snapshot and the log come back after a restart.
@@ -91,18 +100,18 @@ pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
 /// # Panics
 /// When the promise is broken.
 pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
-    let write = Write {
+    let write = Draft {
         hard_state: Some(hard_state(3, Some(7))),
         snapshot: Some(snapshot(2, 1, "state")),
         entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
-        ..Write::default()
+        ..Draft::default()
     };
 
     write_to(&mut disk, vec![write]).await;
 
     assert_eq!(
         recovered(&mut disk).await,
-        Recovered {
+        Found {
             hard_state: hard_state(3, Some(7)),
             snapshot: Some(snapshot(2, 1, "state")),
             entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
@@ -118,9 +127,9 @@ pub async fn parts_that_a_write_leaves_out_stay(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             hard_state: Some(hard_state(2, None)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
@@ -138,21 +147,21 @@ pub async fn parts_that_a_write_leaves_out_stay(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn writes_made_together_are_made_in_order(mut disk: impl Disk) {
     let writes = vec![
-        Write {
+        Draft {
             id: WriteId(1),
             ..of_entries(vec![entry(1, 1, "a"), entry(2, 1, "b")])
         },
-        Write {
+        Draft {
             id: WriteId(2),
             hard_state: Some(hard_state(2, Some(1))),
             truncate: Some(Index(2)),
             entries: vec![entry(2, 2, "B")],
-            ..Write::default()
+            ..Draft::default()
         },
-        Write {
+        Draft {
             id: WriteId(3),
             hard_state: Some(hard_state(3, None)),
-            ..Write::default()
+            ..Draft::default()
         },
     ];
 
@@ -178,13 +187,13 @@ pub async fn a_truncated_tail_is_gone_and_what_replaces_it_stays(mut disk: impl 
 
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             truncate: Some(Index(4)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
-    let replaced = Write {
+    let replaced = Draft {
         truncate: Some(Index(2)),
         ..of_entries(vec![entry(2, 2, "B")])
     };
@@ -204,18 +213,18 @@ pub async fn compaction_drops_what_the_snapshot_covers(mut disk: impl Disk) {
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b"), entry(3, 1, "c")];
     write_to(&mut disk, vec![of_entries(log)]).await;
 
-    let compacted = Write {
+    let compacted = Draft {
         snapshot: Some(snapshot(2, 1, "ab")),
         entries: vec![entry(4, 1, "d")],
         compact: Some(Index(1)),
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![compacted]).await;
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             compact: Some(Index(2)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
@@ -240,11 +249,11 @@ pub async fn a_snapshot_of_a_leader_replaces_the_whole_log(mut disk: impl Disk) 
     )
     .await;
 
-    let installed = Write {
+    let installed = Draft {
         snapshot: Some(snapshot(9, 4, "state")),
         truncate: Some(Index(1)),
         entries: vec![entry(10, 4, "j")],
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![installed]).await;
 
@@ -281,16 +290,16 @@ pub async fn a_later_snapshot_replaces_an_earlier_one(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn an_emptied_log_goes_on_where_it_ends(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
-    let dropped = Write {
+    let dropped = Draft {
         truncate: Some(Index(1)),
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![dropped]).await;
     assert_eq!(recovered(&mut disk).await.entries, []);
 
     let again = vec![entry(1, 2, "A"), entry(2, 2, "b")];
     write_to(&mut disk, vec![of_entries(again)]).await;
-    let compacted = Write {
+    let compacted = Draft {
         compact: Some(Index(2)),
         ..of_snapshot(snapshot(2, 2, "Ab"))
     };
@@ -311,12 +320,12 @@ pub async fn a_snapshot_and_the_log_behind_it_may_come_in_one_go(mut disk: impl 
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
 
     let writes = vec![
-        Write {
+        Draft {
             truncate: Some(Index(1)),
             entries: vec![entry(6, 3, "f"), entry(7, 3, "g")],
             ..of_snapshot(snapshot(5, 2, "a-e"))
         },
-        Write {
+        Draft {
             entries: vec![entry(8, 3, "h")],
             compact: Some(Index(6)),
             ..of_snapshot(snapshot(6, 3, "a-f"))
@@ -334,7 +343,7 @@ pub async fn a_snapshot_and_the_log_behind_it_may_come_in_one_go(mut disk: impl 
 /// # Panics
 /// When the promise is broken.
 pub async fn nothing_changes_while_nothing_is_written(mut disk: impl Disk) {
-    let write = Write {
+    let write = Draft {
         hard_state: Some(hard_state(2, Some(3))),
         entries: vec![entry(3, 2, "c")],
         ..of_snapshot(snapshot(2, 1, "ab"))
@@ -356,7 +365,7 @@ pub async fn an_empty_write_changes_nothing(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
 
     write_to(&mut disk, vec![]).await;
-    write_to(&mut disk, vec![Write::default()]).await;
+    write_to(&mut disk, vec![Draft::default()]).await;
 
     assert_eq!(recovered(&mut disk).await.entries, [entry(1, 1, "a")]);
 }
@@ -404,7 +413,8 @@ pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b")];
     let write = Write {
         hard_state: Some(hard_state(1, None)),
-        ..of_entries(log.clone())
+        entries: log.clone(),
+        ..Write::default()
     };
     let written = storage.write(vec![write]).await;
     written.expect("it begins the log");
@@ -502,187 +512,6 @@ pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
     assert_eq!(bound, (Some(cluster), Some(history)));
 }
 
-/// Any range of a state can be read, before it is in force, and after a restart. What lies beyond its end is empty.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn the_state_of_a_snapshot_is_read_in_any_ranges(mut disk: impl Disk) {
-    let state: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
-    let ranges = [(0, 1), (99_999, 1), (4095, 4098), (0, 100_000), (7, 0)];
-    let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
-    let pieces = state.chunks(30_001).map(Bytes::copy_from_slice);
-    let stored = put(&*storage.snapshots(), metadata(2, 1, &state), pieces).await;
-    let stored = stored.expect("it is what it says");
-
-    for restarted in [false, true] {
-        let lane = storage.snapshots();
-        for (offset, bytes) in ranges {
-            let read = lane.read(stored.name, offset, bytes).await;
-            let from = usize::try_from(offset).expect("it is small");
-            let expected = Bytes::copy_from_slice(&state[from..from + bytes]);
-            assert_eq!(read.expect("it can be read"), Some(expected));
-        }
-        let over = lane.read(stored.name, 99_990, 100).await;
-        let beyond = lane.read(stored.name, 100_000, 100).await;
-        assert_eq!(
-            over.expect("it can be read").as_deref(),
-            Some(&state[99_990..])
-        );
-        assert_eq!(beyond.expect("it can be read"), Some(Bytes::new()));
-        if !restarted {
-            let switch = Write {
-                snapshot: Some(stored.clone()),
-                ..Write::default()
-            };
-            let switched = storage.write(vec![switch]).await;
-            switched.expect("it is finished");
-            drop(storage);
-            storage = disk.open().await;
-            let recovered = storage.recover().await.expect("it is undamaged");
-            assert_eq!(recovered.snapshot, Some(stored.clone()));
-        }
-    }
-}
-
-/// A snapshot counts for nothing until a write names it, finished or not, and a restart removes it.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_snapshot_that_no_write_names_is_gone_after_a_restart(mut disk: impl Disk) {
-    write_to(&mut disk, vec![of_snapshot(snapshot(2, 1, "state"))]).await;
-    let mut storage = disk.open().await;
-    storage.recover().await.expect("it is undamaged");
-    let lane = storage.snapshots();
-
-    let begun = lane.begin().await.expect("another can be begun");
-    let piece = Bytes::from_static(b"other");
-    lane.append(begun, piece.clone())
-        .await
-        .expect("it was begun");
-    let finished = put(&*lane, metadata(3, 1, b"other"), [piece]).await;
-    let finished = finished.expect("it is what it says");
-    assert_ne!(begun, finished.name, "a name was given twice");
-    drop((lane, storage));
-
-    let mut storage = disk.open().await;
-    let recovered = storage.recover().await.expect("it is undamaged");
-    let lane = storage.snapshots();
-    assert_eq!(read(&*lane, begun).await, None);
-    assert_eq!(read(&*lane, finished.name).await, None);
-    let in_force = recovered.snapshot.expect("one is in force");
-    assert_eq!(
-        read(&*lane, in_force.name).await.as_deref(),
-        Some(&b"state"[..])
-    );
-}
-
-/// What is not what it should be is never finished, and is gone.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_snapshot_of_another_length_or_digest_is_not_finished(mut disk: impl Disk) {
-    let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
-    let lane = storage.snapshots();
-    let (state, digest) = (Bytes::from_static(b"state"), crc32fast::hash(b"state"));
-
-    for (length, digest) in [(4, digest), (6, digest), (5, digest ^ 1)] {
-        let name = lane.begin().await.expect("it can be begun");
-        let appended = lane.append(name, state.clone()).await;
-        appended.expect("it was begun");
-
-        let is_whole = lane.finish(name, length, digest).await;
-
-        assert!(!is_whole.expect("that is no failure of the storage"));
-        assert_eq!(read(&*lane, name).await, None);
-    }
-}
-
-/// Removal is for snapshots that are not in force: that one stays, also over a restart.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_snapshot_in_force_stays_until_another_is(mut disk: impl Disk) {
-    write_to(&mut disk, vec![of_snapshot(snapshot(2, 1, "first"))]).await;
-    let mut storage = disk.open().await;
-    let first = storage.recover().await.expect("it is undamaged").snapshot;
-    let first = first.expect("it is in force").name;
-    let lane = storage.snapshots();
-
-    lane.remove(first).await.expect("it is kept");
-    let early = Write {
-        entries: vec![entry(3, 1, "c")],
-        ..Write::default()
-    };
-    storage.write(vec![early]).await.expect("it is in order");
-    drop((lane, storage));
-    let kept = recovered(&mut disk).await;
-    write_to(&mut disk, vec![of_snapshot(snapshot(3, 1, "second"))]).await;
-    let replaced = recovered(&mut disk).await;
-
-    assert_eq!(kept.snapshot, Some(snapshot(2, 1, "first")));
-    assert_eq!(replaced.snapshot, Some(snapshot(3, 1, "second")));
-}
-
-/// A snapshot that is not durable never comes into force.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_write_that_names_an_unfinished_snapshot_is_refused(mut disk: impl Disk) {
-    let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
-    let lane = storage.snapshots();
-    let name = lane.begin().await.expect("it can be begun");
-    let piece = Bytes::from_static(b"state");
-    lane.append(name, piece).await.expect("it was begun");
-
-    let metadata = metadata(2, 1, b"state");
-    let refused = storage
-        .write(vec![Write {
-            snapshot: Some(StoredSnapshot { name, metadata }),
-            ..Write::default()
-        }])
-        .await;
-
-    assert!(matches!(refused, Err(StorageError::Damaged { .. })));
-}
-
-/// Neither of the two waits for the other to end.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_snapshot_is_stored_while_writes_are_made(mut disk: impl Disk) {
-    let state: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
-    let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
-    let lane = storage.snapshots();
-    let name = lane.begin().await.expect("it can be begun");
-
-    for (piece, index) in state.chunks(30_000).zip(1..) {
-        let write = of_entries(vec![entry(index, 1, "command")]);
-        let piece = Bytes::copy_from_slice(piece);
-        let (appended, written) =
-            futures::future::join(lane.append(name, piece), storage.write(vec![write])).await;
-        appended.expect("it was begun");
-        written.expect("it is in order");
-    }
-    let metadata = metadata(2, 1, &state);
-    let is_whole = lane.finish(name, metadata.length, metadata.digest).await;
-    assert!(is_whole.expect("it can be finished"));
-    let switch = Write {
-        snapshot: Some(StoredSnapshot { name, metadata }),
-        ..Write::default()
-    };
-    storage.write(vec![switch]).await.expect("it is finished");
-    drop((lane, storage));
-
-    let recovered = recovered(&mut disk).await;
-    assert_eq!(recovered.entries.len(), 10);
-    let snapshot = recovered.snapshot.expect("it is in force");
-    assert!(snapshot.data == state, "another state is in force");
-}
-
 /// A storage that was closed in order holds what was written.
 ///
 /// # Panics
@@ -690,7 +519,10 @@ pub async fn a_snapshot_is_stored_while_writes_are_made(mut disk: impl Disk) {
 pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     let mut storage = disk.open().await;
     storage.recover().await.expect("it is blank");
-    let write = of_entries(vec![entry(1, 1, "a")]);
+    let write = Write {
+        entries: vec![entry(1, 1, "a")],
+        ..Write::default()
+    };
     storage.write(vec![write]).await.expect("it is in order");
 
     storage.close().await.expect("it can be closed");
@@ -699,40 +531,76 @@ pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     assert_eq!(recovered(&mut disk).await.entries, [entry(1, 1, "a")]);
 }
 
+/// A snapshot, with its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sample {
+    metadata: SnapshotMetadata,
+    data: Bytes,
+}
+
+/// A write whose snapshot has yet to go the lane.
+#[derive(Clone, Debug, Default)]
+struct Draft {
+    id: WriteId,
+    hard_state: Option<HardState>,
+    snapshot: Option<Sample>,
+    truncate: Option<Index>,
+    entries: Vec<Entry>,
+    compact: Option<Index>,
+}
+
 /// What is stored, with the state of the snapshot.
-async fn recovered(disk: &mut impl Disk) -> Recovered {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    hard_state: HardState,
+    snapshot: Option<Sample>,
+    entries: Vec<Entry>,
+}
+
+async fn recovered(disk: &mut impl Disk) -> Found {
     let mut storage = disk.open().await;
     let recovered = storage
         .recover()
         .await
         .expect("an undamaged disk can be read");
     let mut snapshot = None;
-    if let Some(StoredSnapshot { name, metadata }) = recovered.snapshot.clone() {
+    if let Some(Snapshot { name, metadata }) = recovered.snapshot {
         let data = read(&*storage.snapshots(), name).await;
         let data = data.expect("the one in force is there");
-        snapshot = Some(Snapshot { metadata, data });
+        snapshot = Some(Sample { metadata, data });
     }
-    recovered.with_snapshot(snapshot)
+    Found {
+        hard_state: recovered.hard_state,
+        snapshot,
+        entries: recovered.entries,
+    }
 }
 
 /// Writes as a member does that starts, reads what is stored, stores the snapshots, writes and stops.
-async fn write_to(disk: &mut impl Disk, writes: Vec<Write>) {
+async fn write_to(disk: &mut impl Disk, drafts: Vec<Draft>) {
     let mut storage = disk.open().await;
     storage
         .recover()
         .await
         .expect("an undamaged disk can be read");
     let lane = storage.snapshots();
-    let mut named = Vec::new();
-    for write in writes {
-        let (mut write, snapshot) = write.with_snapshot(None);
-        if let Some(Snapshot { metadata, data }) = snapshot {
-            write.snapshot = put(&*lane, metadata, [data]).await;
+    let mut writes = Vec::new();
+    for draft in drafts {
+        let mut snapshot = None;
+        if let Some(Sample { metadata, data }) = draft.snapshot {
+            snapshot = put(&*lane, metadata, [data]).await;
         }
-        named.push(write);
+        writes.push(Write {
+            id: draft.id,
+            hard_state: draft.hard_state,
+            snapshot,
+            truncate: draft.truncate,
+            entries: draft.entries,
+            compact: draft.compact,
+        });
     }
     storage
-        .write(named)
+        .write(writes)
         .await
         .expect("these writes are in order");
 }
@@ -742,7 +610,7 @@ pub(super) async fn put(
     lane: &dyn SnapshotLane,
     metadata: SnapshotMetadata,
     pieces: impl IntoIterator<Item = Bytes>,
-) -> Option<StoredSnapshot> {
+) -> Option<Snapshot> {
     let name = lane.begin().await.expect("a snapshot can be begun");
     for piece in pieces {
         lane.append(name, piece).await.expect("it was begun");
@@ -750,7 +618,7 @@ pub(super) async fn put(
     let finished = lane.finish(name, metadata.length, metadata.digest).await;
     finished
         .expect("it can be finished")
-        .then_some(StoredSnapshot { name, metadata })
+        .then_some(Snapshot { name, metadata })
 }
 
 /// The whole state of a snapshot, if it is there.
@@ -759,17 +627,17 @@ async fn read(lane: &dyn SnapshotLane, name: SnapshotName) -> Option<Bytes> {
     read.expect("what is there can be read")
 }
 
-fn of_entries<S>(entries: Vec<Entry>) -> Write<S> {
-    Write {
+fn of_entries(entries: Vec<Entry>) -> Draft {
+    Draft {
         entries,
-        ..Write::default()
+        ..Draft::default()
     }
 }
 
-fn of_snapshot(snapshot: Snapshot) -> Write {
-    Write {
+fn of_snapshot(snapshot: Sample) -> Draft {
+    Draft {
         snapshot: Some(snapshot),
-        ..Write::default()
+        ..Draft::default()
     }
 }
 
@@ -796,8 +664,8 @@ pub(super) fn entry(index: u64, term: u64, command: &'static str) -> Entry {
     }
 }
 
-pub(crate) fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
-    Snapshot {
+fn snapshot(index: u64, term: u64, state: &'static str) -> Sample {
+    Sample {
         metadata: metadata(index, term, state.as_bytes()),
         data: Bytes::from_static(state.as_bytes()),
     }

@@ -124,6 +124,11 @@ enum Event {
         member: usize,
         life: u32,
     },
+    /// The oldest step of the lane of snapshots is done.
+    Laned {
+        member: usize,
+        life: u32,
+    },
     /// The oldest work of the state machine is done.
     Applied {
         member: usize,
@@ -329,6 +334,9 @@ impl World {
             Event::Written { member, life } if life == self.members[member].life => {
                 self.written(member)?;
             }
+            Event::Laned { member, life } if life == self.members[member].life => {
+                self.step_lane(member)?;
+            }
             Event::Applied { member, life } if life == self.members[member].life => {
                 self.apply(member)?;
             }
@@ -339,9 +347,13 @@ impl World {
                 data,
             } if life == self.members[member].life => {
                 self.members[member].capturing = false;
-                self.tell(member, Input::snapshot_taken(through, data));
+                let taken = self.members[member].disk.shelf.taken(through, data);
+                self.tell(member, taken);
             }
-            Event::Written { .. } | Event::Applied { .. } | Event::Captured { .. } => {}
+            Event::Written { .. }
+            | Event::Laned { .. }
+            | Event::Applied { .. }
+            | Event::Captured { .. } => {}
             Event::Turn(member) => self.turn(member)?,
             Event::TryAgain(sent, to) => self.try_again(sent, to),
             Event::Action(action) => self.perform(action)?,

@@ -2,6 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::configuration::Configuration;
+use crate::consensus::SnapshotName;
 use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
@@ -78,8 +79,8 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn captured(applier: &Applier<Log>) -> Snapshot {
-    let data = Bytes::from(join_snapshot(&applier.sessions, applier.machine.snapshot()).unwrap());
+fn captured(applier: &Applier<Log>) -> (Snapshot, Vec<u8>) {
+    let data = join_snapshot(&applier.sessions, applier.machine.snapshot()).unwrap();
     let metadata = SnapshotMetadata {
         last: LogPosition::new(Term(1), applier.applied),
         stamp: ClusterTime(0),
@@ -88,7 +89,8 @@ fn captured(applier: &Applier<Log>) -> Snapshot {
         length: data.len() as u64,
         digest: crc32fast::hash(&data),
     };
-    Snapshot { metadata, data }
+    let name = SnapshotName(1);
+    (Snapshot { metadata, name }, data)
 }
 
 #[test]
@@ -176,7 +178,8 @@ fn a_snapshot_carries_state_and_sessions_to_another_member() {
     apply(&mut first, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
 
     let mut second = applier();
-    second.restore(&captured(&first)).unwrap();
+    let (snapshot, state) = captured(&first);
+    second.restore(&snapshot, &state).unwrap();
     apply(&mut second, &[command(3, 1, 1, 10), command(4, 1, 2, 20)]).unwrap();
 
     assert_eq!(second.machine.0, [10, 20]);
@@ -188,7 +191,8 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
     let mut other = Applier::new(Log::default(), 99);
     apply(&mut other, &[register(1, OWN_NONCE), command(2, 1, 1, 10)]).unwrap();
 
-    let report = applier().report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let report = applier().report_restore(&snapshot, &state).unwrap();
 
     let Report::Restored {
         through,
@@ -269,7 +273,8 @@ fn a_restored_member_goes_on_with_its_newest_nonce() {
     )
     .unwrap();
 
-    let report = applier().report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let report = applier().report_restore(&snapshot, &state).unwrap();
 
     let Report::Restored { known, replies, .. } = report else {
         panic!("{report:?}")
@@ -320,7 +325,8 @@ fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
     applier.ordered.insert(5, None);
     applier.ordered.insert(6, Some(Index(1)));
 
-    let report = applier.report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let report = applier.report_restore(&snapshot, &state).unwrap();
 
     let Report::Restored {
         ordered, replies, ..
@@ -336,19 +342,18 @@ fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
 fn an_older_snapshot_than_the_state_is_passed_over() {
     let mut applier = applier();
     apply(&mut applier, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
-    let old = captured(&applier);
+    let (old, state) = captured(&applier);
     apply(&mut applier, &[command(3, 1, 2, 20)]).unwrap();
 
-    applier.restore(&old).unwrap();
+    applier.restore(&old, &state).unwrap();
 
     assert_eq!(applier.machine.0, [10, 20]);
 }
 
 #[test]
 fn a_snapshot_that_is_none_is_refused() {
-    let mut snapshot = captured(&applier());
+    let (mut snapshot, _) = captured(&applier());
     snapshot.metadata.last.index = Index(9);
-    snapshot.data = Bytes::from_static(&[1, 0, 0]);
 
-    assert!(applier().restore(&snapshot).is_err());
+    assert!(applier().restore(&snapshot, &[1, 0, 0]).is_err());
 }

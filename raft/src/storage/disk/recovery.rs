@@ -13,7 +13,7 @@ use super::segment::{self, Segment, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
-use crate::storage::{Recovered, StoredSnapshot};
+use crate::storage::{Recovered, Snapshot};
 use crate::wire::NUMBER_END;
 
 /// What a folder holds.
@@ -196,7 +196,7 @@ fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageErr
 }
 
 /// Reads the file of the snapshot in force, which must be whole.
-fn expect_snapshot<F: Files>(files: &mut F, snapshot: &StoredSnapshot) -> Result<(), StorageError> {
+fn expect_snapshot<F: Files>(files: &mut F, snapshot: &Snapshot) -> Result<(), StorageError> {
     let name = snapshot_name(snapshot.name.0);
     match snapshot_file::judge(files, snapshot) {
         Ok(judged) => judged.map_err(|flaw| fault("snapshot", &name, &flaw)),
