@@ -506,6 +506,7 @@ impl Follower {
                 round,
                 transfer,
                 next_offset,
+                received: next_offset,
                 known,
                 match_index,
                 last: common.log.last_index(),
