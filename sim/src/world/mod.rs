@@ -310,6 +310,7 @@ impl World {
             self.members[at].clock.set_rate(self.now, rate);
             self.members[at].pauses = 0;
             self.restart(at)?;
+            self.stewards.witness.struck(at, self.now);
             self.set_timing(at, self.timing);
             self.wake(at);
         }
