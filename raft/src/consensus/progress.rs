@@ -110,8 +110,10 @@ pub(super) struct Window {
 pub(super) struct Sending {
     pub(super) transfer: u64,
     pub(super) snapshot: Arc<Snapshot>,
-    /// So many bytes have arrived without a gap.
+    /// So many bytes the peer's storage has.
     pub(super) acked: u64,
+    /// So many have arrived there without a gap.
+    pub(super) received: u64,
     /// So many have been sent, or are being read to be.
     pub(super) sent: u64,
     /// So many of them are being read.
@@ -227,6 +229,7 @@ impl Progress {
             ask: snapshot.metadata.length == 0,
             snapshot,
             acked: 0,
+            received: 0,
             sent: 0,
             reading: 0,
             read: Vec::new(),

@@ -168,20 +168,24 @@ impl Leader {
         {
             let next_offset = reply.next_offset;
             sending.known = reply.known || sending.known && is_planted(Bug::MetadataToldOnce);
-            if reply.next_offset > sending.snapshot.metadata.length {
+            let length = sending.snapshot.metadata.length;
+            let possible = next_offset <= reply.received && reply.received <= length;
+            if possible && (is_news || reply.received > sending.received) {
+                sending.received = reply.received;
+            }
+            if !possible {
                 common.refuse(from, Refusal::ImpossibleAcknowledgement);
             } else if is_planted(Bug::SnapshotRestarts) && is_news {
-                sending.acked = 0;
-                sending.sent = 0;
-            } else if reply.next_offset > sending.acked {
-                sending.acked = reply.next_offset;
-                sending.sent = sending.sent.max(reply.next_offset);
+                (sending.acked, sending.received, sending.sent) = (0, 0, 0);
+            } else if next_offset > sending.acked {
+                sending.acked = next_offset;
+                sending.sent = sending.sent.max(sending.received);
                 peer.retry.reset();
                 peer.acknowledged(common, next_offset);
             } else if is_news {
                 // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout.
                 // An answer that was overtaken is no news.
-                sending.acked = reply.next_offset;
+                sending.acked = next_offset;
             }
         }
         peer.note_headway(common, before.0, is_news);
@@ -251,7 +255,7 @@ impl Leader {
                 Flow::Snapshot(sending) => {
                     // What is being read has not been sent at all.
                     if sending.reading == 0 {
-                        sending.sent = sending.acked;
+                        sending.sent = sending.received.max(sending.acked);
                     }
                     sending.ask = true;
                 }

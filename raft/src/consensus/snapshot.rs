@@ -27,6 +27,40 @@ pub(super) struct Receiving {
 /// The most chunks that are kept because they came too early.
 const EARLY_CHUNKS_MAX: usize = 1024;
 
+/// How far a transfer has come, for its leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    pub(super) transfer: u64,
+    /// So many bytes storage has.
+    pub(super) stored: u64,
+    /// So many bytes have arrived without a gap.
+    pub(super) received: u64,
+    /// Whether it is known what is transferred.
+    pub(super) known: bool,
+}
+
+impl Reached {
+    /// Nothing of a transfer is here, and the leader has to say again what it is.
+    pub(super) const fn nothing(transfer: u64) -> Self {
+        Self {
+            transfer,
+            stored: 0,
+            received: 0,
+            known: false,
+        }
+    }
+
+    /// Nothing more of a transfer of this length is needed.
+    pub(super) const fn all(transfer: u64, length: u64) -> Self {
+        Self {
+            transfer,
+            stored: length,
+            received: length,
+            known: true,
+        }
+    }
+}
+
 /// What became of a chunk.
 #[derive(Debug)]
 pub(super) enum Arrival {
@@ -34,8 +68,10 @@ pub(super) enum Arrival {
     Stale,
     /// It cannot be part of a snapshot.
     Refused(Refusal),
-    /// So many bytes are here without a gap.
-    Taken { next_offset: u64 },
+    /// More of it was given to storage, which says when it has that.
+    Taken,
+    /// It brought nothing that could be taken.
+    Known(Reached),
 }
 
 impl Receiving {
@@ -58,10 +94,21 @@ impl Receiving {
         (self.transfer, self.metadata)
     }
 
-    /// Takes note that storage has so many bytes of it.
-    pub(super) fn on_appended(&mut self, reception: Reception, length: u64) {
-        if self.reception == reception {
-            self.appended = self.appended.max(length.min(self.taken));
+    /// Takes note that storage has so many bytes of it. Returns how far it is, if that is more than before.
+    pub(super) fn on_appended(&mut self, reception: Reception, length: u64) -> Option<Reached> {
+        let is_more = self.reception == reception && length > self.appended;
+        if is_more {
+            self.appended = length.min(self.taken);
+        }
+        is_more.then(|| self.reached())
+    }
+
+    fn reached(&self) -> Reached {
+        Reached {
+            transfer: self.transfer,
+            stored: self.appended,
+            received: self.taken,
+            known: true,
         }
     }
 
@@ -115,7 +162,7 @@ impl Receiving {
         if receiving.metadata != *metadata {
             return Arrival::Refused(Refusal::BadSnapshot);
         }
-        let was_complete = receiving.is_complete() && !is_new;
+        let (was_complete, before) = (receiving.is_complete() && !is_new, receiving.taken);
         // What storage is behind with is bounded: beyond it, it is as if the chunk were lost.
         let waiting = receiving.taken - receiving.appended;
         let bytes_max = common.config.limits().inflight_bytes_max;
@@ -130,8 +177,10 @@ impl Receiving {
                 digest: metadata.digest,
             });
         }
-        Arrival::Taken {
-            next_offset: receiving.taken,
+        if receiving.taken > before {
+            Arrival::Taken
+        } else {
+            Arrival::Known(receiving.reached())
         }
     }
 

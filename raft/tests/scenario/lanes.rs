@@ -2,7 +2,9 @@
 //! them.
 
 use liferaft_raft::consensus::Refusal;
+use liferaft_raft::message::Body;
 
+use crate::cluster::filter::chunk_replies;
 use crate::cluster::forge::{chunk, position, snapshot};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT};
 use crate::compaction::{one_left_behind, small_chunks};
@@ -46,6 +48,37 @@ fn a_receiver_takes_no_more_of_a_snapshot_than_a_window_while_its_disk_writes_no
     }
 
     assert_eq!(cluster.lane_bytes(3), WINDOW);
+}
+
+#[test]
+fn a_receiver_acknowledges_what_its_storage_has_of_a_snapshot() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let term = cluster.term(1);
+    let whole = snapshot(term, position(term, 90), [1, 2, 3], "state");
+    let mut part = whole.clone();
+    part.data = whole.data.slice(..3);
+    let mut question = whole;
+    question.data.clear();
+    cluster.hold_lane(3);
+    cluster.forget_sent();
+
+    cluster.forge(1, 3, chunk(term, part));
+    cluster.forge(1, 3, chunk(term, question));
+    let while_held = reached(&cluster);
+    cluster.release_lane(3);
+
+    assert_eq!(while_held, [(0, 3)]);
+    assert_eq!(reached(&cluster), [(0, 3), (3, 3)]);
+}
+
+/// How much of a snapshot server 3 has told that it has stored, and received.
+fn reached(cluster: &Cluster) -> Vec<(u64, u64)> {
+    let answers = cluster.sent(chunk_replies().from(3)).into_iter();
+    let reached = answers.map(|answer| match answer.body {
+        Body::InstallSnapshotReply(reply) => (reply.next_offset, reply.received),
+        other => panic!("{other:?} is no answer to a chunk"),
+    });
+    reached.collect()
 }
 
 #[test]

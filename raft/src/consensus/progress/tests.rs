@@ -76,6 +76,7 @@ fn sending(length: usize, acked: u64, sent: u64) -> Sending {
         transfer: 1,
         snapshot: Arc::new(Snapshot { metadata, name }),
         acked,
+        received: acked,
         sent,
         reading: 0,
         read: Vec::new(),

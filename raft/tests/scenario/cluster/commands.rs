@@ -209,9 +209,8 @@ impl Cluster {
         let id = ServerId(id);
         let server = self.server_mut(id);
         let held = server.lane.take().unwrap_or_default();
-        for answer in server.take_steps(held) {
-            self.feed(id, [answer]);
-        }
+        let answers = server.take_steps(held);
+        self.feed(id, answers);
     }
 
     /// From now on this server's state machine applies nothing.

@@ -183,7 +183,7 @@ impl Cluster {
     }
 
     /// Gives a server inputs, and does what it answers.
-    fn feed<const N: usize>(&mut self, id: ServerId, inputs: [Input; N]) {
+    fn feed(&mut self, id: ServerId, inputs: impl IntoIterator<Item = Input>) {
         let true_now = self.now;
         let server = self.server_mut(id);
         let now = server.clock.shows(true_now);
@@ -233,8 +233,8 @@ impl Cluster {
         self.outcomes
             .events
             .extend(output.events.into_iter().map(|event| (id, event)));
-        for answer in answers {
-            self.feed(id, [answer]);
+        if !answers.is_empty() {
+            self.feed(id, answers);
         }
         self.start_work(id);
     }
