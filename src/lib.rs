@@ -440,6 +440,6 @@ pub use driver::{
 pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
-pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
+pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine};
 pub use transport::Transport;
 pub use transport::memory::MemoryNetwork;

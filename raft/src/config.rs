@@ -63,17 +63,17 @@ pub struct Timing {
 ///
 /// - *Snapshots* are in storage. A leader holds of each peer's what was read to be sent and is not, at most
 ///   [`inflight_bytes_max`](Self::inflight_bytes_max). A follower holds what has arrived and storage has not taken, and
-///   chunks that came too early, at most as much of each. A driver encodes one in pieces of 1 MiB, but restores one
-///   from memory: *S*, once.
+///   chunks that came too early, at most as much of each. A driver encodes one in pieces of 1 MiB, and restores one in
+///   pieces of 256 KiB; but a state machine that wants it whole, as `StateMachine::restore` does, holds *S*, once.
 /// - *The log* behind its last compaction: the entries kept then, for peers at most
 ///   [`catch_up_bytes_max`](Self::catch_up_bytes_max) or *S*, and those written since, until the next snapshot is due and
 ///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*. Then come at most
 ///   [`uncommitted_bytes_max`](Self::uncommitted_bytes_max).
 /// - *The replies kept for sessions*, beside the state and in each snapshot: at most `sessions::REPLY_BYTES_MAX`, 256
-///   MiB
-///   as serialised, and once more while a snapshot is encoded.
-/// - *For each peer*, nothing else but positions: entries in flight share their bytes with the log. The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max)
-///   and one message are unacknowledged.
+///   MiB as serialised, and once more while a snapshot is encoded or restored.
+/// - *For each peer*, nothing else but positions: entries in flight share their bytes with the log. The transport holds
+///   them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message are
+///   unacknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -455,6 +455,8 @@ fn stored() -> Vec<Row> {
         "SnapshotError::UnknownVersion": SnapshotError::UnknownVersion(9)
             => "the snapshot has version 9, which this version does not know";
         "SnapshotError::CutOff": SnapshotError::CutOff => "the snapshot is cut off";
+        "SnapshotError::Damaged": SnapshotError::Damaged { found: 1, wanted: 2 }
+            => "the snapshot is not what was stored: its digest is 0x00000001, not 0x00000002";
         "JoinError::TooLarge": JoinError::TooLarge { bytes: 9, bytes_max: 8 }
             => "the snapshot has 9 bytes, 8 are allowed";
         "CodecError::Encode": CodecError::Encode { type_name: "Seed", reason: "why".into() }

@@ -5,6 +5,7 @@
 //! they wait for at most one.
 
 mod channels;
+mod restoring;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -16,19 +17,20 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 pub(super) use self::channels::{Asked, Captured, Ends, Job, Own, Query, Report};
+pub(super) use self::restoring::Unrestored;
 use super::error::ReadError;
 use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
 use super::panics::{caught, caught_in};
 use super::request::Read;
-use super::snapshots::{PIECE_BYTES, read};
+use super::snapshots::PIECE_BYTES;
 use super::yielding::yield_now;
 use crate::codec;
-use crate::consensus::{Apply, Snapshot};
+use crate::consensus::Apply;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
-use crate::sessions::{Envelope, JoinError, Joined, Joining, Outcome, Sessions, split_snapshot};
-use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use crate::sessions::{Envelope, JoinError, Joined, Joining, Outcome, Sessions};
+use crate::state_machine::{ApplyContext, Capture, StateMachine};
 use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
 
@@ -70,46 +72,6 @@ impl<S: StateMachine> Applier<S> {
         self.applied
     }
 
-    /// Goes on from what was stored, if anything was.
-    pub(super) async fn starting_from(
-        self,
-        stored: Option<(Snapshot, Vec<u8>)>,
-    ) -> Result<Self, RestoreError> {
-        let mut restoring = Some((self, stored));
-        platform::compute(move || {
-            let (mut applier, stored) = restoring.take()?;
-            let restored = stored.map_or(Ok(()), |(snapshot, state)| {
-                applier.restore_caught(&snapshot, &state)
-            });
-            Some(restored.map(|()| applier))
-        })
-        .await
-    }
-
-    /// Replaces the state by that of a snapshot, unless the state is as recent.
-    fn restore(&mut self, stored: &Snapshot, bytes: &[u8]) -> Result<(), RestoreError> {
-        let through = stored.metadata.last.index;
-        if through <= self.applied {
-            return Ok(());
-        }
-        let (sessions, state) = split_snapshot(bytes).map_err(RestoreError::new)?;
-        self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
-        self.machine.restore(state)?;
-        self.applied = through;
-        self.term = stored.metadata.last.term;
-        self.own = self.sessions.find(self.nonces.clone());
-        for (nonce, session) in &mut self.ordered {
-            *session = self.sessions.find(*nonce..=*nonce).map(|(_, name)| name);
-        }
-        Ok(())
-    }
-
-    /// The same for a state machine that may panic over it.
-    fn restore_caught(&mut self, stored: &Snapshot, bytes: &[u8]) -> Result<(), RestoreError> {
-        caught(|| self.restore(stored, bytes))
-            .unwrap_or_else(|message| Err(RestoreError::new(format!("it panicked: {message}"))))
-    }
-
     /// Works until the driver is gone or the state machine cannot go on.
     pub(super) async fn run(mut self, mut ends: Ends<S>) {
         loop {
@@ -127,14 +89,17 @@ impl<S: StateMachine> Applier<S> {
                             self.apply_caught(entries, &mut ends.queries).await
                         }
                         Job::Apply(Apply::Restore(snapshot)) => {
-                            let Snapshot { name, metadata } = &snapshot;
-                            match read(&*ends.lane, *name, metadata.length).await {
-                                Ok(state) => {
-                                    let report;
-                                    (self, report) = self.restore_elsewhere(snapshot, state).await;
-                                    report
+                            match self.restore(&*ends.lane, &snapshot).await {
+                                Ok(restored) => {
+                                    self = restored;
+                                    self.report_restored()
                                 }
-                                Err(error) => Ok(Report::LaneFailed(error)),
+                                Err(unrestored) => {
+                                    let through = snapshot.metadata.last.index;
+                                    // The driver may have stopped meanwhile.
+                                    drop(ends.reports.send(unrestored.report(through)).await);
+                                    return;
+                                }
                             }
                         }
                         Job::Capture { bytes_max } => match self.capture(bytes_max, &ends) {
@@ -309,31 +274,7 @@ impl<S: StateMachine> Applier<S> {
         Ok(())
     }
 
-    /// Restores without holding up the member's other tasks, who have heartbeats to send and to hear.
-    async fn restore_elsewhere(
-        self,
-        snapshot: Snapshot,
-        state: Vec<u8>,
-    ) -> (Self, Result<Report<S::Reply>, MachineFault>) {
-        let mut restoring = Some((self, snapshot, state));
-        platform::compute(move || {
-            let (mut applier, snapshot, state) = restoring.take()?;
-            let report = applier.report_restore(&snapshot, &state);
-            Some((applier, report))
-        })
-        .await
-    }
-
-    fn report_restore(
-        &mut self,
-        snapshot: &Snapshot,
-        state: &[u8],
-    ) -> Result<Report<S::Reply>, MachineFault> {
-        let restored = self.restore_caught(snapshot, state);
-        restored.map_err(|error| MachineFault::Restore {
-            through: snapshot.metadata.last.index,
-            reason: error.to_string(),
-        })?;
+    fn report_restored(&mut self) -> Result<Report<S::Reply>, MachineFault> {
         let known = self.own;
         let ordered: Vec<_> = self
             .ordered

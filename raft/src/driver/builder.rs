@@ -19,7 +19,7 @@ use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
-use super::snapshots::{Snapshots, read};
+use super::snapshots::Snapshots;
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
@@ -233,15 +233,10 @@ impl<S: StateMachine> MemberBuilder<S> {
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
-        let applier = Applier::new(self.machine, boot);
-        let stored = recovered.snapshot.clone();
-        let state = match &stored {
-            Some(stored) => read(&*lane, stored.name, stored.metadata.length).await?,
-            None => Vec::new(),
-        };
-        let applier = applier
-            .starting_from(stored.map(|stored| (stored, state)))
-            .await?;
+        let mut applier = Applier::new(self.machine, boot);
+        if let Some(stored) = &recovered.snapshot {
+            applier = applier.restore(&*lane, stored).await?;
+        }
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let mut config = self.config.clone();

@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::applier::Unrestored;
 use super::fault::MachineFault;
 use super::joining::Exclusion;
 use super::operations::PENDING_MAX as OPERATIONS_MAX;
@@ -410,6 +411,15 @@ impl StartError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         true
+    }
+}
+
+impl From<Unrestored> for StartError {
+    fn from(unrestored: Unrestored) -> Self {
+        match unrestored {
+            Unrestored::Unread(error) => error.into(),
+            Unrestored::Refused(error) => error.into(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::consensus::{Input, Reception, SnapshotName, SnapshotStep};
 use crate::storage::{SnapshotLane, StorageError};
 
-/// A state is read, and a captured one stored, in pieces of so many bytes.
+/// A captured state is stored in pieces of so many bytes.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 type Working = Pin<Box<dyn Future<Output = Result<Done, StorageError>> + Send>>;
@@ -149,7 +149,7 @@ async fn begun(
 }
 
 /// Reads a part of a snapshot, all of which is there.
-async fn read_part(
+pub(super) async fn read_part(
     lane: &dyn SnapshotLane,
     name: SnapshotName,
     offset: u64,
@@ -160,22 +160,6 @@ async fn read_part(
         Some(data) => Err(missing(name, offset + data.len() as u64)),
         None => Err(missing(name, 0)),
     }
-}
-
-/// Reads the whole state of a snapshot.
-pub(super) async fn read(
-    lane: &dyn SnapshotLane,
-    name: SnapshotName,
-    length: u64,
-) -> Result<Vec<u8>, StorageError> {
-    let mut state = Vec::new();
-    while (state.len() as u64) < length {
-        let at = state.len() as u64;
-        let left = usize::try_from(length - at).unwrap_or(usize::MAX);
-        let piece = read_part(lane, name, at, left.min(PIECE_BYTES)).await?;
-        state.extend_from_slice(&piece);
-    }
-    Ok(state)
 }
 
 fn missing(name: SnapshotName, at: u64) -> StorageError {

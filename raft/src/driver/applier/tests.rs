@@ -2,13 +2,14 @@ use bytes::Bytes;
 
 use super::*;
 use crate::configuration::Configuration;
-use crate::consensus::SnapshotName;
+use crate::consensus::{Snapshot, SnapshotName};
 use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
 use crate::sessions::{
     CommandHeader, HEADER_BYTES, SESSION_EXPIRY, join_snapshot, ordered_registration, registration,
 };
+use crate::storage::{MemoryStorage, Storage, StorageError};
 use crate::time::ClusterTime;
 
 const BOOT: u64 = 7;
@@ -91,6 +92,27 @@ fn captured(applier: &Applier<Log>) -> (Snapshot, Vec<u8>) {
     };
     let name = SnapshotName(1);
     (Snapshot { metadata, name }, data)
+}
+
+/// Has a member's applier restore a snapshot whose state is stored.
+fn restored(
+    applier: Applier<Log>,
+    snapshot: &Snapshot,
+    state: &[u8],
+) -> Result<Applier<Log>, Unrestored> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let lane = MemoryStorage::default().snapshots();
+        let name = lane.begin().await.unwrap();
+        let (length, digest) = (state.len() as u64, crc32fast::hash(state));
+        lane.append(name, Bytes::copy_from_slice(state))
+            .await
+            .unwrap();
+        assert!(lane.finish(name, length, digest).await.unwrap());
+        let mut stored = snapshot.clone();
+        (stored.name, stored.metadata.length) = (name, length);
+        applier.restore(&*lane, &stored).await
+    })
 }
 
 #[test]
@@ -177,9 +199,8 @@ fn a_snapshot_carries_state_and_sessions_to_another_member() {
     let mut first = applier();
     apply(&mut first, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
 
-    let mut second = applier();
     let (snapshot, state) = captured(&first);
-    second.restore(&snapshot, &state).unwrap();
+    let mut second = restored(applier(), &snapshot, &state).unwrap();
     apply(&mut second, &[command(3, 1, 1, 10), command(4, 1, 2, 20)]).unwrap();
 
     assert_eq!(second.machine.0, [10, 20]);
@@ -192,7 +213,8 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
     apply(&mut other, &[register(1, OWN_NONCE), command(2, 1, 1, 10)]).unwrap();
 
     let (snapshot, state) = captured(&other);
-    let report = applier().report_restore(&snapshot, &state).unwrap();
+    let mut restored = restored(applier(), &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored {
         through,
@@ -274,7 +296,8 @@ fn a_restored_member_goes_on_with_its_newest_nonce() {
     .unwrap();
 
     let (snapshot, state) = captured(&other);
-    let report = applier().report_restore(&snapshot, &state).unwrap();
+    let mut restored = restored(applier(), &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored { known, replies, .. } = report else {
         panic!("{report:?}")
@@ -326,7 +349,8 @@ fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
     applier.ordered.insert(6, Some(Index(1)));
 
     let (snapshot, state) = captured(&other);
-    let report = applier.report_restore(&snapshot, &state).unwrap();
+    let mut restored = restored(applier, &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored {
         ordered, replies, ..
@@ -345,15 +369,56 @@ fn an_older_snapshot_than_the_state_is_passed_over() {
     let (old, state) = captured(&applier);
     apply(&mut applier, &[command(3, 1, 2, 20)]).unwrap();
 
-    applier.restore(&old, &state).unwrap();
+    let restored = restored(applier, &old, &state).unwrap();
 
-    assert_eq!(applier.machine.0, [10, 20]);
+    assert_eq!(restored.machine.0, [10, 20]);
 }
 
 #[test]
 fn a_snapshot_that_is_none_is_refused() {
+    let state = [1, 0, 0];
     let (mut snapshot, _) = captured(&applier());
     snapshot.metadata.last.index = Index(9);
+    snapshot.metadata.digest = crc32fast::hash(&state);
 
-    assert!(applier().restore(&snapshot, &[1, 0, 0]).is_err());
+    let refused = restored(applier(), &snapshot, &state);
+
+    match refused {
+        Err(Unrestored::Refused(error)) => {
+            assert!(error.to_string().contains("cut off"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_read_in_several_pieces_is_restored_whole() {
+    let mut other = applier();
+    other.machine.0 = (0..300_000).collect();
+    other.applied = Index(300_000);
+    let (snapshot, state) = captured(&other);
+    assert!(state.len() > 2 << 18, "{} bytes are one piece", state.len());
+
+    let restored = restored(applier(), &snapshot, &state).unwrap();
+
+    assert!(restored.machine.0 == other.machine.0, "another state");
+}
+
+#[test]
+fn a_snapshot_of_another_digest_is_damaged_and_not_restored() {
+    let mut other = applier();
+    apply(&mut other, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+    let (mut snapshot, state) = captured(&other);
+    snapshot.metadata.digest ^= 1;
+    let cut_off = &state[..3];
+
+    for bytes in [&state[..], cut_off] {
+        let refused = restored(applier(), &snapshot, bytes);
+
+        let is_damaged = matches!(
+            refused,
+            Err(Unrestored::Unread(StorageError::Damaged { .. }))
+        );
+        assert!(is_damaged, "{refused:?}");
+    }
 }
