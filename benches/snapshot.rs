@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use liferaft::configuration::Configuration;
-use liferaft::consensus::{HardState, Snapshot, WriteId};
+use liferaft::consensus::{HardState, WriteId};
 use liferaft::ids::{Index, LogPosition, Term};
 use liferaft::kv::Command;
 use liferaft::message::SnapshotMetadata;
 use liferaft::sessions::{Joined, Joining, Sessions};
-use liferaft::storage::{MemoryStorage, Storage, StoredSnapshot, Write};
+use liferaft::storage::{MemoryStorage, Snapshot, Storage, Write};
 use liferaft::time::ClusterTime;
 use liferaft::{
     ApplyContext, Capture, ClusterId, Handle, Kv, Member, MemoryNetwork, RestoreError, StateMachine,
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 /// One cluster, one snapshot on each member. How many times the p99 is that without.
-fn run(stored: &Snapshot, keys: u64) -> f64 {
+fn run(stored: &Stored, keys: u64) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
@@ -80,7 +80,7 @@ fn run(stored: &Snapshot, keys: u64) -> f64 {
 }
 
 /// When each member took its snapshot, and the writes.
-async fn measure(stored: &Snapshot, keys: u64) -> (Vec<Range<Instant>>, Vec<Sample>) {
+async fn measure(stored: &Stored, keys: u64) -> (Vec<Range<Instant>>, Vec<Sample>) {
     let (members, captures) = members(stored, keys).await;
     let leader = leader(&members).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -152,8 +152,14 @@ fn key(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
+/// A snapshot, with its state.
+struct Stored {
+    metadata: SnapshotMetadata,
+    data: Bytes,
+}
+
 /// What a member has on its disk that has been given so many keys.
-fn stored(keys: u64) -> Snapshot {
+fn stored(keys: u64) -> Stored {
     let mut kv = Kv::new();
     for number in 0..keys {
         let context = ApplyContext {
@@ -185,7 +191,7 @@ fn stored(keys: u64) -> Snapshot {
         length: data.len() as u64,
         digest,
     };
-    Snapshot { metadata, data }
+    Stored { metadata, data }
 }
 
 /// Blank disks of the three servers.
@@ -193,7 +199,7 @@ fn disks() -> [MemoryStorage; 3] {
     [1, 2, 3].map(MemoryStorage::from_seed)
 }
 
-async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
+async fn members(stored: &Stored, keys: u64) -> (Vec<Handle<Watched>>, Vec<Capturing>) {
     let network = MemoryNetwork::new(1);
     let (mut members, mut captures) = (Vec::new(), Vec::new());
     for mut disk in disks() {
@@ -209,7 +215,7 @@ async fn members(stored: &Snapshot, keys: u64) -> (Vec<Handle<Watched>>, Vec<Cap
                 term: LAST.term,
                 ..HardState::default()
             }),
-            snapshot: Some(StoredSnapshot { name, metadata }),
+            snapshot: Some(Snapshot { name, metadata }),
             ..Write::default()
         };
         disk.write(vec![write]).await.expect("memory takes all");

@@ -480,7 +480,7 @@ pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
-pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
+pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine};
 pub use storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 pub use transport::Transport;
 pub use transport::memory::MemoryNetwork;

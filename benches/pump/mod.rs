@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use liferaft::config::Config;
 use liferaft::configuration::Configuration;
-use liferaft::consensus::{Apply, Input, Output, Proposal, ProposalId, Raft, Recovered, RoleKind};
+use liferaft::consensus::{
+    Apply, Input, Output, Proposal, ProposalId, Raft, Recovered, RoleKind, SnapshotName,
+};
 use liferaft::ids::{Index, ServerId};
 use liferaft::time::Instant;
 
@@ -92,9 +94,13 @@ impl Pump {
         if self.applied[self.leader].0 >= self.next_snapshot {
             self.next_snapshot += SNAPSHOT_EVERY;
             for at in 0..self.rafts.len() {
-                let (through, data) = (self.applied[at], Bytes::new());
-                self.inputs
-                    .push_back((at, Input::snapshot_taken(through, data)));
+                let taken = Input::SnapshotTaken {
+                    through: self.applied[at],
+                    length: 0,
+                    digest: 0,
+                    name: SnapshotName(self.applied[at].0),
+                };
+                self.inputs.push_back((at, taken));
             }
             self.settle();
         }

@@ -9,7 +9,7 @@ use liferaft_raft::config::Config;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
     Apply, ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, Raft, ReadId,
-    Recovered, WriteId,
+    Recovered, Shelf, WriteId,
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
@@ -25,6 +25,7 @@ const STEPS_MAX: usize = 2000;
 struct Server {
     raft: Raft,
     writes: VecDeque<WriteId>,
+    shelf: Shelf,
     handed_out: Index,
 }
 
@@ -81,6 +82,7 @@ impl Cluster {
             )
             .expect("a blank server always starts"),
             writes: VecDeque::new(),
+            shelf: Shelf::default(),
             handed_out: Index::ZERO,
         };
         let mut cluster = Self {
@@ -186,7 +188,8 @@ impl Cluster {
         } else {
             let through = self.servers[at].raft.status().applied;
             let data = Bytes::from(vec![5; choices.int_in_range(0..=40_usize)?]);
-            self.input(at, Input::snapshot_taken(through, data));
+            let taken = self.servers[at].shelf.taken(through, data);
+            self.input(at, taken);
         }
         Ok(())
     }
@@ -214,7 +217,12 @@ impl Cluster {
                 });
             }
         }
+        let steps = self.output.snapshots.drain(..);
+        let answers: Vec<_> = steps.filter_map(|step| server.shelf.step(step)).collect();
         self.output.clear();
+        for answer in answers {
+            self.input(at, answer);
+        }
         // What is under way is bounded, as by a network that drops what it cannot carry.
         self.flights.truncate(512);
     }

@@ -81,6 +81,7 @@ fn body(choices: &mut Unstructured<'_>) -> Result<Body> {
             round: Round(number(choices)?),
             transfer: number(choices)?,
             next_offset: number(choices)?,
+            received: number(choices)?,
             known: choices.arbitrary()?,
             match_index: index(choices)?,
             last: index(choices)?,

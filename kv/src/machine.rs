@@ -4,7 +4,9 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use liferaft_raft::state_machine::{ApplyContext, Capture, Pieces, RestoreError, StateMachine};
+use liferaft_raft::state_machine::{
+    ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine,
+};
 use liferaft_raft::time::ClusterTime;
 
 use crate::command::Command;
@@ -181,6 +183,13 @@ impl Kv {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Goes on with the store of a snapshot. Whoever watches has missed something.
+    fn take_over(&mut self, store: Store) {
+        self.store = store;
+        self.finished = self.store.place().applied;
+        self.hub().close_all();
+    }
+
     /// An entry is applied whole: watches are told, and the history is brought within its bounds.
     fn finish(&mut self) {
         let Place {
@@ -237,10 +246,35 @@ impl StateMachine for Kv {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        self.store = snapshot::decode(state, self.store.limits())?;
-        self.finished = self.store.place().applied;
-        self.hub().close_all();
+        let mut decoding = snapshot::Decoding::within(self.store.limits());
+        decoding.take(state)?;
+        self.take_over(decoding.finish()?);
         Ok(())
+    }
+
+    fn restoring(self) -> impl Restoring<Self> {
+        Restore {
+            decoding: snapshot::Decoding::within(self.store.limits()),
+            kv: self,
+        }
+    }
+}
+
+/// One that is restored while its snapshot comes.
+struct Restore {
+    kv: Kv,
+    decoding: snapshot::Decoding,
+}
+
+impl Restoring<Kv> for Restore {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.decoding.take(bytes)
+    }
+
+    fn finish(self) -> Result<Kv, RestoreError> {
+        let Self { mut kv, decoding } = self;
+        kv.take_over(decoding.finish()?);
+        Ok(kv)
     }
 }
 

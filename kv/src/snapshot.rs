@@ -22,28 +22,27 @@
 //!
 //! Numbers are unsigned LEB128 in their shortest form, so that equal states have equal bytes. What is read comes from
 //! a disk or another member and is not believed: nothing is allocated for a length or a number before the bytes it
-//! stands for are there, and the store built from it has passed the same limits as one built by commands.
+//! stands for are there, and the store built from it has passed the same limits as one built by commands. It is written
+//! and read in pieces.
 
+mod decoding;
 mod input;
 
 use core::num::NonZeroU64;
-use core::time::Duration;
-use std::sync::Arc;
 
 use bytes::Bytes;
+pub(crate) use decoding::Decoding;
 use input::Input;
 use liferaft_raft::state_machine::RestoreError;
-use liferaft_raft::time::ClusterTime;
 
 use crate::count::Count;
 use crate::entry::{LeaseId, Meta};
-use crate::error::Shown;
-use crate::history::{Batch, Change, ChangeKind, History, Past, PastContent};
-use crate::leases::{check_ttl, millis};
-use crate::limits::{LEASES_MAX, StoreLimits, check_key};
+use crate::history::{Batch, Change, ChangeKind, Past, PastContent};
+use crate::leases::millis;
+use crate::limits::{StoreLimits, check_key};
 use crate::revision::Revision;
 use crate::sequence::Sequence;
-use crate::store::{Held, Place, Record, Store};
+use crate::store::{Held, Record, Store};
 
 const VERSION: u8 = 3;
 /// More than a log ever has of anything: from here on, counting cannot overflow.
@@ -250,7 +249,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The revision that [`put_batch`] has put into these bytes.
 pub(crate) fn unpack_batch(packed: &[u8]) -> Batch {
     let mut reader = Reader {
-        input: Input { rest: packed },
+        input: Input::of(packed),
         limits: StoreLimits::default(),
         sequences_made: u64::MAX,
         applied: Revision(u64::MAX),
@@ -260,7 +259,7 @@ pub(crate) fn unpack_batch(packed: &[u8]) -> Batch {
 
 /// Whether a key is wanted of the revision that [`put_batch`] has put into these bytes. Copies nothing.
 pub(crate) fn has_key(packed: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-    let mut input = Input { rest: packed };
+    let mut input = Input::of(packed);
     let mut find = || {
         input.number()?;
         for _ in 0..input.number()? {
@@ -276,44 +275,6 @@ pub(crate) fn has_key(packed: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool 
 
 /// Why what the history holds can be read.
 const PACKED: &str = "the history holds what was put into it";
-
-pub(crate) fn decode(bytes: &[u8], limits: StoreLimits) -> Result<Store, RestoreError> {
-    let mut input = Input { rest: bytes };
-    let version = input.byte()?;
-    if version != VERSION {
-        return Err(RestoreError::new(format_args!(
-            "version {version} instead of {VERSION}"
-        )));
-    }
-    let sequences_made = input.number()?;
-    let applied = input.number()?;
-    let time = input.number()?;
-    if sequences_made.max(applied).max(time) > NUMBER_MAX {
-        return Err(RestoreError::new(format_args!(
-            "{sequences_made} sequences made by {applied} entries in {time} ms"
-        )));
-    }
-    let mut reader = Reader {
-        input,
-        limits,
-        sequences_made,
-        applied: Revision(applied),
-    };
-    let mut store = Store::new(limits, sequences_made);
-    reader.leases(&mut store)?;
-    let history = reader.history()?;
-    let place = Place {
-        applied: reader.applied,
-        time: ClusterTime(time),
-        revision: history.revision(),
-    };
-    reader.keys(&mut store, place.revision)?;
-    store.set_place(place, history);
-    match reader.input.rest.len() {
-        0 => Ok(store),
-        extra => Err(RestoreError::new(format_args!("{extra} bytes too many"))),
-    }
-}
 
 /// Reads the parts of a snapshot, each held to what is known before it.
 struct Reader<'a> {
@@ -360,52 +321,6 @@ impl Input<'_> {
 }
 
 impl Reader<'_> {
-    fn leases(&mut self, store: &mut Store) -> Result<(), RestoreError> {
-        let mut previous = None;
-        for _ in 0..self.input.number()? {
-            let id = self.lease()?.filter(|id| Some(*id) > previous);
-            let id = id.ok_or_else(|| RestoreError::new("a lease without a place"))?;
-            let ttl = Duration::from_millis(self.input.number()?);
-            check_ttl(ttl).map_err(RestoreError::new)?;
-            let ends_at = self.input.number()?;
-            if ends_at > NUMBER_MAX {
-                return Err(RestoreError::new("a lease without an end"));
-            }
-            store.insert_lease(id, ttl, ClusterTime(ends_at));
-            if store.leases().len() > LEASES_MAX {
-                return Err(RestoreError::new("too many leases"));
-            }
-            previous = Some(id);
-        }
-        Ok(())
-    }
-
-    fn history(&mut self) -> Result<History, RestoreError> {
-        let compacted = self.revision()?;
-        let mut history = History::compacted_to(compacted);
-        for _ in 0..self.input.number()? {
-            let revision = self.revision()?;
-            if revision <= history.revision() {
-                return Err(RestoreError::new(format_args!(
-                    "revision {revision} comes after {}",
-                    history.revision()
-                )));
-            }
-            let changes = self.input.number()?;
-            if changes == 0 {
-                return Err(RestoreError::new("a revision that changes nothing"));
-            }
-            for _ in 0..changes {
-                let change = self.change(revision)?;
-                history.record(revision, change);
-                if history.exceeds(&self.limits) {
-                    return Err(RestoreError::new("a history that weighs too much"));
-                }
-            }
-        }
-        Ok(history)
-    }
-
     /// A revision, whatever was before it.
     fn batch(&mut self) -> Result<Batch, RestoreError> {
         let revision = self.revision()?;
@@ -456,37 +371,6 @@ impl Reader<'_> {
             tag => return Err(RestoreError::new(format_args!("a past of kind {tag}"))),
         };
         Ok(Change { key, kind, before })
-    }
-
-    fn keys(&mut self, store: &mut Store, revision: Revision) -> Result<(), RestoreError> {
-        let mut previous = Bytes::new();
-        for _ in 0..self.input.number()? {
-            let key = self.key()?;
-            if key <= previous {
-                let (key, previous) = (Shown(&key), Shown(&previous));
-                return Err(RestoreError::new(format_args!(
-                    "key \"{key}\" comes after \"{previous}\""
-                )));
-            }
-            let meta = self.meta()?;
-            if meta.modified > revision {
-                return Err(RestoreError::new("a key that changed after the store did"));
-            }
-            store
-                .leases()
-                .check(meta.lease)
-                .map_err(RestoreError::new)?;
-            let held = match self.input.byte()? {
-                VALUE => Held::Value(self.input.value()?),
-                SEQUENCE => Held::Sequence(Arc::new(self.sequence()?)),
-                tag => return Err(RestoreError::new(format_args!("a key of kind {tag}"))),
-            };
-            store
-                .insert(key.clone(), Record { held, meta })
-                .map_err(RestoreError::new)?;
-            previous = key;
-        }
-        Ok(())
     }
 
     fn sequence(&mut self) -> Result<Sequence, RestoreError> {

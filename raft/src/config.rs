@@ -61,21 +61,19 @@ pub struct Timing {
 ///
 /// Let *S* be the length of a snapshot, at most [`snapshot_bytes_max`](Self::snapshot_bytes_max).
 ///
-/// - *Snapshots*, each once however many peers are sent it: a leader has the last durable one, one being encoded, one
-///   being written, and of older ones only the oldest that is still on its way to a peer: *4 S*. A follower has the
-///   last durable one, one being encoded, one of its own being written, and one being received or installed: *4 S*, and
-///   [`inflight_bytes_max`](Self::inflight_bytes_max) of chunks that came too early. It takes up no other until that is on
-///   its disk.
+/// - *Snapshots* are in storage. A leader holds of each peer's what was read to be sent and is not, at most
+///   [`inflight_bytes_max`](Self::inflight_bytes_max). A follower holds what has arrived and storage has not taken, and
+///   chunks that came too early, at most as much of each. A driver encodes one in pieces of 1 MiB, and restores one in
+///   pieces of 256 KiB; but a state machine that wants it whole, as `StateMachine::restore` does, holds *S*, once.
 /// - *The log* behind its last compaction: the entries kept then, for peers at most
 ///   [`catch_up_bytes_max`](Self::catch_up_bytes_max) or *S*, and those written since, until the next snapshot is due and
 ///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*. Then come at most
 ///   [`uncommitted_bytes_max`](Self::uncommitted_bytes_max).
 /// - *The replies kept for sessions*, beside the state and in each snapshot: at most `sessions::REPLY_BYTES_MAX`, 256
-///   MiB
-///   as serialised, and once more while a snapshot is encoded.
-/// - *For each peer*, nothing but positions: entries and chunks in flight share their bytes with the log and the
-///   snapshot. The transport holds them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max)
-///   and one message are unacknowledged.
+///   MiB as serialised, and once more while a snapshot is encoded or restored.
+/// - *For each peer*, nothing else but positions: entries in flight share their bytes with the log. The transport holds
+///   them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message are
+///   unacknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

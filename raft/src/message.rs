@@ -218,8 +218,10 @@ pub struct InstallSnapshotReply {
     pub round: Round,
     /// The transfer that it answers.
     pub transfer: u64,
-    /// How many bytes of it have arrived without a gap; its whole length once it is installed and durable.
+    /// How many bytes of it the receiver's storage has without a gap; its whole length once it is installed and durable.
     pub next_offset: u64,
+    /// How many bytes of it have arrived without a gap, whether its storage has them or not: at least `next_offset`.
+    pub received: u64,
     /// Whether the receiver knows what the transfer is. If not, as after a restart, the chunks must say it again.
     pub known: bool,
     /// As in [`AppendEntriesReply`]: at least the snapshot's last index once that is durable, or not needed.

@@ -21,9 +21,9 @@ use crate::time::ClusterTime;
 /// the index of the entry ([`MachineFault::Panicked`](crate::driver::MachineFault::Panicked)). All members apply the
 /// same entry to the same state, so all of them stop, and stop again when they are restarted, until a version that does
 /// not panic there takes over. A command that makes no sense is better answered by a reply that says so. A panic in
-/// [`snapshot`](Self::snapshot), in its [`Capture`] or in [`restore`](Self::restore) stops the member as well. A panic
-/// in [`query`](Self::query) fails that read alone. Where the serde code of a command panics, the command is refused
-/// before it is sent; where that of a reply does, its caller is told that it cannot be read.
+/// [`snapshot`](Self::snapshot), in its [`Capture`], in [`restore`](Self::restore) or in [`Restoring`] stops the member
+/// as well. A panic in [`query`](Self::query) fails that read alone. Where the serde code of a command panics, the
+/// command is refused before it is sent; where that of a reply does, its caller is told that it cannot be read.
 ///
 /// All of this holds where panics unwind. Where they abort, as in WebAssembly or with `panic = "abort"`, any of them
 /// ends the program, a panicking query too.
@@ -117,6 +117,53 @@ pub trait StateMachine: Send + 'static {
     /// # Errors
     /// When the bytes are not those of a snapshot. The state is then undefined and the member stops.
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError>;
+
+    /// Begins to replace the state by that of a snapshot, whose bytes are read from storage piece by piece.
+    ///
+    /// The default gathers them for [`restore`](Self::restore), and holds all of them in memory beside the state that it
+    /// makes of them. A state machine whose state is large makes its state as they come.
+    fn restoring(self) -> impl Restoring<Self>
+    where
+        Self: Sized,
+    {
+        Gathering {
+            machine: self,
+            state: Vec::new(),
+        }
+    }
+}
+
+/// A state machine on its way from the bytes of a snapshot.
+pub trait Restoring<S>: Send + 'static {
+    /// Takes the bytes that come next, of any length: where they are cut means nothing.
+    ///
+    /// # Errors
+    /// When no snapshot begins with what has come. No more of it is taken, and the member stops.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), RestoreError>;
+
+    /// Returns the state machine with the state of the snapshot, all of which has been taken and is what was stored.
+    ///
+    /// # Errors
+    /// When that is no snapshot. The member stops.
+    fn finish(self) -> Result<S, RestoreError>;
+}
+
+/// Holds all of the bytes.
+struct Gathering<S> {
+    machine: S,
+    state: Vec<u8>,
+}
+
+impl<S: StateMachine> Restoring<S> for Gathering<S> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.state.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<S, RestoreError> {
+        self.machine.restore(&self.state)?;
+        Ok(self.machine)
+    }
 }
 
 /// A captured state on its way to bytes: a closure that returns them, or [`Pieces`].

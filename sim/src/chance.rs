@@ -134,6 +134,14 @@ impl Chance {
         })
     }
 
+    /// How long a disk takes for a step with the state of a snapshot, beside the writes.
+    pub fn lane_takes(&mut self, at: usize, plan: &DiskPlan) -> Nanos {
+        let dice = &mut self.members;
+        let (least, most) = plan.latency;
+        self.source
+            .number(Series::Lane(at), least, || dice.between(least, most))
+    }
+
     /// How long a state machine works on what it is given at once.
     pub fn apply_takes(&mut self, at: usize, plan: &MachinePlan) -> Nanos {
         let dice = &mut self.members;

@@ -31,6 +31,8 @@ pub enum Series {
     Apply(usize),
     /// How long its state machine takes to be captured.
     Capture(usize),
+    /// How long each step takes that a disk does with the state of a snapshot.
+    Lane(usize),
     /// How long a client waits for answers.
     Patience(usize),
     /// How long a client waits after it was refused.
@@ -151,7 +153,7 @@ impl<'de> Deserialize<'de> for Choice {
 type Name = (&'static str, fn(usize) -> Series);
 
 /// The names of the series that have one number: of a member, which counts from 1 in files, or of a client.
-const MEMBERS: [Name; 7] = [
+const MEMBERS: [Name; 8] = [
     ("clock origin", Series::ClockOrigin),
     ("clock rate", Series::ClockRate),
     ("core seed", Series::CoreSeed),
@@ -159,6 +161,7 @@ const MEMBERS: [Name; 7] = [
     ("write", Series::Write),
     ("apply", Series::Apply),
     ("capture", Series::Capture),
+    ("lane", Series::Lane),
 ];
 const CLIENTS: [Name; 3] = [
     ("patience of client", Series::Patience),
@@ -178,6 +181,7 @@ impl fmt::Display for Series {
             | Self::Write(at)
             | Self::Apply(at)
             | Self::Capture(at)
+            | Self::Lane(at)
             | Self::Patience(at)
             | Self::Pause(at)
             | Self::Somebody(at) => at,

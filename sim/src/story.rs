@@ -253,8 +253,8 @@ fn words_of(message: &Message) -> (&'static str, String, String) {
         }
         Body::InstallSnapshotReply(reply) => {
             let text = format!(
-                "Snapshot has {} match {}",
-                reply.next_offset, reply.match_index
+                "Snapshot has {} of {} match {}",
+                reply.next_offset, reply.received, reply.match_index
             );
             ("installed", text.clone(), text)
         }

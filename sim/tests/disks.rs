@@ -59,7 +59,7 @@ fn story(seed: u64, seen: &mut BTreeSet<(Fault, Left)>) {
         let named = format!("seed {seed}, write {write}, {fault:?} after {steps} steps");
         let writes = store.draw_writes(recovered(&model));
 
-        let found = store.write(fault, steps);
+        let found = store.write(writes.clone(), fault, steps);
 
         match found.unwrap_or_else(|error| panic!("{named}: {error}")) {
             None => finish(&mut model, writes),

@@ -16,7 +16,7 @@ use liferaft::driver::{
     BootstrapFault, Busy, Exclusion, FlushError, LeaveError, MachineFault, MemberError, OnlyVoter,
     OpenOutboxError, OutboxCause, PushError, ShutdownError, WaitError,
 };
-use liferaft::ids::{Index, LogPosition, Term};
+use liferaft::ids::{Index, Term};
 use liferaft::kv::{
     Kind, KvOutboxError, KvPushError, LeaseId, ParseCountError, Refused, Revision, WatchError,
 };
@@ -436,10 +436,6 @@ fn causes_of_stops() -> Vec<Row> {
 }
 
 fn stored() -> Vec<Row> {
-    let last = LogPosition {
-        term: Term(2),
-        index: Index(7),
-    };
     let io = || StorageError::Io {
         action: "write",
         source: io::Error::other("why"),
@@ -473,8 +469,6 @@ fn stored() -> Vec<Row> {
             => "the stored log ends at index 7, and was committed up to 9";
         "RecoveryError::ImpossiblePromise": RecoveryError::ImpossiblePromise { promise: Duration::from_secs(9_000) }
             => "the stored promise of 9000s is above 3600s";
-        "RecoveryError::DamagedSnapshot": RecoveryError::DamagedSnapshot { last }
-            => "the stored snapshot of 7@2 is damaged";
         "SessionsError::UnknownVersion": SessionsError::UnknownVersion(9)
             => "the session table has version 9, which this version does not know";
         "SessionsError::CutOff": SessionsError::CutOff => "the session table is cut off";
@@ -482,6 +476,8 @@ fn stored() -> Vec<Row> {
         "SnapshotError::UnknownVersion": SnapshotError::UnknownVersion(9)
             => "the snapshot has version 9, which this version does not know";
         "SnapshotError::CutOff": SnapshotError::CutOff => "the snapshot is cut off";
+        "SnapshotError::Damaged": SnapshotError::Damaged { found: 1, wanted: 2 }
+            => "the snapshot is not what was stored: its digest is 0x00000001, not 0x00000002";
         "JoinError::TooLarge": JoinError::TooLarge { bytes: 9, bytes_max: 8 }
             => "the snapshot has 9 bytes, 8 are allowed";
         "CodecError::Encode": CodecError::Encode { type_name: "Seed", reason: "why".into() }

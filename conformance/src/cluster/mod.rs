@@ -328,16 +328,16 @@ impl Cluster {
     pub(crate) fn send_snapshot(&mut self, from: u64, to: u64) -> Result<(), String> {
         let node = self.node(from)?;
         let from = node.id;
-        let Some(snapshot) = node.snapshot() else {
+        let Some((metadata, data)) = node.snapshot() else {
             return Ok(());
         };
         let term = node.status().term;
         let chunk = InstallSnapshot {
             round: liferaft_raft::ids::Round::ZERO,
             transfer: 0,
-            metadata: Some(snapshot.metadata),
+            metadata: Some(metadata),
             offset: 0,
-            data: snapshot.data,
+            data,
         };
         let body = Body::InstallSnapshot(Box::new(chunk));
         let parcel = Parcel::Message(Message { term, body });

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use liferaft_raft::config::{Config, Timing};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
-    Apply, Event, HardState, Input, Output, Raft, Recovered, RoleKind, Snapshot, Status, Write,
+    Apply, Event, HardState, Input, Output, Raft, Recovered, RoleKind, Shelf, Snapshot, Status,
+    Write,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, ServerId, Term};
@@ -57,6 +58,7 @@ pub(crate) struct Node {
     pub(super) appending: VecDeque<Vec<Write>>,
     pub(super) applying: VecDeque<Vec<Apply>>,
     machine: Machine,
+    shelf: Shelf,
     /// The configurations of the snapshots that the log has begun with, and their indices, in order.
     bases: Vec<(Index, Arc<Configuration>)>,
     /// The ticks after which it campaigns, if the script has said so, and those gone by.
@@ -88,10 +90,9 @@ impl Machine {
         self.states.insert(entry.index, state);
     }
 
-    fn restore(&mut self, snapshot: &Snapshot) {
+    fn restore(&mut self, last: Index, state: &[u8]) {
         self.states.clear();
-        let index = snapshot.metadata.last.index;
-        self.states.insert(index, snapshot.data.to_vec());
+        self.states.insert(last, state.to_vec());
     }
 }
 
@@ -108,7 +109,9 @@ impl Node {
             })
             .build()
             .map_err(|error| error.to_string())?;
-        let snapshot = options.start.as_ref().map(starting_snapshot);
+        let mut shelf = Shelf::default();
+        let start = options.start.as_ref();
+        let snapshot = start.map(|start| starting_snapshot(start, &mut shelf));
         let base = snapshot.as_ref().map(base_of).unwrap_or_default();
         let recovered = Recovered {
             hard_state: HardState::default(),
@@ -130,6 +133,7 @@ impl Node {
             appending: VecDeque::new(),
             applying: VecDeque::new(),
             machine: Machine::default(),
+            shelf,
             bases: vec![base],
             patience: None,
             silence: 0,
@@ -145,6 +149,12 @@ impl Node {
     pub(super) fn input(&mut self, input: Input) {
         self.raft.input(self.now, input, &mut self.ready);
         self.remember_role();
+        // Etcd's snapshots are in memory: what is done with them is done at once.
+        for step in std::mem::take(&mut self.ready.snapshots) {
+            if let Some(answer) = self.shelf.step(step) {
+                self.input(answer);
+            }
+        }
     }
 
     fn remember_role(&mut self) {
@@ -295,8 +305,11 @@ impl Node {
                     entries.last().map(|entry| entry.index)
                 }
                 Apply::Restore(snapshot) => {
-                    self.machine.restore(&snapshot);
-                    Some(snapshot.metadata.last.index)
+                    let last = snapshot.metadata.last.index;
+                    let state = self.shelf.state(snapshot.name);
+                    let state = state.expect("a snapshot stays until it is restored");
+                    self.machine.restore(last, state);
+                    Some(last)
                 }
             };
             if let Some(through) = through {
@@ -313,7 +326,8 @@ impl Node {
             return;
         }
         let data = Bytes::from(self.machine.as_of(through));
-        self.input(Input::snapshot_taken(through, data));
+        let taken = self.shelf.taken(through, data);
+        self.input(taken);
         // Two writes: the snapshot, and once that is durable, the cut.
         for _ in 0..2 {
             let writes = std::mem::take(&mut self.ready.writes);
@@ -325,8 +339,8 @@ impl Node {
         }
     }
 
-    /// A snapshot of what is applied.
-    pub(super) fn snapshot(&self) -> Option<Snapshot> {
+    /// What a snapshot of what is applied is, and its state.
+    pub(super) fn snapshot(&self) -> Option<(SnapshotMetadata, Bytes)> {
         let applied = self.raft.status().applied;
         let entry = self
             .raft
@@ -341,17 +355,15 @@ impl Node {
         let (_, base) = self.bases.last()?;
         let (configuration_index, configuration) = configuration.last().unwrap_or((snapshot, base));
         let data = Bytes::from(self.machine.as_of(applied));
-        Some(Snapshot {
-            metadata: SnapshotMetadata {
-                last: entry.position(),
-                stamp: entry.stamp,
-                configuration: Arc::clone(configuration),
-                configuration_index,
-                length: data.len() as u64,
-                digest: crc32fast::hash(&data),
-            },
-            data,
-        })
+        let metadata = SnapshotMetadata {
+            last: entry.position(),
+            stamp: entry.stamp,
+            configuration: Arc::clone(configuration),
+            configuration_index,
+            length: data.len() as u64,
+            digest: crc32fast::hash(&data),
+        };
+        Some((metadata, data))
     }
 
     /// Time passes for this server alone, up to its next deadline, which is met. Tells whether it began a campaign.
@@ -430,7 +442,7 @@ fn concerns_log(write: &Write) -> bool {
 
 /// etcd's servers start with term 0 and a snapshot of term 1, of which no log could be made. Ours is of term 0 as well:
 /// the elections that follow have the same terms.
-fn starting_snapshot(start: &Start) -> Snapshot {
+fn starting_snapshot(start: &Start, shelf: &mut Shelf) -> Snapshot {
     let data = Bytes::from(start.content.clone());
     let index = Index(start.index);
     Snapshot {
@@ -442,6 +454,6 @@ fn starting_snapshot(start: &Start) -> Snapshot {
             length: data.len() as u64,
             digest: crc32fast::hash(&data),
         },
-        data,
+        name: shelf.put(data),
     }
 }

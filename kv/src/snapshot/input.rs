@@ -8,11 +8,22 @@ use crate::limits::check_value;
 /// What is still to be read.
 pub(super) struct Input<'a> {
     pub(super) rest: &'a [u8],
+    /// Whether more was wanted than there is.
+    pub(super) ended_early: bool,
 }
 
 impl<'a> Input<'a> {
+    pub(super) const fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            ended_early: false,
+        }
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, RestoreError> {
-        let (first, rest) = self.rest.split_first().ok_or_else(ends_early)?;
+        let Some((first, rest)) = self.rest.split_first() else {
+            return Err(self.ends_early());
+        };
         self.rest = rest;
         Ok(*first)
     }
@@ -38,7 +49,9 @@ impl<'a> Input<'a> {
 
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], RestoreError> {
         let len = usize::try_from(self.number()?).map_err(RestoreError::new)?;
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(ends_early)?;
+        let Some((bytes, rest)) = self.rest.split_at_checked(len) else {
+            return Err(self.ends_early());
+        };
         self.rest = rest;
         Ok(bytes)
     }
@@ -49,8 +62,9 @@ impl<'a> Input<'a> {
         check_value(value).map_err(RestoreError::new)?;
         Ok(Bytes::copy_from_slice(value))
     }
-}
 
-fn ends_early() -> RestoreError {
-    RestoreError::new("it ends too early")
+    fn ends_early(&mut self) -> RestoreError {
+        self.ended_early = true;
+        RestoreError::new("it ends too early")
+    }
 }

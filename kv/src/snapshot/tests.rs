@@ -1,5 +1,8 @@
+use core::time::Duration;
+
 use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::state_machine::ApplyContext;
+use liferaft_raft::time::ClusterTime;
 
 use super::*;
 
@@ -38,6 +41,49 @@ fn sample() -> Store {
     let trimmed = store.trim_before("s".into(), "1@300".parse().expect("a count"));
     assert_eq!(trimmed.map(|outcome| outcome.trimmed), Ok(1));
     store
+}
+
+fn decode(bytes: &[u8], limits: StoreLimits) -> Result<Store, RestoreError> {
+    let mut decoding = Decoding::within(limits);
+    decoding.take(bytes)?;
+    decoding.finish()
+}
+
+#[test]
+fn a_snapshot_is_decoded_wherever_its_pieces_are_cut() {
+    let store = sample();
+    let bytes = encode(&store);
+
+    for length in 1..=bytes.len() {
+        let mut decoding = Decoding::within(StoreLimits::default());
+        for piece in bytes.chunks(length) {
+            decoding.take(piece).expect("a snapshot begins like that");
+        }
+
+        assert_eq!(decoding.finish().expect("a snapshot"), store);
+    }
+}
+
+#[test]
+fn no_more_is_held_of_a_snapshot_than_an_item_that_has_not_ended() {
+    let mut store = sample();
+    for number in 0..1_000_u64 {
+        store.begin(at(6 + number));
+        let key = Bytes::copy_from_slice(&number.to_be_bytes());
+        store
+            .set(key, "a value".into(), None)
+            .expect("there is room");
+    }
+    let mut decoding = Decoding::within(StoreLimits::default());
+
+    let bytes = encode(&store);
+    let held = bytes.chunks(100).map(|piece| {
+        decoding.take(piece).expect("a snapshot begins like that");
+        decoding.bytes_held()
+    });
+
+    let most = held.max().expect("it has pieces");
+    assert!(most < 400, "{most} bytes");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::currency::{Currency, Tokens};
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::outbox::Outbox;
-use super::output::{Apply, Event, HardState, Output, Refusal, Snapshot};
+use super::output::{Apply, Event, HardState, Output, Reception, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::recovery::Restored;
 use crate::config::Config;
@@ -49,8 +49,12 @@ pub(super) struct Common {
     /// The last snapshot that is durable.
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) refused: BTreeMap<Refusal, u64>,
-    /// A snapshot that is being written: the state machine's own, or one that a leader sent.
+    /// A snapshot that is being put in force: the state machine's own, or one that a leader sent.
     writing: Option<Writing>,
+    /// Snapshots that another has taken the place of, as long as somebody is sent them or restores them.
+    replaced: Vec<Arc<Snapshot>>,
+    /// The number of the last snapshot that was received.
+    last_reception: Reception,
     /// The end of a snapshot that has become durable, behind which the log is to be cut.
     compaction: Option<Index>,
     applying: Applying,
@@ -81,6 +85,8 @@ struct Applying {
     restored_to: Index,
     /// Whether a leader's snapshot is durable and has still to be handed out.
     restore_due: bool,
+    /// The snapshot that the state machine restores.
+    restoring: Option<Arc<Snapshot>>,
     currency: Currency,
 }
 
@@ -89,6 +95,8 @@ struct Writing {
     snapshot: Arc<Snapshot>,
     /// Whether the state machine is to be replaced by it.
     restore: bool,
+    /// One whose write was under way when this one took its place.
+    replaces: Option<Arc<Snapshot>>,
 }
 
 impl Common {
@@ -142,6 +150,8 @@ impl Common {
             refused: BTreeMap::new(),
             promised_until,
             writing: None,
+            replaced: Vec::new(),
+            last_reception: Reception::default(),
             compaction: None,
             resuming: true,
             applying: Applying {
@@ -150,6 +160,7 @@ impl Common {
                 bytes: 0,
                 restored_to: covered,
                 restore_due: false,
+                restoring: None,
                 currency: Currency::default(),
             },
             tokens: Tokens::new(now, apart.next_u64()),
@@ -169,6 +180,7 @@ impl Common {
             return;
         }
         if let Some(snapshot) = &self.snapshot {
+            self.applying.restoring = Some(Arc::clone(snapshot));
             self.out.apply.push(Apply::Restore((**snapshot).clone()));
         }
         self.announce_configuration();
@@ -447,6 +459,12 @@ impl Common {
         self.applying.handed_out >= self.commit_index
     }
 
+    /// A number for a snapshot that is being received.
+    pub(super) fn next_reception(&mut self) -> Reception {
+        self.last_reception.0 += 1;
+        self.last_reception
+    }
+
     pub(super) fn applied(&self) -> Index {
         self.applying.applied
     }
@@ -469,6 +487,8 @@ impl Common {
             .sum();
         self.applying.bytes -= done;
         self.applying.applied = through;
+        let is_restored = |snapshot: &mut Arc<Snapshot>| snapshot.metadata.last.index <= through;
+        self.applying.restoring.take_if(is_restored);
     }
 
     /// Hands committed and persisted entries to the state machine, as many as it is allowed to be behind.
@@ -523,6 +543,7 @@ impl Common {
             handed_out,
             applied,
             restore_due,
+            restoring,
             ..
         } = &mut self.applying;
         if *restore_due
@@ -530,6 +551,7 @@ impl Common {
             && let Some(snapshot) = &self.snapshot
         {
             *restore_due = false;
+            *restoring = Some(Arc::clone(snapshot));
             *handed_out = snapshot.metadata.last.index;
             self.out.apply.push(Apply::Restore((**snapshot).clone()));
         }

@@ -135,6 +135,7 @@ impl Raft {
                     round: Round::ZERO,
                     transfer: chunk.transfer,
                     next_offset: 0,
+                    received: 0,
                     known: false,
                     match_index: Index::ZERO,
                     last: self.common.log.last_index(),

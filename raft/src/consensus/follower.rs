@@ -8,11 +8,11 @@ use core::time::Duration;
 use super::common::Common;
 use super::currency::{Claim, Claims};
 use super::input::ReadId;
-use super::output::{Event, ReadRefused, Refusal};
+use super::output::{Event, ReadRefused, Reception, Refusal, Snapshot, SnapshotName};
 use super::planted::{Bug, is_planted};
 use super::read::FollowerReads;
 use super::role::Transition;
-use super::snapshot::{Arrival, Receiving};
+use super::snapshot::{Arrival, Reached, Receiving};
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, Round, ServerId};
 use crate::message::{
@@ -65,8 +65,7 @@ struct Answer {
     /// An answer once the log is durable up to here.
     when_durable: Option<Index>,
     conflict: Option<Conflict>,
-    /// How far a transfer is, and whether it is known.
-    snapshot: Option<(u64, u64, bool)>,
+    snapshot: Option<Reached>,
     /// The match last told: a better one is told without being asked for.
     told: Index,
 }
@@ -393,28 +392,63 @@ impl Follower {
         }
         if common.is_installing() {
             // One that is complete is on its way to the disk: until it is there, no other takes up memory.
-            self.answer.snapshot = Some((transfer, 0, false));
+            self.answer.snapshot = Some(Reached::nothing(transfer));
             return;
         }
         match Receiving::take(&mut self.receiving, common, &metadata, chunk) {
-            Arrival::Stale => {}
+            // The answer to more of it comes when storage has that: what a leader sends ahead is what waits here.
+            Arrival::Stale | Arrival::Taken => {}
             Arrival::Refused(reason) => {
                 common.refuse(from, reason);
-                self.answer.snapshot = Some((transfer, 0, false));
+                self.answer.snapshot = Some(Reached::nothing(transfer));
             }
-            Arrival::Partial { next_offset } => {
-                self.answer.snapshot = Some((transfer, next_offset, true));
-            }
-            Arrival::Complete(snapshot) => {
-                let length = snapshot.metadata.length;
-                common.install(snapshot);
-                self.early.clear();
-                self.matched = self.matched.max(last.index);
-                self.leader_commit = self.leader_commit.max(last.index);
-                self.finished = Some((transfer, length));
-                self.answer.snapshot = Some((transfer, length, true));
-            }
+            Arrival::Known(reached) => self.answer.snapshot = Some(reached),
         }
+    }
+
+    /// Storage has so many bytes of the snapshot that is being received.
+    pub(super) fn on_snapshot_appended(&mut self, reception: Reception, length: u64) {
+        if let Some(receiving) = &mut self.receiving
+            && let Some(reached) = receiving.on_appended(reception, length)
+        {
+            self.answer.snapshot = Some(reached);
+        }
+    }
+
+    /// The snapshot that was received is durable under this name, or was not what it should be.
+    pub(super) fn on_snapshot_received(
+        &mut self,
+        common: &mut Common,
+        reception: Reception,
+        name: Option<SnapshotName>,
+    ) {
+        let finished = self
+            .receiving
+            .take_if(|receiving| receiving.is_finished(reception));
+        let Some((transfer, metadata)) = finished.map(Receiving::into_parts) else {
+            if let Some(name) = name {
+                common.remove_snapshot(name);
+            }
+            return;
+        };
+        let Some(name) = name else {
+            if let Some(leader) = self.leader {
+                common.refuse(leader, Refusal::BadSnapshot);
+            }
+            self.answer.snapshot = Some(Reached::nothing(transfer));
+            return;
+        };
+        let (last, length) = (metadata.last.index, metadata.length);
+        self.finished = Some((transfer, length));
+        if last <= common.commit_index && !is_planted(Bug::OlderSnapshotInstalled) {
+            // All that it covers has come by the log meanwhile.
+            common.remove_snapshot(name);
+            return self.answer_finished(transfer, length);
+        }
+        common.install(Snapshot { metadata, name });
+        self.early.clear();
+        self.matched = self.matched.max(last);
+        self.leader_commit = self.leader_commit.max(last);
     }
 
     /// What a chunk is part of, as it says itself, or as an earlier one of its transfer has said.
@@ -436,7 +470,7 @@ impl Follower {
             Some(_) | None => {
                 let newest = self.receiving.as_ref().map(Receiving::transfer);
                 if newest.is_none_or(|newest| newest < transfer) {
-                    self.answer.snapshot = Some((transfer, 0, false));
+                    self.answer.snapshot = Some(Reached::nothing(transfer));
                 }
             }
         }
@@ -445,7 +479,7 @@ impl Follower {
     /// Nothing more of this transfer is needed.
     fn answer_finished(&mut self, transfer: u64, length: u64) {
         self.answer.at_once = true;
-        self.answer.snapshot = Some((transfer, length, true));
+        self.answer.snapshot = Some(Reached::all(transfer, length));
     }
 
     /// Answers the leader, as far as what it would promise is durable.
@@ -466,13 +500,13 @@ impl Follower {
         if durable {
             self.answer.when_durable = None;
         }
-        if let Some((transfer, next_offset, known)) = self.answer.snapshot.take() {
-            let round = self.round;
+        if let Some(reached) = self.answer.snapshot.take() {
             let reply = InstallSnapshotReply {
-                round,
-                transfer,
-                next_offset,
-                known,
+                round: self.round,
+                transfer: reached.transfer,
+                next_offset: reached.stored,
+                received: reached.received,
+                known: reached.known,
                 match_index,
                 last: common.log.last_index(),
             };

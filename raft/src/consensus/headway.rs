@@ -1,7 +1,7 @@
 //! Whether a peer gets on: what it makes durable, and since when nothing that reached it has become so.
 //!
 //! A server may echo every round while its disk hangs or while nothing but heartbeats reaches it. Rounds say that it is
-//! there; only its persisted position, or the bytes of a snapshot that arrive, say that it gets on.
+//! there; only its persisted position, or the bytes of a snapshot that its storage has, say that it gets on.
 
 use core::time::Duration;
 
@@ -22,9 +22,9 @@ const INSTALLED_BYTES_PER_SECOND: u64 = 1 << 20;
 /// The headway of a peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Headway {
-    /// When more of the log became durable there, or more of a snapshot arrived.
+    /// When more of the log became durable there, or its storage had more of a snapshot.
     made_at: Option<Instant>,
-    /// The furthest that the transfer of a snapshot has come: its number, and the bytes that have arrived.
+    /// The furthest that the transfer of a snapshot has come: its number, and the bytes that storage has there.
     furthest: (u64, u64),
     /// When it last answered a round that it had not answered before.
     heard_at: Option<Instant>,
@@ -33,7 +33,7 @@ pub(super) struct Headway {
 }
 
 impl Headway {
-    /// When more of the log became durable there, or more of a snapshot arrived; `None` if neither ever has.
+    /// When more of the log became durable there, or its storage had more of a snapshot; `None` if neither ever was.
     pub(super) fn made_at(&self) -> Option<Instant> {
         self.made_at
     }
@@ -65,7 +65,7 @@ impl Headway {
 struct Answer {
     /// Whether it echoes a round that was not echoed before.
     is_news: bool,
-    /// Whether more is durable, or more of a snapshot has arrived, than before.
+    /// Whether more is durable, or storage has more of a snapshot, than before.
     grew: bool,
     /// Whether something that has arrived is not durable.
     has_unpersisted: bool,
@@ -74,18 +74,21 @@ struct Answer {
 impl Progress {
     /// Takes note of what an answer showed. `matched` is what was known to match before it.
     pub(super) fn note_headway(&mut self, common: &Common, matched: Index, is_news: bool) {
-        let arrived = match &self.flow {
-            Flow::Snapshot(sending) if sending.acked > 0 => (sending.transfer, sending.acked),
+        let (stored, waits) = match &self.flow {
+            Flow::Snapshot(sending) if sending.received > 0 => (
+                (sending.transfer, sending.acked),
+                sending.received > sending.acked || self.is_installing(),
+            ),
             Flow::Snapshot(_) | Flow::Probe { .. } | Flow::Replicate(_) | Flow::Forgot { .. } => {
-                (0, 0)
+                ((0, 0), false)
             }
         };
         let answer = Answer {
             is_news,
-            grew: self.match_index > matched || arrived > self.headway.furthest,
-            has_unpersisted: self.received > self.match_index || self.is_installing(),
+            grew: self.match_index > matched || stored > self.headway.furthest,
+            has_unpersisted: self.received > self.match_index || waits,
         };
-        self.headway.furthest = self.headway.furthest.max(arrived);
+        self.headway.furthest = self.headway.furthest.max(stored);
         let lull = common.config.election_timeout();
         self.headway.note(answer, common.now, lull);
     }
@@ -107,7 +110,7 @@ impl Progress {
         match &self.flow {
             Flow::Snapshot(sending) => {
                 let length = sending.snapshot.metadata.length;
-                length > 0 && sending.acked >= length
+                length > 0 && sending.received >= length
             }
             Flow::Probe { .. } | Flow::Replicate(_) | Flow::Forgot { .. } => false,
         }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::output::WriteId;
+use super::output::{Reception, SnapshotName, SnapshotRead, WriteId};
 use crate::config::Timing;
 use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX};
 use crate::ids::{Index, ServerId};
@@ -45,11 +45,34 @@ pub enum Input {
     SnapshotTaken {
         /// The last entry that the state reflects.
         through: Index,
-        /// The state.
-        data: Bytes,
-        /// The CRC-32 of `data`, which takes too long for large ones to be found out here: see
-        /// [`Input::snapshot_taken`].
+        /// The length of the state, in bytes.
+        length: u64,
+        /// Its CRC-32.
         digest: u32,
+        /// The name under which storage has it: it is durable.
+        name: SnapshotName,
+    },
+    /// Of the snapshot that is being received under this number, so many bytes were given to storage.
+    SnapshotAppended {
+        /// Which.
+        reception: Reception,
+        /// How many, from its beginning on.
+        length: u64,
+    },
+    /// All of the snapshot that was received under this number is durable, under this name; `None` if it was not what
+    /// it should be.
+    SnapshotReceived {
+        /// Which.
+        reception: Reception,
+        /// Its name.
+        name: Option<SnapshotName>,
+    },
+    /// A part of a snapshot was read.
+    SnapshotRead {
+        /// Which part, and for whom.
+        read: SnapshotRead,
+        /// Its bytes.
+        data: Bytes,
     },
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
     /// unless its log is empty and it has voted for nobody else.
@@ -61,19 +84,6 @@ pub enum Input {
     Foreign(ServerId, Foreign),
     /// The two times change.
     SetTiming(Timing),
-}
-
-impl Input {
-    /// The state machine was captured, and the checksum of the state has yet to be taken: for small ones.
-    #[must_use]
-    pub fn snapshot_taken(through: Index, data: Bytes) -> Self {
-        let digest = crc32fast::hash(&data);
-        Self::SnapshotTaken {
-            through,
-            data,
-            digest,
-        }
-    }
 }
 
 /// A command to append, with the name under which its fate is told.

@@ -58,6 +58,7 @@ mod recovery;
 mod replication;
 mod role;
 mod rounds;
+mod shelf;
 mod snapshot;
 mod stamp;
 mod status;
@@ -68,10 +69,12 @@ mod vote;
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use output::{
     Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
-    Recovered, Refusal, RoleKind, Snapshot, TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
+    Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName, SnapshotRead, SnapshotStep,
+    TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
 };
 pub use oversight::{Contact, Oversight};
 pub use recovery::RecoveryError;
+pub use shelf::Shelf;
 pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, Positions, ReplicationState, Status};
 
@@ -272,10 +275,27 @@ impl Raft {
             }
             Input::SnapshotTaken {
                 through,
-                data,
+                length,
                 digest,
+                name,
             } => {
-                self.common.on_snapshot_taken(through, data, digest);
+                self.common.on_snapshot_taken(through, length, digest, name);
+                Transition::Stay
+            }
+            Input::SnapshotAppended { reception, length } => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.on_snapshot_appended(reception, length);
+                }
+                Transition::Stay
+            }
+            Input::SnapshotReceived { reception, name } => {
+                self.on_snapshot_received(reception, name);
+                Transition::Stay
+            }
+            Input::SnapshotRead { read, data } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_snapshot_read(read, data);
+                }
                 Transition::Stay
             }
             Input::Bootstrap(configuration) => {
@@ -325,6 +345,17 @@ impl Raft {
                 campaign.on_timer(&mut self.common)
             }
             Role::Leader(leader) => leader.on_timer(&mut self.common),
+        }
+    }
+
+    fn on_snapshot_received(&mut self, reception: Reception, name: Option<SnapshotName>) {
+        match (&mut self.role, name) {
+            (Role::Follower(follower), _) => {
+                follower.on_snapshot_received(&mut self.common, reception, name);
+            }
+            // The leader that sent it is none any more.
+            (_, Some(name)) => self.common.remove_snapshot(name),
+            (_, None) => {}
         }
     }
 
@@ -465,5 +496,6 @@ impl Raft {
             .outbox
             .flush(hard_state, &common.log, &mut common.out);
         common.hand_out();
+        common.remove_replaced_snapshots();
     }
 }

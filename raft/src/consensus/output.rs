@@ -1,6 +1,7 @@
 //! Defines what the core returns: all of it may be done at once, since what must wait is still inside.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::message::{Message, SnapshotMetadata};
 ///
 /// - [`messages`](Self::messages) may leave in any order.
 /// - [`writes`](Self::writes) are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
+/// - [`snapshots`](Self::snapshots) is done in order, and answered as each step says.
 /// - [`apply`](Self::apply) is done in order and answered by [`Input::Applied`](super::Input::Applied).
 /// - A read in [`reads`](Self::reads) is served once its index is applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Output {
     pub messages: Vec<(ServerId, Message)>,
     /// Writes to make durable, in order.
     pub writes: Vec<Write>,
+    /// What is to be done with the states of snapshots, in order. Neither it nor the writes wait for the other.
+    pub snapshots: Vec<SnapshotStep>,
     /// What the state machine is to do, in order.
     pub apply: Vec<Apply>,
     /// Reads that may be served once their index is applied, and those that may not.
@@ -50,6 +54,7 @@ impl Output {
     pub fn append(&mut self, other: &mut Self) {
         self.messages.append(&mut other.messages);
         self.writes.append(&mut other.writes);
+        self.snapshots.append(&mut other.snapshots);
         self.apply.append(&mut other.apply);
         self.reads.append(&mut other.reads);
         self.proposals.append(&mut other.proposals);
@@ -62,6 +67,7 @@ impl Output {
     pub fn clear(&mut self) {
         self.messages.clear();
         self.writes.clear();
+        self.snapshots.clear();
         self.apply.clear();
         self.reads.clear();
         self.proposals.clear();
@@ -76,51 +82,20 @@ impl Output {
 pub struct WriteId(pub u64);
 
 /// What must reach the disk. Its parts are made durable in the order of the fields; a crash may leave any prefix.
-///
-/// The core hands out snapshots with their state. A storage is given the name of one that is durable already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write<S = Snapshot> {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Write {
     /// Its number.
     pub id: WriteId,
     /// Replaces the stored hard state, all of it at once.
     pub hard_state: Option<HardState>,
-    /// Replaces the stored snapshot.
-    pub snapshot: Option<S>,
+    /// Replaces the stored snapshot by this one, which is finished: durable, and of no effect until now.
+    pub snapshot: Option<Snapshot>,
     /// Drops all stored entries from this index on.
     pub truncate: Option<Index>,
     /// Follow the stored log without a gap, or begin it just after the snapshot.
     pub entries: Vec<Entry>,
     /// Drops all stored entries up to this index, which the stored snapshot covers.
     pub compact: Option<Index>,
-}
-
-impl<S> Write<S> {
-    /// Returns this write with another snapshot in place of its own, which is returned beside it.
-    #[cfg(feature = "driver")]
-    pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> (Write<T>, Option<S>) {
-        let write = Write {
-            id: self.id,
-            hard_state: self.hard_state,
-            snapshot,
-            truncate: self.truncate,
-            entries: self.entries,
-            compact: self.compact,
-        };
-        (write, self.snapshot)
-    }
-}
-
-impl<S> Default for Write<S> {
-    fn default() -> Self {
-        Self {
-            id: WriteId::default(),
-            hard_state: None,
-            snapshot: None,
-            truncate: None,
-            entries: Vec::new(),
-            compact: None,
-        }
-    }
 }
 
 /// What a server must remember of its elections (§3.8). One that has stored nothing has promised nothing.
@@ -140,46 +115,81 @@ pub struct HardState {
     pub promise: Duration,
 }
 
-/// A snapshot: the state machine as of an entry (§5).
+/// The name of a finished snapshot in its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotName(pub u64);
+
+impl fmt::Display for SnapshotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A snapshot: the state machine as of an entry (§5). Its state is in storage, under its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// What it is.
     pub metadata: SnapshotMetadata,
-    /// The state.
-    pub data: Bytes,
+    /// The name by which its state is read.
+    pub name: SnapshotName,
 }
 
-/// What is known after a restart.
+/// The number of a snapshot that is being received; they only grow. A later one takes the place of an earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reception(pub u64);
+
+/// What is to be done with the states of snapshots, beside the writes, which do not wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered<S = Snapshot> {
+pub enum SnapshotStep {
+    /// Appends this piece to the snapshot that is being received; with its first piece it begins. Answered by
+    /// [`Input::SnapshotAppended`](super::Input::SnapshotAppended).
+    Append {
+        /// Which.
+        reception: Reception,
+        /// The piece.
+        piece: Bytes,
+    },
+    /// Makes that snapshot durable if it has this length and this CRC-32, and else drops it. Answered by
+    /// [`Input::SnapshotReceived`](super::Input::SnapshotReceived).
+    Finish {
+        /// Which.
+        reception: Reception,
+        /// Its length, in bytes.
+        length: u64,
+        /// Its CRC-32.
+        digest: u32,
+    },
+    /// Reads a part of a snapshot that a peer is sent. Answered by
+    /// [`Input::SnapshotRead`](super::Input::SnapshotRead).
+    Read(SnapshotRead),
+    /// Removes a finished snapshot, which nothing needs any more.
+    Remove(SnapshotName),
+}
+
+/// A part of a snapshot to read, for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotRead {
+    /// The peer.
+    pub to: ServerId,
+    /// The name of its transfer.
+    pub transfer: u64,
+    /// The snapshot.
+    pub name: SnapshotName,
+    /// Where the part begins.
+    pub offset: u64,
+    /// How many bytes it has: all of them are there.
+    pub bytes: usize,
+}
+
+/// What storage gives back after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
     /// The last hard state.
     pub hard_state: HardState,
     /// The last snapshot.
-    pub snapshot: Option<S>,
+    pub snapshot: Option<Snapshot>,
     /// The log, contiguous; it may begin before the snapshot's end but not leave a gap after it.
     pub entries: Vec<Entry>,
-}
-
-impl<S> Recovered<S> {
-    /// Returns the same with another snapshot in place of its own.
-    #[cfg(feature = "driver")]
-    pub(crate) fn with_snapshot<T>(self, snapshot: Option<T>) -> Recovered<T> {
-        Recovered {
-            hard_state: self.hard_state,
-            snapshot,
-            entries: self.entries,
-        }
-    }
-}
-
-impl<S> Default for Recovered<S> {
-    fn default() -> Self {
-        Self {
-            hard_state: HardState::default(),
-            snapshot: None,
-            entries: Vec::new(),
-        }
-    }
 }
 
 /// One thing for the state machine to do.
@@ -187,7 +197,7 @@ impl<S> Default for Recovered<S> {
 pub enum Apply {
     /// Apply these committed entries.
     Entries(Vec<Entry>),
-    /// Replace its state by this snapshot's.
+    /// Replace its state by this snapshot's, which stays in storage until that is done.
     Restore(Snapshot),
 }
 
@@ -517,6 +527,7 @@ mod tests {
         Output {
             messages: alloc::vec![(ServerId(2), message)],
             writes: alloc::vec![Write::default()],
+            snapshots: alloc::vec![SnapshotStep::Remove(SnapshotName(1))],
             apply: alloc::vec![Apply::Entries(Vec::new())],
             reads: alloc::vec![(ReadId(1), Ok(Index(1)))],
             proposals: alloc::vec![(ProposalId(1), Err(ProposeRefused::NotLeader { leader }))],

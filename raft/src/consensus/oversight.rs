@@ -49,7 +49,7 @@ pub struct Contact {
     pub match_index: Index,
     /// The smoothed round trip, once one was measured.
     pub round_trip: Option<Duration>,
-    /// When more of its log became durable, or more of a snapshot arrived there; `None` if neither has.
+    /// When more of its log became durable, or its storage had more of a snapshot; `None` if neither ever was.
     pub headway_at: Option<Instant>,
     /// Within which time it makes headway, as it stands now, unless it is stuck.
     pub headway_within: Duration,

@@ -2,7 +2,10 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
+
+use bytes::Bytes;
 
 use super::checkpoint::Checkpoint;
 use super::headway::Headway;
@@ -107,10 +110,16 @@ pub(super) struct Window {
 pub(super) struct Sending {
     pub(super) transfer: u64,
     pub(super) snapshot: Arc<Snapshot>,
-    /// So many bytes have arrived without a gap.
+    /// So many bytes the peer's storage has.
     pub(super) acked: u64,
-    /// So many have been sent.
+    /// So many have arrived there without a gap.
+    pub(super) received: u64,
+    /// So many have been sent, or are being read to be.
     pub(super) sent: u64,
+    /// So many of them are being read.
+    pub(super) reading: u64,
+    /// What was read and has not been sent, with its offset.
+    pub(super) read: Vec<(u64, Bytes)>,
     /// Whether the receiver must be asked how far it has got.
     pub(super) ask: bool,
     /// Whether the receiver has answered that it knows what the snapshot is, so that chunks need not repeat it.
@@ -220,7 +229,10 @@ impl Progress {
             ask: snapshot.metadata.length == 0,
             snapshot,
             acked: 0,
+            received: 0,
             sent: 0,
+            reading: 0,
+            read: Vec::new(),
             known: false,
         });
     }

@@ -49,12 +49,6 @@ pub enum RecoveryError {
         /// The promise that is stored.
         promise: Duration,
     },
-    /// The snapshot does not have the length or the digest that it says it has.
-    #[error("the stored snapshot of {last} is damaged")]
-    DamagedSnapshot {
-        /// The last entry that it covers.
-        last: LogPosition,
-    },
 }
 
 #[derive(Debug)]
@@ -85,12 +79,8 @@ impl Restored {
                 Index::ZERO,
                 Arc::default(),
             ),
-            Some(Snapshot { metadata, data }) => {
+            Some(Snapshot { metadata, .. }) => {
                 let last = metadata.last;
-                if metadata.length != data.len() as u64 || metadata.digest != crc32fast::hash(data)
-                {
-                    return Err(RecoveryError::DamagedSnapshot { last });
-                }
                 if last.term > hard_state.term {
                     return Err(RecoveryError::ImpossibleTerm {
                         index: last.index,
@@ -165,31 +155,32 @@ impl Restored {
 mod tests {
     use alloc::vec::Vec;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::configuration::Configuration;
+    use crate::consensus::SnapshotName;
     use crate::entry::Entry;
     use crate::ids::ServerId;
     use crate::message::SnapshotMetadata;
 
     /// What a server stored that was in term 5, with a sound snapshot up to the third entry.
     fn stored() -> Recovered {
-        let data = Bytes::from_static(b"state");
         let metadata = SnapshotMetadata {
             last: LogPosition::new(Term(2), Index(3)),
             stamp: ClusterTime::ZERO,
             configuration: Arc::new(Configuration::of_voters([ServerId(1)])),
             configuration_index: Index(1),
             length: 5,
-            digest: crc32fast::hash(&data),
+            digest: 0,
         };
         Recovered {
             hard_state: HardState {
                 term: Term(5),
                 ..HardState::default()
             },
-            snapshot: Some(Snapshot { metadata, data }),
+            snapshot: Some(Snapshot {
+                metadata,
+                name: SnapshotName(1),
+            }),
             entries: Vec::new(),
         }
     }
@@ -205,24 +196,6 @@ mod tests {
 
     fn error_of(stored: Recovered) -> Option<RecoveryError> {
         Restored::from_stored(stored).err()
-    }
-
-    #[test]
-    fn a_snapshot_of_another_length_or_digest_is_damaged() {
-        let (mut longer, mut other) = (stored(), stored());
-        longer
-            .snapshot
-            .as_mut()
-            .expect("it has one")
-            .metadata
-            .length = 6;
-        other.snapshot.as_mut().expect("it has one").metadata.digest ^= 1;
-
-        let last = LogPosition::new(Term(2), Index(3));
-        let damaged = Some(RecoveryError::DamagedSnapshot { last });
-        assert_eq!(error_of(longer), damaged);
-        assert_eq!(error_of(other), damaged);
-        assert_eq!(error_of(stored()), None);
     }
 
     #[test]

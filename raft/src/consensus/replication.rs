@@ -4,10 +4,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::common::Common;
 use super::leader::Leader;
 use super::log::Log;
-use super::output::{Event, Refusal, Snapshot};
+use super::output::{Event, Refusal, SnapshotRead, SnapshotStep};
 use super::planted::{Bug, is_planted};
 use super::progress::{Flow, MESSAGES_IN_FLIGHT_MAX, Progress, Sending};
 use crate::entry::Entry;
@@ -166,25 +168,50 @@ impl Leader {
         {
             let next_offset = reply.next_offset;
             sending.known = reply.known || sending.known && is_planted(Bug::MetadataToldOnce);
-            if reply.next_offset > sending.snapshot.metadata.length {
+            let length = sending.snapshot.metadata.length;
+            let possible = next_offset <= reply.received && reply.received <= length;
+            if possible && (is_news || reply.received > sending.received) {
+                sending.received = reply.received;
+            }
+            if !possible {
                 common.refuse(from, Refusal::ImpossibleAcknowledgement);
             } else if is_planted(Bug::SnapshotRestarts) && is_news {
-                sending.acked = 0;
-                sending.sent = 0;
-            } else if reply.next_offset > sending.acked {
-                sending.acked = reply.next_offset;
-                sending.sent = sending.sent.max(reply.next_offset);
+                (sending.acked, sending.received, sending.sent) = (0, 0, 0);
+            } else if next_offset > sending.acked {
+                sending.acked = next_offset;
+                sending.sent = sending.sent.max(sending.received);
                 peer.retry.reset();
                 peer.acknowledged(common, next_offset);
             } else if is_news {
                 // The receiver has lost what it had, or some of it: go back there, at the pace of the resend timeout.
                 // An answer that was overtaken is no news.
-                sending.acked = reply.next_offset;
+                sending.acked = next_offset;
             }
         }
         peer.note_headway(common, before.0, is_news);
         leave_snapshot(common, from, peer);
         self.conclude(common, from, before);
+    }
+
+    /// A part of a snapshot was read that a peer is to be sent.
+    pub(super) fn on_snapshot_read(&mut self, read: SnapshotRead, data: Bytes) {
+        let SnapshotRead {
+            to,
+            transfer,
+            offset,
+            bytes,
+            ..
+        } = read;
+        let Some(peer) = self.peers.get_mut(to) else {
+            return;
+        };
+        if let Flow::Snapshot(sending) = &mut peer.flow
+            && sending.transfer == transfer
+        {
+            sending.reading = sending.reading.saturating_sub(bytes as u64);
+            sending.read.push((offset, data));
+            peer.stirred = true;
+        }
     }
 
     /// Looks at what a quorum has reached, if a peer's answer can have changed it: what the peer had matched and echoed
@@ -226,7 +253,10 @@ impl Leader {
             match &mut peer.flow {
                 Flow::Probe { sent } => *sent = false,
                 Flow::Snapshot(sending) => {
-                    sending.sent = sending.acked;
+                    // What is being read has not been sent at all.
+                    if sending.reading == 0 {
+                        sending.sent = sending.received.max(sending.acked);
+                    }
                     sending.ask = true;
                 }
                 Flow::Replicate(_) if peer.received.next() < peer.next_index => peer.go_back(),
@@ -545,7 +575,7 @@ impl Line<'_> {
         };
         let waits = is_planted(Bug::HeartbeatsBehindSnapshot) && sending.sent > sending.acked;
         if core::mem::take(&mut sending.ask) || urgent && !waits {
-            let chunk = self.chunk(sending, sending.sent, sending.sent);
+            let chunk = self.chunk(sending, sending.sent, Bytes::new());
             peer.round_trip.sent(chunk.round, self.common.now);
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
@@ -557,29 +587,36 @@ impl Line<'_> {
             .saturating_sub(configuration)
             .max(CHUNK_BYTES_MIN)
             .min(limits.snapshot_chunk_bytes);
-        while let Some((from, to)) = sending.next_chunk(window, chunk_bytes) {
-            let chunk = self.chunk(sending, from, to);
-            sending.sent = to;
-            let in_flight = to - sending.acked;
+        for (offset, data) in core::mem::take(&mut sending.read) {
+            let to = offset + data.len() as u64;
+            let in_flight = to.saturating_sub(sending.acked);
             peer.pace.sent(to, in_flight, self.common.now);
+            let chunk = self.chunk(sending, offset, data);
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
         }
+        while let Some((from, to)) = sending.next_chunk(window, chunk_bytes) {
+            sending.sent = to;
+            sending.reading += to - from;
+            let read = SnapshotRead {
+                to: self.id,
+                transfer: sending.transfer,
+                name: sending.snapshot.name,
+                offset: from,
+                bytes: usize::try_from(to - from).expect("a chunk fits into a frame"),
+            };
+            self.common.out.snapshots.push(SnapshotStep::Read(read));
+        }
     }
 
-    fn chunk(&mut self, sending: &Sending, from: u64, to: u64) -> InstallSnapshot {
-        let Snapshot { metadata, data } = &*sending.snapshot;
+    fn chunk(&mut self, sending: &Sending, offset: u64, data: Bytes) -> InstallSnapshot {
+        let metadata = &sending.snapshot.metadata;
         InstallSnapshot {
             round: self.round.get(self.rounds, self.common),
             transfer: sending.transfer,
             metadata: (!sending.known).then(|| metadata.clone()),
-            offset: from,
-            data: data.slice(in_memory(from)..in_memory(to)),
+            offset,
+            data,
         }
     }
-}
-
-/// An offset into bytes that are in memory.
-fn in_memory(offset: u64) -> usize {
-    usize::try_from(offset).expect("the snapshot is in memory, so are its offsets")
 }

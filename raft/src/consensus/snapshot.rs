@@ -1,12 +1,11 @@
 //! Receiving a leader's snapshot, chunk by chunk (§5.2).
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::common::Common;
-use super::output::{Refusal, Snapshot};
+use super::output::{Reception, Refusal, SnapshotStep};
 use crate::message::{InstallSnapshot, SnapshotMetadata};
 
 /// A snapshot of which some has arrived. Chunks of another transfer are never mixed in, even if it has the same end and
@@ -14,18 +13,53 @@ use crate::message::{InstallSnapshot, SnapshotMetadata};
 #[derive(Debug)]
 pub(super) struct Receiving {
     transfer: u64,
+    reception: Reception,
     metadata: SnapshotMetadata,
-    /// What is here without a gap.
-    data: Vec<u8>,
+    /// So many bytes have arrived without a gap and were handed to storage.
+    taken: u64,
+    /// So many of them it has.
+    appended: u64,
     /// Chunks that have overtaken others, by their offset. Links keep them in order, mostly: nothing relies on it.
     early: BTreeMap<u64, Bytes>,
     early_bytes: u64,
-    /// The checksum of what is here. All of it at the end would hold up everything else for as long.
-    digest: crc32fast::Hasher,
 }
 
 /// The most chunks that are kept because they came too early.
 const EARLY_CHUNKS_MAX: usize = 1024;
+
+/// How far a transfer has come, for its leader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    pub(super) transfer: u64,
+    /// So many bytes storage has.
+    pub(super) stored: u64,
+    /// So many bytes have arrived without a gap.
+    pub(super) received: u64,
+    /// Whether it is known what is transferred.
+    pub(super) known: bool,
+}
+
+impl Reached {
+    /// Nothing of a transfer is here, and the leader has to say again what it is.
+    pub(super) const fn nothing(transfer: u64) -> Self {
+        Self {
+            transfer,
+            stored: 0,
+            received: 0,
+            known: false,
+        }
+    }
+
+    /// Nothing more of a transfer of this length is needed.
+    pub(super) const fn all(transfer: u64, length: u64) -> Self {
+        Self {
+            transfer,
+            stored: length,
+            received: length,
+            known: true,
+        }
+    }
+}
 
 /// What became of a chunk.
 #[derive(Debug)]
@@ -34,10 +68,10 @@ pub(super) enum Arrival {
     Stale,
     /// It cannot be part of a snapshot.
     Refused(Refusal),
-    /// So many bytes are here without a gap.
-    Partial { next_offset: u64 },
-    /// All of it is here, and is what it says.
-    Complete(Snapshot),
+    /// More of it was given to storage, which says when it has that.
+    Taken,
+    /// It brought nothing that could be taken.
+    Known(Reached),
 }
 
 impl Receiving {
@@ -50,10 +84,38 @@ impl Receiving {
         (self.transfer == transfer).then_some(&self.metadata)
     }
 
+    /// Returns true if this is what storage has all of.
+    pub(super) fn is_finished(&self, reception: Reception) -> bool {
+        self.reception == reception && self.is_complete()
+    }
+
+    /// Returns what was received, and the name of its transfer.
+    pub(super) fn into_parts(self) -> (u64, SnapshotMetadata) {
+        (self.transfer, self.metadata)
+    }
+
+    /// Takes note that storage has so many bytes of it. Returns how far it is, if that is more than before.
+    pub(super) fn on_appended(&mut self, reception: Reception, length: u64) -> Option<Reached> {
+        let is_more = self.reception == reception && length > self.appended;
+        if is_more {
+            self.appended = length.min(self.taken);
+        }
+        is_more.then(|| self.reached())
+    }
+
+    fn reached(&self) -> Reached {
+        Reached {
+            transfer: self.transfer,
+            stored: self.appended,
+            received: self.taken,
+            known: true,
+        }
+    }
+
     /// Takes a chunk of the snapshot that `metadata` describes.
     pub(super) fn take(
         slot: &mut Option<Self>,
-        common: &Common,
+        common: &mut Common,
         metadata: &SnapshotMetadata,
         chunk: InstallSnapshot,
     ) -> Arrival {
@@ -82,49 +144,55 @@ impl Receiving {
         {
             return Arrival::Stale;
         }
-        if slot
+        let is_new = slot
             .as_ref()
-            .is_none_or(|receiving| receiving.transfer < transfer)
-        {
+            .is_none_or(|receiving| receiving.transfer < transfer);
+        if is_new {
             *slot = Some(Self {
                 transfer,
+                reception: common.next_reception(),
                 metadata: metadata.clone(),
-                data: Vec::new(),
+                taken: 0,
+                appended: 0,
                 early: BTreeMap::new(),
                 early_bytes: 0,
-                digest: crc32fast::Hasher::new(),
             });
         }
         let receiving = slot.as_mut().expect("made just above");
         if receiving.metadata != *metadata {
             return Arrival::Refused(Refusal::BadSnapshot);
         }
-        receiving.extend(offset, &data);
-        receiving.keep_early(offset, &data, common.config.limits().inflight_bytes_max);
-        if (receiving.data.len() as u64) < metadata.length {
-            return Arrival::Partial {
-                next_offset: receiving.data.len() as u64,
-            };
+        let (was_complete, before) = (receiving.is_complete() && !is_new, receiving.taken);
+        // What storage is behind with is bounded: beyond it, it is as if the chunk were lost.
+        let waiting = receiving.taken - receiving.appended;
+        let bytes_max = common.config.limits().inflight_bytes_max;
+        if waiting == 0 || waiting + data.len() as u64 <= bytes_max {
+            receiving.extend(common, offset, &data);
         }
-        let Self {
-            metadata,
-            data,
-            digest,
-            ..
-        } = slot.take().expect("made just above");
-        if digest.finalize() != metadata.digest {
-            return Arrival::Refused(Refusal::BadSnapshot);
+        receiving.keep_early(common, offset, &data);
+        if receiving.is_complete() && !was_complete {
+            common.out.snapshots.push(SnapshotStep::Finish {
+                reception: receiving.reception,
+                length: metadata.length,
+                digest: metadata.digest,
+            });
         }
-        Arrival::Complete(Snapshot {
-            metadata,
-            data: Bytes::from(data),
-        })
+        if receiving.taken > before {
+            Arrival::Taken
+        } else {
+            Arrival::Known(receiving.reached())
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.taken == self.metadata.length
     }
 
     /// Keeps a chunk that came too early, as far as a window of them goes, or takes up those that no longer are.
-    fn keep_early(&mut self, offset: u64, chunk: &[u8], bytes_max: u64) {
+    fn keep_early(&mut self, common: &mut Common, offset: u64, chunk: &Bytes) {
+        let bytes_max = common.config.limits().inflight_bytes_max;
         let weight = chunk.len() as u64;
-        let is_early = offset > self.data.len() as u64;
+        let is_early = offset > self.taken;
         let has_room =
             self.early.len() < EARLY_CHUNKS_MAX && self.early_bytes + weight <= bytes_max;
         if is_early && has_room && !chunk.is_empty() {
@@ -136,30 +204,26 @@ impl Receiving {
             }
         }
         while let Some(first) = self.early.first_entry()
-            && *first.key() <= self.data.len() as u64
+            && *first.key() <= self.taken
         {
             let (offset, chunk) = first.remove_entry();
             self.early_bytes -= chunk.len() as u64;
-            self.extend(offset, &chunk);
+            self.extend(common, offset, &chunk);
         }
     }
 
     /// Takes what follows without a gap. What was sent once more may be cut otherwise than the first time.
-    fn extend(&mut self, offset: u64, chunk: &[u8]) {
-        let here = self.data.len() as u64;
-        let known = here.checked_sub(offset).map(usize::try_from);
+    fn extend(&mut self, common: &mut Common, offset: u64, chunk: &Bytes) {
+        let known = self.taken.checked_sub(offset).map(usize::try_from);
         let Some(Ok(known)) = known else { return };
-        let Some(more) = chunk.get(known..) else {
+        let more = chunk.len().saturating_sub(known) as u64;
+        if more == 0 {
             return;
-        };
-        // Memory grows with what arrives, not with what is claimed, and never past it.
-        if self.data.capacity() - self.data.len() < more.len() {
-            let left = self.metadata.length - here;
-            let room = left.min(here.max(more.len() as u64));
-            self.data
-                .reserve_exact(usize::try_from(room).unwrap_or(more.len()));
         }
-        self.data.extend_from_slice(more);
-        self.digest.update(more);
+        self.taken += more;
+        common.out.snapshots.push(SnapshotStep::Append {
+            reception: self.reception,
+            piece: chunk.slice(known..),
+        });
     }
 }

@@ -5,6 +5,7 @@
 //! they wait for at most one.
 
 mod channels;
+mod restoring;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,22 +13,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_platform as platform;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub(super) use self::channels::{Asked, Ends, Job, Own, Query, Report};
-use super::disk::store;
+pub(super) use self::channels::{Asked, Captured, Ends, Job, Own, Query, Report};
+pub(super) use self::restoring::Unrestored;
 use super::error::ReadError;
 use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
 use super::request::Read;
+use super::snapshots::PIECE_BYTES;
 use super::yielding::yield_now;
 use crate::codec;
-use crate::consensus::{Apply, Snapshot};
+use crate::consensus::Apply;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
 use crate::panics::{caught, caught_in};
-use crate::sessions::{Envelope, Joining, Outcome, Sessions, split_snapshot};
-use crate::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
+use crate::sessions::{Envelope, JoinError, Joined, Joining, Outcome, Sessions};
+use crate::state_machine::{ApplyContext, Capture, StateMachine};
+use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
 
 /// The state machine, with the sessions around it.
@@ -68,44 +72,6 @@ impl<S: StateMachine> Applier<S> {
         self.applied
     }
 
-    /// Goes on from what was stored, if anything was.
-    pub(super) async fn starting_from(
-        self,
-        stored: Option<Snapshot>,
-    ) -> Result<Self, RestoreError> {
-        let mut restoring = Some((self, stored));
-        platform::compute(move || {
-            let (mut applier, stored) = restoring.take()?;
-            let restored = stored.map_or(Ok(()), |snapshot| applier.restore_caught(&snapshot));
-            Some(restored.map(|()| applier))
-        })
-        .await
-    }
-
-    /// Replaces the state by that of a snapshot, unless the state is as recent.
-    fn restore(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
-        let through = stored.metadata.last.index;
-        if through <= self.applied {
-            return Ok(());
-        }
-        let (sessions, state) = split_snapshot(&stored.data).map_err(RestoreError::new)?;
-        self.sessions = Sessions::decode(sessions, through).map_err(RestoreError::new)?;
-        self.machine.restore(state)?;
-        self.applied = through;
-        self.term = stored.metadata.last.term;
-        self.own = self.sessions.find(self.nonces.clone());
-        for (nonce, session) in &mut self.ordered {
-            *session = self.sessions.find(*nonce..=*nonce).map(|(_, name)| name);
-        }
-        Ok(())
-    }
-
-    /// The same for a state machine that may panic over it.
-    fn restore_caught(&mut self, stored: &Snapshot) -> Result<(), RestoreError> {
-        caught(|| self.restore(stored))
-            .unwrap_or_else(|message| Err(RestoreError::new(format!("it panicked: {message}"))))
-    }
-
     /// Works until the driver is gone or the state machine cannot go on.
     pub(super) async fn run(mut self, mut ends: Ends<S>) {
         loop {
@@ -123,9 +89,18 @@ impl<S: StateMachine> Applier<S> {
                             self.apply_caught(entries, &mut ends.queries).await
                         }
                         Job::Apply(Apply::Restore(snapshot)) => {
-                            let report;
-                            (self, report) = self.restore_elsewhere(snapshot).await;
-                            report
+                            match self.restore(&*ends.lane, &snapshot).await {
+                                Ok(restored) => {
+                                    self = restored;
+                                    self.report_restored()
+                                }
+                                Err(unrestored) => {
+                                    let through = snapshot.metadata.last.index;
+                                    // The driver may have stopped meanwhile.
+                                    drop(ends.reports.send(unrestored.report(through)).await);
+                                    return;
+                                }
+                            }
                         }
                         Job::Capture { bytes_max } => match self.capture(bytes_max, &ends) {
                             Ok(()) => continue,
@@ -299,26 +274,7 @@ impl<S: StateMachine> Applier<S> {
         Ok(())
     }
 
-    /// Restores without holding up the member's other tasks, who have heartbeats to send and to hear.
-    async fn restore_elsewhere(
-        self,
-        snapshot: Snapshot,
-    ) -> (Self, Result<Report<S::Reply>, MachineFault>) {
-        let mut restoring = Some((self, snapshot));
-        platform::compute(move || {
-            let (mut applier, snapshot) = restoring.take()?;
-            let report = applier.report_restore(&snapshot);
-            Some((applier, report))
-        })
-        .await
-    }
-
-    fn report_restore(&mut self, snapshot: &Snapshot) -> Result<Report<S::Reply>, MachineFault> {
-        let restored = self.restore_caught(snapshot);
-        restored.map_err(|error| MachineFault::Restore {
-            through: snapshot.metadata.last.index,
-            reason: error.to_string(),
-        })?;
+    fn report_restored(&mut self) -> Result<Report<S::Reply>, MachineFault> {
         let known = self.own;
         let ordered: Vec<_> = self
             .ordered
@@ -358,20 +314,15 @@ impl<S: StateMachine> Applier<S> {
             reason: format!("it panicked: {message}"),
         };
         let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
-        let mut joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
+        let joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
         platform::spawn(async move {
-            let encoded = caught_in(platform::compute(move || joining.step())).await;
-            let captured = |snapshot| Report::Captured {
-                through,
-                reply_bytes,
-                snapshot,
-            };
-            let report = match encoded {
-                Ok(Ok(joined)) => match store(&*lane, &joined.data, joined.digest).await {
-                    Ok(name) => captured(Ok((joined, name))),
-                    Err(error) => Report::NotStored(error),
+            let report = match caught_in(store(&*lane, joining)).await {
+                Ok(Ok(snapshot)) => Report::Captured {
+                    through,
+                    reply_bytes,
+                    snapshot,
                 },
-                Ok(Err(refused)) => captured(Err(refused)),
+                Ok(Err(error)) => Report::LaneFailed(error),
                 Err(message) => Report::Failed(panicked(message)),
             };
             // The driver may have stopped meanwhile.
@@ -419,6 +370,61 @@ impl<S: StateMachine> Applier<S> {
             tracing::error!(%term, %index, message, "the state machine panicked over a query");
             ReadError::Panicked
         })
+    }
+}
+
+/// Encodes a captured state and has the lane store it, piece by piece.
+async fn store<R, I>(
+    lane: &dyn SnapshotLane,
+    mut joining: Joining<R, I>,
+) -> Result<Result<Captured, JoinError>, StorageError>
+where
+    R: Serialize + Send + Sync + 'static,
+    I: Iterator<Item = Vec<u8>> + Send + 'static,
+{
+    let name = lane.begin().await?;
+    let mut length = 0;
+    loop {
+        let mut held = Some(joining);
+        let (back, piece, end) = platform::compute(move || {
+            let joining = held.as_mut()?;
+            let end = joining.step();
+            if end.is_none() && joining.bytes_held() < PIECE_BYTES {
+                return None;
+            }
+            let piece = joining.take_piece();
+            Some((held.take()?, piece, end))
+        })
+        .await;
+        joining = back;
+        let (last, digest) = match end {
+            None => (None, 0),
+            Some(Ok(Joined { data, digest })) => (Some(data), digest),
+            Some(Err(refused)) => {
+                lane.remove(name).await?;
+                return Ok(Err(refused));
+            }
+        };
+        for piece in [Some(piece), last.clone()].into_iter().flatten() {
+            length += piece.len() as u64;
+            if !piece.is_empty() {
+                lane.append(name, piece).await?;
+            }
+        }
+        if last.is_some() {
+            return if lane.finish(name, length, digest).await? {
+                Ok(Ok(Captured {
+                    name,
+                    length,
+                    digest,
+                }))
+            } else {
+                Err(StorageError::Damaged {
+                    what: "snapshot",
+                    reason: "it is not what was written".to_owned(),
+                })
+            };
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;
 
-use super::applier::{Own, Report};
-use super::disk::Taken;
+use super::applier::{Captured, Own, Report};
 use super::error::{
     MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
 };
@@ -17,9 +16,9 @@ use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{Input, WriteId};
 use crate::ids::Index;
-use crate::sessions::{JoinError, Joined};
+use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
-use crate::storage::{SnapshotName, StorageError};
+use crate::storage::StorageError;
 use crate::time::Instant;
 
 /// What has happened since the last round.
@@ -30,6 +29,8 @@ pub(super) struct Arrived<S: StateMachine> {
     pub(super) requests: Vec<Request<S>>,
     pub(super) reports: Vec<Report<S::Reply>>,
     pub(super) written: Option<Result<WriteId, StorageError>>,
+    /// What the lane of the storage has done.
+    pub(super) lane: Vec<Result<Input, StorageError>>,
     pub(super) transport_closed: bool,
     pub(super) handles_dropped: bool,
     pub(super) applier_gone: bool,
@@ -55,6 +56,7 @@ impl<S: StateMachine> Arrived<S> {
         !self.events.is_empty()
             || !self.reports.is_empty()
             || self.written.is_some()
+            || !self.lane.is_empty()
             || self.transport_closed
             || self.applier_gone
     }
@@ -68,6 +70,7 @@ impl<S: StateMachine> Default for Arrived<S> {
             requests: Vec::new(),
             reports: Vec::new(),
             written: None,
+            lane: Vec::new(),
             transport_closed: false,
             handles_dropped: false,
             applier_gone: false,
@@ -89,6 +92,9 @@ impl<S: StateMachine> Driver<S> {
         taken?;
         if let Some(written) = self.arrived.written.take() {
             self.take_written(written, now)?;
+        }
+        for done in std::mem::take(&mut self.arrived.lane) {
+            self.take_lane(done)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
@@ -128,6 +134,16 @@ impl<S: StateMachine> Driver<S> {
         Ok(())
     }
 
+    /// Takes up that the lane of the storage has done something, or has failed.
+    pub(super) fn take_lane(
+        &mut self,
+        done: Result<Input, StorageError>,
+    ) -> Result<(), StopReason> {
+        let input = done.map_err(|error| StopReason::Storage(error.to_string()))?;
+        self.inputs.push(input);
+        Ok(())
+    }
+
     fn take_report(&mut self, report: Report<S::Reply>, now: Instant) -> Result<(), StopReason> {
         match report {
             Report::Applied {
@@ -162,8 +178,8 @@ impl<S: StateMachine> Driver<S> {
                 through,
                 reply_bytes,
                 snapshot,
-            } => self.take_captured(through, reply_bytes, snapshot, now),
-            Report::NotStored(error) => return Err(StopReason::Storage(error.to_string())),
+            } => self.take_captured(through, reply_bytes, &snapshot, now),
+            Report::LaneFailed(error) => return Err(StopReason::Storage(error.to_string())),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
         }
@@ -176,21 +192,24 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         through: Index,
         reply_bytes: u64,
-        snapshot: Result<(Joined, SnapshotName), JoinError>,
+        snapshot: &Result<Captured, JoinError>,
         now: Instant,
     ) {
-        match snapshot {
-            Ok((Joined { data, digest }, name)) => {
-                let bytes = data.len() as u64;
-                self.disk.note_taken(through, Taken { name, digest });
+        match *snapshot {
+            Ok(Captured {
+                name,
+                length: bytes,
+                digest,
+            }) => {
                 self.work.on_captured(bytes);
                 self.counters.snapshots_taken += 1;
                 tracing::debug!(term = %self.raft.term(), %through, bytes, "snapshot taken");
                 self.announce(now, || Happening::SnapshotTaken { through, bytes });
                 self.inputs.push(Input::SnapshotTaken {
                     through,
-                    data,
+                    length: bytes,
                     digest,
+                    name,
                 });
             }
             Err(JoinError::TooLarge { bytes, bytes_max }) => {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
-use super::disk::{Disk, recover};
+use super::disk::Disk;
 use super::error::{FoundError, StartError};
 use super::events::Announcer;
 use super::founding::{Founding, drop_unfinished, is_blank};
@@ -20,9 +20,10 @@ use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
+use super::snapshots::Snapshots;
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
-use super::work::{JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Snapshots, Work};
+use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::consensus::{Event, Raft, Recovered};
@@ -256,13 +257,16 @@ impl<S: StateMachine> MemberBuilder<S> {
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
             self.config.set_uncounted_max(uncounted_max);
         }
-        let (mut recovered, in_force) = recover(&mut *self.storage).await?;
+        let mut recovered = self.storage.recover().await?;
         let cluster = self.bind(&mut recovered).await?;
+        let lane = self.storage.snapshots();
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
-        let applier = Applier::new(self.machine, boot);
-        let applier = applier.starting_from(recovered.snapshot.clone()).await?;
+        let mut applier = Applier::new(self.machine, boot);
+        if let Some(stored) = &recovered.snapshot {
+            applier = applier.restore(&*lane, stored).await?;
+        }
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let mut config = self.config.clone();
@@ -306,7 +310,6 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (board, status) = StatusBoard::new(Arc::clone(&label), raft.status());
         let announcer = Announcer::new();
         let events = announcer.entrance();
-        let lane = self.storage.snapshots();
         let driver = Driver::new(Parts {
             id,
             cluster,
@@ -314,7 +317,8 @@ impl<S: StateMachine> MemberBuilder<S> {
             config: self.config,
             raft,
             links,
-            disk: Disk::new(self.storage, in_force),
+            disk: Disk::new(self.storage),
+            snapshots: Snapshots::new(Arc::clone(&lane)),
             storage_stalls_after: self.storage_stalls_after,
             requests: request_queue,
             work: Work::new(
@@ -322,7 +326,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 queries,
                 report_queue,
                 applied,
-                Snapshots::after(
+                work::Snapshots::after(
                     self.snapshot_after_log_bytes,
                     self.snapshot_after_log_entries,
                     seed,

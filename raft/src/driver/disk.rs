@@ -1,60 +1,36 @@
-//! The writes of a member on their way to its storage: one at a time, and all that gathered meanwhile in the next. A
-//! snapshot goes the lane of the storage first, and its write names it.
+//! The writes of a member on their way to its storage: one at a time, and all that gathered meanwhile in the next.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
-use crate::consensus::{Recovered, Snapshot, Write, WriteId};
+use crate::consensus::{Write, WriteId};
 use crate::entry::Entry;
-use crate::ids::Index;
-use crate::storage::{SnapshotLane, SnapshotName, Storage, StorageError, StoredSnapshot};
+use crate::storage::{Storage, StorageError};
 use crate::time::Instant;
 
 type Store = Box<dyn Storage>;
-type Writing = Pin<Box<dyn Future<Output = (Store, Result<Named, StorageError>)> + Send>>;
-
-/// The name of the last snapshot among some writes.
-type Named = Option<SnapshotName>;
-
-/// Snapshots go the lane in pieces of so many bytes.
-const PIECE_BYTES: usize = 1 << 20;
+type Writing = Pin<Box<dyn Future<Output = (Store, Result<(), StorageError>)> + Send>>;
 
 /// A storage with a queue. It is polled by the member's own task, so a write that is ready at once costs no other.
 ///
 /// The queue needs no bound of its own: the core holds back what it may not have uncommitted.
 pub(super) struct Disk {
     state: State,
-    lane: Arc<dyn SnapshotLane>,
     queue: Vec<Write>,
-    /// The bytes of entries and snapshots in the queue, and in the writes under way.
+    /// The bytes of entries in the queue, and in the writes under way.
     queued_bytes: u64,
     writing_bytes: u64,
     /// Since when there has been something to write, and none of it has become durable.
     busy_since: Option<Instant>,
     /// The last write under way.
     writing: WriteId,
-    /// The snapshot in force.
-    in_force: Option<SnapshotName>,
-    /// Snapshots that the lane has and no write has named, by the last index that they cover.
-    taken: BTreeMap<Index, Taken>,
     /// What the length of a write is a multiple of.
     page_bytes: u64,
     /// Whether the storage had no room but a reserve, when it was idle last.
     was_low: bool,
     /// How much longer the log got than its entries weigh, since this was taken last.
     padding: u64,
-}
-
-/// A snapshot of the member's own that the lane has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) name: SnapshotName,
-    pub(super) digest: u32,
 }
 
 enum State {
@@ -64,71 +40,9 @@ enum State {
     Failed,
 }
 
-/// Reads what a storage holds, with the state of its snapshot and the name of that.
-pub(super) async fn recover(
-    storage: &mut dyn Storage,
-) -> Result<(Recovered, Option<SnapshotName>), StorageError> {
-    let recovered = storage.recover().await?;
-    let mut snapshot = None;
-    let mut in_force = None;
-    if let Some(StoredSnapshot { name, metadata }) = recovered.snapshot.clone() {
-        let data = read(&*storage.snapshots(), name, metadata.length).await?;
-        snapshot = Some(Snapshot { metadata, data });
-        in_force = Some(name);
-    }
-    Ok((recovered.with_snapshot(snapshot), in_force))
-}
-
-/// Reads the whole state of a snapshot.
-async fn read(
-    lane: &dyn SnapshotLane,
-    name: SnapshotName,
-    length: u64,
-) -> Result<Bytes, StorageError> {
-    let mut state = Vec::new();
-    while (state.len() as u64) < length {
-        let piece = lane.read(name, state.len() as u64, PIECE_BYTES).await?;
-        match piece {
-            Some(piece) if !piece.is_empty() => state.extend_from_slice(&piece),
-            Some(_) | None => {
-                return Err(StorageError::Damaged {
-                    what: "snapshot",
-                    reason: format!("it has {} bytes of {length}", state.len()),
-                });
-            }
-        }
-    }
-    Ok(state.into())
-}
-
-/// Has a lane store a state of this CRC-32.
-pub(super) async fn store(
-    lane: &dyn SnapshotLane,
-    state: &Bytes,
-    digest: u32,
-) -> Result<SnapshotName, StorageError> {
-    let name = lane.begin().await?;
-    let mut at = 0;
-    while at < state.len() {
-        let end = state.len().min(at + PIECE_BYTES);
-        lane.append(name, state.slice(at..end)).await?;
-        at = end;
-    }
-    if lane.finish(name, state.len() as u64, digest).await? {
-        Ok(name)
-    } else {
-        Err(StorageError::Damaged {
-            what: "snapshot",
-            reason: "it is not what was written".to_owned(),
-        })
-    }
-}
-
 impl Disk {
-    /// A storage in which this snapshot is in force.
-    pub(super) fn new(storage: Store, in_force: Option<SnapshotName>) -> Self {
+    pub(super) fn new(storage: Store) -> Self {
         Self {
-            lane: storage.snapshots(),
             page_bytes: storage.page_bytes().max(1),
             state: State::Idle(storage),
             queue: Vec::new(),
@@ -136,16 +50,9 @@ impl Disk {
             writing_bytes: 0,
             busy_since: None,
             writing: WriteId(0),
-            in_force,
-            taken: BTreeMap::new(),
             was_low: false,
             padding: 0,
         }
-    }
-
-    /// Takes note that the lane has a snapshot of the member's own, which a write will name if the core wants it.
-    pub(super) fn note_taken(&mut self, through: Index, taken: Taken) {
-        self.taken.insert(through, taken);
     }
 
     /// Closes the storage, unless a write is under way or failed.
@@ -199,7 +106,7 @@ impl Disk {
         self.busy_since = (!self.is_idle()).then_some(now);
     }
 
-    /// How many bytes of entries and snapshots wait, or are under way.
+    /// How many bytes of entries wait, or are under way.
     pub(super) const fn waiting_bytes(&self) -> u64 {
         self.queued_bytes + self.writing_bytes
     }
@@ -220,14 +127,11 @@ impl Disk {
         };
         let (storage, result) = ready!(writing.as_mut().poll(context));
         self.state = match &result {
-            Ok(_) => State::Idle(storage),
+            Ok(()) => State::Idle(storage),
             Err(_) => State::Failed,
         };
         self.writing_bytes = 0;
-        Poll::Ready(result.map(|named| {
-            self.in_force = named.or(self.in_force);
-            self.writing
-        }))
+        Poll::Ready(result.map(|()| self.writing))
     }
 
     /// Begins the next write if none is under way.
@@ -244,32 +148,18 @@ impl Disk {
                 let bytes: u64 = entries.map(Entry::weight).sum();
                 self.padding += bytes.next_multiple_of(self.page_bytes) - bytes;
                 self.writing_bytes = std::mem::take(&mut self.queued_bytes);
-                let (taken, in_force) = (self.take_named(&writes), self.in_force);
-                let lane = Arc::clone(&self.lane);
                 State::Writing(Box::pin(async move {
-                    let result = write(&mut *storage, &*lane, writes, taken, in_force).await;
+                    let result = storage.write(writes).await;
                     (storage, result)
                 }))
             }
             state @ (State::Writing(_) | State::Failed) => state,
         };
     }
-
-    /// The own snapshots that these writes name, or that are older than one of them.
-    fn take_named(&mut self, writes: &[Write]) -> BTreeMap<Index, Taken> {
-        let snapshots = writes.iter().filter_map(|write| write.snapshot.as_ref());
-        let Some(newest) = snapshots.map(|snapshot| snapshot.metadata.last.index).max() else {
-            return BTreeMap::new();
-        };
-        let later = self.taken.split_off(&newest.next());
-        std::mem::replace(&mut self.taken, later)
-    }
 }
 
 fn bytes_of(write: &Write) -> u64 {
-    let state = write.snapshot.as_ref();
-    let state = state.map_or(0, |snapshot| snapshot.metadata.length);
-    state + write.entries.iter().map(Entry::weight).sum::<u64>()
+    write.entries.iter().map(Entry::weight).sum()
 }
 
 /// Returns true if a write has a hard state and nothing else.
@@ -289,42 +179,11 @@ fn is_hard_state(write: &Write) -> bool {
         && compact.is_none()
 }
 
-/// Makes these writes, of which the snapshots that the lane does not have go there first. What they replace is removed.
-async fn write(
-    storage: &mut dyn Storage,
-    lane: &dyn SnapshotLane,
-    writes: Vec<Write>,
-    taken: BTreeMap<Index, Taken>,
-    mut in_force: Option<SnapshotName>,
-) -> Result<Named, StorageError> {
-    let mut replaced: Vec<_> = taken.values().map(|taken| taken.name).collect();
-    let mut named = None;
-    let mut stored = Vec::with_capacity(writes.len());
-    for write in writes {
-        let (mut write, snapshot) = write.with_snapshot(None);
-        if let Some(Snapshot { metadata, data }) = snapshot {
-            let own = taken.get(&metadata.last.index);
-            let name = match own.filter(|own| own.digest == metadata.digest) {
-                Some(own) => own.name,
-                None => store(lane, &data, metadata.digest).await?,
-            };
-            replaced.extend(in_force.replace(name));
-            named = Some(name);
-            write.snapshot = Some(StoredSnapshot { name, metadata });
-        }
-        stored.push(write);
-    }
-    storage.write(stored).await?;
-    for name in replaced.into_iter().filter(|name| Some(*name) != in_force) {
-        lane.remove(name).await?;
-    }
-    Ok(named)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use async_trait::async_trait;
-    use futures::executor::block_on;
     use futures::task::noop_waker;
     use tokio::sync::mpsc;
 
@@ -333,8 +192,7 @@ mod tests {
     use crate::consensus::HardState;
     use crate::identity::Identity;
     use crate::ids::ClusterId;
-    use crate::storage::conformance::snapshot;
-    use crate::storage::{self, MemoryStorage};
+    use crate::storage::{MemoryStorage, Recovered, SnapshotLane};
 
     const NOW: Instant = Instant::ORIGIN;
 
@@ -380,15 +238,15 @@ mod tests {
             self.stored.bind(cluster, history).await
         }
 
-        async fn recover(&mut self) -> Result<storage::Recovered, StorageError> {
-            Ok(storage::Recovered::default())
+        async fn recover(&mut self) -> Result<Recovered, StorageError> {
+            Ok(Recovered::default())
         }
 
         fn snapshots(&self) -> Arc<dyn SnapshotLane> {
             MemoryStorage::default().snapshots()
         }
 
-        async fn write(&mut self, writes: Vec<storage::Write>) -> Result<(), StorageError> {
+        async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
             self.begun
                 .send(writes.iter().map(|write| write.id).collect())
                 .await
@@ -408,7 +266,7 @@ mod tests {
     fn what_gathers_during_a_write_is_written_together() {
         let (begun, mut begins) = mpsc::channel(9);
         let (end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)), None);
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)));
         let mut context = Context::from_waker(std::task::Waker::noop());
 
         disk.enqueue(&mut vec![write(1)], NOW);
@@ -431,7 +289,7 @@ mod tests {
     fn a_disk_that_hangs_while_terms_pass_keeps_the_last_of_them() {
         let (begun, _begins) = mpsc::channel(9);
         let (_end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)), None);
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)));
         let mut context = Context::from_waker(std::task::Waker::noop());
 
         for id in 1..=100 {
@@ -452,7 +310,7 @@ mod tests {
     fn nothing_is_written_after_a_failed_write() {
         let (begun, mut begins) = mpsc::channel(9);
         let (end, ends) = mpsc::channel(9);
-        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)), None);
+        let mut disk = Disk::new(Box::new(Slow::new(begun, ends)));
         let waker = noop_waker();
         let mut context = Context::from_waker(&waker);
 
@@ -469,45 +327,5 @@ mod tests {
         assert!(disk.poll(&mut context).is_pending());
         assert_eq!(begins.try_recv(), Ok(vec![WriteId(1)]));
         assert!(begins.try_recv().is_err());
-    }
-
-    /// The names of the snapshots, of 1 to 9, that a lane has.
-    fn names(lane: &dyn SnapshotLane) -> Vec<u64> {
-        let has = |name: &u64| block_on(lane.read(SnapshotName(*name), 0, 1)).unwrap();
-        (1..=9).filter(|name| has(name).is_some()).collect()
-    }
-
-    fn of_snapshot(snapshot: Snapshot) -> Write {
-        Write {
-            snapshot: Some(snapshot),
-            ..Write::default()
-        }
-    }
-
-    #[test]
-    fn one_snapshot_is_kept_whoever_wrote_it_and_however_many_were_taken() {
-        let storage = MemoryStorage::default();
-        let lane = storage.snapshots();
-        let mut disk = Disk::new(Box::new(storage.clone()), None);
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let mut write = |disk: &mut Disk, snapshot: Snapshot| {
-            disk.enqueue(&mut vec![of_snapshot(snapshot)], NOW);
-            assert!(matches!(disk.poll(&mut context), Poll::Ready(Ok(_))));
-        };
-
-        write(&mut disk, snapshot(2, 1, "of a leader"));
-        let of_leader = names(&*lane);
-        for index in 3..=4 {
-            let state = snapshot(index, 1, "own").data;
-            let digest = crc32fast::hash(&state);
-            let name = block_on(store(&*lane, &state, digest)).unwrap();
-            disk.note_taken(Index(index), Taken { name, digest });
-        }
-        write(&mut disk, snapshot(4, 1, "own"));
-
-        assert_eq!((of_leader, names(&*lane)), (vec![1], vec![3]));
-        let recovered = block_on(recover(&mut storage.clone())).unwrap();
-        assert_eq!(recovered.0.snapshot, Some(snapshot(4, 1, "own")));
-        assert_eq!(recovered.1, Some(SnapshotName(3)));
     }
 }

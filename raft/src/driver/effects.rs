@@ -30,6 +30,7 @@ impl<S: StateMachine> Driver<S> {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
         self.disk.enqueue(&mut self.output.writes, now);
+        self.snapshots.enqueue(&mut self.output.snapshots);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
         if self
             .work

@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::applier::Unrestored;
 use super::fault::MachineFault;
 use super::joining::Exclusion;
 use super::operations::PENDING_MAX as OPERATIONS_MAX;
@@ -454,6 +455,15 @@ impl FoundError {
         match self {
             Self::Belongs(_) | Self::NotEmpty | Self::Bootstrap(_) => true,
             Self::Unknown(_) => false,
+        }
+    }
+}
+
+impl From<Unrestored> for StartError {
+    fn from(unrestored: Unrestored) -> Self {
+        match unrestored {
+            Unrestored::Unread(error) => error.into(),
+            Unrestored::Refused(error) => error.into(),
         }
     }
 }

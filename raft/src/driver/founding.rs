@@ -118,7 +118,7 @@ impl Founding {
 }
 
 /// Returns true if storage that is bound to no cluster holds nothing but, at most, a founding that was interrupted.
-pub(super) fn is_blank<S>(recovered: &consensus::Recovered<S>) -> bool {
+pub(super) fn is_blank(recovered: &consensus::Recovered) -> bool {
     let has_promised = recovered.hard_state.voted_for.is_some();
     let is_founding = match &recovered.entries[..] {
         [] => true,
@@ -129,7 +129,7 @@ pub(super) fn is_blank<S>(recovered: &consensus::Recovered<S>) -> bool {
 }
 
 /// Returns the write that drops what an interrupted founding left, if it left something.
-pub(super) fn drop_unfinished<S>(recovered: &consensus::Recovered<S>) -> Vec<Write> {
+pub(super) fn drop_unfinished(recovered: &consensus::Recovered) -> Vec<Write> {
     let first = recovered.entries.first();
     let drop_from = |first: &Entry| Write {
         truncate: Some(first.index),
@@ -146,8 +146,7 @@ fn first_writes(id: ServerId, configuration: Configuration) -> Vec<Write> {
     let mut raft = raft.expect("a blank server starts");
     let mut output = Output::default();
     raft.input(now, Input::Bootstrap(configuration), &mut output);
-    let writes = output.writes.into_iter();
-    writes.map(|write| write.with_snapshot(None).0).collect()
+    output.writes
 }
 
 fn check(configuration: &Configuration, id: ServerId) -> Result<(), BootstrapFault> {

@@ -53,6 +53,7 @@ mod proposals;
 mod reads;
 mod request;
 mod served;
+mod snapshots;
 mod status;
 mod task;
 #[cfg(test)]

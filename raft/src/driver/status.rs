@@ -160,7 +160,7 @@ pub struct StorageStatus {
     /// takes for normal
     /// ([`MemberBuilder::storage_stalls_after`](super::MemberBuilder::storage_stalls_after)).
     pub stalled_for: Option<Duration>,
-    /// How many bytes of entries and snapshots are not durable yet. As a leader, a member refuses commands, and as a
+    /// How many bytes of entries are not durable yet. As a leader, a member refuses commands, and as a
     /// follower entries, beyond
     /// [`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max).
     pub waiting_bytes: u64,

@@ -28,6 +28,7 @@ use super::proposals::Proposals;
 use super::reads::Reads;
 use super::request::{Budget, CommandBytes, Request};
 use super::served::Served;
+use super::snapshots::Snapshots;
 use super::status::{Counters, LastError, StatusBoard};
 use super::transfers::{Asker, Transfers};
 use super::wakes::Wakes;
@@ -61,6 +62,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) raft: Raft,
     pub(super) links: Links,
     pub(super) disk: Disk,
+    pub(super) snapshots: Snapshots,
     pub(super) storage_stalls_after: Option<Duration>,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
@@ -89,6 +91,7 @@ pub(super) struct Driver<S: StateMachine> {
 
     pub(super) links: Links,
     pub(super) disk: Disk,
+    pub(super) snapshots: Snapshots,
     pub(super) storage_stalls_after: Option<Duration>,
     /// Whether it was told that the storage stalls.
     pub(super) storage_is_stalled: bool,
@@ -155,6 +158,7 @@ impl<S: StateMachine> Driver<S> {
             requests: parts.requests,
             links: parts.links,
             disk: parts.disk,
+            snapshots: parts.snapshots,
             storage_stalls_after: parts.storage_stalls_after,
             storage_is_stalled: false,
             work: parts.work,
@@ -268,6 +272,11 @@ impl<S: StateMachine> Driver<S> {
         {
             arrived.written = Some(written);
         }
+        while arrived.lane.len() < TAKEN_AT_ONCE_MAX
+            && let Poll::Ready(done) = self.snapshots.poll(context)
+        {
+            arrived.lane.push(done);
+        }
         let rung = self.alarm.poll(due, context).is_ready();
         // A member that hands over before it stops needs no handles.
         let abandoned = self.arrived.handles_dropped && self.stopping.is_none();
@@ -327,6 +336,12 @@ impl<S: StateMachine> Driver<S> {
         // before anything else is looked at.
         if let Poll::Ready(written) = self.disk.poll(context) {
             self.take_written(written, now)?;
+            self.step(now);
+        }
+        while let Poll::Ready(done) = self.snapshots.poll(context) {
+            self.take_lane(done)?;
+        }
+        if !self.inputs.is_empty() {
             self.step(now);
         }
         self.fit_into_frames()?;

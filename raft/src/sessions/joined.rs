@@ -11,6 +11,9 @@ use crate::state_machine::Capture;
 
 const VERSION: u8 = 1;
 
+/// The length of what comes before the table, in bytes.
+const PREFIX_BYTES: usize = 9;
+
 /// Why bytes are not a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -21,6 +24,14 @@ pub enum SnapshotError {
     /// It ends too early.
     #[error("the snapshot is cut off")]
     CutOff,
+    /// Its bytes are not those that were stored.
+    #[error("the snapshot is not what was stored: its digest is {found:#010x}, not {wanted:#010x}")]
+    Damaged {
+        /// The CRC-32 of its bytes.
+        found: u32,
+        /// The CRC-32 of what was stored.
+        wanted: u32,
+    },
 }
 
 /// Why a snapshot cannot be made.
@@ -107,6 +118,17 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
         Some(Ok(Joined { data, digest }))
     }
 
+    /// How many bytes were made and not [taken](Self::take_piece).
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes the bytes that were made since they were taken last. The [`Joined`] at the end has the rest of them.
+    pub fn take_piece(&mut self) -> Bytes {
+        core::mem::take(&mut self.bytes).into()
+    }
+
     fn append(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         if self.length > self.bytes_max {
@@ -139,20 +161,83 @@ pub fn join_snapshot<R: Serialize + Clone>(
 /// # Errors
 /// See [`SnapshotError`].
 pub fn split_snapshot(bytes: &[u8]) -> Result<(&[u8], &[u8]), SnapshotError> {
-    let (&version, rest) = bytes.split_first().ok_or(SnapshotError::CutOff)?;
-    if version != VERSION {
-        return Err(SnapshotError::UnknownVersion(version));
+    let mut splitting = Splitting::default();
+    let state = splitting.take(bytes)?;
+    let table = bytes.len() - state.len();
+    splitting.sessions()?;
+    Ok((&bytes[PREFIX_BYTES..table], state))
+}
+
+/// Takes a member's snapshot apart as it comes: gathers the session table, and passes on the state.
+#[derive(Debug, Default)]
+pub struct Splitting {
+    /// What has come of the prefix and the table.
+    head: Vec<u8>,
+    digest: crc32fast::Hasher,
+}
+
+impl Splitting {
+    /// Takes the bytes that come next, of any length. Returns those of them that are of the state.
+    ///
+    /// # Errors
+    /// [`SnapshotError::UnknownVersion`].
+    pub fn take<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
+        self.digest.update(bytes);
+        while !bytes.is_empty() {
+            let lacking = self.lacking()?;
+            if lacking == 0 {
+                break;
+            }
+            let (head, rest) = bytes.split_at(lacking.min(bytes.len()));
+            self.head.extend_from_slice(head);
+            bytes = rest;
+        }
+        Ok(bytes)
     }
-    let (length, rest) = rest.split_first_chunk().ok_or(SnapshotError::CutOff)?;
-    let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| SnapshotError::CutOff)?;
-    rest.split_at_checked(length).ok_or(SnapshotError::CutOff)
+
+    /// Returns the session table, encoded.
+    ///
+    /// # Errors
+    /// When it has not come as a whole.
+    pub fn sessions(&self) -> Result<&[u8], SnapshotError> {
+        match self.lacking()? {
+            0 => Ok(&self.head[PREFIX_BYTES..]),
+            _ => Err(SnapshotError::CutOff),
+        }
+    }
+
+    /// Checks that all that was taken has this CRC-32.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`] if it has another.
+    pub fn check(&self, wanted: u32) -> Result<(), SnapshotError> {
+        let found = self.digest.clone().finalize();
+        if found == wanted {
+            return Ok(());
+        }
+        Err(SnapshotError::Damaged { found, wanted })
+    }
+
+    /// How many bytes are lacking to the end of the table, or to know where that is.
+    fn lacking(&self) -> Result<usize, SnapshotError> {
+        match self.head.first() {
+            None | Some(&VERSION) => {}
+            Some(&version) => return Err(SnapshotError::UnknownVersion(version)),
+        }
+        let Some(prefix) = self.head.first_chunk::<PREFIX_BYTES>() else {
+            return Ok(PREFIX_BYTES - self.head.len());
+        };
+        let [_, length @ ..] = *prefix;
+        let length = usize::try_from(u64::from_be_bytes(length)).ok();
+        let end = length.and_then(|length| length.checked_add(PREFIX_BYTES));
+        let lacking = end.map(|end| end - self.head.len());
+        lacking.ok_or(SnapshotError::CutOff)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PREFIX_BYTES: usize = 9;
 
     #[test]
     fn what_was_joined_is_split() {
@@ -201,6 +286,41 @@ mod tests {
             (0, Err(JoinError::TooLarge { bytes, bytes_max }))
         );
         assert!(joined(whole).1.is_ok());
+    }
+
+    #[test]
+    fn a_snapshot_is_split_wherever_its_pieces_are_cut() {
+        let sessions = Sessions::<u32>::default();
+        let bytes = join_snapshot(&sessions, || vec![1, 2, 3]).unwrap();
+
+        for cut in 0..=bytes.len() {
+            let mut splitting = Splitting::default();
+            let (first, second) = bytes.split_at(cut);
+            let state = [first, second].map(|piece| splitting.take(piece).unwrap());
+
+            assert_eq!(state.concat(), [1, 2, 3]);
+            assert_eq!(splitting.sessions(), Ok(&sessions.encode()[..]));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_another_digest_is_found() {
+        let bytes = join_snapshot(&Sessions::<u32>::default(), || vec![1, 2, 3]).unwrap();
+        let wanted = crc32fast::hash(&bytes);
+        let mut damaged = bytes.clone();
+        damaged[bytes.len() - 1] ^= 1;
+        let check = |bytes: &[u8]| {
+            let mut splitting = Splitting::default();
+            splitting.take(bytes).unwrap();
+            splitting.check(wanted)
+        };
+
+        let found = crc32fast::hash(&damaged);
+        assert_eq!(check(&bytes), Ok(()));
+        assert_eq!(
+            check(&damaged),
+            Err(SnapshotError::Damaged { found, wanted })
+        );
     }
 
     #[test]

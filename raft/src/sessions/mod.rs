@@ -36,7 +36,9 @@ use self::session::{Kind, Place, Reply, Session, weight};
 pub use envelope::{
     CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
 };
-pub use joined::{JoinError, Joined, Joining, SnapshotError, join_snapshot, split_snapshot};
+pub use joined::{
+    JoinError, Joined, Joining, SnapshotError, Splitting, join_snapshot, split_snapshot,
+};
 pub use snapshot::SessionsError;
 
 use crate::consensus::planted::{Bug, is_planted};

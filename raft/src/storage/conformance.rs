@@ -36,9 +36,9 @@ pub use self::snapshots::{
     a_write_that_names_an_unfinished_snapshot_is_refused,
     the_state_of_a_snapshot_is_read_in_any_ranges,
 };
-use super::{SnapshotLane, SnapshotName, Storage, StorageError, StoredSnapshot};
+use super::{Snapshot, SnapshotLane, SnapshotName, Storage, StorageError, Write};
 use crate::configuration::{Configuration, History};
-use crate::consensus::{HardState, Recovered, Snapshot, Write, WriteId};
+use crate::consensus::{HardState, Recovered, WriteId};
 use crate::entry::{Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
@@ -92,7 +92,7 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
 /// # Panics
 /// When the promise is broken, as all checks do.
 pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
-    assert_eq!(recovered(&mut disk).await, Recovered::default());
+    assert_eq!(recovered(&mut disk).await, Found::default());
 }
 
 /// The whole hard state, the snapshot and the log come back after a restart.
@@ -100,18 +100,18 @@ pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
 /// # Panics
 /// When the promise is broken.
 pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
-    let write = Write {
+    let write = Draft {
         hard_state: Some(hard_state(3, Some(7))),
         snapshot: Some(snapshot(2, 1, "state")),
         entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
-        ..Write::default()
+        ..Draft::default()
     };
 
     write_to(&mut disk, vec![write]).await;
 
     assert_eq!(
         recovered(&mut disk).await,
-        Recovered {
+        Found {
             hard_state: hard_state(3, Some(7)),
             snapshot: Some(snapshot(2, 1, "state")),
             entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
@@ -127,9 +127,9 @@ pub async fn parts_that_a_write_leaves_out_stay(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             hard_state: Some(hard_state(2, None)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
@@ -147,21 +147,21 @@ pub async fn parts_that_a_write_leaves_out_stay(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn writes_made_together_are_made_in_order(mut disk: impl Disk) {
     let writes = vec![
-        Write {
+        Draft {
             id: WriteId(1),
             ..of_entries(vec![entry(1, 1, "a"), entry(2, 1, "b")])
         },
-        Write {
+        Draft {
             id: WriteId(2),
             hard_state: Some(hard_state(2, Some(1))),
             truncate: Some(Index(2)),
             entries: vec![entry(2, 2, "B")],
-            ..Write::default()
+            ..Draft::default()
         },
-        Write {
+        Draft {
             id: WriteId(3),
             hard_state: Some(hard_state(3, None)),
-            ..Write::default()
+            ..Draft::default()
         },
     ];
 
@@ -187,13 +187,13 @@ pub async fn a_truncated_tail_is_gone_and_what_replaces_it_stays(mut disk: impl 
 
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             truncate: Some(Index(4)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
-    let replaced = Write {
+    let replaced = Draft {
         truncate: Some(Index(2)),
         ..of_entries(vec![entry(2, 2, "B")])
     };
@@ -213,18 +213,18 @@ pub async fn compaction_drops_what_the_snapshot_covers(mut disk: impl Disk) {
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b"), entry(3, 1, "c")];
     write_to(&mut disk, vec![of_entries(log)]).await;
 
-    let compacted = Write {
+    let compacted = Draft {
         snapshot: Some(snapshot(2, 1, "ab")),
         entries: vec![entry(4, 1, "d")],
         compact: Some(Index(1)),
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![compacted]).await;
     write_to(
         &mut disk,
-        vec![Write {
+        vec![Draft {
             compact: Some(Index(2)),
-            ..Write::default()
+            ..Draft::default()
         }],
     )
     .await;
@@ -249,11 +249,11 @@ pub async fn a_snapshot_of_a_leader_replaces_the_whole_log(mut disk: impl Disk) 
     )
     .await;
 
-    let installed = Write {
+    let installed = Draft {
         snapshot: Some(snapshot(9, 4, "state")),
         truncate: Some(Index(1)),
         entries: vec![entry(10, 4, "j")],
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![installed]).await;
 
@@ -290,16 +290,16 @@ pub async fn a_later_snapshot_replaces_an_earlier_one(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn an_emptied_log_goes_on_where_it_ends(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
-    let dropped = Write {
+    let dropped = Draft {
         truncate: Some(Index(1)),
-        ..Write::default()
+        ..Draft::default()
     };
     write_to(&mut disk, vec![dropped]).await;
     assert_eq!(recovered(&mut disk).await.entries, []);
 
     let again = vec![entry(1, 2, "A"), entry(2, 2, "b")];
     write_to(&mut disk, vec![of_entries(again)]).await;
-    let compacted = Write {
+    let compacted = Draft {
         compact: Some(Index(2)),
         ..of_snapshot(snapshot(2, 2, "Ab"))
     };
@@ -320,12 +320,12 @@ pub async fn a_snapshot_and_the_log_behind_it_may_come_in_one_go(mut disk: impl 
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
 
     let writes = vec![
-        Write {
+        Draft {
             truncate: Some(Index(1)),
             entries: vec![entry(6, 3, "f"), entry(7, 3, "g")],
             ..of_snapshot(snapshot(5, 2, "a-e"))
         },
-        Write {
+        Draft {
             entries: vec![entry(8, 3, "h")],
             compact: Some(Index(6)),
             ..of_snapshot(snapshot(6, 3, "a-f"))
@@ -343,7 +343,7 @@ pub async fn a_snapshot_and_the_log_behind_it_may_come_in_one_go(mut disk: impl 
 /// # Panics
 /// When the promise is broken.
 pub async fn nothing_changes_while_nothing_is_written(mut disk: impl Disk) {
-    let write = Write {
+    let write = Draft {
         hard_state: Some(hard_state(2, Some(3))),
         entries: vec![entry(3, 2, "c")],
         ..of_snapshot(snapshot(2, 1, "ab"))
@@ -365,7 +365,7 @@ pub async fn an_empty_write_changes_nothing(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
 
     write_to(&mut disk, vec![]).await;
-    write_to(&mut disk, vec![Write::default()]).await;
+    write_to(&mut disk, vec![Draft::default()]).await;
 
     assert_eq!(recovered(&mut disk).await.entries, [entry(1, 1, "a")]);
 }
@@ -413,7 +413,8 @@ pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b")];
     let write = Write {
         hard_state: Some(hard_state(1, None)),
-        ..of_entries(log.clone())
+        entries: log.clone(),
+        ..Write::default()
     };
     let written = storage.write(vec![write]).await;
     written.expect("it begins the log");
@@ -518,7 +519,10 @@ pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
 pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     let mut storage = disk.open().await;
     storage.recover().await.expect("it is blank");
-    let write = of_entries(vec![entry(1, 1, "a")]);
+    let write = Write {
+        entries: vec![entry(1, 1, "a")],
+        ..Write::default()
+    };
     storage.write(vec![write]).await.expect("it is in order");
 
     storage.close().await.expect("it can be closed");
@@ -527,40 +531,76 @@ pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     assert_eq!(recovered(&mut disk).await.entries, [entry(1, 1, "a")]);
 }
 
+/// A snapshot, with its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sample {
+    metadata: SnapshotMetadata,
+    data: Bytes,
+}
+
+/// A write whose snapshot has yet to go the lane.
+#[derive(Clone, Debug, Default)]
+struct Draft {
+    id: WriteId,
+    hard_state: Option<HardState>,
+    snapshot: Option<Sample>,
+    truncate: Option<Index>,
+    entries: Vec<Entry>,
+    compact: Option<Index>,
+}
+
 /// What is stored, with the state of the snapshot.
-async fn recovered(disk: &mut impl Disk) -> Recovered {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    hard_state: HardState,
+    snapshot: Option<Sample>,
+    entries: Vec<Entry>,
+}
+
+async fn recovered(disk: &mut impl Disk) -> Found {
     let mut storage = disk.open().await;
     let recovered = storage
         .recover()
         .await
         .expect("an undamaged disk can be read");
     let mut snapshot = None;
-    if let Some(StoredSnapshot { name, metadata }) = recovered.snapshot.clone() {
+    if let Some(Snapshot { name, metadata }) = recovered.snapshot {
         let data = read(&*storage.snapshots(), name).await;
         let data = data.expect("the one in force is there");
-        snapshot = Some(Snapshot { metadata, data });
+        snapshot = Some(Sample { metadata, data });
     }
-    recovered.with_snapshot(snapshot)
+    Found {
+        hard_state: recovered.hard_state,
+        snapshot,
+        entries: recovered.entries,
+    }
 }
 
 /// Writes as a member does that starts, reads what is stored, stores the snapshots, writes and stops.
-async fn write_to(disk: &mut impl Disk, writes: Vec<Write>) {
+async fn write_to(disk: &mut impl Disk, drafts: Vec<Draft>) {
     let mut storage = disk.open().await;
     storage
         .recover()
         .await
         .expect("an undamaged disk can be read");
     let lane = storage.snapshots();
-    let mut named = Vec::new();
-    for write in writes {
-        let (mut write, snapshot) = write.with_snapshot(None);
-        if let Some(Snapshot { metadata, data }) = snapshot {
-            write.snapshot = put(&*lane, metadata, [data]).await;
+    let mut writes = Vec::new();
+    for draft in drafts {
+        let mut snapshot = None;
+        if let Some(Sample { metadata, data }) = draft.snapshot {
+            snapshot = put(&*lane, metadata, [data]).await;
         }
-        named.push(write);
+        writes.push(Write {
+            id: draft.id,
+            hard_state: draft.hard_state,
+            snapshot,
+            truncate: draft.truncate,
+            entries: draft.entries,
+            compact: draft.compact,
+        });
     }
     storage
-        .write(named)
+        .write(writes)
         .await
         .expect("these writes are in order");
 }
@@ -570,7 +610,7 @@ pub(super) async fn put(
     lane: &dyn SnapshotLane,
     metadata: SnapshotMetadata,
     pieces: impl IntoIterator<Item = Bytes>,
-) -> Option<StoredSnapshot> {
+) -> Option<Snapshot> {
     let name = lane.begin().await.expect("a snapshot can be begun");
     for piece in pieces {
         lane.append(name, piece).await.expect("it was begun");
@@ -578,7 +618,7 @@ pub(super) async fn put(
     let finished = lane.finish(name, metadata.length, metadata.digest).await;
     finished
         .expect("it can be finished")
-        .then_some(StoredSnapshot { name, metadata })
+        .then_some(Snapshot { name, metadata })
 }
 
 /// The whole state of a snapshot, if it is there.
@@ -587,17 +627,17 @@ async fn read(lane: &dyn SnapshotLane, name: SnapshotName) -> Option<Bytes> {
     read.expect("what is there can be read")
 }
 
-fn of_entries<S>(entries: Vec<Entry>) -> Write<S> {
-    Write {
+fn of_entries(entries: Vec<Entry>) -> Draft {
+    Draft {
         entries,
-        ..Write::default()
+        ..Draft::default()
     }
 }
 
-fn of_snapshot(snapshot: Snapshot) -> Write {
-    Write {
+fn of_snapshot(snapshot: Sample) -> Draft {
+    Draft {
         snapshot: Some(snapshot),
-        ..Write::default()
+        ..Draft::default()
     }
 }
 
@@ -624,8 +664,8 @@ pub(super) fn entry(index: u64, term: u64, command: &'static str) -> Entry {
     }
 }
 
-pub(crate) fn snapshot(index: u64, term: u64, state: &'static str) -> Snapshot {
-    Snapshot {
+fn snapshot(index: u64, term: u64, state: &'static str) -> Sample {
+    Sample {
         metadata: metadata(index, term, state.as_bytes()),
         data: Bytes::from_static(state.as_bytes()),
     }

@@ -26,16 +26,10 @@ pub use disk::{
 pub use memory::MemoryStorage;
 
 use crate::configuration::History;
-use crate::consensus;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
-use crate::message::SnapshotMetadata;
 
-/// What a storage is given to write: a snapshot by its name.
-pub type Write = consensus::Write<StoredSnapshot>;
-
-/// What a storage gives back after a restart: a snapshot by its name.
-pub type Recovered = consensus::Recovered<StoredSnapshot>;
+pub use crate::consensus::{Recovered, Snapshot, SnapshotName, Write};
 
 /// A member's disk, as two streams that go on at the same time: writes, which are small, ordered and waited for, and
 /// snapshots, which are large and wait for nothing.
@@ -160,25 +154,6 @@ pub trait SnapshotLane: Send + Sync + 'static {
 
     /// Removes a snapshot, begun or finished, some time later. One that is in force stays.
     async fn remove(&self, name: SnapshotName) -> Result<(), StorageError>;
-}
-
-/// The name of a snapshot in its storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SnapshotName(pub u64);
-
-impl fmt::Display for SnapshotName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A snapshot in a storage: what it is, and the name by which its state is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredSnapshot {
-    /// Its name.
-    pub name: SnapshotName,
-    /// What it is.
-    pub metadata: SnapshotMetadata,
 }
 
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was

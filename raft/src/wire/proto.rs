@@ -239,6 +239,8 @@ pub(super) struct InstallSnapshotReply {
     pub(super) last: Option<u64>,
     #[prost(bool, optional, tag = "6")]
     pub(super) known: Option<bool>,
+    #[prost(uint64, optional, tag = "7")]
+    pub(super) received: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

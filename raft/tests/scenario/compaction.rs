@@ -17,7 +17,16 @@ pub(crate) fn small_chunks(limits: &mut Limits) {
 
 /// Three servers; 1 leads, and 3 has missed what is in a snapshot by now.
 pub(crate) fn one_left_behind() -> Cluster {
-    let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
+    one_left_behind_within(|_| {})
+}
+
+/// The same, within these limits.
+pub(crate) fn one_left_behind_within(limit: impl Fn(&mut Limits)) -> Cluster {
+    let limits = |limits: &mut Limits| {
+        small_chunks(limits);
+        limit(limits);
+    };
+    let mut cluster = Cluster::with_limits(3, limits).with_leader(1);
     cluster.isolate(3);
     cluster
         .propose(1, "first command")

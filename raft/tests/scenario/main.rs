@@ -15,6 +15,7 @@ mod compaction;
 mod crashes;
 mod elections;
 mod joint_consensus;
+mod lanes;
 mod leases;
 mod membership;
 mod oversight;

@@ -274,21 +274,24 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
     (
         number().prop_map(Round),
         any::<u64>(),
-        number(),
+        (number(), number()),
         any::<bool>(),
         index(),
         index(),
     )
-        .prop_map(|(round, transfer, next_offset, known, match_index, last)| {
-            InstallSnapshotReply {
-                round,
-                transfer,
-                next_offset,
-                known,
-                match_index,
-                last,
-            }
-        })
+        .prop_map(
+            |(round, transfer, (next_offset, received), known, match_index, last)| {
+                InstallSnapshotReply {
+                    round,
+                    transfer,
+                    next_offset,
+                    received,
+                    known,
+                    match_index,
+                    last,
+                }
+            },
+        )
 }
 
 fn configuration() -> BoxedStrategy<Configuration> {

@@ -331,6 +331,7 @@ fn the_bytes_of_a_reply_to_a_chunk_of_a_snapshot() {
         round: Round(7),
         transfer: 2,
         next_offset: 5,
+        received: 6,
         known: true,
         match_index: Index(9),
         last: Index(9),
@@ -338,7 +339,7 @@ fn the_bytes_of_a_reply_to_a_chunk_of_a_snapshot() {
 
     assert_golden(
         &message(body),
-        "1806 2005 2a0c 0807 1002 1805 2009 2809 3001",
+        "1806 2005 2a0e 0807 1002 1805 2009 2809 3001 3806",
     );
 }
 

@@ -163,6 +163,7 @@ fn a_reply_to_a_chunk_of_a_snapshot_lacks_nothing_that_safety_needs() {
     assert_missing(&without(4), "match index");
     assert_missing(&without(5), "end of the log");
     assert_missing(&without(6), "known");
+    assert_missing(&without(7), "received bytes");
 }
 
 #[test]

@@ -91,6 +91,7 @@ pub(super) fn install_snapshot_reply() -> Fields {
         .number(4, 9)
         .number(5, 9)
         .number(6, 1)
+        .number(7, 5)
 }
 
 pub(super) fn step() -> Fields {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use liferaft_raft::consensus::{HardState, Recovered, Snapshot};
+use liferaft_raft::consensus::{HardState, Recovered, Shelf, Snapshot, SnapshotName};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, Term};
 
@@ -48,13 +48,16 @@ impl Durable {
     }
 
     /// An entry rots, or the snapshot if there is none. Tells whether there was something.
-    pub(super) fn rot(&mut self, drawn: u64) -> bool {
+    pub(super) fn rot(&mut self, drawn: u64, shelf: &mut Shelf) -> bool {
         let count = self.entries.len() as u64;
         let at = drawn.checked_rem(count).map(usize::try_from);
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(at.ok()?)) {
             *entry = damaged(entry.clone());
-        } else if let Some(snapshot) = &mut self.snapshot {
-            snapshot.data = with_flipped_end(&snapshot.data);
+        } else if let Some(name) = self.snapshot_name()
+            && let Some(state) = shelf.state(name)
+        {
+            let rotten = with_flipped_end(state);
+            shelf.insert(name, rotten);
         } else {
             return false;
         }
@@ -68,6 +71,11 @@ impl Durable {
         self.snapshot
             .as_ref()
             .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index)
+    }
+
+    /// The name of the durable snapshot.
+    pub(super) fn snapshot_name(&self) -> Option<SnapshotName> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.name)
     }
 
     /// How many bytes the durable snapshot has.

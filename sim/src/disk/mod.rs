@@ -6,7 +6,7 @@ mod survival;
 
 use std::collections::VecDeque;
 
-use liferaft_raft::consensus::{Write, WriteId};
+use liferaft_raft::consensus::{Shelf, SnapshotStep, Write, WriteId};
 
 pub use durable::Durable;
 use part::parts;
@@ -22,6 +22,12 @@ const SYNC_MAX: Nanos = SECOND;
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     durable: Durable,
+    /// The states of snapshots, finished or not. Those that are not in force are lost with a crash.
+    pub shelf: Shelf,
+    /// What is to be done with them.
+    pub lane: VecDeque<SnapshotStep>,
+    /// Whether a step of the lane was to be done while it hung.
+    pub lane_withheld: bool,
     under_way: VecDeque<Write>,
     /// When the sync that is being made ends.
     sync_ends: Nanos,
@@ -112,21 +118,27 @@ impl Disk {
     pub fn crash(&mut self, survival: Survival, flaw: Option<Flaw>) -> Result<LeftOut, String> {
         let writes = core::mem::take(&mut self.under_way);
         self.withheld = 0;
+        self.lane_withheld = false;
+        self.lane.clear();
         self.sync_ends = 0;
         self.next_sync_ends = 0;
         let parts = writes.into_iter().flat_map(parts).collect();
         let checks = flaw != Some(Flaw::ChecksumsSkipped);
-        survival::store_survivors(&mut self.durable, parts, survival, checks)
+        let left_out = survival::store_survivors(&mut self.durable, parts, survival, checks);
+        self.shelf.restart(self.durable.snapshot_name());
+        left_out
     }
 
     /// A record that was durable rots. Tells whether there was one.
     pub fn rot(&mut self, drawn: u64) -> bool {
-        self.durable.rot(drawn)
+        self.durable.rot(drawn, &mut self.shelf)
     }
 
     /// All that was durable is gone. Gives back what that was.
     pub fn wipe(&mut self) -> Durable {
         self.under_way.clear();
+        self.lane.clear();
+        self.shelf.restart(None);
         self.failure = None;
         core::mem::take(&mut self.durable)
     }

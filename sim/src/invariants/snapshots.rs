@@ -19,10 +19,10 @@ pub(super) fn check(turn: &Turn<'_>, history: &History) -> Verdict {
     });
     written
         .chain(restored)
-        .try_for_each(|snapshot| equals_replay(history, snapshot))
+        .try_for_each(|snapshot| equals_replay(turn, history, snapshot))
 }
 
-fn equals_replay(history: &History, snapshot: &Snapshot) -> Verdict {
+fn equals_replay(turn: &Turn<'_>, history: &History, snapshot: &Snapshot) -> Verdict {
     let last = snapshot.metadata.last;
     let Some(committed) = history.entry(last.index) else {
         return Err(format!(
@@ -34,7 +34,11 @@ fn equals_replay(history: &History, snapshot: &Snapshot) -> Verdict {
         "the snapshot ends at {last}, committed there is an entry of term {}",
         committed.term
     );
-    let state = Head::of(&snapshot.data);
+    let shelf = &turn.members[turn.member].disk.shelf;
+    let Some(bytes) = shelf.state(snapshot.name) else {
+        return Err(format!("the snapshot of {last} is not in storage"));
+    };
+    let state = Head::of(bytes);
     demand!(
         state
             .as_ref()

@@ -210,7 +210,8 @@ impl Schedule {
             | Series::TurnWait(at)
             | Series::Write(at)
             | Series::Apply(at)
-            | Series::Capture(at) => self.check_member(at)?,
+            | Series::Capture(at)
+            | Series::Lane(at) => self.check_member(at)?,
             Series::Patience(client) | Series::Pause(client) | Series::Somebody(client) => {
                 self.check_client(client)?;
             }

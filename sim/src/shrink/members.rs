@@ -129,6 +129,7 @@ impl Left {
             Series::Write(at) => Series::Write(self.place(at)?),
             Series::Apply(at) => Series::Apply(self.place(at)?),
             Series::Capture(at) => Series::Capture(self.place(at)?),
+            Series::Lane(at) => Series::Lane(self.place(at)?),
             Series::Patience(_) | Series::Pause(_) | Series::Somebody(_) => series,
             Series::Link(from, to) => Series::Link(self.place(from)?, self.place(to)?),
         })

@@ -1,6 +1,6 @@
 //! The work of state machines: entries, snapshots to restore, captures.
 
-use liferaft_raft::consensus::{Apply, Input};
+use liferaft_raft::consensus::{Apply, Input, Snapshot};
 use liferaft_raft::ids::Index;
 
 use super::{Event, World};
@@ -8,6 +8,7 @@ use crate::digest;
 use crate::invariants::{self, Alarm, Verdict, bounds};
 use crate::leasing::LeaseAct;
 use crate::machine::{Effect, Head, Machine, Manner};
+use crate::member::Member;
 use crate::sometimes::Sometimes;
 
 impl World {
@@ -86,7 +87,7 @@ impl World {
                 letters.extend(clients.on_applied(self.now, at, entry.index, effect, counts));
                 Ok(())
             }),
-            Apply::Restore(snapshot) => Machine::restore(&snapshot.data).and_then(|machine| {
+            Apply::Restore(snapshot) => restored(member, &snapshot).and_then(|machine| {
                 invariants::demand!(
                     machine.applied >= member.machine.applied,
                     "an older state, {}, is restored",
@@ -160,4 +161,10 @@ impl World {
         self.agenda.enter(self.now + takes, captured);
         Ok(())
     }
+}
+
+/// The state machine that a snapshot on a member's disk holds.
+fn restored(member: &Member, snapshot: &Snapshot) -> Result<Machine, String> {
+    let state = member.disk.shelf.state(snapshot.name);
+    Machine::restore(state.ok_or("the snapshot to restore is not in storage")?)
 }

@@ -1,6 +1,8 @@
 //! Doing what came out of a member's turn, as its driver would.
 
-use liferaft_raft::consensus::{Event as CoreEvent, Output, ProposeRefused, ReadId, Write};
+use liferaft_raft::consensus::{
+    Event as CoreEvent, Output, ProposeRefused, ReadId, SnapshotStep, Write,
+};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
 
@@ -12,6 +14,9 @@ use crate::member::Doom;
 use crate::patience::election_timeout;
 use crate::plan::MEMBERS_MAX;
 use crate::sometimes::{self, Sometimes};
+
+/// So many parts of a snapshot are read or written in the time of a sync.
+const STEPS_IN_A_SYNC: u64 = 16;
 
 impl World {
     /// Does what came out of a member's turn.
@@ -27,6 +32,12 @@ impl World {
         }
         if let Some(doom) = doom {
             return self.crash(at, doom.survival);
+        }
+        for step in output.snapshots.drain(..) {
+            self.members[at].disk.lane.push_back(step);
+            if self.members[at].disk.lane.len() == 1 {
+                self.begin_lane_step(at);
+            }
         }
         for apply in output.apply.drain(..) {
             self.members[at].applying.push_back(apply);
@@ -142,6 +153,49 @@ impl World {
             self.stewards.witness.struck(at, done);
         }
         self.agenda.enter(done, Event::Written { member: at, life });
+    }
+
+    fn begin_lane_step(&mut self, at: usize) {
+        let takes = self.chance.lane_takes(at, &self.plan.disk);
+        let member = &self.members[at];
+        let (life, takes) = (member.life, takes * member.disk.slowness.max(1));
+        // Only the end of a snapshot waits for a sync.
+        let takes = match member.disk.lane.front() {
+            Some(SnapshotStep::Finish { .. }) | None => takes,
+            Some(_) => takes / STEPS_IN_A_SYNC,
+        };
+        self.agenda
+            .enter(self.now + takes, Event::Laned { member: at, life });
+    }
+
+    /// The oldest step of the lane of snapshots is done; on a full disk it stops the member instead.
+    pub(super) fn step_lane(&mut self, at: usize) -> Result<(), Alarm> {
+        let disk = &mut self.members[at].disk;
+        if disk.hangs_since.is_some() {
+            disk.lane_withheld = true;
+            return Ok(());
+        }
+        let Some(step) = disk.lane.pop_front() else {
+            return Ok(());
+        };
+        let writes = matches!(
+            step,
+            SnapshotStep::Append { .. } | SnapshotStep::Finish { .. }
+        );
+        if let Some((Failure::Full, survival)) = disk.failure
+            && writes
+        {
+            self.counts.saw(Sometimes::StoppedByFullDisk);
+            return self.crash(at, survival);
+        }
+        let more = !disk.lane.is_empty();
+        if let Some(answer) = disk.shelf.step(step) {
+            self.tell(at, answer);
+        }
+        if more {
+            self.begin_lane_step(at);
+        }
+        Ok(())
     }
 
     fn send(&mut self, from: usize, to: ServerId, message: Message) {

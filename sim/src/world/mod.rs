@@ -124,6 +124,11 @@ enum Event {
         member: usize,
         life: u32,
     },
+    /// The oldest step of the lane of snapshots is done.
+    Laned {
+        member: usize,
+        life: u32,
+    },
     /// The oldest work of the state machine is done.
     Applied {
         member: usize,
@@ -305,6 +310,7 @@ impl World {
             self.members[at].clock.set_rate(self.now, rate);
             self.members[at].pauses = 0;
             self.restart(at)?;
+            self.stewards.witness.struck(at, self.now);
             self.set_timing(at, self.timing);
             self.wake(at);
         }
@@ -329,6 +335,9 @@ impl World {
             Event::Written { member, life } if life == self.members[member].life => {
                 self.written(member)?;
             }
+            Event::Laned { member, life } if life == self.members[member].life => {
+                self.step_lane(member)?;
+            }
             Event::Applied { member, life } if life == self.members[member].life => {
                 self.apply(member)?;
             }
@@ -339,9 +348,13 @@ impl World {
                 data,
             } if life == self.members[member].life => {
                 self.members[member].capturing = false;
-                self.tell(member, Input::snapshot_taken(through, data));
+                let taken = self.members[member].disk.shelf.taken(through, data);
+                self.tell(member, taken);
             }
-            Event::Written { .. } | Event::Applied { .. } | Event::Captured { .. } => {}
+            Event::Written { .. }
+            | Event::Laned { .. }
+            | Event::Applied { .. }
+            | Event::Captured { .. } => {}
             Event::Turn(member) => self.turn(member)?,
             Event::TryAgain(sent, to) => self.try_again(sent, to),
             Event::Action(action) => self.perform(action)?,

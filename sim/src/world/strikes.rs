@@ -253,6 +253,7 @@ impl World {
         member.raft = Some(raft);
         member.machine = Machine::default();
         self.stewards.started(at);
+        self.stewards.witness.struck(at, self.now);
         let started = self.invariants.started(&self.members[at], at, self.now);
         started.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;
         if self.members[at].is_founder {

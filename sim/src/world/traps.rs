@@ -94,6 +94,7 @@ impl World {
         };
         disk.goes_on(self.now);
         let withheld = core::mem::take(&mut disk.withheld);
+        let lane_withheld = core::mem::take(&mut disk.lane_withheld);
         if withheld > 0 && self.now - since > election_timeout(self) {
             self.counts.saw(Sometimes::DiskHung);
         }
@@ -103,6 +104,9 @@ impl World {
             if self.members[at].life == life {
                 self.written(at)?;
             }
+        }
+        if lane_withheld && self.members[at].life == life {
+            self.step_lane(at)?;
         }
         Ok(())
     }

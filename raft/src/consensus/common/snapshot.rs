@@ -2,32 +2,32 @@
 
 use alloc::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{Common, Writing};
 use crate::consensus::log::Log;
 use crate::consensus::membership::ConfigurationLog;
 use crate::consensus::outbox::Discarded;
-use crate::consensus::output::{Event, Refusal, Snapshot, WriteId};
+use crate::consensus::output::{Event, Refusal, Snapshot, SnapshotName, SnapshotStep, WriteId};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::ids::Index;
 use crate::message::SnapshotMetadata;
 
 impl Common {
-    /// The state machine was captured: its snapshot is written, and only then is the log cut (§5.1).
+    /// The state machine was captured and its snapshot is durable: it is put in force, and only then is the log cut
+    /// (§5.1).
     pub(in crate::consensus) fn on_snapshot_taken(
         &mut self,
         mut through: Index,
-        data: Bytes,
+        length: u64,
         digest: u32,
+        name: SnapshotName,
     ) {
         let covered = self.snapshot_index();
         if through > self.applying.applied || through <= covered || self.writing.is_some() {
-            return;
+            return self.remove_snapshot(name);
         }
-        if data.len() as u64 > self.config.limits().snapshot_bytes_max {
+        if length > self.config.limits().snapshot_bytes_max {
             self.refuse(self.id, Refusal::SnapshotTooLarge);
-            return;
+            return self.remove_snapshot(name);
         }
         if is_planted(Bug::SnapshotLabelledWithCommit) {
             through = self.commit_index;
@@ -46,15 +46,44 @@ impl Common {
                 stamp: entry.stamp,
                 configuration: Arc::clone(configuration),
                 configuration_index,
-                length: data.len() as u64,
+                length,
                 digest,
             },
-            data,
+            name,
         };
-        self.outbox.write_snapshot(snapshot.clone(), None);
+        self.write_snapshot(snapshot, None, false);
+    }
+
+    /// Has a write put a snapshot in force.
+    fn write_snapshot(
+        &mut self,
+        snapshot: Snapshot,
+        log_discarded: Option<Discarded>,
+        restore: bool,
+    ) {
+        self.outbox.write_snapshot(snapshot.clone(), log_discarded);
+        let replaces = self.writing.take().map(|writing| writing.snapshot);
         self.writing = Some(Writing {
             snapshot: Arc::new(snapshot),
-            restore: false,
+            restore,
+            replaces,
+        });
+    }
+
+    /// Has a snapshot removed that never came into force.
+    pub(in crate::consensus) fn remove_snapshot(&mut self, name: SnapshotName) {
+        self.out.snapshots.push(SnapshotStep::Remove(name));
+    }
+
+    /// Has the snapshots removed that were replaced, once nobody is sent them and no state machine restores them.
+    pub(in crate::consensus) fn remove_replaced_snapshots(&mut self) {
+        let steps = &mut self.out.snapshots;
+        self.replaced.retain(|snapshot| {
+            let is_needed = Arc::strong_count(snapshot) > 1;
+            if !is_needed {
+                steps.push(SnapshotStep::Remove(snapshot.name));
+            }
+            is_needed
         });
     }
 
@@ -68,7 +97,7 @@ impl Common {
         );
         if self.log.matches(last) && !is_planted(Bug::OlderSnapshotInstalled) {
             self.commit_to(last.index);
-            return;
+            return self.remove_snapshot(snapshot.name);
         }
         // After a restart more is stored than the log begins with: all of it goes.
         let log_discarded = Some(Discarded {
@@ -89,11 +118,7 @@ impl Common {
         self.out.events.push(Event::ConfigurationChanged {
             index: metadata.configuration_index,
         });
-        self.outbox.write_snapshot(snapshot.clone(), log_discarded);
-        self.writing = Some(Writing {
-            snapshot: Arc::new(snapshot),
-            restore: true,
-        });
+        self.write_snapshot(snapshot, log_discarded, true);
     }
 
     /// Whether a leader's snapshot is on its way to disk or to the state machine.
@@ -104,7 +129,11 @@ impl Common {
     /// Notes that the writes up to `id` are durable.
     pub(in crate::consensus) fn on_persisted(&mut self, id: WriteId) {
         if let Some(position) = self.outbox.finish_writes(id)
-            && let Some(Writing { snapshot, restore }) = self
+            && let Some(Writing {
+                snapshot,
+                restore,
+                replaces,
+            }) = self
                 .writing
                 .take_if(|writing| writing.snapshot.metadata.last == position)
         {
@@ -114,7 +143,8 @@ impl Common {
             } else {
                 self.compaction = Some(last);
             }
-            self.snapshot = Some(snapshot);
+            self.replaced.extend(replaces);
+            self.replaced.extend(self.snapshot.replace(snapshot));
         }
     }
 

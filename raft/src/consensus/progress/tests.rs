@@ -1,8 +1,7 @@
 //! What a leader makes of a peer, piece by piece.
 
-use bytes::Bytes;
-
 use super::*;
+use crate::consensus::SnapshotName;
 use crate::ids::LogPosition;
 use crate::message::SnapshotMetadata;
 use crate::time::ClusterTime;
@@ -72,12 +71,15 @@ fn sending(length: usize, acked: u64, sent: u64) -> Sending {
         length: length as u64,
         digest: 0,
     };
-    let data = Bytes::from(alloc::vec![0; length]);
+    let name = SnapshotName(1);
     Sending {
         transfer: 1,
-        snapshot: Arc::new(Snapshot { metadata, data }),
+        snapshot: Arc::new(Snapshot { metadata, name }),
         acked,
+        received: acked,
         sent,
+        reading: 0,
+        read: Vec::new(),
         ask: false,
         known: false,
     }

@@ -9,7 +9,7 @@ use crate::driver::fault::MachineFault;
 use crate::driver::local::LocalRead;
 use crate::driver::request::Read;
 use crate::ids::Index;
-use crate::sessions::{JoinError, Joined};
+use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
 use crate::storage::{SnapshotLane, SnapshotName, StorageError};
 use crate::time::{ClusterTime, Instant};
@@ -68,14 +68,22 @@ pub(in crate::driver) enum Report<R> {
     Captured {
         through: Index,
         reply_bytes: u64,
-        snapshot: Result<(Joined, SnapshotName), JoinError>,
+        snapshot: Result<Captured, JoinError>,
     },
-    /// The lane could not store that.
-    NotStored(StorageError),
+    /// The lane of the storage could not store or read a snapshot.
+    LaneFailed(StorageError),
     /// The ordered session of a nonce is watched from here on, or not any more.
     Watched,
     /// The state machine cannot go on.
     Failed(MachineFault),
+}
+
+/// A captured state, which is durable.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::driver) struct Captured {
+    pub(in crate::driver) name: SnapshotName,
+    pub(in crate::driver) length: u64,
+    pub(in crate::driver) digest: u32,
 }
 
 /// What an entry means for this member's own session.

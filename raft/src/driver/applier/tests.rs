@@ -2,12 +2,14 @@ use bytes::Bytes;
 
 use super::*;
 use crate::configuration::Configuration;
+use crate::consensus::{Snapshot, SnapshotName};
 use crate::driver::testing::Log;
 use crate::ids::{LogPosition, Term};
 use crate::message::SnapshotMetadata;
 use crate::sessions::{
     CommandHeader, HEADER_BYTES, SESSION_EXPIRY, join_snapshot, ordered_registration, registration,
 };
+use crate::storage::{MemoryStorage, Storage, StorageError};
 use crate::time::ClusterTime;
 
 const BOOT: u64 = 7;
@@ -78,8 +80,8 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn captured(applier: &Applier<Log>) -> Snapshot {
-    let data = Bytes::from(join_snapshot(&applier.sessions, applier.machine.snapshot()).unwrap());
+fn captured(applier: &Applier<Log>) -> (Snapshot, Vec<u8>) {
+    let data = join_snapshot(&applier.sessions, applier.machine.snapshot()).unwrap();
     let metadata = SnapshotMetadata {
         last: LogPosition::new(Term(1), applier.applied),
         stamp: ClusterTime(0),
@@ -88,7 +90,29 @@ fn captured(applier: &Applier<Log>) -> Snapshot {
         length: data.len() as u64,
         digest: crc32fast::hash(&data),
     };
-    Snapshot { metadata, data }
+    let name = SnapshotName(1);
+    (Snapshot { metadata, name }, data)
+}
+
+/// Has a member's applier restore a snapshot whose state is stored.
+fn restored(
+    applier: Applier<Log>,
+    snapshot: &Snapshot,
+    state: &[u8],
+) -> Result<Applier<Log>, Unrestored> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let lane = MemoryStorage::default().snapshots();
+        let name = lane.begin().await.unwrap();
+        let (length, digest) = (state.len() as u64, crc32fast::hash(state));
+        lane.append(name, Bytes::copy_from_slice(state))
+            .await
+            .unwrap();
+        assert!(lane.finish(name, length, digest).await.unwrap());
+        let mut stored = snapshot.clone();
+        (stored.name, stored.metadata.length) = (name, length);
+        applier.restore(&*lane, &stored).await
+    })
 }
 
 #[test]
@@ -175,8 +199,8 @@ fn a_snapshot_carries_state_and_sessions_to_another_member() {
     let mut first = applier();
     apply(&mut first, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
 
-    let mut second = applier();
-    second.restore(&captured(&first)).unwrap();
+    let (snapshot, state) = captured(&first);
+    let mut second = restored(applier(), &snapshot, &state).unwrap();
     apply(&mut second, &[command(3, 1, 1, 10), command(4, 1, 2, 20)]).unwrap();
 
     assert_eq!(second.machine.0, [10, 20]);
@@ -188,7 +212,9 @@ fn a_member_finds_its_session_and_its_replies_in_a_snapshot() {
     let mut other = Applier::new(Log::default(), 99);
     apply(&mut other, &[register(1, OWN_NONCE), command(2, 1, 1, 10)]).unwrap();
 
-    let report = applier().report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let mut restored = restored(applier(), &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored {
         through,
@@ -269,7 +295,9 @@ fn a_restored_member_goes_on_with_its_newest_nonce() {
     )
     .unwrap();
 
-    let report = applier().report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let mut restored = restored(applier(), &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored { known, replies, .. } = report else {
         panic!("{report:?}")
@@ -320,7 +348,9 @@ fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
     applier.ordered.insert(5, None);
     applier.ordered.insert(6, Some(Index(1)));
 
-    let report = applier.report_restore(&captured(&other)).unwrap();
+    let (snapshot, state) = captured(&other);
+    let mut restored = restored(applier, &snapshot, &state).unwrap();
+    let report = restored.report_restored().unwrap();
 
     let Report::Restored {
         ordered, replies, ..
@@ -336,19 +366,59 @@ fn a_snapshot_says_which_watched_ordered_sessions_it_knows() {
 fn an_older_snapshot_than_the_state_is_passed_over() {
     let mut applier = applier();
     apply(&mut applier, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
-    let old = captured(&applier);
+    let (old, state) = captured(&applier);
     apply(&mut applier, &[command(3, 1, 2, 20)]).unwrap();
 
-    applier.restore(&old).unwrap();
+    let restored = restored(applier, &old, &state).unwrap();
 
-    assert_eq!(applier.machine.0, [10, 20]);
+    assert_eq!(restored.machine.0, [10, 20]);
 }
 
 #[test]
 fn a_snapshot_that_is_none_is_refused() {
-    let mut snapshot = captured(&applier());
+    let state = [1, 0, 0];
+    let (mut snapshot, _) = captured(&applier());
     snapshot.metadata.last.index = Index(9);
-    snapshot.data = Bytes::from_static(&[1, 0, 0]);
+    snapshot.metadata.digest = crc32fast::hash(&state);
 
-    assert!(applier().restore(&snapshot).is_err());
+    let refused = restored(applier(), &snapshot, &state);
+
+    match refused {
+        Err(Unrestored::Refused(error)) => {
+            assert!(error.to_string().contains("cut off"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_read_in_several_pieces_is_restored_whole() {
+    let mut other = applier();
+    other.machine.0 = (0..300_000).collect();
+    other.applied = Index(300_000);
+    let (snapshot, state) = captured(&other);
+    assert!(state.len() > 2 << 18, "{} bytes are one piece", state.len());
+
+    let restored = restored(applier(), &snapshot, &state).unwrap();
+
+    assert!(restored.machine.0 == other.machine.0, "another state");
+}
+
+#[test]
+fn a_snapshot_of_another_digest_is_damaged_and_not_restored() {
+    let mut other = applier();
+    apply(&mut other, &[register(1, 5), command(2, 1, 1, 10)]).unwrap();
+    let (mut snapshot, state) = captured(&other);
+    snapshot.metadata.digest ^= 1;
+    let cut_off = &state[..3];
+
+    for bytes in [&state[..], cut_off] {
+        let refused = restored(applier(), &snapshot, bytes);
+
+        let is_damaged = matches!(
+            refused,
+            Err(Unrestored::Unread(StorageError::Damaged { .. }))
+        );
+        assert!(is_damaged, "{refused:?}");
+    }
 }

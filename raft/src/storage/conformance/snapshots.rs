@@ -2,11 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{
-    Disk, entry, metadata, of_entries, of_snapshot, put, read, recovered, snapshot, write_to,
-};
-use crate::consensus::Write;
-use crate::storage::{Storage, StorageError, StoredSnapshot};
+use super::{Disk, entry, metadata, of_snapshot, put, read, recovered, snapshot, write_to};
+use crate::storage::{Snapshot, Storage, StorageError, Write};
 
 /// Any range of a state can be read, before it is in force, and after a restart. What lies beyond its end is empty.
 ///
@@ -146,7 +143,7 @@ pub async fn a_write_that_names_an_unfinished_snapshot_is_refused(mut disk: impl
     let metadata = metadata(2, 1, b"state");
     let refused = storage
         .write(vec![Write {
-            snapshot: Some(StoredSnapshot { name, metadata }),
+            snapshot: Some(Snapshot { name, metadata }),
             ..Write::default()
         }])
         .await;
@@ -166,7 +163,10 @@ pub async fn a_snapshot_is_stored_while_writes_are_made(mut disk: impl Disk) {
     let name = lane.begin().await.expect("it can be begun");
 
     for (piece, index) in state.chunks(30_000).zip(1..) {
-        let write = of_entries(vec![entry(index, 1, "command")]);
+        let write = Write {
+            entries: vec![entry(index, 1, "command")],
+            ..Write::default()
+        };
         let piece = Bytes::copy_from_slice(piece);
         let (appended, written) =
             futures::future::join(lane.append(name, piece), storage.write(vec![write])).await;
@@ -177,7 +177,7 @@ pub async fn a_snapshot_is_stored_while_writes_are_made(mut disk: impl Disk) {
     let is_whole = lane.finish(name, metadata.length, metadata.digest).await;
     assert!(is_whole.expect("it can be finished"));
     let switch = Write {
-        snapshot: Some(StoredSnapshot { name, metadata }),
+        snapshot: Some(Snapshot { name, metadata }),
         ..Write::default()
     };
     storage.write(vec![switch]).await.expect("it is finished");

@@ -6,14 +6,14 @@ use super::record::{Flaw, Kind, Record, contradictory, fields};
 use super::segment::BatchRecord;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
-use crate::storage::{SnapshotName, StoredSnapshot};
+use crate::storage::{Snapshot, SnapshotName};
 use crate::wire::{self, DecodeError};
 
 /// One change of the log or the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// This snapshot, whose file is durable, is the one in force.
-    Snapshot(StoredSnapshot),
+    Snapshot(Snapshot),
     /// Drops all entries from here on.
     Truncate(Index),
     /// Follows the log, or begins it just after the snapshot.
@@ -29,8 +29,8 @@ pub(super) struct SnapshotRef {
     pub(super) last: LogPosition,
 }
 
-impl From<&StoredSnapshot> for SnapshotRef {
-    fn from(snapshot: &StoredSnapshot) -> Self {
+impl From<&Snapshot> for SnapshotRef {
+    fn from(snapshot: &Snapshot) -> Self {
         Self {
             file: snapshot.name.0,
             last: snapshot.metadata.last,
@@ -41,7 +41,7 @@ impl From<&StoredSnapshot> for SnapshotRef {
 impl BatchRecord for Change {
     fn put(&self, buffer: &mut Vec<u8>) {
         match self {
-            Self::Snapshot(StoredSnapshot { name, metadata }) => {
+            Self::Snapshot(Snapshot { name, metadata }) => {
                 let place = (metadata.last.index.0, metadata.last.term.0);
                 Record::put(buffer, Kind::Snapshot, place, |body| {
                     body.put_u64_le(name.0);
@@ -108,14 +108,14 @@ fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
 }
 
 /// Decodes what a snapshot is.
-fn snapshot(place: LogPosition, body: &[u8]) -> Result<StoredSnapshot, Flaw> {
+fn snapshot(place: LogPosition, body: &[u8]) -> Result<Snapshot, Flaw> {
     let (file, metadata) = body
         .split_first_chunk()
         .ok_or_else(|| contradictory("a snapshot has no file"))?;
     let name = SnapshotName(u64::from_le_bytes(*file));
     let metadata = wire::decode_snapshot_metadata(Bytes::copy_from_slice(metadata));
     match metadata {
-        Ok(metadata) if metadata.last == place => Ok(StoredSnapshot { name, metadata }),
+        Ok(metadata) if metadata.last == place => Ok(Snapshot { name, metadata }),
         Ok(metadata) => Err(contradictory(format!(
             "snapshot {place} says that it ends at {}",
             metadata.last
@@ -201,7 +201,7 @@ pub(super) struct Replay {
     present: Index,
     entries: Vec<Entry>,
     /// The snapshot in force, if it came into force since.
-    snapshot: Option<StoredSnapshot>,
+    snapshot: Option<Snapshot>,
 }
 
 /// A log that is in order.
@@ -209,7 +209,7 @@ pub(super) struct Replay {
 pub(super) struct Replayed {
     pub(super) shape: Shape,
     pub(super) entries: Vec<Entry>,
-    pub(super) snapshot: Option<StoredSnapshot>,
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 impl Replay {
@@ -290,7 +290,7 @@ mod tests {
     use crate::storage::conformance::{entry, metadata};
 
     fn snapshot(index: u64) -> Change {
-        Change::Snapshot(StoredSnapshot {
+        Change::Snapshot(Snapshot {
             name: SnapshotName(1),
             metadata: metadata(index, 1, b"state"),
         })

@@ -19,7 +19,7 @@ use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId};
 use crate::message::SnapshotMetadata;
-use crate::storage::StoredSnapshot;
+use crate::storage::Snapshot;
 use crate::storage::outbox::OutboxPosition;
 
 /// How often a store is read again that changes while it is read.
@@ -284,7 +284,7 @@ struct Log {
     configurations: BTreeMap<Index, Arc<Configuration>>,
     snapshot: Option<SnapshotMetadata>,
     /// The snapshots that were put in force, in order, but for those whose files are gone since.
-    named: Vec<StoredSnapshot>,
+    named: Vec<Snapshot>,
 }
 
 impl Log {

@@ -14,7 +14,7 @@ use super::files::Files;
 use super::store::{UNFINISHED, io, snapshot_name};
 use super::{ended, snapshot_file};
 use crate::storage::memory::not_begun;
-use crate::storage::{SnapshotLane, SnapshotName, StorageError, StoredSnapshot};
+use crate::storage::{Snapshot, SnapshotLane, SnapshotName, StorageError};
 
 /// After so many bytes what was appended is synced: one sync of a whole snapshot would hold up those of the log.
 pub(super) const SYNC_BYTES: u64 = 4 << 20;
@@ -53,7 +53,7 @@ struct Contents {
 
 impl Shelf {
     /// A shelf with one snapshot, or none.
-    pub(super) fn holding(snapshot: Option<&StoredSnapshot>) -> Self {
+    pub(super) fn holding(snapshot: Option<&Snapshot>) -> Self {
         let finished = snapshot.map(|snapshot| (snapshot.name.0, snapshot.metadata.length));
         Self(Arc::new(Mutex::new(Contents {
             finished: finished.into_iter().collect(),
@@ -62,7 +62,7 @@ impl Shelf {
     }
 
     /// Returns true if this snapshot is finished and has the length that it should have.
-    pub(super) fn has(&self, snapshot: &StoredSnapshot) -> bool {
+    pub(super) fn has(&self, snapshot: &Snapshot) -> bool {
         let length = snapshot.metadata.length;
         self.contents().finished.get(&snapshot.name.0) == Some(&length)
     }

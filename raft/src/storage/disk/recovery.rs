@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use bytes::Bytes;
 
 use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
@@ -16,10 +15,9 @@ use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
 use crate::config::Config;
-use crate::consensus::{Raft, Snapshot};
+use crate::consensus::Raft;
 use crate::ids::ServerId;
-use crate::message::SnapshotMetadata;
-use crate::storage::{Recovered, StoredSnapshot};
+use crate::storage::{Recovered, Snapshot};
 use crate::time::Instant;
 use crate::wire::NUMBER_END;
 
@@ -126,22 +124,12 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
     }))
 }
 
-/// Has the core take up what was found, as when a member starts: it judges what the files cannot know. The state of the
-/// snapshot is judged already, and left out.
+/// Has the core take up what was found, as when a member starts: it judges what the files cannot know.
 ///
 /// # Errors
 /// When it would not go on from that.
 pub(super) fn begin(recovered: Recovered) -> Result<Raft, StorageError> {
     let (nobody, now) = (ServerId(0), Instant::ORIGIN);
-    let snapshot = recovered.snapshot.clone().map(|stored| Snapshot {
-        metadata: SnapshotMetadata {
-            length: 0,
-            digest: crc32fast::hash(&[]),
-            ..stored.metadata
-        },
-        data: Bytes::new(),
-    });
-    let recovered = recovered.with_snapshot(snapshot);
     let raft = Raft::new(nobody, Config::default(), recovered, now, 0);
     raft.map_err(|error| damaged("log", error.to_string()))
 }
@@ -232,7 +220,7 @@ fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageErr
 }
 
 /// Reads the file of the snapshot in force, which must be whole.
-fn expect_snapshot<F: Files>(files: &mut F, snapshot: &StoredSnapshot) -> Result<(), StorageError> {
+fn expect_snapshot<F: Files>(files: &mut F, snapshot: &Snapshot) -> Result<(), StorageError> {
     let name = snapshot_name(snapshot.name.0);
     match snapshot_file::judge(files, snapshot) {
         Ok(judged) => judged.map_err(|flaw| fault("snapshot", &name, &flaw)),

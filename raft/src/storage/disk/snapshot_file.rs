@@ -4,7 +4,7 @@
 use super::files::Files;
 use super::record::{self, Flaw, HEAD_BYTES, Kind, MAGIC, broken};
 use super::store::snapshot_name;
-use crate::storage::StoredSnapshot;
+use crate::storage::Snapshot;
 
 /// How the name of a snapshot's file begins; its number follows.
 pub(super) const PREFIX: &str = "snapshot-";
@@ -25,7 +25,7 @@ pub(super) fn encode_head(file: u64) -> Vec<u8> {
 /// Reads the whole file of a snapshot and judges whether it is what it should be. The outer error is the system's.
 pub(super) fn judge<F: Files>(
     files: &mut F,
-    snapshot: &StoredSnapshot,
+    snapshot: &Snapshot,
 ) -> std::io::Result<Result<(), Flaw>> {
     let (file, wanted) = (snapshot.name.0, snapshot.metadata.length);
     let name = snapshot_name(file);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use liferaft_raft::consensus::{
     ChangeError, ChangeId, Event, HardState, Oversight, Raft, ReadId, ReadRefused, Refusal,
-    RoleKind, Status, TransferError,
+    RoleKind, SnapshotStep, Status, TransferError,
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
@@ -136,6 +136,22 @@ impl Cluster {
     pub(crate) fn stored_terms(&self, id: Id) -> Vec<u64> {
         let stored = self.server(ServerId(id)).disk.stored();
         stored.entries.iter().map(|entry| entry.term.0).collect()
+    }
+
+    /// How many bytes of snapshots this server is to read or to write, while that is held.
+    pub(crate) fn lane_bytes(&self, id: Id) -> usize {
+        let steps = self.server(ServerId(id)).lane.iter().flatten();
+        let bytes = steps.map(|step| match step {
+            SnapshotStep::Append { piece, .. } => piece.len(),
+            SnapshotStep::Read(read) => read.bytes,
+            SnapshotStep::Finish { .. } | SnapshotStep::Remove(_) => 0,
+        });
+        bytes.sum()
+    }
+
+    /// How many snapshots this server has, in force or not.
+    pub(crate) fn snapshots_kept(&self, id: Id) -> usize {
+        self.server(ServerId(id)).shelf.names().count()
     }
 
     /// The last index that the snapshot on this server's disk covers.

@@ -132,7 +132,8 @@ impl Cluster {
 
     /// Gives this server a snapshot of its own state machine.
     pub(crate) fn hand_in(&mut self, id: Id, (through, data): (Index, Bytes)) {
-        self.feed(ServerId(id), [Input::snapshot_taken(through, data)]);
+        let taken = self.server_mut(ServerId(id)).shelf.taken(through, data);
+        self.feed(ServerId(id), [taken]);
     }
 
     /// Changes this server's times.
@@ -196,6 +197,20 @@ impl Cluster {
         let id = ServerId(id);
         self.server_mut(id).disk.release();
         self.start_work(id);
+    }
+
+    /// From now on nothing is read or written of the states of this server's snapshots.
+    pub(crate) fn hold_lane(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).lane = Some(Vec::new());
+    }
+
+    /// What was held of them is done.
+    pub(crate) fn release_lane(&mut self, id: Id) {
+        let id = ServerId(id);
+        let server = self.server_mut(id);
+        let held = server.lane.take().unwrap_or_default();
+        let answers = server.take_steps(held);
+        self.feed(id, answers);
     }
 
     /// From now on this server's state machine applies nothing.

@@ -202,6 +202,7 @@ pub(crate) fn chunk_reply(term: u64, next_offset: u64, match_index: u64) -> Mess
         round: Round(1),
         transfer: 1,
         next_offset,
+        received: next_offset,
         known: true,
         match_index: Index(match_index),
         last: Index(match_index),

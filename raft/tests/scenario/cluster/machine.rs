@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use liferaft_raft::consensus::Apply;
+use liferaft_raft::consensus::{Apply, Shelf};
 use liferaft_raft::entry::Payload;
 use liferaft_raft::ids::Index;
 
@@ -71,7 +71,7 @@ impl Machine {
     }
 
     /// Finishes the work that it was busy with, unless it is held. Tells up to where it has applied.
-    pub(super) fn finish(&mut self, checker: &mut Checker) -> Option<Index> {
+    pub(super) fn finish(&mut self, shelf: &Shelf, checker: &mut Checker) -> Option<Index> {
         self.busy = false;
         if self.held {
             return None;
@@ -106,7 +106,9 @@ impl Machine {
                     "a snapshot never takes the state back"
                 );
                 self.applied = last;
-                let text = String::from_utf8_lossy(&snapshot.data).into_owned();
+                let state = shelf.state(snapshot.name);
+                let state = state.expect("a snapshot stays until it is restored");
+                let text = String::from_utf8_lossy(state).into_owned();
                 self.commands = text.lines().map(str::to_owned).collect();
                 checker.check_restored(last, &self.commands);
             }

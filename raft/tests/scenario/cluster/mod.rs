@@ -174,7 +174,7 @@ impl Cluster {
                     .get_mut(&server)
                     .expect("servers are never taken out");
                 if on.boot == boot
-                    && let Some(applied) = on.machine.finish(&mut self.checker)
+                    && let Some(applied) = on.machine.finish(&on.shelf, &mut self.checker)
                 {
                     self.feed(server, [Input::Applied(applied)]);
                 }
@@ -183,7 +183,7 @@ impl Cluster {
     }
 
     /// Gives a server inputs, and does what it answers.
-    fn feed<const N: usize>(&mut self, id: ServerId, inputs: [Input; N]) {
+    fn feed(&mut self, id: ServerId, inputs: impl IntoIterator<Item = Input>) {
         let true_now = self.now;
         let server = self.server_mut(id);
         let now = server.clock.shows(true_now);
@@ -207,6 +207,7 @@ impl Cluster {
             server.disk.begin(write, &mut self.checker);
         }
         server.machine.begin(output.apply);
+        let answers = server.take_steps(output.snapshots);
         if let Some(raft) = &server.raft {
             let stored = server.disk.stored();
             self.checker
@@ -232,6 +233,9 @@ impl Cluster {
         self.outcomes
             .events
             .extend(output.events.into_iter().map(|event| (id, event)));
+        if !answers.is_empty() {
+            self.feed(id, answers);
+        }
         self.start_work(id);
     }
 

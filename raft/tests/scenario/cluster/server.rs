@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::config::Config;
-use liferaft_raft::consensus::{Input, Raft, Recovered};
+use liferaft_raft::consensus::{Input, Raft, Recovered, Shelf, SnapshotStep};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::time::Instant;
 
@@ -15,6 +15,9 @@ pub(super) struct Server {
     /// `None` while it is crashed.
     pub(super) raft: Option<Raft>,
     pub(super) disk: Disk,
+    pub(super) shelf: Shelf,
+    /// What is to be done with the states of snapshots, while that is held.
+    pub(super) lane: Option<Vec<SnapshotStep>>,
     pub(super) machine: Machine,
     /// Counts its lives: what a former life began does not finish in the next.
     pub(super) boot: u64,
@@ -80,6 +83,8 @@ impl Server {
             id,
             raft: None,
             disk: Disk::with(recovered),
+            shelf: Shelf::default(),
+            lane: None,
             machine: Machine::default(),
             boot: 0,
             inbox: None,
@@ -94,11 +99,24 @@ impl Server {
         Some(self.clock.when(local))
     }
 
+    /// Does what is to be done with the states of snapshots, unless that is held. Returns what the core is told.
+    pub(super) fn take_steps(&mut self, steps: Vec<SnapshotStep>) -> Vec<Input> {
+        if let Some(held) = &mut self.lane {
+            held.extend(steps);
+            return Vec::new();
+        }
+        let steps = steps.into_iter();
+        steps.filter_map(|step| self.shelf.step(step)).collect()
+    }
+
     /// Loses all that is not on its disk.
     pub(super) fn crash(&mut self) {
         self.raft = None;
         self.inbox = None;
         self.disk.lose_writes();
+        self.lane = None;
+        let in_force = self.disk.stored().snapshot.as_ref();
+        self.shelf.restart(in_force.map(|snapshot| snapshot.name));
         self.machine = Machine::default();
         self.boot += 1;
     }

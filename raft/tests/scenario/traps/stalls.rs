@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use liferaft_raft::config::Limits;
 use liferaft_raft::consensus::ChangeError;
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{chunks, chunks_with_data, entries};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id};
-use crate::compaction::one_left_behind;
+use crate::compaction::{one_left_behind, one_left_behind_within};
 
 /// A joiner that echoed rounds while its disk hung was waited for until the leader changed, and no other change was
 /// made.
@@ -139,6 +140,20 @@ fn a_voter_whose_disk_hangs_over_a_snapshot_is_told_of() {
     cluster.hold_disk(3);
 
     cluster.run_for(3 * ELECTION_TIMEOUT);
+
+    let hangs = stalled_for(&cluster, 3);
+    assert!(hangs >= Some(2 * ELECTION_TIMEOUT), "{hangs:?}");
+}
+
+/// A receiver that acknowledged what had only arrived seemed to get on until no more fitted, and then to lack nothing.
+#[test]
+fn a_voter_whose_disk_hangs_amid_a_snapshot_is_told_of() {
+    let window = |limits: &mut Limits| limits.inflight_bytes_max = 16;
+    let mut cluster = one_left_behind_within(window);
+    cluster.hold_lane(3);
+
+    cluster.heal();
+    cluster.run_for(4 * ELECTION_TIMEOUT);
 
     let hangs = stalled_for(&cluster, 3);
     assert!(hangs >= Some(2 * ELECTION_TIMEOUT), "{hangs:?}");

@@ -16,9 +16,7 @@ use crate::storage::disk::inspection::examine;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{
-    DiskStorage, Recovered, Repair, StorageError, StoredSnapshot, Verdict, Write,
-};
+use crate::storage::{DiskStorage, Recovered, Repair, Snapshot, StorageError, Verdict, Write};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -144,16 +142,11 @@ impl Small {
 }
 
 /// A snapshot of term 1 on the lane of a store.
-fn stored_snapshot(
-    store: &Store<FakeDisk>,
-    disk: &FakeDisk,
-    last: u64,
-    state: &[u8],
-) -> StoredSnapshot {
+fn stored_snapshot(store: &Store<FakeDisk>, disk: &FakeDisk, last: u64, state: &[u8]) -> Snapshot {
     let metadata = metadata(last, 1, state);
     let name = store_state(&mut store.lane(disk.clone()), &metadata, state);
     let name = name.expect("nothing is refused");
-    StoredSnapshot { name, metadata }
+    Snapshot { name, metadata }
 }
 
 fn stored(files: &Files) -> Result<(Recovered, Vec<Repair>), StorageError> {

@@ -3,11 +3,10 @@
 
 use super::fake::{Dice, FakeDisk, Refusal};
 use super::histories::Known;
-use crate::consensus::{Recovered, Snapshot, Write};
 use crate::storage::disk::lane::Lane;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{self, SnapshotName, StorageError, StoredSnapshot};
+use crate::storage::{Recovered, StorageError, Write};
 
 /// What goes wrong at a step of the disk: a write, a sync, a change of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +28,6 @@ pub struct FaultyStore {
     dice: Dice,
     store: Store<FakeDisk>,
     lane: Lane<FakeDisk>,
-    /// The writes that were drawn, with the names of their snapshots.
-    drawn: Vec<storage::Write>,
 }
 
 impl FaultyStore {
@@ -48,7 +45,6 @@ impl FaultyStore {
             dice,
             store,
             lane,
-            drawn: Vec::new(),
         }
     }
 
@@ -58,34 +54,28 @@ impl FaultyStore {
     /// Never: nothing fails between two calls.
     pub fn draw_writes(&mut self, stored: Recovered) -> Vec<Write> {
         let mut known = Known::default();
-        let snapshot = stored.snapshot.clone().map(|snapshot| StoredSnapshot {
-            // What is drawn does not depend on it.
-            name: SnapshotName(0),
-            metadata: snapshot.metadata,
-        });
-        known.state = stored.with_snapshot(snapshot);
+        known.state = stored;
         let drawn = known.draw_writes(&mut self.lane, &mut self.dice);
-        self.drawn = drawn.expect("nothing fails");
-        let whole = |write: storage::Write| {
-            let snapshot = write.snapshot.clone();
-            let snapshot = snapshot.map(|stored| read(&mut self.lane, stored));
-            write.with_snapshot(snapshot).0
-        };
-        self.drawn.clone().into_iter().map(whole).collect()
+        drawn.expect("nothing fails")
     }
 
-    /// Makes the writes that were drawn last, while this goes wrong at the step after so many. If it does, the store is
-    /// opened again. Returns `None` if the writes were made, and what is stored if they were not acknowledged.
+    /// Makes writes that were drawn, while this goes wrong at the step after so many. If it does, the store is opened
+    /// again. Returns `None` if the writes were made, and what is stored if they were not acknowledged.
     ///
     /// # Errors
     /// When the store does not open again.
-    pub fn write(&mut self, fault: Fault, steps: u64) -> Result<Option<Recovered>, StorageError> {
+    pub fn write(
+        &mut self,
+        writes: Vec<Write>,
+        fault: Fault,
+        steps: u64,
+    ) -> Result<Option<Recovered>, StorageError> {
         match fault {
             Fault::Kill | Fault::PowerLoss => self.disk.dies_after(steps),
             Fault::Full => self.disk.refuses_after(steps, Refusal::NoRoom),
             Fault::Error => self.disk.refuses_after(steps, Refusal::Broken),
         }
-        if self.store.write(std::mem::take(&mut self.drawn)).is_ok() {
+        if self.store.write(writes).is_ok() {
             return Ok(None);
         }
         self.crash(fault).map(Some)
@@ -102,21 +92,11 @@ impl FaultyStore {
         }
         let (store, lane, recovered) = open(&self.disk, &mut self.dice)?;
         (self.store, self.lane) = (store, lane);
-        let snapshot = recovered.snapshot.clone();
-        let snapshot = snapshot.map(|stored| read(&mut self.lane, stored));
-        Ok(recovered.with_snapshot(snapshot))
+        Ok(recovered)
     }
 }
 
-/// Reads the whole state of a snapshot that is there.
-fn read(lane: &mut Lane<FakeDisk>, stored: StoredSnapshot) -> Snapshot {
-    let StoredSnapshot { name, metadata } = stored;
-    let data = lane.read(name, 0, usize::MAX);
-    let data = data.expect("nothing fails").expect("it is finished");
-    Snapshot { metadata, data }
-}
-
-type Opened = (Store<FakeDisk>, Lane<FakeDisk>, storage::Recovered);
+type Opened = (Store<FakeDisk>, Lane<FakeDisk>, Recovered);
 
 fn open(disk: &FakeDisk, dice: &mut Dice) -> Result<Opened, StorageError> {
     let options = Options {

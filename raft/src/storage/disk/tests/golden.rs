@@ -14,7 +14,7 @@ use crate::storage::disk::header::{Header, Secret};
 use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
 use crate::storage::disk::segment::{NewBatch, SegmentHead};
 use crate::storage::disk::snapshot_file;
-use crate::storage::{SnapshotName, StoredSnapshot};
+use crate::storage::{Snapshot, SnapshotName};
 
 const SNAPSHOT: SnapshotRef = SnapshotRef {
     file: 3,
@@ -101,7 +101,7 @@ fn a_segment_has_the_bytes_of_its_format() {
 #[test]
 fn a_batch_has_the_bytes_of_its_format() {
     let changes = [
-        Change::Snapshot(StoredSnapshot {
+        Change::Snapshot(Snapshot {
             name: SnapshotName(3),
             metadata: metadata(5, 4, b"state"),
         }),

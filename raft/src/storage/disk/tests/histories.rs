@@ -10,7 +10,7 @@ use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::storage::disk::files::Files;
 use crate::storage::disk::lane::Lane;
-use crate::storage::{Recovered, SnapshotName, StorageError, StoredSnapshot, Write, memory};
+use crate::storage::{Recovered, Snapshot, SnapshotName, StorageError, Write, memory};
 use crate::time::ClusterTime;
 
 /// What is stored, as far as it is known: one of several states while a write is under way, or failed.
@@ -56,7 +56,7 @@ impl Known {
     /// Has the lane remove the snapshots that these writes, which were made, have replaced.
     pub(super) fn remove_replaced(
         &self,
-        before: Option<&StoredSnapshot>,
+        before: Option<&Snapshot>,
         writes: &[Write],
         lane: &mut Lane<impl Files>,
     ) -> Result<(), StorageError> {
@@ -176,7 +176,7 @@ fn draw_snapshot(
     term: Term,
     lane: &mut Lane<impl Files>,
     dice: &mut Dice,
-) -> Result<StoredSnapshot, StorageError> {
+) -> Result<Snapshot, StorageError> {
     let state = draw_bytes(dice);
     let metadata = SnapshotMetadata {
         last: LogPosition::new(term, through),
@@ -187,7 +187,7 @@ fn draw_snapshot(
         digest: crc32fast::hash(&state),
     };
     let name = store_state(lane, &metadata, &state)?;
-    Ok(StoredSnapshot { name, metadata })
+    Ok(Snapshot { name, metadata })
 }
 
 /// Has the lane store a state in pieces.

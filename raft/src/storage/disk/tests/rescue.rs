@@ -11,7 +11,7 @@ use crate::storage::disk::lane::Lane;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::rescue::found_anew_in;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{Recovered, StorageError, StoredSnapshot, Write};
+use crate::storage::{Recovered, Snapshot, StorageError, Write};
 
 const OLD: ClusterId = ClusterId(1);
 const NEW: ClusterId = ClusterId(2);
@@ -31,10 +31,10 @@ fn store(writes: impl FnOnce(&mut Lane<FakeDisk>) -> Vec<Write>) -> FakeDisk {
     disk
 }
 
-fn snapshot(lane: &mut Lane<FakeDisk>, index: u64, term: u64) -> StoredSnapshot {
+fn snapshot(lane: &mut Lane<FakeDisk>, index: u64, term: u64) -> Snapshot {
     let metadata = metadata(index, term, b"state");
     let name = store_state(lane, &metadata, b"state").unwrap();
-    StoredSnapshot { name, metadata }
+    Snapshot { name, metadata }
 }
 
 /// A snapshot up to the second entry, and two entries behind it.
