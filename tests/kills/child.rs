@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use liferaft::driver::OutboxConfig;
+use liferaft::kv::KvOutbox;
+use liferaft::storage::outbox::DiskOutboxStore;
 use liferaft::storage::{DiskStorage, Storage};
 use liferaft::{Kv, KvHandle, Member, MemoryNetwork};
 use tokio::task::JoinSet;
 
-use crate::book::{Told, WRITERS, key, value};
+use crate::book::{BURST, OUTBOX, Told, key, value};
 
 /// Small, so that snapshots and compactions come under load.
 const SNAPSHOT_AFTER_LOG_BYTES: u64 = 16 << 10;
@@ -50,12 +53,12 @@ async fn serve(folder: &Path) -> Result<(), String> {
     let kv = KvHandle::new(member);
 
     let mut counts = Vec::new();
-    for writer in 0..WRITERS {
-        let count = check(&kv, writer).await?;
-        tell(&Told::Found { writer, count });
-        counts.push(count);
+    for writer in 0..OUTBOX {
+        counts.push(check(&kv, writer).await?);
     }
+    let (outbox, count) = open_outbox(&kv, folder).await?;
     let mut writers = JoinSet::new();
+    writers.spawn(push(outbox, count));
     for (writer, count) in counts.into_iter().enumerate() {
         writers.spawn(write(kv.clone(), writer, count));
     }
@@ -67,7 +70,27 @@ async fn serve(folder: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())?
 }
 
-/// Reads all that a writer has written, and returns how much that is.
+/// Opens the outbox, has it do what it has left from earlier times, and returns how much has gone through it.
+async fn open_outbox(kv: &KvHandle, folder: &Path) -> Result<(KvOutbox, u64), String> {
+    let store = DiskOutboxStore::open(folder, "uplink").await;
+    let config = OutboxConfig::default().store(store.map_err(|error| error.to_string())?);
+    let outbox = kv.outbox(config).await.map_err(|error| error.to_string())?;
+    tell(&Told::Waiting {
+        count: outbox.pending().len() as u64,
+    });
+    outbox.flush().await.map_err(|error| error.to_string())?;
+    let count = check(kv, OUTBOX).await?;
+    let accepted = outbox.raft().status().borrow().accepted_through;
+    if accepted == count {
+        Ok((outbox, count))
+    } else {
+        Err(format!(
+            "the outbox has taken {accepted} writes, and {count} of them are there"
+        ))
+    }
+}
+
+/// Reads all that a writer has written, tells how much that is and returns it.
 async fn check(kv: &KvHandle, writer: usize) -> Result<u64, String> {
     let mut count = 0;
     loop {
@@ -82,6 +105,7 @@ async fn check(kv: &KvHandle, writer: usize) -> Result<u64, String> {
             count += 1;
         }
         if part.values.len() < PAGE {
+            tell(&Told::Found { writer, count });
             return Ok(count);
         }
     }
@@ -95,6 +119,34 @@ async fn write(kv: KvHandle, writer: usize, count: u64) -> Result<(), String> {
         tell(&Told::Done { writer, place });
     }
     Ok(())
+}
+
+/// Pushes bursts of values, tells of each when it is stored, and awaits what became of the burst before. So at any
+/// moment there are some that are stored, and not done yet.
+async fn push(outbox: KvOutbox, count: u64) -> Result<(), String> {
+    let mut next = count;
+    let mut before = Vec::new();
+    loop {
+        let mut burst = Vec::new();
+        for place in next..=next + next % BURST {
+            let pushed = outbox.append(key(OUTBOX), value(OUTBOX, place));
+            burst.push((place, pushed.map_err(|error| error.to_string())?));
+        }
+        for (place, ticket) in &mut burst {
+            if !ticket.stored().await {
+                return Err(format!("write {place} of the outbox was not stored"));
+            }
+            let (writer, place) = (OUTBOX, *place);
+            tell(&Told::Done { writer, place });
+        }
+        next += burst.len() as u64;
+        for (place, ticket) in std::mem::replace(&mut before, burst) {
+            let done = *ticket.await.map_err(|error| error.to_string())?;
+            if done != place {
+                return Err(format!("write {place} of the outbox got place {done}"));
+            }
+        }
+    }
 }
 
 /// Tells the process that kills this one. If that one is gone, this one ends.

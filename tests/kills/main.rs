@@ -1,4 +1,5 @@
 //! A member is killed under load, again and again, and each time all that it acknowledged is there: once, and in order.
+//! So is all that was stored in its outbox, which it sends after the restart.
 //!
 //! The member is a process of its own, this program run as `child DIR`, the only one of its cluster: processes cannot
 //! reach each other yet, as there is only a transport in memory. It is killed by SIGKILL at random moments, counted in

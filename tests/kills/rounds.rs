@@ -8,14 +8,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::book::{Told, WRITERS};
+use crate::book::{Told, WRITERS, under_way_max};
 use crate::crash::Crash;
 
 /// For so long a process may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
-/// What a process tells before the first write is acknowledged.
-const BEFORE_WRITES: u64 = 1 + WRITERS as u64;
+/// What a process tells before the first write is acknowledged: that its storage is open and its outbox, and what it
+/// has found.
+const BEFORE_WRITES: u64 = 2 + WRITERS as u64;
 
 /// A process is ended after it has told less than this.
 const TOLD_MAX: u64 = 400;
@@ -42,6 +43,8 @@ pub(crate) struct Tally {
     acknowledged: u64,
     /// Values that were found though nobody had been told that they were written.
     unacknowledged: u64,
+    /// Writes that were left in the outbox when it was opened.
+    waited: u64,
     /// Values that are not there, and were acknowledged after the file system had failed.
     late: u64,
     /// How often it came to its end before it had opened its storage, and before it had read all that is stored.
@@ -54,12 +57,13 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} cycles: all {} acknowledged writes are there, once and in order, and {} that were not acknowledged; {} \
-             that were acknowledged after the file system had failed are not; {} ends came while it opened its storage, \
-             {} while it read what is stored",
+             that were acknowledged after the file system had failed are not; {} writes were left in the outbox when it was \
+             opened; {} ends came while it opened its storage, {} while it read what is stored",
             self.cycles,
             self.acknowledged - self.late,
             self.unacknowledged,
             self.late,
+            self.waited,
             self.while_opening,
             self.while_reading
         )
@@ -98,6 +102,9 @@ impl Rounds {
             .map_err(|why| format!("after the last cycle: {why}"))?;
         if self.tally.acknowledged == 0 {
             return Err("nothing was ever acknowledged".to_owned());
+        }
+        if self.tally.waited == 0 {
+            return Err("nothing was ever left in the outbox".to_owned());
         }
         Ok(self.tally)
     }
@@ -140,10 +147,11 @@ impl Rounds {
         match told {
             Told::Opened { boot } if boot > self.boot => self.boot = boot,
             Told::Opened { boot } => return Err(format!("boot {boot} comes after {}", self.boot)),
+            Told::Waiting { count } => self.tally.waited += count,
             Told::Found { writer, count } => {
                 let (known, sure) = (self.counts[writer], self.sure[writer]);
-                // The one write that was under way may be there or not.
-                if !(sure..=known + 1).contains(&count) {
+                // What was under way may be there or not.
+                if !(sure..=known + under_way_max(writer)).contains(&count) {
                     return Err(format!(
                         "writer {writer} was told of {known} writes, of {sure} in time, and {count} are there"
                     ));

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod conformance;
 mod instructions;
 mod kills;
+mod mounted;
 mod power_loss;
 mod process;
 mod recovery;

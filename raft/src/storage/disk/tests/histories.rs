@@ -207,7 +207,6 @@ pub(super) fn store_state(
 
 /// Mostly a few bytes, now and then more than a page.
 fn draw_bytes(dice: &mut Dice) -> Bytes {
-    let length = if dice.once_in(4) { 9000 } else { 100 };
-    let length = dice.below(length);
-    (0..length).map(|_| dice.roll().to_le_bytes()[0]).collect()
+    let end = if dice.once_in(4) { 9000 } else { 100 };
+    dice.bytes_below(end)
 }

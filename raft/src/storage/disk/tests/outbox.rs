@@ -190,9 +190,8 @@ impl Known {
             write.remove_through = Some(dice.below(last + 2));
         }
         for number in last + 1..=last + dice.below(4) {
-            let length = if dice.once_in(9) { 9000 } else { 100 };
-            let length = dice.below(length);
-            let command = (0..length).map(|_| dice.roll().to_le_bytes()[0]).collect();
+            let end = if dice.once_in(9) { 9000 } else { 100 };
+            let command = dice.bytes_below(end);
             write.append.push(StoredCommand { number, command });
         }
         write
