@@ -7,13 +7,17 @@
 //! on a file layer, by the tests of the storage, and on file systems, by `cargo xtask power-loss`, which runs this
 //! program too.
 //!
+//! `--full-disk MOUNT` tells another story instead, of a file system that another file fills: `cargo xtask full-disk`.
+//!
 //! `--cycles N`, `--seed N` and `--folder DIR` say how often, repeat a run's moments, and choose a disk.
 
 mod book;
 mod child;
 mod crash;
+mod full_disk;
 mod rounds;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::{env, fs, process};
@@ -46,22 +50,31 @@ fn main() -> ExitCode {
     let cycles = option("--cycles").unwrap_or(CYCLES);
     let seed = option("--seed").unwrap_or_else(liferaft::platform::entropy_u64);
     let root = option("--folder").unwrap_or_else(env::temp_dir);
+    let folder = root.join(format!("liferaft-kills-{}", process::id()));
+    if let Some(mount) = option::<PathBuf>("--full-disk") {
+        let told = full_disk::run(&mount, &folder);
+        return report("a_full_disk_loses_nothing_acknowledged", &folder, told, "");
+    }
     let crash = option("--image").map_or(Crash::Kill, |image| Crash::PowerLoss {
         mount: root.clone(),
         image,
     });
-    let folder = root.join(format!("liferaft-kills-{}", process::id()));
-    match Rounds::new(&folder, seed, crash).run(cycles) {
+    let told = Rounds::new(&folder, seed, crash).run(cycles);
+    let again = format!("; `--seed {seed}` repeats the moments");
+    report(NAME, &folder, told.map(|tally| tally.to_string()), &again)
+}
+
+/// Tells how it went. If all was well, the folder is removed.
+fn report(name: &str, folder: &Path, told: Result<String, String>, again: &str) -> ExitCode {
+    match told {
         Ok(told) => {
-            fs::remove_dir_all(&folder).expect("the member has made it, and has ended");
-            println!("test {NAME} ... ok\n{told}");
+            fs::remove_dir_all(folder).expect("a member has made it, and has ended");
+            println!("test {name} ... ok\n{told}");
             ExitCode::SUCCESS
         }
         Err(lost) => {
-            println!(
-                "test {NAME} ... FAILED\n{lost}\nthe store is in {}; `--seed {seed}` repeats the moments",
-                folder.display()
-            );
+            let kept = folder.display();
+            println!("test {name} ... FAILED\n{lost}\nstores are in {kept}{again}");
             ExitCode::FAILURE
         }
     }

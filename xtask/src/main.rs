@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod conformance;
+mod full_disk;
 mod instructions;
 mod kills;
 mod mounted;
@@ -43,6 +44,9 @@ enum Command {
     Kills(kills::Args),
     /// Let the power of a member fail under load, and look for all that it acknowledged; needs root and loop devices
     PowerLoss(power_loss::Args),
+    /// Fill the file system of a member until it stops, and look for all that it acknowledged; needs root and loop
+    /// devices
+    FullDisk(full_disk::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Kills(args) => kills::run(&args),
         Command::PowerLoss(args) => power_loss::run(&args),
+        Command::FullDisk(args) => full_disk::run(&args),
     });
     match done {
         Ok(code) => code,

@@ -93,7 +93,7 @@ fn demo(workspace: &Workspace, nodes: usize) -> Result<Value> {
     let mut json = String::new();
     workspace
         .cargo()
-        .args("liferaft demo --json --lab --nodes")
+        .args("liferaft demo --json --lab --memory --nodes")
         .arg(nodes.to_string())
         .deadline(DEADLINE)
         .run_with_lines(|line| json.push_str(line))?;

@@ -1,5 +1,7 @@
 //! The members, and the network between them: how they are made, killed and brought back.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,10 +11,11 @@ use liferaft::config::Config;
 use liferaft::driver::{Handle, Member, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done, KvError};
-use liferaft::storage::{MemoryStorage, Storage};
+use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
 use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::chronicle::Chronicle;
 use super::options::Options;
@@ -32,11 +35,32 @@ pub(super) struct Cluster {
     forger: Option<usize>,
     chronicle: Chronicle,
     seats: Vec<Seat>,
+    /// Dropped last: by then nobody has a folder open.
+    _root: Option<Root>,
 }
+
+/// How often it is looked whether a killed member has let go of its folder.
+const POLL: Duration = Duration::from_millis(1);
+
+/// What a member keeps its state in.
+#[derive(Clone)]
+enum Disk {
+    Folder(PathBuf),
+    Memory(MemoryStorage),
+}
+
+/// A disk that is open.
+enum Opened {
+    Folder(DiskStorage),
+    Memory(MemoryStorage),
+}
+
+/// The folder of all folders, removed with the cluster.
+struct Root(PathBuf);
 
 /// A server: a disk, and whoever runs on it.
 struct Seat {
-    disk: MemoryStorage,
+    disk: Disk,
     /// How often it was started.
     lives: u64,
     life: Life,
@@ -65,13 +89,20 @@ impl Cluster {
             .election_timeout(options.election_timeout())
             .build()
             .context("the election timeout makes no sense")?;
-        let mut disks: Vec<_> = (0..options.nodes)
-            .map(|_| MemoryStorage::default())
-            .collect();
-        let founder = disks.first_mut().context("there are no members")?;
-        let id = Member::found(founder).await?;
+        let root = (!options.memory).then(Root::new).transpose()?;
+        let mut disks = Vec::with_capacity(options.nodes);
+        for member in 0..options.nodes {
+            let disk = Disk::new(root.as_ref(), member);
+            let storage = disk.open().await?;
+            disks.push((disk, storage));
+        }
+        let (_, founder) = disks.first_mut().context("there are no members")?;
+        let id = match founder {
+            Opened::Folder(storage) => Member::found(storage).await?,
+            Opened::Memory(storage) => Member::found(storage).await?,
+        };
         let mut cluster = Self {
-            servers: disks.iter().map(|disk| disk.identity().id()).collect(),
+            servers: disks.iter().map(|(_, storage)| storage.id()).collect(),
             cluster: id,
             network,
             config,
@@ -81,9 +112,10 @@ impl Cluster {
             forger: options.forger,
             chronicle: Chronicle::new(),
             seats: Vec::with_capacity(options.nodes),
+            _root: root,
         };
-        for (member, disk) in disks.into_iter().enumerate() {
-            let life = cluster.start_member(member, 0, disk.clone()).await?;
+        for (member, (disk, storage)) in disks.into_iter().enumerate() {
+            let life = cluster.start_member(member, 0, storage).await?;
             let lives = 1;
             cluster.seats.push(Seat { disk, lives, life });
         }
@@ -170,8 +202,8 @@ impl Cluster {
         let seat = &mut self.seats[member];
         // Its former self must have let go of the disk.
         seat.life.ended().await;
-        let (disk, lives) = (seat.disk.clone(), seat.lives);
-        let life = self.start_member(member, lives, disk).await?;
+        let (storage, lives) = (seat.disk.open().await?, seat.lives);
+        let life = self.start_member(member, lives, storage).await?;
         let seat = &mut self.seats[member];
         seat.lives += 1;
         seat.life = life;
@@ -194,17 +226,21 @@ impl Cluster {
         &self,
         member: usize,
         lives: u64,
-        disk: MemoryStorage,
+        storage: Opened,
     ) -> anyhow::Result<Life> {
         let (mut recorder, record) = Recorder::new();
         if self.forger == Some(member) {
             recorder = recorder.forging();
         }
-        let transport = self.network.attach(disk.identity().id())?;
+        let transport = self.network.attach(storage.id())?;
         let chronicle = self.chronicle.clone();
         // Apart for all members and all their lives: those who share a seed campaign at the same moments.
         let life_number = lives * self.seats.capacity() as u64 + member as u64;
-        let mut builder = Member::builder(recorder, transport, disk)
+        let mut builder = match storage {
+            Opened::Folder(storage) => Member::builder(recorder, transport, storage),
+            Opened::Memory(storage) => Member::builder(recorder, transport, storage),
+        };
+        builder = builder
             .label(format!("member {}", member + 1))
             .config(self.config.clone())
             .membership(self.policy)
@@ -240,6 +276,58 @@ impl Cluster {
     fn handle(&self, member: usize) -> anyhow::Result<&Handle<Recorder>> {
         let handle = self.seats[member].life.handle.as_ref();
         handle.with_context(|| format!("member {} was killed", member + 1))
+    }
+}
+
+impl Disk {
+    /// A blank one: in a folder of this one, or in memory.
+    fn new(root: Option<&Root>, member: usize) -> Self {
+        match root {
+            Some(Root(root)) => Self::Folder(root.join(format!("member-{}", member + 1))),
+            None => Self::Memory(MemoryStorage::default()),
+        }
+    }
+
+    /// Opens it, once whoever had it open before has let go of it.
+    async fn open(&self) -> anyhow::Result<Opened> {
+        let folder: &Path = match self {
+            Self::Folder(folder) => folder,
+            Self::Memory(storage) => return Ok(Opened::Memory(storage.clone())),
+        };
+        loop {
+            match DiskStorage::open(folder).await {
+                Err(StorageError::InUse { .. }) => sleep(POLL).await,
+                opened => return Ok(Opened::Folder(opened?)),
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// Whose it is.
+    fn id(&self) -> ServerId {
+        match self {
+            Self::Folder(storage) => storage.identity().id(),
+            Self::Memory(storage) => storage.identity().id(),
+        }
+    }
+}
+
+impl Root {
+    /// Makes one among the temporary files, of a name that no other has.
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("liferaft-demo-{:016x}", liferaft::platform::entropy_u64());
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        Ok(Self(root))
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{} is left: {error}", self.0.display());
+        }
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = within::<u32>(0..=50))]
     pub(crate) loss: u32,
 
+    /// Keep the members' state in memory, and not in folders among the temporary files: figures without the disk's part
+    #[arg(long)]
+    pub(crate) memory: bool,
+
     /// The seed of election timeouts and of what the network loses [default: drawn]
     ///
     /// The clock is real all the same: the same seed does not repeat a run.
