@@ -299,6 +299,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
         let (queries, query_queue) = mpsc::channel(QUERIES_MAX);
         let (reports, report_queue) = mpsc::channel(REPORTS_MAX);
+        let repairs = self.storage.repairs().into();
         let label: Arc<str> = match self.label {
             Some(label) => label
                 .chars()
@@ -307,7 +308,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 .into(),
             None => id.to_string().into(),
         };
-        let (board, status) = StatusBoard::new(Arc::clone(&label), raft.status());
+        let (board, status) = StatusBoard::new(Arc::clone(&label), raft.status(), repairs);
         let announcer = Announcer::new();
         let events = announcer.entrance();
         let driver = Driver::new(Parts {

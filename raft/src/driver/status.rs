@@ -14,6 +14,7 @@ use super::joining::Exclusion;
 use crate::configuration::{Foreign, Suffrage};
 use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
+use crate::storage::Repair;
 use crate::time::Instant;
 use crate::wire::DecodeError;
 
@@ -32,6 +33,9 @@ pub struct MemberStatus {
     pub queues: Queues,
     /// How its storage gets on.
     pub storage: StorageStatus,
+    /// What was not whole in its storage when that was opened for this start, and was repaired
+    /// ([`Storage::repairs`](crate::storage::Storage::repairs)).
+    pub repairs: Arc<[Repair]>,
     /// Why it takes no part in the cluster that it asks to join, as it was told last; `None` if it may, for all it
     /// knows.
     pub exclusion: Option<Exclusion>,
@@ -271,13 +275,18 @@ pub(super) struct StatusBoard {
 }
 
 impl StatusBoard {
-    pub(super) fn new(label: Arc<str>, raft: Status) -> (Self, watch::Receiver<MemberStatus>) {
+    pub(super) fn new(
+        label: Arc<str>,
+        raft: Status,
+        repairs: Arc<[Repair]>,
+    ) -> (Self, watch::Receiver<MemberStatus>) {
         let status = MemberStatus {
             label,
             raft,
             counters: Counters::default(),
             queues: Queues::default(),
             storage: StorageStatus::default(),
+            repairs,
             exclusion: None,
             last_error: None,
             stopped: None,

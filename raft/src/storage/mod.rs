@@ -106,6 +106,12 @@ pub trait Storage: Send + 'static {
         1
     }
 
+    /// Returns what was not whole when the storage was opened, and was repaired. The member tells it in its status.
+    /// Default nothing.
+    fn repairs(&self) -> &[Repair] {
+        &[]
+    }
+
     /// Ends the use of this storage in order, after the last write: it marks what is durable, so that damage to it is
     /// not taken for a torn write, and gives the storage free for another process. Called at most once, and nothing but
     /// dropping it comes after. Dropping it without is what a crash does, at worst.

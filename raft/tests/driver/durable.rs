@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus, StartError};
 use liferaft_raft::ids::ClusterId;
-use liferaft_raft::storage::{DiskStorage, Storage, StorageError};
+use liferaft_raft::storage::{DiskStorage, Repair, Storage, StorageError};
 use liferaft_transport::memory::MemoryNetwork;
 use tokio::time::timeout;
 
@@ -154,6 +154,26 @@ async fn a_folder_of_a_newer_format_is_refused() {
             format
         })) if format == newer
     ));
+}
+
+#[tokio::test]
+async fn a_member_tells_what_was_repaired_in_its_folder() {
+    let (folder, _) = founded("repaired").await;
+    let header = folder.0.join("header");
+    let mut bytes = fs::read(&header).unwrap();
+    bytes[4096 + 40] ^= 1;
+    fs::write(&header, bytes).unwrap();
+    let network = MemoryNetwork::new(1);
+
+    let member = start(&network, &folder.0).await.unwrap();
+    let repaired = member.status().borrow().repairs.clone();
+    member.stop().await;
+    let member = start(&network, &folder.0).await.unwrap();
+    let whole = member.status().borrow().repairs.clone();
+
+    assert!(matches!(repaired[..], [Repair::HeaderCopy { copy: 1, .. }]));
+    assert_eq!(whole[..], []);
+    member.stop().await;
 }
 
 // With a flag at each start it would found again, and vote for a server that lacks what was committed.

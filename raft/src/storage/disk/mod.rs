@@ -78,7 +78,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// another server.
 ///
 /// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
-/// torn is dropped, and reported by [`repairs`](Self::repairs). One kind of damage looks like a torn write: that to the
+/// torn is dropped, and reported by [`repairs`](Storage::repairs). One kind of damage looks like a torn write: that to the
 /// last batch, if the process was killed within a second after it. Storage that is damaged must not be used again under
 /// the server's id.
 ///
@@ -212,12 +212,6 @@ impl DiskStorage {
         })
     }
 
-    /// Returns what was repaired when the folder was opened.
-    #[must_use]
-    pub fn repairs(&self) -> &[Repair] {
-        &self.repairs
-    }
-
     /// Has the lane end after the step that it takes. What is returned resolves when it has.
     fn stop_lane(&self) -> oneshot::Receiver<()> {
         let (stopped, stopping) = oneshot::channel();
@@ -286,6 +280,10 @@ impl Storage for DiskStorage {
     async fn close(&mut self) -> Result<(), StorageError> {
         let _ended = self.stop_lane().await;
         self.ask(Job::Close).await
+    }
+
+    fn repairs(&self) -> &[Repair] {
+        &self.repairs
     }
 
     fn is_low(&self) -> bool {

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-
 use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
