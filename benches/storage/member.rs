@@ -8,7 +8,9 @@ use bytes::Bytes;
 use liferaft::configuration::History;
 use liferaft::entry::Payload;
 use liferaft::identity::Identity;
-use liferaft::storage::{DiskStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
+use liferaft::storage::{
+    DiskStorage, LogReader, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft::{ClusterId, Config, Handle, Member, MemoryNetwork, StateMachine, async_trait};
 
 /// What all callers write.
@@ -98,6 +100,10 @@ impl Storage for Noting {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         self.disk.snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.disk.log()
     }
 
     async fn recover(&mut self) -> Result<Recovered, StorageError> {

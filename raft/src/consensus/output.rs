@@ -8,6 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::input::{ChangeId, ProposalId, ReadId};
+use super::log::Outline;
 use crate::configuration::{Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::entry::Entry;
 use crate::ids::{Hint, Index, LogPosition, ServerId, Term};
@@ -188,7 +189,10 @@ pub struct Recovered {
     pub hard_state: HardState,
     /// The last snapshot.
     pub snapshot: Option<Snapshot>,
-    /// The log, contiguous; it may begin before the snapshot's end but not leave a gap after it.
+    /// The beginning of the log; it may begin before the snapshot's end but not leave a gap after it. Storage that
+    /// gives the whole log as entries leaves it empty.
+    pub outline: Outline,
+    /// The log from there on, contiguous; without an outline it begins as the outline would.
     pub entries: Vec<Entry>,
 }
 

@@ -192,7 +192,7 @@ mod tests {
     use crate::consensus::HardState;
     use crate::identity::Identity;
     use crate::ids::ClusterId;
-    use crate::storage::{MemoryStorage, Recovered, SnapshotLane};
+    use crate::storage::{LogReader, MemoryStorage, Recovered, SnapshotLane};
 
     const NOW: Instant = Instant::ORIGIN;
 
@@ -244,6 +244,10 @@ mod tests {
 
         fn snapshots(&self) -> Arc<dyn SnapshotLane> {
             MemoryStorage::default().snapshots()
+        }
+
+        fn log(&self) -> Arc<dyn LogReader> {
+            self.stored.log()
         }
 
         async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

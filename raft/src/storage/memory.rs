@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use liferaft_platform as platform;
 
-use super::{Bound, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write};
+use super::{
+    Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write,
+    take_weight,
+};
 use crate::configuration::History;
 use crate::entry::Entry;
 use crate::identity::Identity;
@@ -139,6 +142,10 @@ impl Storage for MemoryStorage {
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         Arc::clone(&self.shelf) as Arc<dyn SnapshotLane>
     }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        Arc::clone(&self.shelf) as Arc<dyn LogReader>
+    }
 }
 
 impl Contents {
@@ -207,6 +214,27 @@ impl SnapshotLane for Shelf {
             contents.finished.remove(&name);
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl LogReader for Shelf {
+    async fn read(
+        &self,
+        from: Index,
+        through: Index,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let contents = self.contents();
+        let entries = &contents.stored.entries;
+        let begin = entries.partition_point(|entry| entry.index < from);
+        let wanted = entries[begin..].iter();
+        let is_there = wanted
+            .clone()
+            .next()
+            .is_some_and(|first| first.index == from);
+        let wanted = wanted.take_while(|entry| is_there && entry.index <= through);
+        Ok(take_weight(wanted.cloned(), bytes_max))
     }
 }
 

@@ -9,7 +9,7 @@ use liferaft_raft::configuration::History;
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
 use tokio::sync::Semaphore;
 
@@ -70,6 +70,10 @@ impl Storage for Hampered {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         self.disk.snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.disk.log()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -10,7 +10,7 @@ use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
@@ -119,6 +119,10 @@ impl Storage for Broken {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         MemoryStorage::default().snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.0.log()
     }
 
     async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {

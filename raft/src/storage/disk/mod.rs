@@ -23,10 +23,11 @@ mod tests;
 mod worker;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -47,10 +48,11 @@ use self::store::{Opened, Options, Store, io};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use self::tests::faulty;
-use super::{Bound, Recovered, SnapshotLane, Storage, StorageError, Write};
+use super::{Bound, LogReader, Recovered, SnapshotLane, Storage, StorageError, Write};
 use crate::configuration::History;
+use crate::entry::Entry;
 use crate::identity::Identity;
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, Index};
 
 /// The length of a segment, in bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -102,7 +104,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 pub struct DiskStorage {
-    jobs: Option<Sender<Job>>,
+    jobs: Option<Arc<Sender<Job>>>,
     thread: Option<JoinHandle<()>>,
     lane: Arc<lane::Jobs>,
     lane_thread: Option<JoinHandle<()>>,
@@ -162,6 +164,11 @@ enum Job {
         oneshot::Sender<Result<(), StorageError>>,
     ),
     Recover(oneshot::Sender<Result<Recovered, StorageError>>),
+    Read(
+        RangeInclusive<Index>,
+        u64,
+        oneshot::Sender<Result<Vec<Entry>, StorageError>>,
+    ),
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
@@ -200,7 +207,7 @@ impl DiskStorage {
             tracing::warn!(%repair, "the storage was not whole");
         }
         Ok(Self {
-            jobs: Some(jobs),
+            jobs: Some(Arc::new(jobs)),
             thread: Some(thread),
             lane: Arc::new(lane::Jobs(lane_jobs)),
             lane_thread: Some(lane_thread.map_err(io("begin a thread"))?),
@@ -226,16 +233,38 @@ impl DiskStorage {
         stopping
     }
 
+    fn jobs(&self) -> &Arc<Sender<Job>> {
+        let jobs = self.jobs.as_ref();
+        jobs.expect("jobs are sent until it is dropped")
+    }
+
     async fn ask<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
     ) -> Result<T, StorageError> {
         let (reply, replied) = oneshot::channel();
-        let jobs = self
-            .jobs
-            .as_ref()
-            .expect("jobs are sent until it is dropped");
-        if jobs.send(job(reply)).is_err() {
+        if self.jobs().send(job(reply)).is_err() {
+            return Err(ended());
+        }
+        replied.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// Reads the log on the storage's thread, between two writes, as long as the storage is there.
+struct Reader(Weak<Sender<Job>>);
+
+#[async_trait]
+impl LogReader for Reader {
+    async fn read(
+        &self,
+        from: Index,
+        through: Index,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let (reply, replied) = oneshot::channel();
+        let job = Job::Read(from..=through, bytes_max, reply);
+        let sent = self.0.upgrade().map(|jobs| jobs.send(job));
+        if !matches!(sent, Some(Ok(()))) {
             return Err(ended());
         }
         replied.await.unwrap_or_else(|_| Err(ended()))
@@ -281,6 +310,10 @@ impl Storage for DiskStorage {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         Arc::clone(&self.lane) as Arc<dyn SnapshotLane>
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        Arc::new(Reader(Arc::downgrade(self.jobs())))
     }
 
     async fn close(&mut self) -> Result<(), StorageError> {
@@ -354,6 +387,9 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
             }
             Ok(Job::Recover(reply)) => {
                 let _gone = reply.send(store.recover());
+            }
+            Ok(Job::Read(range, bytes_max, reply)) => {
+                let _gone = reply.send(store.read(range, bytes_max));
             }
             Ok(Job::Close(reply)) => {
                 let marked = store.mark();

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-
 use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
@@ -118,6 +117,7 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
             hard_state: header.hard_state,
             snapshot,
             entries,
+            ..Recovered::default()
         },
         header,
         repairs,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,9 +16,10 @@ use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
 use crate::consensus::HardState;
+use crate::entry::Entry;
 use crate::identity::Identity;
-use crate::ids::ClusterId;
-use crate::storage::{Recovered, Write};
+use crate::ids::{ClusterId, Index};
+use crate::storage::{Recovered, Write, take_weight};
 
 /// What a file is called until it is whole and durable.
 pub(super) const UNFINISHED: &str = ".new";
@@ -271,6 +273,24 @@ impl<F: Files> Store<F> {
             let found = recovery::find(&mut store.files)?.expect("a store is never unmade");
             Ok(found.recovered)
         })
+    }
+
+    /// Reads entries of the log, as many as weigh no more than `bytes_max`, and at least one if the first is there.
+    pub(super) fn read(
+        &mut self,
+        range: RangeInclusive<Index>,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let entries = self.recover()?.entries;
+        let wanted = entries
+            .into_iter()
+            .filter(|entry| range.contains(&entry.index));
+        let is_first = |entry: &Entry| entry.index == *range.start();
+        let mut wanted = wanted.peekable();
+        if !wanted.peek().is_some_and(is_first) {
+            return Ok(Vec::new());
+        }
+        Ok(take_weight(wanted, bytes_max))
     }
 
     fn unless_failed<T>(

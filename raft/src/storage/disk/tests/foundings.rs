@@ -12,7 +12,9 @@ use crate::entry::Payload;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
+use crate::storage::{
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 
 /// As many steps at least as a founding takes, at all of which it dies in turn.
 const STEPS_MIN: u64 = 8;
@@ -56,6 +58,11 @@ impl Storage for Direct {
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         // Nobody founds a cluster with a snapshot.
         MemoryStorage::default().snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        // Nor does anybody read a log then.
+        MemoryStorage::default().log()
     }
 }
 
