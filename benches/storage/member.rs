@@ -106,8 +106,8 @@ impl Storage for Noting {
         self.disk.log()
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.disk.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.disk.recover(log_memory_bytes_max).await
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

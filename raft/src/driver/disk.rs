@@ -238,7 +238,7 @@ mod tests {
             self.stored.bind(cluster, history).await
         }
 
-        async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
             Ok(Recovered::default())
         }
 

@@ -408,7 +408,10 @@ pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    let blank = storage.recover().await.expect("a blank disk can be read");
+    let blank = storage
+        .recover(u64::MAX)
+        .await
+        .expect("a blank disk can be read");
     let boot = storage.identity().boot();
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b")];
     let write = Write {
@@ -419,7 +422,10 @@ pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk
     let written = storage.write(vec![write]).await;
     written.expect("it begins the log");
 
-    let recovered = storage.recover().await.expect("it was just written");
+    let recovered = storage
+        .recover(u64::MAX)
+        .await
+        .expect("it was just written");
 
     assert_eq!(blank, Recovered::default());
     assert_eq!(recovered.hard_state, hard_state(1, None));
@@ -463,7 +469,7 @@ pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) 
     let mut starts = Vec::new();
     for _ in 0..3 {
         let mut storage = disk.open().await;
-        let recovered = storage.recover().await;
+        let recovered = storage.recover(u64::MAX).await;
         recovered.expect("an undamaged disk can be read");
         let identity = storage.identity();
         starts.push((identity.boot(), identity.nonce()));
@@ -518,7 +524,7 @@ pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let write = Write {
         entries: vec![entry(1, 1, "a")],
         ..Write::default()
@@ -560,7 +566,7 @@ struct Found {
 async fn recovered(disk: &mut impl Disk) -> Found {
     let mut storage = disk.open().await;
     let recovered = storage
-        .recover()
+        .recover(u64::MAX)
         .await
         .expect("an undamaged disk can be read");
     let mut snapshot = None;
@@ -580,7 +586,7 @@ async fn recovered(disk: &mut impl Disk) -> Found {
 async fn write_to(disk: &mut impl Disk, drafts: Vec<Draft>) {
     let mut storage = disk.open().await;
     storage
-        .recover()
+        .recover(u64::MAX)
         .await
         .expect("an undamaged disk can be read");
     let lane = storage.snapshots();

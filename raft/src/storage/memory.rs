@@ -28,7 +28,7 @@ use crate::ids::{ClusterId, Index};
 /// # async fn main() -> Result<(), liferaft::storage::StorageError> {
 /// let disk = MemoryStorage::default();
 ///
-/// let recovered = disk.clone().recover().await?;
+/// let recovered = disk.clone().recover(u64::MAX).await?;
 ///
 /// assert!(recovered.entries.is_empty());
 /// # Ok(())
@@ -109,7 +109,7 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         let mut contents = self.shelf.contents();
         let in_force = contents.in_force();
         contents.begun.clear();

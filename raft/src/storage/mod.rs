@@ -83,7 +83,14 @@ pub trait Storage: Send + 'static {
     /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when
     /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
     /// by range.
-    async fn recover(&mut self) -> Result<Recovered, StorageError>;
+    ///
+    /// Of the log, the entries at its end that weigh no more than `log_memory_bytes_max` ([`Entry::weight`]) are given
+    /// as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the snapshot
+    /// is given as entries in any case: it may yet be truncated, and no outline can be. A storage may give
+    /// more of it as entries than that.
+    ///
+    /// [`HardState::commit`]: crate::consensus::HardState::commit
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;
 
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
     /// before, any prefix of them may be. The snapshots that they name are finished.

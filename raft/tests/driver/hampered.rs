@@ -64,8 +64,8 @@ impl Storage for Hampered {
         self.disk.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.disk.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.disk.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {

@@ -113,8 +113,8 @@ impl Storage for Broken {
         self.0.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.0.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.0.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {

@@ -189,8 +189,8 @@ impl Storage for OpenDisk {
         self.stored.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.stored.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.stored.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {

@@ -94,7 +94,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// # let folder = std::env::temp_dir().join(format!("liferaft-doc-{}", std::process::id()));
 /// let mut disk = DiskStorage::open(&folder).await?;
 ///
-/// let recovered = disk.recover().await?;
+/// let recovered = disk.recover(u64::MAX).await?;
 ///
 /// assert!(recovered.entries.is_empty());
 /// assert_eq!(disk.identity().boot(), 1);
@@ -296,7 +296,7 @@ impl Storage for DiskStorage {
         Ok(())
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         match self.recovered.take() {
             Some(recovered) => Ok(recovered),
             None => self.ask(Job::Recover).await,

@@ -47,7 +47,7 @@ impl Storage for Direct {
         self.store.bind(cluster, history)
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         self.store.recover()
     }
 
@@ -106,7 +106,9 @@ fn dies_after(steps: u64, loses_power: bool) -> bool {
         Some(cluster) => assert_eq!(cluster, founding.cluster()),
         None => again.expect("it is not founded"),
     }
-    let entries = block_on(storage.recover()).expect("it is open").entries;
+    let entries = block_on(storage.recover(u64::MAX))
+        .expect("it is open")
+        .entries;
     let Payload::Configuration(first) = &entries[0].payload else {
         panic!("it begins with {:?}", entries[0]);
     };
