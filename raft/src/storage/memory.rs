@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use liferaft_platform as platform;
 
 use super::{
-    Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write,
+    Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write, held,
     take_weight,
 };
 use crate::configuration::History;
@@ -109,7 +109,7 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         let mut contents = self.shelf.contents();
         let in_force = contents.in_force();
         contents.begun.clear();
@@ -118,7 +118,7 @@ impl Storage for MemoryStorage {
         let (boot, stored) = (contents.boots, contents.stored.clone());
         drop(contents);
         self.identity = self.identity.clone().at_boot(boot, platform::entropy_u64());
-        Ok(stored)
+        held::bound(stored, log_memory_bytes_max)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

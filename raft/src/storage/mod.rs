@@ -1,11 +1,12 @@
 //! What must survive: the term and vote, the log, the snapshot.
 //!
-//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what is stored in a
-//! folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a storage as tests
-//! that every implementation passes.
+//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what
+//! is stored in a folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a
+//! storage as tests that every implementation passes.
 
 pub mod conformance;
 mod disk;
+mod held;
 mod memory;
 pub mod outbox;
 
@@ -84,10 +85,9 @@ pub trait Storage: Send + 'static {
     /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
     /// by range.
     ///
-    /// Of the log, the entries at its end that weigh no more than `log_memory_bytes_max` ([`Entry::weight`]) are given
-    /// as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the snapshot
-    /// is given as entries in any case: it may yet be truncated, and no outline can be. A storage may give
-    /// more of it as entries than that.
+    /// Of the log, the entries at its end that weigh no more than `log_memory_bytes_max` ([`Entry::weight`]) are
+    /// given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the
+    /// snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
     ///
     /// [`HardState::commit`]: crate::consensus::HardState::commit
     async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;

@@ -47,8 +47,8 @@ impl Storage for Direct {
         self.store.bind(cluster, history)
     }
 
-    async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
-        self.store.recover()
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.store.recover(log_memory_bytes_max)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
