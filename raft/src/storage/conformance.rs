@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod log;
 mod snapshots;
 
 use std::future::Future;
@@ -29,6 +30,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::log::{
+    a_compacted_entry_is_not_read, a_log_that_is_outlined_tells_the_same,
+    any_range_of_the_log_is_read, the_log_is_read_as_it_became_by_truncation,
+    the_log_is_read_while_writes_are_made,
+};
 pub use self::snapshots::{
     a_snapshot_in_force_stays_until_another_is, a_snapshot_is_stored_while_writes_are_made,
     a_snapshot_of_another_length_or_digest_is_not_finished,
@@ -84,6 +90,11 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
     a_snapshot_in_force_stays_until_another_is(blank().await).await;
     a_write_that_names_an_unfinished_snapshot_is_refused(blank().await).await;
     a_snapshot_is_stored_while_writes_are_made(blank().await).await;
+    any_range_of_the_log_is_read(blank().await).await;
+    the_log_is_read_as_it_became_by_truncation(blank().await).await;
+    a_compacted_entry_is_not_read(blank().await).await;
+    the_log_is_read_while_writes_are_made(blank().await).await;
+    a_log_that_is_outlined_tells_the_same(blank().await).await;
     a_closed_storage_recovers_what_was_written(blank().await).await;
 }
 
