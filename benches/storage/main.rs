@@ -27,8 +27,10 @@ use std::{env, fs, process};
 
 fn main() -> ExitCode {
     if let Some(folder) = option::<PathBuf>(restart::REOPEN) {
-        restart::reopen(&folder);
-        return ExitCode::SUCCESS;
+        return match restart::reopen(&folder) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(restart::TOO_MUCH),
+        };
     }
     // `cargo test` runs benchmarks once, unmeasured.
     let is_measured = env::args().any(|argument| argument == "--bench");
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
         met &= within(&folder, |folder| writes::measure(folder, is_measured));
     }
     if is_wanted("restart") {
-        within(&folder, |folder| restart::measure(folder, mib("--log-mib")));
+        met &= within(&folder, |folder| restart::measure(folder, mib("--log-mib")));
     }
     if is_wanted("snapshot") {
         met &= within(&folder, |folder| {
