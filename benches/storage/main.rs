@@ -26,11 +26,11 @@ use std::str::FromStr;
 use std::{env, fs, process};
 
 fn main() -> ExitCode {
+    if let Some(folder) = option::<PathBuf>(restart::OPEN) {
+        return restart::open(&folder);
+    }
     if let Some(folder) = option::<PathBuf>(restart::REOPEN) {
-        return match restart::reopen(&folder) {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::from(restart::TOO_MUCH),
-        };
+        return restart::reopen(&folder);
     }
     // `cargo test` runs benchmarks once, unmeasured.
     let is_measured = env::args().any(|argument| argument == "--bench");
