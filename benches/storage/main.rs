@@ -26,9 +26,11 @@ use std::str::FromStr;
 use std::{env, fs, process};
 
 fn main() -> ExitCode {
+    if let Some(folder) = option::<PathBuf>(restart::OPEN) {
+        return restart::open(&folder);
+    }
     if let Some(folder) = option::<PathBuf>(restart::REOPEN) {
-        restart::reopen(&folder);
-        return ExitCode::SUCCESS;
+        return restart::reopen(&folder);
     }
     // `cargo test` runs benchmarks once, unmeasured.
     let is_measured = env::args().any(|argument| argument == "--bench");
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
         met &= within(&folder, |folder| writes::measure(folder, is_measured));
     }
     if is_wanted("restart") {
-        within(&folder, |folder| restart::measure(folder, mib("--log-mib")));
+        met &= within(&folder, |folder| restart::measure(folder, mib("--log-mib")));
     }
     if is_wanted("snapshot") {
         met &= within(&folder, |folder| {

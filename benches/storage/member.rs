@@ -8,7 +8,9 @@ use bytes::Bytes;
 use liferaft::configuration::History;
 use liferaft::entry::Payload;
 use liferaft::identity::Identity;
-use liferaft::storage::{DiskStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
+use liferaft::storage::{
+    DiskStorage, LogReader, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 use liferaft::{ClusterId, Config, Handle, Member, MemoryNetwork, StateMachine, async_trait};
 
 /// What all callers write.
@@ -100,8 +102,12 @@ impl Storage for Noting {
         self.disk.snapshots()
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.disk.recover().await
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.disk.log()
+    }
+
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.disk.recover(log_memory_bytes_max).await
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

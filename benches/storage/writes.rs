@@ -112,7 +112,10 @@ const QUEUE_MAX: usize = 4096;
 /// Makes one write of all that has gathered during the last one, as a member does.
 async fn storing(folder: &Path, groups: Groups) -> mpsc::Sender<Asked> {
     let mut disk = DiskStorage::open(folder).await.expect("it is in order");
-    let recovered = disk.recover().await.expect("it was opened just now");
+    let recovered = disk
+        .recover(u64::MAX)
+        .await
+        .expect("it was opened just now");
     let mut last = recovered
         .entries
         .last()

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use liferaft_raft::config::{Config, Timing};
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{
-    Apply, Event, HardState, Input, Output, Raft, Recovered, RoleKind, Shelf, Snapshot, Status,
-    Write,
+    Apply, Event, Input, Output, Raft, Recovered, RoleKind, Shelf, Snapshot, Status, Write,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, ServerId, Term};
@@ -114,9 +113,8 @@ impl Node {
         let snapshot = start.map(|start| starting_snapshot(start, &mut shelf));
         let base = snapshot.as_ref().map(base_of).unwrap_or_default();
         let recovered = Recovered {
-            hard_state: HardState::default(),
             snapshot,
-            entries: Vec::new(),
+            ..Recovered::default()
         };
         let now = Instant::from_origin(Duration::from_secs(3600));
         // The scripts say who campaigns and when: what is drawn does not matter.

@@ -1,10 +1,15 @@
-//! The replicated log behind the snapshot: what this server holds in memory of it.
+//! The replicated log behind the snapshot.
 //!
-//! Everything since the last compaction is here, so that followers a little behind are served without reading a disk.
-//! Compaction bounds it: the driver takes a snapshot when [`Log::bytes`] grows past what it allows.
+//! All of its end is in memory, and of what was evicted from there an [`Outline`]: terms and weights are known of the
+//! whole log, and entries that storage alone has are asked for when they are needed. Compaction bounds the whole: the
+//! driver takes a snapshot when [`Log::bytes`] grows past what it allows.
+
+mod outline;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+
+pub use outline::Outline;
 
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
@@ -13,59 +18,70 @@ use crate::time::ClusterTime;
 
 #[derive(Debug)]
 pub(super) struct Log {
-    /// The position before the first entry held: zero, or the last one compacted away.
-    base: LogPosition,
-    /// The cluster time at `base`.
-    base_stamp: ClusterTime,
-    /// Invariant: contiguous from `base`, terms and stamps never decrease.
+    /// The entries that were evicted.
+    outline: Outline,
+    /// The entries in memory.
+    ///
+    /// Invariant: contiguous from the end of the outline, terms and stamps never decrease.
     entries: VecDeque<Entry>,
+    /// What the entries in memory weigh.
     bytes: u64,
 }
 
 impl Log {
     pub(super) fn starting_after(base: LogPosition, base_stamp: ClusterTime) -> Self {
+        Self::continuing(Outline::starting_after(base, base_stamp))
+    }
+
+    /// A log of which storage has these entries.
+    pub(super) fn continuing(outline: Outline) -> Self {
         Self {
-            base,
-            base_stamp,
+            outline: outline.without_configurations(),
             entries: VecDeque::new(),
             bytes: 0,
         }
     }
 
+    /// The position before the first entry: zero, or the last one compacted away.
     pub(super) fn base(&self) -> LogPosition {
-        self.base
+        self.outline.base()
+    }
+
+    /// Up to here entries are not in memory.
+    pub(super) fn evicted_to(&self) -> Index {
+        self.outline.last().index
     }
 
     pub(super) fn last_index(&self) -> Index {
-        Index(self.base.index.0 + self.entries.len() as u64)
+        Index(self.evicted_to().0 + self.entries.len() as u64)
     }
 
     pub(super) fn last(&self) -> LogPosition {
-        self.entries.back().map_or(self.base, Entry::position)
+        let evicted = self.outline.last();
+        self.entries.back().map_or(evicted, Entry::position)
     }
 
     pub(super) fn last_stamp(&self) -> ClusterTime {
-        self.entries
-            .back()
-            .map_or(self.base_stamp, |entry| entry.stamp)
+        let evicted = self.outline.last_stamp();
+        self.entries.back().map_or(evicted, |entry| entry.stamp)
     }
 
-    /// What the entries held weigh.
+    /// What all of it weighs, in memory or not; rounded up as [`Outline::weight`] is.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.outline.weight() + self.bytes
     }
 
+    /// The entry there, if it is in memory.
     pub(super) fn entry(&self, index: Index) -> Option<&Entry> {
         self.offset(index)
             .and_then(|offset| self.entries.get(offset))
     }
 
-    /// The term of the entry there, also at the base; `None` where nothing is known.
+    /// The term of the entry there, in memory or not, also at the base; `None` where nothing is known.
     pub(super) fn term_at(&self, index: Index) -> Option<Term> {
-        if index == self.base.index {
-            Some(self.base.term)
-        } else {
-            self.entry(index).map(|entry| entry.term)
+        match self.entry(index) {
+            Some(entry) => Some(entry.term),
+            None => self.outline.term_at(index),
         }
     }
 
@@ -73,23 +89,26 @@ impl Log {
         self.term_at(position.index) == Some(position.term)
     }
 
-    /// Whether the entry before `next` is here, and neither its term nor its stamp is later than that of `next`.
+    /// Whether the entry before `next` is here, and neither its term nor its stamp is later than that of `next`. What
+    /// was evicted is committed, so that nothing else follows an entry within it.
     pub(super) fn may_be_followed_by(&self, next: &Entry) -> bool {
         let before = next.index.previous();
-        if before == self.base.index {
-            return self.base.term <= next.term && self.base_stamp <= next.stamp;
+        if before == self.evicted_to() {
+            return self.outline.last().term <= next.term
+                && self.outline.last_stamp() <= next.stamp;
         }
         self.entry(before)
             .is_some_and(|entry| entry.term <= next.term && entry.stamp <= next.stamp)
     }
 
-    /// The entries from `from` on; all that are held, if some before them are not.
+    /// The entries in memory from `from` on; all of them, if some before them are not.
     pub(super) fn entries_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
         let offset = self.offset(from).unwrap_or(0);
         self.entries.range(offset.min(self.entries.len())..)
     }
 
-    /// The entries from `from` on, as many as fit into `bytes_max` and one message, but at least one if there is one.
+    /// The entries from `from` on, as many as fit into `bytes_max` and one message, but at least one if there is one;
+    /// none if that one is not in memory.
     pub(super) fn slice(&self, from: Index, bytes_max: u64) -> (Vec<Entry>, u64) {
         let Some(offset) = self.offset(from) else {
             return (Vec::new(), 0);
@@ -137,7 +156,7 @@ impl Log {
     pub(super) fn truncate_from(&mut self, index: Index) {
         let keep = self
             .offset(index)
-            .expect("what lies at or before the base is never truncated");
+            .expect("what was evicted or compacted away is never truncated");
         while self.entries.len() > keep {
             let dropped = self.entries.pop_back().expect("the loop's condition");
             self.bytes -= dropped.weight();
@@ -146,29 +165,38 @@ impl Log {
 
     /// Drops the entries up to `index`.
     pub(super) fn compact_to(&mut self, index: Index) {
-        while self.base.index < index {
-            let Some(dropped) = self.entries.pop_front() else {
-                return;
-            };
-            self.bytes -= dropped.weight();
-            self.base_stamp = dropped.stamp;
-            self.base = dropped.position();
+        self.outline.compact_to(index);
+        let mut last = None;
+        while let Some(first) = self.entries.front()
+            && first.index <= index
+        {
+            self.bytes -= first.weight();
+            last = Some((first.position(), first.stamp));
+            self.entries.pop_front();
+        }
+        if let Some((base, stamp)) = last {
+            self.outline = Outline::starting_after(base, stamp);
         }
     }
 
-    /// The lowest index such that what follows it, up to `through`, weighs no more than `bytes_max`.
+    /// The lowest index such that what follows it, up to `through`, weighs no more than `bytes_max`; a higher one among
+    /// what was evicted, as [`Outline::tail_start`] tells.
     pub(super) fn tail_start(&self, through: Index, bytes_max: u64) -> Index {
-        let count = usize::try_from(through.distance_from(self.base.index)).unwrap_or(usize::MAX);
+        let evicted = self.evicted_to();
+        if through <= evicted {
+            return self.outline.tail_start(through, bytes_max);
+        }
+        let count = usize::try_from(through.distance_from(evicted)).unwrap_or(usize::MAX);
         let mut room = bytes_max;
         let mut start = through;
         for entry in self.entries.range(..count.min(self.entries.len())).rev() {
             match room.checked_sub(entry.weight()) {
                 Some(rest) => room = rest,
-                None => break,
+                None => return start,
             }
             start = entry.index.previous();
         }
-        start
+        self.outline.tail_start(start, room)
     }
 
     /// The last position at or before `index` whose term is not later than `term`: where two logs may still agree.
@@ -179,16 +207,17 @@ impl Log {
             .offset(index.min(self.last_index()).next())
             .unwrap_or(0);
         let by_term = self.entries.partition_point(|entry| entry.term <= term);
-        by_index
-            .min(by_term)
-            .checked_sub(1)
-            .map_or(self.base, |last| self.entries[last].position())
+        by_index.min(by_term).checked_sub(1).map_or_else(
+            || self.outline.last_position_within(index, term),
+            |last| self.entries[last].position(),
+        )
     }
 
+    /// Where an entry would be among those in memory.
     fn offset(&self, index: Index) -> Option<usize> {
         index
             .0
-            .checked_sub(self.base.index.0 + 1)
+            .checked_sub(self.evicted_to().0 + 1)
             .and_then(|offset| usize::try_from(offset).ok())
     }
 }

@@ -67,6 +67,7 @@ mod transfer;
 mod vote;
 
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
+pub use log::Outline;
 pub use output::{
     Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
     Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName, SnapshotRead, SnapshotStep,

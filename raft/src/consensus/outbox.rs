@@ -15,6 +15,10 @@ use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, RequestVoteReply};
 
+/// After as many bytes of entries the commit index is stored with them: a storage holds what may not be committed in
+/// memory when it recovers.
+const NOTE_AFTER_BYTES: u64 = 8 << 20;
+
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// The highest index known to be on this server's disk, as part of the log as it stands.
@@ -37,6 +41,8 @@ pub(super) struct Outbox {
     promise_written: Duration,
     /// The commit index in that write.
     commit_written: Index,
+    /// What the entries weigh that were handed out since then.
+    unnoted_bytes: u64,
     /// Whatever part of the writes under way a crash leaves, a promise of this length is stored.
     promise_stored: Duration,
     /// Entries from here on are in no write yet.
@@ -80,6 +86,7 @@ impl Outbox {
             promise_written: hard_state.promise,
             promise_stored: hard_state.promise,
             commit_written: hard_state.commit,
+            unnoted_bytes: 0,
             unwritten_from: persisted.next(),
             truncate: stale_from,
             snapshot: None,
@@ -206,17 +213,6 @@ impl Outbox {
         }
         self.last_write = WriteId(self.last_write.0 + 1);
         let id = self.last_write;
-        let noted = core::mem::take(&mut self.hard_state_noted);
-        let has_hard_state = self.hard_state_changed || noted;
-        if has_hard_state {
-            self.note_write = id;
-            self.promise_written = hard_state.promise;
-            self.commit_written = hard_state.commit;
-            self.promise_stored = self.promise_stored.min(hard_state.promise);
-        }
-        if self.hard_state_changed {
-            self.hard_state_write = id;
-        }
         let entries = if has_entries {
             log.entries_from(self.unwritten_from)
                 .cloned()
@@ -224,8 +220,22 @@ impl Outbox {
         } else {
             Vec::new()
         };
-        let bytes = entries.iter().map(Entry::weight).sum();
+        let bytes = entries.iter().map(Entry::weight).sum::<u64>();
         self.unwritten_bytes += bytes;
+        self.unnoted_bytes += bytes;
+        let noted = core::mem::take(&mut self.hard_state_noted);
+        let is_due = self.unnoted_bytes >= NOTE_AFTER_BYTES;
+        let has_hard_state = self.hard_state_changed || noted || is_due;
+        if has_hard_state {
+            self.note_write = id;
+            self.unnoted_bytes = 0;
+            self.promise_written = hard_state.promise;
+            self.commit_written = hard_state.commit;
+            self.promise_stored = self.promise_stored.min(hard_state.promise);
+        }
+        if self.hard_state_changed {
+            self.hard_state_write = id;
+        }
         let snapshot = self.snapshot.take();
         let snapshot_end = snapshot.as_ref().map(|snapshot| snapshot.metadata.last);
         self.in_flight.push_back(InFlight {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::input::{ChangeId, ProposalId, ReadId};
+use super::log::Outline;
 use crate::configuration::{Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::entry::Entry;
 use crate::ids::{Hint, Index, LogPosition, ServerId, Term};
@@ -107,7 +108,8 @@ pub struct HardState {
     pub voted_for: Option<ServerId>,
     /// Up to here entries are committed, as it knew when this was handed out, and were durable here before: a crash in
     /// the middle of the write that carries it leaves no commit index beyond the log. It may be far behind: it is
-    /// stored with what is stored anyway, and when a configuration is committed.
+    /// stored with what is stored anyway, when a configuration is committed, and after each 8 MiB of log: after a
+    /// restart a server need not hold what is known to be committed.
     pub commit: Index,
     /// How long it waits after a restart before it votes or campaigns, since it may have promised that to a leader that
     /// reads by lease (see [`lease`](super::lease)): in nanoseconds, at most
@@ -188,7 +190,10 @@ pub struct Recovered {
     pub hard_state: HardState,
     /// The last snapshot.
     pub snapshot: Option<Snapshot>,
-    /// The log, contiguous; it may begin before the snapshot's end but not leave a gap after it.
+    /// The beginning of the log; it may begin before the snapshot's end but not leave a gap after it. Storage that
+    /// gives the whole log as entries leaves it empty.
+    pub outline: Outline,
+    /// The log from there on, contiguous; without an outline it begins as the outline would.
     pub entries: Vec<Entry>,
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use super::log::Log;
+use super::log::{Log, Outline};
 use super::membership::ConfigurationLog;
 use super::output::{HardState, Recovered, Snapshot};
 use super::planted::{Bug, is_planted};
@@ -66,7 +66,8 @@ impl Restored {
         let Recovered {
             hard_state,
             snapshot,
-            entries,
+            outline,
+            mut entries,
         } = recovered;
         if hard_state.promise > ELECTION_TIMEOUT_MAX {
             let promise = hard_state.promise;
@@ -98,14 +99,36 @@ impl Restored {
         };
         // What ends before the snapshot does, or contradicts it, is of no use, and the entries that come next would not
         // follow it.
-        let first = entries.first().map(|first| first.index);
-        let ends_before = entries
-            .last()
-            .is_some_and(|last| last.index < covered.index);
+        let outlined = (!outline.is_empty()).then(|| (outline.base().index, outline.last().index));
+        let first = match outlined {
+            Some((base, _)) => Some(base.next()),
+            None => entries.first().map(|first| first.index),
+        };
+        let last = entries.last().map(|last| last.index);
+        let last = last.or(outlined.map(|(_, last)| last));
+        let ends_before = last.is_some_and(|last| last < covered.index);
         let mut stale_from = first.filter(|_| ends_before);
-        let mut log = Log::starting_after(covered, stamp);
         let mut configurations =
             ConfigurationLog::starting_with(configuration_index, configuration);
+        let mut log = Log::starting_after(covered, stamp);
+        if let Some((base, last)) = outlined {
+            let found = entries.first().map_or(last.next(), |first| first.index);
+            expect_next(base.min(covered.index), base.next())?;
+            expect_next(last, found)?;
+            match outline.following(covered, stamp) {
+                Some(outline) => {
+                    expect_terms(&outline, hard_state.term)?;
+                    for (index, configuration) in outline.configurations() {
+                        configurations.append(*index, Arc::clone(configuration));
+                    }
+                    log = Log::continuing(outline);
+                }
+                None => {
+                    stale_from = first;
+                    entries.clear();
+                }
+            }
+        }
         for entry in entries {
             if entry.index <= covered.index {
                 // The snapshot covers it. If it contradicts the snapshot, so does all that follows it.
@@ -116,12 +139,7 @@ impl Restored {
                 continue;
             }
             let last = log.last();
-            if entry.index != last.index.next() {
-                return Err(RecoveryError::Gap {
-                    after: last.index,
-                    found: entry.index,
-                });
-            }
+            expect_next(last.index, entry.index)?;
             if entry.term < last.term || entry.term > hard_state.term {
                 return Err(RecoveryError::ImpossibleTerm {
                     index: entry.index,
@@ -148,6 +166,28 @@ impl Restored {
             configurations,
             stale_from,
         })
+    }
+}
+
+/// Fails unless nothing is missing after an index.
+fn expect_next(after: Index, found: Index) -> Result<(), RecoveryError> {
+    if found == after.next() {
+        Ok(())
+    } else {
+        Err(RecoveryError::Gap { after, found })
+    }
+}
+
+/// Fails if the first entries have an earlier term than what is before them, or any has one later than the stored one.
+/// In between, terms do not decrease.
+fn expect_terms(outline: &Outline, stored: Term) -> Result<(), RecoveryError> {
+    let base = outline.base();
+    let index = base.index.next();
+    let impossible = |index, term| Err(RecoveryError::ImpossibleTerm { index, term });
+    match (outline.term_at(index), outline.first_beyond(stored)) {
+        (Some(term), _) if term < base.term => impossible(index, term),
+        (_, Some(beyond)) => impossible(beyond.index, beyond.term),
+        _ => Ok(()),
     }
 }
 
@@ -181,6 +221,7 @@ mod tests {
                 metadata,
                 name: SnapshotName(1),
             }),
+            outline: Outline::default(),
             entries: Vec::new(),
         }
     }
@@ -249,6 +290,108 @@ mod tests {
 
         assert_eq!(restored.log.last(), LogPosition::new(Term(3), Index(4)));
         assert_eq!(restored.stale_from, None);
+    }
+
+    /// The outline of entries of these terms from this index on, of which storage has nothing before.
+    fn outline(first: u64, terms: &[u64]) -> Outline {
+        let base = LogPosition::new(Term(0), Index(first - 1));
+        let mut outline = Outline::starting_after(base, ClusterTime::ZERO);
+        for (index, term) in (first..).zip(terms) {
+            outline.push(&entry(index, *term)).expect("it follows");
+        }
+        outline
+    }
+
+    #[test]
+    fn a_log_goes_on_from_an_outline_that_begins_at_or_before_the_snapshot() {
+        let (mut at, mut before) = (stored(), stored());
+        (at.outline, before.outline) = (outline(4, &[3, 4]), outline(2, &[1, 2, 3, 4]));
+        at.entries = alloc::vec![entry(6, 5)];
+
+        let restored =
+            [at, before].map(|stored| Restored::from_stored(stored).expect("it is sound"));
+
+        let [at, before] = restored.map(|restored| (restored.log, restored.stale_from));
+        for (log, stale_from) in [&at, &before] {
+            assert_eq!(
+                (log.base(), *stale_from),
+                (LogPosition::new(Term(2), Index(3)), None)
+            );
+            assert_eq!(
+                (log.term_at(Index(4)), log.evicted_to()),
+                (Some(Term(3)), Index(5))
+            );
+        }
+        assert_eq!(
+            (at.0.last_index(), before.0.last_index()),
+            (Index(6), Index(5))
+        );
+    }
+
+    #[test]
+    fn an_outline_that_does_not_reach_the_end_of_a_snapshot_is_dropped() {
+        let (mut short, mut continued) = (stored(), stored());
+        (short.outline, continued.outline) = (outline(1, &[1, 1]), outline(1, &[1, 1]));
+        continued.entries = alloc::vec![entry(3, 2), entry(4, 3)];
+
+        let restored =
+            [short, continued].map(|stored| Restored::from_stored(stored).expect("it is sound"));
+
+        let [short, continued] =
+            restored.map(|restored| (restored.log.last(), restored.stale_from));
+        assert_eq!(short, (LogPosition::new(Term(2), Index(3)), Some(Index(1))));
+        assert_eq!(continued, (LogPosition::new(Term(3), Index(4)), None));
+    }
+
+    #[test]
+    fn an_outline_that_contradicts_a_snapshot_is_dropped_with_all_that_follow() {
+        let mut other = stored();
+        other.outline = outline(2, &[1, 1, 1]);
+        other.entries = alloc::vec![entry(5, 1)];
+
+        let restored = Restored::from_stored(other).expect("it is sound");
+
+        assert_eq!(restored.log.last(), LogPosition::new(Term(2), Index(3)));
+        assert_eq!(restored.stale_from, Some(Index(2)));
+    }
+
+    #[test]
+    fn an_outline_is_judged_like_the_entries_it_stands_for() {
+        let [mut back, mut past, mut early, mut late] = [(); 4].map(|()| stored());
+        (back.outline, past.outline) = (outline(4, &[1]), outline(3, &[2, 3, 6]));
+        (early.outline, late.outline) = (outline(5, &[3]), outline(3, &[2, 3]));
+        late.entries = alloc::vec![entry(6, 3)];
+
+        let impossible = |index, term| {
+            let (index, term) = (Index(index), Term(term));
+            Some(RecoveryError::ImpossibleTerm { index, term })
+        };
+        let gap = |after, found| {
+            let (after, found) = (Index(after), Index(found));
+            Some(RecoveryError::Gap { after, found })
+        };
+        assert_eq!(error_of(back), impossible(4, 1));
+        assert_eq!(error_of(past), impossible(5, 6));
+        assert_eq!(error_of(early), gap(3, 5));
+        assert_eq!(error_of(late), gap(4, 6));
+    }
+
+    #[test]
+    fn configurations_of_an_outline_are_in_force_after_it() {
+        let mut configured = stored();
+        let configuration = Arc::new(Configuration::of_voters([ServerId(7)]));
+        let payload = Payload::Configuration(Arc::clone(&configuration));
+        let changed = Entry {
+            payload,
+            ..entry(5, 3)
+        };
+        configured.outline = outline(3, &[2, 3]);
+        configured.outline.push(&changed).expect("it follows");
+
+        let restored = Restored::from_stored(configured).expect("it is sound");
+
+        assert_eq!(restored.configurations.current_index(), Index(5));
+        assert_eq!(*restored.configurations.current(), *configuration);
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
             self.config.set_uncounted_max(uncounted_max);
         }
-        let mut recovered = self.storage.recover().await?;
+        let mut recovered = self.storage.recover(u64::MAX).await?;
         let cluster = self.bind(&mut recovered).await?;
         let lane = self.storage.snapshots();
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);

@@ -192,7 +192,7 @@ mod tests {
     use crate::consensus::HardState;
     use crate::identity::Identity;
     use crate::ids::ClusterId;
-    use crate::storage::{MemoryStorage, Recovered, SnapshotLane};
+    use crate::storage::{LogReader, MemoryStorage, Recovered, SnapshotLane};
 
     const NOW: Instant = Instant::ORIGIN;
 
@@ -238,12 +238,16 @@ mod tests {
             self.stored.bind(cluster, history).await
         }
 
-        async fn recover(&mut self) -> Result<Recovered, StorageError> {
+        async fn recover(&mut self, _log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
             Ok(Recovered::default())
         }
 
         fn snapshots(&self) -> Arc<dyn SnapshotLane> {
             MemoryStorage::default().snapshots()
+        }
+
+        fn log(&self) -> Arc<dyn LogReader> {
+            self.stored.log()
         }
 
         async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

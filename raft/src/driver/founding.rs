@@ -105,7 +105,10 @@ impl Founding {
         }
         check(&configuration, id).map_err(FoundError::Bootstrap)?;
         let history = configuration.history();
-        let recovered = storage.recover().await.map_err(FoundError::Unknown)?;
+        let recovered = storage
+            .recover(u64::MAX)
+            .await
+            .map_err(FoundError::Unknown)?;
         if !is_blank(&recovered) {
             return Err(FoundError::NotEmpty);
         }

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod log;
 mod snapshots;
 
 use std::future::Future;
@@ -29,6 +30,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::log::{
+    a_compacted_entry_is_not_read, a_log_that_is_outlined_tells_the_same,
+    any_range_of_the_log_is_read, the_log_is_read_as_it_became_by_truncation,
+    the_log_is_read_while_writes_are_made,
+};
 pub use self::snapshots::{
     a_snapshot_in_force_stays_until_another_is, a_snapshot_is_stored_while_writes_are_made,
     a_snapshot_of_another_length_or_digest_is_not_finished,
@@ -84,6 +90,11 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
     a_snapshot_in_force_stays_until_another_is(blank().await).await;
     a_write_that_names_an_unfinished_snapshot_is_refused(blank().await).await;
     a_snapshot_is_stored_while_writes_are_made(blank().await).await;
+    any_range_of_the_log_is_read(blank().await).await;
+    the_log_is_read_as_it_became_by_truncation(blank().await).await;
+    a_compacted_entry_is_not_read(blank().await).await;
+    the_log_is_read_while_writes_are_made(blank().await).await;
+    a_log_that_is_outlined_tells_the_same(blank().await).await;
     a_closed_storage_recovers_what_was_written(blank().await).await;
 }
 
@@ -408,7 +419,10 @@ pub async fn every_payload_survives_byte_for_byte(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    let blank = storage.recover().await.expect("a blank disk can be read");
+    let blank = storage
+        .recover(u64::MAX)
+        .await
+        .expect("a blank disk can be read");
     let boot = storage.identity().boot();
     let log = vec![entry(1, 1, "a"), entry(2, 1, "b")];
     let write = Write {
@@ -419,7 +433,10 @@ pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk
     let written = storage.write(vec![write]).await;
     written.expect("it begins the log");
 
-    let recovered = storage.recover().await.expect("it was just written");
+    let recovered = storage
+        .recover(u64::MAX)
+        .await
+        .expect("it was just written");
 
     assert_eq!(blank, Recovered::default());
     assert_eq!(recovered.hard_state, hard_state(1, None));
@@ -463,7 +480,7 @@ pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) 
     let mut starts = Vec::new();
     for _ in 0..3 {
         let mut storage = disk.open().await;
-        let recovered = storage.recover().await;
+        let recovered = storage.recover(u64::MAX).await;
         recovered.expect("an undamaged disk can be read");
         let identity = storage.identity();
         starts.push((identity.boot(), identity.nonce()));
@@ -518,7 +535,7 @@ pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn a_closed_storage_recovers_what_was_written(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let write = Write {
         entries: vec![entry(1, 1, "a")],
         ..Write::default()
@@ -560,7 +577,7 @@ struct Found {
 async fn recovered(disk: &mut impl Disk) -> Found {
     let mut storage = disk.open().await;
     let recovered = storage
-        .recover()
+        .recover(u64::MAX)
         .await
         .expect("an undamaged disk can be read");
     let mut snapshot = None;
@@ -580,7 +597,7 @@ async fn recovered(disk: &mut impl Disk) -> Found {
 async fn write_to(disk: &mut impl Disk, drafts: Vec<Draft>) {
     let mut storage = disk.open().await;
     storage
-        .recover()
+        .recover(u64::MAX)
         .await
         .expect("an undamaged disk can be read");
     let lane = storage.snapshots();

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use liferaft_platform as platform;
 
-use super::{Bound, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write};
+use super::{
+    Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write, held,
+    take_weight,
+};
 use crate::configuration::History;
 use crate::entry::Entry;
 use crate::identity::Identity;
@@ -25,7 +28,7 @@ use crate::ids::{ClusterId, Index};
 /// # async fn main() -> Result<(), liferaft::storage::StorageError> {
 /// let disk = MemoryStorage::default();
 ///
-/// let recovered = disk.clone().recover().await?;
+/// let recovered = disk.clone().recover(u64::MAX).await?;
 ///
 /// assert!(recovered.entries.is_empty());
 /// # Ok(())
@@ -106,7 +109,7 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         let mut contents = self.shelf.contents();
         let in_force = contents.in_force();
         contents.begun.clear();
@@ -115,7 +118,7 @@ impl Storage for MemoryStorage {
         let (boot, stored) = (contents.boots, contents.stored.clone());
         drop(contents);
         self.identity = self.identity.clone().at_boot(boot, platform::entropy_u64());
-        Ok(stored)
+        held::bound(stored, log_memory_bytes_max)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
@@ -138,6 +141,10 @@ impl Storage for MemoryStorage {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         Arc::clone(&self.shelf) as Arc<dyn SnapshotLane>
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        Arc::clone(&self.shelf) as Arc<dyn LogReader>
     }
 }
 
@@ -207,6 +214,27 @@ impl SnapshotLane for Shelf {
             contents.finished.remove(&name);
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl LogReader for Shelf {
+    async fn read(
+        &self,
+        from: Index,
+        through: Index,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let contents = self.contents();
+        let entries = &contents.stored.entries;
+        let begin = entries.partition_point(|entry| entry.index < from);
+        let wanted = entries[begin..].iter();
+        let is_there = wanted
+            .clone()
+            .next()
+            .is_some_and(|first| first.index == from);
+        let wanted = wanted.take_while(|entry| is_there && entry.index <= through);
+        Ok(take_weight(wanted.cloned(), bytes_max))
     }
 }
 

@@ -1,11 +1,12 @@
 //! What must survive: the term and vote, the log, the snapshot.
 //!
-//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes; [`DiskStorage`] keeps what is stored in a
-//! folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a storage as tests
-//! that every implementation passes.
+//! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what
+//! is stored in a folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a
+//! storage as tests that every implementation passes.
 
 pub mod conformance;
 mod disk;
+mod held;
 mod memory;
 pub mod outbox;
 
@@ -26,13 +27,14 @@ pub use disk::{
 pub use memory::MemoryStorage;
 
 use crate::configuration::History;
+use crate::entry::Entry;
 use crate::identity::Identity;
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, Index};
 
-pub use crate::consensus::{Recovered, Snapshot, SnapshotName, Write};
+pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 
 /// A member's disk, as two streams that go on at the same time: writes, which are small, ordered and waited for, and
-/// snapshots, which are large and wait for nothing.
+/// snapshots, which are large and wait for nothing. What was written to the log is read by a [`LogReader`].
 ///
 /// **Writes.** The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is group
 /// commit. A write never blocks the thread that polls it, which is the member's own task: a disk that takes its time
@@ -82,7 +84,13 @@ pub trait Storage: Send + 'static {
     /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when
     /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
     /// by range.
-    async fn recover(&mut self) -> Result<Recovered, StorageError>;
+    ///
+    /// Of the log, the entries at its end that weigh no more than `log_memory_bytes_max` ([`Entry::weight`]) are
+    /// given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the
+    /// snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
+    ///
+    /// [`HardState::commit`]: crate::consensus::HardState::commit
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;
 
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
     /// before, any prefix of them may be. The snapshots that they name are finished.
@@ -90,6 +98,9 @@ pub trait Storage: Send + 'static {
 
     /// Returns the lane that snapshots take, the same one each time. It is used while a write is under way.
     fn snapshots(&self) -> Arc<dyn SnapshotLane>;
+
+    /// Returns the reader of the stored log, the same one each time. It is used while a write is under way.
+    fn log(&self) -> Arc<dyn LogReader>;
 
     /// Returns true while there is no room on the disk but a reserve, which is being used up.
     ///
@@ -160,6 +171,41 @@ pub trait SnapshotLane: Send + Sync + 'static {
 
     /// Removes a snapshot, begun or finished, some time later. One that is in force stays.
     async fn remove(&self, name: SnapshotName) -> Result<(), StorageError>;
+}
+
+/// Reads entries of the stored log, which a member does not keep in memory: for peers that are far behind, and for a
+/// state machine that has yet to apply them.
+///
+/// Nothing is asked for but what is durable and committed, so that no write changes it; a write may remove it meanwhile,
+/// by a compaction or by a snapshot that takes the log's place. Several calls may be under way at once, and none holds
+/// up a write.
+#[async_trait]
+pub trait LogReader: Send + Sync + 'static {
+    /// Reads entries: the one at `from`, and those after it up to `through`, as many as weigh no more than `bytes_max`
+    /// together ([`Entry::weight`]). The first one is read however much it weighs. None if it is not stored any more.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what is stored is damaged. The member stops.
+    async fn read(
+        &self,
+        from: Index,
+        through: Index,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, StorageError>;
+}
+
+/// Takes of these entries, which are those from one index on, as many as a [`LogReader`] reads.
+fn take_weight(entries: impl Iterator<Item = Entry>, bytes_max: u64) -> Vec<Entry> {
+    let mut bytes = 0;
+    let mut taken = Vec::new();
+    for entry in entries {
+        bytes += entry.weight();
+        if bytes > bytes_max && !taken.is_empty() {
+            break;
+        }
+        taken.push(entry);
+    }
+    taken
 }
 
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was

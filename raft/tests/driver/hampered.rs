@@ -9,7 +9,7 @@ use liferaft_raft::configuration::History;
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
 use tokio::sync::Semaphore;
 
@@ -64,12 +64,16 @@ impl Storage for Hampered {
         self.disk.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.disk.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.disk.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         self.disk.snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.disk.log()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -21,7 +21,7 @@ use crate::outbox::{NEVER, UNHURRIED_ELECTION_TIMEOUT, expire_all_sessions, unhu
 
 /// The registrations of plain sessions in the log on a disk, as they were sent.
 async fn registrations(mut disk: MemoryStorage) -> Vec<Bytes> {
-    let recovered = disk.recover().await.expect("the disk is there");
+    let recovered = disk.recover(u64::MAX).await.expect("the disk is there");
     let commands = recovered
         .entries
         .into_iter()

@@ -72,7 +72,7 @@ async fn a_storage_that_belongs_to_a_cluster_founds_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_storage_that_holds_a_log_founds_no_cluster() {
     let (mut disk, founder) = (disk(2), founder().await);
-    let recovered = founder.clone().recover().await.unwrap();
+    let recovered = founder.clone().recover(u64::MAX).await.unwrap();
     let mut entries = recovered.entries;
     let mut second = entries[0].clone();
     second.index = second.index.next();
@@ -99,7 +99,7 @@ async fn a_storage_that_holds_a_log_founds_no_cluster() {
 /// A disk that was to be founded and failed before it was bound.
 async fn half_founded() -> MemoryStorage {
     let mut disk = disk(2);
-    let recovered = founder().await.recover().await.unwrap();
+    let recovered = founder().await.recover(u64::MAX).await.unwrap();
     let write = Write {
         hard_state: Some(recovered.hard_state),
         entries: recovered.entries,

@@ -10,7 +10,7 @@ use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
@@ -113,12 +113,16 @@ impl Storage for Broken {
         self.0.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.0.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.0.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         MemoryStorage::default().snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.0.log()
     }
 
     async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {

@@ -72,6 +72,23 @@ fn a_committed_configuration_is_known_to_be_so_after_a_restart() {
     cluster.assert_applied_on([3], "a");
 }
 
+/// So a storage that recovers a long log knows what of it is committed, and need not hold that in memory.
+#[test]
+fn the_commit_index_is_stored_after_each_8_mib_of_log() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    let command = "x".repeat(1_000_000);
+    let stored = |cluster: &Cluster| [1, 2].map(|id| cluster.stored_hard_state(id).commit.0);
+    for _ in 1..=8 {
+        cluster.commit(1, &command);
+    }
+    let (last, before) = (cluster.commit_index(1), stored(&cluster));
+
+    cluster.commit(1, &command);
+
+    assert!(before.iter().all(|commit| *commit < last - 7), "{before:?}");
+    assert_eq!(stored(&cluster), [last; 2]);
+}
+
 // The hard state is the first part of a write: it must not tell of entries that are another part of it.
 #[test]
 fn a_torn_write_leaves_no_commit_index_beyond_the_log() {

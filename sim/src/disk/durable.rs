@@ -38,6 +38,7 @@ impl Durable {
             hard_state: self.hard_state,
             snapshot: self.snapshot.clone(),
             entries: self.entries.iter().cloned().collect(),
+            ..Recovered::default()
         })
     }
 

@@ -13,7 +13,7 @@ use liferaft_raft::configuration::History;
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, Index};
 use liferaft_raft::storage::{
-    MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
 use liferaft_sim::dice::Dice;
 use tokio::time::Instant;
@@ -189,12 +189,16 @@ impl Storage for OpenDisk {
         self.stored.bind(cluster, history).await
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.stored.recover().await
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.stored.recover(log_memory_bytes_max).await
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         self.disk.state().stored.snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        self.disk.state().stored.log()
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {

@@ -13,7 +13,7 @@ pub async fn the_state_of_a_snapshot_is_read_in_any_ranges(mut disk: impl Disk) 
     let state: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
     let ranges = [(0, 1), (99_999, 1), (4095, 4098), (0, 100_000), (7, 0)];
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let pieces = state.chunks(30_001).map(Bytes::copy_from_slice);
     let stored = put(&*storage.snapshots(), metadata(2, 1, &state), pieces).await;
     let stored = stored.expect("it is what it says");
@@ -42,7 +42,7 @@ pub async fn the_state_of_a_snapshot_is_read_in_any_ranges(mut disk: impl Disk) 
             switched.expect("it is finished");
             drop(storage);
             storage = disk.open().await;
-            let recovered = storage.recover().await.expect("it is undamaged");
+            let recovered = storage.recover(u64::MAX).await.expect("it is undamaged");
             assert_eq!(recovered.snapshot, Some(stored.clone()));
         }
     }
@@ -55,7 +55,7 @@ pub async fn the_state_of_a_snapshot_is_read_in_any_ranges(mut disk: impl Disk) 
 pub async fn a_snapshot_that_no_write_names_is_gone_after_a_restart(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_snapshot(snapshot(2, 1, "state"))]).await;
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is undamaged");
+    storage.recover(u64::MAX).await.expect("it is undamaged");
     let lane = storage.snapshots();
 
     let begun = lane.begin().await.expect("another can be begun");
@@ -69,7 +69,7 @@ pub async fn a_snapshot_that_no_write_names_is_gone_after_a_restart(mut disk: im
     drop((lane, storage));
 
     let mut storage = disk.open().await;
-    let recovered = storage.recover().await.expect("it is undamaged");
+    let recovered = storage.recover(u64::MAX).await.expect("it is undamaged");
     let lane = storage.snapshots();
     assert_eq!(read(&*lane, begun).await, None);
     assert_eq!(read(&*lane, finished.name).await, None);
@@ -86,7 +86,7 @@ pub async fn a_snapshot_that_no_write_names_is_gone_after_a_restart(mut disk: im
 /// When the promise is broken.
 pub async fn a_snapshot_of_another_length_or_digest_is_not_finished(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let lane = storage.snapshots();
     let (state, digest) = (Bytes::from_static(b"state"), crc32fast::hash(b"state"));
 
@@ -109,7 +109,11 @@ pub async fn a_snapshot_of_another_length_or_digest_is_not_finished(mut disk: im
 pub async fn a_snapshot_in_force_stays_until_another_is(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_snapshot(snapshot(2, 1, "first"))]).await;
     let mut storage = disk.open().await;
-    let first = storage.recover().await.expect("it is undamaged").snapshot;
+    let first = storage
+        .recover(u64::MAX)
+        .await
+        .expect("it is undamaged")
+        .snapshot;
     let first = first.expect("it is in force").name;
     let lane = storage.snapshots();
 
@@ -134,7 +138,7 @@ pub async fn a_snapshot_in_force_stays_until_another_is(mut disk: impl Disk) {
 /// When the promise is broken.
 pub async fn a_write_that_names_an_unfinished_snapshot_is_refused(mut disk: impl Disk) {
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let lane = storage.snapshots();
     let name = lane.begin().await.expect("it can be begun");
     let piece = Bytes::from_static(b"state");
@@ -158,7 +162,7 @@ pub async fn a_write_that_names_an_unfinished_snapshot_is_refused(mut disk: impl
 pub async fn a_snapshot_is_stored_while_writes_are_made(mut disk: impl Disk) {
     let state: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
     let mut storage = disk.open().await;
-    storage.recover().await.expect("it is blank");
+    storage.recover(u64::MAX).await.expect("it is blank");
     let lane = storage.snapshots();
     let name = lane.begin().await.expect("it can be begun");
 

@@ -100,7 +100,7 @@ fn copy(folder: &Path, to: &Path) -> Result<Backup, StorageError> {
     let bytes = copies.len() as u64;
     let actions = ["create the header", "write the header"];
     create_file(&mut files, header::NAME, bytes, actions, &copies)?;
-    let found = recovery::find(&mut files)?.expect("the header was made just before");
+    let found = recovery::find(&mut files, 0)?.expect("the header was made just before");
     let commit = found.recovered.hard_state.commit;
     let raft = recovery::begin(found.recovered)?;
     let last = raft.positions().last;

@@ -6,7 +6,8 @@ use super::record::{Flaw, Kind, Record, contradictory, fields};
 use super::segment::BatchRecord;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
-use crate::storage::{Snapshot, SnapshotName};
+use crate::storage::held::Held;
+use crate::storage::{Outline, Snapshot, SnapshotName};
 use crate::wire::{self, DecodeError};
 
 /// One change of the log or the snapshot.
@@ -92,7 +93,7 @@ impl BatchRecord for Change {
 }
 
 /// Decodes an entry. It is copied, so that it does not keep its whole segment in memory.
-fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
+pub(super) fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
     let entry = wire::decode_entry(place.index, Bytes::copy_from_slice(body));
     match entry {
         Ok(entry) if entry.term == place.term => Ok(entry),
@@ -197,9 +198,14 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Replay {
     shape: Shape,
-    /// The index of the first of `entries`, which are the last ones of the log.
+    /// From here on all entries were read.
     present: Index,
-    entries: Vec<Entry>,
+    /// The entries that were read.
+    log: Held,
+    /// What those held may weigh that are committed.
+    bytes_max: u64,
+    /// Entries up to here are committed.
+    commit: Index,
     /// The snapshot in force, if it came into force since.
     snapshot: Option<Snapshot>,
 }
@@ -208,17 +214,24 @@ pub(super) struct Replay {
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) shape: Shape,
+    /// The beginning of the log; `None` if it has to be read once more.
+    pub(super) outline: Option<Outline>,
+    /// The rest.
     pub(super) entries: Vec<Entry>,
     pub(super) snapshot: Option<Snapshot>,
 }
 
 impl Replay {
     /// Begins where the log had this shape. Its entries up to there are missing, until they are dropped.
-    pub(super) fn starting_with(shape: Shape) -> Self {
+    ///
+    /// Entries up to `commit` are not held if they would weigh more than `bytes_max` with those that follow them.
+    pub(super) fn starting_with(shape: Shape, bytes_max: u64, commit: Index) -> Self {
         Self {
             shape,
             present: shape.next,
-            entries: Vec::new(),
+            log: Held::default(),
+            bytes_max,
+            commit,
             snapshot: None,
         }
     }
@@ -230,30 +243,33 @@ impl Replay {
     /// Makes a change again.
     ///
     /// # Errors
-    /// As [`Shape::apply`].
+    /// As [`Shape::apply`], and when terms decrease.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), String> {
+        let was_empty = self.present == self.shape.next;
         self.shape.apply(&change)?;
-        let place =
-            |index: Index| usize::try_from(index.distance_from(self.present)).unwrap_or(usize::MAX);
         match change {
             Change::Entry(entry) => {
-                if self.entries.is_empty() {
+                if was_empty {
                     self.present = entry.index;
                 }
-                self.entries.push(entry);
+                self.log.push(entry);
             }
-            Change::Truncate(from) => self.entries.truncate(place(from)),
+            Change::Truncate(_) => {
+                self.present = self.present.min(self.shape.next);
+                self.log.truncate(self.shape.next);
+            }
             Change::Compact(_) => {
-                let dropped = place(self.shape.first).min(self.entries.len());
-                self.entries.drain(..dropped);
                 self.present = self.present.max(self.shape.first);
+                self.log.compact(self.shape.first);
             }
             Change::Snapshot(snapshot) => self.snapshot = Some(snapshot),
         }
-        if self.entries.is_empty() {
-            self.present = self.shape.next;
+        if self.present.plus(self.log.len() as u64) == self.shape.next {
+            self.log.has_all();
         }
-        Ok(())
+        let committed = self.commit.max(self.shape.covered());
+        let evicted = self.log.evict(self.bytes_max, committed);
+        evicted.map_err(|error| error.to_string())
     }
 
     /// Returns the log.
@@ -261,12 +277,7 @@ impl Replay {
     /// # Errors
     /// When the first of its entries are missing, or what says what the snapshot in force is.
     pub(super) fn finish(self) -> Result<Replayed, String> {
-        let Self {
-            shape,
-            present,
-            entries,
-            snapshot,
-        } = self;
+        let (shape, present, snapshot) = (self.shape, self.present, self.snapshot);
         let first = shape.first;
         if present > first {
             let last = present.previous();
@@ -276,8 +287,10 @@ impl Replay {
             let file = of.file;
             return Err(format!("what the snapshot of file {file} is, is missing"));
         }
+        let (outline, entries) = self.log.into_parts();
         Ok(Replayed {
             shape,
+            outline,
             entries,
             snapshot,
         })
@@ -297,7 +310,7 @@ mod tests {
     }
 
     fn after(shape: Shape, changes: &[Change]) -> Result<Replayed, String> {
-        let mut replay = Replay::starting_with(shape);
+        let mut replay = Replay::starting_with(shape, u64::MAX, Index::ZERO);
         for change in changes {
             replay.apply(change.clone())?;
         }

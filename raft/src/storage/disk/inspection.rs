@@ -183,7 +183,7 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection, StorageError> {
 pub(super) fn examine<F: Files>(files: &mut F) -> Result<Inspection, StorageError> {
     let names = files.list().map_err(io("list the folder"))?;
     let outboxes = outboxes(files, &names);
-    let mut inspection = match recovery::find(files) {
+    let mut inspection = match recovery::find(files, u64::MAX) {
         Ok(None) => blank(Verdict::Blank),
         Ok(Some(found)) => {
             let verdict = match recovery::begin(found.recovered.clone()) {

@@ -2,8 +2,8 @@
 //! header that is kept twice. `docs/storage.md` shows every byte.
 //!
 //! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
-//! which judges a whole folder. `store` writes the log and `lane` the snapshots, through the small trait of `files`.
-//! This file runs each of the two on a thread.
+//! which judges a whole folder. `store` writes the log, `lane` the snapshots, and `log_reader` reads entries again,
+//! through the small trait of `files`. Each of the three has a thread.
 
 mod backup;
 mod change;
@@ -11,7 +11,9 @@ mod files;
 mod header;
 mod inspection;
 mod lane;
+mod log_reader;
 mod outbox;
+mod places;
 mod record;
 mod recovery;
 mod rescue;
@@ -42,12 +44,14 @@ pub use self::rescue::{FoundedAnew, found_anew, set_aside};
 
 use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;
+use self::log_reader::EntryReader;
 use self::record::PAGE_BYTES;
-use self::store::{Opened, Options, Store, io};
+use self::store::{OPENED_BYTES_MAX, Opened, Options, Store, io};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use self::tests::faulty;
-use super::{Bound, Recovered, SnapshotLane, Storage, StorageError, Write};
+use self::worker::Worker;
+use super::{Bound, LogReader, Recovered, SnapshotLane, Storage, StorageError, Write, held};
 use crate::configuration::History;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
@@ -64,9 +68,12 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Storage in a folder, which survives the process and the loss of power.
 ///
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
-/// Writing and syncing happen on a thread of the storage's own, and snapshots have another. Any failure is final: every
-/// later write is refused ([`StorageError::Stopped`]), and what is stored is read again when the folder is opened
-/// again.
+/// Writing and syncing happen on a thread of the storage's own; snapshots have another, and so has reading the log.
+/// Any failure is final: every later write is refused ([`StorageError::Stopped`]), and what is stored is read again
+/// when the folder is opened again.
+///
+/// Opening reads the whole log, a segment at a time, and holds 64 MiB of it at most, beyond what may not be committed.
+/// To [recover](Storage::recover) more of it, it is read once more.
 ///
 /// A reserve of 4 MiB is kept on the disk. When there is no other room, the store gives it up, and a leader takes no
 /// commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member stops
@@ -92,7 +99,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// # let folder = std::env::temp_dir().join(format!("liferaft-doc-{}", std::process::id()));
 /// let mut disk = DiskStorage::open(&folder).await?;
 ///
-/// let recovered = disk.recover().await?;
+/// let recovered = disk.recover(u64::MAX).await?;
 ///
 /// assert!(recovered.entries.is_empty());
 /// assert_eq!(disk.identity().boot(), 1);
@@ -106,6 +113,7 @@ pub struct DiskStorage {
     thread: Option<JoinHandle<()>>,
     lane: Arc<lane::Jobs>,
     lane_thread: Option<JoinHandle<()>>,
+    log: Arc<Worker<EntryReader<Folder>>>,
     /// What was found when it was opened, until it is asked for or something is written.
     recovered: Option<Recovered>,
     repairs: Vec<Repair>,
@@ -161,7 +169,7 @@ enum Job {
         Option<History>,
         oneshot::Sender<Result<(), StorageError>>,
     ),
-    Recover(oneshot::Sender<Result<Recovered, StorageError>>),
+    Recover(u64, oneshot::Sender<Result<Recovered, StorageError>>),
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
@@ -177,13 +185,13 @@ impl DiskStorage {
         let (opened, opening) = oneshot::channel();
         let thread = thread::Builder::new().name("liferaft-disk".to_owned());
         let work = move || match open(folder) {
-            Ok((store, lane, found)) => {
+            Ok((store, beside, found)) => {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
                 let identity = (identity.at_boot(header.boot, header.nonce), header.bound);
                 let found = (found, store.low());
                 // If the caller has dropped the future, there are no jobs either.
-                let _gone = opened.send(Ok((found, lane, identity)));
+                let _gone = opened.send(Ok((found, beside, identity)));
                 serve(store, &queue, IDLE);
             }
             Err(error) => {
@@ -191,11 +199,12 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let ((Opened { recovered, repairs }, is_low), lane, (identity, bound)) =
+        let ((Opened { recovered, repairs }, is_low), (lane, log), (identity, bound)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
         let (lane_jobs, lane_queue) = mpsc::channel();
         let lane_thread = thread::Builder::new().name("liferaft-lane".to_owned());
         let lane_thread = lane_thread.spawn(move || lane::serve(lane, &lane_queue));
+        let (log, ()) = Worker::start("liferaft-log", IDLE, || Ok((log, ()))).await?;
         for repair in &repairs {
             tracing::warn!(%repair, "the storage was not whole");
         }
@@ -204,6 +213,7 @@ impl DiskStorage {
             thread: Some(thread),
             lane: Arc::new(lane::Jobs(lane_jobs)),
             lane_thread: Some(lane_thread.map_err(io("begin a thread"))?),
+            log: Arc::new(log),
             recovered: Some(recovered),
             repairs,
             identity,
@@ -261,10 +271,17 @@ impl Storage for DiskStorage {
         Ok(())
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         match self.recovered.take() {
-            Some(recovered) => Ok(recovered),
-            None => self.ask(Job::Recover).await,
+            Some(recovered)
+                if recovered.outline.is_empty() || log_memory_bytes_max <= OPENED_BYTES_MAX =>
+            {
+                held::bound(recovered, log_memory_bytes_max)
+            }
+            _ => {
+                self.ask(|reply| Job::Recover(log_memory_bytes_max, reply))
+                    .await
+            }
         }
     }
 
@@ -275,6 +292,10 @@ impl Storage for DiskStorage {
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         Arc::clone(&self.lane) as Arc<dyn SnapshotLane>
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        Arc::clone(&self.log) as Arc<dyn LogReader>
     }
 
     async fn close(&mut self) -> Result<(), StorageError> {
@@ -316,10 +337,13 @@ impl fmt::Debug for DiskStorage {
     }
 }
 
-/// Locks and opens the store in this folder, with the lane beside it.
-fn open(path: PathBuf) -> Result<(Store<Folder>, Lane<Folder>, Opened), StorageError> {
+/// What goes on beside the writes of a store.
+type Beside = (Lane<Folder>, EntryReader<Folder>);
+
+/// Locks and opens the store in this folder, with the lane and the reader beside it.
+fn open(path: PathBuf) -> Result<(Store<Folder>, Beside, Opened), StorageError> {
     let name = path.display().to_string();
-    let beside = Folder::new(path.clone());
+    let [of_lane, of_reader] = [(); 2].map(|()| Folder::new(path.clone()));
     let mut folder = Folder::new(path);
     if !folder.lock(LOCK).map_err(io("lock the folder"))? {
         return Err(StorageError::InUse { folder: name });
@@ -330,8 +354,8 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Lane<Folder>, Opened), StorageE
     };
     let (mut store, opened) = Store::open(folder, options)?;
     store.keep_reserve(RESERVE_BYTES)?;
-    let lane = store.lane(beside);
-    Ok((store, lane, opened))
+    let beside = (store.lane(of_lane), store.log(of_reader));
+    Ok((store, beside, opened))
 }
 
 /// Does the jobs in order, until their sender is dropped.
@@ -350,8 +374,8 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
             Ok(Job::Bind(cluster, history, reply)) => {
                 let _gone = reply.send(store.bind(cluster, history));
             }
-            Ok(Job::Recover(reply)) => {
-                let _gone = reply.send(store.recover());
+            Ok(Job::Recover(log_bytes_max, reply)) => {
+                let _gone = reply.send(store.recover(log_bytes_max));
             }
             Ok(Job::Close(reply)) => {
                 let marked = store.mark();

@@ -242,7 +242,7 @@ impl<F: Files> OutboxFile<F> {
 
     /// Writes a batch, which is durable then: behind the others, or with all that is stored to another file.
     fn append(&mut self, batch: NewBatch) -> Result<(), StorageError> {
-        let bytes = batch.bytes();
+        let bytes = batch.layout().bytes();
         if self.offset + bytes > self.bytes {
             return self.begin_file();
         }

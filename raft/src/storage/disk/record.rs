@@ -20,6 +20,9 @@ pub(super) const HEAD_BYTES: usize = 32;
 /// The length of the head of a record up to where its checksum begins.
 const CHECKSUM_BYTES: usize = 4;
 
+/// Where the head of a record has the length of its body.
+const LENGTH_AT: usize = 8;
+
 /// What a record is. The first three and that of an outbox begin a file each, and have the format in place of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -108,6 +111,13 @@ impl<'a> Record<'a> {
             body: &whole[HEAD_BYTES..end],
         })
     }
+}
+
+/// Returns the length of the record that begins with this head, the head included.
+pub(super) fn length(head: &[u8]) -> Result<u64, Flaw> {
+    let body = head.get(LENGTH_AT..).and_then(<[u8]>::first_chunk);
+    let body = body.ok_or_else(|| broken("a record ends within its head"))?;
+    Ok(u64::from_le_bytes(*body).saturating_add(HEAD_BYTES as u64))
 }
 
 /// Begins a file: a magic, and a record of this kind with the format in place of a term.

@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
+use super::log_reader;
+use super::places::{Placed, Places, SPACING_BYTES};
 use super::record::Flaw;
 use super::segment::{self, Segment, SegmentHead, Tail};
 use super::snapshot_file;
@@ -15,8 +17,9 @@ use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
 use crate::config::Config;
 use crate::consensus::Raft;
-use crate::ids::ServerId;
-use crate::storage::{Recovered, Snapshot};
+use crate::ids::{Index, ServerId};
+use crate::storage::held::Held;
+use crate::storage::{Outline, Recovered, Snapshot};
 use crate::time::Instant;
 use crate::wire::NUMBER_END;
 
@@ -33,6 +36,8 @@ pub(super) struct Found {
     /// The number of the last batch.
     pub(super) last_batch: u64,
     pub(super) shape: Shape,
+    /// Where the entries of the log are.
+    pub(super) places: Places,
     pub(super) next_snapshot: u64,
     /// Files that were never finished.
     pub(super) unfinished: Vec<String>,
@@ -44,8 +49,12 @@ pub(super) struct Found {
     pub(super) repairs: Vec<Repair>,
 }
 
-/// Reads and judges what a folder holds; `None` if no store was ever made there.
-pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageError> {
+/// Reads and judges what a folder holds; `None` if no store was ever made there. Of the log it holds the end that
+/// weighs no more than `log_bytes_max`, or all that may not be committed, and one segment at a time.
+pub(super) fn find<F: Files>(
+    files: &mut F,
+    log_bytes_max: u64,
+) -> Result<Option<Found>, StorageError> {
     let names = Names::of(files.list().map_err(io("list the folder"))?);
     if !names.has_header {
         return expect_blank(files, &names).map(|()| None);
@@ -58,7 +67,7 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
     let mut repairs =
         Vec::from_iter(broken_copy.map(|(copy, reason)| Repair::HeaderCopy { copy, reason }));
 
-    let mut log = LogReader::default();
+    let mut log = Reading::holding(log_bytes_max, header.hard_state.commit);
     let run = names.last_segments();
     for number in run {
         let bytes = files.read(&segment_name(*number));
@@ -68,12 +77,19 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
         segments,
         last,
         unmarked,
-        replayed: Replayed {
-            shape,
-            entries,
-            snapshot,
-        },
+        places,
+        replayed:
+            Replayed {
+                shape,
+                outline,
+                entries,
+                snapshot,
+            },
     } = log.finish(&header)?;
+    let outline = match outline {
+        Some(outline) => outline,
+        None => outline_before(files, &places, &shape, entries.len())?,
+    };
     let name = segment_name(last.head.number);
     let tail_dropped = match &last.tail {
         Tail::Blank => false,
@@ -109,6 +125,7 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
         unmarked: unmarked.filter(|_| last_batch > header.mark),
         last_batch,
         shape,
+        places,
         next_snapshot: next_snapshot.unwrap_or(0) + 1,
         unfinished: names.unfinished,
         superfluous,
@@ -116,11 +133,35 @@ pub(super) fn find<F: Files>(files: &mut F) -> Result<Option<Found>, StorageErro
         recovered: Recovered {
             hard_state: header.hard_state,
             snapshot,
+            outline,
             entries,
         },
         header,
         repairs,
     }))
+}
+
+/// Outlines the log but for its last entries, by reading it once more.
+fn outline_before<F: Files>(
+    files: &mut F,
+    places: &Places,
+    shape: &Shape,
+    held: usize,
+) -> Result<Outline, StorageError> {
+    let last = Index(shape.next.0 - 1 - held as u64);
+    let mut log = Held::default();
+    let mut next = shape.first;
+    while next <= last {
+        let find = |index| places.find(index);
+        let entries = log_reader::read(files, find, next..=last, SPACING_BYTES)?;
+        let read = entries.last().map(|entry| entry.index);
+        next = read.expect("what was read before is there").next();
+        entries.into_iter().for_each(|entry| log.push(entry));
+        let evicted = log.evict(0, last);
+        evicted.map_err(|error| damaged("log", error.to_string()))?;
+    }
+    let (outline, _) = log.into_parts();
+    Ok(outline.expect("nothing was dropped"))
 }
 
 /// Has the core take up what was found, as when a member starts: it judges what the files cannot know.
@@ -231,9 +272,12 @@ fn expect_snapshot<F: Files>(files: &mut F, snapshot: &Snapshot) -> Result<(), S
 }
 
 /// The log, segment by segment.
-#[derive(Debug, Default)]
-struct LogReader {
+#[derive(Debug)]
+struct Reading {
+    log_bytes_max: u64,
+    commit: Index,
     segments: VecDeque<KeptSegment>,
+    places: Places,
     replay: Option<Replay>,
     /// The last segment that was read. Its changes are made when the next one says which of them it repeats.
     last: Option<Segment>,
@@ -247,15 +291,29 @@ struct Log {
     last: Segment,
     /// What the last batch changes if it is in the last segment, and what the log was before.
     unmarked: Option<(Vec<Change>, Shape)>,
+    places: Places,
     replayed: Replayed,
 }
 
-impl LogReader {
+impl Reading {
+    /// Begins with nothing. Of the entries up to `commit` it holds those at the end of the log, while they weigh no
+    /// more than `log_bytes_max` with those that follow them.
+    fn holding(log_bytes_max: u64, commit: Index) -> Self {
+        Self {
+            log_bytes_max,
+            commit,
+            segments: VecDeque::new(),
+            places: Places::default(),
+            replay: None,
+            last: None,
+        }
+    }
+
     /// Reads the next segment.
     fn read(&mut self, number: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let name = segment_name(number);
-        let segment = Segment::read(bytes).map_err(|flaw| fault("log", &name, &flaw))?;
-        let head = segment.head;
+        let flawed = |flaw| fault("log", &name, &flaw);
+        let head = SegmentHead::of(bytes).map_err(flawed)?;
         if head.number != number {
             return Err(damaged(
                 "log",
@@ -275,16 +333,17 @@ impl LogReader {
                 .retain(|batch| batch.number < head.first_batch);
             self.replay(&mut before)?;
         }
+        let (log_bytes_max, commit) = (self.log_bytes_max, self.commit);
         let replay = self
             .replay
-            .get_or_insert_with(|| Replay::starting_with(head.shape));
+            .get_or_insert_with(|| Replay::starting_with(head.shape, log_bytes_max, commit));
         if *replay.shape() != head.shape {
             return Err(damaged(
                 "log",
                 format!("{name} does not go on where the log was"),
             ));
         }
-        self.last = Some(segment);
+        self.last = Some(Segment::behind(head, bytes).map_err(flawed)?);
         Ok(())
     }
 
@@ -293,24 +352,33 @@ impl LogReader {
         &mut self,
         segment: &mut Segment,
     ) -> Result<Option<(Vec<Change>, Shape)>, StorageError> {
-        let name = segment_name(segment.head.number);
+        let SegmentHead { number, salt, .. } = segment.head;
+        let name = segment_name(number);
         let replay = self
             .replay
             .as_mut()
             .expect("it began with the first segment");
         self.segments.push_back(KeptSegment {
-            number: segment.head.number,
+            number,
             holdings: segment.holdings(),
         });
         let last = segment.batches.last().map(|batch| batch.changes.clone());
         let mut before = *replay.shape();
         for batch in &mut segment.batches {
             before = *replay.shape();
+            let placed = Placed {
+                segment: number,
+                salt,
+                at: batch.start(),
+                layout: &batch.layout,
+            };
+            self.places.add(placed, &batch.changes);
             for change in batch.changes.drain(..) {
                 replay.apply(change).map_err(|reason| {
                     damaged("log", format!("batch {} of {name}: {reason}", batch.number))
                 })?;
             }
+            self.places.settle(replay.shape());
         }
         Ok(last.map(|changes| (changes, before)))
     }
@@ -348,6 +416,7 @@ impl LogReader {
             segments: self.segments,
             last,
             unmarked,
+            places: self.places,
             replayed,
         })
     }

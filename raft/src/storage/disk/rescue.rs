@@ -60,8 +60,11 @@ pub(super) fn found_anew_in<F: Files>(
     cluster: ClusterId,
 ) -> Result<Option<FoundedAnew>, StorageError> {
     let Some(Found {
-        header, recovered, ..
-    }) = recovery::find(&mut files)?
+        header,
+        shape,
+        recovered,
+        ..
+    }) = recovery::find(&mut files, 0)?
     else {
         return Ok(None);
     };
@@ -72,8 +75,9 @@ pub(super) fn found_anew_in<F: Files>(
         ..recovered.hard_state
     };
     let ends = |entry: &Entry| (entry.position(), entry.stamp);
-    let first = recovered.entries.first().map(|first| first.index);
-    let log_end = recovered.entries.last().map(ends);
+    let outline = &recovered.outline;
+    let outlined = (!outline.is_empty()).then(|| (outline.last(), outline.last_stamp()));
+    let log_end = recovered.entries.last().map(ends).or(outlined);
     let snapshot_end = recovered.snapshot.as_ref();
     let snapshot_end = snapshot_end.map(|of| (of.metadata.last, of.metadata.stamp));
     let raft = recovery::begin(recovered)?;
@@ -96,7 +100,9 @@ pub(super) fn found_anew_in<F: Files>(
     // The cluster comes first: in the old one, this configuration must never be in force.
     store.move_to(cluster, hard_state)?;
     store.write(vec![Write {
-        truncate: first.filter(|_| follows_log.is_none()),
+        truncate: log_end
+            .filter(|_| follows_log.is_none())
+            .map(|_| shape.first),
         entries: vec![entry],
         ..Write::default()
     }])?;
@@ -122,7 +128,7 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
     let mut files = locked(folder)?;
     let names = files.list().map_err(io("list the folder"))?;
     let damaged_outboxes = damaged_outboxes(&mut files, &names);
-    let judged = match recovery::find(&mut files) {
+    let judged = match recovery::find(&mut files, 0) {
         Ok(Some(found)) => recovery::begin(found.recovered).map(|_| sound(folder)),
         Ok(None) => Ok(blank(folder)),
         Err(error) => Err(error),

@@ -59,6 +59,22 @@ impl SegmentHead {
         page
     }
 
+    /// Reads that of a whole segment.
+    ///
+    /// # Errors
+    /// When it is not whole, the segment has another length, or was written by a version that knows more.
+    pub(super) fn of(segment: &[u8]) -> Result<Self, Flaw> {
+        let page = segment
+            .get(..PAGE_BYTES)
+            .ok_or_else(|| broken(format!("it has only {} bytes", segment.len())))?;
+        let head = Self::decode(page)?;
+        if head.bytes != segment.len() as u64 {
+            let (found, wanted) = (segment.len(), head.bytes);
+            return Err(broken(format!("it has {found} bytes of {wanted}")));
+        }
+        Ok(head)
+    }
+
     fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
         let record = record::take_first(&mut page, Kind::Segment)?;
         record::expect_zeros(page)?;
@@ -99,23 +115,42 @@ pub(super) trait BatchRecord: Sized {
 #[derive(Debug)]
 pub(super) struct NewBatch {
     buffer: Vec<u8>,
+    layout: Layout,
+}
+
+/// Where the records of a batch are, counted from where it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Where that of each change begins.
+    pub(super) starts: Vec<u64>,
+    /// Where the last one ends. From there on, the last page is filled up with zeros.
+    pub(super) end: u64,
+}
+
+impl Layout {
+    /// The length of the batch on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end.next_multiple_of(PAGE_BYTES as u64)
+    }
 }
 
 /// The length of the record that begins a batch.
-const BATCH_BYTES: usize = HEAD_BYTES + 3 * size_of::<u64>();
+pub(super) const BATCH_BYTES: usize = HEAD_BYTES + 3 * size_of::<u64>();
 
 impl NewBatch {
     pub(super) fn of<'a, T: BatchRecord + 'a>(changes: impl IntoIterator<Item = &'a T>) -> Self {
         let mut buffer = vec![0; BATCH_BYTES];
+        let mut layout = Layout::default();
         for change in changes {
+            layout.starts.push(buffer.len() as u64);
             change.put(&mut buffer);
         }
-        Self { buffer }
+        layout.end = buffer.len() as u64;
+        Self { buffer, layout }
     }
 
-    /// Its length on disk.
-    pub(super) fn bytes(&self) -> u64 {
-        self.buffer.len().next_multiple_of(PAGE_BYTES) as u64
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Encodes the batch of this number, while batches up to `mark` are durable.
@@ -139,7 +174,15 @@ pub(super) struct Batch<T> {
     pub(super) number: u64,
     /// Where it ends in its file.
     pub(super) end: usize,
+    pub(super) layout: Layout,
     pub(super) changes: Vec<T>,
+}
+
+impl<T> Batch<T> {
+    /// Where it begins in its file.
+    pub(super) fn start(&self) -> u64 {
+        self.end as u64 - self.layout.bytes()
+    }
 }
 
 /// What follows the whole batches of a file.
@@ -170,16 +213,16 @@ impl Segment {
     /// Reads a whole segment.
     ///
     /// # Errors
-    /// When its head is not whole, its length is another, or it was written by a version that knows more.
+    /// As [`SegmentHead::of`], and when a batch was written by a version that knows more, or makes no sense.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
-        let page = bytes
-            .get(..PAGE_BYTES)
-            .ok_or_else(|| broken(format!("it has only {} bytes", bytes.len())))?;
-        let head = SegmentHead::decode(page)?;
-        if head.bytes != bytes.len() as u64 {
-            let (found, wanted) = (bytes.len(), head.bytes);
-            return Err(broken(format!("it has {found} bytes of {wanted}")));
-        }
+        Self::behind(SegmentHead::of(bytes)?, bytes)
+    }
+
+    /// Reads the batches behind the head of a whole segment.
+    ///
+    /// # Errors
+    /// When one was written by a version that knows more, or makes no sense.
+    pub(super) fn behind(head: SegmentHead, bytes: &[u8]) -> Result<Self, Flaw> {
         let (batches, tail) = read_batches(bytes, head.salt, head.first_batch)?;
         Ok(Self {
             head,
@@ -222,13 +265,15 @@ pub(super) fn read_batches<T: BatchRecord>(
             break Tail::Blank;
         }
         match batch(rest, salt, number) {
-            Ok((changes, length)) => {
+            Ok((changes, layout)) => {
+                at += usize::try_from(layout.bytes()).expect("it was read into memory");
                 batches.push(Batch {
                     number,
-                    end: at + length,
+                    end: at,
+                    layout,
                     changes,
                 });
-                (at, number) = (at + length, number + 1);
+                number += 1;
             }
             Err(Flaw::Broken(reason)) => {
                 break Tail::Broken {
@@ -273,14 +318,16 @@ impl Holdings {
 }
 
 /// The record that begins a batch.
-struct Begin {
+pub(super) struct Begin {
     number: u64,
     mark: u64,
-    bytes: u64,
+    /// The length of the records that follow it.
+    pub(super) bytes: u64,
 }
 
 impl Begin {
-    fn take(bytes: &mut &[u8], salt: u64) -> Result<Self, Flaw> {
+    /// Takes it from the front of `bytes`, which are those of a segment with this salt.
+    pub(super) fn take(bytes: &mut &[u8], salt: u64) -> Result<Self, Flaw> {
         let record = Record::take(bytes)?;
         if record.kind != Kind::Batch as u32 {
             return Err(broken(format!(
@@ -300,8 +347,8 @@ impl Begin {
     }
 }
 
-/// Reads the batch of this number from the front of `bytes`; how long it is on disk.
-fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>, usize), Flaw> {
+/// Reads the batch of this number from the front of `bytes`.
+fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>, Layout), Flaw> {
     let mut rest = bytes;
     let begin = Begin::take(&mut rest, salt)?;
     if begin.number != number {
@@ -313,6 +360,10 @@ fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>
         .ok_or_else(|| broken("it ends beyond its segment"))?;
     let (mut records, padding) = rest.split_at(length);
     let mut changes: Vec<T> = Vec::new();
+    let mut layout = Layout {
+        starts: Vec::new(),
+        end: (bytes.len() - padding.len()) as u64,
+    };
     while !records.is_empty() {
         let at = bytes.len() - padding.len() - records.len();
         let named = |flaw: Flaw| match flaw {
@@ -324,12 +375,13 @@ fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>
         };
         let change = Record::take(&mut records).and_then(|record| T::decode(&record));
         changes.push(change.map_err(named)?);
+        layout.starts.push(at as u64);
     }
     let written = bytes.len() - padding.len();
     let end = written.next_multiple_of(PAGE_BYTES);
     let padding = padding.get(..end - written);
     record::expect_zeros(padding.ok_or_else(|| broken("its last page is not whole"))?)?;
-    Ok((changes, end))
+    Ok((changes, layout))
 }
 
 /// Looks for a batch, from here on, that was written when the batch of this number was durable.

@@ -9,8 +9,10 @@ use super::change::{Change, Shape};
 use super::files::Files;
 use super::header::{self, Header, Secret};
 use super::lane::{Lane, Shelf};
+use super::log_reader::EntryReader;
+use super::places::{Placed, SharedPlaces};
 use super::recovery;
-use super::segment::{self, Holdings, NewBatch, SegmentHead};
+use super::segment::{self, Holdings, Layout, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
@@ -18,6 +20,9 @@ use crate::consensus::HardState;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::{Recovered, Write};
+
+/// How much of the log is held when a store is opened, in bytes.
+pub(super) const OPENED_BYTES_MAX: u64 = 64 << 20;
 
 /// What a file is called until it is whole and durable.
 pub(super) const UNFINISHED: &str = ".new";
@@ -56,6 +61,8 @@ pub(super) struct Store<F> {
     /// Where the next batch goes in it.
     offset: u64,
     shape: Shape,
+    /// Where its entries are.
+    places: SharedPlaces,
     /// Batches up to this one are durable.
     synced: u64,
     /// What the lane has finished.
@@ -93,11 +100,11 @@ impl<F: Files> Store<F> {
     ///
     /// Nothing is written before all that is there has been read and found in order.
     pub(super) fn open(mut files: F, options: Options) -> Result<(Self, Opened), StorageError> {
-        let found = match recovery::find(&mut files)? {
+        let found = match recovery::find(&mut files, OPENED_BYTES_MAX)? {
             Some(found) => found,
             None => {
                 create(&mut files, options)?;
-                recovery::find(&mut files)?.expect("the header was made just before")
+                recovery::find(&mut files, 0)?.expect("the header was made just before")
             }
         };
         let mut store = Self {
@@ -108,6 +115,7 @@ impl<F: Files> Store<F> {
             active: found.active,
             offset: found.offset,
             shape: found.shape,
+            places: SharedPlaces::new(found.places),
             synced: found.last_batch,
             shelf: Shelf::holding(found.recovered.snapshot.as_ref()),
             next_snapshot: found.next_snapshot,
@@ -127,8 +135,10 @@ impl<F: Files> Store<F> {
             // failed is never tried again. So it is written again, to another file.
             store.synced -= 1;
             store.shape = before;
-            store.begin_segment(Some((NewBatch::of(&changes), Holdings::of(&changes))))?;
-            store.shape = found.shape;
+            let batch = NewBatch::of(&changes);
+            let layout = batch.layout().clone();
+            store.begin_segment(Some((batch, Holdings::of(&changes))))?;
+            store.note(&changes, &layout, found.shape);
         } else if found.tail_dropped {
             store.begin_segment(None)?;
         } else {
@@ -148,6 +158,16 @@ impl<F: Files> Store<F> {
     /// The lane beside this store, through another handle of the same files.
     pub(super) fn lane(&self, files: F) -> Lane<F> {
         Lane::new(files, self.shelf.clone(), self.next_snapshot)
+    }
+
+    /// A reader of its log, through another handle of the same files.
+    pub(super) fn log(&self, files: F) -> EntryReader<F> {
+        EntryReader::new(files, self.places.clone())
+    }
+
+    #[cfg(test)]
+    pub(super) fn places(&self) -> &SharedPlaces {
+        &self.places
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -265,10 +285,12 @@ impl<F: Files> Store<F> {
         })
     }
 
-    /// Reads what is stored. All of it is durable: nothing is under way.
-    pub(super) fn recover(&mut self) -> Result<Recovered, StorageError> {
+    /// Reads what is stored, and holds as much of the log as [`recovery::find`] does. All of it is durable: nothing is
+    /// under way.
+    pub(super) fn recover(&mut self, log_bytes_max: u64) -> Result<Recovered, StorageError> {
         self.unless_failed(|store| {
-            let found = recovery::find(&mut store.files)?.expect("a store is never unmade");
+            let found = recovery::find(&mut store.files, log_bytes_max)?;
+            let found = found.expect("a store is never unmade");
             Ok(found.recovered)
         })
     }
@@ -317,9 +339,9 @@ impl<F: Files> Store<F> {
             let unwanted = self.shelf.take_unwanted(&in_force);
             self.superfluous
                 .extend(unwanted.into_iter().map(snapshot_name));
-            self.append(&changes)?;
+            let layout = self.append(&changes)?;
+            self.note(&changes, &layout, shape);
             self.remove_superfluous()?;
-            self.shape = shape;
             self.superfluous = self.dead_segments();
         }
         Ok(())
@@ -330,13 +352,26 @@ impl<F: Files> Store<F> {
         self.shape.snapshot.map(|of| of.file)
     }
 
-    /// Writes a batch, which is durable then.
-    fn append(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+    /// Takes note of the batch that was written last, after which the log has this shape.
+    fn note(&mut self, changes: &[Change], layout: &Layout, after: Shape) {
+        let batch = Placed {
+            segment: self.active.number,
+            salt: self.active.salt,
+            at: self.offset - layout.bytes(),
+            layout,
+        };
+        self.places.add(batch, changes, &after);
+        self.shape = after;
+    }
+
+    /// Writes a batch, which is durable then. Returns where its records are.
+    fn append(&mut self, changes: &[Change]) -> Result<Layout, StorageError> {
         let batch = NewBatch::of(changes);
-        let bytes = batch.bytes();
+        let layout = batch.layout().clone();
+        let bytes = layout.bytes();
         let holdings = Holdings::of(changes);
         if self.offset + bytes > self.active.bytes {
-            return self.begin_segment(Some((batch, holdings)));
+            return self.begin_segment(Some((batch, holdings))).map(|()| layout);
         }
         let mut encoded = batch.encode(self.synced + 1, self.synced, self.active.salt);
         zero_ahead(&mut encoded, self.offset, self.active.bytes);
@@ -345,7 +380,8 @@ impl<F: Files> Store<F> {
         if let Err(error) = written.map_err(io("write to the store")) {
             if self.spend_reserve(&error)? {
                 // Of what was begun, nothing counts in another segment.
-                return self.begin_segment(Some((NewBatch::of(changes), holdings)));
+                let again = Some((NewBatch::of(changes), holdings));
+                return self.begin_segment(again).map(|()| layout);
             }
             return Err(error);
         }
@@ -355,7 +391,7 @@ impl<F: Files> Store<F> {
         if let Some(kept) = self.segments.back_mut() {
             kept.holdings.add(holdings);
         }
-        Ok(())
+        Ok(layout)
     }
 
     /// Begins a segment with this batch, given with what it holds, or without one. Both are durable then, and the last

@@ -86,8 +86,8 @@ impl Cluster {
                 id,
                 Recovered {
                     hard_state,
-                    snapshot: None,
                     entries,
+                    ..Recovered::default()
                 },
             );
         }

@@ -40,8 +40,8 @@ fn a_server_does_not_start_from_a_log_with_a_gap() {
             term: Term(2),
             ..HardState::default()
         },
-        snapshot: None,
         entries: vec![command(1, 1, "a"), command(3, 2, "c")],
+        ..Recovered::default()
     };
     let config = Config::builder().build().expect("the settings make sense");
 
@@ -62,8 +62,8 @@ fn a_server_does_not_start_from_a_log_that_lost_its_snapshot() {
             term: Term(2),
             ..HardState::default()
         },
-        snapshot: None,
         entries: vec![command(5, 2, "e"), command(6, 2, "f")],
+        ..Recovered::default()
     };
     let config = Config::builder().build().expect("the settings make sense");
 

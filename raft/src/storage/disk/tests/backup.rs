@@ -41,7 +41,7 @@ fn a_copy_of_an_open_store_holds_all_but_its_vote() {
 
     let backup = back_up(folder.path(), &to).unwrap();
     let mut copy = block_on(DiskStorage::open(&to)).unwrap();
-    let held = block_on(copy.recover()).unwrap();
+    let held = block_on(copy.recover(u64::MAX)).unwrap();
     let snapshot = held.snapshot.expect("it was in force");
     let state = block_on(copy.snapshots().read(snapshot.name, 0, 100)).unwrap();
 

@@ -76,12 +76,22 @@ fn run(disk: &FakeDisk, known: &mut Known, boot: &mut u64, dice: &mut Dice) -> R
         Err(error) => return Err(format!("it does not open: {error}")),
     };
     known.recover(opened.recovered)?;
+    let outlined = store.recover(0);
+    known.expect_outlined(&outlined.map_err(|error| format!("it is not outlined: {error}"))?)?;
     if store.header().boot <= *boot {
         return Err(format!("boot {} comes after {boot}", store.header().boot));
     }
     *boot = store.header().boot;
     let mut lane = store.lane(disk.clone()).syncing_after(6000);
+    let mut reader = store.log(disk.clone());
     loop {
+        if let [first, .., last] | [first @ last] = &known.state.entries[..] {
+            let read = reader.read(first.index, last.index, u64::MAX);
+            match read {
+                Ok(read) if read == known.state.entries => {}
+                read => return Err(format!("of the log it reads {read:?}")),
+            }
+        }
         let writes = match known.draw_writes(&mut lane, dice) {
             Ok(writes) => writes,
             Err(_) if disk.is_dead() => return Ok(()),

@@ -150,7 +150,7 @@ fn stored_snapshot(store: &Store<FakeDisk>, disk: &FakeDisk, last: u64, state: &
 }
 
 fn stored(files: &Files) -> Result<(Recovered, Vec<Repair>), StorageError> {
-    let found = recovery::find(&mut FakeDisk::holding(files))?;
+    let found = recovery::find(&mut FakeDisk::holding(files), u64::MAX)?;
     let found = found.ok_or_else(|| StorageError::Damaged {
         what: "folder",
         reason: "it would be taken for a blank one".to_owned(),

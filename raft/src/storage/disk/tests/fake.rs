@@ -97,6 +97,8 @@ struct Machine {
     renamed: Option<What>,
     header_writes: u64,
     steps: u64,
+    /// As many bytes were read in parts of files.
+    bytes_read: u64,
     /// At this step the machine, or the process, dies.
     dies_at: Option<u64>,
     refuses_at: Option<(u64, Refusal)>,
@@ -139,6 +141,7 @@ impl FakeDisk {
             renamed: None,
             header_writes: 0,
             steps: 0,
+            bytes_read: 0,
             dies_at: None,
             refuses_at: None,
             is_dead: false,
@@ -197,6 +200,11 @@ impl FakeDisk {
 
     pub(super) fn steps(&self) -> u64 {
         self.machine().steps
+    }
+
+    /// How many bytes were read in parts of files.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.machine().bytes_read
     }
 
     /// The step that was taken last.
@@ -387,10 +395,12 @@ impl Files for FakeDisk {
     }
 
     fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
-        let whole = self.read(name)?;
+        let mut machine = self.alive()?;
         let offset = usize::try_from(offset).expect("small files");
-        let rest = whole.get(offset..).unwrap_or_default();
-        Ok(rest[..rest.len().min(bytes_max)].to_vec())
+        let rest = machine.inode(name)?.shown.get(offset..).unwrap_or_default();
+        let bytes = rest[..rest.len().min(bytes_max)].to_vec();
+        machine.bytes_read += bytes.len() as u64;
+        Ok(bytes)
     }
 
     fn length(&mut self, name: &str) -> io::Result<u64> {

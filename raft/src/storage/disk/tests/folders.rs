@@ -173,7 +173,7 @@ fn files_that_are_not_the_stores_are_left_alone() {
 
 /// Returns true if the last batch is not marked as durable. Needs no lock.
 fn unmarked(files: &mut impl Files) -> bool {
-    let found = recovery::find(files).unwrap();
+    let found = recovery::find(files, u64::MAX).unwrap();
     found.expect("a store is there").unmarked.is_some()
 }
 

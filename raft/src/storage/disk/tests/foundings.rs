@@ -12,7 +12,9 @@ use crate::entry::Payload;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write};
+use crate::storage::{
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
 
 /// As many steps at least as a founding takes, at all of which it dies in turn.
 const STEPS_MIN: u64 = 8;
@@ -45,8 +47,8 @@ impl Storage for Direct {
         self.store.bind(cluster, history)
     }
 
-    async fn recover(&mut self) -> Result<Recovered, StorageError> {
-        self.store.recover()
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.store.recover(log_memory_bytes_max)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
@@ -56,6 +58,11 @@ impl Storage for Direct {
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
         // Nobody founds a cluster with a snapshot.
         MemoryStorage::default().snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        // Nor does anybody read a log then.
+        MemoryStorage::default().log()
     }
 }
 
@@ -99,7 +106,9 @@ fn dies_after(steps: u64, loses_power: bool) -> bool {
         Some(cluster) => assert_eq!(cluster, founding.cluster()),
         None => again.expect("it is not founded"),
     }
-    let entries = block_on(storage.recover()).expect("it is open").entries;
+    let entries = block_on(storage.recover(u64::MAX))
+        .expect("it is open")
+        .entries;
     let Payload::Configuration(first) = &entries[0].payload else {
         panic!("it begins with {:?}", entries[0]);
     };

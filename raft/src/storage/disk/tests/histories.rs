@@ -93,7 +93,7 @@ impl Known {
     /// This was recovered: it holds all that was acknowledged, and is what is stored from here on.
     pub(super) fn recover(&mut self, recovered: Recovered) -> Result<(), String> {
         if recovered != self.state && !self.maybe.contains(&recovered) {
-            let (found, wanted) = (outline(&recovered), outline(&self.state));
+            let (found, wanted) = (outline_of(&recovered), outline_of(&self.state));
             return Err(format!("found {found}, where {wanted} was acknowledged"));
         }
         *self = Self {
@@ -102,10 +102,52 @@ impl Known {
         };
         Ok(())
     }
+
+    /// This was recovered with as little held of the log as can be: it tells the same.
+    pub(super) fn expect_outlined(&self, recovered: &Recovered) -> Result<(), String> {
+        let Recovered {
+            hard_state,
+            snapshot,
+            entries,
+            ..
+        } = &self.state;
+        let covered = snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.metadata.last.index);
+        let committed = hard_state.commit.max(covered.unwrap_or_default());
+        let held = entries.partition_point(|entry| entry.index <= committed);
+        let (before, held) = entries.split_at(held);
+        let outline = &recovered.outline;
+        let is_outlined = match (before.first(), before.last()) {
+            (Some(first), Some(last)) => {
+                let ends = (
+                    outline.base().index.next(),
+                    outline.last(),
+                    outline.last_stamp(),
+                );
+                ends == (first.index, last.position(), last.stamp)
+                    && before
+                        .iter()
+                        .all(|entry| outline.term_at(entry.index) == Some(entry.term))
+            }
+            _ => outline.is_empty(),
+        };
+        let is_same = recovered.hard_state == *hard_state
+            && recovered.snapshot == *snapshot
+            && recovered.entries == held;
+        if is_outlined && is_same {
+            return Ok(());
+        }
+        let wanted = outline_of(&self.state);
+        Err(format!(
+            "found {} behind {outline:?} of {wanted}",
+            outline_of(recovered)
+        ))
+    }
 }
 
 /// A state in a line.
-fn outline(state: &Recovered) -> String {
+fn outline_of(state: &Recovered) -> String {
     let snapshot = state
         .snapshot
         .as_ref()

@@ -30,6 +30,8 @@ mod histories;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod reads;
+#[cfg(test)]
 mod rescue;
 #[cfg(test)]
 mod room;
