@@ -10,7 +10,7 @@ use liferaft::consensus::{
     Apply, Input, Output, Proposal, ProposalId, Raft, Recovered, RoleKind, SnapshotName,
 };
 use liferaft::ids::{Index, ServerId};
-use liferaft::time::Instant;
+use liferaft::time::{ClusterTime, Instant};
 
 /// After so many entries the servers are given a snapshot, so that their logs stay short.
 const SNAPSHOT_EVERY: u64 = 4096;
@@ -23,7 +23,8 @@ pub(crate) struct Pump {
     inputs: VecDeque<(usize, Input)>,
     output: Output,
     leader: usize,
-    applied: Vec<Index>,
+    /// The last entry that each has applied, with its stamp.
+    applied: Vec<(Index, ClusterTime)>,
     next_snapshot: u64,
     /// How many messages were delivered.
     pub(crate) messages: u64,
@@ -51,7 +52,7 @@ impl Pump {
             inputs: VecDeque::new(),
             output: Output::default(),
             leader: 0,
-            applied: vec![Index::ZERO; count],
+            applied: vec![(Index::ZERO, ClusterTime::ZERO); count],
             next_snapshot: SNAPSHOT_EVERY,
             messages: 0,
         };
@@ -91,14 +92,16 @@ impl Pump {
         self.inputs
             .push_back((self.leader, Input::Propose(proposals)));
         self.settle();
-        if self.applied[self.leader].0 >= self.next_snapshot {
+        if self.applied[self.leader].0.0 >= self.next_snapshot {
             self.next_snapshot += SNAPSHOT_EVERY;
             for at in 0..self.rafts.len() {
+                let (through, stamp) = self.applied[at];
                 let taken = Input::SnapshotTaken {
-                    through: self.applied[at],
+                    through,
+                    stamp,
                     length: 0,
                     digest: 0,
-                    name: SnapshotName(self.applied[at].0),
+                    name: SnapshotName(through.0),
                 };
                 self.inputs.push_back((at, taken));
             }
@@ -108,7 +111,7 @@ impl Pump {
 
     /// The last index that every server has applied.
     pub(crate) fn applied(&self) -> Index {
-        let applied = self.applied.iter().copied();
+        let applied = self.applied.iter().map(|(index, _)| *index);
         applied.min().expect("there are some")
     }
 
@@ -136,7 +139,7 @@ impl Pump {
             if let Apply::Entries(entries) = apply
                 && let Some(last) = entries.last()
             {
-                self.applied[at] = last.index;
+                self.applied[at] = (last.index, last.stamp);
                 self.inputs.push_back((at, Input::Applied(last.index)));
             }
         }

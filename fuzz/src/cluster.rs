@@ -11,9 +11,10 @@ use liferaft_raft::consensus::{
     Apply, ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, Raft, ReadId,
     Recovered, Shelf, WriteId,
 };
+use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
-use liferaft_raft::time::Instant;
+use liferaft_raft::time::{ClusterTime, Instant};
 
 use crate::forge;
 
@@ -188,7 +189,11 @@ impl Cluster {
         } else {
             let through = self.servers[at].raft.status().applied;
             let data = Bytes::from(vec![5; choices.int_in_range(0..=40_usize)?]);
-            let taken = self.servers[at].shelf.taken(through, data);
+            let server = &mut self.servers[at];
+            let is_covered = |entry: &&Entry| entry.index == through;
+            let covered = server.raft.log_from(through).find(is_covered);
+            let stamp = covered.map_or(ClusterTime::ZERO, |entry| entry.stamp);
+            let taken = server.shelf.taken(through, stamp, data);
             self.input(at, taken);
         }
         Ok(())

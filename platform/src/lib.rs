@@ -1,7 +1,8 @@
 //! The one place that asks where it runs: time, timers, tasks and entropy.
 //!
-//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`]. These are all that remains
-//! without the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde` lets both be
+//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`]. These and
+//! [`CACHED_BYTES_MAX`] are all that remains without the feature `std`, which is on by default; the crate is `no_std`
+//! then. The feature `serde` lets both be
 //! serialised.
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
@@ -28,6 +29,7 @@
 #[cfg(feature = "std")]
 mod environment;
 mod identity;
+mod memory;
 mod wall_time;
 
 #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
@@ -44,4 +46,5 @@ pub use environment::{
     Task, compute, entropy_u64, entropy_u128, now, sleep_until, spawn, suspension_uncounted_max,
 };
 pub use identity::{ClusterId, ParseIdError, ServerId};
+pub use memory::CACHED_BYTES_MAX;
 pub use wall_time::WallTime;

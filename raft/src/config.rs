@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use liferaft_platform::CACHED_BYTES_MAX;
 use thiserror::Error;
 
 /// The settings of a [`Raft`](crate::consensus::Raft): timing and bounds. Made by [`Config::builder`], so that one in
@@ -65,10 +66,14 @@ pub struct Timing {
 ///   [`inflight_bytes_max`](Self::inflight_bytes_max). A follower holds what has arrived and storage has not taken, and
 ///   chunks that came too early, at most as much of each. A driver encodes one in pieces of 1 MiB, and restores one in
 ///   pieces of 256 KiB; but a state machine that wants it whole, as `StateMachine::restore` does, holds *S*, once.
-/// - *The log* behind its last compaction: the entries kept then, for peers at most
+/// - *The log*: at most [`log_memory_bytes_max`](Self::log_memory_bytes_max) of its end, or what is not both committed
+///   and on this server's disk if that is more, at most [`uncommitted_bytes_max`](Self::uncommitted_bytes_max) on a
+///   leader. Of what is before that, and is read from storage when it is needed: 16 bytes for each 64 KiB, and for each
+///   term. What is read is at most 1 MiB for the state machine, within
+///   [`applying_bytes_max`](Self::applying_bytes_max), and a message for each peer, or one entry if that is longer.
+/// - *On the disk*, the log behind its last compaction: the entries kept then, for peers at most
 ///   [`catch_up_bytes_max`](Self::catch_up_bytes_max) or *S*, and those written since, until the next snapshot is due and
-///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*. Then come at most
-///   [`uncommitted_bytes_max`](Self::uncommitted_bytes_max).
+///   durable. A driver's snapshot is due after as many bytes as it is told, or *S*.
 /// - *The replies kept for sessions*, beside the state and in each snapshot: at most `sessions::REPLY_BYTES_MAX`, 256
 ///   MiB as serialised, and once more while a snapshot is encoded or restored.
 /// - *For each peer*, nothing else but positions: entries in flight share their bytes with the log. The transport holds
@@ -95,6 +100,11 @@ pub struct Limits {
     /// The most bytes of committed entries handed out and not yet reported applied; the last entry may exceed it. A
     /// leader's snapshot is handed out when all of them are applied. Default 16 MiB.
     pub applying_bytes_max: u64,
+    /// The most bytes of entries of its log that a server keeps in memory, counted as
+    /// [`Entry::weight`](crate::entry::Entry::weight), those apart that are not both committed and on its own disk.
+    /// Older ones are read from storage when a peer or the state machine needs them. May be zero. Default 64 MiB, in
+    /// browsers 8 MiB.
+    pub log_memory_bytes_max: u64,
     /// The largest snapshot that is taken or accepted, in bytes. Default 1 GiB.
     pub snapshot_bytes_max: u64,
     /// The most data in one chunk of a snapshot, in bytes; on slow links there is less in one. Never more than an entry
@@ -126,6 +136,7 @@ impl Default for Limits {
             inflight_bytes_max: 4 << 20,
             uncommitted_bytes_max: 64 << 20,
             applying_bytes_max: 16 << 20,
+            log_memory_bytes_max: CACHED_BYTES_MAX,
             snapshot_bytes_max: 1 << 30,
             snapshot_chunk_bytes: 64 << 10,
             reads_max: 1 << 16,

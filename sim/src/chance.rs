@@ -142,6 +142,20 @@ impl Chance {
             .number(Series::Lane(at), least, || dice.between(least, most))
     }
 
+    /// How long a disk takes until it has read entries of the log, or until the member has them.
+    pub fn read_takes(&mut self, at: usize, plan: &DiskPlan) -> Nanos {
+        let dice = &mut self.members;
+        let (least, most) = plan.latency;
+        self.source.number(Series::Read(at), least, || {
+            let more = if at.is_multiple_of(3) {
+                plan.read_max
+            } else {
+                0
+            };
+            dice.between(least, most + more)
+        })
+    }
+
     /// How long a state machine works on what it is given at once.
     pub fn apply_takes(&mut self, at: usize, plan: &MachinePlan) -> Nanos {
         let dice = &mut self.members;

@@ -33,6 +33,8 @@ pub enum Series {
     Capture(usize),
     /// How long each step takes that a disk does with the state of a snapshot.
     Lane(usize),
+    /// How long a disk takes until it has read entries of the log, and until the member has them.
+    Read(usize),
     /// How long a client waits for answers.
     Patience(usize),
     /// How long a client waits after it was refused.
@@ -153,7 +155,7 @@ impl<'de> Deserialize<'de> for Choice {
 type Name = (&'static str, fn(usize) -> Series);
 
 /// The names of the series that have one number: of a member, which counts from 1 in files, or of a client.
-const MEMBERS: [Name; 8] = [
+const MEMBERS: [Name; 9] = [
     ("clock origin", Series::ClockOrigin),
     ("clock rate", Series::ClockRate),
     ("core seed", Series::CoreSeed),
@@ -162,6 +164,7 @@ const MEMBERS: [Name; 8] = [
     ("apply", Series::Apply),
     ("capture", Series::Capture),
     ("lane", Series::Lane),
+    ("read", Series::Read),
 ];
 const CLIENTS: [Name; 3] = [
     ("patience of client", Series::Patience),
@@ -182,6 +185,7 @@ impl fmt::Display for Series {
             | Self::Apply(at)
             | Self::Capture(at)
             | Self::Lane(at)
+            | Self::Read(at)
             | Self::Patience(at)
             | Self::Pause(at)
             | Self::Somebody(at) => at,

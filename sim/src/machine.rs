@@ -42,6 +42,8 @@ pub struct Manner {
 pub struct Machine {
     /// The last entry applied.
     pub applied: Index,
+    /// Its stamp.
+    pub stamp: ClusterTime,
     /// The digest of all that was applied.
     pub digest: Digest,
     /// The digest of what each entry did.
@@ -56,6 +58,7 @@ impl Default for Machine {
     fn default() -> Self {
         Self {
             applied: Index::default(),
+            stamp: ClusterTime::ZERO,
             digest: Digest::default(),
             effects: Digest::default(),
             noted: Noted::default(),
@@ -186,7 +189,7 @@ impl Machine {
         on: ServerId,
         manner: Manner,
     ) -> Result<Effect, String> {
-        self.applied = entry.index;
+        (self.applied, self.stamp) = (entry.index, entry.stamp);
         self.digest = self.digest.with(entry_digest);
         let at = ApplyContext {
             index: entry.index,
@@ -369,11 +372,11 @@ impl Machine {
         Ok(bytes.into())
     }
 
-    /// The state that these bytes hold.
+    /// The state that these bytes hold, as of an entry with this stamp.
     ///
     /// # Errors
     /// When they hold none.
-    pub fn restore(bytes: &[u8]) -> Result<Self, String> {
+    pub fn restore(bytes: &[u8], stamp: ClusterTime) -> Result<Self, String> {
         let head = Head::of(bytes).ok_or("the snapshot is damaged")?;
         let joined = head.joined(bytes).ok_or("the snapshot is cut off")?;
         let (sessions, state) = split_snapshot(joined).map_err(|error| error.to_string())?;
@@ -383,6 +386,7 @@ impl Machine {
         kv.restore(state).map_err(|error| error.to_string())?;
         Ok(Self {
             applied: head.applied,
+            stamp,
             digest: head.digest,
             effects: head.effects,
             noted: Noted::default(),

@@ -1,9 +1,9 @@
 //! A member: the core, and the driver's part of the work around it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use liferaft_raft::config::Timing;
-use liferaft_raft::consensus::{Apply, Input, Positions, Raft, ReadId, RoleKind};
+use liferaft_raft::consensus::{Apply, EntriesReader, Input, Positions, Raft, ReadId, RoleKind};
 use liferaft_raft::ids::{Index, ServerId, Term};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,8 @@ pub struct Member {
     pub wake_at: Nanos,
     /// How many reasons there are for it to do nothing.
     pub pauses: u32,
+    /// Who waits for entries of its log.
+    pub reading: BTreeSet<EntriesReader>,
     /// What its state machine has to do.
     pub applying: VecDeque<Apply>,
     /// The reads that were granted and wait for the state machine to reach their index.
@@ -116,6 +118,7 @@ impl Member {
             inbox: Vec::new(),
             wake_at: Nanos::MAX,
             pauses: 0,
+            reading: BTreeSet::new(),
             applying: VecDeque::new(),
             granted: Vec::new(),
             capturing: false,

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use liferaft_raft::consensus::{PeerStatus, Raft, ReadId, Recovered, ReplicationState};
+use liferaft_raft::consensus::{
+    EntriesRead, EntriesReader, PeerStatus, Raft, ReadId, Recovered, ReplicationState,
+};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::message::Body;
 
@@ -105,11 +107,19 @@ pub enum Sometimes {
     WentOnBlank,
     /// A server hears a stranger.
     StrangerHeard,
+    /// A leader reads entries from storage for a peer.
+    ReadForPeer,
+    /// A member reads entries from storage to apply them.
+    ReadToApply,
+    /// Entries are read of a log whose place a snapshot has taken meanwhile.
+    ReadOfReplacedLog,
+    /// What a leader reads for a peer has been compacted away meanwhile.
+    ReadOfCompacted,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 47] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -153,6 +163,10 @@ impl Sometimes {
         Self::LeaseRevoked,
         Self::WentOnBlank,
         Self::StrangerHeard,
+        Self::ReadForPeer,
+        Self::ReadToApply,
+        Self::ReadOfReplacedLog,
+        Self::ReadOfCompacted,
     ];
 
     /// Whether runs have what brings it about.
@@ -217,6 +231,17 @@ pub fn note_crash(member: &Member, counts: &mut Counts) {
     if status.is_some_and(|status| status.peers.iter().any(sends_snapshot)) {
         counts.saw(Sometimes::SnapshotInterrupted);
     }
+}
+
+/// Counts what entries are read for, and what has become of them.
+pub fn note_read(member: &Member, read: &EntriesRead, entries: &[Entry], counts: &mut Counts) {
+    let is_replaced = member.log.term_at(read.from).is_none();
+    counts.saw(match (read.whose, entries.is_empty()) {
+        (EntriesReader::Apply, _) if is_replaced => Sometimes::ReadOfReplacedLog,
+        (EntriesReader::Apply, _) => Sometimes::ReadToApply,
+        (EntriesReader::Peer(_), false) => Sometimes::ReadForPeer,
+        (EntriesReader::Peer(_), true) => Sometimes::ReadOfCompacted,
+    });
 }
 
 /// Counts what a crash left on disk that recovery had to leave out.

@@ -80,6 +80,7 @@ pub mod config {
         inflight_bytes_max: u64,
         uncommitted_bytes_max: u64,
         applying_bytes_max: u64,
+        log_memory_bytes_max: u64,
         snapshot_bytes_max: u64,
         snapshot_chunk_bytes: u64,
         reads_max: usize,
@@ -110,6 +111,7 @@ pub mod config {
                 inflight_bytes_max: limits.inflight_bytes_max,
                 uncommitted_bytes_max: limits.uncommitted_bytes_max,
                 applying_bytes_max: limits.applying_bytes_max,
+                log_memory_bytes_max: limits.log_memory_bytes_max,
                 snapshot_bytes_max: limits.snapshot_bytes_max,
                 snapshot_chunk_bytes: limits.snapshot_chunk_bytes,
                 reads_max: limits.reads_max,
@@ -128,6 +130,7 @@ pub mod config {
             limits.inflight_bytes_max = self.inflight_bytes_max;
             limits.uncommitted_bytes_max = self.uncommitted_bytes_max;
             limits.applying_bytes_max = self.applying_bytes_max;
+            limits.log_memory_bytes_max = self.log_memory_bytes_max;
             limits.snapshot_bytes_max = self.snapshot_bytes_max;
             limits.snapshot_chunk_bytes = self.snapshot_chunk_bytes;
             limits.reads_max = self.reads_max;

@@ -44,12 +44,14 @@ const POLL: Duration = Duration::from_millis(1);
 
 /// What a member keeps its state in.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
 enum Disk {
     Folder(PathBuf),
     Memory(MemoryStorage),
 }
 
 /// A disk that is open.
+#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
 enum Opened {
     Folder(DiskStorage),
     Memory(MemoryStorage),

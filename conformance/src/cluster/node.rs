@@ -324,7 +324,9 @@ impl Node {
             return;
         }
         let data = Bytes::from(self.machine.as_of(through));
-        let taken = self.shelf.taken(through, data);
+        let covered = self.log().find(|entry| entry.index == through);
+        let stamp = covered.map_or(ClusterTime::ZERO, |entry| entry.stamp);
+        let taken = self.shelf.taken(through, stamp, data);
         self.input(taken);
         // Two writes: the snapshot, and once that is durable, the cut.
         for _ in 0..2 {

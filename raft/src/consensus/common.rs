@@ -2,7 +2,7 @@
 
 mod snapshot;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,10 +13,11 @@ use rand_core::{Rng, SeedableRng};
 use super::TERM_JUMP_MAX;
 use super::asking::Promptness;
 use super::currency::{Currency, Tokens};
+use super::fetch::Fetches;
 use super::log::Log;
 use super::membership::ConfigurationLog;
 use super::outbox::Outbox;
-use super::output::{Apply, Event, HardState, Output, Reception, Refusal, Snapshot};
+use super::output::{Apply, EntriesReader, Event, HardState, Output, Reception, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::recovery::Restored;
 use crate::config::Config;
@@ -28,6 +29,10 @@ use crate::time::{ClusterTime, Instant};
 
 /// For so many entries at most room is made before they are handed out.
 const HAND_OUT_RESERVED: usize = 4096;
+
+/// So many bytes of entries are read from storage at once to be handed out: the state machine has something to do while
+/// the next are read.
+const READ_BYTES: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Common {
@@ -58,6 +63,8 @@ pub(super) struct Common {
     /// The end of a snapshot that has become durable, behind which the log is to be cut.
     compaction: Option<Index>,
     applying: Applying,
+    /// Entries that are being read from storage.
+    pub(super) fetches: Fetches,
     /// Whether it has still to be told what was stored: the state machine of the snapshot, observers of the
     /// configuration.
     resuming: bool,
@@ -79,7 +86,9 @@ pub(super) struct Common {
 struct Applying {
     handed_out: Index,
     applied: Index,
-    /// What lies between the two weighs, as far as it is entries and not a snapshot.
+    /// What each entry between the two weighs, those apart whose place a snapshot has taken.
+    weights: VecDeque<u64>,
+    /// The sum of these.
     bytes: u64,
     /// Up to here the state came as a snapshot.
     restored_to: Index,
@@ -157,12 +166,14 @@ impl Common {
             applying: Applying {
                 handed_out: covered,
                 applied: covered,
+                weights: VecDeque::new(),
                 bytes: 0,
                 restored_to: covered,
                 restore_due: false,
                 restoring: None,
                 currency: Currency::default(),
             },
+            fetches: Fetches::default(),
             tokens: Tokens::new(now, apart.next_u64()),
             promptness: BTreeMap::new(),
             rng,
@@ -479,12 +490,7 @@ impl Common {
         }
         let from = self.applying.applied.max(self.applying.restored_to).next();
         let count = usize::try_from(through.next().distance_from(from)).unwrap_or(usize::MAX);
-        let done: u64 = self
-            .log
-            .entries_from(from)
-            .take(count)
-            .map(Entry::weight)
-            .sum();
+        let done: u64 = self.applying.weights.drain(..count).sum();
         self.applying.bytes -= done;
         self.applying.applied = through;
         let is_restored = |snapshot: &mut Arc<Snapshot>| snapshot.metadata.last.index <= through;
@@ -504,11 +510,23 @@ impl Common {
         if is_planted(Bug::ApplyBeforeSync) {
             end = self.commit_index;
         }
+        if self.applying.handed_out < end.min(self.log.evicted_to()) {
+            self.read_to_hand_out(end);
+        } else {
+            self.hand_out_from_memory(end);
+        }
+        self.applying
+            .currency
+            .handed_out(self.applying.handed_out, &self.log);
+    }
+
+    fn hand_out_from_memory(&mut self, end: Index) {
         let bytes_max = self.config.limits().applying_bytes_max;
-        let mut at = self.applying.handed_out;
+        let at = self.applying.handed_out;
+        let mut bytes = self.applying.bytes;
         // While the state machine is as far behind as it may be, each input comes here in vain: no memory is reserved
         // for it.
-        let wanted = if self.applying.bytes < bytes_max {
+        let wanted = if bytes < bytes_max {
             end.distance_from(at)
         } else {
             0
@@ -516,24 +534,58 @@ impl Common {
         let room = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut entries = Vec::with_capacity(room.min(HAND_OUT_RESERVED));
         for entry in self.log.entries_from(at.next()).take(room) {
-            if self.applying.bytes >= bytes_max {
+            if bytes >= bytes_max {
                 break;
             }
-            self.applying.bytes += entry.weight();
-            at = entry.index;
+            bytes += entry.weight();
             entries.push(entry.clone());
         }
-        if !entries.is_empty() {
-            self.applying.handed_out = at;
-            if is_planted(Bug::AppliedTwice) && entries.len() > 1 && at.0.is_multiple_of(7) {
-                let again = entries[entries.len() - 1].clone();
-                entries.push(again);
-            }
-            self.out.apply.push(Apply::Entries(entries));
+        self.hand_out_entries(entries);
+    }
+
+    /// Has the next entries read from storage, up to `end` or to where they are in memory, as far as the state machine
+    /// may be behind.
+    fn read_to_hand_out(&mut self, end: Index) {
+        let bytes_max = self.config.limits().applying_bytes_max;
+        let room = bytes_max.saturating_sub(self.applying.bytes);
+        if room > 0 {
+            let range = (
+                self.applying.handed_out.next(),
+                end.min(self.log.evicted_to()),
+            );
+            let bytes_max = room.min(READ_BYTES);
+            let out = &mut self.out;
+            self.fetches
+                .ask(EntriesReader::Apply, range, bytes_max, out);
         }
-        self.applying
-            .currency
-            .handed_out(self.applying.handed_out, &self.log);
+    }
+
+    /// Hands out the next entries, from memory or from storage.
+    pub(super) fn hand_out_entries(&mut self, mut entries: Vec<Entry>) {
+        let Some(last) = entries.last().map(|last| last.index) else {
+            return;
+        };
+        let applying = &mut self.applying;
+        for weight in entries.iter().map(Entry::weight) {
+            applying.bytes += weight;
+            applying.weights.push_back(weight);
+        }
+        applying.handed_out = last;
+        if is_planted(Bug::AppliedTwice) && entries.len() > 1 && last.0.is_multiple_of(7) {
+            let again = entries[entries.len() - 1].clone();
+            entries.push(again);
+        }
+        self.out.apply.push(Apply::Entries(entries));
+    }
+
+    /// Drops entries from memory that are in storage, if there are more than there may be.
+    pub(super) fn evict(&mut self) {
+        let mut through = self.commit_index.min(self.outbox.persisted());
+        if is_planted(Bug::EvictedUnpersisted) {
+            through = self.log.last_index();
+        }
+        let bytes_max = self.config.limits().log_memory_bytes_max;
+        self.log.evict(through, bytes_max);
     }
 
     /// Hands out a snapshot that takes the state's place, once the state machine is done with what it was handed
@@ -583,6 +635,16 @@ impl Common {
         assert!(
             self.snapshot_index() <= self.commit_index,
             "the snapshot is past the commit index"
+        );
+        let evicted_to = self.log.evicted_to();
+        assert!(
+            evicted_to <= self.commit_index,
+            "evicted {evicted_to} is past the commit index"
+        );
+        assert!(
+            self.is_installing() || evicted_to <= self.outbox.persisted(),
+            "evicted {evicted_to} is past persisted {}",
+            self.outbox.persisted()
         );
         assert!(
             self.is_installing() || handed_out <= self.outbox.persisted(),

@@ -4,11 +4,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::output::{Reception, SnapshotName, SnapshotRead, WriteId};
+use super::output::{EntriesRead, Reception, SnapshotName, SnapshotRead, WriteId};
 use crate::config::Timing;
 use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX};
+use crate::entry::Entry;
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
+use crate::time::ClusterTime;
 
 /// One input. It owns its data, so that a run is a log of inputs that can be kept, replayed and shrunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum Input {
     SnapshotTaken {
         /// The last entry that the state reflects.
         through: Index,
+        /// Its stamp.
+        stamp: ClusterTime,
         /// The length of the state, in bytes.
         length: u64,
         /// Its CRC-32.
@@ -73,6 +77,14 @@ pub enum Input {
         read: SnapshotRead,
         /// Its bytes.
         data: Bytes,
+    },
+    /// Entries of the stored log were read.
+    EntriesRead {
+        /// What was asked for.
+        read: EntriesRead,
+        /// The entries: from the first one on without a gap, as many as were asked for; none if they are not stored any
+        /// more.
+        entries: Vec<Entry>,
     },
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
     /// unless its log is empty and it has voted for nobody else.

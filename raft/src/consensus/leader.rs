@@ -134,6 +134,7 @@ impl Leader {
             configuration_seen_to: Index::ZERO,
             removed: false,
         };
+        common.fetches.begin_generation();
         leader.meet_members(common);
         leader.append(common, Payload::Noop);
         leader

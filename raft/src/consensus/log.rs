@@ -163,6 +163,19 @@ impl Log {
         }
     }
 
+    /// Drops entries from memory that are in storage, none after `through`, until those left weigh no more than
+    /// `bytes_max`.
+    pub(super) fn evict(&mut self, through: Index, bytes_max: u64) {
+        while self.bytes > bytes_max
+            && let Some(first) = self.entries.front()
+            && first.index <= through
+        {
+            self.bytes -= first.weight();
+            self.outline.note(first);
+            self.entries.pop_front();
+        }
+    }
+
     /// Drops the entries up to `index`.
     pub(super) fn compact_to(&mut self, index: Index) {
         self.outline.compact_to(index);

@@ -39,6 +39,7 @@ mod checkpoint;
 mod common;
 mod currency;
 mod dispatch;
+mod fetch;
 mod follower;
 mod headway;
 mod input;
@@ -69,9 +70,9 @@ mod vote;
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use log::Outline;
 pub use output::{
-    Apply, ChangeError, Event, HardState, InvalidChange, Output, ProposeRefused, ReadRefused,
-    Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName, SnapshotRead, SnapshotStep,
-    TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
+    Apply, ChangeError, EntriesRead, EntriesReader, Event, HardState, InvalidChange, Output,
+    ProposeRefused, ReadRefused, Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName,
+    SnapshotRead, SnapshotStep, TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
 };
 pub use oversight::{Contact, Oversight};
 pub use recovery::RecoveryError;
@@ -80,6 +81,7 @@ pub use stamp::STAMP_ADVANCE_MAX;
 pub use status::{PeerStatus, Positions, ReplicationState, Status};
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::{Config, Timing};
@@ -133,7 +135,8 @@ impl Raft {
     /// Takes one input. Effects are appended to `output`.
     ///
     /// # Panics
-    /// When the driver breaks the contract: it reports as applied what was not handed out.
+    /// When the driver breaks the contract: it reports as applied what was not handed out, or as read what was not
+    /// written.
     pub fn input(&mut self, now: Instant, input: Input, output: &mut Output) {
         self.begin(now, output);
         self.take(input);
@@ -236,7 +239,9 @@ impl Raft {
         self.common.log.bytes()
     }
 
-    /// The entries that this server holds in memory from `from` on: those since the last compaction, committed or not.
+    /// The entries that this server holds in memory from `from` on, committed or not. Of a longer log than
+    /// [`Limits::log_memory_bytes_max`](crate::config::Limits::log_memory_bytes_max) that is the end; what is missing
+    /// since the last compaction is in storage.
     pub fn log_from(&self, from: Index) -> impl Iterator<Item = &Entry> {
         self.common.log.entries_from(from)
     }
@@ -259,6 +264,7 @@ impl Raft {
 
     fn finish(&mut self, output: &mut Output) {
         self.flush();
+        self.common.evict();
         if cfg!(debug_assertions) {
             self.common.check_invariants();
         }
@@ -276,11 +282,13 @@ impl Raft {
             }
             Input::SnapshotTaken {
                 through,
+                stamp,
                 length,
                 digest,
                 name,
             } => {
-                self.common.on_snapshot_taken(through, length, digest, name);
+                let (state, through) = ((length, digest), (through, stamp));
+                self.common.on_snapshot_taken(through, state, name);
                 Transition::Stay
             }
             Input::SnapshotAppended { reception, length } => {
@@ -297,6 +305,10 @@ impl Raft {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_snapshot_read(read, data);
                 }
+                Transition::Stay
+            }
+            Input::EntriesRead { read, entries } => {
+                self.on_entries_read(&read, entries);
                 Transition::Stay
             }
             Input::Bootstrap(configuration) => {
@@ -346,6 +358,18 @@ impl Raft {
                 campaign.on_timer(&mut self.common)
             }
             Role::Leader(leader) => leader.on_timer(&mut self.common),
+        }
+    }
+
+    fn on_entries_read(&mut self, read: &EntriesRead, entries: Vec<Entry>) {
+        let common = &mut self.common;
+        if !common.fetches.take(read, &entries, &common.log) {
+            return;
+        }
+        match (read.whose, &mut self.role) {
+            (EntriesReader::Apply, _) => common.hand_out_entries(entries),
+            (EntriesReader::Peer(id), Role::Leader(leader)) => leader.on_entries_read(id, entries),
+            (EntriesReader::Peer(_), _) => {}
         }
     }
 

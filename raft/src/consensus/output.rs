@@ -19,6 +19,7 @@ use crate::message::{Message, SnapshotMetadata};
 /// - [`messages`](Self::messages) may leave in any order.
 /// - [`writes`](Self::writes) are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
 /// - [`snapshots`](Self::snapshots) is done in order, and answered as each step says.
+/// - [`entries`](Self::entries) are read in any order, and answered by [`Input::EntriesRead`](super::Input::EntriesRead).
 /// - [`apply`](Self::apply) is done in order and answered by [`Input::Applied`](super::Input::Applied).
 /// - A read in [`reads`](Self::reads) is served once its index is applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Output {
     pub writes: Vec<Write>,
     /// What is to be done with the states of snapshots, in order. Neither it nor the writes wait for the other.
     pub snapshots: Vec<SnapshotStep>,
+    /// Entries of the log to read from storage. Neither the writes nor what is done with snapshots wait for it.
+    pub entries: Vec<EntriesRead>,
     /// What the state machine is to do, in order.
     pub apply: Vec<Apply>,
     /// Reads that may be served once their index is applied, and those that may not.
@@ -56,6 +59,7 @@ impl Output {
         self.messages.append(&mut other.messages);
         self.writes.append(&mut other.writes);
         self.snapshots.append(&mut other.snapshots);
+        self.entries.append(&mut other.entries);
         self.apply.append(&mut other.apply);
         self.reads.append(&mut other.reads);
         self.proposals.append(&mut other.proposals);
@@ -69,6 +73,7 @@ impl Output {
         self.messages.clear();
         self.writes.clear();
         self.snapshots.clear();
+        self.entries.clear();
         self.apply.clear();
         self.reads.clear();
         self.proposals.clear();
@@ -181,6 +186,50 @@ pub struct SnapshotRead {
     pub offset: u64,
     /// How many bytes it has: all of them are there.
     pub bytes: usize,
+}
+
+/// Entries of the stored log to read, which are not in memory: committed, and durable here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntriesRead {
+    /// Who needs them. No reader waits for two reads at a time.
+    pub whose: EntriesReader,
+    /// Of an earlier generation an answer may come too late: it is dropped.
+    pub generation: u64,
+    /// The first one.
+    pub from: Index,
+    /// The last one that may be read.
+    pub through: Index,
+    /// The most bytes of them, counted as [`Entry::weight`]. The first one is read however much it weighs.
+    pub bytes_max: u64,
+}
+
+impl EntriesRead {
+    /// Returns what answers it, where these are the entries of the stored log, in order.
+    #[must_use]
+    pub fn select<'a>(&self, stored: impl IntoIterator<Item = &'a Entry>) -> Vec<Entry> {
+        let stored = stored.into_iter();
+        let mut bytes = 0;
+        let mut entries: Vec<Entry> = Vec::new();
+        let wanted = stored.skip_while(|entry| entry.index < self.from);
+        for entry in wanted.take_while(|entry| entry.index <= self.through) {
+            bytes += entry.weight();
+            let next = entries.last().map_or(self.from, |last| last.index.next());
+            if entry.index != next || bytes > self.bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        entries
+    }
+}
+
+/// Who needs entries that are not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntriesReader {
+    /// The state machine, which has yet to apply them.
+    Apply,
+    /// A server that this leader replicates to, which is behind.
+    Peer(ServerId),
 }
 
 /// What storage gives back after a restart.
@@ -533,6 +582,13 @@ mod tests {
             messages: alloc::vec![(ServerId(2), message)],
             writes: alloc::vec![Write::default()],
             snapshots: alloc::vec![SnapshotStep::Remove(SnapshotName(1))],
+            entries: alloc::vec![EntriesRead {
+                whose: EntriesReader::Apply,
+                generation: 0,
+                from: Index(1),
+                through: Index(1),
+                bytes_max: 1,
+            }],
             apply: alloc::vec![Apply::Entries(Vec::new())],
             reads: alloc::vec![(ReadId(1), Ok(Index(1)))],
             proposals: alloc::vec![(ProposalId(1), Err(ProposeRefused::NotLeader { leader }))],

@@ -200,6 +200,10 @@ bugs! {
     ResentAfterLostSession,
     /// The session table: the replies that are kept have no bound.
     RepliesUnbounded,
+    /// Entries that were read from storage are used although a snapshot has taken the log's place meanwhile.
+    StaleReadUsed,
+    /// Entries leave memory that are not committed, or not on this server's disk.
+    EvictedUnpersisted,
 }
 
 /// Whether this bug is planted.

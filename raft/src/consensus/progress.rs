@@ -11,6 +11,7 @@ use super::checkpoint::Checkpoint;
 use super::headway::Headway;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
+use crate::entry::Entry;
 use crate::ids::{Index, Round};
 use crate::message::Token;
 use crate::time::Instant;
@@ -64,6 +65,8 @@ pub(super) struct Progress {
     /// What its log must hold, unless it has lost some of what it acknowledged.
     pub(super) checkpoint: Checkpoint,
     pub(super) headway: Headway,
+    /// Entries that were read from storage and have not been sent.
+    fetched: Option<Fetched>,
     gap_replies: u8,
     /// What was in flight when it last began to send again. Until that has arrived, answers show gaps that are known,
     /// and only the timeout makes it send once more: else each answer would bring forth a window of messages.
@@ -102,6 +105,14 @@ pub(super) enum Standing {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     messages: VecDeque<(Index, u64)>,
+    bytes: u64,
+}
+
+/// Entries that were read from storage for a peer: at most what one message takes.
+#[derive(Debug)]
+struct Fetched {
+    from: Index,
+    entries: Arc<Vec<Entry>>,
     bytes: u64,
 }
 
@@ -149,9 +160,28 @@ impl Progress {
             pace: Pace::default(),
             checkpoint: Checkpoint::default(),
             headway: Headway::default(),
+            fetched: None,
             gap_replies: 0,
             recovering_to: Index::ZERO,
         }
+    }
+
+    /// Keeps entries that were read for the peer until they are sent.
+    pub(super) fn keep_fetched(&mut self, entries: Vec<Entry>) {
+        let from = entries.first().map(|first| first.index);
+        self.fetched = from.map(|from| Fetched {
+            from,
+            bytes: entries.iter().map(Entry::weight).sum(),
+            entries: Arc::new(entries),
+        });
+        self.stirred = true;
+    }
+
+    /// Takes the entries that were read, and what they weigh, if they begin with the next one to send; they are of no
+    /// use otherwise.
+    pub(super) fn take_fetched(&mut self) -> Option<(Arc<Vec<Entry>>, u64)> {
+        let fetched = self.fetched.take()?;
+        (fetched.from == self.next_index).then_some((fetched.entries, fetched.bytes))
     }
 
     /// Returns true if an answer that echoes this round was given in an earlier stay.

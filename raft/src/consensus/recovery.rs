@@ -10,7 +10,7 @@ use super::membership::ConfigurationLog;
 use super::output::{HardState, Recovered, Snapshot};
 use super::planted::{Bug, is_planted};
 use crate::config::ELECTION_TIMEOUT_MAX;
-use crate::entry::Payload;
+use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, Term};
 use crate::time::ClusterTime;
 
@@ -49,6 +49,37 @@ pub enum RecoveryError {
         /// The promise that is stored.
         promise: Duration,
     },
+}
+
+impl Recovered {
+    /// Moves entries into the outline, of those that are known to be committed the first ones, until the rest weighs no
+    /// more than `bytes_max`: what a storage does that reads no more into memory.
+    ///
+    /// # Errors
+    /// When the entries do not follow the outline, or one another: see [`Outline::push`].
+    pub fn outlined(mut self, bytes_max: u64) -> Result<Self, RecoveryError> {
+        let covered = self.snapshot.as_ref().map(|of| of.metadata.last.index);
+        let known = self.hard_state.commit.max(covered.unwrap_or_default());
+        if let Some(first) = self.entries.first()
+            && self.outline.is_empty()
+        {
+            // What the term was there does not matter: a snapshot covers it.
+            let base = LogPosition::new(Term::ZERO, first.index.previous());
+            self.outline = Outline::starting_after(base, ClusterTime::ZERO);
+        }
+        let mut bytes: u64 = self.entries.iter().map(Entry::weight).sum();
+        let mut count = 0;
+        for entry in &self.entries {
+            if bytes <= bytes_max || entry.index > known {
+                break;
+            }
+            self.outline.push(entry)?;
+            bytes -= entry.weight();
+            count += 1;
+        }
+        self.entries.drain(..count);
+        Ok(self)
+    }
 }
 
 #[derive(Debug)]
@@ -198,7 +229,6 @@ mod tests {
     use super::*;
     use crate::configuration::Configuration;
     use crate::consensus::SnapshotName;
-    use crate::entry::Entry;
     use crate::ids::ServerId;
     use crate::message::SnapshotMetadata;
 
@@ -326,6 +356,24 @@ mod tests {
             (at.0.last_index(), before.0.last_index()),
             (Index(6), Index(5))
         );
+    }
+
+    #[test]
+    fn what_is_committed_is_outlined_until_the_rest_is_light_enough() {
+        let mut whole = stored();
+        whole.hard_state.commit = Index(5);
+        whole.entries = alloc::vec![entry(3, 2), entry(4, 3), entry(5, 3), entry(6, 3)];
+        let weight = entry(6, 3).weight();
+        let outlined = |bytes_max| whole.clone().outlined(bytes_max).expect("it is sound");
+
+        let lengths = [4, 2, 0].map(|count| outlined(count * weight).entries.len());
+        let all = Restored::from_stored(outlined(0)).expect("it is sound");
+        let none = Restored::from_stored(whole.clone()).expect("it is sound");
+
+        assert_eq!(lengths, [4, 2, 1]);
+        assert_eq!(all.log.last(), none.log.last());
+        assert_eq!(all.log.evicted_to(), Index(5));
+        assert_eq!(all.log.term_at(Index(4)), none.log.term_at(Index(4)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::common::Common;
 use super::leader::Leader;
 use super::log::Log;
-use super::output::{Event, Refusal, SnapshotRead, SnapshotStep};
+use super::output::{EntriesReader, Event, Refusal, SnapshotRead, SnapshotStep};
 use super::planted::{Bug, is_planted};
 use super::progress::{Flow, MESSAGES_IN_FLIGHT_MAX, Progress, Sending};
 use crate::entry::Entry;
@@ -211,6 +211,13 @@ impl Leader {
             sending.reading = sending.reading.saturating_sub(bytes as u64);
             sending.read.push((offset, data));
             peer.stirred = true;
+        }
+    }
+
+    /// Entries were read that this peer is to be sent.
+    pub(super) fn on_entries_read(&mut self, id: ServerId, entries: Vec<Entry>) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.keep_fetched(entries);
         }
     }
 
@@ -495,7 +502,17 @@ impl Line<'_> {
             && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(window_bytes))
         {
             let from = peer.next_index;
-            let (entries, bytes) = self.slices.take(&self.common.log, from, append_bytes);
+            let evicted_to = self.common.log.evicted_to();
+            let (entries, bytes) = if from > evicted_to {
+                self.slices.take(&self.common.log, from, append_bytes)
+            } else if let Some(fetched) = peer.take_fetched() {
+                fetched
+            } else {
+                let Common { fetches, out, .. } = &mut *self.common;
+                let whose = EntriesReader::Peer(self.id);
+                fetches.ask(whose, (from, evicted_to), append_bytes, out);
+                break;
+            };
             peer.next_index = from.plus(entries.len() as u64);
             let end = peer.next_index.previous();
             if let Flow::Replicate(window) = &mut peer.flow {

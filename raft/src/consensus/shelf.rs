@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::input::Input;
 use super::output::{Reception, SnapshotName, SnapshotRead, SnapshotStep};
 use crate::ids::Index;
+use crate::time::ClusterTime;
 
 /// Keeps the states of snapshots in memory, and does at once what the core wants of them.
 ///
@@ -15,10 +16,11 @@ use crate::ids::Index;
 /// # use liferaft_raft as liferaft;
 /// use liferaft::consensus::{Input, Shelf};
 /// use liferaft::ids::Index;
+/// use liferaft::time::ClusterTime;
 ///
 /// let mut shelf = Shelf::default();
 ///
-/// let Input::SnapshotTaken { name, length, .. } = shelf.taken(Index(7), "state".into()) else {
+/// let Input::SnapshotTaken { name, length, .. } = shelf.taken(Index(7), ClusterTime(9), "state".into()) else {
 ///     panic!("it is one");
 /// };
 ///
@@ -45,11 +47,13 @@ impl Shelf {
         self.finished.insert(name, state);
     }
 
-    /// Keeps the state of a state machine as of `through`. Returns the input that tells the core.
-    pub fn taken(&mut self, through: Index, state: Bytes) -> Input {
+    /// Keeps the state of a state machine as of `through`, the entry with this stamp. Returns the input that tells the
+    /// core.
+    pub fn taken(&mut self, through: Index, stamp: ClusterTime, state: Bytes) -> Input {
         let (length, digest) = (state.len() as u64, crc32fast::hash(&state));
         Input::SnapshotTaken {
             through,
+            stamp,
             length,
             digest,
             name: self.put(state),

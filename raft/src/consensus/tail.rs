@@ -47,8 +47,8 @@ impl Tail {
             return;
         }
         debug_assert!(
-            log.base().index <= self.settled,
-            "what is not settled is not compacted away"
+            log.evicted_to() <= self.settled,
+            "what is not settled is neither compacted away nor evicted"
         );
         let count = usize::try_from(settled.distance_from(self.settled)).unwrap_or(usize::MAX);
         let entries = log.entries_from(self.settled.next()).take(count);

@@ -42,6 +42,8 @@ pub(super) struct Applier<S: StateMachine> {
     applied: Index,
     /// The term of that entry.
     term: Term,
+    /// Its stamp.
+    stamp: ClusterTime,
     /// The nonces that this run of the member registers under.
     nonces: RangeInclusive<u128>,
     /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a
@@ -61,6 +63,7 @@ impl<S: StateMachine> Applier<S> {
             sessions: Sessions::default(),
             applied: Index::ZERO,
             term: Term::default(),
+            stamp: ClusterTime::ZERO,
             nonces,
             own: None,
             ordered: BTreeMap::new(),
@@ -196,6 +199,7 @@ impl<S: StateMachine> Applier<S> {
         self.machine.advance(at);
         self.applied = entry.index;
         self.term = entry.term;
+        self.stamp = entry.stamp;
         Ok(())
     }
 
@@ -307,7 +311,7 @@ impl<S: StateMachine> Applier<S> {
     /// Captures the state at once, and has it encoded and stored while entries go on being applied.
     fn capture(&self, bytes_max: u64, ends: &Ends<S>) -> Result<(), MachineFault> {
         let (reports, lane) = (ends.reports.clone(), Arc::clone(&ends.lane));
-        let through = self.applied;
+        let (through, stamp) = (self.applied, self.stamp);
         let reply_bytes = self.sessions.reply_bytes();
         let panicked = move |message: String| MachineFault::Snapshot {
             through,
@@ -319,6 +323,7 @@ impl<S: StateMachine> Applier<S> {
             let report = match caught_in(store(&*lane, joining)).await {
                 Ok(Ok(snapshot)) => Report::Captured {
                     through,
+                    stamp,
                     reply_bytes,
                     snapshot,
                 },

@@ -19,7 +19,7 @@ use crate::ids::Index;
 use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
 use crate::storage::StorageError;
-use crate::time::Instant;
+use crate::time::{ClusterTime, Instant};
 
 /// What has happened since the last round.
 pub(super) struct Arrived<S: StateMachine> {
@@ -31,6 +31,8 @@ pub(super) struct Arrived<S: StateMachine> {
     pub(super) written: Option<Result<WriteId, StorageError>>,
     /// What the lane of the storage has done.
     pub(super) lane: Vec<Result<Input, StorageError>>,
+    /// What was read of the log.
+    pub(super) read: Vec<Result<Input, StorageError>>,
     pub(super) transport_closed: bool,
     pub(super) handles_dropped: bool,
     pub(super) applier_gone: bool,
@@ -57,6 +59,7 @@ impl<S: StateMachine> Arrived<S> {
             || !self.reports.is_empty()
             || self.written.is_some()
             || !self.lane.is_empty()
+            || !self.read.is_empty()
             || self.transport_closed
             || self.applier_gone
     }
@@ -71,6 +74,7 @@ impl<S: StateMachine> Default for Arrived<S> {
             reports: Vec::new(),
             written: None,
             lane: Vec::new(),
+            read: Vec::new(),
             transport_closed: false,
             handles_dropped: false,
             applier_gone: false,
@@ -93,8 +97,9 @@ impl<S: StateMachine> Driver<S> {
         if let Some(written) = self.arrived.written.take() {
             self.take_written(written, now)?;
         }
-        for done in std::mem::take(&mut self.arrived.lane) {
-            self.take_lane(done)?;
+        let Arrived { lane, read, .. } = &mut self.arrived;
+        for done in std::mem::take(lane).into_iter().chain(std::mem::take(read)) {
+            self.take_answer(done)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
@@ -134,8 +139,8 @@ impl<S: StateMachine> Driver<S> {
         Ok(())
     }
 
-    /// Takes up that the lane of the storage has done something, or has failed.
-    pub(super) fn take_lane(
+    /// Takes up that the storage has done something that the core wants to know, or has failed.
+    pub(super) fn take_answer(
         &mut self,
         done: Result<Input, StorageError>,
     ) -> Result<(), StopReason> {
@@ -176,9 +181,10 @@ impl<S: StateMachine> Driver<S> {
             }
             Report::Captured {
                 through,
+                stamp,
                 reply_bytes,
                 snapshot,
-            } => self.take_captured(through, reply_bytes, &snapshot, now),
+            } => self.take_captured((through, stamp), reply_bytes, &snapshot, now),
             Report::LaneFailed(error) => return Err(StopReason::Storage(error.to_string())),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
@@ -190,7 +196,7 @@ impl<S: StateMachine> Driver<S> {
 
     fn take_captured(
         &mut self,
-        through: Index,
+        (through, stamp): (Index, ClusterTime),
         reply_bytes: u64,
         snapshot: &Result<Captured, JoinError>,
         now: Instant,
@@ -207,6 +213,7 @@ impl<S: StateMachine> Driver<S> {
                 self.announce(now, || Happening::SnapshotTaken { through, bytes });
                 self.inputs.push(Input::SnapshotTaken {
                     through,
+                    stamp,
                     length: bytes,
                     digest,
                     name,

@@ -17,6 +17,7 @@ use super::founding::{Founding, drop_unfinished, is_blank};
 use super::handle::{Handle, Shared};
 use super::joining::{Joining, Roster};
 use super::links::{FRAME_OVERHEAD_BYTES, Links};
+use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
@@ -257,9 +258,10 @@ impl<S: StateMachine> MemberBuilder<S> {
             let uncounted_max = uncounted_max.ok_or(StartError::ClockStopsInSuspension)?;
             self.config.set_uncounted_max(uncounted_max);
         }
-        let mut recovered = self.storage.recover(u64::MAX).await?;
+        let log_memory_bytes_max = self.config.limits().log_memory_bytes_max;
+        let mut recovered = self.storage.recover(log_memory_bytes_max).await?;
         let cluster = self.bind(&mut recovered).await?;
-        let lane = self.storage.snapshots();
+        let (lane, log) = (self.storage.snapshots(), self.storage.log());
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();
@@ -320,6 +322,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             links,
             disk: Disk::new(self.storage),
             snapshots: Snapshots::new(Arc::clone(&lane)),
+            log_reads: LogReads::new(log),
             storage_stalls_after: self.storage_stalls_after,
             requests: request_queue,
             work: Work::new(

@@ -31,6 +31,7 @@ impl<S: StateMachine> Driver<S> {
             .send_messages(&mut self.output.messages, &mut self.counters);
         self.disk.enqueue(&mut self.output.writes, now);
         self.snapshots.enqueue(&mut self.output.snapshots);
+        self.log_reads.begin(&mut self.output.entries);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
         if self
             .work

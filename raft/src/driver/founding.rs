@@ -128,7 +128,8 @@ pub(super) fn is_blank(recovered: &consensus::Recovered) -> bool {
         [only] => matches!(only.payload, Payload::Configuration(_)),
         _ => false,
     };
-    recovered.snapshot.is_none() && !has_promised && is_founding
+    let is_whole = recovered.outline.is_empty();
+    recovered.snapshot.is_none() && !has_promised && is_founding && is_whole
 }
 
 /// Returns the write that drops what an interrupted founding left, if it left something.

@@ -41,6 +41,7 @@ mod joining;
 mod lanes;
 mod links;
 mod local;
+mod log_reads;
 mod membership;
 #[cfg(feature = "metrics")]
 mod meters;

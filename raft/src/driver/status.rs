@@ -366,7 +366,11 @@ mod tests {
     fn board() -> (StatusBoard, watch::Receiver<MemberStatus>) {
         let (config, recovered) = (Config::default(), Default::default());
         let raft = Raft::new(ServerId(1), config, recovered, Instant::ORIGIN, 1);
-        StatusBoard::new("ada".into(), raft.expect("a blank server starts").status())
+        StatusBoard::new(
+            "ada".into(),
+            raft.expect("a blank server starts").status(),
+            [].into(),
+        )
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::freshness::Freshness;
 use super::inbound::ForwardedBatch;
 use super::lanes::Lanes;
 use super::links::Links;
+use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
 use super::operations::{Operation, Operations};
@@ -63,6 +64,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) links: Links,
     pub(super) disk: Disk,
     pub(super) snapshots: Snapshots,
+    pub(super) log_reads: LogReads,
     pub(super) storage_stalls_after: Option<Duration>,
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
@@ -92,6 +94,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) links: Links,
     pub(super) disk: Disk,
     pub(super) snapshots: Snapshots,
+    pub(super) log_reads: LogReads,
     pub(super) storage_stalls_after: Option<Duration>,
     /// Whether it was told that the storage stalls.
     pub(super) storage_is_stalled: bool,
@@ -159,6 +162,7 @@ impl<S: StateMachine> Driver<S> {
             links: parts.links,
             disk: parts.disk,
             snapshots: parts.snapshots,
+            log_reads: parts.log_reads,
             storage_stalls_after: parts.storage_stalls_after,
             storage_is_stalled: false,
             work: parts.work,
@@ -277,6 +281,11 @@ impl<S: StateMachine> Driver<S> {
         {
             arrived.lane.push(done);
         }
+        while arrived.read.len() < TAKEN_AT_ONCE_MAX
+            && let Poll::Ready(done) = self.log_reads.poll(context)
+        {
+            arrived.read.push(done);
+        }
         let rung = self.alarm.poll(due, context).is_ready();
         // A member that hands over before it stops needs no handles.
         let abandoned = self.arrived.handles_dropped && self.stopping.is_none();
@@ -339,7 +348,10 @@ impl<S: StateMachine> Driver<S> {
             self.step(now);
         }
         while let Poll::Ready(done) = self.snapshots.poll(context) {
-            self.take_lane(done)?;
+            self.take_answer(done)?;
+        }
+        while let Poll::Ready(done) = self.log_reads.poll(context) {
+            self.take_answer(done)?;
         }
         if !self.inputs.is_empty() {
             self.step(now);

@@ -14,6 +14,7 @@ mod leadership;
 mod leaving;
 mod machine;
 mod membership;
+mod memory;
 mod outbox;
 mod poison;
 mod policy;

@@ -18,6 +18,7 @@ mod joint_consensus;
 mod lanes;
 mod leases;
 mod membership;
+mod memory;
 mod oversight;
 mod probes;
 mod reads;

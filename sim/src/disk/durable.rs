@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use liferaft_raft::consensus::{HardState, Recovered, Shelf, Snapshot, SnapshotName};
+use liferaft_raft::consensus::{EntriesRead, HardState, Recovered, Shelf, Snapshot, SnapshotName};
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, Term};
 
@@ -93,6 +93,12 @@ impl Durable {
         let first = self.entries.front()?.index;
         let offset = index.0.checked_sub(first.0)?;
         self.entries.get(usize::try_from(offset).ok()?)
+    }
+
+    /// The durable entries that were asked for.
+    #[must_use]
+    pub fn read(&self, read: &EntriesRead) -> Vec<Entry> {
+        read.select(&self.entries)
     }
 
     /// Whether the log with this entry is durable, as an entry or within the snapshot.

@@ -6,7 +6,7 @@ mod survival;
 
 use std::collections::VecDeque;
 
-use liferaft_raft::consensus::{Shelf, SnapshotStep, Write, WriteId};
+use liferaft_raft::consensus::{EntriesRead, Shelf, SnapshotStep, Write, WriteId};
 
 pub use durable::Durable;
 use part::parts;
@@ -33,6 +33,8 @@ pub struct Disk {
     sync_ends: Nanos,
     /// When the one after it ends, which makes all writes durable that come in the meantime; the same if none waits.
     next_sync_ends: Nanos,
+    /// What was to be read of the log while it hung.
+    pub reads_withheld: Vec<EntriesRead>,
     /// Writes take this many times longer.
     pub slowness: u64,
     /// Since when it hangs, while it does.
@@ -120,6 +122,7 @@ impl Disk {
         self.withheld = 0;
         self.lane_withheld = false;
         self.lane.clear();
+        self.reads_withheld.clear();
         self.sync_ends = 0;
         self.next_sync_ends = 0;
         let parts = writes.into_iter().flat_map(parts).collect();
@@ -138,6 +141,7 @@ impl Disk {
     pub fn wipe(&mut self) -> Durable {
         self.under_way.clear();
         self.lane.clear();
+        self.reads_withheld.clear();
         self.shelf.restart(None);
         self.failure = None;
         core::mem::take(&mut self.durable)

@@ -42,6 +42,7 @@ pub(super) fn check(turn: &Turn<'_>) -> Verdict {
             );
         }
     }
+    check_memory(turn)?;
     demand!(
         turn.output.writes.len() <= 1,
         "{} writes come out of one turn",
@@ -93,6 +94,41 @@ fn check_tail(turn: &Turn<'_>) -> Verdict {
     );
     Ok(())
 }
+
+/// Of what is committed and durable no more is in memory than may be, and what is not is read from storage that has it:
+/// by one read at a time for each reader.
+fn check_memory(turn: &Turn<'_>) -> Verdict {
+    let member = &turn.members[turn.member];
+    let positions = member.view.positions;
+    let settled = positions.commit.min(positions.persisted);
+    for read in &turn.output.entries {
+        let is_there = |index| index <= settled && turn.durable().entry(index).is_some();
+        demand!(
+            read.from <= read.through && is_there(read.from) && is_there(read.through),
+            "reads {read:?}, which is not stored"
+        );
+        demand!(
+            !member.reading.contains(&read.whose),
+            "reads twice for {:?}",
+            read.whose
+        );
+    }
+    let bytes_max = turn.plan.config.limits().log_memory_bytes_max;
+    let Some(raft) = member.raft.as_ref().filter(|_| bytes_max < WHOLE_LOG) else {
+        return Ok(());
+    };
+    let in_memory = raft.log_from(Index::ZERO);
+    let held = in_memory.take_while(|entry| entry.index <= settled);
+    let bytes: u64 = held.map(Entry::weight).sum();
+    demand!(
+        bytes <= bytes_max,
+        "holds {bytes} bytes of its log in memory, {bytes_max} are allowed"
+    );
+    Ok(())
+}
+
+/// No run has a log of so many bytes.
+const WHOLE_LOG: u64 = 8 << 20;
 
 /// One snapshot at most waits for the state machine: the next is handed out when it has been restored.
 fn check_restores(turn: &Turn<'_>) -> Verdict {

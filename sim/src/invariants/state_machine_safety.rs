@@ -1,5 +1,5 @@
 //! State machine safety (§3.2, plan 2.1 no. 5): what is handed to a state machine is committed, the same everywhere, in
-//! order, and durable on the server that hands it out.
+//! order, of the log as it is, and durable on the server that hands it out.
 
 use liferaft_raft::consensus::Apply;
 
@@ -22,6 +22,12 @@ pub(super) fn check(turn: &Turn<'_>, history: &History) -> Verdict {
                 committed.map(|committed| committed.term)
             );
         }
+        // In the turn in which a snapshot takes the log's place they may have come out before.
+        let first = entries[0].position();
+        demand!(
+            turn.change.replaced || turn.log().term_at(first.index).is_some(),
+            "{first} is handed out, and a snapshot has taken its place"
+        );
         let last = entries.last().expect("checked just above").position();
         demand!(
             turn.durable().holds(last.index, last.term),

@@ -128,6 +128,7 @@ impl Plan {
         }
         plan.come_near_limits(&mut Dice::new(seed, 9));
         plan.clients.bound_replies(&mut Dice::new(seed, 17));
+        plan.bound_log_memory(&mut Dice::new(seed, 18), election_timeout);
         let lease_dice = &mut Dice::new(seed, 6);
         if lease_dice.falls(LEASES) {
             plan.read_by_lease(lease_dice);
@@ -164,6 +165,16 @@ impl Plan {
             limits.command_bytes_max = self.workload.come_near_limit();
             self.config = rebuilt(&self.config, limits, None);
         }
+    }
+
+    /// In most runs members hold less of their logs in memory than they have: nothing that is in storage, or a few
+    /// entries. In some it takes long to read the others.
+    fn bound_log_memory(&mut self, dice: &mut Dice, election_timeout: Nanos) {
+        let mut limits = *self.config.limits();
+        let all = limits.log_memory_bytes_max;
+        limits.log_memory_bytes_max = dice.weighted(&[(3, all), (3, 0), (2, 300), (2, 3_000)]);
+        self.config = rebuilt(&self.config, limits, None);
+        self.disk.read_max = dice.weighted(&[(2, 0), (1, election_timeout * 4)]);
     }
 
     /// With minutes of faults, and pauses of a minute in the mean; with less work, since it lasts long.

@@ -31,6 +31,9 @@ pub struct DiskPlan {
     pub stalls: PerMillion,
     /// How long a stalled one takes at most.
     pub stall_max: Nanos,
+    /// How much longer it takes at most to read entries of the log, on every third disk: the others go on meanwhile.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub read_max: Nanos,
 }
 
 /// What state machines are like.
@@ -45,6 +48,14 @@ pub struct MachinePlan {
     pub snapshot_at_bytes: u64,
     /// How many bytes a snapshot carries beside the state.
     pub padding_bytes: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes it by reference"
+)]
+fn is_zero(nanos: &Nanos) -> bool {
+    *nanos == 0
 }
 
 pub(super) fn draw_network(dice: &mut Dice, election_timeout: Nanos) -> NetworkPlan {
@@ -69,6 +80,7 @@ pub(super) fn draw_disk(dice: &mut Dice, election_timeout: Nanos) -> DiskPlan {
         latency: draw_range(dice, &[(10 * MICRO, 100 * MICRO), (MILLI, 10 * MILLI)]),
         stalls: sometimes(dice, 30, 20_000),
         stall_max: election_timeout * 2,
+        read_max: 0,
     }
 }
 

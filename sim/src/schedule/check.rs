@@ -211,7 +211,8 @@ impl Schedule {
             | Series::Write(at)
             | Series::Apply(at)
             | Series::Capture(at)
-            | Series::Lane(at) => self.check_member(at)?,
+            | Series::Lane(at)
+            | Series::Read(at) => self.check_member(at)?,
             Series::Patience(client) | Series::Pause(client) | Series::Somebody(client) => {
                 self.check_client(client)?;
             }

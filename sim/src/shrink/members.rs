@@ -130,6 +130,7 @@ impl Left {
             Series::Apply(at) => Series::Apply(self.place(at)?),
             Series::Capture(at) => Series::Capture(self.place(at)?),
             Series::Lane(at) => Series::Lane(self.place(at)?),
+            Series::Read(at) => Series::Read(self.place(at)?),
             Series::Patience(_) | Series::Pause(_) | Series::Somebody(_) => series,
             Series::Link(from, to) => Series::Link(self.place(from)?, self.place(to)?),
         })

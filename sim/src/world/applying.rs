@@ -141,7 +141,7 @@ impl World {
             return Ok(());
         }
         member.capturing = true;
-        let through = member.machine.applied;
+        let through = (member.machine.applied, member.machine.stamp);
         let life = member.life;
         let padding_bytes = self.plan.machine.padding_bytes;
         let captured = member.machine.capture(padding_bytes, self.plan.flaw);
@@ -166,5 +166,6 @@ impl World {
 /// The state machine that a snapshot on a member's disk holds.
 fn restored(member: &Member, snapshot: &Snapshot) -> Result<Machine, String> {
     let state = member.disk.shelf.state(snapshot.name);
-    Machine::restore(state.ok_or("the snapshot to restore is not in storage")?)
+    let state = state.ok_or("the snapshot to restore is not in storage")?;
+    Machine::restore(state, snapshot.metadata.stamp)
 }

@@ -1,13 +1,14 @@
 //! Doing what came out of a member's turn, as its driver would.
 
 use liferaft_raft::consensus::{
-    Event as CoreEvent, Output, ProposeRefused, ReadId, SnapshotStep, Write,
+    EntriesRead, Event as CoreEvent, Input, Output, ProposeRefused, ReadId, SnapshotStep, Write,
 };
+use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
 
 use super::{Event, World};
-use crate::clock::MILLI;
+use crate::clock::{MILLI, SECOND};
 use crate::disk::{Failure, Survival};
 use crate::invariants::Alarm;
 use crate::member::Doom;
@@ -38,6 +39,10 @@ impl World {
             if self.members[at].disk.lane.len() == 1 {
                 self.begin_lane_step(at);
             }
+        }
+        for read in output.entries.drain(..) {
+            self.members[at].reading.insert(read.whose);
+            self.read_log(at, read, None);
         }
         for apply in output.apply.drain(..) {
             self.members[at].applying.push_back(apply);
@@ -153,6 +158,43 @@ impl World {
             self.stewards.witness.struck(at, done);
         }
         self.agenda.enter(done, Event::Written { member: at, life });
+    }
+
+    /// A disk takes its time until it has read entries of the log, and again until the member has them.
+    pub(super) fn read_log(&mut self, at: usize, read: EntriesRead, entries: Option<Vec<Entry>>) {
+        let takes = self.chance.read_takes(at, &self.plan.disk);
+        let member = &self.members[at];
+        let takes = (takes * member.disk.slowness.max(1)).min(SECOND);
+        let life = member.life;
+        let event = Event::Read {
+            member: at,
+            life,
+            read,
+            entries,
+        };
+        self.agenda.enter(self.now + takes, event);
+    }
+
+    /// Entries of the log are read, or have been; on a disk that hangs, later.
+    pub(super) fn log_was_read(
+        &mut self,
+        at: usize,
+        read: EntriesRead,
+        entries: Option<Vec<Entry>>,
+    ) {
+        let member = &mut self.members[at];
+        match entries {
+            None if member.disk.hangs_since.is_some() => member.disk.reads_withheld.push(read),
+            None => {
+                let entries = member.disk.durable().read(&read);
+                self.read_log(at, read, Some(entries));
+            }
+            Some(entries) => {
+                member.reading.remove(&read.whose);
+                sometimes::note_read(member, &read, &entries, &mut self.counts);
+                self.tell(at, Input::EntriesRead { read, entries });
+            }
+        }
     }
 
     fn begin_lane_step(&mut self, at: usize) {

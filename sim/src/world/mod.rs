@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use liferaft_raft::config::Timing;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::{ChangeId, Input, Output, Raft, ReadId};
+use liferaft_raft::consensus::{ChangeId, EntriesRead, Input, Output, Raft, ReadId};
+use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, Message};
+use liferaft_raft::time::ClusterTime;
 
 use crate::action::Action;
 use crate::agenda::Agenda;
@@ -129,6 +131,13 @@ enum Event {
         member: usize,
         life: u32,
     },
+    /// Entries of the log are read, or were, and are given to the member.
+    Read {
+        member: usize,
+        life: u32,
+        read: EntriesRead,
+        entries: Option<Vec<Entry>>,
+    },
     /// The oldest work of the state machine is done.
     Applied {
         member: usize,
@@ -137,7 +146,7 @@ enum Event {
     Captured {
         member: usize,
         life: u32,
-        through: Index,
+        through: (Index, ClusterTime),
         data: Bytes,
     },
     Turn(usize),
@@ -294,6 +303,7 @@ impl World {
         let election_timeout = self.timing.election_timeout().as_nanos();
         let latency_max = Nanos::try_from(election_timeout / 20).unwrap_or(Nanos::MAX);
         self.network.heal(latency_max);
+        self.plan.disk.read_max = 0;
         self.plan.machine.apply_max = self.plan.machine.apply_max.min(20 * MICRO);
         self.agenda
             .retain(|event| !matches!(event, Event::Action(_)));
@@ -338,6 +348,12 @@ impl World {
             Event::Laned { member, life } if life == self.members[member].life => {
                 self.step_lane(member)?;
             }
+            Event::Read {
+                member,
+                life,
+                read,
+                entries,
+            } if life == self.members[member].life => self.log_was_read(member, read, entries),
             Event::Applied { member, life } if life == self.members[member].life => {
                 self.apply(member)?;
             }
@@ -348,11 +364,14 @@ impl World {
                 data,
             } if life == self.members[member].life => {
                 self.members[member].capturing = false;
-                let taken = self.members[member].disk.shelf.taken(through, data);
+                let (through, stamp) = through;
+                let shelf = &mut self.members[member].disk.shelf;
+                let taken = shelf.taken(through, stamp, data);
                 self.tell(member, taken);
             }
             Event::Written { .. }
             | Event::Laned { .. }
+            | Event::Read { .. }
             | Event::Applied { .. }
             | Event::Captured { .. } => {}
             Event::Turn(member) => self.turn(member)?,

@@ -212,6 +212,7 @@ impl World {
         self.stewards.witness.struck(at, self.now);
         member.life += 1;
         member.inbox.clear();
+        member.reading.clear();
         member.applying.clear();
         member.granted.clear();
         member.capturing = false;
@@ -243,7 +244,11 @@ impl World {
         let member = &mut self.members[at];
         member.log = ShadowLog::of_recovered(&recovered);
         let now = member.clock.at(self.now);
-        let raft = Raft::new(member.id, self.plan.config.clone(), recovered, now, seed);
+        let bytes_max = self.plan.config.limits().log_memory_bytes_max;
+        // The storage, too, reads no more into memory than the member may hold.
+        let recovered = recovered.outlined(bytes_max);
+        let config = self.plan.config.clone();
+        let raft = recovered.and_then(|it| Raft::new(member.id, config, it, now, seed));
         let raft = raft.map_err(|error| self.alarm("recovery", at, error.to_string()))?;
         if let Some(story) = &mut self.story {
             story.started(self.now, at);

@@ -95,6 +95,7 @@ impl World {
         disk.goes_on(self.now);
         let withheld = core::mem::take(&mut disk.withheld);
         let lane_withheld = core::mem::take(&mut disk.lane_withheld);
+        let reads_withheld = core::mem::take(&mut disk.reads_withheld);
         if withheld > 0 && self.now - since > election_timeout(self) {
             self.counts.saw(Sometimes::DiskHung);
         }
@@ -103,6 +104,11 @@ impl World {
             // A sync that fails stops the member.
             if self.members[at].life == life {
                 self.written(at)?;
+            }
+        }
+        if self.members[at].life == life {
+            for read in reads_withheld {
+                self.log_was_read(at, read, None);
             }
         }
         if lane_withheld && self.members[at].life == life {

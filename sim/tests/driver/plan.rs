@@ -160,6 +160,8 @@ impl Plan {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let is_slow = Dice::new(seed, 3).between(1, SLOW_ONCE_IN) == 1;
         let slowness = if is_slow { SLOWNESS } else { 1 };
+        // What members do not hold of their logs they read from storage.
+        let held = Dice::new(seed, 9).weighted(&[(1, 64 << 20), (1, 0), (1, 1_000)]);
         let mut dice = Dice::new(seed, 1);
         let voters = dice.between(3, 5);
         let servers = (voters + dice.between(0, 2)).min(6);
@@ -169,6 +171,7 @@ impl Plan {
         let config = Config::builder()
             .election_timeout(election_timeout * slowness)
             .limits(|limits| {
+                limits.log_memory_bytes_max = held;
                 limits.trailing_entries = dice.between(0, 40);
                 if is_slow {
                     // Whoever misses the end of its session is to be sent a snapshot, little as is written meanwhile.

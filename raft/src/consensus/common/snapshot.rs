@@ -8,17 +8,17 @@ use crate::consensus::membership::ConfigurationLog;
 use crate::consensus::outbox::Discarded;
 use crate::consensus::output::{Event, Refusal, Snapshot, SnapshotName, SnapshotStep, WriteId};
 use crate::consensus::planted::{Bug, is_planted};
-use crate::ids::Index;
+use crate::ids::{Index, LogPosition};
 use crate::message::SnapshotMetadata;
+use crate::time::ClusterTime;
 
 impl Common {
     /// The state machine was captured and its snapshot is durable: it is put in force, and only then is the log cut
     /// (§5.1).
     pub(in crate::consensus) fn on_snapshot_taken(
         &mut self,
-        mut through: Index,
-        length: u64,
-        digest: u32,
+        (mut through, stamp): (Index, ClusterTime),
+        (length, digest): (u64, u32),
         name: SnapshotName,
     ) {
         let covered = self.snapshot_index();
@@ -32,18 +32,16 @@ impl Common {
         if is_planted(Bug::SnapshotLabelledWithCommit) {
             through = self.commit_index;
         }
-        let entry = self
-            .log
-            .entry(through)
-            .expect("what is past the last snapshot is in the log");
+        let term = self.log.term_at(through);
+        let term = term.expect("what is past the last snapshot is in the log");
         let (mut configuration_index, mut configuration) = self.configurations.as_of(through);
         if is_planted(Bug::SnapshotOfNewestConfiguration) {
             (configuration_index, configuration) = self.configurations.as_of(self.log.last_index());
         }
         let snapshot = Snapshot {
             metadata: SnapshotMetadata {
-                last: entry.position(),
-                stamp: entry.stamp,
+                last: LogPosition::new(term, through),
+                stamp,
                 configuration: Arc::clone(configuration),
                 configuration_index,
                 length,
@@ -105,6 +103,7 @@ impl Common {
             valid_to: self.commit_index,
         });
         self.log = Log::starting_after(last, metadata.stamp);
+        self.fetches.begin_generation();
         if !is_planted(Bug::InstallKeepsConfiguration) || self.configurations.current().is_empty() {
             self.configurations = ConfigurationLog::starting_with(
                 metadata.configuration_index,
@@ -114,6 +113,7 @@ impl Common {
         self.announced_configuration = metadata.configuration_index;
         self.commit_index = last.index;
         self.applying.restored_to = last.index;
+        self.applying.weights.clear();
         self.applying.bytes = 0;
         self.out.events.push(Event::ConfigurationChanged {
             index: metadata.configuration_index,

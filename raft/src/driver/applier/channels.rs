@@ -64,9 +64,11 @@ pub(in crate::driver) enum Report<R> {
         wakes_at: Option<ClusterTime>,
         reply_bytes: u64,
     },
-    /// The state as of an index, encoded, and stored under a name. The replies in it weigh `reply_bytes`.
+    /// The state as of an entry with this index and stamp, encoded, and stored under a name. The replies in it weigh
+    /// `reply_bytes`.
     Captured {
         through: Index,
+        stamp: ClusterTime,
         reply_bytes: u64,
         snapshot: Result<Captured, JoinError>,
     },

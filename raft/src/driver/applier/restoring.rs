@@ -103,6 +103,7 @@ impl<S: StateMachine> Applier<S> {
             machine,
             applied: through,
             term: metadata.last.term,
+            stamp: metadata.stamp,
             own: sessions.find(nonces.clone()),
             sessions,
             nonces,

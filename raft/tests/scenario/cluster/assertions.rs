@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use liferaft_raft::consensus::{
-    ChangeError, ChangeId, Event, HardState, Oversight, Raft, ReadId, ReadRefused, Refusal,
-    RoleKind, SnapshotStep, Status, TransferError,
+    ChangeError, ChangeId, EntriesRead, Event, HardState, Oversight, Raft, ReadId, ReadRefused,
+    Refusal, RoleKind, SnapshotStep, Status, TransferError,
 };
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::Message;
@@ -138,6 +138,18 @@ impl Cluster {
         stored.entries.iter().map(|entry| entry.term.0).collect()
     }
 
+    /// What is to be read of this server's log, while that is held.
+    pub(crate) fn reads_held(&self, id: Id) -> &[EntriesRead] {
+        let held = self.server(ServerId(id)).reads.as_ref();
+        held.expect("its reads are held")
+    }
+
+    /// The indices of the entries that this server has in memory.
+    pub(crate) fn in_memory(&self, id: Id) -> Vec<u64> {
+        let entries = self.raft(id).log_from(Index::ZERO);
+        entries.map(|entry| entry.index.0).collect()
+    }
+
     /// How many bytes of snapshots this server is to read or to write, while that is held.
     pub(crate) fn lane_bytes(&self, id: Id) -> usize {
         let steps = self.server(ServerId(id)).lane.iter().flatten();
@@ -161,6 +173,13 @@ impl Cluster {
             .snapshot
             .as_ref()
             .map(|snapshot| snapshot.metadata.last.index.0)
+    }
+
+    /// The stamp of the last entry that the snapshot on this server's disk covers.
+    pub(crate) fn stored_snapshot_stamp(&self, id: Id) -> Option<ClusterTime> {
+        let stored = self.server(ServerId(id)).disk.stored();
+        let snapshot = stored.snapshot.as_ref();
+        snapshot.map(|snapshot| snapshot.metadata.stamp)
     }
 
     pub(crate) fn voters(&self, id: Id) -> Vec<Id> {

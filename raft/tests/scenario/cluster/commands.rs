@@ -11,6 +11,7 @@ use liferaft_raft::consensus::{
 };
 use liferaft_raft::ids::{Index, LogPosition, ServerId};
 use liferaft_raft::message::Message;
+use liferaft_raft::time::ClusterTime;
 
 use super::disk::Disk;
 use super::filter::Filter;
@@ -124,15 +125,17 @@ impl Cluster {
         self.hand_in(id, captured);
     }
 
-    /// What this server's state machine has applied, and its state.
-    pub(crate) fn capture(&self, id: Id) -> (Index, Bytes) {
+    /// What this server's state machine has applied, with its stamp, and its state.
+    pub(crate) fn capture(&self, id: Id) -> (Index, ClusterTime, Bytes) {
         let machine = &self.server(ServerId(id)).machine;
-        (machine.applied(), machine.snapshot())
+        let (applied, stamp) = machine.applied_at();
+        (applied, stamp, machine.snapshot())
     }
 
     /// Gives this server a snapshot of its own state machine.
-    pub(crate) fn hand_in(&mut self, id: Id, (through, data): (Index, Bytes)) {
-        let taken = self.server_mut(ServerId(id)).shelf.taken(through, data);
+    pub(crate) fn hand_in(&mut self, id: Id, (through, stamp, data): (Index, ClusterTime, Bytes)) {
+        let shelf = &mut self.server_mut(ServerId(id)).shelf;
+        let taken = shelf.taken(through, stamp, data);
         self.feed(ServerId(id), [taken]);
     }
 
@@ -213,6 +216,20 @@ impl Cluster {
         self.feed(id, answers);
     }
 
+    /// From now on nothing is read of this server's log.
+    pub(crate) fn hold_reads(&mut self, id: Id) {
+        self.server_mut(ServerId(id)).reads = Some(Vec::new());
+    }
+
+    /// What was held of that is read.
+    pub(crate) fn release_reads(&mut self, id: Id) {
+        let id = ServerId(id);
+        let held = self.server_mut(id).reads.take().unwrap_or_default();
+        for read in held {
+            self.answer_read(id, read);
+        }
+    }
+
     /// From now on this server's state machine applies nothing.
     pub(crate) fn hold_apply(&mut self, id: Id) {
         self.server_mut(ServerId(id)).machine.hold();
@@ -246,7 +263,10 @@ impl Cluster {
         let config = server.config.clone().unwrap_or(config);
         let now = server.clock.shows(true_now);
         let seed = u64::try_from(id.0).expect("stories name servers by small numbers");
-        let recovered = server.disk.stored().clone();
+        // The storage, too, reads no more into memory than the server may hold.
+        let stored = server.disk.stored().clone();
+        let recovered = stored.outlined(config.limits().log_memory_bytes_max);
+        let recovered = recovered.expect("what was stored is sound");
         let mut raft = Raft::new(id, config, recovered, now, seed + 1000 * server.boot)
             .expect("what was stored is sound");
         let mut output = Output::default();

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use liferaft_raft::consensus::{Recovered, Write, WriteId};
+use liferaft_raft::consensus::{EntriesRead, Recovered, Write, WriteId};
+use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::Index;
 
 use super::DISK_LATENCY;
@@ -35,6 +36,11 @@ impl Disk {
 
     pub(super) fn stored(&self) -> &Recovered {
         &self.stored
+    }
+
+    /// Reads entries of what is stored.
+    pub(super) fn read(&self, read: &EntriesRead) -> Vec<Entry> {
+        read.select(&self.stored.entries)
     }
 
     /// From now on no write finishes.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use liferaft_raft::consensus::{Apply, Shelf};
 use liferaft_raft::entry::Payload;
 use liferaft_raft::ids::Index;
+use liferaft_raft::time::ClusterTime;
 
 use super::checker::Checker;
 
@@ -13,6 +14,7 @@ use super::checker::Checker;
 #[derive(Default)]
 pub(super) struct Machine {
     applied: Index,
+    stamp: ClusterTime,
     commands: Vec<String>,
     waiting: VecDeque<Apply>,
     busy: bool,
@@ -22,6 +24,11 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn applied(&self) -> Index {
         self.applied
+    }
+
+    /// The last entry that it has applied, and its stamp.
+    pub(super) fn applied_at(&self) -> (Index, ClusterTime) {
+        (self.applied, self.stamp)
     }
 
     /// How many entries it has been handed and not applied.
@@ -89,7 +96,7 @@ impl Machine {
                         "entries are applied in order"
                     );
                     checker.check_applied(&entry);
-                    self.applied = entry.index;
+                    (self.applied, self.stamp) = (entry.index, entry.stamp);
                     match entry.payload {
                         Payload::Noop | Payload::Configuration(_) => {}
                         Payload::Command(command) => {
@@ -105,7 +112,7 @@ impl Machine {
                     last >= self.applied,
                     "a snapshot never takes the state back"
                 );
-                self.applied = last;
+                (self.applied, self.stamp) = (last, snapshot.metadata.stamp);
                 let state = shelf.state(snapshot.name);
                 let state = state.expect("a snapshot stays until it is restored");
                 let text = String::from_utf8_lossy(state).into_owned();

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use liferaft_raft::config::Config;
 use liferaft_raft::consensus::{
-    ChangeError, ChangeId, Event as RaftEvent, Input, Output, ProposalId, ProposeRefused, ReadId,
-    ReadRefused, TransferError,
+    ChangeError, ChangeId, EntriesRead, Event as RaftEvent, Input, Output, ProposalId,
+    ProposeRefused, ReadId, ReadRefused, TransferError,
 };
 use liferaft_raft::ids::{Index, LogPosition, ServerId};
 use liferaft_raft::message::Message;
@@ -42,6 +42,9 @@ pub(crate) const LATENCY: Duration = Duration::from_millis(5);
 
 /// How long a write takes, unless the story says otherwise.
 pub(crate) const DISK_LATENCY: Duration = Duration::from_millis(2);
+
+/// How long it takes to read entries of the log.
+pub(crate) const READ_LATENCY: Duration = Duration::from_millis(1);
 
 /// How long the state machine takes for what it is handed at once.
 pub(crate) const APPLY_LATENCY: Duration = Duration::from_millis(1);
@@ -82,6 +85,11 @@ enum Happening {
     Applied {
         server: ServerId,
         boot: u64,
+    },
+    Read {
+        server: ServerId,
+        boot: u64,
+        read: EntriesRead,
     },
 }
 
@@ -179,7 +187,18 @@ impl Cluster {
                     self.feed(server, [Input::Applied(applied)]);
                 }
             }
+            Happening::Read { server, boot, read } => {
+                if self.server(server).boot == boot {
+                    self.answer_read(server, read);
+                }
+            }
         }
+    }
+
+    /// Reads entries of a server's log, and gives them to it.
+    fn answer_read(&mut self, id: ServerId, read: EntriesRead) {
+        let entries = self.server(id).disk.read(&read);
+        self.feed(id, [Input::EntriesRead { read, entries }]);
     }
 
     /// Gives a server inputs, and does what it answers.
@@ -208,10 +227,22 @@ impl Cluster {
         }
         server.machine.begin(output.apply);
         let answers = server.take_steps(output.snapshots);
+        let reads = match &mut server.reads {
+            Some(held) => {
+                held.extend(output.entries);
+                Vec::new()
+            }
+            None => output.entries,
+        };
+        let boot = server.boot;
         if let Some(raft) = &server.raft {
             let stored = server.disk.stored();
             self.checker
                 .check_status(server.boot, &raft.status(), stored);
+        }
+        for read in reads {
+            let server = id;
+            self.schedule(READ_LATENCY, Happening::Read { server, boot, read });
         }
         for (to, message) in output.messages {
             self.send(id, to, &message);

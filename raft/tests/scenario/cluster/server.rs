@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::config::Config;
-use liferaft_raft::consensus::{Input, Raft, Recovered, Shelf, SnapshotStep};
+use liferaft_raft::consensus::{EntriesRead, Input, Raft, Recovered, Shelf, SnapshotStep};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::time::Instant;
 
@@ -18,6 +18,8 @@ pub(super) struct Server {
     pub(super) shelf: Shelf,
     /// What is to be done with the states of snapshots, while that is held.
     pub(super) lane: Option<Vec<SnapshotStep>>,
+    /// What is to be read of its log, while that is held.
+    pub(super) reads: Option<Vec<EntriesRead>>,
     pub(super) machine: Machine,
     /// Counts its lives: what a former life began does not finish in the next.
     pub(super) boot: u64,
@@ -85,6 +87,7 @@ impl Server {
             disk: Disk::with(recovered),
             shelf: Shelf::default(),
             lane: None,
+            reads: None,
             machine: Machine::default(),
             boot: 0,
             inbox: None,
@@ -115,6 +118,7 @@ impl Server {
         self.inbox = None;
         self.disk.lose_writes();
         self.lane = None;
+        self.reads = None;
         let in_force = self.disk.stored().snapshot.as_ref();
         self.shelf.restart(in_force.map(|snapshot| snapshot.name));
         self.machine = Machine::default();

@@ -1,0 +1,156 @@
+//! Members that hold nothing of their logs in memory that they can read from storage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use liferaft_raft::config::{Config, Limits};
+use liferaft_raft::configuration::History;
+use liferaft_raft::driver::{Handle, MemberStatus, StopReason};
+use liferaft_raft::entry::Entry;
+use liferaft_raft::identity::Identity;
+use liferaft_raft::ids::{ClusterId, Index};
+use liferaft_raft::storage::{
+    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+};
+use tokio::time::timeout;
+
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, server};
+use crate::machine::Journal;
+
+fn within(limit: impl FnOnce(&mut Limits)) -> Config {
+    let config = Config::builder().election_timeout(ELECTION_TIMEOUT);
+    let config = config.limits(|limits| {
+        limits.log_memory_bytes_max = 0;
+        limit(limits);
+    });
+    config.build().expect("it makes sense")
+}
+
+async fn propose(member: &Handle<Journal>, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        member.propose(number).await.expect("there is a majority");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_away_is_sent_what_is_in_storage() {
+    let mut cluster = Cluster::founded(1..=3).await;
+    for id in 1..=3 {
+        cluster
+            .start(id, |member| member.config(within(|_| {})))
+            .await;
+    }
+    let leader = cluster.leader().await;
+    let away = cluster.others(&[leader])[0];
+    propose(&cluster.member(leader), 0..10).await;
+    cluster.member(away).stop().await;
+    propose(&cluster.member(leader), 10..60).await;
+
+    let config = within(|limits| limits.append_bytes_max = 200);
+    let back = cluster.start(away, |member| member.config(config)).await;
+    let found = back.within(Duration::from_secs(60)).read(()).await;
+
+    let found = found.expect("its leader reads what it lacks");
+    assert_eq!(found, (0..60).collect::<Vec<_>>());
+    assert_eq!(back.status().borrow().raft.snapshot, Index::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_starts_again_applies_what_is_in_storage() {
+    let mut cluster = Cluster::founded([1]).await;
+    let member = cluster.start(1, |member| member).await;
+    propose(&member, 0..60).await;
+    member.stop().await;
+
+    let config = within(|limits| limits.applying_bytes_max = 1);
+    let member = cluster.start(1, |member| member.config(config)).await;
+    let found = member.within(Duration::from_secs(60)).read(()).await;
+
+    let found = found.expect("it reads what it is to apply");
+    assert_eq!(found, (0..60).collect::<Vec<_>>());
+}
+
+/// A disk whose log is written, and cannot be read.
+struct Unreadable(MemoryStorage);
+
+struct Failing;
+
+#[async_trait]
+impl LogReader for Failing {
+    async fn read(&self, _: Index, _: Index, _: u64) -> Result<Vec<Entry>, StorageError> {
+        Err(StorageError::Damaged {
+            what: "log",
+            reason: "it has rotted".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Storage for Unreadable {
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.0.cluster()
+    }
+
+    fn history(&self) -> Option<History> {
+        self.0.history()
+    }
+
+    async fn bind(
+        &mut self,
+        cluster: ClusterId,
+        history: Option<History>,
+    ) -> Result<(), StorageError> {
+        self.0.bind(cluster, history).await
+    }
+
+    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
+        self.0.recover(log_memory_bytes_max).await
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
+        self.0.snapshots()
+    }
+
+    fn log(&self) -> Arc<dyn LogReader> {
+        Arc::new(Failing)
+    }
+
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.0.write(writes).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
+    let mut cluster = Cluster::founded([1]).await;
+    let member = cluster.start(1, |member| member).await;
+    propose(&member, 0..10).await;
+    member.stop().await;
+    let transport = cluster.network.attach(server(1)).expect("the id is free");
+    let disk = Unreadable(cluster.disk(1));
+
+    let config = within(|limits| limits.applying_bytes_max = 1);
+    let member = cluster
+        .start_on(1, Journal::default(), transport, disk, |member| {
+            member.config(config)
+        })
+        .await;
+    let mut status = member.status();
+    let stopped = status.wait_for(|status: &MemberStatus| status.stopped.is_some());
+    let stopped = timeout(Duration::from_secs(60), stopped).await;
+
+    let stopped = stopped
+        .expect("it reads")
+        .expect("it said why")
+        .stopped
+        .clone();
+    let Some(StopReason::Storage(why)) = stopped else {
+        panic!("it stopped for {stopped:?}");
+    };
+    assert!(why.contains("rotted"), "{why}");
+}
