@@ -69,6 +69,7 @@ mod vote;
 
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use log::Outline;
+pub(crate) use output::select;
 pub use output::{
     Apply, ChangeError, EntriesRead, EntriesReader, Event, HardState, InvalidChange, Output,
     ProposeRefused, ReadRefused, Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName,

@@ -207,20 +207,30 @@ impl EntriesRead {
     /// Returns what answers it, where these are the entries of the stored log, in order.
     #[must_use]
     pub fn select<'a>(&self, stored: impl IntoIterator<Item = &'a Entry>) -> Vec<Entry> {
-        let stored = stored.into_iter();
-        let mut bytes = 0;
-        let mut entries: Vec<Entry> = Vec::new();
-        let wanted = stored.skip_while(|entry| entry.index < self.from);
-        for entry in wanted.take_while(|entry| entry.index <= self.through) {
-            bytes += entry.weight();
-            let next = entries.last().map_or(self.from, |last| last.index.next());
-            if entry.index != next || bytes > self.bytes_max && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
-        entries
+        select(stored, self.from, self.through, self.bytes_max)
     }
+}
+
+/// Returns the entry at `from`, and those after it up to `through`, as many as weigh no more than `bytes_max` together;
+/// the first one however much it weighs, and none if it is not among these.
+pub(crate) fn select<'a>(
+    stored: impl IntoIterator<Item = &'a Entry>,
+    from: Index,
+    through: Index,
+    bytes_max: u64,
+) -> Vec<Entry> {
+    let mut bytes = 0;
+    let mut entries: Vec<Entry> = Vec::new();
+    let wanted = stored.into_iter().skip_while(|entry| entry.index < from);
+    for entry in wanted.take_while(|entry| entry.index <= through) {
+        bytes += entry.weight();
+        let next = entries.last().map_or(from, |last| last.index.next());
+        if entry.index != next || bytes > bytes_max && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry.clone());
+    }
+    entries
 }
 
 /// Who needs entries that are not in memory.

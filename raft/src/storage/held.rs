@@ -112,26 +112,12 @@ impl Held {
 /// Moves entries to the outline that are committed, until the rest weighs no more than `bytes_max`.
 ///
 /// # Errors
-/// When a term is earlier than the one before.
+/// When they are no log.
 pub(super) fn bound(recovered: Recovered, bytes_max: u64) -> Result<Recovered, StorageError> {
-    let mut held = Held {
-        bytes: recovered.entries.iter().map(Entry::weight).sum(),
-        outline: Some(recovered.outline),
-        entries: recovered.entries.into(),
-    };
-    let covered = recovered
-        .snapshot
-        .as_ref()
-        .map_or(Index::ZERO, |snapshot| snapshot.metadata.last.index);
-    let evicted = held.evict(bytes_max, recovered.hard_state.commit.max(covered));
-    evicted.map_err(|error| StorageError::Damaged {
-        what: "log",
-        reason: error.to_string(),
-    })?;
-    let (outline, entries) = held.into_parts();
-    Ok(Recovered {
-        outline: outline.expect("it was given"),
-        entries,
-        ..recovered
-    })
+    recovered
+        .outlined(bytes_max)
+        .map_err(|error| StorageError::Damaged {
+            what: "log",
+            reason: error.to_string(),
+        })
 }

@@ -9,9 +9,9 @@ use liferaft_platform as platform;
 
 use super::{
     Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write, held,
-    take_weight,
 };
 use crate::configuration::History;
+use crate::consensus::select;
 use crate::entry::Entry;
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index};
@@ -228,13 +228,7 @@ impl LogReader for Shelf {
         let contents = self.contents();
         let entries = &contents.stored.entries;
         let begin = entries.partition_point(|entry| entry.index < from);
-        let wanted = entries[begin..].iter();
-        let is_there = wanted
-            .clone()
-            .next()
-            .is_some_and(|first| first.index == from);
-        let wanted = wanted.take_while(|entry| is_there && entry.index <= through);
-        Ok(take_weight(wanted.cloned(), bytes_max))
+        Ok(select(&entries[begin..], from, through, bytes_max))
     }
 }
 

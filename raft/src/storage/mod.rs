@@ -194,20 +194,6 @@ pub trait LogReader: Send + Sync + 'static {
     ) -> Result<Vec<Entry>, StorageError>;
 }
 
-/// Takes of these entries, which are those from one index on, as many as a [`LogReader`] reads.
-fn take_weight(entries: impl Iterator<Item = Entry>, bytes_max: u64) -> Vec<Entry> {
-    let mut bytes = 0;
-    let mut taken = Vec::new();
-    for entry in entries {
-        bytes += entry.weight();
-        if bytes > bytes_max && !taken.is_empty() {
-            break;
-        }
-        taken.push(entry);
-    }
-    taken
-}
-
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was
 /// acknowledged is still there when it is started again, unless it says that it is [damaged](Self::Damaged).
 #[derive(Debug, Error)]
