@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use liferaft::ServerId;
 use liferaft::configuration::Suffrage;
 use liferaft::storage::{
     EntryKind, EntryOutline, HeaderOutline, Inspection, OutboxOutline, Repair, Verdict, inspect,
@@ -80,16 +81,21 @@ const fn kind(entry: &EntryOutline) -> &'static str {
     }
 }
 
+/// All digits of an id, as other commands and programs take it.
+fn whole(server: ServerId) -> String {
+    format!("{:#x}", server.0)
+}
+
 /// Those who take part, by what they are.
 fn servers(inspection: &Inspection) -> Option<(u64, [Vec<String>; 3])> {
     let (index, configuration) = inspection.configuration.as_ref()?;
     let with = |suffrage: Option<Suffrage>| {
         let members = configuration.members();
         let with = members.filter(|(_, member)| member.suffrage == suffrage);
-        with.map(|(server, _)| server.to_string()).collect()
+        with.map(|(server, _)| whole(server)).collect()
     };
     let voters = with(Some(Suffrage::Voter));
-    let outgoing = configuration.outgoing().iter().map(ToString::to_string);
+    let outgoing = configuration.outgoing().iter().copied().map(whole);
     Some((
         index.0,
         [voters, with(Some(Suffrage::Learner)), outgoing.collect()],
@@ -148,12 +154,12 @@ fn object(inspection: &Inspection, count: usize) -> Value {
 fn header_object(header: &HeaderOutline) -> Value {
     let hard_state = header.hard_state;
     json!({
-        "server": header.server.to_string(),
+        "server": whole(header.server),
         "cluster": header.cluster.map(|cluster| cluster.to_string()),
         "history": header.history.map(|history| format!("{:#x}", history.0)),
         "boots": header.boots,
         "term": hard_state.term.0,
-        "voted_for": hard_state.voted_for.map(|server| server.to_string()),
+        "voted_for": hard_state.voted_for.map(whole),
         "commit": hard_state.commit.0,
         "promise_ms": hard_state.promise.as_secs_f64() * 1000.0,
         "mark": header.mark,
@@ -236,7 +242,7 @@ fn table(inspection: &Inspection, options: &Options) -> String {
 
 fn header_lines(table: &mut Table, header: &HeaderOutline) {
     let hard_state = header.hard_state;
-    table.line("server", format_args!("{}", header.server));
+    table.line("server", format_args!("{}", whole(header.server)));
     table.line("cluster", format_args!("{}", or_none(header.cluster)));
     let history = header.history.map(|history| format!("{:#x}", history.0));
     table.line("history", format_args!("{}", or_none(history)));

@@ -56,7 +56,8 @@ pub struct Timing {
     heartbeat_interval: Duration,
 }
 
-/// The bounds of a server. Every field is public: each stands alone, and `Config::builder` refuses a zero.
+/// The bounds of a server. Every field is public: each stands alone, and `Config::builder` refuses a zero, unless the
+/// field says that it may be zero.
 ///
 /// # What a server holds in memory
 ///

@@ -268,7 +268,7 @@ pub(super) struct Fresh {
 }
 
 /// Where the status is posted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct StatusBoard {
     sender: watch::Sender<MemberStatus>,
     next_at: Instant,

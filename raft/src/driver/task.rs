@@ -506,15 +506,19 @@ impl<S: StateMachine> Driver<S> {
         self.board.post(fresh, Instant::MAX, Duration::ZERO);
         let term = self.raft.term();
         let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
-        let board = self.board.clone();
         // The transport and the storage are closed before anybody hears that the member has stopped.
         if let Err(error) = self.disk.close().await {
             tracing::error!(%term, %error, "the storage was not closed in order");
         }
-        drop(self);
+        let board = self.into_board();
         announcer.tell(now, term, || Happening::Stopped {
             reason: reason.clone(),
         });
         board.stopped(reason);
+    }
+
+    /// Drops all but the board, so that links and storage are free before it tells of the end.
+    fn into_board(self) -> StatusBoard {
+        self.board
     }
 }
