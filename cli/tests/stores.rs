@@ -259,3 +259,13 @@ fn a_damaged_store_is_set_aside_and_a_whole_one_is_not() {
     assert_eq!(json["state"], "blank");
     assert!(folder.0.join("set-aside-1/header").exists());
 }
+
+#[test]
+fn a_backup_may_be_named_with_a_slash_at_its_end() {
+    let (folder, to) = (Folder::with_store("slash", 3), Folder::new("slash-copy"));
+
+    let copied = run(&["backup", folder.shown(), &format!("{}/", to.shown())]);
+
+    assert!(copied.status.success(), "{}", text(&copied));
+    assert_eq!(inspected(&to).0["state"], "sound");
+}
