@@ -259,3 +259,26 @@ fn a_damaged_store_is_set_aside_and_a_whole_one_is_not() {
     assert_eq!(json["state"], "blank");
     assert!(folder.0.join("set-aside-1/header").exists());
 }
+
+#[test]
+fn a_backup_may_be_named_with_a_slash_at_its_end() {
+    let (folder, to) = (Folder::with_store("slash", 3), Folder::new("slash-copy"));
+
+    let copied = run(&["backup", folder.shown(), &format!("{}/", to.shown())]);
+
+    assert!(copied.status.success(), "{}", text(&copied));
+    assert_eq!(inspected(&to).0["state"], "sound");
+}
+
+#[test]
+fn a_store_with_a_folder_in_place_of_its_log_is_set_aside() {
+    let folder = Folder::with_store("replaced", 3);
+    let segment = folder.0.join("log-0000000000000001");
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+
+    let set_aside = run(&["rebuild", folder.shown()]);
+
+    assert!(set_aside.status.success(), "{}", text(&set_aside));
+    assert_eq!(inspected(&folder).0["state"], "blank");
+}

@@ -44,6 +44,7 @@ impl Disk {
     pub(super) fn new(storage: Store) -> Self {
         Self {
             page_bytes: storage.page_bytes().max(1),
+            padding: storage.padding(),
             state: State::Idle(storage),
             queue: Vec::new(),
             queued_bytes: 0,
@@ -51,7 +52,6 @@ impl Disk {
             busy_since: None,
             writing: WriteId(0),
             was_low: false,
-            padding: 0,
         }
     }
 

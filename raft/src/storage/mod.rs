@@ -117,6 +117,15 @@ pub trait Storage: Send + 'static {
         1
     }
 
+    /// Returns how much longer the log behind the snapshot was on the disk than its entries weigh, in bytes, when the
+    /// storage was opened. Default 0.
+    ///
+    /// A member that is started again counts it for its next snapshot, as what it writes itself: else a log would grow
+    /// from start to start.
+    fn padding(&self) -> u64 {
+        0
+    }
+
     /// Returns what was not whole when the storage was opened, and was repaired. The member tells it in its status.
     /// Default nothing.
     fn repairs(&self) -> &[Repair] {

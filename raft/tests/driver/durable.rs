@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use liferaft_raft::driver::{Handle, Member, MemberBuilder, MemberStatus, StartError};
-use liferaft_raft::ids::ClusterId;
+use liferaft_raft::ids::{ClusterId, Index};
 use liferaft_raft::storage::{DiskStorage, Repair, Storage, StorageError};
 use liferaft_transport::memory::MemoryNetwork;
 use tokio::time::timeout;
@@ -76,6 +76,29 @@ async fn a_log_is_compacted_by_what_it_takes_on_the_disk() {
     let taken = timeout(Duration::from_secs(60), wait_for(&member, taken)).await;
     taken.expect("400 KB of log call for a snapshot");
     member.stop().await;
+}
+
+/// In none of its lives it writes so much that a snapshot is due for that alone.
+#[tokio::test]
+async fn what_a_log_takes_on_the_disk_counts_over_restarts() {
+    let (folder, _) = founded("padded").await;
+
+    for life in 1..=5 {
+        let member = member(&MemoryNetwork::new(1), &folder.0).await;
+        let member = member
+            .expect("it is in order")
+            .snapshot_after_log_bytes(200_000);
+        let member = member.start().await.expect("it is in order");
+        for number in 0..30 {
+            member.propose(number).await.expect("it leads");
+        }
+        if life == 5 {
+            let taken = |status: &MemberStatus| status.raft.snapshot > Index::ZERO;
+            let taken = timeout(Duration::from_secs(60), wait_for(&member, taken)).await;
+            taken.expect("600 KB of log call for a snapshot");
+        }
+        member.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ pub struct Backup {
 /// When there is no store in the folder ([`StorageError::Blank`]), or a damaged one, or one of another format; when
 /// there is something at `to`; when the system refuses; or when the store changes too fast to be copied.
 pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup, StorageError> {
-    let (folder, to) = (folder.as_ref(), to.as_ref());
+    // Without a slash at its end: a name with more behind it is to be one beside it, and not one in it.
+    let to: PathBuf = to.as_ref().components().collect();
+    let (folder, to) = (folder.as_ref(), to.as_path());
     if to.exists() {
         return Err(io("make the backup")(ErrorKind::AlreadyExists.into()));
     }

@@ -116,6 +116,8 @@ pub struct DiskStorage {
     log: Arc<Worker<EntryReader<Folder>>>,
     /// What was found when it was opened, until it is asked for or something is written.
     recovered: Option<Recovered>,
+    /// How much longer the log was then than its entries weigh.
+    padding: u64,
     repairs: Vec<Repair>,
     identity: Identity,
     bound: Bound,
@@ -199,8 +201,13 @@ impl DiskStorage {
             }
         };
         let thread = thread.spawn(work).map_err(io("begin a thread"))?;
-        let ((Opened { recovered, repairs }, is_low), (lane, log), (identity, bound)) =
+        let ((opened, is_low), (lane, log), (identity, bound)) =
             opening.await.unwrap_or_else(|_| Err(ended()))?;
+        let Opened {
+            padding,
+            recovered,
+            repairs,
+        } = opened;
         let (lane_jobs, lane_queue) = mpsc::channel();
         let lane_thread = thread::Builder::new().name("liferaft-lane".to_owned());
         let lane_thread = lane_thread.spawn(move || lane::serve(lane, &lane_queue));
@@ -215,6 +222,7 @@ impl DiskStorage {
             lane_thread: Some(lane_thread.map_err(io("begin a thread"))?),
             log: Arc::new(log),
             recovered: Some(recovered),
+            padding,
             repairs,
             identity,
             bound,
@@ -313,6 +321,10 @@ impl Storage for DiskStorage {
 
     fn page_bytes(&self) -> u64 {
         PAGE_BYTES as u64
+    }
+
+    fn padding(&self) -> u64 {
+        self.padding
     }
 }
 

@@ -11,7 +11,7 @@ use super::header::{self, Header, Judged};
 use super::log_reader;
 use super::places::{Placed, Places, SPACING_BYTES};
 use super::record::Flaw;
-use super::segment::{self, Segment, SegmentHead, Tail};
+use super::segment::{self, Batch, Segment, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
@@ -45,6 +45,8 @@ pub(super) struct Found {
     pub(super) superfluous: Vec<String>,
     /// The last segment ends with something that is no batch.
     pub(super) tail_dropped: bool,
+    /// How much longer the log since the snapshot in force is than its entries weigh.
+    pub(super) padding: u64,
     pub(super) recovered: Recovered,
     pub(super) repairs: Vec<Repair>,
 }
@@ -78,6 +80,7 @@ pub(super) fn find<F: Files>(
         last,
         unmarked,
         places,
+        padding,
         replayed:
             Replayed {
                 shape,
@@ -130,6 +133,7 @@ pub(super) fn find<F: Files>(
         unfinished: names.unfinished,
         superfluous,
         tail_dropped,
+        padding,
         recovered: Recovered {
             hard_state: header.hard_state,
             snapshot,
@@ -278,6 +282,8 @@ struct Reading {
     commit: Index,
     segments: VecDeque<KeptSegment>,
     places: Places,
+    /// How much longer the batches since the last snapshot are than their entries weigh.
+    padding: u64,
     replay: Option<Replay>,
     /// The last segment that was read. Its changes are made when the next one says which of them it repeats.
     last: Option<Segment>,
@@ -292,6 +298,7 @@ struct Log {
     /// What the last batch changes if it is in the last segment, and what the log was before.
     unmarked: Option<(Vec<Change>, Shape)>,
     places: Places,
+    padding: u64,
     replayed: Replayed,
 }
 
@@ -304,6 +311,7 @@ impl Reading {
             commit,
             segments: VecDeque::new(),
             places: Places::default(),
+            padding: 0,
             replay: None,
             last: None,
         }
@@ -366,6 +374,7 @@ impl Reading {
         let mut before = *replay.shape();
         for batch in &mut segment.batches {
             before = *replay.shape();
+            self.padding = padding_after(self.padding, batch);
             let placed = Placed {
                 segment: number,
                 salt,
@@ -417,9 +426,23 @@ impl Reading {
             last,
             unmarked,
             places: self.places,
+            padding: self.padding,
             replayed,
         })
     }
+}
+
+/// How much longer the batches since the last snapshot are than their entries weigh, after another one.
+fn padding_after(before: u64, batch: &Batch<Change>) -> u64 {
+    let mut weight = 0;
+    for change in &batch.changes {
+        match change {
+            Change::Entry(entry) => weight += entry.weight(),
+            Change::Snapshot(_) => return 0,
+            Change::Truncate(_) | Change::Compact(_) => {}
+        }
+    }
+    before + batch.layout.bytes().saturating_sub(weight)
 }
 
 /// What comes after the whole batches of this segment was durable.

@@ -1,6 +1,7 @@
 //! What an operator does with a store that its member cannot go on from: found a cluster anew from the last survivor of
 //! one, or set a damaged store aside so that its member joins as a new server.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,8 +116,8 @@ pub(super) fn found_anew_in<F: Files>(
 }
 
 /// Moves the store in this folder to a folder in it, so that the member begins blank, as a new server that joins: what
-/// becomes of a damaged store. Its outboxes stay, but for those that are damaged. Returns the folder, `set-aside-1` or
-/// the next one, from which nothing is ever read.
+/// becomes of a damaged store, or of one that the disk cannot read. Its outboxes stay, but for those that are damaged.
+/// Returns the folder, `set-aside-1` or the next one, from which nothing is ever read.
 ///
 /// If it is interrupted, the store stays refused; then it is called again.
 ///
@@ -136,7 +137,7 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
     let moved = match judged {
         Ok(refusal) if damaged_outboxes.is_empty() => return Err(refusal),
         Ok(_) => damaged_outboxes,
-        Err(StorageError::Damaged { .. }) => {
+        Err(error) if is_damage(&error) => {
             let mut moved = Names::of(names).into_all();
             moved.extend(damaged_outboxes);
             moved
@@ -153,6 +154,21 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
     Ok(aside)
 }
 
+/// Returns true if what is stored is damaged, or the system says that it cannot be read however often it is tried.
+fn is_damage(error: &StorageError) -> bool {
+    match error {
+        StorageError::Damaged { .. } => true,
+        StorageError::Io { source, .. } => {
+            let is_unreadable = cfg!(unix) && source.raw_os_error() == Some(EIO);
+            source.kind() == ErrorKind::IsADirectory || is_unreadable
+        }
+        _ => false,
+    }
+}
+
+/// The system's error number of a disk that cannot read what is on it.
+const EIO: i32 = 5;
+
 /// How the name of a folder begins for what was set aside.
 const ASIDE: &str = "set-aside-";
 
@@ -161,8 +177,8 @@ fn damaged_outboxes<F: Files>(files: &mut F, names: &[String]) -> Vec<String> {
     let outboxes = names
         .iter()
         .filter(|name| outbox::outbox_name(name).is_some());
-    let damaged = outboxes
-        .filter(|name| matches!(outbox::find(files, name), Err(StorageError::Damaged { .. })));
+    let damaged =
+        outboxes.filter(|name| outbox::find(files, name).is_err_and(|error| is_damage(&error)));
     damaged.cloned().collect()
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Options {
 /// What was found when a store was opened.
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// How much longer the log since the snapshot in force is than its entries weigh.
+    pub(super) padding: u64,
     pub(super) recovered: Recovered,
     pub(super) repairs: Vec<Repair>,
 }
@@ -149,6 +151,7 @@ impl<F: Files> Store<F> {
         store.superfluous.extend(dead);
         store.remove_superfluous()?;
         let opened = Opened {
+            padding: found.padding,
             recovered: found.recovered,
             repairs: found.repairs,
         };
