@@ -33,22 +33,26 @@ pub struct Backup {
 /// the log, and no vote and no outbox: it is the store of a server that there was never before. To restore it,
 /// [`found_anew`](super::found_anew) makes a cluster of it.
 ///
-/// It is written under another name first, and durable when it has its own. The call reads and writes all of it: in an
+/// It is written under another name first, with `.new` behind it, and durable when it has its own. The call reads and writes all of it: in an
 /// async application, it is made on a thread of its own.
 ///
 /// # Errors
 /// When there is no store in the folder ([`StorageError::Blank`]), or a damaged one, or one of another format; when
-/// there is something at `to`; when the system refuses; or when the store changes too fast to be copied.
+/// there is something at `to`, or under that name with `.new` behind it; when the system refuses; or when the store changes too fast to be copied.
 pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup, StorageError> {
     // Without a slash at its end: a name with more behind it is to be one beside it, and not one in it.
     let to: PathBuf = to.as_ref().components().collect();
     let (folder, to) = (folder.as_ref(), to.as_path());
-    if to.exists() {
-        return Err(io("make the backup")(ErrorKind::AlreadyExists.into()));
-    }
     let mut unfinished = OsString::from(to);
     unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
+    if to.exists() {
+        return Err(io("make the backup")(ErrorKind::AlreadyExists.into()));
+    }
+    if unfinished.exists() {
+        let action = "make the backup, whose name with .new behind it is in use until it is whole";
+        return Err(io(action)(ErrorKind::AlreadyExists.into()));
+    }
     let mut readings = READINGS_MAX;
     loop {
         readings -= 1;
@@ -63,7 +67,11 @@ pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup,
                     && Folder::new(folder.to_owned())
                         .is_locked(LOCK)
                         .unwrap_or(false) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                // If it stays there, the next backup of this name says so.
+                let _stays = fs::remove_dir_all(&unfinished);
+                return Err(error);
+            }
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_store_that_is_blank_or_damaged_is_not_copied() {
         damaged,
         Err(StorageError::Damaged { what: "log", .. })
     ));
-    assert!(!to.exists());
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -85,11 +85,16 @@ fn what_is_there_already_is_never_replaced_by_a_copy() {
     let (folder, other) = (Temporary::new(), Temporary::new());
     let open = written(&folder);
     let to = within(&other);
-    fs::write(&to, "mine").unwrap();
+    let beside = other.path().join("copy.new");
 
-    let refused = back_up(folder.path(), &to);
+    for path in [&to, &beside] {
+        fs::write(path, "mine").unwrap();
 
-    assert!(matches!(refused, Err(StorageError::Io { .. })));
-    assert_eq!(fs::read(&to).unwrap(), b"mine");
+        let refused = back_up(folder.path(), &to);
+
+        assert!(matches!(refused, Err(StorageError::Io { .. })));
+        assert_eq!(fs::read(path).unwrap(), b"mine");
+        fs::remove_file(path).unwrap();
+    }
     drop(open);
 }
