@@ -173,6 +173,8 @@ impl Plan {
         let mut limits = *self.config.limits();
         let all = limits.log_memory_bytes_max;
         limits.log_memory_bytes_max = dice.weighted(&[(3, all), (3, 0), (2, 300), (2, 3_000)]);
+        // With a read for each entry or two a state machine would never catch up with a log that grows.
+        limits.applying_bytes_max = limits.applying_bytes_max.max(100_000);
         self.config = rebuilt(&self.config, limits, None);
         self.disk.read_max = dice.weighted(&[(2, 0), (1, election_timeout * 4)]);
     }
