@@ -1,4 +1,4 @@
-//! How much memory there is to spend.
+//! Says how much memory there is to spend.
 
 /// The most bytes of what is in storage that a member keeps in memory as well, unless it is set otherwise: 64 MiB
 /// natively, 8 MiB in browsers, where a tab shares its memory with the page.

@@ -1,4 +1,4 @@
-//! What servers say to one another.
+//! Defines what servers say to one another.
 //!
 //! Every message stands alone: the network may lose, duplicate, delay and reorder them all. A message's sender is the
 //! peer of the link on which it came, never a field of it, so that a forged sender cannot be said.
@@ -218,7 +218,8 @@ pub struct InstallSnapshotReply {
     pub round: Round,
     /// The transfer that it answers.
     pub transfer: u64,
-    /// How many bytes of it the receiver's storage has without a gap; its whole length once it is installed and durable.
+    /// How many bytes of it the receiver's storage has without a gap; its whole length once it is installed and
+    /// durable.
     pub next_offset: u64,
     /// How many bytes of it have arrived without a gap, whether its storage has them or not: at least `next_offset`.
     pub received: u64,

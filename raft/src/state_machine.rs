@@ -120,8 +120,8 @@ pub trait StateMachine: Send + 'static {
 
     /// Begins to replace the state by that of a snapshot, whose bytes are read from storage piece by piece.
     ///
-    /// The default gathers them for [`restore`](Self::restore), and holds all of them in memory beside the state that it
-    /// makes of them. A state machine whose state is large makes its state as they come.
+    /// The default gathers them for [`restore`](Self::restore), and holds all of them in memory beside the state that
+    /// it makes of them. A state machine whose state is large makes its state as they come.
     fn restoring(self) -> impl Restoring<Self>
     where
         Self: Sized,

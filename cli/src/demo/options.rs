@@ -1,4 +1,4 @@
-//! What the demo is asked for.
+//! Reads what the demo is asked for.
 
 use std::time::Duration;
 

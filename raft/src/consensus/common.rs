@@ -1,4 +1,4 @@
-//! What a server knows and remembers in every role.
+//! Keeps what a server knows and remembers in every role.
 
 mod snapshot;
 

@@ -1,4 +1,4 @@
-//! Whether a peer gets on: what it makes durable, and since when nothing that reached it has become so.
+//! Judges whether a peer gets on: what it makes durable, and since when nothing that reached it has become so.
 //!
 //! A server may echo every round while its disk hangs or while nothing but heartbeats reaches it. Rounds say that it is
 //! there; only its persisted position, or the bytes of a snapshot that its storage has, say that it gets on.

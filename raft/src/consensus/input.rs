@@ -1,4 +1,4 @@
-//! What goes into the core.
+//! Defines what goes into the core.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! What leaves this server: writes in order, and messages that wait for them.
+//! Lets out what leaves this server: writes in order, and messages that wait for them.
 //!
 //! A promise never leaves before the write that it rests on is durable (§3.8, invariant 2 of the design). Keeping such
 //! messages here, rather than asking the driver to order its work, is what makes the outputs free of rules.

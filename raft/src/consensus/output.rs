@@ -19,7 +19,8 @@ use crate::message::{Message, SnapshotMetadata};
 /// - [`messages`](Self::messages) may leave in any order.
 /// - [`writes`](Self::writes) are made in order and answered by [`Input::Persisted`](super::Input::Persisted).
 /// - [`snapshots`](Self::snapshots) is done in order, and answered as each step says.
-/// - [`entries`](Self::entries) are read in any order, and answered by [`Input::EntriesRead`](super::Input::EntriesRead).
+/// - [`entries`](Self::entries) are read in any order, and answered by
+///   [`Input::EntriesRead`](super::Input::EntriesRead).
 /// - [`apply`](Self::apply) is done in order and answered by [`Input::Applied`](super::Input::Applied).
 /// - A read in [`reads`](Self::reads) is served once its index is applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What a leader knows of the servers that it replicates to, for whoever decides who they should be.
+//! Tells what a leader knows of the servers that it replicates to, for whoever decides who they should be.
 
 use alloc::vec::Vec;
 use core::time::Duration;

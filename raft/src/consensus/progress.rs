@@ -1,4 +1,4 @@
-//! What a leader knows of a server that it replicates to, and how entries go there (§10.2.1).
+//! Keeps what a leader knows of a server that it replicates to, and how entries go there (§10.2.1).
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_from_an_outline_that_begins_at_or_before_the_snapshot() {
+    fn a_log_goes_on_from_an_outline_within_a_snapshot_or_at_its_end() {
         let (mut at, mut before) = (stored(), stored());
         (at.outline, before.outline) = (outline(4, &[3, 4]), outline(2, &[1, 2, 3, 4]));
         at.entries = alloc::vec![entry(6, 5)];
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_that_contradicts_a_snapshot_is_dropped_with_all_that_follow() {
+    fn an_outline_that_contradicts_a_snapshot_is_dropped() {
         let mut other = stored();
         other.outline = outline(2, &[1, 1, 1]);
         other.entries = alloc::vec![entry(5, 1)];

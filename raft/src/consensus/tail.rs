@@ -1,5 +1,5 @@
-//! How much a leader has taken up that is not safe yet: the bound that makes a slow cluster, or its own slow disk, slow
-//! those who propose.
+//! Bounds how much a leader has taken up that is not safe yet: so a slow cluster, or its own slow disk, slows those who
+//! propose.
 
 use super::log::Log;
 use super::planted::{Bug, is_planted};

@@ -185,9 +185,9 @@ pub trait SnapshotLane: Send + Sync + 'static {
 /// Reads entries of the stored log, which a member does not keep in memory: for peers that are far behind, and for a
 /// state machine that has yet to apply them.
 ///
-/// Nothing is asked for but what is durable and committed, so that no write changes it; a write may remove it meanwhile,
-/// by a compaction or by a snapshot that takes the log's place. Several calls may be under way at once, and none holds
-/// up a write.
+/// Nothing is asked for but what is durable and committed, so that no write changes it; a write may remove it
+/// meanwhile, by a compaction or by a snapshot that takes the log's place. Several calls may be under way at once, and
+/// none holds up a write.
 #[async_trait]
 pub trait LogReader: Send + Sync + 'static {
     /// Reads entries: the one at `from`, and those after it up to `through`, as many as weigh no more than `bytes_max`

@@ -13,7 +13,7 @@ use crate::compaction::{one_left_behind, small_chunks};
 const WINDOW: usize = 16;
 
 #[test]
-fn a_leader_asks_for_no_more_of_a_snapshot_than_a_window_while_its_disk_reads_nothing() {
+fn a_leader_reads_no_more_of_a_snapshot_than_a_window() {
     let mut cluster = one_left_behind();
     cluster.hold_lane(1);
 
@@ -30,7 +30,7 @@ fn a_leader_asks_for_no_more_of_a_snapshot_than_a_window_while_its_disk_reads_no
 }
 
 #[test]
-fn a_receiver_takes_no_more_of_a_snapshot_than_a_window_while_its_disk_writes_nothing() {
+fn a_receiver_takes_no_more_of_a_snapshot_than_a_window() {
     let limits = |limits: &mut liferaft_raft::config::Limits| {
         small_chunks(limits);
         limits.inflight_bytes_max = WINDOW as u64;

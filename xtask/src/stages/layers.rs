@@ -44,8 +44,8 @@ const PURE: [&str; 11] = [
     "raft/src/time.rs",
 ];
 
-/// Where pure code takes from the platform what it holds without std: the identity of servers and clusters, and how much
-/// memory there is. The stage no-std compiles it against a platform that holds nothing else.
+/// Where pure code takes from the platform what it holds without std: the identity of servers and clusters, and how
+/// much memory there is. The stage no-std compiles it against a platform that holds nothing else.
 const FROM_PLATFORM: [&str; 2] = ["raft/src/ids.rs", "raft/src/config.rs"];
 
 /// Words that pure code never says.

@@ -1,4 +1,4 @@
-//! What a leader makes of a peer, piece by piece.
+//! Shows what a leader makes of a peer, piece by piece.
 
 use super::*;
 use crate::consensus::SnapshotName;

@@ -1,4 +1,4 @@
-//! What passes between the driver and the applier.
+//! Defines what passes between the driver and the applier.
 
 use std::sync::Arc;
 

@@ -33,12 +33,13 @@ pub struct Backup {
 /// the log, and no vote and no outbox: it is the store of a server that there was never before. To restore it,
 /// [`found_anew`](super::found_anew) makes a cluster of it.
 ///
-/// It is written under another name first, with `.new` behind it, and durable when it has its own. The call reads and writes all of it: in an
-/// async application, it is made on a thread of its own.
+/// It is written under another name first, with `.new` behind it, and durable when it has its own. The call reads and
+/// writes all of it: in an async application, it is made on a thread of its own.
 ///
 /// # Errors
 /// When there is no store in the folder ([`StorageError::Blank`]), or a damaged one, or one of another format; when
-/// there is something at `to`, or under that name with `.new` behind it; when the system refuses; or when the store changes too fast to be copied.
+/// there is something at `to`, or under that name with `.new` behind it; when the system refuses; or when the store
+/// changes too fast to be copied.
 pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup, StorageError> {
     // Without a slash at its end: a name with more behind it is to be one beside it, and not one in it.
     let to: PathBuf = to.as_ref().components().collect();

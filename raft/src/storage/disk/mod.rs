@@ -85,9 +85,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// another server.
 ///
 /// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
-/// torn is dropped, and reported by [`repairs`](Storage::repairs). One kind of damage looks like a torn write: that to the
-/// last batch, if the process was killed within a second after it. Storage that is damaged must not be used again under
-/// the server's id.
+/// torn is dropped, and reported by [`repairs`](Storage::repairs). One kind of damage looks like a torn write: that to
+/// the last batch, if the process was killed within a second after it. Storage that is damaged must not be used again
+/// under the server's id.
 ///
 /// Where there is no file system, as in browsers, [`open`](Self::open) returns an error.
 ///
