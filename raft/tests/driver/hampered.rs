@@ -1,4 +1,4 @@
-//! A disk in memory that takes its time, hangs, or has no room, as it is told.
+//! Hampers a disk in memory: it takes its time, hangs, fails, or has no room, as it is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,22 +22,39 @@ pub(crate) struct Hampered {
     pub(crate) gate: Arc<Semaphore>,
     /// There is no room but a reserve.
     pub(crate) is_low: Arc<AtomicBool>,
+    /// Every write fails.
+    is_broken: bool,
+    log: Arc<dyn LogReader>,
 }
 
 impl Hampered {
     /// Writes to this disk, and hinders nothing yet.
     pub(crate) fn over(disk: MemoryStorage) -> Self {
         Self {
+            log: disk.log(),
             disk,
             delay: Duration::ZERO,
             gate: Arc::new(Semaphore::new(1)),
             is_low: Arc::default(),
+            is_broken: false,
         }
     }
 
     /// Has each write take so long.
     pub(crate) fn slow(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// Has each write fail.
+    pub(crate) fn broken(mut self) -> Self {
+        self.is_broken = true;
+        self
+    }
+
+    /// Has the log read by this reader.
+    pub(crate) fn read_by(mut self, log: impl LogReader) -> Self {
+        self.log = Arc::new(log);
         self
     }
 }
@@ -73,13 +90,19 @@ impl Storage for Hampered {
     }
 
     fn log(&self) -> Arc<dyn LogReader> {
-        self.disk.log()
+        Arc::clone(&self.log)
     }
 
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
         let _open = self.gate.acquire().await;
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
+        }
+        if self.is_broken {
+            return Err(StorageError::Damaged {
+                what: "disk",
+                reason: "it is broken".to_owned(),
+            });
         }
         self.disk.write(writes).await
     }

@@ -1,21 +1,17 @@
 //! Members that hold nothing of their logs in memory that they can read from storage.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use liferaft_raft::config::{Config, Limits};
-use liferaft_raft::configuration::History;
 use liferaft_raft::driver::{Handle, MemberStatus, StopReason};
 use liferaft_raft::entry::Entry;
-use liferaft_raft::identity::Identity;
-use liferaft_raft::ids::{ClusterId, Index};
-use liferaft_raft::storage::{
-    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
-};
+use liferaft_raft::ids::Index;
+use liferaft_raft::storage::{LogReader, StorageError};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, server};
+use crate::hampered::Hampered;
 use crate::machine::Journal;
 
 fn within(limit: impl FnOnce(&mut Limits)) -> Config {
@@ -71,9 +67,7 @@ async fn a_member_that_starts_again_applies_what_is_in_storage() {
     assert_eq!(found, (0..60).collect::<Vec<_>>());
 }
 
-/// A disk whose log is written, and cannot be read.
-struct Unreadable(MemoryStorage);
-
+/// Fails at each read of the log.
 struct Failing;
 
 #[async_trait]
@@ -86,45 +80,6 @@ impl LogReader for Failing {
     }
 }
 
-#[async_trait]
-impl Storage for Unreadable {
-    fn identity(&self) -> &Identity {
-        self.0.identity()
-    }
-
-    fn cluster(&self) -> Option<ClusterId> {
-        self.0.cluster()
-    }
-
-    fn history(&self) -> Option<History> {
-        self.0.history()
-    }
-
-    async fn bind(
-        &mut self,
-        cluster: ClusterId,
-        history: Option<History>,
-    ) -> Result<(), StorageError> {
-        self.0.bind(cluster, history).await
-    }
-
-    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
-        self.0.recover(log_memory_bytes_max).await
-    }
-
-    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
-        self.0.snapshots()
-    }
-
-    fn log(&self) -> Arc<dyn LogReader> {
-        Arc::new(Failing)
-    }
-
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        self.0.write(writes).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
     let mut cluster = Cluster::founded([1]).await;
@@ -132,7 +87,7 @@ async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
     propose(&member, 0..10).await;
     member.stop().await;
     let transport = cluster.network.attach(server(1)).expect("the id is free");
-    let disk = Unreadable(cluster.disk(1));
+    let disk = Hampered::over(cluster.disk(1)).read_by(Failing);
 
     let config = within(|limits| limits.applying_bytes_max = 1);
     let member = cluster

@@ -1,21 +1,15 @@
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use liferaft_raft::configuration::History;
 use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
-use liferaft_raft::identity::Identity;
-use liferaft_raft::ids::ClusterId;
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_raft::storage::{
-    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
-};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, founder, server};
+use crate::hampered::Hampered;
 use crate::machine::Journal;
 
 #[tokio::test(start_paused = true)]
@@ -88,56 +82,11 @@ async fn a_shutdown_goes_on_when_nobody_waits_for_it() {
     assert_eq!(stopped, Some(StopReason::Shutdown));
 }
 
-/// A disk that fails at its first write.
-struct Broken(MemoryStorage);
-
-#[async_trait]
-impl Storage for Broken {
-    fn identity(&self) -> &Identity {
-        self.0.identity()
-    }
-
-    fn cluster(&self) -> Option<ClusterId> {
-        self.0.cluster()
-    }
-
-    fn history(&self) -> Option<History> {
-        self.0.history()
-    }
-
-    async fn bind(
-        &mut self,
-        cluster: ClusterId,
-        history: Option<History>,
-    ) -> Result<(), StorageError> {
-        self.0.bind(cluster, history).await
-    }
-
-    async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
-        self.0.recover(log_memory_bytes_max).await
-    }
-
-    fn snapshots(&self) -> Arc<dyn SnapshotLane> {
-        MemoryStorage::default().snapshots()
-    }
-
-    fn log(&self) -> Arc<dyn LogReader> {
-        self.0.log()
-    }
-
-    async fn write(&mut self, _: Vec<Write>) -> Result<(), StorageError> {
-        Err(StorageError::Damaged {
-            what: "disk",
-            reason: "it is broken".to_owned(),
-        })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_member_whose_disk_fails_stops_and_says_so() {
     let mut cluster = Cluster::founded([1]).await;
     let transport = cluster.network.attach(server(1)).unwrap();
-    let disk = Broken(cluster.disk(1));
+    let disk = Hampered::over(cluster.disk(1)).broken();
     let member = cluster
         .start_on(1, Journal::default(), transport, disk, |member| member)
         .await;
