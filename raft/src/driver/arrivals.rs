@@ -29,10 +29,8 @@ pub(super) struct Arrived<S: StateMachine> {
     pub(super) requests: Vec<Request<S>>,
     pub(super) reports: Vec<Report<S::Reply>>,
     pub(super) written: Option<Result<WriteId, StorageError>>,
-    /// What the lane of the storage has done.
-    pub(super) lane: Vec<Result<Input, StorageError>>,
-    /// What was read of the log.
-    pub(super) read: Vec<Result<Input, StorageError>>,
+    /// What the storage has done beside its writes.
+    pub(super) answers: Vec<Result<Input, StorageError>>,
     pub(super) transport_closed: bool,
     pub(super) handles_dropped: bool,
     pub(super) applier_gone: bool,
@@ -58,8 +56,7 @@ impl<S: StateMachine> Arrived<S> {
         !self.events.is_empty()
             || !self.reports.is_empty()
             || self.written.is_some()
-            || !self.lane.is_empty()
-            || !self.read.is_empty()
+            || !self.answers.is_empty()
             || self.transport_closed
             || self.applier_gone
     }
@@ -73,8 +70,7 @@ impl<S: StateMachine> Default for Arrived<S> {
             requests: Vec::new(),
             reports: Vec::new(),
             written: None,
-            lane: Vec::new(),
-            read: Vec::new(),
+            answers: Vec::new(),
             transport_closed: false,
             handles_dropped: false,
             applier_gone: false,
@@ -97,8 +93,7 @@ impl<S: StateMachine> Driver<S> {
         if let Some(written) = self.arrived.written.take() {
             self.take_written(written, now)?;
         }
-        let Arrived { lane, read, .. } = &mut self.arrived;
-        for done in std::mem::take(lane).into_iter().chain(std::mem::take(read)) {
+        for done in std::mem::take(&mut self.arrived.answers) {
             self.take_answer(done)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);

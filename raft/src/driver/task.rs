@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::consensus::{ChangeId, Event, Input, Output, Raft};
 use crate::ids::{ClusterId, ServerId, Term};
 use crate::state_machine::StateMachine;
+use crate::storage::StorageError;
 use crate::time::Instant;
 
 /// The most frames, and the most requests, that are taken in at once.
@@ -276,15 +277,11 @@ impl<S: StateMachine> Driver<S> {
         {
             arrived.written = Some(written);
         }
-        while arrived.lane.len() < TAKEN_AT_ONCE_MAX
-            && let Poll::Ready(done) = self.snapshots.poll(context)
+        while arrived.answers.len() < TAKEN_AT_ONCE_MAX
+            && let Poll::Ready(done) =
+                poll_beside(&mut self.snapshots, &mut self.log_reads, context)
         {
-            arrived.lane.push(done);
-        }
-        while arrived.read.len() < TAKEN_AT_ONCE_MAX
-            && let Poll::Ready(done) = self.log_reads.poll(context)
-        {
-            arrived.read.push(done);
+            arrived.answers.push(done);
         }
         let rung = self.alarm.poll(due, context).is_ready();
         // A member that hands over before it stops needs no handles.
@@ -347,10 +344,8 @@ impl<S: StateMachine> Driver<S> {
             self.take_written(written, now)?;
             self.step(now);
         }
-        while let Poll::Ready(done) = self.snapshots.poll(context) {
-            self.take_answer(done)?;
-        }
-        while let Poll::Ready(done) = self.log_reads.poll(context) {
+        while let Poll::Ready(done) = poll_beside(&mut self.snapshots, &mut self.log_reads, context)
+        {
             self.take_answer(done)?;
         }
         if !self.inputs.is_empty() {
@@ -520,5 +515,17 @@ impl<S: StateMachine> Driver<S> {
     /// Drops all but the board, so that links and storage are free before it tells of the end.
     fn into_board(self) -> StatusBoard {
         self.board
+    }
+}
+
+/// The next answer of the storage to what goes on beside its writes.
+fn poll_beside(
+    snapshots: &mut Snapshots,
+    log_reads: &mut LogReads,
+    context: &mut Context<'_>,
+) -> Poll<Result<Input, StorageError>> {
+    match snapshots.poll(context) {
+        Poll::Pending => log_reads.poll(context),
+        done => done,
     }
 }
