@@ -3,10 +3,9 @@
 //!
 //! The test program `kills` of the facade has the members; here their file system is made.
 
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::kills;
 use crate::mounted::{Mounted, ensure_possible};
@@ -28,9 +27,6 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         .arg("--full-disk")
         .arg(&mounted.point)
         .run();
-    let kept = mounted.image.clone();
-    mounted.unmount()?;
-    done.with_context(|| format!("on {SYSTEM}, which is kept in {}", kept.display()))?;
-    fs::remove_file(&kept).with_context(|| format!("removing {}", kept.display()))?;
+    mounted.end(done)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -41,9 +41,13 @@ impl Mounted {
         })
     }
 
-    pub(crate) fn unmount(mut self) -> Result<()> {
+    /// Unmounts it after a test of this outcome, and removes its file unless the test failed.
+    pub(crate) fn end(mut self, outcome: Result<()>) -> Result<()> {
         self.is_mounted = false;
-        unmount(&self.point)
+        unmount(&self.point)?;
+        let image = self.image.display();
+        outcome.with_context(|| format!("the file system is kept in {image}"))?;
+        fs::remove_file(&self.image).with_context(|| format!("removing {image}"))
     }
 }
 

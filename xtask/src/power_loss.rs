@@ -4,10 +4,9 @@
 //! The file systems are in files, mounted as loop devices. What they have handed to such a device is not lost, synced
 //! or not: a sync that a file system forgets to hand on is not found here.
 
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::kills;
 use crate::mounted::{Mounted, ensure_possible};
@@ -40,10 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .arg("--image")
             .arg(&mounted.image)
             .run();
-        let kept = mounted.image.clone();
-        mounted.unmount()?;
-        done.with_context(|| format!("on {system}, which is kept in {}", kept.display()))?;
-        fs::remove_file(&kept).with_context(|| format!("removing {}", kept.display()))?;
+        mounted.end(done)?;
         println!(
             "{system}: {} power losses, nothing acknowledged was lost",
             args.cycles
