@@ -60,20 +60,13 @@ impl Recovered {
     pub fn outlined(mut self, bytes_max: u64) -> Result<Self, RecoveryError> {
         let covered = self.snapshot.as_ref().map(|of| of.metadata.last.index);
         let known = self.hard_state.commit.max(covered.unwrap_or_default());
-        if let Some(first) = self.entries.first()
-            && self.outline.is_empty()
-        {
-            // What the term was there does not matter: a snapshot covers it.
-            let base = LogPosition::new(Term::ZERO, first.index.previous());
-            self.outline = Outline::starting_after(base, ClusterTime::ZERO);
-        }
         let mut bytes: u64 = self.entries.iter().map(Entry::weight).sum();
         let mut count = 0;
         for entry in &self.entries {
             if bytes <= bytes_max || entry.index > known {
                 break;
             }
-            self.outline.push(entry)?;
+            self.outline.push_stored(entry)?;
             bytes -= entry.weight();
             count += 1;
         }

@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use super::{Outline, Recovered, StorageError};
 use crate::consensus::RecoveryError;
 use crate::entry::Entry;
-use crate::ids::{Index, LogPosition, Term};
-use crate::time::ClusterTime;
+use crate::ids::Index;
 
 /// A log of which the last entries are held.
 #[derive(Debug)]
@@ -88,12 +87,7 @@ impl Held {
         {
             self.bytes -= evicted.weight();
             if let Some(outline) = &mut self.outline {
-                if outline.is_empty() {
-                    // Nothing is there any more, so a snapshot covers it.
-                    let base = LogPosition::new(Term::ZERO, evicted.index.previous());
-                    *outline = Outline::starting_after(base, ClusterTime::ZERO);
-                }
-                outline.push(&evicted)?;
+                outline.push_stored(&evicted)?;
             }
         }
         Ok(())

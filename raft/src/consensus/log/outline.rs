@@ -95,6 +95,19 @@ impl Outline {
         Ok(())
     }
 
+    /// Appends an entry that storage has. The first one begins the outline: if storage has none before it, a snapshot
+    /// covers those, and what their terms and stamps were does not matter.
+    ///
+    /// # Errors
+    /// See [`push`](Self::push).
+    pub(crate) fn push_stored(&mut self, entry: &Entry) -> Result<(), RecoveryError> {
+        if self.is_empty() {
+            let base = LogPosition::new(Term::ZERO, entry.index.previous());
+            *self = Self::starting_after(base, ClusterTime::ZERO);
+        }
+        self.push(entry)
+    }
+
     /// Appends an entry that follows the last one, and no configuration: the core has those.
     pub(super) fn note(&mut self, entry: &Entry) {
         if self.runs.is_empty() || entry.term > self.last.term {
