@@ -295,7 +295,7 @@ impl World {
     pub fn calm(&mut self) -> Result<(), Alarm> {
         self.chaotic = false;
         self.course.calm();
-        // Disks read as fast as they write from now on: with a read for each entry no log would be applied in time.
+        // Slow reads are a fault as well.
         self.plan.disk.read_max = 0;
         if let Some(story) = &mut self.story {
             story.calmed(self.now);
