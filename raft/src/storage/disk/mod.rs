@@ -33,6 +33,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use liferaft_platform::CACHED_BYTES_MAX;
 use tokio::sync::oneshot;
 
 pub use self::backup::{Backup, back_up};
@@ -46,7 +47,7 @@ use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;
 use self::log_reader::EntryReader;
 use self::record::PAGE_BYTES;
-use self::store::{OPENED_BYTES_MAX, Opened, Options, Store, io};
+use self::store::{Opened, Options, Store, io};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use self::tests::faulty;
@@ -282,7 +283,7 @@ impl Storage for DiskStorage {
     async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError> {
         match self.recovered.take() {
             Some(recovered)
-                if recovered.outline.is_empty() || log_memory_bytes_max <= OPENED_BYTES_MAX =>
+                if recovered.outline.is_empty() || log_memory_bytes_max <= CACHED_BYTES_MAX =>
             {
                 held::bound(recovered, log_memory_bytes_max)
             }

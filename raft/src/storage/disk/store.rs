@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use liferaft_platform::CACHED_BYTES_MAX;
+
 use super::change::{Change, Shape};
 use super::files::Files;
 use super::header::{self, Header, Secret};
@@ -20,9 +22,6 @@ use crate::consensus::HardState;
 use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::{Recovered, Write};
-
-/// How much of the log is held when a store is opened, in bytes.
-pub(super) const OPENED_BYTES_MAX: u64 = 64 << 20;
 
 /// What a file is called until it is whole and durable.
 pub(super) const UNFINISHED: &str = ".new";
@@ -102,7 +101,7 @@ impl<F: Files> Store<F> {
     ///
     /// Nothing is written before all that is there has been read and found in order.
     pub(super) fn open(mut files: F, options: Options) -> Result<(Self, Opened), StorageError> {
-        let found = match recovery::find(&mut files, OPENED_BYTES_MAX)? {
+        let found = match recovery::find(&mut files, CACHED_BYTES_MAX)? {
             Some(found) => found,
             None => {
                 create(&mut files, options)?;
