@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use liferaft::ServerId;
 use liferaft::configuration::Suffrage;
 use liferaft::storage::{
     EntryKind, EntryOutline, HeaderOutline, Inspection, OutboxOutline, Repair, Verdict, inspect,
@@ -82,8 +81,8 @@ const fn kind(entry: &EntryOutline) -> &'static str {
 }
 
 /// All digits of an id, as other commands and programs take it.
-fn whole(server: ServerId) -> String {
-    format!("{:#x}", server.0)
+fn whole(id: u128) -> String {
+    format!("{id:#x}")
 }
 
 /// Those who take part, by what they are.
@@ -92,10 +91,13 @@ fn servers(inspection: &Inspection) -> Option<(u64, [Vec<String>; 3])> {
     let with = |suffrage: Option<Suffrage>| {
         let members = configuration.members();
         let with = members.filter(|(_, member)| member.suffrage == suffrage);
-        with.map(|(server, _)| whole(server)).collect()
+        with.map(|(server, _)| whole(server.0)).collect()
     };
     let voters = with(Some(Suffrage::Voter));
-    let outgoing = configuration.outgoing().iter().copied().map(whole);
+    let outgoing = configuration
+        .outgoing()
+        .iter()
+        .map(|server| whole(server.0));
     Some((
         index.0,
         [voters, with(Some(Suffrage::Learner)), outgoing.collect()],
@@ -154,12 +156,12 @@ fn object(inspection: &Inspection, count: usize) -> Value {
 fn header_object(header: &HeaderOutline) -> Value {
     let hard_state = header.hard_state;
     json!({
-        "server": whole(header.server),
-        "cluster": header.cluster.map(|cluster| cluster.to_string()),
+        "server": whole(header.server.0),
+        "cluster": header.cluster.map(|cluster| whole(cluster.0)),
         "history": header.history.map(|history| format!("{:#x}", history.0)),
         "boots": header.boots,
         "term": hard_state.term.0,
-        "voted_for": hard_state.voted_for.map(whole),
+        "voted_for": hard_state.voted_for.map(|server| whole(server.0)),
         "commit": hard_state.commit.0,
         "promise_ms": hard_state.promise.as_secs_f64() * 1000.0,
         "mark": header.mark,
@@ -242,8 +244,9 @@ fn table(inspection: &Inspection, options: &Options) -> String {
 
 fn header_lines(table: &mut Table, header: &HeaderOutline) {
     let hard_state = header.hard_state;
-    table.line("server", format_args!("{}", whole(header.server)));
-    table.line("cluster", format_args!("{}", or_none(header.cluster)));
+    table.line("server", format_args!("{}", whole(header.server.0)));
+    let cluster = header.cluster.map(|cluster| whole(cluster.0));
+    table.line("cluster", format_args!("{}", or_none(cluster)));
     let history = header.history.map(|history| format!("{:#x}", history.0));
     table.line("history", format_args!("{}", or_none(history)));
     table.line("boots", format_args!("{}", header.boots));

@@ -86,9 +86,9 @@ fn recover(options: &Options) -> anyhow::Result<()> {
     }
     let founded = found_anew(folder)?;
     print(&format!(
-        "{plan}founded: cluster {}, with server {:#x} as its only voter\n\
+        "{plan}founded: cluster {:#x}, with server {:#x} as its only voter\n\
          next: start it, and let the others join as new servers, with empty folders\n",
-        founded.cluster, founded.server.0,
+        founded.cluster.0, founded.server.0,
     ))
 }
 
