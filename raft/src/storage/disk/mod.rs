@@ -76,10 +76,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Opening reads the whole log, a segment at a time, and holds 64 MiB of it at most, beyond what may not be committed.
 /// To [recover](Storage::recover) more of it, it is read once more.
 ///
-/// A reserve of 4 MiB is kept on the disk. When there is no other room, the store gives it up, and a leader takes no
-/// commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member stops
-/// ([`StorageError::Full`]). With room again the reserve is made again, and a member that stopped goes on from what is
-/// there.
+/// A reserve of 4 MiB is kept on the disk. When there is no other room for the log, the store gives it up, and a leader
+/// takes no commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member
+/// stops ([`StorageError::Full`]). With room again the reserve is made again, and a member that stopped goes on from
+/// what is there.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done. The server's
 /// secret key is in the folder, whose files nobody but its owner may read: a folder that was removed comes back as
