@@ -1,25 +1,61 @@
-//! A log book that survives its program: `cargo run --example durable -- DIR`.
+//! A log book that survives its program.
 //!
-//! It writes down each line that it is given and says when that is durable. End it as rudely as you like: started again
-//! with the same folder, it shows all lines of which it said so. Without a folder it takes one among the temporary
-//! files.
+//! ```text
+//! cargo run --example durable -- found DIR     once: begins a log book in an empty folder
+//! cargo run --example durable -- run DIR       writes down the lines that it is given
+//! ```
+//!
+//! It says of each line when that is durable. End it as rudely as you like: run again, it shows all lines of which it
+//! said so. Without arguments it does both, in a temporary folder that it removes.
 
 use std::error::Error;
-use std::path::PathBuf;
-use std::{env, io};
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs, io, process};
 
-use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, Storage};
+use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, StopReason, Storage};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let folder = env::args().nth(1).map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| env::temp_dir().join("liferaft-durable"));
+async fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let told = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["found", folder] => found(folder.as_ref()).await,
+        ["run", folder] => run(folder.as_ref()).await,
+        [] => try_it().await,
+        _ => Err("what is it to do? `found DIR`, once, or `run DIR`".into()),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
-    // The folder says which server this is, and what it has promised. A blank one is a server that there was never
-    // before, and founds its cluster: this once.
-    let mut disk = DiskStorage::open(&folder).await?;
-    if disk.cluster().is_none() {
-        Member::found(&mut disk).await?;
+/// Founds the cluster, of one member so far. This is a step of its own, and no part of a start: a member whose folder
+/// was lost would found another cluster, in which nothing is that was written to this one.
+async fn found(folder: &Path) -> Result<(), Box<dyn Error>> {
+    if !is_empty(folder) {
+        return Err(format!("{} is not empty", folder.display()).into());
+    }
+    let mut disk = DiskStorage::open(folder).await?;
+    let cluster = Member::found(&mut disk).await?;
+    disk.close().await?;
+    println!("founded cluster {cluster} in {}", folder.display());
+    Ok(())
+}
+
+/// Shows the lines that are there, and writes down others until its input ends.
+async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
+    if is_empty(folder) {
+        let folder = folder.display();
+        return Err(format!("no log book was founded in {folder}: `found {folder}` does").into());
+    }
+    // The folder says which server this is, and what it has promised.
+    let disk = DiskStorage::open(folder).await?;
+    for repair in disk.repairs() {
+        println!("repaired: {repair}");
     }
     let (server, boot) = (disk.identity().id(), disk.identity().boot());
     let transport = MemoryNetwork::new(1).attach(server)?;
@@ -31,16 +67,39 @@ async fn main() -> Result<(), Box<dyn Error>> {
         folder.display()
     );
 
+    let written = write(&kv).await;
+    // What is durable is durable: this only closes the folder, so that it can be opened again at once.
+    kv.raft().stop().await;
+    match &kv.raft().status().borrow().stopped {
+        // It has stopped by itself, as when its disk failed: that is what there is to tell.
+        Some(why) if *why != StopReason::Shutdown => {
+            Err(format!("the member has stopped: {why}").into())
+        }
+        _ => written,
+    }
+}
+
+async fn write(kv: &KvHandle) -> Result<(), Box<dyn Error>> {
     let book = kv.read_sequence("book", 0, usize::MAX).await?;
     for (place, line) in (book.from..).zip(&book.values) {
         println!("{place:>4}  {}", String::from_utf8_lossy(line));
     }
-
     for line in io::stdin().lines() {
         let place = kv.append("book", line?).await?;
         println!("line {} is durable", *place);
     }
-    // Not needed, only kinder: what is durable is durable.
-    kv.raft().stop().await;
     Ok(())
+}
+
+async fn try_it() -> Result<(), Box<dyn Error>> {
+    let folder = env::temp_dir().join(format!("liferaft-durable-{}", process::id()));
+    found(&folder).await?;
+    let ran = run(&folder).await;
+    fs::remove_dir_all(&folder)?;
+    ran
+}
+
+/// Returns true if there is nothing in this folder, or no folder.
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).map_or(true, |mut files| files.next().is_none())
 }

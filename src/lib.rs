@@ -8,14 +8,27 @@
 //!
 //! # Quick start
 //!
-//! Three members on disk, in one process, connected by the memory transport. Stopped in whatever way, and started again
-//! in the same place, they go on with all that was written:
+//! Three members on disk, in one process, connected by the memory transport. The cluster is founded once, by a run that
+//! is told so. Stopped in whatever way, and started again in the same place, its members go on with all that was
+//! written:
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, Storage};
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn main() {
+//!     // `cargo run -- found` once, and `cargo run` from then on.
+//!     let founds = std::env::args().any(|argument| argument == "found");
+//!     # let founds = !founds;
+//!     if let Err(error) = camp(founds).await {
+//!         eprintln!("error: {error}");
+//!         std::process::exit(1);
+//!     }
+//! }
+//!
+//! async fn camp(founds: bool) -> Result<(), Box<dyn std::error::Error>> {
 //!     # let site = std::env::temp_dir().join(format!("liferaft-start-{}", std::process::id()));
 //!     # std::fs::create_dir_all(&site)?;
 //!     # std::env::set_current_dir(&site)?;
@@ -23,8 +36,8 @@
 //!
 //!     // A folder is one server: it keeps the key that the server's id comes from, its votes and its log.
 //!     let mut disk = DiskStorage::open("data/ada").await?;
-//!     if disk.cluster().is_none() {
-//!         // Only the first time, and only one of them: this makes the cluster.
+//!     if founds {
+//!         // This makes the cluster. At each start it would make another one whenever the folder is lost.
 //!         Member::found(&mut disk).await?;
 //!     }
 //!     let transport = network.attach(disk.identity().id())?;
@@ -39,9 +52,10 @@
 //!         let member = member.join(ada.cluster(), ada.id()).start().await?;
 //!         others.push(KvHandle::new(member));
 //!     }
-//!     // They run, and are not members yet: once they are, any one of the three may die.
+//!     // They run, and are not members yet: once they are, any one of the three may die. One whose folder was lost is a
+//!     // new server, which votes once its old self is evicted, after 10 s of silence.
 //!     for member in &others {
-//!         member.raft().joined().await?;
+//!         member.raft().within(Duration::from_secs(60)).joined().await?;
 //!     }
 //!
 //!     let (bob, eve) = (&others[0], &others[1]);
@@ -55,8 +69,9 @@
 //! }
 //! ```
 //!
-//! A [`Handle`] is cheap to clone. The member stops when its last handle is dropped; [`Handle::shutdown`] hands
-//! leadership over first, and [`Handle::leave`] takes the member out of its cluster for good.
+//! A [`Handle`] is cheap to clone. The member stops some time after its last handle is dropped; to open its folder again
+//! in the same program, wait for [`stop().await`](Handle::stop), which closes it. [`Handle::shutdown`] stops a member
+//! that others can do without, and [`Handle::leave`] takes it out of its cluster for good.
 //!
 //! # A state machine of your own
 //!
@@ -244,11 +259,9 @@
 //! A [`ServerId`] is the digest of a key that is drawn with the [`Storage`] of the server and stays in it. So the
 //! storage is opened first, then the transport is made for its [`identity`](Storage::identity), and then the member. A
 //! member that is started again over the same storage is the same server, and needs to be told neither its cluster nor
-//! who is in it. One whose storage was lost is another server, and joins as such. People call servers by their
+//! who is in it. One whose storage was lost is another server, and joins as such, also if it was the founder: so a
+//! program founds when it is told to, and never because its storage is blank. People call servers by their
 //! [labels](MemberBuilder::label).
-//!
-//! A [`DiskStorage`] is a folder. A [`MemoryStorage`] ends with the program: it is for tests, for browsers, and for
-//! members that may forget. The examples below use it, for brevity.
 //!
 //! [`status`](Handle::status) is a value to watch: role, term, leader, configuration, how far each peer has got, how
 //! much waits, and why a member has stopped. [`events`](Handle::events) is a stream of what happens. The feature
@@ -283,6 +296,60 @@
 //! dan.joined().await?;
 //! # let configuration = bob.wait_for(|status| status.raft.configuration.is_voter(dan.id())).await?.raft.configuration;
 //! # assert!(configuration.voters().len() == 3 && !configuration.contains(ada.id()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # On disk
+//!
+//! A [`DiskStorage`] is a folder. What a member acknowledged is in it, whether the program ends, is killed or loses its
+//! power. A [`MemoryStorage`] ends with the program: it is for tests, for browsers, and for members that may forget, and
+//! the other examples here use it for brevity.
+//!
+//! - **Compaction.** A snapshot takes the place of the log after 4 MiB of it, or after as much as the last snapshot has
+//!   if that is more ([`snapshot_after_log_bytes`](MemberBuilder::snapshot_after_log_bytes)); with
+//!   [`snapshot_after_log_entries`](MemberBuilder::snapshot_after_log_entries) also after so many entries, which bounds
+//!   how long a restart takes.
+//! - **A full disk.** Before it is full, a leader refuses commands ([`ProposeError::NoRoom`]) and another one leads
+//!   ([`is_low`](driver::StorageStatus::is_low) in its status). When nothing is left the member stops; with room again
+//!   it is started as it is.
+//! - **Damage** is an error when the folder is opened, never wrong data. `liferaft inspect DIR` shows it, and
+//!   `liferaft rebuild DIR` sets the store aside: the member then *joins*, as a new server, and gets all from the
+//!   others. Whoever founds instead has a second cluster, and an empty one.
+//! - **A backup** is made while the member runs: `liferaft backup DIR TO`. It is the way back for a cluster of one
+//!   voter, and for one whose majority is gone: `liferaft recover` founds a new cluster from it.
+//! - **An outbox** that survives the program has a [`DiskOutboxStore`](storage::outbox::DiskOutboxStore). What is
+//!   [stored](kv::KvTicket::stored) in it is sent, once and in order, by whichever run of the program finds a leader.
+//!
+//! The same is in [`storage`] as functions. `docs/storage.md` in the repository has every byte of a folder, and what it
+//! costs and takes; `examples/durable.rs` is a program with one.
+//!
+//! ```
+//! use liferaft::storage::outbox::DiskOutboxStore;
+//! # use liferaft::{DiskStorage, Kv, KvHandle, Member, MemoryNetwork, OutboxConfig, Storage};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("liferaft-chapter-{}", std::process::id()));
+//! # let network = MemoryNetwork::new(1);
+//! # let mut blank = DiskStorage::open(&folder).await?;
+//! # Member::found(&mut blank).await?;
+//! # drop(blank);
+//! let disk = DiskStorage::open(&folder).await?;
+//! let transport = network.attach(disk.identity().id())?;
+//! let member = Member::builder(Kv::new(), transport, disk).snapshot_after_log_bytes(1 << 20);
+//! let kv = KvHandle::new(member.start().await?);
+//!
+//! let waiting = DiskOutboxStore::open(&folder, "uplink").await?;
+//! let outbox = kv.outbox(OutboxConfig::default().store(waiting)).await?;
+//! let mut camp = outbox.set("camp", "below the bridge")?;
+//! assert!(camp.stored().await, "on the disk, whoever can be reached");
+//! camp.await?;
+//!
+//! // Only when this returns may the folder be opened again.
+//! kv.raft().stop().await;
+//! # drop(DiskStorage::open(&folder).await?);
+//! # std::fs::remove_dir_all(&folder)?;
 //! # Ok(())
 //! # }
 //! ```

@@ -13,8 +13,9 @@ use crate::print;
 /// Damage to what was acknowledged cannot be repaired by the member alone: it may have forgotten a vote or an entry
 /// that others count on. The files of the store are moved to a folder in DIR, from which nothing is read; outboxes
 /// stay, but for those that are damaged themselves. Then the member is started as a newcomer is: with an empty store it
-/// is another server, which joins and gets all that the others have. An operator removes the old one if the cluster
-/// does not evict it. A store that is in order is left as it is.
+/// is another server, which joins and gets all that the others have, also if it founded the cluster: do not found
+/// again, that would make a second cluster. An operator removes the old one if the cluster does not evict it. A store
+/// that is in order is left as it is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member
