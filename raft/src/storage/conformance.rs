@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod identity;
 mod log;
 mod snapshots;
 
@@ -30,6 +31,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::identity::{
+    a_bound_disk_stays_bound, an_identity_stays_with_its_disk,
+    each_start_has_a_later_boot_and_another_nonce, two_blank_disks_are_two_servers,
+};
 pub use self::log::{
     a_compacted_entry_is_not_read, a_log_that_is_outlined_tells_the_same,
     any_range_of_the_log_is_read, the_log_is_read_as_it_became_by_truncation,
@@ -42,12 +47,11 @@ pub use self::snapshots::{
     a_write_that_names_an_unfinished_snapshot_is_refused,
     the_state_of_a_snapshot_is_read_in_any_ranges,
 };
-use super::{Snapshot, SnapshotLane, SnapshotName, Storage, StorageError, Write};
-use crate::configuration::{Configuration, History};
+use super::{Snapshot, SnapshotLane, SnapshotName, Storage, Write};
+use crate::configuration::Configuration;
 use crate::consensus::{HardState, Recovered, WriteId};
 use crate::entry::{Entry, Payload};
-use crate::identity::Identity;
-use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
+use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::time::ClusterTime;
 use crate::wire::NUMBER_END;
@@ -442,91 +446,6 @@ pub async fn what_was_written_is_recovered_without_a_restart(mut disk: impl Disk
     assert_eq!(recovered.hard_state, hard_state(1, None));
     assert_eq!(recovered.entries, log);
     assert!(storage.identity().boot() >= boot);
-}
-
-/// The key is the same each time, and the id is its digest.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn an_identity_stays_with_its_disk(mut disk: impl Disk) {
-    let made = disk.open().await.identity().clone();
-    write_to(&mut disk, vec![of_entries(vec![entry(1, 1, "a")])]).await;
-
-    let found = disk.open().await.identity().clone();
-
-    assert_eq!(found.id(), made.id());
-    assert_eq!(found.public_key(), made.public_key());
-    let of_key = Identity::from_secret_key(found.secret_key());
-    assert_eq!(of_key.id(), found.id(), "the id is that of another key");
-}
-
-/// A disk that was wiped, or is used for the first time, has a key that no other has.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn two_blank_disks_are_two_servers(mut one: impl Disk, mut other: impl Disk) {
-    let one = one.open().await.identity().clone();
-
-    let other = other.open().await.identity().clone();
-
-    assert_ne!(one.id(), other.id());
-}
-
-/// Each start is counted, also one that writes nothing, and has a nonce of its own.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) {
-    let mut starts = Vec::new();
-    for _ in 0..3 {
-        let mut storage = disk.open().await;
-        let recovered = storage.recover(u64::MAX).await;
-        recovered.expect("an undamaged disk can be read");
-        let identity = storage.identity();
-        starts.push((identity.boot(), identity.nonce()));
-    }
-
-    for pair in starts.windows(2) {
-        let [(boot, nonce), (later, other)] = [pair[0], pair[1]];
-        assert!(boot < later && nonce != other, "{starts:?}");
-    }
-}
-
-/// A disk that was bound to a cluster, and to a founding of it, is refused to any other, and keeps what it is bound to.
-///
-/// # Panics
-/// When the promise is broken.
-pub async fn a_bound_disk_stays_bound(mut disk: impl Disk) {
-    let (cluster, history) = (ClusterId(7), History(1));
-    let mut storage = disk.open().await;
-    assert_eq!((storage.cluster(), storage.history()), (None, None));
-    let bound = storage.bind(cluster, None).await;
-    bound.expect("it was bound to none");
-    drop(storage);
-
-    let mut storage = disk.open().await;
-    assert_eq!(
-        (storage.cluster(), storage.history()),
-        (Some(cluster), None)
-    );
-    let bound = storage.bind(cluster, Some(history)).await;
-    bound.expect("its history was not known");
-    drop(storage);
-
-    let mut storage = disk.open().await;
-    for (other, founding) in [
-        (ClusterId(8), None),
-        (ClusterId(8), Some(history)),
-        (cluster, Some(History(2))),
-    ] {
-        let refused = storage.bind(other, founding).await;
-        let is_foreign = matches!(refused, Err(StorageError::Foreign { .. }));
-        assert!(is_foreign, "to {other} and {founding:?}: {refused:?}");
-    }
-    let again = storage.bind(cluster, None).await;
-    again.expect("it is bound to that");
-    let bound = (storage.cluster(), storage.history());
-    assert_eq!(bound, (Some(cluster), Some(history)));
 }
 
 /// A storage that was closed in order holds what was written.
