@@ -1,6 +1,7 @@
 //! Checks what a [`Storage`] promises: every implementation passes, those of applications included.
 //!
-//! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk:
+//! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk, and names the
+//! one that fails:
 //!
 //! ```
 //! # use liferaft_raft as liferaft;
@@ -24,6 +25,7 @@
 
 mod identity;
 mod log;
+pub(super) mod promise;
 mod snapshots;
 
 use std::future::Future;
@@ -40,6 +42,7 @@ pub use self::log::{
     any_range_of_the_log_is_read, the_log_is_read_as_it_became_by_truncation,
     the_log_is_read_while_writes_are_made,
 };
+use self::promise::{each_is_kept, is_kept};
 pub use self::snapshots::{
     a_snapshot_in_force_stays_until_another_is, a_snapshot_is_stored_while_writes_are_made,
     a_snapshot_of_another_length_or_digest_is_not_finished,
@@ -70,36 +73,40 @@ pub trait Disk {
 /// # Panics
 /// When a promise is broken.
 pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
-    a_blank_disk_recovers_nothing(blank().await).await;
-    what_was_written_is_recovered(blank().await).await;
-    parts_that_a_write_leaves_out_stay(blank().await).await;
-    writes_made_together_are_made_in_order(blank().await).await;
-    a_truncated_tail_is_gone_and_what_replaces_it_stays(blank().await).await;
-    compaction_drops_what_the_snapshot_covers(blank().await).await;
-    a_snapshot_of_a_leader_replaces_the_whole_log(blank().await).await;
-    a_later_snapshot_replaces_an_earlier_one(blank().await).await;
-    an_emptied_log_goes_on_where_it_ends(blank().await).await;
-    a_snapshot_and_the_log_behind_it_may_come_in_one_go(blank().await).await;
-    nothing_changes_while_nothing_is_written(blank().await).await;
-    an_empty_write_changes_nothing(blank().await).await;
-    every_payload_survives_byte_for_byte(blank().await).await;
-    what_was_written_is_recovered_without_a_restart(blank().await).await;
-    an_identity_stays_with_its_disk(blank().await).await;
-    two_blank_disks_are_two_servers(blank().await, blank().await).await;
-    each_start_has_a_later_boot_and_another_nonce(blank().await).await;
-    a_bound_disk_stays_bound(blank().await).await;
-    the_state_of_a_snapshot_is_read_in_any_ranges(blank().await).await;
-    a_snapshot_that_no_write_names_is_gone_after_a_restart(blank().await).await;
-    a_snapshot_of_another_length_or_digest_is_not_finished(blank().await).await;
-    a_snapshot_in_force_stays_until_another_is(blank().await).await;
-    a_write_that_names_an_unfinished_snapshot_is_refused(blank().await).await;
-    a_snapshot_is_stored_while_writes_are_made(blank().await).await;
-    any_range_of_the_log_is_read(blank().await).await;
-    the_log_is_read_as_it_became_by_truncation(blank().await).await;
-    a_compacted_entry_is_not_read(blank().await).await;
-    the_log_is_read_while_writes_are_made(blank().await).await;
-    a_log_that_is_outlined_tells_the_same(blank().await).await;
-    a_closed_storage_recovers_what_was_written(blank().await).await;
+    each_is_kept! {
+        blank;
+        a_blank_disk_recovers_nothing
+        what_was_written_is_recovered
+        parts_that_a_write_leaves_out_stay
+        writes_made_together_are_made_in_order
+        a_truncated_tail_is_gone_and_what_replaces_it_stays
+        compaction_drops_what_the_snapshot_covers
+        a_snapshot_of_a_leader_replaces_the_whole_log
+        a_later_snapshot_replaces_an_earlier_one
+        an_emptied_log_goes_on_where_it_ends
+        a_snapshot_and_the_log_behind_it_may_come_in_one_go
+        nothing_changes_while_nothing_is_written
+        an_empty_write_changes_nothing
+        every_payload_survives_byte_for_byte
+        what_was_written_is_recovered_without_a_restart
+        an_identity_stays_with_its_disk
+        each_start_has_a_later_boot_and_another_nonce
+        a_bound_disk_stays_bound
+        the_state_of_a_snapshot_is_read_in_any_ranges
+        a_snapshot_that_no_write_names_is_gone_after_a_restart
+        a_snapshot_of_another_length_or_digest_is_not_finished
+        a_snapshot_in_force_stays_until_another_is
+        a_write_that_names_an_unfinished_snapshot_is_refused
+        a_snapshot_is_stored_while_writes_are_made
+        any_range_of_the_log_is_read
+        the_log_is_read_as_it_became_by_truncation
+        a_compacted_entry_is_not_read
+        the_log_is_read_while_writes_are_made
+        a_log_that_is_outlined_tells_the_same
+        a_closed_storage_recovers_what_was_written
+    }
+    let two = two_blank_disks_are_two_servers(blank().await, blank().await);
+    is_kept("two_blank_disks_are_two_servers", two).await;
 }
 
 /// A disk that nothing was written to gives back the default.

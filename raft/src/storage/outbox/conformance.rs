@@ -1,6 +1,7 @@
 //! What an [`OutboxStore`] promises, as checks that every implementation passes, those of applications included.
 //!
-//! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk:
+//! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk, and names the
+//! one that fails:
 //!
 //! ```
 //! # use liferaft_raft as liferaft;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 use super::{OutboxPosition, OutboxStore, OutboxWrite, RecoveredOutbox, StoredCommand};
 use crate::ids::Index;
+use crate::storage::conformance::promise::each_is_kept;
 
 /// What a store stores on, and outlives it.
 pub trait Disk {
@@ -45,13 +47,16 @@ pub trait Disk {
 /// # Panics
 /// When a promise is broken.
 pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
-    a_blank_disk_recovers_nothing(blank().await).await;
-    commands_and_position_written_together_are_recovered_together(blank().await).await;
-    parts_that_a_write_leaves_out_stay(blank().await).await;
-    removed_commands_are_gone_and_the_others_stay(blank().await).await;
-    commands_are_appended_behind_those_that_are_removed_in_the_same_write(blank().await).await;
-    an_empty_write_changes_nothing(blank().await).await;
-    any_bytes_survive(blank().await).await;
+    each_is_kept! {
+        blank;
+        a_blank_disk_recovers_nothing
+        commands_and_position_written_together_are_recovered_together
+        parts_that_a_write_leaves_out_stay
+        removed_commands_are_gone_and_the_others_stay
+        commands_are_appended_behind_those_that_are_removed_in_the_same_write
+        an_empty_write_changes_nothing
+        any_bytes_survive
+    }
 }
 
 /// A disk that nothing was written to gives back the default.
