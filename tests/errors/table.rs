@@ -13,8 +13,8 @@ use liferaft::consensus::{
     ChangeError, InvalidChange, ProposeRefused, ReadRefused, RecoveryError, Refusal, TransferError,
 };
 use liferaft::driver::{
-    BootstrapFault, Busy, Exclusion, FlushError, LeaveError, MachineFault, MemberError, OnlyVoter,
-    OpenOutboxError, OutboxCause, PushError, ShutdownError, WaitError,
+    BootstrapFault, Busy, Exclusion, FlushError, LeaveError, MachineFault, MemberError, NotJoined,
+    OnlyVoter, OpenOutboxError, OutboxCause, PushError, ShutdownError, WaitError,
 };
 use liferaft::ids::{Index, Term};
 use liferaft::kv::{
@@ -125,6 +125,8 @@ fn requests() -> Vec<Row> {
         "WaitError::TimedOut": WaitError::TimedOut => "not met: the deadline passed";
         "WaitError::Excluded": WaitError::Excluded(Exclusion::Removed)
             => "not met: an operator removed this server from its cluster";
+        "WaitError::NotJoined": WaitError::NotJoined(NotJoined::NoLeader)
+            => "not met: the deadline passed before it had joined: it knows no leader";
         "WaitError::Stopped": WaitError::Stopped(StopReason::Shutdown)
             => "not met: the member has stopped: it was shut down";
     }
@@ -316,6 +318,13 @@ fn protocol() -> Vec<Row> {
 
 fn causes_of_requests() -> Vec<Row> {
     causes! {
+        "NotJoined::NoLeader": NotJoined::NoLeader => "it knows no leader";
+        "NotJoined::NotNamed": NotJoined::NotNamed => "no leader has taken it in, as far as it knows";
+        "NotJoined::NotCommitted": NotJoined::NotCommitted
+            => "the change that takes it in is not committed, as far as it knows";
+        "NotJoined::Learner": NotJoined::Learner
+            => "it is a learner until its log has caught up and all voters answer: one that is silent holds it up \
+                until that is evicted";
         "Busy": BUSY => "64 reads wait already, and no more may";
         "UnknownCause::NoReply": UnknownCause::NoReply
             => "the command was sent, and no reply came before the deadline";

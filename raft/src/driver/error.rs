@@ -252,6 +252,9 @@ pub enum WaitError {
     /// The deadline passed, and the member takes no part.
     #[error("not met: {0}")]
     Excluded(Exclusion),
+    /// The deadline passed before the member had [joined](super::Handle::joined). It goes on joining.
+    #[error("not met: the deadline passed before it had joined: {0}")]
+    NotJoined(NotJoined),
     /// The member has stopped.
     #[error("not met: the member has stopped: {0}")]
     Stopped(StopReason),
@@ -262,9 +265,30 @@ impl WaitError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         match self {
-            Self::TimedOut | Self::Excluded(_) | Self::Stopped(_) => true,
+            Self::TimedOut | Self::Excluded(_) | Self::NotJoined(_) | Self::Stopped(_) => true,
         }
     }
+}
+
+/// What a member waits for that has not joined yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotJoined {
+    /// A leader that it hears: nobody whom it can reach leads, or knows who does.
+    #[error("it knows no leader")]
+    NoLeader,
+    /// A leader that takes it in.
+    #[error("no leader has taken it in, as far as it knows")]
+    NotNamed,
+    /// The commit of the configuration that takes it in.
+    #[error("the change that takes it in is not committed, as far as it knows")]
+    NotCommitted,
+    /// A vote: it is a learner, and is to be a voter.
+    #[error(
+        "it is a learner until its log has caught up and all voters answer: one that is silent holds it up until that \
+         is evicted"
+    )]
+    Learner,
 }
 
 /// The member is the only voter of its cluster: nobody else can lead, and no other voter has the state.

@@ -170,18 +170,26 @@ impl<S: StateMachine> Handle<S> {
     /// What was done before on a cluster of fewer voters is safe on those alone. A member that comes back over its
     /// storage goes by what it knows: it may have been evicted since.
     ///
+    /// A newcomer becomes a voter when all voters answer. If one of them is dead, as the server is that this one was
+    /// before its storage was lost, that takes until the dead one is evicted:
+    /// [`evict_after`](crate::policy::MembershipPolicy::with_evict_after), 10 s by default, which is also the deadline
+    /// of a handle by default. Who starts after such a loss waits [longer](Self::within).
+    ///
     /// # Errors
-    /// As [`wait_for`](Self::wait_for), and [`WaitError::Excluded`] at the deadline if the member was told why it takes
-    /// no part.
+    /// [`WaitError::NotJoined`] at the deadline of this handle, with what the member waits for, or
+    /// [`WaitError::Excluded`] if it was told why it takes no part; [`WaitError::Stopped`] if it stops before.
     pub async fn joined(&self) -> Result<Suffrage, WaitError> {
         let (id, voters_wanted) = (self.id(), self.shared.voters_wanted);
         let joined = |status: &MemberStatus| status.joined(id, voters_wanted);
-        let waited = self.wait_for(|status| joined(status).is_some()).await;
-        let status = waited.map_err(|error| match (error, self.exclusion()) {
-            (WaitError::TimedOut, Some(why)) => WaitError::Excluded(why),
-            (error, _) => error,
-        })?;
-        Ok(joined(&status).expect("it was waited for"))
+        let waited = self.wait_for(|status| joined(status).is_ok()).await;
+        match (waited, self.exclusion()) {
+            (Err(WaitError::TimedOut), Some(why)) => Err(WaitError::Excluded(why)),
+            (Err(WaitError::TimedOut), None) => {
+                joined(&self.shared.status.borrow()).map_err(WaitError::NotJoined)
+            }
+            (Err(error), _) => Err(error),
+            (Ok(status), _) => joined(&status).map_err(WaitError::NotJoined),
+        }
     }
 
     /// What happens to the member from here on: changes of role, leader and membership, snapshots, links, refusals,
@@ -483,7 +491,8 @@ impl<S: StateMachine> Handle<S> {
     }
 
     /// Stops the member as [`shutdown`](Self::shutdown) does, also if it is the only voter: what its storage does not
-    /// keep is lost with it.
+    /// keep is lost with it. When it returns the storage is closed: its folder can be opened again, which takes a while
+    /// after the last handle is dropped.
     pub async fn stop(&self) {
         self.ask_to_stop(None).await;
         self.stopped().await;

@@ -66,9 +66,9 @@ mod yielding;
 
 pub use builder::{LABEL_CHARACTERS_MAX, Member, MemberBuilder};
 pub use error::{
-    BootstrapFault, Busy, FoundError, LeaveError, MembershipError, OnlyVoter, ProposeError,
-    ReadError, ShutdownError, StartError, StopReason, TransferLeadershipError, UnknownCause,
-    WaitError,
+    BootstrapFault, Busy, FoundError, LeaveError, MembershipError, NotJoined, OnlyVoter,
+    ProposeError, ReadError, ShutdownError, StartError, StopReason, TransferLeadershipError,
+    UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;

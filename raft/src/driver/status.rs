@@ -9,7 +9,7 @@ use liferaft_transport::SendError;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::error::StopReason;
+use super::error::{NotJoined, StopReason};
 use super::joining::Exclusion;
 use crate::configuration::{Foreign, Suffrage};
 use crate::consensus::{Refusal, RoleKind, Status};
@@ -64,27 +64,29 @@ impl MemberStatus {
         self.raft.term
     }
 
-    /// What the voice of `server`, which this member is, counts for, if it takes part as it is to: as a voter, or as a
-    /// learner where there are the wanted voters without it.
+    /// Returns what the voice of `server`, which this member is, counts for, if it takes part as it is to: as a voter,
+    /// or as a learner where there are the wanted voters without it.
+    ///
+    /// # Errors
+    /// What it waits for before that.
     pub(super) fn joined(
         &self,
         server: ServerId,
         voters_wanted: Option<usize>,
-    ) -> Option<Suffrage> {
-        let Status {
-            leader,
-            configuration,
-            ..
-        } = &self.raft;
-        let is_settled =
-            !configuration.is_joint() && self.raft.configuration_index <= self.raft.commit;
-        if leader.is_none() || !is_settled || self.stopped.is_some() {
-            return None;
+    ) -> Result<Suffrage, NotJoined> {
+        let configuration = &self.raft.configuration;
+        if self.raft.leader.is_none() || self.stopped.is_some() {
+            return Err(NotJoined::NoLeader);
         }
-        let suffrage = configuration.member(server)?.suffrage?;
+        let member = configuration.member(server);
+        let suffrage = member.and_then(|member| member.suffrage);
+        let suffrage = suffrage.ok_or(NotJoined::NotNamed)?;
+        if configuration.is_joint() || self.raft.configuration_index > self.raft.commit {
+            return Err(NotJoined::NotCommitted);
+        }
         let is_wanted = suffrage == Suffrage::Voter
             || voters_wanted.is_none_or(|wanted| configuration.voters().len() >= wanted);
-        is_wanted.then_some(suffrage)
+        is_wanted.then_some(suffrage).ok_or(NotJoined::Learner)
     }
 
     /// Up to here its state machine reflects the log.

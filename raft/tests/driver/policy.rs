@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use liferaft_raft::configuration::Suffrage;
 use liferaft_raft::consensus::Event;
-use liferaft_raft::driver::{MemberBuilder, MemberStatus, Roster};
+use liferaft_raft::driver::{MemberBuilder, MemberStatus, NotJoined, Roster, WaitError};
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::policy::{MembershipPolicy, Target};
 use liferaft_transport::memory::{Faults, Probability};
@@ -75,6 +76,23 @@ async fn what_is_asked_of_a_newcomer_is_done_once_it_has_joined() {
     let seen = third.read(()).await;
 
     assert_eq!((done, seen), (Ok(1), Ok(vec![7])));
+}
+
+// A member whose storage was lost came back as a new server, and `joined` ended with the deadline alone: nothing told of
+// its old self, whose vote holds it up until that is evicted.
+#[tokio::test(start_paused = true)]
+async fn who_joins_beside_a_dead_voter_is_told_what_it_waits_for() {
+    let mut cluster = cluster_of(3, policy()).await;
+    let leader = cluster.leader().await;
+    let dead = cluster.others(&[leader])[0];
+    cluster.kill(dead);
+    let newcomer = cluster.start(4, joins(leader)).await;
+
+    let early = newcomer.within(EVICT_AFTER / 2).joined().await;
+    let late = newcomer.within(EVICT_AFTER * 4).joined().await;
+
+    assert_eq!(early, Err(WaitError::NotJoined(NotJoined::Learner)));
+    assert_eq!(late, Ok(Suffrage::Voter));
 }
 
 #[tokio::test(start_paused = true)]
