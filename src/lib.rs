@@ -321,8 +321,8 @@
 //! - **An outbox** that survives the program has a [`DiskOutboxStore`](storage::outbox::DiskOutboxStore). What is
 //!   [stored](kv::KvTicket::stored) in it is sent, once and in order, by whichever run of the program finds a leader.
 //!
-//! The same is in [`storage`] as functions. `docs/storage.md` in the repository has every byte of a folder, and what it
-//! costs and takes; `examples/durable.rs` is a program with one.
+//! The same is in [`storage`] as functions. [docs/storage.md] has every byte of a folder, and what it costs and takes;
+//! `examples/durable.rs` is a program with one.
 //!
 //! ```
 //! use liferaft::storage::outbox::DiskOutboxStore;
@@ -519,6 +519,7 @@
 //! `liferaft-raft` with `default-features = false`.
 //!
 //! [serde]: https://docs.rs/serde
+//! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md
 
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;

@@ -21,7 +21,7 @@ use crate::revision::Revision;
 pub enum KvError {
     /// The operation is not possible; nothing was changed by it.
     #[error("not done: {0}")]
-    Refused(#[from] Refused),
+    Refused(Refused),
     /// The write was not confirmed. The error tells whether it is certain not to happen, or unknown.
     #[error(transparent)]
     Propose(#[from] ProposeError),
@@ -37,6 +37,12 @@ pub enum KvError {
         /// The operation that the reply belongs to.
         got: &'static str,
     },
+}
+
+impl From<Refused> for KvError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 impl KvError {

@@ -70,7 +70,7 @@ pub struct KvOutbox {
 pub enum KvPushError {
     /// The key or a value is beyond the [`limits`](crate::limits).
     #[error("not done: {0}")]
-    Refused(#[from] Refused),
+    Refused(Refused),
     /// The outbox has no room, or is closed.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -84,13 +84,19 @@ impl KvPushError {
     }
 }
 
+impl From<Refused> for KvPushError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 /// Why a write in an outbox has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KvOutboxError {
     /// The store said a definite no; nothing was changed by it. The writes behind it are not held up.
     #[error("not done: {0}")]
-    Refused(#[from] Refused),
+    Refused(Refused),
     /// The write was given up, or waits in the store of a closed outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -112,6 +118,12 @@ impl KvOutboxError {
             Self::Outbox(error) => error.is_definite(),
             Self::Mismatch { .. } => false,
         }
+    }
+}
+
+impl From<Refused> for KvOutboxError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 

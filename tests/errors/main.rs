@@ -65,6 +65,18 @@ fn an_error_speaks_first_of_the_outcome() {
     assert_eq!(silent, [""; 0]);
 }
 
+// A caller that prints an error and its sources, as `{:#}` of anyhow does, told each cause of a start twice: it was part
+// of the text, and the source as well.
+#[test]
+fn no_error_says_its_source_as_well() {
+    let doubled = names_where(|row| {
+        let source = row.source.as_ref();
+        source.is_some_and(|source| row.text.contains(source.as_str()))
+    });
+
+    assert_eq!(doubled, [""; 0]);
+}
+
 #[test]
 fn variants_of_one_name_have_one_outcome() {
     let mut outcomes = BTreeMap::<_, BTreeSet<_>>::new();

@@ -2,6 +2,7 @@
 //!
 //! It needs nothing but the facade, so that a crate outside the workspace can include it as it stands.
 
+use std::error::Error as _;
 use std::io;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(crate) struct Row {
     pub(crate) expected: &'static str,
     /// What `is_definite` says; `None` for a cause, which has no outcome of its own.
     pub(crate) is_definite: Option<bool>,
+    /// What its `source` says.
+    pub(crate) source: Option<String>,
 }
 
 /// Rows of errors that are the outcome of an operation.
@@ -54,6 +57,7 @@ macro_rules! outcomes {
                 text: error.to_string(),
                 expected: $expected,
                 is_definite: Some(error.is_definite()),
+                source: error.source().map(ToString::to_string),
             }
         }),*]
     };
@@ -62,11 +66,15 @@ macro_rules! outcomes {
 /// Rows of causes: what stands behind an outcome, what is wrong with a value, or what went wrong inside.
 macro_rules! causes {
     ($($name:literal: $cause:expr => $expected:literal;)*) => {
-        vec![$(Row {
-            name: $name,
-            text: $cause.to_string(),
-            expected: $expected,
-            is_definite: None,
+        vec![$({
+            let cause = $cause;
+            Row {
+                name: $name,
+                text: cause.to_string(),
+                expected: $expected,
+                is_definite: None,
+                source: cause.source().map(ToString::to_string),
+            }
         }),*]
     };
 }
@@ -104,7 +112,8 @@ pub(crate) fn table() -> Vec<Row> {
 fn requests() -> Vec<Row> {
     outcomes! {
         "ProposeError::Busy": ProposeError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
-        "ProposeError::NoRoom": ProposeError::NoRoom => "not done: the disk of the leader is full but for a reserve";
+        "ProposeError::NoRoom": ProposeError::NoRoom
+            => "not done: the disk of the leader is full but for a reserve; make room on it";
         "ProposeError::TooLarge": ProposeError::TooLarge { bytes: 9, bytes_max: 8 }
             => "not done: the command has 9 bytes, 8 are allowed";
         "ProposeError::Unserialisable": ProposeError::Unserialisable("why".into())
@@ -181,7 +190,8 @@ fn administration() -> Vec<Row> {
         "StartError::ClockStopsInSuspension": StartError::ClockStopsInSuspension
             => "not started: reads by lease need a clock that counts suspended time, and there is none here";
         "StartError::Storage": StartError::Storage(damaged())
-            => "not started: the stored log is damaged: why; `liferaft rebuild` sets it aside, so that the member can join anew";
+            => "not started: the stored log is damaged: why; `liferaft rebuild` sets the store aside, so that the member \
+                can join as a new server";
         "StartError::Recovery": StartError::Recovery(RecoveryError::Gap { after: Index(1), found: Index(3) })
             => "not started: cannot go on from what is stored: the stored log goes from index 1 to 3";
         "StartError::Restore": StartError::Restore(RestoreError::new("why"))
@@ -199,7 +209,7 @@ fn administration() -> Vec<Row> {
             => "not founded: no cluster begins with this configuration: it is joint";
         "FoundError::Unknown": FoundError::Unknown(damaged())
             => "unknown: whether it is founded shows when the storage is opened again: the stored log is damaged: why; \
-                `liferaft rebuild` sets it aside, so that the member can join anew";
+                `liferaft rebuild` sets the store aside, so that the member can join as a new server";
     }
 }
 
@@ -220,9 +230,8 @@ fn outboxes() -> Vec<Row> {
             => "unknown: the session that it was sent under has expired";
         "OutboxError::Interrupted": OutboxError::Interrupted(OutboxCause::Closed)
             => "pending: the command waits in the store for the next outbox: the outbox was closed";
-        "OpenOutboxError::Store": OpenOutboxError::Store(damaged())
-            => "not opened: cannot read what is stored: the stored log is damaged: why; `liferaft rebuild` sets it aside, \
-                so that the member can join anew";
+        "OpenOutboxError::Store": OpenOutboxError::Store(StorageError::InUse { folder: "here".into() })
+            => "not opened: cannot read what is stored: here is in use already, by this process or another";
         "OpenOutboxError::Undecodable": OpenOutboxError::Undecodable {
             number: 3,
             reason: CodecError::Left { type_name: "Seed", bytes: 9 },
@@ -447,16 +456,19 @@ fn causes_of_stops() -> Vec<Row> {
 fn stored() -> Vec<Row> {
     let io = || StorageError::Io {
         action: "write",
-        source: io::Error::other("why"),
+        error: io::Error::other("why"),
     };
     causes! {
         "StorageError::Io": io() => "cannot write: why";
         "StorageError::Full": StorageError::Full { action: "write" }
             => "cannot write: the disk is full; make room on it and start the member again";
-        "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets it aside, \
-                so that the member can join anew";
+        "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets the store \
+                aside, so that the member can join as a new server";
+        "StorageError::OutboxDamaged": StorageError::OutboxDamaged { reason: "why".into() }
+            => "the stored outbox is damaged: why; `liferaft rebuild` sets it aside, and what became of the commands \
+                in it stays unknown";
         "StorageError::Unsupported": StorageError::Unsupported { what: "header", format: 2 }
-            => "the stored header is of format 2, which this version does not support";
+            => "the stored header is of format 2, which this version does not support: run the version that wrote it";
         "StorageError::InUse": StorageError::InUse { folder: "here".into() }
             => "here is in use already, by this process or another";
         "StorageError::Blank": StorageError::Blank { folder: "here".into() }
@@ -466,7 +478,8 @@ fn stored() -> Vec<Row> {
         "StorageError::Unnameable": StorageError::Unnameable { name: "Up".into() }
             => "no outbox can be called \"Up\": a name has 1 to 64 characters, a to z, 0 to 9, - and _";
         "StorageError::Foreign": StorageError::Foreign { found: "one".into(), wanted: "another".into() }
-            => "the store belongs to one, not to another";
+            => "the store belongs to one, not to another: open the one that does, or join as a new server with an empty \
+                one";
         "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }
             => "nothing more is written, since an earlier write failed (why); restart the member";
         "RestoreError": RestoreError::new("why") => "not a snapshot of this state machine: why";

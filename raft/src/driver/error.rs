@@ -1,7 +1,8 @@
 //! Defines how a request can end without a result, and why a member does not start or stops.
 //!
 //! The text of an error begins with the outcome: `not done:`, or a word like `not started:`, if `is_definite` returns
-//! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one.
+//! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the text
+//! has the cause, `source` has not: who prints both would say it twice.
 
 use thiserror::Error;
 
@@ -27,7 +28,7 @@ pub enum ProposeError {
     Busy(Busy),
     /// The leader's disk has no room left but a reserve. The command was not done, and may be proposed again once
     /// another leads, or there is room.
-    #[error("not done: the disk of the leader is full but for a reserve")]
+    #[error("not done: the disk of the leader is full but for a reserve; make room on it")]
     NoRoom,
     /// The command is too long, and always will be. It was not done.
     #[error("not done: the command has {bytes} bytes, {bytes_max} are allowed")]
@@ -410,13 +411,13 @@ pub enum StartError {
     ClockStopsInSuspension,
     /// What is stored cannot be read, or belongs to another cluster than the one that was named.
     #[error("not started: {0}")]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
     /// What is stored is no log.
     #[error("not started: cannot go on from what is stored: {0}")]
-    Recovery(#[from] RecoveryError),
+    Recovery(RecoveryError),
     /// The stored snapshot cannot be restored.
     #[error("not started: cannot restore the stored snapshot: {0}")]
-    Restore(#[from] RestoreError),
+    Restore(RestoreError),
     /// The transport does not carry the longest entry of the cluster.
     #[error(
         "not started: the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed"
@@ -489,6 +490,24 @@ impl From<Unrestored> for StartError {
             Unrestored::Unread(error) => error.into(),
             Unrestored::Refused(error) => error.into(),
         }
+    }
+}
+
+impl From<StorageError> for StartError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<RecoveryError> for StartError {
+    fn from(error: RecoveryError) -> Self {
+        Self::Recovery(error)
+    }
+}
+
+impl From<RestoreError> for StartError {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(error)
     }
 }
 

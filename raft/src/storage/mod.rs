@@ -2,7 +2,14 @@
 //!
 //! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what
 //! is stored in a folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a
-//! storage as tests that every implementation passes.
+//! storage as tests that every implementation passes. What waits in an [`outbox`] has a store of its own.
+//!
+//! For operators, [`inspect`] tells what a folder holds, [`back_up`] copies it while its member runs, [`set_aside`]
+//! moves a damaged store away, so that its member joins as a new server, and [`found_anew`] makes a cluster from the
+//! last survivor of one, or from a backup. [docs/storage.md] shows every byte of a folder, how damage is told from a torn
+//! write, and what it takes and costs.
+//!
+//! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md
 
 pub mod conformance;
 mod disk;
@@ -11,6 +18,7 @@ mod memory;
 pub mod outbox;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,6 +58,11 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// force or, once the write that names another was under way, that one, and never half of one.
 ///
 /// **The end.** The driver [closes](Self::close) the storage when the member stops in order, and drops it otherwise.
+///
+/// **Storage around a storage**, as one that counts or fails in tests, hands on all methods, also those with a default:
+/// [`close`](Self::close), [`is_low`](Self::is_low), [`page_bytes`](Self::page_bytes), [`padding`](Self::padding) and
+/// [`repairs`](Self::repairs). A default that hides what is inside makes a member that fills its disk, takes commands
+/// when there is no room, or leaves the storage locked; and no check can see that.
 ///
 /// A server's id is made with its storage, which keeps the key that the id is the digest of. Storage that was wiped has
 /// lost the key, and is another server's. Storage that was set back to an earlier state or copied must not be used
@@ -205,16 +218,18 @@ pub trait LogReader: Send + Sync + 'static {
 
 /// Why storage could not read or write. The member stops: what a disk holds after a failed write is not known. What was
 /// acknowledged is still there when it is started again, unless it says that it is [damaged](Self::Damaged).
+///
+/// The text says all that is known, so that [`source`](std::error::Error::source) has nothing to add.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The operating system refused.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {error}")]
     Io {
         /// What was tried.
         action: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
+        /// Why it failed, and on disk also with which file.
+        error: std::io::Error,
     },
     /// There is no room on the disk, and no reserve is left.
     #[error("cannot {action}: the disk is full; make room on it and start the member again")]
@@ -222,9 +237,10 @@ pub enum StorageError {
         /// What was tried.
         action: &'static str,
     },
-    /// What is stored contradicts itself.
+    /// What is stored of a member contradicts itself.
     #[error(
-        "the stored {what} is damaged: {reason}; `liferaft rebuild` sets it aside, so that the member can join anew"
+        "the stored {what} is damaged: {reason}; `liferaft rebuild` sets the store aside, so that the member can join \
+         as a new server"
     )]
     Damaged {
         /// What.
@@ -232,8 +248,19 @@ pub enum StorageError {
         /// How that shows.
         reason: String,
     },
-    /// What is stored was written by a version that knows more.
-    #[error("the stored {what} is of format {format}, which this version does not support")]
+    /// What is stored of an outbox contradicts itself. The store of its member has no part in it.
+    #[error(
+        "the stored outbox is damaged: {reason}; `liferaft rebuild` sets it aside, and what became of the commands in \
+         it stays unknown"
+    )]
+    OutboxDamaged {
+        /// How that shows.
+        reason: String,
+    },
+    /// What is stored was written by a version with another format.
+    #[error(
+        "the stored {what} is of format {format}, which this version does not support: run the version that wrote it"
+    )]
     Unsupported {
         /// What.
         what: &'static str,
@@ -266,8 +293,10 @@ pub enum StorageError {
         /// The name.
         name: String,
     },
-    /// It belongs to another cluster, or to another founding of this one.
-    #[error("the store belongs to {found}, not to {wanted}")]
+    /// It belongs to another cluster, or to another founding of this one. Empty storage is a new server, which may join.
+    #[error(
+        "the store belongs to {found}, not to {wanted}: open the one that does, or join as a new server with an empty one"
+    )]
     Foreign {
         /// What it belongs to.
         found: String,
@@ -283,6 +312,16 @@ pub enum StorageError {
         /// Why that failed.
         reason: String,
     },
+}
+
+impl StorageError {
+    /// Says in which folder something is damaged.
+    fn in_folder(mut self, folder: &Path) -> Self {
+        if let Self::Damaged { reason, .. } | Self::OutboxDamaged { reason } = &mut self {
+            *reason = format!("in {}, {reason}", folder.display());
+        }
+        self
+    }
 }
 
 /// Which cluster a storage belongs to, and which founding of it.

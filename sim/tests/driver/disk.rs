@@ -219,7 +219,7 @@ impl Storage for OpenDisk {
                 End::Failed => {
                     return Err(StorageError::Io {
                         action: "sync",
-                        source: io::Error::other("the disk failed, as it was told to"),
+                        error: io::Error::other("the disk failed, as it was told to"),
                     });
                 }
                 End::Never => pending().await,

@@ -253,7 +253,7 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
     met!(
         elsewhere.join(ClusterId(7), ServerId(1)).start().await,
         StartError::Storage(StorageError::Foreign { .. }),
-        "not started: the store belongs to history 0x… of cluster 0x…, not to cluster 0x7"
+        "not started: the store belongs to history 0x… of cluster 0x…, not to cluster 0x7: open the one that does, or join as a new server with an empty one"
     );
     let id = disk.identity().id();
     let short = udp::connect(&[id])?.remove(0);

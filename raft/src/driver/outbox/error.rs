@@ -101,7 +101,7 @@ pub enum OutboxCause {
 pub enum OpenOutboxError {
     /// What is stored cannot be read.
     #[error("not opened: cannot read what is stored: {0}")]
-    Store(#[from] crate::storage::StorageError),
+    Store(crate::storage::StorageError),
     /// The store holds a command that this version cannot decode: a later one wrote it. Nothing was changed. See
     /// [`codec`](crate::codec).
     #[error("not opened: stored command {number} cannot be decoded: {reason}")]
@@ -124,6 +124,12 @@ impl OpenOutboxError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         true
+    }
+}
+
+impl From<crate::storage::StorageError> for OpenOutboxError {
+    fn from(error: crate::storage::StorageError) -> Self {
+        Self::Store(error)
     }
 }
 

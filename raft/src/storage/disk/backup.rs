@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
-use super::files::{Files, Folder, LOCK};
+use super::files::{Files, Folder, LOCK, at};
 use super::header::{self, Header, Secret};
 use super::inspection::READINGS_MAX;
 use super::recovery::{self, Names, fault};
@@ -48,18 +48,21 @@ pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup,
     unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
     if to.exists() {
-        return Err(io("make the backup")(ErrorKind::AlreadyExists.into()));
+        return Err(io("make the backup")(at(to)(
+            ErrorKind::AlreadyExists.into(),
+        )));
     }
     if unfinished.exists() {
         let action = "make the backup, whose name with .new behind it is in use until it is whole";
-        return Err(io(action)(ErrorKind::AlreadyExists.into()));
+        return Err(io(action)(at(&unfinished)(ErrorKind::AlreadyExists.into())));
     }
     let mut readings = READINGS_MAX;
     loop {
         readings -= 1;
         match copy(folder, &unfinished) {
             Ok(backup) => {
-                let renamed = fs::rename(&unfinished, to).and_then(|()| sync_parent(to));
+                let renamed = fs::rename(&unfinished, to).map_err(at(to));
+                let renamed = renamed.and_then(|()| sync_parent(to));
                 return renamed.map(|()| backup).map_err(io("name the backup"));
             }
             // A store that is open changes while it is copied: its files come and go.
@@ -81,7 +84,7 @@ pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup,
 fn copy(folder: &Path, to: &Path) -> Result<Backup, StorageError> {
     match fs::remove_dir_all(to) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(io("remove an unfinished backup")(error));
+            return Err(io("remove an unfinished backup")(at(to)(error)));
         }
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! What a store asks of a file system: one trait, so that tests can lose, tear and refuse what was not synced.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -55,29 +57,34 @@ impl Folder {
 
     /// Makes the folder if there is none, and locks what this file stands for; false if it is locked already.
     pub(super) fn lock(&mut self, name: &str) -> io::Result<bool> {
-        make_private_folder(&self.path)?;
+        make_private_folder(&self.path).map_err(at(&self.path))?;
         if let Some(parent) = self.path.parent() {
             let is_here = parent.as_os_str().is_empty();
             sync_directory(if is_here { Path::new(".") } else { parent })?;
         }
-        let file = private_file().truncate(false).open(self.path.join(name))?;
+        let path = self.path.join(name);
+        let file = private_file().truncate(false).open(&path);
+        let file = file.map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => {
                 self.lock = Some(file);
                 Ok(true)
             }
             Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
         }
     }
 
     /// Moves these files to a folder that it makes in this one, in order. Whichever are gone already are passed over.
     pub(super) fn move_to(&mut self, folder: &Path, names: &[String]) -> io::Result<()> {
         self.open.clear();
-        fs::create_dir(folder)?;
+        fs::create_dir(folder).map_err(at(folder))?;
         for name in names {
-            match fs::rename(self.path.join(name), folder.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            let path = self.path.join(name);
+            match fs::rename(&path, folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at(&path)(error));
+                }
                 _ => {}
             }
             // In this order on the disk as well.
@@ -89,84 +96,108 @@ impl Folder {
 
     /// Copies a file of this name from another folder, durably but for its name.
     pub(super) fn copy_from(&mut self, folder: &Path, name: &str) -> io::Result<()> {
-        let copy = self.path.join(name);
-        fs::copy(folder.join(name), &copy)?;
-        OpenOptions::new().write(true).open(copy)?.sync_all()
+        let (original, copy) = (folder.join(name), self.path.join(name));
+        fs::copy(&original, &copy).map_err(at(&original))?;
+        let synced = OpenOptions::new().write(true).open(&copy);
+        let synced = synced.and_then(|file| file.sync_all());
+        synced.map_err(at(&copy))
     }
 
     /// Returns true if this file is locked. It does so by locking it, for a moment in which others cannot.
     pub(super) fn is_locked(&self, name: &str) -> io::Result<bool> {
-        let file = match File::open(self.path.join(name)) {
+        let path = self.path.join(name);
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) => return Err(at(&path)(error)),
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
         }
     }
 
-    fn opened(&mut self, name: &str) -> io::Result<&mut File> {
+    /// Does something with a file that is open for writing.
+    fn with_open<T>(
+        &mut self,
+        name: &str,
+        act: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let path = self.path.join(name);
         if !self.open.contains_key(name) {
-            let file = OpenOptions::new().write(true).open(self.path.join(name))?;
-            self.open.insert(name.to_owned(), file);
+            let file = OpenOptions::new().write(true).open(&path);
+            self.open.insert(name.to_owned(), file.map_err(at(&path))?);
         }
-        Ok(self.open.get_mut(name).expect("it was opened just before"))
+        let file = self.open.get_mut(name);
+        act(file.expect("it was opened just before")).map_err(at(&path))
+    }
+
+    /// Does something with the path of a file.
+    fn with_path<T>(&self, name: &str, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+        let path = self.path.join(name);
+        act(&path).map_err(at(&path))
     }
 }
 
 impl Files for Folder {
     fn list(&mut self) -> io::Result<Vec<String>> {
-        let names =
-            fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-        names.filter_map(Result::transpose).collect()
+        let names = fs::read_dir(&self.path).and_then(|entries| {
+            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+            names.filter_map(Result::transpose).collect()
+        });
+        names.map_err(at(&self.path))
     }
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join(name))
+        self.with_path(name, |path| fs::read(path))
     }
 
     fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.path.join(name))?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.take(bytes_max as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        self.with_path(name, |path| {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            let mut bytes = Vec::new();
+            file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
     }
 
     fn length(&mut self, name: &str) -> io::Result<u64> {
-        Ok(fs::metadata(self.path.join(name))?.len())
+        self.with_path(name, |path| Ok(fs::metadata(path)?.len()))
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         self.open.clear();
-        let file = private_file().truncate(true).open(self.path.join(name))?;
-        file.set_len(bytes)?;
+        let file = self.with_path(name, |path| {
+            let file = private_file().truncate(true).open(path)?;
+            file.set_len(bytes)?;
+            Ok(file)
+        })?;
         self.open.insert(name.to_owned(), file);
         Ok(())
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = self.opened(name)?;
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes)
+        self.with_open(name, |file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(bytes)
+        })
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.opened(name)?.sync_data()
+        self.with_open(name, |file| file.sync_data())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         self.open.remove(from);
         self.open.remove(to);
-        fs::rename(self.path.join(from), self.path.join(to))
+        self.with_path(to, |path| fs::rename(self.path.join(from), path))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.open.remove(name);
-        fs::remove_file(self.path.join(name))
+        self.with_path(name, |path| fs::remove_file(path))
     }
 
     fn sync_directory(&mut self) -> io::Result<()> {
@@ -175,7 +206,38 @@ impl Files for Folder {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(at(path))
+}
+
+/// What the system said, and of which file.
+#[derive(Debug)]
+struct AtPath {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for AtPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.error)
+    }
+}
+
+impl Error for AtPath {}
+
+/// Adds the path of a file or folder to what the system says of it. The kind of the error stays.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| {
+        let path = path.to_owned();
+        io::Error::new(error.kind(), AtPath { path, error })
+    }
+}
+
+/// Returns the number that the system gave an error, also if it has a path.
+pub(super) fn os_error(error: &io::Error) -> Option<i32> {
+    let inner = error.get_ref();
+    let of_path = inner.and_then(|inner| inner.downcast_ref::<AtPath>());
+    of_path.map_or(error, |of| &of.error).raw_os_error()
 }
 
 /// How a file is opened, and made if there is none, that nobody but its owner may read: one of them holds a secret key.

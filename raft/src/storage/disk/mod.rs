@@ -90,6 +90,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// the last batch, if the process was killed within a second after it. Storage that is damaged must not be used again
 /// under the server's id.
 ///
+/// For operators there are [`inspect`], [`back_up`], [`set_aside`] for a damaged store, and [`found_anew`] for a cluster
+/// whose majority is gone, all of them also as commands of the program `liferaft`. An outbox keeps what waits in it in a
+/// [`DiskOutboxStore`], which may be in the same folder.
+///
 /// Where there is no file system, as in browsers, [`open`](Self::open) returns an error.
 ///
 /// ```
@@ -126,7 +130,7 @@ pub struct DiskStorage {
     is_low: Arc<AtomicBool>,
 }
 
-/// Something in the folder was not whole when it was opened, and was repaired. Nothing acknowledged was lost by it,
+/// Something in the folder is not whole, and opening it repairs that. Nothing acknowledged is lost by it,
 /// unless the last batch was damaged and the process was killed within a second after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -156,9 +160,9 @@ impl fmt::Display for Repair {
                 file,
                 offset,
                 reason,
-            } => write!(f, "dropped what is at byte {offset} of {file}: {reason}"),
+            } => write!(f, "drops what is at byte {offset} of {file}: {reason}"),
             Self::HeaderCopy { copy, reason } => {
-                write!(f, "wrote copy {copy} of the header again: {reason}")
+                write!(f, "writes copy {copy} of the header again: {reason}")
             }
         }
     }
@@ -355,17 +359,17 @@ type Beside = (Lane<Folder>, EntryReader<Folder>);
 
 /// Locks and opens the store in this folder, with the lane and the reader beside it.
 fn open(path: PathBuf) -> Result<(Store<Folder>, Beside, Opened), StorageError> {
-    let name = path.display().to_string();
-    let [of_lane, of_reader] = [(); 2].map(|()| Folder::new(path.clone()));
-    let mut folder = Folder::new(path);
+    let [mut folder, of_lane, of_reader] = [(); 3].map(|()| Folder::new(path.clone()));
     if !folder.lock(LOCK).map_err(io("lock the folder"))? {
-        return Err(StorageError::InUse { folder: name });
+        let folder = path.display().to_string();
+        return Err(StorageError::InUse { folder });
     }
     let options = Options {
         segment_bytes: SEGMENT_BYTES,
         nonce: liferaft_platform::entropy_u64(),
     };
-    let (mut store, opened) = Store::open(folder, options)?;
+    let opened = Store::open(folder, options);
+    let (mut store, opened) = opened.map_err(|error| error.in_folder(&path))?;
     store.keep_reserve(RESERVE_BYTES)?;
     let beside = (store.lane(of_lane), store.log(of_reader));
     Ok((store, beside, opened))

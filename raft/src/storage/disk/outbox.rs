@@ -14,7 +14,7 @@ use super::files::{Files, Folder};
 use super::record::{self, Flaw, Kind, PAGE_BYTES, Record, broken, contradictory, fields};
 use super::recovery::fault;
 use super::segment::{BatchRecord, NewBatch, Tail, read_batches};
-use super::store::{create_file, damaged, io};
+use super::store::{create_file, io};
 use super::worker::{Marked, Worker};
 use super::{IDLE, Repair, StorageError};
 use crate::ids::Index;
@@ -48,7 +48,7 @@ const PAGE: u64 = PAGE_BYTES as u64;
 ///
 /// The outbox is locked while it is open. Dropping the store waits until a write under way is done.
 ///
-/// Damage is an error ([`StorageError::Damaged`]) that names the file, the byte and the batch; a write that a crash has
+/// Damage is an error ([`StorageError::OutboxDamaged`]) that names the file, the byte and the batch; a write that a crash has
 /// torn is dropped, and reported by [`repairs`](Self::repairs). As with the log, damage to the last write looks like a
 /// torn one if the process was killed within a second after it.
 ///
@@ -88,12 +88,13 @@ impl DiskOutboxStore {
         let (folder, file, locked) = (folder.into(), file_name(name)?, lock_name(name));
         let open = move || {
             let shown = folder.join(&file).display().to_string();
-            let mut files = Folder::new(folder);
+            let mut files = Folder::new(folder.clone());
             if !files.lock(&locked).map_err(io("lock the outbox"))? {
                 return Err(StorageError::InUse { folder: shown });
             }
             let salt = liferaft_platform::entropy_u64();
-            let (file, repairs) = OutboxFile::open(files, file, FILE_BYTES, salt)?;
+            let opened = OutboxFile::open(files, file, FILE_BYTES, salt);
+            let (file, repairs) = opened.map_err(|error| error.in_folder(&folder))?;
             let recovered = file.stored.clone();
             Ok((file, (recovered, repairs)))
         };
@@ -155,7 +156,12 @@ fn file_name(name: &str) -> Result<String, StorageError> {
             name: name.to_owned(),
         });
     }
-    Ok(format!("{PREFIX}{name}"))
+    Ok(file_of(name))
+}
+
+/// Names the file of an outbox that has this name.
+pub(super) fn file_of(name: &str) -> String {
+    format!("{PREFIX}{name}")
 }
 
 /// Names the file that stands for the lock of an outbox.
@@ -323,7 +329,10 @@ pub(super) fn find<F: Files>(files: &mut F, name: &str) -> Result<Found, Storage
 }
 
 fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
-    let flawed = |flaw: Flaw| fault("outbox", name, &flaw);
+    let flawed = |flaw: Flaw| match fault("outbox", name, &flaw) {
+        StorageError::Damaged { reason, .. } => outbox_damaged(reason),
+        other => other,
+    };
     let head = Head::decode(name, bytes).map_err(flawed)?;
     let (batches, tail) = read_batches::<Change>(bytes, head.salt, FIRST_BATCH).map_err(flawed)?;
     let next = FIRST_BATCH + batches.len() as u64;
@@ -338,11 +347,11 @@ fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
             let lacking = format!(
                 "batch {next} at byte {at} of {name}: {reason}, and batch {by} says that it was durable"
             );
-            return Err(damaged("outbox", lacking));
+            return Err(outbox_damaged(lacking));
         }
         Tail::Broken { at, reason, .. } if batches.is_empty() => {
             let lacking = format!("batch {next} at byte {at} of {name}: {reason}");
-            return Err(damaged("outbox", lacking));
+            return Err(outbox_damaged(lacking));
         }
         Tail::Broken { at, reason, .. } => repairs.push(Repair::TailDropped {
             file: name.to_owned(),
@@ -350,7 +359,7 @@ fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
             reason,
         }),
         Tail::Blank if batches.is_empty() => {
-            return Err(damaged("outbox", format!("{name} has no batch")));
+            return Err(outbox_damaged(format!("{name} has no batch")));
         }
         Tail::Blank => {}
     }
@@ -364,13 +373,18 @@ fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
             }
         }
         store(&mut stored, write).map_err(|error| match error {
-            StorageError::Damaged { what, reason } => {
-                damaged(what, format!("batch {} of {name}: {reason}", batch.number))
+            StorageError::OutboxDamaged { reason } => {
+                outbox_damaged(format!("batch {} of {name}: {reason}", batch.number))
             }
             other => other,
         })?;
     }
     Ok(Found { stored, repairs })
+}
+
+fn outbox_damaged(reason: impl Into<String>) -> StorageError {
+    let reason = reason.into();
+    StorageError::OutboxDamaged { reason }
 }
 
 /// The first page of an outbox's file.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::files::{Files, Folder, LOCK};
+use super::files::{Files, Folder, LOCK, os_error};
 use super::recovery::{self, Found, Names};
 use super::store::{Options, Store, io};
 use super::{SEGMENT_BYTES, StorageError, outbox};
@@ -51,7 +51,9 @@ pub fn found_anew(folder: impl AsRef<Path>) -> Result<FoundedAnew, StorageError>
         segment_bytes: SEGMENT_BYTES,
         nonce: liferaft_platform::entropy_u64(),
     };
-    found_anew_in(files, options, cluster)?.ok_or_else(|| blank(folder.as_ref()))
+    let founded = found_anew_in(files, options, cluster);
+    let founded = founded.map_err(|error| error.in_folder(folder.as_ref()))?;
+    founded.ok_or_else(|| blank(folder.as_ref()))
 }
 
 /// Founds a cluster from these files; `None` if they are no store of a cluster.
@@ -157,10 +159,10 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
 /// Returns true if what is stored is damaged, or the system says that it cannot be read however often it is tried.
 fn is_damage(error: &StorageError) -> bool {
     match error {
-        StorageError::Damaged { .. } => true,
-        StorageError::Io { source, .. } => {
-            let is_unreadable = cfg!(unix) && source.raw_os_error() == Some(EIO);
-            source.kind() == ErrorKind::IsADirectory || is_unreadable
+        StorageError::Damaged { .. } | StorageError::OutboxDamaged { .. } => true,
+        StorageError::Io { error, .. } => {
+            let is_unreadable = cfg!(unix) && os_error(error) == Some(EIO);
+            error.kind() == ErrorKind::IsADirectory || is_unreadable
         }
         _ => false,
     }

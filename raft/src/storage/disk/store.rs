@@ -572,9 +572,9 @@ fn absent(error: io::Error) -> io::Result<()> {
 }
 
 pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
-    move |source| match source.kind() {
+    move |error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full { action },
-        _ => StorageError::Io { action, source },
+        _ => StorageError::Io { action, error },
     }
 }
 

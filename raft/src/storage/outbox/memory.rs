@@ -70,8 +70,7 @@ fn check_order(stored: &RecoveredOutbox, write: &OutboxWrite) -> Result<(), Stor
     let mut pairs = numbers.windows(2);
     match pairs.find(|pair| pair[0].checked_add(1) != Some(pair[1])) {
         None => Ok(()),
-        Some(pair) => Err(StorageError::Damaged {
-            what: "outbox",
+        Some(pair) => Err(StorageError::OutboxDamaged {
             reason: format!("command {} does not follow {}", pair[1], pair[0]),
         }),
     }
@@ -113,10 +112,7 @@ mod tests {
             ..OutboxWrite::default()
         }));
 
-        assert!(matches!(
-            refused,
-            Err(StorageError::Damaged { what: "outbox", .. })
-        ));
+        assert!(matches!(refused, Err(StorageError::OutboxDamaged { .. })));
     }
 
     #[test]

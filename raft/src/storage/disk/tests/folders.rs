@@ -145,7 +145,32 @@ fn a_file_in_the_place_of_the_folder_is_an_error() {
     let opened = block_on(DiskStorage::open(folder.path()));
     fs::remove_file(folder.path()).unwrap();
 
-    assert!(matches!(opened, Err(StorageError::Io { .. })));
+    let refused = opened.unwrap_err();
+    assert!(matches!(refused, StorageError::Io { .. }));
+    let (told, shown) = (refused.to_string(), folder.path().display().to_string());
+    assert!(told.contains(&shown), "{told}");
+}
+
+// What the system refuses and what is damaged named no folder: of several members on one machine, nobody knew whose.
+#[test]
+fn an_error_names_the_folder_and_the_file() {
+    let folder = Temporary::new();
+    drop(block_on(DiskStorage::open(folder.path())));
+    let header = folder.path().join("header");
+    let whole = fs::read(&header).unwrap();
+
+    fs::write(&header, "").unwrap();
+    let damaged = block_on(DiskStorage::open(folder.path())).unwrap_err();
+    fs::write(&header, whole).unwrap();
+    let segment = folder.path().join("log-0000000000000001");
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    let refused = block_on(DiskStorage::open(folder.path())).unwrap_err();
+
+    let wanted = format!("in {}, header: ", folder.path().display());
+    assert!(damaged.to_string().contains(&wanted), "{damaged}");
+    let wanted = format!("{}: ", segment.display());
+    assert!(refused.to_string().contains(&wanted), "{refused}");
 }
 
 #[test]

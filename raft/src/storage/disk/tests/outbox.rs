@@ -152,10 +152,7 @@ fn a_gap_between_commands_is_refused_and_ends_the_store() {
     let gap = file.write(append(3, b"c"));
     let next = file.write(append(2, b"b"));
 
-    assert!(matches!(
-        gap,
-        Err(StorageError::Damaged { what: "outbox", .. })
-    ));
+    assert!(matches!(gap, Err(StorageError::OutboxDamaged { .. })));
     assert!(matches!(next, Err(StorageError::Stopped { .. })));
     let stored = find(&mut disk, NAME).unwrap().stored;
     assert_eq!(stored.commands, [command(1, b"a")]);
@@ -398,8 +395,7 @@ fn held(bytes: Vec<u8>) -> Option<(RecoveredOutbox, usize)> {
             assert!(found.repairs.iter().all(is_tail));
             Some((found.stored, found.repairs.len()))
         }
-        Err(StorageError::Damaged { what, reason }) => {
-            assert_eq!(what, "outbox");
+        Err(StorageError::OutboxDamaged { reason }) => {
             assert!(reason.contains(NAME), "{reason}");
             None
         }
@@ -456,10 +452,7 @@ fn the_file_of_another_outbox_or_another_format_is_refused() {
 
     let newer = find(&mut FakeDisk::holding(&files), NAME);
 
-    assert!(matches!(
-        other,
-        Err(StorageError::Damaged { what: "outbox", .. })
-    ));
+    assert!(matches!(other, Err(StorageError::OutboxDamaged { .. })));
     assert!(matches!(
         newer,
         Err(StorageError::Unsupported {
