@@ -1,11 +1,14 @@
 //! Founds a cluster anew from the best survivor of one whose majority is gone for ever.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use liferaft::ids::{ClusterId, Index, LogPosition};
+use liferaft::Configuration;
+use liferaft::ids::{ClusterId, Index, LogPosition, ServerId};
 use liferaft::storage::{Inspection, Verdict, found_anew, inspect};
 
 use crate::print;
@@ -17,7 +20,8 @@ use crate::print;
 /// never committed takes effect. The old members keep the old cluster's id: what they send is dropped, so that none of
 /// them can disturb the new one. Name all other stores that are left, so that the one with the longest log is taken: of
 /// two logs, the one whose last entry has the later term is the longer one, or the later index if the terms are the
-/// same. Without --accept-data-loss it says what it would do, and changes nothing.
+/// same. If those that are named are a majority of the voters nothing is recovered: their members are started instead,
+/// and nothing is lost. Without --accept-data-loss it says what it would do, and changes nothing.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the survivor
@@ -46,6 +50,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 /// A store that could be recovered.
 struct Survivor {
+    server: ServerId,
+    configuration: Option<Arc<Configuration>>,
     cluster: Option<ClusterId>,
     last: LogPosition,
     commit: Index,
@@ -54,8 +60,10 @@ struct Survivor {
 fn recover(options: &Options) -> anyhow::Result<()> {
     let folder = &options.folder;
     let survivor = survivor(folder)?;
+    let mut left = BTreeSet::from([survivor.server]);
     for other in &options.others {
         let found = self::survivor(other)?;
+        left.insert(found.server);
         if found.cluster != survivor.cluster {
             bail!("{} is the store of another cluster", other.display());
         }
@@ -67,6 +75,12 @@ fn recover(options: &Options) -> anyhow::Result<()> {
                 survivor.last
             );
         }
+    }
+    let configuration = survivor.configuration.as_deref();
+    if configuration.is_some_and(|configuration| is_majority(configuration, &left)) {
+        bail!(
+            "a majority of the voters is in order: start their members instead, and nothing is lost"
+        );
     }
     let compared = match options.others.len() {
         0 => "no other store was compared: name those that are left".to_owned(),
@@ -106,10 +120,24 @@ fn survivor(folder: &Path) -> anyhow::Result<Survivor> {
         bail!("{shown}: there is no store");
     };
     Ok(Survivor {
+        server: header.server,
+        configuration: inspection
+            .configuration
+            .map(|(_, configuration)| configuration),
         cluster: header.cluster,
         last,
         commit: header.hard_state.commit,
     })
+}
+
+/// Returns true if these servers can elect a leader and commit.
+fn is_majority(configuration: &Configuration, left: &BTreeSet<ServerId>) -> bool {
+    let is_left = |voters: &[ServerId]| {
+        let count = voters.iter().filter(|voter| left.contains(voter)).count();
+        count > voters.len() / 2
+    };
+    is_left(configuration.voters())
+        && (!configuration.is_joint() || is_left(configuration.outgoing()))
 }
 
 /// Where the log ends.

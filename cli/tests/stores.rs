@@ -1,9 +1,10 @@
-//! The program from outside, over stores on disk: `liferaft inspect`, `recover` and `rebuild`, as a shell runs them.
+//! The program from outside, over stores on disk: `liferaft inspect`, `recover`, `rebuild` and `backup`, as a shell runs
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use liferaft::consensus::{HardState, Write};
@@ -27,7 +28,16 @@ impl Folder {
     /// A folder with the store of a voter that has so many commands in its log.
     fn with_store(name: &str, commands: u64) -> Self {
         let folder = Self::new(name);
-        block_on(write_store(&folder.0, commands));
+        block_on(write_store(&folder.0, commands, |_| {
+            [1, 2, 3].map(ServerId).to_vec()
+        }));
+        folder
+    }
+
+    /// A folder with the store of the only voter of its cluster.
+    fn with_only_voter(name: &str) -> Self {
+        let folder = Self::new(name);
+        block_on(write_store(&folder.0, 3, |server| vec![server]));
         folder
     }
 
@@ -44,14 +54,15 @@ impl Drop for Folder {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
+    let _alone = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a thread is enough").block_on(future)
 }
 
-async fn write_store(folder: &Path, commands: u64) {
+async fn write_store(folder: &Path, commands: u64, voters: impl FnOnce(ServerId) -> Vec<ServerId>) {
     let mut disk = DiskStorage::open(folder).await.expect("it is blank");
     disk.bind(ClusterId(0xc1), None).await.expect("it is blank");
-    let voters = Configuration::of_voters([1, 2, 3].map(ServerId));
+    let voters = Configuration::of_voters(voters(disk.identity().id()));
     let mut payloads = vec![Payload::Configuration(Arc::new(voters))];
     for _ in 0..commands {
         payloads.push(Payload::Command(Bytes::from_static(b"command")));
@@ -84,7 +95,16 @@ fn damage(folder: &Folder) {
     fs::write(&segment, bytes).expect("it can be written");
 }
 
+/// A process that is begun shares the open files of this one for a moment, and their locks: no store is closed in that
+/// moment, so that one that is closed is unlocked.
+static BEGINS: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    BEGINS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn run(arguments: &[&str]) -> Output {
+    let _alone = alone();
     Command::new(env!("CARGO_BIN_EXE_liferaft"))
         .args(arguments)
         .output()
@@ -182,7 +202,7 @@ fn an_inspection_of_a_store_in_use_says_so_and_disturbs_nobody() {
 
     assert_eq!((code, &json["in_use"]), (Some(0), &json!(true)));
     assert_eq!(json["header"]["boots"], 2);
-    drop(open);
+    block_on(async { drop(open) });
     assert_eq!(inspected(&folder).0["in_use"], false);
 }
 
@@ -258,6 +278,67 @@ fn a_damaged_store_is_set_aside_and_a_whole_one_is_not() {
     assert!(set_aside.status.success(), "{}", text(&set_aside));
     assert_eq!(json["state"], "blank");
     assert!(folder.0.join("set-aside-1/header").exists());
+}
+
+#[test]
+fn a_damaged_outbox_is_set_aside_without_the_store() {
+    let folder = Folder::with_store("outbox", 3);
+    drop(block_on(DiskOutboxStore::open(&folder.0, "uplink")));
+    fs::write(folder.0.join("outbox-uplink"), "").unwrap();
+
+    let shown = run(&["inspect", folder.shown()]);
+    let set_aside = run(&["rebuild", folder.shown()]);
+
+    assert!(text(&shown).contains("the stored outbox is damaged"));
+    let told = text(&set_aside);
+    assert!(told.contains("set aside: outbox uplink, in "), "{told}");
+    assert!(
+        told.contains("the store of the member stays as it is"),
+        "{told}"
+    );
+    assert!(!told.contains("new server"), "{told}");
+    assert_eq!(inspected(&folder).0["state"], "sound");
+}
+
+#[test]
+fn whoever_rebuilds_the_only_voter_is_told_of_a_backup() {
+    let folder = Folder::with_only_voter("only");
+    // Not the log, so that the configuration can still be read.
+    let header = fs::read(folder.0.join("header")).unwrap();
+    fs::write(folder.0.join("header"), vec![0; header.len()]).unwrap();
+
+    let set_aside = run(&["rebuild", folder.shown()]);
+
+    let told = text(&set_aside);
+    assert!(told.contains("no other voter"), "{told}");
+    assert!(told.contains("restore a backup"), "{told}");
+    assert!(!told.contains("as a new server"), "{told}");
+}
+
+#[test]
+fn nothing_is_recovered_where_a_majority_is_in_order() {
+    let folder = Folder::with_only_voter("majority");
+
+    let refused = run(&["recover", "--accept-data-loss", folder.shown()]);
+
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused);
+    assert!(told.contains("start their members instead"), "{told}");
+    assert_eq!(inspected(&folder).0["header"]["cluster"], "0xc1");
+}
+
+#[test]
+fn what_the_system_refuses_names_the_path_once() {
+    let file = Folder::new("file");
+    fs::write(&file.0, "mine").unwrap();
+    let below = file.0.join("member");
+
+    let refused = run(&["backup", file.shown(), below.to_str().unwrap()]);
+
+    let told = text(&refused);
+    assert_eq!(told.matches(file.shown()).count(), 1, "{told}");
+    assert_eq!(told.matches("os error").count(), 1, "{told}");
+    fs::remove_file(&file.0).unwrap();
 }
 
 #[test]

@@ -259,7 +259,7 @@ async fn a_damaged_store_is_set_aside_and_its_member_joins_as_a_new_server() {
         "{refused}"
     );
     wait_for_all(&rebuilt, &expected).await;
-    let kept = folders.of(4).join(aside.file_name().unwrap());
+    let kept = folders.of(4).join(aside.folder.file_name().unwrap());
     let kept = inspect(kept).unwrap();
     assert!(matches!(
         kept.verdict,

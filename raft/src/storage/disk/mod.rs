@@ -41,7 +41,7 @@ pub use self::inspection::{
     EntryKind, EntryOutline, FileFlaw, HeaderOutline, Inspection, OutboxOutline, Verdict, inspect,
 };
 pub use self::outbox::DiskOutboxStore;
-pub use self::rescue::{FoundedAnew, found_anew, set_aside};
+pub use self::rescue::{FoundedAnew, SetAside, found_anew, set_aside};
 
 use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::files::{Files, Folder, LOCK, os_error};
+use super::inspection::{Verdict, examine};
 use super::recovery::{self, Found, Names};
 use super::store::{Options, Store, io};
 use super::{SEGMENT_BYTES, StorageError, outbox};
@@ -117,35 +118,55 @@ pub(super) fn found_anew_in<F: Files>(
     }))
 }
 
+/// What [`set_aside`] moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The folder that it was moved to, `set-aside-1` or the next one. Nothing is ever read from it.
+    pub folder: PathBuf,
+    /// True if the store of the member was moved: the member begins blank, as a new server that joins. False if the
+    /// store is in order, or there is none, and only outboxes were moved.
+    pub store: bool,
+    /// The outboxes that were moved, by name: the damaged ones. Commands in them that were never sent are lost, and what
+    /// became of those that were sent is not known.
+    pub outboxes: Vec<String>,
+    /// True if the store was moved and its configuration, as far as that can be read, has no other voter: there is no
+    /// cluster to join, and nobody else has what the store held. A backup is the way back.
+    pub is_only_voter: bool,
+}
+
 /// Moves the store in this folder to a folder in it, so that the member begins blank, as a new server that joins: what
 /// becomes of a damaged store, or of one that the disk cannot read. Its outboxes stay, but for those that are damaged.
-/// Returns the folder, `set-aside-1` or the next one, from which nothing is ever read.
+/// If only outboxes are damaged, only they are moved.
+///
+/// The member joins also if it founded the cluster: a founding would make a second one.
 ///
 /// If it is interrupted, the store stays refused; then it is called again.
 ///
 /// # Errors
 /// When there is no store ([`StorageError::Blank`]), or it is in order ([`StorageError::Sound`]): its member can go on
 /// from it. When a member has it open, or the system refuses.
-pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
+pub fn set_aside(folder: impl AsRef<Path>) -> Result<SetAside, StorageError> {
     let folder = folder.as_ref();
     let mut files = locked(folder)?;
     let names = files.list().map_err(io("list the folder"))?;
-    let damaged_outboxes = damaged_outboxes(&mut files, &names);
-    let judged = match recovery::find(&mut files, 0) {
-        Ok(Some(found)) => recovery::begin(found.recovered).map(|_| sound(folder)),
-        Ok(None) => Ok(blank(folder)),
-        Err(error) => Err(error),
+    let found = examine(&mut files)?;
+    let outboxes = found.outboxes.into_iter();
+    let damaged = outboxes.filter(|outbox| outbox.error.as_ref().is_some_and(is_damage));
+    let outboxes: Vec<_> = damaged.map(|outbox| outbox.name).collect();
+    let store = match found.verdict {
+        Verdict::Refused(error) if is_damage(&error) => true,
+        Verdict::Refused(error) => return Err(error),
+        Verdict::Blank if outboxes.is_empty() => return Err(blank(folder)),
+        Verdict::Sound if outboxes.is_empty() => return Err(sound(folder)),
+        Verdict::Blank | Verdict::Sound => false,
     };
-    let moved = match judged {
-        Ok(refusal) if damaged_outboxes.is_empty() => return Err(refusal),
-        Ok(_) => damaged_outboxes,
-        Err(error) if is_damage(&error) => {
-            let mut moved = Names::of(names).into_all();
-            moved.extend(damaged_outboxes);
-            moved
-        }
-        Err(error) => return Err(error),
+    let mut moved = if store {
+        Names::of(names).into_all()
+    } else {
+        Vec::new()
     };
+    moved.extend(outboxes.iter().map(|name| outbox::file_of(name)));
     let aside = (1..)
         .map(|number| folder.join(format!("{ASIDE}{number}")))
         .find(|aside| !aside.exists())
@@ -153,7 +174,14 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<PathBuf, StorageError> {
     files
         .move_to(&aside, &moved)
         .map_err(io("set the store aside"))?;
-    Ok(aside)
+    let configuration = found.configuration.filter(|_| store);
+    Ok(SetAside {
+        folder: aside,
+        store,
+        outboxes,
+        is_only_voter: configuration
+            .is_some_and(|(_, of)| !of.is_joint() && of.voters().len() == 1),
+    })
 }
 
 /// Returns true if what is stored is damaged, or the system says that it cannot be read however often it is tried.
@@ -173,16 +201,6 @@ const EIO: i32 = 5;
 
 /// How the name of a folder begins for what was set aside.
 const ASIDE: &str = "set-aside-";
-
-/// The outboxes among these files that cannot be opened.
-fn damaged_outboxes<F: Files>(files: &mut F, names: &[String]) -> Vec<String> {
-    let outboxes = names
-        .iter()
-        .filter(|name| outbox::outbox_name(name).is_some());
-    let damaged =
-        outboxes.filter(|name| outbox::find(files, name).is_err_and(|error| is_damage(&error)));
-    damaged.cloned().collect()
-}
 
 /// Locks a folder that is there.
 fn locked(folder: &Path) -> Result<Folder, StorageError> {
