@@ -540,9 +540,9 @@ pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
     Events, Exclusion, FoundError, Founding, Handle, Happening, LeaveError, Local, MachineFault,
-    Member, MemberBuilder, MemberEvent, MemberStatus, MembershipError, Missed, OnExpiry, OnlyVoter,
-    Outbox, OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError,
-    StopReason, TransferLeadershipError, UnknownCause, WaitError,
+    Member, MemberBuilder, MemberEvent, MemberStatus, MembershipError, Missed, NotJoined, OnExpiry,
+    OnlyVoter, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError,
+    StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};

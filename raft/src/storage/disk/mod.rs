@@ -25,7 +25,7 @@ mod tests;
 mod worker;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -191,7 +191,7 @@ impl DiskStorage {
         let (jobs, queue) = mpsc::channel();
         let (opened, opening) = oneshot::channel();
         let thread = thread::Builder::new().name("liferaft-disk".to_owned());
-        let work = move || match open(folder) {
+        let work = move || match open(&folder) {
             Ok((store, beside, found)) => {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
@@ -358,8 +358,8 @@ impl fmt::Debug for DiskStorage {
 type Beside = (Lane<Folder>, EntryReader<Folder>);
 
 /// Locks and opens the store in this folder, with the lane and the reader beside it.
-fn open(path: PathBuf) -> Result<(Store<Folder>, Beside, Opened), StorageError> {
-    let [mut folder, of_lane, of_reader] = [(); 3].map(|()| Folder::new(path.clone()));
+fn open(path: &Path) -> Result<(Store<Folder>, Beside, Opened), StorageError> {
+    let [mut folder, of_lane, of_reader] = [(); 3].map(|()| Folder::new(path.to_owned()));
     if !folder.lock(LOCK).map_err(io("lock the folder"))? {
         let folder = path.display().to_string();
         return Err(StorageError::InUse { folder });
@@ -369,7 +369,7 @@ fn open(path: PathBuf) -> Result<(Store<Folder>, Beside, Opened), StorageError> 
         nonce: liferaft_platform::entropy_u64(),
     };
     let opened = Store::open(folder, options);
-    let (mut store, opened) = opened.map_err(|error| error.in_folder(&path))?;
+    let (mut store, opened) = opened.map_err(|error| error.in_folder(path))?;
     store.keep_reserve(RESERVE_BYTES)?;
     let beside = (store.lane(of_lane), store.log(of_reader));
     Ok((store, beside, opened))
