@@ -52,8 +52,8 @@
 //!         let member = member.join(ada.cluster(), ada.id()).start().await?;
 //!         others.push(KvHandle::new(member));
 //!     }
-//!     // They run, and are not members yet: once they are, any one of the three may die. One whose folder was lost is a
-//!     // new server, which votes once its old self is evicted, after 10 s of silence.
+//!     // They run, and are not members yet: once they are, any one of the three may die. One whose folder was lost is
+//!     // a new server, which votes once its old self is evicted, after 10 s of silence.
 //!     for member in &others {
 //!         member.raft().within(Duration::from_secs(60)).joined().await?;
 //!     }
@@ -69,9 +69,9 @@
 //! }
 //! ```
 //!
-//! A [`Handle`] is cheap to clone. The member stops some time after its last handle is dropped; to open its folder again
-//! in the same program, wait for [`stop().await`](Handle::stop), which closes it. [`Handle::shutdown`] stops a member
-//! that others can do without, and [`Handle::leave`] takes it out of its cluster for good.
+//! A [`Handle`] is cheap to clone. The member stops some time after its last handle is dropped; to open its folder
+//! again in the same program, wait for [`stop().await`](Handle::stop), which closes it. [`Handle::shutdown`] stops a
+//! member that others can do without, and [`Handle::leave`] takes it out of its cluster for good.
 //!
 //! # A state machine of your own
 //!
@@ -303,8 +303,8 @@
 //! # On disk
 //!
 //! A [`DiskStorage`] is a folder. What a member acknowledged is in it, whether the program ends, is killed or loses its
-//! power. A [`MemoryStorage`] ends with the program: it is for tests, for browsers, and for members that may forget, and
-//! the other examples here use it for brevity.
+//! power. A [`MemoryStorage`] ends with the program: it is for tests, for browsers, and for members that may forget,
+//! and the other examples here use it for brevity.
 //!
 //! - **Compaction.** A snapshot takes the place of the log after 4 MiB of it, or after as much as the last snapshot has
 //!   if that is more ([`snapshot_after_log_bytes`](MemberBuilder::snapshot_after_log_bytes)); with

@@ -15,8 +15,8 @@ use crate::print;
 /// stay, but for those that are damaged themselves. Then the member is started as a newcomer is: with an empty store it
 /// is another server, which joins and gets all that the others have, also if it founded the cluster: do not found
 /// again, that would make a second cluster. An operator removes the old one if the cluster does not evict it. A store
-/// that is in order is left as it is; if only outboxes are damaged, only they are moved. The only voter of a cluster has
-/// nobody to join: restore a backup.
+/// that is in order is left as it is; if only outboxes are damaged, only they are moved. The only voter of a cluster
+/// has nobody to join: restore a backup.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member

@@ -1,5 +1,5 @@
-//! The program from outside, over stores on disk: `liferaft inspect`, `recover`, `rebuild` and `backup`, as a shell runs
-//! them.
+//! The program from outside, over stores on disk: `liferaft inspect`, `recover`, `rebuild` and `backup`, as a shell
+//! runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

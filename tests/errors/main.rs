@@ -65,8 +65,8 @@ fn an_error_speaks_first_of_the_outcome() {
     assert_eq!(silent, [""; 0]);
 }
 
-// A caller that prints an error and its sources, as `{:#}` of anyhow does, told each cause of a start twice: it was part
-// of the text, and the source as well.
+// A caller that prints an error and its sources, as `{:#}` of anyhow does, told each cause of a start twice: it was
+// part of the text, and the source as well.
 #[test]
 fn no_error_says_its_source_as_well() {
     let doubled = names_where(|row| {

@@ -1,8 +1,8 @@
 //! Defines how a request can end without a result, and why a member does not start or stops.
 //!
 //! The text of an error begins with the outcome: `not done:`, or a word like `not started:`, if `is_definite` returns
-//! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the text
-//! has the cause, `source` has not: who prints both would say it twice.
+//! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the
+//! text has the cause, `source` has not: who prints both would say it twice.
 
 use thiserror::Error;
 

@@ -6,8 +6,8 @@
 //!
 //! For operators, [`inspect`] tells what a folder holds, [`back_up`] copies it while its member runs, [`set_aside`]
 //! moves a damaged store away, so that its member joins as a new server, and [`found_anew`] makes a cluster from the
-//! last survivor of one, or from a backup. [docs/storage.md] shows every byte of a folder, how damage is told from a torn
-//! write, and what it takes and costs.
+//! last survivor of one, or from a backup. [docs/storage.md] shows every byte of a folder, how damage is told from a
+//! torn write, and what it takes and costs.
 //!
 //! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md
 
@@ -293,7 +293,8 @@ pub enum StorageError {
         /// The name.
         name: String,
     },
-    /// It belongs to another cluster, or to another founding of this one. Empty storage is a new server, which may join.
+    /// It belongs to another cluster, or to another founding of this one. Empty storage is a new server, which may
+    /// join.
     #[error(
         "the store belongs to {found}, not to {wanted}: open the one that does, or join as a new server with an empty one"
     )]

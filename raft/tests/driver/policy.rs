@@ -78,8 +78,8 @@ async fn what_is_asked_of_a_newcomer_is_done_once_it_has_joined() {
     assert_eq!((done, seen), (Ok(1), Ok(vec![7])));
 }
 
-// A member whose storage was lost came back as a new server, and `joined` ended with the deadline alone: nothing told of
-// its old self, whose vote holds it up until that is evicted.
+// A member whose storage was lost came back as a new server, and `joined` ended with the deadline alone: nothing told
+// of its old self, whose vote holds it up until that is evicted.
 #[tokio::test(start_paused = true)]
 async fn who_joins_beside_a_dead_voter_is_told_what_it_waits_for() {
     let mut cluster = cluster_of(3, policy()).await;

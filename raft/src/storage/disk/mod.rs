@@ -90,9 +90,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// the last batch, if the process was killed within a second after it. Storage that is damaged must not be used again
 /// under the server's id.
 ///
-/// For operators there are [`inspect`], [`back_up`], [`set_aside`] for a damaged store, and [`found_anew`] for a cluster
-/// whose majority is gone, all of them also as commands of the program `liferaft`. An outbox keeps what waits in it in a
-/// [`DiskOutboxStore`], which may be in the same folder.
+/// For operators there are [`inspect`], [`back_up`], [`set_aside`] for a damaged store, and [`found_anew`] for a
+/// cluster whose majority is gone, all of them also as commands of the program `liferaft`. An outbox keeps what waits
+/// in it in a [`DiskOutboxStore`], which may be in the same folder.
 ///
 /// Where there is no file system, as in browsers, [`open`](Self::open) returns an error.
 ///

@@ -48,9 +48,9 @@ const PAGE: u64 = PAGE_BYTES as u64;
 ///
 /// The outbox is locked while it is open. Dropping the store waits until a write under way is done.
 ///
-/// Damage is an error ([`StorageError::OutboxDamaged`]) that names the file, the byte and the batch; a write that a crash has
-/// torn is dropped, and reported by [`repairs`](Self::repairs). As with the log, damage to the last write looks like a
-/// torn one if the process was killed within a second after it.
+/// Damage is an error ([`StorageError::OutboxDamaged`]) that names the file, the byte and the batch; a write that a
+/// crash has torn is dropped, and reported by [`repairs`](Self::repairs). As with the log, damage to the last write
+/// looks like a torn one if the process was killed within a second after it.
 ///
 /// On the disk it takes twice what its commands take, and 4 MiB, and as much again while its file is replaced.
 ///

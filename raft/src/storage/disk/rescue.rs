@@ -127,8 +127,8 @@ pub struct SetAside {
     /// True if the store of the member was moved: the member begins blank, as a new server that joins. False if the
     /// store is in order, or there is none, and only outboxes were moved.
     pub store: bool,
-    /// The outboxes that were moved, by name: the damaged ones. Commands in them that were never sent are lost, and what
-    /// became of those that were sent is not known.
+    /// The outboxes that were moved, by name: the damaged ones. Commands in them that were never sent are lost, and
+    /// what became of those that were sent is not known.
     pub outboxes: Vec<String>,
     /// True if the store was moved and its configuration, as far as that can be read, has no other voter: there is no
     /// cluster to join, and nobody else has what the store held. A backup is the way back.
