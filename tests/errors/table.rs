@@ -447,7 +447,7 @@ fn causes_of_stops() -> Vec<Row> {
         "MemberError::StorageStalled": MemberError::StorageStalled {
             after: Duration::from_secs(4),
             waiting_bytes: 9,
-        } => "the storage made nothing durable for 4s, 9 bytes wait";
+        } => "the storage neither wrote nor read for 4s, 9 bytes wait";
         "MemberError::PeerForgot": MemberError::PeerForgot { peer: ADA, acknowledged: Index(9), last: Index(7) }
             => "server 0x1f acknowledged the log up to 9 and has it up to 7: its storage forgot";
     }

@@ -247,6 +247,13 @@ impl Raft {
         self.common.log.entries_from(from)
     }
 
+    /// Returns true if these entries may answer this read: they are the ones that were asked for, as this server wrote
+    /// them. Otherwise the storage is damaged, and the driver stops.
+    #[must_use]
+    pub fn may_take(&self, read: &EntriesRead, entries: &[Entry]) -> bool {
+        self.common.fetches.fits(read, entries, &self.common.log)
+    }
+
     /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
     fn begin(&mut self, now: Instant, output: &mut Output) {
         // A clock that goes backward stands still, and tells nothing of how much time has passed until it has caught

@@ -139,8 +139,16 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         done: Result<Input, StorageError>,
     ) -> Result<(), StopReason> {
-        let input = done.map_err(|error| StopReason::Storage(error.to_string()))?;
-        self.inputs.push(input);
+        let is_lie = |input: &Input| matches!(input, Input::EntriesRead { read, entries } if !self.raft.may_take(read, entries));
+        let done = done.and_then(|input| match is_lie(&input) {
+            true => Err(StorageError::Damaged {
+                what: "log",
+                reason: "it does not give back what was written".to_owned(),
+            }),
+            false => Ok(input),
+        });
+        self.inputs
+            .push(done.map_err(|error| StopReason::Storage(error.to_string()))?);
         Ok(())
     }
 

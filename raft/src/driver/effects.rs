@@ -31,7 +31,7 @@ impl<S: StateMachine> Driver<S> {
             .send_messages(&mut self.output.messages, &mut self.counters);
         self.disk.enqueue(&mut self.output.writes, now);
         self.snapshots.enqueue(&mut self.output.snapshots);
-        self.log_reads.begin(&mut self.output.entries);
+        self.log_reads.begin(&mut self.output.entries, now);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
         if self
             .work
@@ -329,21 +329,27 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// For how long a write has been under way and none has become durable, if that is so long that the storage stalls.
+    /// For how long a write has been under way and none has become durable, or a read of the log, if that is so long
+    /// that the storage stalls.
     fn storage_stalled_for(&self, now: Instant) -> Option<Duration> {
-        let busy_for = now.since(self.disk.busy_since()?);
+        let busy_for = now.since(self.storage_busy_since()?);
         (busy_for >= self.storage_stalls_after()).then_some(busy_for)
     }
 
-    /// After so long without a write that becomes durable the storage stalls.
+    fn storage_busy_since(&self) -> Option<Instant> {
+        let (writes, reads) = (self.disk.busy_since(), self.log_reads.busy_since());
+        writes.into_iter().chain(reads).min()
+    }
+
+    /// After so long without a write that becomes durable, or an answer to a read, the storage stalls.
     fn storage_stalls_after(&self) -> Duration {
         self.storage_stalls_after
             .unwrap_or(self.config.election_timeout() * STALLED_TIMEOUTS)
     }
 
-    /// When the storage begins to stall, if none of what is to be written becomes durable.
+    /// When the storage begins to stall, if none of what is to be written becomes durable and nothing is read.
     pub(super) fn storage_stalls_at(&self) -> Instant {
-        match self.disk.busy_since() {
+        match self.storage_busy_since() {
             Some(since) if !self.storage_is_stalled => since + self.storage_stalls_after(),
             Some(_) | None => Instant::MAX,
         }

@@ -142,7 +142,7 @@ pub enum Happening {
         /// How many.
         count: u64,
     },
-    /// The storage has made nothing durable for as long as the member takes for normal at most
+    /// The storage has made nothing durable, or read nothing, for as long as the member takes for normal at most
     /// ([`MemberStatus::storage`](super::MemberStatus::storage)).
     StorageStalled {
         /// How many bytes wait.

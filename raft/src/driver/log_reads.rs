@@ -1,5 +1,6 @@
 //! Entries of the log on their way from storage to the core, beside the member's writes: all of them at once.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::task::{Context, Poll};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::consensus::{EntriesRead, Input};
+use crate::consensus::{EntriesRead, EntriesReader, Input};
 use crate::storage::{LogReader, StorageError};
+use crate::time::Instant;
 
-type Reading = Pin<Box<dyn Future<Output = Result<Input, StorageError>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = (EntriesReader, Result<Input, StorageError>)> + Send>>;
 
 /// What is to be read of the log. It is polled by the member's own task.
 ///
@@ -19,6 +21,8 @@ type Reading = Pin<Box<dyn Future<Output = Result<Input, StorageError>> + Send>>
 pub(super) struct LogReads {
     log: Arc<dyn LogReader>,
     under_way: FuturesUnordered<Reading>,
+    /// When each was begun, by whom it is for: that is one at a time.
+    since: BTreeMap<EntriesReader, Instant>,
 }
 
 impl LogReads {
@@ -26,24 +30,35 @@ impl LogReads {
         Self {
             log,
             under_way: FuturesUnordered::new(),
+            since: BTreeMap::new(),
         }
     }
 
     /// Begins to read, once it is polled.
-    pub(super) fn begin(&mut self, reads: &mut Vec<EntriesRead>) {
+    pub(super) fn begin(&mut self, reads: &mut Vec<EntriesRead>, now: Instant) {
         for read in reads.drain(..) {
             let log = Arc::clone(&self.log);
+            self.since.insert(read.whose, now);
             self.under_way.push(Box::pin(async move {
-                let entries = log.read(read.from, read.through, read.bytes_max).await?;
-                Ok(Input::EntriesRead { read, entries })
+                let entries = log.read(read.from, read.through, read.bytes_max).await;
+                let done = entries.map(|entries| Input::EntriesRead { read, entries });
+                (read.whose, done)
             }));
         }
+    }
+
+    /// Since when the read has been under way that was begun first.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.since.values().min().copied()
     }
 
     /// The next answer for the core.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Input, StorageError>> {
         match self.under_way.poll_next_unpin(context) {
-            Poll::Ready(Some(done)) => Poll::Ready(done),
+            Poll::Ready(Some((whose, done))) => {
+                self.since.remove(&whose);
+                Poll::Ready(done)
+            }
             // None is under way.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }

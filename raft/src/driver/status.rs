@@ -162,8 +162,8 @@ pub struct Queues {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StorageStatus {
-    /// For how long nothing has become durable although something was to be written, if that is longer than the member
-    /// takes for normal
+    /// For how long nothing has become durable although something was to be written, or entries of the log were to be
+    /// read and did not come, if that is longer than the member takes for normal
     /// ([`MemberBuilder::storage_stalls_after`](super::MemberBuilder::storage_stalls_after)).
     pub stalled_for: Option<Duration>,
     /// How many bytes of entries are not durable yet. As a leader, a member refuses commands, and as a
@@ -235,8 +235,9 @@ pub enum MemberError {
         /// Why.
         reason: Refusal,
     },
-    /// The storage stalled: nothing became durable for so long. Either it goes on, or its disk has to be looked after.
-    #[error("the storage made nothing durable for {after:?}, {waiting_bytes} bytes wait")]
+    /// The storage stalled: nothing became durable, or was read, for so long. Either it goes on, or its disk has to be
+    /// looked after.
+    #[error("the storage neither wrote nor read for {after:?}, {waiting_bytes} bytes wait")]
     StorageStalled {
         /// For how long.
         after: Duration,

@@ -1,13 +1,14 @@
 //! Members that hold nothing of their logs in memory that they can read from storage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use liferaft_raft::config::{Config, Limits};
 use liferaft_raft::driver::{Handle, MemberStatus, StopReason};
 use liferaft_raft::entry::Entry;
-use liferaft_raft::ids::Index;
-use liferaft_raft::storage::{LogReader, StorageError};
+use liferaft_raft::ids::{Index, Term};
+use liferaft_raft::storage::{LogReader, Storage, StorageError};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, server};
@@ -67,27 +68,46 @@ async fn a_member_that_starts_again_applies_what_is_in_storage() {
     assert_eq!(found, (0..60).collect::<Vec<_>>());
 }
 
-/// Fails at each read of the log.
-struct Failing;
+/// How the log is read.
+#[derive(Clone, Copy)]
+enum Reads {
+    Fail,
+    Lie,
+    Hang,
+}
+
+struct OddReader(Arc<dyn LogReader>, Reads);
 
 #[async_trait]
-impl LogReader for Failing {
-    async fn read(&self, _: Index, _: Index, _: u64) -> Result<Vec<Entry>, StorageError> {
-        Err(StorageError::Damaged {
-            what: "log",
-            reason: "it has rotted".to_owned(),
-        })
+impl LogReader for OddReader {
+    async fn read(&self, from: Index, to: Index, bytes: u64) -> Result<Vec<Entry>, StorageError> {
+        match self.1 {
+            Reads::Fail => Err(StorageError::Damaged {
+                what: "log",
+                reason: "it has rotted".to_owned(),
+            }),
+            Reads::Lie => {
+                let mut entries = self.0.read(from, to, bytes).await?;
+                for entry in &mut entries {
+                    entry.term = Term(entry.term.0 + 1);
+                }
+                Ok(entries)
+            }
+            Reads::Hang => std::future::pending().await,
+        }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
+/// The status of a member that has to read its log to apply it, as soon as it is such.
+async fn told(reads: Reads, such: impl FnMut(&MemberStatus) -> bool) -> MemberStatus {
     let mut cluster = Cluster::founded([1]).await;
     let member = cluster.start(1, |member| member).await;
     propose(&member, 0..10).await;
     member.stop().await;
     let transport = cluster.network.attach(server(1)).expect("the id is free");
-    let disk = Hampered::over(cluster.disk(1)).read_by(Failing);
+    let disk = cluster.disk(1);
+    let reader = OddReader(disk.log(), reads);
+    let disk = Hampered::over(disk).read_by(reader);
 
     let config = within(|limits| limits.applying_bytes_max = 1);
     let member = cluster
@@ -96,16 +116,26 @@ async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
         })
         .await;
     let mut status = member.status();
-    let stopped = status.wait_for(|status: &MemberStatus| status.stopped.is_some());
-    let stopped = timeout(Duration::from_secs(60), stopped).await;
+    let told = timeout(Duration::from_secs(60), status.wait_for(such)).await;
+    told.expect("it reads").expect("it says so").clone()
+}
 
-    let stopped = stopped
-        .expect("it reads")
-        .expect("it said why")
-        .stopped
-        .clone();
-    let Some(StopReason::Storage(why)) = stopped else {
-        panic!("it stopped for {stopped:?}");
-    };
-    assert!(why.contains("rotted"), "{why}");
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_log_cannot_be_read_stops_and_says_so() {
+    for (reads, expected) in [(Reads::Fail, "rotted"), (Reads::Lie, "what was written")] {
+        let stopped = told(reads, |status| status.stopped.is_some()).await.stopped;
+
+        let Some(StopReason::Storage(why)) = stopped else {
+            panic!("it stopped for {stopped:?}");
+        };
+        assert!(why.contains(expected), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_over_a_read_is_told_of() {
+    let status = told(Reads::Hang, |status| status.storage.stalled_for.is_some()).await;
+
+    assert_eq!(status.stopped, None);
+    assert_eq!(status.storage.waiting_bytes, 0);
 }
