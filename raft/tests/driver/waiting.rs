@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::Suffrage;
-use liferaft_raft::driver::{StopReason, WaitError};
+use liferaft_raft::driver::{NotJoined, StopReason, WaitError};
 use liferaft_raft::policy::{MembershipPolicy, Target};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server};
@@ -62,7 +62,7 @@ async fn under_manual_membership_a_member_joins_as_what_it_was_added() {
     cluster.member(1).add_learner(server(2)).await.unwrap();
     let after = member.joined().await;
 
-    assert_eq!(before, Err(WaitError::TimedOut));
+    assert_eq!(before, Err(WaitError::NotJoined(NotJoined::NoLeader)));
     assert_eq!(after, Ok(Suffrage::Learner));
 }
 
