@@ -54,7 +54,8 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// force; the compaction behind it comes in later writes. So no vote and no acknowledgement waits for a snapshot.
 ///
 /// **Failure.** A write or a step of the lane that fails stops the member: what the disk holds is not known until it is
-/// opened again, and nothing is tried again over a failed sync. A crash at any moment leaves the snapshot that was in
+/// opened again, and nothing is tried again over a failed sync. Only a snapshot for which there is
+/// [no room](SnapshotLane#without-room) stops nothing. A crash at any moment leaves the snapshot that was in
 /// force or, once the write that names another was under way, that one, and never half of one.
 ///
 /// **The end.** The driver [closes](Self::close) the storage when the member stops in order, and drops it otherwise.
@@ -115,7 +116,8 @@ pub trait Storage: Send + 'static {
     /// Returns the reader of the stored log, the same one each time. It is used while a write is under way.
     fn log(&self) -> Arc<dyn LogReader>;
 
-    /// Returns true while there is no room on the disk but a reserve, which is being used up.
+    /// Returns true while there is no room on the disk but a reserve, which is being used up, or while there was none
+    /// for a snapshot.
     ///
     /// A leader then takes no commands ([`ProposeError::NoRoom`](crate::driver::ProposeError::NoRoom)) and hands
     /// leadership over; all else goes on. Default false.
@@ -165,6 +167,13 @@ pub trait Storage: Send + 'static {
 /// Several calls may be under way at once; those about one snapshot are made one after the other. The caller waits for
 /// each piece, so a lane needs no bound of its own. It makes what it is given durable now and then, and not all at the
 /// end: one large sync would hold up the syncs of the log.
+///
+/// # Without room
+/// A lane may answer [`begin`](Self::begin), [`append`](Self::append) and [`finish`](Self::finish) by
+/// [`StorageError::Full`]. It then has nothing of the snapshot, whose name no other gets, and what it took on the disk is
+/// free again; the lane goes on, and the storage is [low](Storage::is_low) until there is room. The member tries again
+/// later. Any other error stops the member, also that of a sync for which there is no room: a lane that cannot tell, or
+/// cannot remove what it has written, must not answer `Full`.
 #[async_trait]
 pub trait SnapshotLane: Send + Sync + 'static {
     /// Begins a snapshot, under a name that no other in the storage has.
@@ -231,7 +240,8 @@ pub enum StorageError {
         /// Why it failed, and on disk also with which file.
         error: std::io::Error,
     },
-    /// There is no room on the disk, and no reserve is left.
+    /// There is no room on the disk: none for a snapshot, which is [given up](SnapshotLane#without-room), or none for
+    /// anything else, and no reserve is left. Only the second stops the member.
     #[error("cannot {action}: the disk is full; make room on it and start the member again")]
     Full {
         /// What was tried.

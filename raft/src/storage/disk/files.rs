@@ -20,6 +20,8 @@ pub(super) trait Files: Send + 'static {
     fn read_at(&mut self, name: &str, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>>;
     /// How many bytes a file has.
     fn length(&mut self, name: &str) -> io::Result<u64>;
+    /// How many bytes of the disk a file takes up; its length where the system does not tell.
+    fn allocated(&mut self, name: &str) -> io::Result<u64>;
     /// Makes a file of so many bytes, all zero, in place of any that is there.
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()>;
     /// Writes to a file that is there, which grows if it ends before.
@@ -167,6 +169,10 @@ impl Files for Folder {
         self.with_path(name, |path| Ok(fs::metadata(path)?.len()))
     }
 
+    fn allocated(&mut self, name: &str) -> io::Result<u64> {
+        Ok(allocated(&fs::metadata(self.path.join(name))?))
+    }
+
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         self.open.clear();
         let file = self.with_path(name, |path| {
@@ -255,6 +261,20 @@ fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
     options
+}
+
+#[cfg(unix)]
+fn allocated(file: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+
+    /// What the blocks of `stat` have, whatever the file system's own are.
+    const BLOCK_BYTES: u64 = 512;
+    file.blocks() * BLOCK_BYTES
+}
+
+#[cfg(not(unix))]
+fn allocated(file: &fs::Metadata) -> u64 {
+    file.len()
 }
 
 /// Makes a folder, with those above it, that nobody but its owner may enter; one that is there is left as it is.

@@ -2,7 +2,8 @@
 //! puts one of them in force.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::files::Files;
-use super::store::{UNFINISHED, io, snapshot_name};
+use super::store::{UNFINISHED, absent, io, snapshot_name};
 use super::{ended, snapshot_file};
 use crate::storage::memory::not_begun;
 use crate::storage::{Snapshot, SnapshotLane, SnapshotName, StorageError};
@@ -27,6 +28,8 @@ pub(super) struct Lane<F> {
     drafts: BTreeMap<u64, Draft>,
     next: u64,
     sync_bytes: u64,
+    /// Set when a snapshot finds no room; the store takes it back.
+    is_low: Arc<AtomicBool>,
     /// Why nothing more is written.
     failed: Option<String>,
 }
@@ -85,14 +88,16 @@ impl Shelf {
 }
 
 impl<F: Files> Lane<F> {
-    /// The lane beside a store of this shelf, through a file layer of its own. Its first file has the number `next`.
-    pub(super) fn new(files: F, shelf: Shelf, next: u64) -> Self {
+    /// The lane beside a store of this shelf, through a file layer of its own. Its first file has the number `next`. It
+    /// sets `is_low` when it finds no room.
+    pub(super) fn new(files: F, shelf: Shelf, next: u64, is_low: Arc<AtomicBool>) -> Self {
         Self {
             files,
             shelf,
             drafts: BTreeMap::new(),
             next,
             sync_bytes: SYNC_BYTES,
+            is_low,
             failed: None,
         }
     }
@@ -111,9 +116,11 @@ impl<F: Files> Lane<F> {
             let head = snapshot_file::encode_head(file);
             let name = unfinished(file);
             let created = lane.files.create(&name, head.len() as u64);
-            created.map_err(io("create a snapshot"))?;
+            let created = created.map_err(io("create a snapshot"));
+            created.or_else(|error| lane.give_up(file, error))?;
             let written = lane.files.write_at(&name, 0, &head);
-            written.map_err(io("write a snapshot"))?;
+            let written = written.map_err(io("write a snapshot"));
+            written.or_else(|error| lane.give_up(file, error))?;
             lane.drafts.insert(file, Draft::default());
             Ok(SnapshotName(file))
         })
@@ -125,13 +132,17 @@ impl<F: Files> Lane<F> {
             let draft = draft.ok_or_else(|| not_begun(name))?;
             let (file, at) = (unfinished(name.0), snapshot_file::STATE_AT + draft.length);
             let written = lane.files.write_at(&file, at, piece);
-            written.map_err(io("write a snapshot"))?;
+            if let Err(error) = written.map_err(io("write a snapshot")) {
+                return lane.give_up(name.0, error);
+            }
             draft.digest.update(piece);
             draft.length += piece.len() as u64;
             draft.unsynced += piece.len() as u64;
             if draft.unsynced >= lane.sync_bytes {
                 draft.unsynced = 0;
-                lane.files.sync(&file).map_err(io("sync a snapshot"))?;
+                lane.files
+                    .sync(&file)
+                    .map_err(final_io("sync a snapshot"))?;
             }
             Ok(())
         })
@@ -148,13 +159,14 @@ impl<F: Files> Lane<F> {
             let draft = draft.ok_or_else(|| not_begun(name))?;
             let new = unfinished(name.0);
             if (draft.length, draft.digest.finalize()) != (length, digest) {
-                lane.files.remove(&new).map_err(io("remove a file"))?;
+                lane.files.remove(&new).map_err(final_io("remove a file"))?;
                 return Ok(false);
             }
-            lane.files.sync(&new).map_err(io("sync a new file"))?;
+            lane.files.sync(&new).map_err(final_io("sync a new file"))?;
             let renamed = lane.files.rename(&new, &snapshot_name(name.0));
-            renamed.map_err(io("rename a new file"))?;
-            lane.files.sync_directory().map_err(io("sync the folder"))?;
+            let renamed = renamed.map_err(io("rename a new file"));
+            renamed.or_else(|error| lane.give_up(name.0, error))?;
+            lane.sync_names()?;
             lane.shelf.contents().finished.insert(name.0, length);
             Ok(true)
         })
@@ -184,7 +196,7 @@ impl<F: Files> Lane<F> {
         self.unless_failed(|lane| {
             if lane.drafts.remove(&name.0).is_some() {
                 let removed = lane.files.remove(&unfinished(name.0));
-                return removed.map_err(io("remove a file"));
+                return removed.map_err(final_io("remove a file"));
             }
             let mut contents = lane.shelf.contents();
             if contents.finished.contains_key(&name.0) && !contents.unwanted.contains(&name.0) {
@@ -194,6 +206,25 @@ impl<F: Files> Lane<F> {
         })
     }
 
+    /// Gives the snapshot of this file up if it found no room: what it took is free again, and the lane goes on.
+    fn give_up(&mut self, file: u64, error: StorageError) -> Result<(), StorageError> {
+        if is_given_up(&error) {
+            self.is_low.store(true, Ordering::Relaxed);
+            self.drafts.remove(&file);
+            let removed = self.files.remove(&unfinished(file)).or_else(absent);
+            removed.map_err(final_io("remove a file"))?;
+            // The room is there when its name is gone for good.
+            self.sync_names()?;
+        }
+        Err(error)
+    }
+
+    fn sync_names(&mut self) -> Result<(), StorageError> {
+        self.files
+            .sync_directory()
+            .map_err(final_io("sync the folder"))
+    }
+
     fn unless_failed<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, StorageError>,
@@ -201,8 +232,23 @@ impl<F: Files> Lane<F> {
         if let Some(reason) = self.failed.clone() {
             return Err(StorageError::Stopped { reason });
         }
-        act(self).inspect_err(|error| self.failed = Some(error.to_string()))
+        act(self).inspect_err(|error| {
+            if !is_given_up(error) {
+                self.failed = Some(error.to_string());
+            }
+        })
     }
+}
+
+/// Returns true if a snapshot found no room and was given up.
+fn is_given_up(error: &StorageError) -> bool {
+    matches!(error, StorageError::Full { .. })
+}
+
+/// The error of a step that ends the lane even if it says that there is no room: after a failed sync nobody knows what
+/// is on the disk, and what cannot be removed stays.
+fn final_io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+    move |error| StorageError::Io { action, error }
 }
 
 fn unfinished(file: u64) -> String {
@@ -221,15 +267,14 @@ pub(super) enum Job {
     Stop(oneshot::Sender<()>),
 }
 
-/// Does the jobs in order, until it is stopped.
-pub(super) fn serve<F: Files>(mut lane: Lane<F>, jobs: &Receiver<Job>) {
-    // A caller that has dropped the future ignores the result.
+/// Does the jobs in order, until it is stopped. Calls `on_low` after each that found no room.
+pub(super) fn serve<F: Files>(mut lane: Lane<F>, jobs: &Receiver<Job>, on_low: impl Fn()) {
     while let Ok(job) = jobs.recv() {
         match job {
-            Job::Begin(reply) => drop(reply.send(lane.begin())),
-            Job::Append(name, piece, reply) => drop(reply.send(lane.append(name, &piece))),
+            Job::Begin(reply) => answer(reply, lane.begin(), &on_low),
+            Job::Append(name, piece, reply) => answer(reply, lane.append(name, &piece), &on_low),
             Job::Finish(name, length, digest, reply) => {
-                drop(reply.send(lane.finish(name, length, digest)));
+                answer(reply, lane.finish(name, length, digest), &on_low);
             }
             Job::Read(name, offset, bytes_max, reply) => {
                 drop(reply.send(lane.read(name, offset, bytes_max)));
@@ -242,6 +287,15 @@ pub(super) fn serve<F: Files>(mut lane: Lane<F>, jobs: &Receiver<Job>) {
                 return;
             }
         }
+    }
+}
+
+fn answer<T>(reply: Reply<T>, done: Result<T, StorageError>, on_low: impl Fn()) {
+    let is_given_up = done.as_ref().is_err_and(is_given_up);
+    // A caller that has dropped the future ignores the result.
+    drop(reply.send(done));
+    if is_given_up {
+        on_low();
     }
 }
 

@@ -33,6 +33,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use liferaft_platform as platform;
 use liferaft_platform::CACHED_BYTES_MAX;
 use tokio::sync::oneshot;
 
@@ -70,16 +71,17 @@ const IDLE: Duration = Duration::from_secs(1);
 ///
 /// A write returns when it is durable, which takes one sync; one that changes the term or the vote takes two more.
 /// Writing and syncing happen on a thread of the storage's own; snapshots have another, and so has reading the log.
-/// Any failure is final: every later write is refused ([`StorageError::Stopped`]), and what is stored is read again
-/// when the folder is opened again.
+/// Any failure but want of room is final: every later write is refused ([`StorageError::Stopped`]), and what is stored
+/// is read again when the folder is opened again.
 ///
 /// Opening reads the whole log, a segment at a time, and holds 64 MiB of it at most, beyond what may not be committed.
 /// To [recover](Storage::recover) more of it, it is read once more.
 ///
 /// A reserve of 4 MiB is kept on the disk. When there is no other room for the log, the store gives it up, and a leader
 /// takes no commands and hands leadership over ([`is_low`](Storage::is_low)); when that is used up too, the member
-/// stops ([`StorageError::Full`]). With room again the reserve is made again, and a member that stopped goes on from
-/// what is there.
+/// stops ([`StorageError::Full`]). A snapshot does not get the reserve: one that finds no room is given up and leaves
+/// what it took, and the leader does the same. With room again the reserve is made again, and a member that stopped
+/// goes on from what is there.
 ///
 /// The folder is locked while it is open. Dropping the storage waits until a write under way is done. The server's
 /// secret key is in the folder, whose files nobody but its owner may read: a folder that was removed comes back as
@@ -126,7 +128,7 @@ pub struct DiskStorage {
     repairs: Vec<Repair>,
     identity: Identity,
     bound: Bound,
-    /// True while the reserve is spent.
+    /// True from when something found no room until there is some again.
     is_low: Arc<AtomicBool>,
 }
 
@@ -177,6 +179,8 @@ enum Job {
         oneshot::Sender<Result<(), StorageError>>,
     ),
     Recover(u64, oneshot::Sender<Result<Recovered, StorageError>>),
+    /// The lane found no room: whether there is some again is looked at when the thread is idle.
+    Low,
     Close(oneshot::Sender<Result<(), StorageError>>),
 }
 
@@ -215,7 +219,10 @@ impl DiskStorage {
         } = opened;
         let (lane_jobs, lane_queue) = mpsc::channel();
         let lane_thread = thread::Builder::new().name("liferaft-lane".to_owned());
-        let lane_thread = lane_thread.spawn(move || lane::serve(lane, &lane_queue));
+        let store = jobs.clone();
+        // A store that has failed does not look.
+        let on_low = move || drop(store.send(Job::Low));
+        let lane_thread = lane_thread.spawn(move || lane::serve(lane, &lane_queue, on_low));
         let (log, ()) = Worker::start("liferaft-log", IDLE, || Ok((log, ()))).await?;
         for repair in &repairs {
             tracing::warn!(%repair, "the storage was not whole");
@@ -366,7 +373,7 @@ fn open(path: &Path) -> Result<(Store<Folder>, Beside, Opened), StorageError> {
     }
     let options = Options {
         segment_bytes: SEGMENT_BYTES,
-        nonce: liferaft_platform::entropy_u64(),
+        nonce: platform::entropy_u64(),
     };
     let opened = Store::open(folder, options);
     let (mut store, opened) = opened.map_err(|error| error.in_folder(path))?;
@@ -387,6 +394,8 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
         match job {
             Ok(Job::Write(writes, reply)) => {
                 let _gone = reply.send(store.write(writes));
+                // The next write reports the failure.
+                drop(store.look_for_room(platform::now()));
             }
             Ok(Job::Bind(cluster, history, reply)) => {
                 let _gone = reply.send(store.bind(cluster, history));
@@ -394,6 +403,7 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
             Ok(Job::Recover(log_bytes_max, reply)) => {
                 let _gone = reply.send(store.recover(log_bytes_max));
             }
+            Ok(Job::Low) => {}
             Ok(Job::Close(reply)) => {
                 let marked = store.mark();
                 // The folder is unlocked before anybody hears that it is closed.

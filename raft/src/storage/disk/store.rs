@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use liferaft_platform::CACHED_BYTES_MAX;
 
@@ -82,9 +83,16 @@ pub(super) struct Store<F> {
 struct Reserve {
     /// Its length; 0 if there is to be none.
     bytes: u64,
-    /// True if it was given up.
-    is_spent: Arc<AtomicBool>,
+    /// True until it is given up.
+    is_there: bool,
+    /// True from when something found no room until the reserve is made again.
+    is_low: Arc<AtomicBool>,
+    /// When to try that, if writes follow one another too closely for [`Store::mark`].
+    next_try: Duration,
 }
+
+/// A store without room that is never idle tries to make its reserve after so long: that costs as much as a large write.
+const TRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The name of the reserve.
 const RESERVE: &str = "reserve";
@@ -159,7 +167,7 @@ impl<F: Files> Store<F> {
 
     /// The lane beside this store, through another handle of the same files.
     pub(super) fn lane(&self, files: F) -> Lane<F> {
-        Lane::new(files, self.shelf.clone(), self.next_snapshot)
+        Lane::new(files, self.shelf.clone(), self.next_snapshot, self.low())
     }
 
     /// A reader of its log, through another handle of the same files.
@@ -176,7 +184,7 @@ impl<F: Files> Store<F> {
         &self.header
     }
 
-    /// Returns true if whatever is durable is also marked so, and the reserve is there.
+    /// Returns true if whatever is durable is also marked so, and there is room.
     pub(super) fn is_marked(&self) -> bool {
         let is_marked = self.header.mark == self.synced && !self.is_low();
         is_marked || self.failed.is_some()
@@ -185,50 +193,79 @@ impl<F: Files> Store<F> {
     /// Keeps so many bytes of the disk in reserve. If there is no room for them, they are kept later.
     pub(super) fn keep_reserve(&mut self, bytes: u64) -> Result<(), StorageError> {
         self.reserve.bytes = bytes;
-        self.unless_failed(Self::refill_reserve)
+        self.unless_failed(|store| {
+            let names = store.files.list().map_err(io("list the folder"))?;
+            store.reserve.is_there = names.iter().any(|name| name == RESERVE);
+            if store.reserve.is_there
+                && store
+                    .reserve_is_whole()
+                    .map_err(io("look at the reserve"))?
+            {
+                return Ok(());
+            }
+            store.make_reserve()
+        })
     }
 
-    /// Returns what is true while the reserve is spent.
+    /// Returns true if the reserve has its length, and takes up as much room: one that is a hole would free none.
+    fn reserve_is_whole(&mut self) -> io::Result<bool> {
+        let bytes = self.reserve.bytes;
+        Ok(self.files.length(RESERVE)? == bytes && self.files.allocated(RESERVE)? >= bytes)
+    }
+
+    /// Returns what is true while there is no room but the reserve, or not even that.
     pub(super) fn low(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.reserve.is_spent)
+        Arc::clone(&self.reserve.is_low)
     }
 
-    /// Returns true if the reserve was given up.
+    /// Returns true if something found no room since the reserve was made last.
     pub(super) fn is_low(&self) -> bool {
-        self.reserve.is_spent.load(Ordering::Relaxed)
+        self.reserve.is_low.load(Ordering::Relaxed)
     }
 
-    fn refill_reserve(&mut self) -> Result<(), StorageError> {
-        let Reserve { bytes, is_spent } = &self.reserve;
-        let names = self.files.list().map_err(io("list the folder"))?;
-        // It has its name since it was whole.
-        if *bytes > 0 && !names.iter().any(|name| name == RESERVE) {
-            let zeros = vec![0; usize::try_from(*bytes).unwrap_or(usize::MAX)];
+    /// Looks whether there is room again, also if the store is never idle.
+    pub(super) fn look_for_room(&mut self, now: Duration) -> Result<(), StorageError> {
+        if self.is_low() && now < self.reserve.next_try {
+            return Ok(());
+        }
+        self.reserve.next_try = now + TRY_AFTER;
+        self.unless_failed(|store| {
+            if store.is_low() {
+                store.make_reserve()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the reserve. One that is there is replaced: if there is room for both, there is room again for whatever
+    /// found none.
+    fn make_reserve(&mut self) -> Result<(), StorageError> {
+        let bytes = self.reserve.bytes;
+        if bytes > 0 {
+            let zeros = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
             let actions = ["create the reserve", "write the reserve"];
-            let made = create_file(&mut self.files, RESERVE, *bytes, actions, &zeros);
+            let made = create_file(&mut self.files, RESERVE, bytes, actions, &zeros);
             if let Err(error) = made {
                 if !is_full(&error) {
                     return Err(error);
                 }
-                is_spent.store(true, Ordering::Relaxed);
+                self.reserve.is_low.store(true, Ordering::Relaxed);
                 let unfinished = format!("{RESERVE}{UNFINISHED}");
-                return self
-                    .files
-                    .remove(&unfinished)
-                    .or_else(absent)
-                    .map_err(io("remove a file"));
+                let removed = self.files.remove(&unfinished).or_else(absent);
+                return removed.map_err(io("remove a file"));
             }
+            self.reserve.is_there = true;
         }
-        is_spent.store(false, Ordering::Relaxed);
+        self.reserve.is_low.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     /// Makes room if there is none for what was tried: true if it may be tried again, elsewhere.
     fn spend_reserve(&mut self, error: &StorageError) -> Result<bool, StorageError> {
-        if !is_full(error) || self.reserve.bytes == 0 || self.is_low() {
+        if !is_full(error) || !std::mem::take(&mut self.reserve.is_there) {
             return Ok(false);
         }
-        self.reserve.is_spent.store(true, Ordering::Relaxed);
+        self.reserve.is_low.store(true, Ordering::Relaxed);
         let removed = self.files.remove(RESERVE).or_else(absent);
         removed.map_err(io("give the reserve up"))?;
         // The room is there when its name is gone for good.
@@ -253,7 +290,7 @@ impl<F: Files> Store<F> {
                 .extend(unwanted.into_iter().map(snapshot_name));
             store.remove_superfluous()?;
             if store.is_low() {
-                store.refill_reserve()?;
+                store.make_reserve()?;
             }
             Ok(())
         })
@@ -564,7 +601,7 @@ fn is_full(error: &StorageError) -> bool {
 }
 
 /// Takes for removed what is not there.
-fn absent(error: io::Error) -> io::Result<()> {
+pub(super) fn absent(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::NotFound => Ok(()),
         _ => Err(error),

@@ -103,7 +103,8 @@ struct Machine {
     dies_at: Option<u64>,
     refuses_at: Option<(u64, Refusal)>,
     is_dead: bool,
-    has_refused: bool,
+    /// The step that was refused.
+    refused: Option<Step>,
     /// Syncs of this are not made, though they say so.
     flaw: Option<Step>,
     last_step: Option<Step>,
@@ -112,6 +113,8 @@ struct Machine {
 /// A file: as the system shows it, and as it is on the disk.
 #[derive(Clone, Debug, Default)]
 struct Inode {
+    /// What is not beyond the last byte that was written: the rest is a hole.
+    allocated: usize,
     shown: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Edit>,
@@ -145,7 +148,7 @@ impl FakeDisk {
             dies_at: None,
             refuses_at: None,
             is_dead: false,
-            has_refused: false,
+            refused: None,
             flaw,
             last_step: None,
         })))
@@ -157,6 +160,7 @@ impl FakeDisk {
         let mut machine = disk.machine();
         for (name, bytes) in files {
             machine.inodes.push(Inode {
+                allocated: bytes.len(),
                 shown: bytes.clone(),
                 durable: bytes.clone(),
                 unsynced: Vec::new(),
@@ -195,7 +199,12 @@ impl FakeDisk {
     }
 
     pub(super) fn has_refused(&self) -> bool {
-        self.machine().has_refused
+        self.refused().is_some()
+    }
+
+    /// The step that was refused.
+    pub(super) fn refused(&self) -> Option<Step> {
+        self.machine().refused
     }
 
     pub(super) fn steps(&self) -> u64 {
@@ -220,7 +229,7 @@ impl FakeDisk {
         machine.dies_at = None;
         machine.refuses_at = None;
         machine.is_dead = false;
-        machine.has_refused = false;
+        machine.refused = None;
     }
 
     /// The power fails: of what was not synced, anything may be there.
@@ -351,7 +360,7 @@ impl Machine {
         }
         match self.refuses_at {
             Some((refused, refusal)) if refused == at => {
-                self.has_refused = true;
+                self.refused = Some(step);
                 Err(match refusal {
                     Refusal::NoRoom => io::Error::from(io::ErrorKind::StorageFull),
                     Refusal::Broken => io::Error::from_raw_os_error(5),
@@ -407,12 +416,17 @@ impl Files for FakeDisk {
         Ok(self.read(name)?.len() as u64)
     }
 
+    fn allocated(&mut self, name: &str) -> io::Result<u64> {
+        Ok(self.alive()?.inode(name)?.allocated as u64)
+    }
+
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
         let mut machine = self.alive()?;
         let what = machine.what(name);
         let made = machine.step(Step::Create(what));
         let length = usize::try_from(bytes).expect("small files");
         machine.inodes.push(Inode {
+            allocated: 0,
             shown: vec![0; length],
             durable: Vec::new(),
             unsynced: vec![Edit::Length(length)],
@@ -435,8 +449,11 @@ impl Files for FakeDisk {
             let length = machine.dice.place(bytes.len() + 1);
             bytes.truncate(length);
         }
-        let edit = Edit::Bytes(usize::try_from(offset).expect("small files"), bytes);
+        let offset = usize::try_from(offset).expect("small files");
+        let end = offset + bytes.len();
+        let edit = Edit::Bytes(offset, bytes);
         let inode = machine.inode(name)?;
+        inode.allocated = inode.allocated.max(end);
         edit.apply(&mut inode.shown);
         inode.unsynced.push(edit);
         made
