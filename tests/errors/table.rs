@@ -440,6 +440,8 @@ fn causes_of_stops() -> Vec<Row> {
         } => "a frame of server 0x1f was not understood: the term is missing";
         "MemberError::SnapshotTooLarge": MemberError::SnapshotTooLarge { bytes: 9, bytes_max: 8 }
             => "a snapshot of 9 bytes was refused, 8 are allowed";
+        "MemberError::SnapshotWithoutRoom": MemberError::SnapshotWithoutRoom
+            => "the disk has no room for a snapshot; make room on it";
         "MemberError::Foreign": MemberError::Foreign { server: ADA, why: Foreign::History }
             => "server 0x1f belongs to another history of this cluster, which was founded twice";
         "MemberError::Refused": MemberError::Refused { from: ADA, reason: Refusal::TermJump }

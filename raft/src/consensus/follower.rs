@@ -415,6 +415,16 @@ impl Follower {
         }
     }
 
+    /// Storage has no room for the snapshot that is being received: it is as if nothing of it had come.
+    pub(super) fn on_snapshot_not_stored(&mut self, reception: Reception) {
+        let dropped = self
+            .receiving
+            .take_if(|receiving| receiving.is_received_as(reception));
+        if let Some(dropped) = dropped {
+            self.answer.snapshot = Some(Reached::nothing(dropped.transfer()));
+        }
+    }
+
     /// The snapshot that was received is durable under this name, or was not what it should be.
     pub(super) fn on_snapshot_received(
         &mut self,

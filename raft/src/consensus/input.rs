@@ -71,6 +71,12 @@ pub enum Input {
         /// Its name.
         name: Option<SnapshotName>,
     },
+    /// Storage has no room for the snapshot that is being received under this number, and nothing of it is left there.
+    /// The leader sends it again, at the pace of what is lost on the way.
+    SnapshotNotStored {
+        /// Which.
+        reception: Reception,
+    },
     /// A part of a snapshot was read.
     SnapshotRead {
         /// Which part, and for whom.

@@ -309,6 +309,12 @@ impl Raft {
                 self.on_snapshot_received(reception, name);
                 Transition::Stay
             }
+            Input::SnapshotNotStored { reception } => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.on_snapshot_not_stored(reception);
+                }
+                Transition::Stay
+            }
             Input::SnapshotRead { read, data } => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_snapshot_read(read, data);

@@ -150,7 +150,8 @@ pub struct Reception(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotStep {
     /// Appends this piece to the snapshot that is being received; with its first piece it begins. Answered by
-    /// [`Input::SnapshotAppended`](super::Input::SnapshotAppended).
+    /// [`Input::SnapshotAppended`](super::Input::SnapshotAppended), or, if there is no room, by
+    /// [`Input::SnapshotNotStored`](super::Input::SnapshotNotStored).
     Append {
         /// Which.
         reception: Reception,
@@ -158,7 +159,8 @@ pub enum SnapshotStep {
         piece: Bytes,
     },
     /// Makes that snapshot durable if it has this length and this CRC-32, and else drops it. Answered by
-    /// [`Input::SnapshotReceived`](super::Input::SnapshotReceived).
+    /// [`Input::SnapshotReceived`](super::Input::SnapshotReceived), or, if there is no room, by
+    /// [`Input::SnapshotNotStored`](super::Input::SnapshotNotStored).
     Finish {
         /// Which.
         reception: Reception,

@@ -84,9 +84,14 @@ impl Receiving {
         (self.transfer == transfer).then_some(&self.metadata)
     }
 
+    /// Returns true if storage knows it by this number.
+    pub(super) fn is_received_as(&self, reception: Reception) -> bool {
+        self.reception == reception
+    }
+
     /// Returns true if this is what storage has all of.
     pub(super) fn is_finished(&self, reception: Reception) -> bool {
-        self.reception == reception && self.is_complete()
+        self.is_received_as(reception) && self.is_complete()
     }
 
     /// Returns what was received, and the name of its transfer.

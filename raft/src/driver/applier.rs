@@ -16,7 +16,7 @@ use liferaft_platform as platform;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub(super) use self::channels::{Asked, Captured, Ends, Job, Own, Query, Report};
+pub(super) use self::channels::{Asked, Captured, Ends, Job, NotCaptured, Own, Query, Report};
 pub(super) use self::restoring::Unrestored;
 use super::error::ReadError;
 use super::fault::MachineFault;
@@ -29,7 +29,7 @@ use crate::consensus::Apply;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
 use crate::panics::{caught, caught_in};
-use crate::sessions::{Envelope, JoinError, Joined, Joining, Outcome, Sessions};
+use crate::sessions::{Envelope, Joined, Joining, Outcome, Sessions};
 use crate::state_machine::{ApplyContext, Capture, StateMachine};
 use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
@@ -327,6 +327,12 @@ impl<S: StateMachine> Applier<S> {
                     reply_bytes,
                     snapshot,
                 },
+                Ok(Err(StorageError::Full { .. })) => Report::Captured {
+                    through,
+                    stamp,
+                    reply_bytes,
+                    snapshot: Err(NotCaptured::NoRoom),
+                },
                 Ok(Err(error)) => Report::LaneFailed(error),
                 Err(message) => Report::Failed(panicked(message)),
             };
@@ -382,7 +388,7 @@ impl<S: StateMachine> Applier<S> {
 async fn store<R, I>(
     lane: &dyn SnapshotLane,
     mut joining: Joining<R, I>,
-) -> Result<Result<Captured, JoinError>, StorageError>
+) -> Result<Result<Captured, NotCaptured>, StorageError>
 where
     R: Serialize + Send + Sync + 'static,
     I: Iterator<Item = Vec<u8>> + Send + 'static,
@@ -407,7 +413,7 @@ where
             Some(Ok(Joined { data, digest })) => (Some(data), digest),
             Some(Err(refused)) => {
                 lane.remove(name).await?;
-                return Ok(Err(refused));
+                return Ok(Err(NotCaptured::Refused(refused)));
             }
         };
         for piece in [Some(piece), last.clone()].into_iter().flatten() {

@@ -3,7 +3,7 @@
 use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;
 
-use super::applier::{Captured, Own, Report};
+use super::applier::{Captured, NotCaptured, Own, Report};
 use super::error::{
     MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
 };
@@ -94,7 +94,7 @@ impl<S: StateMachine> Driver<S> {
             self.take_written(written, now)?;
         }
         for done in std::mem::take(&mut self.arrived.answers) {
-            self.take_answer(done)?;
+            self.take_answer(done, now)?;
         }
         let mut reports = std::mem::take(&mut self.arrived.reports);
         let taken = reports
@@ -138,6 +138,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn take_answer(
         &mut self,
         done: Result<Input, StorageError>,
+        now: Instant,
     ) -> Result<(), StopReason> {
         let is_lie = |input: &Input| matches!(input, Input::EntriesRead { read, entries } if !self.raft.may_take(read, entries));
         let done = done.and_then(|input| match is_lie(&input) {
@@ -149,7 +150,18 @@ impl<S: StateMachine> Driver<S> {
         });
         self.inputs
             .push(done.map_err(|error| StopReason::Storage(error.to_string()))?);
+        if self.snapshots.take_no_room() {
+            self.note_no_room(now);
+        }
         Ok(())
+    }
+
+    /// A snapshot found no room on the disk, and is given up.
+    fn note_no_room(&mut self, now: Instant) {
+        self.counters.snapshots_refused += 1;
+        self.note_error(MemberError::SnapshotWithoutRoom);
+        tracing::warn!(term = %self.raft.term(), "the disk has no room for a snapshot");
+        self.announce(now, || Happening::SnapshotWithoutRoom);
     }
 
     fn take_report(&mut self, report: Report<S::Reply>, now: Instant) -> Result<(), StopReason> {
@@ -201,7 +213,7 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         (through, stamp): (Index, ClusterTime),
         reply_bytes: u64,
-        snapshot: &Result<Captured, JoinError>,
+        snapshot: &Result<Captured, NotCaptured>,
         now: Instant,
     ) {
         match *snapshot {
@@ -222,7 +234,11 @@ impl<S: StateMachine> Driver<S> {
                     name,
                 });
             }
-            Err(JoinError::TooLarge { bytes, bytes_max }) => {
+            Err(NotCaptured::NoRoom) => {
+                self.work.on_capture_without_room();
+                self.note_no_room(now);
+            }
+            Err(NotCaptured::Refused(JoinError::TooLarge { bytes, bytes_max })) => {
                 self.work.on_capture_refused(bytes, bytes_max, reply_bytes);
                 self.counters.snapshots_refused += 1;
                 self.note_error(MemberError::SnapshotTooLarge { bytes, bytes_max });

@@ -5,14 +5,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_platform as platform;
 
 use crate::consensus::{Input, Reception, SnapshotName, SnapshotStep};
 use crate::storage::{SnapshotLane, StorageError};
 
 /// A captured state is stored in pieces of so many bytes.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
+
+/// After a snapshot of a leader has found no room, so long none is written: each costs the leader, the link and the disk
+/// as much as one that fits, up to where the disk is full.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Each time that there is no room again the pause is twice as long, and at most so long.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 type Working = Pin<Box<dyn Future<Output = Result<Done, StorageError>> + Send>>;
 
@@ -24,8 +33,20 @@ pub(super) struct Snapshots {
     queue: VecDeque<SnapshotStep>,
     working: Option<Working>,
     receiving: Option<Receiving>,
+    no_room: Option<NoRoom>,
+    /// Whether a snapshot has found no room since this was taken last.
+    found_no_room: bool,
     /// A step failed, and no other is taken.
     has_failed: bool,
+}
+
+/// There was no room for a snapshot of a leader.
+#[derive(Clone, Copy, Debug)]
+struct NoRoom {
+    /// The last that was refused. The core knows, and what is still to be done with it is passed over.
+    refused: Reception,
+    pause: Duration,
+    until: Duration,
 }
 
 /// A snapshot of a leader that the lane has begun.
@@ -42,6 +63,16 @@ struct Done {
     answer: Option<Input>,
 }
 
+impl Done {
+    /// Nothing of this snapshot is stored.
+    fn not_stored(reception: Reception) -> Self {
+        Self {
+            receiving: None,
+            answer: Some(Input::SnapshotNotStored { reception }),
+        }
+    }
+}
+
 impl Snapshots {
     pub(super) fn new(lane: Arc<dyn SnapshotLane>) -> Self {
         Self {
@@ -49,6 +80,8 @@ impl Snapshots {
             queue: VecDeque::new(),
             working: None,
             receiving: None,
+            no_room: None,
+            found_no_room: false,
             has_failed: false,
         }
     }
@@ -58,15 +91,70 @@ impl Snapshots {
         self.queue.extend(steps.drain(..));
     }
 
+    /// Returns true if a snapshot of a leader has found no room on the disk since this was called last.
+    pub(super) fn take_no_room(&mut self) -> bool {
+        std::mem::take(&mut self.found_no_room)
+    }
+
+    /// Returns true if this snapshot was refused, as the core knows.
+    fn is_refused(&self, reception: Reception) -> bool {
+        self.no_room
+            .is_some_and(|no_room| no_room.refused == reception)
+    }
+
+    /// Refuses this snapshot if another has found no room just before.
+    fn refuses(&mut self, reception: Reception) -> bool {
+        let pausing = self.no_room.as_mut();
+        let Some(no_room) = pausing.filter(|no_room| platform::now() < no_room.until) else {
+            return false;
+        };
+        no_room.refused = reception;
+        true
+    }
+
+    /// Takes note of whether there was room for a snapshot.
+    fn note(&mut self, answer: &Input) {
+        match *answer {
+            Input::SnapshotNotStored { reception } => {
+                let before = self.no_room.map(|no_room| no_room.pause * 2);
+                let pause = before.unwrap_or(PAUSE_MIN).min(PAUSE_MAX);
+                self.found_no_room = true;
+                self.no_room = Some(NoRoom {
+                    refused: reception,
+                    pause,
+                    until: platform::now() + pause,
+                });
+            }
+            Input::SnapshotReceived { .. } => self.no_room = None,
+            _ => {}
+        }
+    }
+
     /// The next answer for the core.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Input, StorageError>> {
         loop {
-            if self.working.is_none() && !self.has_failed {
-                let next = self.queue.pop_front();
+            if self.working.is_none()
+                && !self.has_failed
+                && let Some(step) = self.queue.pop_front()
+            {
+                if let Some(reception) = reception_of(&step) {
+                    if self.is_refused(reception) {
+                        continue;
+                    }
+                    if self.refuses(reception) {
+                        return Poll::Ready(Ok(Input::SnapshotNotStored { reception }));
+                    }
+                }
                 let (lane, receiving) = (Arc::clone(&self.lane), self.receiving);
-                self.working = next.map(|step| -> Working {
-                    Box::pin(async move { take(&*lane, receiving, step).await })
-                });
+                self.working = Some(Box::pin(async move {
+                    let reception = reception_of(&step);
+                    match (take(&*lane, receiving, step).await, reception) {
+                        (Err(StorageError::Full { .. }), Some(reception)) => {
+                            Ok(Done::not_stored(reception))
+                        }
+                        (done, _) => done,
+                    }
+                }));
             }
             let Some(working) = &mut self.working else {
                 return Poll::Pending;
@@ -77,6 +165,7 @@ impl Snapshots {
                 Ok(Done { receiving, answer }) => {
                     self.receiving = receiving;
                     if let Some(answer) = answer {
+                        self.note(&answer);
                         return Poll::Ready(Ok(answer));
                     }
                 }
@@ -86,6 +175,16 @@ impl Snapshots {
                 }
             }
         }
+    }
+}
+
+/// The snapshot of a leader that a step stores.
+fn reception_of(step: &SnapshotStep) -> Option<Reception> {
+    match step {
+        SnapshotStep::Append { reception, .. } | SnapshotStep::Finish { reception, .. } => {
+            Some(*reception)
+        }
+        SnapshotStep::Read(_) | SnapshotStep::Remove(_) => None,
     }
 }
 

@@ -126,7 +126,8 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Snapshots taken.
     pub snapshots_taken: u64,
-    /// Snapshots that were longer than allowed, so that the log was not cut.
+    /// Snapshots that were longer than allowed, or found no room on the disk: the log was not cut, or a snapshot of the
+    /// leader was not taken over.
     pub snapshots_refused: u64,
     /// Elections that it stood for, beyond asking whether it would win.
     pub elections: u64,
@@ -170,8 +171,8 @@ pub struct StorageStatus {
     /// follower entries, beyond
     /// [`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max).
     pub waiting_bytes: u64,
-    /// True while there is no room on the disk but a reserve ([`Storage::is_low`](crate::storage::Storage::is_low)), as
-    /// of the last write: make room.
+    /// True while there is no room on the disk but a reserve ([`Storage::is_low`](crate::storage::Storage::is_low)), or
+    /// none for a snapshot, as of the last write: make room.
     pub is_low: bool,
 }
 
@@ -219,6 +220,10 @@ pub enum MemberError {
         /// The longest allowed.
         bytes_max: u64,
     },
+    /// The disk had no room for a snapshot, of this member's state or of its leader's: the log is not cut, or the member
+    /// stays behind. It is tried again after more log, or when the leader sends it again.
+    #[error("the disk has no room for a snapshot; make room on it")]
+    SnapshotWithoutRoom,
     /// A server that this one spoke to belongs elsewhere.
     #[error("server {server} belongs to {why}")]
     Foreign {

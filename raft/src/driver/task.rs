@@ -346,7 +346,7 @@ impl<S: StateMachine> Driver<S> {
         }
         while let Poll::Ready(done) = poll_beside(&mut self.snapshots, &mut self.log_reads, context)
         {
-            self.take_answer(done)?;
+            self.take_answer(done, now)?;
         }
         if !self.inputs.is_empty() {
             self.step(now);

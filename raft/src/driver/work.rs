@@ -237,6 +237,12 @@ impl<S: StateMachine> Work<S> {
         self.pump();
     }
 
+    /// There was no room on the disk for the snapshot that was asked for.
+    pub(super) fn on_capture_without_room(&mut self) {
+        self.snapshots.without_room();
+        self.pump();
+    }
+
     /// The snapshot that was asked for has more bytes than allowed. The replies in it weigh `reply_bytes`.
     pub(super) fn on_capture_refused(&mut self, bytes: u64, bytes_max: u64, reply_bytes: u64) {
         self.snapshots.refused(bytes, bytes_max, reply_bytes);
@@ -319,6 +325,12 @@ impl Snapshots {
             fits_at_reply_bytes: reply_bytes.checked_sub(bytes.saturating_sub(bytes_max)),
         });
         self.spread();
+    }
+
+    /// There was no room for the one that was begun. It may have cost as much as one that is taken, so it is tried again
+    /// after as much log.
+    fn without_room(&mut self) {
+        self.under_way = false;
     }
 
     /// Returns true if one is to be taken. Each costs about its length to write, so it must be worth as much log; one
@@ -493,6 +505,23 @@ mod tests {
         }
 
         assert_eq!(tries, [10, 20, 40, 80, 160, 260]);
+    }
+
+    #[test]
+    fn a_snapshot_without_room_is_tried_again_after_as_much_log() {
+        let mut snapshots = Snapshots::exactly_after(10);
+        snapshots.last_bytes = 40;
+        let mut tries = Vec::new();
+
+        for applied in 1..=150 {
+            snapshots.applied(1, 1);
+            if snapshots.begin() {
+                tries.push(applied);
+                snapshots.without_room();
+            }
+        }
+
+        assert_eq!(tries, [40, 80, 120]);
     }
 
     #[test]

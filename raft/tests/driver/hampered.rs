@@ -1,15 +1,16 @@
 //! Hampers a disk in memory: it takes its time, hangs, fails, or has no room, as it is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use liferaft_raft::configuration::History;
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ClusterId;
 use liferaft_raft::storage::{
-    LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
+    LogReader, MemoryStorage, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write,
 };
 use tokio::sync::Semaphore;
 
@@ -20,11 +21,19 @@ pub(crate) struct Hampered {
     delay: Duration,
     /// No write is made while somebody else has it.
     pub(crate) gate: Arc<Semaphore>,
-    /// There is no room but a reserve.
+    /// There is no room but a reserve, or none for a snapshot.
     pub(crate) is_low: Arc<AtomicBool>,
     /// Every write fails.
     is_broken: bool,
     log: Arc<dyn LogReader>,
+    pub(crate) room: Arc<Room>,
+}
+
+/// How many bytes there is room for in a snapshot.
+pub(crate) struct Room {
+    pub(crate) bytes: AtomicU64,
+    /// As many snapshots were begun.
+    pub(crate) begun: AtomicU64,
 }
 
 impl Hampered {
@@ -37,6 +46,10 @@ impl Hampered {
             gate: Arc::new(Semaphore::new(1)),
             is_low: Arc::default(),
             is_broken: false,
+            room: Arc::new(Room {
+                bytes: AtomicU64::new(u64::MAX),
+                begun: AtomicU64::new(0),
+            }),
         }
     }
 
@@ -86,7 +99,12 @@ impl Storage for Hampered {
     }
 
     fn snapshots(&self) -> Arc<dyn SnapshotLane> {
-        self.disk.snapshots()
+        Arc::new(Lane {
+            lane: self.disk.snapshots(),
+            is_low: Arc::clone(&self.is_low),
+            room: Arc::clone(&self.room),
+            taken: AtomicU64::new(0),
+        })
     }
 
     fn log(&self) -> Arc<dyn LogReader> {
@@ -109,5 +127,61 @@ impl Storage for Hampered {
 
     fn is_low(&self) -> bool {
         self.is_low.load(Ordering::Relaxed)
+    }
+}
+
+/// How long it takes to give a snapshot up.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(1);
+
+/// A lane on which one snapshot is written at a time.
+struct Lane {
+    lane: Arc<dyn SnapshotLane>,
+    is_low: Arc<AtomicBool>,
+    room: Arc<Room>,
+    /// How many bytes that one has.
+    taken: AtomicU64,
+}
+
+#[async_trait]
+impl SnapshotLane for Lane {
+    async fn begin(&self) -> Result<SnapshotName, StorageError> {
+        self.room.begun.fetch_add(1, Ordering::Relaxed);
+        self.taken.store(0, Ordering::Relaxed);
+        self.lane.begin().await
+    }
+
+    async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError> {
+        let bytes = piece.len() as u64;
+        let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if taken > self.room.bytes.load(Ordering::Relaxed) {
+            self.lane.remove(name).await?;
+            self.is_low.store(true, Ordering::Relaxed);
+            // All else comes to rest before it is told.
+            tokio::time::sleep(GIVEN_UP_WITHIN).await;
+            return Err(StorageError::Full { action: "append" });
+        }
+        self.lane.append(name, piece).await
+    }
+
+    async fn finish(
+        &self,
+        name: SnapshotName,
+        length: u64,
+        digest: u32,
+    ) -> Result<bool, StorageError> {
+        self.lane.finish(name, length, digest).await
+    }
+
+    async fn read(
+        &self,
+        name: SnapshotName,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        self.lane.read(name, offset, bytes_max).await
+    }
+
+    async fn remove(&self, name: SnapshotName) -> Result<(), StorageError> {
+        self.lane.remove(name).await
     }
 }

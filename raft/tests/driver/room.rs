@@ -1,12 +1,19 @@
 //! Members whose disks fill up.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use liferaft_raft::driver::{OutboxConfig, ProposeError};
+use futures::StreamExt;
+use liferaft_raft::config::Config;
+use liferaft_raft::driver::{Handle, Happening, MemberError, OutboxConfig, ProposeError};
+use liferaft_raft::ids::Index;
 
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for, wait_for_applied};
 use crate::hampered::Hampered;
 use crate::machine::Journal;
+
+/// A snapshot is due after fewer than a hundred commands.
+const SNAPSHOT_AFTER_BYTES: u64 = 3000;
 
 /// Members 1 to `count`, who have a leader, and their disks.
 async fn cluster_of(count: u128) -> (Cluster, Vec<Hampered>) {
@@ -14,15 +21,35 @@ async fn cluster_of(count: u128) -> (Cluster, Vec<Hampered>) {
     let mut disks = Vec::new();
     for id in 1..=count {
         let disk = Hampered::over(cluster.disk(id));
-        let transport = cluster.network.attach(server(id)).unwrap();
-        let journal = Journal::default();
-        cluster
-            .start_on(id, journal, transport, disk.clone(), |member| member)
-            .await;
+        start(&mut cluster, id, &disk).await;
         disks.push(disk);
     }
     cluster.leader().await;
     (cluster, disks)
+}
+
+fn disk_of(disks: &[Hampered], id: u128) -> &Hampered {
+    &disks[usize::try_from(id).expect("there are few") - 1]
+}
+
+/// Starts a member that keeps little of its log for others.
+async fn start(cluster: &mut Cluster, id: u128, disk: &Hampered) -> Handle<Journal> {
+    let config = Config::builder()
+        .election_timeout(ELECTION_TIMEOUT)
+        .limits(|limits| {
+            limits.trailing_entries = 1;
+            limits.catch_up_bytes_max = 1;
+        });
+    let config = config.build().expect("it makes sense");
+    let transport = cluster.network.attach(server(id)).unwrap();
+    let (journal, disk) = (Journal::default(), disk.clone());
+    cluster
+        .start_on(id, journal, transport, disk, |member| {
+            member
+                .config(config)
+                .snapshot_after_log_bytes(SNAPSHOT_AFTER_BYTES)
+        })
+        .await
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,9 +58,8 @@ async fn a_leader_without_room_refuses_commands_and_hands_leadership_over() {
     let leader = cluster.leader().await;
     let member = cluster.member(leader);
 
-    disks[usize::try_from(leader).unwrap() - 1]
-        .is_low
-        .store(true, Ordering::Relaxed);
+    let disk = disk_of(&disks, leader);
+    disk.is_low.store(true, Ordering::Relaxed);
     let refused = member.propose(1).await;
     let other = server(leader);
     wait_for(&member, |status| {
@@ -53,9 +79,8 @@ async fn commands_of_others_wait_for_a_leader_with_room() {
     let leader = cluster.leader().await;
     let follower = cluster.member(cluster.others(&[leader])[0]);
 
-    disks[usize::try_from(leader).unwrap() - 1]
-        .is_low
-        .store(true, Ordering::Relaxed);
+    let disk = disk_of(&disks, leader);
+    disk.is_low.store(true, Ordering::Relaxed);
 
     assert_eq!(follower.propose(1).await, Ok(1));
     assert!(!cluster.member(leader).status().borrow().is_leader());
@@ -84,4 +109,111 @@ async fn the_only_voter_takes_commands_again_when_there_is_room() {
     assert!(low);
     assert_eq!(outbox.flush().await, Ok(()));
     assert_eq!(member.propose(5).await, Ok(3));
+}
+
+/// Makes room.
+fn free(disk: &Hampered) {
+    disk.room.bytes.store(u64::MAX, Ordering::Relaxed);
+    disk.is_low.store(false, Ordering::Relaxed);
+}
+
+/// Proposes until one is refused, and returns why.
+async fn refusal(member: &Handle<Journal>) -> ProposeError {
+    for number in 0..1000 {
+        if let Err(refused) = member.propose(number).await {
+            return refused;
+        }
+    }
+    panic!("a thousand commands found room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_without_room_is_told_and_taken_when_there_is() {
+    let (cluster, disks) = cluster_of(1).await;
+    let member = cluster.member(1);
+    let mut events = member.events();
+    disks[0].room.bytes.store(100, Ordering::Relaxed);
+
+    let refused = refusal(&member).await;
+    let told = wait_for(&member, |status| status.counters.snapshots_refused > 0);
+    let told = tokio::time::timeout(20 * ELECTION_TIMEOUT, told).await;
+    let told = told.expect("its status tells, though nothing else happens");
+    free(&disks[0]);
+    for number in 0..200 {
+        member.propose(number).await.expect("there is room");
+    }
+    let taken = wait_for(&member, |status| status.raft.snapshot > Index::ZERO);
+    let taken = tokio::time::timeout(20 * ELECTION_TIMEOUT, taken).await;
+
+    assert_eq!(refused, ProposeError::NoRoom);
+    assert_eq!(told.stopped, None);
+    let error = told.last_error.map(|last| last.error);
+    assert_eq!(error, Some(MemberError::SnapshotWithoutRoom));
+    assert!(taken.is_ok(), "no snapshot is taken");
+    let mut happened = Vec::new();
+    while happened.last() != Some(&Happening::SnapshotWithoutRoom) {
+        let event = tokio::time::timeout(ELECTION_TIMEOUT, events.next()).await;
+        let event = event.expect("it is told").expect("the member runs");
+        happened.push(event.expect("few are told").what);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_room_for_a_snapshot_hands_leadership_over() {
+    let (cluster, disks) = cluster_of(3).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(leader);
+    let disk = disk_of(&disks, leader);
+    disk.room.bytes.store(0, Ordering::Relaxed);
+
+    let mut done = 0;
+    while member.status().borrow().is_leader() && done < 1000 {
+        member.propose(done).await.unwrap_or_default();
+        done += 1;
+    }
+    let other = server(leader);
+    wait_for(&member, |status| {
+        status.leader().is_some_and(|leads| leads != other)
+    })
+    .await;
+
+    assert!(member.propose(1000).await.is_ok());
+    assert_eq!(member.status().borrow().stopped, None);
+}
+
+/// Members 1 to 3, their disks, who leads, and who is to be sent a snapshot when it is started again.
+async fn one_left_behind() -> (Cluster, Vec<Hampered>, u128, u128) {
+    let (mut cluster, disks) = cluster_of(3).await;
+    let leader = cluster.leader().await;
+    let behind = cluster.others(&[leader])[0];
+    cluster.kill(behind);
+    let member = cluster.member(leader);
+    for number in 0..300 {
+        member.propose(number).await.expect("two are a majority");
+    }
+    wait_for(&member, |status| status.raft.snapshot > Index(100)).await;
+    (cluster, disks, leader, behind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_gets_the_snapshot_of_its_leader_once_there_is_room() {
+    let (mut cluster, disks, leader, behind) = one_left_behind().await;
+    let disk = disk_of(&disks, behind);
+    disk.room.bytes.store(100, Ordering::Relaxed);
+    let before = disk.room.begun.load(Ordering::Relaxed);
+
+    let follower = start(&mut cluster, behind, disk).await;
+    let waited = Duration::from_secs(60);
+    tokio::time::sleep(waited).await;
+    let status = follower.status().borrow().clone();
+    let begun = disk.room.begun.load(Ordering::Relaxed) - before;
+    free(disk);
+    let through = cluster.member(leader).status().borrow().applied();
+    let caught_up = wait_for_applied(&follower, through);
+    let caught_up = tokio::time::timeout(waited, caught_up).await;
+
+    assert_eq!(status.stopped, None);
+    assert!((4..=7).contains(&begun), "{begun} tries in {waited:?}");
+    assert_eq!(status.counters.snapshots_refused, begun);
+    assert!(caught_up.is_ok(), "{:?}", follower.status().borrow().raft);
 }

@@ -98,6 +98,33 @@ fn a_snapshot_that_is_not_durable_yet_is_not_installed() {
 }
 
 #[test]
+fn a_snapshot_without_room_is_sent_again_no_faster_than_a_lost_one() {
+    let mut cluster = one_left_behind();
+    cluster.hold_lane(3);
+    cluster.heal();
+    cluster.run_for(ELECTION_TIMEOUT);
+    cluster.refuse_lane(3);
+
+    let mut tries = 0;
+    for _ in 0..40 {
+        if cluster.lane_bytes(3) > 0 {
+            tries += 1;
+            cluster.refuse_lane(3);
+        }
+        cluster.run_for(ELECTION_TIMEOUT / 4);
+    }
+    let led = cluster.leader();
+    cluster.release_lane(3);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    // What is lost is sent again after half an election timeout at most, and not much sooner once that has happened.
+    assert!((2..=20).contains(&tries), "{tries} tries in 10 timeouts");
+    assert_eq!(led, Some(1));
+    assert_eq!(cluster.refused(3, Refusal::BadSnapshot), 0);
+    cluster.assert_applied_everywhere("third command");
+}
+
+#[test]
 fn a_snapshot_that_comes_when_its_leader_has_gone_is_removed() {
     let mut cluster = Cluster::of(3).with_leader(1);
     let term = cluster.term(1);

@@ -70,7 +70,7 @@ pub(in crate::driver) enum Report<R> {
         through: Index,
         stamp: ClusterTime,
         reply_bytes: u64,
-        snapshot: Result<Captured, JoinError>,
+        snapshot: Result<Captured, NotCaptured>,
     },
     /// The lane of the storage could not store or read a snapshot.
     LaneFailed(StorageError),
@@ -86,6 +86,15 @@ pub(in crate::driver) struct Captured {
     pub(in crate::driver) name: SnapshotName,
     pub(in crate::driver) length: u64,
     pub(in crate::driver) digest: u32,
+}
+
+/// Why there is no snapshot of a captured state.
+#[derive(Clone, Debug)]
+pub(in crate::driver) enum NotCaptured {
+    /// None may be made of it.
+    Refused(JoinError),
+    /// There is no room for it on the disk.
+    NoRoom,
 }
 
 /// What an entry means for this member's own session.

@@ -7,7 +7,7 @@ use liferaft_raft::config::{Config, Timing};
 use liferaft_raft::configuration::{Configuration, Foreign};
 use liferaft_raft::consensus::{
     ChangeId, Input, MembershipChange, Output, Proposal, ProposalId, ProposeRefused, Raft, ReadId,
-    Recovered,
+    Recovered, SnapshotStep,
 };
 use liferaft_raft::ids::{Index, LogPosition, ServerId};
 use liferaft_raft::message::Message;
@@ -214,6 +214,20 @@ impl Cluster {
         let held = server.lane.take().unwrap_or_default();
         let answers = server.take_steps(held);
         self.feed(id, answers);
+    }
+
+    /// There is no room for the snapshot whose parts are held.
+    pub(crate) fn refuse_lane(&mut self, id: Id) {
+        let id = ServerId(id);
+        let held = self.server_mut(id).lane.replace(Vec::new());
+        let reception = held.unwrap_or_default().iter().find_map(|step| match step {
+            SnapshotStep::Append { reception, .. } | SnapshotStep::Finish { reception, .. } => {
+                Some(*reception)
+            }
+            SnapshotStep::Read(_) | SnapshotStep::Remove(_) => None,
+        });
+        let reception = reception.expect("a part of a snapshot is held");
+        self.feed(id, vec![Input::SnapshotNotStored { reception }]);
     }
 
     /// From now on nothing is read of this server's log.
