@@ -231,6 +231,13 @@ impl<S: StateMachine> Driver<S> {
         let leader = self.raft.leader();
         if leader != self.leader {
             self.leader = leader;
+            if leader == Some(self.id) {
+                // By then it knows who follows.
+                let at = now + self.config.heartbeat_interval();
+                self.hands_over_at = self.hands_over_at.max(at);
+            } else {
+                self.led_before = leader.or(self.led_before);
+            }
             if leader.is_some() {
                 self.proposals.reroute();
                 self.lanes.reroute();

@@ -36,7 +36,7 @@ use super::wakes::Wakes;
 use super::work::Work;
 use super::yielding::yield_now;
 use crate::config::Config;
-use crate::consensus::{ChangeId, Event, Input, Output, Raft};
+use crate::consensus::{ChangeId, Event, Input, Output, PeerStatus, Raft, ReplicationState};
 use crate::ids::{ClusterId, ServerId, Term};
 use crate::state_machine::StateMachine;
 use crate::storage::StorageError;
@@ -51,6 +51,9 @@ const TAKEN_AT_ONCE_BYTES_MAX: usize = 8 << 20;
 
 /// After so many rounds without waiting the other tasks of this thread get their turn.
 const ROUNDS_WITHOUT_WAITING_MAX: u32 = 16;
+
+/// A member without room hands leadership over once in so many election timeouts.
+const LOW_TIMEOUTS: u32 = 20;
 
 /// What an application wants told.
 pub(super) type Observer = Box<dyn FnMut(Instant, &Event) + Send>;
@@ -137,8 +140,10 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) again: bool,
     /// Until when leadership is handed over before the member stops, once it was asked to.
     pub(super) stopping: Option<Instant>,
-    /// The last term in which leadership was to be handed over for want of room on the disk.
-    pub(super) low_in: Option<Term>,
+    /// Before then leadership is not handed over for want of room on the disk.
+    pub(super) hands_over_at: Instant,
+    /// The last leader other than this member.
+    pub(super) led_before: Option<ServerId>,
     /// When to look again whether there is room on the disk.
     pub(super) room_at: Instant,
 }
@@ -193,7 +198,8 @@ impl<S: StateMachine> Driver<S> {
             forwarded_to: None,
             again: false,
             stopping: None,
-            low_in: None,
+            hands_over_at: Instant::default(),
+            led_before: None,
             room_at: Instant::MAX,
             config: parts.config,
         }
@@ -289,17 +295,34 @@ impl<S: StateMachine> Driver<S> {
         rung || abandoned || self.arrived.has_any()
     }
 
-    /// Takes no commands while the disk has no room but a reserve, and hands leadership over, once in a term. What
-    /// waits in outboxes waits on.
+    /// Takes no commands while the disk has no room but a reserve, and hands leadership over, but seldom: the disks of
+    /// the others may be full as well. What waits in outboxes waits on.
     fn spare_disk(&mut self, now: Instant) {
         self.room_at = now + self.config.heartbeat_interval();
         self.counters.requests_refused += self.proposals.refuse_unsent(&ProposeError::NoRoom);
-        let term = self.raft.term();
-        if self.low_in != Some(term) {
-            self.low_in = Some(term);
-            tracing::warn!(%term, "the disk has no room but a reserve");
-            self.transfers.ask(Asker::NoRoom, None);
+        if now >= self.hands_over_at {
+            self.hands_over_at = now + self.config.election_timeout() * LOW_TIMEOUTS;
+            tracing::warn!(term = %self.raft.term(), "the disk has no room but a reserve");
+            let to = self.successor();
+            self.transfers.ask(Asker::NoRoom, to);
         }
+    }
+
+    /// A voter that follows, if there is one, and rather another than who led before: that one may have handed
+    /// leadership over for the same reason.
+    fn successor(&self) -> Option<ServerId> {
+        let status = self.raft.status();
+        let election_timeout = self.config.election_timeout();
+        let follows = |peer: &&PeerStatus| {
+            peer.state == ReplicationState::Replicate
+                && peer
+                    .silent_for
+                    .is_some_and(|silent| silent < election_timeout)
+                && status.configuration.is_voter(peer.id)
+        };
+        let rank = |peer: &&PeerStatus| (Some(peer.id) != self.led_before, peer.match_index);
+        let following = status.peers.iter().filter(follows);
+        following.max_by_key(rank).map(|peer| peer.id)
     }
 
     /// When the next thing is due, if nothing happens.

@@ -217,3 +217,37 @@ async fn a_follower_gets_the_snapshot_of_its_leader_once_there_is_room() {
     assert_eq!(status.counters.snapshots_refused, begun);
     assert!(caught_up.is_ok(), "{:?}", follower.status().borrow().raft);
 }
+
+#[tokio::test(start_paused = true)]
+async fn members_that_all_have_no_room_hand_over_seldom() {
+    let (cluster, disks) = cluster_of(3).await;
+    let leader = cluster.leader().await;
+    let before = cluster.member(leader).status().borrow().raft.term;
+
+    for disk in &disks {
+        disk.is_low.store(true, Ordering::Relaxed);
+    }
+    tokio::time::sleep(100 * ELECTION_TIMEOUT).await;
+    let leader = cluster.leader().await;
+    let terms = cluster.member(leader).status().borrow().raft.term.0 - before.0;
+
+    // Each of them, five times.
+    assert!((3..=15).contains(&terms), "{terms} terms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_comes_to_the_one_with_room() {
+    let (cluster, disks) = cluster_of(3).await;
+    let leader = cluster.leader().await;
+
+    for with_room in cluster.others(&[leader]) {
+        for (disk, id) in disks.iter().zip(1..) {
+            disk.is_low.store(id != with_room, Ordering::Relaxed);
+        }
+        let member = cluster.member(with_room);
+        let leads = wait_for(&member, |status| status.is_leader());
+        let leads = tokio::time::timeout(50 * ELECTION_TIMEOUT, leads).await;
+
+        assert!(leads.is_ok(), "another than {with_room} leads on");
+    }
+}
