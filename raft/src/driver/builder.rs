@@ -21,7 +21,7 @@ use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, TimedLane};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
@@ -261,7 +261,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let log_memory_bytes_max = self.config.limits().log_memory_bytes_max;
         let mut recovered = self.storage.recover(log_memory_bytes_max).await?;
         let cluster = self.bind(&mut recovered).await?;
-        let (lane, log) = (self.storage.snapshots(), self.storage.log());
+        let lane = Arc::new(TimedLane::new(self.storage.snapshots()));
+        let log = self.storage.log();
         let seed = self.seed.unwrap_or_else(platform::entropy_u64);
         // Never from the seed: a run that named its sessions like an earlier one would be given its replies.
         let boot = platform::entropy_u64();

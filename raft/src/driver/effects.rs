@@ -336,8 +336,8 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// For how long a write has been under way and none has become durable, or a read of the log, if that is so long
-    /// that the storage stalls.
+    /// For how long a write has been under way and none has become durable, or a read of the log, or a step with a
+    /// snapshot, if that is so long that the storage stalls.
     fn storage_stalled_for(&self, now: Instant) -> Option<Duration> {
         let busy_for = now.since(self.storage_busy_since()?);
         (busy_for >= self.storage_stalls_after()).then_some(busy_for)
@@ -345,10 +345,12 @@ impl<S: StateMachine> Driver<S> {
 
     fn storage_busy_since(&self) -> Option<Instant> {
         let (writes, reads) = (self.disk.busy_since(), self.log_reads.busy_since());
-        writes.into_iter().chain(reads).min()
+        let steps = self.snapshots.busy_since();
+        writes.into_iter().chain(reads).chain(steps).min()
     }
 
-    /// After so long without a write that becomes durable, or an answer to a read, the storage stalls.
+    /// After so long without a write that becomes durable, or an answer to a read or a step with a snapshot, the storage
+    /// stalls.
     fn storage_stalls_after(&self) -> Duration {
         self.storage_stalls_after
             .unwrap_or(self.config.election_timeout() * STALLED_TIMEOUTS)

@@ -1,17 +1,19 @@
 //! The states of snapshots on their way to storage and back, beside the member's writes: one step at a time, in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_platform as platform;
 
 use crate::consensus::{Input, Reception, SnapshotName, SnapshotStep};
 use crate::storage::{SnapshotLane, StorageError};
+use crate::time::Instant;
 
 /// A captured state is stored in pieces of so many bytes.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
@@ -29,7 +31,7 @@ type Working = Pin<Box<dyn Future<Output = Result<Done, StorageError>> + Send>>;
 ///
 /// The queue needs no bound of its own: the core asks for no more than a window of what is sent or received.
 pub(super) struct Snapshots {
-    lane: Arc<dyn SnapshotLane>,
+    lane: Arc<TimedLane>,
     queue: VecDeque<SnapshotStep>,
     working: Option<Working>,
     receiving: Option<Receiving>,
@@ -74,7 +76,7 @@ impl Done {
 }
 
 impl Snapshots {
-    pub(super) fn new(lane: Arc<dyn SnapshotLane>) -> Self {
+    pub(super) fn new(lane: Arc<TimedLane>) -> Self {
         Self {
             lane,
             queue: VecDeque::new(),
@@ -89,6 +91,12 @@ impl Snapshots {
     /// Takes steps, in order.
     pub(super) fn enqueue(&mut self, steps: &mut Vec<SnapshotStep>) {
         self.queue.extend(steps.drain(..));
+    }
+
+    /// Since when the lane has been busy with the call that was made first, of these steps or of a snapshot of the
+    /// member's own state.
+    pub(super) fn busy_since(&self) -> Option<Instant> {
+        self.lane.calls().since.values().min().copied()
     }
 
     /// Returns true if a snapshot of a leader has found no room on the disk since this was called last.
@@ -175,6 +183,80 @@ impl Snapshots {
                 }
             }
         }
+    }
+}
+
+/// The lane of a storage, which knows since when its calls have been under way.
+pub(super) struct TimedLane {
+    lane: Arc<dyn SnapshotLane>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    begun: u64,
+    /// When each that is under way was made.
+    since: BTreeMap<u64, Instant>,
+}
+
+impl TimedLane {
+    pub(super) fn new(lane: Arc<dyn SnapshotLane>) -> Self {
+        Self {
+            lane,
+            calls: Mutex::default(),
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Nothing here panics between two steps of a change.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a call. Its future is polled to its end as long as the member runs.
+    async fn timed<T>(&self, call: impl Future<Output = T> + Send) -> T {
+        let id = {
+            let mut calls = self.calls();
+            calls.begun += 1;
+            let (id, now) = (calls.begun, Instant::from_origin(platform::now()));
+            calls.since.insert(id, now);
+            id
+        };
+        let done = call.await;
+        self.calls().since.remove(&id);
+        done
+    }
+}
+
+#[async_trait]
+impl SnapshotLane for TimedLane {
+    async fn begin(&self) -> Result<SnapshotName, StorageError> {
+        self.timed(self.lane.begin()).await
+    }
+
+    async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError> {
+        self.timed(self.lane.append(name, piece)).await
+    }
+
+    async fn finish(
+        &self,
+        name: SnapshotName,
+        length: u64,
+        digest: u32,
+    ) -> Result<bool, StorageError> {
+        self.timed(self.lane.finish(name, length, digest)).await
+    }
+
+    async fn read(
+        &self,
+        name: SnapshotName,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        self.timed(self.lane.read(name, offset, bytes_max)).await
+    }
+
+    async fn remove(&self, name: SnapshotName) -> Result<(), StorageError> {
+        self.timed(self.lane.remove(name)).await
     }
 }
 

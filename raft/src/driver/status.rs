@@ -164,8 +164,8 @@ pub struct Queues {
 #[non_exhaustive]
 pub struct StorageStatus {
     /// For how long nothing has become durable although something was to be written, or entries of the log were to be
-    /// read and did not come, if that is longer than the member takes for normal
-    /// ([`MemberBuilder::storage_stalls_after`](super::MemberBuilder::storage_stalls_after)).
+    /// read and did not come, or a piece of a snapshot was neither written nor read, if that is longer than the member
+    /// takes for normal ([`MemberBuilder::storage_stalls_after`](super::MemberBuilder::storage_stalls_after)).
     pub stalled_for: Option<Duration>,
     /// How many bytes of entries are not durable yet. As a leader, a member refuses commands, and as a
     /// follower entries, beyond

@@ -34,6 +34,8 @@ pub(crate) struct Room {
     pub(crate) bytes: AtomicU64,
     /// As many snapshots were begun.
     pub(crate) begun: AtomicU64,
+    /// Nothing of one is written while somebody else has it.
+    pub(crate) gate: Semaphore,
 }
 
 impl Hampered {
@@ -49,6 +51,7 @@ impl Hampered {
             room: Arc::new(Room {
                 bytes: AtomicU64::new(u64::MAX),
                 begun: AtomicU64::new(0),
+                gate: Semaphore::new(1),
             }),
         }
     }
@@ -151,6 +154,8 @@ impl SnapshotLane for Lane {
     }
 
     async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError> {
+        let gate = self.room.gate.acquire();
+        let _passed = gate.await.expect("it is never closed");
         let bytes = piece.len() as u64;
         let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if taken > self.room.bytes.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Members whose disks fill up.
+//! Members whose disks fill up, or hang over a snapshot.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use futures::StreamExt;
 use liferaft_raft::config::Config;
 use liferaft_raft::driver::{Handle, Happening, MemberError, OutboxConfig, ProposeError};
 use liferaft_raft::ids::Index;
+use tokio::time::error::Elapsed;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, server, wait_for, wait_for_applied};
 use crate::hampered::Hampered;
@@ -216,6 +217,46 @@ async fn a_follower_gets_the_snapshot_of_its_leader_once_there_is_room() {
     assert!((4..=7).contains(&begun), "{begun} tries in {waited:?}");
     assert_eq!(status.counters.snapshots_refused, begun);
     assert!(caught_up.is_ok(), "{:?}", follower.status().borrow().raft);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_over_a_snapshot_of_the_leader_is_told_of() {
+    let (mut cluster, disks, _, behind) = one_left_behind().await;
+    let disk = disk_of(&disks, behind);
+
+    let shut = disk.room.gate.acquire().await.expect("it is never closed");
+    let follower = start(&mut cluster, behind, disk).await;
+    let told = stalls(&follower, true).await;
+    drop(shut);
+    let goes_on = stalls(&follower, false).await;
+
+    assert_eq!((told, goes_on), (Ok(0), Ok(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_over_a_snapshot_of_its_own_is_told_of() {
+    let (cluster, disks) = cluster_of(1).await;
+    let member = cluster.member(1);
+
+    let gate = &disks[0].room.gate;
+    let shut = gate.acquire().await.expect("it is never closed");
+    for number in 0..200 {
+        member.propose(number).await.expect("the log is written");
+    }
+    let told = stalls(&member, true).await;
+    drop(shut);
+    let goes_on = stalls(&member, false).await;
+
+    assert_eq!((told, goes_on), (Ok(0), Ok(0)));
+}
+
+/// Waits until the storage stalls, or does not, and returns how many bytes of entries wait then.
+async fn stalls(member: &Handle<Journal>, stalls: bool) -> Result<u64, Elapsed> {
+    let waiting = wait_for(member, |status| {
+        status.storage.stalled_for.is_some() == stalls
+    });
+    let status = tokio::time::timeout(20 * ELECTION_TIMEOUT, waiting).await;
+    status.map(|status| status.storage.waiting_bytes)
 }
 
 #[tokio::test(start_paused = true)]
