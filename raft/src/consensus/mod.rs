@@ -69,6 +69,8 @@ mod vote;
 
 pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
 pub use log::Outline;
+// For storages, which only the driver has.
+#[cfg(feature = "driver")]
 pub(crate) use output::select;
 pub use output::{
     Apply, ChangeError, EntriesRead, EntriesReader, Event, HardState, InvalidChange, Output,
