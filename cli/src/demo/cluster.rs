@@ -334,14 +334,9 @@ impl Drop for Root {
 }
 
 impl Life {
-    /// Waits until it is over.
+    /// Waits until it is over, and its storage is closed.
     async fn ended(&mut self) {
-        // A closed channel says the same.
-        drop(
-            self.status
-                .wait_for(|status| status.stopped.is_some())
-                .await,
-        );
+        while self.status.changed().await.is_ok() {}
     }
 }
 

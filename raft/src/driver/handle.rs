@@ -231,10 +231,10 @@ impl<S: StateMachine> Handle<S> {
                 TrySendError::Closed(_) => ProposeError::Stopped,
             });
         }
-        // A member answers all callers when it stops; one that panicked does not, and nobody knows how far it got.
-        outcome
+        let unheard = Err(ProposeError::Unknown(UnknownCause::MemberStopped));
+        self.heard(outcome)
             .await
-            .unwrap_or(Err(ProposeError::Unknown(UnknownCause::MemberStopped)))
+            .unwrap_or(unheard)
             .map_err(|error| match (error, self.exclusion()) {
                 (ProposeError::TimedOut, Some(why)) => ProposeError::Excluded(why),
                 (error, _) => error,
@@ -255,7 +255,8 @@ impl<S: StateMachine> Handle<S> {
         });
         match self.shared.requests.try_send(request) {
             Ok(()) => {
-                let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
+                let answer = self.heard(answer).await;
+                let answer = answer.unwrap_or(Err(ReadError::Stopped));
                 answer.map_err(|error| self.with_reason(error))
             }
             Err(TrySendError::Full(_)) => Err(ReadError::Busy(Busy::REQUESTS)),
@@ -360,7 +361,7 @@ impl<S: StateMachine> Handle<S> {
         };
         match self.shared.requests.try_send(request) {
             Ok(()) => {
-                let outcome = outcome.await;
+                let outcome = self.heard(outcome).await;
                 let outcome = outcome.unwrap_or(Err(MembershipError::Unknown { leader: None }));
                 outcome.map_err(|error| match (error, self.exclusion()) {
                     (MembershipError::NotLeader { leader: None }, Some(why)) => {
@@ -391,7 +392,7 @@ impl<S: StateMachine> Handle<S> {
         };
         match self.shared.requests.try_send(request) {
             Ok(()) => {
-                let outcome = outcome.await;
+                let outcome = self.heard(outcome).await;
                 let unheard = Err(TransferLeadershipError::Unknown { leader: None });
                 outcome
                     .unwrap_or(unheard)
@@ -503,10 +504,20 @@ impl<S: StateMachine> Handle<S> {
         drop(self.shared.requests.send(Request::Shutdown(caller)).await);
     }
 
+    /// Returns when the member has stopped, and its transport and its storage are closed.
     async fn stopped(&self) {
         let mut status = self.shared.status.clone();
-        // A closed channel means the same.
-        drop(status.wait_for(|status| status.stopped.is_some()).await);
+        while status.changed().await.is_ok() {}
+    }
+
+    /// Returns the member's answer. A member answers all callers when it stops; one that panicked, or ended with its
+    /// runtime, does not: `None` once its status says so, and nobody knows how far it got.
+    async fn heard<T>(&self, answer: oneshot::Receiver<T>) -> Option<T> {
+        if let Ok(answer) = answer.await {
+            return Some(answer);
+        }
+        drop(self.wait_for(|status| status.stopped.is_some()).await);
+        None
     }
 
     /// Why the member takes no part, as it was told last.
@@ -549,9 +560,9 @@ impl<S: StateMachine> Handle<S> {
             caller,
         });
         let error = match self.shared.requests.try_send(request) {
-            Ok(()) => match answer.await {
-                Ok(result) => return result,
-                Err(_) => ReadError::Stopped,
+            Ok(()) => match self.heard(answer).await {
+                Some(result) => return result,
+                None => ReadError::Stopped,
             },
             Err(TrySendError::Full(_)) => ReadError::Busy(Busy::REQUESTS),
             Err(TrySendError::Closed(_)) => ReadError::Stopped,

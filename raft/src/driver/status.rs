@@ -41,7 +41,8 @@ pub struct MemberStatus {
     pub exclusion: Option<Exclusion>,
     /// What went wrong last, if anything has. It may be long over.
     pub last_error: Option<LastError>,
-    /// Why it has stopped, once it has. Nothing changes after that.
+    /// Why it stops, once it does: it takes no part any more, and every request is answered, or refused, after this
+    /// was posted. Its transport and its storage are closed when the [channel](super::Handle::status) is.
     pub stopped: Option<StopReason>,
 }
 
@@ -347,17 +348,26 @@ impl StatusBoard {
         });
     }
 
-    /// Posts why the member has stopped. With the last board the channel closes.
-    pub(super) fn stopped(self, reason: StopReason) {
+    /// Posts why the member stops.
+    pub(super) fn stopping(&self, reason: StopReason) {
         self.sender
             .send_modify(|status| status.stopped = Some(reason));
     }
+
+    /// Returns what posts that the member has ended, should it never [say why](Self::stopping).
+    pub(super) fn last_word(&self) -> LastWord {
+        LastWord(self.sender.clone())
+    }
 }
 
-impl Drop for StatusBoard {
-    /// A runtime that ends may drop the driver between two of its steps, and nothing else tells those who watch.
+/// Tells, when it is dropped, those who watch a member that has not said why it stops: a runtime that ends may drop the
+/// driver between two of its steps.
+#[derive(Debug)]
+pub(super) struct LastWord(watch::Sender<MemberStatus>);
+
+impl Drop for LastWord {
     fn drop(&mut self) {
-        self.sender.send_if_modified(|status| {
+        self.0.send_if_modified(|status| {
             let is_news = status.stopped.is_none();
             status.stopped.get_or_insert(StopReason::RuntimeEnded);
             is_news
@@ -385,7 +395,7 @@ mod tests {
     fn whoever_watches_a_member_that_goes_with_its_runtime_is_told() {
         let (board, watched) = board();
 
-        drop(board);
+        drop(board.last_word());
 
         assert_eq!(watched.borrow().stopped, Some(StopReason::RuntimeEnded));
     }
@@ -394,7 +404,8 @@ mod tests {
     fn the_reason_for_which_a_member_stops_stays() {
         let (board, watched) = board();
 
-        board.stopped(StopReason::Shutdown);
+        board.stopping(StopReason::Shutdown);
+        drop(board.last_word());
 
         assert_eq!(watched.borrow().stopped, Some(StopReason::Shutdown));
     }

@@ -30,7 +30,7 @@ use super::reads::Reads;
 use super::request::{Budget, CommandBytes, Request};
 use super::served::Served;
 use super::snapshots::Snapshots;
-use super::status::{Counters, LastError, StatusBoard};
+use super::status::{Counters, LastError, LastWord, StatusBoard};
 use super::transfers::{Asker, Transfers};
 use super::wakes::Wakes;
 use super::work::Work;
@@ -83,6 +83,8 @@ pub(super) struct Parts<S: StateMachine> {
 
 /// The owner of the core.
 pub(super) struct Driver<S: StateMachine> {
+    /// Comes first, and so is dropped first: callers whose requests are dropped after it find out why.
+    _last_word: LastWord,
     pub(super) id: ServerId,
     pub(super) cluster: ClusterId,
     pub(super) config: Config,
@@ -156,6 +158,7 @@ impl<S: StateMachine> Driver<S> {
         let run = (parts.boot >> 33) << 32;
         let began_in = parts.raft.term();
         Self {
+            _last_word: parts.board.last_word(),
             id: parts.id,
             cluster: parts.cluster,
             raft: parts.raft,
@@ -502,6 +505,8 @@ impl<S: StateMachine> Driver<S> {
                 tracing::error!(term = %self.raft.term(), %reason, "member stopped");
             }
         }
+        // Whoever is told that it stops, or can ask nothing of it any more, finds out why.
+        self.board.stopping(reason.clone());
         self.requests.close();
         self.proposals.stop();
         self.reads.stop();
@@ -524,18 +529,15 @@ impl<S: StateMachine> Driver<S> {
         self.board.post(fresh, Instant::MAX, Duration::ZERO);
         let term = self.raft.term();
         let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
-        // The transport and the storage are closed before anybody hears that the member has stopped.
+        // The transport and the storage are closed before the last event is told, and the channel of the status closes.
         if let Err(error) = self.disk.close().await {
             tracing::error!(%term, %error, "the storage was not closed in order");
         }
-        let board = self.into_board();
-        announcer.tell(now, term, || Happening::Stopped {
-            reason: reason.clone(),
-        });
-        board.stopped(reason);
+        let _board = self.into_board();
+        announcer.tell(now, term, || Happening::Stopped { reason });
     }
 
-    /// Drops all but the board, so that links and storage are free before it tells of the end.
+    /// Drops all but the board, so that links and storage are free before the channel of the status closes.
     fn into_board(self) -> StatusBoard {
         self.board
     }

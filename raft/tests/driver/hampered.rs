@@ -19,6 +19,8 @@ pub(crate) struct Hampered {
     disk: MemoryStorage,
     /// How long each write takes.
     delay: Duration,
+    /// How long it takes to close.
+    closes_in: Duration,
     /// No write is made while somebody else has it.
     pub(crate) gate: Arc<Semaphore>,
     /// There is no room but a reserve, or none for a snapshot.
@@ -45,6 +47,7 @@ impl Hampered {
             log: disk.log(),
             disk,
             delay: Duration::ZERO,
+            closes_in: Duration::ZERO,
             gate: Arc::new(Semaphore::new(1)),
             is_low: Arc::default(),
             is_broken: false,
@@ -59,6 +62,12 @@ impl Hampered {
     /// Has each write take so long.
     pub(crate) fn slow(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// Has it take so long to close.
+    pub(crate) fn slow_to_close(mut self, delay: Duration) -> Self {
+        self.closes_in = delay;
         self
     }
 
@@ -130,6 +139,11 @@ impl Storage for Hampered {
 
     fn is_low(&self) -> bool {
         self.is_low.load(Ordering::Relaxed)
+    }
+
+    async fn close(&mut self) -> Result<(), StorageError> {
+        tokio::time::sleep(self.closes_in).await;
+        self.disk.close().await
     }
 }
 

@@ -1,12 +1,13 @@
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::driver::{Member, ProposeError, ReadError, StopReason};
+use liferaft_raft::driver::{Handle, Member, MemberStatus, ProposeError, ReadError, StopReason};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
 use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
+use tokio::sync::watch;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, founder, server};
 use crate::hampered::Hampered;
@@ -107,6 +108,42 @@ async fn a_member_whose_disk_fails_stops_and_says_so() {
     );
 }
 
+// The reason was posted once the storage was closed. Callers were told before that the member had stopped, and found
+// nothing in its status.
+#[tokio::test(start_paused = true)]
+async fn whoever_hears_that_a_member_stopped_finds_out_why() {
+    let mut cluster = Cluster::founded([1, 2]).await;
+    let transport = cluster.network.attach(server(1)).unwrap();
+    let disk = Hampered::over(cluster.disk(1)).slow_to_close(ELECTION_TIMEOUT);
+    let member = cluster
+        .start_on(1, Journal::default(), transport, disk, |member| member)
+        .await;
+    let why = |member: &Handle<Journal>| member.status().borrow().stopped.clone();
+
+    let asking = tokio::spawn({
+        let member = member.within(Duration::from_secs(60));
+        async move { (member.read(()).await, why(&member)) }
+    });
+    tokio::task::yield_now().await;
+    let stopping = tokio::spawn({
+        let member = member.clone();
+        async move { member.stop().await }
+    });
+    let waiting = asking.await.unwrap();
+    let late = (member.propose(1).await, why(&member));
+
+    assert!(!stopping.is_finished(), "the storage is not closed yet");
+    assert_eq!(
+        waiting,
+        (Err(ReadError::Stopped), Some(StopReason::Shutdown))
+    );
+    assert_eq!(
+        late,
+        (Err(ProposeError::Stopped), Some(StopReason::Shutdown))
+    );
+    stopping.await.unwrap();
+}
+
 /// Holds up its member, once told to, until the state machine is gone.
 struct Held {
     inner: MemoryTransport,
@@ -197,4 +234,60 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
 
     let stopped = futures::executor::block_on(status.wait_for(|status| status.stopped.is_some()));
     assert_eq!(stopped.unwrap().stopped, Some(StopReason::RuntimeEnded));
+}
+
+/// Tells, when it is dropped, what the status of its member says.
+struct Witness {
+    inner: MemoryTransport,
+    watched: Arc<OnceLock<watch::Receiver<MemberStatus>>>,
+    tell: mpsc::Sender<Option<StopReason>>,
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let status = self.watched.get().unwrap().borrow();
+        self.tell.send(status.stopped.clone()).unwrap();
+    }
+}
+
+impl Transport for Witness {
+    fn local(&self) -> ServerId {
+        self.inner.local()
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.inner.frame_bytes_max()
+    }
+
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+        self.inner.send(to, class, frame)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.inner.poll_event(context)
+    }
+}
+
+// A runtime that ends drops its tasks, and with them those who wait for an answer before the status.
+#[test]
+fn a_member_that_goes_with_its_runtime_says_so_first() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let founder = futures::executor::block_on(founder());
+    let (tell, told) = mpsc::channel();
+    let watched = Arc::new(OnceLock::new());
+    let transport = Witness {
+        inner: MemoryNetwork::new(1).attach(server(1)).unwrap(),
+        watched: Arc::clone(&watched),
+        tell,
+    };
+    let member = Member::builder(Journal::default(), transport, founder);
+    let member = runtime.block_on(member.start()).unwrap();
+    watched.set(member.status()).unwrap();
+
+    drop(runtime);
+
+    assert_eq!(told.recv(), Ok(Some(StopReason::RuntimeEnded)));
 }
