@@ -377,10 +377,11 @@ impl Raft {
         }
     }
 
-    fn on_entries_read(&mut self, read: &EntriesRead, entries: Vec<Entry>) {
+    fn on_entries_read(&mut self, read: &EntriesRead, mut entries: Vec<Entry>) {
         let common = &mut self.common;
         if !common.fetches.take(read, &entries, &common.log) {
-            return;
+            // Whom it was for waits for others, and is looked at again.
+            entries.clear();
         }
         match (read.whose, &mut self.role) {
             (EntriesReader::Apply, _) => common.hand_out_entries(entries),

@@ -227,6 +227,30 @@ fn what_a_deposed_leader_reads_is_not_sent_when_it_leads_again() {
     assert_eq!(cluster.applied(3), ["a", "b", "c", "d", "e", "f"]);
 }
 
+/// A leader that leads again asks for no second read for a peer while the first one is under way. It is of no use when
+/// it comes, and the peer waited for the next heartbeat to have the second one asked for.
+#[test]
+fn a_stale_read_is_followed_at_once_by_another() {
+    let mut cluster = one_behind(nothing_held);
+    cluster.hold_reads(1);
+    cluster.mend(1, 3);
+    cluster.run_for(HEARTBEAT);
+    assert_eq!(cluster.reads_held(1).len(), 1);
+    cluster.isolate(3);
+    cluster.transfer(1, Some(2));
+    cluster.settle();
+    cluster.transfer(2, Some(1));
+    cluster.settle();
+    cluster.heal();
+    cluster.run_for(2 * HEARTBEAT);
+    assert!(cluster.applied(3).is_empty());
+
+    cluster.release_reads(1);
+    cluster.run_for(ONE_COMMAND);
+
+    assert_eq!(cluster.applied(3), ["a", "b", "c"]);
+}
+
 #[test]
 fn a_snapshot_is_taken_of_what_is_not_in_memory() {
     let mut cluster = Cluster::with_limits(3, nothing_held).with_leader(1);
