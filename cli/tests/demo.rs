@@ -146,3 +146,54 @@ fn a_flag_that_makes_no_sense_is_refused_with_its_range() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1..=101"));
 }
+
+#[cfg(unix)]
+mod interrupted {
+    use std::fs;
+    use std::time::Instant;
+
+    use super::*;
+
+    // A demo that Ctrl-C ended left its members' folders among the temporary files.
+    #[test]
+    fn an_interrupted_demo_leaves_no_files() {
+        let folder = format!("liferaft-interrupted-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        for signal in ["-INT", "-TERM"] {
+            fs::create_dir(&folder).expect("the name is free");
+            let mut child = Command::new(env!("CARGO_BIN_EXE_liferaft"))
+                .args(["demo", "--json"])
+                .env("TMPDIR", &folder)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the program starts");
+            let has_members = || {
+                let root = fs::read_dir(&folder).ok()?.next()?.ok()?;
+                let members = fs::read_dir(root.path()).ok()?;
+                (members.count() == 5).then_some(())
+            };
+            wait_until(has_members);
+
+            let killed = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status();
+            assert!(killed.expect("there is such a program").success());
+            let status = wait_until(|| child.try_wait().expect("it is ours"));
+
+            assert_eq!(status.code(), Some(130), "{signal}");
+            fs::remove_dir(&folder).expect("nothing is left in it");
+        }
+    }
+
+    /// Returns what this returns at last.
+    fn wait_until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(Instant::now() < until, "it does not happen");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

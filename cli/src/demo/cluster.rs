@@ -1,6 +1,5 @@
 //! The members, and the network between them: how they are made, killed and brought back.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,8 +34,6 @@ pub(super) struct Cluster {
     forger: Option<usize>,
     chronicle: Chronicle,
     seats: Vec<Seat>,
-    /// Dropped last: by then nobody has a folder open.
-    _root: Option<Root>,
 }
 
 /// How often it is looked whether a killed member has let go of its folder.
@@ -56,9 +53,6 @@ enum Opened {
     Folder(DiskStorage),
     Memory(MemoryStorage),
 }
-
-/// The folder of all folders, removed with the cluster.
-struct Root(PathBuf);
 
 /// A server: a disk, and whoever runs on it.
 struct Seat {
@@ -84,17 +78,22 @@ pub(super) struct Writer {
 
 impl Cluster {
     /// One server that has founded it, and the others blank.
-    pub(super) async fn start(options: &Options, seed: u64) -> anyhow::Result<Self> {
+    ///
+    /// Its members keep their state in folders of `root`, or in memory.
+    pub(super) async fn start(
+        options: &Options,
+        seed: u64,
+        root: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let network = MemoryNetwork::new(seed);
         network.set_faults(Faults::none().with_loss(Probability::percent(options.loss)));
         let config = Config::builder()
             .election_timeout(options.election_timeout())
             .build()
             .context("the election timeout makes no sense")?;
-        let root = (!options.memory).then(Root::new).transpose()?;
         let mut disks = Vec::with_capacity(options.nodes);
         for member in 0..options.nodes {
-            let disk = Disk::new(root.as_ref(), member);
+            let disk = Disk::new(root, member);
             let storage = disk.open().await?;
             disks.push((disk, storage));
         }
@@ -114,7 +113,6 @@ impl Cluster {
             forger: options.forger,
             chronicle: Chronicle::new(),
             seats: Vec::with_capacity(options.nodes),
-            _root: root,
         };
         for (member, (disk, storage)) in disks.into_iter().enumerate() {
             let life = cluster.start_member(member, 0, storage).await?;
@@ -283,9 +281,9 @@ impl Cluster {
 
 impl Disk {
     /// A blank one: in a folder of this one, or in memory.
-    fn new(root: Option<&Root>, member: usize) -> Self {
+    fn new(root: Option<&Path>, member: usize) -> Self {
         match root {
-            Some(Root(root)) => Self::Folder(root.join(format!("member-{}", member + 1))),
+            Some(root) => Self::Folder(root.join(format!("member-{}", member + 1))),
             None => Self::Memory(MemoryStorage::default()),
         }
     }
@@ -311,24 +309,6 @@ impl Opened {
         match self {
             Self::Folder(storage) => storage.identity().id(),
             Self::Memory(storage) => storage.identity().id(),
-        }
-    }
-}
-
-impl Root {
-    /// Makes one among the temporary files, of a name that no other has.
-    fn new() -> anyhow::Result<Self> {
-        let name = format!("liferaft-demo-{:016x}", liferaft::platform::entropy_u64());
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir(&root).with_context(|| format!("cannot make {}", root.display()))?;
-        Ok(Self(root))
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{} is left: {error}", self.0.display());
         }
     }
 }

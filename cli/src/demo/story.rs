@@ -1,6 +1,7 @@
 //! Tells what the demo does to its cluster, act by act.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +25,9 @@ use super::writing::{Composer, Written, write_share};
 const SERIALIZED_LINES: usize = 100;
 
 /// Tells it from beginning to end, or to where it fails, and reports.
-pub(super) async fn tell(options: &Options, timeline: Timeline) -> Report {
+pub(super) async fn tell(options: &Options, root: Option<&Path>, timeline: Timeline) -> Report {
     let mut report = Report::of(options);
-    if let Err(error) = acts(options, &timeline, &mut report).await {
+    if let Err(error) = acts(options, root, &timeline, &mut report).await {
         report.verified = false;
         report.findings.push(format!("{error:#}"));
     }
@@ -34,10 +35,15 @@ pub(super) async fn tell(options: &Options, timeline: Timeline) -> Report {
     report
 }
 
-async fn acts(options: &Options, timeline: &Timeline, report: &mut Report) -> anyhow::Result<()> {
+async fn acts(
+    options: &Options,
+    root: Option<&Path>,
+    timeline: &Timeline,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let seed = options.seed();
     timeline.title(options, seed);
-    let mut story = Story::begin(options, seed, timeline, report).await?;
+    let mut story = Story::begin(options, seed, root, timeline, report).await?;
     let played = story.play(options).await;
     story.cluster.stop().await;
     played
@@ -59,6 +65,7 @@ impl<'a> Story<'a> {
     async fn begin(
         options: &Options,
         seed: u64,
+        root: Option<&Path>,
         timeline: &'a Timeline,
         report: &'a mut Report,
     ) -> anyhow::Result<Self> {
@@ -66,7 +73,7 @@ impl<'a> Story<'a> {
         let nodes = options.nodes;
         timeline.act("the cluster comes up");
         let born = now();
-        let cluster = Cluster::start(options, seed).await?;
+        let cluster = Cluster::start(options, seed, root).await?;
         timeline.tell(
             now(),
             Mark::Step,

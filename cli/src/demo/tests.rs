@@ -1,5 +1,7 @@
 //! The whole story with members that do what they must not.
 
+use tokio::sync::Notify;
+
 use super::options::tests::parse;
 use super::summary::Report;
 use super::{Timeline, tell};
@@ -8,7 +10,7 @@ use super::{Timeline, tell};
 fn told(forger: Option<usize>) -> Report {
     let mut options = parse(["--nodes", "2", "--lines", "12"]).expect("all is well");
     options.forger = forger;
-    tell(&options, Timeline::silent()).expect("there is a clock")
+    tell(&options, Timeline::silent(), &Notify::new()).expect("there is a clock")
 }
 
 #[test]
