@@ -3,7 +3,8 @@
 //! - *writes*: callers who wait until what they wrote is durable, through the storage alone and through a cluster of
 //!   one member on it; after each round the bare disk is given the same bytes in the same groups, an append and a sync
 //!   for each. Such a pair is measured within a short time, so that what else the machine does falls on both alike.
-//! - *restart*: a member begins in another process, with a log of `--log-mib` to read again.
+//! - *restart*: a member begins in another process, with a log of `--log-mib` to read again, and with one of
+//!   `--log-commands` that have a few bytes each.
 //! - *snapshot*: how long callers wait while a snapshot of `--snapshot-mib` is taken and written, and without.
 //!
 //! All files are in the folder of `--folder`, by default below that of cargo's builds. `--only` names one of the three.
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::{env, fs, process};
 
+use restart::Load;
+
 fn main() -> ExitCode {
     if let Some(folder) = option::<PathBuf>(restart::OPEN) {
         return restart::open(&folder);
@@ -45,7 +48,11 @@ fn main() -> ExitCode {
         met &= within(&folder, |folder| writes::measure(folder, is_measured));
     }
     if is_wanted("restart") {
-        met &= within(&folder, |folder| restart::measure(folder, mib("--log-mib")));
+        let commands =
+            option("--log-commands").unwrap_or(if is_measured { 1_600_000 } else { 10_000 });
+        for load in [Load::heavy(mib("--log-mib")), Load::light(commands)] {
+            met &= within(&folder, |folder| restart::measure(folder, load));
+        }
     }
     if is_wanted("snapshot") {
         met &= within(&folder, |folder| {

@@ -28,23 +28,52 @@ const HELD_MIB: u64 = 64;
 /// 16 MiB for the process.
 const BESIDE_MIB: u64 = 48;
 
-/// How many bytes of the log a command has.
-const COMMAND_BYTES: usize = 16 << 10;
+/// What the log holds that a member begins with.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) commands: u64,
+    /// How many bytes of the log a command has.
+    pub(crate) command_bytes: usize,
+    callers: usize,
+}
 
-const CALLERS: usize = 64;
+impl Load {
+    /// A log of so many bytes.
+    pub(crate) const fn heavy(log_bytes: u64) -> Self {
+        let command_bytes = 16 << 10;
+        Self {
+            commands: log_bytes / command_bytes as u64,
+            command_bytes,
+            callers: 64,
+        }
+    }
 
-/// Writes a log of so many bytes, and has other processes begin with it: their memory at the peak is that of a restart.
-/// Returns true if that met the target.
-pub(crate) fn measure(folder: &Path, log_bytes: u64) -> bool {
+    /// A log of commands that weigh little beside what else their entries take.
+    pub(crate) const fn light(commands: u64) -> Self {
+        Self {
+            commands,
+            command_bytes: 10,
+            callers: 1024,
+        }
+    }
+}
+
+/// Writes a log, and has other processes begin with it: their memory at the peak is that of a restart. Returns true if
+/// that met the target.
+pub(crate) fn measure(folder: &Path, load: Load) -> bool {
+    let Load {
+        commands,
+        command_bytes,
+        callers,
+    } = load;
     let runtime = runtime();
     let member = member::start(folder, Idle, u64::MAX, Groups::default());
     let member = runtime.block_on(member);
-    let command = Bytes::from(vec![7; COMMAND_BYTES]);
-    let commands = log_bytes / COMMAND_BYTES as u64;
+    let command = Bytes::from(vec![7; command_bytes]);
     let members = std::slice::from_ref(&member);
     runtime.block_on(share_out(
         members,
-        CALLERS,
+        callers,
         commands,
         move |member, share| {
             let command = command.clone();
@@ -58,8 +87,7 @@ pub(crate) fn measure(folder: &Path, log_bytes: u64) -> bool {
     ));
     runtime.block_on(member.stop());
     println!(
-        "restart with a log of {} MiB, in the system's cache:",
-        log_bytes >> 20
+        "restart with a log of {commands} commands of {command_bytes} B, in the system's cache:"
     );
     let program = env::current_exe().expect("it is known");
     // Each in a process of its own: what one has freed counts for the next one otherwise.

@@ -69,7 +69,8 @@ pub struct Timing {
 ///   pieces of 256 KiB; but a state machine that wants it whole, as `StateMachine::restore` does, holds *S*, once.
 /// - *The log*: at most [`log_memory_bytes_max`](Self::log_memory_bytes_max) of its end, or what is not both committed
 ///   and on this server's disk if that is more, at most [`uncommitted_bytes_max`](Self::uncommitted_bytes_max) on a
-///   leader. Of what is before that, and is read from storage when it is needed: 16 bytes for each 64 KiB, and for each
+///   leader. These last are counted with what they weigh on their way ([`Entry::weight`]); in memory each entry takes
+///   up to 88 bytes more ([`Entry::memory`]). Of what is before that, and is read from storage when it is needed: 16 bytes for each 64 KiB, and for each
 ///   term. What is read is at most 1 MiB for the state machine, within
 ///   [`applying_bytes_max`](Self::applying_bytes_max), and a message for each peer, or one entry if that is longer.
 /// - *On the disk*, the log behind its last compaction: the entries kept then, for peers at most
@@ -80,6 +81,9 @@ pub struct Timing {
 /// - *For each peer*, nothing else but positions: entries in flight share their bytes with the log. The transport holds
 ///   them until they are sent: at most [`inflight_bytes_max`](Self::inflight_bytes_max) and one message are
 ///   unacknowledged.
+///
+/// [`Entry::weight`]: crate::entry::Entry::weight
+/// [`Entry::memory`]: crate::entry::Entry::memory
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -101,8 +105,8 @@ pub struct Limits {
     /// The most bytes of committed entries handed out and not yet reported applied; the last entry may exceed it. A
     /// leader's snapshot is handed out when all of them are applied. Default 16 MiB.
     pub applying_bytes_max: u64,
-    /// The most bytes of entries of its log that a server keeps in memory, counted as
-    /// [`Entry::weight`](crate::entry::Entry::weight), those apart that are not both committed and on its own disk.
+    /// The most bytes that the entries of its log take which a server keeps in memory, counted as
+    /// [`Entry::memory`](crate::entry::Entry::memory), those apart that are not both committed and on its own disk.
     /// Older ones are read from storage when a peer or the state machine needs them. May be zero. Default 64 MiB, in
     /// browsers 8 MiB.
     pub log_memory_bytes_max: u64,

@@ -2,14 +2,24 @@
 
 use alloc::sync::Arc;
 
+use alloc::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::configuration::Configuration;
 use crate::ids::{Index, LogPosition, Term};
 use crate::time::ClusterTime;
 
-/// What each entry is taken to weigh beside its payload, in bytes, so that bounds in bytes also bound counts.
+/// What each entry is taken to weigh beside its payload on a disk or on its way, in bytes, so that bounds in bytes also
+/// bound counts.
 pub const ENTRY_OVERHEAD_BYTES: u64 = 48;
+
+/// What each entry takes in memory beside its payload, in bytes: at most, but for an allocator that is more wasteful
+/// than most.
+///
+/// That is the [`Entry`] itself, the room for others that its log keeps beside it, and what an allocation takes of a
+/// command that has one of its own: its rounding, and the counter of those who share it.
+pub const ENTRY_MEMORY_BYTES: u64 = 136;
 
 /// One entry of the replicated log (§3.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,5 +61,76 @@ impl Entry {
                 Payload::Command(command) => command.len() as u64,
                 Payload::Configuration(configuration) => configuration.weight(),
             }
+    }
+
+    /// What it takes in memory, in bytes: its payload and [`ENTRY_MEMORY_BYTES`].
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        memory(self.weight(), 1)
+    }
+}
+
+/// Returns what so many entries take in memory that have this weight.
+pub(crate) const fn memory(weight: u64, count: usize) -> u64 {
+    weight + count as u64 * (ENTRY_MEMORY_BYTES - ENTRY_OVERHEAD_BYTES)
+}
+
+/// Appends an entry. The room that is reserved for others is no more than a quarter of what the entries take.
+pub(crate) fn push(entries: &mut VecDeque<Entry>, entry: Entry) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact((entries.len() / ROOM).max(FEW));
+    }
+    entries.push_back(entry);
+}
+
+/// Gives room back that has become more than the entries take, once some were dropped.
+pub(crate) fn shrink(entries: &mut VecDeque<Entry>) {
+    let len = entries.len();
+    if entries.capacity() > FEW && entries.capacity() / 2 > len {
+        entries.shrink_to((len + len / ROOM).max(FEW));
+    }
+}
+
+/// One part in so many of the room for entries is reserved for others.
+const ROOM: usize = 4;
+
+/// Room for so few entries is always kept.
+const FEW: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_no_more_memory_than_it_counts_for() {
+        let itself = size_of::<Entry>();
+        // A pointer, a capacity and a count, and what allocations of two pointers' granularity take for each of two.
+        let (counter, rounding) = (3 * size_of::<usize>(), 3 * size_of::<usize>() - 1);
+
+        let taken = itself + itself / ROOM + counter + size_of::<usize>() + rounding;
+
+        assert!(taken as u64 <= ENTRY_MEMORY_BYTES, "{taken}");
+    }
+
+    #[test]
+    fn entries_reserve_little_room_and_give_it_back() {
+        let mut entries = VecDeque::new();
+        for index in 1..=10_000 {
+            push(
+                &mut entries,
+                Entry {
+                    index: Index(index),
+                    term: Term(1),
+                    stamp: ClusterTime::ZERO,
+                    payload: Payload::Noop,
+                },
+            );
+        }
+        let grown = entries.capacity();
+        entries.drain(100..);
+        shrink(&mut entries);
+
+        assert!(grown <= 10_000 * 5 / 4, "{grown}");
+        assert!(entries.capacity() <= 125, "{}", entries.capacity());
     }
 }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 pub use outline::Outline;
 
-use crate::entry::Entry;
+use crate::entry::{self, Entry};
 use crate::ids::{Index, LogPosition, Term};
 use crate::message::ENTRIES_MAX;
 use crate::time::ClusterTime;
@@ -149,7 +149,15 @@ impl Log {
             "stamps in a log never decrease"
         );
         self.bytes += entry.weight();
-        self.entries.push_back(entry);
+        entry::push(&mut self.entries, entry);
+    }
+
+    /// Appends entries that follow the log, none of which is in memory, and takes them with their room.
+    pub(super) fn adopt(&mut self, entries: Vec<Entry>) {
+        debug_assert!(self.entries.is_empty(), "what is in memory would be lost");
+        self.bytes = entries.iter().map(Entry::weight).sum();
+        self.entries = entries.into();
+        entry::shrink(&mut self.entries);
     }
 
     /// Drops the entries from `index` on.
@@ -161,12 +169,13 @@ impl Log {
             let dropped = self.entries.pop_back().expect("the loop's condition");
             self.bytes -= dropped.weight();
         }
+        entry::shrink(&mut self.entries);
     }
 
-    /// Drops entries from memory that are in storage, none after `through`, until those left weigh no more than
-    /// `bytes_max`.
+    /// Drops entries from memory that are in storage, none after `through`, until those left take no more than
+    /// `bytes_max` of it.
     pub(super) fn evict(&mut self, through: Index, bytes_max: u64) {
-        while self.bytes > bytes_max
+        while entry::memory(self.bytes, self.entries.len()) > bytes_max
             && let Some(first) = self.entries.front()
             && first.index <= through
         {
@@ -174,6 +183,7 @@ impl Log {
             self.outline.note(first);
             self.entries.pop_front();
         }
+        entry::shrink(&mut self.entries);
     }
 
     /// Drops the entries up to `index`.
@@ -187,6 +197,7 @@ impl Log {
             last = Some((first.position(), first.stamp));
             self.entries.pop_front();
         }
+        entry::shrink(&mut self.entries);
         if let Some((base, stamp)) = last {
             self.outline = Outline::starting_after(base, stamp);
         }

@@ -52,22 +52,22 @@ pub enum RecoveryError {
 }
 
 impl Recovered {
-    /// Moves entries into the outline, of those that are known to be committed the first ones, until the rest weighs no
-    /// more than `bytes_max`: what a storage does that reads no more into memory.
+    /// Moves entries into the outline, of those that are known to be committed the first ones, until the rest takes no
+    /// more than `bytes_max` of memory ([`Entry::memory`]): what a storage does that reads no more than that.
     ///
     /// # Errors
     /// When the entries do not follow the outline, or one another: see [`Outline::push`].
     pub fn outlined(mut self, bytes_max: u64) -> Result<Self, RecoveryError> {
         let covered = self.snapshot.as_ref().map(|of| of.metadata.last.index);
         let known = self.hard_state.commit.max(covered.unwrap_or_default());
-        let mut bytes: u64 = self.entries.iter().map(Entry::weight).sum();
+        let mut bytes: u64 = self.entries.iter().map(Entry::memory).sum();
         let mut count = 0;
         for entry in &self.entries {
             if bytes <= bytes_max || entry.index > known {
                 break;
             }
             self.outline.push_stored(entry)?;
-            bytes -= entry.weight();
+            bytes -= entry.memory();
             count += 1;
         }
         self.entries.drain(..count);
@@ -153,16 +153,20 @@ impl Restored {
                 }
             }
         }
-        for entry in entries {
-            if entry.index <= covered.index {
-                // The snapshot covers it. If it contradicts the snapshot, so does all that follows it.
-                if entry.index == covered.index && entry.term != covered.term {
-                    stale_from = first;
-                    break;
-                }
-                continue;
-            }
-            let last = log.last();
+        // The snapshot covers these.
+        let is_covered = |entry: &&Entry| entry.index <= covered.index;
+        let of_snapshot = entries.iter().take_while(is_covered).count();
+        let last_of_snapshot = entries[..of_snapshot].last();
+        if last_of_snapshot
+            .is_some_and(|last| last.index == covered.index && last.term != covered.term)
+        {
+            // It contradicts the snapshot, and so does all that follows it.
+            stale_from = first;
+            entries.clear();
+        }
+        entries.drain(..of_snapshot.min(entries.len()));
+        let mut last = log.last();
+        for entry in &entries {
             expect_next(last.index, entry.index)?;
             if entry.term < last.term || entry.term > hard_state.term {
                 return Err(RecoveryError::ImpossibleTerm {
@@ -173,8 +177,9 @@ impl Restored {
             if let Payload::Configuration(configuration) = &entry.payload {
                 configurations.append(entry.index, configuration.clone());
             }
-            log.append(entry);
+            last = entry.position();
         }
+        log.adopt(entries);
         if is_planted(Bug::StaleTailKept) {
             stale_from = None;
         }
@@ -356,10 +361,10 @@ mod tests {
         let mut whole = stored();
         whole.hard_state.commit = Index(5);
         whole.entries = alloc::vec![entry(3, 2), entry(4, 3), entry(5, 3), entry(6, 3)];
-        let weight = entry(6, 3).weight();
+        let memory = entry(6, 3).memory();
         let outlined = |bytes_max| whole.clone().outlined(bytes_max).expect("it is sound");
 
-        let lengths = [4, 2, 0].map(|count| outlined(count * weight).entries.len());
+        let lengths = [4, 2, 0].map(|count| outlined(count * memory).entries.len());
         let all = Restored::from_stored(outlined(0)).expect("it is sound");
         let none = Restored::from_stored(whole.clone()).expect("it is sound");
 

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use bytes::{Bytes, BytesMut};
+
 use super::{Outline, Recovered, StorageError};
 use crate::consensus::RecoveryError;
-use crate::entry::Entry;
+use crate::entry::{self, Entry, Payload};
 use crate::ids::Index;
 
 /// A log of which the last entries are held.
@@ -15,7 +17,15 @@ pub(super) struct Held {
     entries: VecDeque<Entry>,
     /// What they weigh.
     bytes: u64,
+    /// Where the next short command goes.
+    pack: BytesMut,
 }
+
+/// Commands of so few bytes share their allocations.
+const PACKED_BYTES: usize = 1 << 10;
+
+/// How long such an allocation is, in bytes. As long as one of its commands is held, so is all of it.
+const PACK_BYTES: usize = 64 << 10;
 
 impl Default for Held {
     fn default() -> Self {
@@ -23,6 +33,7 @@ impl Default for Held {
             outline: Some(Outline::default()),
             entries: VecDeque::new(),
             bytes: 0,
+            pack: BytesMut::new(),
         }
     }
 }
@@ -34,9 +45,23 @@ impl Held {
     }
 
     /// Appends an entry, which follows the others.
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, mut entry: Entry) {
+        if let Payload::Command(command) = &mut entry.payload
+            && command.len() <= PACKED_BYTES
+        {
+            *command = self.pack(command);
+        }
         self.bytes += entry.weight();
-        self.entries.push_back(entry);
+        entry::push(&mut self.entries, entry);
+    }
+
+    /// Copies a command to where others are: an allocation of its own takes as much again as a short one has.
+    fn pack(&mut self, command: &[u8]) -> Bytes {
+        if self.pack.capacity() < command.len() {
+            self.pack = BytesMut::with_capacity(PACK_BYTES);
+        }
+        self.pack.extend_from_slice(command);
+        self.pack.split().freeze()
     }
 
     /// Drops the entries from this index on.
@@ -73,12 +98,12 @@ impl Held {
         self.outline = Some(Outline::default());
     }
 
-    /// Holds no entry up to `committed` that would have those held weigh more than `bytes_max`.
+    /// Holds no entry up to `committed` that would have those held take more than `bytes_max` of memory.
     ///
     /// # Errors
     /// When a term is earlier than the one before.
     pub(super) fn evict(&mut self, bytes_max: u64, committed: Index) -> Result<(), RecoveryError> {
-        while self.bytes > bytes_max
+        while entry::memory(self.bytes, self.entries.len()) > bytes_max
             && self
                 .entries
                 .front()
@@ -103,7 +128,7 @@ impl Held {
     }
 }
 
-/// Moves entries to the outline that are committed, until the rest weighs no more than `bytes_max`.
+/// Moves entries to the outline that are committed, until the rest takes no more than `bytes_max` of memory.
 ///
 /// # Errors
 /// When they are no log.

@@ -99,8 +99,8 @@ pub trait Storage: Send + 'static {
     /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
     /// by range.
     ///
-    /// Of the log, the entries at its end that weigh no more than `log_memory_bytes_max` ([`Entry::weight`]) are
-    /// given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the
+    /// Of the log, the entries at its end that take no more than `log_memory_bytes_max` of memory ([`Entry::memory`])
+    /// are given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the
     /// snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
     ///
     /// [`HardState::commit`]: crate::consensus::HardState::commit

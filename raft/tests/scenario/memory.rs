@@ -2,7 +2,7 @@
 
 use liferaft_raft::config::Limits;
 use liferaft_raft::consensus::EntriesReader;
-use liferaft_raft::entry::ENTRY_OVERHEAD_BYTES;
+use liferaft_raft::entry::{ENTRY_MEMORY_BYTES, ENTRY_OVERHEAD_BYTES};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::filter::{chunks, entries, vote_requests};
@@ -65,7 +65,7 @@ fn entries_leave_memory_once_they_are_committed_and_stored() {
 
 #[test]
 fn no_more_is_held_in_memory_than_allowed() {
-    let entry = ENTRY_OVERHEAD_BYTES + 1;
+    let entry = ENTRY_MEMORY_BYTES + 1;
     let mut cluster = Cluster::with_limits(3, |limits| {
         limits.log_memory_bytes_max = 2 * entry + entry / 2;
     })

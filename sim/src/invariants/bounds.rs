@@ -119,7 +119,7 @@ fn check_memory(turn: &Turn<'_>) -> Verdict {
     };
     let in_memory = raft.log_from(Index::ZERO);
     let held = in_memory.take_while(|entry| entry.index <= settled);
-    let bytes: u64 = held.map(Entry::weight).sum();
+    let bytes: u64 = held.map(Entry::memory).sum();
     demand!(
         bytes <= bytes_max,
         "holds {bytes} bytes of its log in memory, {bytes_max} are allowed"

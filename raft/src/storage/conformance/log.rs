@@ -179,7 +179,7 @@ pub async fn a_log_that_is_outlined_tells_the_same(mut disk: impl Disk) {
     write_to(&mut disk, vec![of_entries(log), compacted, noted]).await;
 
     let whole = recovered_within(&mut disk, u64::MAX).await;
-    for bytes_max in [0, 1, whole.entries[0].weight() * 3, 10_000] {
+    for bytes_max in [0, 1, whole.entries[0].memory() * 3, 10_000] {
         let bounded = recovered_within(&mut disk, bytes_max).await;
 
         let (outline, held) = (&bounded.outline, &bounded.entries);

@@ -321,13 +321,13 @@ fn what_is_held_of_a_log_is_bounded() {
         ..Write::default()
     };
     store.write(vec![noted]).unwrap();
-    let weight = log[0].weight();
+    let memory = log[0].memory();
 
     let held = |store: &mut Store<FakeDisk>, bytes_max| store.recover(bytes_max).unwrap().entries;
 
     assert_eq!(held(&mut store, 0), log[590..]);
-    assert_eq!(held(&mut store, 10 * weight - 1), log[590..]);
-    assert_eq!(held(&mut store, 100 * weight), log[500..]);
-    assert_eq!(held(&mut store, 100 * weight - 1), log[501..]);
-    assert_eq!(held(&mut store, 600 * weight), log);
+    assert_eq!(held(&mut store, 10 * memory - 1), log[590..]);
+    assert_eq!(held(&mut store, 100 * memory), log[500..]);
+    assert_eq!(held(&mut store, 100 * memory - 1), log[501..]);
+    assert_eq!(held(&mut store, 600 * memory), log);
 }
