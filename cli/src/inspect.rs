@@ -42,7 +42,7 @@ const REFUSED: u8 = 3;
 
 /// Prints what the folder holds.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let inspection = match inspect(&options.folder) {
+    let inspection = match inspect(&options.folder, options.last) {
         Ok(inspection) => inspection,
         Err(error) => {
             eprintln!("error: {}: {error}", options.folder.display());
@@ -50,7 +50,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
     };
     let text = if options.json {
-        object(&inspection, options.last).to_string() + "\n"
+        object(&inspection).to_string() + "\n"
     } else {
         table(&inspection, options)
     };
@@ -65,11 +65,6 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-fn last(inspection: &Inspection, count: usize) -> &[EntryOutline] {
-    let entries = &inspection.entries;
-    &entries[entries.len().saturating_sub(count)..]
 }
 
 const fn kind(entry: &EntryOutline) -> &'static str {
@@ -104,25 +99,24 @@ fn servers(inspection: &Inspection) -> Option<(u64, [Vec<String>; 3])> {
     ))
 }
 
-fn object(inspection: &Inspection, count: usize) -> Value {
+fn object(inspection: &Inspection) -> Value {
     let (state, error) = match &inspection.verdict {
         Verdict::Blank => ("blank", None),
         Verdict::Sound => ("sound", None),
         Verdict::Refused(error) => ("refused", Some(error.to_string())),
     };
-    let ends = inspection.entries.first().zip(inspection.entries.last());
     json!({
         "state": state,
         "error": error,
         "in_use": inspection.in_use,
         "header": inspection.header.as_ref().map(header_object),
-        "log": ends.map(|(first, last)| json!({
-            "first": first.position.index.0,
-            "first_term": first.position.term.0,
-            "last": last.position.index.0,
-            "last_term": last.position.term.0,
-            "entries": inspection.entries.len(),
-            "bytes": log_bytes(inspection),
+        "log": inspection.log.map(|log| json!({
+            "first": log.first.index.0,
+            "first_term": log.first.term.0,
+            "last": log.last.index.0,
+            "last_term": log.last.term.0,
+            "entries": log.entries,
+            "bytes": log.bytes,
         })),
         "snapshot": inspection.snapshot.as_ref().map(|snapshot| json!({
             "index": snapshot.last.index.0,
@@ -136,7 +130,7 @@ fn object(inspection: &Inspection, count: usize) -> Value {
             "learners": learners,
             "outgoing": outgoing,
         })),
-        "last_entries": last(inspection, count).iter().map(|entry| json!({
+        "last_entries": inspection.last_entries.iter().map(|entry| json!({
             "index": entry.position.index.0,
             "term": entry.position.term.0,
             "kind": kind(entry),
@@ -186,10 +180,6 @@ fn texts(repairs: &[Repair]) -> Vec<String> {
     repairs.iter().map(ToString::to_string).collect()
 }
 
-fn log_bytes(inspection: &Inspection) -> u64 {
-    inspection.entries.iter().map(|entry| entry.bytes).sum()
-}
-
 /// Lines of a name and what it is.
 struct Table(String);
 
@@ -233,7 +223,7 @@ fn table(inspection: &Inspection, options: &Options) -> String {
     for outbox in &inspection.outboxes {
         outbox_lines(&mut table, outbox);
     }
-    for entry in last(inspection, options.last) {
+    for entry in &inspection.last_entries {
         table.line(
             "entry",
             format_args!("{} {}, {} bytes", entry.position, kind(entry), entry.bytes),
@@ -263,18 +253,15 @@ fn header_lines(table: &mut Table, header: &HeaderOutline) {
 }
 
 fn log_lines(table: &mut Table, inspection: &Inspection) {
-    match (inspection.entries.first(), inspection.entries.last()) {
-        (Some(first), Some(last)) => table.line(
+    match &inspection.log {
+        Some(log) => table.line(
             "log",
             format_args!(
                 "{} to {}: {} entries, {} bytes",
-                first.position,
-                last.position,
-                inspection.entries.len(),
-                log_bytes(inspection)
+                log.first, log.last, log.entries, log.bytes
             ),
         ),
-        _ => table.line("log", format_args!("no entries")),
+        None => table.line("log", format_args!("no entries")),
     }
     match &inspection.snapshot {
         Some(snapshot) => table.line(

@@ -108,7 +108,7 @@ fn recover(options: &Options) -> anyhow::Result<()> {
 
 fn survivor(folder: &Path) -> anyhow::Result<Survivor> {
     let shown = folder.display();
-    let inspection = inspect(folder).with_context(|| shown.to_string())?;
+    let inspection = inspect(folder, 0).with_context(|| shown.to_string())?;
     if let Verdict::Refused(error) = inspection.verdict {
         return Err(error).with_context(|| shown.to_string());
     }
@@ -142,7 +142,7 @@ fn is_majority(configuration: &Configuration, left: &BTreeSet<ServerId>) -> bool
 
 /// Where the log ends.
 fn last(inspection: &Inspection) -> LogPosition {
-    let of_log = inspection.entries.last().map(|entry| entry.position);
+    let of_log = inspection.log.map(|log| log.last);
     let of_snapshot = inspection.snapshot.as_ref().map(|snapshot| snapshot.last);
     of_log.max(of_snapshot).unwrap_or(LogPosition::ZERO)
 }

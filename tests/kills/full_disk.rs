@@ -139,8 +139,8 @@ async fn by_log(mount: &Path, beside: &Path) -> Result<String, String> {
 
     // There is room again: it goes on from what is there.
     fs::remove_file(&filler).map_err(text)?;
-    let found = inspect(&folder).map_err(text)?;
-    if !matches!(found.verdict, Verdict::Sound) || found.entries.is_empty() {
+    let found = inspect(&folder, 0).map_err(text)?;
+    if !matches!(found.verdict, Verdict::Sound) || found.log.is_none() {
         return Err(format!("its store is not in order: {:?}", found.verdict));
     }
     let small = start(&network, &folder, None, SNAPSHOT_AFTER).await?;

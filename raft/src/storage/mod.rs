@@ -30,7 +30,7 @@ use thiserror::Error;
 pub use disk::faulty;
 pub use disk::{
     Backup, DiskStorage, EntryKind, EntryOutline, FileFlaw, FoundedAnew, HeaderOutline, Inspection,
-    OutboxOutline, Repair, SetAside, Verdict, back_up, found_anew, inspect, set_aside,
+    LogOutline, OutboxOutline, Repair, SetAside, Verdict, back_up, found_anew, inspect, set_aside,
 };
 pub use memory::MemoryStorage;
 

@@ -39,7 +39,7 @@ impl Folders {
 
     /// The server of a folder in which a store was opened before.
     fn server(&self, number: u64) -> ServerId {
-        let inspection = inspect(self.of(number)).expect("it is there");
+        let inspection = inspect(self.of(number), 0).expect("it is there");
         inspection.header.expect("it is in order").server
     }
 
@@ -260,7 +260,7 @@ async fn a_damaged_store_is_set_aside_and_its_member_joins_as_a_new_server() {
     );
     wait_for_all(&rebuilt, &expected).await;
     let kept = folders.of(4).join(aside.folder.file_name().unwrap());
-    let kept = inspect(kept).unwrap();
+    let kept = inspect(kept, 0).unwrap();
     assert!(matches!(
         kept.verdict,
         Verdict::Refused(StorageError::Damaged { .. })

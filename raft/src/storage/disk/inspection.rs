@@ -1,7 +1,7 @@
 //! Tells what a folder holds, without changing anything: what a member would find there, and of a damaged store
 //! whatever can still be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::files::{Files, Folder, LOCK};
 use super::header::{self, Header};
 use super::outbox;
 use super::recovery::{self, Names};
-use super::segment::{Segment, Tail};
+use super::segment::{Batches, SegmentHead, Tail};
 use super::store::{io, segment_name, snapshot_name};
 use super::{Repair, StorageError, snapshot_file};
 use crate::configuration::{Configuration, History};
@@ -19,8 +19,8 @@ use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId};
 use crate::message::SnapshotMetadata;
-use crate::storage::Snapshot;
 use crate::storage::outbox::OutboxPosition;
+use crate::storage::{Recovered, Snapshot};
 
 /// How often a store is read again that changes while it is read.
 pub(super) const READINGS_MAX: usize = 5;
@@ -35,8 +35,11 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// What the header says, if it can be read.
     pub header: Option<HeaderOutline>,
-    /// The log, by index. Of a damaged store, the entries that can be read; there may be gaps.
-    pub entries: Vec<EntryOutline>,
+    /// The log, if it has entries.
+    pub log: Option<LogOutline>,
+    /// The last entries of the log, by index: as many as were asked for, or all. Of a damaged store, those that can be
+    /// read; there may be gaps.
+    pub last_entries: Vec<EntryOutline>,
     /// The snapshot in force; of a damaged store, the last one that is whole and of which the log can still tell what
     /// it is.
     pub snapshot: Option<SnapshotMetadata>,
@@ -77,6 +80,20 @@ pub struct HeaderOutline {
     pub hard_state: HardState,
     /// Batches of the log up to this one are marked as durable.
     pub mark: u64,
+}
+
+/// A log, without its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogOutline {
+    /// The first entry. Of a damaged store, the first one that can be read.
+    pub first: LogPosition,
+    /// The last entry. Of a damaged store, the last one that can be read.
+    pub last: LogPosition,
+    /// How many there are. Of a damaged store, how many can be read.
+    pub entries: u64,
+    /// The length of their payloads, in bytes.
+    pub bytes: u64,
 }
 
 /// An entry, without what it says.
@@ -134,13 +151,14 @@ pub struct OutboxOutline {
     pub repairs: Vec<Repair>,
 }
 
-/// Reads what a folder holds, and changes nothing.
+/// Reads what a folder holds, and changes nothing. Of the log, it tells the last entries, `last_entries_max` at most.
 ///
 /// It works on a store that is damaged, in use, of another format or not there. Nothing of what it returns is secret
 /// but the sizes of commands. Whether a member has the store open is found by trying its lock, for a moment in which a
 /// member that starts is refused.
 ///
-/// It reads all files and returns when that is done: in an async application, on a thread of its own.
+/// It reads all files, the log twice, and returns when that is done: in an async application, on a thread of its own.
+/// It holds no more of the log in memory than a file of it, beside what may not be committed.
 ///
 /// ```
 /// # use liferaft_raft as liferaft;
@@ -149,7 +167,7 @@ pub struct OutboxOutline {
 /// # let folder = std::env::temp_dir();
 /// # let folder = folder.join(format!("liferaft-inspect-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).expect("a folder can be made here");
-/// let inspection = inspect(&folder)?;
+/// let inspection = inspect(&folder, 10)?;
 ///
 /// assert!(matches!(inspection.verdict, Verdict::Blank));
 /// # std::fs::remove_dir_all(&folder).expect("it was made above");
@@ -159,15 +177,19 @@ pub struct OutboxOutline {
 ///
 /// # Errors
 /// When the folder cannot be listed.
-pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection, StorageError> {
+pub fn inspect(
+    folder: impl AsRef<Path>,
+    last_entries_max: usize,
+) -> Result<Inspection, StorageError> {
     let mut files = Folder::new(folder.as_ref().to_owned());
     let in_use = files.is_locked(LOCK).map_err(io("try the lock"))?;
     let mut readings = READINGS_MAX;
     let mut inspection = loop {
         readings -= 1;
-        let inspection = examine(&mut files)?;
-        let is_refused = matches!(inspection.verdict, Verdict::Refused(_));
-        if !(in_use && is_refused && readings > 0) {
+        let inspection = examine(&mut files, last_entries_max)?;
+        let is_sound = !matches!(inspection.verdict, Verdict::Refused(_));
+        let is_whole = is_sound && inspection.flaws.is_empty();
+        if is_whole || !in_use || readings == 0 {
             break inspection;
         }
     };
@@ -180,32 +202,32 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection, StorageError> {
 }
 
 /// Reads what these files hold.
-pub(super) fn examine<F: Files>(files: &mut F) -> Result<Inspection, StorageError> {
+pub(super) fn examine<F: Files>(
+    files: &mut F,
+    last_entries_max: usize,
+) -> Result<Inspection, StorageError> {
     let names = files.list().map_err(io("list the folder"))?;
     let outboxes = outboxes(files, &names);
-    let mut inspection = match recovery::find(files, u64::MAX) {
+    let names = Names::of(names);
+    let mut inspection = match recovery::find(files, 0) {
         Ok(None) => blank(Verdict::Blank),
         Ok(Some(found)) => {
-            let verdict = match recovery::begin(found.recovered.clone()) {
+            let Recovered { snapshot, .. } = &found.recovered;
+            let snapshot = snapshot.as_ref().map(|of| of.metadata.clone());
+            let verdict = match recovery::begin(found.recovered) {
                 Ok(_) => Verdict::Sound,
                 Err(error) => Verdict::Refused(error),
             };
-            let mut inspection = blank(verdict);
-            let snapshot = found.recovered.snapshot;
-            let mut log = Log {
-                snapshot: snapshot.map(|snapshot| snapshot.metadata),
-                ..Log::default()
-            };
-            found
-                .recovered
-                .entries
-                .iter()
-                .for_each(|entry| log.append(entry));
-            inspection.header = Some(outline(&found.header));
-            inspection.repairs = found.repairs;
-            log.finish(inspection)
+            let mut survey = Survey::of(files, names.last_segments(), last_entries_max);
+            // A torn tail is among the repairs.
+            survey.flaws.retain(|flaw| flaw.offset.is_none());
+            Inspection {
+                header: Some(outline(&found.header)),
+                repairs: found.repairs,
+                ..survey.finish(blank(verdict), snapshot)
+            }
         }
-        Err(error) => salvage(files, &Names::of(names), error),
+        Err(error) => salvage(files, &names, error, last_entries_max),
     };
     inspection.outboxes = outboxes;
     Ok(inspection)
@@ -216,7 +238,8 @@ fn blank(verdict: Verdict) -> Inspection {
         in_use: false,
         verdict,
         header: None,
-        entries: Vec::new(),
+        log: None,
+        last_entries: Vec::new(),
         snapshot: None,
         configuration: None,
         repairs: Vec::new(),
@@ -237,9 +260,13 @@ fn outline(header: &Header) -> HeaderOutline {
 }
 
 /// Reads whatever can be read of a store that is refused, each file by itself.
-fn salvage<F: Files>(files: &mut F, names: &Names, error: StorageError) -> Inspection {
+fn salvage<F: Files>(
+    files: &mut F,
+    names: &Names,
+    error: StorageError,
+    last_entries_max: usize,
+) -> Inspection {
     let mut inspection = blank(Verdict::Refused(error));
-    let mut log = Log::default();
     if names.has_header {
         let judged = files.read(header::NAME).map_err(|error| error.to_string());
         match judged.and_then(|bytes| Header::judge(&bytes).map_err(|flaw| flaw.to_string())) {
@@ -247,25 +274,22 @@ fn salvage<F: Files>(files: &mut F, names: &Names, error: StorageError) -> Inspe
             Err(reason) => inspection.flaws.push(unreadable(header::NAME, reason)),
         }
     }
-    for number in &names.segments {
-        let name = segment_name(*number);
-        let read = files.read(&name).map_err(|error| error.to_string());
-        match read.and_then(|bytes| Segment::read(&bytes).map_err(|flaw| flaw.to_string())) {
-            Ok(segment) => inspection.flaws.extend(log.read(name, segment)),
-            Err(reason) => inspection.flaws.push(unreadable(&name, reason)),
+    let mut survey = Survey::of(files, &names.segments, last_entries_max);
+    let (mut in_force, mut flaws) = (None, Vec::new());
+    for snapshot in std::mem::take(&mut survey.named) {
+        if !names.snapshots.contains(&snapshot.name.0) {
+            continue;
         }
-    }
-    log.named
-        .retain(|snapshot| names.snapshots.contains(&snapshot.name.0));
-    for snapshot in std::mem::take(&mut log.named) {
         let name = snapshot_name(snapshot.name.0);
         let judged = snapshot_file::judge(files, &snapshot).map_err(|error| error.to_string());
         match judged.and_then(|judged| judged.map_err(|flaw| flaw.to_string())) {
-            Ok(()) => log.snapshot = Some(snapshot.metadata),
-            Err(reason) => inspection.flaws.push(unreadable(&name, reason)),
+            Ok(()) => in_force = Some(snapshot.metadata),
+            Err(reason) => flaws.push(unreadable(&name, reason)),
         }
     }
-    log.finish(inspection)
+    let mut inspection = survey.finish(inspection, in_force);
+    inspection.flaws.append(&mut flaws);
+    inspection
 }
 
 fn unreadable(file: &str, reason: String) -> FileFlaw {
@@ -277,42 +301,169 @@ fn unreadable(file: &str, reason: String) -> FileFlaw {
     }
 }
 
-/// The log, as far as it can be read.
-#[derive(Debug, Default)]
-struct Log {
-    entries: BTreeMap<Index, EntryOutline>,
-    configurations: BTreeMap<Index, Arc<Configuration>>,
-    snapshot: Option<SnapshotMetadata>,
-    /// The snapshots that were put in force, in order, but for those whose files are gone since.
-    named: Vec<Snapshot>,
+/// The log, as far as it can be read. Segments are read from the last one to the first: what was dropped or written
+/// again is known when an entry is found, so that none has to be remembered.
+#[derive(Debug)]
+struct Survey {
+    log: Option<LogOutline>,
+    last_entries: VecDeque<EntryOutline>,
+    last_entries_max: usize,
+    /// The last configuration, and the index of its entry.
+    configuration: Option<(Index, Arc<Configuration>)>,
+    /// The snapshots that were put in force, in order.
+    named: VecDeque<Snapshot>,
+    flaws: Vec<FileFlaw>,
+    /// Entries from here on were dropped later, or are in a later segment.
+    end: Index,
+    /// Entries up to here were dropped later.
+    compacted: Index,
 }
 
-impl Log {
-    /// Makes the changes of a segment's whole batches. Returns what follows them and is none.
-    fn read(&mut self, file: String, segment: Segment) -> Option<FileFlaw> {
-        let batch = segment.next_batch();
-        for change in segment.batches.into_iter().flat_map(|batch| batch.changes) {
-            match change {
-                Change::Entry(entry) => self.append(&entry),
-                Change::Truncate(from) => {
-                    self.entries.split_off(&from);
-                    self.configurations.split_off(&from);
-                }
-                Change::Compact(through) => {
-                    self.entries = self.entries.split_off(&through.next());
-                    self.configurations = self.configurations.split_off(&through.next());
-                }
-                Change::Snapshot(snapshot) => self.named.push(snapshot),
-            }
+impl Survey {
+    fn of<F: Files>(files: &mut F, segments: &[u64], last_entries_max: usize) -> Self {
+        let mut survey = Self {
+            log: None,
+            last_entries: VecDeque::new(),
+            last_entries_max,
+            configuration: None,
+            named: VecDeque::new(),
+            flaws: Vec::new(),
+            end: Index(u64::MAX),
+            compacted: Index::ZERO,
+        };
+        for number in segments.iter().rev() {
+            let name = segment_name(*number);
+            let read = files.read(&name).map_err(|error| error.to_string());
+            let flaw = match read.and_then(|bytes| survey.read(&name, &bytes)) {
+                Ok(flaw) => flaw,
+                Err(reason) => Some(unreadable(&name, reason)),
+            };
+            survey.flaws.extend(flaw);
         }
-        match segment.tail {
+        survey.flaws.reverse();
+        survey
+    }
+
+    /// Takes in a segment. Returns what follows its whole batches and is none.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    fn read(&mut self, file: &str, bytes: &[u8]) -> Result<Option<FileFlaw>, String> {
+        let head = SegmentHead::of(bytes).map_err(|flaw| flaw.to_string())?;
+        let mut batches = Batches::<Change>::new(bytes, head.salt, head.first_batch);
+        let mut part = Part::default();
+        for batch in &mut batches {
+            let batch = batch.map_err(|flaw| flaw.to_string())?;
+            batch
+                .changes
+                .into_iter()
+                .for_each(|change| part.make(change));
+        }
+        self.take(part);
+        let batch = batches.next_batch();
+        Ok(match batches.into_tail() {
             Tail::Blank => None,
             Tail::Broken { at, reason, .. } => Some(FileFlaw {
-                file,
+                file: file.to_owned(),
                 offset: Some(at as u64),
                 batch: Some(batch),
                 reason,
             }),
+        })
+    }
+
+    fn take(&mut self, mut part: Part) {
+        let (after, end) = (self.compacted.next(), self.end);
+        part.entries.split_off(&end);
+        part.entries = part.entries.split_off(&after);
+        if self.configuration.is_none() {
+            let mut configurations = part.configurations.into_iter().rev();
+            self.configuration = configurations.find(|(index, _)| (after..end).contains(index));
+        }
+        if let (Some((_, first)), Some((_, last))) = (
+            part.entries.first_key_value(),
+            part.entries.last_key_value(),
+        ) {
+            let log = self.log.get_or_insert(LogOutline {
+                first: first.position,
+                last: last.position,
+                entries: 0,
+                bytes: 0,
+            });
+            log.first = first.position;
+            log.entries += part.entries.len() as u64;
+            log.bytes += part.entries.values().map(|entry| entry.bytes).sum::<u64>();
+            self.end = first.position.index;
+        }
+        let lacking = self.last_entries_max - self.last_entries.len();
+        for entry in part.entries.into_values().rev().take(lacking) {
+            self.last_entries.push_front(entry);
+        }
+        self.end = self.end.min(part.truncated);
+        self.compacted = self.compacted.max(part.compacted);
+        part.named
+            .into_iter()
+            .rev()
+            .for_each(|snapshot| self.named.push_front(snapshot));
+    }
+
+    fn finish(self, inspection: Inspection, snapshot: Option<SnapshotMetadata>) -> Inspection {
+        let of_snapshot = snapshot.as_ref().map(|snapshot| {
+            let configuration = Arc::clone(&snapshot.configuration);
+            (snapshot.configuration_index, configuration)
+        });
+        let mut flaws = inspection.flaws;
+        flaws.extend(self.flaws);
+        Inspection {
+            log: self.log,
+            last_entries: self.last_entries.into(),
+            configuration: self.configuration.or(of_snapshot),
+            snapshot,
+            flaws,
+            ..inspection
+        }
+    }
+}
+
+/// What the whole batches of a segment leave.
+#[derive(Debug)]
+struct Part {
+    entries: BTreeMap<Index, EntryOutline>,
+    configurations: BTreeMap<Index, Arc<Configuration>>,
+    named: Vec<Snapshot>,
+    /// Entries from here on were dropped from what was before.
+    truncated: Index,
+    /// Entries up to here were dropped.
+    compacted: Index,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            configurations: BTreeMap::new(),
+            named: Vec::new(),
+            truncated: Index(u64::MAX),
+            compacted: Index::ZERO,
+        }
+    }
+}
+
+impl Part {
+    fn make(&mut self, change: Change) {
+        match change {
+            Change::Entry(entry) => self.append(&entry),
+            Change::Truncate(from) => {
+                self.entries.split_off(&from);
+                self.configurations.split_off(&from);
+                self.truncated = self.truncated.min(from);
+            }
+            Change::Compact(through) => {
+                self.entries = self.entries.split_off(&through.next());
+                self.configurations = self.configurations.split_off(&through.next());
+                self.compacted = self.compacted.max(through);
+            }
+            Change::Snapshot(snapshot) => self.named.push(snapshot),
         }
     }
 
@@ -332,19 +483,6 @@ impl Log {
             bytes: entry.weight() - ENTRY_OVERHEAD_BYTES,
         };
         self.entries.insert(entry.index, outline);
-    }
-
-    fn finish(mut self, inspection: Inspection) -> Inspection {
-        let of_snapshot = self.snapshot.as_ref().map(|snapshot| {
-            let configuration = Arc::clone(&snapshot.configuration);
-            (snapshot.configuration_index, configuration)
-        });
-        Inspection {
-            entries: self.entries.into_values().collect(),
-            configuration: self.configurations.pop_last().or(of_snapshot),
-            snapshot: self.snapshot,
-            ..inspection
-        }
     }
 }
 

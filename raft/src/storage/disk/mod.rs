@@ -39,7 +39,8 @@ use tokio::sync::oneshot;
 
 pub use self::backup::{Backup, back_up};
 pub use self::inspection::{
-    EntryKind, EntryOutline, FileFlaw, HeaderOutline, Inspection, OutboxOutline, Verdict, inspect,
+    EntryKind, EntryOutline, FileFlaw, HeaderOutline, Inspection, LogOutline, OutboxOutline,
+    Verdict, inspect,
 };
 pub use self::outbox::DiskOutboxStore;
 pub use self::rescue::{FoundedAnew, SetAside, found_anew, set_aside};

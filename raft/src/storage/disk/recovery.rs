@@ -10,8 +10,8 @@ use super::files::Files;
 use super::header::{self, Header, Judged};
 use super::log_reader;
 use super::places::{Placed, Places, SPACING_BYTES};
-use super::record::Flaw;
-use super::segment::{self, Batch, Segment, SegmentHead, Tail};
+use super::record::{Flaw, PAGE_BYTES};
+use super::segment::{self, Batch, Batches, Holdings, SegmentHead, Tail};
 use super::snapshot_file;
 use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
@@ -71,14 +71,15 @@ pub(super) fn find<F: Files>(
 
     let mut log = Reading::holding(log_bytes_max, header.hard_state.commit);
     let run = names.last_segments();
-    for number in run {
+    for (number, next) in run.iter().zip(run.iter().skip(1).map(Some).chain([None])) {
+        let repeated_from = next.and_then(|next| first_batch(files, *next));
         let bytes = files.read(&segment_name(*number));
-        log.read(*number, &bytes.map_err(io("read a segment"))?)?;
+        let bytes = bytes.map_err(io("read a segment"))?;
+        log.read(*number, &bytes, repeated_from, next.is_none())?;
     }
     let Log {
         segments,
         last,
-        unmarked,
         places,
         padding,
         replayed:
@@ -119,13 +120,13 @@ pub(super) fn find<F: Files>(
         .map(|file| snapshot_name(*file))
         .chain(unused_segments.iter().map(|number| segment_name(*number)))
         .collect();
-    let last_batch = last.next_batch() - 1;
+    let last_batch = last.next_batch - 1;
     let next_snapshot = names.snapshots.iter().copied().chain(in_force).max();
     Ok(Some(Found {
         segments,
         active: last.head,
-        offset: last.end() as u64,
-        unmarked: unmarked.filter(|_| last_batch > header.mark),
+        offset: last.end as u64,
+        unmarked: last.unmarked.filter(|_| last_batch > header.mark),
         last_batch,
         shape,
         places,
@@ -143,6 +144,12 @@ pub(super) fn find<F: Files>(
         header,
         repairs,
     }))
+}
+
+/// The number of the first batch of a segment. If that cannot be told, reading the segment tells why.
+fn first_batch<F: Files>(files: &mut F, number: u64) -> Option<u64> {
+    let page = files.read_at(&segment_name(number), 0, PAGE_BYTES).ok()?;
+    SegmentHead::decode(&page).ok().map(|head| head.first_batch)
 }
 
 /// Outlines the log but for its last entries, by reading it once more.
@@ -219,7 +226,7 @@ impl Names {
     }
 
     /// The last segments among which none is missing. What comes before a missing one was being removed.
-    fn last_segments(&self) -> &[u64] {
+    pub(super) fn last_segments(&self) -> &[u64] {
         let gap = self
             .segments
             .windows(2)
@@ -247,9 +254,11 @@ fn expect_blank<F: Files>(files: &mut F, names: &Names) -> Result<(), StorageErr
         [] => true,
         [1] => {
             let bytes = files.read(&segment_name(1)).map_err(io("read a segment"))?;
-            let segment =
-                Segment::read(&bytes).map_err(|flaw| fault("log", &segment_name(1), &flaw))?;
-            segment.batches.is_empty() && segment.tail == Tail::Blank
+            let flawed = |flaw| fault("log", &segment_name(1), &flaw);
+            let head = SegmentHead::of(&bytes).map_err(flawed)?;
+            let mut batches = Batches::<Change>::new(&bytes, head.salt, head.first_batch);
+            let first = batches.next().transpose().map_err(flawed)?;
+            first.is_none() && batches.into_tail() == Tail::Blank
         }
         _ => false,
     };
@@ -285,26 +294,34 @@ struct Reading {
     /// How much longer the batches since the last snapshot are than their entries weigh.
     padding: u64,
     replay: Option<Replay>,
-    /// The last segment that was read. Its changes are made when the next one says which of them it repeats.
-    last: Option<Segment>,
+    last: Option<LastSegment>,
+}
+
+/// The last segment that was read.
+#[derive(Debug)]
+struct LastSegment {
+    head: SegmentHead,
+    /// The number of the batch that comes next, and where that begins.
+    next_batch: u64,
+    end: usize,
+    tail: Tail,
+    /// What its last batch changes, and what the log was before, if no segment follows it.
+    unmarked: Option<(Vec<Change>, Shape)>,
 }
 
 /// A log that is in order.
 #[derive(Debug)]
 struct Log {
     segments: VecDeque<KeptSegment>,
-    /// The last segment, without the changes that its batches make.
-    last: Segment,
-    /// What the last batch changes if it is in the last segment, and what the log was before.
-    unmarked: Option<(Vec<Change>, Shape)>,
+    last: LastSegment,
     places: Places,
     padding: u64,
     replayed: Replayed,
 }
 
 impl Reading {
-    /// Begins with nothing. Of the entries up to `commit` it holds those at the end of the log, while they weigh no
-    /// more than `log_bytes_max` with those that follow them.
+    /// Begins with nothing. Of the entries up to `commit` it holds those at the end of the log, while they take no more
+    /// than `log_bytes_max` of memory with those that follow them.
     fn holding(log_bytes_max: u64, commit: Index) -> Self {
         Self {
             log_bytes_max,
@@ -317,8 +334,15 @@ impl Reading {
         }
     }
 
-    /// Reads the next segment.
-    fn read(&mut self, number: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    /// Reads the next segment. The one after it, unless this is the last one, repeats the batches from `repeated_from`
+    /// on: a process that was killed leaves its last batch to the next process.
+    fn read(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        repeated_from: Option<u64>,
+        is_last: bool,
+    ) -> Result<(), StorageError> {
         let name = segment_name(number);
         let flawed = |flaw| fault("log", &name, &flaw);
         let head = SegmentHead::of(bytes).map_err(flawed)?;
@@ -328,18 +352,11 @@ impl Reading {
                 format!("segment {} is in {name}", head.number),
             ));
         }
-        if let Some(mut before) = self.last.take() {
-            if before.next_batch() < head.first_batch {
-                return Err(lacking(
-                    &before,
-                    &format!("{name} says that it was durable"),
-                ));
-            }
-            // The last batch of a process that was killed is repeated by the next process.
-            before
-                .batches
-                .retain(|batch| batch.number < head.first_batch);
-            self.replay(&mut before)?;
+        if let Some(before) = self.last.take()
+            && before.next_batch < head.first_batch
+        {
+            let witness = format!("{name} says that it was durable");
+            return Err(lacking(&before, &witness));
         }
         let (log_bytes_max, commit) = (self.log_bytes_max, self.commit);
         let replay = self
@@ -351,33 +368,23 @@ impl Reading {
                 format!("{name} does not go on where the log was"),
             ));
         }
-        self.last = Some(Segment::behind(head, bytes).map_err(flawed)?);
-        Ok(())
-    }
-
-    /// Makes the changes of a segment; what the log was before the last batch.
-    fn replay(
-        &mut self,
-        segment: &mut Segment,
-    ) -> Result<Option<(Vec<Change>, Shape)>, StorageError> {
-        let SegmentHead { number, salt, .. } = segment.head;
-        let name = segment_name(number);
-        let replay = self
-            .replay
-            .as_mut()
-            .expect("it began with the first segment");
-        self.segments.push_back(KeptSegment {
-            number,
-            holdings: segment.holdings(),
-        });
-        let last = segment.batches.last().map(|batch| batch.changes.clone());
-        let mut before = *replay.shape();
-        for batch in &mut segment.batches {
-            before = *replay.shape();
-            self.padding = padding_after(self.padding, batch);
+        let mut batches = Batches::<Change>::new(bytes, head.salt, head.first_batch);
+        let mut next = batches.next().transpose().map_err(flawed)?;
+        let mut holdings = Holdings::default();
+        let mut unmarked = None;
+        while let Some(mut batch) = next {
+            next = batches.next().transpose().map_err(flawed)?;
+            if repeated_from.is_some_and(|from| batch.number >= from) {
+                continue;
+            }
+            if is_last && next.is_none() {
+                unmarked = Some((batch.changes.clone(), *replay.shape()));
+            }
+            holdings.add(Holdings::of(&batch.changes));
+            self.padding = padding_after(self.padding, &batch);
             let placed = Placed {
                 segment: number,
-                salt,
+                salt: head.salt,
                 at: batch.start(),
                 layout: &batch.layout,
             };
@@ -389,13 +396,21 @@ impl Reading {
             }
             self.places.settle(replay.shape());
         }
-        Ok(last.map(|changes| (changes, before)))
+        self.segments.push_back(KeptSegment { number, holdings });
+        self.last = Some(LastSegment {
+            head,
+            next_batch: batches.next_batch(),
+            end: batches.at(),
+            tail: batches.into_tail(),
+            unmarked,
+        });
+        Ok(())
     }
 
     /// Judges how the log ends.
     fn finish(mut self, header: &Header) -> Result<Log, StorageError> {
         let wanted = segment_name(header.segment);
-        let Some(mut last) = self.last.take() else {
+        let Some(last) = self.last.take() else {
             return Err(damaged(
                 "log",
                 format!("{wanted} is missing, as all segments are"),
@@ -414,17 +429,15 @@ impl Reading {
                 &format!("batch {by} says that it was durable"),
             ));
         }
-        if last.next_batch() <= header.mark {
+        if last.next_batch <= header.mark {
             let witness = format!("the header says that batch {} was durable", header.mark);
             return Err(lacking(&last, &witness));
         }
-        let unmarked = self.replay(&mut last)?;
         let replay = self.replay.expect("it began with the first segment");
         let replayed = replay.finish().map_err(|reason| damaged("log", reason))?;
         Ok(Log {
             segments: self.segments,
             last,
-            unmarked,
             places: self.places,
             padding: self.padding,
             replayed,
@@ -446,10 +459,10 @@ fn padding_after(before: u64, batch: &Batch<Change>) -> u64 {
 }
 
 /// What comes after the whole batches of this segment was durable.
-fn lacking(segment: &Segment, witness: &str) -> StorageError {
-    let (batch, name) = (segment.next_batch(), segment_name(segment.head.number));
+fn lacking(segment: &LastSegment, witness: &str) -> StorageError {
+    let (batch, name) = (segment.next_batch, segment_name(segment.head.number));
     let (at, reason) = match &segment.tail {
-        Tail::Blank => (segment.end(), "nothing is there"),
+        Tail::Blank => (segment.end, "nothing is there"),
         Tail::Broken { at, reason, .. } => (*at, reason.as_str()),
     };
     damaged(

@@ -150,7 +150,7 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<SetAside, StorageError> {
     let folder = folder.as_ref();
     let mut files = locked(folder)?;
     let names = files.list().map_err(io("list the folder"))?;
-    let found = examine(&mut files)?;
+    let found = examine(&mut files, 0)?;
     let outboxes = found.outboxes.into_iter();
     let damaged = outboxes.filter(|outbox| outbox.error.as_ref().is_some_and(is_damage));
     let outboxes: Vec<_> = damaged.map(|outbox| outbox.name).collect();

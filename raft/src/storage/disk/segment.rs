@@ -4,6 +4,8 @@
 //! short shows. A batch is written when the one before it is durable, begins a page, and says so. So a batch that is
 //! not whole is torn if no batch comes after it, and damaged if one does.
 
+use std::marker::PhantomData;
+
 use bytes::BufMut;
 
 use super::change::{Change, Shape, SnapshotRef};
@@ -75,7 +77,8 @@ impl SegmentHead {
         Ok(head)
     }
 
-    fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
+    /// Reads it from the first page.
+    pub(super) fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
         let record = record::take_first(&mut page, Kind::Segment)?;
         record::expect_zeros(page)?;
         let [salt, numbers @ ..] = fields::<8>(record.body)?;
@@ -201,52 +204,6 @@ pub(super) enum Tail {
     },
 }
 
-/// A segment as it is read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub(super) head: SegmentHead,
-    pub(super) batches: Vec<Batch<Change>>,
-    pub(super) tail: Tail,
-}
-
-impl Segment {
-    /// Reads a whole segment.
-    ///
-    /// # Errors
-    /// As [`SegmentHead::of`], and when a batch was written by a version that knows more, or makes no sense.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
-        Self::behind(SegmentHead::of(bytes)?, bytes)
-    }
-
-    /// Reads the batches behind the head of a whole segment.
-    ///
-    /// # Errors
-    /// When one was written by a version that knows more, or makes no sense.
-    pub(super) fn behind(head: SegmentHead, bytes: &[u8]) -> Result<Self, Flaw> {
-        let (batches, tail) = read_batches(bytes, head.salt, head.first_batch)?;
-        Ok(Self {
-            head,
-            batches,
-            tail,
-        })
-    }
-
-    /// The number of the batch that comes next.
-    pub(super) fn next_batch(&self) -> u64 {
-        self.head.first_batch + self.batches.len() as u64
-    }
-
-    /// Where the batch after the whole ones begins.
-    pub(super) fn end(&self) -> usize {
-        self.batches.last().map_or(PAGE_BYTES, |batch| batch.end)
-    }
-
-    /// What it is kept for, whether or not that was dropped later.
-    pub(super) fn holdings(&self) -> Holdings {
-        Holdings::of(self.batches.iter().flat_map(|batch| &batch.changes))
-    }
-}
-
 /// Reads the batches that follow the first page of a file, from the one of this number on.
 ///
 /// # Errors
@@ -256,36 +213,89 @@ pub(super) fn read_batches<T: BatchRecord>(
     salt: u64,
     first: u64,
 ) -> Result<(Vec<Batch<T>>, Tail), Flaw> {
-    let mut batches = Vec::new();
-    let mut at = PAGE_BYTES;
-    let mut number = first;
-    let tail = loop {
-        let rest = &bytes[at..];
-        if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && record::is_zero(rest) {
-            break Tail::Blank;
+    let mut reader = Batches::new(bytes, salt, first);
+    let batches: Result<_, _> = reader.by_ref().collect();
+    Ok((batches?, reader.into_tail()))
+}
+
+/// Reads batches one by one: decoded, those of a whole file of light entries take several times as much memory as it.
+/// The last item may be an error: a batch that was written by a version that knows more, or makes no sense.
+#[derive(Debug)]
+pub(super) struct Batches<'a, T> {
+    /// A whole file.
+    bytes: &'a [u8],
+    salt: u64,
+    /// The number of the batch that comes next, and where it begins.
+    number: u64,
+    at: usize,
+    /// What follows the whole batches, once they have all been read.
+    tail: Option<Tail>,
+    records: PhantomData<T>,
+}
+
+impl<'a, T> Batches<'a, T> {
+    /// Reads those that follow the first page of a file, from the one of this number on.
+    pub(super) fn new(bytes: &'a [u8], salt: u64, first: u64) -> Self {
+        Self {
+            bytes,
+            salt,
+            number: first,
+            at: PAGE_BYTES,
+            tail: None,
+            records: PhantomData,
         }
-        match batch(rest, salt, number) {
+    }
+
+    /// The number of the batch that comes next.
+    pub(super) fn next_batch(&self) -> u64 {
+        self.number
+    }
+
+    /// Where that one begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Returns what follows the whole batches, all of which have been read.
+    pub(super) fn into_tail(self) -> Tail {
+        self.tail.expect("batches are read until none is left")
+    }
+}
+
+impl<T: BatchRecord> Iterator for Batches<'_, T> {
+    type Item = Result<Batch<T>, Flaw>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.tail.is_some() {
+            return None;
+        }
+        let rest = &self.bytes[self.at..];
+        if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && record::is_zero(rest) {
+            self.tail = Some(Tail::Blank);
+            return None;
+        }
+        match batch(rest, self.salt, self.number) {
             Ok((changes, layout)) => {
-                at += usize::try_from(layout.bytes()).expect("it was read into memory");
-                batches.push(Batch {
-                    number,
-                    end: at,
+                self.at += usize::try_from(layout.bytes()).expect("it was read into memory");
+                self.number += 1;
+                Some(Ok(Batch {
+                    number: self.number - 1,
+                    end: self.at,
                     layout,
                     changes,
-                });
-                number += 1;
+                }))
             }
             Err(Flaw::Broken(reason)) => {
-                break Tail::Broken {
-                    at,
+                self.tail = Some(Tail::Broken {
+                    at: self.at,
                     reason,
-                    marked_by: marked_by(rest, salt, number),
-                };
+                    marked_by: marked_by(rest, self.salt, self.number),
+                });
+                None
             }
-            Err(other) => return Err(other),
+            Err(other) => Some(Err(other)),
         }
-    };
-    Ok((batches, tail))
+    }
 }
 
 /// What a segment is kept for.
@@ -418,14 +428,25 @@ mod tests {
         bytes
     }
 
+    /// Reads the batches of such a segment. Returns the number of the one that comes next, and what is there.
+    fn read(segment: &[u8]) -> (u64, Tail) {
+        let mut batches = Batches::<Change>::new(segment, SALT, 7);
+        assert!(batches.all(|batch| batch.is_ok()));
+        (batches.next_batch(), batches.into_tail())
+    }
+
     #[test]
     fn whole_batches_are_read_up_to_where_nothing_was_written() {
-        let segment = Segment::read(&segment()).unwrap();
+        let segment = segment();
 
-        assert_eq!(segment.batches.len(), 3);
-        assert_eq!((segment.next_batch(), segment.end()), (10, 4 * PAGE_BYTES));
-        assert_eq!(segment.holdings().highest, Index(3));
-        assert_eq!(segment.tail, Tail::Blank);
+        let (batches, tail) = read_batches::<Change>(&segment, SALT, 7).unwrap();
+
+        let found = batches
+            .iter()
+            .map(|batch| (batch.number, batch.end / PAGE_BYTES));
+        assert_eq!(Vec::from_iter(found), [(7, 2), (8, 3), (9, 4)]);
+        assert_eq!(Holdings::of(&batches[2].changes).highest, Index(3));
+        assert_eq!(tail, Tail::Blank);
     }
 
     #[test]
@@ -433,11 +454,11 @@ mod tests {
         let mut bytes = segment();
         bytes[2 * PAGE_BYTES..][..PAGE_BYTES].fill(0);
 
-        let segment = Segment::read(&bytes).unwrap();
+        let (next, tail) = read(&bytes);
 
-        assert_eq!(segment.next_batch(), 8);
+        assert_eq!(next, 8);
         assert!(matches!(
-            segment.tail,
+            tail,
             Tail::Broken {
                 marked_by: Some(9),
                 ..
@@ -450,11 +471,11 @@ mod tests {
         let mut bytes = segment();
         bytes[3 * PAGE_BYTES + 40] ^= 1;
 
-        let segment = Segment::read(&bytes).unwrap();
+        let (next, tail) = read(&bytes);
 
-        assert_eq!(segment.next_batch(), 9);
+        assert_eq!(next, 9);
         assert!(matches!(
-            segment.tail,
+            tail,
             Tail::Broken {
                 marked_by: None,
                 ..
@@ -469,10 +490,10 @@ mod tests {
         bytes[3 * PAGE_BYTES] ^= 1;
         bytes[4 * PAGE_BYTES..].copy_from_slice(&forged);
 
-        let segment = Segment::read(&bytes).unwrap();
+        let (_, tail) = read(&bytes);
 
         assert!(matches!(
-            segment.tail,
+            tail,
             Tail::Broken {
                 marked_by: None,
                 ..

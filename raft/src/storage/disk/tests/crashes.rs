@@ -78,6 +78,7 @@ fn run(disk: &FakeDisk, known: &mut Known, boot: &mut u64, dice: &mut Dice) -> R
     known.recover(opened.recovered)?;
     let outlined = store.recover(0);
     known.expect_outlined(&outlined.map_err(|error| format!("it is not outlined: {error}"))?)?;
+    known.expect_inspected(&mut disk.clone())?;
     if store.header().boot <= *boot {
         return Err(format!("boot {} comes after {boot}", store.header().boot));
     }

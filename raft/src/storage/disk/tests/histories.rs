@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::fake::Dice;
 use crate::configuration::Configuration;
 use crate::consensus::HardState;
-use crate::entry::{Entry, Payload};
+use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::storage::disk::files::Files;
+use crate::storage::disk::inspection::{EntryKind, EntryOutline, LogOutline, examine};
 use crate::storage::disk::lane::Lane;
 use crate::storage::{Recovered, Snapshot, SnapshotName, StorageError, Write, memory};
 use crate::time::ClusterTime;
@@ -142,6 +143,36 @@ impl Known {
         Err(format!(
             "found {} behind {outline:?} of {wanted}",
             outline_of(recovered)
+        ))
+    }
+}
+
+impl Known {
+    /// An inspection, which reads the log from its end, tells the same of it.
+    pub(super) fn expect_inspected(&self, files: &mut impl Files) -> Result<(), String> {
+        let entries = &self.state.entries;
+        let outlines = entries.iter().map(|entry| EntryOutline {
+            position: entry.position(),
+            kind: EntryKind::Command,
+            bytes: entry.weight() - ENTRY_OVERHEAD_BYTES,
+        });
+        let outlines = Vec::from_iter(outlines);
+        let last = &outlines[outlines.len().saturating_sub(2)..];
+        let log = outlines.first().zip(outlines.last());
+        let log = log.map(|(first, last)| LogOutline {
+            first: first.position,
+            last: last.position,
+            entries: outlines.len() as u64,
+            bytes: outlines.iter().map(|entry| entry.bytes).sum(),
+        });
+        let found = examine(files, 2).map_err(|error| error.to_string())?;
+        if found.log == log && found.last_entries == last {
+            return Ok(());
+        }
+        let wanted = outline_of(&self.state);
+        Err(format!(
+            "found {:?} and {:?} of {wanted}",
+            found.log, found.last_entries
         ))
     }
 }
