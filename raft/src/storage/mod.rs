@@ -132,7 +132,7 @@ pub trait Storage: Send + 'static {
         1
     }
 
-    /// Returns how much longer the log behind the snapshot was on the disk than its entries weigh, in bytes, when the
+    /// Returns how much more of the disk the log behind the snapshot took than its entries weigh, in bytes, when the
     /// storage was opened. Default 0.
     ///
     /// A member that is started again counts it for its next snapshot, as what it writes itself: else a log would grow

@@ -45,7 +45,7 @@ pub(super) struct Found {
     pub(super) superfluous: Vec<String>,
     /// The last segment ends with something that is no batch.
     pub(super) tail_dropped: bool,
-    /// How much longer the log since the snapshot in force is than its entries weigh.
+    /// How much more the log since the snapshot in force takes on the disk than its entries weigh.
     pub(super) padding: u64,
     pub(super) recovered: Recovered,
     pub(super) repairs: Vec<Repair>,
@@ -73,9 +73,13 @@ pub(super) fn find<F: Files>(
     let run = names.last_segments();
     for (number, next) in run.iter().zip(run.iter().skip(1).map(Some).chain([None])) {
         let repeated_from = next.and_then(|next| first_batch(files, *next));
-        let bytes = files.read(&segment_name(*number));
-        let bytes = bytes.map_err(io("read a segment"))?;
+        let name = segment_name(*number);
+        let bytes = files.read(&name).map_err(io("read a segment"))?;
         log.read(*number, &bytes, repeated_from, next.is_none())?;
+        if next.is_some() {
+            let taken = files.allocated(&name);
+            log.count_rest(taken.map_err(io("look at a segment"))?);
+        }
     }
     let Log {
         segments,
@@ -291,7 +295,7 @@ struct Reading {
     commit: Index,
     segments: VecDeque<KeptSegment>,
     places: Places,
-    /// How much longer the batches since the last snapshot are than their entries weigh.
+    /// How much more the log since the last snapshot takes on the disk than its entries weigh.
     padding: u64,
     replay: Option<Replay>,
     last: Option<LastSegment>,
@@ -304,6 +308,8 @@ struct LastSegment {
     /// The number of the batch that comes next, and where that begins.
     next_batch: u64,
     end: usize,
+    /// How long the batches are that the next segment does not repeat.
+    counted: u64,
     tail: Tail,
     /// What its last batch changes, and what the log was before, if no segment follows it.
     unmarked: Option<(Vec<Change>, Shape)>,
@@ -372,6 +378,7 @@ impl Reading {
         let mut next = batches.next().transpose().map_err(flawed)?;
         let mut holdings = Holdings::default();
         let mut unmarked = None;
+        let mut counted = 0;
         while let Some(mut batch) = next {
             next = batches.next().transpose().map_err(flawed)?;
             if repeated_from.is_some_and(|from| batch.number >= from) {
@@ -382,6 +389,7 @@ impl Reading {
             }
             holdings.add(Holdings::of(&batch.changes));
             self.padding = padding_after(self.padding, &batch);
+            counted += batch.layout.bytes();
             let placed = Placed {
                 segment: number,
                 salt: head.salt,
@@ -401,10 +409,18 @@ impl Reading {
             head,
             next_batch: batches.next_batch(),
             end: batches.at(),
+            counted,
             tail: batches.into_tail(),
             unmarked,
         });
         Ok(())
+    }
+
+    /// Counts what else the segment that was read last, which another follows, takes of the disk: its head, batches that
+    /// are repeated, and what is behind them and is never written. Each kill leaves some of that.
+    fn count_rest(&mut self, taken: u64) {
+        let counted = self.last.as_ref().map_or(0, |last| last.counted);
+        self.padding += taken.saturating_sub(counted);
     }
 
     /// Judges how the log ends.

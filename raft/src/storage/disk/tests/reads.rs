@@ -331,3 +331,34 @@ fn what_is_held_of_a_log_is_bounded() {
     assert_eq!(held(&mut store, 100 * memory - 1), log[501..]);
     assert_eq!(held(&mut store, 600 * memory), log);
 }
+
+/// In each life it is killed after one entry.
+#[test]
+fn what_kills_leave_on_the_disk_is_counted() {
+    let mut disk = FakeDisk::new(0, None);
+    let options = Options {
+        segment_bytes: 1 << 20,
+        nonce: 0x1234_5678_9abc_def0,
+    };
+    for index in 1..=8 {
+        let (mut store, _) = Store::open(disk.clone(), options).expect("it is in order");
+        append(&mut store, vec![entry(index, 1, "command")]);
+        disk.restart_process();
+    }
+
+    let segments = disk.files().into_keys();
+    let mut segments: Vec<_> = segments.filter(|name| name.starts_with("log-")).collect();
+    segments.pop();
+    let taken = |name: String| disk.allocated(&name).expect("it is there");
+    let taken: u64 = segments.into_iter().map(taken).sum();
+    let (_, opened) = Store::open(disk.clone(), options).expect("it is in order");
+
+    assert!(taken >= 6 << 18, "{taken}");
+    // The last segment has two batches.
+    let differs_by = opened.padding.abs_diff(taken);
+    assert!(
+        differs_by < 3 * PAGE_BYTES as u64,
+        "{} of {taken}",
+        opened.padding
+    );
+}
