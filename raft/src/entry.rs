@@ -83,10 +83,11 @@ pub(crate) fn push(entries: &mut VecDeque<Entry>, entry: Entry) {
     entries.push_back(entry);
 }
 
-/// Gives room back that has become more than the entries take, once some were dropped.
+/// Gives room back, once entries were dropped, that has become more than those left take, and more than is worth
+/// keeping: a log that is compacted again and again needs its room again.
 pub(crate) fn shrink(entries: &mut VecDeque<Entry>) {
     let len = entries.len();
-    if entries.capacity() > FEW && entries.capacity() / 2 > len {
+    if entries.capacity() - len > len.max(KEPT) {
         entries.shrink_to((len + len / ROOM).max(FEW));
     }
 }
@@ -94,8 +95,11 @@ pub(crate) fn shrink(entries: &mut VecDeque<Entry>) {
 /// One part in so many of the room for entries is reserved for others.
 const ROOM: usize = 4;
 
-/// Room for so few entries is always kept.
+/// Room is reserved for so many entries at least.
 const FEW: usize = 64;
+
+/// Room for so many entries, about 1 MiB, is not given back.
+const KEPT: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn entries_reserve_little_room_and_give_it_back() {
         let mut entries = VecDeque::new();
-        for index in 1..=10_000 {
+        for index in 1..=100_000 {
             push(
                 &mut entries,
                 Entry {
@@ -130,7 +134,7 @@ mod tests {
         entries.drain(100..);
         shrink(&mut entries);
 
-        assert!(grown <= 10_000 * 5 / 4, "{grown}");
+        assert!(grown <= 100_000 * 5 / 4, "{grown}");
         assert!(entries.capacity() <= 125, "{}", entries.capacity());
     }
 }

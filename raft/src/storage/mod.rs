@@ -100,8 +100,8 @@ pub trait Storage: Send + 'static {
     /// by range.
     ///
     /// Of the log, the entries at its end that take no more than `log_memory_bytes_max` of memory ([`Entry::memory`])
-    /// are given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after the
-    /// snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
+    /// are given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after
+    /// the snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
     ///
     /// [`HardState::commit`]: crate::consensus::HardState::commit
     async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;
