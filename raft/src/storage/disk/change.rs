@@ -281,7 +281,7 @@ impl Replay {
         let first = shape.first;
         if present > first {
             let last = present.previous();
-            return Err(format!("the entries from {first} to {last} are missing"));
+            return Err(format!("entries from {first} to {last} are missing"));
         }
         if let (Some(of), None) = (shape.snapshot, &snapshot) {
             let file = of.file;
@@ -329,7 +329,7 @@ mod tests {
         let kept = after(began, std::slice::from_ref(&follows));
         let compacted = after(began, &[follows, snapshot(4), Change::Compact(Index(4))]);
 
-        assert_eq!(kept.unwrap_err(), "the entries from 3 to 4 are missing");
+        assert_eq!(kept.unwrap_err(), "entries from 3 to 4 are missing");
         assert_eq!(compacted.unwrap().entries, [entry(5, 1, "e")]);
     }
 
@@ -363,7 +363,7 @@ mod tests {
 
         let missing = after(began, &changes);
 
-        assert_eq!(missing.unwrap_err(), "the entries from 3 to 4 are missing");
+        assert_eq!(missing.unwrap_err(), "entries from 3 to 4 are missing");
     }
 
     #[test]

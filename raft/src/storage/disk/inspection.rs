@@ -2,6 +2,7 @@
 //! whatever can still be read.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::header::{self, Header};
 use super::outbox;
 use super::recovery::{self, Names};
 use super::segment::{Batches, SegmentHead, Tail};
-use super::store::{io, segment_name, snapshot_name};
+use super::store::{RESERVE, io, segment_name, snapshot_name};
 use super::{Repair, StorageError, snapshot_file};
 use crate::configuration::{Configuration, History};
 use crate::consensus::HardState;
@@ -215,7 +216,11 @@ pub(super) fn examine<F: Files>(
             let Recovered { snapshot, .. } = &found.recovered;
             let snapshot = snapshot.as_ref().map(|of| of.metadata.clone());
             let verdict = match recovery::begin(found.recovered) {
-                Ok(_) => Verdict::Sound,
+                Ok(_) => {
+                    let removed = found.unfinished.iter().chain(&found.superfluous);
+                    let names = removed.map(String::as_str).chain([LOCK, RESERVE]);
+                    misplaced(files, names).map_or(Verdict::Sound, Verdict::Refused)
+                }
                 Err(error) => Verdict::Refused(error),
             };
             let mut survey = Survey::of(files, names.last_segments(), last_entries_max);
@@ -231,6 +236,20 @@ pub(super) fn examine<F: Files>(
     };
     inspection.outboxes = outboxes;
     Ok(inspection)
+}
+
+/// Finds a folder in the place of one of these files, which a member locks, replaces or removes when it opens the store.
+/// The store itself may be in order.
+fn misplaced<'a, F: Files>(
+    files: &mut F,
+    mut names: impl Iterator<Item = &'a str>,
+) -> Option<StorageError> {
+    names.find_map(|name| {
+        let read = files.read_at(name, 0, 1);
+        let is_folder = read.is_err_and(|error| error.kind() == ErrorKind::IsADirectory);
+        let told = format!("{name} is a folder: move it away");
+        is_folder.then(|| io("open the store")(IoError::other(told)))
+    })
 }
 
 fn blank(verdict: Verdict) -> Inspection {

@@ -450,7 +450,11 @@ impl Reading {
             return Err(lacking(&last, &witness));
         }
         let replay = self.replay.expect("it began with the first segment");
-        let replayed = replay.finish().map_err(|reason| damaged("log", reason))?;
+        let first = self.segments.front().map_or(0, |segment| segment.number);
+        let replayed = replay.finish().map_err(|reason| {
+            let (found, before) = (segment_name(first), segment_name(first.saturating_sub(1)));
+            damaged("log", format!("{reason} before {found}: is {before} lost?"))
+        })?;
         Ok(Log {
             segments: self.segments,
             last,

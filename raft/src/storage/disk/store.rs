@@ -95,7 +95,7 @@ struct Reserve {
 const TRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The name of the reserve.
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
 
 /// A segment, and what it is kept for.
 #[derive(Clone, Copy, Debug)]

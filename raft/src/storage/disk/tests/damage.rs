@@ -16,7 +16,9 @@ use crate::storage::disk::inspection::examine;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::store::{Options, Store};
-use crate::storage::{DiskStorage, Recovered, Repair, Snapshot, StorageError, Verdict, Write};
+use crate::storage::{
+    DiskStorage, Recovered, Repair, Snapshot, StorageError, Verdict, Write, inspect, set_aside,
+};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -431,21 +433,61 @@ fn a_store_that_is_damaged_is_left_as_it_is() {
     assert_eq!((disk.steps(), disk.files()), (0, files));
 }
 
+/// A folder with the files of a store, and a folder in the place of one of them.
+fn misplaced(small: &Small, name: &str) -> Temporary {
+    let folder = Temporary::new();
+    fs::create_dir_all(folder.path()).unwrap();
+    for (name, bytes) in &small.files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    // Not all of them are there.
+    let _absent = fs::remove_file(folder.path().join(name));
+    fs::create_dir(folder.path().join(name)).unwrap();
+    folder
+}
+
 #[test]
 fn a_folder_in_the_place_of_any_file_is_an_error() {
     let small = Small::new(false);
-    for name in [HEADER, FIRST, SECOND, SNAPSHOT, "lock"] {
-        let folder = Temporary::new();
-        fs::create_dir_all(folder.path()).unwrap();
-        for (name, bytes) in &small.files {
-            fs::write(folder.path().join(name), bytes).unwrap();
-        }
-        // There is no lock yet.
-        let _absent = fs::remove_file(folder.path().join(name));
-        fs::create_dir(folder.path().join(name)).unwrap();
+    for name in [HEADER, FIRST, SECOND, SNAPSHOT, "lock", "reserve"] {
+        let folder = misplaced(&small, name);
 
+        let inspected = inspect(folder.path(), 0).unwrap().verdict;
         let opened = block_on(DiskStorage::open(folder.path()));
 
         assert!(matches!(opened, Err(StorageError::Io { .. })), "{name}");
+        assert!(
+            matches!(inspected, Verdict::Refused(StorageError::Io { .. })),
+            "{name}: {inspected:?}"
+        );
+    }
+}
+
+/// The store behind it is in order, and nothing of it is set aside.
+#[test]
+fn a_folder_in_the_way_of_a_file_is_told_and_moved_by_hand() {
+    let small = Small::new(false);
+    for name in [
+        "header.new",
+        "log-0000000000000009.new",
+        "snapshot-0000000000000009",
+        "reserve",
+    ] {
+        let folder = misplaced(&small, name);
+
+        let inspected = inspect(folder.path(), 0).unwrap().verdict;
+        let aside = set_aside(folder.path()).map(|_| ());
+        let opened = block_on(DiskStorage::open(folder.path())).map(|_| ());
+        fs::remove_dir(folder.path().join(name)).unwrap();
+        let again = block_on(DiskStorage::open(folder.path()));
+
+        let Verdict::Refused(told) = inspected else {
+            panic!("{name}: {inspected:?}");
+        };
+        assert!(told.to_string().contains(name), "{told}");
+        for refused in [aside, opened] {
+            assert!(matches!(refused, Err(StorageError::Io { .. })), "{name}");
+        }
+        assert!(again.is_ok(), "{name}: {again:?}");
     }
 }
