@@ -69,8 +69,9 @@ pub struct Timing {
 ///   pieces of 256 KiB; but a state machine that wants it whole, as `StateMachine::restore` does, holds *S*, once.
 /// - *The log*: at most [`log_memory_bytes_max`](Self::log_memory_bytes_max) of its end, or what is not both committed
 ///   and on this server's disk if that is more, at most [`uncommitted_bytes_max`](Self::uncommitted_bytes_max) on a
-///   leader. These last are counted with what they weigh on their way ([`Entry::weight`]); in memory each entry takes
-///   up to 88 bytes more ([`Entry::memory`]). Of what is before that, and is read from storage when it is needed: 16 bytes for each 64 KiB, and for each
+///   leader. These last, and those handed out to be applied, count with what they weigh on their way
+///   ([`Entry::weight`]); in memory each takes up to 88 bytes more ([`Entry::memory`]). Of what is before that, and is
+///   read from storage when it is needed: 16 bytes for each 64 KiB, and for each
 ///   term. What is read is at most 1 MiB for the state machine, within
 ///   [`applying_bytes_max`](Self::applying_bytes_max), and a message for each peer, or one entry if that is longer.
 /// - *On the disk*, the log behind its last compaction: the entries kept then, for peers at most

@@ -1,6 +1,6 @@
 //! A member on a real file system that another file fills. For want of room for its log it refuses commands and hands
-//! leadership over, then stops, and goes on from what is there once there is room again. For want of room for a snapshot
-//! it does not stop.
+//! leadership over, then stops, and goes on from what is there once there is room again. For want of room for a
+//! snapshot it does not stop.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

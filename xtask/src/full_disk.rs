@@ -1,6 +1,6 @@
-//! `cargo xtask full-disk`: a member writes to a small file system that another file fills. For want of room for its log
-//! it must refuse commands and hand leadership over, then stop, and once there is room again go on with all that was
-//! acknowledged. For want of room for a snapshot it must not stop.
+//! `cargo xtask full-disk`: a member writes to a small file system that another file fills. For want of room for its
+//! log it must refuse commands and hand leadership over, then stop, and once there is room again go on with all that
+//! was acknowledged. For want of room for a snapshot it must not stop.
 //!
 //! The test program `kills` of the facade has the members; here their file system is made.
 

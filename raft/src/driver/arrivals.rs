@@ -140,16 +140,17 @@ impl<S: StateMachine> Driver<S> {
         done: Result<Input, StorageError>,
         now: Instant,
     ) -> Result<(), StopReason> {
-        let is_lie = |input: &Input| matches!(input, Input::EntriesRead { read, entries } if !self.raft.may_take(read, entries));
-        let done = done.and_then(|input| match is_lie(&input) {
-            true => Err(StorageError::Damaged {
+        let input = done.map_err(|error| StopReason::Storage(error.to_string()))?;
+        if let Input::EntriesRead { read, entries } = &input
+            && !self.raft.may_take(read, entries)
+        {
+            let lie = StorageError::Damaged {
                 what: "log",
                 reason: "it does not give back what was written".to_owned(),
-            }),
-            false => Ok(input),
-        });
-        self.inputs
-            .push(done.map_err(|error| StopReason::Storage(error.to_string()))?);
+            };
+            return Err(StopReason::Storage(lie.to_string()));
+        }
+        self.inputs.push(input);
         if self.snapshots.take_no_room() {
             self.note_no_room(now);
         }

@@ -349,8 +349,8 @@ impl<S: StateMachine> Driver<S> {
         writes.into_iter().chain(reads).chain(steps).min()
     }
 
-    /// After so long without a write that becomes durable, or an answer to a read or a step with a snapshot, the storage
-    /// stalls.
+    /// After so long without a write that becomes durable, or an answer to a read or a step with a snapshot, the
+    /// storage stalls.
     fn storage_stalls_after(&self) -> Duration {
         self.storage_stalls_after
             .unwrap_or(self.config.election_timeout() * STALLED_TIMEOUTS)

@@ -85,8 +85,8 @@ pub enum Happening {
         /// The longest allowed.
         bytes_max: u64,
     },
-    /// The disk had no room for a snapshot, of this member's state or of its leader's, and has nothing of it. It is tried
-    /// again: its own after as much log as usual, that of the leader after a second, and each time after twice as
+    /// The disk had no room for a snapshot, of this member's state or of its leader's, and has nothing of it. It is
+    /// tried again: its own after as much log as usual, that of the leader after a second, and each time after twice as
     /// long, up to a minute.
     SnapshotWithoutRoom,
     /// A follower, or a server that joins, is being sent the snapshot.

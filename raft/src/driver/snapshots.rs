@@ -18,8 +18,8 @@ use crate::time::Instant;
 /// A captured state is stored in pieces of so many bytes.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
-/// After a snapshot of a leader has found no room, so long none is written: each costs the leader, the link and the disk
-/// as much as one that fits, up to where the disk is full.
+/// After a snapshot of a leader has found no room, so long none is written: each costs the leader, the link and the
+/// disk as much as one that fits, up to where the disk is full.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// Each time that there is no room again the pause is twice as long, and at most so long.

@@ -221,8 +221,8 @@ pub enum MemberError {
         /// The longest allowed.
         bytes_max: u64,
     },
-    /// The disk had no room for a snapshot, of this member's state or of its leader's: the log is not cut, or the member
-    /// stays behind. It is tried again after more log, or when the leader sends it again.
+    /// The disk had no room for a snapshot, of this member's state or of its leader's: the log is not cut, or the
+    /// member stays behind. It is tried again after more log, or when the leader sends it again.
     #[error("the disk has no room for a snapshot; make room on it")]
     SnapshotWithoutRoom,
     /// A server that this one spoke to belongs elsewhere.

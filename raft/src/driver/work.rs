@@ -327,8 +327,8 @@ impl Snapshots {
         self.spread();
     }
 
-    /// There was no room for the one that was begun. It may have cost as much as one that is taken, so it is tried again
-    /// after as much log.
+    /// There was no room for the one that was begun. It may have cost as much as one that is taken, so it is tried
+    /// again after as much log.
     fn without_room(&mut self) {
         self.under_way = false;
     }

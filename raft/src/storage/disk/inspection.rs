@@ -238,8 +238,8 @@ pub(super) fn examine<F: Files>(
     Ok(inspection)
 }
 
-/// Finds a folder in the place of one of these files, which a member locks, replaces or removes when it opens the store.
-/// The store itself may be in order.
+/// Finds a folder in the place of one of these files, which a member locks, replaces or removes when it opens the
+/// store. The store itself may be in order.
 fn misplaced<'a, F: Files>(
     files: &mut F,
     mut names: impl Iterator<Item = &'a str>,

@@ -416,8 +416,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Counts what else the segment that was read last, which another follows, takes of the disk: its head, batches that
-    /// are repeated, and what is behind them and is never written. Each kill leaves some of that.
+    /// Counts what else the segment that was read last, which another follows, takes of the disk: its head, batches
+    /// that are repeated, and what is behind them and is never written. Each kill leaves some of that.
     fn count_rest(&mut self, taken: u64) {
         let counted = self.last.as_ref().map_or(0, |last| last.counted);
         self.padding += taken.saturating_sub(counted);

@@ -91,7 +91,8 @@ struct Reserve {
     next_try: Duration,
 }
 
-/// A store without room that is never idle tries to make its reserve after so long: that costs as much as a large write.
+/// A store without room that is never idle tries to make its reserve after so long: that costs as much as a large
+/// write.
 const TRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The name of the reserve.
