@@ -51,12 +51,21 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 ///
 /// **Snapshots.** [`snapshots`](Self::snapshots) is a lane of its own. A snapshot becomes durable there piece by piece,
 /// however long that takes, and counts for nothing. Only then does a write name it, and from that write on it is in
-/// force; the compaction behind it comes in later writes. So no vote and no acknowledgement waits for a snapshot.
+/// force; the compaction behind it comes in later writes. A write that names one that is not finished is refused, with
+/// any error: the driver never makes one. So no vote and no acknowledgement waits for a snapshot.
 ///
 /// **Failure.** A write or a step of the lane that fails stops the member: what the disk holds is not known until it is
 /// opened again, and nothing is tried again over a failed sync. Only a snapshot for which there is
 /// [no room](SnapshotLane#without-room) stops nothing. A crash at any moment leaves the snapshot that was in
 /// force or, once the write that names another was under way, that one, and never half of one.
+///
+/// **A disk that hangs.** Nothing here has a deadline: a write, a read or a step of the lane takes as long as it takes.
+/// The member sees it: when something was to become durable or to be read and nothing was for
+/// [`storage_stalls_after`](crate::driver::MemberBuilder::storage_stalls_after), its status names it
+/// ([`stalled_for`](crate::driver::StorageStatus::stalled_for)), and an event and its log tell of it. What waits is
+/// bounded in bytes ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)): beyond that a leader
+/// refuses commands, and a follower drops entries, which the leader sends again. When the disk goes on, so does the
+/// member.
 ///
 /// **The end.** The driver [closes](Self::close) the storage when the member stops in order, and drops it otherwise.
 ///
@@ -95,19 +104,26 @@ pub trait Storage: Send + 'static {
         history: Option<History>,
     ) -> Result<(), StorageError>;
 
-    /// Reads what is stored; the default value if nothing is. Called when a member starts, before it writes, and when
-    /// it [founds](crate::driver::Founding) its cluster. The state of a snapshot is not read: the lane gives it, range
-    /// by range.
+    /// Reads what is stored; the default value if nothing is. Called when a member starts, and before that when it
+    /// [founds](crate::driver::Founding) its cluster: so it may be called again on storage that is open, after writes,
+    /// and then returns what they made. No write is under way then. The state of a snapshot is not read: the lane gives
+    /// it, range by range.
     ///
     /// Of the log, the entries at its end that take no more than `log_memory_bytes_max` of memory ([`Entry::memory`])
     /// are given as entries, and those before as an [`Outline`]. Whatever comes after [`HardState::commit`] and after
     /// the snapshot is given as entries in any case: it may yet be truncated, and no outline can be.
+    /// [`Recovered::outlined`] makes the outline of a log that is read whole. Storage may also ignore the bound and
+    /// give all of the log as entries: the member then holds it all when it starts.
     ///
     /// [`HardState::commit`]: crate::consensus::HardState::commit
     async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;
 
-    /// Makes these writes durable, in order. Once it resolves, none of them can be lost; if it fails, or is dropped
-    /// before, any prefix of them may be. The snapshots that they name are finished.
+    /// Makes these writes durable, in order. Once it resolves, none of them can be lost. If it fails, or is dropped
+    /// before, what any prefix of them makes of the log and of the snapshot in force may be durable; the hard state may
+    /// be that of a later one of them, and is never that of an earlier one.
+    ///
+    /// # Errors
+    /// When they cannot be written, do not continue the log, or name a snapshot that is not finished. The member stops.
     async fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError>;
 
     /// Returns the lane that snapshots take, the same one each time. It is used while a write is under way.
@@ -179,11 +195,17 @@ pub trait SnapshotLane: Send + Sync + 'static {
     /// Begins a snapshot, under a name that no other in the storage has.
     async fn begin(&self) -> Result<SnapshotName, StorageError>;
 
-    /// Appends a piece to a snapshot that was begun.
+    /// Appends a piece to a snapshot that was begun and is not finished.
+    ///
+    /// # Errors
+    /// When it cannot be written, and for any other name. The member stops, unless there is no room.
     async fn append(&self, name: SnapshotName, piece: Bytes) -> Result<(), StorageError>;
 
-    /// Makes a snapshot durable that was begun. Returns false if what was appended has not this length or not this
-    /// CRC-32: it is gone then.
+    /// Makes a snapshot durable that was begun and is not finished. Returns false if what was appended has not this
+    /// length, or not this CRC-32 (of IEEE 802.3, as in zip and PNG): it is gone then.
+    ///
+    /// # Errors
+    /// When it cannot be made durable, and for any other name. The member stops, unless there is no room.
     async fn finish(
         &self,
         name: SnapshotName,
@@ -192,7 +214,7 @@ pub trait SnapshotLane: Send + Sync + 'static {
     ) -> Result<bool, StorageError>;
 
     /// Reads a part of the state of a finished snapshot: as many bytes as there are from `offset` on, at most
-    /// `bytes_max`. `None` if there is no such snapshot.
+    /// `bytes_max`. `None` if there is no such snapshot, or it is not finished.
     async fn read(
         &self,
         name: SnapshotName,
