@@ -32,37 +32,42 @@
 //!     # let site = std::env::temp_dir().join(format!("liferaft-start-{}", std::process::id()));
 //!     # std::fs::create_dir_all(&site)?;
 //!     # std::env::set_current_dir(&site)?;
-//!     let network = MemoryNetwork::new(1);
-//!
 //!     // A folder is one server: it keeps the key that the server's id comes from, its votes and its log.
-//!     let mut disk = DiskStorage::open("data/ada").await?;
-//!     if founds {
-//!         // This makes the cluster. At each start it would make another one whenever the folder is lost.
-//!         Member::found(&mut disk).await?;
+//!     let mut disks = Vec::new();
+//!     for label in ["ada", "bob", "eve"] {
+//!         disks.push((label, DiskStorage::open(format!("data/{label}")).await?));
 //!     }
-//!     let transport = network.attach(disk.identity().id())?;
-//!     let ada = Member::builder(Kv::new(), transport, disk).label("ada").start().await?;
+//!     // Those that belong to the cluster come first. Any of the folders may be lost.
+//!     disks.sort_by_key(|(_, disk)| disk.cluster().is_none());
+//!     if founds {
+//!         // This makes the cluster. It is refused where there is one: another one would be empty.
+//!         Member::found(&mut disks[0].1).await?;
+//!     }
 //!
-//!     // The others join it, by any member's address.
-//!     let mut others = Vec::new();
-//!     for label in ["bob", "eve"] {
-//!         let disk = DiskStorage::open(format!("data/{label}")).await?;
+//!     let network = MemoryNetwork::new(1);
+//!     let mut members: Vec<KvHandle> = Vec::new();
+//!     for (label, disk) in disks {
 //!         let transport = network.attach(disk.identity().id())?;
-//!         let member = Member::builder(Kv::new(), transport, disk).label(label);
-//!         let member = member.join(ada.cluster(), ada.id()).start().await?;
-//!         others.push(KvHandle::new(member));
+//!         let mut member = Member::builder(Kv::new(), transport, disk).label(label);
+//!         if let Some(first) = members.first().map(KvHandle::raft) {
+//!             // The others join it, by any member's address.
+//!             member = member.join(first.cluster(), first.id());
+//!         }
+//!         members.push(KvHandle::new(member.start().await?));
 //!     }
 //!     // They run, and are not members yet: once they are, any one of the three may die. One whose folder was lost is
 //!     // a new server, which votes once its old self is evicted, after 10 s of silence.
-//!     for member in &others {
+//!     for member in &members {
 //!         member.raft().within(Duration::from_secs(60)).joined().await?;
 //!     }
 //!
-//!     let (bob, eve) = (&others[0], &others[1]);
-//!     bob.set("camp", "below the bridge").await?;
-//!     assert_eq!(eve.get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
-//!     # for member in [&ada, bob.raft(), eve.raft()] {
-//!     #     member.stop().await;
+//!     let (one, another) = (&members[1], &members[2]);
+//!     one.set("camp", "below the bridge").await?;
+//!     let camp = another.get("camp").await?.unwrap_or_default();
+//!     println!("{} reads: {}", another.raft().label(), String::from_utf8_lossy(&camp));
+//!     # assert_eq!(&camp[..], b"below the bridge");
+//!     # for member in &members {
+//!     #     member.raft().stop().await;
 //!     # }
 //!     # std::fs::remove_dir_all(&site)?;
 //!     Ok(())
@@ -277,8 +282,8 @@
 //! # let mut members = Vec::new();
 //! # let mut disks = [(); 4].map(|()| MemoryStorage::default());
 //! # let cluster = Member::found(&mut disks[0]).await?;
-//! # for disk in disks {
-//! #     let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk);
+//! # for (disk, label) in disks.into_iter().zip(["ada", "bob", "eve", "dan"]) {
+//! #     let member = Member::builder(Kv::new(), network.attach(disk.identity().id())?, disk).label(label);
 //! #     members.push(member.cluster(cluster).manual_membership().start().await?);
 //! # }
 //! # let [ada, bob, eve, dan] = &members[..] else { panic!("there are four") };
@@ -292,7 +297,8 @@
 //! // The leader goes: it hands over first, its vote too, and the others go on without it.
 //! ada.leave().await?;
 //! let status = bob.wait_for(|status| status.leader().is_some_and(|leader| leader != ada.id())).await?;
-//! println!("server {} leads", status.leader().expect("that was waited for"));
+//! let leader = [bob, eve, dan].into_iter().find(|member| Some(member.id()) == status.leader());
+//! println!("{} leads", leader.expect("that was waited for").label());
 //! dan.joined().await?;
 //! # let configuration = bob.wait_for(|status| status.raft.configuration.is_voter(dan.id())).await?.raft.configuration;
 //! # assert!(configuration.voters().len() == 3 && !configuration.contains(ada.id()));

@@ -199,11 +199,12 @@ fn administration() -> Vec<Row> {
         "StartError::FramesTooShort": StartError::FramesTooShort { frame_bytes_max: 8, bytes: 9 }
             => "not started: the transport carries frames of 8 bytes, 9 may be needed";
         "StartError::NoCluster": StartError::NoCluster
-            => "not started: the storage belongs to no cluster: found one with it, or name the one to join";
+            => "not started: the storage belongs to no cluster: name the one to join, also if the storage was lost; \
+                only the first server of a new cluster founds, once: to found again makes a second cluster, an empty one";
         "StartError::WrongServer": StartError::WrongServer { transport: ADA, storage: ServerId(0x2e) }
             => "not started: the transport is that of server 0x1f, and the storage that of server 0x2e";
         "FoundError::Belongs": FoundError::Belongs(ClusterId(0xc1))
-            => "not founded: the storage belongs to cluster 0xc1";
+            => "not founded: the storage belongs to cluster 0xc1 already: start the member";
         "FoundError::NotEmpty": FoundError::NotEmpty => "not founded: the storage is not empty";
         "FoundError::Bootstrap": FoundError::Bootstrap(BootstrapFault::Joint)
             => "not founded: no cluster begins with this configuration: it is joint";
@@ -461,7 +462,8 @@ fn stored() -> Vec<Row> {
         error: io::Error::other("why"),
     };
     causes! {
-        "StorageError::Io": io() => "cannot write: why";
+        "StorageError::Io": io()
+            => "cannot write: why; once the system allows that, start again: what was acknowledged is there";
         "StorageError::Full": StorageError::Full { action: "write" }
             => "cannot write: the disk is full; make room on it and start the member again";
         "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets the store \
@@ -479,9 +481,12 @@ fn stored() -> Vec<Row> {
             => "the store in here is in order: its member can be started from it";
         "StorageError::Unnameable": StorageError::Unnameable { name: "Up".into() }
             => "no outbox can be called \"Up\": a name has 1 to 64 characters, a to z, 0 to 9, - and _";
-        "StorageError::Foreign": StorageError::Foreign { found: "one".into(), wanted: "another".into() }
-            => "the store belongs to one, not to another: open the one that does, or join as a new server with an empty \
-                one";
+        "StorageError::Foreign": StorageError::Foreign {
+            store: "the store".into(),
+            found: "one".into(),
+            wanted: "another".into(),
+        } => "the store belongs to one, not to another: keep it; if the other one was founded by mistake, its founder \
+                joins this one, with empty storage";
         "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }
             => "nothing more is written, since an earlier write failed (why); restart the member";
         "RestoreError": RestoreError::new("why") => "not a snapshot of this state machine: why";

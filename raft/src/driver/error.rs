@@ -428,10 +428,12 @@ pub enum StartError {
         /// What one entry may take.
         bytes: u64,
     },
-    /// The storage belongs to no cluster, and none was named. It is [founded](super::Member::found), once, or
-    /// [joined](super::MemberBuilder::join).
+    /// The storage belongs to no cluster, and none was named. A server whose storage was lost
+    /// [joins](super::MemberBuilder::join) the cluster that it was of, also if it was the founder: to
+    /// [found](super::Member::found) again makes a second cluster, an empty one.
     #[error(
-        "not started: the storage belongs to no cluster: found one with it, or name the one to join"
+        "not started: the storage belongs to no cluster: name the one to join, also if the storage was lost; only the \
+         first server of a new cluster founds, once: to found again makes a second cluster, an empty one"
     )]
     NoCluster,
     /// The transport is that of another server than the storage. It is made for the
@@ -459,8 +461,8 @@ impl StartError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FoundError {
-    /// Its storage belongs to a cluster already.
-    #[error("not founded: the storage belongs to cluster {0}")]
+    /// Its storage belongs to a cluster already, and the member can be started from it.
+    #[error("not founded: the storage belongs to cluster {0} already: start the member")]
     Belongs(ClusterId),
     /// Its storage holds a log that belongs to no cluster.
     #[error("not founded: the storage is not empty")]

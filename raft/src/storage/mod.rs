@@ -18,6 +18,7 @@ mod memory;
 pub mod outbox;
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -255,7 +256,7 @@ pub trait LogReader: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum StorageError {
     /// The operating system refused.
-    #[error("cannot {action}: {error}")]
+    #[error("cannot {action}: {error}{}", comes_next(.error))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -325,12 +326,15 @@ pub enum StorageError {
         /// The name.
         name: String,
     },
-    /// It belongs to another cluster, or to another founding of this one. Empty storage is a new server, which may
-    /// join.
+    /// It belongs to another cluster than the one that was named, or to another founding of it, and may hold what is
+    /// nowhere else.
     #[error(
-        "the store belongs to {found}, not to {wanted}: open the one that does, or join as a new server with an empty one"
+        "{store} belongs to {found}, not to {wanted}: keep it; if the other one was founded by mistake, its founder \
+         joins this one, with empty storage"
     )]
     Foreign {
+        /// The store, on disk with its folder.
+        store: String,
         /// What it belongs to.
         found: String,
         /// What it should belong to.
@@ -348,12 +352,25 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Says in which folder something is damaged.
+    /// Says in which folder something is damaged, or is of another cluster.
     fn in_folder(mut self, folder: &Path) -> Self {
-        if let Self::Damaged { reason, .. } | Self::OutboxDamaged { reason } = &mut self {
-            *reason = format!("in {}, {reason}", folder.display());
+        let shown = folder.display();
+        match &mut self {
+            Self::Damaged { reason, .. } | Self::OutboxDamaged { reason } => {
+                *reason = format!("in {shown}, {reason}");
+            }
+            Self::Foreign { store, .. } => *store = format!("the store in {shown}"),
+            _ => {}
         }
         self
+    }
+}
+
+/// Says what comes after an error of the system; nothing if what was asked for is not there, or something else is.
+fn comes_next(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "",
+        _ => "; once the system allows that, start again: what was acknowledged is there",
     }
 }
 
@@ -377,6 +394,7 @@ impl Bound {
                 .is_some_and(|found| history.is_some_and(|own| own != found));
         if is_other {
             return Err(StorageError::Foreign {
+                store: "the storage".to_owned(),
                 found: self.to_string(),
                 wanted: wanted.to_string(),
             });

@@ -234,7 +234,7 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
     met!(
         site.member::<Kv>().start().await,
         StartError::NoCluster,
-        "not started: the storage belongs to no cluster: found one with it, or name the one to join"
+        "not started: the storage belongs to no cluster: name the one to join, also if the storage was lost; only the first server of a new cluster founds, once: to found again makes a second cluster, an empty one"
     );
     let others = Founding::new(Configuration::of_voters([ServerId(1)]));
     let mut disk = MemoryStorage::default();
@@ -247,13 +247,13 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
     met!(
         Member::found(&mut disk).await,
         FoundError::Belongs(_),
-        "not founded: the storage belongs to cluster 0x…"
+        "not founded: the storage belongs to cluster 0x… already: start the member"
     );
     let elsewhere = site.member_on::<Kv>(disk.clone());
     met!(
         elsewhere.join(ClusterId(7), ServerId(1)).start().await,
         StartError::Storage(StorageError::Foreign { .. }),
-        "not started: the store belongs to history 0x… of cluster 0x…, not to cluster 0x7: open the one that does, or join as a new server with an empty one"
+        "not started: the storage belongs to history 0x… of cluster 0x…, not to cluster 0x7: keep it; if the other one was founded by mistake, its founder joins this one, with empty storage"
     );
     let id = disk.identity().id();
     let short = udp::connect(&[id])?.remove(0);

@@ -75,6 +75,23 @@ fn blocks(source: &str) -> Vec<(usize, String)> {
     blocks
 }
 
+/// Returns true if this document has an example of its own, and each is one in the module's documentation as that is
+/// shown: without its hidden lines.
+pub(super) fn repeats(document: &str, source: &str) -> bool {
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let seen: Vec<_> = lines
+        .filter(|line| !line.trim_start().starts_with("# "))
+        .collect();
+    let seen = seen.join("\n");
+    let mut own = document
+        .split("```rust\n")
+        .skip(1)
+        .filter_map(|behind| behind.split("```").next())
+        .peekable();
+    own.peek().is_some() && own.all(|code| seen.contains(code))
+}
+
 /// A line of an example, without the mark of a hidden one. `None` for the line that stands for the facade.
 fn shown(line: &str) -> Option<&str> {
     match line.trim_start().strip_prefix("# ") {
@@ -131,6 +148,15 @@ struct Tent;
             "/// ```\n/// # use liferaft_raft as liferaft;\n/// use liferaft::Kv;\n/// ```\n";
 
         assert_eq!(blocks(source), [(2, "use liferaft::Kv;\n".to_owned())]);
+    }
+
+    #[test]
+    fn a_document_repeats_an_example_without_its_hidden_lines() {
+        let source = "//! ```\n//! pitch();\n//!\n//!     # hide();\n//! sleep();\n//! ```\n";
+
+        assert!(repeats("```rust\npitch();\n\nsleep();\n```\n", source));
+        assert!(!repeats("```rust\npitch();\nsleep();\n```\n", source));
+        assert!(!repeats("```sh\npitch\n```\n", source));
     }
 
     #[test]

@@ -59,7 +59,12 @@ impl Folder {
 
     /// Makes the folder if there is none, and locks what this file stands for; false if it is locked already.
     pub(super) fn lock(&mut self, name: &str) -> io::Result<bool> {
-        make_private_folder(&self.path).map_err(at(&self.path))?;
+        let made = make_private_folder(&self.path);
+        let made = made.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+            _ => error,
+        });
+        made.map_err(at(&self.path))?;
         if let Some(parent) = self.path.parent() {
             let is_here = parent.as_os_str().is_empty();
             sync_directory(if is_here { Path::new(".") } else { parent })?;

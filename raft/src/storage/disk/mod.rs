@@ -117,6 +117,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 pub struct DiskStorage {
+    folder: PathBuf,
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     lane: Arc<lane::Jobs>,
@@ -196,7 +197,8 @@ impl DiskStorage {
         let (jobs, queue) = mpsc::channel();
         let (opened, opening) = oneshot::channel();
         let thread = thread::Builder::new().name("liferaft-disk".to_owned());
-        let work = move || match open(&folder) {
+        let path = folder.clone();
+        let work = move || match open(&path) {
             Ok((store, beside, found)) => {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
@@ -229,6 +231,7 @@ impl DiskStorage {
             tracing::warn!(%repair, "the storage was not whole");
         }
         Ok(Self {
+            folder,
             jobs: Some(jobs),
             thread: Some(thread),
             lane: Arc::new(lane::Jobs(lane_jobs)),
@@ -286,7 +289,8 @@ impl Storage for DiskStorage {
         cluster: ClusterId,
         history: Option<History>,
     ) -> Result<(), StorageError> {
-        let bound = self.bound.to(cluster, history)?;
+        let bound = self.bound.to(cluster, history);
+        let bound = bound.map_err(|error| error.in_folder(&self.folder))?;
         self.ask(|reply| Job::Bind(cluster, history, reply)).await?;
         self.bound = bound;
         Ok(())

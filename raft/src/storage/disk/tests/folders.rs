@@ -12,6 +12,7 @@ use futures::executor::block_on;
 use tokio::sync::oneshot;
 
 use super::fake::FakeDisk;
+use crate::ids::ClusterId;
 use crate::storage::conformance::{self, Disk, entry, metadata, put};
 use crate::storage::disk::files::{Files, Folder};
 use crate::storage::disk::store::{Options, Store};
@@ -77,6 +78,32 @@ fn a_folder_that_is_open_is_refused_until_it_is_closed() {
 
     assert!(matches!(second, Err(StorageError::InUse { .. })));
     assert_eq!(third.unwrap().identity().boot(), 2);
+}
+
+#[test]
+fn a_file_is_no_folder_to_open() {
+    let file = Temporary::new();
+    fs::write(file.path(), "mine").unwrap();
+
+    let refused = block_on(DiskStorage::open(file.path())).map(drop);
+    fs::remove_file(file.path()).unwrap();
+
+    let told = refused.expect_err("it is a file").to_string();
+    assert!(told.contains("not a directory"), "{told}");
+}
+
+#[test]
+fn a_refusal_to_join_another_cluster_names_the_folder() {
+    let folder = Temporary::new();
+    let mut disk = block_on(DiskStorage::open(folder.path())).unwrap();
+    block_on(disk.bind(ClusterId(7), None)).unwrap();
+
+    let refused = block_on(disk.bind(ClusterId(8), None));
+
+    let told = refused.expect_err("it is bound").to_string();
+    let store = format!("the store in {}", folder.path().display());
+    assert!(told.contains(&store), "{told}");
+    assert!(!told.contains("an empty one"), "{told}");
 }
 
 /// Its key is gone, and nobody else has it.
