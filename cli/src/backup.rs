@@ -11,8 +11,8 @@ use crate::print;
 /// Copy the store of a member, which may be running
 ///
 /// The copy holds all that the member had acknowledged to its callers, and is the store of a new server, without votes
-/// and outboxes. `liferaft recover --accept-data-loss TO` restores it: it founds a cluster from it, which all members
-/// join as new servers. It appears under its name when it is whole and durable.
+/// and outboxes. No member can be started from it: `liferaft recover --accept-data-loss TO` restores it, by founding a
+/// cluster from it, which all members join as new servers. It appears under its name when it is whole and durable.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member

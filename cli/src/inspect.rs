@@ -159,6 +159,7 @@ fn header_object(header: &HeaderOutline) -> Value {
         "commit": hard_state.commit.0,
         "promise_ms": hard_state.promise.as_secs_f64() * 1000.0,
         "mark": header.mark,
+        "is_backup": header.is_backup,
     })
 }
 
@@ -234,6 +235,12 @@ fn table(inspection: &Inspection, options: &Options) -> String {
 
 fn header_lines(table: &mut Table, header: &HeaderOutline) {
     let hard_state = header.hard_state;
+    if header.is_backup {
+        table.line(
+            "backup",
+            format_args!("no member opens it before `liferaft recover`"),
+        );
+    }
     table.line("server", format_args!("{}", whole(header.server.0)));
     let cluster = header.cluster.map(|cluster| whole(cluster.0));
     table.line("cluster", format_args!("{}", or_none(cluster)));

@@ -464,6 +464,8 @@ fn stored() -> Vec<Row> {
     causes! {
         "StorageError::Io": io()
             => "cannot write: why; once the system allows that, start again: what was acknowledged is there";
+        "StorageError::Backup": StorageError::Backup { folder: "here".into() }
+            => "here is a backup: `liferaft recover --accept-data-loss here` makes a new cluster of it";
         "StorageError::Full": StorageError::Full { action: "write" }
             => "cannot write: the disk is full; make room on it and start the member again";
         "StorageError::Damaged": damaged() => "the stored log is damaged: why; `liferaft rebuild` sets the store \

@@ -306,6 +306,14 @@ pub enum StorageError {
         /// The folder, or the file of an outbox in it.
         folder: String,
     },
+    /// It is a copy that [`back_up`] made. No member runs from it: its cluster does not know its server.
+    #[error(
+        "{folder} is a backup: `liferaft recover --accept-data-loss {folder}` makes a new cluster of it"
+    )]
+    Backup {
+        /// The folder.
+        folder: String,
+    },
     /// There is no store that was ever part of a cluster.
     #[error("there is no store of a cluster in {folder}")]
     Blank {
@@ -352,7 +360,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Says in which folder something is damaged, or is of another cluster.
+    /// Says in which folder something is damaged, is of another cluster, or is a backup.
     fn in_folder(mut self, folder: &Path) -> Self {
         let shown = folder.display();
         match &mut self {
@@ -360,6 +368,7 @@ impl StorageError {
                 *reason = format!("in {shown}, {reason}");
             }
             Self::Foreign { store, .. } => *store = format!("the store in {shown}"),
+            Self::Backup { folder } => *folder = shown.to_string(),
             _ => {}
         }
         self

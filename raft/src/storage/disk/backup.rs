@@ -30,8 +30,10 @@ pub struct Backup {
 ///
 /// The copy holds the state as of one moment in the course of the call: all that was durable here before it, so all
 /// that this member had acknowledged to its callers. What was not committed then may be in it. It has the snapshot and
-/// the log, and no vote and no outbox: it is the store of a server that there was never before. To restore it,
-/// [`found_anew`](super::found_anew) makes a cluster of it.
+/// the log, and no vote and no outbox: it is the store of a server that there was never before. No member opens it
+/// ([`StorageError::Backup`]): to restore it, [`found_anew`](super::found_anew) makes a cluster of it.
+///
+/// It takes no more room than the store: what was not written yet is not written to it either.
 ///
 /// It is written under another name first, with `.new` behind it, and durable when it has its own. The call reads and
 /// writes all of it: in an async application, it is made on a thread of its own.
@@ -74,7 +76,7 @@ pub fn back_up(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Backup,
             Err(error) => {
                 // If it stays there, the next backup of this name says so.
                 let _stays = fs::remove_dir_all(&unfinished);
-                return Err(error);
+                return Err(error.in_folder(folder));
             }
         }
     }
@@ -91,6 +93,8 @@ fn copy(folder: &Path, to: &Path) -> Result<Backup, StorageError> {
     let mut from = Folder::new(folder.to_owned());
     let names = Names::of(from.list().map_err(io("list the folder"))?);
     if !names.has_header {
+        // It may be lost.
+        recovery::find(&mut from, 0)?;
         let folder = folder.display().to_string();
         return Err(StorageError::Blank { folder });
     }
@@ -133,6 +137,7 @@ fn stranger(header: &Header) -> Header {
             commit: header.hard_state.commit,
             ..HardState::default()
         },
+        is_backup: true,
         ..Header::default()
     }
 }

@@ -39,6 +39,9 @@ pub(super) trait Files: Send + 'static {
 /// The file that the process locks that has a member's store open. It is empty.
 pub(super) const LOCK: &str = "lock";
 
+/// As much of a file is copied at once, or left out if it is zero.
+const COPY_BYTES: u64 = 64 << 10;
+
 /// A folder of the system's file system.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -101,13 +104,24 @@ impl Folder {
         Ok(())
     }
 
-    /// Copies a file of this name from another folder, durably but for its name.
+    /// Copies a file of this name from another folder, durably but for its name. What is zero there takes no room here.
     pub(super) fn copy_from(&mut self, folder: &Path, name: &str) -> io::Result<()> {
-        let (original, copy) = (folder.join(name), self.path.join(name));
-        fs::copy(&original, &copy).map_err(at(&original))?;
-        let synced = OpenOptions::new().write(true).open(&copy);
-        let synced = synced.and_then(|file| file.sync_all());
-        synced.map_err(at(&copy))
+        let path = folder.join(name);
+        let original = File::open(&path).map_err(at(&path))?;
+        let bytes = original.metadata().map_err(at(&path))?.len();
+        self.create(name, bytes)?;
+        let (mut offset, mut block) = (0, Vec::new());
+        loop {
+            block.clear();
+            let read = (&original).take(COPY_BYTES).read_to_end(&mut block);
+            if read.map_err(at(&path))? == 0 {
+                return self.sync(name);
+            }
+            if block.iter().any(|byte| *byte != 0) {
+                self.write_at(name, offset, &block)?;
+            }
+            offset += block.len() as u64;
+        }
     }
 
     /// Returns true if this file is locked. It does so by locking it, for a moment in which others cannot.

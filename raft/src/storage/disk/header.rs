@@ -32,6 +32,7 @@ const BODY_BYTES: usize = 136;
 const HAS_CLUSTER: u32 = 1;
 const HAS_HISTORY: u32 = 2;
 const HAS_VOTED: u32 = 4;
+const IS_BACKUP: u32 = 8;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -50,6 +51,8 @@ pub(super) struct Header {
     /// The number of the last segment; there may be one more.
     pub(super) segment: u64,
     pub(super) hard_state: HardState,
+    /// True of a copy, from which no member runs before a cluster is founded from it.
+    pub(super) is_backup: bool,
 }
 
 /// A secret key, which is never shown.
@@ -94,7 +97,8 @@ impl Header {
         body.put_u32_le(
             flag(cluster.is_some(), HAS_CLUSTER)
                 | flag(history.is_some(), HAS_HISTORY)
-                | flag(voted_for.is_some(), HAS_VOTED),
+                | flag(voted_for.is_some(), HAS_VOTED)
+                | flag(self.is_backup, IS_BACKUP),
         );
         body.put_u32_le(0);
         body.put_u64_le(self.boot);
@@ -150,6 +154,7 @@ impl Header {
                 commit,
                 promise,
             },
+            is_backup: flags & IS_BACKUP != 0,
         })
     }
 
@@ -225,6 +230,7 @@ mod tests {
                 commit: Index(13),
                 promise: Duration::from_nanos(14),
             },
+            is_backup: true,
         }
     }
 

@@ -59,7 +59,8 @@ pub struct Inspection {
 pub enum Verdict {
     /// No store was ever made there: a member begins blank.
     Blank,
-    /// The store is in order, after its repairs.
+    /// The store is in order, after its repairs. If it is a [backup](HeaderOutline::is_backup), a cluster is founded
+    /// from it first.
     Sound,
     /// It is refused, and left as it is.
     Refused(StorageError),
@@ -81,6 +82,8 @@ pub struct HeaderOutline {
     pub hard_state: HardState,
     /// Batches of the log up to this one are marked as durable.
     pub mark: u64,
+    /// True of a [backup](super::back_up): no member opens it before a cluster is [founded](super::found_anew) from it.
+    pub is_backup: bool,
 }
 
 /// A log, without its entries.
@@ -275,6 +278,7 @@ fn outline(header: &Header) -> HeaderOutline {
         boots: header.boot,
         hard_state: header.hard_state,
         mark: header.mark,
+        is_backup: header.is_backup,
     }
 }
 

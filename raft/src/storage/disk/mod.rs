@@ -190,8 +190,8 @@ impl DiskStorage {
     /// Opens the store in this folder, or makes one if the folder is empty or not there.
     ///
     /// # Errors
-    /// When another member has it open, it is damaged or of another format, or the system refuses. Nothing has been
-    /// changed if it is damaged.
+    /// When another member has it open, it is damaged, of another format or a backup, or the system refuses. Nothing
+    /// has been changed if it is damaged.
     pub async fn open(folder: impl Into<PathBuf>) -> Result<Self, StorageError> {
         let folder = folder.into();
         let (jobs, queue) = mpsc::channel();

@@ -100,7 +100,8 @@ pub(super) fn found_anew_in<F: Files>(
         stamp,
         payload: Payload::Configuration(Arc::new(alone)),
     };
-    let (mut store, _) = Store::open(files, options)?;
+    let found = recovery::find(&mut files, 0)?.expect("it was there just before");
+    let (mut store, _) = Store::open_found(files, options, found)?;
     // The cluster comes first: in the old one, this configuration must never be in force.
     store.move_to(cluster, hard_state)?;
     store.write(vec![Write {
@@ -110,6 +111,7 @@ pub(super) fn found_anew_in<F: Files>(
         entries: vec![entry],
         ..Write::default()
     }])?;
+    store.restore();
     store.mark()?;
     Ok(Some(FoundedAnew {
         cluster,

@@ -14,7 +14,7 @@ use super::header::{self, Header, Secret};
 use super::lane::{Lane, Shelf};
 use super::log_reader::EntryReader;
 use super::places::{Placed, SharedPlaces};
-use super::recovery;
+use super::recovery::{self, Found};
 use super::segment::{self, Holdings, Layout, NewBatch, SegmentHead};
 use super::snapshot_file;
 use super::{Repair, StorageError};
@@ -106,17 +106,30 @@ pub(super) struct KeptSegment {
 }
 
 impl<F: Files> Store<F> {
-    /// Opens the store in this folder, or makes one if it is empty.
+    /// Opens the store in this folder, or makes one if it is empty. A backup is refused.
     ///
     /// Nothing is written before all that is there has been read and found in order.
     pub(super) fn open(mut files: F, options: Options) -> Result<(Self, Opened), StorageError> {
         let found = match recovery::find(&mut files, CACHED_BYTES_MAX)? {
+            Some(found) if found.header.is_backup => {
+                let folder = "the store".to_owned();
+                return Err(StorageError::Backup { folder });
+            }
             Some(found) => found,
             None => {
                 create(&mut files, options)?;
                 recovery::find(&mut files, 0)?.expect("the header was made just before")
             }
         };
+        Self::open_found(files, options, found)
+    }
+
+    /// Opens the store that was found in this folder, be it a backup.
+    pub(super) fn open_found(
+        files: F,
+        options: Options,
+        found: Found,
+    ) -> Result<(Self, Opened), StorageError> {
         let mut store = Self {
             files,
             options,
@@ -323,6 +336,11 @@ impl<F: Files> Store<F> {
             (store.header.bound.cluster, store.header.hard_state) = (Some(cluster), hard_state);
             store.write_header()
         })
+    }
+
+    /// Makes a backup a store that members open, as of the next mark.
+    pub(super) const fn restore(&mut self) {
+        self.header.is_backup = false;
     }
 
     /// Reads what is stored, and holds as much of the log as [`recovery::find`] does. All of it is durable: nothing is

@@ -58,6 +58,7 @@ fn a_header_has_the_bytes_of_its_format() {
             commit: Index(8),
             promise: Duration::from_nanos(9),
         },
+        is_backup: false,
     };
 
     let page = header.encode();
