@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::Configuration;
 use liferaft::ids::{ClusterId, Index, LogPosition, ServerId};
-use liferaft::storage::{Inspection, Verdict, found_anew, inspect};
+use liferaft::storage::{Inspection, StorageError, Verdict, found_anew, inspect};
 
 use crate::print;
 
@@ -20,8 +20,10 @@ use crate::print;
 /// never committed takes effect. The old members keep the old cluster's id: what they send is dropped, so that none of
 /// them can disturb the new one. Name all other stores that are left, so that the one with the longest log is taken: of
 /// two logs, the one whose last entry has the later term is the longer one, or the later index if the terms are the
-/// same. If those that are named are a majority of the voters nothing is recovered: their members are started instead,
-/// and nothing is lost. Without --accept-data-loss it says what it would do, and changes nothing.
+/// same. One that is damaged is not compared, and named in the report. If those that are named are a majority of the
+/// voters nothing is recovered: their members are started instead, and nothing is lost. If DIR is damaged itself,
+/// another survivor is recovered, or a backup: nothing else brings back what it held. Without --accept-data-loss it says
+/// what it would do, and changes nothing.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the survivor
@@ -59,11 +61,26 @@ struct Survivor {
 
 fn recover(options: &Options) -> anyhow::Result<()> {
     let folder = &options.folder;
-    let survivor = survivor(folder)?;
+    let survivor = match survivor(folder)? {
+        Ok(survivor) => survivor,
+        Err(why) => bail!(
+            "{}: {why}; recover another survivor, or a backup",
+            folder.display()
+        ),
+    };
     let mut left = BTreeSet::from([survivor.server]);
+    let mut damaged = Vec::new();
     for other in &options.others {
-        let found = self::survivor(other)?;
-        left.insert(found.server);
+        let found = match self::survivor(other)? {
+            Ok(found) => found,
+            Err(why) => {
+                damaged.push(format!("not compared: {}: {why}\n", other.display()));
+                continue;
+            }
+        };
+        if !left.insert(found.server) {
+            bail!("{} is of a server that is named twice", other.display());
+        }
         if found.cluster != survivor.cluster {
             bail!("{} is the store of another cluster", other.display());
         }
@@ -82,7 +99,7 @@ fn recover(options: &Options) -> anyhow::Result<()> {
             "a majority of the voters is in order: start their members instead, and nothing is lost"
         );
     }
-    let compared = match options.others.len() {
+    let compared = match options.others.len() - damaged.len() {
         0 => "no other store was compared: name those that are left".to_owned(),
         1 => "the other store has no longer log".to_owned(),
         count => format!("none of the {count} other stores has a longer log"),
@@ -91,8 +108,9 @@ fn recover(options: &Options) -> anyhow::Result<()> {
     let plan = format!(
         "{}: the log ends at {last}, and is known to be committed to {commit} at least\n\
          kept: all up to {last}, also what was never committed\n\
-         lost: whatever was acknowledged beyond {last}; {compared}\n",
+         lost: whatever was acknowledged beyond {last}; {compared}\n{}",
         folder.display(),
+        damaged.concat(),
     );
     if !options.accept_data_loss {
         print(&plan)?;
@@ -106,20 +124,29 @@ fn recover(options: &Options) -> anyhow::Result<()> {
     ))
 }
 
-fn survivor(folder: &Path) -> anyhow::Result<Survivor> {
+/// Reads a store that no member has open. Returns what is wrong with it if it is damaged.
+fn survivor(folder: &Path) -> anyhow::Result<Result<Survivor, String>> {
     let shown = folder.display();
     let inspection = inspect(folder, 0).with_context(|| shown.to_string())?;
-    if let Verdict::Refused(error) = inspection.verdict {
-        return Err(error).with_context(|| shown.to_string());
-    }
     if inspection.in_use {
         bail!("{shown}: a member has it open; stop all members first");
     }
     let last = last(&inspection);
+    match inspection.verdict {
+        // Not what the error advises: there is no majority that a new server could join.
+        Verdict::Refused(StorageError::Damaged { what, reason }) => {
+            return Ok(Err(format!("the {what} is damaged: {reason}")));
+        }
+        Verdict::Refused(StorageError::Io { action, error }) => {
+            return Ok(Err(format!("cannot {action}: {error}")));
+        }
+        Verdict::Refused(error) => return Err(error).with_context(|| shown.to_string()),
+        Verdict::Blank | Verdict::Sound => {}
+    }
     let Some(header) = inspection.header else {
         bail!("{shown}: there is no store");
     };
-    Ok(Survivor {
+    Ok(Ok(Survivor {
         server: header.server,
         configuration: inspection
             .configuration
@@ -127,7 +154,7 @@ fn survivor(folder: &Path) -> anyhow::Result<Survivor> {
         cluster: header.cluster,
         last,
         commit: header.hard_state.commit,
-    })
+    }))
 }
 
 /// Returns true if these servers can elect a leader and commit.

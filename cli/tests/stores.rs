@@ -266,6 +266,75 @@ fn of_several_survivors_the_one_with_the_longest_log_is_recovered() {
 }
 
 #[test]
+fn a_damaged_store_is_not_compared_and_its_name_is_told() {
+    let (whole, damaged) = (
+        Folder::with_store("compared", 5),
+        Folder::with_store("uncompared", 2),
+    );
+    damage(&damaged);
+
+    let recovered = run(&[
+        "recover",
+        "--accept-data-loss",
+        whole.shown(),
+        damaged.shown(),
+    ]);
+
+    let told = text(&recovered);
+    assert!(recovered.status.success(), "{told}");
+    let named = format!("not compared: {}: the log is damaged", damaged.shown());
+    assert!(told.contains(&named), "{told}");
+    assert!(!told.contains("rebuild"), "{told}");
+}
+
+#[test]
+fn a_store_that_is_named_twice_is_not_compared_with_itself() {
+    let folder = Folder::with_store("twice", 5);
+    let again = format!("{}/.", folder.shown());
+
+    let refused = run(&["recover", "--accept-data-loss", folder.shown(), &again]);
+
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+    assert!(text(&refused).contains("twice"), "{}", text(&refused));
+    assert_eq!(inspected(&folder).0["header"]["cluster"], "0xc1");
+}
+
+/// It is the last one: there is nobody from whom a new server would get what it held.
+#[test]
+fn whoever_recovers_a_damaged_store_is_told_of_a_backup() {
+    let folder = Folder::with_store("lost", 5);
+    damage(&folder);
+
+    let refused = run(&["recover", "--accept-data-loss", folder.shown()]);
+
+    let told = text(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("or a backup"), "{told}");
+    assert!(!told.contains("rebuild"), "{told}");
+}
+
+#[test]
+fn a_backup_is_called_one_until_a_cluster_is_founded_from_it() {
+    let (folder, to) = (Folder::with_store("kept", 3), Folder::new("kept-copy"));
+    let copied = run(&["backup", folder.shown(), to.shown()]);
+    assert!(copied.status.success(), "{}", text(&copied));
+
+    let shown = run(&["inspect", to.shown()]);
+    let (before, _) = inspected(&to);
+    let recovered = run(&["recover", "--accept-data-loss", to.shown()]);
+    let (after, _) = inspected(&to);
+
+    assert!(
+        text(&shown).contains("liferaft recover"),
+        "{}",
+        text(&shown)
+    );
+    assert_eq!(before["header"]["is_backup"], true);
+    assert!(recovered.status.success(), "{}", text(&recovered));
+    assert_eq!(after["header"]["is_backup"], false);
+}
+
+#[test]
 fn a_damaged_store_is_set_aside_and_a_whole_one_is_not() {
     let folder = Folder::with_store("aside", 3);
 
