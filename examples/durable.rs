@@ -1,7 +1,7 @@
 //! A log book that survives its program.
 //!
 //! ```text
-//! cargo run --example durable -- found DIR     once: begins a log book in an empty folder
+//! cargo run --example durable -- found DIR     once: begins a log book
 //! cargo run --example durable -- run DIR       writes down the lines that it is given
 //! ```
 //!
@@ -34,11 +34,9 @@ async fn main() -> ExitCode {
 }
 
 /// Founds the cluster, of one member so far. This is a step of its own, and no part of a start: a member whose folder
-/// was lost would found another cluster, in which nothing is that was written to this one.
+/// was lost would found another cluster, in which nothing is that was written to this one. Interrupted, it is made
+/// again; a folder that belongs to a cluster is refused.
 async fn found(folder: &Path) -> Result<(), Box<dyn Error>> {
-    if !is_empty(folder) {
-        return Err(format!("{} is not empty", folder.display()).into());
-    }
     let mut disk = DiskStorage::open(folder).await?;
     let cluster = Member::found(&mut disk).await?;
     disk.close().await?;
@@ -48,24 +46,21 @@ async fn found(folder: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Shows the lines that are there, and writes down others until its input ends.
 async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
-    if is_empty(folder) {
+    // The folder says which server this is, and what it has promised.
+    let disk = DiskStorage::open(folder).await?;
+    if disk.cluster().is_none() {
         let folder = folder.display();
         return Err(format!("no log book was founded in {folder}: `found {folder}` does").into());
     }
-    // The folder says which server this is, and what it has promised.
-    let disk = DiskStorage::open(folder).await?;
     for repair in disk.repairs() {
         println!("repaired: {repair}");
     }
-    let (server, boot) = (disk.identity().id(), disk.identity().boot());
+    let server = disk.identity().id();
     let transport = MemoryNetwork::new(1).attach(server)?;
     let member = Member::builder(Kv::new(), transport, disk).label("log book");
     let kv = KvHandle::new(member.start().await?);
-    println!(
-        "{} is server {server}, started for the {boot}. time on {}",
-        kv.raft().label(),
-        folder.display()
-    );
+    let (label, folder) = (kv.raft().label(), folder.display());
+    println!("{label} is server {server}, on {folder}");
 
     let written = write(&kv).await;
     // What is durable is durable: this only closes the folder, so that it can be opened again at once.
@@ -97,9 +92,4 @@ async fn try_it() -> Result<(), Box<dyn Error>> {
     let ran = run(&folder).await;
     fs::remove_dir_all(&folder)?;
     ran
-}
-
-/// Returns true if there is nothing in this folder, or no folder.
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).map_or(true, |mut files| files.next().is_none())
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use process_wrap::std::{ChildWrapper, CommandWrap};
 
 /// Enough to build all of the workspace on a slow machine.
@@ -140,6 +140,23 @@ impl Program {
             success: status.success(),
             output,
         })
+    }
+
+    /// Runs it with this input, which does not end, and kills it once it has written this line to standard output.
+    pub(crate) fn kill_at(mut self, input: &str, last: &str) -> Result<()> {
+        let name = self.announce();
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let deadline = Instant::now() + self.deadline;
+        let mut child = spawn(self.command).with_context(|| format!("starting `{name}`"))?;
+        let mut stdin = child.stdin().take().expect("it is piped");
+        let written = stdin.write_all(input.as_bytes());
+        let lines = lines_of(&mut *child);
+        let next = || lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let is_last = std::iter::from_fn(|| next().ok()).any(|line| line == last);
+        end(&mut *child)?;
+        written.with_context(|| format!("writing to `{name}`"))?;
+        ensure!(is_last, "`{name}` did not write {last:?}");
+        Ok(())
     }
 
     fn announce(&self) -> String {

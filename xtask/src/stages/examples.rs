@@ -1,4 +1,6 @@
-//! The examples: each comes to its end, and to a good one.
+//! The examples: each comes to its end, and to a good one; the one on disk also after it was killed.
+
+mod durable;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,7 +14,7 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "examples",
-    about: "each example runs to its end",
+    about: "each example runs to its end, the one on disk also after a SIGKILL",
     run,
 };
 
@@ -41,5 +43,5 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
         }
     }
     ensure!(ran > 0, "there are no examples");
-    Ok(())
+    durable::run(&built.join("durable"), &kept.join("log-book"))
 }
