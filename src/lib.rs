@@ -63,9 +63,10 @@
 //!
 //!     let (one, another) = (&members[1], &members[2]);
 //!     one.set("camp", "below the bridge").await?;
-//!     let camp = another.get("camp").await?.unwrap_or_default();
-//!     println!("{} reads: {}", another.raft().label(), String::from_utf8_lossy(&camp));
-//!     # assert_eq!(&camp[..], b"below the bridge");
+//!     let camp = another.get("camp").await?;
+//!     let read = String::from_utf8_lossy(camp.as_deref().unwrap_or_default());
+//!     println!("{} reads: {read}", another.raft().label());
+//!     # assert_eq!(read, "below the bridge");
 //!     # for member in &members {
 //!     #     member.raft().stop().await;
 //!     # }

@@ -147,7 +147,7 @@ pub struct SetAside {
 ///
 /// # Errors
 /// When there is no store ([`StorageError::Blank`]), or it is in order ([`StorageError::Sound`]): its member can go on
-/// from it. When a member has it open, or the system refuses.
+/// from it. When it is a backup ([`StorageError::Backup`]), a member has it open, or the system refuses.
 pub fn set_aside(folder: impl AsRef<Path>) -> Result<SetAside, StorageError> {
     let folder = folder.as_ref();
     let mut files = locked(folder)?;
@@ -156,10 +156,12 @@ pub fn set_aside(folder: impl AsRef<Path>) -> Result<SetAside, StorageError> {
     let outboxes = found.outboxes.into_iter();
     let damaged = outboxes.filter(|outbox| outbox.error.as_ref().is_some_and(is_damage));
     let outboxes: Vec<_> = damaged.map(|outbox| outbox.name).collect();
+    let is_backup = found.header.is_some_and(|header| header.is_backup);
     let store = match found.verdict {
         Verdict::Refused(error) if is_damage(&error) => true,
         Verdict::Refused(error) => return Err(error),
         Verdict::Blank if outboxes.is_empty() => return Err(blank(folder)),
+        Verdict::Sound if outboxes.is_empty() && is_backup => return Err(backup(folder)),
         Verdict::Sound if outboxes.is_empty() => return Err(sound(folder)),
         Verdict::Blank | Verdict::Sound => false,
     };
@@ -222,6 +224,11 @@ fn locked(folder: &Path) -> Result<Folder, StorageError> {
 fn blank(folder: &Path) -> StorageError {
     let folder = folder.display().to_string();
     StorageError::Blank { folder }
+}
+
+fn backup(folder: &Path) -> StorageError {
+    let folder = folder.display().to_string();
+    StorageError::Backup { folder }
 }
 
 fn sound(folder: &Path) -> StorageError {

@@ -15,7 +15,9 @@ use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::snapshot_file::STATE_AT;
 use crate::storage::disk::store::snapshot_name;
-use crate::storage::{DiskStorage, Storage as _, StorageError, Write, back_up, found_anew};
+use crate::storage::{
+    DiskStorage, Storage as _, StorageError, Write, back_up, found_anew, set_aside,
+};
 
 /// An open store with a snapshot and an entry behind it.
 fn written(folder: &Temporary) -> DiskStorage {
@@ -75,12 +77,14 @@ fn no_member_opens_a_copy_before_a_cluster_is_founded_from_it() {
     back_up(folder.path(), &to).unwrap();
 
     let refused = block_on(DiskStorage::open(&to)).map(drop);
+    let kept = set_aside(&to);
     let founded = found_anew(&to).unwrap();
     let opened = block_on(DiskStorage::open(&to)).unwrap();
 
     let told = refused.expect_err("it is a backup").to_string();
     let command = format!("`liferaft recover --accept-data-loss {}`", to.display());
     assert!(told.contains(&command), "{told}");
+    assert!(matches!(kept, Err(StorageError::Backup { .. })), "{kept:?}");
     assert_eq!(opened.cluster(), Some(founded.cluster));
     drop(open);
 }

@@ -7,6 +7,8 @@ use crate::entry::{Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
 use crate::storage::conformance::{entry, hard_state, metadata};
+use crate::storage::disk::files::Files as _;
+use crate::storage::disk::header::{self, Header};
 use crate::storage::disk::lane::Lane;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::rescue::found_anew_in;
@@ -45,6 +47,16 @@ fn written(lane: &mut Lane<FakeDisk>) -> Vec<Write> {
         entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
         ..Write::default()
     }]
+}
+
+/// Marks a store as a backup.
+fn make_backup(disk: &mut FakeDisk) {
+    let copies = disk.read(header::NAME).unwrap();
+    let mut header = Header::judge(&copies).unwrap().header;
+    header.is_backup = true;
+    let copies = [header.encode(), header.encode()].concat();
+    disk.write_at(header::NAME, 0, &copies).unwrap();
+    disk.sync(header::NAME).unwrap();
 }
 
 /// The cluster of a store, and what is stored.
@@ -121,6 +133,36 @@ fn interrupted_at_any_step_no_second_leader_is_made_for_the_old_cluster() {
         steps > 10 && halfway > 0,
         "{steps} steps, {halfway} halfway"
     );
+}
+
+/// Halfway it belongs to a cluster that elects nobody.
+#[test]
+fn a_backup_is_opened_only_once_its_cluster_is_founded() {
+    let mut refused = 0;
+    loop {
+        let mut disk = store(written);
+        make_backup(&mut disk);
+        disk.dies_after(refused);
+        let founded = found_anew_in(disk.clone(), OPTIONS, NEW);
+        disk.lose_power();
+
+        match Store::open(disk.clone(), OPTIONS) {
+            Err(StorageError::Backup { .. }) => {
+                assert!(founded.is_err(), "step {refused}");
+                refused += 1;
+            }
+            opened => {
+                drop(opened.expect("it is in order"));
+                let (cluster, recovered) = stored(&disk);
+                assert_eq!(cluster, Some(NEW));
+                assert!(last_voters(&recovered).is_some(), "step {refused}");
+                break;
+            }
+        }
+        let again = found_anew_in(disk, OPTIONS, NEW).unwrap();
+        assert!(again.is_some(), "step {refused}");
+    }
+    assert!(refused > 10, "{refused} steps");
 }
 
 #[test]
