@@ -47,7 +47,7 @@ fn a_copy_of_an_open_store_holds_all_but_its_vote() {
     let to = within(&other);
 
     let backup = back_up(folder.path(), &to).unwrap();
-    let mut files = Folder::new(to.clone());
+    let mut files = Folder::new(to);
     let copy = recovery::find(&mut files, u64::MAX).unwrap();
     let copy = copy.expect("it was made");
     let held = copy.recovered;
