@@ -54,9 +54,10 @@ fn make_backup(disk: &mut FakeDisk) {
     let copies = disk.read(header::NAME).unwrap();
     let mut header = Header::judge(&copies).unwrap().header;
     header.is_backup = true;
-    let copies = [header.encode(), header.encode()].concat();
-    disk.write_at(header::NAME, 0, &copies).unwrap();
-    disk.sync(header::NAME).unwrap();
+    for copy in [0, PAGE_BYTES as u64] {
+        disk.write_at(header::NAME, copy, &header.encode()).unwrap();
+        disk.sync(header::NAME).unwrap();
+    }
 }
 
 /// The cluster of a store, and what is stored.
