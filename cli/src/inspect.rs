@@ -18,7 +18,8 @@ use crate::print;
 /// Identity, hard state, log, snapshot, configuration, the last entries without what they say, outboxes; what opening
 /// the store would repair, and what is damaged, by file, byte and batch. It can be asked while a member has the store
 /// open: what is being written at that moment may look torn. The exit status is 0 if a member can open the store, or
-/// begin one there, 3 if the store or an outbox is damaged or of another format, and 1 if the folder cannot be read.
+/// begin one there, or it is a backup in order, 3 if the store or an outbox is damaged or of another format, and 1 if
+/// the folder cannot be read.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member
