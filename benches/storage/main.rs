@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
     // `cargo test` runs benchmarks once, unmeasured.
     let is_measured = env::args().any(|argument| argument == "--bench");
-    let default_mib = if is_measured { 64 } else { 1 };
+    let default_mib = if is_measured { 1024 } else { 1 };
     let mib = |name| option(name).unwrap_or(default_mib) << 20;
     let root = option("--folder").unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
     let folder = root.join(format!("liferaft-bench-{}", process::id()));

@@ -270,6 +270,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         if let Some(stored) = &recovered.snapshot {
             applier = applier.restore(&*lane, stored).await?;
         }
+        let last_snapshot_bytes = recovered.snapshot.as_ref().map(|of| of.metadata.length);
         let applied = applier.applied();
         let now = Instant::from_origin(platform::now());
         let mut config = self.config.clone();
@@ -334,6 +335,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 work::Snapshots::after(
                     self.snapshot_after_log_bytes,
                     self.snapshot_after_log_entries,
+                    last_snapshot_bytes,
                     seed,
                 ),
             ),

@@ -4,6 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use liferaft_platform as platform;
+
+use super::log_reads::LogReads;
 use crate::consensus::{Write, WriteId};
 use crate::entry::Entry;
 use crate::storage::{Storage, StorageError};
@@ -36,8 +39,9 @@ pub(super) struct Disk {
 enum State {
     Idle(Store),
     Writing(Writing),
-    /// A write failed. What the disk holds is not known, and nothing more is written.
-    Failed,
+    /// A write failed. What the disk holds is not known, and nothing more is written. The storage is kept to the end:
+    /// whoever drops it may have to wait for the disk.
+    Failed(Option<Store>),
 }
 
 impl Disk {
@@ -55,12 +59,23 @@ impl Disk {
         }
     }
 
-    /// Closes the storage, unless a write is under way or failed.
-    pub(super) async fn close(&mut self) -> Result<(), StorageError> {
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Idle(mut storage) => storage.close().await,
-            State::Writing(_) | State::Failed => Ok(()),
-        }
+    /// Closes the storage, unless a write is under way or failed, and drops it and what else uses it. It waits for the
+    /// disk as long as that takes, and holds nobody up meanwhile.
+    pub(super) async fn close(self, log_reads: LogReads) -> Result<(), StorageError> {
+        let (storage, writing, closed) = match self.state {
+            State::Idle(mut storage) => {
+                let closed = storage.close().await;
+                if log_reads.busy_since().is_none() {
+                    return closed;
+                }
+                (Some(storage), None, closed)
+            }
+            State::Writing(writing) => (None, Some(writing), Ok(())),
+            State::Failed(storage) => (storage, None, Ok(())),
+        };
+        let mut left = Some((storage, writing, log_reads));
+        platform::compute(move || left.take().map(drop)).await;
+        closed
     }
 
     /// Whether nothing is under way or waits.
@@ -82,7 +97,7 @@ impl Disk {
     pub(super) fn is_low(&self) -> bool {
         match &self.state {
             State::Idle(storage) => storage.is_low(),
-            State::Writing(_) | State::Failed => self.was_low,
+            State::Writing(_) | State::Failed(_) => self.was_low,
         }
     }
 
@@ -128,7 +143,7 @@ impl Disk {
         let (storage, result) = ready!(writing.as_mut().poll(context));
         self.state = match &result {
             Ok(()) => State::Idle(storage),
-            Err(_) => State::Failed,
+            Err(_) => State::Failed(Some(storage)),
         };
         self.writing_bytes = 0;
         Poll::Ready(result.map(|()| self.writing))
@@ -139,7 +154,7 @@ impl Disk {
         let Some(last) = self.queue.last() else {
             return;
         };
-        self.state = match std::mem::replace(&mut self.state, State::Failed) {
+        self.state = match std::mem::replace(&mut self.state, State::Failed(None)) {
             State::Idle(mut storage) => {
                 self.was_low = storage.is_low();
                 self.writing = last.id;
@@ -153,7 +168,7 @@ impl Disk {
                     (storage, result)
                 }))
             }
-            state @ (State::Writing(_) | State::Failed) => state,
+            state @ (State::Writing(_) | State::Failed(_)) => state,
         };
     }
 }

@@ -351,7 +351,7 @@ impl<S: StateMachine> Driver<S> {
 
     /// After so long without a write that becomes durable, or an answer to a read or a step with a snapshot, the
     /// storage stalls.
-    fn storage_stalls_after(&self) -> Duration {
+    pub(super) fn storage_stalls_after(&self) -> Duration {
         self.storage_stalls_after
             .unwrap_or(self.config.election_timeout() * STALLED_TIMEOUTS)
     }

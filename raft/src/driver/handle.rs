@@ -493,7 +493,8 @@ impl<S: StateMachine> Handle<S> {
 
     /// Stops the member as [`shutdown`](Self::shutdown) does, also if it is the only voter: what its storage does not
     /// keep is lost with it. When it returns the storage is closed: its folder can be opened again, which takes a while
-    /// after the last handle is dropped.
+    /// after the last handle is dropped. Only a disk that hangs for longer than
+    /// [`storage_stalls_after`](super::MemberBuilder::storage_stalls_after) is closed later, once it goes on.
     pub async fn stop(&self) {
         self.ask_to_stop(None).await;
         self.stopped().await;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::{Either, select};
+use liferaft_platform as platform;
 use tokio::sync::mpsc;
 
 use super::applier::Query;
@@ -52,8 +54,11 @@ const TAKEN_AT_ONCE_BYTES_MAX: usize = 8 << 20;
 /// After so many rounds without waiting the other tasks of this thread get their turn.
 const ROUNDS_WITHOUT_WAITING_MAX: u32 = 16;
 
-/// A member without room hands leadership over once in so many election timeouts.
+/// A member without room hands leadership over once in so many election timeouts, and in twice as many after each time.
 const LOW_TIMEOUTS: u32 = 20;
+
+/// So often that pause is doubled. Each term takes some of the reserve of all.
+const LOW_DOUBLINGS_MAX: u32 = 10;
 
 /// What an application wants told.
 pub(super) type Observer = Box<dyn FnMut(Instant, &Event) + Send>;
@@ -144,6 +149,8 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) stopping: Option<Instant>,
     /// Before then leadership is not handed over for want of room on the disk.
     pub(super) hands_over_at: Instant,
+    /// How often it was handed over for that, since there was room while this member led.
+    low_handovers: u32,
     /// The last leader other than this member.
     pub(super) led_before: Option<ServerId>,
     /// When to look again whether there is room on the disk.
@@ -202,6 +209,7 @@ impl<S: StateMachine> Driver<S> {
             again: false,
             stopping: None,
             hands_over_at: Instant::default(),
+            low_handovers: 0,
             led_before: None,
             room_at: Instant::MAX,
             config: parts.config,
@@ -304,7 +312,9 @@ impl<S: StateMachine> Driver<S> {
         self.room_at = now + self.config.heartbeat_interval();
         self.counters.requests_refused += self.proposals.refuse_unsent(&ProposeError::NoRoom);
         if now >= self.hands_over_at {
-            self.hands_over_at = now + self.config.election_timeout() * LOW_TIMEOUTS;
+            let pause = LOW_TIMEOUTS << self.low_handovers.min(LOW_DOUBLINGS_MAX);
+            self.low_handovers += 1;
+            self.hands_over_at = now + self.config.election_timeout() * pause;
             tracing::warn!(term = %self.raft.term(), "the disk has no room but a reserve");
             let to = self.successor();
             self.transfers.ask(Asker::NoRoom, to);
@@ -404,6 +414,7 @@ impl<S: StateMachine> Driver<S> {
             if self.disk.is_low() {
                 self.spare_disk(now);
             } else {
+                self.low_handovers = 0;
                 self.proposals.propose(&mut proposals);
                 self.lanes.propose(&mut proposals);
             }
@@ -530,16 +541,27 @@ impl<S: StateMachine> Driver<S> {
         let term = self.raft.term();
         let announcer = std::mem::replace(&mut self.announcer, Announcer::new());
         // The transport and the storage are closed before the last event is told, and the channel of the status closes.
-        if let Err(error) = self.disk.close().await {
-            tracing::error!(%term, %error, "the storage was not closed in order");
+        let patience = self.storage_stalls_after();
+        let (_board, disk, log_reads) = self.into_parts();
+        let closing = Box::pin(disk.close(log_reads));
+        let hung = Box::pin(platform::sleep_until(platform::now() + patience));
+        match select(closing, hung).await {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(error), _)) => {
+                tracing::error!(%term, %error, "the storage was not closed in order");
+            }
+            Either::Right(((), closing)) => {
+                tracing::error!(%term, "the storage hangs, and is closed once it goes on");
+                platform::spawn(async { drop(closing.await) });
+            }
         }
-        let _board = self.into_board();
         announcer.tell(now, term, || Happening::Stopped { reason });
     }
 
-    /// Drops all but the board, so that links and storage are free before the channel of the status closes.
-    fn into_board(self) -> StatusBoard {
-        self.board
+    /// Drops all but the board, so that links are free before the channel of the status closes, and what uses the
+    /// storage.
+    fn into_parts(self) -> (StatusBoard, Disk, LogReads) {
+        (self.board, self.disk, self.log_reads)
     }
 }
 

@@ -252,8 +252,15 @@ impl<S: StateMachine> Work<S> {
 
 impl Snapshots {
     /// After so many bytes of log, or so many entries; or up to half as many more, as the seed has it.
-    pub(super) fn after(after_bytes: u64, after_entries: u64, seed: u64) -> Self {
+    /// The last one, if there is one, had `last_bytes`.
+    pub(super) fn after(
+        after_bytes: u64,
+        after_entries: u64,
+        last_bytes: Option<u64>,
+        seed: u64,
+    ) -> Self {
         let mut snapshots = Self::exactly_after(after_bytes);
+        snapshots.last_bytes = last_bytes.unwrap_or(0);
         snapshots.after_entries = after_entries.max(1);
         snapshots.spread = Some(ChaCha8Rng::seed_from_u64(seed));
         snapshots.spread();
@@ -508,6 +515,13 @@ mod tests {
     }
 
     #[test]
+    fn a_long_snapshot_is_worth_as_much_log_after_a_restart_too() {
+        let snapshots = Snapshots::after(10, u64::MAX, Some(40), 1);
+
+        assert_eq!(snapshots.due_bytes(), 40);
+    }
+
+    #[test]
     fn a_snapshot_without_room_is_tried_again_after_as_much_log() {
         let mut snapshots = Snapshots::exactly_after(10);
         snapshots.last_bytes = 40;
@@ -567,7 +581,7 @@ mod tests {
     #[test]
     fn members_take_their_snapshots_at_different_times_and_not_much_later() {
         let due: Vec<u64> = (1..=5)
-            .map(|seed| Snapshots::after(1000, u64::MAX, seed))
+            .map(|seed| Snapshots::after(1000, u64::MAX, None, seed))
             .map(|snapshots| snapshots.due_bytes() + snapshots.added_bytes)
             .collect();
 

@@ -1,7 +1,8 @@
 //! Hampers a disk in memory: it takes its time, hangs, fails, or has no room, as it is told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +30,23 @@ pub(crate) struct Hampered {
     is_broken: bool,
     log: Arc<dyn LogReader>,
     pub(crate) room: Arc<Room>,
+    /// Dropped with it.
+    _held: Option<Arc<Held>>,
+}
+
+/// Has the thread of whoever drops it wait for a disk that hangs: until it is told, or for a minute.
+pub(crate) struct Held {
+    told: Mutex<Receiver<()>>,
+    /// Nobody told it.
+    gave_up: Arc<AtomicBool>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let told = self.told.get_mut().expect("nobody panics with it");
+        let waited = told.recv_timeout(Duration::from_secs(60));
+        self.gave_up.store(waited.is_err(), Ordering::Relaxed);
+    }
 }
 
 /// How many bytes there is room for in a snapshot.
@@ -56,7 +74,19 @@ impl Hampered {
                 begun: AtomicU64::new(0),
                 gate: Semaphore::new(1),
             }),
+            _held: None,
         }
+    }
+
+    /// Has whoever drops it wait until it is told by this. The flag is set if that took a minute.
+    pub(crate) fn held(mut self) -> (Self, Sender<()>, Arc<AtomicBool>) {
+        let (tell, told) = mpsc::channel();
+        let gave_up = Arc::new(AtomicBool::new(false));
+        self._held = Some(Arc::new(Held {
+            told: Mutex::new(told),
+            gave_up: Arc::clone(&gave_up),
+        }));
+        (self, tell, gave_up)
     }
 
     /// Has each write take so long.

@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -106,6 +107,45 @@ async fn a_member_whose_disk_fails_stops_and_says_so() {
         matches!(stopped, Some(StopReason::Storage(_))),
         "{stopped:?}"
     );
+}
+
+// The storage was dropped in the member's task, which froze its thread, and with it all that ran there.
+#[tokio::test]
+async fn a_hanging_disk_holds_nobody_up_when_its_member_stops() {
+    for is_broken in [false, true] {
+        let mut cluster = Cluster::founded([1]).await;
+        let transport = cluster.network.attach(server(1)).unwrap();
+        let disk = Hampered::over(cluster.disk(1));
+        let disk = if is_broken { disk.broken() } else { disk };
+        let (disk, tell, gave_up) = disk.held();
+        let gate = Arc::clone(&disk.gate);
+        let member = cluster
+            .start_on(1, Journal::default(), transport, disk, |member| {
+                member.storage_stalls_after(Duration::from_millis(100))
+            })
+            .await;
+        let shut = gate.acquire().await.unwrap();
+        let shut = if is_broken {
+            drop(shut);
+            None
+        } else {
+            Some(shut)
+        };
+
+        let asked = member.within(Duration::from_secs(1)).propose(1).await;
+        member.stop().await;
+        let held_up = gave_up.load(Ordering::Relaxed);
+        drop((tell, shut));
+
+        assert!(asked.is_err(), "{asked:?}");
+        assert!(!held_up, "broken: {is_broken}");
+        let stopped = member.status().borrow().stopped.clone();
+        let expected = matches!(
+            (is_broken, &stopped),
+            (false, Some(StopReason::Shutdown)) | (true, Some(StopReason::Storage(_)))
+        );
+        assert!(expected, "{stopped:?}");
+    }
 }
 
 // The reason was posted once the storage was closed. Callers were told before that the member had stopped, and found

@@ -130,6 +130,12 @@ impl Header {
         }
         let (boot, nonce) = (body.get_u64_le(), body.get_u64_le());
         let (mark, segment) = (body.get_u64_le(), body.get_u64_le());
+        if [boot, mark, segment]
+            .iter()
+            .any(|number| *number >= NUMBER_END)
+        {
+            return Err(contradictory("it counts further than any store comes"));
+        }
         let (term, commit) = (Term(body.get_u64_le()), Index(body.get_u64_le()));
         let promise = Duration::from_nanos(body.get_u64_le());
         let history = Some(History(body.get_u64_le())).filter(|_| flags & HAS_HISTORY != 0);

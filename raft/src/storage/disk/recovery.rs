@@ -13,7 +13,7 @@ use super::places::{Placed, Places, SPACING_BYTES};
 use super::record::{Flaw, PAGE_BYTES};
 use super::segment::{self, Batch, Batches, Holdings, SegmentHead, Tail};
 use super::snapshot_file;
-use super::store::{KeptSegment, damaged, io, segment_name, snapshot_name};
+use super::store::{KeptSegment, RESERVE, damaged, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
 use crate::config::Config;
 use crate::consensus::Raft;
@@ -39,6 +39,8 @@ pub(super) struct Found {
     /// Where the entries of the log are.
     pub(super) places: Places,
     pub(super) next_snapshot: u64,
+    /// Some of the disk is kept in reserve.
+    pub(super) has_reserve: bool,
     /// Files that were never finished.
     pub(super) unfinished: Vec<String>,
     /// Files that nothing refers to once the last batch is durable.
@@ -135,6 +137,7 @@ pub(super) fn find<F: Files>(
         shape,
         places,
         next_snapshot: next_snapshot.unwrap_or(0) + 1,
+        has_reserve: names.has_reserve,
         unfinished: names.unfinished,
         superfluous,
         tail_dropped,
@@ -193,6 +196,7 @@ pub(super) fn begin(recovered: Recovered) -> Result<Raft, StorageError> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) has_header: bool,
+    has_reserve: bool,
     /// By number.
     pub(super) segments: Vec<u64>,
     pub(super) snapshots: Vec<u64>,
@@ -205,12 +209,15 @@ impl Names {
         for name in all {
             let is_unfinished = |name: &str| {
                 name.strip_suffix(super::store::UNFINISHED)
-                    .is_some_and(|name| name == header::NAME || numbered(name).is_some())
+                    .is_some_and(|name| {
+                        [header::NAME, RESERVE].contains(&name) || numbered(name).is_some()
+                    })
             };
             match numbered(&name) {
                 _ if name == header::NAME => names.has_header = true,
                 Some((segment::PREFIX, number)) => names.segments.push(number),
                 Some((_, file)) => names.snapshots.push(file),
+                _ if name == RESERVE => names.has_reserve = true,
                 None if is_unfinished(&name) => names.unfinished.push(name),
                 None => {}
             }

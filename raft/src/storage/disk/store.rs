@@ -144,7 +144,11 @@ impl<F: Files> Store<F> {
             next_snapshot: found.next_snapshot,
             superfluous: found.unfinished,
             failed: None,
-            reserve: Reserve::default(),
+            // What is written below may need its room.
+            reserve: Reserve {
+                is_there: found.has_reserve,
+                ..Reserve::default()
+            },
         };
         store.remove_superfluous()?;
         store

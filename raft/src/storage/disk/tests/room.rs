@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fake::{Dice, FakeDisk, Refusal, Step};
+use super::fake::{Dice, FakeDisk, Refusal, Step, What};
 use super::histories::{Known, store_state};
 use crate::storage::conformance::{entry, metadata};
 use crate::storage::disk::files::Files;
@@ -13,12 +13,13 @@ use crate::storage::{StorageError, Write};
 
 const RESERVE_BYTES: u64 = 2 * PAGE_BYTES as u64;
 
+const OPTIONS: Options = Options {
+    segment_bytes: 6 * PAGE_BYTES as u64,
+    nonce: 1,
+};
+
 fn open(disk: &FakeDisk, known: &mut Known) -> Store<FakeDisk> {
-    let options = Options {
-        segment_bytes: 6 * PAGE_BYTES as u64,
-        nonce: 1,
-    };
-    let (store, opened) = Store::open(disk.clone(), options).expect("nothing is refused");
+    let (store, opened) = Store::open(disk.clone(), OPTIONS).expect("nothing is refused");
     known
         .recover(opened.recovered)
         .unwrap_or_else(|lost| panic!("step {}: {lost}", disk.steps()));
@@ -202,6 +203,55 @@ fn a_store_low_for_a_snapshot_still_has_its_reserve_for_the_log() {
     assert!(matches!(begun, Err(StorageError::Full { .. })));
     assert!(written.is_ok(), "{written:?}");
     assert!(store.is_low() && !has_reserve(&disk));
+}
+
+/// A killed process leaves its last batch to be written again, to a new segment.
+#[test]
+fn a_store_that_was_killed_is_opened_by_its_reserve() {
+    let mut by_reserve = 0;
+    for refused_step in 0.. {
+        let disk = FakeDisk::new(0, None);
+        let mut known = Known::default();
+        let mut store = open(&disk, &mut known);
+        store
+            .keep_reserve(RESERVE_BYTES)
+            .expect("nothing is refused");
+        let written = store.write(vec![Write {
+            entries: vec![entry(1, 1, "command")],
+            ..Write::default()
+        }]);
+        written.expect("nothing is refused");
+        drop(store);
+        disk.restart_process();
+        disk.refuses_after(refused_step, Refusal::NoRoom);
+
+        let opened = Store::open(disk.clone(), OPTIONS);
+
+        match disk.refused() {
+            None => break,
+            Some(Step::Create(What::NewSegment) | Step::Write(What::NewSegment)) => {
+                let (store, _) = opened.expect("there is a reserve");
+                assert!(store.is_low() && !has_reserve(&disk));
+                by_reserve += 1;
+            }
+            Some(_) => {}
+        }
+    }
+    assert_eq!(by_reserve, 2);
+}
+
+#[test]
+fn a_reserve_that_was_never_finished_is_removed() {
+    let disk = FakeDisk::new(0, None);
+    let mut known = Known::default();
+    drop(open(&disk, &mut known));
+    let mut files = disk.files();
+    files.insert("reserve.new".to_owned(), vec![0; PAGE_BYTES]);
+    let disk = FakeDisk::holding(&files);
+
+    drop(open(&disk, &mut known));
+
+    assert!(!disk.files().contains_key("reserve.new"));
 }
 
 /// Opens a store whose reserve is this, and returns how long it is then.
