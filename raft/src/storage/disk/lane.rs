@@ -6,9 +6,11 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use liferaft_platform as platform;
 use tokio::sync::oneshot;
 
 use super::files::Files;
@@ -17,8 +19,11 @@ use super::{ended, snapshot_file};
 use crate::storage::memory::not_begun;
 use crate::storage::{Snapshot, SnapshotLane, SnapshotName, StorageError};
 
-/// After so many bytes what was appended is synced: one sync of a whole snapshot would hold up those of the log.
-pub(super) const SYNC_BYTES: u64 = 4 << 20;
+/// After so many bytes what was appended is synced: one sync of a whole snapshot would hold up those of the log. If the
+/// log is being written the lane rests then for as long as the sync took. On a disk that gives 190 MB/s, an append and
+/// a sync of 16 KiB take 22 times as long beside syncs of 4 MiB without rest, in the 99th percentile, and 1.7 times
+/// beside these.
+pub(super) const SYNC_BYTES: u64 = 256 << 10;
 
 /// Snapshots that are being written, and those that can be read.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ struct Contents {
     finished: BTreeMap<u64, u64>,
     /// Finished snapshots that nobody needs.
     unwanted: Vec<u64>,
+    /// The log was written since this was taken last.
+    log_written: bool,
 }
 
 impl Shelf {
@@ -60,7 +67,7 @@ impl Shelf {
         let finished = snapshot.map(|snapshot| (snapshot.name.0, snapshot.metadata.length));
         Self(Arc::new(Mutex::new(Contents {
             finished: finished.into_iter().collect(),
-            unwanted: Vec::new(),
+            ..Contents::default()
         })))
     }
 
@@ -79,6 +86,15 @@ impl Shelf {
             contents.finished.remove(file);
         }
         unwanted
+    }
+
+    /// Takes note that the log is written.
+    pub(super) fn note_log_written(&self) {
+        self.contents().log_written = true;
+    }
+
+    fn take_log_written(&self) -> bool {
+        std::mem::take(&mut self.contents().log_written)
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -130,19 +146,26 @@ impl<F: Files> Lane<F> {
         self.unless_failed(|lane| {
             let draft = lane.drafts.get_mut(&name.0);
             let draft = draft.ok_or_else(|| not_begun(name))?;
-            let (file, at) = (unfinished(name.0), snapshot_file::STATE_AT + draft.length);
-            let written = lane.files.write_at(&file, at, piece);
-            if let Err(error) = written.map_err(io("write a snapshot")) {
-                return lane.give_up(name.0, error);
-            }
-            draft.digest.update(piece);
-            draft.length += piece.len() as u64;
-            draft.unsynced += piece.len() as u64;
-            if draft.unsynced >= lane.sync_bytes {
-                draft.unsynced = 0;
-                lane.files
-                    .sync(&file)
-                    .map_err(final_io("sync a snapshot"))?;
+            let file = unfinished(name.0);
+            let part_bytes = usize::try_from(lane.sync_bytes).unwrap_or(usize::MAX);
+            for part in piece.chunks(part_bytes) {
+                let at = snapshot_file::STATE_AT + draft.length;
+                let written = lane.files.write_at(&file, at, part);
+                if let Err(error) = written.map_err(io("write a snapshot")) {
+                    return lane.give_up(name.0, error);
+                }
+                draft.digest.update(part);
+                draft.length += part.len() as u64;
+                draft.unsynced += part.len() as u64;
+                if draft.unsynced >= lane.sync_bytes {
+                    draft.unsynced = 0;
+                    let began = platform::now();
+                    let synced = lane.files.sync(&file);
+                    synced.map_err(final_io("sync a snapshot"))?;
+                    if lane.shelf.take_log_written() {
+                        thread::sleep(platform::now() - began);
+                    }
+                }
             }
             Ok(())
         })

@@ -293,6 +293,7 @@ impl<F: Files> Store<F> {
 
     /// Makes these writes durable, all of them or none; but their hard state may be durable alone.
     pub(super) fn write(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
+        self.shelf.note_log_written();
         self.unless_failed(|store| store.make(writes))
     }
 
