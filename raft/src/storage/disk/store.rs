@@ -212,8 +212,6 @@ impl<F: Files> Store<F> {
     pub(super) fn keep_reserve(&mut self, bytes: u64) -> Result<(), StorageError> {
         self.reserve.bytes = bytes;
         self.unless_failed(|store| {
-            let names = store.files.list().map_err(io("list the folder"))?;
-            store.reserve.is_there = names.iter().any(|name| name == RESERVE);
             if store.reserve.is_there
                 && store
                     .reserve_is_whole()

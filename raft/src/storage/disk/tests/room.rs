@@ -26,6 +26,13 @@ fn open(disk: &FakeDisk, known: &mut Known) -> Store<FakeDisk> {
     store
 }
 
+fn open_with_reserve(disk: &FakeDisk, known: &mut Known) -> Store<FakeDisk> {
+    let mut store = open(disk, known);
+    let kept = store.keep_reserve(RESERVE_BYTES);
+    kept.expect("nothing is refused");
+    store
+}
+
 /// Longer than two pieces, of which the lane syncs the first two together.
 const STATE: [u8; 9000] = [7; 9000];
 
@@ -39,10 +46,7 @@ fn story(seed: u64, refused_step: u64) -> Option<bool> {
     let mut dice = Dice(seed);
     let disk = FakeDisk::new(seed, None);
     let mut known = Known::default();
-    let mut store = open(&disk, &mut known);
-    store
-        .keep_reserve(RESERVE_BYTES)
-        .expect("nothing is refused");
+    let mut store = open_with_reserve(&disk, &mut known);
     assert!(has_reserve(&disk) && !store.is_low());
     let mut lane = store.lane(disk.clone());
     disk.refuses_after(refused_step, Refusal::NoRoom);
@@ -132,10 +136,7 @@ fn a_store_whose_reserve_is_spent_stops_when_the_disk_is_full() {
 fn snapshot_without_room(refused_step: u64) -> Option<Step> {
     let disk = FakeDisk::new(refused_step, None);
     let mut known = Known::default();
-    let mut store = open(&disk, &mut known);
-    store
-        .keep_reserve(RESERVE_BYTES)
-        .expect("nothing is refused");
+    let mut store = open_with_reserve(&disk, &mut known);
     let mut lane = store.lane(disk.clone()).syncing_after(6000);
     let before: Vec<_> = disk.files().into_keys().collect();
     let metadata = metadata(1, 1, &STATE);
@@ -186,10 +187,7 @@ fn a_snapshot_that_finds_no_room_stops_neither_lane_nor_store() {
 fn a_store_low_for_a_snapshot_still_has_its_reserve_for_the_log() {
     let disk = FakeDisk::new(0, None);
     let mut known = Known::default();
-    let mut store = open(&disk, &mut known);
-    store
-        .keep_reserve(RESERVE_BYTES)
-        .expect("nothing is refused");
+    let mut store = open_with_reserve(&disk, &mut known);
     let mut lane = store.lane(disk.clone());
     disk.refuses_after(0, Refusal::NoRoom);
     let begun = lane.begin();
@@ -212,10 +210,7 @@ fn a_store_that_was_killed_is_opened_by_its_reserve() {
     for refused_step in 0.. {
         let disk = FakeDisk::new(0, None);
         let mut known = Known::default();
-        let mut store = open(&disk, &mut known);
-        store
-            .keep_reserve(RESERVE_BYTES)
-            .expect("nothing is refused");
+        let mut store = open_with_reserve(&disk, &mut known);
         let written = store.write(vec![Write {
             entries: vec![entry(1, 1, "command")],
             ..Write::default()
@@ -263,10 +258,7 @@ fn reserve_in_place_of(reserve: &[u8]) -> usize {
     files.insert("reserve".to_owned(), reserve.to_vec());
     let disk = FakeDisk::holding(&files);
 
-    let mut store = open(&disk, &mut known);
-    store
-        .keep_reserve(RESERVE_BYTES)
-        .expect("nothing is refused");
+    let store = open_with_reserve(&disk, &mut known);
 
     assert!(!store.is_low());
     disk.files()["reserve"].len()
@@ -286,11 +278,12 @@ fn a_reserve_that_was_cut_is_made_again() {
 fn a_reserve_that_is_a_hole_is_made_again() {
     let disk = FakeDisk::new(0, None);
     let mut known = Known::default();
-    let mut store = open(&disk, &mut known);
+    drop(open(&disk, &mut known));
     let mut files = disk.clone();
     files
         .create("reserve", RESERVE_BYTES)
         .expect("there is room");
+    let mut store = open(&disk, &mut known);
 
     store
         .keep_reserve(RESERVE_BYTES)
