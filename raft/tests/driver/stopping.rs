@@ -184,15 +184,14 @@ async fn whoever_hears_that_a_member_stopped_finds_out_why() {
     stopping.await.unwrap();
 }
 
-/// Holds up its member, once told to, until the state machine is gone.
-struct Held {
+/// A transport that does something whenever it is polled, and drops something with it.
+struct Hooked<P, D> {
     inner: MemoryTransport,
-    hold: mpsc::Receiver<()>,
-    held: mpsc::Sender<()>,
-    gone: mpsc::Receiver<()>,
+    polled: P,
+    _dropped: D,
 }
 
-impl Transport for Held {
+impl<P: FnMut() + Send + 'static, D: Send + 'static> Transport for Hooked<P, D> {
     fn local(&self) -> ServerId {
         self.inner.local()
     }
@@ -206,10 +205,7 @@ impl Transport for Held {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        if self.hold.try_recv().is_ok() {
-            self.held.send(()).unwrap();
-            self.gone.recv().unwrap();
-        }
+        (self.polled)();
         self.inner.poll_event(context)
     }
 }
@@ -257,11 +253,16 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
     let (goes, gone) = mpsc::channel();
     let founder = futures::executor::block_on(founder());
     let network = MemoryNetwork::new(1);
-    let transport = Held {
+    // Holds up its member, once told to, until the state machine is gone.
+    let transport = Hooked {
         inner: network.attach(server(1)).unwrap(),
-        hold: told_to_hold,
-        held: holds,
-        gone,
+        polled: move || {
+            if told_to_hold.try_recv().is_ok() {
+                holds.send(()).unwrap();
+                gone.recv().unwrap();
+            }
+        },
+        _dropped: (),
     };
     let member = Member::builder(Mortal(goes), transport, founder);
     let member = runtime.block_on(member.start()).unwrap();
@@ -278,7 +279,6 @@ fn a_member_whose_runtime_ends_does_not_blame_the_state_machine() {
 
 /// Tells, when it is dropped, what the status of its member says.
 struct Witness {
-    inner: MemoryTransport,
     watched: Arc<OnceLock<watch::Receiver<MemberStatus>>>,
     tell: mpsc::Sender<Option<StopReason>>,
 }
@@ -287,24 +287,6 @@ impl Drop for Witness {
     fn drop(&mut self) {
         let status = self.watched.get().unwrap().borrow();
         self.tell.send(status.stopped.clone()).unwrap();
-    }
-}
-
-impl Transport for Witness {
-    fn local(&self) -> ServerId {
-        self.inner.local()
-    }
-
-    fn frame_bytes_max(&self) -> usize {
-        self.inner.frame_bytes_max()
-    }
-
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
-        self.inner.send(to, class, frame)
-    }
-
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.inner.poll_event(context)
     }
 }
 
@@ -318,10 +300,13 @@ fn a_member_that_goes_with_its_runtime_says_so_first() {
     let founder = futures::executor::block_on(founder());
     let (tell, told) = mpsc::channel();
     let watched = Arc::new(OnceLock::new());
-    let transport = Witness {
+    let transport = Hooked {
         inner: MemoryNetwork::new(1).attach(server(1)).unwrap(),
-        watched: Arc::clone(&watched),
-        tell,
+        polled: || {},
+        _dropped: Witness {
+            watched: Arc::clone(&watched),
+            tell,
+        },
     };
     let member = Member::builder(Journal::default(), transport, founder);
     let member = runtime.block_on(member.start()).unwrap();
