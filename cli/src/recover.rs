@@ -22,8 +22,8 @@ use crate::print;
 /// two logs, the one whose last entry has the later term is the longer one, or the later index if the terms are the
 /// same. One that is damaged is not compared, and named in the report. If those that are named are a majority of the
 /// voters nothing is recovered: their members are started instead, and nothing is lost. If DIR is damaged itself,
-/// another survivor is recovered, or a backup: nothing else brings back what it held. Without --accept-data-loss it says
-/// what it would do, and changes nothing.
+/// another survivor is recovered, or a backup: nothing else brings back what it held. Without --accept-data-loss it
+/// says what it would do, and changes nothing.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the survivor

@@ -1,4 +1,4 @@
-//! What users write: a state machine.
+//! Defines what users write: a state machine.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

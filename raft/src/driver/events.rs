@@ -1,4 +1,4 @@
-//! What happens to a member, as a stream that anybody may listen to.
+//! Tells what happens to a member, as a stream that anybody may listen to.
 //!
 //! Nothing is made of an event when nobody listens. What a listener does not take in time is dropped, for that listener
 //! alone, and it is told how much it missed: an application that is slow to read never slows its member.

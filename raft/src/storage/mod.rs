@@ -1,4 +1,4 @@
-//! What must survive: the term and vote, the log, the snapshot.
+//! Keeps what must survive: the term and vote, the log, the snapshot.
 //!
 //! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what
 //! is stored in a folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a
@@ -187,10 +187,10 @@ pub trait Storage: Send + 'static {
 ///
 /// # Without room
 /// A lane may answer [`begin`](Self::begin), [`append`](Self::append) and [`finish`](Self::finish) by
-/// [`StorageError::Full`]. It then has nothing of the snapshot, whose name no other gets, and what it took on the disk is
-/// free again; the lane goes on, and the storage is [low](Storage::is_low) until there is room. The member tries again
-/// later. Any other error stops the member, also that of a sync for which there is no room: a lane that cannot tell, or
-/// cannot remove what it has written, must not answer `Full`.
+/// [`StorageError::Full`]. It then has nothing of the snapshot, whose name no other gets, and what it took on the disk
+/// is free again; the lane goes on, and the storage is [low](Storage::is_low) until there is room. The member tries
+/// again later. Any other error stops the member, also that of a sync for which there is no room: a lane that cannot
+/// tell, or cannot remove what it has written, must not answer `Full`.
 #[async_trait]
 pub trait SnapshotLane: Send + Sync + 'static {
     /// Begins a snapshot, under a name that no other in the storage has.

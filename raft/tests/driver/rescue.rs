@@ -1,5 +1,5 @@
-//! What operators do with stores on disk, in real time: a cluster is founded anew from a survivor, and a damaged store
-//! is set aside.
+//! Does what operators do with stores on disk, in real time: a cluster is founded anew from a survivor, and a damaged
+//! store is set aside.
 
 use std::fs;
 use std::path::{Path, PathBuf};

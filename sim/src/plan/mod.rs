@@ -1,4 +1,4 @@
-//! What a seed expands to: the cluster's settings, and which faults strike how often.
+//! Expands a seed to what it stands for: the cluster's settings, and which faults strike how often.
 //!
 //! *Swarm testing*: each seed enables a random subset of the faults and of the workload, with intensities of its own. A
 //! run in which everything goes wrong at once explores less than many in which a few things go very wrong.

@@ -1,4 +1,4 @@
-//! What can become of a command in an outbox, beside its reply.
+//! Says what can become of a command in an outbox, beside its reply.
 
 use thiserror::Error;
 

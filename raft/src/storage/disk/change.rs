@@ -1,4 +1,5 @@
-//! What a batch changes, and what the log is after it: the same rules for what is written and for what is read again.
+//! Says what a batch changes, and what the log is after it: the same rules for what is written and for what is read
+//! again.
 
 use bytes::{BufMut, Bytes};
 

@@ -1,4 +1,4 @@
-//! What a store asks of a file system: one trait, so that tests can lose, tear and refuse what was not synced.
+//! Names what a store asks of a file system: one trait, so that tests can lose, tear and refuse what was not synced.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -189,7 +189,7 @@ impl Files for Folder {
     }
 
     fn allocated(&mut self, name: &str) -> io::Result<u64> {
-        Ok(allocated(&fs::metadata(self.path.join(name))?))
+        self.with_path(name, |path| Ok(allocated(&fs::metadata(path)?)))
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {

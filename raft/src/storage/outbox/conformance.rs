@@ -1,4 +1,4 @@
-//! What an [`OutboxStore`] promises, as checks that every implementation passes, those of applications included.
+//! Checks what an [`OutboxStore`] promises, in tests that every implementation passes, those of applications included.
 //!
 //! A check panics with what went wrong, as a test does. [`check_all`] makes them all, each on a blank disk, and names
 //! the one that fails:

@@ -1,4 +1,4 @@
-//! What a story makes happen.
+//! Makes happen what a story tells.
 
 use std::time::Duration;
 
