@@ -371,8 +371,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::task::{Context, Poll};
-//! use liferaft::bytes::Bytes;
-//! use liferaft::transport::{DeliveryClass, Event, SendError};
+//! use liferaft::transport::{DeliveryClass, Event, Frame, SendError};
 //! use liferaft::{ServerId, Transport};
 //! use tokio::sync::mpsc::error::TrySendError;
 //! use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -392,7 +391,7 @@
 //!         2 * 1024 * 1024
 //!     }
 //!
-//!     fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+//!     fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
 //!         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
 //!         if bytes > bytes_max {
 //!             return Err(SendError::TooLarge { bytes, bytes_max });

@@ -10,9 +10,9 @@ pub mod memory;
 
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use thiserror::Error;
 
+pub use frame::Frame;
 pub use liferaft_platform::ServerId;
 
 /// One end of all of a member's links.
@@ -25,13 +25,14 @@ pub trait Transport: Send + 'static {
     /// The longest frame that it carries, in bytes, in either class.
     fn frame_bytes_max(&self) -> usize;
 
-    /// Gives a frame to the link to `to`, without waiting. `Ok` promises nothing: the frame may still be lost.
+    /// Gives a frame to the link to `to`, without waiting. `Ok` promises nothing: the frame may still be lost. What is
+    /// sent to many peers has one body for all of them.
     ///
     /// There is no link to oneself: `to` being [`local`](Self::local) is a [`SendError::NoLink`].
     ///
     /// # Errors
     /// When it certainly was not sent: see [`SendError`].
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError>;
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError>;
 
     /// The next event, in the order in which they happened; `None` once this end is closed for good.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
@@ -63,7 +64,7 @@ pub enum Event {
         /// How it travelled.
         class: DeliveryClass,
         /// The frame.
-        frame: Bytes,
+        frame: Frame,
     },
     /// Frames can be sent to this peer. A hint: a member that was killed goes down without a word.
     PeerUp(ServerId),

@@ -1,7 +1,7 @@
 //! Takes frames of other members: each becomes an input, an answer to a request, or a number on a counter.
 
 use bytes::Bytes;
-use liferaft_transport::Event as TransportEvent;
+use liferaft_transport::{Event as TransportEvent, Frame};
 
 use super::error::StopReason;
 use super::events::Happening;
@@ -69,9 +69,9 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// Judges the envelope before the body: what is not for this server in this cluster is not even decoded.
-    fn take_frame(&mut self, from: ServerId, frame: Bytes, now: Instant) -> Result<(), StopReason> {
+    fn take_frame(&mut self, from: ServerId, frame: Frame, now: Instant) -> Result<(), StopReason> {
         self.counters.frames_received += 1;
-        let raw = match RawFrame::decode(frame) {
+        let raw = match RawFrame::decode_parts(frame.head, frame.body) {
             Ok(raw) => raw,
             Err(error) => {
                 self.drop_undecodable(from, error);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 
 use super::status::Counters;
 use crate::configuration::{Foreign, History};
@@ -164,7 +164,7 @@ impl Links {
         encoded: &Bytes,
         counters: &mut Counters,
     ) -> bool {
-        let frame = wire::frame(head, encoded);
+        let frame = Frame::new(head.encode(), encoded.clone());
         match self.transport.send(head.to, class, frame) {
             Ok(()) => {
                 counters.frames_sent += 1;
@@ -212,10 +212,9 @@ mod tests {
     use crate::ids::{Index, LogPosition, Round, Term};
     use crate::message::{AppendEntries, ReplyWanted, Token};
     use crate::time::ClusterTime;
-    use crate::wire::Frame;
 
     /// Keeps the frames that it is given.
-    struct Kept(Arc<Mutex<Vec<Bytes>>>);
+    struct Kept(Arc<Mutex<Vec<Frame>>>);
 
     impl Transport for Kept {
         fn local(&self) -> ServerId {
@@ -226,7 +225,7 @@ mod tests {
             1 << 20
         }
 
-        fn send(&mut self, _: ServerId, _: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+        fn send(&mut self, _: ServerId, _: DeliveryClass, frame: Frame) -> Result<(), SendError> {
             self.0.lock().expect("nobody panics").push(frame);
             Ok(())
         }
@@ -266,7 +265,10 @@ mod tests {
         let mut addressed = (2..).map(ServerId).zip(messages).collect();
         links.send_messages(&mut addressed, &mut counters);
         let frames = frames.lock().expect("nobody panics");
-        let decoded = frames.iter().cloned().map(Frame::decode);
+        let decoded = frames
+            .iter()
+            .cloned()
+            .map(|frame| wire::Frame::decode(frame.into_bytes()));
         let contents = decoded.map(|frame| frame.expect("it was just encoded").content);
         (counters.contents_encoded, contents.collect())
     }

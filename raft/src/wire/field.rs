@@ -18,6 +18,23 @@ pub(super) fn decode<P: Message + Default>(
     P::decode(bytes).map_err(|_| DecodeError::Malformed { part })
 }
 
+/// Reads a message that holds no list and comes in two parts.
+///
+/// Two messages in a row are one that has the fields of both. So parts that are cut between two fields are read one
+/// after the other, and only others are put together first.
+pub(super) fn decode_parts<P: Message + Default>(
+    head: Bytes,
+    body: Bytes,
+    part: &'static str,
+) -> Result<P, DecodeError> {
+    let Ok(mut message) = P::decode(head.clone()) else {
+        return decode([head, body].concat().into(), part);
+    };
+    let merged = message.merge(body);
+    merged.map_err(|_| DecodeError::Malformed { part })?;
+    Ok(message)
+}
+
 /// A list in a message: what it holds, the number of its field, and how long it may be.
 pub(super) struct List {
     pub(super) items: &'static str,

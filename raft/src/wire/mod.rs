@@ -14,16 +14,15 @@
 //! # use liferaft_raft as liferaft;
 //! use liferaft::ids::{ClusterId, ServerId, Term};
 //! use liferaft::message::{Body, Message};
-//! use liferaft::wire::{self, Content, Frame, Head};
+//! use liferaft::wire::{self, Content, Head, RawFrame};
 //!
 //! let content = Content::Message(Message { term: Term(3), body: Body::TimeoutNow });
 //!
 //! // What goes to many peers is encoded once, and each is sent it behind a head of its own.
 //! let encoded = wire::encode_content(&content);
-//! let bytes = wire::frame(&Head::of(ClusterId(7), ServerId(2), &content), &encoded);
+//! let head = Head::of(ClusterId(7), ServerId(2), &content).encode();
 //!
-//! let frame = Frame { cluster: ClusterId(7), to: ServerId(2), content };
-//! assert_eq!(Frame::decode(bytes)?, frame);
+//! assert_eq!(RawFrame::decode_parts(head, encoded)?.decode_content()?, content);
 //! # Ok::<(), wire::DecodeError>(())
 //! ```
 
@@ -115,11 +114,21 @@ impl RawFrame {
     /// # Errors
     /// When the bytes are no frame, or one without an address, a kind or a body: see [`DecodeError`].
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > FRAME_BYTES_MAX {
-            let (bytes, bytes_max) = (bytes.len(), FRAME_BYTES_MAX);
+        Self::decode_parts(Bytes::new(), bytes)
+    }
+
+    /// Decodes the envelope of a frame that comes in two parts, wherever it is cut. If it is cut behind its
+    /// [`Head`], as whoever sends it does, nothing is copied.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_parts(head: Bytes, body: Bytes) -> Result<Self, DecodeError> {
+        let bytes = head.len() + body.len();
+        if bytes > FRAME_BYTES_MAX {
+            let bytes_max = FRAME_BYTES_MAX;
             return Err(DecodeError::FrameTooLong { bytes, bytes_max });
         }
-        let envelope: proto::Envelope = field::decode(bytes, "frame")?;
+        let envelope: proto::Envelope = field::decode_parts(head, body, "frame")?;
         Ok(Self {
             cluster: ClusterId(id(envelope.cluster, "cluster")?),
             to: ServerId(id(envelope.to, "receiver")?),
@@ -245,19 +254,11 @@ impl Head {
     }
 }
 
-/// Encodes what a frame says, apart from its head: the part that is the same for all receivers.
+/// Encodes what a frame says, apart from its head: the part that is the same for all receivers, and that behind a head
+/// is the same bytes as [`Frame::encode`] makes.
 #[must_use]
 pub fn encode_content(content: &Content) -> Bytes {
     encode(None, content)
-}
-
-/// Puts an encoded content behind its head: the same bytes as [`Frame::encode`] makes of it, for the price of a copy.
-#[must_use]
-pub fn frame(head: &Head, content: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(head.encoded_len() + content.len());
-    head.put(&mut bytes);
-    bytes.put_slice(content);
-    bytes.freeze()
 }
 
 /// Appends the bytes in which an entry is replicated, for a storage to keep. They do not name its index.

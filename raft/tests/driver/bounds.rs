@@ -27,8 +27,12 @@ async fn a_peer_that_restarts_over_and_over_has_one_transfer_waiting() {
             to,
             content,
         };
-        peer.send(server(leader), DeliveryClass::Datagram, frame.encode())
-            .unwrap();
+        peer.send(
+            server(leader),
+            DeliveryClass::Datagram,
+            frame.encode().into(),
+        )
+        .unwrap();
     }
     let member = cluster.member(leader).within(6 * ELECTION_TIMEOUT);
     wait_for(&member, |status| status.counters.frames_received >= 200).await;
@@ -47,7 +51,7 @@ async fn long_frames_are_not_taken_in_all_at_once() {
     for _ in 0..20 {
         let frame = Bytes::from(vec![0xff; MIB]);
         stranger
-            .send(server(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame.into())
             .unwrap();
     }
 

@@ -10,7 +10,7 @@ use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, Token};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::memory::MemoryTransport;
-use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
+use liferaft_transport::{self as transport, DeliveryClass, Event, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, server};
 use crate::machine::Journal;
@@ -31,7 +31,12 @@ impl Transport for Counted {
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(
+        &mut self,
+        to: ServerId,
+        class: DeliveryClass,
+        frame: transport::Frame,
+    ) -> Result<(), SendError> {
         self.before_answer.store(self.in_vain, Ordering::Relaxed);
         self.inner.send(to, class, frame)
     }
@@ -87,13 +92,15 @@ async fn what_is_durable_at_once_is_answered_in_the_same_round() {
         .send(
             server(1),
             DeliveryClass::Datagram,
-            heartbeat_of_a_new_term(),
+            heartbeat_of_a_new_term().into(),
         )
         .expect("the link works");
     let answered = loop {
         let event = poll_fn(|context| leader.poll_event(context)).await;
         if let Some(Event::Frame { frame, .. }) = event {
-            break Frame::decode(frame).expect("the member sent it").content;
+            break Frame::decode(frame.into_bytes())
+                .expect("the member sent it")
+                .content;
         }
     };
 

@@ -151,7 +151,7 @@ async fn refused_messages_are_told_together_and_the_last_stays_in_the_status() {
     for _ in 0..100 {
         let frame = acknowledgement(term).encode();
         stranger
-            .send(server(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame.into())
             .unwrap();
     }
     let mut count = 0;

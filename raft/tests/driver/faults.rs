@@ -181,7 +181,7 @@ async fn frames_that_are_not_for_this_member_are_counted_and_dropped() {
 
     for frame in frames {
         stranger
-            .send(server(1), DeliveryClass::Datagram, frame)
+            .send(server(1), DeliveryClass::Datagram, frame.into())
             .unwrap();
     }
 
@@ -215,7 +215,7 @@ async fn a_forwarded_command_that_is_none_stops_nobody() {
     .encode();
 
     other
-        .send(server(leader), DeliveryClass::Datagram, frame)
+        .send(server(leader), DeliveryClass::Datagram, frame.into())
         .unwrap();
 
     wait_for(&member, |status| status.counters.commands_malformed == 1).await;

@@ -14,7 +14,7 @@ use liferaft_raft::driver::{
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, SendError, Transport};
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, disk, founder, server, wait_for};
 use crate::machine::Journal;
@@ -34,7 +34,7 @@ impl Transport for Short {
         self.1
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
         let (bytes, bytes_max) = (frame.len(), self.1);
         if bytes > bytes_max {
             return Err(SendError::TooLarge { bytes, bytes_max });

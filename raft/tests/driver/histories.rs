@@ -256,7 +256,7 @@ async fn nobody_is_excluded_or_stopped_by_the_words_of_others() {
                 content: content.clone(),
             };
             liars[liar]
-                .send(server(to), DeliveryClass::Datagram, frame.encode())
+                .send(server(to), DeliveryClass::Datagram, frame.encode().into())
                 .unwrap();
         }
     }

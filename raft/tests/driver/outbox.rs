@@ -95,7 +95,7 @@ pub(crate) async fn expire_all_sessions(cluster: &Cluster, among: &[u128], nonce
                 content,
             };
             learner
-                .send(server(leader), DeliveryClass::Stream, frame.encode())
+                .send(server(leader), DeliveryClass::Stream, frame.encode().into())
                 .expect("the network takes it");
         }
         let applied = wait_for(&member, |status| {

@@ -61,7 +61,7 @@ async fn send_from(
         content,
     };
     puppet
-        .send(server(leader), DeliveryClass::Stream, frame.encode())
+        .send(server(leader), DeliveryClass::Stream, frame.encode().into())
         .expect("the network takes it");
     wait_for(&member, |status| status.applied().0 >= through).await;
 }

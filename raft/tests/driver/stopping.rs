@@ -3,11 +3,10 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use liferaft_raft::driver::{Handle, Member, MemberStatus, ProposeError, ReadError, StopReason};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 use tokio::sync::watch;
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, founder, server};
@@ -200,7 +199,7 @@ impl<P: FnMut() + Send + 'static, D: Send + 'static> Transport for Hooked<P, D> 
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
         self.inner.send(to, class, frame)
     }
 

@@ -20,7 +20,7 @@ fn send(end: &mut MemoryTransport, to: u128, content: Content) {
         to: server(to),
         content,
     };
-    end.send(server(to), DeliveryClass::Datagram, frame.encode())
+    end.send(server(to), DeliveryClass::Datagram, frame.encode().into())
         .expect("the link works");
 }
 
@@ -29,7 +29,11 @@ fn received(end: &mut MemoryTransport) -> Vec<Content> {
     let mut contents = Vec::new();
     while let Some(Some(event)) = poll_fn(|context| end.poll_event(context)).now_or_never() {
         if let Event::Frame { frame, .. } = event {
-            contents.push(Frame::decode(frame).expect("a member sent it").content);
+            contents.push(
+                Frame::decode(frame.into_bytes())
+                    .expect("a member sent it")
+                    .content,
+            );
         }
     }
     contents.retain(|content| !matches!(content, Content::Message(_)));

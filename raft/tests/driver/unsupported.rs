@@ -86,7 +86,7 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
 }
 
 fn send(end: &mut MemoryTransport, to: u128, frame: Bytes) {
-    end.send(server(to), DeliveryClass::Datagram, frame)
+    end.send(server(to), DeliveryClass::Datagram, frame.into())
         .expect("the link works");
 }
 

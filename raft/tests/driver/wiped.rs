@@ -165,7 +165,7 @@ async fn a_stranger_that_says_so_stops_nobody() {
     for to in [leader, follower] {
         let frame = say(to).encode();
         stranger
-            .send(server(to), DeliveryClass::Datagram, frame)
+            .send(server(to), DeliveryClass::Datagram, frame.into())
             .unwrap();
     }
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;

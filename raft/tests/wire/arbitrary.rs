@@ -19,7 +19,9 @@ use liferaft_raft::message::{
     SnapshotMetadata, Token,
 };
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer};
+use liferaft_raft::wire::{
+    self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer, RawFrame,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -39,10 +41,19 @@ proptest! {
         let content = wire::encode_content(&frame.content);
 
         let head = Head::of(frame.cluster, frame.to, &frame.content);
-        let addressed = wire::frame(&head, &content);
 
-        prop_assert_eq!(&addressed, &frame.encode());
-        prop_assert_eq!([head.encode(), content].concat(), &addressed[..]);
+        prop_assert_eq!([head.encode(), content].concat(), &frame.encode()[..]);
+    }
+
+    #[test]
+    fn where_a_frame_is_cut_in_two_changes_nothing(frame in frame(), cut in any::<prop::sample::Index>()) {
+        let mut body = frame.encode();
+        let head = body.split_to(cut.index(body.len() + 1));
+
+        let raw = RawFrame::decode_parts(head, body).expect("it was just encoded");
+
+        prop_assert_eq!((raw.cluster(), raw.to()), (frame.cluster, frame.to));
+        prop_assert_eq!(raw.decode_content(), Ok(frame.content));
     }
 }
 
@@ -64,9 +75,9 @@ proptest! {
 
         let content = Content::Message(message);
         let head = Head::of(ClusterId(0), ServerId(0), &content);
-        let frame = wire::frame(&head, &wire::encode_content(&content));
+        let bytes = head.encode().len() + wire::encode_content(&content).len();
 
-        prop_assert!(frame.len() as u64 <= weight + HEADS_BYTES_MAX);
+        prop_assert!(bytes as u64 <= weight + HEADS_BYTES_MAX);
     }
 }
 

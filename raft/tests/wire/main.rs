@@ -12,7 +12,7 @@ mod zero_copy;
 use bytes::Bytes;
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::message::Token;
-use liferaft_raft::wire::{self, Content, DecodeError, Frame, Head};
+use liferaft_raft::wire::{Content, DecodeError, Frame, Head};
 
 const CLUSTER: ClusterId = ClusterId(0xc0);
 const RECEIVER: ServerId = ServerId(0x02);
@@ -25,7 +25,7 @@ fn frame(content: &[u8]) -> Bytes {
         history: None,
         token: Token::NONE,
     };
-    wire::frame(&head, content)
+    [&head.encode(), content].concat().into()
 }
 
 /// Decodes what a frame to [`RECEIVER`] says, given the encoding of that.

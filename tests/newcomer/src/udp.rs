@@ -11,7 +11,7 @@ use liferaft::bytes::{Buf, Bytes};
 use liferaft::config::Config;
 use liferaft::ids::Index;
 use liferaft::transport::conformance::{Fixture, check_all};
-use liferaft::transport::{DeliveryClass, Event, SendError};
+use liferaft::transport::{DeliveryClass, Event, Frame, SendError};
 use liferaft::{
     Configuration, Founding, Kv, KvError, KvHandle, Member, MemoryStorage, ProposeError, ServerId,
     Storage, Transport,
@@ -84,7 +84,7 @@ impl Udp {
 
     fn beat(&mut self) {
         for peer in &mut self.peers {
-            let _lost = peer.send(&self.socket, HELLO, &[]);
+            let _lost = peer.send(&self.socket, HELLO, &Frame::default());
             if peer
                 .heard
                 .take_if(|heard| heard.elapsed() > SILENCE)
@@ -116,7 +116,7 @@ impl Udp {
             DATAGRAM => DeliveryClass::Datagram,
             STREAM if number == peer.receiving => {
                 peer.receiving += 1;
-                let _lost = peer.send(&self.socket, HELLO, &[]);
+                let _lost = peer.send(&self.socket, HELLO, &Frame::default());
                 DeliveryClass::Stream
             }
             _ => return None,
@@ -124,7 +124,7 @@ impl Udp {
         self.events.push_back(Event::Frame {
             from,
             class,
-            frame: packet,
+            frame: packet.into(),
         });
         Some(())
     }
@@ -144,10 +144,10 @@ impl Peer {
         }
     }
 
-    fn send(&self, socket: &UdpSocket, kind: u8, frame: &[u8]) -> io::Result<usize> {
+    fn send(&self, socket: &UdpSocket, kind: u8, frame: &Frame) -> io::Result<usize> {
         let (next, expected) = (self.sending.to_be_bytes(), self.receiving.to_be_bytes());
         socket.send_to(
-            &[&[kind], &next[..], &expected, frame].concat(),
+            &[&[kind], &next[..], &expected, &frame.head, &frame.body].concat(),
             self.address,
         )
     }
@@ -162,7 +162,7 @@ impl Transport for Udp {
         FRAME_BYTES_MAX
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
         let (bytes, bytes_max) = (frame.len(), FRAME_BYTES_MAX);
         if bytes > bytes_max {
             return Err(SendError::TooLarge { bytes, bytes_max });

@@ -205,7 +205,7 @@ pub(super) async fn nobody_has_a_link_to_itself(fixture: &mut impl Fixture) -> R
 
 fn no_link(end: &mut impl Transport, peer: ServerId) -> Result<(), Detail> {
     for class in CLASSES {
-        let answer = end.send(peer, class, HELLO);
+        let answer = end.send(peer, class, HELLO.into());
         if answer != Err(SendError::NoLink(peer)) {
             return Err(format!("sending to {peer} is answered by {answer:?}"));
         }
@@ -262,7 +262,7 @@ pub(super) async fn waiters_are_woken(fixture: &mut impl Fixture) -> Result<(), 
 
     group
         .end(0)
-        .send(receiver, DeliveryClass::Stream, HELLO)
+        .send(receiver, DeliveryClass::Stream, HELLO.into())
         .map_err(|error| format!("a stream frame: {error}"))?;
 
     let told = match select(waiting, pin!(group.event_until(0, deadline))).await {

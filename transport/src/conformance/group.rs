@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use liferaft_platform::{now, sleep_until};
 
 use super::Fixture;
-use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
+use crate::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 
 /// What happened instead of what was promised.
 pub(super) type Detail = String;
@@ -122,6 +122,7 @@ impl<T: Transport> Group<T> {
         self.patience
     }
 
+    /// Sends a frame, in two parts: where they are cut must not show.
     pub(super) fn send(
         &mut self,
         from: usize,
@@ -130,7 +131,9 @@ impl<T: Transport> Group<T> {
         frame: &Bytes,
     ) -> Result<(), SendError> {
         let to = self.peer(to);
-        self.end(from).send(to, class, frame.clone())
+        let head_bytes = frame.len() / 3;
+        let parts = Frame::new(frame.slice(..head_bytes), frame.slice(head_bytes..));
+        self.end(from).send(to, class, parts)
     }
 
     /// The next event of an end, or `None` when there is none by `deadline`.
@@ -163,6 +166,7 @@ impl<T: Transport> Group<T> {
         loop {
             match self.event_until(end, deadline).await? {
                 Some(Event::Frame { from, class, frame }) => {
+                    let frame = frame.into_bytes();
                     return Ok(Some(Arrived { from, class, frame }));
                 }
                 Some(Event::PeerUp(_)) => {}

@@ -3,10 +3,8 @@
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-
 use super::inbox::{Inbox, Refusal};
-use crate::{DeliveryClass, SendError, ServerId};
+use crate::{DeliveryClass, Frame, SendError, ServerId};
 
 /// What became of the frames of one sender, or of all.
 ///
@@ -101,7 +99,7 @@ impl Tally {
         inbox: &Inbox,
         (from, to): (ServerId, ServerId),
         class: DeliveryClass,
-        frame: Bytes,
+        frame: Frame,
     ) -> Result<(), SendError> {
         let bytes = frame.len();
         match inbox.push_frame(from, class, frame) {

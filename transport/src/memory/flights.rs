@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::{DeliveryClass, ServerId};
+use crate::{DeliveryClass, Frame, ServerId};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -14,7 +12,7 @@ pub(super) struct Flight {
     pub(super) from: ServerId,
     pub(super) to: ServerId,
     pub(super) class: DeliveryClass,
-    pub(super) frame: Bytes,
+    pub(super) frame: Frame,
 }
 
 impl Flight {

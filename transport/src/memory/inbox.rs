@@ -9,10 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-
 use super::{PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, locked};
-use crate::{DeliveryClass, Event, ServerId};
+use crate::{DeliveryClass, Event, Frame, ServerId};
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -54,7 +52,7 @@ impl Inbox {
         &self,
         from: ServerId,
         class: DeliveryClass,
-        frame: Bytes,
+        frame: Frame,
     ) -> Result<(), Refusal> {
         let mut queue = locked(&self.queue);
         if queue.closed {

@@ -5,22 +5,21 @@
 //! fate in each run. Delays run on [`liferaft_platform`]'s clock, in virtual time under a paused one.
 //!
 //! ```
-//! # mod liferaft { pub use {liferaft_transport as transport, bytes}; }
+//! # mod liferaft { pub use liferaft_transport as transport; }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use liferaft::bytes::Bytes;
 //! use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
-//! use liferaft::transport::{DeliveryClass, Event, ServerId, Transport};
+//! use liferaft::transport::{DeliveryClass, Event, Frame, ServerId, Transport};
 //!
 //! let network = MemoryNetwork::new(42);
 //! let mut ada = network.attach(ServerId(1))?;
 //! let mut bob = network.attach(ServerId(2))?;
 //!
-//! ada.send(ServerId(2), DeliveryClass::Datagram, Bytes::from_static(b"hello"))?;
+//! ada.send(ServerId(2), DeliveryClass::Datagram, Frame::from("hello"))?;
 //!
 //! let up = std::future::poll_fn(|context| bob.poll_event(context)).await;
 //! assert_eq!(up, Some(Event::PeerUp(ServerId(1))));
-//! let frame = Bytes::from_static(b"hello");
+//! let frame = Frame::from("hello");
 //! let arrived = std::future::poll_fn(|context| bob.poll_event(context)).await;
 //! assert_eq!(arrived, Some(Event::Frame { from: ServerId(1), class: DeliveryClass::Datagram, frame }));
 //!

@@ -4,15 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
 use super::counters::Tally;
 use super::flights::Flight;
 use super::hub::End;
 use super::inbox::Inbox;
 use super::shared::Shared;
 use crate::frame::FRAME_BYTES_MAX;
-use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
+use crate::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 
 /// One member's end of a [`MemoryNetwork`](super::MemoryNetwork). Dropping it is a clean leave: the others see
 /// [`Event::PeerDown`], unless it was [killed](super::MemoryNetwork::kill) before.
@@ -55,7 +53,7 @@ impl MemoryTransport {
         &mut self,
         to: ServerId,
         class: DeliveryClass,
-        frame: Bytes,
+        frame: Frame,
     ) -> Result<(), SendError> {
         let flight = Flight {
             from: self.local,
@@ -88,7 +86,7 @@ impl Transport for MemoryTransport {
     ///
     /// # Panics
     /// Natively, when frames are delayed and this is called outside a tokio runtime whose timers are enabled.
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge {
                 bytes: frame.len(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
@@ -68,7 +68,7 @@ impl<T: Transport> Flawed<T> {
     ) -> Result<(), SendError> {
         frames
             .into_iter()
-            .try_for_each(|frame| self.inner.send(to, class, frame))
+            .try_for_each(|frame| self.inner.send(to, class, frame.into()))
     }
 
     /// Sends pairs of frames, each pair at once when its second frame comes.
@@ -90,7 +90,7 @@ impl<T: Transport> Flawed<T> {
 
     fn flush_kept(&mut self) {
         while let Some((to, class, frame)) = self.kept.pop_front() {
-            if self.inner.send(to, class, frame.clone()).is_err() {
+            if self.inner.send(to, class, frame.clone().into()).is_err() {
                 self.kept.push_front((to, class, frame));
                 return;
             }
@@ -107,7 +107,8 @@ impl<T: Transport> Transport for Flawed<T> {
         self.inner.frame_bytes_max()
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
+        let frame = frame.into_bytes();
         self.sent += 1;
         let is_stream = class == DeliveryClass::Stream;
         let bytes_max = self.frame_bytes_max();
@@ -118,7 +119,7 @@ impl<T: Transport> Transport for Flawed<T> {
                 let local = self.local();
                 let others = self.peers.iter().filter(|peer| **peer != local);
                 for peer in others {
-                    self.inner.send(*peer, class, frame.clone())?;
+                    self.inner.send(*peer, class, frame.clone().into())?;
                 }
                 Ok(())
             }
@@ -146,13 +147,13 @@ impl<T: Transport> Transport for Flawed<T> {
                 bytes_max,
             }),
             Flaw::AcceptsLongerFrames if frame.len() > bytes_max => {
-                self.inner.send(to, class, frame.slice(..bytes_max))
+                self.inner.send(to, class, frame.slice(..bytes_max).into())
             }
             Flaw::DropsEveryTenthFrame if self.sent.is_multiple_of(10) => Ok(()),
             Flaw::AcceptsStrangers if !self.peers.contains(&to) => Ok(()),
             Flaw::AcceptsItself if to == self.local() => Ok(()),
             Flaw::AcceptsThoseWhoLeft if self.peers.contains(&to) && to != self.local() => {
-                let _gone = self.inner.send(to, class, frame);
+                let _gone = self.inner.send(to, class, frame.into());
                 Ok(())
             }
             Flaw::KeepsWithoutBound => {
@@ -162,11 +163,11 @@ impl<T: Transport> Transport for Flawed<T> {
             }
             Flaw::StaysFull if self.was_full => Err(SendError::QueueFull(to)),
             Flaw::StaysFull => {
-                let answer = self.inner.send(to, class, frame);
+                let answer = self.inner.send(to, class, frame.into());
                 self.was_full = matches!(answer, Err(SendError::QueueFull(_)));
                 answer
             }
-            _ => self.inner.send(to, class, frame),
+            _ => self.inner.send(to, class, frame.into()),
         }
     }
 

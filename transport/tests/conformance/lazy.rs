@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
+use bytes::Bytes;
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 
 /// The first byte of a frame that only says that its sender is there.
-const GREETING: u8 = 0;
+const GREETING: &[u8] = &[0];
 /// The first byte of a frame that carries one.
-const FRAME: u8 = 1;
+const FRAME: &[u8] = &[1];
 
 /// The most frames that wait until this end is polled.
 const WAITING_MAX: usize = 64;
@@ -17,7 +17,7 @@ const WAITING_MAX: usize = 64;
 /// Greets a peer, tells that it is up and passes frames on only while it is polled.
 pub(crate) struct Lazy<T> {
     inner: T,
-    waiting: VecDeque<(ServerId, DeliveryClass, Bytes)>,
+    waiting: VecDeque<(ServerId, DeliveryClass, Frame)>,
     up: BTreeSet<ServerId>,
 }
 
@@ -51,7 +51,7 @@ impl<T: Transport> Transport for Lazy<T> {
         self.inner.frame_bytes_max() - 1
     }
 
-    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
         if bytes > bytes_max {
             return Err(SendError::TooLarge { bytes, bytes_max });
@@ -62,10 +62,8 @@ impl<T: Transport> Transport for Lazy<T> {
         if self.waiting.len() >= WAITING_MAX {
             return Err(SendError::QueueFull(to));
         }
-        let mut marked = BytesMut::with_capacity(bytes + 1);
-        marked.put_u8(FRAME);
-        marked.put_slice(&frame);
-        self.waiting.push_back((to, class, marked.freeze()));
+        let marked = Frame::new(FRAME.into(), frame.into_bytes());
+        self.waiting.push_back((to, class, marked));
         Ok(())
     }
 
@@ -80,7 +78,7 @@ impl<T: Transport> Transport for Lazy<T> {
             };
             let told = match event {
                 Some(Event::PeerUp(peer)) => {
-                    let greeting = Bytes::from_static(&[GREETING]);
+                    let greeting = Bytes::from_static(GREETING).into();
                     self.waiting
                         .push_back((peer, DeliveryClass::Stream, greeting));
                     None
@@ -88,13 +86,13 @@ impl<T: Transport> Transport for Lazy<T> {
                 Some(Event::PeerDown(peer)) => {
                     self.up.remove(&peer).then_some(Event::PeerDown(peer))
                 }
-                Some(Event::Frame { from, frame, .. }) if frame[0] == GREETING => {
+                Some(Event::Frame { from, frame, .. }) if frame == Frame::from(GREETING) => {
                     self.up.insert(from).then_some(Event::PeerUp(from))
                 }
                 Some(Event::Frame { from, class, frame }) => Some(Event::Frame {
                     from,
                     class,
-                    frame: frame.slice(1..),
+                    frame: frame.into_bytes().slice(1..).into(),
                 }),
                 other => return Poll::Ready(other),
             };

@@ -2,9 +2,8 @@
 
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use liferaft_transport::memory::{MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, SendError, ServerId, Transport};
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, ServerId, Transport};
 
 pub(crate) const A: ServerId = ServerId(0xa);
 pub(crate) const B: ServerId = ServerId(0xb);
@@ -54,8 +53,8 @@ pub(crate) fn try_send(
     end.send(to, DATAGRAM, frame(number))
 }
 
-pub(crate) fn frame(number: u32) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
+pub(crate) fn frame(number: u32) -> Frame {
+    Frame::from(number.to_be_bytes().to_vec())
 }
 
 /// What the end tells without waiting.
@@ -77,7 +76,8 @@ pub(crate) fn number(event: &Event) -> u32 {
     let Event::Frame { frame, .. } = event else {
         panic!("{event:?} is not a frame");
     };
-    u32::from_be_bytes(frame[..].try_into().expect("the frame holds a number"))
+    let bytes = frame.clone().into_bytes();
+    u32::from_be_bytes(bytes[..].try_into().expect("the frame holds a number"))
 }
 
 pub(crate) async fn next_event(end: &mut MemoryTransport) -> Option<Event> {

@@ -175,11 +175,14 @@ fn a_member_that_does_not_read_is_full_of_bytes() {
     let (mut a, _b) = a_and_b(&network);
     let megabyte = Bytes::from(vec![0; 1024 * 1024]);
     for _ in 0..QUEUE_BYTES_MAX / megabyte.len() {
-        a.send(B, STREAM, megabyte.clone())
+        a.send(B, STREAM, megabyte.clone().into())
             .expect("the queue has room");
     }
 
-    assert_eq!(a.send(B, STREAM, megabyte), Err(SendError::QueueFull(B)));
+    assert_eq!(
+        a.send(B, STREAM, megabyte.into()),
+        Err(SendError::QueueFull(B))
+    );
 }
 
 #[test]
