@@ -1,9 +1,9 @@
 //! The one place that asks where it runs: time, timers, tasks and entropy.
 //!
-//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`]. These and
-//! [`CACHED_BYTES_MAX`] are all that remains without the feature `std`, which is on by default; the crate is `no_std`
-//! then. The feature `serde` lets both be
-//! serialised.
+//! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`], and what a server tells of
+//! itself: its [`PublicKey`], [`Boot`], [`Versions`], [`Address`]es and [`Label`]. These and [`CACHED_BYTES_MAX`] are
+//! all that remains without the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde`
+//! lets them be serialised.
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
 //! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.
@@ -26,10 +26,17 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
+extern crate alloc;
+
+mod address;
+mod boot;
 #[cfg(feature = "std")]
 mod environment;
 mod identity;
+mod label;
 mod memory;
+mod public_key;
+mod versions;
 mod wall_time;
 
 #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
@@ -41,10 +48,15 @@ mod host;
 #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
 mod suspension;
 
+pub use address::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Address, AddressError};
+pub use boot::Boot;
 #[cfg(feature = "std")]
 pub use environment::{
     Task, compute, entropy_u64, entropy_u128, now, sleep_until, spawn, suspension_uncounted_max,
 };
 pub use identity::{ClusterId, ParseIdError, ServerId};
+pub use label::{LABEL_BYTES_MAX, Label, LabelError};
 pub use memory::CACHED_BYTES_MAX;
+pub use public_key::{PUBLIC_KEY_BYTES, ParseKeyError, PublicKey, TokenKey};
+pub use versions::Versions;
 pub use wall_time::WallTime;

@@ -10,13 +10,12 @@ use ed25519_dalek::SigningKey;
 use liferaft_platform as platform;
 use sha2::{Digest, Sha256};
 
+pub use liferaft_platform::{PUBLIC_KEY_BYTES, PublicKey};
+
 use crate::ids::ServerId;
 
 /// The length of a secret key, in bytes.
 pub const SECRET_KEY_BYTES: usize = 32;
-
-/// The length of a public key, in bytes.
-pub const PUBLIC_KEY_BYTES: usize = 32;
 
 /// Who a server is: its Ed25519 key pair, its id, and which of its starts this is.
 ///
@@ -64,7 +63,7 @@ impl Identity {
     #[must_use]
     pub fn from_secret_key(secret: &[u8; SECRET_KEY_BYTES]) -> Self {
         let key = SigningKey::from_bytes(secret);
-        let id = id_of(key.verifying_key().as_bytes());
+        let id = PublicKey(key.verifying_key().to_bytes()).server_id();
         Self {
             key,
             id,
@@ -88,8 +87,8 @@ impl Identity {
 
     /// Returns the Ed25519 public key.
     #[must_use]
-    pub fn public_key(&self) -> [u8; PUBLIC_KEY_BYTES] {
-        self.key.verifying_key().to_bytes()
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.key.verifying_key().to_bytes())
     }
 
     /// Returns the Ed25519 secret key, for the storage that keeps it and for nobody else.
@@ -123,15 +122,6 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The id of the server with this public key.
-fn id_of(public_key: &[u8; PUBLIC_KEY_BYTES]) -> ServerId {
-    let digest = Sha256::digest(public_key);
-    let (first, _) = digest
-        .split_first_chunk()
-        .expect("a digest of 256 bits has 128");
-    ServerId(u128::from_be_bytes(*first))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +137,7 @@ mod tests {
     fn an_id_is_the_digest_of_the_public_key() {
         let identity = Identity::from_secret_key(&SECRET);
 
-        assert_eq!(identity.public_key()[..4], [0xd7, 0x5a, 0x98, 0x01]);
+        assert_eq!(identity.public_key().0[..4], [0xd7, 0x5a, 0x98, 0x01]);
         assert_eq!(
             identity.id(),
             ServerId(0x21fe_31df_a154_a261_626b_f854_046f_d227)
