@@ -3,10 +3,19 @@
 //! A transport knows nothing of Raft. It carries frames to a member, best effort and without ever blocking, and tells
 //! what has arrived. Whoever can do that, by radio or by carrier pigeon, is a [`Transport`]; [`memory`] is the
 //! reference, and [`conformance`] says in tests what each method promises.
+//!
+//! Who is at the other end of a link is found out by a [`handshake`]; [`access`] decides what it may do, and
+//! [`sealing`] protects what the link carries.
 
+pub mod access;
 pub mod conformance;
 pub mod frame;
+pub mod handshake;
 pub mod memory;
+pub mod sealing;
+pub mod signing;
+pub mod token;
+pub mod voucher;
 
 use std::task::{Context, Poll};
 
