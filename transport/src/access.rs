@@ -48,9 +48,6 @@ pub enum Refusal {
     /// The key is not known, and nothing was shown that would make up for it.
     #[error("this key is not known to the cluster, and no invitation was shown")]
     Stranger,
-    /// The peer is of another cluster.
-    #[error("the other end belongs to another cluster")]
-    OtherCluster,
     /// An operator removed the server.
     #[error("this server was expelled from the cluster")]
     Expelled,
@@ -103,11 +100,7 @@ impl Refusal {
             | Self::NoCommonVersion { .. }
             | Self::WrongBinding
             | Self::Crowded => true,
-            Self::Stranger
-            | Self::OtherCluster
-            | Self::Forgotten
-            | Self::TokenUnknown
-            | Self::NotOpen => false,
+            Self::Stranger | Self::Forgotten | Self::TokenUnknown | Self::NotOpen => false,
         }
     }
 }
@@ -262,3 +255,6 @@ impl AccessTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -355,3 +355,6 @@ impl Window {
         usize::try_from(word % RING_WORDS as u64).expect("a ring is small")
     }
 }
+
+#[cfg(test)]
+mod tests;

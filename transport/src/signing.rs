@@ -45,3 +45,27 @@ pub(crate) fn verifies(
         .and_then(|key| key.verify_strict(statement, &Signature::from_bytes(signature)))
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_purposes_sign_the_same_bytes() {
+        let purposes = [
+            Purpose::INITIATOR,
+            Purpose::RESPONDER,
+            Purpose::TOKEN,
+            Purpose::VOUCHER,
+        ];
+
+        let statements: BTreeSet<_> = purposes
+            .iter()
+            .map(|purpose| purpose.statement(&[&[7; 64]]))
+            .collect();
+
+        assert_eq!(statements.len(), purposes.len());
+    }
+}

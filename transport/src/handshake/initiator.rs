@@ -114,8 +114,12 @@ impl Initiator {
 
     /// Takes the signature that was asked for.
     pub fn on_signed(&mut self, signature: &[u8; SIGNATURE_BYTES]) -> Output {
-        let State::Signing(answered, statement) = mem::replace(&mut self.state, State::Over) else {
-            return Output::Wait;
+        let (answered, statement) = match mem::replace(&mut self.state, State::Over) {
+            State::Signing(answered, statement) => (answered, statement),
+            other => {
+                self.state = other;
+                return Output::Wait;
+            }
         };
         let keys = &answered.keys.initiator;
         let text = text(keys, answered.transcript, &statement, signature);
@@ -225,13 +229,6 @@ impl Initiator {
         if !self.is_expected(&claimant) {
             return Err(HandshakeError::Unexpected { peer: peer.key });
         }
-        let Granted { role, version } =
-            verdict
-                .decision
-                .map_err(|refusal| HandshakeError::Rejected {
-                    refusal,
-                    by: Some(peer.key),
-                })?;
         let refuse = |refusal| HandshakeError::Refused {
             peer: peer.key,
             refusal,
@@ -240,6 +237,14 @@ impl Initiator {
         if self.intent.expected.is_empty() && !matches!(grant.role, Role::Member | Role::Vouched) {
             return Err(HandshakeError::Unexpected { peer: peer.key });
         }
+        // Only the word of a server that this end would have believed counts, also when it says no.
+        let Granted { role, version } =
+            verdict
+                .decision
+                .map_err(|refusal| HandshakeError::Rejected {
+                    refusal,
+                    by: Some(peer.key),
+                })?;
         if peer.binding != binding(&self.local.protection, Side::Initiator) {
             return Err(refuse(Refusal::WrongBinding));
         }

@@ -118,7 +118,8 @@ pub struct Established {
     pub version: u32,
     /// The token by which the peer was let in, if it was: its use is to be recorded.
     pub token: Option<TokenKey>,
-    /// Names this link among all of the two peers: both ends have the same number, no other link has it.
+    /// Names this link among all of the two peers: both ends derive the same number, and no other link is likely to
+    /// have it.
     pub generation: u64,
     /// What packets of the datagram channel are sealed with.
     pub datagrams: Secrets,
@@ -190,3 +191,6 @@ pub enum HandshakeError {
         hint: Option<Hint>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,11 +318,7 @@ const fn refusal_code(refusal: &Refusal) -> u8 {
         Refusal::NoCommonVersion { .. } => 6,
         Refusal::WrongBinding => 7,
         Refusal::Crowded => 8,
-        Refusal::Stranger
-        | Refusal::OtherCluster
-        | Refusal::Forgotten
-        | Refusal::TokenUnknown
-        | Refusal::NotOpen => UNTOLD,
+        Refusal::Stranger | Refusal::Forgotten | Refusal::TokenUnknown | Refusal::NotOpen => UNTOLD,
     }
 }
 
