@@ -530,8 +530,8 @@
 pub use liferaft_kv as kv;
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    admission, codec, config, configuration, consensus, driver, entry, identity, ids, message,
-    policy, sessions, state_machine, storage, time, wire,
+    admission, boots, codec, config, configuration, consensus, driver, entry, identity, ids,
+    message, policy, sessions, state_machine, storage, time, wire,
 };
 pub use liferaft_transport as transport;
 

@@ -15,7 +15,7 @@ use crate::print;
 
 /// Print what the store of a member holds, also if it is damaged; nothing is changed
 ///
-/// Identity, hard state, log, snapshot, configuration, the last entries without what they say, outboxes; what opening
+/// Identity, hard state, log, snapshot, configuration, boots seen of other servers, the last entries without what they say, outboxes; what opening
 /// the store would repair, and what is damaged, by file, byte and batch. It can be asked while a member has the store
 /// open: what is being written at that moment may look torn. The exit status is 0 if a member can open the store, or
 /// begin one there, or it is a backup in order, 3 if the store or an outbox is damaged or of another format, and 1 if
@@ -137,6 +137,11 @@ fn object(inspection: &Inspection) -> Value {
             "kind": kind(entry),
             "bytes": entry.bytes,
         })).collect::<Vec<_>>(),
+        "peer_boots": inspection.peer_boots.iter().map(|(server, boot)| json!({
+            "server": whole(server.0),
+            "number": boot.number,
+            "nonce": format!("{:#x}", boot.nonce),
+        })).collect::<Vec<_>>(),
         "repairs": texts(&inspection.repairs),
         "flaws": inspection.flaws.iter().map(|flaw| json!({
             "file": flaw.file,
@@ -209,6 +214,13 @@ fn table(inspection: &Inspection, options: &Options) -> String {
         header_lines(&mut table, header);
     }
     log_lines(&mut table, inspection);
+    for (server, boot) in inspection.peer_boots.iter() {
+        let server = whole(server.0);
+        table.line(
+            "peer",
+            format_args!("{server}: boot {} was seen", boot.number),
+        );
+    }
     for repair in &inspection.repairs {
         table.line("repair", format_args!("{repair}"));
     }

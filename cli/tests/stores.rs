@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use liferaft::consensus::{HardState, Write};
 use liferaft::entry::{Entry, Payload};
-use liferaft::ids::{Index, Term};
+use liferaft::ids::{Boot, Index, Term};
 use liferaft::storage::outbox::{DiskOutboxStore, OutboxStore, OutboxWrite, StoredCommand};
 use liferaft::storage::{DiskStorage, Storage};
 use liferaft::time::ClusterTime;
@@ -73,6 +73,10 @@ async fn write_store(folder: &Path, commands: u64, voters: impl FnOnce(ServerId)
         stamp: ClusterTime(0),
         payload,
     };
+    let boot = Boot {
+        number: 4,
+        nonce: 0xf,
+    };
     let write = Write {
         hard_state: Some(HardState {
             term: Term(3),
@@ -80,6 +84,7 @@ async fn write_store(folder: &Path, commands: u64, voters: impl FnOnce(ServerId)
             commit: Index(1),
             ..HardState::default()
         }),
+        peer_boots: Some([(ServerId(2), boot)].into_iter().collect()),
         entries: (1..).zip(payloads).map(entry).collect(),
         ..Write::default()
     };
@@ -165,6 +170,8 @@ fn an_inspection_tells_whose_a_store_is_and_what_it_holds() {
     let last =
         [3, 4].map(|index| json!({ "index": index, "term": 3, "kind": "command", "bytes": 7 }));
     assert_eq!(json["last_entries"], json!(last));
+    let seen = json!({ "server": "0x2", "number": 4, "nonce": "0xf" });
+    assert_eq!(json["peer_boots"], json!([seen]));
     assert_eq!(json["outboxes"][0]["name"], "uplink");
     assert_eq!(
         (&json["outboxes"][0]["first"], &json["outboxes"][0]["bytes"]),

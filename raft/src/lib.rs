@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod admission;
+pub mod boots;
 #[cfg(feature = "driver")]
 pub mod codec;
 pub mod config;

@@ -252,6 +252,7 @@ impl Outbox {
         out.writes.push(Write {
             id,
             hard_state: has_hard_state.then_some(hard_state),
+            peer_boots: None,
             snapshot,
             truncate: self.truncate.take(),
             entries,

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::input::{ChangeId, ProposalId, ReadId};
 use super::log::Outline;
+use crate::boots::Boots;
 use crate::configuration::{Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
 use crate::entry::Entry;
 use crate::ids::{Hint, Index, LogPosition, ServerId, Term};
@@ -95,6 +96,9 @@ pub struct Write {
     pub id: WriteId,
     /// Replaces the stored hard state, all of it at once.
     pub hard_state: Option<HardState>,
+    /// Replaces the stored boots of other servers, all of them at once. The protocol has no part in them: it leaves this
+    /// empty, and whoever authorizes links adds it.
+    pub peer_boots: Option<Boots>,
     /// Replaces the stored snapshot by this one, which is finished: durable, and of no effect until now.
     pub snapshot: Option<Snapshot>,
     /// Drops all stored entries from this index on.
@@ -257,6 +261,8 @@ pub struct Recovered {
     pub outline: Outline,
     /// The log from there on, contiguous; without an outline it begins as the outline would.
     pub entries: Vec<Entry>,
+    /// The boots of other servers that were stored last, for whoever authorizes links.
+    pub peer_boots: Boots,
 }
 
 /// One thing for the state machine to do.

@@ -92,6 +92,7 @@ impl Restored {
             snapshot,
             outline,
             mut entries,
+            peer_boots: _,
         } = recovered;
         if hard_state.promise > ELECTION_TIMEOUT_MAX {
             let promise = hard_state.promise;
@@ -222,7 +223,6 @@ fn expect_terms(outline: &Outline, stored: Term) -> Result<(), RecoveryError> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
 
     use super::*;
     use crate::configuration::Configuration;
@@ -249,8 +249,7 @@ mod tests {
                 metadata,
                 name: SnapshotName(1),
             }),
-            outline: Outline::default(),
-            entries: Vec::new(),
+            ..Recovered::default()
         }
     }
 

@@ -182,12 +182,14 @@ fn is_hard_state(write: &Write) -> bool {
     let Write {
         id: _,
         hard_state,
+        peer_boots,
         snapshot,
         truncate,
         entries,
         compact,
     } = write;
     hard_state.is_some()
+        && peer_boots.is_none()
         && snapshot.is_none()
         && truncate.is_none()
         && entries.is_empty()

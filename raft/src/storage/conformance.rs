@@ -35,7 +35,8 @@ use bytes::Bytes;
 
 pub use self::identity::{
     a_bound_disk_stays_bound, an_identity_stays_with_its_disk,
-    each_start_has_a_later_boot_and_another_nonce, two_blank_disks_are_two_servers,
+    boots_of_other_servers_are_remembered, each_start_has_a_later_boot_and_another_nonce,
+    two_blank_disks_are_two_servers,
 };
 pub use self::log::{
     a_compacted_entry_is_not_read, a_log_that_is_outlined_tells_the_same,
@@ -51,10 +52,11 @@ pub use self::snapshots::{
     the_state_of_a_snapshot_is_read_in_any_ranges,
 };
 use super::{Snapshot, SnapshotLane, SnapshotName, Storage, Write};
+use crate::boots::Boots;
 use crate::configuration::Configuration;
 use crate::consensus::{HardState, Recovered, WriteId};
 use crate::entry::{Entry, Payload};
-use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::ids::{Boot, Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::time::ClusterTime;
 use crate::wire::NUMBER_END;
@@ -92,6 +94,7 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
         an_identity_stays_with_its_disk
         each_start_has_a_later_boot_and_another_nonce
         a_bound_disk_stays_bound
+        boots_of_other_servers_are_remembered
         the_state_of_a_snapshot_is_read_in_any_ranges
         a_snapshot_that_no_write_names_is_gone_after_a_restart
         a_snapshot_of_another_length_or_digest_is_not_finished
@@ -124,6 +127,7 @@ pub async fn a_blank_disk_recovers_nothing(mut disk: impl Disk) {
 pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
     let write = Draft {
         hard_state: Some(hard_state(3, Some(7))),
+        peer_boots: Some(boots([(8, 2), (9, 5)])),
         snapshot: Some(snapshot(2, 1, "state")),
         entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
         ..Draft::default()
@@ -135,6 +139,7 @@ pub async fn what_was_written_is_recovered(mut disk: impl Disk) {
         recovered(&mut disk).await,
         Found {
             hard_state: hard_state(3, Some(7)),
+            peer_boots: boots([(8, 2), (9, 5)]),
             snapshot: Some(snapshot(2, 1, "state")),
             entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
         }
@@ -486,6 +491,7 @@ struct Sample {
 struct Draft {
     id: WriteId,
     hard_state: Option<HardState>,
+    peer_boots: Option<Boots>,
     snapshot: Option<Sample>,
     truncate: Option<Index>,
     entries: Vec<Entry>,
@@ -496,6 +502,7 @@ struct Draft {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
     hard_state: HardState,
+    peer_boots: Boots,
     snapshot: Option<Sample>,
     entries: Vec<Entry>,
 }
@@ -514,6 +521,7 @@ async fn recovered(disk: &mut impl Disk) -> Found {
     }
     Found {
         hard_state: recovered.hard_state,
+        peer_boots: recovered.peer_boots,
         snapshot,
         entries: recovered.entries,
     }
@@ -536,6 +544,7 @@ async fn write_to(disk: &mut impl Disk, drafts: Vec<Draft>) {
         writes.push(Write {
             id: draft.id,
             hard_state: draft.hard_state,
+            peer_boots: draft.peer_boots,
             snapshot,
             truncate: draft.truncate,
             entries: draft.entries,
@@ -582,6 +591,17 @@ fn of_snapshot(snapshot: Sample) -> Draft {
         snapshot: Some(snapshot),
         ..Draft::default()
     }
+}
+
+/// Boots of servers, by id and number.
+pub(super) fn boots<const COUNT: usize>(seen: [(u128, u64); COUNT]) -> Boots {
+    let boot = |number| Boot {
+        number,
+        nonce: u64::MAX - number,
+    };
+    let seen = seen.into_iter();
+    seen.map(|(id, number)| (ServerId(id), boot(number)))
+        .collect()
 }
 
 /// Every part of it differs from those of another term.

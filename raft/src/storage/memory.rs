@@ -245,6 +245,9 @@ pub(super) fn store(stored: &mut Recovered, write: Write) -> Result<(), StorageE
     if let Some(hard_state) = write.hard_state {
         stored.hard_state = hard_state;
     }
+    if let Some(peer_boots) = write.peer_boots {
+        stored.peer_boots = peer_boots;
+    }
     if let Some(snapshot) = write.snapshot {
         stored.snapshot = Some(snapshot);
     }

@@ -46,9 +46,11 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// snapshots, which are large and wait for nothing. What was written to the log is read by a [`LogReader`].
 ///
 /// **Writes.** The driver makes one write at a time and in order, and merges what has gathered meanwhile: that is group
-/// commit. A write never blocks the thread that polls it, which is the member's own task: a disk that takes its time
-/// delays acknowledgements, and neither heartbeats nor reads. Of one call, the hard state may become durable before the
-/// rest, but entries never before a hard state of their term: a server that has entries of a term knows of that term.
+/// commit. The boots of other servers ([`Write::peer_boots`]) are part of a write, so that they cost nothing of their
+/// own beside entries. A write never blocks the thread that polls it, which is the member's own task: a disk that takes
+/// its time delays acknowledgements, and neither heartbeats nor reads. Of one call, the hard state and the boots may
+/// become durable before the rest, but entries never before a hard state of their term: a server that has entries of a
+/// term knows of that term.
 ///
 /// **Snapshots.** [`snapshots`](Self::snapshots) is a lane of its own. A snapshot becomes durable there piece by piece,
 /// however long that takes, and counts for nothing. Only then does a write name it, and from that write on it is in
@@ -78,8 +80,9 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// A server's id is made with its storage, which keeps the key that the id is the digest of. Storage that was wiped has
 /// lost the key, and is another server's. Storage that was set back to an earlier state or copied must not be used
 /// again: the server has forgotten votes and entries that others count on. Some of this is found while it runs: blank
-/// members give no votes, and a leader whose member has less than it acknowledged in the leader's own term stops
-/// counting it and has it stop (`StopReason::Forgot`). A leader that was elected after the loss cannot know of it.
+/// members give no votes, an older boot than the newest that was seen is told from it ([`Boots`](crate::boots::Boots)),
+/// and a leader whose member has less than it acknowledged in the leader's own term stops counting it and has it stop
+/// (`StopReason::Forgot`). A leader that was elected after the loss cannot know of it.
 ///
 /// Storage that is bound to no cluster has never taken part in one: what it holds counts for nothing.
 #[async_trait]
@@ -120,8 +123,8 @@ pub trait Storage: Send + 'static {
     async fn recover(&mut self, log_memory_bytes_max: u64) -> Result<Recovered, StorageError>;
 
     /// Makes these writes durable, in order. Once it resolves, none of them can be lost. If it fails, or is dropped
-    /// before, what any prefix of them makes of the log and of the snapshot in force may be durable; the hard state may
-    /// be that of a later one of them, and is never that of an earlier one.
+    /// before, what any prefix of them makes of the log and of the snapshot in force may be durable; the hard state and
+    /// the boots of other servers may be those of a later one of them, and are never those of an earlier one.
     ///
     /// # Errors
     /// When they cannot be written, do not continue the log, or name a snapshot that is not finished. The member stops.

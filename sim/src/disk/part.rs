@@ -20,6 +20,8 @@ pub(super) fn parts(write: Write) -> impl Iterator<Item = Part> {
     let Write {
         id: _,
         hard_state,
+        // The core makes none.
+        peer_boots: _,
         snapshot,
         truncate,
         entries,

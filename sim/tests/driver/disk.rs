@@ -241,6 +241,12 @@ fn parts_of(write: Write) -> Vec<Write> {
             ..part.clone()
         });
     }
+    if write.peer_boots.is_some() {
+        parts.push(Write {
+            peer_boots: write.peer_boots,
+            ..part.clone()
+        });
+    }
     if write.snapshot.is_some() {
         parts.push(Write {
             snapshot: write.snapshot,

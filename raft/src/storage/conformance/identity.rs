@@ -1,9 +1,10 @@
 //! Checks what is promised of whose storage it is: the key, the number of the start, the cluster.
 
-use super::{Disk, entry, of_entries, write_to};
+use super::{Disk, Draft, boots, entry, hard_state, of_entries, recovered, write_to};
+use crate::boots::{BOOTS_MAX, Boots};
 use crate::configuration::History;
 use crate::identity::Identity;
-use crate::ids::ClusterId;
+use crate::ids::{Boot, ClusterId, ServerId};
 use crate::storage::{Storage, StorageError};
 
 /// The key is the same each time, and the id is its digest.
@@ -52,6 +53,53 @@ pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) 
         let [(boot, nonce), (later, other)] = [pair[0], pair[1]];
         assert!(boot < later && nonce != other, "{starts:?}");
     }
+}
+
+/// The boots of other servers are replaced by those that are written, with a hard state, with entries or alone, and
+/// stay where a write leaves them out; as many of them as there can be.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn boots_of_other_servers_are_remembered(mut disk: impl Disk) {
+    let of_boots = |boots| Draft {
+        peer_boots: Some(boots),
+        ..Draft::default()
+    };
+    let with_entry = Draft {
+        peer_boots: Some(boots([(2, 4)])),
+        ..of_entries(vec![entry(1, 1, "a")])
+    };
+    let with_hard_state = Draft {
+        hard_state: Some(hard_state(2, None)),
+        peer_boots: Some(boots([(2, 5), (3, 1)])),
+        ..of_entries(vec![entry(2, 1, "b")])
+    };
+    let alone = of_boots(boots([(3, 1), (2, 6)]));
+    let later = of_entries(vec![entry(3, 2, "c")]);
+    let of_term = Draft {
+        hard_state: Some(hard_state(3, None)),
+        ..Draft::default()
+    };
+    let boot = |number| Boot { number, nonce: 7 };
+    let servers = (0..BOOTS_MAX as u64).map(|id| (ServerId(id.into()), boot(id)));
+    let full: Boots = servers.collect();
+
+    for (draft, wanted) in [
+        (with_entry, boots([(2, 4)])),
+        (with_hard_state, boots([(2, 5), (3, 1)])),
+        (alone, boots([(3, 1), (2, 6)])),
+        (later, boots([(3, 1), (2, 6)])),
+        (of_term, boots([(3, 1), (2, 6)])),
+        (of_boots(full.clone()), full),
+        (of_boots(Boots::default()), Boots::default()),
+    ] {
+        write_to(&mut disk, vec![draft]).await;
+
+        assert_eq!(recovered(&mut disk).await.peer_boots, wanted);
+    }
+    let [first, second] = [boots([(2, 7)]), boots([(2, 8)])].map(of_boots);
+    write_to(&mut disk, vec![first, second, Draft::default()]).await;
+    assert_eq!(recovered(&mut disk).await.peer_boots, boots([(2, 8)]));
 }
 
 /// A disk that was bound to a cluster, and to a founding of it, is refused to any other, and keeps what it is bound to.

@@ -137,6 +137,8 @@ fn stranger(header: &Header) -> Header {
             commit: header.hard_state.commit,
             ..HardState::default()
         },
+        // What was seen of others stays true, whoever remembers it.
+        peer_boots: header.peer_boots.clone(),
         is_backup: true,
         ..Header::default()
     }

@@ -3,15 +3,17 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::peer_boots;
 use super::record::{Flaw, Kind, Record, contradictory, fields};
 use super::segment::BatchRecord;
+use crate::boots::Boots;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
 use crate::storage::held::Held;
 use crate::storage::{Outline, Snapshot, SnapshotName};
 use crate::wire::{self, DecodeError};
 
-/// One change of the log or the snapshot.
+/// One change of what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// This snapshot, whose file is durable, is the one in force.
@@ -22,6 +24,8 @@ pub(super) enum Change {
     Entry(Entry),
     /// Drops all entries up to here.
     Compact(Index),
+    /// These boots of other servers take the place of those that were stored.
+    PeerBoots(Boots),
 }
 
 /// A snapshot, by the number of its file.
@@ -58,6 +62,9 @@ impl BatchRecord for Change {
                 });
             }
             Self::Compact(through) => Record::put(buffer, Kind::Compact, (through.0, 0), |_| {}),
+            Self::PeerBoots(boots) => Record::put(buffer, Kind::PeerBoots, (0, 0), |body| {
+                peer_boots::put(boots, body);
+            }),
         }
     }
 
@@ -77,6 +84,8 @@ impl BatchRecord for Change {
             Ok(Self::Compact(index))
         } else if is(Kind::Snapshot) {
             snapshot(place, record.body).map(Self::Snapshot)
+        } else if is(Kind::PeerBoots) {
+            peer_boots::decode(record.body).map(Self::PeerBoots)
         } else {
             Err(contradictory(format!(
                 "a batch has a record of kind {}",
@@ -88,7 +97,7 @@ impl BatchRecord for Change {
     fn name(&self) -> Option<String> {
         match self {
             Self::Entry(entry) => Some(format!("entry {}", entry.index)),
-            Self::Snapshot(_) | Self::Truncate(_) | Self::Compact(_) => None,
+            Self::Snapshot(_) | Self::Truncate(_) | Self::Compact(_) | Self::PeerBoots(_) => None,
         }
     }
 }
@@ -190,6 +199,7 @@ impl Shape {
                 }
                 self.first = self.first.max(through.next()).min(self.next);
             }
+            Change::PeerBoots(_) => {}
         }
         Ok(())
     }
@@ -209,6 +219,8 @@ pub(super) struct Replay {
     commit: Index,
     /// The snapshot in force, if it came into force since.
     snapshot: Option<Snapshot>,
+    /// The boots of other servers, if they were stored since.
+    peer_boots: Option<Boots>,
 }
 
 /// A log that is in order.
@@ -220,6 +232,8 @@ pub(super) struct Replayed {
     /// The rest.
     pub(super) entries: Vec<Entry>,
     pub(super) snapshot: Option<Snapshot>,
+    /// The last boots of other servers that it has.
+    pub(super) peer_boots: Option<Boots>,
 }
 
 impl Replay {
@@ -234,6 +248,7 @@ impl Replay {
             bytes_max,
             commit,
             snapshot: None,
+            peer_boots: None,
         }
     }
 
@@ -264,6 +279,7 @@ impl Replay {
                 self.log.compact(self.shape.first);
             }
             Change::Snapshot(snapshot) => self.snapshot = Some(snapshot),
+            Change::PeerBoots(boots) => self.peer_boots = Some(boots),
         }
         if self.present.plus(self.log.len() as u64) == self.shape.next {
             self.log.has_all();
@@ -294,6 +310,7 @@ impl Replay {
             outline,
             entries,
             snapshot,
+            peer_boots: self.peer_boots,
         })
     }
 }

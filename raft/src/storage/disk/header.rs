@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::Bound;
 use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
+use super::{Bound, peer_boots};
+use crate::boots::Boots;
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::SECRET_KEY_BYTES;
@@ -26,7 +27,7 @@ pub(super) const NAME: &str = "header";
 /// How many copies there are.
 pub(super) const COPIES: usize = 2;
 
-/// The length of its body.
+/// The length of its body without the boots of other servers.
 const BODY_BYTES: usize = 136;
 
 const HAS_CLUSTER: u32 = 1;
@@ -51,6 +52,8 @@ pub(super) struct Header {
     /// The number of the last segment; there may be one more.
     pub(super) segment: u64,
     pub(super) hard_state: HardState,
+    /// The boots of other servers, as of the batch that `mark` names or of a later one.
+    pub(super) peer_boots: Boots,
     /// True of a copy, from which no member runs before a cluster is founded from it.
     pub(super) is_backup: bool,
 }
@@ -113,6 +116,7 @@ impl Header {
         body.put_u128(cluster.map_or(0, |cluster| cluster.0));
         body.put_u128(voted_for.map_or(0, |server| server.0));
         body.put_slice(&self.secret.0);
+        peer_boots::put(&self.peer_boots, body);
     }
 
     /// Decodes one copy.
@@ -120,7 +124,7 @@ impl Header {
         let record = record::take_first(&mut page, Kind::Header)?;
         record::expect_zeros(page)?;
         let mut body = record.body;
-        if body.len() != BODY_BYTES {
+        if body.len() < BODY_BYTES {
             return Err(broken(format!("it has a body of {} bytes", body.len())));
         }
         let flags = body.get_u32_le();
@@ -160,6 +164,7 @@ impl Header {
                 commit,
                 promise,
             },
+            peer_boots: peer_boots::decode(body)?,
             is_backup: flags & IS_BACKUP != 0,
         })
     }
@@ -217,6 +222,18 @@ fn copy(page: &[u8]) -> Result<Header, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boots::BOOTS_MAX;
+    use crate::ids::Boot;
+
+    /// As many boots as a header ever has.
+    fn full() -> Boots {
+        let boot = |number| Boot {
+            number,
+            nonce: u64::MAX,
+        };
+        let servers = (0_u64..).take(BOOTS_MAX);
+        servers.map(|id| (ServerId(id.into()), boot(id))).collect()
+    }
 
     fn header(sequence: u64) -> Header {
         Header {
@@ -236,9 +253,13 @@ mod tests {
                 commit: Index(13),
                 promise: Duration::from_nanos(14),
             },
+            peer_boots: full(),
             is_backup: true,
         }
     }
+
+    /// Where the boots of other servers begin.
+    const HEAD_AND_BODY_BYTES: usize = 40 + BODY_BYTES;
 
     fn file(one: u64, other: u64) -> Vec<u8> {
         [header(one).encode(), header(other).encode()].concat()
@@ -251,6 +272,7 @@ mod tests {
             ..Header::default()
         };
         let copies = [blank.encode(), blank.encode()].concat();
+        assert_eq!(header(3).encode().len(), PAGE_BYTES);
 
         let judged = [file(3, 3), copies].map(|file| Header::judge(&file).unwrap().header);
 
@@ -264,6 +286,20 @@ mod tests {
         let judged = Header::judge(&copies);
 
         assert_eq!(judged, Err(contradictory("it has no key")));
+    }
+
+    #[test]
+    fn a_header_with_two_boots_of_one_server_is_refused() {
+        let mut page = header(3).encode();
+        let second = HEAD_AND_BODY_BYTES + peer_boots::BOOT_BYTES;
+        page.copy_within(HEAD_AND_BODY_BYTES..second, second);
+        let end = HEAD_AND_BODY_BYTES + BOOTS_MAX * peer_boots::BOOT_BYTES;
+        let checksum = crc32fast::hash(&page[12..end]);
+        page[8..12].copy_from_slice(&checksum.to_le_bytes());
+
+        let judged = Header::judge(&[page.clone(), page].concat());
+
+        assert!(matches!(judged, Err(Flaw::Contradictory(_))), "{judged:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::recovery::{self, Names};
 use super::segment::{Batches, SegmentHead, Tail};
 use super::store::{RESERVE, io, segment_name, snapshot_name};
 use super::{Repair, StorageError, snapshot_file};
+use crate::boots::Boots;
 use crate::configuration::{Configuration, History};
 use crate::consensus::HardState;
 use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
@@ -50,6 +51,8 @@ pub struct Inspection {
     pub repairs: Vec<Repair>,
     /// What is not whole in a damaged store.
     pub flaws: Vec<FileFlaw>,
+    /// The newest boots that were seen of other servers; of a damaged store, those that its header has.
+    pub peer_boots: Boots,
     /// The outboxes in the folder, by name.
     pub outboxes: Vec<OutboxOutline>,
 }
@@ -216,7 +219,12 @@ pub(super) fn examine<F: Files>(
     let mut inspection = match recovery::find(files, 0) {
         Ok(None) => blank(Verdict::Blank),
         Ok(Some(found)) => {
-            let Recovered { snapshot, .. } = &found.recovered;
+            let Recovered {
+                snapshot,
+                peer_boots,
+                ..
+            } = &found.recovered;
+            let peer_boots = peer_boots.clone();
             let snapshot = snapshot.as_ref().map(|of| of.metadata.clone());
             let verdict = match recovery::begin(found.recovered) {
                 Ok(_) => {
@@ -232,6 +240,7 @@ pub(super) fn examine<F: Files>(
             Inspection {
                 header: Some(outline(&found.header)),
                 repairs: found.repairs,
+                peer_boots,
                 ..survey.finish(blank(verdict), snapshot)
             }
         }
@@ -266,6 +275,7 @@ fn blank(verdict: Verdict) -> Inspection {
         configuration: None,
         repairs: Vec::new(),
         flaws: Vec::new(),
+        peer_boots: Boots::default(),
         outboxes: Vec::new(),
     }
 }
@@ -293,7 +303,10 @@ fn salvage<F: Files>(
     if names.has_header {
         let judged = files.read(header::NAME).map_err(|error| error.to_string());
         match judged.and_then(|bytes| Header::judge(&bytes).map_err(|flaw| flaw.to_string())) {
-            Ok(judged) => inspection.header = Some(outline(&judged.header)),
+            Ok(judged) => {
+                inspection.header = Some(outline(&judged.header));
+                inspection.peer_boots = judged.header.peer_boots;
+            }
             Err(reason) => inspection.flaws.push(unreadable(header::NAME, reason)),
         }
     }
@@ -487,6 +500,8 @@ impl Part {
                 self.compacted = self.compacted.max(through);
             }
             Change::Snapshot(snapshot) => self.named.push(snapshot),
+            // The header has them, or a sound store tells them.
+            Change::PeerBoots(_) => {}
         }
     }
 

@@ -13,6 +13,7 @@ mod inspection;
 mod lane;
 mod log_reader;
 mod outbox;
+mod peer_boots;
 mod places;
 mod record;
 mod recovery;

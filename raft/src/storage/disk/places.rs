@@ -77,7 +77,7 @@ impl Places {
                     records: batch.layout.end - start,
                 }),
                 Change::Truncate(from) => self.truncate(*from),
-                Change::Snapshot(_) | Change::Compact(_) => {}
+                Change::Snapshot(_) | Change::Compact(_) | Change::PeerBoots(_) => {}
             }
         }
     }

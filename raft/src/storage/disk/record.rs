@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut};
 use thiserror::Error;
 
 /// The format of all files of a store. A store of another format is refused.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 /// Files are written in pages of this many bytes, so that no write touches a page that an earlier one has made durable.
 pub(super) const PAGE_BYTES: usize = 4096;
@@ -38,6 +38,7 @@ pub(super) enum Kind {
     Position = 10,
     Remove = 11,
     Command = 12,
+    PeerBoots = 13,
 }
 
 /// Why bytes are not what they should be. Whoever reads them judges whether they were torn or are damaged.

@@ -65,13 +65,13 @@ pub(super) fn find<F: Files>(
     }
     let header = files.read(header::NAME).map_err(io("read the header"))?;
     let Judged {
-        header,
+        mut header,
         broken_copy,
     } = Header::judge(&header).map_err(|flaw| fault("header", header::NAME, &flaw))?;
     let mut repairs =
         Vec::from_iter(broken_copy.map(|(copy, reason)| Repair::HeaderCopy { copy, reason }));
 
-    let mut log = Reading::holding(log_bytes_max, header.hard_state.commit);
+    let mut log = Reading::holding(log_bytes_max, &header);
     let run = names.last_segments();
     for (number, next) in run.iter().zip(run.iter().skip(1).map(Some).chain([None])) {
         let repeated_from = next.and_then(|next| first_batch(files, *next));
@@ -94,8 +94,12 @@ pub(super) fn find<F: Files>(
                 outline,
                 entries,
                 snapshot,
+                peer_boots,
             },
     } = log.finish(&header)?;
+    if let Some(peer_boots) = peer_boots {
+        header.peer_boots = peer_boots;
+    }
     let outline = match outline {
         Some(outline) => outline,
         None => outline_before(files, &places, &shape, entries.len())?,
@@ -147,6 +151,7 @@ pub(super) fn find<F: Files>(
             snapshot,
             outline,
             entries,
+            peer_boots: header.peer_boots.clone(),
         },
         header,
         repairs,
@@ -300,6 +305,8 @@ fn expect_snapshot<F: Files>(files: &mut F, snapshot: &Snapshot) -> Result<(), S
 struct Reading {
     log_bytes_max: u64,
     commit: Index,
+    /// The header has the boots of other servers as of this batch, or of a later one.
+    mark: u64,
     segments: VecDeque<KeptSegment>,
     places: Places,
     /// How much more the log since the last snapshot takes on the disk than its entries weigh.
@@ -333,12 +340,13 @@ struct Log {
 }
 
 impl Reading {
-    /// Begins with nothing. Of the entries up to `commit` it holds those at the end of the log, while they take no more
-    /// than `log_bytes_max` of memory with those that follow them.
-    fn holding(log_bytes_max: u64, commit: Index) -> Self {
+    /// Begins with nothing. Of the entries that are committed by this header it holds those at the end of the log,
+    /// while they take no more than `log_bytes_max` of memory with those that follow them.
+    fn holding(log_bytes_max: u64, header: &Header) -> Self {
         Self {
             log_bytes_max,
-            commit,
+            commit: header.hard_state.commit,
+            mark: header.mark,
             segments: VecDeque::new(),
             places: Places::default(),
             padding: 0,
@@ -405,6 +413,10 @@ impl Reading {
             };
             self.places.add(placed, &batch.changes);
             for change in batch.changes.drain(..) {
+                // The header has these, or newer ones.
+                if matches!(change, Change::PeerBoots(_)) && batch.number <= self.mark {
+                    continue;
+                }
                 replay.apply(change).map_err(|reason| {
                     damaged("log", format!("batch {} of {name}: {reason}", batch.number))
                 })?;
@@ -479,7 +491,7 @@ fn padding_after(before: u64, batch: &Batch<Change>) -> u64 {
         match change {
             Change::Entry(entry) => weight += entry.weight(),
             Change::Snapshot(_) => return 0,
-            Change::Truncate(_) | Change::Compact(_) => {}
+            Change::Truncate(_) | Change::Compact(_) | Change::PeerBoots(_) => {}
         }
     }
     before + batch.layout.bytes().saturating_sub(weight)

@@ -314,7 +314,7 @@ impl Holdings {
             match change {
                 Change::Entry(entry) => holdings.highest = holdings.highest.max(entry.index),
                 Change::Snapshot(snapshot) => holdings.snapshot = Some(snapshot.name.0),
-                Change::Truncate(_) | Change::Compact(_) => {}
+                Change::Truncate(_) | Change::Compact(_) | Change::PeerBoots(_) => {}
             }
         }
         holdings

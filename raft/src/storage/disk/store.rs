@@ -368,9 +368,11 @@ impl<F: Files> Store<F> {
 
     fn make(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
         let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
+        let mut peer_boots = None;
         let mut shape = self.shape;
         let mut changes = Vec::new();
         for write in writes {
+            peer_boots = write.peer_boots.or(peer_boots);
             if let Some(snapshot) = write.snapshot {
                 if !self.shelf.has(&snapshot) {
                     let (name, length) = (snapshot.name, snapshot.metadata.length);
@@ -389,6 +391,13 @@ impl<F: Files> Store<F> {
                 .map_err(|reason| damaged("log", reason))?;
         }
 
+        if let Some(peer_boots) = peer_boots {
+            self.header.peer_boots = peer_boots;
+            // They come with a header or a batch that is written anyway, so no write waits longer for them.
+            if hard_state.is_none() {
+                changes.push(Change::PeerBoots(self.header.peer_boots.clone()));
+            }
+        }
         // The hard state may be durable early, but never after entries of its term.
         if let Some(hard_state) = hard_state {
             self.header.hard_state = hard_state;

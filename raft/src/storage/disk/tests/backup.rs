@@ -9,7 +9,7 @@ use futures::executor::block_on;
 use super::folders::Temporary;
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, Term};
-use crate::storage::conformance::{entry, hard_state, metadata, put};
+use crate::storage::conformance::{boots, entry, hard_state, metadata, put};
 use crate::storage::disk::files::{Files as _, Folder};
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
@@ -26,6 +26,7 @@ fn written(folder: &Temporary) -> DiskStorage {
     let (metadata, state) = (metadata(2, 1, b"state"), Bytes::from_static(b"state"));
     let write = Write {
         hard_state: Some(hard_state(3, Some(9))),
+        peer_boots: Some(boots([(8, 2)])),
         snapshot: block_on(put(&*disk.snapshots(), metadata, [state])),
         entries: vec![entry(3, 1, "c")],
         ..Write::default()
@@ -62,6 +63,7 @@ fn a_copy_of_an_open_store_holds_all_but_its_vote() {
     assert_eq!(held.hard_state.voted_for, None);
     assert_eq!(copy.header.bound.cluster, Some(ClusterId(7)));
     assert_eq!(copy.header.boot, 0);
+    assert_eq!(held.peer_boots, boots([(8, 2)]));
     let server = Identity::from_secret_key(&copy.header.secret.0).id();
     assert_ne!(server, open.identity().id());
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);

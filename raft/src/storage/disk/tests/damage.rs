@@ -11,7 +11,7 @@ use super::folders::Temporary;
 use super::histories::store_state;
 use crate::entry::Entry;
 use crate::ids::Index;
-use crate::storage::conformance::{entry, hard_state, metadata};
+use crate::storage::conformance::{boots, entry, hard_state, metadata};
 use crate::storage::disk::inspection::examine;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::recovery;
@@ -61,6 +61,7 @@ impl Small {
         let (mut store, _) = Store::open(disk.clone(), options).unwrap();
         let first = Write {
             hard_state: Some(hard_state(1, Some(7))),
+            peer_boots: Some(boots([(8, 1)])),
             snapshot: Some(stored_snapshot(&store, &disk, 2, b"state")),
             entries: vec![entry(3, 1, "c")],
             ..Write::default()
@@ -70,6 +71,8 @@ impl Small {
             let entries = vec![entry(index, 1, "command")];
             let write = Write {
                 entries,
+                // In a batch behind the last header.
+                peer_boots: (index == 8).then(|| boots([(8, 1), (9, 2)])),
                 ..Write::default()
             };
             store.write(vec![write]).unwrap();
@@ -82,6 +85,7 @@ impl Small {
         assert_eq!(names, [HEADER, FIRST, SECOND, SNAPSHOT]);
         let stored = stored(&files).unwrap().0;
         assert_eq!(stored.entries.len(), 7);
+        assert_eq!(stored.peer_boots, boots([(8, 1), (9, 2)]));
         Self {
             files,
             stored,
@@ -175,6 +179,7 @@ fn assert_inspection_agrees(
             let outlines = inspection.last_entries.iter().map(|entry| entry.position);
             assert!(outlines.eq(entries));
             assert_eq!(inspection.repairs, *repairs);
+            assert_eq!(inspection.peer_boots, recovered.peer_boots);
             assert!(inspection.header.is_some() && inspection.snapshot.is_some());
         }
         (Err(StorageError::Damaged { what: "folder", .. }), Verdict::Blank) => {}
@@ -182,6 +187,10 @@ fn assert_inspection_agrees(
             assert_eq!(found.to_string(), wanted.to_string());
             let has = |name: &str| files.contains_key(name);
             assert_eq!(inspection.header.is_some(), has(HEADER) && is_whole(HEADER));
+            assert_eq!(
+                inspection.peer_boots.is_empty(),
+                inspection.header.is_none()
+            );
             // What it is stands in the first segment.
             let is_known = has(FIRST) && is_whole(FIRST) || inspection.snapshot.is_some();
             assert_eq!(

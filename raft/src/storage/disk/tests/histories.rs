@@ -6,7 +6,7 @@ use super::fake::Dice;
 use crate::configuration::Configuration;
 use crate::consensus::HardState;
 use crate::entry::{ENTRY_OVERHEAD_BYTES, Entry, Payload};
-use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::ids::{Boot, Index, LogPosition, ServerId, Term};
 use crate::message::SnapshotMetadata;
 use crate::storage::disk::files::Files;
 use crate::storage::disk::inspection::{EntryKind, EntryOutline, LogOutline, examine};
@@ -79,13 +79,20 @@ impl Known {
         }
     }
 
-    /// These writes may have been made, their hard state first and all else together.
+    /// These writes may have been made, their hard state first, with the boots of other servers, and all else together.
     pub(super) fn doubt(&mut self, writes: Vec<Write>) {
         let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
+        let peer_boots = writes
+            .iter()
+            .rev()
+            .find_map(|write| write.peer_boots.clone());
+        // They are durable with the hard state, or with all else.
+        let peer_boots = peer_boots.filter(|_| hard_state.is_some());
         let mut all = self.clone();
         all.acknowledge(writes);
         let promised = Recovered {
             hard_state: hard_state.unwrap_or(self.state.hard_state),
+            peer_boots: peer_boots.unwrap_or_else(|| self.state.peer_boots.clone()),
             ..self.state.clone()
         };
         self.maybe = vec![promised, all.state];
@@ -110,6 +117,7 @@ impl Known {
             hard_state,
             snapshot,
             entries,
+            peer_boots,
             ..
         } = &self.state;
         let covered = snapshot
@@ -135,6 +143,7 @@ impl Known {
         };
         let is_same = recovered.hard_state == *hard_state
             && recovered.snapshot == *snapshot
+            && recovered.peer_boots == *peer_boots
             && recovered.entries == held;
         if is_outlined && is_same {
             return Ok(());
@@ -166,7 +175,8 @@ impl Known {
             bytes: outlines.iter().map(|entry| entry.bytes).sum(),
         });
         let found = examine(files, 2).map_err(|error| error.to_string())?;
-        if found.log == log && found.last_entries == last {
+        let has_boots = found.peer_boots == self.state.peer_boots;
+        if found.log == log && found.last_entries == last && has_boots {
             return Ok(());
         }
         let wanted = outline_of(&self.state);
@@ -185,7 +195,8 @@ fn outline_of(state: &Recovered) -> String {
         .map(|snapshot| snapshot.metadata.last);
     let log = [state.entries.first(), state.entries.last()];
     let log = log.map(|entry| entry.map(Entry::position));
-    format!("{:?}, snapshot {snapshot:?}, log {log:?}", state.hard_state)
+    let (hard_state, boots) = (state.hard_state, &state.peer_boots);
+    format!("{hard_state:?}, {boots:?}, snapshot {snapshot:?}, log {log:?}")
 }
 
 fn draw_write(
@@ -210,6 +221,19 @@ fn draw_write(
             commit: covered,
             promise: std::time::Duration::from_nanos(dice.below(1000)),
         });
+    }
+    if dice.once_in(6) {
+        let mut boots = state.peer_boots.clone();
+        let server = ServerId(dice.below(5).into());
+        let met = boots.newest(server).unwrap_or_default();
+        let boot = Boot {
+            number: met.number + 1,
+            nonce: dice.roll(),
+        };
+        boots
+            .remember(server, boot, |_| true)
+            .expect("its number is higher");
+        write.peer_boots = Some(boots);
     }
     let uncommitted = last.distance_from(covered);
     let mut end = last;

@@ -30,6 +30,8 @@ mod histories;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod peer_boots;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod rescue;

@@ -11,7 +11,7 @@ use super::folders::Temporary;
 use super::golden::hex;
 use crate::ids::Index;
 use crate::storage::disk::outbox::{OutboxFile, find};
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
 use crate::storage::disk::worker::Marked as _;
 use crate::storage::outbox::conformance::{self, Disk};
 use crate::storage::outbox::{
@@ -445,7 +445,7 @@ fn the_file_of_another_outbox_or_another_format_is_refused() {
     let files = BTreeMap::from([("outbox-other".to_owned(), whole.clone())]);
     let other = find(&mut FakeDisk::holding(&files), "outbox-other");
     let mut newer = whole;
-    newer[32] = 3;
+    newer[32] += 1;
     let checksum = crc32fast::hash(&newer[12..40 + 16 + NAME.len()]);
     newer[8..12].copy_from_slice(&checksum.to_le_bytes());
     let files = BTreeMap::from([(NAME.to_owned(), newer)]);
@@ -457,8 +457,8 @@ fn the_file_of_another_outbox_or_another_format_is_refused() {
         newer,
         Err(StorageError::Unsupported {
             what: "outbox",
-            format: 3
-        })
+            format
+        }) if format == FORMAT + 1
     ));
 }
 
@@ -481,7 +481,7 @@ fn an_outbox_has_the_bytes_of_its_format() {
     let pages = bytes.chunks(PAGE_BYTES).map(hex);
 
     let expected = [
-        "6c69666572616674 9bde1b9809000000 1d00000000000000 0000000000000000 0200000000000000 \
+        "6c69666572616674 84c9eb1809000000 1d00000000000000 0000000000000000 0300000000000000 \
          f0debc9a78563412 0060000000000000 6f7574626f782d75 706c696e6b",
         "2a7df82204000000 1800000000000000 0100000000000000 0000000000000000 f0debc9a78563412 \
          0000000000000000 2300000000000000 04bbf2c40c000000 0300000000000000 0100000000000000 \

@@ -6,7 +6,7 @@ use crate::consensus::HardState;
 use crate::entry::{Entry, Payload};
 use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId, Term};
-use crate::storage::conformance::{entry, hard_state, metadata};
+use crate::storage::conformance::{boots, entry, hard_state, metadata};
 use crate::storage::disk::files::Files as _;
 use crate::storage::disk::header::{self, Header};
 use crate::storage::disk::lane::Lane;
@@ -43,6 +43,7 @@ fn snapshot(lane: &mut Lane<FakeDisk>, index: u64, term: u64) -> Snapshot {
 fn written(lane: &mut Lane<FakeDisk>) -> Vec<Write> {
     vec![Write {
         hard_state: Some(hard_state(3, Some(9))),
+        peer_boots: Some(boots([(8, 2)])),
         snapshot: Some(snapshot(lane, 2, 1)),
         entries: vec![entry(3, 1, "c"), entry(4, 3, "d")],
         ..Write::default()
@@ -99,6 +100,7 @@ fn a_cluster_that_is_founded_anew_keeps_the_state_and_has_one_voter() {
     assert_eq!(last_voters(&recovered), Some(&[server(&disk)][..]));
     assert_eq!(recovered.hard_state.term, Term(4));
     assert_eq!(recovered.hard_state.voted_for, None);
+    assert_eq!(recovered.peer_boots, boots([(8, 2)]));
     let snapshot = recovered.snapshot.map(|snapshot| snapshot.metadata);
     assert_eq!(snapshot, Some(metadata(2, 1, b"state")));
 }
