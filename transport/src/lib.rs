@@ -11,6 +11,7 @@ pub mod access;
 pub mod conformance;
 pub mod frame;
 pub mod handshake;
+pub mod invitation;
 pub mod memory;
 pub mod sealing;
 pub mod signing;

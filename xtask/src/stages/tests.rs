@@ -28,10 +28,13 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
     }
     tests.run_with_lines(|line| note_ignored(line, checks))?;
-    workspace
-        .cargo()
-        .args("test -p liferaft-raft --features metrics --test metrics --locked")
-        .run()
+    for with_feature in [
+        "test -p liferaft-raft --features metrics --test metrics --locked",
+        "test -p liferaft-transport --features qr --test qr --locked",
+    ] {
+        workspace.cargo().args(with_feature).run()?;
+    }
+    Ok(())
 }
 
 /// Tests run in the folder of their package, where a relative path would name another place.
