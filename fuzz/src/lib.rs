@@ -15,18 +15,20 @@ use liferaft_raft::sessions::{Envelope, Sessions};
 use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::Frame;
+use liferaft_transport::invitation::Invitation;
 
 /// A target: its name, which is also that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("frame", frame),
     ("envelope", envelope),
     ("sessions", sessions),
     ("kv_snapshot", kv_snapshot),
     ("kv_commands", kv_commands),
     ("core", core),
+    ("invitation", invitation),
 ];
 
 /// A frame from another member.
@@ -114,4 +116,23 @@ pub fn kv_commands(data: &[u8]) {
 /// Never, or the core has a fault.
 pub fn core(data: &[u8]) {
     cluster::run(data);
+}
+
+/// A text that somebody pasted for an invitation.
+///
+/// # Panics
+/// When an invitation does not survive its own text.
+pub fn invitation(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(invitation) = text.parse::<Invitation>() {
+        let written = invitation.to_string();
+        let again: Invitation = written.parse().expect("its own text is understood");
+        assert_eq!(
+            again.to_string(),
+            written,
+            "its text changed the invitation"
+        );
+    }
 }
