@@ -1,7 +1,7 @@
 //! A script from its first command to its last.
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member};
+use liferaft_raft::configuration::{Configuration, Description, Member};
 use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::ServerId;
 
@@ -448,9 +448,9 @@ fn options(directive: &Directive) -> Result<Options, ScriptError> {
                 for id in argument.values.iter().flatten() {
                     let id = ServerId(u128::from(directive.number::<u64>(id)?));
                     let member = if key == "voters" {
-                        Member::voter(Bytes::new())
+                        Member::voter(Description::default())
                     } else {
-                        Member::learner(Bytes::new())
+                        Member::learner(Description::default())
                     };
                     members.push((id, member));
                 }

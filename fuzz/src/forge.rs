@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Description, Member, Suffrage};
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{
@@ -149,7 +149,8 @@ fn configuration(choices: &mut Unstructured<'_>) -> Result<Configuration> {
             Member {
                 suffrage,
                 outgoing_voter,
-                public_key: Bytes::new(),
+                description: Description::default(),
+                voucher: None,
             },
         ))
     });

@@ -1,23 +1,33 @@
 //! The configuration: which servers take part, and whose votes count (§4).
 
+mod description;
+mod token;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
+pub use description::{
+    ADDRESSES_MAX, Address, Description, Label, PROTOCOL_VERSIONS, PublicKey, SIGNATURE_BYTES,
+    Versions, Voucher,
+};
+pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
 
+use self::token::Tokens;
 use crate::ids::ServerId;
+use crate::time::ClusterTime;
 
 /// The most servers that a configuration may name. A frame that claims more is refused.
 pub const SERVERS_MAX: usize = 4096;
-
-/// The longest public key, in bytes, that a configuration may carry for a server.
-pub const PUBLIC_KEY_BYTES_MAX: usize = 128;
 
 /// The most servers that a configuration remembers as dismissed. Beyond it the oldest removal by an operator is
 /// forgotten first: such a server may only ask to join again. Of servers that forgot, the oldest follows when there are
 /// no others. A frame that claims more is refused.
 pub const DISMISSED_MAX: usize = 256;
+
+/// The most servers that a configuration remembers as evicted for their silence. Beyond it, and where a configuration
+/// would be too long for an entry, the oldest eviction is forgotten first. A frame that claims more is refused.
+pub const EVICTED_MAX: usize = 256;
 
 /// The most bytes of an entry's payload, unless the founders of a cluster say otherwise: 1 MiB.
 pub const ENTRY_BYTES_MAX: u64 = 1 << 20;
@@ -71,8 +81,10 @@ pub struct Member {
     pub suffrage: Option<Suffrage>,
     /// Whether it votes in the outgoing half (C_old) of a joint configuration; always false in a simple one.
     pub outgoing_voter: bool,
-    /// Its public key, empty where identities are not authenticated.
-    pub public_key: Bytes,
+    /// What it says of itself.
+    pub description: Description,
+    /// A member's word that it was let in, if it needed one.
+    pub voucher: Option<Voucher>,
 }
 
 /// A cluster configuration: simple, or joint while the cluster moves from one set of voters to another (§4.3).
@@ -83,11 +95,22 @@ pub struct Configuration {
     members: BTreeMap<ServerId, Member>,
     /// Who is not taken in again, the oldest dismissal first. Invariant: nobody twice, nobody whom this names.
     dismissed: Vec<(ServerId, Dismissal)>,
-    entry_bytes_max: u64,
-    history: Option<History>,
+    /// Who was evicted, the oldest eviction first. Invariant: nobody twice, nobody whom this names or `dismissed` does.
+    evicted: Vec<ServerId>,
+    tokens: Tokens,
+    version: u32,
+    founders_choice: FoundersChoice,
     // Caches of `members`, sorted by id: quorums are counted far more often than configurations change.
     voters: Vec<ServerId>,
     outgoing: Vec<ServerId>,
+}
+
+/// What the founders of a cluster chose: all later configurations keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FoundersChoice {
+    entry_bytes_max: u64,
+    history: Option<History>,
+    is_open: bool,
 }
 
 impl Default for Configuration {
@@ -97,19 +120,42 @@ impl Default for Configuration {
 }
 
 impl Configuration {
-    /// A simple configuration of these voters, without keys.
+    /// What an evicted server adds to the [weight](Self::weight), in bytes: an id.
+    pub(crate) const EVICTED_WEIGHT: u64 = 18;
+
+    /// A simple configuration of these voters, of which nothing is known but their ids.
     #[must_use]
     pub fn of_voters(voters: impl IntoIterator<Item = ServerId>) -> Self {
         Self::from_members(
             voters
                 .into_iter()
-                .map(|id| (id, Member::voter(Bytes::new()))),
+                .map(|id| (id, Member::voter(Description::default()))),
         )
     }
 
-    /// The configuration of these members.
+    /// The configuration of these members, in an open cluster of the lowest version that this build speaks.
     #[must_use]
     pub fn from_members(members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
+        let nobody = Self {
+            members: BTreeMap::new(),
+            dismissed: Vec::new(),
+            evicted: Vec::new(),
+            tokens: Tokens::default(),
+            version: PROTOCOL_VERSIONS.min,
+            founders_choice: FoundersChoice {
+                entry_bytes_max: ENTRY_BYTES_MAX,
+                history: None,
+                is_open: true,
+            },
+            voters: Vec::new(),
+            outgoing: Vec::new(),
+        };
+        nobody.with_members(members)
+    }
+
+    /// This configuration with these members in place of its own: all that concerns the cluster stays as it is.
+    #[must_use]
+    pub fn with_members(self, members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
         let members: BTreeMap<_, _> = members.into_iter().collect();
         let of = |keep: fn(&Member) -> bool| {
             members
@@ -120,14 +166,17 @@ impl Configuration {
         };
         let voters = of(|member| member.suffrage == Some(Suffrage::Voter));
         let outgoing = of(|member| member.outgoing_voter);
+        let (dismissed, evicted) = (self.dismissed, self.evicted);
         Self {
             voters,
             outgoing,
             members,
             dismissed: Vec::new(),
-            entry_bytes_max: ENTRY_BYTES_MAX,
-            history: None,
+            evicted: Vec::new(),
+            ..self
         }
+        .with_dismissed(dismissed)
+        .with_evicted(evicted)
     }
 
     /// This configuration, in a cluster whose entries have payloads of at most so many bytes. Default
@@ -137,7 +186,7 @@ impl Configuration {
     /// later configurations keep it.
     #[must_use]
     pub const fn with_entry_bytes_max(mut self, bytes: u64) -> Self {
-        self.entry_bytes_max = bytes;
+        self.founders_choice.entry_bytes_max = bytes;
         self
     }
 
@@ -145,20 +194,105 @@ impl Configuration {
     /// is longer no leader appends, and every member's transport carries what is not.
     #[must_use]
     pub const fn entry_bytes_max(&self) -> u64 {
-        self.entry_bytes_max
+        self.founders_choice.entry_bytes_max
     }
 
     /// This configuration, in a cluster that was founded under this name. All later configurations keep it.
     #[must_use]
     pub const fn with_history(mut self, history: History) -> Self {
-        self.history = Some(history);
+        self.founders_choice.history = Some(history);
         self
     }
 
     /// Returns the name of the founding from which this configuration comes; `None` if the founders gave it none.
     #[must_use]
     pub const fn history(&self) -> Option<History> {
-        self.history
+        self.founders_choice.history
+    }
+
+    /// This configuration, in a cluster that is open to all, or closed. Those who found a cluster choose it, and all
+    /// later configurations keep it. Default open.
+    #[must_use]
+    pub const fn with_open(mut self, is_open: bool) -> Self {
+        self.founders_choice.is_open = is_open;
+        self
+    }
+
+    /// Returns true if the cluster takes in whoever asks, and its servers believe leaders and candidates whom they do
+    /// not know. In a closed one both take an invitation, or the word of a member.
+    ///
+    /// A blank server does not know yet: its configuration is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.founders_choice.is_open
+    }
+
+    /// This configuration, in a cluster that speaks this version of the protocol. Default the lowest version that this
+    /// build speaks.
+    #[must_use]
+    pub const fn with_version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Returns the version of the protocol that the cluster speaks, which never goes back: what came with a later one
+    /// is not used yet.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// This configuration with these access tokens in place of its own: those with the [`TOKENS_MAX`] smallest keys.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: impl IntoIterator<Item = AccessToken>) -> Self {
+        self.tokens = Tokens::from_tokens(tokens);
+        self
+    }
+
+    /// Returns the access tokens, sorted by key.
+    #[must_use]
+    pub fn tokens(&self) -> &[AccessToken] {
+        self.tokens.as_slice()
+    }
+
+    /// Returns the access token with this key; `None` if there is none, or it is forgotten.
+    #[must_use]
+    pub fn token(&self, key: TokenKey) -> Option<&AccessToken> {
+        self.tokens.get(key)
+    }
+
+    /// Returns the access token with this key, if at this time it lets somebody in as what it grants.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn valid_token(
+        &self,
+        key: TokenKey,
+        grants: Grants,
+        now: ClusterTime,
+    ) -> Result<&AccessToken, TokenFault> {
+        let token = self.token(key).ok_or(TokenFault::Unknown)?;
+        token.check(now)?;
+        if token.grants == grants {
+            Ok(token)
+        } else {
+            Err(TokenFault::GrantsOther)
+        }
+    }
+
+    /// Takes one use of this access token, which was checked.
+    pub(crate) fn take_use(&mut self, key: TokenKey) {
+        self.tokens.take_use(key);
+    }
+
+    /// Adds an access token. Returns false if it has no room for it, even without those that have ended at this time.
+    pub(crate) fn issue(&mut self, token: AccessToken, now: ClusterTime) -> bool {
+        self.tokens.insert(token, now)
+    }
+
+    /// Removes an access token. Returns false if it has none with this key.
+    pub(crate) fn revoke(&mut self, key: TokenKey) -> bool {
+        self.tokens.remove(key)
     }
 
     /// Returns a name for the founding of a cluster with this configuration, the same on all founders.
@@ -171,20 +305,34 @@ impl Configuration {
                 digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
             }
         };
-        add(&self.entry_bytes_max.to_be_bytes());
+        add(&self.entry_bytes_max().to_be_bytes());
+        add(&[u8::from(self.is_open())]);
+        add(&self.version.to_be_bytes());
         for (id, member) in &self.members {
             add(&id.0.to_be_bytes());
             add(&[u8::from(member.votes())]);
-            add(&member.public_key);
+            let description = &member.description;
+            add(&[u8::from(description.public_key().is_some())]);
+            if let Some(key) = description.public_key() {
+                add(&key.0);
+            }
+            let versions = description.versions();
+            add(&versions.min.to_be_bytes());
+            add(&versions.max.to_be_bytes());
+            let addresses = description.addresses().iter().map(Address::as_str);
+            for text in core::iter::once(description.label().as_str()).chain(addresses) {
+                // Labels and addresses have no zeros, which part them.
+                add(text.as_bytes());
+                add(&[0]);
+            }
+        }
+        for token in self.tokens() {
+            add(&token.key.0.0);
+            add(&[token.grants as u8]);
+            add(&token.expires_at.0.to_be_bytes());
+            add(&token.uses_left.to_be_bytes());
         }
         History(digest)
-    }
-
-    /// This configuration, in the cluster of another one: with all that its founders chose.
-    pub(crate) const fn founded_like(mut self, other: &Self) -> Self {
-        self.entry_bytes_max = other.entry_bytes_max;
-        self.history = other.history;
-        self
     }
 
     /// This configuration, which remembers these servers as dismissed, the oldest dismissal first: all but those that
@@ -205,7 +353,35 @@ impl Configuration {
             let oldest = dismissed.position(|(_, why)| *why == Dismissal::Removed);
             self.dismissed.remove(oldest.unwrap_or(0));
         }
+        let evicted = core::mem::take(&mut self.evicted);
+        self.with_evicted(evicted)
+    }
+
+    /// This configuration, which remembers these servers as evicted, the oldest eviction first: all but those that it
+    /// names or remembers as dismissed, and the last [`EVICTED_MAX`] of them.
+    #[must_use]
+    pub fn with_evicted(mut self, servers: impl IntoIterator<Item = ServerId>) -> Self {
+        self.evicted.clear();
+        for server in servers {
+            if !self.names(server) && !self.is_dismissed(server) && !self.is_evicted(server) {
+                self.evicted.push(server);
+            }
+        }
+        let oldest = self.evicted.len().saturating_sub(EVICTED_MAX);
+        self.evicted.drain(..oldest);
         self
+    }
+
+    /// Returns who was evicted because it was silent, the oldest eviction first: it comes back without an invitation.
+    #[must_use]
+    pub fn evicted(&self) -> &[ServerId] {
+        &self.evicted
+    }
+
+    /// Returns true if this server was evicted because it was silent, and that is not forgotten.
+    #[must_use]
+    pub fn is_evicted(&self, id: ServerId) -> bool {
+        self.evicted.contains(&id)
     }
 
     /// Who is not taken in when it asks to join, and why, the oldest dismissal first: whom operators have removed and
@@ -296,22 +472,22 @@ impl Configuration {
     /// The simple configuration that a joint one leads to; a simple one leads to itself.
     #[must_use]
     pub fn left_joint(&self) -> Self {
-        Self::from_members(
-            self.members
-                .iter()
-                .filter(|(_, member)| member.suffrage.is_some())
-                .map(|(id, member)| {
-                    (
-                        *id,
-                        Member {
-                            outgoing_voter: false,
-                            ..member.clone()
-                        },
-                    )
-                }),
-        )
-        .with_dismissed(self.dismissed.iter().copied())
-        .founded_like(self)
+        let members = self.members.iter();
+        let staying = members.filter(|(_, member)| member.suffrage.is_some());
+        let members: Vec<_> = staying
+            .map(|(id, member)| {
+                let outgoing_voter = false;
+                let member = member.clone();
+                (
+                    *id,
+                    Member {
+                        outgoing_voter,
+                        ..member
+                    },
+                )
+            })
+            .collect();
+        self.clone().with_members(members)
     }
 
     /// The joint configuration that leads from this simple one to `target` (C_old,new of §4.3).
@@ -335,53 +511,62 @@ impl Configuration {
                 })
                 .outgoing_voter = true;
         }
-        Self::from_members(members)
-            .with_dismissed(target.dismissed.iter().copied())
-            .founded_like(self)
+        Self {
+            founders_choice: self.founders_choice,
+            ..target.clone().with_members(members)
+        }
     }
 
     /// Returns what it counts against bounds in bytes: the most that its encoding takes.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        /// Its format and its bound.
-        const HEAD: u64 = 13;
+        /// Its format and its bound, whether it is open, and the key of its version.
+        const HEAD: u64 = 16;
         /// An id, and why.
         const DISMISSED: u64 = 22;
         /// The name of its founding.
         const HISTORY: u64 = 9;
         let members: u64 = self.members.values().map(Member::weight).sum();
-        let history = if self.history.is_some() { HISTORY } else { 0 };
-        HEAD + history + members + DISMISSED * self.dismissed.len() as u64
+        let history = self.history().map_or(0, |_| HISTORY);
+        HEAD + history
+            + encoded_len(self.version)
+            + members
+            + DISMISSED * self.dismissed.len() as u64
+            + Self::EVICTED_WEIGHT * self.evicted.len() as u64
+            + AccessToken::WEIGHT * self.tokens().len() as u64
     }
 }
 
 impl Member {
-    /// A voter with this public key.
+    /// A voter that says this of itself.
     #[must_use]
-    pub const fn voter(public_key: Bytes) -> Self {
+    pub const fn voter(description: Description) -> Self {
         Self {
             suffrage: Some(Suffrage::Voter),
             outgoing_voter: false,
-            public_key,
+            description,
+            voucher: None,
         }
     }
 
-    /// A learner with this public key.
+    /// A learner that says this of itself.
     #[must_use]
-    pub const fn learner(public_key: Bytes) -> Self {
+    pub const fn learner(description: Description) -> Self {
         Self {
             suffrage: Some(Suffrage::Learner),
             outgoing_voter: false,
-            public_key,
+            description,
+            voucher: None,
         }
     }
 
     /// Returns what it adds to the [weight](Configuration::weight) of a configuration, in bytes.
     #[must_use]
-    pub const fn weight(&self) -> u64 {
-        /// Its id, suffrage and outgoing vote, and the lengths of its key and of all that.
-        const BYTES: u64 = 28;
-        BYTES + self.public_key.len() as u64
+    pub fn weight(&self) -> u64 {
+        /// Its id, suffrage and outgoing vote, and the length of all that.
+        const BYTES: u64 = 25;
+        let voucher = self.voucher.map_or(0, |_| Voucher::WEIGHT);
+        BYTES + self.description.weight() + voucher
     }
 
     /// Whether its vote counts, in either half of a joint configuration.
@@ -391,103 +576,11 @@ impl Member {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(n: u128) -> ServerId {
-        ServerId(n)
-    }
-
-    #[test]
-    fn a_joint_configuration_keeps_the_outgoing_voters_until_it_is_left() {
-        let old = Configuration::of_voters([id(1), id(2), id(3)]);
-        let new = Configuration::of_voters([id(3), id(4)]);
-
-        let joint = old.joined_with(&new);
-
-        assert_eq!(joint.voters(), [id(3), id(4)]);
-        assert_eq!(joint.outgoing(), [id(1), id(2), id(3)]);
-        assert!(joint.is_voter(id(1)));
-        assert_eq!(joint.left_joint(), new);
-    }
-
-    #[test]
-    fn who_was_dismissed_is_remembered_through_a_joint_configuration() {
-        let old = Configuration::of_voters([id(1), id(2), id(3)]);
-        let dismissed = [(id(2), Dismissal::Removed), (id(1), Dismissal::Forgot)];
-        let new = Configuration::of_voters([id(4)]).with_dismissed(dismissed);
-
-        let joint = old.joined_with(&new);
-
-        assert_eq!(joint.dismissed(), dismissed);
-        assert_eq!(joint.left_joint(), new);
-    }
-
-    #[test]
-    fn the_longest_entry_stays_the_same_through_a_joint_configuration() {
-        let old = Configuration::of_voters([id(1), id(2)])
-            .with_entry_bytes_max(5000)
-            .with_history(History(7));
-        let new = Configuration::of_voters([id(3), id(4)]);
-
-        let joint = old.joined_with(&new);
-
-        assert_eq!(joint.entry_bytes_max(), 5000);
-        assert_eq!(joint.left_joint().entry_bytes_max(), 5000);
-        assert_eq!(joint.left_joint().history(), Some(History(7)));
-    }
-
-    #[test]
-    fn founders_with_one_configuration_found_one_history() {
-        let founders = [[id(1), id(2)], [id(2), id(1)], [id(1), id(3)]];
-
-        let [one, same, other] = founders.map(|ids| Configuration::of_voters(ids).founding());
-        let shorter = Configuration::of_voters([id(1), id(2)]).with_entry_bytes_max(5000);
-
-        assert_eq!(one, same);
-        assert!(one != other && one != shorter.founding());
-    }
-
-    #[test]
-    fn the_oldest_dismissals_are_forgotten_first_and_a_member_is_not_dismissed() {
-        let most = DISMISSED_MAX as u128;
-        let dismissed = (0..=most).chain([1, 5000]).map(id);
-
-        let dismissed = dismissed.map(|id| (id, Dismissal::Removed));
-        let configuration = Configuration::of_voters([id(5000)]).with_dismissed(dismissed);
-
-        assert_eq!(configuration.dismissed().len(), DISMISSED_MAX);
-        assert!(!configuration.is_dismissed(id(0)));
-        assert!(configuration.is_dismissed(id(1)) && configuration.is_dismissed(id(most)));
-        assert!(!configuration.is_dismissed(id(5000)));
-    }
-
-    #[test]
-    fn who_forgot_is_remembered_longer_than_whom_an_operator_removed() {
-        let most = DISMISSED_MAX as u128;
-        let forgot = (0..most).map(|n| (id(n), Dismissal::Forgot));
-        let removed = (most..2 * most).map(|n| (id(n), Dismissal::Removed));
-
-        let configuration = Configuration::default().with_dismissed(forgot.chain(removed));
-
-        assert_eq!(configuration.dismissed().len(), DISMISSED_MAX);
-        assert_eq!(configuration.dismissal(id(0)), Some(Dismissal::Forgot));
-        assert_eq!(configuration.dismissal(id(most)), None);
-    }
-
-    #[test]
-    fn a_voter_demoted_by_a_joint_change_votes_until_it_is_left() {
-        let old = Configuration::of_voters([id(1), id(2)]);
-        let new = Configuration::from_members([
-            (id(1), Member::voter(Bytes::new())),
-            (id(2), Member::learner(Bytes::new())),
-        ]);
-
-        let joint = old.joined_with(&new);
-
-        assert!(joint.is_voter(id(2)));
-        assert!(!joint.is_learner(id(2)));
-        assert!(joint.left_joint().is_learner(id(2)));
-    }
+/// The most bytes that a number takes in an encoding.
+const fn encoded_len(number: u32) -> u64 {
+    let bits = 32 - (number | 1).leading_zeros();
+    bits.div_ceil(7) as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,13 +191,24 @@ pub mod change {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let steps = change.steps.iter().map(|step| {
-            let id = u64::try_from(step.server().0).map_err(ser::Error::custom)?;
+            let Some(server) = step.server() else {
+                return Err(ser::Error::custom("the step concerns no server"));
+            };
+            let id = u64::try_from(server.0).map_err(ser::Error::custom)?;
             Ok(match step {
-                MembershipStep::AddVoter { .. } => Spelled::AddVoter(id),
-                MembershipStep::AddLearner { .. } => Spelled::AddLearner(id),
+                MembershipStep::AddVoter(_) => Spelled::AddVoter(id),
+                MembershipStep::AddLearner(_) => Spelled::AddLearner(id),
                 MembershipStep::Remove(_) => Spelled::Remove(id),
                 MembershipStep::Evict(_) => Spelled::Evict(id),
                 MembershipStep::Retire(_) => Spelled::Retire(id),
+                MembershipStep::Describe(..)
+                | MembershipStep::Issue(_)
+                | MembershipStep::Revoke(_)
+                | MembershipStep::RaiseVersion(_) => {
+                    return Err(ser::Error::custom(
+                        "the step is none of a simulated operator's",
+                    ));
+                }
             })
         });
         steps

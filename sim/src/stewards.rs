@@ -7,9 +7,10 @@ mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use liferaft_raft::config::Config;
-use liferaft_raft::consensus::{ChangeError, MembershipChange, MembershipStep, Raft, RoleKind};
+use liferaft_raft::consensus::{
+    Addition, ChangeError, MembershipChange, MembershipStep, Raft, RoleKind,
+};
 use liferaft_raft::ids::{Index, ServerId, Term};
 use liferaft_raft::policy::{Act, JoinAnswer, Steward};
 use liferaft_raft::time::Instant;
@@ -137,13 +138,17 @@ impl Stewards {
                     self.evicted.insert(*id);
                     counts.saw(Sometimes::EvictedByPolicy);
                 }
-                MembershipStep::AddVoter { .. } => counts.saw(Sometimes::PromotedByPolicy),
-                MembershipStep::AddLearner { id, .. } => {
+                MembershipStep::AddVoter(_) => counts.saw(Sometimes::PromotedByPolicy),
+                MembershipStep::AddLearner(Addition { id, .. }) => {
                     joined += 1;
                     if self.evicted.contains(id) && members.iter().any(|member| member.id == *id) {
                         counts.saw(Sometimes::Rejoined);
                     }
                 }
+                MembershipStep::Describe(..)
+                | MembershipStep::Issue(_)
+                | MembershipStep::Revoke(_)
+                | MembershipStep::RaiseVersion(_) => {}
             }
         }
         if joined > 1 {
@@ -191,10 +196,14 @@ impl Stewards {
     ) -> Option<Word> {
         let now = self.witness.now(at, now);
         let (steward, oversight) = (self.all.get_mut(at)?, raft.oversight()?);
-        match steward.ask_to_join(who, Bytes::new(), &oversight, now) {
+        match steward.ask_to_join(Addition::of(who), &oversight, now) {
             JoinAnswer::Dismissed | JoinAnswer::Forgot => Some(Word::Refused),
             // Whoever is out asks again, whatever the answer.
-            JoinAnswer::Accepted | JoinAnswer::Member | JoinAnswer::Busy => None,
+            JoinAnswer::Accepted
+            | JoinAnswer::Member
+            | JoinAnswer::Busy
+            | JoinAnswer::NotInvited
+            | JoinAnswer::Token(_) => None,
         }
     }
 
@@ -277,7 +286,11 @@ fn removed(change: &MembershipChange) -> impl Iterator<Item = ServerId> {
         MembershipStep::Remove(id) => Some(*id),
         MembershipStep::Evict(_)
         | MembershipStep::Retire(_)
-        | MembershipStep::AddVoter { .. }
-        | MembershipStep::AddLearner { .. } => None,
+        | MembershipStep::AddVoter(_)
+        | MembershipStep::AddLearner(_)
+        | MembershipStep::Describe(..)
+        | MembershipStep::Issue(_)
+        | MembershipStep::Revoke(_)
+        | MembershipStep::RaiseVersion(_) => None,
     })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use liferaft_raft::consensus::{MembershipStep, RoleKind};
+use liferaft_raft::consensus::{Addition, MembershipStep, RoleKind};
 use liferaft_raft::ids::Index;
 use liferaft_raft::message::{Body, Message};
 
@@ -304,11 +304,15 @@ fn scene_of(action: &Action) -> Option<Scene> {
         Action::Read(at, key) => Scene::Note(*at, format!("read {key}")),
         Action::Change(at, change) => {
             let steps = change.steps.iter().map(|step| match step {
-                MembershipStep::AddVoter { id, .. } => format!("add voter {id}"),
-                MembershipStep::AddLearner { id, .. } => format!("add learner {id}"),
+                MembershipStep::AddVoter(Addition { id, .. }) => format!("add voter {id}"),
+                MembershipStep::AddLearner(Addition { id, .. }) => format!("add learner {id}"),
                 MembershipStep::Remove(id) => format!("remove {id}"),
                 MembershipStep::Evict(id) => format!("evict {id}"),
                 MembershipStep::Retire(id) => format!("retire {id}"),
+                MembershipStep::Describe(id, _) => format!("describe {id}"),
+                MembershipStep::Issue(token) => format!("issue {}", token.key),
+                MembershipStep::Revoke(token) => format!("revoke {token}"),
+                MembershipStep::RaiseVersion(version) => format!("raise version to {version}"),
             });
             Scene::Note(*at, steps.collect::<Vec<_>>().join(", "))
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use liferaft::boots::OldBoot;
 use liferaft::codec::CodecError;
 use liferaft::config::DRIFT_BOUND_PPM_MAX;
-use liferaft::configuration::Foreign;
+use liferaft::configuration::{Foreign, PublicKey, TokenFault, TokenKey};
 use liferaft::consensus::{
     ChangeError, InvalidChange, ProposeRefused, ReadRefused, RecoveryError, Refusal, TransferError,
 };
@@ -82,6 +82,8 @@ macro_rules! causes {
 }
 
 const ADA: ServerId = ServerId(0x1f);
+
+const TOKEN: TokenKey = TokenKey(PublicKey([7; 32]));
 const BUSY: Busy = Busy {
     max: 64,
     what: "reads",
@@ -161,6 +163,8 @@ fn administration() -> Vec<Row> {
             => "not done: the change takes 9 bytes, 8 are allowed";
         "MembershipError::Unreachable": MembershipError::Unreachable(ADA)
             => "not done: server 0x1f does not answer";
+        "MembershipError::Token": MembershipError::Token(TOKEN, TokenFault::Unknown)
+            => "not done: token 0x0707070707070707070707070707070707070707070707070707070707070707 is not known";
         "MembershipError::TooSlow": MembershipError::TooSlow(ADA)
             => "not done: server 0x1f is too slow to catch up";
         "MembershipError::WrongCluster": MembershipError::WrongCluster(ADA)
@@ -310,6 +314,8 @@ fn protocol() -> Vec<Row> {
         "ChangeError::AskerNotMember": ChangeError::AskerNotMember => "not done: only members may ask for it";
         "ChangeError::Invalid": ChangeError::Invalid(InvalidChange::NoVoters)
             => "not done: the change cannot be made: no voter would remain";
+        "ChangeError::Token": ChangeError::Token(TOKEN, TokenFault::Expired)
+            => "not done: token 0x0707070707070707070707070707070707070707070707070707070707070707 has expired";
         "ChangeError::Unreachable": ChangeError::Unreachable(ADA) => "not done: server 0x1f does not answer";
         "ChangeError::TooSlow": ChangeError::TooSlow(ADA) => "not done: server 0x1f is too slow to catch up";
         "ChangeError::Foreign": ChangeError::Foreign(ADA, Foreign::Cluster)
@@ -354,8 +360,16 @@ fn causes_of_requests() -> Vec<Row> {
         "InvalidChange::NamedTwice": InvalidChange::NamedTwice(ADA) => "server 0x1f is named twice";
         "InvalidChange::TooLarge": InvalidChange::TooLarge { bytes: 9, bytes_max: 8 }
             => "it takes 9 bytes, 8 are allowed";
-        "InvalidChange::KeyTooLong": InvalidChange::KeyTooLong(ADA)
-            => "the key of server 0x1f is longer than 128 bytes";
+        "InvalidChange::WrongKey": InvalidChange::WrongKey(ADA)
+            => "the key that it gives server 0x1f is another server's";
+        "InvalidChange::IssuedBefore": InvalidChange::IssuedBefore(TOKEN)
+            => "token 0x0707070707070707070707070707070707070707070707070707070707070707 was issued already";
+        "InvalidChange::TooManyTokens": InvalidChange::TooManyTokens
+            => "there are 64 tokens, and all of them are good";
+        "InvalidChange::VersionNotRaised": InvalidChange::VersionNotRaised(2)
+            => "the cluster speaks version 2 of the protocol already, or a later one";
+        "InvalidChange::VersionNotSpoken": InvalidChange::VersionNotSpoken { server: ADA, version: 2 }
+            => "server 0x1f does not speak version 2 of the protocol";
         "InvalidChange::TooManyServers": InvalidChange::TooManyServers => "there would be more than 4096 servers";
         "InvalidChange::Forgot": InvalidChange::Forgot(ADA)
             => "the storage of server 0x1f has lost what it acknowledged";
@@ -363,8 +377,10 @@ fn causes_of_requests() -> Vec<Row> {
         "BootstrapFault::Joint": BootstrapFault::Joint => "it is joint";
         "BootstrapFault::TooLarge": BootstrapFault::TooLarge { bytes: 9, bytes_max: 8 }
             => "it takes 9 bytes, and allows entries of 8 bytes";
-        "BootstrapFault::KeyTooLong": BootstrapFault::KeyTooLong(ADA)
-            => "the key of server 0x1f is longer than 128 bytes";
+        "BootstrapFault::WrongKey": BootstrapFault::WrongKey(ADA)
+            => "the key that it gives server 0x1f is another server's";
+        "BootstrapFault::VersionNotSpoken": BootstrapFault::VersionNotSpoken { server: ADA, version: 2 }
+            => "server 0x1f does not speak version 2 of the protocol";
         "BootstrapFault::TooManyServers": BootstrapFault::TooManyServers => "it names more than 4096 servers";
         "BootstrapFault::NotAMember": BootstrapFault::NotAMember(ADA) => "server 0x1f does not take part in it";
         "OnlyVoter": ONLY_VOTER
@@ -377,6 +393,10 @@ fn causes_of_requests() -> Vec<Row> {
         "Exclusion::Removed": Exclusion::Removed => "an operator removed this server from its cluster";
         "Exclusion::Manual": Exclusion::Manual { leader: ADA }
             => "an operator must add this server: leader 0x1f takes nobody in by itself";
+        "Exclusion::NotInvited": Exclusion::NotInvited
+            => "this server needs an invitation: its cluster is closed";
+        "Exclusion::Token": Exclusion::Token(TokenFault::UsedUp)
+            => "this server needs another invitation: the token of its own is used up";
         "Missed": Missed { count: 3 } => "3 events were missed";
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use liferaft_raft::configuration::{Configuration, Suffrage};
-use liferaft_raft::consensus::{ChangeId, Input, MembershipChange, MembershipStep};
+use liferaft_raft::consensus::{Addition, ChangeId, Input, MembershipChange, MembershipStep};
 use liferaft_raft::ids::{Index, ServerId};
 
 use super::network::{ChangeKind, Parcel};
@@ -174,10 +173,9 @@ fn difference(current: &Configuration, steps: &[Step]) -> (MembershipChange, usi
         if before == suffrage {
             continue;
         }
-        let public_key = Bytes::new();
         change.steps.push(match suffrage {
-            Some(Suffrage::Voter) => MembershipStep::AddVoter { id, public_key },
-            Some(Suffrage::Learner) => MembershipStep::AddLearner { id, public_key },
+            Some(Suffrage::Voter) => MembershipStep::AddVoter(Addition::of(id)),
+            Some(Suffrage::Learner) => MembershipStep::AddLearner(Addition::of(id)),
             None => MembershipStep::Remove(id),
         });
         let voters = [before, suffrage].map(|suffrage| suffrage == Some(Suffrage::Voter));

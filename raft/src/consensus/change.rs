@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::common::Common;
-use super::input::{ChangeId, MembershipChange, MembershipStep};
+use super::input::{Addition, ChangeId, MembershipChange, MembershipStep};
 use super::leader::Leader;
 use super::membership::{first_step, target_of};
 use super::output::{ChangeError, InvalidChange};
@@ -136,7 +136,7 @@ impl Leader {
         wanted: &MembershipChange,
     ) -> Result<Configuration, ChangeError> {
         let wanted = self.as_it_may_be_made(wanted)?;
-        target_of(common.configuration(), &wanted)
+        target_of(common.configuration(), &wanted, self.cluster_time(common))
     }
 
     /// Returns the change with what this leader knows of its servers: one that has lost what it acknowledged leaves for
@@ -146,17 +146,18 @@ impl Leader {
         wanted: &MembershipChange,
     ) -> Result<MembershipChange, ChangeError> {
         let steps = wanted.steps.iter().map(|step| {
-            let id = step.server();
-            if !self.peers.get(id).is_some_and(Progress::has_forgotten) {
-                return Ok(step.clone());
-            }
+            let has_forgotten = |id| self.peers.get(id).is_some_and(Progress::has_forgotten);
             match step {
-                MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => {
-                    Err(ChangeError::Invalid(InvalidChange::Forgot(id)))
+                MembershipStep::AddVoter(Addition { id, .. })
+                | MembershipStep::AddLearner(Addition { id, .. })
+                    if has_forgotten(*id) =>
+                {
+                    Err(ChangeError::Invalid(InvalidChange::Forgot(*id)))
                 }
-                MembershipStep::Remove(_)
-                | MembershipStep::Evict(_)
-                | MembershipStep::Retire(_) => Ok(MembershipStep::Retire(id)),
+                MembershipStep::Remove(id) | MembershipStep::Evict(id) if has_forgotten(*id) => {
+                    Ok(MembershipStep::Retire(*id))
+                }
+                other => Ok(other.clone()),
             }
         });
         let steps = steps.collect::<Result<_, _>>()?;

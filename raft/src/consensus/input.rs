@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::output::{EntriesRead, Reception, SnapshotName, SnapshotRead, WriteId};
 use crate::config::Timing;
-use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX};
+use crate::configuration::{AccessToken, Configuration, Description, Foreign, TokenKey, Voucher};
 use crate::entry::Entry;
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
@@ -125,7 +125,8 @@ pub struct ReadId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeId(pub u64);
 
-/// A membership change: its steps take effect together, through a joint configuration if more than one voter changes.
+/// A membership change: its steps take effect together, in their order, through a joint configuration if more than one
+/// voter changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembershipChange {
     /// The steps.
@@ -136,19 +137,9 @@ pub struct MembershipChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MembershipStep {
     /// This server becomes a voter, once its log has caught up. A learner is promoted.
-    AddVoter {
-        /// The server.
-        id: ServerId,
-        /// Its public key. An empty one keeps the key that the configuration has for it, if it names the server.
-        public_key: Bytes,
-    },
+    AddVoter(Addition),
     /// This server becomes a learner. A voter is demoted.
-    AddLearner {
-        /// The server.
-        id: ServerId,
-        /// Its public key. An empty one keeps the key that the configuration has for it, if it names the server.
-        public_key: Bytes,
-    },
+    AddLearner(Addition),
     /// This server leaves, as an operator wishes: it is dismissed, and not taken in again when it asks to join, until a
     /// change adds it.
     Remove(ServerId),
@@ -157,18 +148,62 @@ pub enum MembershipStep {
     /// This server leaves, because its storage has lost what it had acknowledged: no change ever adds its id again. A
     /// leader takes the removal or eviction of a server that it has found so for this.
     Retire(ServerId),
+    /// This member is described anew. One without a key keeps the key that the configuration has for it.
+    Describe(ServerId, Description),
+    /// This access token may be used from now on. Its key is in no token that the configuration remembers.
+    Issue(AccessToken),
+    /// This access token is taken no more, and forgotten.
+    Revoke(TokenKey),
+    /// The cluster speaks this version of the protocol, a later one than before, which all of its members speak.
+    RaiseVersion(u32),
+}
+
+/// A server that becomes a voter or a learner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// The server.
+    pub id: ServerId,
+    /// What it says of itself; `None` keeps what the configuration has for it, if it names the server. One without a
+    /// key keeps the key.
+    pub description: Option<Description>,
+    /// The word of the member that lets it in; `None` keeps the one that the configuration has for it.
+    pub voucher: Option<Voucher>,
+    /// The access token that it uses, one use of which is taken; `None` if it is let in without.
+    pub token: Option<TokenKey>,
+}
+
+impl Addition {
+    /// Returns the addition of a server of which nothing is said.
+    #[must_use]
+    pub const fn of(id: ServerId) -> Self {
+        Self {
+            id,
+            description: None,
+            voucher: None,
+            token: None,
+        }
+    }
 }
 
 impl MembershipStep {
-    /// The server that it is about.
+    /// Returns the server that it is about; `None` if it is about none.
     #[must_use]
-    pub const fn server(&self) -> ServerId {
+    pub const fn server(&self) -> Option<ServerId> {
         match self {
-            Self::AddVoter { id, .. }
-            | Self::AddLearner { id, .. }
-            | Self::Remove(id)
-            | Self::Evict(id)
-            | Self::Retire(id) => *id,
+            Self::AddVoter(addition) | Self::AddLearner(addition) => Some(addition.id),
+            Self::Remove(id) | Self::Evict(id) | Self::Retire(id) | Self::Describe(id, _) => {
+                Some(*id)
+            }
+            Self::Issue(_) | Self::Revoke(_) | Self::RaiseVersion(_) => None,
+        }
+    }
+}
+
+/// A change of this one step.
+impl From<MembershipStep> for MembershipChange {
+    fn from(step: MembershipStep) -> Self {
+        Self {
+            steps: alloc::vec![step],
         }
     }
 }
@@ -177,63 +212,55 @@ impl MembershipChange {
     /// A change of one step: this server becomes a voter.
     #[must_use]
     pub fn add_voter(id: ServerId) -> Self {
-        Self {
-            steps: alloc::vec![MembershipStep::AddVoter {
-                id,
-                public_key: Bytes::new()
-            }],
-        }
+        MembershipStep::AddVoter(Addition::of(id)).into()
     }
 
     /// A change of one step: this server becomes a learner.
     #[must_use]
     pub fn add_learner(id: ServerId) -> Self {
-        Self {
-            steps: alloc::vec![MembershipStep::AddLearner {
-                id,
-                public_key: Bytes::new()
-            }],
-        }
+        MembershipStep::AddLearner(Addition::of(id)).into()
     }
 
     /// A change of one step: this server leaves, and stays away until it is added again.
     #[must_use]
     pub fn remove(id: ServerId) -> Self {
-        Self {
-            steps: alloc::vec![MembershipStep::Remove(id)],
-        }
+        MembershipStep::Remove(id).into()
     }
 
     /// A change of one step: this server leaves, and may come back when it asks to join.
     #[must_use]
     pub fn evict(id: ServerId) -> Self {
-        Self {
-            steps: alloc::vec![MembershipStep::Evict(id)],
-        }
+        MembershipStep::Evict(id).into()
     }
 
     /// A change of one step: this server leaves, and its id is never added again.
     #[must_use]
     pub fn retire(id: ServerId) -> Self {
-        Self {
-            steps: alloc::vec![MembershipStep::Retire(id)],
-        }
+        MembershipStep::Retire(id).into()
     }
 
-    /// Returns a server to which it gives a public key that is longer than
-    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX); `None` if it gives nobody such a key.
+    /// A change of one step: this member is described anew, at another address for example.
     #[must_use]
-    pub fn long_key(&self) -> Option<ServerId> {
-        let is_long = |step: &&MembershipStep| match step {
-            MembershipStep::AddVoter { public_key, .. }
-            | MembershipStep::AddLearner { public_key, .. } => {
-                public_key.len() > PUBLIC_KEY_BYTES_MAX
-            }
-            MembershipStep::Remove(_) | MembershipStep::Evict(_) | MembershipStep::Retire(_) => {
-                false
-            }
-        };
-        self.steps.iter().find(is_long).map(MembershipStep::server)
+    pub fn describe(id: ServerId, description: Description) -> Self {
+        MembershipStep::Describe(id, description).into()
+    }
+
+    /// A change of one step: this access token may be used from now on.
+    #[must_use]
+    pub fn issue(token: AccessToken) -> Self {
+        MembershipStep::Issue(token).into()
+    }
+
+    /// A change of one step: this access token is taken no more.
+    #[must_use]
+    pub fn revoke(token: TokenKey) -> Self {
+        MembershipStep::Revoke(token).into()
+    }
+
+    /// A change of one step: the cluster speaks this version of the protocol.
+    #[must_use]
+    pub fn raise_version(version: u32) -> Self {
+        MembershipStep::RaiseVersion(version).into()
     }
 
     /// This change with the steps of another after its own.

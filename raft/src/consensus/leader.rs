@@ -160,6 +160,11 @@ impl Leader {
         common.commit_index >= self.term_start
     }
 
+    /// Returns what cluster time it is: the stamp of an entry that would be appended now.
+    pub(super) fn cluster_time(&self, common: &Common) -> ClusterTime {
+        self.stamps.time(common.now, self.led_until(common))
+    }
+
     /// Appends an entry of this term. Its stamp counts the time led since the last one.
     pub(super) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
         let stamp = self.stamps.stamp(common.now, self.led_until(common));

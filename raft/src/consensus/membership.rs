@@ -4,12 +4,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
-use super::input::{MembershipChange, MembershipStep};
+use super::input::{Addition, MembershipChange, MembershipStep};
 use super::output::{ChangeError, InvalidChange};
-use crate::configuration::{Configuration, Dismissal, Member, SERVERS_MAX, Suffrage};
+use crate::configuration::{
+    Configuration, Description, Dismissal, Grants, Member, SERVERS_MAX, Suffrage, TokenFault,
+};
 use crate::ids::{Index, ServerId};
+use crate::time::ClusterTime;
 
 /// The configurations of the log, newest last. The newest is in force whether it is committed or not (§4.1); when its
 /// entry is truncated, the one before it is in force again.
@@ -94,93 +95,233 @@ impl ConfigurationLog {
     }
 }
 
-/// The simple configuration that `change` asks for.
+/// The simple configuration that `change` asks for, at this moment of cluster time.
 ///
 /// # Errors
 /// When it asks for what is there already, for what cannot be, or for nothing.
 pub(super) fn target_of(
     current: &Configuration,
     change: &MembershipChange,
+    now: ClusterTime,
 ) -> Result<Configuration, ChangeError> {
     if change.steps.is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoSteps));
     }
-    if let Some(id) = change.long_key() {
-        return Err(ChangeError::Invalid(InvalidChange::KeyTooLong(id)));
-    }
-    let mut members: BTreeMap<ServerId, Member> = current
-        .members()
-        .map(|(id, member)| (id, member.clone()))
-        .collect();
-    let mut dismissed = current.dismissed().to_vec();
-    let mut named = BTreeSet::new();
+    let mut next = Next::of(current);
     for step in &change.steps {
-        let id = step.server();
-        if !named.insert(id) {
-            return Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)));
-        }
-        let before = members.get(&id);
-        let suffrage = before.and_then(|member| member.suffrage);
-        // Who promotes or demotes a member may not know its key.
-        let key_of = |named: &Bytes| match before {
-            Some(member) if named.is_empty() => member.public_key.clone(),
-            Some(_) | None => named.clone(),
-        };
-        let is_added = matches!(
-            step,
-            MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. }
-        );
-        if is_added && current.dismissal(id) == Some(Dismissal::Forgot) {
-            return Err(ChangeError::Invalid(InvalidChange::Forgot(id)));
-        }
-        match step {
-            MembershipStep::AddVoter { public_key, .. } => {
-                if suffrage == Some(Suffrage::Voter) {
-                    return Err(ChangeError::AlreadyMember(id));
-                }
-                members.insert(id, Member::voter(key_of(public_key)));
-            }
-            MembershipStep::AddLearner { public_key, .. } => {
-                if suffrage == Some(Suffrage::Learner) {
-                    return Err(ChangeError::AlreadyMember(id));
-                }
-                members.insert(id, Member::learner(key_of(public_key)));
-            }
-            MembershipStep::Remove(_) | MembershipStep::Evict(_) | MembershipStep::Retire(_) => {
-                if members.remove(&id).is_none() {
-                    return Err(ChangeError::NotMember(id));
-                }
-                match step {
-                    MembershipStep::Remove(_) => dismissed.push((id, Dismissal::Removed)),
-                    MembershipStep::Retire(_) => dismissed.push((id, Dismissal::Forgot)),
-                    _ => {}
-                }
-            }
-        }
+        next.take(step, now)?;
     }
-    let target = Configuration::from_members(members)
-        .with_dismissed(dismissed)
-        .founded_like(current);
+    let target = next.configuration();
     if target.voters().is_empty() {
         return Err(ChangeError::Invalid(InvalidChange::NoVoters));
     }
+    check_versions(current, &target, change)?;
     // A joint configuration names those who leave as well: no frame takes one that names too many.
     let names = |configuration: &Configuration| configuration.members().len();
     if names(&target).max(names(&first_step(current, &target))) > SERVERS_MAX {
         return Err(ChangeError::Invalid(InvalidChange::TooManyServers));
     }
+    within_an_entry(current, target)
+}
+
+/// The configuration to come, step by step.
+struct Next<'a> {
+    current: &'a Configuration,
+    members: BTreeMap<ServerId, Member>,
+    dismissed: Vec<(ServerId, Dismissal)>,
+    evicted: Vec<ServerId>,
+    /// All else: its access tokens and its version.
+    cluster: Configuration,
+    named: BTreeSet<ServerId>,
+}
+
+impl<'a> Next<'a> {
+    fn of(current: &'a Configuration) -> Self {
+        Self {
+            current,
+            members: current
+                .members()
+                .map(|(id, member)| (id, member.clone()))
+                .collect(),
+            dismissed: current.dismissed().to_vec(),
+            evicted: current.evicted().to_vec(),
+            cluster: current.clone(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, step: &MembershipStep, now: ClusterTime) -> Result<(), ChangeError> {
+        if let Some(id) = step.server()
+            && !self.named.insert(id)
+        {
+            return Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)));
+        }
+        match step {
+            MembershipStep::AddVoter(addition) => self.add(addition, Suffrage::Voter, now),
+            MembershipStep::AddLearner(addition) => self.add(addition, Suffrage::Learner, now),
+            MembershipStep::Remove(id) => {
+                self.leave(*id)?;
+                self.dismissed.push((*id, Dismissal::Removed));
+                Ok(())
+            }
+            MembershipStep::Evict(id) => {
+                self.leave(*id)?;
+                self.evicted.push(*id);
+                Ok(())
+            }
+            MembershipStep::Retire(id) => {
+                self.leave(*id)?;
+                self.dismissed.push((*id, Dismissal::Forgot));
+                Ok(())
+            }
+            MembershipStep::Describe(id, description) => {
+                let Some(member) = self.members.get_mut(id) else {
+                    return Err(ChangeError::NotMember(*id));
+                };
+                member.description = described(*id, description, Some(&member.description))?;
+                Ok(())
+            }
+            MembershipStep::Issue(token) => {
+                if self.cluster.token(token.key).is_some() {
+                    let error = InvalidChange::IssuedBefore(token.key);
+                    return Err(ChangeError::Invalid(error));
+                }
+                let check = token.check(now);
+                check.map_err(|fault| ChangeError::Token(token.key, fault))?;
+                if self.cluster.issue(*token, now) {
+                    Ok(())
+                } else {
+                    Err(ChangeError::Invalid(InvalidChange::TooManyTokens))
+                }
+            }
+            MembershipStep::Revoke(key) => {
+                if self.cluster.revoke(*key) {
+                    Ok(())
+                } else {
+                    Err(ChangeError::Token(*key, TokenFault::Unknown))
+                }
+            }
+            MembershipStep::RaiseVersion(version) => {
+                if *version <= self.cluster.version() {
+                    let error = InvalidChange::VersionNotRaised(*version);
+                    return Err(ChangeError::Invalid(error));
+                }
+                self.cluster = self.cluster.clone().with_version(*version);
+                Ok(())
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        addition: &Addition,
+        suffrage: Suffrage,
+        now: ClusterTime,
+    ) -> Result<(), ChangeError> {
+        let id = addition.id;
+        let before = self.members.get(&id);
+        if self.current.dismissal(id) == Some(Dismissal::Forgot) {
+            return Err(ChangeError::Invalid(InvalidChange::Forgot(id)));
+        }
+        if before.is_some_and(|member| member.suffrage == Some(suffrage)) {
+            return Err(ChangeError::AlreadyMember(id));
+        }
+        let known = before.map(|member| &member.description);
+        let description = match &addition.description {
+            Some(description) => described(id, description, known)?,
+            None => known.cloned().unwrap_or_default(),
+        };
+        if let Some(key) = addition.token {
+            let valid = self.cluster.valid_token(key, Grants::Membership, now);
+            valid.map_err(|fault| ChangeError::Token(key, fault))?;
+            self.cluster.take_use(key);
+        }
+        let voucher = addition.voucher;
+        let member = Member {
+            suffrage: Some(suffrage),
+            outgoing_voter: false,
+            description,
+            voucher: voucher.or(before.and_then(|member| member.voucher)),
+        };
+        self.members.insert(id, member);
+        Ok(())
+    }
+
+    fn leave(&mut self, id: ServerId) -> Result<(), ChangeError> {
+        let member = self.members.remove(&id);
+        member.map(drop).ok_or(ChangeError::NotMember(id))
+    }
+
+    fn configuration(self) -> Configuration {
+        self.cluster
+            .with_members(self.members)
+            .with_dismissed(self.dismissed)
+            .with_evicted(self.evicted)
+    }
+}
+
+/// The description as the configuration takes it: who promotes, demotes or describes a member may not know its key.
+fn described(
+    id: ServerId,
+    description: &Description,
+    known: Option<&Description>,
+) -> Result<Description, ChangeError> {
+    if description.can_be_of(id) {
+        Ok(description.clone().keeping_key_of(known))
+    } else {
+        Err(ChangeError::Invalid(InvalidChange::WrongKey(id)))
+    }
+}
+
+/// Checks that those speak the version of the cluster for whom it, or what they say of themselves, changes: all members
+/// of before and after for a later version, for they may vote for it while the configuration is joint.
+fn check_versions(
+    current: &Configuration,
+    target: &Configuration,
+    change: &MembershipChange,
+) -> Result<(), ChangeError> {
+    let version = target.version();
+    let is_raised = version != current.version();
+    let described = |id: ServerId| {
+        let mut named = change.steps.iter().filter_map(MembershipStep::server);
+        named.any(|named| named == id)
+    };
+    let before = current.members().filter(|_| is_raised);
+    let after = target
+        .members()
+        .filter(|(id, _)| is_raised || described(*id));
+    for (server, member) in before.chain(after) {
+        if !member.description.versions().contains(version) {
+            let error = InvalidChange::VersionNotSpoken { server, version };
+            return Err(ChangeError::Invalid(error));
+        }
+    }
+    Ok(())
+}
+
+/// Has the target fit into an entry, at the price of evictions that are forgotten, the oldest first.
+fn within_an_entry(
+    current: &Configuration,
+    target: Configuration,
+) -> Result<Configuration, ChangeError> {
     // A joint configuration names all that the simple one after it does.
-    let (bytes, bytes_max) = (
-        first_step(current, &target).weight(),
-        target.entry_bytes_max(),
-    );
-    if bytes > bytes_max {
-        return Err(ChangeError::Invalid(InvalidChange::TooLarge {
+    let bytes = first_step(current, &target).weight();
+    let bytes_max = target.entry_bytes_max();
+    if bytes <= bytes_max {
+        return Ok(target);
+    }
+    let excess = bytes - bytes_max;
+    let forgotten = usize::try_from(excess.div_ceil(Configuration::EVICTED_WEIGHT));
+    match forgotten {
+        Ok(count) if count <= target.evicted().len() => {
+            let evicted = target.evicted()[count..].to_vec();
+            Ok(target.with_evicted(evicted))
+        }
+        Ok(_) | Err(_) => Err(ChangeError::Invalid(InvalidChange::TooLarge {
             bytes,
             bytes_max,
-        }));
+        })),
     }
-    Ok(target)
 }
 
 /// The configuration to append on the way to `target`: itself if at most one voter changes, so that the majorities of
@@ -204,188 +345,4 @@ pub(super) fn first_step(current: &Configuration, target: &Configuration) -> Con
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids(of: &[u128]) -> Vec<ServerId> {
-        of.iter().map(|id| ServerId(*id)).collect()
-    }
-
-    #[test]
-    fn a_truncated_configuration_gives_way_to_the_one_before_it() {
-        let first = Arc::new(Configuration::of_voters(ids(&[1])));
-        let second = Arc::new(Configuration::of_voters(ids(&[1, 2])));
-        let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
-        log.append(Index(4), second);
-
-        assert!(log.truncate_from(Index(4)));
-
-        assert_eq!(log.current(), &*first);
-        assert_eq!(log.current_index(), Index(1));
-    }
-
-    #[test]
-    fn a_snapshot_carries_the_configuration_of_its_index_and_not_a_later_one() {
-        let first = Arc::new(Configuration::of_voters(ids(&[1])));
-        let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
-        log.append(Index(4), Arc::new(Configuration::of_voters(ids(&[1, 2]))));
-
-        assert_eq!(log.as_of(Index(3)), (Index(1), &first));
-        log.compact_to(Index(3));
-
-        assert_eq!(log.as_of(Index(3)), (Index(1), &first));
-        assert_eq!(log.current_index(), Index(4));
-    }
-
-    #[test]
-    fn a_configuration_that_a_snapshot_made_old_is_forgotten() {
-        let one = Arc::new(Configuration::of_voters(ids(&[1])));
-        let mut log = ConfigurationLog::starting_with(Index(1), one.clone());
-        log.append(Index(4), one);
-
-        log.compact_to(Index(4));
-
-        assert_eq!(log.configurations.len(), 1);
-        assert!(!log.truncate_from(Index(5)));
-    }
-
-    #[test]
-    fn as_many_servers_take_part_as_a_configuration_may_name_and_no_more() {
-        let most = u128::try_from(SERVERS_MAX).expect("it is a small number");
-        let current = Configuration::of_voters((1..most).map(ServerId));
-        let add = |id| MembershipChange::add_learner(ServerId(id));
-
-        let full = target_of(&current, &add(most)).expect("there is room for one");
-        let over = target_of(&full, &add(most + 1));
-
-        let error = InvalidChange::TooManyServers;
-        assert_eq!(over, Err(ChangeError::Invalid(error)));
-    }
-
-    // Those who leave are still named by the joint configuration, beside those who come.
-    #[test]
-    fn no_change_leads_through_a_configuration_that_names_too_many() {
-        let most = u128::try_from(SERVERS_MAX).expect("it is a small number");
-        let current = Configuration::of_voters((1..=most).map(ServerId));
-        let swap = |leaves, comes| {
-            MembershipChange::remove(ServerId(leaves))
-                .and(MembershipChange::add_voter(ServerId(comes)))
-        };
-
-        let refused = target_of(&current, &swap(1, most + 1));
-
-        let error = InvalidChange::TooManyServers;
-        assert!(refused == Err(ChangeError::Invalid(error)));
-        let smaller = Configuration::of_voters((2..=most).map(ServerId));
-        assert!(target_of(&smaller, &swap(2, 1)).is_ok());
-    }
-
-    #[test]
-    fn a_change_fits_into_an_entry_while_it_is_joint_too() {
-        let three = Configuration::of_voters(ids(&[1, 2, 3]));
-        let swap = MembershipChange::remove(ServerId(1))
-            .and(MembershipChange::remove(ServerId(2)))
-            .and(MembershipChange::add_voter(ServerId(4)))
-            .and(MembershipChange::add_voter(ServerId(5)));
-        let bytes = Configuration::of_voters(ids(&[1, 2, 3, 4, 5]))
-            .with_dismissed(ids(&[6, 7]).into_iter().map(|id| (id, Dismissal::Removed)))
-            .weight();
-
-        let fits = target_of(&three.clone().with_entry_bytes_max(bytes), &swap);
-        let over = target_of(&three.with_entry_bytes_max(bytes - 1), &swap);
-
-        let bytes_max = bytes - 1;
-        let error = InvalidChange::TooLarge { bytes, bytes_max };
-        assert!(fits.is_ok());
-        assert_eq!(over, Err(ChangeError::Invalid(error)));
-    }
-
-    #[test]
-    fn one_voter_changes_in_a_single_step_and_two_through_a_joint_configuration() {
-        let current = Configuration::of_voters(ids(&[1, 2, 3]));
-
-        let one = first_step(&current, &Configuration::of_voters(ids(&[1, 2])));
-        let two = first_step(&current, &Configuration::of_voters(ids(&[1, 2, 4])));
-
-        assert!(!one.is_joint());
-        assert!(two.is_joint());
-    }
-
-    #[test]
-    fn a_change_that_leaves_no_voter_is_refused() {
-        let current = Configuration::of_voters(ids(&[1]));
-
-        let refused = target_of(&current, &MembershipChange::remove(ServerId(1)));
-
-        assert_eq!(refused, Err(ChangeError::Invalid(InvalidChange::NoVoters)));
-    }
-
-    #[test]
-    fn a_server_is_dismissed_by_its_removal_until_it_is_added_and_not_by_its_eviction() {
-        let current = Configuration::of_voters(ids(&[1, 2, 3]));
-        let change =
-            MembershipChange::remove(ServerId(2)).and(MembershipChange::evict(ServerId(3)));
-
-        let left = target_of(&current, &change).expect("both are members");
-        let back = target_of(&left, &MembershipChange::add_learner(ServerId(2)));
-
-        assert_eq!(left.dismissed(), [(ServerId(2), Dismissal::Removed)]);
-        assert_eq!(back.expect("it is no member").dismissed(), []);
-    }
-
-    #[test]
-    fn a_step_without_a_key_keeps_the_key_that_is_known() {
-        let (known, other) = (Bytes::from_static(b"key"), Bytes::from_static(b"other"));
-        let current = Configuration::from_members([
-            (ServerId(1), Member::voter(known.clone())),
-            (ServerId(2), Member::voter(known.clone())),
-            (ServerId(3), Member::learner(known.clone())),
-            (ServerId(4), Member::learner(known.clone())),
-        ]);
-        let renewed = MembershipStep::AddVoter {
-            id: ServerId(4),
-            public_key: other.clone(),
-        };
-        let change = MembershipChange::add_voter(ServerId(3))
-            .and(MembershipChange::add_learner(ServerId(2)))
-            .and(MembershipChange::add_voter(ServerId(5)))
-            .and(MembershipChange {
-                steps: alloc::vec![renewed],
-            });
-
-        let target = target_of(&current, &change).expect("all of it is new");
-
-        let joint = current.joined_with(&target).left_joint();
-        let keys = joint.members().map(|(_, member)| &member.public_key[..]);
-        assert_eq!(
-            keys.collect::<Vec<_>>(),
-            [&known[..], &known[..], &known[..], &other[..], b""]
-        );
-    }
-
-    #[test]
-    fn the_id_of_a_server_that_forgot_is_never_added_again() {
-        let current = Configuration::of_voters(ids(&[1, 2, 3]));
-        let forgot = ChangeError::Invalid(InvalidChange::Forgot(ServerId(2)));
-
-        let left = target_of(&current, &MembershipChange::retire(ServerId(2)));
-        let left = left.expect("it is a member");
-        let voter = target_of(&left, &MembershipChange::add_voter(ServerId(2)));
-        let learner = target_of(&left, &MembershipChange::add_learner(ServerId(2)));
-
-        assert_eq!(left.dismissed(), [(ServerId(2), Dismissal::Forgot)]);
-        assert_eq!(voter, Err(forgot.clone()));
-        assert_eq!(learner, Err(forgot));
-    }
-
-    #[test]
-    fn removing_a_stranger_and_adding_a_voter_twice_are_refused() {
-        let current = Configuration::of_voters(ids(&[1, 2]));
-
-        let stranger = target_of(&current, &MembershipChange::remove(ServerId(9)));
-        let again = target_of(&current, &MembershipChange::add_voter(ServerId(2)));
-
-        assert_eq!(stranger, Err(ChangeError::NotMember(ServerId(9))));
-        assert_eq!(again, Err(ChangeError::AlreadyMember(ServerId(2))));
-    }
-}
+mod tests;

@@ -67,7 +67,9 @@ mod tail;
 mod transfer;
 mod vote;
 
-pub use input::{ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId};
+pub use input::{
+    Addition, ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId,
+};
 pub use log::Outline;
 // For storages, which only the driver has.
 #[cfg(feature = "driver")]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::input::{ChangeId, ProposalId, ReadId};
 use super::log::Outline;
 use crate::boots::Boots;
-use crate::configuration::{Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
+use crate::configuration::{Foreign, SERVERS_MAX, TOKENS_MAX, TokenFault, TokenKey};
 use crate::entry::Entry;
 use crate::ids::{Hint, Index, LogPosition, ServerId, Term};
 use crate::message::{Message, SnapshotMetadata};
@@ -465,6 +465,9 @@ pub enum ChangeError {
     /// The server cannot take part: it says that it belongs elsewhere. Nothing was changed.
     #[error("not done: server {0} belongs to {1}")]
     Foreign(ServerId, Foreign),
+    /// The access token lets nobody in, or cannot be issued or revoked. Nothing was changed.
+    #[error("not done: token {0} {1}")]
+    Token(TokenKey, TokenFault),
     /// Leadership was lost after the change was appended: it may yet be made, or not.
     #[error("unknown: leadership was lost, and the change may still be made{}", Hint(.leader))]
     Unknown {
@@ -496,10 +499,26 @@ pub enum InvalidChange {
         /// [`Configuration::entry_bytes_max`](crate::configuration::Configuration::entry_bytes_max).
         bytes_max: u64,
     },
-    /// The public key that it gives this server is longer than
-    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): no member would read the configuration.
-    #[error("the key of server {0} is longer than {PUBLIC_KEY_BYTES_MAX} bytes")]
-    KeyTooLong(ServerId),
+    /// The public key that it gives this server is another server's: the id is the digest of the key.
+    #[error("the key that it gives server {0} is another server's")]
+    WrongKey(ServerId),
+    /// A token with this key was issued already.
+    #[error("token {0} was issued already")]
+    IssuedBefore(TokenKey),
+    /// There are [`TOKENS_MAX`](crate::configuration::TOKENS_MAX) tokens, all of which are good. One may be revoked.
+    #[error("there are {TOKENS_MAX} tokens, and all of them are good")]
+    TooManyTokens,
+    /// The cluster speaks this version of the protocol, or a later one.
+    #[error("the cluster speaks version {0} of the protocol already, or a later one")]
+    VersionNotRaised(u32),
+    /// This server does not speak the version of the protocol that the cluster speaks, or would speak.
+    #[error("server {server} does not speak version {version} of the protocol")]
+    VersionNotSpoken {
+        /// The server.
+        server: ServerId,
+        /// The version.
+        version: u32,
+    },
     /// There would be more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX), counting those who leave as
     /// long as a joint configuration names them.
     #[error("there would be more than {SERVERS_MAX} servers")]

@@ -7,7 +7,7 @@ use super::role::Role;
 use crate::config::Timing;
 use crate::configuration::{Configuration, Dismissal};
 use crate::ids::{Index, Round, ServerId, Term};
-use crate::time::Instant;
+use crate::time::{ClusterTime, Instant};
 
 /// A leader's knowledge of its peers.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Oversight<'a> {
     pub commit: Index,
     /// The latest round that it has begun.
     pub round: Round,
+    /// What cluster time it is, by which access tokens expire.
+    pub cluster_time: ClusterTime,
     /// Its times.
     pub timing: Timing,
     /// Its peers, sorted by id: those that the configuration names, and some that are about to come or have just left.
@@ -104,6 +106,7 @@ impl super::Raft {
             may_change: leader.may_change(common),
             commit: common.commit_index,
             round: leader.rounds.latest(),
+            cluster_time: leader.cluster_time(common),
             timing: common.config.timing(),
             peers: peers.collect(),
         })

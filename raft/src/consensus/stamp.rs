@@ -24,14 +24,20 @@ impl StampClock {
     /// count its sleep.
     pub(super) fn stamp(&mut self, now: Instant, led_until: Instant) -> ClusterTime {
         let led = self.led(now, led_until);
+        self.last = self.time(now, led_until);
         self.at = self.at + led;
+        self.last
+    }
+
+    /// The stamp that an entry would have that was appended now.
+    pub(super) fn time(&self, now: Instant, led_until: Instant) -> ClusterTime {
+        let led = self.led(now, led_until);
         let advance = if is_planted(Bug::StampsTooFast) {
             led * 3
         } else {
             led
         };
-        self.last = self.last + advance.min(STAMP_ADVANCE_MAX);
-        self.last
+        self.last + advance.min(STAMP_ADVANCE_MAX)
     }
 
     /// How long it is until the stamp of an entry comes to `target`, or as near to it as one entry can.

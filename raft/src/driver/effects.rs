@@ -301,11 +301,6 @@ impl<S: StateMachine> Driver<S> {
 
     /// Returns why the leader would not be given this change, or not read it, where frames of so many bytes arrive.
     fn unreadable(&self, content: &Content, frame_bytes_max: usize) -> Option<InvalidChange> {
-        if let Content::Change { change, .. } = content
-            && let Some(id) = change.long_key()
-        {
-            return Some(InvalidChange::KeyTooLong(id));
-        }
         let bytes = self.links.frame_bytes(content);
         (bytes > frame_bytes_max).then_some(InvalidChange::TooLarge {
             bytes: bytes as u64,

@@ -13,7 +13,7 @@ use super::operations::PENDING_MAX as OPERATIONS_MAX;
 use super::proposals::PENDING_MAX;
 use super::request::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
 use super::work::{QUERIES_MAX, READS_HANDED_OUT_MAX};
-use crate::configuration::{Configuration, Foreign, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
+use crate::configuration::{Configuration, Foreign, SERVERS_MAX, TokenFault, TokenKey};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
 use crate::ids::{ClusterId, Hint, Index, ServerId};
 use crate::state_machine::RestoreError;
@@ -179,6 +179,9 @@ pub enum MembershipError {
         /// How many are allowed.
         bytes_max: u64,
     },
+    /// The access token lets nobody in, or cannot be issued or revoked. Nothing was changed.
+    #[error("not done: token {0} {1}")]
+    Token(TokenKey, TokenFault),
     /// The server does not answer. Nothing was changed.
     #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
@@ -234,6 +237,7 @@ impl From<ChangeError> for MembershipError {
                 Self::TooLarge { bytes, bytes_max }
             }
             ChangeError::Invalid(invalid) => Self::Invalid(invalid),
+            ChangeError::Token(key, fault) => Self::Token(key, fault),
             ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
             ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
@@ -531,10 +535,17 @@ pub enum BootstrapFault {
         /// How many it allows.
         bytes_max: u64,
     },
-    /// The public key of this server is longer than
-    /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX): nobody whom it adds would read it.
-    #[error("the key of server {0} is longer than {PUBLIC_KEY_BYTES_MAX} bytes")]
-    KeyTooLong(ServerId),
+    /// The public key that it gives this server is another server's: the id is the digest of the key.
+    #[error("the key that it gives server {0} is another server's")]
+    WrongKey(ServerId),
+    /// This server does not speak the version of the protocol that the cluster would begin with.
+    #[error("server {server} does not speak version {version} of the protocol")]
+    VersionNotSpoken {
+        /// The server.
+        server: ServerId,
+        /// The version.
+        version: u32,
+    },
     /// It names more servers than [`SERVERS_MAX`](crate::configuration::SERVERS_MAX).
     #[error("it names more than {SERVERS_MAX} servers")]
     TooManyServers,

@@ -8,7 +8,7 @@
 use super::error::{BootstrapFault, FoundError};
 use super::links::FRAME_OVERHEAD_BYTES;
 use crate::config::Config;
-use crate::configuration::{Configuration, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX};
+use crate::configuration::{Configuration, Member, SERVERS_MAX};
 use crate::consensus::{self, Input, Output, Raft};
 use crate::entry::{Entry, Payload};
 use crate::ids::{ClusterId, ServerId};
@@ -154,10 +154,18 @@ fn first_writes(id: ServerId, configuration: Configuration) -> Vec<Write> {
 }
 
 fn check(configuration: &Configuration, id: ServerId) -> Result<(), BootstrapFault> {
-    let mut members = configuration.members();
-    let long_key = members.find(|(_, member)| member.public_key.len() > PUBLIC_KEY_BYTES_MAX);
-    if let Some((id, _)) = long_key {
-        Err(BootstrapFault::KeyTooLong(id))
+    let version = configuration.version();
+    let find = |is_amiss: fn(ServerId, &Member, u32) -> bool| {
+        let mut members = configuration.members();
+        let found = members.find(|(id, member)| is_amiss(*id, member, version));
+        found.map(|(id, _)| id)
+    };
+    let misnamed = find(|id, member, _| !member.description.can_be_of(id));
+    let mute = find(|_, member, version| !member.description.versions().contains(version));
+    if let Some(id) = misnamed {
+        Err(BootstrapFault::WrongKey(id))
+    } else if let Some(server) = mute {
+        Err(BootstrapFault::VersionNotSpoken { server, version })
     } else if configuration.members().len() > SERVERS_MAX {
         Err(BootstrapFault::TooManyServers)
     } else if configuration.voters().is_empty() {

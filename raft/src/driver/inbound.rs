@@ -248,7 +248,7 @@ impl<S: StateMachine> Driver<S> {
                 self.operations
                     .on_transfer_answer(request, result, self.leader, now);
             }
-            Content::Join { public_key } => self.take_join(from, public_key, now),
+            Content::Join { description, token } => self.take_join(from, description, token, now),
             Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
             Content::Foreign(why) => self.take_foreign(from, why, now),
         }

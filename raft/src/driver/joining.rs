@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::config::Timing;
-use crate::configuration::{Configuration, Dismissal, Foreign, SERVERS_MAX};
+use crate::configuration::{Configuration, Dismissal, Foreign, SERVERS_MAX, TokenFault};
 use crate::consensus::{Raft, RoleKind};
 use crate::ids::ServerId;
 use crate::time::Instant;
@@ -118,6 +118,12 @@ pub enum Exclusion {
         /// The leader that was asked.
         leader: ServerId,
     },
+    /// The cluster is closed, and takes in who has an invitation.
+    #[error("this server needs an invitation: its cluster is closed")]
+    NotInvited,
+    /// The access token of this server's invitation lets nobody in: it needs another invitation.
+    #[error("this server needs another invitation: the token of its own {0}")]
+    Token(TokenFault),
 }
 
 impl Exclusion {
@@ -292,6 +298,8 @@ impl Joining {
             JoinReply::Accepted | JoinReply::Member => None,
             JoinReply::Dismissed => Some(Exclusion::Removed),
             JoinReply::Manual => Some(Exclusion::Manual { leader: from }),
+            JoinReply::NotInvited => Some(Exclusion::NotInvited),
+            JoinReply::Token(fault) => Some(Exclusion::Token(fault)),
             JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Forgot => self.exclusion,
         };
         match reply {
@@ -310,6 +318,8 @@ impl Joining {
             JoinReply::NotLeader { .. }
             | JoinReply::Busy
             | JoinReply::Manual
+            | JoinReply::NotInvited
+            | JoinReply::Token(_)
             | JoinReply::Forgot => {}
         }
     }

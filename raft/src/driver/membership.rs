@@ -1,15 +1,15 @@
 //! The member's part in a membership that manages itself: as the leader it takes in, promotes and evicts; as a server
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
-use bytes::Bytes;
-
 use super::error::OnlyVoter;
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
 use super::status::MemberError;
 use super::task::Driver;
-use crate::configuration::{Configuration, Dismissal, Foreign};
-use crate::consensus::{ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind};
+use crate::configuration::{Configuration, Description, Dismissal, Foreign, TokenKey};
+use crate::consensus::{
+    Addition, ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind,
+};
 use crate::ids::{Index, ServerId};
 use crate::policy::{Act, JoinAnswer, Steward, leaving};
 use crate::state_machine::StateMachine;
@@ -98,7 +98,8 @@ impl<S: StateMachine> Driver<S> {
         let timing = self.config.timing();
         if let Some(whom) = self.membership.joining.ask(&self.raft, timing, now) {
             let wish = Content::Join {
-                public_key: Bytes::new(),
+                description: Description::default(),
+                token: None,
             };
             tracing::debug!(term = %self.raft.term(), %whom, "asking to join");
             self.links.send(whom, &wish, &mut self.counters);
@@ -145,7 +146,13 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// A server asks this one to be taken in.
-    pub(super) fn take_join(&mut self, from: ServerId, public_key: Bytes, now: Instant) {
+    pub(super) fn take_join(
+        &mut self,
+        from: ServerId,
+        description: Description,
+        token: Option<TokenKey>,
+        now: Instant,
+    ) {
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => JoinReply::NotLeader {
                 leader: self
@@ -155,12 +162,19 @@ impl<S: StateMachine> Driver<S> {
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
-                match steward.ask_to_join(from, public_key, &oversight, now) {
+                let addition = Addition {
+                    description: Some(description),
+                    token,
+                    ..Addition::of(from)
+                };
+                match steward.ask_to_join(addition, &oversight, now) {
                     JoinAnswer::Accepted => JoinReply::Accepted,
                     JoinAnswer::Member => JoinReply::Member,
                     JoinAnswer::Busy => JoinReply::Busy,
                     JoinAnswer::Dismissed => JoinReply::Dismissed,
                     JoinAnswer::Forgot => JoinReply::Forgot,
+                    JoinAnswer::NotInvited => JoinReply::NotInvited,
+                    JoinAnswer::Token(fault) => JoinReply::Token(fault),
                 }
             }
         };

@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use super::attempt::{Attempt, Due, Stage};
 use super::error::{Busy, MembershipError, TransferLeadershipError};
 use crate::configuration::{Configuration, Suffrage};
-use crate::consensus::{ChangeError, MembershipChange, MembershipStep, TransferError};
+use crate::consensus::{
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+};
 use crate::ids::{Index, ServerId};
 use crate::time::Instant;
 
@@ -212,6 +214,18 @@ impl Operations {
                 }
                 Ok(())
             }
+            // Or this very change has been made.
+            Err(
+                ChangeError::Token(..)
+                | ChangeError::Invalid(
+                    InvalidChange::IssuedBefore(_) | InvalidChange::VersionNotRaised(_),
+                ),
+            ) if pending.maybe_made => match is_made(change, &configuration()) {
+                true => Ok(()),
+                false => Err(MembershipError::Unknown {
+                    leader: pending.asked,
+                }),
+            },
             // This leader does not make it, and an earlier one may have.
             Err(
                 ChangeError::Invalid(_)
@@ -225,6 +239,7 @@ impl Operations {
                 error @ (ChangeError::Pending
                 | ChangeError::AlreadyMember(_)
                 | ChangeError::NotMember(_)
+                | ChangeError::Token(..)
                 | ChangeError::Invalid(_)
                 | ChangeError::Unreachable(_)
                 | ChangeError::TooSlow(_)
@@ -396,11 +411,17 @@ impl Caller {
 fn is_made(change: &MembershipChange, configuration: &Configuration) -> bool {
     let suffrage = |id: &ServerId| configuration.member(*id).and_then(|member| member.suffrage);
     change.steps.iter().all(|step| match step {
-        MembershipStep::AddVoter { id, .. } => suffrage(id) == Some(Suffrage::Voter),
-        MembershipStep::AddLearner { id, .. } => suffrage(id) == Some(Suffrage::Learner),
+        MembershipStep::AddVoter(Addition { id, .. }) => suffrage(id) == Some(Suffrage::Voter),
+        MembershipStep::AddLearner(Addition { id, .. }) => suffrage(id) == Some(Suffrage::Learner),
         MembershipStep::Remove(id) | MembershipStep::Evict(id) | MembershipStep::Retire(id) => {
             suffrage(id).is_none()
         }
+        MembershipStep::Describe(id, description) => configuration
+            .member(*id)
+            .is_some_and(|member| member.description == *description),
+        MembershipStep::Issue(token) => configuration.token(token.key).is_some(),
+        MembershipStep::Revoke(key) => configuration.token(*key).is_none(),
+        MembershipStep::RaiseVersion(version) => configuration.version() >= *version,
     })
 }
 

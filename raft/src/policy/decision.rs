@@ -3,13 +3,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::MembershipPolicy;
-use crate::configuration::{Configuration, Member, SERVERS_MAX};
+use crate::configuration::{Configuration, Grants, Member, SERVERS_MAX, TokenKey};
 use crate::consensus::planted::{Bug, is_planted};
-use crate::consensus::{MembershipChange, MembershipStep};
+use crate::consensus::{Addition, MembershipChange, MembershipStep};
 use crate::ids::ServerId;
+use crate::time::ClusterTime;
 
 /// What a leader knows, as far as it matters who should take part.
 #[derive(Clone, Debug)]
@@ -22,8 +21,10 @@ pub struct Situation<'a> {
     pub voices: BTreeMap<ServerId, Voice>,
     /// Learners whose logs have caught up (§4.2.1).
     pub caught_up: BTreeSet<ServerId>,
-    /// Who asks to join, with their public keys. Members are not among them.
-    pub joiners: BTreeMap<ServerId, Bytes>,
+    /// Who asks to join, and how it would be let in. Members are not among them.
+    pub joiners: BTreeMap<ServerId, Addition>,
+    /// What cluster time it is, by which access tokens expire.
+    pub cluster_time: ClusterTime,
 }
 
 /// What is heard of a server.
@@ -43,7 +44,8 @@ pub enum Voice {
 ///
 /// The dead, and those that have lost what they acknowledged, leave, and the caught-up are promoted, in one change. Who
 /// asks to join becomes a learner, which changes no quorum: it comes at once, even while a change of voters must wait
-/// for answers.
+/// for answers. Where there is nothing else to do, the cluster moves to the highest version of the protocol that all of
+/// its members speak.
 #[must_use]
 pub fn next_change(
     policy: &MembershipPolicy,
@@ -51,6 +53,9 @@ pub fn next_change(
 ) -> Option<MembershipChange> {
     let mut steps = situation.voter_steps(policy).unwrap_or_default();
     steps.extend(situation.joining_steps());
+    if steps.is_empty() {
+        steps.extend(situation.version_step());
+    }
     (!steps.is_empty()).then_some(MembershipChange { steps })
 }
 
@@ -91,23 +96,51 @@ impl Situation<'_> {
     }
 
     /// The steps for those who ask to join, as many as there is room for. Who leaves makes none yet: a joint
-    /// configuration still names it. A change that had no room would be refused as a whole, and called for again.
+    /// configuration still names it. A change that had no room, or used a token once too often, would be refused as a
+    /// whole, and called for again.
     fn joining_steps(&self) -> impl Iterator<Item = MembershipStep> {
         let room = SERVERS_MAX.saturating_sub(self.configuration.members().len());
         let mut bytes = self.configuration.weight();
         let bytes_max = self.configuration.entry_bytes_max();
-        let joiners = self.joiners.iter();
+        let mut uses = BTreeMap::new();
+        let joiners = self.joiners.values();
         joiners
-            .filter(|(id, _)| !self.configuration.contains(**id))
+            .filter(|joiner| !self.configuration.contains(joiner.id))
+            .filter(move |joiner| joiner.token.is_none_or(|key| self.may_use(key, &mut uses)))
             .take(room)
-            .take_while(move |(_, public_key)| {
-                bytes += Member::learner(Bytes::clone(public_key)).weight();
+            .take_while(move |joiner| {
+                let description = joiner.description.clone().unwrap_or_default();
+                let member = Member {
+                    voucher: joiner.voucher,
+                    ..Member::learner(description)
+                };
+                bytes += member.weight();
                 bytes <= bytes_max
             })
-            .map(|(id, public_key)| MembershipStep::AddLearner {
-                id: *id,
-                public_key: public_key.clone(),
-            })
+            .map(|joiner| MembershipStep::AddLearner(joiner.clone()))
+    }
+
+    /// Returns true if an access token lets one more in, after these uses in the same change, and counts that use.
+    fn may_use(&self, key: TokenKey, uses: &mut BTreeMap<TokenKey, u32>) -> bool {
+        let valid = self
+            .configuration
+            .valid_token(key, Grants::Membership, self.cluster_time);
+        let used = uses.entry(key).or_default();
+        let may_use = valid.is_ok_and(|token| *used < token.uses_left);
+        *used += u32::from(may_use);
+        may_use
+    }
+
+    /// The step to a later version of the protocol, if all members speak one.
+    fn version_step(&self) -> Option<MembershipStep> {
+        let spoken = || {
+            let members = self.configuration.members();
+            members.map(|(_, member)| member.description.versions())
+        };
+        let highest = spoken().map(|versions| versions.max).min()?;
+        let is_later = highest > self.configuration.version();
+        let is_common = spoken().all(|versions| versions.contains(highest));
+        (is_later && is_common).then_some(MembershipStep::RaiseVersion(highest))
     }
 
     /// The steps for those who are members already; `None` if they must wait.
@@ -122,28 +155,11 @@ impl Situation<'_> {
         if changes_voters && !self.may_follow(&next) {
             return None;
         }
-        let key = |id: ServerId| {
-            self.configuration
-                .member(id)
-                .map_or_else(Bytes::new, |member| member.public_key.clone())
-        };
         let mut steps: Vec<_> = next.evicted.into_iter().map(|id| self.leave(id)).collect();
-        steps.extend(
-            next.promoted
-                .into_iter()
-                .map(|id| MembershipStep::AddVoter {
-                    id,
-                    public_key: key(id),
-                }),
-        );
-        steps.extend(
-            next.demoted
-                .into_iter()
-                .map(|id| MembershipStep::AddLearner {
-                    id,
-                    public_key: key(id),
-                }),
-        );
+        let promoted = next.promoted.into_iter().map(Addition::of);
+        steps.extend(promoted.map(MembershipStep::AddVoter));
+        let demoted = next.demoted.into_iter().map(Addition::of);
+        steps.extend(demoted.map(MembershipStep::AddLearner));
         Some(steps)
     }
 

@@ -56,8 +56,9 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::configuration::{Configuration, Member};
+    use crate::configuration::{Configuration, Description, Member};
     use crate::ids::{Index, Round, Term};
+    use crate::time::ClusterTime;
 
     const NOW: Instant = Instant::ORIGIN;
     const COMMIT: Index = Index(9);
@@ -95,13 +96,13 @@ mod tests {
         learners: &[u128],
         peers: Vec<Contact>,
     ) -> Result<MembershipChange, ChangeError> {
-        let key = bytes::Bytes::new;
+        let known = Description::default;
         let voters = voters
             .iter()
-            .map(|id| (ServerId(*id), Member::voter(key())));
+            .map(|id| (ServerId(*id), Member::voter(known())));
         let learners = learners
             .iter()
-            .map(|id| (ServerId(*id), Member::learner(key())));
+            .map(|id| (ServerId(*id), Member::learner(known())));
         let configuration = Configuration::from_members(voters.chain(learners));
         let view = Oversight {
             id: ServerId(1),
@@ -112,6 +113,7 @@ mod tests {
             may_change: true,
             commit: COMMIT,
             round: Round::ZERO,
+            cluster_time: ClusterTime::ZERO,
             timing: Config::default().timing(),
             peers,
         };

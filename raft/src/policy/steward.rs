@@ -2,12 +2,11 @@
 
 use alloc::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use super::MembershipPolicy;
 use super::watch::Watch;
+use crate::configuration::{Grants, TokenFault};
 use crate::consensus::planted::{Bug, is_planted};
-use crate::consensus::{ChangeError, MembershipChange, Oversight};
+use crate::consensus::{Addition, ChangeError, MembershipChange, Oversight};
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
 
@@ -61,12 +60,16 @@ pub enum JoinAnswer {
     Dismissed,
     /// Its storage has lost what it had acknowledged: it must come back under another id.
     Forgot,
+    /// The cluster is closed, and it has no invitation.
+    NotInvited,
+    /// The access token of its invitation lets nobody in.
+    Token(TokenFault),
 }
 
 /// A server that wants to be taken in.
 #[derive(Clone, Debug)]
 pub(super) struct Joiner {
-    pub(super) public_key: Bytes,
+    pub(super) addition: Addition,
     pub(super) first_asked_at: Instant,
     asked_at: Instant,
 }
@@ -120,7 +123,9 @@ impl Steward {
         let patience = view.timing.election_timeout() * JOINER_ELECTION_TIMEOUTS;
         self.joiners.retain(|id, joiner| {
             // An operator may have added and removed it since it asked.
-            let is_welcome = !view.configuration.contains(*id) && !is_dismissed(view, *id);
+            let is_welcome = !view.configuration.contains(*id)
+                && !is_dismissed(view, *id)
+                && check_invitation(&joiner.addition, view).is_ok();
             is_welcome && now.since(joiner.asked_at) < patience
         });
         let (act, due) = if watch.is_changing() || !view.may_change {
@@ -134,14 +139,15 @@ impl Steward {
         act
     }
 
-    /// A server asks this leader to join.
+    /// A server asks this leader to join, and would be let in like this. One that was evicted needs no invitation, and
+    /// uses none.
     pub fn ask_to_join(
         &mut self,
-        id: ServerId,
-        public_key: Bytes,
+        mut addition: Addition,
         oversight: &Oversight<'_>,
         now: Instant,
     ) -> JoinAnswer {
+        let id = addition.id;
         if oversight.has_forgotten(id) {
             return JoinAnswer::Forgot;
         }
@@ -157,15 +163,21 @@ impl Steward {
                 JoinAnswer::Busy
             };
         }
+        if oversight.configuration.is_evicted(id) {
+            addition.token = None;
+        }
+        if let Err(refused) = check_invitation(&addition, oversight) {
+            return refused;
+        }
         if self.joiners.len() >= JOINERS_MAX && !self.joiners.contains_key(&id) {
             return JoinAnswer::Busy;
         }
         let joiner = self.joiners.entry(id).or_insert(Joiner {
-            public_key: Bytes::new(),
+            addition: Addition::of(id),
             first_asked_at: now,
             asked_at: now,
         });
-        joiner.public_key = public_key;
+        joiner.addition = addition;
         joiner.asked_at = now;
         let gathered = joiner.first_asked_at
             + oversight.timing.heartbeat_interval() / GATHERINGS_PER_HEARTBEAT;
@@ -208,10 +220,25 @@ impl Steward {
                 | ChangeError::AlreadyMember(_)
                 | ChangeError::NotMember(_)
                 | ChangeError::AskerNotMember
+                | ChangeError::Token(..)
                 | ChangeError::Invalid(_)
                 | ChangeError::Unknown { .. },
             ) => {}
         }
+    }
+}
+
+/// Checks that a server may come in: in a closed cluster by an invitation, unless it was evicted; and that the token
+/// which it would use lets it in.
+fn check_invitation(addition: &Addition, view: &Oversight<'_>) -> Result<(), JoinAnswer> {
+    let configuration = view.configuration;
+    match addition.token {
+        Some(key) => configuration
+            .valid_token(key, Grants::Membership, view.cluster_time)
+            .map(drop)
+            .map_err(JoinAnswer::Token),
+        None if configuration.is_open() || configuration.is_evicted(addition.id) => Ok(()),
+        None => Err(JoinAnswer::NotInvited),
     }
 }
 

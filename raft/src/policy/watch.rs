@@ -4,12 +4,10 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::{MembershipPolicy, Situation, Voice, next_change};
 use crate::consensus::planted::{Bug, is_planted};
-use crate::consensus::{MembershipChange, MembershipStep, Oversight};
+use crate::consensus::{Addition, MembershipChange, MembershipStep, Oversight};
 use crate::ids::{Index, Round, ServerId, Term};
 use crate::time::Instant;
 
@@ -212,6 +210,7 @@ impl Watch {
             }),
             caught_up: self.caught_up(),
             joiners: gathered(joiners, heartbeat, now),
+            cluster_time: view.cluster_time,
         };
         let is_catching_up = self.is_catching_up(&overdue);
         let next_look = next_look(joiners, is_catching_up, heartbeat, now);
@@ -340,12 +339,13 @@ fn gathered(
     joiners: &BTreeMap<ServerId, Joiner>,
     heartbeat: Duration,
     now: Instant,
-) -> BTreeMap<ServerId, Bytes> {
+) -> BTreeMap<ServerId, Addition> {
     if gathered_at(joiners, heartbeat).is_none_or(|at| at > now) {
         return BTreeMap::new();
     }
-    let keys = joiners.iter();
-    keys.map(|(id, joiner)| (*id, joiner.public_key.clone()))
+    let joiners = joiners.iter();
+    joiners
+        .map(|(id, joiner)| (*id, joiner.addition.clone()))
         .collect()
 }
 
@@ -388,7 +388,8 @@ fn concerns_members(change: &MembershipChange, situation: &Situation<'_>) -> boo
     change
         .steps
         .iter()
-        .any(|step| situation.configuration.contains(step.server()))
+        .filter_map(MembershipStep::server)
+        .any(|id| situation.configuration.contains(id))
 }
 
 /// How long the last ask is waited for: twice the longest round trip of those who live.

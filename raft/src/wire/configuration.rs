@@ -5,24 +5,57 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use prost::Message;
 
-use super::field::{self, List, detached, number, required, server, server_bytes};
+use super::description::{
+    description, encode_description, key, proto_description, proto_voucher, voucher,
+};
+use super::field::{self, List, number, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
-    Configuration, DISMISSED_MAX, Dismissal, History, Member, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
-    Suffrage,
+    AccessToken, Configuration, DISMISSED_MAX, Dismissal, EVICTED_MAX, Grants, History, Member,
+    SERVERS_MAX, Suffrage, TOKENS_MAX, TokenKey,
 };
 use crate::ids::ServerId;
+use crate::time::ClusterTime;
 
 const PART: &str = "configuration";
 
+/// All lists of a configuration are bounded before it is believed.
+const LISTS: [List; 4] = [
+    List {
+        items: "members",
+        field: proto::Configuration::MEMBERS,
+        count_max: SERVERS_MAX,
+    },
+    List {
+        items: "dismissed servers",
+        field: proto::Configuration::DISMISSED,
+        count_max: DISMISSED_MAX,
+    },
+    List {
+        items: "access tokens",
+        field: proto::Configuration::TOKENS,
+        count_max: TOKENS_MAX,
+    },
+    List {
+        items: "evicted servers",
+        field: proto::Configuration::EVICTED,
+        count_max: EVICTED_MAX,
+    },
+];
+
 pub(super) fn encode(configuration: &Configuration) -> Bytes {
     let dismissed = configuration.dismissed().iter();
+    let evicted = configuration.evicted().iter();
     proto::Configuration {
         format: Some(proto::Configuration::FORMAT),
         members: configuration.members().map(encode_member).collect(),
         dismissed: dismissed.map(encode_dismissed).collect(),
         entry_bytes_max: Some(configuration.entry_bytes_max()),
         history: configuration.history().map(|history| history.0),
+        version: Some(configuration.version()),
+        is_open: Some(configuration.is_open()),
+        tokens: configuration.tokens().iter().map(proto_token).collect(),
+        evicted: evicted.map(|id| server_bytes(*id)).collect(),
     }
     .encode_to_vec()
     .into()
@@ -37,7 +70,8 @@ fn encode_member((id, member): (ServerId, &Member)) -> proto::Member {
             Some(Suffrage::Learner) => proto::Member::LEARNER,
         }),
         outgoing_voter: Some(member.outgoing_voter),
-        public_key: Some(member.public_key.clone()),
+        description: Some(encode_description(&member.description)),
+        voucher: member.voucher.as_ref().map(proto_voucher),
     }
 }
 
@@ -51,53 +85,90 @@ fn encode_dismissed((id, why): &(ServerId, Dismissal)) -> proto::Dismissed {
     }
 }
 
+pub(super) fn proto_token(token: &AccessToken) -> proto::AccessToken {
+    proto::AccessToken {
+        key: Some(Bytes::copy_from_slice(&token.key.0.0)),
+        grants: Some(match token.grants {
+            Grants::Membership => proto::AccessToken::MEMBERSHIP,
+            Grants::Reading => proto::AccessToken::READING,
+            Grants::Writing => proto::AccessToken::WRITING,
+        }),
+        expires_at: Some(token.expires_at.0),
+        uses_left: Some(token.uses_left),
+    }
+}
+
 /// Reads a configuration, all of it: an unknown field, which would be lost when the configuration is handed on, counts
 /// as another format.
 pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
-    let lists = [
-        List {
-            items: "members",
-            field: proto::Configuration::MEMBERS,
-            count_max: SERVERS_MAX,
-        },
-        List {
-            items: "dismissed servers",
-            field: proto::Configuration::DISMISSED,
-            count_max: DISMISSED_MAX,
-        },
-    ];
-    let read: proto::Configuration = field::decode_lists(bytes.clone(), PART, &lists)?;
+    let read: proto::Configuration = field::decode_lists(bytes.clone(), PART, &LISTS)?;
     let format = required(read.format, "configuration format")?;
+    let unsupported = DecodeError::Unsupported {
+        part: PART,
+        number: format,
+    };
     if format != proto::Configuration::FORMAT || read.encoded_len() != bytes.len() {
-        return Err(DecodeError::Unsupported {
-            part: PART,
-            number: format,
-        });
+        return Err(unsupported);
     }
 
     let mut members = Vec::with_capacity(read.members.len());
     for member in read.members {
+        let described = member.description.as_ref().map_or(0, Bytes::len);
         let (id, member) = decode_member(member)?;
         if members.last().is_some_and(|(before, _)| *before >= id) {
             return Err(DecodeError::Contradiction { part: PART });
         }
+        if proto_description(&member.description).encoded_len() != described {
+            return Err(unsupported);
+        }
         members.push((id, member));
     }
-    let dismissed = read.dismissed.into_iter();
-    let dismissed = dismissed
-        .map(decode_dismissed)
-        .collect::<Result<Vec<_>, _>>()?;
-    let count = dismissed.len();
+    let dismissed = read.dismissed.into_iter().map(decode_dismissed);
+    let dismissed = dismissed.collect::<Result<Vec<_>, _>>()?;
+    let evicted = read.evicted.into_iter();
+    let evicted = evicted.map(|id| server(Some(id), "evicted server"));
+    let evicted = evicted.collect::<Result<Vec<_>, _>>()?;
+    let tokens = read.tokens.into_iter().map(token);
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let counts = [dismissed.len(), evicted.len()];
     let mut configuration = Configuration::from_members(members)
         .with_dismissed(dismissed)
-        .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?);
+        .with_evicted(evicted)
+        .with_tokens(tokens.iter().copied())
+        .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?)
+        .with_version(required(read.version, "version of the cluster")?)
+        .with_open(required(read.is_open, "whether the cluster is open")?);
     if let Some(history) = read.history {
         configuration = configuration.with_history(History(history));
     }
-    if configuration.dismissed().len() < count {
+    let kept = [
+        configuration.dismissed().len(),
+        configuration.evicted().len(),
+    ];
+    if kept != counts || configuration.tokens() != tokens {
         return Err(DecodeError::Contradiction { part: PART });
     }
     Ok(configuration)
+}
+
+pub(super) fn token(read: proto::AccessToken) -> Result<AccessToken, DecodeError> {
+    let grants = match required(read.grants, "what a token grants")? {
+        proto::AccessToken::MEMBERSHIP => Grants::Membership,
+        proto::AccessToken::READING => Grants::Reading,
+        proto::AccessToken::WRITING => Grants::Writing,
+        number => {
+            return Err(DecodeError::Unsupported {
+                part: "access token",
+                number,
+            });
+        }
+    };
+    Ok(AccessToken {
+        key: TokenKey(key(read.key, "key of a token")?),
+        grants,
+        expires_at: ClusterTime(required(read.expires_at, "expiry of a token")?),
+        uses_left: required(read.uses_left, "uses left of a token")?,
+    })
 }
 
 fn decode_dismissed(read: proto::Dismissed) -> Result<(ServerId, Dismissal), DecodeError> {
@@ -130,25 +201,18 @@ fn decode_member(member: proto::Member) -> Result<(ServerId, Member), DecodeErro
             });
         }
     };
-    let public_key = public_key(member.public_key)?;
+    let description = description(member.description)?;
+    if !description.can_be_of(id) {
+        return Err(DecodeError::Contradiction { part: "member" });
+    }
+    let voucher = member.voucher.map(voucher).transpose()?;
     Ok((
         id,
         Member {
             suffrage,
             outgoing_voter,
-            public_key,
+            description,
+            voucher,
         },
     ))
-}
-
-/// A public key, out of the frame that brought it: configurations are kept long.
-pub(super) fn public_key(value: Option<Bytes>) -> Result<Bytes, DecodeError> {
-    let key = required(value, "public key")?;
-    if key.len() > PUBLIC_KEY_BYTES_MAX {
-        return Err(DecodeError::BadLength {
-            field: "public key",
-            bytes: key.len(),
-        });
-    }
-    Ok(detached(&key))
 }

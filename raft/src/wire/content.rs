@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::admission::Kind;
-use crate::configuration::Foreign;
+use crate::configuration::{Description, Foreign, TokenFault, TokenKey};
 use crate::consensus::{ChangeError, MembershipChange, TransferError};
 use crate::ids::{Index, ServerId, Term};
 use crate::message::Message;
@@ -67,9 +67,11 @@ pub enum Content {
     /// A server asks to become a member. It repeats this until it is one, and nothing is kept of it that would need a
     /// number.
     Join {
-        /// Its public key, empty where identities are not authenticated; at most
-        /// [`PUBLIC_KEY_BYTES_MAX`](crate::configuration::PUBLIC_KEY_BYTES_MAX).
-        public_key: Bytes,
+        /// What it says of itself.
+        description: Description,
+        /// The key of the access token in its invitation, if it has one. That it holds the secret half is for the link
+        /// to prove.
+        token: Option<TokenKey>,
     },
     /// The answer to [`Join`](Self::Join).
     JoinReply(JoinReply),
@@ -118,6 +120,10 @@ pub enum JoinReply {
     /// Its storage has lost what it had acknowledged, and its id is never taken in again. A leader tells its member so
     /// unasked, too, when it finds that.
     Forgot,
+    /// The cluster is closed: it takes an invitation to join.
+    NotInvited,
+    /// The access token of its invitation lets nobody in.
+    Token(TokenFault),
 }
 
 /// What became of commands that were passed on to the leader.

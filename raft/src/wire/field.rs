@@ -116,12 +116,19 @@ pub(super) fn position(
 
 /// An id of exactly 16 bytes, the most significant first.
 pub(super) fn id(value: Option<Bytes>, field: &'static str) -> Result<u128, DecodeError> {
+    array(value, field).map(u128::from_be_bytes)
+}
+
+/// Exactly `N` bytes.
+pub(super) fn array<const N: usize>(
+    value: Option<Bytes>,
+    field: &'static str,
+) -> Result<[u8; N], DecodeError> {
     let bytes = required(value, field)?;
-    let id = <[u8; ID_BYTES]>::try_from(&bytes[..]).map_err(|_| DecodeError::BadLength {
+    <[u8; N]>::try_from(&bytes[..]).map_err(|_| DecodeError::BadLength {
         field,
         bytes: bytes.len(),
-    })?;
-    Ok(u128::from_be_bytes(id))
+    })
 }
 
 pub(super) fn server(value: Option<Bytes>, field: &'static str) -> Result<ServerId, DecodeError> {
@@ -138,11 +145,6 @@ pub(super) fn server_if_any(
 
 pub(super) fn server_bytes(id: ServerId) -> Bytes {
     Bytes::copy_from_slice(&id.0.to_be_bytes())
-}
-
-/// A copy of its own, for small things that are kept long: a slice would keep the whole frame alive.
-pub(super) fn detached(bytes: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(bytes)
 }
 
 /// How often a field occurs at the top level of a message; `None` if that cannot be told.

@@ -2,18 +2,20 @@
 
 use bytes::Bytes;
 
-use super::configuration::public_key;
+use super::description::{description, encode_description, key_bytes};
 use super::field::{self, required, server_bytes, server_if_any};
 use super::proto::{self, kind};
+use super::request::token_key;
 use super::{Content, DecodeError, JoinReply};
-use crate::configuration::Foreign;
+use crate::configuration::{Description, Foreign, TokenFault, TokenKey};
 
 pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     match kind {
         kind::JOIN => {
             let read: proto::Join = field::decode(body, "wish to join")?;
             Ok(Content::Join {
-                public_key: public_key(read.public_key)?,
+                description: description(read.description)?,
+                token: read.token.map(|token| token_key(Some(token))).transpose()?,
             })
         }
         kind::JOIN_REPLY => decode_join_reply(body),
@@ -25,9 +27,10 @@ pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     }
 }
 
-pub(super) fn join(public_key: &Bytes) -> proto::Join {
+pub(super) fn join(description: &Description, token: Option<TokenKey>) -> proto::Join {
     proto::Join {
-        public_key: Some(public_key.clone()),
+        description: Some(encode_description(description)),
+        token: token.map(|token| key_bytes(&token.0)),
     }
 }
 
@@ -61,6 +64,11 @@ pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
         JoinReply::Dismissed => (proto::JoinReply::DISMISSED, None),
         JoinReply::Manual => (proto::JoinReply::MANUAL, None),
         JoinReply::Forgot => (proto::JoinReply::FORGOT, None),
+        JoinReply::NotInvited => (proto::JoinReply::NOT_INVITED, None),
+        JoinReply::Token(TokenFault::Unknown) => (proto::JoinReply::TOKEN_UNKNOWN, None),
+        JoinReply::Token(TokenFault::UsedUp) => (proto::JoinReply::TOKEN_USED_UP, None),
+        JoinReply::Token(TokenFault::Expired) => (proto::JoinReply::TOKEN_EXPIRED, None),
+        JoinReply::Token(TokenFault::GrantsOther) => (proto::JoinReply::TOKEN_GRANTS_OTHER, None),
     };
     proto::JoinReply {
         answer: Some(answer),
@@ -79,6 +87,11 @@ fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::JoinReply::DISMISSED => JoinReply::Dismissed,
         proto::JoinReply::MANUAL => JoinReply::Manual,
         proto::JoinReply::FORGOT => JoinReply::Forgot,
+        proto::JoinReply::NOT_INVITED => JoinReply::NotInvited,
+        proto::JoinReply::TOKEN_UNKNOWN => JoinReply::Token(TokenFault::Unknown),
+        proto::JoinReply::TOKEN_USED_UP => JoinReply::Token(TokenFault::UsedUp),
+        proto::JoinReply::TOKEN_EXPIRED => JoinReply::Token(TokenFault::Expired),
+        proto::JoinReply::TOKEN_GRANTS_OTHER => JoinReply::Token(TokenFault::GrantsOther),
         number => {
             return Err(DecodeError::UnknownKind {
                 part: "answer to a wish to join",

@@ -28,6 +28,7 @@
 
 mod configuration;
 mod content;
+mod description;
 mod entry;
 mod error;
 mod field;
@@ -350,7 +351,9 @@ fn encode(head: Option<&Head>, content: &Content) -> Bytes {
             None,
             &request::transfer_reply(*request, result),
         ),
-        Content::Join { public_key } => seal(head, kind::JOIN, None, &joining::join(public_key)),
+        Content::Join { description, token } => {
+            seal(head, kind::JOIN, None, &joining::join(description, *token))
+        }
         Content::JoinReply(reply) => {
             seal(head, kind::JOIN_REPLY, None, &joining::join_reply(*reply))
         }

@@ -277,12 +277,25 @@ pub(super) struct Configuration {
     /// Any number; absent if the founders gave their cluster no name.
     #[prost(fixed64, optional, tag = "5")]
     pub(super) history: Option<u64>,
+    #[prost(uint32, optional, tag = "6")]
+    pub(super) version: Option<u32>,
+    #[prost(bool, optional, tag = "7")]
+    pub(super) is_open: Option<bool>,
+    /// By ascending key.
+    #[prost(message, repeated, tag = "8")]
+    pub(super) tokens: Vec<AccessToken>,
+    /// Ids, the oldest eviction first.
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub(super) evicted: Vec<Bytes>,
 }
 
 impl Configuration {
-    pub(super) const FORMAT: u32 = 1;
+    /// Format 1 had a public key of any length in each member, and none of the fields from 6 on.
+    pub(super) const FORMAT: u32 = 2;
     pub(super) const MEMBERS: u64 = 2;
     pub(super) const DISMISSED: u64 = 3;
+    pub(super) const TOKENS: u64 = 8;
+    pub(super) const EVICTED: u64 = 9;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -293,14 +306,64 @@ pub(super) struct Member {
     pub(super) suffrage: Option<u32>,
     #[prost(bool, optional, tag = "3")]
     pub(super) outgoing_voter: Option<bool>,
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub(super) public_key: Option<Bytes>,
+    /// A [`Description`].
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) description: Option<Bytes>,
+    /// Absent from one that was let in without it.
+    #[prost(message, optional, tag = "6")]
+    pub(super) voucher: Option<Voucher>,
 }
 
 impl Member {
     pub(super) const LEAVES: u32 = 0;
     pub(super) const VOTER: u32 = 1;
     pub(super) const LEARNER: u32 = 2;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Description {
+    /// Absent where identities are not authenticated.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) public_key: Option<Bytes>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) label: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(super) addresses: Vec<Bytes>,
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) version_min: Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub(super) version_max: Option<u32>,
+}
+
+impl Description {
+    pub(super) const ADDRESSES: u64 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Voucher {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) by: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) signature: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AccessToken {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) key: Option<Bytes>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) grants: Option<u32>,
+    /// Any number.
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) expires_at: Option<u64>,
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) uses_left: Option<u32>,
+}
+
+impl AccessToken {
+    pub(super) const MEMBERSHIP: u32 = 1;
+    pub(super) const READING: u32 = 2;
+    pub(super) const WRITING: u32 = 3;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -366,11 +429,24 @@ impl Change {
 pub(super) struct Step {
     #[prost(uint32, optional, tag = "1")]
     pub(super) kind: Option<u32>,
+    /// Absent from a step that is about no server.
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) id: Option<Bytes>,
-    /// Absent from a removal.
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub(super) public_key: Option<Bytes>,
+    /// A [`Description`]; absent from an addition that says nothing of the server, and from most other steps.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) description: Option<Bytes>,
+    /// Absent from an addition for which nobody vouches anew, and from all other steps.
+    #[prost(message, optional, tag = "5")]
+    pub(super) voucher: Option<Voucher>,
+    /// The key of the access token that an addition uses, if it does, or that is revoked.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub(super) token: Option<Bytes>,
+    /// Only in a step that issues it.
+    #[prost(message, optional, tag = "7")]
+    pub(super) issued: Option<AccessToken>,
+    /// Only in a step that raises it.
+    #[prost(uint32, optional, tag = "8")]
+    pub(super) version: Option<u32>,
 }
 
 impl Step {
@@ -379,6 +455,10 @@ impl Step {
     pub(super) const REMOVE: u32 = 3;
     pub(super) const EVICT: u32 = 4;
     pub(super) const RETIRE: u32 = 5;
+    pub(super) const DESCRIBE: u32 = 6;
+    pub(super) const ISSUE: u32 = 7;
+    pub(super) const REVOKE: u32 = 8;
+    pub(super) const RAISE_VERSION: u32 = 9;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -400,6 +480,12 @@ pub(super) struct ChangeReply {
     /// How many are allowed, absent unless it takes more.
     #[prost(uint64, optional, tag = "6")]
     pub(super) bytes_max: Option<u64>,
+    /// The key of the access token that the error is about, if it is about one.
+    #[prost(bytes = "bytes", optional, tag = "7")]
+    pub(super) token: Option<Bytes>,
+    /// The version that the error is about, if it is about one.
+    #[prost(uint32, optional, tag = "8")]
+    pub(super) version: Option<u32>,
 }
 
 impl ChangeReply {
@@ -417,9 +503,17 @@ impl ChangeReply {
     pub(super) const FORGOT: u32 = 12;
     pub(super) const ASKER_NOT_MEMBER: u32 = 13;
     pub(super) const TOO_LARGE: u32 = 14;
-    pub(super) const KEY_TOO_LONG: u32 = 15;
     pub(super) const WRONG_CLUSTER: u32 = 16;
     pub(super) const ANOTHER_HISTORY: u32 = 17;
+    pub(super) const WRONG_KEY: u32 = 18;
+    pub(super) const ISSUED_BEFORE: u32 = 19;
+    pub(super) const TOO_MANY_TOKENS: u32 = 20;
+    pub(super) const VERSION_NOT_RAISED: u32 = 21;
+    pub(super) const VERSION_NOT_SPOKEN: u32 = 22;
+    pub(super) const TOKEN_UNKNOWN: u32 = 23;
+    pub(super) const TOKEN_USED_UP: u32 = 24;
+    pub(super) const TOKEN_EXPIRED: u32 = 25;
+    pub(super) const TOKEN_GRANTS_OTHER: u32 = 26;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -457,9 +551,12 @@ impl TransferReply {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Join {
-    /// Empty where identities are not authenticated.
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(super) public_key: Option<Bytes>,
+    /// A [`Description`].
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) description: Option<Bytes>,
+    /// The key of the access token that it holds; absent from one without an invitation.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) token: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -479,6 +576,11 @@ impl JoinReply {
     pub(super) const DISMISSED: u32 = 5;
     pub(super) const MANUAL: u32 = 6;
     pub(super) const FORGOT: u32 = 7;
+    pub(super) const NOT_INVITED: u32 = 8;
+    pub(super) const TOKEN_UNKNOWN: u32 = 9;
+    pub(super) const TOKEN_USED_UP: u32 = 10;
+    pub(super) const TOKEN_EXPIRED: u32 = 11;
+    pub(super) const TOKEN_GRANTS_OTHER: u32 = 12;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::configuration::public_key;
+use super::configuration::{proto_token, token};
+use super::description::{description, encode_description, key, key_bytes, proto_voucher, voucher};
 use super::field::{self, List, index, required, server, server_bytes, server_if_any, term};
 use super::proto::{self, kind};
 use super::{COMMANDS_MAX, Content, DecodeError, ProposeAnswer};
-use crate::configuration::{Foreign, SERVERS_MAX};
+use crate::configuration::{Foreign, SERVERS_MAX, TokenFault, TokenKey};
 use crate::consensus::{
-    ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
 use crate::ids::{Index, ServerId, Term};
 
@@ -89,29 +90,51 @@ fn decode_propose_reply(body: Bytes) -> Result<Content, DecodeError> {
 }
 
 pub(super) fn change(request: u64, term: Term, change: &MembershipChange) -> proto::Change {
-    let steps = change.steps.iter().map(|step| match step {
-        MembershipStep::AddVoter { id, public_key } => {
-            proto_step(proto::Step::ADD_VOTER, *id, Some(public_key))
-        }
-        MembershipStep::AddLearner { id, public_key } => {
-            proto_step(proto::Step::ADD_LEARNER, *id, Some(public_key))
-        }
-        MembershipStep::Remove(id) => proto_step(proto::Step::REMOVE, *id, None),
-        MembershipStep::Evict(id) => proto_step(proto::Step::EVICT, *id, None),
-        MembershipStep::Retire(id) => proto_step(proto::Step::RETIRE, *id, None),
-    });
     proto::Change {
         request: Some(request),
-        steps: steps.collect(),
+        steps: change.steps.iter().map(proto_step).collect(),
         term: Some(term.0),
     }
 }
 
-fn proto_step(kind: u32, id: ServerId, public_key: Option<&Bytes>) -> proto::Step {
-    proto::Step {
+fn proto_step(step: &MembershipStep) -> proto::Step {
+    let about = proto::Step {
+        id: step.server().map(server_bytes),
+        ..proto::Step::default()
+    };
+    let added = |kind, addition: &Addition| proto::Step {
         kind: Some(kind),
-        id: Some(server_bytes(id)),
-        public_key: public_key.cloned(),
+        description: addition.description.as_ref().map(encode_description),
+        voucher: addition.voucher.as_ref().map(proto_voucher),
+        token: addition.token.as_ref().map(|token| key_bytes(&token.0)),
+        ..about.clone()
+    };
+    let plain = |kind| proto::Step {
+        kind: Some(kind),
+        ..about.clone()
+    };
+    match step {
+        MembershipStep::AddVoter(addition) => added(proto::Step::ADD_VOTER, addition),
+        MembershipStep::AddLearner(addition) => added(proto::Step::ADD_LEARNER, addition),
+        MembershipStep::Remove(_) => plain(proto::Step::REMOVE),
+        MembershipStep::Evict(_) => plain(proto::Step::EVICT),
+        MembershipStep::Retire(_) => plain(proto::Step::RETIRE),
+        MembershipStep::Describe(_, description) => proto::Step {
+            description: Some(encode_description(description)),
+            ..plain(proto::Step::DESCRIBE)
+        },
+        MembershipStep::Issue(token) => proto::Step {
+            issued: Some(proto_token(token)),
+            ..plain(proto::Step::ISSUE)
+        },
+        MembershipStep::Revoke(token) => proto::Step {
+            token: Some(key_bytes(&token.0)),
+            ..plain(proto::Step::REVOKE)
+        },
+        MembershipStep::RaiseVersion(version) => proto::Step {
+            version: Some(*version),
+            ..plain(proto::Step::RAISE_VERSION)
+        },
     }
 }
 
@@ -135,24 +158,48 @@ fn decode_change(body: Bytes) -> Result<Content, DecodeError> {
 }
 
 fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
-    let id = server(read.id, "server of the step")?;
-    match required(read.kind, "kind of step")? {
-        proto::Step::ADD_VOTER => Ok(MembershipStep::AddVoter {
-            id,
-            public_key: public_key(read.public_key)?,
-        }),
-        proto::Step::ADD_LEARNER => Ok(MembershipStep::AddLearner {
-            id,
-            public_key: public_key(read.public_key)?,
-        }),
-        proto::Step::REMOVE => Ok(MembershipStep::Remove(id)),
-        proto::Step::EVICT => Ok(MembershipStep::Evict(id)),
-        proto::Step::RETIRE => Ok(MembershipStep::Retire(id)),
+    let kind = required(read.kind, "kind of step")?;
+    let id = || server(read.id.clone(), "server of the step");
+    match kind {
+        proto::Step::ADD_VOTER => decode_addition(read).map(MembershipStep::AddVoter),
+        proto::Step::ADD_LEARNER => decode_addition(read).map(MembershipStep::AddLearner),
+        proto::Step::REMOVE => Ok(MembershipStep::Remove(id()?)),
+        proto::Step::EVICT => Ok(MembershipStep::Evict(id()?)),
+        proto::Step::RETIRE => Ok(MembershipStep::Retire(id()?)),
+        proto::Step::DESCRIBE => {
+            let id = id()?;
+            Ok(MembershipStep::Describe(id, description(read.description)?))
+        }
+        proto::Step::ISSUE => {
+            let issued = required(read.issued, "issued token")?;
+            Ok(MembershipStep::Issue(token(issued)?))
+        }
+        proto::Step::REVOKE => Ok(MembershipStep::Revoke(token_key(read.token)?)),
+        proto::Step::RAISE_VERSION => {
+            let version = required(read.version, "version of the step")?;
+            Ok(MembershipStep::RaiseVersion(version))
+        }
         number => Err(DecodeError::UnknownKind {
             part: "step",
             number,
         }),
     }
+}
+
+fn decode_addition(read: proto::Step) -> Result<Addition, DecodeError> {
+    let described = read.description;
+    Ok(Addition {
+        id: server(read.id, "server of the step")?,
+        description: described
+            .map(|bytes| description(Some(bytes)))
+            .transpose()?,
+        voucher: read.voucher.map(voucher).transpose()?,
+        token: read.token.map(|token| token_key(Some(token))).transpose()?,
+    })
+}
+
+pub(super) fn token_key(value: Option<Bytes>) -> Result<TokenKey, DecodeError> {
+    key(value, "key of a token").map(TokenKey)
 }
 
 pub(super) fn change_reply(
@@ -194,8 +241,45 @@ pub(super) fn change_reply(
             (proto::ChangeReply::TOO_MANY_SERVERS, None)
         }
         ChangeError::Invalid(InvalidChange::Forgot(id)) => (proto::ChangeReply::FORGOT, Some(*id)),
-        ChangeError::Invalid(InvalidChange::KeyTooLong(id)) => {
-            (proto::ChangeReply::KEY_TOO_LONG, Some(*id))
+        ChangeError::Invalid(InvalidChange::WrongKey(id)) => {
+            (proto::ChangeReply::WRONG_KEY, Some(*id))
+        }
+        ChangeError::Invalid(InvalidChange::IssuedBefore(token)) => {
+            return proto::ChangeReply {
+                error: Some(proto::ChangeReply::ISSUED_BEFORE),
+                token: Some(key_bytes(&token.0)),
+                ..reply
+            };
+        }
+        ChangeError::Invalid(InvalidChange::TooManyTokens) => {
+            (proto::ChangeReply::TOO_MANY_TOKENS, None)
+        }
+        ChangeError::Invalid(InvalidChange::VersionNotRaised(version)) => {
+            return proto::ChangeReply {
+                error: Some(proto::ChangeReply::VERSION_NOT_RAISED),
+                version: Some(*version),
+                ..reply
+            };
+        }
+        ChangeError::Invalid(InvalidChange::VersionNotSpoken { server, version }) => {
+            return proto::ChangeReply {
+                error: Some(proto::ChangeReply::VERSION_NOT_SPOKEN),
+                server: Some(server_bytes(*server)),
+                version: Some(*version),
+                ..reply
+            };
+        }
+        ChangeError::Token(token, fault) => {
+            return proto::ChangeReply {
+                error: Some(match fault {
+                    TokenFault::Unknown => proto::ChangeReply::TOKEN_UNKNOWN,
+                    TokenFault::UsedUp => proto::ChangeReply::TOKEN_USED_UP,
+                    TokenFault::Expired => proto::ChangeReply::TOKEN_EXPIRED,
+                    TokenFault::GrantsOther => proto::ChangeReply::TOKEN_GRANTS_OTHER,
+                }),
+                token: Some(key_bytes(&token.0)),
+                ..reply
+            };
         }
         ChangeError::AskerNotMember => (proto::ChangeReply::ASKER_NOT_MEMBER, None),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
@@ -241,8 +325,33 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::ChangeReply::FORGOT => {
             ChangeError::Invalid(InvalidChange::Forgot(required(about, ABOUT)?))
         }
-        proto::ChangeReply::KEY_TOO_LONG => {
-            ChangeError::Invalid(InvalidChange::KeyTooLong(required(about, ABOUT)?))
+        proto::ChangeReply::WRONG_KEY => {
+            ChangeError::Invalid(InvalidChange::WrongKey(required(about, ABOUT)?))
+        }
+        proto::ChangeReply::ISSUED_BEFORE => {
+            ChangeError::Invalid(InvalidChange::IssuedBefore(token_key(read.token)?))
+        }
+        proto::ChangeReply::TOO_MANY_TOKENS => ChangeError::Invalid(InvalidChange::TooManyTokens),
+        proto::ChangeReply::VERSION_NOT_RAISED => ChangeError::Invalid(
+            InvalidChange::VersionNotRaised(required(read.version, ABOUT_VERSION)?),
+        ),
+        proto::ChangeReply::VERSION_NOT_SPOKEN => {
+            ChangeError::Invalid(InvalidChange::VersionNotSpoken {
+                server: required(about, ABOUT)?,
+                version: required(read.version, ABOUT_VERSION)?,
+            })
+        }
+        proto::ChangeReply::TOKEN_UNKNOWN => {
+            ChangeError::Token(token_key(read.token)?, TokenFault::Unknown)
+        }
+        proto::ChangeReply::TOKEN_USED_UP => {
+            ChangeError::Token(token_key(read.token)?, TokenFault::UsedUp)
+        }
+        proto::ChangeReply::TOKEN_EXPIRED => {
+            ChangeError::Token(token_key(read.token)?, TokenFault::Expired)
+        }
+        proto::ChangeReply::TOKEN_GRANTS_OTHER => {
+            ChangeError::Token(token_key(read.token)?, TokenFault::GrantsOther)
         }
         proto::ChangeReply::ASKER_NOT_MEMBER => ChangeError::AskerNotMember,
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
@@ -340,6 +449,8 @@ fn decode_transfer_reply(body: Bytes) -> Result<Content, DecodeError> {
 }
 
 const ABOUT: &str = "server that the answer is about";
+
+const ABOUT_VERSION: &str = "version that the answer is about";
 
 fn request(value: Option<u64>) -> Result<u64, DecodeError> {
     required(value, "request")

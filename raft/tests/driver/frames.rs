@@ -2,12 +2,11 @@
 
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use liferaft_raft::config::Config;
 use liferaft_raft::configuration::{
-    self, Configuration, ENTRY_BYTES_MAX, PUBLIC_KEY_BYTES_MAX, SERVERS_MAX,
+    self, Configuration, Description, ENTRY_BYTES_MAX, PublicKey, SERVERS_MAX, Versions,
 };
-use liferaft_raft::consensus::{InvalidChange, MembershipChange, MembershipStep};
+use liferaft_raft::consensus::{Addition, InvalidChange, MembershipChange, MembershipStep};
 use liferaft_raft::driver::{
     BootstrapFault, FoundError, Founding, Handle, Member, MembershipError, StartError, StopReason,
 };
@@ -113,11 +112,14 @@ async fn one_with_longer_frames() -> (Cluster, Handle<Journal>) {
     (cluster, member)
 }
 
-/// A change that adds so many learners, from server 100 on, with keys of 32 bytes.
+/// A change that adds so many learners, from server 100 on, with their keys.
 fn learners(count: u128) -> MembershipChange {
-    let steps = (100..100 + count).map(|id| MembershipStep::AddLearner {
-        id: server(id),
-        public_key: Bytes::from(vec![7; 32]),
+    let steps = (100..100 + count).map(|number| {
+        let disk = disk(number);
+        MembershipStep::AddLearner(Addition {
+            description: Some(Description::of(disk.identity().public_key())),
+            ..Addition::of(disk.identity().id())
+        })
     });
     MembershipChange {
         steps: steps.collect(),
@@ -129,13 +131,13 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
 
     let at_leader = leader.change_membership(learners(300)).await;
-    let too_long_for_an_entry = follower.change_membership(learners(220)).await;
+    let too_long_for_an_entry = follower.change_membership(learners(200)).await;
     let too_long_for_a_frame = follower.change_membership(learners(300)).await;
 
     let too_large = |bytes, bytes_max| Err(MembershipError::TooLarge { bytes, bytes_max });
-    assert_eq!(at_leader, too_large(18_106, ENTRY_BYTES));
-    assert_eq!(too_long_for_an_entry, too_large(13_306, ENTRY_BYTES));
-    assert_eq!(too_long_for_a_frame, too_large(16_863, ENTRY_BYTES + 1024));
+    assert_eq!(at_leader, too_large(19_922, ENTRY_BYTES));
+    assert_eq!(too_long_for_an_entry, too_large(13_322, ENTRY_BYTES));
+    assert_eq!(too_long_for_a_frame, too_large(18_663, ENTRY_BYTES + 1024));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(follower.propose(2).await, Ok(2));
     assert_eq!(cluster.settled().await, [1, 2]);
@@ -146,8 +148,8 @@ async fn a_change_that_fits_no_entry_is_refused_and_halts_nothing() {
 async fn the_largest_change_that_fits_is_made_and_reaches_its_learners() {
     let (mut cluster, leader, follower) = three().await;
 
-    let over = leader.change_membership(learners(204)).await;
-    let most = follower.change_membership(learners(203)).await;
+    let over = leader.change_membership(learners(185)).await;
+    let most = follower.change_membership(learners(184)).await;
     for number in 0..20 {
         leader.propose(number).await.unwrap();
     }
@@ -162,7 +164,7 @@ async fn the_largest_change_that_fits_is_made_and_reaches_its_learners() {
         status.applied() >= leader.status().borrow().raft.commit && status.applied().0 > 20
     })
     .await;
-    assert_eq!(status.raft.configuration.members().len(), 206);
+    assert_eq!(status.raft.configuration.members().len(), 187);
     assert!(status.raft.snapshot.0 > 1, "it was sent a snapshot");
 }
 
@@ -263,7 +265,7 @@ async fn entries_too_short_for_the_configuration_begin_no_cluster() {
     let founded = Founding::new(voters).found(&mut disk(1)).await;
 
     let fault = BootstrapFault::TooLarge {
-        bytes: 50,
+        bytes: 58,
         bytes_max: 40,
     };
     assert!(matches!(founded, Err(FoundError::Bootstrap(found)) if found == fault));
@@ -271,12 +273,21 @@ async fn entries_too_short_for_the_configuration_begin_no_cluster() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_that_no_member_reads_begins_no_cluster() {
-    let member = configuration::Member::voter(Bytes::from(vec![7; PUBLIC_KEY_BYTES_MAX + 1]));
+    let voter = |description| [(server(1), configuration::Member::voter(description))];
+    let misnamed = voter(Description::of(PublicKey([7; 32])));
+    let mute = voter(Description::default().with_versions(Versions::only(9)));
     let many = Configuration::of_voters((1..=SERVERS_MAX as u128 + 1).map(ServerId));
     for (configuration, fault) in [
         (
-            Configuration::from_members([(server(1), member)]),
-            BootstrapFault::KeyTooLong(server(1)),
+            Configuration::from_members(misnamed),
+            BootstrapFault::WrongKey(server(1)),
+        ),
+        (
+            Configuration::from_members(mute),
+            BootstrapFault::VersionNotSpoken {
+                server: server(1),
+                version: 1,
+            },
         ),
         (many, BootstrapFault::TooManyServers),
     ] {
@@ -286,32 +297,27 @@ async fn a_configuration_that_no_member_reads_begins_no_cluster() {
     }
 }
 
-/// What a leader appended with a longer key no follower could read: the cluster committed nothing any more.
+/// What a leader appended with another server's key no follower could read: the cluster committed nothing any more.
 #[tokio::test(start_paused = true)]
-async fn a_key_that_no_member_reads_is_refused_and_halts_nothing() {
+async fn a_key_that_is_not_the_servers_is_refused_and_halts_nothing() {
     let (cluster, leader, follower) = three().await;
-    let with_key = |bytes| MembershipChange {
-        steps: vec![MembershipStep::AddLearner {
-            id: server(100),
-            public_key: Bytes::from(vec![7; bytes]),
-        }],
+    let key = PublicKey([7; 32]);
+    let keyed = |id| {
+        MembershipChange::from(MembershipStep::AddLearner(Addition {
+            description: Some(Description::of(key)),
+            ..Addition::of(id)
+        }))
     };
 
-    let at_leader = leader
-        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX + 1))
-        .await;
-    let at_follower = follower
-        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX + 1))
-        .await;
-    let longest = follower
-        .change_membership(with_key(PUBLIC_KEY_BYTES_MAX))
-        .await;
+    let at_leader = leader.change_membership(keyed(server(100))).await;
+    let at_follower = follower.change_membership(keyed(server(100))).await;
+    let own = follower.change_membership(keyed(key.server_id())).await;
 
-    let refused = Err(MembershipError::Invalid(InvalidChange::KeyTooLong(server(
+    let refused = Err(MembershipError::Invalid(InvalidChange::WrongKey(server(
         100,
     ))));
     assert_eq!([at_leader, at_follower], [refused.clone(), refused]);
-    assert_eq!(longest, Ok(()));
+    assert_eq!(own, Ok(()));
     assert_eq!(leader.propose(1).await, Ok(1));
     assert_eq!(cluster.settled().await, [1]);
 }
@@ -335,6 +341,6 @@ async fn a_change_longer_than_others_frames_is_refused_where_it_is_asked() {
 
     let refused = member.change_membership(learners(300)).await;
 
-    let (bytes, bytes_max) = (16_863, ENTRY_BYTES + 1024);
+    let (bytes, bytes_max) = (18_663, ENTRY_BYTES + 1024);
     assert_eq!(refused, Err(MembershipError::TooLarge { bytes, bytes_max }));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::poll_fn;
+use liferaft_raft::configuration::Description;
 use liferaft_raft::consensus::{ChangeError, MembershipChange, Refusal, TransferError};
 use liferaft_raft::driver::MemberError;
 use liferaft_raft::ids::{Index, Term};
@@ -13,6 +14,14 @@ use liferaft_transport::memory::MemoryTransport;
 use liferaft_transport::{DeliveryClass, Event, Transport};
 
 use crate::cluster::{CLUSTER, Cluster, ELECTION_TIMEOUT, server, wait_for};
+
+/// A server that says nothing of itself and has no invitation asks to be taken in.
+fn wish_to_join() -> Content {
+    Content::Join {
+        description: Description::default(),
+        token: None,
+    }
+}
 
 fn send(end: &mut MemoryTransport, to: u128, content: Content) {
     let frame = Frame {
@@ -119,10 +128,9 @@ async fn a_server_that_waits_to_join_is_put_off() {
     let others = cluster.others(&[leader]);
     let mut joiner = cluster.network.attach(server(4)).unwrap();
 
-    let public_key = Bytes::new();
     let member = cluster.member(leader);
     let term = member.status().borrow().raft.term;
-    send(&mut joiner, leader, Content::Join { public_key });
+    send(&mut joiner, leader, wish_to_join());
     for content in requests(term, others[0], others[1]) {
         send(&mut joiner, leader, content);
     }
@@ -245,9 +253,7 @@ async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
             leader: Some(server(77)),
         })
     };
-    let wish = Content::Join {
-        public_key: Bytes::new(),
-    };
+    let wish = wish_to_join();
 
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
     send(&mut stranger, 1, hint());

@@ -65,7 +65,7 @@ fn unknown_entry(cluster: ClusterId, to: u128, term: u64) -> Bytes {
     )
 }
 
-/// A chunk of a snapshot of this term whose configuration is of format 2.
+/// A chunk of a snapshot of this term whose configuration is of format 3.
 fn unknown_configuration(to: u128, term: u64) -> Bytes {
     let chunk = InstallSnapshot {
         round: Round(1),
@@ -82,7 +82,7 @@ fn unknown_configuration(to: u128, term: u64) -> Bytes {
         data: Bytes::new(),
     };
     let known = frame(CLUSTER, to, term, Body::InstallSnapshot(Box::new(chunk)));
-    patched(&known, &[0x08, 1, 0x12], &[0x08, 2, 0x12])
+    patched(&known, &[0x08, 2, 0x12], &[0x08, 3, 0x12])
 }
 
 fn send(end: &mut MemoryTransport, to: u128, frame: Bytes) {

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Description, Member, Suffrage};
 use liferaft_raft::consensus::quorum::{self, Tally};
 use liferaft_raft::ids::ServerId;
 
@@ -62,7 +61,8 @@ fn configuration(voters: &[ServerId], outgoing: &[ServerId]) -> Configuration {
         let member = Member {
             suffrage: voters.contains(&id).then_some(Suffrage::Voter),
             outgoing_voter: outgoing.contains(&id),
-            public_key: Bytes::new(),
+            description: Description::default(),
+            voucher: None,
         };
         (id, member)
     }))

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member, Suffrage};
+use liferaft_raft::configuration::{Configuration, Description, Member, Suffrage};
 use liferaft_raft::consensus::quorum::{self, Tally};
 use liferaft_raft::ids::ServerId;
 use proptest::prelude::*;
@@ -19,7 +18,8 @@ fn configuration() -> impl Strategy<Value = Configuration> {
         let member = Member {
             suffrage,
             outgoing_voter: outgoing,
-            public_key: Bytes::new(),
+            description: Description::default(),
+            voucher: None,
         };
         (suffrage.is_some() || outgoing).then_some(member)
     });

@@ -1,7 +1,7 @@
 //! §5.3, snapshots in pieces: what a receiver makes of chunks, and a leader of the answers.
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Member};
+use liferaft_raft::configuration::{Configuration, Description, Member};
 use liferaft_raft::consensus::{MembershipChange, Refusal};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, InstallSnapshot};
@@ -295,8 +295,9 @@ fn a_chunk_and_its_configuration_fit_the_longest_entry_together() {
     for id in 1..=3 {
         cluster.add_blank(id);
     }
-    let key = Bytes::from(vec![7; 128]);
-    let voters = (1..=3).map(|id| (ServerId(id), Member::voter(key.clone())));
+    let address = format!("memory:{}", "7".repeat(121)).parse();
+    let described = Description::default().with_addresses([address.expect("it is an address")]);
+    let voters = (1..=3).map(|id| (ServerId(id), Member::voter(described.clone())));
     let configuration = Configuration::from_members(voters).with_entry_bytes_max(1_000);
     for id in 1..=3 {
         cluster.found(id, configuration.clone());

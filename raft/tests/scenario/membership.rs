@@ -1,9 +1,9 @@
 //! §4.1 and §4.2, changing the configuration one server at a time: safety, catching up, removing the leader, servers
 //! that disturb.
 
-use bytes::Bytes;
+use liferaft_raft::configuration::Description;
 use liferaft_raft::consensus::{
-    ChangeError, Event, InvalidChange, MembershipChange, MembershipStep,
+    Addition, ChangeError, Event, InvalidChange, MembershipChange, MembershipStep,
 };
 use liferaft_raft::ids::{Index, ServerId};
 
@@ -413,22 +413,22 @@ fn a_learner_votes_when_it_is_asked() {
 }
 
 #[test]
-fn a_public_key_is_kept_with_its_server() {
+fn what_a_server_says_of_itself_is_kept_with_it() {
     let mut cluster = Cluster::of(3).with_leader(1);
     cluster.add_blank(4);
-    let public_key = Bytes::from_static(b"key");
-    let step = MembershipStep::AddVoter {
-        id: ServerId(4),
-        public_key: public_key.clone(),
-    };
+    let description = Description::default().with_label("ada".parse().expect("it is a label"));
+    let step = MembershipStep::AddVoter(Addition {
+        description: Some(description.clone()),
+        ..Addition::of(ServerId(4))
+    });
 
-    let added = cluster.change(1, MembershipChange { steps: vec![step] });
+    let added = cluster.change(1, step.into());
     cluster.settle();
 
     cluster.assert_changed(added);
     let configuration = cluster.status(2).configuration;
     let member = configuration.member(ServerId(4)).expect("it was added");
-    assert_eq!(member.public_key, public_key);
+    assert_eq!(member.description, description);
 }
 
 #[test]

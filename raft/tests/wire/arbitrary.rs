@@ -2,14 +2,16 @@
 //!
 //! The larger strategies are boxed: a strategy by value contains all that it is made of, and would not fit on a stack.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, Dismissal, Foreign, History, Member, Suffrage};
+use liferaft_raft::configuration::{
+    AccessToken, Address, Configuration, Description, Dismissal, Foreign, Grants, History, Label,
+    Member, PublicKey, Suffrage, TokenFault, TokenKey, Versions, Voucher,
+};
 use liferaft_raft::consensus::{
-    ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
@@ -22,7 +24,7 @@ use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
     self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer, RawFrame,
 };
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
@@ -306,15 +308,26 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 }
 
 fn configuration() -> BoxedStrategy<Configuration> {
-    let members = btree_map(server(), member(), 0..6);
     let why = prop_oneof![Just(Dismissal::Removed), Just(Dismissal::Forgot)];
-    let history = option::of(any::<u64>());
-    (members, vec((server(), why), 0..4), number(), history)
+    let founders = (number(), option::of(any::<u64>()), any::<bool>());
+    let gone = (vec((server(), why), 0..4), vec(server(), 0..4));
+    (
+        vec(member(), 0..6),
+        gone,
+        vec(access_token(), 0..4),
+        any::<u32>(),
+        founders,
+    )
         .prop_map(
-            |(members, dismissed, bytes, history): (BTreeMap<_, _>, _, _, _)| {
+            |(members, (dismissed, evicted), tokens, version, founders)| {
+                let (bytes, history, is_open) = founders;
                 let configuration = Configuration::from_members(members)
                     .with_dismissed(dismissed)
-                    .with_entry_bytes_max(bytes);
+                    .with_evicted(evicted)
+                    .with_tokens(tokens)
+                    .with_version(version)
+                    .with_entry_bytes_max(bytes)
+                    .with_open(is_open);
                 match history {
                     Some(history) => configuration.with_history(History(history)),
                     None => configuration,
@@ -324,17 +337,75 @@ fn configuration() -> BoxedStrategy<Configuration> {
         .boxed()
 }
 
-fn member() -> impl Strategy<Value = Member> {
+fn member() -> impl Strategy<Value = (ServerId, Member)> {
     let role = prop_oneof![
         Just((None, true)),
         any::<bool>().prop_map(|outgoing| (Some(Suffrage::Voter), outgoing)),
         any::<bool>().prop_map(|outgoing| (Some(Suffrage::Learner), outgoing)),
     ];
-    (role, public_key()).prop_map(|((suffrage, outgoing_voter), public_key)| Member {
-        suffrage,
-        outgoing_voter,
-        public_key,
-    })
+    (server(), role, description(), option::of(voucher())).prop_map(
+        |(id, (suffrage, outgoing_voter), description, voucher)| {
+            let id = description.public_key().map_or(id, |key| key.server_id());
+            let member = Member {
+                suffrage,
+                outgoing_voter,
+                description,
+                voucher,
+            };
+            (id, member)
+        },
+    )
+}
+
+fn description() -> impl Strategy<Value = Description> {
+    let versions = (any::<u32>(), any::<u32>()).prop_map(|(min, max)| Versions { min, max });
+    let label = "\\PC{0,8}".prop_map(|text| text.parse::<Label>().unwrap_or_default());
+    let address = "[a-z]{1,4}:[!-~]{1,20}";
+    let address = address.prop_map(|text| text.parse::<Address>().expect("it keeps to the rules"));
+    let addresses = vec(address, 0..=4);
+    (option::of(public_key()), label, addresses, versions).prop_map(
+        |(key, label, addresses, versions)| {
+            let description = key.map_or_else(Description::default, Description::of);
+            description
+                .with_label(label)
+                .with_addresses(addresses)
+                .with_versions(versions)
+        },
+    )
+}
+
+fn voucher() -> impl Strategy<Value = Voucher> {
+    let signature = vec(any::<u8>(), 64).prop_map(|bytes| bytes.try_into().expect("it has 64"));
+    (public_key(), signature).prop_map(|(by, signature)| Voucher { by, signature })
+}
+
+fn access_token() -> impl Strategy<Value = AccessToken> {
+    let grants = prop_oneof![
+        Just(Grants::Membership),
+        Just(Grants::Reading),
+        Just(Grants::Writing)
+    ];
+    (token_key(), grants, any::<u64>(), any::<u32>()).prop_map(
+        |(key, grants, expires_at, uses_left)| AccessToken {
+            key,
+            grants,
+            expires_at: ClusterTime(expires_at),
+            uses_left,
+        },
+    )
+}
+
+fn token_key() -> impl Strategy<Value = TokenKey> {
+    public_key().prop_map(TokenKey)
+}
+
+fn token_fault() -> impl Strategy<Value = TokenFault> {
+    prop_oneof![
+        Just(TokenFault::Unknown),
+        Just(TokenFault::UsedUp),
+        Just(TokenFault::Expired),
+        Just(TokenFault::GrantsOther),
+    ]
 }
 
 fn propose_answer() -> impl Strategy<Value = ProposeAnswer> {
@@ -350,7 +421,8 @@ fn propose_answer() -> impl Strategy<Value = ProposeAnswer> {
 
 fn joining() -> impl Strategy<Value = Content> {
     prop_oneof![
-        public_key().prop_map(|public_key| Content::Join { public_key }),
+        (description(), option::of(token_key()))
+            .prop_map(|(description, token)| Content::Join { description, token }),
         join_reply().prop_map(Content::JoinReply),
         foreign().prop_map(Content::Foreign),
     ]
@@ -369,19 +441,36 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
         Just(JoinReply::Dismissed),
         Just(JoinReply::Manual),
         Just(JoinReply::Forgot),
+        Just(JoinReply::NotInvited),
+        token_fault().prop_map(JoinReply::Token),
     ]
 }
 
 fn step() -> impl Strategy<Value = MembershipStep> {
     prop_oneof![
-        (server(), public_key())
-            .prop_map(|(id, public_key)| MembershipStep::AddVoter { id, public_key }),
-        (server(), public_key())
-            .prop_map(|(id, public_key)| MembershipStep::AddLearner { id, public_key }),
+        addition().prop_map(MembershipStep::AddVoter),
+        addition().prop_map(MembershipStep::AddLearner),
         server().prop_map(MembershipStep::Remove),
         server().prop_map(MembershipStep::Evict),
         server().prop_map(MembershipStep::Retire),
+        (server(), description())
+            .prop_map(|(id, description)| MembershipStep::Describe(id, description)),
+        access_token().prop_map(MembershipStep::Issue),
+        token_key().prop_map(MembershipStep::Revoke),
+        any::<u32>().prop_map(MembershipStep::RaiseVersion),
     ]
+}
+
+fn addition() -> impl Strategy<Value = Addition> {
+    let told = (option::of(description()), option::of(voucher()));
+    (server(), told, option::of(token_key())).prop_map(|(id, (description, voucher), token)| {
+        Addition {
+            id,
+            description,
+            voucher,
+            token,
+        }
+    })
 }
 
 fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
@@ -403,11 +492,23 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::NamedTwice(id)))),
         Just(Err(ChangeError::Invalid(InvalidChange::TooManyServers))),
         server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::Forgot(id)))),
-        server().prop_map(|id| Err(ChangeError::Invalid(InvalidChange::KeyTooLong(id)))),
+        invalid_key_or_version().prop_map(|error| Err(ChangeError::Invalid(error))),
+        (token_key(), token_fault()).prop_map(|(key, why)| Err(ChangeError::Token(key, why))),
         server().prop_map(|id| Err(ChangeError::Unreachable(id))),
         server().prop_map(|id| Err(ChangeError::TooSlow(id))),
         (server(), foreign()).prop_map(|(id, why)| Err(ChangeError::Foreign(id, why))),
         option::of(server()).prop_map(|leader| Err(ChangeError::Unknown { leader })),
+    ]
+}
+
+fn invalid_key_or_version() -> impl Strategy<Value = InvalidChange> {
+    prop_oneof![
+        server().prop_map(InvalidChange::WrongKey),
+        token_key().prop_map(InvalidChange::IssuedBefore),
+        Just(InvalidChange::TooManyTokens),
+        any::<u32>().prop_map(InvalidChange::VersionNotRaised),
+        (server(), any::<u32>())
+            .prop_map(|(server, version)| InvalidChange::VersionNotSpoken { server, version }),
     ]
 }
 
@@ -444,8 +545,8 @@ fn server() -> impl Strategy<Value = ServerId> {
     any::<u128>().prop_map(ServerId)
 }
 
-fn public_key() -> impl Strategy<Value = Bytes> {
-    vec(any::<u8>(), 0..=128).prop_map(Bytes::from)
+fn public_key() -> impl Strategy<Value = PublicKey> {
+    any::<[u8; 32]>().prop_map(PublicKey)
 }
 
 fn blob() -> impl Strategy<Value = Bytes> {

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liferaft_raft::configuration::{Configuration, DISMISSED_MAX, Dismissal, Member};
+use liferaft_raft::configuration::{
+    Configuration, DISMISSED_MAX, Description, Dismissal, Member, PublicKey,
+};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{Body, InstallSnapshot, Message, SnapshotMetadata};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{self, Content, DecodeError, Frame, NUMBER_END};
 
 use super::samples::{
-    ID, append_entries, append_entries_reply, assert_understood, configuration, entry, envelope,
-    install_snapshot, member, metadata, request_vote, step, with_configuration, with_entry,
-    with_member, with_metadata, with_step,
+    ID, access_token, append_entries, append_entries_reply, assert_understood, configuration,
+    description, entry, envelope, install_snapshot, member, metadata, request_vote, voucher,
+    with_configuration, with_description, with_entry, with_member, with_metadata, with_token,
 };
 use super::{Fields, decode, message, request};
 
@@ -96,20 +98,87 @@ fn an_id_has_sixteen_bytes() {
 }
 
 #[test]
-fn a_public_key_has_a_longest_length() {
-    let key = |bytes: usize| vec![7; bytes];
-    let with_key = |bytes| with_member(&member().without(4).bytes(4, &key(bytes)));
+fn keys_and_signatures_have_one_length() {
+    let bad = |field, bytes| Err(DecodeError::BadLength { field, bytes });
+    let public_key = |bytes| with_description(&description().bytes(1, &vec![7; bytes]));
+    let with_voucher = |voucher: &Fields| with_member(&member().message(6, voucher));
+    let vouching = voucher().without(1).bytes(1, &[7; 31]);
+    let signature = voucher().without(2).bytes(2, &[8; 65]);
+    let token = access_token().without(1).bytes(1, &[7; 33]);
 
-    assert_understood(&with_key(128));
-    let refused = Err(DecodeError::BadLength {
-        field: "public key",
-        bytes: 129,
-    });
-    assert_eq!(decode(&with_key(129)), refused);
+    assert_eq!(decode(&public_key(31)), bad("public key", 31));
+    assert_eq!(decode(&public_key(33)), bad("public key", 33));
+    assert_understood(&with_voucher(&voucher()));
     assert_eq!(
-        decode(&with_step(&step().without(3).bytes(3, &key(129)))),
-        refused
+        decode(&with_voucher(&vouching)),
+        bad("key of a voucher", 31)
     );
+    assert_eq!(
+        decode(&with_voucher(&signature)),
+        bad("signature of a voucher", 65)
+    );
+    assert_eq!(decode(&with_token(&token)), bad("key of a token", 33));
+}
+
+#[test]
+fn an_id_that_is_not_the_digest_of_its_key_is_refused() {
+    let keyed = description().bytes(1, &[7; 32]);
+    let id = PublicKey([7; 32]).server_id().0.to_be_bytes();
+    let own = member().without(1).without(5);
+    let own = own.bytes(1, &id).message(5, &keyed);
+
+    let refused = decode(&with_description(&keyed));
+
+    assert_understood(&with_member(&own));
+    assert_eq!(refused, Err(DecodeError::Contradiction { part: "member" }));
+}
+
+#[test]
+fn a_label_and_an_address_keep_to_their_rules() {
+    let labelled = |label: &[u8]| with_description(&description().bytes(2, label));
+    let at = |address: &[u8]| with_description(&description().bytes(3, address));
+    let malformed = |part| Err(DecodeError::Malformed { part });
+
+    assert_understood(&labelled(&[b'a'; 32]));
+    assert_eq!(decode(&labelled(&[b'a'; 33])), malformed("label"));
+    assert_eq!(decode(&labelled(b"two\nlines")), malformed("label"));
+    assert_eq!(decode(&labelled(&[0xff])), malformed("label"));
+    assert_understood(&at(b"memory:7"));
+    assert_eq!(decode(&at(b"")), malformed("address"));
+    assert_eq!(
+        decode(&at(&[b"memory:" as &[u8], &[b'7'; 122]].concat())),
+        malformed("address")
+    );
+}
+
+#[test]
+fn a_token_named_twice_or_out_of_order_is_refused() {
+    let twice = configuration()
+        .message(8, &access_token())
+        .message(8, &access_token());
+
+    let refused = decode(&with_configuration(&twice));
+
+    let expected = DecodeError::Contradiction {
+        part: "configuration",
+    };
+    assert_eq!(refused, Err(expected));
+}
+
+#[test]
+fn a_member_or_a_dismissed_server_is_not_evicted_as_well() {
+    let dismissed = Fields::default().bytes(1, &[9; 16]).number(2, 1);
+    let member = configuration().bytes(9, &ID);
+    let dismissed = configuration().message(3, &dismissed).bytes(9, &[9; 16]);
+
+    let refused = [member, dismissed].map(|fields| decode(&with_configuration(&fields)));
+
+    let expected = || {
+        Err(DecodeError::Contradiction {
+            part: "configuration",
+        })
+    };
+    assert_eq!(refused, [expected(), expected()]);
 }
 
 #[test]
@@ -132,7 +201,7 @@ fn a_member_that_neither_stays_nor_leaves_is_refused() {
         .bytes(1, &ID)
         .number(2, 0)
         .number(3, 0)
-        .bytes(4, b"");
+        .message(5, &description());
 
     let refused = decode(&with_member(&neither));
 
@@ -148,26 +217,27 @@ fn a_noop_that_says_something_is_refused() {
 
 #[test]
 fn a_wish_to_join_with_an_overlong_key_is_refused() {
-    let body = Fields::default().bytes(1, &[0; 129]);
+    let keyed = description().bytes(1, &[0; 33]);
+    let body = Fields::default().message(2, &keyed);
 
     assert_eq!(
         decode(&request(32, &body)),
         Err(DecodeError::BadLength {
             field: "public key",
-            bytes: 129
+            bytes: 33
         })
     );
 }
 
 #[test]
 fn an_unknown_answer_to_a_wish_to_join_is_refused() {
-    let body = Fields::default().number(1, 8);
+    let body = Fields::default().number(1, 99);
 
     assert_eq!(
         decode(&request(33, &body)),
         Err(DecodeError::UnknownKind {
             part: "answer to a wish to join",
-            number: 8
+            number: 99
         })
     );
 }
@@ -200,8 +270,8 @@ fn chunk_lengths(configuration: Configuration) -> [usize; 2] {
 
 #[test]
 fn a_chunk_of_a_known_snapshot_is_as_long_as_its_data_and_a_little() {
-    let key = Bytes::from_static(&[7; 32]);
-    let member = |id| (ServerId(id), Member::voter(key.clone()));
+    let key = |n: u16| PublicKey([n.to_be_bytes(); 16].as_flattened().try_into().unwrap());
+    let member = |n| (key(n).server_id(), Member::voter(Description::of(key(n))));
     let many = Configuration::from_members((0..1_001).map(member));
     let dismissed = (3..)
         .map(|id| (ServerId(id), Dismissal::Removed))

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft_raft::configuration::{Configuration, Dismissal, Foreign, History, Member, Suffrage};
+use liferaft_raft::configuration::{
+    AccessToken, Configuration, Description, Dismissal, Foreign, Grants, History, Member,
+    PublicKey, TokenFault, TokenKey, Versions, Voucher,
+};
 use liferaft_raft::consensus::{
-    ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
@@ -18,6 +21,30 @@ use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{self, Content, Frame, Head, JoinReply, ProposeAnswer};
 
 use super::{CLUSTER, RECEIVER, bytes, decode};
+
+const KEY: PublicKey = PublicKey([7; 32]);
+
+const VOUCHER: Voucher = Voucher {
+    by: PublicKey([8; 32]),
+    signature: [9; 64],
+};
+
+const TOKEN: AccessToken = AccessToken {
+    key: TokenKey(PublicKey([6; 32])),
+    grants: Grants::Membership,
+    expires_at: ClusterTime(5000),
+    uses_left: 2,
+};
+
+/// The description of the server with [`KEY`].
+fn ada() -> Description {
+    let label = "ada".parse().expect("it is a label");
+    let address = "memory:7".parse().expect("it is an address");
+    Description::of(KEY)
+        .with_label(label)
+        .with_addresses([address])
+        .with_versions(Versions { min: 1, max: 2 })
+}
 
 /// Asserts the encoding of a content, both ways. Spaces in the expectation part the fields.
 #[track_caller]
@@ -86,29 +113,33 @@ fn the_bytes_of_a_reply_to_a_request_for_a_vote() {
 
 #[test]
 fn the_bytes_of_append_entries_with_every_kind_of_entry() {
+    let leaving = Member {
+        suffrage: None,
+        outgoing_voter: true,
+        ..Member::voter(Description::default())
+    };
+    let staying = Member {
+        outgoing_voter: true,
+        ..Member::voter(Description::default())
+    };
+    let described = Member {
+        voucher: Some(VOUCHER),
+        ..Member::voter(ada())
+    };
     let members = Configuration::from_members([
-        (
-            ServerId(1),
-            Member {
-                suffrage: None,
-                outgoing_voter: true,
-                public_key: bytes("k"),
-            },
-        ),
-        (
-            ServerId(2),
-            Member {
-                suffrage: Some(Suffrage::Voter),
-                outgoing_voter: true,
-                public_key: bytes(""),
-            },
-        ),
-        (ServerId(3), Member::learner(bytes(""))),
+        (ServerId(1), leaving),
+        (ServerId(2), staying),
+        (ServerId(3), Member::learner(Description::default())),
+        (KEY.server_id(), described),
     ])
     .with_dismissed([
         (ServerId(4), Dismissal::Removed),
         (ServerId(5), Dismissal::Forgot),
-    ]);
+    ])
+    .with_evicted([ServerId(8)])
+    .with_tokens([TOKEN])
+    .with_version(3)
+    .with_open(false);
     let entry = |index, payload| Entry {
         index: Index(index),
         term: Term(5),
@@ -132,15 +163,23 @@ fn the_bytes_of_append_entries_with_every_kind_of_entry() {
 
     assert_golden(
         &message(body),
-        "1803 2005 2aaf01 0807 1004 1809 2008 2802 \
+        "1803 2005 2ab103 0807 1004 1809 2008 2802 \
          3207 0805 10e807 1801 \
          320c 0805 10e807 1802 2203 736574 \
-         328b01 0805 10e807 1803 228101 0801 \
-         1219 0a10 00000000000000000000000000000001 1000 1801 2201 6b \
-         1218 0a10 00000000000000000000000000000002 1001 1801 2200 \
-         1218 0a10 00000000000000000000000000000003 1002 1800 2200 \
+         328d03 0805 10e807 1803 228303 0802 \
+         121c 0a10 00000000000000000000000000000001 1000 1801 2a04 2001 2801 \
+         121c 0a10 00000000000000000000000000000002 1001 1801 2a04 2001 2801 \
+         121c 0a10 00000000000000000000000000000003 1002 1800 2a04 2001 2801 \
+         12b301 0a10 4bb06f8e4e3a7715d201d573d0aa4237 1001 1800 \
+         2a35 0a20 0707070707070707070707070707070707070707070707070707070707070707 \
+         1203 616461 1a08 6d656d6f72793a37 2001 2802 \
+         3264 0a20 0808080808080808080808080808080808080808080808080808080808080808 \
+         1240 0909090909090909090909090909090909090909090909090909090909090909 \
+         0909090909090909090909090909090909090909090909090909090909090909 \
          1a14 0a10 00000000000000000000000000000004 1001 \
-         1a14 0a10 00000000000000000000000000000005 1002 20808040",
+         1a14 0a10 00000000000000000000000000000005 1002 20808040 3003 3800 \
+         4229 0a20 0606060606060606060606060606060606060606060606060606060606060606 1001 188827 2002 \
+         4a10 00000000000000000000000000000008",
     );
 }
 
@@ -197,8 +236,8 @@ fn the_bytes_of_a_configuration_whose_founding_has_a_name() {
 
     assert_golden(
         &message(body),
-        "1803 2005 2a24 0807 1004 1809 2008 2802 \
-         3218 0805 10e807 1803 220f 0801 20808040 29 0807060504030201",
+        "1803 2005 2a28 0807 1004 1809 2008 2802 \
+         321c 0805 10e807 1803 2213 0802 20808040 29 0807060504030201 3001 3801",
     );
 }
 
@@ -304,9 +343,10 @@ fn the_bytes_of_a_chunk_of_a_snapshot() {
 
     assert_golden(
         &message(body),
-        "1805 2005 2a3e 0807 1002 \
-         1a32 0804 1009 18e807 \
-         2220 0801 1218 0a10 00000000000000000000000000000001 1001 1800 2200 20808040 \
+        "1805 2005 2a46 0807 1002 \
+         1a3a 0804 1009 18e807 \
+         2228 0802 121c 0a10 00000000000000000000000000000001 1001 1800 2a04 2001 2801 \
+         20808040 3001 3801 \
          2801 3005 3defbeadde \
          2003 2a02 7465",
     );
@@ -400,14 +440,14 @@ fn the_bytes_of_replies_to_a_proposal() {
 
 #[test]
 fn the_bytes_of_a_membership_change() {
-    let learner = MembershipStep::AddLearner {
-        id: ServerId(4),
-        public_key: bytes("k"),
-    };
+    let learner = MembershipStep::AddLearner(Addition {
+        description: Some(Description::default()),
+        voucher: Some(VOUCHER),
+        token: Some(TOKEN.key),
+        ..Addition::of(ServerId(4))
+    });
     let change = MembershipChange::add_voter(ServerId(3))
-        .and(MembershipChange {
-            steps: vec![learner],
-        })
+        .and(learner.into())
         .and(MembershipChange::remove(ServerId(5)))
         .and(MembershipChange::retire(ServerId(6)));
 
@@ -417,11 +457,37 @@ fn the_bytes_of_a_membership_change() {
             term: Term(2),
             change,
         },
-        "1812 2a61 0801 \
-         1216 0801 1210 00000000000000000000000000000003 1a00 \
-         1217 0802 1210 00000000000000000000000000000004 1a01 6b \
+        "1812 2aeb01 0801 \
+         1214 0801 1210 00000000000000000000000000000003 \
+         12a201 0802 1210 00000000000000000000000000000004 2204 2001 2801 \
+         2a64 0a20 0808080808080808080808080808080808080808080808080808080808080808 \
+         1240 0909090909090909090909090909090909090909090909090909090909090909 \
+         0909090909090909090909090909090909090909090909090909090909090909 \
+         3220 0606060606060606060606060606060606060606060606060606060606060606 \
          1214 0803 1210 00000000000000000000000000000005 \
          1214 0805 1210 00000000000000000000000000000006 \
+         1802",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_change_that_leaves_the_servers_as_they_are() {
+    let change = MembershipChange::describe(ServerId(3), Description::default())
+        .and(MembershipChange::issue(TOKEN))
+        .and(MembershipChange::revoke(TOKEN.key))
+        .and(MembershipChange::raise_version(3));
+
+    assert_golden(
+        &Content::Change {
+            request: 1,
+            term: Term(2),
+            change,
+        },
+        "1812 2a7b 0801 \
+         121a 0806 1210 00000000000000000000000000000003 2204 2001 2801 \
+         122d 0807 3a29 0a20 0606060606060606060606060606060606060606060606060606060606060606 1001 188827 2002 \
+         1224 0808 3220 0606060606060606060606060606060606060606060606060606060606060606 \
+         1204 0809 4003 \
          1802",
     );
 }
@@ -476,8 +542,8 @@ fn the_bytes_of_replies_to_a_membership_change() {
         "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
     );
     assert_golden(
-        &error(ChangeError::Invalid(InvalidChange::KeyTooLong(id))),
-        "1813 2a16 0801 180f 2210 00000000000000000000000000000003",
+        &error(ChangeError::Invalid(InvalidChange::WrongKey(id))),
+        "1813 2a16 0801 1812 2210 00000000000000000000000000000003",
     );
     assert_golden(
         &error(ChangeError::Unreachable(id)),
@@ -498,6 +564,50 @@ fn the_bytes_of_replies_to_a_membership_change() {
     assert_golden(
         &error(ChangeError::Unknown { leader: None }),
         "1813 2a04 0801 180a",
+    );
+}
+
+#[test]
+fn the_bytes_of_replies_about_tokens_and_versions() {
+    let reply = |error| Content::ChangeReply {
+        request: 1,
+        result: Err(error),
+    };
+    let invalid = |invalid| reply(ChangeError::Invalid(invalid));
+    let token = |fault| reply(ChangeError::Token(TOKEN.key, fault));
+    let (server, version) = (ServerId(3), 4);
+
+    assert_golden(
+        &invalid(InvalidChange::IssuedBefore(TOKEN.key)),
+        "1813 2a26 0801 1813 3a20 0606060606060606060606060606060606060606060606060606060606060606",
+    );
+    assert_golden(
+        &invalid(InvalidChange::TooManyTokens),
+        "1813 2a04 0801 1814",
+    );
+    assert_golden(
+        &invalid(InvalidChange::VersionNotRaised(version)),
+        "1813 2a06 0801 1815 4004",
+    );
+    assert_golden(
+        &invalid(InvalidChange::VersionNotSpoken { server, version }),
+        "1813 2a18 0801 1816 2210 00000000000000000000000000000003 4004",
+    );
+    assert_golden(
+        &token(TokenFault::Unknown),
+        "1813 2a26 0801 1817 3a20 0606060606060606060606060606060606060606060606060606060606060606",
+    );
+    assert_golden(
+        &token(TokenFault::UsedUp),
+        "1813 2a26 0801 1818 3a20 0606060606060606060606060606060606060606060606060606060606060606",
+    );
+    assert_golden(
+        &token(TokenFault::Expired),
+        "1813 2a26 0801 1819 3a20 0606060606060606060606060606060606060606060606060606060606060606",
+    );
+    assert_golden(
+        &token(TokenFault::GrantsOther),
+        "1813 2a26 0801 181a 3a20 0606060606060606060606060606060606060606060606060606060606060606",
     );
 }
 
@@ -554,15 +664,22 @@ fn the_bytes_of_replies_to_a_leadership_transfer() {
 
 #[test]
 fn the_bytes_of_a_wish_to_join() {
-    let keyed = Content::Join {
-        public_key: bytes("k"),
+    let invited = Content::Join {
+        description: ada(),
+        token: Some(TOKEN.key),
     };
     let bare = Content::Join {
-        public_key: bytes(""),
+        description: Description::default(),
+        token: None,
     };
 
-    assert_golden(&keyed, "1820 2a03 0a01 6b");
-    assert_golden(&bare, "1820 2a02 0a00");
+    assert_golden(
+        &invited,
+        "1820 2a59 1235 0a20 0707070707070707070707070707070707070707070707070707070707070707 \
+         1203 616461 1a08 6d656d6f72793a37 2001 2802 \
+         1a20 0606060606060606060606060606060606060606060606060606060606060606",
+    );
+    assert_golden(&bare, "1820 2a06 1204 2001 2801");
 }
 
 #[test]
@@ -583,6 +700,12 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");
     assert_golden(&Content::JoinReply(JoinReply::Manual), "1821 2a02 0806");
     assert_golden(&Content::JoinReply(JoinReply::Forgot), "1821 2a02 0807");
+    let token = |fault| Content::JoinReply(JoinReply::Token(fault));
+    assert_golden(&Content::JoinReply(JoinReply::NotInvited), "1821 2a02 0808");
+    assert_golden(&token(TokenFault::Unknown), "1821 2a02 0809");
+    assert_golden(&token(TokenFault::UsedUp), "1821 2a02 080a");
+    assert_golden(&token(TokenFault::Expired), "1821 2a02 080b");
+    assert_golden(&token(TokenFault::GrantsOther), "1821 2a02 080c");
 }
 
 #[test]

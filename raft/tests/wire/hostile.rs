@@ -127,11 +127,41 @@ fn a_crowd_of_dismissed_servers_is_counted_before_it_is_read() {
 }
 
 #[test]
+fn a_crowd_of_tokens_or_evicted_servers_is_counted_before_it_is_read() {
+    let tokens = decode(&with_configuration(&[0x42, 0x00].repeat(65)));
+    let evicted = decode(&with_configuration(&[0x4a, 0x00].repeat(257)));
+
+    let too_many = |items, count, count_max| {
+        Err(DecodeError::TooMany {
+            items,
+            count,
+            count_max,
+        })
+    };
+    assert_eq!(tokens, too_many("access tokens", 65, 64));
+    assert_eq!(evicted, too_many("evicted servers", 257, 256));
+}
+
+#[test]
+fn a_crowd_of_addresses_is_counted_before_it_is_read() {
+    let body = Fields::default().bytes(2, &[0x1a, 0x00].repeat(5));
+
+    let refused = decode(&request(32, &body));
+
+    let expected = DecodeError::TooMany {
+        items: "addresses",
+        count: 5,
+        count_max: 4,
+    };
+    assert_eq!(refused, Err(expected));
+}
+
+#[test]
 fn a_server_that_is_dismissed_twice_contradicts_itself() {
     let dismissed = Fields::default().bytes(1, &[1; 16]).number(2, 1);
-    let configuration = Fields::default().number(1, 1);
+    let configuration = Fields::default().number(1, 2);
     let configuration = configuration.message(3, &dismissed).message(3, &dismissed);
-    let configuration = configuration.number(4, 1000);
+    let configuration = configuration.number(4, 1000).number(6, 1).number(7, 1);
 
     let refused = decode(&with_configuration(&configuration.encode()));
 

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use liferaft_raft::wire::{DecodeError, Frame};
 
 use super::samples::{
-    ID, append_entries, append_entries_reply, assert_understood, configuration, conflict, entry,
-    envelope, install_snapshot, install_snapshot_reply, member, metadata, request_vote,
-    request_vote_reply, step, with_configuration, with_conflict, with_entry, with_member,
-    with_metadata, with_step,
+    ID, access_token, append_entries, append_entries_reply, assert_understood, configuration,
+    conflict, description, entry, envelope, install_snapshot, install_snapshot_reply, member,
+    metadata, request_vote, request_vote_reply, step, voucher, with_configuration, with_conflict,
+    with_description, with_entry, with_member, with_metadata, with_step, with_token,
 };
 use super::{Fields, decode, message, request};
 
@@ -139,7 +139,43 @@ fn a_configuration_lacks_nothing_that_safety_needs() {
     assert_missing(&without(1), "member's id");
     assert_missing(&without(2), "suffrage");
     assert_missing(&without(3), "outgoing voter");
-    assert_missing(&without(4), "public key");
+    assert_missing(&without(5), "description of a server");
+    assert_missing(
+        &with_configuration(&configuration().without(6)),
+        "version of the cluster",
+    );
+    assert_missing(
+        &with_configuration(&configuration().without(7)),
+        "whether the cluster is open",
+    );
+}
+
+#[test]
+fn a_description_may_lack_all_but_its_versions() {
+    let without = |field| with_description(&description().without(field));
+
+    assert_understood(&with_description(&description()));
+    assert_missing(&without(4), "lowest version");
+    assert_missing(&without(5), "highest version");
+}
+
+#[test]
+fn a_voucher_lacks_nothing() {
+    let without = |field| with_member(&member().message(6, &voucher().without(field)));
+
+    assert_missing(&without(1), "key of a voucher");
+    assert_missing(&without(2), "signature of a voucher");
+}
+
+#[test]
+fn an_access_token_lacks_nothing() {
+    let without = |field| with_token(&access_token().without(field));
+
+    assert_understood(&with_token(&access_token()));
+    assert_missing(&without(1), "key of a token");
+    assert_missing(&without(2), "what a token grants");
+    assert_missing(&without(3), "expiry of a token");
+    assert_missing(&without(4), "uses left of a token");
 }
 
 #[test]
@@ -216,9 +252,21 @@ fn an_error_about_a_server_names_it() {
     assert_missing(&change_error(8), about);
     assert_missing(&change_error(9), about);
     assert_missing(&change_error(12), about);
+    assert_missing(&change_error(18), about);
     assert_missing(&transfer_error(2), about);
     assert_missing(&transfer_error(4), about);
     assert_missing(&transfer_error(5), about);
+}
+
+#[test]
+fn an_error_about_a_token_or_a_version_names_it() {
+    let error = |code| request(19, &Fields::default().number(1, 1).number(3, code));
+
+    assert_missing(&error(19), "key of a token");
+    assert_missing(&error(21), "version that the answer is about");
+    for code in 23..=26 {
+        assert_missing(&error(code), "key of a token");
+    }
 }
 
 #[test]
@@ -226,12 +274,17 @@ fn a_step_lacks_nothing() {
     assert_understood(&with_step(&step()));
     assert_missing(&with_step(&step().without(1)), "kind of step");
     assert_missing(&with_step(&step().without(2)), "server of the step");
-    assert_missing(&with_step(&step().without(3)), "public key");
+    assert_understood(&with_step(&step().without(4)));
+    let of_kind = |kind| with_step(&Fields::default().number(1, kind).bytes(2, &ID));
+    assert_missing(&of_kind(6), "description of a server");
+    assert_missing(&of_kind(7), "issued token");
+    assert_missing(&of_kind(8), "key of a token");
+    assert_missing(&of_kind(9), "version of the step");
 }
 
 #[test]
 fn what_is_said_of_joining_lacks_nothing() {
-    assert_missing(&request(32, &Fields::default()), "public key");
+    assert_missing(&request(32, &Fields::default()), "description of a server");
     assert_missing(&request(33, &Fields::default()), "answer");
     assert_missing(&request(34, &Fields::default()), "what is foreign");
 }

@@ -71,8 +71,8 @@ pub(super) fn metadata() -> Fields {
 }
 
 pub(super) fn configuration() -> Fields {
-    let members = Fields::default().number(1, 1).message(2, &member());
-    members.number(4, 1000)
+    let members = Fields::default().number(1, 2).message(2, &member());
+    members.number(4, 1000).number(6, 1).number(7, 1)
 }
 
 pub(super) fn member() -> Fields {
@@ -80,7 +80,20 @@ pub(super) fn member() -> Fields {
         .bytes(1, &ID)
         .number(2, 1)
         .number(3, 0)
-        .bytes(4, b"")
+        .message(5, &description())
+}
+
+pub(super) fn description() -> Fields {
+    Fields::default().number(4, 1).number(5, 1)
+}
+
+pub(super) fn voucher() -> Fields {
+    Fields::default().bytes(1, &[7; 32]).bytes(2, &[8; 64])
+}
+
+pub(super) fn access_token() -> Fields {
+    let named = Fields::default().bytes(1, &[7; 32]).number(2, 1);
+    named.number(3, 5000).number(4, 2)
 }
 
 pub(super) fn install_snapshot_reply() -> Fields {
@@ -95,7 +108,8 @@ pub(super) fn install_snapshot_reply() -> Fields {
 }
 
 pub(super) fn step() -> Fields {
-    Fields::default().number(1, 1).bytes(2, &ID).bytes(3, b"")
+    let added = Fields::default().number(1, 1).bytes(2, &ID);
+    added.message(4, &description())
 }
 
 pub(super) fn with_entry(entry: &Fields) -> Vec<u8> {
@@ -122,6 +136,14 @@ pub(super) fn with_configuration(configuration: &Fields) -> Vec<u8> {
 
 pub(super) fn with_member(member: &Fields) -> Vec<u8> {
     with_configuration(&configuration().without(2).message(2, member))
+}
+
+pub(super) fn with_description(description: &Fields) -> Vec<u8> {
+    with_member(&member().without(5).message(5, description))
+}
+
+pub(super) fn with_token(token: &Fields) -> Vec<u8> {
+    with_configuration(&configuration().message(8, token))
 }
 
 pub(super) fn with_step(step: &Fields) -> Vec<u8> {

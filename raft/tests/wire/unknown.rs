@@ -6,8 +6,9 @@ use liferaft_raft::ids::Term;
 use liferaft_raft::wire::{DecodeError, RawFrame};
 
 use super::samples::{
-    append_entries, append_entries_reply, configuration, entry, member, metadata, step,
-    with_configuration, with_entry, with_member, with_metadata, with_step,
+    access_token, append_entries, append_entries_reply, configuration, description, entry, member,
+    metadata, step, voucher, with_configuration, with_description, with_entry, with_member,
+    with_metadata, with_step, with_token,
 };
 use super::{CLUSTER, Fields, RECEIVER, decode, frame, message, request};
 
@@ -40,10 +41,10 @@ fn an_entry_of_an_unknown_kind_is_unsupported_and_not_malformed() {
 
 #[test]
 fn a_configuration_of_an_unknown_format_is_unsupported_in_entries_and_snapshots() {
-    let later = configuration().without(1).number(1, 2);
+    let later = configuration().without(1).number(1, 3);
     let unsupported = Err(DecodeError::Unsupported {
         part: "configuration",
-        number: 2,
+        number: 3,
     });
 
     assert_eq!(decode(&with_configuration(&later)), unsupported);
@@ -54,17 +55,52 @@ fn a_configuration_of_an_unknown_format_is_unsupported_in_entries_and_snapshots(
 }
 
 #[test]
-fn an_unknown_field_of_a_configuration_or_a_member_is_unsupported() {
+fn an_unknown_field_of_a_configuration_or_in_it_is_unsupported() {
     let unsupported = Err(DecodeError::Unsupported {
         part: "configuration",
-        number: 1,
+        number: 2,
     });
 
     assert_eq!(
-        decode(&with_configuration(&configuration().number(9, 1))),
+        decode(&with_configuration(&configuration().number(19, 1))),
         unsupported
     );
     assert_eq!(decode(&with_member(&member().number(9, 1))), unsupported);
+    assert_eq!(
+        decode(&with_description(&description().number(9, 1))),
+        unsupported
+    );
+    assert_eq!(
+        decode(&with_member(&member().message(6, &voucher().number(9, 1)))),
+        unsupported
+    );
+    assert_eq!(
+        decode(&with_token(&access_token().number(9, 1))),
+        unsupported
+    );
+}
+
+/// Such a one is of a later version, which says what it speaks in the fields that are known.
+#[test]
+fn an_unknown_field_of_who_wishes_to_join_is_skipped() {
+    let wish = |description: &Fields| request(32, &Fields::default().message(2, description));
+
+    let extended = wish(&description().number(9, 1));
+
+    assert_eq!(decode(&extended), decode(&wish(&description())));
+}
+
+#[test]
+fn what_an_unknown_token_grants_is_unsupported() {
+    let refused = decode(&with_token(&access_token().without(2).number(2, 9)));
+
+    assert_eq!(
+        refused,
+        Err(DecodeError::Unsupported {
+            part: "access token",
+            number: 9
+        })
+    );
 }
 
 #[test]

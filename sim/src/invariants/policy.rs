@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::{MembershipChange, MembershipStep, Oversight};
+use liferaft_raft::consensus::{Addition, MembershipChange, MembershipStep, Oversight};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::time::Instant;
 
@@ -62,11 +62,17 @@ impl Call<'_> {
                 MembershipStep::Remove(id) => {
                     return Err(format!("{id} is removed as by an operator"));
                 }
-                MembershipStep::AddVoter { id, .. } => self.check_promotion(*id)?,
-                MembershipStep::AddLearner { id, .. } => demand!(
+                MembershipStep::AddVoter(Addition { id, .. }) => self.check_promotion(*id)?,
+                MembershipStep::AddLearner(Addition { id, .. }) => demand!(
                     before.names(*id) || !self.stewards.is_dismissed(*id, self.known),
                     "{id} is taken in, whom an operator removed"
                 ),
+                MembershipStep::Describe(..)
+                | MembershipStep::Issue(_)
+                | MembershipStep::Revoke(_)
+                | MembershipStep::RaiseVersion(_) => {
+                    return Err(format!("the policy calls for {step:?}"));
+                }
             }
         }
         self.check_voters(before)
@@ -225,11 +231,15 @@ pub(crate) fn voters_after(
     let mut voters = before.clone();
     for step in &change.steps {
         match step {
-            MembershipStep::AddVoter { id, .. } => voters.insert(*id),
-            MembershipStep::AddLearner { id, .. }
+            MembershipStep::AddVoter(Addition { id, .. }) => voters.insert(*id),
+            MembershipStep::AddLearner(Addition { id, .. })
             | MembershipStep::Remove(id)
             | MembershipStep::Evict(id)
             | MembershipStep::Retire(id) => voters.remove(id),
+            MembershipStep::Describe(..)
+            | MembershipStep::Issue(_)
+            | MembershipStep::Revoke(_)
+            | MembershipStep::RaiseVersion(_) => false,
         };
     }
     voters

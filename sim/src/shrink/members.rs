@@ -89,13 +89,19 @@ impl Left {
     /// The steps that concern those who are left; `None` if there are none.
     fn change(&self, change: &MembershipChange) -> Option<MembershipChange> {
         let steps = change.steps.iter().filter_map(|step| {
-            let id = self.id(step.server())?;
+            let id = self.id(step.server()?)?;
             Some(match step {
-                MembershipStep::AddVoter { .. } => MembershipChange::add_voter(id),
-                MembershipStep::AddLearner { .. } => MembershipChange::add_learner(id),
+                MembershipStep::AddVoter(_) => MembershipChange::add_voter(id),
+                MembershipStep::AddLearner(_) => MembershipChange::add_learner(id),
                 MembershipStep::Remove(_) => MembershipChange::remove(id),
                 MembershipStep::Evict(_) => MembershipChange::evict(id),
                 MembershipStep::Retire(_) => MembershipChange::retire(id),
+                MembershipStep::Describe(_, description) => {
+                    MembershipChange::describe(id, description.clone())
+                }
+                MembershipStep::Issue(_)
+                | MembershipStep::Revoke(_)
+                | MembershipStep::RaiseVersion(_) => return None,
             })
         });
         let change = steps.fold(MembershipChange::default(), |change, step| change.and(step));

@@ -1,14 +1,14 @@
 use alloc::string::String;
 
 use super::*;
-use crate::configuration::Member;
+use crate::configuration::{AccessToken, Description, Member, PublicKey, TokenKey, Versions};
 use crate::policy::Target;
 
 /// Voters 1 to `voters` and, after them, so many learners. Server 1 leads, all have answered.
 fn cluster(voters: u128, learners: u128) -> Configuration {
-    let voter = (1..=voters).map(|id| (ServerId(id), Member::voter(Bytes::new())));
-    let learner =
-        (voters + 1..=voters + learners).map(|id| (ServerId(id), Member::learner(Bytes::new())));
+    let voter = (1..=voters).map(|id| (ServerId(id), Member::voter(Description::default())));
+    let learner = (voters + 1..=voters + learners)
+        .map(|id| (ServerId(id), Member::learner(Description::default())));
     Configuration::from_members(voter.chain(learner))
 }
 
@@ -20,6 +20,7 @@ fn all_answer(configuration: &Configuration) -> Situation<'_> {
         voices: others.collect(),
         caught_up: BTreeSet::new(),
         joiners: BTreeMap::new(),
+        cluster_time: ClusterTime(1000),
     }
 }
 
@@ -36,7 +37,9 @@ impl Situation<'_> {
     }
 
     fn with_joiners(mut self, ids: &[u128]) -> Self {
-        let joiners = ids.iter().map(|id| (ServerId(*id), Bytes::new()));
+        let joiners = ids
+            .iter()
+            .map(|id| (ServerId(*id), Addition::of(ServerId(*id))));
         self.joiners.extend(joiners);
         self
     }
@@ -48,8 +51,10 @@ fn told(change: Option<MembershipChange>) -> String {
     let words = steps.iter().map(|step| match step {
         MembershipStep::Evict(id) | MembershipStep::Remove(id) => alloc::format!("-{}", id.0),
         MembershipStep::Retire(id) => alloc::format!("x{}", id.0),
-        MembershipStep::AddVoter { id, .. } => alloc::format!("+{}", id.0),
-        MembershipStep::AddLearner { id, .. } => alloc::format!("~{}", id.0),
+        MembershipStep::AddVoter(Addition { id, .. }) => alloc::format!("+{}", id.0),
+        MembershipStep::AddLearner(Addition { id, .. }) => alloc::format!("~{}", id.0),
+        MembershipStep::RaiseVersion(version) => alloc::format!("v{version}"),
+        other => panic!("no policy calls for {other:?}"),
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -75,7 +80,7 @@ fn where_all_answer_and_nobody_asks_nothing_is_done() {
 #[test]
 fn no_more_join_than_the_longest_entry_has_room_for() {
     let configuration = cluster(4, 0);
-    let one_more = configuration.weight() + Member::voter(Bytes::new()).weight();
+    let one_more = configuration.weight() + Member::voter(Description::default()).weight();
     let narrow = configuration.with_entry_bytes_max(one_more);
     let full = narrow.clone().with_entry_bytes_max(one_more - 1);
 
@@ -273,21 +278,76 @@ fn voters_beyond_the_wanted_number_become_learners_but_never_the_leader() {
 }
 
 #[test]
-fn a_public_key_stays_with_its_server() {
-    let key = Bytes::from_static(b"key");
-    let learner = (ServerId(2), Member::learner(key.clone()));
-    let voter = (ServerId(1), Member::voter(Bytes::new()));
+fn a_promotion_says_nothing_of_its_server_that_is_known() {
+    let described = Description::default().with_label("ada".parse().expect("it is a label"));
+    let learner = (ServerId(2), Member::learner(described));
+    let voter = (ServerId(1), Member::voter(Description::default()));
     let configuration = Configuration::from_members([voter, learner]);
     let situation = all_answer(&configuration).with_caught_up(&[2]);
 
     let change = next_change(&MembershipPolicy::default(), &situation);
 
-    let promoted = MembershipStep::AddVoter {
-        id: ServerId(2),
-        public_key: key,
+    assert_eq!(change, Some(MembershipChange::add_voter(ServerId(2))));
+}
+
+/// Voters 1 to 3 that speak these versions, in a cluster that speaks version 1.
+fn speaking(versions: [(u32, u32); 3]) -> Configuration {
+    let members = (1..).zip(versions).map(|(id, (min, max))| {
+        let description = Description::default().with_versions(Versions { min, max });
+        (ServerId(id), Member::voter(description))
+    });
+    Configuration::from_members(members)
+}
+
+#[test]
+fn the_cluster_speaks_the_highest_version_that_all_members_do() {
+    let later = speaking([(1, 3), (1, 2), (2, 4)]);
+    let one_is_old = speaking([(1, 3), (1, 1), (1, 3)]);
+    let none_in_common = speaking([(1, 3), (1, 2), (3, 4)]);
+
+    let decided =
+        [&later, &one_is_old, &none_in_common].map(|speaking| decide(&all_answer(speaking)));
+
+    assert_eq!(decided, ["v2", "", ""]);
+}
+
+#[test]
+fn a_learner_that_speaks_no_later_version_holds_the_cluster_back() {
+    let mut members = speaking([(1, 2), (1, 2), (1, 2)])
+        .members()
+        .map(|(id, member)| (id, member.clone()))
+        .collect::<Vec<_>>();
+    members.push((ServerId(4), Member::learner(Description::default())));
+    let configuration = Configuration::from_members(members);
+
+    assert_eq!(decide(&all_answer(&configuration)), "");
+}
+
+#[test]
+fn a_version_is_raised_once_nothing_else_is_to_be_done() {
+    let configuration = speaking([(1, 2), (1, 2), (1, 2)]);
+    let situation = all_answer(&configuration).with_joiners(&[9]);
+
+    assert_eq!(decide(&situation), "~9");
+}
+
+#[test]
+fn no_more_join_by_a_token_than_it_has_uses() {
+    let key = TokenKey(PublicKey([7; 32]));
+    let token = AccessToken {
+        key,
+        grants: Grants::Membership,
+        expires_at: ClusterTime(1001),
+        uses_left: 2,
     };
-    assert_eq!(
-        change.map(|change| change.steps),
-        Some(alloc::vec![promoted])
-    );
+    let configuration = cluster(3, 0).with_tokens([token]);
+    let mut situation = all_answer(&configuration).with_joiners(&[6, 7, 8, 9]);
+    for id in [6, 8, 9] {
+        let joiner = situation.joiners.get_mut(&ServerId(id));
+        joiner.expect("it asks").token = Some(key);
+    }
+
+    assert_eq!(decide(&situation), "~6 ~7 ~8");
+    situation.cluster_time = ClusterTime(1001);
+    assert_eq!(decide(&situation), "~7");
 }

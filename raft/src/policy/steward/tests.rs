@@ -5,9 +5,10 @@ use core::time::Duration;
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
-use crate::configuration::{Configuration, Dismissal};
+use crate::configuration::{AccessToken, Configuration, Dismissal, PublicKey, TokenKey};
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
+use crate::time::ClusterTime;
 
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(200);
@@ -67,6 +68,7 @@ impl Leader {
             may_change: self.may_change,
             commit: Index(10),
             round: self.round,
+            cluster_time: ClusterTime(1000),
             timing: Timing::new(ELECTION_TIMEOUT, HEARTBEAT).expect("it makes sense"),
             peers: self.peers.clone(),
         }
@@ -117,8 +119,12 @@ impl Leader {
     }
 
     fn join(&mut self, id: u128) -> JoinAnswer {
+        self.join_with(Addition::of(ServerId(id)))
+    }
+
+    fn join_with(&mut self, addition: Addition) -> JoinAnswer {
         let mut steward = self.steward.clone();
-        let answer = steward.ask_to_join(ServerId(id), Bytes::new(), &self.view(), self.now);
+        let answer = steward.ask_to_join(addition, &self.view(), self.now);
         self.steward = steward;
         answer
     }
@@ -156,7 +162,7 @@ fn removed(change: &MembershipChange) -> Vec<u128> {
         MembershipStep::Evict(id) | MembershipStep::Remove(id) | MembershipStep::Retire(id) => {
             Some(id.0)
         }
-        MembershipStep::AddVoter { .. } | MembershipStep::AddLearner { .. } => None,
+        _ => None,
     });
     removed.collect()
 }
@@ -319,12 +325,12 @@ fn twenty_who_ask_at_about_the_same_time_are_taken_in_together() {
 fn learners_that_have_caught_up_are_promoted_together_and_one_that_died_holds_up_nobody() {
     let mut leader = Leader::of(1, MembershipPolicy::default());
     let learners = (2..=5).map(|id| {
-        let learner = crate::configuration::Member::learner(Bytes::new());
+        let learner = crate::configuration::Member::learner(Default::default());
         (ServerId(id), learner)
     });
     let voter = (
         ServerId(1),
-        crate::configuration::Member::voter(Bytes::new()),
+        crate::configuration::Member::voter(Default::default()),
     );
     leader.run(ms(1000));
     leader.silence(&[5]);
@@ -397,9 +403,9 @@ fn a_stalled_disk_gets_as_long_as_the_install_of_its_snapshot_takes() {
 #[test]
 fn a_learner_whose_disk_hangs_is_left_alone() {
     let mut leader = Leader::of(3, MembershipPolicy::default());
-    let learner = crate::configuration::Member::learner(Bytes::new());
+    let learner = crate::configuration::Member::learner(Default::default());
     let voters = [1, 2, 3].map(|id| {
-        let voter = crate::configuration::Member::voter(Bytes::new());
+        let voter = crate::configuration::Member::voter(Default::default());
         (ServerId(id), voter)
     });
     let members = voters.into_iter().chain([(ServerId(4), learner)]);
@@ -485,4 +491,84 @@ fn a_server_that_does_not_lead_has_nothing_to_do() {
     let act = leader.steward.look(None, leader.now);
 
     assert_eq!((act, leader.steward.due()), (Act::Rest, Instant::MAX));
+}
+
+/// An invitation for so many more, until this time.
+fn invitation(uses_left: u32, expires_at: u64) -> AccessToken {
+    AccessToken {
+        key: TokenKey(PublicKey([7; 32])),
+        grants: Grants::Membership,
+        expires_at: ClusterTime(expires_at),
+        uses_left,
+    }
+}
+
+/// Who would use the invitation.
+fn invited(id: u128) -> Addition {
+    Addition {
+        token: Some(invitation(0, 0).key),
+        ..Addition::of(ServerId(id))
+    }
+}
+
+#[test]
+fn a_closed_cluster_takes_in_who_is_invited_or_was_evicted() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.configuration = leader
+        .configuration
+        .clone()
+        .with_open(false)
+        .with_evicted([ServerId(8)])
+        .with_tokens([invitation(1, 5000)]);
+
+    let answers = [leader.join(7), leader.join(8), leader.join_with(invited(9))];
+
+    let accepted = JoinAnswer::Accepted;
+    assert_eq!(answers, [JoinAnswer::NotInvited, accepted, accepted]);
+}
+
+#[test]
+fn who_was_evicted_comes_back_and_uses_no_invitation() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.configuration = leader
+        .configuration
+        .clone()
+        .with_evicted([ServerId(8)])
+        .with_tokens([invitation(0, 5000)]);
+
+    let answer = leader.join_with(invited(8));
+    let change = leader.run(HEARTBEAT).map(|(change, _)| change);
+
+    assert_eq!(answer, JoinAnswer::Accepted);
+    assert_eq!(change, Some(MembershipChange::add_learner(ServerId(8))));
+}
+
+#[test]
+fn an_invitation_that_lets_nobody_in_is_refused_with_the_reason() {
+    let ended = [
+        (Some(invitation(0, 5000)), TokenFault::UsedUp),
+        (Some(invitation(1, 1000)), TokenFault::Expired),
+        (None, TokenFault::Unknown),
+    ];
+    for (token, fault) in ended {
+        let mut leader = Leader::of(3, MembershipPolicy::default());
+        leader.configuration = leader.configuration.clone().with_tokens(token);
+
+        assert_eq!(leader.join_with(invited(9)), JoinAnswer::Token(fault));
+    }
+}
+
+/// The change that it asked for would be refused, and called for again.
+#[test]
+fn who_waits_with_an_invitation_that_ends_waits_no_longer() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    let open = leader.configuration.clone();
+    leader.configuration = open.clone().with_tokens([invitation(1, 5000)]);
+    leader.join_with(invited(9));
+    leader.configuration = open.with_tokens([invitation(0, 5000)]);
+
+    let change = leader.run(2 * HEARTBEAT);
+
+    assert_eq!(change, None);
+    assert!(!leader.steward.expects(ServerId(9)));
 }

@@ -5,14 +5,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::files::{Files, Folder, LOCK, os_error};
 use super::inspection::{Verdict, examine};
 use super::recovery::{self, Found, Names};
 use super::store::{Options, Store, io};
 use super::{SEGMENT_BYTES, StorageError, outbox};
-use crate::configuration::{Configuration, Member};
+use crate::configuration::Member;
 use crate::consensus::HardState;
 use crate::entry::{Entry, Payload};
 use crate::identity::Identity;
@@ -92,8 +90,15 @@ pub(super) fn found_anew_in<F: Files>(
     let last = raft.positions().last;
     let follows_log = log_end.filter(|(end, _)| *end == last);
     let (_, stamp) = follows_log.or(snapshot_end).unwrap_or_default();
-    let voter = (server, Member::voter(Bytes::new()));
-    let alone = Configuration::from_members([voter]).founded_like(configuration);
+    let known = configuration.member(server);
+    let description = known.map(|member| member.description.clone());
+    let voter = (server, Member::voter(description.unwrap_or_default()));
+    let alone = configuration
+        .clone()
+        .with_members([voter])
+        .with_dismissed([])
+        .with_evicted([])
+        .with_tokens([]);
     let entry = Entry {
         index: last.index.next(),
         term: hard_state.term,
