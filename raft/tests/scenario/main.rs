@@ -14,6 +14,7 @@ mod coming_and_going;
 mod compaction;
 mod crashes;
 mod elections;
+mod invitations;
 mod joint_consensus;
 mod lanes;
 mod leases;
