@@ -61,8 +61,14 @@ impl Servers {
         }
         for (to, message) in output.messages.drain(..) {
             let to = usize::try_from(to.0 - 1).expect("a small id");
-            self.inputs
-                .push_back((to, Input::Message { from, message }));
+            self.inputs.push_back((
+                to,
+                Input::Message {
+                    from,
+                    vouched: false,
+                    message,
+                },
+            ));
         }
         for apply in output.apply.drain(..) {
             let Apply::Entries(entries) = apply else {

@@ -132,8 +132,14 @@ impl Pump {
         for (to, message) in self.output.messages.drain(..) {
             self.messages += 1;
             let to = usize::try_from(to.0).expect("a small id") - 1;
-            self.inputs
-                .push_back((to, Input::Message { from, message }));
+            self.inputs.push_back((
+                to,
+                Input::Message {
+                    from,
+                    vouched: false,
+                    message,
+                },
+            ));
         }
         for apply in self.output.apply.drain(..) {
             if let Apply::Entries(entries) = apply

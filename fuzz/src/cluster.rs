@@ -124,7 +124,14 @@ impl Cluster {
                     });
                 }
                 let Flight { from, to, message } = flight;
-                self.input(to, Input::Message { from, message });
+                self.input(
+                    to,
+                    Input::Message {
+                        from,
+                        vouched: false,
+                        message,
+                    },
+                );
             }
             6 if !self.flights.is_empty() => {
                 self.flights
@@ -155,7 +162,14 @@ impl Cluster {
             14 => {
                 let from = ServerId(choices.int_in_range(1..=5_u128)?);
                 let message = forge::message(choices)?;
-                self.input(at, Input::Message { from, message });
+                self.input(
+                    at,
+                    Input::Message {
+                        from,
+                        vouched: false,
+                        message,
+                    },
+                );
             }
             _ => {
                 let span = Duration::from_millis(choices.int_in_range(0..=5000_u64)?);

@@ -3,14 +3,15 @@
 //! A message is judged by its sender before its term is believed, so that whoever has no business to say it deposes
 //! nobody. Answers count only from servers that were asked. But a server that this one does not know may be newer than
 //! it (§4.1): a member that slept while all others were replaced knows none of them. So the words of leaders and
-//! candidates are taken from strangers, as long as nothing but an id tells a server.
+//! candidates are taken from whoever is vouched for as well: by a chain of members' words that ends in a key which this
+//! server knows. In an open cluster, where nothing but an id tells a server, that is everybody.
 //!
 //! ```
 //! # use liferaft_raft as liferaft;
 //! use liferaft::admission::{Admission, Kind, Sender, admission};
 //!
-//! assert_eq!(admission(Kind::AppendEntries, Sender::Stranger), Admission::Take);
-//! assert_eq!(admission(Kind::AppendEntriesReply, Sender::Stranger), Admission::Refuse);
+//! assert_eq!(admission(Kind::AppendEntries, Sender::Vouched), Admission::Take);
+//! assert_eq!(admission(Kind::AppendEntries, Sender::Stranger), Admission::Refuse);
 //! ```
 
 use Admission::{Ignore, PutOff, Refuse, Take};
@@ -67,6 +68,8 @@ pub enum Sender {
     Asked,
     /// The configuration in force names it, or one of the log since the commit index does.
     Member,
+    /// No such configuration names it, but those whom this server knows vouch for it; or the cluster is open.
+    Vouched,
     /// No such configuration names it, but a leader brings it up to date: it is about to be added, or was just removed;
     /// or it waits to be taken in.
     Joiner,
@@ -96,35 +99,66 @@ pub const fn admission(kind: Kind, sender: Sender) -> Admission {
     TABLE[kind as usize].1[sender as usize]
 }
 
-/// One row for each kind, in their order; in it one cell for each sender: asked, member, joiner, client, stranger.
-const TABLE: [(Kind, [Admission; 5]); 18] = [
-    (Kind::RequestVote, [Take, Take, Take, Refuse, Take]),
+/// One row for each kind, in their order; in it one cell for each sender: asked, member, vouched, joiner,
+/// client, stranger.
+const TABLE: [(Kind, [Admission; 6]); 18] = [
+    (Kind::RequestVote, [Take, Take, Take, Take, Refuse, Refuse]),
     (
         Kind::RequestVoteReply,
-        [Take, Ignore, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::AppendEntries, [Take, Take, Take, Refuse, Take]),
+    (
+        Kind::AppendEntries,
+        [Take, Take, Take, Take, Refuse, Refuse],
+    ),
     (
         Kind::AppendEntriesReply,
-        [Take, Ignore, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::InstallSnapshot, [Take, Take, Take, Refuse, Take]),
+    (
+        Kind::InstallSnapshot,
+        [Take, Take, Take, Take, Refuse, Refuse],
+    ),
     (
         Kind::InstallSnapshotReply,
-        [Take, Ignore, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::ReadIndex, [Refuse, Take, Take, Refuse, Refuse]),
-    (Kind::ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::Propose, [Refuse, Take, PutOff, Take, Refuse]),
-    (Kind::ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::Change, [Refuse, Take, PutOff, Refuse, Refuse]),
-    (Kind::ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::Transfer, [Refuse, Take, PutOff, Refuse, Refuse]),
-    (Kind::TransferReply, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::Join, [Take, Take, Take, Refuse, Take]),
-    (Kind::JoinReply, [Take, Ignore, Refuse, Refuse, Refuse]),
-    (Kind::Foreign, [Take, Take, Take, Refuse, Refuse]),
+    (
+        Kind::TimeoutNow,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (
+        Kind::ReadIndex,
+        [Refuse, Take, Refuse, Take, Refuse, Refuse],
+    ),
+    (
+        Kind::ReadIndexReply,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (Kind::Propose, [Refuse, Take, Refuse, PutOff, Take, Refuse]),
+    (
+        Kind::ProposeReply,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (Kind::Change, [Refuse, Take, Refuse, PutOff, Refuse, Refuse]),
+    (
+        Kind::ChangeReply,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (
+        Kind::Transfer,
+        [Refuse, Take, Refuse, PutOff, Refuse, Refuse],
+    ),
+    (
+        Kind::TransferReply,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (Kind::Join, [Take, Take, Take, Take, Refuse, Take]),
+    (
+        Kind::JoinReply,
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+    ),
+    (Kind::Foreign, [Take, Take, Refuse, Take, Refuse, Refuse]),
 ];
 
 // A kind finds its row by its place.
@@ -164,12 +198,13 @@ impl From<&Body> for Kind {
 mod tests {
     /// Makes a test of each cell of a row, named after the kind and the sender.
     macro_rules! rows {
-        ($($row:ident: $kind:ident, [$asked:ident, $member:ident, $joiner:ident, $client:ident, $stranger:ident];)+) => {
+        ($($row:ident: $kind:ident, [$asked:ident, $member:ident, $vouched:ident, $joiner:ident, $client:ident, $stranger:ident];)+) => {
             $(mod $row {
                 use crate::admission::{Admission, Kind, Sender, admission};
 
                 rows!(cell asked: $kind, Asked, $asked);
                 rows!(cell member: $kind, Member, $member);
+                rows!(cell vouched: $kind, Vouched, $vouched);
                 rows!(cell joiner: $kind, Joiner, $joiner);
                 rows!(cell client: $kind, Client, $client);
                 rows!(cell stranger: $kind, Stranger, $stranger);
@@ -184,23 +219,23 @@ mod tests {
     }
 
     rows! {
-        request_vote: RequestVote, [Take, Take, Take, Refuse, Take];
-        request_vote_reply: RequestVoteReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        append_entries: AppendEntries, [Take, Take, Take, Refuse, Take];
-        append_entries_reply: AppendEntriesReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        install_snapshot: InstallSnapshot, [Take, Take, Take, Refuse, Take];
-        install_snapshot_reply: InstallSnapshotReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        timeout_now: TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse];
-        read_index: ReadIndex, [Refuse, Take, Take, Refuse, Refuse];
-        read_index_reply: ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        propose: Propose, [Refuse, Take, PutOff, Take, Refuse];
-        propose_reply: ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        change: Change, [Refuse, Take, PutOff, Refuse, Refuse];
-        change_reply: ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        transfer: Transfer, [Refuse, Take, PutOff, Refuse, Refuse];
-        transfer_reply: TransferReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        join: Join, [Take, Take, Take, Refuse, Take];
-        join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse];
-        foreign: Foreign, [Take, Take, Take, Refuse, Refuse];
+        request_vote: RequestVote, [Take, Take, Take, Take, Refuse, Refuse];
+        request_vote_reply: RequestVoteReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        append_entries: AppendEntries, [Take, Take, Take, Take, Refuse, Refuse];
+        append_entries_reply: AppendEntriesReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        install_snapshot: InstallSnapshot, [Take, Take, Take, Take, Refuse, Refuse];
+        install_snapshot_reply: InstallSnapshotReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        timeout_now: TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        read_index: ReadIndex, [Refuse, Take, Refuse, Take, Refuse, Refuse];
+        read_index_reply: ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        propose: Propose, [Refuse, Take, Refuse, PutOff, Take, Refuse];
+        propose_reply: ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        change: Change, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
+        change_reply: ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        transfer: Transfer, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
+        transfer_reply: TransferReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        join: Join, [Take, Take, Take, Take, Refuse, Take];
+        join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
+        foreign: Foreign, [Take, Take, Refuse, Take, Refuse, Refuse];
     }
 }

@@ -61,7 +61,9 @@ impl Heard {
         self.is_told_more = false;
         for input in inputs {
             match input {
-                Input::Message { from, message } => self.hear(*from, message.term, &message.body),
+                Input::Message { from, message, .. } => {
+                    self.hear(*from, message.term, &message.body);
+                }
                 Input::SetTiming(timing) => {
                     self.timing = Some(*timing);
                     self.election_timeout_max =

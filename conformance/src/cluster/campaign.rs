@@ -59,6 +59,7 @@ impl Cluster {
             };
             node.input(Input::Message {
                 from: voter,
+                vouched: false,
                 message,
             });
         }

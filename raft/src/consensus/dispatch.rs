@@ -29,18 +29,23 @@ impl Raft {
                 .any(|configuration| configuration.is_voter(server))
     }
 
-    /// Returns what a server is to this one, apart from what this one has asked it.
+    /// Returns what a server is to this one, apart from what this one has asked it: its link knows whether it is vouched
+    /// for. In a closed cluster the voucher of a server that is dismissed counts for nothing.
     #[must_use]
-    pub fn sender(&self, server: ServerId) -> Sender {
+    pub fn sender(&self, server: ServerId, vouched: bool) -> Sender {
         let mut configurations = self.common.configurations.since(self.common.commit_index);
         if configurations.any(|configuration| configuration.contains(server)) {
             return Sender::Member;
         }
         match &self.role {
-            Role::Leader(leader) if leader.peers.get(server).is_some() => Sender::Joiner,
-            Role::Leader(_) | Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {
-                Sender::Stranger
-            }
+            Role::Leader(leader) if leader.peers.get(server).is_some() => return Sender::Joiner,
+            Role::Leader(_) | Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+        let configuration = self.common.configuration();
+        if configuration.is_open() || vouched && !configuration.is_dismissed(server) {
+            Sender::Vouched
+        } else {
+            Sender::Stranger
         }
     }
 
@@ -62,7 +67,7 @@ impl Raft {
                 Kind::AppendEntriesReply | Kind::InstallSnapshotReply,
             ) => {
                 self.common.voted_for == Some(self.common.id)
-                    && self.sender(server) == Sender::Member
+                    && self.sender(server, false) == Sender::Member
             }
             (_, _) => false,
         }
@@ -70,11 +75,11 @@ impl Raft {
 
     /// Returns true if a message may be believed. What nobody has any business to say is refused before its term
     /// counts.
-    fn admits(&mut self, from: ServerId, kind: Kind) -> bool {
+    fn admits(&mut self, from: ServerId, vouched: bool, kind: Kind) -> bool {
         let sender = if self.has_asked(from, kind) {
             Sender::Asked
         } else {
-            self.sender(from)
+            self.sender(from, vouched)
         };
         match admission(kind, sender) {
             Admission::Take => true,
@@ -87,9 +92,9 @@ impl Raft {
     }
 
     /// Takes a message: first who sent it, then what its term says (§3.3), then what it says itself.
-    pub(super) fn on_message(&mut self, from: ServerId, message: Message) {
+    pub(super) fn on_message(&mut self, from: ServerId, vouched: bool, message: Message) {
         let Message { term, body } = message;
-        if !self.admits(from, Kind::from(&body)) {
+        if !self.admits(from, vouched, Kind::from(&body)) {
             return;
         }
         if self.common.is_beyond_reach(term) {

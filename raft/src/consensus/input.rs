@@ -22,6 +22,12 @@ pub enum Input {
     Message {
         /// The peer of the link.
         from: ServerId,
+        /// Whether those whom this server knows vouch for the peer, as its link has found. Only the words of leaders
+        /// and candidates that are no members depend on it, and in an open cluster none do.
+        ///
+        /// It comes with each message because it belongs to the link: the core would have to bound a table of such
+        /// peers, and to forget each of them with its link.
+        vouched: bool,
         /// What it said.
         message: Message,
     },

@@ -286,7 +286,11 @@ impl Raft {
     fn take(&mut self, input: Input) {
         let transition = match input {
             Input::Timer => self.on_timer(),
-            Input::Message { from, message } => return self.on_message(from, message),
+            Input::Message {
+                from,
+                vouched,
+                message,
+            } => return self.on_message(from, vouched, message),
             Input::Persisted(id) => self.on_persisted(id),
             Input::Applied(through) => {
                 self.common.on_applied(through);

@@ -21,6 +21,9 @@ use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, DecodeError, JoinReply, ProposeAnswer, RawFrame};
 
+/// Whether the peer of a link is vouched for: a transport authenticates nobody, so nobody is.
+const VOUCHED: bool = false;
+
 /// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
 const FORWARDED: u64 = 1 << 63;
 const BATCH_SHIFT: u32 = 32;
@@ -162,7 +165,7 @@ impl<S: StateMachine> Driver<S> {
             }
             // A voter that is asked for its vote says so, and only whoever has no leader asks.
             Content::JoinReply(JoinReply::Dismissed) if self.raft.leader().is_none() => {
-                self.membership.has_asked(from) || self.raft.sender(from) == Sender::Member
+                self.membership.has_asked(from) || self.raft.sender(from, VOUCHED) == Sender::Member
             }
             // A leader that finds out that this server forgot says so unasked.
             Content::JoinReply(JoinReply::Forgot) if self.raft.leader() == Some(from) => true,
@@ -173,9 +176,9 @@ impl<S: StateMachine> Driver<S> {
             | Content::Transfer { .. }
             | Content::Join { .. } => false,
         };
-        match self.raft.sender(from) {
+        match self.raft.sender(from, VOUCHED) {
             _ if asked => Sender::Asked,
-            Sender::Stranger if self.membership.expects(from) => Sender::Joiner,
+            Sender::Vouched | Sender::Stranger if self.membership.expects(from) => Sender::Joiner,
             sender => sender,
         }
     }
@@ -212,7 +215,11 @@ impl<S: StateMachine> Driver<S> {
                 if matches!(message.body, Body::RequestVote(_)) {
                     self.tell_removed(from);
                 }
-                self.inputs.push(Input::Message { from, message });
+                self.inputs.push(Input::Message {
+                    from,
+                    vouched: VOUCHED,
+                    message,
+                });
             }
             Content::Propose { request, commands } => self.take_forwarded(from, request, commands),
             Content::ProposeReply { request, answer } => {

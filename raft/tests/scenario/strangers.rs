@@ -1,12 +1,14 @@
 //! Who may say what: answers count from those who were asked, and a server that is behind may not know its leader.
 
+use liferaft_raft::configuration::{Configuration, Dismissal};
 use liferaft_raft::consensus::{Refusal, RoleKind};
 use liferaft_raft::ids::ServerId;
 
 use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{everything, vote_requests};
 use crate::cluster::forge::{
-    append_reply, chunk_reply, pre_vote, read_index, read_reply, timeout_now, vote,
+    append, append_reply, chunk_reply, position, pre_vote, read_index, read_reply, timeout_now,
+    vote,
 };
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, ONE_COMMAND};
 use crate::compaction::small_chunks;
@@ -200,4 +202,99 @@ fn a_member_that_slept_votes_for_a_server_that_it_does_not_know() {
 
     assert_eq!(leader, 4);
     cluster.assert_applied_on([3], "after");
+}
+
+/// Servers 1, 2 and 6 of a closed cluster under leader 1; 6 was cut off while 3 and 4 took the places of 1 and 2.
+fn all_but_one_replaced() -> Cluster {
+    let mut cluster = Cluster::of(0);
+    let voters = [1, 2, 6].map(ServerId);
+    let configuration = Configuration::of_voters(voters).with_open(false);
+    for id in [1, 2, 3, 4, 6] {
+        cluster.add_blank(id);
+    }
+    for id in voters {
+        cluster.found(id.0, configuration.clone());
+    }
+    let mut cluster = cluster.with_leader(1);
+    cluster.isolate(6);
+    for change in [add_voter(3).and(add_voter(4)), remove(2), remove(1)] {
+        let leader = cluster.elect_any();
+        let changed = cluster.change(leader, change);
+        cluster.run_for(2 * ELECTION_TIMEOUT);
+        cluster.assert_changed(changed);
+    }
+    cluster.crash(1);
+    cluster.crash(2);
+    let leader = cluster.elect_any();
+    cluster
+        .propose(leader, "later")
+        .expect("it takes proposals");
+    cluster.settle();
+    cluster
+}
+
+#[test]
+fn a_member_that_was_cut_off_follows_a_leader_that_is_vouched_for() {
+    let mut cluster = all_but_one_replaced();
+    cluster.vouch_for(3);
+    cluster.vouch_for(4);
+
+    cluster.heal();
+    cluster.run_for(6 * ELECTION_TIMEOUT);
+
+    cluster.assert_applied_on([3, 4, 6], "later");
+    assert_eq!(cluster.voters(6), [3, 4, 6]);
+}
+
+#[test]
+fn a_member_that_was_cut_off_follows_no_stranger_in_a_closed_cluster() {
+    let mut cluster = all_but_one_replaced();
+    let term = cluster.term(6);
+
+    cluster.heal();
+    cluster.run_for(6 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.voters(6), [1, 2, 6]);
+    assert_eq!(cluster.term(6), term);
+    assert!(cluster.refused(6, Refusal::NotAPeer) > 0);
+}
+
+#[test]
+fn the_word_of_a_leader_counts_from_a_stranger_only_where_the_cluster_is_open() {
+    let mut closed = Cluster::of(0);
+    let configuration = Configuration::of_voters([1, 2].map(ServerId)).with_open(false);
+    for id in [1, 2] {
+        closed.add_blank(id);
+        closed.found(id, configuration.clone());
+    }
+    let mut closed = closed.with_leader(1);
+    let mut open = Cluster::of(2).with_leader(1);
+
+    for cluster in [&mut closed, &mut open] {
+        let later = cluster.term(2) + 1;
+        cluster.forge(9, 2, append(later, 1, position(1, 1), vec![]));
+    }
+
+    let followed = [&closed, &open].map(|cluster| cluster.term(2) > cluster.term(1));
+    assert_eq!(followed, [false, true]);
+}
+
+#[test]
+fn the_voucher_of_a_server_that_an_operator_removed_counts_for_nothing() {
+    let mut cluster = Cluster::of(0);
+    let configuration = Configuration::of_voters([1, 2].map(ServerId))
+        .with_open(false)
+        .with_dismissed([(ServerId(9), Dismissal::Removed)]);
+    for id in [1, 2] {
+        cluster.add_blank(id);
+        cluster.found(id, configuration.clone());
+    }
+    let mut cluster = cluster.with_leader(1);
+    cluster.vouch_for(9);
+    let later = cluster.term(2) + 1;
+
+    cluster.forge(9, 2, append(later, 1, position(1, 1), vec![]));
+
+    assert_eq!(cluster.term(2), cluster.term(1));
+    assert_eq!(cluster.refused(2, Refusal::NotAPeer), 1);
 }

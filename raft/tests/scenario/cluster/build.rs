@@ -1,6 +1,6 @@
 //! How clusters begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -141,6 +141,7 @@ impl Cluster {
             checker: Checker::default(),
             outcomes: Outcomes::default(),
             next_name: 0,
+            vouched: BTreeSet::new(),
         }
     }
 

@@ -394,21 +394,25 @@ impl Cluster {
     /// Delivers what was kept back, in the order in which it was sent.
     pub(crate) fn deliver_held(&mut self) {
         for (from, to, message) in self.network.take_held() {
-            self.feed(to, [Input::Message { from, message }]);
+            self.deliver(from, to, message);
         }
     }
 
     /// Delivers what was kept back, the last first.
     pub(crate) fn deliver_held_backwards(&mut self) {
         for (from, to, message) in self.network.take_held().into_iter().rev() {
-            self.feed(to, [Input::Message { from, message }]);
+            self.deliver(from, to, message);
         }
     }
 
     /// Delivers a message that nobody has sent.
     pub(crate) fn forge(&mut self, from: Id, to: Id, message: Message) {
-        let from = ServerId(from);
-        self.feed(ServerId(to), [Input::Message { from, message }]);
+        self.deliver(ServerId(from), ServerId(to), message);
+    }
+
+    /// From now on all links vouch for this server.
+    pub(crate) fn vouch_for(&mut self, id: Id) {
+        self.vouched.insert(ServerId(id));
     }
 
     /// Forgets what was sent so far.

@@ -12,7 +12,7 @@ mod machine;
 mod network;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use liferaft_raft::config::Config;
@@ -69,6 +69,8 @@ pub(crate) struct Cluster {
     checker: Checker,
     outcomes: Outcomes,
     next_name: u64,
+    /// The servers for which all links vouch.
+    vouched: BTreeSet<ServerId>,
 }
 
 /// What will happen at its moment.
@@ -165,7 +167,7 @@ impl Cluster {
         match happening {
             Happening::Arrival { from, to, message } => {
                 if self.network.connects(from, to) {
-                    self.feed(to, [Input::Message { from, message }]);
+                    self.deliver(from, to, message);
                 }
             }
             Happening::Written { server, boot } => {
@@ -199,6 +201,19 @@ impl Cluster {
     fn answer_read(&mut self, id: ServerId, read: EntriesRead) {
         let entries = self.server(id).disk.read(&read);
         self.feed(id, [Input::EntriesRead { read, entries }]);
+    }
+
+    /// Gives a server a message from the link with another.
+    fn deliver(&mut self, from: ServerId, to: ServerId, message: Message) {
+        let vouched = self.vouched.contains(&from);
+        self.feed(
+            to,
+            [Input::Message {
+                from,
+                vouched,
+                message,
+            }],
+        );
     }
 
     /// Gives a server inputs, and does what it answers.

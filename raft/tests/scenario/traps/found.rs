@@ -210,7 +210,11 @@ fn a_founding_that_crashed_with_a_vote_for_another_is_repeated() {
 
     let inputs = [
         Input::Bootstrap(founders()),
-        Input::Message { from, message },
+        Input::Message {
+            from,
+            vouched: false,
+            message,
+        },
     ];
     founder.inputs(Instant::ORIGIN, inputs, &mut output);
 
