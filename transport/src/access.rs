@@ -155,8 +155,9 @@ pub struct TokenTerms {
 /// All tables are as large as whoever fills them in makes them: a configuration is bounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessTable {
-    /// The keys of the configuration; for a server that has none yet, those that its invitation names.
-    pub members: BTreeSet<PublicKey>,
+    /// The servers of the configuration; for one that has no configuration yet, those that its invitation names. An id
+    /// is the digest of a key, so that nobody holds another key with it.
+    pub members: BTreeSet<ServerId>,
     /// Servers that were removed for their silence, and come back without an invitation.
     pub evicted: BTreeSet<ServerId>,
     /// Servers that an operator removed.
@@ -197,7 +198,7 @@ impl AccessTable {
         if self.dismissed.contains(&id) {
             return Err(Refusal::Expelled);
         }
-        if self.members.contains(&claimant.key) {
+        if self.members.contains(&id) {
             return Ok(Role::Member);
         }
         let claims_to_serve = matches!(claimant.role, Role::Member | Role::Vouched | Role::Joiner);
@@ -219,7 +220,7 @@ impl AccessTable {
         vouched_by
             .iter()
             .take_while(|key| !self.dismissed.contains(&key.server_id()))
-            .any(|key| self.members.contains(key))
+            .any(|key| self.members.contains(&key.server_id()))
     }
 
     fn role_by_token(&self, token: &TokenKey, claimed: Role) -> Result<Role, Refusal> {

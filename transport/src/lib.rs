@@ -8,22 +8,29 @@
 //! [`sealing`] protects what the link carries.
 
 pub mod access;
+pub mod carrier;
 pub mod conformance;
+pub mod endpoint;
 pub mod frame;
 pub mod handshake;
 pub mod invitation;
+pub mod links;
 pub mod memory;
 pub mod sealing;
 pub mod signing;
 pub mod token;
 pub mod voucher;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use thiserror::Error;
 
 pub use frame::Frame;
 pub use liferaft_platform::ServerId;
+
+use access::Authorizer;
+use links::{CloseReason, Credentials, Link, LinkError, Wanted};
 
 /// One end of all of a member's links.
 ///
@@ -46,6 +53,35 @@ pub trait Transport: Send + 'static {
 
     /// The next event, in the order in which they happened; `None` once this end is closed for good.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
+
+    /// Tells what this end shows to its peers, and who judges them. A member tells it before all else, and again when
+    /// what is shown has changed; who judges stays the same.
+    ///
+    /// A transport that knows in another way who its peers are has nothing to do, which is the default.
+    fn introduce(
+        &mut self,
+        credentials: Credentials,
+        authorizer: Arc<dyn Authorizer + Send + Sync>,
+    ) {
+        let _not_needed = (credentials, authorizer);
+    }
+
+    /// Replaces the list of those to whom the member wants links. Default nothing: the links are there in any case.
+    fn want(&mut self, peers: &[Wanted]) {
+        let _linked = peers;
+    }
+
+    /// Returns the link to a peer, as its handshake has left it; `None` if there is none, and by default: then nothing
+    /// is known of a peer but its id.
+    fn link(&self, peer: ServerId) -> Option<&Link> {
+        let _ = peer;
+        None
+    }
+
+    /// Closes the link to a peer, which is told the reason. Default nothing.
+    fn close(&mut self, peer: ServerId, reason: CloseReason) {
+        let _ = (peer, reason);
+    }
 }
 
 /// How a frame travels.
@@ -80,6 +116,16 @@ pub enum Event {
     PeerUp(ServerId),
     /// Frames can no longer be sent to this peer. A hint, like [`PeerUp`](Self::PeerUp).
     PeerDown(ServerId),
+    /// There is room again for frames to this peer, after one was refused with [`SendError::QueueFull`]. A transport may
+    /// leave it out.
+    Writable(ServerId),
+    /// No link to this peer came about. It is tried again.
+    NotLinked {
+        /// The peer.
+        peer: ServerId,
+        /// Why.
+        error: LinkError,
+    },
 }
 
 /// Why a frame certainly was not sent.

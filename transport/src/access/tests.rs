@@ -12,7 +12,7 @@ const WRITER: Role = Role::Client { may_write: true };
 /// A configuration with one member, at the cluster time 100.
 fn table() -> AccessTable {
     AccessTable {
-        members: [MEMBER].into(),
+        members: [MEMBER.server_id()].into(),
         cluster_time: 100,
         ..AccessTable::default()
     }
@@ -122,7 +122,7 @@ fn an_open_cluster_takes_anybody_for_what_they_claim() {
 fn an_expelled_server_is_refused_whatever_it_shows() {
     let mut table = with_token(Role::Joiner, 200, 1);
     table.dismissed.insert(KEY.server_id());
-    table.members.insert(KEY);
+    table.members.insert(KEY.server_id());
     table.is_open = true;
     let shows_all = Claimant {
         vouched_by: vec![MEMBER],

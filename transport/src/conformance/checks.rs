@@ -346,7 +346,7 @@ async fn frame_when_woken(end: &mut impl Transport) -> Result<(), Detail> {
         while bell.rung.swap(false, Ordering::AcqRel) {
             match end.poll_event(&mut Context::from_waker(&waker)) {
                 Poll::Ready(Some(Event::Frame { .. })) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(Event::PeerUp(_) | Event::PeerDown(_))) => {
+                Poll::Ready(Some(_)) => {
                     bell.rung.store(true, Ordering::Release);
                 }
                 Poll::Ready(None) => {

@@ -92,6 +92,8 @@ impl<T: Transport> Group<T> {
                 Some(Event::PeerUp(peer)) if missing.contains(&peer) => {
                     missing.retain(|other| *other != peer);
                 }
+                // Whoever was dialed before it was there is dialed again.
+                Some(Event::NotLinked { .. }) => {}
                 Some(event) => {
                     let peer = self.peer(end);
                     return Err(format!("{peer} told {event:?} before {missing:?} came up"));
@@ -169,7 +171,7 @@ impl<T: Transport> Group<T> {
                     let frame = frame.into_bytes();
                     return Ok(Some(Arrived { from, class, frame }));
                 }
-                Some(Event::PeerUp(_)) => {}
+                Some(Event::PeerUp(_) | Event::Writable(_) | Event::NotLinked { .. }) => {}
                 Some(Event::PeerDown(peer)) => {
                     return Err(format!("the link to {peer} went down without a reason"));
                 }

@@ -4,7 +4,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::inbox::{Inbox, Refusal};
-use crate::{DeliveryClass, Frame, SendError, ServerId};
+use crate::carrier::Packet;
+use crate::{DeliveryClass, SendError, ServerId};
 
 /// What became of the frames of one sender, or of all.
 ///
@@ -99,10 +100,10 @@ impl Tally {
         inbox: &Inbox,
         (from, to): (ServerId, ServerId),
         class: DeliveryClass,
-        frame: Frame,
+        packet: Packet,
     ) -> Result<(), SendError> {
-        let bytes = frame.len();
-        match inbox.push_frame(from, class, frame) {
+        let bytes = packet.len();
+        match inbox.push_frame(from, class, packet) {
             Ok(()) => {
                 self.on_sent(bytes);
                 self.delivered.add(1);

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::{DeliveryClass, Frame, ServerId};
+use crate::carrier::Packet;
+use crate::{DeliveryClass, ServerId};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub(super) struct Flight {
     pub(super) from: ServerId,
     pub(super) to: ServerId,
     pub(super) class: DeliveryClass,
-    pub(super) frame: Frame,
+    pub(super) packet: Packet,
 }
 
 impl Flight {

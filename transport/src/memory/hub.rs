@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::counters::{Counters, Tally};
 use super::faults::Faults;
 use super::flights::{Flight, Flights};
-use super::inbox::{Inbox, Refusal};
+use super::inbox::{Arrival as Arrived, Inbox, Refusal};
 use super::link::{Arrival, Fate, Link};
 use super::topology::Topology;
 use super::{AttachError, ENDS_MAX};
-use crate::{DeliveryClass, Event, SendError, ServerId};
+use crate::{DeliveryClass, SendError, ServerId};
 
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -83,10 +83,10 @@ impl Hub {
             dropped: false,
         };
         for other in self.ends.keys() {
-            let up = end.inbox.push_peer_event(Event::PeerUp(*other));
+            let up = end.inbox.push_peer_event(Arrived::PeerUp(*other));
             up.expect("an inbox has room for the events of as many peers as may be attached");
         }
-        let unreading = self.announce(&Event::PeerUp(peer));
+        let unreading = self.announce(&Arrived::PeerUp(peer));
         self.ends.insert(peer, end.clone());
         tracing::debug!(%peer, "attached");
         for peer in unreading {
@@ -172,7 +172,7 @@ impl Hub {
             return Err(SendError::NoLink(to));
         };
         if !self.carries(from, to, class) {
-            tally.on_sent(flight.frame.len());
+            tally.on_sent(flight.packet.len());
             self.on_vanished(&flight);
             return Ok(None);
         }
@@ -186,7 +186,7 @@ impl Hub {
             return Ok(None);
         }
         let inbox = Arc::clone(&receiver.inbox);
-        tally.deliver_sent(&inbox, (from, to), class, flight.frame)?;
+        tally.deliver_sent(&inbox, (from, to), class, flight.packet)?;
         Ok((!self.broken_streams.contains(&pair(from, to))).then_some(inbox))
     }
 
@@ -207,8 +207,8 @@ impl Hub {
             .collect();
         for (a, b) in restarting {
             self.broken_streams.remove(&(a, b));
-            self.tell(a, [Event::PeerDown(b), Event::PeerUp(b)]);
-            self.tell(b, [Event::PeerDown(a), Event::PeerUp(a)]);
+            self.tell(a, [Arrived::PeerDown(b), Arrived::PeerUp(b)]);
+            self.tell(b, [Arrived::PeerDown(a), Arrived::PeerUp(a)]);
         }
     }
 
@@ -221,7 +221,7 @@ impl Hub {
         let Flight {
             from, to, class, ..
         } = flight;
-        let bytes = flight.frame.len();
+        let bytes = flight.packet.len();
         let now = liferaft_platform::now();
         let (seed, departures) = (self.seed, self.departures);
         let link = self
@@ -273,14 +273,16 @@ impl Hub {
             .expect("frames depart on links that exist");
         let waits = class == DeliveryClass::Stream && link.has_stream_under_way();
         if arrival.at > now || waits {
-            let bytes = flight.frame.len();
+            let bytes = flight.packet.len();
             if link.is_full(bytes) {
                 return Err(Refusal::Full);
             }
             link.on_departure(class, bytes);
             self.flights.push(arrival.at, flight);
         } else {
-            self.ends[&to].inbox.push_frame(from, class, flight.frame)?;
+            self.ends[&to]
+                .inbox
+                .push_frame(from, class, flight.packet)?;
             tally.delivered.add(1);
         }
         tally.reordered.add(u64::from(arrival.held_back));
@@ -300,7 +302,7 @@ impl Hub {
         // The queue keeps a reference to the frame's bytes, so this copies none of them.
         if self.ends[&to]
             .inbox
-            .push_frame(from, class, flight.frame.clone())
+            .push_frame(from, class, flight.packet.clone())
             .is_ok()
         {
             tally.delivered.add(1);
@@ -314,7 +316,7 @@ impl Hub {
     fn on_landed(&mut self, flight: &Flight) {
         let link = self.links.get_mut(&(flight.from, flight.to));
         let link = link.expect("the link of a frame under way exists");
-        link.on_arrival(flight.class, flight.frame.len());
+        link.on_arrival(flight.class, flight.packet.len());
     }
 
     /// A frame met a cut, a partition or a killed member.
@@ -373,12 +375,12 @@ impl Hub {
             self.links
                 .retain(|&(from, to), _| from != peer && to != peer);
             self.broken_streams.retain(|&(a, b)| a != peer && b != peer);
-            leaving.extend(self.announce(&Event::PeerDown(peer)));
+            leaving.extend(self.announce(&Arrived::PeerDown(peer)));
         }
     }
 
     /// Tells all that are attached. Returns those who have not read for too long.
-    fn announce(&self, event: &Event) -> Vec<ServerId> {
+    fn announce(&self, event: &Arrived) -> Vec<ServerId> {
         let is_full = |end: &End| end.inbox.push_peer_event(event.clone()) == Err(Refusal::Full);
         let full = self.ends.iter().filter(|(_, end)| is_full(end));
         full.map(|(peer, _)| *peer)
@@ -387,7 +389,7 @@ impl Hub {
     }
 
     /// Tells one peer. One that has not read for too long is removed.
-    fn tell(&mut self, peer: ServerId, events: [Event; 2]) {
+    fn tell(&mut self, peer: ServerId, events: [Arrived; 2]) {
         let Some(end) = self.ends.get(&peer) else {
             return;
         };

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::{PEER_EVENTS_MAX, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, locked};
-use crate::{DeliveryClass, Event, Frame, ServerId};
+use crate::carrier::Packet;
+use crate::{DeliveryClass, ServerId};
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -22,7 +23,7 @@ pub(super) struct Inbox {
 /// Invariant: `frames`, `bytes` and `peer_events` describe what is in `events`.
 #[derive(Debug, Default)]
 struct Queue {
-    events: VecDeque<Event>,
+    events: VecDeque<Arrival>,
     frames: usize,
     bytes: usize,
     peer_events: usize,
@@ -31,12 +32,25 @@ struct Queue {
 }
 
 impl Queue {
-    fn take_all(&mut self, batch: &mut VecDeque<Event>) {
+    fn take_all(&mut self, batch: &mut VecDeque<Arrival>) {
         mem::swap(batch, &mut self.events);
         self.frames = 0;
         self.bytes = 0;
         self.peer_events = 0;
     }
+}
+
+/// What has happened to a member.
+#[derive(Clone, Debug)]
+pub(super) enum Arrival {
+    /// A frame arrived, as the packet that its sender made of it.
+    Packet {
+        from: ServerId,
+        class: DeliveryClass,
+        packet: Packet,
+    },
+    PeerUp(ServerId),
+    PeerDown(ServerId),
 }
 
 /// Why an event was not queued.
@@ -52,20 +66,24 @@ impl Inbox {
         &self,
         from: ServerId,
         class: DeliveryClass,
-        frame: Frame,
+        packet: Packet,
     ) -> Result<(), Refusal> {
         let mut queue = locked(&self.queue);
         if queue.closed {
             return Err(Refusal::Closed);
         }
         // An empty queue takes any frame.
-        let bytes = queue.bytes + frame.len();
+        let bytes = queue.bytes + packet.len();
         if queue.frames > 0 && (queue.frames >= QUEUE_FRAMES_MAX || bytes > QUEUE_BYTES_MAX) {
             return Err(Refusal::Full);
         }
         queue.frames += 1;
         queue.bytes = bytes;
-        queue.events.push_back(Event::Frame { from, class, frame });
+        queue.events.push_back(Arrival::Packet {
+            from,
+            class,
+            packet,
+        });
         let waker = queue.waker.take();
         // Outside the lock, which the woken member wants next.
         drop(queue);
@@ -74,7 +92,7 @@ impl Inbox {
     }
 
     /// Queues that a peer went up or down; refused when so many of these are unread that the member must be closed.
-    pub(super) fn push_peer_event(&self, event: Event) -> Result<(), Refusal> {
+    pub(super) fn push_peer_event(&self, event: Arrival) -> Result<(), Refusal> {
         let mut queue = locked(&self.queue);
         if queue.closed {
             return Err(Refusal::Closed);
@@ -93,9 +111,9 @@ impl Inbox {
     /// The next event: from `batch`, or from the queue, which then becomes the batch.
     pub(super) fn poll(
         &self,
-        batch: &mut VecDeque<Event>,
+        batch: &mut VecDeque<Arrival>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Event>> {
+    ) -> Poll<Option<Arrival>> {
         if !self.is_silenced()
             && let Some(event) = batch.pop_front()
         {

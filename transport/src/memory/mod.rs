@@ -38,6 +38,8 @@
 //!
 //! Whoever leaves, by dropping its end, takes with it what is under way to and from it.
 
+mod attachment;
+mod carrier;
 mod counters;
 mod faults;
 mod flights;
@@ -52,12 +54,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
+pub use self::carrier::{MemoryCarrier, PACKET_BYTES_MAX};
 pub use self::counters::Counters;
 pub use self::faults::{Delay, Faults, Probability, ProbabilityError};
 pub use self::transport::MemoryTransport;
 
+use self::attachment::Attachment;
 use self::shared::Shared;
 use crate::ServerId;
+use crate::endpoint::{Endpoint, Signer};
+use crate::links::LinkLimits;
 
 /// The most frames that wait unread in front of a member. When so many do, `send` refuses with
 /// [`QueueFull`](crate::SendError::QueueFull), and what arrives late is dropped. A member that reads takes all that
@@ -109,8 +115,33 @@ impl MemoryNetwork {
     /// # Errors
     /// When the peer is attached and alive, or the network has [`ENDS_MAX`] ends.
     pub fn attach(&self, peer: ServerId) -> Result<MemoryTransport, AttachError> {
+        self.take_place(peer).map(MemoryTransport::new)
+    }
+
+    /// Attaches a member as [`attach`](Self::attach) does, to carry the packets of links.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_carrier(&self, peer: ServerId) -> Result<MemoryCarrier, AttachError> {
+        self.take_place(peer).map(MemoryCarrier::new)
+    }
+
+    /// Attaches a member whose links are made by handshakes: the end of it that a member is built with.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn connect(&self, signer: impl Signer) -> Result<Endpoint, AttachError> {
+        let carrier = self.attach_carrier(signer.public_key().server_id())?;
+        Ok(Endpoint::new(
+            Arc::new(signer),
+            LinkLimits::default(),
+            vec![Box::new(carrier)],
+        ))
+    }
+
+    fn take_place(&self, peer: ServerId) -> Result<Attachment, AttachError> {
         let end = self.shared.change(|hub| hub.attach(peer))?;
-        Ok(MemoryTransport::new(peer, Arc::clone(&self.shared), end))
+        Ok(Attachment::new(peer, Arc::clone(&self.shared), end))
     }
 
     /// Sets the faults of all links that have none [of their own](Self::set_link_faults). What is under way stays so.

@@ -42,7 +42,10 @@ impl Server {
             },
             key,
             table: AccessTable {
-                members: members.iter().map(|member| public(*member)).collect(),
+                members: members
+                    .iter()
+                    .map(|member| public(*member).server_id())
+                    .collect(),
                 ..AccessTable::default()
             },
         }

@@ -1,0 +1,422 @@
+//! Runs links: gives them carriers, a clock, entropy and a key that signs.
+//!
+//! An [`Endpoint`] decides nothing. It tells [`Links`] what has happened and does what they want, on the task that polls
+//! it: it starts no task of its own.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use liferaft_platform::{PublicKey, entropy_u128, now, sleep_until};
+
+use crate::access::Authorizer;
+use crate::carrier::{Carrier, CarryError, DialError};
+use crate::frame::Frame;
+use crate::links::{
+    CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, Links, Wanted,
+};
+use crate::signing::SIGNATURE_BYTES;
+use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
+
+/// The most events that are taken from a carrier before those of the others, and what they have led to, is done.
+const BATCH: usize = 256;
+
+/// The identity key of an end, wherever it is kept.
+pub trait Signer: Send + Sync + 'static {
+    /// Returns the key's public half.
+    fn public_key(&self) -> PublicKey;
+
+    /// Signs bytes with Ed25519 (RFC 8032). `None` means that it cannot.
+    fn sign(&self, bytes: Bytes) -> BoxFuture<'static, Option<[u8; SIGNATURE_BYTES]>>;
+}
+
+/// A key that is in memory.
+pub struct KeySigner(SigningKey);
+
+impl KeySigner {
+    /// Takes the 32 secret bytes of an Ed25519 key.
+    #[must_use]
+    pub fn from_secret(secret: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(secret))
+    }
+}
+
+impl Signer for KeySigner {
+    fn public_key(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, bytes: Bytes) -> BoxFuture<'static, Option<[u8; SIGNATURE_BYTES]>> {
+        Box::pin(std::future::ready(Some(self.0.sign(&bytes).to_bytes())))
+    }
+}
+
+/// Shows no secret.
+impl fmt::Debug for KeySigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeySigner")
+            .field(&self.public_key())
+            .finish()
+    }
+}
+
+/// One end of all of a member's links, over its carriers.
+///
+/// It has no links until it is [introduced](Self::introduce), which its member does. It is to be
+/// [polled](Self::poll_link_event) after each other call, as what that leads to may have to wait.
+pub struct Endpoint {
+    linked: Option<Linked>,
+    limits: LinkLimits,
+    /// A carrier that has ended is gone.
+    carriers: Vec<Option<Box<dyn Carrier>>>,
+    signer: Arc<dyn Signer>,
+    signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
+    alarm: Option<Alarm>,
+}
+
+/// The links of an end that has been introduced.
+struct Linked {
+    links: Links,
+    authorizer: Arc<dyn Authorizer + Send + Sync>,
+}
+
+/// The time at which links want to be woken.
+struct Alarm {
+    at: Duration,
+    sleep: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Endpoint {
+    /// Makes an end over these carriers, which shows the signer's key.
+    #[must_use]
+    pub fn new(
+        signer: Arc<dyn Signer>,
+        limits: LinkLimits,
+        carriers: Vec<Box<dyn Carrier>>,
+    ) -> Self {
+        Self {
+            linked: None,
+            limits,
+            carriers: carriers.into_iter().map(Some).collect(),
+            signer,
+            signing: FuturesUnordered::new(),
+            alarm: None,
+        }
+    }
+
+    /// Begins to link, or changes what is shown in handshakes from now on. Who judges stays who it was.
+    ///
+    /// # Panics
+    /// When the key of `credentials` is not the signer's, or when the system has no entropy.
+    pub fn introduce(
+        &mut self,
+        credentials: Credentials,
+        authorizer: Arc<dyn Authorizer + Send + Sync>,
+    ) {
+        assert_eq!(
+            credentials.key,
+            self.signer.public_key(),
+            "an end shows the key that it signs with"
+        );
+        if let Some(linked) = &mut self.linked {
+            return linked.links.set_credentials(credentials);
+        }
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(&entropy_u128().to_le_bytes());
+        seed[16..].copy_from_slice(&entropy_u128().to_le_bytes());
+        let traits = self.carriers.iter().flatten();
+        let traits = traits.map(|carrier| CarrierTraits::from(&**carrier));
+        self.linked = Some(Linked {
+            links: Links::new(credentials, self.limits, traits.collect(), seed, now()),
+            authorizer,
+        });
+    }
+
+    /// Returns the id of this end.
+    #[must_use]
+    pub fn local(&self) -> ServerId {
+        self.signer.public_key().server_id()
+    }
+
+    /// Replaces the peers that links are wanted to, as [`Links::want`] does. Those without an address are looked for
+    /// where carriers find servers by their ids.
+    pub fn want(&mut self, wanted: &[Wanted]) {
+        let found = |peer| {
+            let carriers = self.carriers.iter().flatten();
+            carriers.filter_map(move |carrier| carrier.address_of(peer))
+        };
+        let with_addresses = wanted.iter().map(|wanted| match &wanted.addresses[..] {
+            [] => Wanted {
+                addresses: found(wanted.peer).collect(),
+                ..wanted.clone()
+            },
+            _ => wanted.clone(),
+        });
+        let wanted: Vec<_> = with_addresses.collect();
+        if let Some(Linked { links, .. }) = &mut self.linked {
+            links.set_time(now());
+            links.want(&wanted);
+        }
+        self.act();
+    }
+
+    /// Sends a frame to a peer, without waiting, as [`Links::send`] does.
+    ///
+    /// # Errors
+    /// When it certainly was not sent.
+    pub fn send(
+        &mut self,
+        peer: ServerId,
+        class: DeliveryClass,
+        frame: Frame,
+    ) -> Result<(), SendError> {
+        let Some(Linked { links, .. }) = &mut self.linked else {
+            return Err(SendError::NoLink(peer));
+        };
+        if class == DeliveryClass::Stream {
+            // Round trips are measured from here. For a datagram frame the time of the last poll is good enough.
+            links.set_time(now());
+        }
+        let sent = links.send(peer, class, frame);
+        self.act();
+        sent
+    }
+
+    /// Returns the length of the longest frame that a link would take: 0 if there is none.
+    #[must_use]
+    pub fn room(&self, peer: ServerId, class: DeliveryClass) -> usize {
+        let linked = self.linked.as_ref();
+        linked.map_or(0, |linked| linked.links.room(peer, class))
+    }
+
+    /// Returns the link to a peer, if it is up.
+    #[must_use]
+    pub fn link(&self, peer: ServerId) -> Option<&Link> {
+        self.linked.as_ref()?.links.link(peer)
+    }
+
+    /// Closes the link to a peer, as [`Links::close`] does.
+    pub fn close(&mut self, peer: ServerId, reason: CloseReason) {
+        if let Some(Linked { links, .. }) = &mut self.linked {
+            links.close(peer, reason);
+        }
+        self.act();
+    }
+
+    /// Returns the next event; `None` once all carriers have ended.
+    ///
+    /// # Panics
+    /// Natively when polled outside a tokio runtime whose timers are enabled.
+    pub fn poll_link_event(&mut self, context: &mut Context<'_>) -> Poll<Option<LinkEvent>> {
+        loop {
+            let Some(Linked { links, authorizer }) = &mut self.linked else {
+                return Poll::Pending;
+            };
+            if let Some(event) = links.next_event() {
+                return Poll::Ready(Some(event));
+            }
+            links.set_time(now());
+            let mut has_news = poll_carriers(&mut self.carriers, links, &**authorizer, context);
+            while let Poll::Ready(Some((attempt, signature))) =
+                self.signing.poll_next_unpin(context)
+            {
+                has_news = true;
+                links.on_signed(attempt, signature.as_ref());
+            }
+            if !has_news {
+                // Nothing has arrived that could make what is due superfluous.
+                links.on_time(now());
+            }
+            // A carrier or a signer that was given something wants to be polled for it.
+            has_news |= self.act();
+            if has_news {
+                continue;
+            }
+            if self.carriers.iter().all(Option::is_none) {
+                return Poll::Ready(None);
+            }
+            if self.poll_alarm(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Waits for the next deadline. An alarm that rings early does no harm, so one that is set is left alone.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let linked = self.linked.as_ref();
+        let Some(deadline) = linked.and_then(|linked| linked.links.deadline()) else {
+            return Poll::Pending;
+        };
+        let alarm = match &mut self.alarm {
+            Some(alarm) if alarm.at <= deadline => alarm,
+            alarm => alarm.insert(Alarm {
+                at: deadline,
+                sleep: Box::pin(sleep_until(deadline)),
+            }),
+        };
+        let rings = alarm.sleep.as_mut().poll(context);
+        if rings.is_ready() {
+            self.alarm = None;
+        }
+        rings
+    }
+
+    /// Does what links want. Returns true if there was anything.
+    fn act(&mut self) -> bool {
+        let Some(Linked { links, .. }) = &mut self.linked else {
+            return false;
+        };
+        let mut has_acted = false;
+        while let Some(output) = links.next_output() {
+            has_acted = true;
+            match output {
+                LinkOutput::Dial {
+                    attempt,
+                    carrier,
+                    address,
+                } => {
+                    let carrier = self.carriers[carrier].as_mut();
+                    let none = || Err(DialError::BadAddress(address.clone()));
+                    let answer = carrier.map_or_else(none, |carrier| carrier.dial(&address));
+                    links.on_dialed(attempt, answer);
+                }
+                LinkOutput::Send {
+                    route,
+                    channel,
+                    packet,
+                    cargo,
+                } => {
+                    let carrier = self.carriers[route.carrier].as_mut();
+                    let sent = carrier.map_or(Err(CarryError::Closed), |carrier| {
+                        carrier.send(&route.path, channel, packet)
+                    });
+                    if let Err(error) = sent {
+                        links.on_refused(route, cargo, error);
+                    }
+                }
+                LinkOutput::Close(route) => {
+                    if let Some(carrier) = &mut self.carriers[route.carrier] {
+                        carrier.close(&route.path);
+                    }
+                }
+                LinkOutput::Sign { attempt, bytes } => {
+                    let signature = self.signer.sign(bytes);
+                    self.signing
+                        .push(Box::pin(async move { (attempt, signature.await) }));
+                }
+            }
+        }
+        has_acted
+    }
+}
+
+/// Takes what carriers tell. Returns true if there was anything.
+fn poll_carriers(
+    carriers: &mut [Option<Box<dyn Carrier>>],
+    links: &mut Links,
+    authorizer: &dyn Authorizer,
+    context: &mut Context<'_>,
+) -> bool {
+    let mut has_news = false;
+    for (number, slot) in carriers.iter_mut().enumerate() {
+        for _ in 0..BATCH {
+            let Some(carrier) = slot else {
+                break;
+            };
+            match carrier.poll(context) {
+                Poll::Ready(Some(event)) => {
+                    has_news = true;
+                    links.on_carrier_event(number, event, authorizer);
+                }
+                Poll::Ready(None) => {
+                    tracing::warn!(scheme = carrier.scheme(), "a carrier has ended");
+                    *slot = None;
+                }
+                Poll::Pending => break,
+            }
+        }
+    }
+    has_news
+}
+
+impl Transport for Endpoint {
+    fn local(&self) -> ServerId {
+        self.local()
+    }
+
+    /// The longest frame of either class.
+    fn frame_bytes_max(&self) -> usize {
+        let of = |class| self.limits.frame_bytes_max(class);
+        of(DeliveryClass::Datagram).min(of(DeliveryClass::Stream))
+    }
+
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
+        self.send(to, class, frame)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_link_event(context)
+            .map(|event| event.map(Event::from))
+    }
+
+    fn introduce(
+        &mut self,
+        credentials: Credentials,
+        authorizer: Arc<dyn Authorizer + Send + Sync>,
+    ) {
+        self.introduce(credentials, authorizer);
+    }
+
+    fn want(&mut self, peers: &[Wanted]) {
+        self.want(peers);
+    }
+
+    fn link(&self, peer: ServerId) -> Option<&Link> {
+        self.link(peer)
+    }
+
+    fn close(&mut self, peer: ServerId, reason: CloseReason) {
+        self.close(peer, reason);
+    }
+}
+
+/// What a member is told of links. The generations are not its business: nothing of an earlier link follows a later one.
+impl From<LinkEvent> for Event {
+    fn from(event: LinkEvent) -> Self {
+        match event {
+            LinkEvent::Up(link) => Self::PeerUp(link.peer),
+            LinkEvent::Down { peer, .. } => Self::PeerDown(peer),
+            LinkEvent::Writable { peer } => Self::Writable(peer),
+            LinkEvent::Frame {
+                from, class, frame, ..
+            } => Self::Frame { from, class, frame },
+            LinkEvent::Failed { peer, error, .. } => Self::NotLinked { peer, error },
+        }
+    }
+}
+
+/// A clean leave: peers whose links are up are told.
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(Linked { links, .. }) = &mut self.linked {
+            links.close_all(CloseReason::Leaving);
+        }
+        self.act();
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("links", &self.linked.as_ref().map(|linked| &linked.links))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,234 @@
+//! Names what links tell their member, and what they want done.
+
+use bytes::Bytes;
+use liferaft_platform::{Address, Boot, PublicKey, TokenKey};
+use thiserror::Error;
+
+use super::stream::StreamError;
+use crate::access::Role;
+use crate::carrier::{Channel, DialError, Packet, Path};
+use crate::frame::Frame;
+use crate::handshake::HandshakeError;
+use crate::{DeliveryClass, ServerId};
+
+/// A link that is up: who is at its other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// The peer: the id of its key.
+    pub peer: ServerId,
+    /// The key that it proved to hold.
+    pub key: PublicKey,
+    /// What it is here.
+    pub role: Role,
+    /// What it says that we are there.
+    pub role_granted: Role,
+    /// The token by which it was let in, if it was: it has proven to hold the secret.
+    pub token: Option<TokenKey>,
+    /// Which start of its storage this is.
+    pub boot: Boot,
+    /// The protocol version that both ends speak.
+    pub version: u32,
+    /// A number that both ends derive for this link, and no other link has.
+    pub generation: u64,
+}
+
+/// What links tell their member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// A link is up. If the peer had one, that was told to be down before.
+    Up(Link),
+    /// A link is down. Nothing of it follows.
+    Down {
+        /// The peer.
+        peer: ServerId,
+        /// The generation of the link.
+        generation: u64,
+        /// Why it is down.
+        why: DownReason,
+    },
+    /// There is room again for frames to a peer, after they were refused for want of it.
+    Writable {
+        /// The peer.
+        peer: ServerId,
+    },
+    /// A frame arrived.
+    Frame {
+        /// The peer that sent it.
+        from: ServerId,
+        /// The generation of its link, which is up.
+        generation: u64,
+        /// How it travelled.
+        class: DeliveryClass,
+        /// The frame.
+        frame: Frame,
+    },
+    /// An attempt to reach a peer came to nothing. It is repeated, and this is for those who look after the cluster.
+    Failed {
+        /// The peer.
+        peer: ServerId,
+        /// The address that was dialed.
+        address: Address,
+        /// What went wrong.
+        error: LinkError,
+    },
+}
+
+/// Why a link is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// Nothing was received for as long as a link lives in silence.
+    #[error("nothing was received for too long")]
+    Silent,
+    /// Another link to the same peer has taken its place: the peer was restarted, or has lost the earlier link.
+    #[error("a newer link to the peer has replaced it")]
+    Replaced,
+    /// The peer has closed it.
+    #[error("the peer has closed it: {0}")]
+    ClosedByPeer(CloseReason),
+    /// This end has closed it.
+    #[error("closed: {0}")]
+    Closed(CloseReason),
+    /// The carrier has lost the path.
+    #[error("its carrier has lost the path")]
+    PathClosed,
+    /// The peer has broken a rule.
+    #[error("the peer broke a rule: {0}")]
+    RuleBroken(#[from] StreamError),
+    /// The link has sealed as many packets as it may.
+    #[error("the link has used all its packet numbers")]
+    Exhausted,
+}
+
+/// Why an end closes a link: what a goodbye carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The process stops.
+    Leaving,
+    /// The link is no longer wanted.
+    Unwanted,
+    /// The peer may not have it any more: it was expelled, or its role has changed.
+    Forbidden,
+    /// The other end has broken a rule.
+    RuleBroken,
+    /// A reason that this version does not know, by its code.
+    Other(u8),
+}
+
+impl CloseReason {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Leaving => 0,
+            Self::Unwanted => 1,
+            Self::Forbidden => 2,
+            Self::RuleBroken => 3,
+            Self::Other(code) => code,
+        }
+    }
+
+    pub(super) const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Leaving,
+            1 => Self::Unwanted,
+            2 => Self::Forbidden,
+            3 => Self::RuleBroken,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl std::fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Leaving => f.write_str("it leaves"),
+            Self::Unwanted => f.write_str("the link is not wanted"),
+            Self::Forbidden => f.write_str("the link is not allowed"),
+            Self::RuleBroken => f.write_str("a rule was broken"),
+            Self::Other(code) => write!(f, "reason {code}"),
+        }
+    }
+}
+
+/// Why an attempt to reach a peer came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// No carrier dials addresses of this scheme.
+    #[error("no carrier dials this scheme")]
+    NoCarrier,
+    /// The carrier has no path to the address.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The path was closed before the handshake was done.
+    #[error("the path was closed")]
+    PathClosed,
+    /// This end could not sign.
+    #[error("the handshake could not be signed")]
+    NotSigned,
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+/// A path of one of several carriers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// The place of the carrier in the list that links were made with.
+    pub carrier: usize,
+    /// The path, as the carrier names it.
+    pub path: Path,
+}
+
+/// What a packet holds, as links need to know it when the packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cargo {
+    /// The generation of its link; `None` if it is of a handshake.
+    pub(super) generation: Option<u64>,
+    /// Where its bytes begin in the stream of the link, if it carries any of it.
+    pub(super) offset: Option<u64>,
+}
+
+impl Cargo {
+    pub(super) const HANDSHAKE: Self = Self {
+        generation: None,
+        offset: None,
+    };
+}
+
+/// What links want done. Whoever runs them does it in this order, and tells what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkOutput {
+    /// Dial an address, and tell the answer by [`on_dialed`](super::Links::on_dialed).
+    Dial {
+        /// What to name in the answer.
+        attempt: u64,
+        /// The carrier to dial with.
+        carrier: usize,
+        /// The address.
+        address: Address,
+    },
+    /// Send a packet. If the carrier refuses it, tell so by [`on_refused`](super::Links::on_refused).
+    Send {
+        /// Where to.
+        route: Route,
+        /// How it travels.
+        channel: Channel,
+        /// Its bytes.
+        packet: Packet,
+        /// What to name when it is refused.
+        cargo: Cargo,
+    },
+    /// Close a path.
+    Close(Route),
+    /// Sign bytes with the key of this end, and tell the signature by [`on_signed`](super::Links::on_signed).
+    Sign {
+        /// What to name in the answer.
+        attempt: u64,
+        /// What is signed.
+        bytes: Bytes,
+    },
+}

@@ -1,0 +1,79 @@
+//! Bounds what peers cost: those that are known, and above all those that are not.
+
+use std::time::Duration;
+
+use crate::DeliveryClass;
+use crate::frame::FRAME_BYTES_MAX;
+
+/// The most handshakes that peers have begun and not finished. One more takes the place of the oldest.
+pub const HALF_OPEN_MAX: usize = 64;
+
+/// The most unfinished handshakes from one origin of a carrier, such as the address of a host, with the same policy as
+/// [`HALF_OPEN_MAX`].
+pub const HALF_OPEN_PER_ORIGIN_MAX: usize = 8;
+
+/// How long a handshake may take.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The most peers that have a link without being wanted. More are sent away.
+pub const UNWANTED_LINKS_MAX: usize = 1_024;
+
+/// The most peers that are wanted. More are left out.
+pub const WANTED_MAX: usize = 4_096;
+
+/// The most events other than frames that wait unread. While so many wait, no handshake is accepted.
+pub const UNREAD_EVENTS_MAX: usize = 8_192;
+
+/// What an unread frame costs beside its bytes, in bytes, as it counts towards the bound of what is unread.
+pub(super) const FRAME_COST_BYTES: usize = 64;
+
+/// What a link may cost, and how long it lives in silence.
+///
+/// ```
+/// # use liferaft_transport as transport;
+/// use transport::links::LinkLimits;
+///
+/// let mut limits = LinkLimits::default();
+/// limits.queue_bytes_max = 1024 * 1024;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkLimits {
+    /// The longest datagram frame, in bytes, both ways.
+    pub datagram_frame_bytes_max: usize,
+    /// The longest stream frame, in bytes, both ways.
+    pub stream_frame_bytes_max: usize,
+    /// The most bytes that wait to be sent on a link's stream. More are refused.
+    pub queue_bytes_max: usize,
+    /// The most bytes of datagram frames of a peer that wait unread. More are dropped.
+    pub unread_bytes_max: usize,
+    /// How long after it last sent anything an end tells that it is there.
+    pub keep_alive_after: Duration,
+    /// How long after anything was last received a link is down. Handshakes of peers that take it for up still replace it.
+    pub dead_after: Duration,
+}
+
+impl LinkLimits {
+    /// Returns the longest frame of a class, in bytes.
+    #[must_use]
+    pub const fn frame_bytes_max(&self, class: DeliveryClass) -> usize {
+        match class {
+            DeliveryClass::Datagram => self.datagram_frame_bytes_max,
+            DeliveryClass::Stream => self.stream_frame_bytes_max,
+        }
+    }
+}
+
+impl Default for LinkLimits {
+    /// Frames of [`FRAME_BYTES_MAX`], queues of 4 MiB, a keep-alive after a second and the end after five.
+    fn default() -> Self {
+        Self {
+            datagram_frame_bytes_max: FRAME_BYTES_MAX,
+            stream_frame_bytes_max: FRAME_BYTES_MAX,
+            queue_bytes_max: 4 * 1024 * 1024,
+            unread_bytes_max: 8 * 1024 * 1024,
+            keep_alive_after: Duration::from_secs(1),
+            dead_after: Duration::from_secs(5),
+        }
+    }
+}

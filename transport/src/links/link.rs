@@ -1,0 +1,480 @@
+//! Runs one link that is up: frames in and out, liveness, and what is said about the stream.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::event::{Cargo, CloseReason, DownReason, Link, LinkOutput, Route};
+use super::limits::{FRAME_COST_BYTES, LinkLimits};
+use super::packet::{
+    self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES,
+};
+use super::stream::{Incoming, Outgoing, Segment, StreamError};
+use crate::carrier::{Channel, Head, Packet};
+use crate::frame::Frame;
+use crate::sealing::{Opener, SEALING_BYTES, Sealer, Secrets};
+use crate::{DeliveryClass, SendError};
+
+/// How often an end that has not heard of its peer yet tells that it is there. The peer takes the link for up by that.
+const GREETING_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A link whose handshake is done.
+#[derive(Debug)]
+pub(super) struct ActiveLink {
+    pub(super) about: Link,
+    pub(super) route: Route,
+    /// Whether this end began the handshake.
+    pub(super) is_initiator: bool,
+    seal: Seal,
+    limits: LinkLimits,
+    /// The longest datagram frame that fits one packet, in bytes.
+    datagram_bytes_max: usize,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    unread: Unread,
+    life: Life,
+    flow: Flow,
+}
+
+/// What packets are sealed with.
+#[derive(Debug)]
+enum Seal {
+    /// The carrier protects them.
+    Inside,
+    /// By the keys of the handshake.
+    Keys(Box<Keys>),
+}
+
+#[derive(Debug)]
+struct Keys {
+    datagram: (Sealer, Opener),
+    ordered: (Sealer, Opener),
+}
+
+/// The secrets of both channels of a link.
+#[derive(Debug)]
+pub(super) struct ChannelSecrets {
+    pub(super) datagram: Secrets,
+    pub(super) ordered: Secrets,
+}
+
+/// The datagram frames that wait for the member.
+#[derive(Debug, Default)]
+struct Unread {
+    bytes: usize,
+    dropped: u64,
+}
+
+/// When anything passed.
+#[derive(Debug)]
+struct Life {
+    began_at: Duration,
+    received_at: Duration,
+    sent_at: Duration,
+    /// Whether anything has come from the peer.
+    is_heard: bool,
+}
+
+/// What holds frames up, and what is to be told of it.
+#[derive(Debug, Default)]
+struct Flow {
+    /// The carrier takes no more for now.
+    is_full: bool,
+    owes_status: bool,
+    /// A frame was refused, and the member is to be told when there is room.
+    owes_writable: bool,
+}
+
+/// What a link has received for its member.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) class: DeliveryClass,
+    pub(super) frame: Frame,
+    /// Whether it came by the stream, and so takes credit.
+    pub(super) is_of_stream: bool,
+}
+
+/// How the carrier of a link behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Medium {
+    pub(super) packet_bytes_max: usize,
+    pub(super) is_reliable: bool,
+}
+
+impl ActiveLink {
+    /// Takes over what a handshake has agreed. Without secrets packets are sent as they are.
+    pub(super) fn new(
+        about: Link,
+        (route, medium): (Route, Medium),
+        is_initiator: bool,
+        secrets: Option<ChannelSecrets>,
+        limits: LinkLimits,
+        now: Duration,
+    ) -> Self {
+        let sealing_bytes = if secrets.is_some() { SEALING_BYTES } else { 0 };
+        let content_bytes_max = medium
+            .packet_bytes_max
+            .saturating_sub(LINK_HEAD_BYTES + sealing_bytes);
+        let segment_bytes_max = content_bytes_max.saturating_sub(SEGMENT_HEAD_BYTES);
+        Self {
+            about,
+            route,
+            is_initiator,
+            seal: secrets.map_or(Seal::Inside, |secrets| Seal::Keys(Box::new(secrets.into()))),
+            limits,
+            datagram_bytes_max: content_bytes_max.saturating_sub(DATAGRAM_HEAD_BYTES),
+            outgoing: Outgoing::new(
+                segment_bytes_max,
+                limits.queue_bytes_max,
+                medium.is_reliable,
+            ),
+            incoming: Incoming::new(limits),
+            unread: Unread::default(),
+            life: Life {
+                began_at: now,
+                received_at: now,
+                sent_at: now,
+                is_heard: false,
+            },
+            flow: Flow::default(),
+        }
+    }
+
+    /// Returns the length of the longest frame of a class that would be taken.
+    pub(super) fn room(&self, class: DeliveryClass) -> usize {
+        if class == DeliveryClass::Datagram && self.flow.is_full {
+            return 0;
+        }
+        self.limits
+            .frame_bytes_max(class)
+            .min(self.outgoing.room().max(match class {
+                DeliveryClass::Datagram => self.datagram_bytes_max,
+                DeliveryClass::Stream => 0,
+            }))
+    }
+
+    /// Sends a frame, or queues it to be sent by the stream.
+    pub(super) fn send(
+        &mut self,
+        class: DeliveryClass,
+        frame: Frame,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<(), SendError> {
+        let (bytes, bytes_max) = (frame.len(), self.limits.frame_bytes_max(class));
+        if bytes > bytes_max {
+            return Err(SendError::TooLarge { bytes, bytes_max });
+        }
+        if bytes > self.room(class) {
+            self.flow.owes_writable = true;
+            return Err(SendError::QueueFull(self.about.peer));
+        }
+        if class == DeliveryClass::Datagram && bytes <= self.datagram_bytes_max {
+            self.push(Channel::Datagram, Message::Datagram(frame), now, outputs)
+                .map_err(|_exhausted| SendError::NoLink(self.about.peer))
+        } else {
+            let is_queued = self.outgoing.push(class, frame.into_bytes());
+            assert!(is_queued, "the room was asked for");
+            Ok(())
+        }
+    }
+
+    /// Takes up a packet's content. Returns false if the peer has not made it: then nothing has changed.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    pub(super) fn on_content(
+        &mut self,
+        channel: Channel,
+        content: Content,
+        now: Duration,
+        deliver: &mut impl FnMut(Delivered),
+    ) -> Result<bool, DownReason> {
+        let Some(message) = self.seal.open(channel, content).and_then(Content::read) else {
+            return Ok(false);
+        };
+        self.life.received_at = now;
+        self.life.is_heard = true;
+        match message {
+            Message::Datagram(frame) => self.on_datagram(frame, deliver)?,
+            Message::Segment { offset, head, body } => {
+                self.on_segment(offset, &head, body, deliver)?;
+            }
+            Message::Status(status) => {
+                self.outgoing.on_status(&status, now)?;
+                if status.asks {
+                    self.incoming.on_asked();
+                    self.flow.owes_status = true;
+                }
+            }
+            Message::Goodbye(code) => {
+                return Err(DownReason::ClosedByPeer(CloseReason::from_code(code)));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The member has taken a frame.
+    pub(super) fn on_taken(&mut self, frame_bytes: usize, is_of_stream: bool) {
+        if is_of_stream {
+            self.flow.owes_status |= self.incoming.on_taken(frame_bytes);
+        } else {
+            self.unread.bytes = self
+                .unread
+                .bytes
+                .saturating_sub(frame_bytes + FRAME_COST_BYTES);
+        }
+    }
+
+    /// The carrier has refused a packet, which held the bytes of the stream from `offset` on.
+    pub(super) fn on_refused(&mut self, offset: Option<u64>) {
+        self.flow.is_full = true;
+        match offset {
+            Some(offset) => self.outgoing.rewind(offset),
+            // It may have been a status, without which the other end may wait.
+            None => self.flow.owes_status = true,
+        }
+    }
+
+    /// The carrier takes packets again.
+    pub(super) fn on_writable(&mut self) {
+        self.flow.is_full = false;
+    }
+
+    /// Sends what may be sent. Returns true if the member is to be told that there is room again.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    pub(super) fn flush(
+        &mut self,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<bool, DownReason> {
+        if self.flow.is_full {
+            return Ok(false);
+        }
+        while let Some(Segment { offset, head, body }) = self.outgoing.next_segment(now) {
+            self.push(
+                Channel::Ordered,
+                Message::Segment { offset, head, body },
+                now,
+                outputs,
+            )?;
+        }
+        let asks = self.outgoing.take_question();
+        if asks || std::mem::take(&mut self.flow.owes_status) {
+            self.push_status(asks, now, outputs)?;
+        }
+        let is_writable = self.flow.owes_writable && self.outgoing.is_half_empty();
+        self.flow.owes_writable &= !is_writable;
+        Ok(is_writable)
+    }
+
+    /// Returns true if [`flush`](Self::flush) may have something to do.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.flow.owes_status || self.flow.owes_writable || !self.outgoing.is_empty()
+    }
+
+    /// Returns when the handshake was done.
+    pub(super) fn up_at(&self) -> Duration {
+        self.life.began_at
+    }
+
+    /// Returns when [`on_deadline`](Self::on_deadline) has something to do.
+    pub(super) fn deadline(&self) -> Duration {
+        let dead_at = self.life.received_at.saturating_add(self.limits.dead_after);
+        let deadline = dead_at.min(self.keep_alive_at());
+        self.outgoing
+            .deadline()
+            .map_or(deadline, |resend_at| deadline.min(resend_at))
+    }
+
+    /// Does what is due at `now`.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    pub(super) fn on_deadline(
+        &mut self,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<(), DownReason> {
+        if self.life.received_at.saturating_add(self.limits.dead_after) <= now {
+            return Err(DownReason::Silent);
+        }
+        self.outgoing.on_deadline(now);
+        if self.keep_alive_at() <= now {
+            self.push_status(false, now, outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that this end is there.
+    pub(super) fn greet(
+        &mut self,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<(), DownReason> {
+        self.push_status(false, now, outputs)
+    }
+
+    /// Tells the peer that the link is closed.
+    pub(super) fn say_goodbye(
+        &mut self,
+        reason: CloseReason,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) {
+        let goodbye = Message::Goodbye(reason.code());
+        let _exhausted = self.push(Channel::Datagram, goodbye, now, outputs);
+    }
+
+    fn keep_alive_at(&self) -> Duration {
+        let after = if self.life.is_heard {
+            self.limits.keep_alive_after
+        } else {
+            self.limits.keep_alive_after.min(GREETING_INTERVAL)
+        };
+        self.life.sent_at.saturating_add(after)
+    }
+
+    fn on_datagram(
+        &mut self,
+        frame: Frame,
+        deliver: &mut impl FnMut(Delivered),
+    ) -> Result<(), StreamError> {
+        let (bytes, bytes_max) = (frame.len(), self.limits.datagram_frame_bytes_max);
+        if bytes > bytes_max {
+            return Err(StreamError::FrameTooLong { bytes, bytes_max });
+        }
+        let unread = self.unread.bytes + bytes + FRAME_COST_BYTES;
+        if self.unread.bytes > 0 && unread > self.limits.unread_bytes_max {
+            self.unread.dropped += 1;
+            return Ok(());
+        }
+        self.unread.bytes = unread;
+        deliver(Delivered {
+            class: DeliveryClass::Datagram,
+            frame,
+            is_of_stream: false,
+        });
+        Ok(())
+    }
+
+    fn on_segment(
+        &mut self,
+        offset: u64,
+        head: &Head,
+        body: Bytes,
+        deliver: &mut impl FnMut(Delivered),
+    ) -> Result<(), StreamError> {
+        self.flow.owes_status = true;
+        let mut deliver = |class, frame: Bytes| {
+            deliver(Delivered {
+                class,
+                frame: frame.into(),
+                is_of_stream: true,
+            });
+        };
+        let head = head.as_bytes();
+        if !head.is_empty() {
+            self.incoming
+                .on_segment(offset, Bytes::copy_from_slice(head), &mut deliver)?;
+        }
+        let head_bytes = u64::try_from(head.len()).expect("a head is short");
+        self.incoming
+            .on_segment(offset.saturating_add(head_bytes), body, &mut deliver)
+    }
+
+    fn push_status(
+        &mut self,
+        asks: bool,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<(), DownReason> {
+        let mut status = self.incoming.status();
+        status.asks = asks;
+        self.push(Channel::Ordered, Message::Status(status), now, outputs)
+    }
+
+    fn push(
+        &mut self,
+        channel: Channel,
+        message: Message,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> Result<(), DownReason> {
+        let offset = match &message {
+            Message::Segment { offset, .. } => Some(*offset),
+            _ => None,
+        };
+        let packet = self.seal.seal(channel, self.about.generation, message)?;
+        self.life.sent_at = now;
+        let cargo = Cargo {
+            generation: Some(self.about.generation),
+            offset,
+        };
+        outputs.push_back(LinkOutput::Send {
+            route: self.route,
+            channel,
+            packet,
+            cargo,
+        });
+        Ok(())
+    }
+}
+
+impl Seal {
+    /// Makes a packet. In the clear this copies and allocates nothing.
+    fn seal(
+        &mut self,
+        channel: Channel,
+        generation: u64,
+        message: Message,
+    ) -> Result<Packet, DownReason> {
+        let mut head = packet::link_head(channel, generation);
+        let body = match self {
+            Self::Inside => message.write(&mut head),
+            Self::Keys(keys) => {
+                let (sealer, _) = keys.of(channel);
+                let mut inner = Head::default();
+                let body = message.write(&mut inner);
+                sealer
+                    .seal(inner.as_bytes(), &body.into_bytes())
+                    .map_err(|_exhausted| DownReason::Exhausted)?
+                    .into()
+            }
+        };
+        Ok(Packet { head, body })
+    }
+
+    /// Opens a packet's content. Returns `None` if the peer has not sealed it.
+    fn open(&mut self, channel: Channel, content: Content) -> Option<Content> {
+        match self {
+            Self::Inside => Some(content),
+            Self::Keys(keys) => {
+                let (_, opener) = keys.of(channel);
+                opener.open(content.into_bytes()).ok().map(Content::from)
+            }
+        }
+    }
+}
+
+impl Keys {
+    fn of(&mut self, channel: Channel) -> &mut (Sealer, Opener) {
+        match channel {
+            Channel::Datagram => &mut self.datagram,
+            Channel::Ordered => &mut self.ordered,
+        }
+    }
+}
+
+impl From<ChannelSecrets> for Keys {
+    fn from(ChannelSecrets { datagram, ordered }: ChannelSecrets) -> Self {
+        let pair = |Secrets { outgoing, incoming }| (Sealer::new(outgoing), Opener::new(incoming));
+        Self {
+            datagram: pair(datagram),
+            ordered: pair(ordered),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Strangers who open handshakes and never finish them.
+
+use bytes::Bytes;
+use liferaft_transport::links::HALF_OPEN_MAX;
+
+use crate::world::*;
+
+/// Returns openings of handshakes, each of another index, that nobody will go on with.
+fn openings(count: usize) -> Vec<Bytes> {
+    let mut world = World::of(2, SEALED);
+    let mut openings = Vec::new();
+    world.end(1).is_dead = true;
+    while openings.len() < count {
+        world.want(0, &[1]);
+        world.run_for(ms(1));
+        openings.append(&mut world.seen);
+        world.want(0, &[]);
+    }
+    openings.into_iter().map(|flight| flight.bytes).collect()
+}
+
+#[test]
+fn half_open_handshakes_are_bounded_and_forgotten() {
+    let mut world = World::of(2, SEALED);
+    let openings = openings(2_000);
+
+    for (number, bytes) in openings.into_iter().enumerate() {
+        let from = 10 + u8::try_from(number % 200).unwrap();
+        world.inject(Flight { from, to: 1, bytes });
+    }
+    world.run_for(ms(1));
+
+    assert_eq!(world.end(1).links.handshakes(), HALF_OPEN_MAX);
+    world.run_for(ms(6_000));
+    assert_eq!(world.end(1).links.handshakes(), 0);
+}
+
+#[test]
+fn a_flood_of_openings_takes_no_link_down() {
+    let mut world = World::linked(SEALED);
+
+    for (number, bytes) in openings(2_000).into_iter().enumerate() {
+        let from = u8::try_from(number % 250).unwrap();
+        world.inject(Flight { from, to: 1, bytes });
+        world.run_for(ms(1));
+    }
+    world.send(0, 1, DATAGRAM, &frame("hello")).unwrap();
+    world.run_for(ms(100));
+
+    assert_eq!(world.ups_and_downs(1), (0, vec![]));
+    assert_eq!(world.frames(1), ["hello"]);
+}
+
+#[test]
+fn a_flood_from_one_origin_does_not_keep_others_out() {
+    let mut world = World::of(2, SEALED);
+    let mut flood = openings(2_000).into_iter();
+
+    world.want(0, &[1]);
+    for bytes in flood.by_ref().take(1_000) {
+        world.inject(Flight {
+            from: 9,
+            to: 1,
+            bytes,
+        });
+        world.run_for(ms(1));
+    }
+
+    assert!(world.is_up(0, 1) && world.is_up(1, 0));
+    assert!(world.end(1).links.handshakes() <= 9);
+}
+
+#[test]
+fn an_opening_is_answered_by_no_more_bytes_than_it_has() {
+    let mut world = World::of(2, SEALED);
+    let opening = openings(1).remove(0);
+    let bytes = opening.len();
+
+    world.inject(Flight {
+        from: 9,
+        to: 1,
+        bytes: opening,
+    });
+    world.run_for(ms(6_000));
+
+    let answered: usize = world.seen.iter().map(|flight| flight.bytes.len()).sum();
+    assert!(answered <= bytes, "{answered} bytes for {bytes}");
+}

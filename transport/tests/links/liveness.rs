@@ -1,0 +1,100 @@
+//! Links that fall silent, and what is done when messages are lost.
+
+use liferaft_transport::links::{CloseReason, DownReason};
+
+use crate::world::*;
+
+#[test]
+fn an_idle_link_stays_up() {
+    let mut world = World::linked(SEALED);
+
+    world.run_for(ms(60_000));
+
+    assert_eq!(world.ups_and_downs(0), (0, vec![]));
+    assert!(world.seen.len() < 200, "{} packets", world.seen.len());
+}
+
+#[test]
+fn a_silent_link_is_down_after_a_while() {
+    let mut world = World::linked(SEALED);
+
+    world.end(1).is_dead = true;
+    world.run_for(ms(4_000));
+    assert!(world.is_up(0, 1));
+    world.run_for(ms(2_000));
+
+    assert_eq!(world.ups_and_downs(0), (0, vec![DownReason::Silent]));
+}
+
+#[test]
+fn a_silent_peer_is_dialed_until_it_is_back() {
+    let mut world = World::linked(SEALED);
+    world.end(1).is_dead = true;
+    world.run_for(ms(20_000));
+
+    world.restart(1, 2);
+    world.run_for(ms(31_000));
+
+    assert!(world.is_up(0, 1) && world.is_up(1, 0));
+}
+
+#[test]
+fn every_message_of_a_handshake_may_be_lost() {
+    for lost in 0..5 {
+        let mut world = World::of(2, SEALED);
+        let mut sent = 0;
+        world.adversary = Box::new(move |flight| {
+            sent += 1;
+            if sent == lost + 1 {
+                vec![]
+            } else {
+                vec![flight]
+            }
+        });
+
+        world.want(0, &[1]);
+        world.run_for(ms(1_500));
+
+        assert!(
+            world.is_up(0, 1) && world.is_up(1, 0),
+            "packet {lost} was lost"
+        );
+        assert_eq!(
+            world.ups_and_downs(0),
+            (1, vec![]),
+            "packet {lost} was lost"
+        );
+    }
+}
+
+#[test]
+fn a_goodbye_takes_the_link_down_at_once() {
+    let mut world = World::linked(SEALED);
+
+    world.end(0).links.close_all(CloseReason::Leaving);
+    world.run_for(ms(10));
+
+    assert_eq!(
+        world.ups_and_downs(0),
+        (0, vec![DownReason::Closed(CloseReason::Leaving)])
+    );
+    assert_eq!(
+        world.ups_and_downs(1),
+        (0, vec![DownReason::ClosedByPeer(CloseReason::Leaving)])
+    );
+}
+
+#[test]
+fn a_peer_that_nobody_answers_for_is_dialed_less_and_less() {
+    let mut world = World::of(2, SEALED);
+    world.end(1).is_dead = true;
+
+    world.want(0, &[1]);
+    world.run_for(ms(600_000));
+
+    assert!(
+        world.seen.len() < 200,
+        "{} packets in ten minutes",
+        world.seen.len()
+    );
+}

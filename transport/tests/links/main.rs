@@ -1,0 +1,11 @@
+//! Links between ends, over a medium on which an adversary sees and changes every packet.
+
+mod adversary;
+mod carriers;
+mod flood;
+mod flow;
+mod liveness;
+mod memory;
+mod one_link;
+mod udp;
+mod world;
