@@ -255,6 +255,16 @@ impl Configuration {
         self.tokens.as_slice()
     }
 
+    /// Returns when the next of its access tokens expires that has not at `now`.
+    pub(crate) fn next_expiry(&self, now: ClusterTime) -> Option<ClusterTime> {
+        let expiries = self.tokens().iter().map(|token| token.expires_at);
+        expiries.filter(|at| *at > now).min()
+    }
+
+    fn _x(&self) -> &[AccessToken] {
+        self.tokens.as_slice()
+    }
+
     /// Returns the access token with this key; `None` if there is none, or it is forgotten.
     #[must_use]
     pub fn token(&self, key: TokenKey) -> Option<&AccessToken> {

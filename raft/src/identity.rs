@@ -6,11 +6,15 @@
 
 use std::fmt;
 
-use ed25519_dalek::SigningKey;
+use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
+use futures::future::BoxFuture;
 use liferaft_platform as platform;
+use liferaft_transport::endpoint::Signer;
+use liferaft_transport::signing::SIGNATURE_BYTES;
 use sha2::{Digest, Sha256};
 
-pub use liferaft_platform::{PUBLIC_KEY_BYTES, PublicKey};
+pub use liferaft_platform::{Boot, PUBLIC_KEY_BYTES, PublicKey};
 
 use crate::ids::ServerId;
 
@@ -109,6 +113,34 @@ impl Identity {
     #[must_use]
     pub const fn nonce(&self) -> u64 {
         self.nonce
+    }
+}
+
+impl Identity {
+    /// Returns what peers are shown of this start, and remember: see [`boots`](crate::boots).
+    #[must_use]
+    pub const fn evidence(&self) -> Boot {
+        Boot {
+            number: self.boot,
+            nonce: self.nonce,
+        }
+    }
+
+    /// Signs bytes with Ed25519 (RFC 8032).
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.key.sign(bytes).to_bytes()
+    }
+}
+
+/// Signs at once: its key is in memory.
+impl Signer for Identity {
+    fn public_key(&self) -> PublicKey {
+        self.public_key()
+    }
+
+    fn sign(&self, bytes: Bytes) -> BoxFuture<'static, Option<[u8; SIGNATURE_BYTES]>> {
+        Box::pin(std::future::ready(Some(self.sign(&bytes))))
     }
 }
 

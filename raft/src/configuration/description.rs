@@ -79,6 +79,13 @@ impl Description {
         self
     }
 
+    /// This description, of the server with this key.
+    #[must_use]
+    pub const fn with_public_key(mut self, key: PublicKey) -> Self {
+        self.public_key = Some(key);
+        self
+    }
+
     /// This description, with the key that was known before if it has none itself.
     #[must_use]
     pub(crate) fn keeping_key_of(mut self, before: Option<&Self>) -> Self {

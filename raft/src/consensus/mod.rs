@@ -238,6 +238,12 @@ impl Raft {
         }
     }
 
+    /// Returns the cluster time of the last entry of its log.
+    #[must_use]
+    pub fn last_stamp(&self) -> ClusterTime {
+        self.common.log.last_stamp()
+    }
+
     /// What the entries behind the snapshot weigh, in bytes: when it is much, a snapshot is due.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {

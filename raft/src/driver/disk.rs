@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use liferaft_platform as platform;
 
 use super::log_reads::LogReads;
+use crate::boots::Boots;
 use crate::consensus::{Write, WriteId};
 use crate::entry::Entry;
 use crate::storage::{Storage, StorageError};
@@ -28,6 +29,8 @@ pub(super) struct Disk {
     busy_since: Option<Instant>,
     /// The last write under way.
     writing: WriteId,
+    /// The last write that was enqueued.
+    enqueued: WriteId,
     /// What the length of a write is a multiple of.
     page_bytes: u64,
     /// Whether the storage had no room but a reserve, when it was idle last.
@@ -55,6 +58,7 @@ impl Disk {
             writing_bytes: 0,
             busy_since: None,
             writing: WriteId(0),
+            enqueued: WriteId(0),
             was_low: false,
         }
     }
@@ -107,12 +111,26 @@ impl Disk {
             self.busy_since.get_or_insert(now);
         }
         for write in writes.drain(..) {
+            self.enqueued = write.id;
             self.queued_bytes += bytes_of(&write);
             match self.queue.last_mut() {
                 // While a disk hangs, terms come and go: the last of them is all there is to store.
                 Some(last) if is_hard_state(last) && is_hard_state(&write) => *last = write,
                 _ => self.queue.push(write),
             }
+        }
+    }
+
+    /// Takes what is to be remembered of other servers' boots. It goes with whatever else is to be written.
+    pub(super) fn enqueue_boots(&mut self, boots: Boots, now: Instant) {
+        self.busy_since.get_or_insert(now);
+        match self.queue.last_mut() {
+            Some(last) => last.peer_boots = Some(boots),
+            None => self.queue.push(Write {
+                id: self.enqueued,
+                peer_boots: Some(boots),
+                ..Write::default()
+            }),
         }
     }
 

@@ -1,11 +1,13 @@
 //! What leaves for other members: contents are encoded once, however many they go to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use liferaft_transport::links::{CloseReason, Link};
 use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 
+use super::peers::Introduction;
 use super::status::Counters;
 use crate::configuration::{Foreign, History};
 use crate::ids::{ClusterId, ServerId};
@@ -27,6 +29,8 @@ pub(super) struct Links {
     history: Option<History>,
     /// The last frame that the transport did not take: to whom, and why.
     failure: Option<(ServerId, SendError)>,
+    /// To whom frames could not be sent for want of a link.
+    unlinked: BTreeSet<ServerId>,
 }
 
 impl Links {
@@ -36,7 +40,38 @@ impl Links {
             cluster,
             history: None,
             failure: None,
+            unlinked: BTreeSet::new(),
         }
+    }
+
+    /// Tells the transport what this server shows, who judges peers, and to whom links are wanted.
+    pub(super) fn introduce(&mut self, introduction: Introduction) {
+        let Introduction {
+            credentials,
+            authorizer,
+            wanted,
+            forbidden,
+        } = introduction;
+        self.transport.introduce(credentials, authorizer);
+        self.transport.want(&wanted);
+        for peer in forbidden {
+            self.close(peer);
+        }
+    }
+
+    /// The link to a peer, where the transport proves who it is.
+    pub(super) fn link(&self, peer: ServerId) -> Option<&Link> {
+        self.transport.link(peer)
+    }
+
+    /// Closes the link to a peer that may not have it.
+    pub(super) fn close(&mut self, peer: ServerId) {
+        self.transport.close(peer, CloseReason::Forbidden);
+    }
+
+    /// To whom frames could not be sent for want of a link, since this was last asked.
+    pub(super) fn take_unlinked(&mut self) -> BTreeSet<ServerId> {
+        std::mem::take(&mut self.unlinked)
     }
 
     /// From here on this server speaks as one of this history.
@@ -172,6 +207,9 @@ impl Links {
             }
             Err(error) => {
                 counters.frames_not_sent += 1;
+                if let SendError::NoLink(to) = error {
+                    self.unlinked.insert(to);
+                }
                 self.failure = Some((head.to, error));
                 false
             }

@@ -50,6 +50,7 @@ mod meters;
 mod meters;
 mod operations;
 mod outbox;
+mod peers;
 mod proposals;
 mod reads;
 mod request;

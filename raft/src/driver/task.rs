@@ -27,6 +27,7 @@ use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
 use super::operations::{Operation, Operations};
+use super::peers::Peers;
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::request::{Budget, CommandBytes, Request};
@@ -71,6 +72,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) config: Config,
     pub(super) raft: Raft,
     pub(super) links: Links,
+    pub(super) peers: Peers,
     pub(super) disk: Disk,
     pub(super) snapshots: Snapshots,
     pub(super) log_reads: LogReads,
@@ -103,6 +105,7 @@ pub(super) struct Driver<S: StateMachine> {
     requests: mpsc::Receiver<Request<S>>,
 
     pub(super) links: Links,
+    pub(super) peers: Peers,
     pub(super) disk: Disk,
     pub(super) snapshots: Snapshots,
     pub(super) log_reads: LogReads,
@@ -176,6 +179,7 @@ impl<S: StateMachine> Driver<S> {
             arrived: Arrived::default(),
             requests: parts.requests,
             links: parts.links,
+            peers: parts.peers,
             disk: parts.disk,
             snapshots: parts.snapshots,
             log_reads: parts.log_reads,
@@ -390,6 +394,7 @@ impl<S: StateMachine> Driver<S> {
         self.fit_into_frames()?;
         self.follow_leader(now);
         self.keep_membership(now);
+        self.keep_links();
         self.watch_storage(now);
         self.post_status(now);
         self.may_stop(now)
@@ -431,6 +436,9 @@ impl<S: StateMachine> Driver<S> {
         if !proposals.is_empty() {
             self.inputs.push(Input::Propose(proposals));
         }
+        let (_, configuration) = self.raft.configuration();
+        self.wakes
+            .tokens_expire(configuration.next_expiry(self.raft.last_stamp()));
         let heartbeat = self.config.heartbeat_interval();
         if self.wakes.ask(&self.raft, heartbeat, now) {
             self.inputs.push(Input::MarkTime);
@@ -463,6 +471,17 @@ impl<S: StateMachine> Driver<S> {
                 frame_bytes_max,
                 bytes,
             })
+    }
+
+    /// Tells the transport to whom to link, and whom to let in, if that may have changed.
+    fn keep_links(&mut self) {
+        let (_, configuration) = self.raft.configuration();
+        for server in self.links.take_unlinked() {
+            self.peers.on_unlinked(server, configuration);
+        }
+        if let Some(introduction) = self.peers.introduce(configuration) {
+            self.links.introduce(introduction);
+        }
     }
 
     /// How many requests of callers wait to be looked at.

@@ -10,6 +10,8 @@ use crate::time::{ClusterTime, Instant};
 #[derive(Debug)]
 pub(super) struct Wakes {
     at: Option<ClusterTime>,
+    /// When the next access token expires, by which time must have moved on.
+    tokens_at: Option<ClusterTime>,
     marked: Option<Marked>,
     due: Instant,
 }
@@ -33,6 +35,7 @@ impl Default for Wakes {
     fn default() -> Self {
         Self {
             at: None,
+            tokens_at: None,
             marked: None,
             due: Instant::MAX,
         }
@@ -45,6 +48,16 @@ impl Wakes {
         self.at = at;
     }
 
+    /// An access token expires then.
+    pub(super) const fn tokens_expire(&mut self, at: Option<ClusterTime>) {
+        self.tokens_at = at;
+    }
+
+    /// What comes first.
+    fn wish(&self) -> Option<ClusterTime> {
+        self.at.into_iter().chain(self.tokens_at).min()
+    }
+
     /// When to look again, if nothing happens.
     pub(super) const fn due(&self) -> Instant {
         self.due
@@ -52,7 +65,7 @@ impl Wakes {
 
     /// Whether an entry is to be appended, because this member leads and the time has come.
     pub(super) fn ask(&mut self, raft: &Raft, heartbeat: Duration, now: Instant) -> bool {
-        let left = self.at.and_then(|at| raft.time_mark_in(at, now));
+        let left = self.wish().and_then(|at| raft.time_mark_in(at, now));
         self.ask_at(left, raft.term(), heartbeat, now)
     }
 
@@ -64,7 +77,7 @@ impl Wakes {
         heartbeat: Duration,
         now: Instant,
     ) -> bool {
-        let (Some(wish), Some(left)) = (self.at, left) else {
+        let (Some(wish), Some(left)) = (self.wish(), left) else {
             self.due = Instant::MAX;
             return false;
         };
