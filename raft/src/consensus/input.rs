@@ -104,6 +104,18 @@ pub enum Input {
     /// The link to this server works, or works again: a leader speaks at once, and does not leave a server that has
     /// just started without a leader until the next heartbeat. Superfluous ones cost a message.
     PeerUp(ServerId),
+    /// The link to this server did not take this message, because too much waits there already: what it carried is not
+    /// on its way. A leader sends no more entries and no more of a snapshot on the link until it is
+    /// [`Writable`](Self::Writable), or the time has passed after which it sends again what is lost. Messages that carry
+    /// neither, as heartbeats, need not be told of.
+    Unsent {
+        /// The peer of the link.
+        to: ServerId,
+        /// What it did not take.
+        message: Message,
+    },
+    /// The link to this server takes messages again. Superfluous ones do no harm.
+    Writable(ServerId),
     /// This server says that it belongs to another cluster or history: a leader waits no longer for it to catch up.
     Foreign(ServerId, Foreign),
     /// The two times change.

@@ -353,6 +353,18 @@ impl Raft {
                 }
                 Transition::Stay
             }
+            Input::Unsent { to, message } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_unsent(&self.common, to, &message);
+                }
+                Transition::Stay
+            }
+            Input::Writable(id) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_writable(id);
+                }
+                Transition::Stay
+            }
             Input::Foreign(server, why) => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_foreign(&mut self.common, server, why);

@@ -88,6 +88,11 @@ impl Pace {
         self.window = (self.window / 2).max(WINDOW_MIN);
     }
 
+    /// What was sent beyond `end` has not left: it is timed no more.
+    pub(super) fn take_back(&mut self, end: u64) {
+        self.timed.take_if(|timed| timed.end > end);
+    }
+
     /// Something else is sent from here on, counted in another way.
     pub(super) fn forget_timed(&mut self) {
         self.timed = None;

@@ -13,7 +13,7 @@ use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
 use crate::entry::Entry;
 use crate::ids::{Index, Round};
-use crate::message::Token;
+use crate::message::{Body, Token};
 use crate::time::Instant;
 
 /// After so many answers that show the same gap, what follows it is sent again without waiting for the timeout: fewer
@@ -56,6 +56,9 @@ pub(super) struct Progress {
     pub(super) stirred: bool,
     /// Whether the peer must be asked where it stands.
     pub(super) ask: bool,
+    /// Whether its link takes nothing but what does not wait: no entries and no chunks with data are sent, until it does
+    /// or the resend timeout has passed.
+    pub(super) is_jammed: bool,
     pub(super) flow: Flow,
     pub(super) standing: Standing,
     pub(super) round_trip: RoundTrip,
@@ -153,6 +156,7 @@ impl Progress {
             heard_at: None,
             stirred: true,
             ask: false,
+            is_jammed: false,
             flow: Flow::Probe { sent: false },
             standing,
             round_trip: RoundTrip::default(),
@@ -217,6 +221,35 @@ impl Progress {
             self.next_index = self.received.next();
             self.gap_replies = 0;
         }
+    }
+
+    /// The link did not take this: what it carried is not in flight. It is no loss, from which the window would have to
+    /// shrink, and what was sent since is not taken either, or comes too early.
+    pub(super) fn take_back(&mut self, body: &Body) {
+        match (&mut self.flow, body) {
+            (Flow::Probe { sent }, Body::AppendEntries(append)) if !append.entries.is_empty() => {
+                *sent = false;
+            }
+            (Flow::Replicate(window), Body::AppendEntries(append)) => {
+                let Some(first) = append.entries.first().map(|entry| entry.index) else {
+                    return;
+                };
+                if self.received < first && first < self.next_index {
+                    window.forget_after(first.previous());
+                    self.next_index = first;
+                    self.pace.take_back(first.previous().0);
+                }
+            }
+            (Flow::Snapshot(sending), Body::InstallSnapshot(chunk))
+                if sending.transfer == chunk.transfer && !chunk.data.is_empty() =>
+            {
+                sending.take_back(chunk.offset);
+                self.pace.take_back(chunk.offset);
+            }
+            (_, _) => return,
+        }
+        self.is_jammed = true;
+        self.stirred = true;
     }
 
     /// An answer shows that something before what it answers has not arrived. Tells whether that is a loss rather than
@@ -297,6 +330,12 @@ impl Sending {
     /// The last index that the snapshot covers.
     pub(super) fn last_index(&self) -> Index {
         self.snapshot.metadata.last.index
+    }
+
+    /// A part was read or sent that did not leave: from there on it is read again.
+    pub(super) fn take_back(&mut self, offset: u64) {
+        self.sent = self.sent.min(offset).max(self.acked);
+        self.read.clear();
     }
 
     /// What to send within a window, chunk by chunk: nothing, unless it is a whole chunk, the last one, or all there is

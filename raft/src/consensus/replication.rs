@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Round, ServerId};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
-    ReplyWanted,
+    Message, ReplyWanted,
 };
 
 /// The least data in a chunk of a snapshot, however much its configuration takes, in bytes: within what a frame may be
@@ -72,6 +72,25 @@ impl Leader {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.stirred = true;
             peer.ask = true;
+            peer.is_jammed = false;
+        }
+    }
+
+    /// The link to a peer did not take a message.
+    pub(super) fn on_unsent(&mut self, common: &Common, id: ServerId, message: &Message) {
+        if message.term == common.current_term
+            && let Some(peer) = self.peers.get_mut(id)
+        {
+            peer.take_back(&message.body);
+        }
+    }
+
+    /// The link to a peer takes messages again.
+    pub(super) fn on_writable(&mut self, id: ServerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && core::mem::take(&mut peer.is_jammed)
+        {
+            peer.stirred = true;
         }
     }
 
@@ -209,8 +228,12 @@ impl Leader {
             && sending.transfer == transfer
         {
             sending.reading = sending.reading.saturating_sub(bytes as u64);
-            sending.read.push((offset, data));
-            peer.stirred = true;
+            if peer.is_jammed {
+                sending.take_back(offset);
+            } else {
+                sending.read.push((offset, data));
+                peer.stirred = true;
+            }
         }
     }
 
@@ -254,7 +277,9 @@ impl Leader {
                 continue;
             }
             peer.stirred = true;
-            if peer.retry.is_repeated() {
+            // What a link did not take says nothing of how much it carries.
+            let was_jammed = core::mem::take(&mut peer.is_jammed);
+            if peer.retry.is_repeated() && !was_jammed {
                 peer.pace.ease();
             }
             match &mut peer.flow {
@@ -454,7 +479,7 @@ impl Line<'_> {
             }
             Flow::Forgot { .. } => {}
         }
-        if !peer.is_behind(self.common.commit_index) {
+        if !peer.is_jammed && !peer.is_behind(self.common.commit_index) {
             peer.retry.disarm();
         } else if peer.retry.at().is_none() {
             let mut timeout = peer
@@ -476,10 +501,11 @@ impl Line<'_> {
         let Flow::Probe { sent } = &mut peer.flow else {
             return;
         };
-        if *sent && !urgent {
+        let is_held = *sent || peer.is_jammed;
+        if is_held && !urgent {
             return;
         }
-        let entries = if *sent {
+        let entries = if is_held {
             Arc::default()
         } else {
             let bytes_max = self.common.config.limits().append_bytes_max;
@@ -487,7 +513,7 @@ impl Line<'_> {
             let log = &self.common.log;
             self.slices.take(log, peer.next_index, bytes_max).0
         };
-        *sent = true;
+        *sent |= !is_held;
         self.append_entries(peer, peer.next_index, entries, ReplyWanted::AtOnce);
     }
 
@@ -499,6 +525,7 @@ impl Line<'_> {
         let append_bytes = (window_bytes / 2).clamp(1, append_bytes_max);
         let mut spoken = false;
         while peer.next_index <= last
+            && !peer.is_jammed
             && matches!(&peer.flow, Flow::Replicate(window) if window.has_room(window_bytes))
         {
             let from = peer.next_index;
@@ -596,6 +623,9 @@ impl Line<'_> {
             peer.round_trip.sent(chunk.round, self.common.now);
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
+        }
+        if peer.is_jammed {
+            return;
         }
         // The configuration is in each chunk beside the data.
         let configuration = sending.snapshot.metadata.configuration.weight();

@@ -14,7 +14,7 @@ use super::status::{Fresh, LastError, MemberError, Queues, StorageStatus};
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{
-    ChangeError, ChangeId, Event, InvalidChange, ProposeRefused, RoleKind, TransferError,
+    ChangeError, ChangeId, Event, Input, InvalidChange, ProposeRefused, RoleKind, TransferError,
 };
 use crate::ids::{Index, ServerId};
 use crate::state_machine::StateMachine;
@@ -29,6 +29,10 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn perform(&mut self, now: Instant) {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
+        for (to, message) in self.links.take_unsent() {
+            self.inputs.push(Input::Unsent { to, message });
+            self.again = true;
+        }
         self.disk.enqueue(&mut self.output.writes, now);
         self.snapshots.enqueue(&mut self.output.snapshots);
         self.log_reads.begin(&mut self.output.entries, now);

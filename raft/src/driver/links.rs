@@ -31,6 +31,8 @@ pub(super) struct Links {
     failure: Option<(ServerId, SendError)>,
     /// To whom frames could not be sent for want of a link.
     unlinked: BTreeSet<ServerId>,
+    /// Messages that carry entries or a part of a snapshot, which full links did not take.
+    unsent: Vec<(ServerId, Message)>,
 }
 
 impl Links {
@@ -41,6 +43,7 @@ impl Links {
             history: None,
             failure: None,
             unlinked: BTreeSet::new(),
+            unsent: Vec::new(),
         }
     }
 
@@ -136,26 +139,36 @@ impl Links {
             let (cluster, history) = (self.cluster, self.history);
             let token = message.take_token();
             let content = Content::Message(message);
-            let known = said.iter().rev().find(|(known, _)| *known == content);
-            let encoded = match known {
-                Some((_, encoded)) => encoded.clone(),
-                None => {
-                    let encoded = encode(&content, counters);
-                    said.push_back((content, encoded.clone()));
-                    if said.len() > CONTENTS_REMEMBERED_MAX {
-                        said.pop_front();
-                    }
-                    encoded
+            let known = said.iter().rposition(|(known, _)| *known == content);
+            let place = known.unwrap_or_else(|| {
+                let encoded = encode(&content, counters);
+                if said.len() >= CONTENTS_REMEMBERED_MAX {
+                    said.pop_front();
                 }
-            };
+                said.push_back((content, encoded));
+                said.len() - 1
+            });
+            let (content, encoded) = &said[place];
             let head = Head {
                 cluster,
                 to,
                 history,
                 token,
             };
-            self.send_encoded(&head, class, &encoded, counters);
+            let sent = self.send_encoded(&head, class, encoded, counters);
+            if !sent
+                && let Some((_, SendError::QueueFull(_))) = &self.failure
+                && let Content::Message(message) = content
+                && is_bulk(message)
+            {
+                self.unsent.push((to, message.clone()));
+            }
         }
+    }
+
+    /// Takes the messages with entries, or a part of a snapshot, that full links did not take since this was last asked.
+    pub(super) fn take_unsent(&mut self) -> Vec<(ServerId, Message)> {
+        std::mem::take(&mut self.unsent)
     }
 
     /// Sends what is not a message of the protocol. Whether the transport took it.
@@ -220,6 +233,21 @@ impl Links {
 fn encode(content: &Content, counters: &mut Counters) -> Bytes {
     counters.contents_encoded += 1;
     wire::encode_content(content)
+}
+
+/// Whether a message carries what takes room: entries, or a part of a snapshot.
+fn is_bulk(message: &Message) -> bool {
+    match &message.body {
+        Body::AppendEntries(append) => !append.entries.is_empty(),
+        Body::InstallSnapshot(chunk) => !chunk.data.is_empty(),
+        Body::RequestVote(_)
+        | Body::RequestVoteReply(_)
+        | Body::AppendEntriesReply(_)
+        | Body::InstallSnapshotReply(_)
+        | Body::TimeoutNow
+        | Body::ReadIndex(_)
+        | Body::ReadIndexReply(_) => false,
+    }
 }
 
 /// What a snapshot holds is bulk, and all else is better lost than late: also a chunk without data, by which a leader

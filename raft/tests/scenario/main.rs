@@ -15,6 +15,7 @@ mod compaction;
 mod crashes;
 mod elections;
 mod invitations;
+mod jams;
 mod joint_consensus;
 mod lanes;
 mod leases;

@@ -410,6 +410,22 @@ impl Cluster {
         self.deliver(ServerId(from), ServerId(to), message);
     }
 
+    /// From now on the link takes neither entries nor parts of snapshots, and the sender is told of each.
+    pub(crate) fn jam(&mut self, from: Id, to: Id) {
+        self.network.jam(ServerId(from), ServerId(to), true);
+    }
+
+    /// The link takes all again, and nobody says so.
+    pub(crate) fn clear_silently(&mut self, from: Id, to: Id) {
+        self.network.jam(ServerId(from), ServerId(to), false);
+    }
+
+    /// The link takes all again, and the sender is told.
+    pub(crate) fn clear(&mut self, from: Id, to: Id) {
+        self.clear_silently(from, to);
+        self.feed(ServerId(from), [Input::Writable(ServerId(to))]);
+    }
+
     /// From now on all links vouch for this server.
     pub(crate) fn vouch_for(&mut self, id: Id) {
         self.vouched.insert(ServerId(id));

@@ -259,8 +259,13 @@ impl Cluster {
             let server = id;
             self.schedule(READ_LATENCY, Happening::Read { server, boot, read });
         }
+        let mut unsent = Vec::new();
         for (to, message) in output.messages {
-            self.send(id, to, &message);
+            if self.network.takes(id, to, &message) {
+                self.send(id, to, &message);
+            } else {
+                unsent.push(Input::Unsent { to, message });
+            }
         }
         for (read, answer) in output.reads {
             self.checker.check_read(read, &answer);
@@ -281,6 +286,9 @@ impl Cluster {
             .extend(output.events.into_iter().map(|event| (id, event)));
         if !answers.is_empty() {
             self.feed(id, answers);
+        }
+        if !unsent.is_empty() {
+            self.feed(id, unsent);
         }
         self.start_work(id);
     }

@@ -17,6 +17,7 @@ pub(super) struct Network {
     link_latency: BTreeMap<(ServerId, ServerId), Duration>,
     narrow: BTreeMap<(ServerId, ServerId), Narrow>,
     cuts: BTreeSet<(ServerId, ServerId)>,
+    jams: BTreeSet<(ServerId, ServerId)>,
     rules: Vec<Rule>,
     held: Vec<(ServerId, ServerId, Message)>,
     sent: Vec<Sent>,
@@ -67,6 +68,7 @@ impl Network {
             link_latency: BTreeMap::new(),
             narrow: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            jams: BTreeSet::new(),
             rules: Vec::new(),
             held: Vec::new(),
             sent: Vec::new(),
@@ -103,6 +105,25 @@ impl Network {
 
     pub(super) fn mend_all(&mut self) {
         self.cuts.clear();
+    }
+
+    /// Jams a link, or clears it.
+    pub(super) fn jam(&mut self, from: ServerId, to: ServerId, is_jammed: bool) {
+        if is_jammed {
+            self.jams.insert((from, to));
+        } else {
+            self.jams.remove(&(from, to));
+        }
+    }
+
+    /// Whether a link takes a message: a jammed one takes neither entries nor parts of snapshots.
+    pub(super) fn takes(&self, from: ServerId, to: ServerId, message: &Message) -> bool {
+        let is_bulk = match &message.body {
+            Body::AppendEntries(append) => !append.entries.is_empty(),
+            Body::InstallSnapshot(chunk) => !chunk.data.is_empty(),
+            _ => false,
+        };
+        !is_bulk || !self.jams.contains(&(from, to))
     }
 
     pub(super) fn slow_down(&mut self, from: ServerId, to: ServerId, latency: Duration) {
