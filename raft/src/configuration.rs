@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use description::{
-    ADDRESSES_MAX, Address, Description, Label, PROTOCOL_VERSIONS, PublicKey, SIGNATURE_BYTES,
-    Versions, Voucher,
+    ADDRESSES_MAX, Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, PublicKey,
+    SIGNATURE_BYTES, Versions, Voucher,
 };
 pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
 
@@ -259,10 +259,6 @@ impl Configuration {
     pub(crate) fn next_expiry(&self, now: ClusterTime) -> Option<ClusterTime> {
         let expiries = self.tokens().iter().map(|token| token.expires_at);
         expiries.filter(|at| *at > now).min()
-    }
-
-    fn _x(&self) -> &[AccessToken] {
-        self.tokens.as_slice()
     }
 
     /// Returns the access token with this key; `None` if there is none, or it is forgotten.

@@ -27,6 +27,11 @@ pub trait Carrier: Send + 'static {
     /// Links need at least [`PACKET_BYTES_MIN`].
     fn packet_bytes_max(&self) -> usize;
 
+    /// Returns how far away those are who can send it packets. Default [`Reach::Anywhere`].
+    fn reach(&self) -> Reach {
+        Reach::Anywhere
+    }
+
     /// Returns true if its packets stay inside this process, where nobody can read or change them. Links seal the
     /// packets of all others.
     fn is_inside_process(&self) -> bool {
@@ -69,6 +74,17 @@ pub trait Carrier: Send + 'static {
 
     /// Returns the next event; `None` once the carrier has ended for good.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>>;
+}
+
+/// How far away those are who can reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// They are in its process.
+    Process,
+    /// They are on its machine.
+    Machine,
+    /// They may be anywhere.
+    Anywhere,
 }
 
 /// The shortest [`packet_bytes_max`](Carrier::packet_bytes_max) of a carrier, in bytes: what every path of the Internet

@@ -18,7 +18,7 @@ use futures::stream::FuturesUnordered;
 use liferaft_platform::{PublicKey, entropy_u128, now, sleep_until};
 
 use crate::access::Authorizer;
-use crate::carrier::{Carrier, CarryError, DialError};
+use crate::carrier::{Carrier, CarryError, DialError, Reach};
 use crate::frame::Frame;
 use crate::links::{
     CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, Links, Wanted,
@@ -373,6 +373,12 @@ impl Transport for Endpoint {
         authorizer: Arc<dyn Authorizer + Send + Sync>,
     ) {
         self.introduce(credentials, authorizer);
+    }
+
+    fn reach(&self) -> Reach {
+        let carriers = self.carriers.iter().flatten();
+        let farthest = carriers.map(|carrier| carrier.reach()).max();
+        farthest.unwrap_or(Reach::Process)
     }
 
     fn want(&mut self, peers: &[Wanted]) {

@@ -30,6 +30,7 @@ pub use frame::Frame;
 pub use liferaft_platform::ServerId;
 
 use access::Authorizer;
+use carrier::Reach;
 use links::{CloseReason, Credentials, Link, LinkError, Wanted};
 
 /// One end of all of a member's links.
@@ -64,6 +65,12 @@ pub trait Transport: Send + 'static {
         authorizer: Arc<dyn Authorizer + Send + Sync>,
     ) {
         let _not_needed = (credentials, authorizer);
+    }
+
+    /// Returns how far away those are who can reach this end before they have proven who they are. Default
+    /// [`Reach::Process`]: a transport that authenticates peers in its own way lets in only those.
+    fn reach(&self) -> Reach {
+        Reach::Process
     }
 
     /// Replaces the list of those to whom the member wants links. Default nothing: the links are there in any case.

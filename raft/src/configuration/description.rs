@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-pub use liferaft_platform::{ADDRESSES_MAX, Address, Label, PublicKey, Versions};
+pub use liferaft_platform::{ADDRESSES_MAX, Address, LABEL_BYTES_MAX, Label, PublicKey, Versions};
 
 use super::encoded_len;
 use crate::ids::ServerId;

@@ -1,12 +1,15 @@
 //! Defines what goes into the core.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::output::{EntriesRead, Reception, SnapshotName, SnapshotRead, WriteId};
 use crate::config::Timing;
-use crate::configuration::{AccessToken, Configuration, Description, Foreign, TokenKey, Voucher};
+use crate::configuration::{
+    AccessToken, Configuration, Description, Foreign, Grants, TokenKey, Voucher,
+};
 use crate::entry::Entry;
 use crate::ids::{Index, ServerId};
 use crate::message::Message;
@@ -169,11 +172,37 @@ pub enum MembershipStep {
     /// This member is described anew. One without a key keeps the key that the configuration has for it.
     Describe(ServerId, Description),
     /// This access token may be used from now on. Its key is in no token that the configuration remembers.
-    Issue(AccessToken),
+    Issue(NewToken),
     /// This access token is taken no more, and forgotten.
     Revoke(TokenKey),
     /// The cluster speaks this version of the protocol, a later one than before, which all of its members speak.
     RaiseVersion(u32),
+}
+
+/// An access token that is to be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its key, which names it.
+    pub key: TokenKey,
+    /// What it grants.
+    pub grants: Grants,
+    /// For how long it is taken, in cluster time from the entry on that issues it. Whole milliseconds count.
+    pub valid_for: Duration,
+    /// How often it may be used.
+    pub uses: u32,
+}
+
+impl NewToken {
+    /// Returns the token that is issued at this cluster time.
+    #[must_use]
+    pub fn issued_at(&self, now: ClusterTime) -> AccessToken {
+        AccessToken {
+            key: self.key,
+            grants: self.grants,
+            expires_at: now + self.valid_for,
+            uses_left: self.uses,
+        }
+    }
 }
 
 /// A server that becomes a voter or a learner.
@@ -265,7 +294,7 @@ impl MembershipChange {
 
     /// A change of one step: this access token may be used from now on.
     #[must_use]
-    pub fn issue(token: AccessToken) -> Self {
+    pub fn issue(token: NewToken) -> Self {
         MembershipStep::Issue(token).into()
     }
 

@@ -186,9 +186,10 @@ impl<'a> Next<'a> {
                     let error = InvalidChange::IssuedBefore(token.key);
                     return Err(ChangeError::Invalid(error));
                 }
+                let token = token.issued_at(now);
                 let check = token.check(now);
                 check.map_err(|fault| ChangeError::Token(token.key, fault))?;
-                if self.cluster.issue(*token, now) {
+                if self.cluster.issue(token, now) {
                     Ok(())
                 } else {
                     Err(ChangeError::Invalid(InvalidChange::TooManyTokens))

@@ -68,7 +68,8 @@ mod transfer;
 mod vote;
 
 pub use input::{
-    Addition, ChangeId, Input, MembershipChange, MembershipStep, Proposal, ProposalId, ReadId,
+    Addition, ChangeId, Input, MembershipChange, MembershipStep, NewToken, Proposal, ProposalId,
+    ReadId,
 };
 pub use log::Outline;
 // For storages, which only the driver has.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use liferaft_platform as platform;
 use liferaft_transport::Transport;
+use liferaft_transport::carrier::Reach;
+use liferaft_transport::invitation::Invitation;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -20,13 +22,14 @@ use super::links::{FRAME_OVERHEAD_BYTES, Links};
 use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
+use super::peers::Peers;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
 use super::snapshots::{Snapshots, TimedLane};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
-use crate::configuration::Configuration;
+use crate::configuration::{Address, Description, LABEL_BYTES_MAX, Label};
 use crate::consensus::{Event, Raft, Recovered};
 use crate::ids::{ClusterId, Index};
 use crate::policy::{MembershipPolicy, Steward};
@@ -78,6 +81,9 @@ impl Member {
             storage: Box::new(storage),
             cluster: None,
             label: None,
+            addresses: Vec::new(),
+            invitation: None,
+            is_open: false,
             config: Config::default(),
             membership: Some(MembershipPolicy::default()),
             roster: None,
@@ -101,8 +107,7 @@ impl Member {
     /// # Errors
     /// See [`FoundError`]. Storage that belongs to a cluster, or holds anything else, founds none.
     pub async fn found<S: Storage + ?Sized>(storage: &mut S) -> Result<ClusterId, FoundError> {
-        let founder = storage.identity().id();
-        let founding = Founding::new(Configuration::of_voters([founder]));
+        let founding = Founding::by(storage.identity());
         founding.found(storage).await?;
         Ok(founding.cluster())
     }
@@ -116,6 +121,9 @@ pub struct MemberBuilder<S> {
     storage: Box<dyn Storage>,
     cluster: Option<ClusterId>,
     label: Option<String>,
+    addresses: Vec<Address>,
+    invitation: Option<Invitation>,
+    is_open: bool,
     config: Config,
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
@@ -165,6 +173,32 @@ impl<S: StateMachine> MemberBuilder<S> {
     pub fn join(mut self, cluster: ClusterId, roster: impl Into<Roster>) -> Self {
         self.cluster = Some(cluster);
         self.roster = Some(roster.into());
+        self
+    }
+
+    /// Joins the cluster that this invitation is to, as [`join`](Self::join) does: by the inviting members, or whoever is
+    /// there in their place. It is let in by the invitation's token, if there is one, or because the cluster is open.
+    ///
+    /// A member that is started again needs the invitation no more: what it knows of its cluster counts then.
+    pub fn invited(mut self, invitation: Invitation) -> Self {
+        self.cluster = Some(invitation.cluster());
+        self.roster = Some(Peers::inviters(&invitation).into());
+        self.invitation = Some(invitation);
+        self
+    }
+
+    /// Takes part in an [open](crate::configuration::Configuration::is_open) cluster although others reach this machine:
+    /// whatever runs on it may join, read and write. Only for trying out, and only over a transport that stays on the
+    /// machine; over one that stays in the process nothing needs to be said.
+    pub fn open(mut self) -> Self {
+        self.is_open = true;
+        self
+    }
+
+    /// Where others reach it: the first [`ADDRESSES_MAX`](crate::configuration::ADDRESSES_MAX) are told to all members
+    /// when it joins. Default none, as over the memory network, where members find each other.
+    pub fn addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
+        self.addresses = addresses.into_iter().collect();
         self
     }
 
@@ -275,7 +309,27 @@ impl<S: StateMachine> MemberBuilder<S> {
         let now = Instant::from_origin(platform::now());
         let mut config = self.config.clone();
         config.lift_command_bytes_max();
+        let boots = std::mem::take(&mut recovered.peer_boots);
         let raft = Raft::new(id, config, recovered, now, seed)?;
+        let (_, configuration) = raft.configuration();
+        let trusts_anybody = if configuration.is_empty() {
+            self.invitation.is_none()
+        } else {
+            configuration.is_open()
+        };
+        match self.transport.reach() {
+            Reach::Anywhere if trusts_anybody => return Err(StartError::OpenToAll),
+            Reach::Machine if trusts_anybody && !self.is_open => {
+                return Err(StartError::OpenToMachine);
+            }
+            Reach::Process | Reach::Machine | Reach::Anywhere => {}
+        }
+        let identity = self.storage.identity().clone();
+        let public_key = identity.public_key();
+        let description = Description::of(public_key)
+            .with_label(shortened(self.label.as_deref().unwrap_or_default()))
+            .with_addresses(self.addresses);
+        let peers = Peers::new((identity, cluster), description, self.invitation, boots);
         let links = Links::new(self.transport, cluster);
         let (_, configuration) = raft.configuration();
         if !configuration.is_empty() {
@@ -322,6 +376,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             config: self.config,
             raft,
             links,
+            peers,
             disk: Disk::new(self.storage),
             snapshots: Snapshots::new(Arc::clone(&lane)),
             log_reads: LogReads::new(log),
@@ -359,6 +414,7 @@ impl<S: StateMachine> MemberBuilder<S> {
 
         let shared = Shared {
             id,
+            public_key,
             label,
             cluster,
             requests,
@@ -404,6 +460,17 @@ impl<S: StateMachine> MemberBuilder<S> {
         let bytes_max = usize::try_from(self.config.limits().command_bytes_max);
         bytes_max.unwrap_or(usize::MAX).min(room)
     }
+}
+
+/// Returns as much of a text as others are told as a label: its printable characters, up to [`LABEL_BYTES_MAX`].
+fn shortened(label: &str) -> Label {
+    let printable = label.chars().filter(|character| !character.is_control());
+    let fits = printable.scan(0, |bytes, character| {
+        *bytes += character.len_utf8();
+        (*bytes <= LABEL_BYTES_MAX).then_some(character)
+    });
+    let label: String = fits.collect();
+    label.parse().expect("it is printable and short enough")
 }
 
 impl<S> fmt::Debug for MemberBuilder<S> {

@@ -173,11 +173,13 @@ impl<S: StateMachine> Driver<S> {
             }
             Event::ConfigurationChanged { index } => {
                 self.changed = true;
+                self.peers.stir();
                 tracing::info!(term = %in_term, %index, "configuration changed");
                 self.announce(now, || Happening::MembershipChanged { index });
             }
             Event::ConfigurationCommitted { index } => {
                 self.changed = true;
+                self.peers.stir();
                 self.note_members(now);
                 tracing::info!(term = %in_term, %index, "configuration committed");
                 self.announce(now, || Happening::MembershipCommitted { index });

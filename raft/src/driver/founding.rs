@@ -8,9 +8,10 @@
 use super::error::{BootstrapFault, FoundError};
 use super::links::FRAME_OVERHEAD_BYTES;
 use crate::config::Config;
-use crate::configuration::{Configuration, Member, SERVERS_MAX};
+use crate::configuration::{Configuration, Description, Member, SERVERS_MAX};
 use crate::consensus::{self, Input, Output, Raft};
 use crate::entry::{Entry, Payload};
+use crate::identity::Identity;
 use crate::ids::{ClusterId, ServerId};
 use crate::storage::{Storage, Write};
 use crate::time::Instant;
@@ -63,6 +64,24 @@ impl Founding {
             cluster,
             configuration,
         }
+    }
+
+    /// Returns the founding of a new cluster by the server with this identity alone, and draws the cluster's id.
+    ///
+    /// # Panics
+    /// When the system has no source of randomness.
+    #[must_use]
+    pub fn by(founder: &Identity) -> Self {
+        let voter = Member::voter(Description::of(founder.public_key()));
+        Self::new(Configuration::from_members([(founder.id(), voter)]))
+    }
+
+    /// Takes in by invitation only whoever comes later: see [`Handle::invite`](super::Handle::invite). Over a network
+    /// every cluster has to be closed; without this it is open to whoever reaches it.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        self.configuration = self.configuration.with_open(false);
+        self
     }
 
     /// Limits the cluster's entries to what frames of `frame_bytes_max` bytes carry. Every member's transport must

@@ -21,7 +21,7 @@ use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
 use crate::codec;
 use crate::config::Timing;
-use crate::configuration::Suffrage;
+use crate::configuration::{PublicKey, Suffrage};
 use crate::consensus::{MembershipChange, TransferError};
 use crate::ids::{ClusterId, ServerId};
 use crate::sessions::HEADER_BYTES;
@@ -43,6 +43,7 @@ pub struct Handle<S: StateMachine> {
 
 pub(super) struct Shared<S: StateMachine> {
     pub(super) id: ServerId,
+    pub(super) public_key: PublicKey,
     pub(super) label: Arc<str>,
     pub(super) cluster: ClusterId,
     pub(super) requests: mpsc::Sender<Request<S>>,
@@ -99,6 +100,12 @@ impl<S: StateMachine> Handle<S> {
     #[must_use]
     pub fn id(&self) -> ServerId {
         self.shared.id
+    }
+
+    /// Returns the key that the server proves itself by, of which its id is the digest.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.shared.public_key
     }
 
     /// What people [call](super::MemberBuilder::label) it.

@@ -1,6 +1,9 @@
 //! Takes frames of other members: each becomes an input, an answer to a request, or a number on a counter.
 
 use bytes::Bytes;
+use liferaft_transport::access::Role;
+use liferaft_transport::handshake::HandshakeError;
+use liferaft_transport::links::LinkError;
 use liferaft_transport::{Event as TransportEvent, Frame};
 
 use super::error::StopReason;
@@ -20,9 +23,6 @@ use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, DecodeError, JoinReply, ProposeAnswer, RawFrame};
-
-/// Whether the peer of a link is vouched for: a transport authenticates nobody, so nobody is.
-const VOUCHED: bool = false;
 
 /// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
 const FORWARDED: u64 = 1 << 63;
@@ -53,14 +53,21 @@ impl<S: StateMachine> Driver<S> {
             TransportEvent::Frame { from, frame, .. } => self.take_frame(from, frame, now),
             // Hints: whether a server is there shows when it answers.
             TransportEvent::PeerUp(peer) => {
-                tracing::debug!(term = %self.raft.term(), %peer, "link up");
-                self.announce(now, || Happening::PeerUp { peer });
-                self.inputs.push(Input::PeerUp(peer));
+                self.take_peer_up(peer, now);
                 Ok(())
             }
             TransportEvent::PeerDown(peer) => {
                 tracing::debug!(term = %self.raft.term(), %peer, "link down");
+                self.peers.on_down(peer);
                 self.announce(now, || Happening::PeerDown { peer });
+                Ok(())
+            }
+            TransportEvent::Writable(peer) => {
+                self.inputs.push(Input::Writable(peer));
+                Ok(())
+            }
+            TransportEvent::NotLinked { peer, error } => {
+                self.take_not_linked(peer, error, now);
                 Ok(())
             }
             // What it carries may be a user's, so it is not logged.
@@ -69,6 +76,51 @@ impl<S: StateMachine> Driver<S> {
                 Ok(())
             }
         }
+    }
+
+    /// There is a link to a peer, which is who it says where the transport proves that.
+    fn take_peer_up(&mut self, peer: ServerId, now: Instant) {
+        let (_, configuration) = self.raft.configuration();
+        let link = self.links.link(peer);
+        let is_proven = link.is_some();
+        match self.peers.on_up(peer, link, configuration) {
+            Ok(Some(boots)) => self.disk.enqueue_boots(boots, now),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(term = %self.raft.term(), %peer, %error, "link refused");
+                self.note_error(MemberError::OldBoot(error));
+                return self.links.close(peer);
+            }
+        }
+        tracing::debug!(term = %self.raft.term(), %peer, "link up");
+        self.announce(now, || Happening::PeerUp { peer });
+        self.inputs.push(Input::PeerUp(peer));
+        if is_proven {
+            self.membership.found_peer(now);
+        }
+    }
+
+    /// No link to a peer came about.
+    fn take_not_linked(&mut self, peer: ServerId, error: LinkError, now: Instant) {
+        tracing::debug!(term = %self.raft.term(), %peer, %error, "no link");
+        if let LinkError::Handshake(HandshakeError::Rejected {
+            refusal,
+            by: Some(_),
+        }) = error
+        {
+            self.take_refusal(refusal, now);
+        }
+        self.note_error(MemberError::NotLinked { peer, error });
+    }
+
+    /// What the transport has proven that a peer may be; `None` where it proves nothing.
+    fn role(&self, peer: ServerId) -> Option<Role> {
+        self.links.link(peer).map(|link| link.role)
+    }
+
+    /// Whether those whom this server knows vouch for a peer, or did when its link came up.
+    fn is_vouched(&self, peer: ServerId) -> bool {
+        matches!(self.role(peer), Some(Role::Member | Role::Vouched))
     }
 
     /// Judges the envelope before the body: what is not for this server in this cluster is not even decoded.
@@ -139,7 +191,8 @@ impl<S: StateMachine> Driver<S> {
 
     /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
-        if matches!(content, Content::Message(_)) {
+        let is_client = matches!(self.role(from), Some(Role::Client { .. }));
+        if matches!(content, Content::Message(_)) && !is_client {
             return self.take_from_peer(from, content, now);
         }
         match admission(content.kind(), self.sender(from, &content)) {
@@ -165,7 +218,7 @@ impl<S: StateMachine> Driver<S> {
             }
             // A voter that is asked for its vote says so, and only whoever has no leader asks.
             Content::JoinReply(JoinReply::Dismissed) if self.raft.leader().is_none() => {
-                self.membership.has_asked(from) || self.raft.sender(from, VOUCHED) == Sender::Member
+                self.membership.has_asked(from) || self.raft.sender(from, false) == Sender::Member
             }
             // A leader that finds out that this server forgot says so unasked.
             Content::JoinReply(JoinReply::Forgot) if self.raft.leader() == Some(from) => true,
@@ -176,7 +229,8 @@ impl<S: StateMachine> Driver<S> {
             | Content::Transfer { .. }
             | Content::Join { .. } => false,
         };
-        match self.raft.sender(from, VOUCHED) {
+        match self.raft.sender(from, self.is_vouched(from)) {
+            _ if matches!(self.role(from), Some(Role::Client { .. })) => Sender::Client,
             _ if asked => Sender::Asked,
             Sender::Vouched | Sender::Stranger if self.membership.expects(from) => Sender::Joiner,
             sender => sender,
@@ -217,7 +271,7 @@ impl<S: StateMachine> Driver<S> {
                 }
                 self.inputs.push(Input::Message {
                     from,
-                    vouched: VOUCHED,
+                    vouched: self.is_vouched(from),
                     message,
                 });
             }

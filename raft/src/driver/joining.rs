@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
+use liferaft_transport::access::Refusal;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use thiserror::Error;
@@ -246,16 +247,40 @@ impl Joining {
             self.asked = self.asked.saturating_add(1);
             self.redirections = 0;
         }
-        self.last = whom;
         self.due = now + self.spread(interval);
-        if let Some(whom) = whom {
-            self.asked_of_late.retain(|other| *other != whom);
-            if self.asked_of_late.len() >= ASKED_MAX {
-                self.asked_of_late.pop_front();
-            }
-            self.asked_of_late.push_back(whom);
-        }
         whom
+    }
+
+    /// There is a link where there was none: the wait for an answer that cannot have come is over.
+    pub(super) fn on_link(&mut self, now: Instant) {
+        if self.asked > 0 {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// This server was asked, perhaps in place of another.
+    pub(super) fn note_asked(&mut self, whom: ServerId) {
+        self.last = Some(whom);
+        self.asked_of_late.retain(|other| *other != whom);
+        if self.asked_of_late.len() >= ASKED_MAX {
+            self.asked_of_late.pop_front();
+        }
+        self.asked_of_late.push_back(whom);
+    }
+
+    /// A member that has proven who it is gives this server no link.
+    pub(super) fn on_refusal(&mut self, refusal: Refusal) {
+        self.exclusion = match refusal {
+            Refusal::Expelled => Some(Exclusion::Removed),
+            Refusal::TokenUnknown => Some(Exclusion::Token(TokenFault::Unknown)),
+            Refusal::TokenExpired => Some(Exclusion::Token(TokenFault::Expired)),
+            Refusal::TokenUsedUp => Some(Exclusion::Token(TokenFault::UsedUp)),
+            Refusal::RoleNotGranted => Some(Exclusion::Token(TokenFault::GrantsOther)),
+            Refusal::Stranger | Refusal::NotOpen | Refusal::Forgotten => {
+                Some(Exclusion::NotInvited)
+            }
+            _ => self.exclusion,
+        };
     }
 
     /// What it was told last of why it takes no part; `None` if it may take part for all it knows.

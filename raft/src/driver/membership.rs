@@ -1,6 +1,8 @@
 //! The member's part in a membership that manages itself: as the leader it takes in, promotes and evicts; as a server
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
+use liferaft_transport::access::Refusal;
+
 use super::error::OnlyVoter;
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
@@ -74,6 +76,11 @@ impl Membership {
             .is_some_and(|steward| steward.expects(server))
     }
 
+    /// There is a link to a peer: whoever waits for one to ask by asks at once.
+    pub(super) fn found_peer(&mut self, now: Instant) {
+        self.joining.on_link(now);
+    }
+
     /// Asks nobody to be taken in any more.
     pub(super) fn leave(&mut self) {
         self.joining.rest();
@@ -97,10 +104,10 @@ impl<S: StateMachine> Driver<S> {
         }
         let timing = self.config.timing();
         if let Some(whom) = self.membership.joining.ask(&self.raft, timing, now) {
-            let wish = Content::Join {
-                description: Description::default(),
-                token: None,
-            };
+            let whom = self.peers.reachable_instead_of(whom);
+            self.membership.joining.note_asked(whom);
+            let (description, token) = self.peers.wish();
+            let wish = Content::Join { description, token };
             tracing::debug!(term = %self.raft.term(), %whom, "asking to join");
             self.links.send(whom, &wish, &mut self.counters);
         }
@@ -162,10 +169,19 @@ impl<S: StateMachine> Driver<S> {
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
-                let addition = Addition {
-                    description: Some(description),
-                    token,
-                    ..Addition::of(from)
+                // What the link has proven counts, not what is said on it.
+                let addition = match self.links.link(from) {
+                    Some(link) => Addition {
+                        id: from,
+                        description: Some(description.with_public_key(link.key)),
+                        voucher: Some(self.peers.vouch(link.key)),
+                        token: link.token,
+                    },
+                    None => Addition {
+                        description: Some(description),
+                        token,
+                        ..Addition::of(from)
+                    },
                 };
                 match steward.ask_to_join(addition, &oversight, now) {
                     JoinAnswer::Accepted => JoinReply::Accepted,
@@ -194,6 +210,13 @@ impl<S: StateMachine> Driver<S> {
         } else if reply == JoinReply::Dismissed {
             self.membership.joining.on_removed();
         }
+        self.tell_exclusion(before, now);
+    }
+
+    /// A member that has proven who it is gives this server no link.
+    pub(super) fn take_refusal(&mut self, refusal: Refusal, now: Instant) {
+        let before = self.membership.exclusion();
+        self.membership.joining.on_refusal(refusal);
         self.tell_exclusion(before, now);
     }
 

@@ -37,6 +37,7 @@ mod founding;
 mod freshness;
 mod handle;
 mod inbound;
+mod invite;
 mod joining;
 mod lanes;
 mod links;
@@ -76,6 +77,7 @@ pub use fault::MachineFault;
 pub use founding::Founding;
 pub use freshness::Freshness;
 pub use handle::Handle;
+pub use invite::Terms;
 pub use joining::{Exclusion, Roster};
 pub use local::Local;
 pub use outbox::{

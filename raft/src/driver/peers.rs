@@ -53,7 +53,6 @@ impl Authorizer for Access {
 }
 
 /// What the transport is to be told.
-#[derive(Debug)]
 pub(super) struct Introduction {
     pub(super) credentials: Credentials,
     pub(super) authorizer: Arc<dyn Authorizer + Send + Sync>,
@@ -180,7 +179,8 @@ impl Peers {
         let forbidden = linked.filter(|peer| table.dismissed.contains(peer));
         let forbidden = forbidden.collect();
         *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
-        self.unnamed.retain(|server| !configuration.contains(*server));
+        self.unnamed
+            .retain(|server| !configuration.contains(*server));
         self.credentials.role = if configuration.is_empty() {
             Role::Joiner
         } else {

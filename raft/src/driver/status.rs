@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use liferaft_platform::WallTime;
 use liferaft_transport::SendError;
+use liferaft_transport::links::LinkError;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::error::{NotJoined, StopReason};
 use super::joining::Exclusion;
+use crate::boots::OldBoot;
 use crate::configuration::{Foreign, Suffrage};
 use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
@@ -225,6 +227,17 @@ pub enum MemberError {
     /// member stays behind. It is tried again after more log, or when the leader sends it again.
     #[error("the disk has no room for a snapshot; make room on it")]
     SnapshotWithoutRoom,
+    /// No link to a server came about. It is tried again.
+    #[error("no link to server {peer}: {error}")]
+    NotLinked {
+        /// The server.
+        peer: ServerId,
+        /// Why.
+        error: LinkError,
+    },
+    /// A link to a server was closed: it is a copy of the server, or was set back.
+    #[error("the link was closed: {0}")]
+    OldBoot(OldBoot),
     /// A server that this one spoke to belongs elsewhere.
     #[error("server {server} belongs to {why}")]
     Foreign {

@@ -9,11 +9,12 @@ use super::description::{description, encode_description, key, key_bytes, proto_
 use super::field::{self, List, index, required, server, server_bytes, server_if_any, term};
 use super::proto::{self, kind};
 use super::{COMMANDS_MAX, Content, DecodeError, ProposeAnswer};
-use crate::configuration::{Foreign, SERVERS_MAX, TokenFault, TokenKey};
+use crate::configuration::{AccessToken, Foreign, SERVERS_MAX, TokenFault, TokenKey};
 use crate::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
 };
 use crate::ids::{Index, ServerId, Term};
+use crate::time::ClusterTime;
 
 pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
     match kind {
@@ -124,7 +125,8 @@ fn proto_step(step: &MembershipStep) -> proto::Step {
             ..plain(proto::Step::DESCRIBE)
         },
         MembershipStep::Issue(token) => proto::Step {
-            issued: Some(proto_token(token)),
+            // Behind the time zero, it expires after as long as it is valid.
+            issued: Some(proto_token(&token.issued_at(ClusterTime::ZERO))),
             ..plain(proto::Step::ISSUE)
         },
         MembershipStep::Revoke(token) => proto::Step {
@@ -172,7 +174,19 @@ fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
         }
         proto::Step::ISSUE => {
             let issued = required(read.issued, "issued token")?;
-            Ok(MembershipStep::Issue(token(issued)?))
+            let AccessToken {
+                key,
+                grants,
+                expires_at,
+                uses_left: uses,
+            } = token(issued)?;
+            let valid_for = expires_at.since(ClusterTime::ZERO);
+            Ok(MembershipStep::Issue(NewToken {
+                key,
+                grants,
+                valid_for,
+                uses,
+            }))
         }
         proto::Step::REVOKE => Ok(MembershipStep::Revoke(token_key(read.token)?)),
         proto::Step::RAISE_VERSION => {

@@ -12,6 +12,7 @@ mod hampered;
 mod histories;
 mod leadership;
 mod leaving;
+mod links;
 mod machine;
 mod membership;
 mod memory;

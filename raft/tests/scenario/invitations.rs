@@ -1,15 +1,15 @@
 //! What changes of the configuration leave the voters as they are: descriptions, access tokens and their uses, the
 //! version of the protocol.
 
+use std::time::Duration;
+
 use liferaft_raft::configuration::{
-    AccessToken, Configuration, Description, Grants, Member, PublicKey, TokenFault, TokenKey,
-    Versions,
+    Configuration, Description, Grants, Member, PublicKey, TokenFault, TokenKey, Versions,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken,
 };
 use liferaft_raft::ids::ServerId;
-use liferaft_raft::time::ClusterTime;
 
 use crate::cluster::changes::remove;
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, Id};
@@ -17,14 +17,14 @@ use crate::cluster::{Cluster, ELECTION_TIMEOUT, Id};
 const KEY: TokenKey = TokenKey(PublicKey([7; 32]));
 
 /// For ever, as far as a story lasts.
-const LATER: ClusterTime = ClusterTime(1 << 40);
+const DAYS: Duration = Duration::from_secs(7 * 24 * 3600);
 
-fn token(uses_left: u32, expires_at: ClusterTime) -> AccessToken {
-    AccessToken {
+fn token(uses: u32, valid_for: Duration) -> NewToken {
+    NewToken {
         key: KEY,
         grants: Grants::Membership,
-        expires_at,
-        uses_left,
+        valid_for,
+        uses,
     }
 }
 
@@ -43,7 +43,7 @@ fn uses_left(cluster: &Cluster, id: Id) -> Option<u32> {
 }
 
 /// Servers 1 to 3 under leader 1, which has issued a token.
-fn three_with(token: AccessToken) -> Cluster {
+fn three_with(token: NewToken) -> Cluster {
     let mut cluster = Cluster::of(3).with_leader(1);
     let issued = cluster.change(1, MembershipChange::issue(token));
     cluster.settle();
@@ -79,7 +79,7 @@ fn an_address_changes_while_a_voter_is_down() {
 
 #[test]
 fn a_used_up_token_is_refused_by_the_next_leader() {
-    let mut cluster = three_with(token(1, LATER));
+    let mut cluster = three_with(token(1, DAYS));
     cluster.add_blank(4);
     cluster.add_blank(5);
 
@@ -99,9 +99,10 @@ fn a_used_up_token_is_refused_by_the_next_leader() {
 fn a_token_expires_by_cluster_time() {
     let mut cluster = Cluster::of(3).with_leader(1);
     cluster.add_blank(4);
-    let soon = ClusterTime(cluster.last_stamp(1).0 + 3000);
-    let issued = cluster.change(1, MembershipChange::issue(token(9, soon)));
+    let issued = cluster.change(1, MembershipChange::issue(token(9, 3 * ELECTION_TIMEOUT)));
     cluster.settle();
+    let configuration = cluster.status(1).configuration;
+    let soon = configuration.token(KEY).expect("it was issued").expires_at;
 
     cluster.isolate(1);
     cluster.run_for(6 * ELECTION_TIMEOUT);
@@ -120,7 +121,7 @@ fn a_token_expires_by_cluster_time() {
 
 #[test]
 fn of_two_who_come_by_the_last_use_of_a_token_one_is_let_in() {
-    let mut cluster = three_with(token(1, LATER));
+    let mut cluster = three_with(token(1, DAYS));
     cluster.add_blank(4);
     cluster.add_blank(5);
 
@@ -139,7 +140,7 @@ fn of_two_who_come_by_the_last_use_of_a_token_one_is_let_in() {
 
 #[test]
 fn a_configuration_that_is_rolled_back_gives_back_the_use_of_its_token() {
-    let mut cluster = three_with(token(1, LATER));
+    let mut cluster = three_with(token(1, DAYS));
     cluster.add_blank(4);
     cluster.isolate(1);
 
@@ -159,7 +160,7 @@ fn a_configuration_that_is_rolled_back_gives_back_the_use_of_its_token() {
 
 #[test]
 fn a_token_is_used_once_through_a_joint_configuration() {
-    let mut cluster = three_with(token(2, LATER));
+    let mut cluster = three_with(token(2, DAYS));
     cluster.add_blank(4);
     let comes = MembershipStep::AddVoter(Addition {
         token: Some(KEY),
@@ -176,7 +177,7 @@ fn a_token_is_used_once_through_a_joint_configuration() {
 
 #[test]
 fn a_revoked_token_is_refused_by_the_next_leader() {
-    let mut cluster = three_with(token(9, LATER));
+    let mut cluster = three_with(token(9, DAYS));
     cluster.add_blank(4);
 
     let revoked = cluster.change(1, MembershipChange::revoke(KEY));

@@ -11,7 +11,7 @@ use liferaft_raft::configuration::{
     Member, PublicKey, Suffrage, TokenFault, TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
@@ -446,6 +446,15 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
     ]
 }
 
+fn new_token() -> impl Strategy<Value = NewToken> {
+    (access_token(), 0..NUMBER_END).prop_map(|(token, millis)| NewToken {
+        key: token.key,
+        grants: token.grants,
+        valid_for: Duration::from_millis(millis),
+        uses: token.uses_left,
+    })
+}
+
 fn step() -> impl Strategy<Value = MembershipStep> {
     prop_oneof![
         addition().prop_map(MembershipStep::AddVoter),
@@ -455,7 +464,7 @@ fn step() -> impl Strategy<Value = MembershipStep> {
         server().prop_map(MembershipStep::Retire),
         (server(), description())
             .prop_map(|(id, description)| MembershipStep::Describe(id, description)),
-        access_token().prop_map(MembershipStep::Issue),
+        new_token().prop_map(MembershipStep::Issue),
         token_key().prop_map(MembershipStep::Revoke),
         any::<u32>().prop_map(MembershipStep::RaiseVersion),
     ]

@@ -8,7 +8,7 @@ use liferaft_raft::configuration::{
     PublicKey, TokenFault, TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
@@ -473,7 +473,12 @@ fn the_bytes_of_a_membership_change() {
 #[test]
 fn the_bytes_of_a_change_that_leaves_the_servers_as_they_are() {
     let change = MembershipChange::describe(ServerId(3), Description::default())
-        .and(MembershipChange::issue(TOKEN))
+        .and(MembershipChange::issue(NewToken {
+            key: TOKEN.key,
+            grants: TOKEN.grants,
+            valid_for: TOKEN.expires_at.since(ClusterTime::ZERO),
+            uses: TOKEN.uses_left,
+        }))
         .and(MembershipChange::revoke(TOKEN.key))
         .and(MembershipChange::raise_version(3));
 

@@ -11,6 +11,7 @@ use super::attachment::Attachment;
 use super::inbox::Arrival;
 use crate::carrier::{
     Address, Carrier, CarrierEvent, CarryError, Channel, DialError, HEAD_BYTES_MAX, Packet, Path,
+    Reach,
 };
 use crate::frame::FRAME_BYTES_MAX;
 use crate::{DeliveryClass, SendError, ServerId};
@@ -73,6 +74,10 @@ impl Carrier for MemoryCarrier {
 
     fn packet_bytes_max(&self) -> usize {
         PACKET_BYTES_MAX
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Process
     }
 
     fn is_inside_process(&self) -> bool {

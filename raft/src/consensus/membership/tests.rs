@@ -1,5 +1,6 @@
 use super::*;
 use crate::configuration::{AccessToken, PublicKey, TokenKey, Versions, Voucher};
+use crate::consensus::input::NewToken;
 
 const NOW: ClusterTime = ClusterTime(1000);
 
@@ -326,13 +327,23 @@ fn a_token_that_is_expired_unknown_or_a_clients_lets_nobody_in() {
     }
 }
 
+/// What is issued as this token.
+fn new(token: AccessToken) -> NewToken {
+    NewToken {
+        key: token.key,
+        grants: token.grants,
+        valid_for: token.expires_at.since(NOW),
+        uses: token.uses_left,
+    }
+}
+
 #[test]
 fn a_token_is_issued_once_and_revoked_once() {
     let current = Configuration::of_voters(ids(&[1]));
 
-    let issued = target(&current, &MembershipChange::issue(token(1, 2)));
+    let issued = target(&current, &MembershipChange::issue(new(token(1, 2))));
     let issued = issued.expect("there is room");
-    let again = target(&issued, &MembershipChange::issue(token(1, 3)));
+    let again = target(&issued, &MembershipChange::issue(new(token(1, 3))));
     let revoked = target(&issued, &MembershipChange::revoke(token(1, 0).key));
     let revoked = revoked.expect("it is known");
     let twice = target(&revoked, &MembershipChange::revoke(token(1, 0).key));
@@ -351,8 +362,8 @@ fn a_token_that_lets_nobody_in_or_has_no_room_is_not_issued() {
     let full = Configuration::of_voters(ids(&[1])).with_tokens(full);
     let key = token(99, 1).key;
 
-    let no_room = target(&full, &MembershipChange::issue(token(99, 1)));
-    let no_uses = target(&full, &MembershipChange::issue(token(99, 0)));
+    let no_room = target(&full, &MembershipChange::issue(new(token(99, 1))));
+    let no_uses = target(&full, &MembershipChange::issue(new(token(99, 0))));
 
     let too_many = ChangeError::Invalid(InvalidChange::TooManyTokens);
     assert_eq!(no_room, Err(too_many));

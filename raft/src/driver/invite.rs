@@ -1,0 +1,130 @@
+//! Invites newcomers: has a token issued, and writes the text that carries its secret.
+
+use std::time::Duration;
+
+use liferaft_platform as platform;
+use liferaft_transport::invitation::{INVITATION_ADDRESSES_MAX, INVITERS_MAX, Invitation};
+use liferaft_transport::token::{TOKEN_SECRET_BYTES, TokenSecret};
+
+use super::error::MembershipError;
+use super::handle::Handle;
+use crate::configuration::{Configuration, Grants, PublicKey, TokenKey};
+use crate::consensus::{MembershipChange, NewToken};
+use crate::ids::ClusterId;
+use crate::state_machine::StateMachine;
+
+/// What an invitation allows.
+///
+/// ```
+/// # use liferaft_raft as liferaft;
+/// use std::time::Duration;
+/// use liferaft::driver::Terms;
+///
+/// // Three phones may join today.
+/// let terms = Terms::membership().with_uses(3).with_valid_for(Duration::from_secs(12 * 3600));
+/// # drop(terms);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    grants: Grants,
+    uses: u32,
+    valid_for: Duration,
+}
+
+/// How long an invitation is good, unless it is said otherwise.
+const VALID_FOR: Duration = Duration::from_secs(24 * 3600);
+
+impl Terms {
+    /// One server may become a member, within a day.
+    #[must_use]
+    pub const fn membership() -> Self {
+        Self {
+            grants: Grants::Membership,
+            uses: 1,
+            valid_for: VALID_FOR,
+        }
+    }
+
+    /// So many may come by it.
+    #[must_use]
+    pub const fn with_uses(mut self, uses: u32) -> Self {
+        self.uses = uses;
+        self
+    }
+
+    /// It is good for so long, in cluster time: while nobody leads, that stands still.
+    #[must_use]
+    pub const fn with_valid_for(mut self, valid_for: Duration) -> Self {
+        self.valid_for = valid_for;
+        self
+    }
+}
+
+impl<S: StateMachine> Handle<S> {
+    /// Invites to the cluster. The token is in the log when this returns, and its secret in the invitation alone: whoever
+    /// reads its text may come by it, as often as the terms allow.
+    ///
+    /// The invitation names this member and others as those to be believed, and the addresses of all of them that have
+    /// any. [`revoke`](Self::revoke) ends it.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]. A token that was issued although that is not known expires as it was to.
+    ///
+    /// # Panics
+    /// When the system has no source of randomness.
+    pub async fn invite(&self, terms: Terms) -> Result<Invitation, MembershipError> {
+        let token = draw_token();
+        let issued = NewToken {
+            key: token.key(),
+            grants: terms.grants,
+            valid_for: terms.valid_for,
+            uses: terms.uses,
+        };
+        self.change_membership(MembershipChange::issue(issued))
+            .await?;
+        let status = self.status().borrow().clone();
+        let configuration = &status.raft.configuration;
+        Ok(invitation(self.cluster(), self.public_key(), configuration).with_token(token))
+    }
+
+    /// Takes the token of an invitation back: nobody comes by it any more. Who has come stays.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]; [`MembershipError::Token`] if no such token is known.
+    pub async fn revoke(&self, token: TokenKey) -> Result<(), MembershipError> {
+        self.change_membership(MembershipChange::revoke(token))
+            .await
+    }
+}
+
+/// Draws the secret of a token.
+fn draw_token() -> TokenSecret {
+    let mut secret = [0; TOKEN_SECRET_BYTES];
+    for half in secret.chunks_exact_mut(size_of::<u128>()) {
+        half.copy_from_slice(&platform::entropy_u128().to_le_bytes());
+    }
+    TokenSecret::from_bytes(secret)
+}
+
+/// Returns an invitation by this server and other members, without a token.
+fn invitation(cluster: ClusterId, own: PublicKey, configuration: &Configuration) -> Invitation {
+    let (ourselves, others): (Vec<_>, Vec<_>) = configuration
+        .members()
+        .map(|(_, member)| &member.description)
+        .partition(|description| description.public_key() == Some(own));
+    let descriptions = || ourselves.iter().chain(&others);
+    let known = descriptions().filter_map(|description| description.public_key());
+    let mut inviters = vec![own];
+    inviters.extend(known.filter(|key| *key != own));
+    inviters.truncate(INVITERS_MAX);
+    let believed = descriptions().filter(|description| {
+        let key = description.public_key();
+        key.is_some_and(|key| inviters.contains(&key))
+    });
+    let addresses = believed.flat_map(|description| description.addresses());
+    let addresses = addresses.take(INVITATION_ADDRESSES_MAX).cloned();
+    let addresses: Vec<_> = addresses.collect();
+    Invitation::new(cluster, inviters)
+        .and_then(|invitation| invitation.with_addresses(addresses))
+        .expect("there is an inviter, and no more of anything than allowed")
+}

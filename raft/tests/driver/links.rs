@@ -1,0 +1,184 @@
+//! Members whose links prove who is at the other end: who gets in, as what, and who does not.
+
+use std::time::Duration;
+
+use liferaft_platform::ServerId;
+use liferaft_raft::configuration::TokenFault;
+use liferaft_raft::driver::{Exclusion, Founding, Handle, Member, MemberBuilder, Terms};
+use liferaft_raft::policy::MembershipPolicy;
+use liferaft_raft::storage::{MemoryStorage, Storage};
+use liferaft_transport::invitation::Invitation;
+use liferaft_transport::memory::MemoryNetwork;
+
+use crate::cluster::{ELECTION_TIMEOUT, config};
+use crate::machine::Journal;
+
+/// A closed cluster of one member, and the network that others come by.
+struct Site {
+    network: MemoryNetwork,
+    founder: Handle<Journal>,
+}
+
+impl Site {
+    async fn closed() -> Self {
+        Self::founded(Founding::closed).await
+    }
+
+    async fn founded(tune: impl FnOnce(Founding) -> Founding) -> Self {
+        let network = MemoryNetwork::new(1);
+        let mut disk = MemoryStorage::default();
+        let founding = tune(Founding::by(disk.identity()));
+        founding.found(&mut disk).await.expect("the disk is blank");
+        let founder = start(&network, &disk, |member| member).await;
+        let led = founder.wait_for(|status| status.leader().is_some()).await;
+        led.expect("it leads itself");
+        Self { network, founder }
+    }
+
+    async fn invite(&self, uses: u32) -> Invitation {
+        let terms = Terms::membership().with_uses(uses);
+        let invited = self.founder.invite(terms).await;
+        // As it is pasted.
+        let text = invited.expect("the member leads").to_string();
+        text.parse().expect("it was just written")
+    }
+
+    /// Starts a server that is invited, which may not have got in yet.
+    async fn guest(&self, disk: &MemoryStorage, invitation: Invitation) -> Handle<Journal> {
+        start(&self.network, disk, |member| member.invited(invitation)).await
+    }
+
+    /// A member that came by an invitation of its own.
+    async fn member(&self) -> (Handle<Journal>, MemoryStorage) {
+        let disk = MemoryStorage::default();
+        let member = self.guest(&disk, self.invite(1).await).await;
+        member.joined().await.expect("it is invited");
+        (member, disk)
+    }
+}
+
+async fn start(
+    network: &MemoryNetwork,
+    disk: &MemoryStorage,
+    prepare: impl FnOnce(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+) -> Handle<Journal> {
+    let end = network.connect(disk.identity().clone());
+    let member = Member::builder(Journal::default(), end.expect("it is free"), disk.clone());
+    let policy = MembershipPolicy::default().with_evict_after(4 * ELECTION_TIMEOUT);
+    let member = member
+        .config(config())
+        .membership(policy)
+        .request_timeout(Duration::from_secs(60));
+    prepare(member).start().await.expect("the member starts")
+}
+
+async fn excluded(member: &Handle<Journal>) -> Option<Exclusion> {
+    let status = member.wait_for(|status| status.exclusion.is_some()).await;
+    status.expect("it is told why").exclusion
+}
+
+fn names(member: &Handle<Journal>, server: ServerId) -> bool {
+    member.status().borrow().raft.configuration.names(server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_invited_joins_a_closed_cluster_and_writes() {
+    let site = Site::closed().await;
+    let (second, _) = site.member().await;
+    let (third, _) = site.member().await;
+
+    let written = third.propose(7).await;
+    let read = second.read(()).await;
+
+    assert_eq!(written, Ok(1));
+    assert_eq!(read, Ok(vec![7]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_lets_in_as_many_as_it_says() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+    let (first, second) = (MemoryStorage::default(), MemoryStorage::default());
+
+    let guest = site.guest(&first, invitation.clone()).await;
+    guest.joined().await.expect("it is the first");
+    let copy = site.guest(&second, invitation).await;
+
+    let used_up = Exclusion::Token(TokenFault::UsedUp);
+    assert_eq!(excluded(&copy).await, Some(used_up));
+    assert!(!names(&site.founder, copy.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_that_was_taken_back_lets_nobody_in() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+    let token = invitation.token().expect("it has one").key();
+    site.founder.revoke(token).await.expect("it is known");
+
+    let guest = site.guest(&MemoryStorage::default(), invitation).await;
+
+    let joined = guest.within(20 * ELECTION_TIMEOUT).joined().await;
+    assert!(joined.is_err());
+    assert!(!names(&site.founder, guest.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_gets_no_link_to_a_closed_cluster() {
+    let site = Site::closed().await;
+    let (cluster, founder) = (site.founder.cluster(), site.founder.id());
+
+    let disk = MemoryStorage::default();
+    let stranger = start(&site.network, &disk, |member| member.join(cluster, founder)).await;
+
+    let joined = stranger.within(20 * ELECTION_TIMEOUT).joined().await;
+    assert!(joined.is_err());
+    let received = stranger.status().borrow().counters.frames_received;
+    assert_eq!(received, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expelled_member_is_refused_and_told_so() {
+    let site = Site::closed().await;
+    let (second, disk) = site.member().await;
+    let id = second.id();
+
+    site.founder.remove_server(id).await.expect("it is one");
+    second.stop().await;
+    let again = start(&site.network, &disk, |member| member).await;
+
+    assert_eq!(excluded(&again).await, Some(Exclusion::Removed));
+    assert!(!names(&site.founder, id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_evicted_comes_back_without_an_invitation() {
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (third, _) = site.member().await;
+    let (fourth, disk) = site.member().await;
+    let id = fourth.id();
+    let _ = third;
+    fourth.stop().await;
+    let gone = site
+        .founder
+        .wait_for(|status| !status.raft.configuration.contains(id))
+        .await;
+    gone.expect("it is evicted for its silence");
+
+    let back = start(&site.network, &disk, |member| member).await;
+
+    back.joined().await.expect("it is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_cluster_takes_whoever_comes() {
+    let site = Site::founded(|founding| founding).await;
+    let (cluster, founder) = (site.founder.cluster(), site.founder.id());
+
+    let disk = MemoryStorage::default();
+    let guest = start(&site.network, &disk, |member| member.join(cluster, founder)).await;
+
+    guest.joined().await.expect("the cluster is open");
+    assert_eq!(guest.propose(1).await, Ok(1));
+}
