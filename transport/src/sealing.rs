@@ -1,7 +1,7 @@
 //! Seals packets, so that only the other end of a link reads them, notices every change, and takes each once.
 //!
-//! A packet is its number, 8 bytes big-endian, then the ciphertext, then a tag of 16 bytes: ChaCha20-Poly1305 (RFC 8439)
-//! with the number as the nonce. Each direction of each channel has a [`Secret`] of its own, which the handshake
+//! A packet is its number, 8 bytes big-endian, then the ciphertext, then a tag of 16 bytes: ChaCha20-Poly1305 (RFC
+//! 8439) with the number as the nonce. Each direction of each channel has a [`Secret`] of its own, which the handshake
 //! derives: a packet that is sent back, or moved to another channel or another link, is as wrong as a forged one.
 //!
 //! Keys do not last: each seals 2^20 packets, an *epoch*. The secret of the next epoch is derived from that of the one
@@ -35,7 +35,7 @@ pub const EPOCHS_AHEAD_MAX: u64 = 2;
 /// How many packets a link may forge before its keys count as worn: RFC 9001, section 6.6.
 pub const FORGERIES_MAX: u64 = 1 << 36;
 
-/// The first number that no packet has. It leaves the first bit of a packet zero, by which a packet is told from a
+/// The first number that no packet has. It leaves the first two bits of a packet zero, by which a packet is told from a
 /// message of a handshake.
 pub const NUMBER_END: u64 = 1 << 62;
 

@@ -1,7 +1,7 @@
 //! Lays out the messages of a handshake on the outside, as anybody sees them.
 //!
-//! Every message begins with 22 bytes: four that tell it from a sealed packet, the version of the handshake, the kind of
-//! the message, and the index that the initiator drew. What follows has a fixed length, or goes to the end.
+//! Every message begins with 22 bytes: four that tell it from a sealed packet, the version of the handshake, the kind
+//! of the message, and the index that the initiator drew. What follows has a fixed length, or goes to the end.
 
 use bytes::Bytes;
 use thiserror::Error;

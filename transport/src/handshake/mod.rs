@@ -1,14 +1,14 @@
 //! Proves to each end of a link who is at the other, before either believes a byte.
 //!
 //! It is SIGMA (Krawczyk, "SIGMA: the 'SIGn-and-MAc' approach to authenticated Diffie-Hellman", 2003) in four messages,
-//! of which the initiator shows itself first: X25519, HKDF and HMAC with SHA-256, ChaCha20-Poly1305, Ed25519.
-//! `docs/decisions/0005-handshake.md` has the messages, the key schedule and the reasons.
+//! in the variant R, of which the initiator shows itself first: X25519, HKDF and HMAC with SHA-256, ChaCha20-Poly1305,
+//! Ed25519. `docs/decisions/0005-handshake.md` has the messages, the key schedule and the reasons.
 //!
 //! | message | from | holds |
 //! |---|---|---|
 //! | opening | initiator | an ephemeral key, and a tag that only those who know the cluster's id can make |
 //! | answer | responder | the same |
-//! | claim | initiator | sealed: its key, start, versions, vouchers, the role that it claims, perhaps a token; its signature |
+//! | claim | initiator | sealed: its key, start, versions, vouchers, claimed role, perhaps a token; its signature |
 //! | verdict | responder | sealed: the same of the responder, and what it grants; or a refusal |
 //!
 //! [`Initiator`] and [`Responder`] are values without a clock, a socket or a key: messages and signatures go in,
@@ -31,6 +31,8 @@ use thiserror::Error;
 pub use self::initiator::{Initiator, Intent};
 pub use self::message::{Addressee, HANDSHAKE_VERSION, Heading, Hint, Index, MESSAGE_BYTES_MAX};
 pub use self::responder::Responder;
+#[doc(hidden)]
+pub use self::statement::recode;
 use crate::access::{Refusal, Role};
 use crate::sealing::Secrets;
 use crate::voucher::Voucher;

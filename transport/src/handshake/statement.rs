@@ -195,6 +195,16 @@ impl Verdict {
     }
 }
 
+/// Decodes the bytes as each kind of statement, and encodes what was understood: for the fuzzer, which cannot seal.
+#[doc(hidden)]
+#[must_use]
+pub fn recode(statement: &[u8]) -> [Option<Vec<u8>>; 2] {
+    [
+        Claim::decode(statement).map(|claim| claim.encode()),
+        Verdict::decode(statement).map(|verdict| verdict.encode()),
+    ]
+}
+
 /// Returns what the identity key signs: the exchange before the statement, and the statement.
 pub(super) fn signed(side: Side, before: Transcript, statement: &[u8]) -> Bytes {
     let digest = Sha256::digest(statement);

@@ -6,3 +6,4 @@ mod exchanges;
 mod impostors;
 mod kit;
 mod refusals;
+mod vectors;
