@@ -3,10 +3,12 @@
 //!
 //! The promise of every decoder: any bytes are either refused or understood, without a panic, and what was understood
 //! is encoded to something that is understood in the same way. The promise of the core: nothing that the network, the
-//! disk or a client can do makes it panic.
+//! disk or a client can do makes it panic. The promise of a handshake: nothing that the network does makes a link with
+//! anybody but the other end.
 
 mod cluster;
 mod forge;
+mod handshake;
 
 use bytes::Bytes;
 use liferaft_kv::Kv;
@@ -16,12 +18,14 @@ use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::Frame;
 use liferaft_transport::invitation::Invitation;
+use liferaft_transport::handshake::{Heading, MESSAGE_BYTES_MAX};
+use liferaft_transport::sealing::{Opener, Secret};
 
 /// A target: its name, which is also that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("frame", frame),
     ("envelope", envelope),
     ("sessions", sessions),
@@ -29,6 +33,7 @@ pub const TARGETS: [Target; 7] = [
     ("kv_commands", kv_commands),
     ("core", core),
     ("invitation", invitation),
+    ("handshake", handshake),
 ];
 
 /// A frame from another member.
@@ -135,4 +140,26 @@ pub fn invitation(data: &[u8]) {
             "its text changed the invitation"
         );
     }
+
+/// A handshake with an adversary in the middle, and what arrives before anybody is believed: statements that somebody
+/// has sealed who knows the cluster's id, and packets.
+///
+/// # Panics
+/// When a link is made with somebody else, or a decoded statement does not survive encoding.
+pub fn handshake(data: &[u8]) {
+    handshake::run(data);
+    for again in liferaft_transport::handshake::recode(data)
+        .into_iter()
+        .flatten()
+    {
+        assert_eq!(again, data, "encoding changed the statement");
+    }
+    if Heading::read(data).is_some() {
+        assert!(data.len() <= MESSAGE_BYTES_MAX, "too long for a handshake");
+    }
+    let opened = Opener::new(Secret::from_bytes([7; 32])).open(Bytes::copy_from_slice(data));
+    assert!(
+        opened.is_err(),
+        "a packet that nobody has sealed was opened"
+    );
 }
