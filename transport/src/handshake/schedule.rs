@@ -140,7 +140,7 @@ impl Keys {
         let secret = |label: &[u8]| {
             let mut secret = Key::default();
             hkdf.expand(label, &mut *secret).expect(FEW_BYTES);
-            Secret::from_bytes(*secret)
+            Secret::from_key(secret)
         };
         let secrets = |of_initiator: &[u8], of_responder: &[u8]| match side {
             Side::Initiator => Secrets {

@@ -8,7 +8,7 @@ use crate::handshake::initiator::STRANGER;
 use crate::handshake::message::{Exchange, Head, kind};
 use crate::handshake::schedule::{Ephemeral, Keys, Side, Transcript, cluster_tag};
 use crate::handshake::statement::{Claim, Granted, Introduction, Verdict, signed, text};
-use crate::handshake::{HandshakeError, Index, Output};
+use crate::handshake::{HandshakeError, Index, Output, Protection};
 use crate::signing::SIGNATURE_BYTES;
 use crate::token::TokenSecret;
 
@@ -223,6 +223,54 @@ fn a_signature_without_the_mac_of_the_exchange_is_not_enough() {
 
     let part = "MAC";
     assert_eq!(responder_error(&steps), HandshakeError::Malformed { part });
+}
+
+#[test]
+fn a_verdict_without_the_mac_of_the_exchange_is_not_enough() {
+    let responder = Server::new(2, &[]);
+    let mut steps = steps();
+    let forger = FalseResponder::answer(&mut steps);
+    let statement = verdict_of(&responder, GRANTED);
+    let signature = responder.sign(&forger.to_sign(&statement));
+    let mut text = [&statement[..], &signature].concat();
+    text.extend_from_slice(&forger.keys.initiator.mac(forger.claimed, &text));
+
+    steps.give_initiator(&forger.seal(&text));
+
+    let part = "MAC";
+    assert_eq!(initiator_error(&steps), HandshakeError::Malformed { part });
+}
+
+#[test]
+fn an_initiator_compares_the_connection_itself() {
+    let mut responder = Server::new(2, &[]);
+    responder.local.protection = Protection::Inside;
+    let mut steps = steps();
+    let forger = FalseResponder::answer(&mut steps);
+    let statement = verdict_of(&responder, GRANTED);
+    let signature = responder.sign(&forger.to_sign(&statement));
+
+    steps.give_initiator(&forger.verdict(&statement, &signature));
+
+    let peer = public(2);
+    let refusal = Refusal::WrongBinding;
+    assert_eq!(
+        initiator_error(&steps),
+        HandshakeError::Refused { peer, refusal }
+    );
+}
+
+#[test]
+fn a_responder_with_our_own_key_is_refused() {
+    let twin = Server::new(1, &[]);
+    let mut steps = steps();
+    let forger = FalseResponder::answer(&mut steps);
+    let statement = verdict_of(&twin, GRANTED);
+    let signature = twin.sign(&forger.to_sign(&statement));
+
+    steps.give_initiator(&forger.verdict(&statement, &signature));
+
+    assert_eq!(initiator_error(&steps), HandshakeError::Ourselves);
 }
 
 #[test]

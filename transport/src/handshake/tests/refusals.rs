@@ -293,6 +293,20 @@ fn a_member_that_was_not_looked_for_is_not_taken_for_another() {
 }
 
 #[test]
+fn who_looks_for_any_server_takes_none_that_serves_no_more() {
+    let mut from = Server::new(1, &[1, 3]);
+    from.table.evicted.insert(public(2).server_id());
+
+    let run = run(&from, &Server::new(2, &[1, 2, 3]));
+
+    let peer = public(2);
+    assert_eq!(
+        run.initiator.unwrap_err(),
+        HandshakeError::Unexpected { peer }
+    );
+}
+
+#[test]
 fn a_broken_chain_of_vouchers_vouches_for_nobody() {
     let knowing = Server::new(2, &[2, 3]);
     let mut newcomer = Server::new(1, &[2]);
