@@ -236,6 +236,19 @@ fn no_key_is_shown() {
     );
 }
 
+#[test]
+fn a_number_taken_a_turn_of_the_ring_ago_stands_in_nobodys_way() {
+    let mut window = Window::default();
+    // The second is the last number of a word. The word after it holds the first still.
+    let end_of_word = RING_BITS + WORD_BITS - 1;
+    window.take(100);
+    window.take(end_of_word);
+    window.take(end_of_word + 1);
+    window.take(end_of_word + 80);
+
+    assert!(window.takes(100 + RING_BITS));
+}
+
 proptest! {
     /// Against a set of all numbers that were ever taken.
     #[test]

@@ -3,7 +3,7 @@
 use super::kit::{CLUSTER, OTHER_CLUSTER, Server, Steps, expecting, member, public};
 use crate::handshake::message::{Exchange, Head, Hint, kind};
 use crate::handshake::schedule::{Transcript, cluster_tag};
-use crate::handshake::{Addressee, HandshakeError, Heading, Output};
+use crate::handshake::{Addressee, HandshakeError, Heading, MESSAGE_BYTES_MAX, Output};
 
 fn members() -> (Server, Server) {
     (Server::new(1, &[1, 2, 3]), Server::new(2, &[1, 2, 3]))
@@ -223,6 +223,52 @@ fn a_hint_for_another_handshake_explains_nothing() {
 }
 
 #[test]
+fn a_hint_after_an_answer_explains_nothing() {
+    let (mut steps, _) = recorded();
+    let answer = steps.give_responder(&steps.opening()).unwrap();
+    steps.give_initiator(&answer).unwrap();
+
+    steps.give_initiator(&Hint::OtherCluster.encode(steps.initiator.index()));
+
+    let Output::Failed { error, .. } = steps.initiator.time_out() else {
+        panic!("it was not over");
+    };
+    assert_eq!(error, HandshakeError::TimedOut { hint: None });
+}
+
+#[test]
+fn a_hint_of_any_version_is_understood() {
+    let (mut steps, _) = recorded();
+    let mut hint = Hint::UnknownVersion
+        .encode(steps.initiator.index())
+        .to_vec();
+    hint[4] = 2;
+
+    steps.give_initiator(&hint);
+
+    let Output::Failed { error, .. } = steps.initiator.time_out() else {
+        panic!("it was not over");
+    };
+    let hint = Some(Hint::UnknownVersion);
+    assert_eq!(error, HandshakeError::TimedOut { hint });
+}
+
+#[test]
+fn a_changed_claim_after_the_verdict_is_not_answered() {
+    let (mut steps, messages) = recorded();
+    steps.give_responder(&messages[0]);
+    steps.give_responder(&messages[2]);
+    let mut changed = messages[2].to_vec();
+    changed[100] ^= 1;
+
+    assert_eq!(steps.give_responder(&changed), None);
+    assert_eq!(
+        steps.give_responder(&messages[2]).as_ref(),
+        Some(&messages[3])
+    );
+}
+
+#[test]
 fn who_does_not_know_the_cluster_can_answer_nobody() {
     let (mut steps, messages) = recorded();
     let opened = Transcript::new(CLUSTER).with(&messages[0]);
@@ -281,6 +327,8 @@ fn a_heading_says_for_whom_a_message_is() {
     );
     assert_eq!(Heading::read(&messages[0][..21]), None);
     assert_eq!(Heading::read(&[0; 70]), None);
+    let too_long = [&messages[0][..], &[0; MESSAGE_BYTES_MAX - 69]].concat();
+    assert_eq!(Heading::read(&too_long), None);
     assert_eq!(Heading::read(&relabelled(&messages[0], 9)), None);
 }
 

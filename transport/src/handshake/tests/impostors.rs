@@ -424,6 +424,21 @@ fn a_sealed_text_of_any_length_is_read_within_its_bounds() {
 }
 
 #[test]
+fn a_verdict_that_goes_on_is_malformed() {
+    let responder = Server::new(2, &[]);
+    let mut steps = steps();
+    let forger = FalseResponder::answer(&mut steps);
+    let mut statement = verdict_of(&responder, GRANTED);
+    statement.push(0);
+    let signature = responder.sign(&forger.to_sign(&statement));
+
+    steps.give_initiator(&forger.verdict(&statement, &signature));
+
+    let part = "verdict";
+    assert_eq!(initiator_error(&steps), HandshakeError::Malformed { part });
+}
+
+#[test]
 fn a_chain_that_says_to_be_too_long_is_malformed() {
     let member = Server::new(1, &[]);
     let mut steps = steps();
