@@ -131,6 +131,9 @@ pub struct Grant {
 }
 
 /// Knows the configuration, and decides by it about each peer that has proven its key.
+///
+/// It is asked while links are made, and not again. Whoever learns of a change of the configuration closes the links of
+/// those whom it refuses from then on.
 pub trait Authorizer {
     /// Decides about a peer. It is asked once for each handshake, at both ends, and answers at once.
     ///

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use liferaft_platform::Versions;
@@ -47,13 +48,13 @@ struct Answered {
     transcript: Transcript,
     peer: [u8; EPHEMERAL_BYTES],
     /// Derived for the first claim: an opening alone is not worth it.
-    keys: Option<Keys>,
+    keys: Option<Arc<Keys>>,
 }
 
 /// What is known since a claim was judged.
 struct Judged {
     index: Index,
-    keys: Keys,
+    keys: Arc<Keys>,
     claim: Bytes,
     claimed: Transcript,
     peer: Claimant,
@@ -187,49 +188,33 @@ impl Responder {
         let State::Answered(answered) = &mut self.state else {
             return Output::Wait;
         };
+        let (index, transcript) = (answered.index, answered.transcript);
         if answered.keys.is_none() {
-            answered.keys = self.ephemeral.agree(answered.peer, answered.transcript);
+            let keys = self.ephemeral.agree(answered.peer, transcript);
+            answered.keys = keys.map(Arc::new);
         }
-        let Some(keys) = &answered.keys else {
+        let Some(keys) = answered.keys.clone() else {
             let part = "ephemeral key";
             return self.fail(None, HandshakeError::Malformed { part });
         };
         let Some(text) = keys.initiator.open(message) else {
             return Output::Wait;
         };
-        let claimant = match self.local.prove(keys, answered.transcript, &text) {
-            Ok(claimant) => claimant,
+        let proven = match self.local.prove(&keys, transcript, &text) {
+            Ok(proven) => proven,
             Err(error) => return self.fail(None, error),
         };
-        self.judge(message, claimant, authorizer)
-    }
-
-    /// Decides about an initiator that has proven its key, and says so.
-    fn judge(&mut self, message: &[u8], proven: Proven, authorizer: &dyn Authorizer) -> Output {
-        let State::Answered(answered) = mem::replace(&mut self.state, State::NOTHING_SAID) else {
-            return Output::Wait;
-        };
-        let Answered {
-            index,
-            transcript,
-            keys: Some(keys),
-            ..
-        } = *answered
-        else {
-            return Output::Wait;
-        };
-        let decision = self.local.decide(&proven, authorizer);
         let claim = Bytes::copy_from_slice(message);
-        match decision {
+        match self.local.decide(&proven, authorizer) {
             Err(refusal) if !refusal.is_told() => {
                 let head = Head::new(kind::VERDICT, index).to_bytes();
-                let verdict = keys.responder.seal(&head, &STRANGER);
+                let verdict = Some(keys.responder.seal(&head, &STRANGER));
                 self.state = State::Over {
                     claim,
-                    verdict: Some(verdict.clone()),
+                    verdict: verdict.clone(),
                 };
                 Output::Failed {
-                    last: Some(verdict),
+                    last: verdict,
                     error: HandshakeError::Refused {
                         peer: proven.claimant.key,
                         refusal,
