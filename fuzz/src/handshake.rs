@@ -77,7 +77,7 @@ impl Ends {
             expected: Vec::new(),
         };
         let table = AccessTable {
-            members: [one.key, two.key].into(),
+            members: [one.key, two.key].map(|key| key.server_id()).into(),
             ..AccessTable::default()
         };
         let initiator = Initiator::new(one, intent, [1; 32]);

@@ -10,6 +10,7 @@ mod cluster;
 mod forge;
 mod handshake;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
 use liferaft_kv::Kv;
 use liferaft_raft::ids::{Index, Term};
