@@ -341,6 +341,10 @@ async fn a_change_longer_than_others_frames_is_refused_where_it_is_asked() {
 
     let refused = member.change_membership(learners(300)).await;
 
-    let (bytes, bytes_max) = (18_663, ENTRY_BYTES + 1024);
-    assert_eq!(refused, Err(MembershipError::TooLarge { bytes, bytes_max }));
+    // The number of the request, which chance begins, takes a byte less now and then.
+    let Err(MembershipError::TooLarge { bytes, bytes_max }) = refused else {
+        panic!("{refused:?} is no refusal for its length");
+    };
+    assert_eq!(bytes_max, ENTRY_BYTES + 1024);
+    assert!((18_655..=18_663).contains(&bytes), "{bytes}");
 }

@@ -253,8 +253,6 @@ async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
             leader: Some(server(77)),
         })
     };
-    let wish = wish_to_join();
-
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
     send(&mut stranger, 1, hint());
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
@@ -263,7 +261,8 @@ async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
 
     assert_eq!(after_stranger, []);
-    assert!(received(&mut hinted).contains(&wish));
+    let is_wish = |content: &Content| matches!(content, Content::Join { .. });
+    assert!(received(&mut hinted).iter().any(is_wish));
 }
 
 #[tokio::test(start_paused = true)]
