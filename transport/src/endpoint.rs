@@ -29,6 +29,10 @@ use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 /// The most events that are taken from a carrier before those of the others, and what they have led to, is done.
 const BATCH: usize = 256;
 
+/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many batches at
+/// most.
+const BATCHES_MAX: u32 = 8;
+
 /// The identity key of an end, wherever it is kept.
 pub trait Signer: Send + Sync + 'static {
     /// Returns the key's public half.
@@ -79,6 +83,8 @@ pub struct Endpoint {
     carriers: Vec<Option<Box<dyn Carrier>>>,
     signer: Arc<dyn Signer>,
     signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
+    /// How many batches were read since what is due was done.
+    batches: u32,
     alarm: Option<Alarm>,
 }
 
@@ -86,6 +92,13 @@ pub struct Endpoint {
 struct Linked {
     links: Links,
     authorizer: Arc<dyn Authorizer + Send + Sync>,
+}
+
+/// What came of asking all carriers.
+struct Polled {
+    has_news: bool,
+    /// Nothing more has arrived.
+    is_all: bool,
 }
 
 /// The time at which links want to be woken.
@@ -108,6 +121,7 @@ impl Endpoint {
             carriers: carriers.into_iter().map(Some).collect(),
             signer,
             signing: FuturesUnordered::new(),
+            batches: 0,
             alarm: None,
         }
     }
@@ -224,15 +238,19 @@ impl Endpoint {
                 return Poll::Ready(Some(event));
             }
             links.set_time(now());
-            let mut has_news = poll_carriers(&mut self.carriers, links, &**authorizer, context);
+            let Polled {
+                mut has_news,
+                is_all,
+            } = poll_carriers(&mut self.carriers, links, &**authorizer, context);
             while let Poll::Ready(Some((attempt, signature))) =
                 self.signing.poll_next_unpin(context)
             {
                 has_news = true;
                 links.on_signed(attempt, signature.as_ref());
             }
-            if !has_news {
-                // Nothing has arrived that could make what is due superfluous.
+            self.batches = if is_all { 0 } else { self.batches + 1 };
+            if is_all || self.batches >= BATCHES_MAX {
+                self.batches = 0;
                 links.on_time(now());
             }
             // A carrier or a signer that was given something wants to be polled for it.
@@ -318,19 +336,22 @@ impl Endpoint {
     }
 }
 
-/// Takes what carriers tell. Returns true if there was anything.
+/// Takes what carriers tell.
 fn poll_carriers(
     carriers: &mut [Option<Box<dyn Carrier>>],
     links: &mut Links,
     authorizer: &dyn Authorizer,
     context: &mut Context<'_>,
-) -> bool {
-    let mut has_news = false;
+) -> Polled {
+    let (mut has_news, mut is_all) = (false, true);
     for (number, slot) in carriers.iter_mut().enumerate() {
-        for _ in 0..BATCH {
-            let Some(carrier) = slot else {
+        let mut left = BATCH;
+        while let Some(carrier) = slot {
+            if left == 0 {
+                is_all = false;
                 break;
-            };
+            }
+            left -= 1;
             match carrier.poll(context) {
                 Poll::Ready(Some(event)) => {
                     has_news = true;
@@ -344,7 +365,7 @@ fn poll_carriers(
             }
         }
     }
-    has_news
+    Polled { has_news, is_all }
 }
 
 impl Transport for Endpoint {

@@ -276,6 +276,11 @@ impl ActiveLink {
         self.flow.owes_status || self.flow.owes_writable || !self.outgoing.is_empty()
     }
 
+    /// Returns how many datagram frames were dropped, because too many waited unread.
+    pub(super) fn dropped(&self) -> u64 {
+        self.unread.dropped
+    }
+
     /// Returns when the handshake was done.
     pub(super) fn up_at(&self) -> Duration {
         self.life.began_at

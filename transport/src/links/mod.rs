@@ -57,7 +57,7 @@ use self::unread::UnreadEvents;
 use self::wants::Wants;
 use crate::access::{Authorizer, Role};
 use crate::carrier::{
-    Binding, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path,
+    Binding, Carrier, CarrierEvent, CarryError, Channel, DialError, PACKET_BYTES_MIN, Packet, Path,
 };
 use crate::frame::Frame;
 use crate::handshake::{
@@ -153,6 +153,9 @@ impl Links {
     /// Makes links over these carriers, which outputs and inputs name by their place in the list.
     ///
     /// The seed is for what nobody may guess, so it must be 32 bytes of entropy that serve for nothing else.
+    ///
+    /// # Panics
+    /// When a carrier carries no packets of [`PACKET_BYTES_MIN`].
     #[must_use]
     pub fn new(
         credentials: Credentials,
@@ -161,6 +164,11 @@ impl Links {
         seed: [u8; 32],
         now: Duration,
     ) -> Self {
+        let is_able = |traits: &CarrierTraits| traits.packet_bytes_max >= PACKET_BYTES_MIN;
+        assert!(
+            carriers.iter().all(is_able),
+            "carriers carry packets of {PACKET_BYTES_MIN} bytes"
+        );
         let medial = |traits| Medial {
             traits,
             bindings: BTreeMap::new(),
@@ -246,6 +254,12 @@ impl Links {
     #[must_use]
     pub fn link(&self, peer: ServerId) -> Option<&Link> {
         self.table.active(peer).map(|link| &link.about)
+    }
+
+    /// Returns how many datagram frames of the link to a peer were dropped, because too many waited unread.
+    #[must_use]
+    pub fn dropped(&self, peer: ServerId) -> u64 {
+        self.table.active(peer).map_or(0, ActiveLink::dropped)
     }
 
     /// Returns the number of handshakes under way, and of those that were done a moment ago.
@@ -560,7 +574,8 @@ impl Links {
             return;
         };
         self.handshakes.remove(number);
-        let gives_way = peer < self.local() && self.table.pending(peer).is_some();
+        let is_same_start = |pending: &ActiveLink| pending.about.boot == link.about.boot;
+        let gives_way = peer < self.local() && self.table.pending(peer).is_some_and(is_same_start);
         if is_refused {
             self.wants
                 .on_failed(wanted, self.clock.now, &mut self.random);

@@ -42,7 +42,7 @@ fn bulk_uses_a_fast_link_with_a_long_way() {
     let medium = Medium {
         bytes_per_second: Some(10_000_000),
         delay: ms(25),
-        ..SEALED
+        ..INSIDE
     };
     let mut world = World::linked(medium);
     for _ in 0..3 {
@@ -58,7 +58,7 @@ fn bulk_uses_a_fast_link_with_a_long_way() {
 
 #[test]
 fn a_receiver_that_does_not_read_stops_the_sender() {
-    let mut world = World::linked(SEALED);
+    let mut world = World::linked(INSIDE);
     world.end(1).is_reading = false;
     let chunk = Bytes::from(vec![7; 10_000]);
     while world.send(0, 1, STREAM, &chunk).is_ok() {}
@@ -118,6 +118,8 @@ fn datagram_frames_that_nobody_reads_are_bounded() {
         (90_000..=100_000).contains(&bytes),
         "{bytes} bytes were kept"
     );
+    let dropped = usize::try_from(world.end(1).links.dropped(id_of(0))).unwrap();
+    assert_eq!(world.frames(1).len() + dropped, 1_000);
 }
 
 #[test]
