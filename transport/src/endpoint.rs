@@ -255,6 +255,11 @@ impl Endpoint {
             }
             // A carrier or a signer that was given something wants to be polled for it.
             has_news |= self.act();
+            if let Some(Linked { links, .. }) = &mut self.linked
+                && let Some(event) = links.next_event()
+            {
+                return Poll::Ready(Some(event));
+            }
             if has_news {
                 continue;
             }
