@@ -37,7 +37,9 @@ impl Server {
                 protection: Protection::Sealed,
             },
             table: AccessTable {
-                members: [public(number), public(other)].into(),
+                members: [number, other]
+                    .map(|number| public(number).server_id())
+                    .into(),
                 ..AccessTable::default()
             },
         }

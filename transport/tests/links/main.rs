@@ -7,5 +7,6 @@ mod flow;
 mod liveness;
 mod memory;
 mod one_link;
+mod promises;
 mod udp;
 mod world;

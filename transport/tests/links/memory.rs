@@ -24,11 +24,11 @@ pub(crate) fn key(number: u8) -> PublicKey {
     signer(number).public_key()
 }
 
-fn id(number: u8) -> ServerId {
+pub(crate) fn id(number: u8) -> ServerId {
     key(number).server_id()
 }
 
-/// Makes an end of a cluster of ends 1 to 3.
+/// Makes an end of a cluster of ends 1 to 8.
 pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
     let credentials = Credentials {
         cluster: ClusterId(7),
@@ -43,7 +43,7 @@ pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
         token: None,
     };
     let access = AccessTable {
-        members: [1, 2, 3].map(id).into(),
+        members: (1..=8).map(id).collect(),
         ..AccessTable::default()
     };
     let limits = LinkLimits::default();
@@ -53,7 +53,7 @@ pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
     end
 }
 
-fn attach(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
+pub(crate) fn attach(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
     let carrier = network
         .attach_carrier(id(number))
         .expect("it is not attached yet");

@@ -19,14 +19,14 @@ use crate::world::{DATAGRAM, STREAM};
 /// What passes the Internet without being cut.
 const PACKET_BYTES_MAX: usize = 1_200;
 
-struct Udp {
+pub(crate) struct Udp {
     socket: UdpSocket,
     /// The paths that were refused while the system's buffer was full.
     full: BTreeSet<Path>,
 }
 
 impl Udp {
-    async fn bind() -> io::Result<Self> {
+    pub(crate) async fn bind() -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
             socket,
@@ -34,7 +34,7 @@ impl Udp {
         })
     }
 
-    fn address(&self) -> io::Result<Address> {
+    pub(crate) fn address(&self) -> io::Result<Address> {
         let address = format!("udp:{}", self.socket.local_addr()?).parse();
         Ok(address.expect("a socket address is short"))
     }
