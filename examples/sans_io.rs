@@ -35,7 +35,12 @@ impl Servers {
             Raft::new(id, Config::default(), Recovered::default(), now, seed)
                 .expect("a blank server always starts")
         };
-        let bootstrap = |at| (at, Input::Bootstrap(Configuration::of_voters(ids)));
+        let bootstrap = |at| {
+            (
+                at,
+                Input::Bootstrap(Box::new(Configuration::of_voters(ids))),
+            )
+        };
         Self {
             now,
             rafts: ids.map(raft).into(),
@@ -61,14 +66,8 @@ impl Servers {
         }
         for (to, message) in output.messages.drain(..) {
             let to = usize::try_from(to.0 - 1).expect("a small id");
-            self.inputs.push_back((
-                to,
-                Input::Message {
-                    from,
-                    vouched: false,
-                    message,
-                },
-            ));
+            self.inputs
+                .push_back((to, Input::Message { from, message }));
         }
         for apply in output.apply.drain(..) {
             let Apply::Entries(entries) = apply else {

@@ -59,7 +59,7 @@ impl Pump {
         let configuration = Configuration::of_voters(ids());
         for at in 0..count {
             pump.inputs
-                .push_back((at, Input::Bootstrap(configuration.clone())));
+                .push_back((at, Input::Bootstrap(Box::new(configuration.clone()))));
         }
         pump.settle();
         while !pump
@@ -132,14 +132,8 @@ impl Pump {
         for (to, message) in self.output.messages.drain(..) {
             self.messages += 1;
             let to = usize::try_from(to.0).expect("a small id") - 1;
-            self.inputs.push_back((
-                to,
-                Input::Message {
-                    from,
-                    vouched: false,
-                    message,
-                },
-            ));
+            self.inputs
+                .push_back((to, Input::Message { from, message }));
         }
         for apply in self.output.apply.drain(..) {
             if let Apply::Entries(entries) = apply

@@ -94,7 +94,7 @@ impl Cluster {
         };
         for at in 0..SERVERS {
             let voters = Configuration::of_voters((0..SERVERS).map(id));
-            cluster.input(at, Input::Bootstrap(voters));
+            cluster.input(at, Input::Bootstrap(Box::new(voters)));
         }
         cluster
     }
@@ -124,14 +124,7 @@ impl Cluster {
                     });
                 }
                 let Flight { from, to, message } = flight;
-                self.input(
-                    to,
-                    Input::Message {
-                        from,
-                        vouched: false,
-                        message,
-                    },
-                );
+                self.input(to, Input::Message { from, message });
             }
             6 if !self.flights.is_empty() => {
                 self.flights
@@ -162,14 +155,7 @@ impl Cluster {
             14 => {
                 let from = ServerId(choices.int_in_range(1..=5_u128)?);
                 let message = forge::message(choices)?;
-                self.input(
-                    at,
-                    Input::Message {
-                        from,
-                        vouched: false,
-                        message,
-                    },
-                );
+                self.input(at, Input::Message { from, message });
             }
             _ => {
                 let span = Duration::from_millis(choices.int_in_range(0..=5000_u64)?);

@@ -61,7 +61,8 @@ impl Heard {
         self.is_told_more = false;
         for input in inputs {
             match input {
-                Input::Message { from, message, .. } => {
+                Input::Message { from, message } => self.hear(*from, message.term, &message.body),
+                Input::VouchedMessage { from, message } => {
                     self.hear(*from, message.term, &message.body);
                 }
                 Input::SetTiming(timing) => {

@@ -203,6 +203,7 @@ impl Stewards {
             | JoinAnswer::Member
             | JoinAnswer::Busy
             | JoinAnswer::NotInvited
+            | JoinAnswer::OtherVersion
             | JoinAnswer::Token(_) => None,
         }
     }

@@ -395,6 +395,8 @@ fn causes_of_requests() -> Vec<Row> {
             => "an operator must add this server: leader 0x1f takes nobody in by itself";
         "Exclusion::NotInvited": Exclusion::NotInvited
             => "this server needs an invitation: its cluster is closed";
+        "Exclusion::OtherVersion": Exclusion::OtherVersion
+            => "the cluster speaks a version of the protocol that this server does not";
         "Exclusion::Token": Exclusion::Token(TokenFault::UsedUp)
             => "this server needs another invitation: the token of its own is used up";
         "Missed": Missed { count: 3 } => "3 events were missed";

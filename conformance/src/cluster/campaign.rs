@@ -59,7 +59,6 @@ impl Cluster {
             };
             node.input(Input::Message {
                 from: voter,
-                vouched: false,
                 message,
             });
         }

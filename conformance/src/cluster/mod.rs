@@ -227,11 +227,7 @@ impl Cluster {
             self.note_vote_request(from, to, request);
         }
         if let Some(node) = self.peer(to) {
-            node.input(Input::Message {
-                from,
-                vouched: false,
-                message,
-            });
+            node.input(Input::Message { from, message });
         }
         self.note_removed_leader(to, leads);
     }

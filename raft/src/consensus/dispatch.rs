@@ -30,7 +30,8 @@ impl Raft {
     }
 
     /// Returns what a server is to this one, apart from what this one has asked it: its link knows whether it is vouched
-    /// for. In a closed cluster the voucher of a server that is dismissed counts for nothing.
+    /// for. That this one's configuration has it dismissed says nothing against a voucher: an operator may have added it
+    /// again while this one was away.
     #[must_use]
     pub fn sender(&self, server: ServerId, vouched: bool) -> Sender {
         let mut configurations = self.common.configurations.since(self.common.commit_index);
@@ -41,8 +42,7 @@ impl Raft {
             Role::Leader(leader) if leader.peers.get(server).is_some() => return Sender::Joiner,
             Role::Leader(_) | Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
-        let configuration = self.common.configuration();
-        if configuration.is_open() || vouched && !configuration.is_dismissed(server) {
+        if vouched || self.common.configuration().is_open() {
             Sender::Vouched
         } else {
             Sender::Stranger

@@ -1,5 +1,6 @@
 //! Defines what goes into the core.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -25,14 +26,20 @@ pub enum Input {
     Message {
         /// The peer of the link.
         from: ServerId,
-        /// Whether those whom this server knows vouch for the peer, as its link has found. Only the words of leaders
-        /// and candidates that are no members depend on it, and in an open cluster none do.
-        ///
-        /// It comes with each message because it belongs to the link: the core would have to bound a table of such
-        /// peers, and to forget each of them with its link.
-        vouched: bool,
         /// What it said.
         message: Message,
+    },
+    /// A message has arrived on the link from `from`, and those whom this server knows vouch for that peer, as the link
+    /// has found: if the peer is no member, a closed cluster believes it as a leader or candidate. From members it means
+    /// what [`Message`](Self::Message) does.
+    ///
+    /// That comes with each message because it belongs to the link: the core would have to bound a table of such peers,
+    /// and to forget each of them with its link.
+    VouchedMessage {
+        /// The peer of the link.
+        from: ServerId,
+        /// What it said. In a box, so that the inputs of each turn stay small.
+        message: Box<Message>,
     },
     /// Clients want these commands appended. All of them go into one append and one broadcast.
     Propose(Vec<Proposal>),
@@ -103,7 +110,7 @@ pub enum Input {
     },
     /// This server is the first of a new cluster, or one of several that start with the same configuration. Ignored
     /// unless its log is empty and it has voted for nobody else.
-    Bootstrap(Configuration),
+    Bootstrap(Box<Configuration>),
     /// The link to this server works, or works again: a leader speaks at once, and does not leave a server that has
     /// just started without a leader until the next heartbeat. Superfluous ones cost a message.
     PeerUp(ServerId),
@@ -114,8 +121,8 @@ pub enum Input {
     Unsent {
         /// The peer of the link.
         to: ServerId,
-        /// What it did not take.
-        message: Message,
+        /// What it did not take. In a box, so that the inputs of each turn stay small.
+        message: Box<Message>,
     },
     /// The link to this server takes messages again. Superfluous ones do no harm.
     Writable(ServerId),

@@ -293,11 +293,10 @@ impl Raft {
     fn take(&mut self, input: Input) {
         let transition = match input {
             Input::Timer => self.on_timer(),
-            Input::Message {
-                from,
-                vouched,
-                message,
-            } => return self.on_message(from, vouched, message),
+            Input::Message { from, message } => return self.on_message(from, false, message),
+            Input::VouchedMessage { from, message } => {
+                return self.on_message(from, true, *message);
+            }
             Input::Persisted(id) => self.on_persisted(id),
             Input::Applied(through) => {
                 self.common.on_applied(through);
@@ -341,7 +340,7 @@ impl Raft {
                 Transition::Stay
             }
             Input::Bootstrap(configuration) => {
-                self.bootstrap(configuration);
+                self.bootstrap(*configuration);
                 Transition::Stay
             }
             Input::SetTiming(timing) => {

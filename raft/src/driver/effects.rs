@@ -30,6 +30,7 @@ impl<S: StateMachine> Driver<S> {
         self.links
             .send_messages(&mut self.output.messages, &mut self.counters);
         for (to, message) in self.links.take_unsent() {
+            let message = Box::new(message);
             self.inputs.push(Input::Unsent { to, message });
             self.again = true;
         }

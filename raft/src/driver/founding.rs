@@ -168,7 +168,7 @@ fn first_writes(id: ServerId, configuration: Configuration) -> Vec<Write> {
     let raft = Raft::new(id, config, consensus::Recovered::default(), now, 0);
     let mut raft = raft.expect("a blank server starts");
     let mut output = Output::default();
-    raft.input(now, Input::Bootstrap(configuration), &mut output);
+    raft.input(now, Input::Bootstrap(Box::new(configuration)), &mut output);
     output.writes
 }
 

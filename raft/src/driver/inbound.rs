@@ -118,6 +118,12 @@ impl<S: StateMachine> Driver<S> {
         self.links.link(peer).map(|link| link.role)
     }
 
+    /// Whether the configuration names a peer: then nothing else matters.
+    fn is_member(&self, peer: ServerId) -> bool {
+        let (_, configuration) = self.raft.configuration();
+        configuration.contains(peer)
+    }
+
     /// Whether those whom this server knows vouch for a peer, or did when its link came up.
     fn is_vouched(&self, peer: ServerId) -> bool {
         matches!(self.role(peer), Some(Role::Member | Role::Vouched))
@@ -191,8 +197,8 @@ impl<S: StateMachine> Driver<S> {
 
     /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
-        let is_client = matches!(self.role(from), Some(Role::Client { .. }));
-        if matches!(content, Content::Message(_)) && !is_client {
+        let is_of_server = || !matches!(self.role(from), Some(Role::Client { .. }));
+        if matches!(content, Content::Message(_)) && (self.is_member(from) || is_of_server()) {
             return self.take_from_peer(from, content, now);
         }
         match admission(content.kind(), self.sender(from, &content)) {
@@ -269,11 +275,13 @@ impl<S: StateMachine> Driver<S> {
                 if matches!(message.body, Body::RequestVote(_)) {
                     self.tell_removed(from);
                 }
-                self.inputs.push(Input::Message {
-                    from,
-                    vouched: self.is_vouched(from),
-                    message,
-                });
+                self.inputs
+                    .push(if !self.is_member(from) && self.is_vouched(from) {
+                        let message = Box::new(message);
+                        Input::VouchedMessage { from, message }
+                    } else {
+                        Input::Message { from, message }
+                    });
             }
             Content::Propose { request, commands } => self.take_forwarded(from, request, commands),
             Content::ProposeReply { request, answer } => {

@@ -125,6 +125,10 @@ pub enum Exclusion {
     /// The access token of this server's invitation lets nobody in: it needs another invitation.
     #[error("this server needs another invitation: the token of its own {0}")]
     Token(TokenFault),
+    /// The cluster speaks a version of the protocol that this server does not: one of another version of this software
+    /// joins it.
+    #[error("the cluster speaks a version of the protocol that this server does not")]
+    OtherVersion,
 }
 
 impl Exclusion {
@@ -325,6 +329,7 @@ impl Joining {
             JoinReply::Manual => Some(Exclusion::Manual { leader: from }),
             JoinReply::NotInvited => Some(Exclusion::NotInvited),
             JoinReply::Token(fault) => Some(Exclusion::Token(fault)),
+            JoinReply::OtherVersion => Some(Exclusion::OtherVersion),
             JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Forgot => self.exclusion,
         };
         match reply {
@@ -345,6 +350,7 @@ impl Joining {
             | JoinReply::Manual
             | JoinReply::NotInvited
             | JoinReply::Token(_)
+            | JoinReply::OtherVersion
             | JoinReply::Forgot => {}
         }
     }

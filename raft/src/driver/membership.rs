@@ -191,6 +191,7 @@ impl<S: StateMachine> Driver<S> {
                     JoinAnswer::Forgot => JoinReply::Forgot,
                     JoinAnswer::NotInvited => JoinReply::NotInvited,
                     JoinAnswer::Token(fault) => JoinReply::Token(fault),
+                    JoinAnswer::OtherVersion => JoinReply::OtherVersion,
                 }
             }
         };

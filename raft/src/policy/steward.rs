@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 
 use super::MembershipPolicy;
 use super::watch::Watch;
-use crate::configuration::{Grants, TokenFault};
+use crate::configuration::{Description, Grants, PROTOCOL_VERSIONS, TokenFault};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Addition, ChangeError, MembershipChange, Oversight};
 use crate::ids::{Index, ServerId, Term};
@@ -64,6 +64,8 @@ pub enum JoinAnswer {
     NotInvited,
     /// The access token of its invitation lets nobody in.
     Token(TokenFault),
+    /// It does not speak the version of the protocol that the cluster speaks.
+    OtherVersion,
 }
 
 /// A server that wants to be taken in.
@@ -125,7 +127,7 @@ impl Steward {
             // An operator may have added and removed it since it asked.
             let is_welcome = !view.configuration.contains(*id)
                 && !is_dismissed(view, *id)
-                && check_invitation(&joiner.addition, view).is_ok();
+                && check_joiner(&joiner.addition, view).is_ok();
             is_welcome && now.since(joiner.asked_at) < patience
         });
         let (act, due) = if watch.is_changing() || !view.may_change {
@@ -166,7 +168,7 @@ impl Steward {
         if oversight.configuration.is_evicted(id) {
             addition.token = None;
         }
-        if let Err(refused) = check_invitation(&addition, oversight) {
+        if let Err(refused) = check_joiner(&addition, oversight) {
             return refused;
         }
         if self.joiners.len() >= JOINERS_MAX && !self.joiners.contains_key(&id) {
@@ -228,10 +230,16 @@ impl Steward {
     }
 }
 
-/// Checks that a server may come in: in a closed cluster by an invitation, unless it was evicted; and that the token
-/// which it would use lets it in.
-fn check_invitation(addition: &Addition, view: &Oversight<'_>) -> Result<(), JoinAnswer> {
+/// Checks that a server may come in: it speaks the version of the cluster, in a closed cluster it has an invitation,
+/// unless it was evicted, and the token that it would use lets it in. A change with a server that may not would be
+/// refused as a whole, and called for again.
+fn check_joiner(addition: &Addition, view: &Oversight<'_>) -> Result<(), JoinAnswer> {
     let configuration = view.configuration;
+    let description = addition.description.as_ref();
+    let versions = description.map_or(PROTOCOL_VERSIONS, Description::versions);
+    if !versions.contains(configuration.version()) {
+        return Err(JoinAnswer::OtherVersion);
+    }
     match addition.token {
         Some(key) => configuration
             .valid_token(key, Grants::Membership, view.cluster_time)

@@ -124,6 +124,8 @@ pub enum JoinReply {
     NotInvited,
     /// The access token of its invitation lets nobody in.
     Token(TokenFault),
+    /// It does not speak the version of the protocol that the cluster speaks.
+    OtherVersion,
 }
 
 /// What became of commands that were passed on to the leader.

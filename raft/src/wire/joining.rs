@@ -69,6 +69,7 @@ pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
         JoinReply::Token(TokenFault::UsedUp) => (proto::JoinReply::TOKEN_USED_UP, None),
         JoinReply::Token(TokenFault::Expired) => (proto::JoinReply::TOKEN_EXPIRED, None),
         JoinReply::Token(TokenFault::GrantsOther) => (proto::JoinReply::TOKEN_GRANTS_OTHER, None),
+        JoinReply::OtherVersion => (proto::JoinReply::OTHER_VERSION, None),
     };
     proto::JoinReply {
         answer: Some(answer),
@@ -92,6 +93,7 @@ fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
         proto::JoinReply::TOKEN_USED_UP => JoinReply::Token(TokenFault::UsedUp),
         proto::JoinReply::TOKEN_EXPIRED => JoinReply::Token(TokenFault::Expired),
         proto::JoinReply::TOKEN_GRANTS_OTHER => JoinReply::Token(TokenFault::GrantsOther),
+        proto::JoinReply::OTHER_VERSION => JoinReply::OtherVersion,
         number => {
             return Err(DecodeError::UnknownKind {
                 part: "answer to a wish to join",

@@ -581,6 +581,7 @@ impl JoinReply {
     pub(super) const TOKEN_USED_UP: u32 = 10;
     pub(super) const TOKEN_EXPIRED: u32 = 11;
     pub(super) const TOKEN_GRANTS_OTHER: u32 = 12;
+    pub(super) const OTHER_VERSION: u32 = 13;
 }
 
 #[derive(Clone, PartialEq, Message)]

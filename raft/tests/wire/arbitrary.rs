@@ -443,6 +443,7 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
         Just(JoinReply::Forgot),
         Just(JoinReply::NotInvited),
         token_fault().prop_map(JoinReply::Token),
+        Just(JoinReply::OtherVersion),
     ]
 }
 

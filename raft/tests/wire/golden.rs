@@ -711,6 +711,8 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(&token(TokenFault::UsedUp), "1821 2a02 080a");
     assert_golden(&token(TokenFault::Expired), "1821 2a02 080b");
     assert_golden(&token(TokenFault::GrantsOther), "1821 2a02 080c");
+    let other_version = Content::JoinReply(JoinReply::OtherVersion);
+    assert_golden(&other_version, "1821 2a02 080d");
 }
 
 #[test]

@@ -415,14 +415,7 @@ impl World {
         let from = sender;
         let local = self.members[to].clock.at(self.now);
         self.stewards.witness.delivered(to, from, &message, local);
-        self.tell(
-            to,
-            Input::Message {
-                from,
-                vouched: false,
-                message,
-            },
-        );
+        self.tell(to, Input::Message { from, message });
     }
 
     pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {

@@ -308,6 +308,6 @@ impl World {
 
     pub(super) fn bootstrap(&mut self, at: usize) {
         let configuration = self.first_configuration.clone();
-        self.tell(at, Input::Bootstrap(configuration));
+        self.tell(at, Input::Bootstrap(Box::new(configuration)));
     }
 }

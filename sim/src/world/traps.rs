@@ -136,14 +136,7 @@ impl World {
         let said = self.overheard.say(saying, self.members[at].view.term);
         if let Some((from, message)) = said {
             self.counts.saw(Sometimes::StrangerHeard);
-            self.tell(
-                at,
-                Input::Message {
-                    from,
-                    vouched: false,
-                    message,
-                },
-            );
+            self.tell(at, Input::Message { from, message });
         }
     }
 }

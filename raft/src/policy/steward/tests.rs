@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
-use crate::configuration::{AccessToken, Configuration, Dismissal, PublicKey, TokenKey};
+use crate::configuration::{AccessToken, Configuration, Dismissal, PublicKey, TokenKey, Versions};
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
 use crate::time::ClusterTime;
@@ -571,4 +571,19 @@ fn who_waits_with_an_invitation_that_ends_waits_no_longer() {
 
     assert_eq!(change, None);
     assert!(!leader.steward.expects(ServerId(9)));
+}
+
+/// It would be refused as a member, and whoever asked together with it.
+#[test]
+fn a_server_that_does_not_speak_the_version_of_the_cluster_is_told_so() {
+    let mut leader = Leader::of(3, MembershipPolicy::default());
+    leader.configuration = leader.configuration.clone().with_version(2);
+    let speaking = |max| Addition {
+        description: Some(Description::default().with_versions(Versions { min: 1, max })),
+        ..Addition::of(ServerId(9))
+    };
+
+    let answers = [leader.join_with(speaking(1)), leader.join_with(speaking(2))];
+
+    assert_eq!(answers, [JoinAnswer::OtherVersion, JoinAnswer::Accepted]);
 }

@@ -30,7 +30,10 @@ impl Cluster {
             cluster.add_blank(id);
         }
         for id in 1..=count {
-            cluster.feed(ServerId(id), [Input::Bootstrap(configuration.clone())]);
+            cluster.feed(
+                ServerId(id),
+                [Input::Bootstrap(Box::new(configuration.clone()))],
+            );
         }
         cluster
     }
@@ -53,7 +56,10 @@ impl Cluster {
             );
         }
         for id in 1..=count {
-            cluster.feed(ServerId(id), [Input::Bootstrap(configuration.clone())]);
+            cluster.feed(
+                ServerId(id),
+                [Input::Bootstrap(Box::new(configuration.clone()))],
+            );
         }
         cluster
     }

@@ -106,7 +106,7 @@ impl Cluster {
 
     /// Tells this server that it is the first of a cluster.
     pub(crate) fn found(&mut self, id: Id, configuration: Configuration) {
-        self.feed(ServerId(id), [Input::Bootstrap(configuration)]);
+        self.feed(ServerId(id), [Input::Bootstrap(Box::new(configuration))]);
     }
 
     /// Has this leader append an entry for the sake of cluster time.

@@ -205,15 +205,13 @@ impl Cluster {
 
     /// Gives a server a message from the link with another.
     fn deliver(&mut self, from: ServerId, to: ServerId, message: Message) {
-        let vouched = self.vouched.contains(&from);
-        self.feed(
-            to,
-            [Input::Message {
-                from,
-                vouched,
-                message,
-            }],
-        );
+        let input = if self.vouched.contains(&from) {
+            let message = Box::new(message);
+            Input::VouchedMessage { from, message }
+        } else {
+            Input::Message { from, message }
+        };
+        self.feed(to, [input]);
     }
 
     /// Gives a server inputs, and does what it answers.
@@ -264,6 +262,7 @@ impl Cluster {
             if self.network.takes(id, to, &message) {
                 self.send(id, to, &message);
             } else {
+                let message = Box::new(message);
                 unsent.push(Input::Unsent { to, message });
             }
         }

@@ -209,12 +209,8 @@ fn a_founding_that_crashed_with_a_vote_for_another_is_repeated() {
     let (from, message) = (ServerId(2), vote_request(2, position(1, 1)));
 
     let inputs = [
-        Input::Bootstrap(founders()),
-        Input::Message {
-            from,
-            vouched: false,
-            message,
-        },
+        Input::Bootstrap(Box::new(founders())),
+        Input::Message { from, message },
     ];
     founder.inputs(Instant::ORIGIN, inputs, &mut output);
 
@@ -291,7 +287,11 @@ fn founds_again(stored: HardState) -> bool {
     let mut founder = blank_founder(stored);
     let mut output = Output::default();
 
-    founder.input(Instant::ORIGIN, Input::Bootstrap(founders()), &mut output);
+    founder.input(
+        Instant::ORIGIN,
+        Input::Bootstrap(Box::new(founders())),
+        &mut output,
+    );
 
     output.writes.iter().any(|write| !write.entries.is_empty())
 }
