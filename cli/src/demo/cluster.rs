@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use liferaft::MembershipPolicy;
 use liferaft::config::Config;
-use liferaft::driver::{Handle, Member, MemberStatus};
+use liferaft::driver::{Handle, Member, MemberBuilder, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done, KvError};
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
-use liferaft::transport::memory::{Faults, MemoryNetwork, Probability};
+use liferaft::transport::memory::{AttachError, Faults, MemoryNetwork, Probability};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -31,6 +31,8 @@ pub(super) struct Cluster {
     patience: Duration,
     seed: u64,
     policy: MembershipPolicy,
+    /// Whether links prove nothing.
+    unproven: bool,
     forger: Option<usize>,
     chronicle: Chronicle,
     seats: Vec<Seat>,
@@ -110,6 +112,7 @@ impl Cluster {
             patience: options.patience(),
             seed,
             policy: options.policy(),
+            unproven: options.unproven,
             forger: options.forger,
             chronicle: Chronicle::new(),
             seats: Vec::with_capacity(options.nodes),
@@ -232,13 +235,12 @@ impl Cluster {
         if self.forger == Some(member) {
             recorder = recorder.forging();
         }
-        let transport = self.network.attach(storage.id())?;
         let chronicle = self.chronicle.clone();
         // Apart for all members and all their lives: those who share a seed campaign at the same moments.
         let life_number = lives * self.seats.capacity() as u64 + member as u64;
         let mut builder = match storage {
-            Opened::Folder(storage) => Member::builder(recorder, transport, storage),
-            Opened::Memory(storage) => Member::builder(recorder, transport, storage),
+            Opened::Folder(storage) => self.builder(recorder, storage)?,
+            Opened::Memory(storage) => self.builder(recorder, storage)?,
         };
         builder = builder
             .label(format!("member {}", member + 1))
@@ -259,6 +261,22 @@ impl Cluster {
             handle: Some(handle),
             killed: watch::Sender::new(false),
             record,
+        })
+    }
+
+    /// A member whose links prove who is at their other end, unless they are not to.
+    fn builder(
+        &self,
+        recorder: Recorder,
+        storage: impl Storage,
+    ) -> Result<MemberBuilder<Recorder>, AttachError> {
+        let identity = storage.identity().clone();
+        Ok(if self.unproven {
+            let transport = self.network.attach(identity.id())?;
+            Member::builder(recorder, transport, storage)
+        } else {
+            let transport = self.network.connect(identity)?;
+            Member::builder(recorder, transport, storage)
         })
     }
 

@@ -42,6 +42,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) memory: bool,
 
+    /// Links that prove nothing of who is at their other end: figures without the handshakes' part
+    #[arg(long)]
+    pub(crate) unproven: bool,
+
     /// The seed of election timeouts and of what the network loses [default: drawn]
     ///
     /// The clock is real all the same: the same seed does not repeat a run.

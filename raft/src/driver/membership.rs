@@ -104,7 +104,8 @@ impl<S: StateMachine> Driver<S> {
         }
         let timing = self.config.timing();
         if let Some(whom) = self.membership.joining.ask(&self.raft, timing, now) {
-            let whom = self.peers.reachable_instead_of(whom);
+            let (_, configuration) = self.raft.configuration();
+            let whom = self.peers.reachable_instead_of(whom, configuration);
             self.membership.joining.note_asked(whom);
             let (description, token) = self.peers.wish();
             let wish = Content::Join { description, token };

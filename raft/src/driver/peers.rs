@@ -152,11 +152,16 @@ impl Peers {
     }
 
     /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can say
-    /// who leads it.
-    pub(super) fn reachable_instead_of(&self, server: ServerId) -> ServerId {
+    /// who leads it. A link to `server` is wanted all the same.
+    pub(super) fn reachable_instead_of(
+        &mut self,
+        server: ServerId,
+        configuration: &Configuration,
+    ) -> ServerId {
         if self.linked.contains(&server) {
             return server;
         }
+        self.on_unlinked(server, configuration);
         self.linked.first().copied().unwrap_or(server)
     }
 
