@@ -2,7 +2,7 @@
 
 use liferaft_kv::Count;
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::consensus::{MembershipChange, MembershipStep};
 use liferaft_raft::ids::ServerId;
 
 use crate::action::{Action, Times};
@@ -10,6 +10,7 @@ use crate::clients::Request;
 use crate::clock::{MILLI, Nanos};
 use crate::dice::{Dice, PerMillion};
 use crate::disk::Survival;
+use crate::invitations::{description, token};
 use crate::member::{Doom, Member};
 use crate::operation::{Change, counter, is_batched, is_sequence};
 use crate::plan::{ActKind, FaultKind, Plan, draw_election_timeout, draw_heartbeat};
@@ -51,6 +52,8 @@ pub struct Chaos {
     dice: Dice,
     /// Decide which of the changes of its kind a request makes.
     kinds: Dice,
+    /// Decide on what changes of membership do beside.
+    further: Dice,
     next_value: u64,
     /// How many values were added to each sequence.
     appended: [u16; 256],
@@ -62,10 +65,12 @@ impl Chaos {
     pub fn new(plan: Plan) -> Self {
         let dice = Dice::new(plan.seed, 2);
         let kinds = Dice::new(plan.seed, 16);
+        let further = Dice::new(plan.seed, 20);
         Self {
             plan,
             dice,
             kinds,
+            further,
             next_value: 1,
             appended: [0; 256],
         }
@@ -392,7 +397,12 @@ impl Chaos {
 
     /// A stranger speaks to all members, and to one first.
     fn stranger(&mut self, victim: usize) -> Timed {
-        let what = self.dice.pick(&What::ALL).unwrap_or(What::AppendReply);
+        let sayings: &[What] = if self.plan.is_closed {
+            &What::ALL
+        } else {
+            &What::EVER_REFUSED
+        };
+        let what = self.dice.pick(sayings).unwrap_or(What::AppendReply);
         let saying = Saying {
             by: u8::try_from(self.dice.below(STRANGERS)).unwrap_or(0),
             what,
@@ -598,16 +608,40 @@ impl Chaos {
         })
     }
 
-    /// A change of one to three steps, which may or may not make sense.
+    /// A change of one to three steps, which may or may not make sense. Some have a step more, which leaves all servers
+    /// as they are.
     fn change(&mut self, members: &[Member]) -> MembershipChange {
         let steps = self.dice.weighted(&[(6, 1), (3, 2), (1, 3)]);
-        (0..steps).fold(MembershipChange::default(), |change, _| {
+        let further = self.further_step(members);
+        let alone = further.is_some() && self.further.falls(PerMillion::percent(50));
+        let change = (0..steps).fold(MembershipChange::default(), |change, _| {
             let id = members[self.dice.below(members.len())].id;
             change.and(match self.dice.weighted(&[(4, 0), (2, 1), (4, 2)]) {
                 0 => MembershipChange::add_voter(id),
                 1 => MembershipChange::add_learner(id),
                 _ => MembershipChange::remove(id),
             })
+        });
+        match further {
+            Some(further) if alone => further.into(),
+            Some(further) => change.and(further.into()),
+            None => change,
+        }
+    }
+
+    /// A step that is about a description, a token or the version, in some of the changes.
+    fn further_step(&mut self, members: &[Member]) -> Option<MembershipStep> {
+        let dice = &mut self.further;
+        if !dice.falls(PerMillion::percent(30)) {
+            return None;
+        }
+        let id = members[dice.below(members.len())].id;
+        let number = u8::try_from(dice.between(0, 7)).unwrap_or_default();
+        Some(match dice.weighted(&[(6, 0), (2, 1), (1, 2), (2, 3)]) {
+            0 => MembershipStep::Describe(id, description(number)),
+            1 => MembershipStep::Issue(token(number)),
+            2 => MembershipStep::Revoke(token(number).key),
+            _ => MembershipStep::RaiseVersion(2 + u32::from(number) % 2),
         })
     }
 }

@@ -26,6 +26,7 @@ pub mod flaw;
 pub mod heard;
 pub mod history;
 pub mod invariants;
+mod invitations;
 pub mod leasing;
 pub mod linearizability;
 pub mod machine;

@@ -11,6 +11,22 @@ pub struct Network {
     members: usize,
     /// How many faults cut each direction of each link.
     cuts: Vec<u32>,
+    /// What each direction of each link was given of what takes room.
+    loads: Vec<Load>,
+}
+
+/// How much a link was given, and whether it takes more.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    given: u64,
+    jammed_until: Nanos,
+}
+
+/// A link that takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jam {
+    /// When its sender is told that it takes more again; `None` if it is told so for an earlier message, or never.
+    pub told_at: Option<Nanos>,
 }
 
 /// What becomes of a message: when each copy of it arrives.
@@ -30,6 +46,7 @@ impl Network {
             plan,
             members,
             cuts: vec![0; members * members],
+            loads: vec![Load::default(); members * members],
         }
     }
 
@@ -52,6 +69,36 @@ impl Network {
         self.plan.loss.0 = 0;
         self.plan.duplication.0 = 0;
         self.plan.spikes.0 = 0;
+        self.plan.jam_every = 0;
+        self.loads.fill(Load::default());
+    }
+
+    /// Gives a link something that takes room.
+    ///
+    /// # Errors
+    /// When it does not take it. Of two jams the end of one is told.
+    pub fn load(&mut self, from: usize, to: usize, now: Nanos) -> Result<(), Jam> {
+        let NetworkPlan {
+            jam_every,
+            jam_lasts,
+            ..
+        } = self.plan;
+        if jam_every == 0 {
+            return Ok(());
+        }
+        let load = &mut self.loads[from * self.members + to];
+        if now < load.jammed_until {
+            return Err(Jam { told_at: None });
+        }
+        load.given += 1;
+        if !load.given.is_multiple_of(jam_every) {
+            return Ok(());
+        }
+        load.jammed_until = now + jam_lasts;
+        let is_told = (load.given / jam_every).is_multiple_of(2);
+        Err(Jam {
+            told_at: is_told.then_some(load.jammed_until),
+        })
     }
 
     /// Whether messages pass.

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use liferaft_raft::consensus::{
-    EntriesRead, EntriesReader, PeerStatus, Raft, ReadId, Recovered, ReplicationState,
+    EntriesRead, EntriesReader, MembershipChange, MembershipStep, PeerStatus, Raft, ReadId,
+    Recovered, ReplicationState,
 };
 use liferaft_raft::entry::Entry;
 use liferaft_raft::message::Body;
@@ -115,11 +116,19 @@ pub enum Sometimes {
     ReadOfReplacedLog,
     /// What a leader reads for a peer has been compacted away meanwhile.
     ReadOfCompacted,
+    /// A link takes no more entries, or parts of a snapshot.
+    LinkJammed,
+    /// A server comes by an access token.
+    TokenUsed,
+    /// A cluster moves to a later version of the protocol.
+    VersionRaised,
+    /// A member moves to another address.
+    Moved,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 51] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -167,6 +176,10 @@ impl Sometimes {
         Self::ReadToApply,
         Self::ReadOfReplacedLog,
         Self::ReadOfCompacted,
+        Self::LinkJammed,
+        Self::TokenUsed,
+        Self::VersionRaised,
+        Self::Moved,
     ];
 
     /// Whether runs have what brings it about.
@@ -195,6 +208,22 @@ pub fn note_change(change: Change, answer: Answer, counts: &mut Counts) {
         _ => return,
     };
     counts.saw(situation);
+}
+
+/// Counts what a change of membership does that is made.
+pub fn note_membership(change: &MembershipChange, counts: &mut Counts) {
+    for step in &change.steps {
+        match step {
+            MembershipStep::AddVoter(addition) | MembershipStep::AddLearner(addition)
+                if addition.token.is_some() =>
+            {
+                counts.saw(Sometimes::TokenUsed);
+            }
+            MembershipStep::RaiseVersion(_) => counts.saw(Sometimes::VersionRaised),
+            MembershipStep::Describe(..) => counts.saw(Sometimes::Moved),
+            _ => {}
+        }
+    }
 }
 
 /// Counts what a member starts again with.

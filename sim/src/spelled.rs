@@ -8,6 +8,7 @@ use liferaft_raft::ids::ServerId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::clock::Nanos;
+use crate::invitations::{description, number_of, number_of_token, token};
 
 /// A member's place, written as its id: the first member is 1, in files as in alarms.
 pub mod place {
@@ -180,6 +181,10 @@ pub mod change {
         Remove(u64),
         Evict(u64),
         Retire(u64),
+        Describe(u64, u8),
+        Issue(u8),
+        Revoke(u8),
+        RaiseVersion(u32),
     }
 
     /// Writes it.
@@ -190,25 +195,22 @@ pub mod change {
         change: &MembershipChange,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
+        let place = |id: &ServerId| u64::try_from(id.0).map_err(ser::Error::custom);
         let steps = change.steps.iter().map(|step| {
-            let Some(server) = step.server() else {
-                return Err(ser::Error::custom("the step concerns no server"));
-            };
-            let id = u64::try_from(server.0).map_err(ser::Error::custom)?;
             Ok(match step {
-                MembershipStep::AddVoter(_) => Spelled::AddVoter(id),
-                MembershipStep::AddLearner(_) => Spelled::AddLearner(id),
-                MembershipStep::Remove(_) => Spelled::Remove(id),
-                MembershipStep::Evict(_) => Spelled::Evict(id),
-                MembershipStep::Retire(_) => Spelled::Retire(id),
-                MembershipStep::Describe(..)
-                | MembershipStep::Issue(_)
-                | MembershipStep::Revoke(_)
-                | MembershipStep::RaiseVersion(_) => {
-                    return Err(ser::Error::custom(
-                        "the step is none of a simulated operator's",
-                    ));
+                MembershipStep::AddVoter(addition) => Spelled::AddVoter(place(&addition.id)?),
+                MembershipStep::AddLearner(addition) => Spelled::AddLearner(place(&addition.id)?),
+                MembershipStep::Remove(id) => Spelled::Remove(place(id)?),
+                MembershipStep::Evict(id) => Spelled::Evict(place(id)?),
+                MembershipStep::Retire(id) => Spelled::Retire(place(id)?),
+                MembershipStep::Describe(id, description) => {
+                    let number = number_of(description);
+                    let none = || ser::Error::custom("the description has no number");
+                    Spelled::Describe(place(id)?, number.ok_or_else(none)?)
                 }
+                MembershipStep::Issue(token) => Spelled::Issue(number_of_token(token.key)),
+                MembershipStep::Revoke(key) => Spelled::Revoke(number_of_token(*key)),
+                MembershipStep::RaiseVersion(version) => Spelled::RaiseVersion(*version),
             })
         });
         steps
@@ -234,6 +236,12 @@ pub mod change {
                     Spelled::Remove(server) => MembershipChange::remove(id(server)),
                     Spelled::Evict(server) => MembershipChange::evict(id(server)),
                     Spelled::Retire(server) => MembershipChange::retire(id(server)),
+                    Spelled::Describe(server, number) => {
+                        MembershipChange::describe(id(server), description(number))
+                    }
+                    Spelled::Issue(number) => MembershipChange::issue(token(number)),
+                    Spelled::Revoke(number) => MembershipChange::revoke(token(number).key),
+                    Spelled::RaiseVersion(version) => MembershipChange::raise_version(version),
                 })
             }))
     }

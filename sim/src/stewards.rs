@@ -16,6 +16,7 @@ use liferaft_raft::policy::{Act, JoinAnswer, Steward};
 use liferaft_raft::time::Instant;
 
 use crate::counts::Counts;
+use crate::invitations::{EVERYBODYS, of_later_versions};
 use crate::member::Member;
 use crate::plan::{MembershipPlan, Plan};
 use crate::sometimes::Sometimes;
@@ -196,7 +197,13 @@ impl Stewards {
     ) -> Option<Word> {
         let now = self.witness.now(at, now);
         let (steward, oversight) = (self.all.get_mut(at)?, raft.oversight()?);
-        match steward.ask_to_join(Addition::of(who), &oversight, now) {
+        let is_open = oversight.configuration.is_open();
+        let addition = Addition {
+            description: of_later_versions(oversight.configuration),
+            token: (!is_open).then_some(EVERYBODYS.key),
+            ..Addition::of(who)
+        };
+        match steward.ask_to_join(addition, &oversight, now) {
             JoinAnswer::Dismissed | JoinAnswer::Forgot => Some(Word::Refused),
             // Whoever is out asks again, whatever the answer.
             JoinAnswer::Accepted

@@ -1,8 +1,9 @@
 //! Servers that are no members and speak to members nevertheless: of another cluster, or long since forgotten.
 //!
 //! What they say some member has said to another in this run: only the sender and the term are another's. They answer,
-//! and ask to read; they do not ask for votes, and they do not lead. A server that is no member as far as its hearer
-//! knows may be newer than that (§4.1), and must be heard then.
+//! and ask to read. In an open cluster they do not ask for votes, and they do not lead: a server that is no member as far
+//! as its hearer knows may be newer than that (§4.1), and must be heard then. In a closed one they do that as well, and
+//! nobody vouches for them.
 
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::{Body, Message};
@@ -40,17 +41,41 @@ pub enum What {
     Read,
     /// It answers that.
     ReadReply,
+    /// It asks for a vote.
+    VoteRequest,
+    /// It replicates, as a leader.
+    Append,
+    /// It sends a part of a snapshot, as a leader.
+    Chunk,
 }
 
 impl What {
     /// All of it.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
+        Self::AppendReply,
+        Self::SnapshotReply,
+        Self::VoteReply,
+        Self::Read,
+        Self::ReadReply,
+        Self::VoteRequest,
+        Self::Append,
+        Self::Chunk,
+    ];
+
+    /// What is refused even by servers that believe whoever leads or campaigns.
+    pub const EVER_REFUSED: [Self; 5] = [
         Self::AppendReply,
         Self::SnapshotReply,
         Self::VoteReply,
         Self::Read,
         Self::ReadReply,
     ];
+
+    /// Whether a server may have to believe it of one that it does not know.
+    #[must_use]
+    pub fn may_be_newer(self) -> bool {
+        !Self::EVER_REFUSED.contains(&self)
+    }
 
     fn of(body: &Body) -> Option<Self> {
         match body {
@@ -59,10 +84,10 @@ impl What {
             Body::RequestVoteReply(_) => Some(Self::VoteReply),
             Body::ReadIndex(_) => Some(Self::Read),
             Body::ReadIndexReply(_) => Some(Self::ReadReply),
-            Body::RequestVote(_)
-            | Body::AppendEntries(_)
-            | Body::InstallSnapshot(_)
-            | Body::TimeoutNow => None,
+            Body::RequestVote(_) => Some(Self::VoteRequest),
+            Body::AppendEntries(_) => Some(Self::Append),
+            Body::InstallSnapshot(_) => Some(Self::Chunk),
+            Body::TimeoutNow => None,
         }
     }
 }

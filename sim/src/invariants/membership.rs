@@ -73,8 +73,45 @@ impl Membership {
             follows(previous, next),
             "the configuration at {at} does not follow that at {index}: {previous:?} then {next:?}"
         );
-        Ok(())
+        keeps_its_word(previous, next).map_err(|text| format!("the configuration at {at}: {text}"))
     }
+}
+
+/// What concerns the cluster goes one way only: a version is raised, a token is used once for each server that comes, and
+/// what the founders chose stays.
+fn keeps_its_word(previous: &Configuration, next: &Configuration) -> Verdict {
+    demand!(
+        next.version() >= previous.version(),
+        "the version goes back from {} to {}",
+        previous.version(),
+        next.version()
+    );
+    let chosen = |of: &Configuration| (of.is_open(), of.history(), of.entry_bytes_max());
+    demand!(
+        chosen(previous) == chosen(next),
+        "what the founders chose goes from {:?} to {:?}",
+        chosen(previous),
+        chosen(next)
+    );
+    let coming = next.members().filter(|(id, member)| {
+        let before = previous.member(*id).and_then(|member| member.suffrage);
+        member.suffrage.is_some() && before != member.suffrage
+    });
+    let mut comers = u32::try_from(coming.count()).unwrap_or(u32::MAX);
+    for token in previous.tokens() {
+        let Some(after) = next.token(token.key) else {
+            continue;
+        };
+        let used = token.uses_left.checked_sub(after.uses_left);
+        let is_paid =
+            used.is_some_and(|used| used <= comers) && after.expires_at == token.expires_at;
+        demand!(
+            is_paid,
+            "{token:?} becomes {after:?}, and {comers} servers may have used it"
+        );
+        comers -= used.unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Whether every quorum of the one overlaps with every quorum of the other.

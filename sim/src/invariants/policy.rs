@@ -67,15 +67,33 @@ impl Call<'_> {
                     before.names(*id) || !self.stewards.is_dismissed(*id, self.known),
                     "{id} is taken in, whom an operator removed"
                 ),
+                MembershipStep::RaiseVersion(version) => self.check_version(*version)?,
                 MembershipStep::Describe(..)
                 | MembershipStep::Issue(_)
-                | MembershipStep::Revoke(_)
-                | MembershipStep::RaiseVersion(_) => {
+                | MembershipStep::Revoke(_) => {
                     return Err(format!("the policy calls for {step:?}"));
                 }
             }
         }
         self.check_voters(before)
+    }
+
+    /// All members speak the version, and one of them none that is later.
+    fn check_version(&self, version: u32) -> Verdict {
+        let before = self.view.configuration;
+        let spoken = || {
+            before
+                .members()
+                .map(|(_, member)| member.description.versions())
+        };
+        demand!(
+            version > before.version()
+                && spoken().all(|versions| versions.contains(version))
+                && spoken().any(|versions| versions.max == version),
+            "the version goes from {} to {version}",
+            before.version()
+        );
+        Ok(())
     }
 
     fn silence(&self, of: ServerId) -> Silence {

@@ -34,7 +34,10 @@ const LONG_RUNS: PerMillion = PerMillion::percent(2);
 /// Runs in which members read by lease.
 const LEASES: PerMillion = PerMillion::percent(30);
 
-/// Of those, runs in which little is written: a server that the leader has lost is not behind for that.
+/// Runs of closed clusters.
+const CLOSED: PerMillion = PerMillion::percent(50);
+
+/// Of those that read by lease, runs in which little is written: a server that the leader has lost is not behind for that.
 const READ_MOSTLY: PerMillion = PerMillion::percent(50);
 
 /// Runs whose longest commands, if they are long, are as long as may be.
@@ -85,6 +88,9 @@ pub struct Plan {
     pub keeps_history: bool,
     /// How far members' clocks run too fast or too slow, in parts of a million.
     pub skew_max: u64,
+    /// Whether the cluster is closed: strangers lead nobody, and whoever asks to join comes by an invitation.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_closed: bool,
     /// How members manage who takes part; absent where that is left to operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<MembershipPlan>,
@@ -120,8 +126,11 @@ impl Plan {
             tell: false,
             keeps_history: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
+            is_closed: Dice::new(seed, 19).falls(CLOSED),
             membership: MembershipPlan::draw(&mut Dice::new(seed, 8), election_timeout),
         };
+        let jam_dice = &mut Dice::new(seed, 21);
+        plan.network.draw_jams(jam_dice, election_timeout);
         plan.faults.draw_later_kinds(seed, members);
         if plan.membership.is_some() {
             plan.faults.leave_membership();

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{MICRO, MILLI, Nanos};
 use crate::dice::{Dice, PerMillion};
 
+/// Runs in which links jam.
+const JAMS: PerMillion = PerMillion::percent(30);
+
 /// What the network does to messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +22,22 @@ pub struct NetworkPlan {
     pub spikes: PerMillion,
     /// How much longer.
     pub spike_max: Nanos,
+    /// Of the entries and parts of snapshots that a link is given, each of this number jams it: zero for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub jam_every: u64,
+    /// For how long a jammed link takes nothing of the kind.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub jam_lasts: Nanos,
+}
+
+impl NetworkPlan {
+    /// Draws how links jam, for some of the runs.
+    pub(super) fn draw_jams(&mut self, dice: &mut Dice, election_timeout: Nanos) {
+        if dice.falls(JAMS) {
+            self.jam_every = dice.between(3, 40);
+            self.jam_lasts = dice.between(MILLI, 2 * election_timeout);
+        }
+    }
 }
 
 /// What disks are like.
@@ -72,6 +91,8 @@ pub(super) fn draw_network(dice: &mut Dice, election_timeout: Nanos) -> NetworkP
         duplication: sometimes(dice, 50, 200_000),
         spikes: sometimes(dice, 50, 50_000),
         spike_max: dice.between(1, 8) * election_timeout,
+        jam_every: 0,
+        jam_lasts: 0,
     }
 }
 

@@ -99,6 +99,7 @@ impl Schedule {
             plan.safety_phase,
             plan.network.latency.1,
             plan.network.spike_max,
+            plan.network.jam_lasts,
             plan.disk.latency.1,
             plan.disk.stall_max,
             plan.machine.apply_max,

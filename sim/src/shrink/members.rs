@@ -89,7 +89,11 @@ impl Left {
     /// The steps that concern those who are left; `None` if there are none.
     fn change(&self, change: &MembershipChange) -> Option<MembershipChange> {
         let steps = change.steps.iter().filter_map(|step| {
-            let id = self.id(step.server()?)?;
+            // What concerns no server stays as it is.
+            let Some(server) = step.server() else {
+                return Some(step.clone().into());
+            };
+            let id = self.id(server)?;
             Some(match step {
                 MembershipStep::AddVoter(_) => MembershipChange::add_voter(id),
                 MembershipStep::AddLearner(_) => MembershipChange::add_learner(id),

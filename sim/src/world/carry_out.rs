@@ -5,13 +5,14 @@ use liferaft_raft::consensus::{
 };
 use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, ServerId};
-use liferaft_raft::message::Message;
+use liferaft_raft::message::{Body, Message};
 
 use super::{Event, World};
 use crate::clock::{MILLI, SECOND};
 use crate::disk::{Failure, Survival};
 use crate::invariants::Alarm;
 use crate::member::Doom;
+use crate::network::Jam;
 use crate::patience::election_timeout;
 use crate::plan::MEMBERS_MAX;
 use crate::sometimes::{self, Sometimes};
@@ -67,6 +68,9 @@ impl World {
             if let Some(asked) = asked.as_ref().filter(|asked| asked.is_by_policy) {
                 self.policy_changed(at, &asked.change, &result);
                 continue;
+            }
+            if let (Ok(_), Some(asked)) = (&result, &asked) {
+                sometimes::note_membership(&asked.change, &mut self.counts);
             }
             if let Ok(made_at) = result {
                 if asked
@@ -240,11 +244,27 @@ impl World {
         Ok(())
     }
 
+    /// A jammed link did not take a message, and its sender is told.
+    fn not_sent(&mut self, from: usize, to: ServerId, message: Message, jam: Jam) {
+        let message = Box::new(message);
+        self.tell(from, Input::Unsent { to, message });
+        if let Some(at) = jam.told_at {
+            let (member, life) = (from, self.members[from].life);
+            self.agenda.enter(at, Event::Writable { member, life, to });
+        }
+    }
+
     fn send(&mut self, from: usize, to: ServerId, message: Message) {
         let receiver = to;
         let Some(to) = self.place_of(receiver) else {
             return;
         };
+        if is_bulk(&message)
+            && let Err(jam) = self.network.load(from, to, self.now)
+        {
+            self.counts.saw(Sometimes::LinkJammed);
+            return self.not_sent(from, receiver, message, jam);
+        }
         self.counts.messages += 1;
         self.overheard.listen(&message);
         sometimes::note_message(&message.body, &self.network, &mut self.counts);
@@ -262,5 +282,14 @@ impl World {
             self.agenda
                 .enter(self.now + takes, Event::Message { from, to, message });
         }
+    }
+}
+
+/// Whether a message holds what takes room on a link.
+fn is_bulk(message: &Message) -> bool {
+    match &message.body {
+        Body::AppendEntries(append) => !append.entries.is_empty(),
+        Body::InstallSnapshot(chunk) => !chunk.data.is_empty(),
+        _ => false,
     }
 }

@@ -16,6 +16,7 @@ use crate::disk::Survival;
 use crate::flaw::Flaw;
 use crate::invariants::Alarm;
 use crate::invariants::policy::voters_after;
+use crate::invitations::of_later_versions;
 use crate::machine::Machine;
 use crate::shadow::ShadowLog;
 use crate::sometimes::Sometimes;
@@ -197,7 +198,15 @@ impl World {
 
     /// Asks a member to change the membership. Operators know which disks are gone, and ask for nothing that such a
     /// server would be needed for.
-    pub(super) fn ask_for_change(&mut self, at: usize, change: MembershipChange) {
+    pub(super) fn ask_for_change(&mut self, at: usize, mut change: MembershipChange) {
+        let described = self.members[at].log.configuration().1;
+        let described = described.and_then(of_later_versions);
+        for step in &mut change.steps {
+            if let MembershipStep::AddVoter(addition) | MembershipStep::AddLearner(addition) = step
+            {
+                addition.description = described.clone();
+            }
+        }
         if self.needs_the_lost(at, &change) {
             return;
         }

@@ -9,6 +9,7 @@ use super::{End, Event, World};
 use crate::invariants::Alarm;
 use crate::invariants::policy::Call;
 use crate::patience::election_timeout;
+use crate::sometimes;
 use crate::stewards::Word;
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
         result: &Result<Index, ChangeError>,
     ) {
         if result.is_ok() {
+            sometimes::note_membership(change, &mut self.counts);
             self.stewards.made(change, &self.members, &mut self.counts);
         }
         let member = &self.members[at];

@@ -40,6 +40,7 @@ use crate::invariants::prefix_reads::PrefixReads;
 use crate::invariants::reads::Reads;
 use crate::invariants::watches::Watches;
 use crate::invariants::{Alarm, Invariants};
+use crate::invitations::EVERYBODYS;
 use crate::member::Member;
 use crate::network::Network;
 use crate::patience::SnapshotsUnderWay;
@@ -163,6 +164,12 @@ enum Event {
     Tempt(usize),
     /// Those who are out ask the others to be taken in.
     Wishes,
+    /// A link of a member that was jammed takes more again.
+    Writable {
+        member: usize,
+        life: u32,
+        to: ServerId,
+    },
     /// A member says something about membership to another.
     Word {
         from: End,
@@ -247,7 +254,9 @@ impl World {
             asked: 0,
             inputs_max: u64::MAX,
             chaotic: true,
-            first_configuration: Configuration::of_voters(voters),
+            first_configuration: Configuration::of_voters(voters)
+                .with_open(!plan.is_closed)
+                .with_tokens(plan.is_closed.then_some(EVERYBODYS)),
             lost: BTreeMap::new(),
             changes_asked: BTreeMap::new(),
             timing: plan.config.timing(),
@@ -389,6 +398,11 @@ impl World {
             }
             Event::Tempt(member) => self.read(member, TEMPTING_KEY),
             Event::Wishes => self.wish(),
+            Event::Writable { member, life, to } => {
+                if self.members[member].life == life {
+                    self.tell(member, Input::Writable(to));
+                }
+            }
             Event::Word { from, to, word } => self.hear(from, to, word),
         }
         Ok(())
@@ -415,7 +429,13 @@ impl World {
         let from = sender;
         let local = self.members[to].clock.at(self.now);
         self.stewards.witness.delivered(to, from, &message, local);
-        self.tell(to, Input::Message { from, message });
+        let input = if self.plan.is_closed {
+            let message = Box::new(message);
+            Input::VouchedMessage { from, message }
+        } else {
+            Input::Message { from, message }
+        };
+        self.tell(to, input);
     }
 
     pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {

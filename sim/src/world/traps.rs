@@ -130,7 +130,10 @@ impl World {
 
     /// A member hears what a stranger says.
     pub(super) fn hear_stranger(&mut self, at: usize, saying: Saying) {
-        if !self.members[at].is_up() {
+        // A blank server knows of no cluster, and believes whoever leads or campaigns.
+        let raft = self.members[at].raft.as_ref();
+        let believes = raft.is_none_or(|raft| raft.configuration().1.is_open());
+        if !self.members[at].is_up() || believes && saying.what.may_be_newer() {
             return;
         }
         let said = self.overheard.say(saying, self.members[at].view.term);
