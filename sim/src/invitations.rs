@@ -1,9 +1,12 @@
 //! Names what members of simulated clusters say of themselves, and the tokens by which they come, by small numbers.
 
+use std::time::Duration;
+
 use liferaft_raft::configuration::{
     AccessToken, Configuration, Description, Grants, PROTOCOL_VERSIONS, PublicKey, TokenKey,
     Versions,
 };
+use liferaft_raft::consensus::NewToken;
 use liferaft_raft::time::ClusterTime;
 
 /// The token by which whoever asks to join comes, if its cluster is closed.
@@ -43,12 +46,12 @@ pub(crate) fn number_of(description: &Description) -> Option<u8> {
 
 /// The token with this number: the higher, the longer it is good.
 #[must_use]
-pub(crate) fn token(number: u8) -> AccessToken {
-    AccessToken {
+pub(crate) fn token(number: u8) -> NewToken {
+    NewToken {
         key: TokenKey(PublicKey([number; 32])),
         grants: Grants::Membership,
-        expires_at: ClusterTime(1_000 * (1 + u64::from(number))),
-        uses_left: 1 + u32::from(number) % 3,
+        valid_for: Duration::from_secs(1 + u64::from(number)),
+        uses: 1 + u32::from(number) % 3,
     }
 }
 

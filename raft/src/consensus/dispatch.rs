@@ -29,9 +29,9 @@ impl Raft {
                 .any(|configuration| configuration.is_voter(server))
     }
 
-    /// Returns what a server is to this one, apart from what this one has asked it: its link knows whether it is vouched
-    /// for. That this one's configuration has it dismissed says nothing against a voucher: an operator may have added it
-    /// again while this one was away.
+    /// Returns what a server is to this one, apart from what this one has asked it. Its link knows whether it is
+    /// vouched for. That this one's configuration has it dismissed says nothing against a voucher: an operator may have
+    /// added it again while this one was away.
     #[must_use]
     pub fn sender(&self, server: ServerId, vouched: bool) -> Sender {
         let mut configurations = self.common.configurations.since(self.common.commit_index);

@@ -29,9 +29,9 @@ pub enum Input {
         /// What it said.
         message: Message,
     },
-    /// A message has arrived on the link from `from`, and those whom this server knows vouch for that peer, as the link
-    /// has found: if the peer is no member, a closed cluster believes it as a leader or candidate. From members it means
-    /// what [`Message`](Self::Message) does.
+    /// A message has arrived on the link from `from`, and those whom this server knows vouch for that peer, as the
+    /// link has found: if the peer is no member, a closed cluster believes it as a leader or candidate. From members it
+    /// means what [`Message`](Self::Message) does.
     ///
     /// That comes with each message because it belongs to the link: the core would have to bound a table of such peers,
     /// and to forget each of them with its link.
@@ -116,8 +116,8 @@ pub enum Input {
     PeerUp(ServerId),
     /// The link to this server did not take this message, because too much waits there already: what it carried is not
     /// on its way. A leader sends no more entries and no more of a snapshot on the link until it is
-    /// [`Writable`](Self::Writable), or the time has passed after which it sends again what is lost. Messages that carry
-    /// neither, as heartbeats, need not be told of.
+    /// [`Writable`](Self::Writable), or the time has passed after which it sends again what is lost. Messages that
+    /// carry neither, as heartbeats, need not be told of.
     Unsent {
         /// The peer of the link.
         to: ServerId,

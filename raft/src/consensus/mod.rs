@@ -22,7 +22,7 @@
 //! let mut raft = Raft::new(ServerId(1), Config::default(), Recovered::default(), now, 42)?;
 //! let mut output = Output::default();
 //!
-//! raft.input(now, Input::Bootstrap(Configuration::of_voters([ServerId(1)])), &mut output);
+//! raft.input(now, Input::Bootstrap(Box::new(Configuration::of_voters([ServerId(1)]))), &mut output);
 //! raft.input(now, Input::Timer, &mut output);
 //! for write in std::mem::take(&mut output.writes) {
 //!     // … make it durable, then say so:

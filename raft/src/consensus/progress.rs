@@ -56,8 +56,8 @@ pub(super) struct Progress {
     pub(super) stirred: bool,
     /// Whether the peer must be asked where it stands.
     pub(super) ask: bool,
-    /// Whether its link takes nothing but what does not wait: no entries and no chunks with data are sent, until it does
-    /// or the resend timeout has passed.
+    /// Whether its link takes nothing but what does not wait: no entries and no chunks with data are sent, until it
+    /// does or the resend timeout has passed.
     pub(super) is_jammed: bool,
     pub(super) flow: Flow,
     pub(super) standing: Standing,

@@ -166,7 +166,8 @@ impl Links {
         }
     }
 
-    /// Takes the messages with entries, or a part of a snapshot, that full links did not take since this was last asked.
+    /// Takes the messages with entries, or a part of a snapshot, that full links did not take since this was last
+    /// asked.
     pub(super) fn take_unsent(&mut self) -> Vec<(ServerId, Message)> {
         std::mem::take(&mut self.unsent)
     }
