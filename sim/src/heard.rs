@@ -79,9 +79,12 @@ impl Heard {
     }
 
     fn hear(&mut self, from: ServerId, term: Term, body: &Body) {
-        if !is_stranger(from) {
-            self.term = self.term.max(Some(term));
+        if is_stranger(from) {
+            // Nobody believes what it says.
+            self.is_told_more = true;
+            return;
         }
+        self.term = self.term.max(Some(term));
         if let Body::RequestVote(request) = body
             && !request.pre_vote
         {

@@ -1,9 +1,9 @@
 //! Servers that are no members and speak to members nevertheless: of another cluster, or long since forgotten.
 //!
 //! What they say some member has said to another in this run: only the sender and the term are another's. They answer,
-//! and ask to read. In an open cluster they do not ask for votes, and they do not lead: a server that is no member as far
-//! as its hearer knows may be newer than that (§4.1), and must be heard then. In a closed one they do that as well, and
-//! nobody vouches for them.
+//! and ask to read. In an open cluster they do not ask for votes, and they do not lead: a server that is no member as
+//! far as its hearer knows may be newer than that (§4.1), and must be heard then. In a closed one they do that as well,
+//! and nobody vouches for them.
 
 use liferaft_raft::ids::{ServerId, Term};
 use liferaft_raft::message::{Body, Message};

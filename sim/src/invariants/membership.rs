@@ -77,8 +77,8 @@ impl Membership {
     }
 }
 
-/// What concerns the cluster goes one way only: a version is raised, a token is used once for each server that comes, and
-/// what the founders chose stays.
+/// Checks that what concerns the cluster goes one way only: a version is raised, a token is used once for each server
+/// that comes, and what the founders chose stays.
 fn keeps_its_word(previous: &Configuration, next: &Configuration) -> Verdict {
     demand!(
         next.version() >= previous.version(),

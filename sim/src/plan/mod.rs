@@ -37,7 +37,7 @@ const LEASES: PerMillion = PerMillion::percent(30);
 /// Runs of closed clusters.
 const CLOSED: PerMillion = PerMillion::percent(50);
 
-/// Of those that read by lease, runs in which little is written: a server that the leader has lost is not behind for that.
+/// Of the runs with leases, those in which little is written: a server that the leader has lost is not behind for that.
 const READ_MOSTLY: PerMillion = PerMillion::percent(50);
 
 /// Runs whose longest commands, if they are long, are as long as may be.
