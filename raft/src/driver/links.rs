@@ -351,6 +351,49 @@ mod tests {
         assert_eq!(arrived, meant);
     }
 
+    /// Takes nothing.
+    struct Full;
+
+    impl Transport for Full {
+        fn local(&self) -> ServerId {
+            ServerId(1)
+        }
+
+        fn frame_bytes_max(&self) -> usize {
+            1 << 20
+        }
+
+        fn send(&mut self, to: ServerId, _: DeliveryClass, _: Bytes) -> Result<(), SendError> {
+            Err(SendError::QueueFull(to))
+        }
+
+        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Option<Event>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn what_a_full_link_does_not_take_comes_back_if_it_holds_entries() {
+        let mut links = Links::new(Box::new(Full), ClusterId(9));
+        let heartbeat = match append(7, 0).body {
+            Body::AppendEntries(append) => Body::AppendEntries(AppendEntries {
+                entries: Arc::default(),
+                ..append
+            }),
+            other => other,
+        };
+        let heartbeat = Message {
+            term: Term(3),
+            body: heartbeat,
+        };
+        let mut messages = vec![(ServerId(2), append(7, 0)), (ServerId(3), heartbeat)];
+
+        links.send_messages(&mut messages, &mut Counters::default());
+
+        assert_eq!(links.take_unsent(), [(ServerId(2), append(7, 0))]);
+        assert_eq!(links.take_unsent(), []);
+    }
+
     #[test]
     fn a_peer_that_lags_costs_one_encoding_more() {
         let (encoded, arrived) = sent(vec![append(7, 1), append(4, 2), append(7, 3)]);
