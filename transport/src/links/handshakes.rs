@@ -66,7 +66,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) enum Due {
     /// Send this again.
-    Repeat(Route, Bytes),
+    Repeat(Route, Option<Bytes>),
     /// Its time is over: it was removed.
     Over(Box<Attempt>),
 }
@@ -214,7 +214,7 @@ impl Handshakes {
     }
 
     /// Returns something that is due at `now`.
-    pub(super) fn next_due(&mut self, now: Duration) -> Option<(u64, Due)> {
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<Due> {
         let due = self
             .attempts
             .iter()
@@ -222,15 +222,12 @@ impl Handshakes {
         let number = *due?.0;
         let attempt = self.attempts.get_mut(&number)?;
         if attempt.over_at <= now {
-            return Some((number, Due::Over(Box::new(self.remove(number)?))));
+            return Some(Due::Over(Box::new(self.remove(number)?)));
         }
         let repeat = attempt.repeat.as_mut()?;
         repeat.after *= 2;
         repeat.at = now.saturating_add(repeat.after);
-        Some((
-            number,
-            Due::Repeat(attempt.route, attempt.unanswered().unwrap_or_default()),
-        ))
+        Some(Due::Repeat(attempt.route, attempt.unanswered()))
     }
 
     fn insert(&mut self, number: u64, attempt: Attempt) {

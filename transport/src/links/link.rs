@@ -99,6 +99,7 @@ pub(super) struct Delivered {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Medium {
     pub(super) packet_bytes_max: usize,
+    pub(super) is_inside_process: bool,
     pub(super) is_reliable: bool,
 }
 

@@ -16,25 +16,21 @@
 //!
 //! [`Endpoint`]: crate::endpoint::Endpoint
 
+mod attempts;
 mod dialing;
 mod event;
 mod handshakes;
 mod limits;
 mod link;
+mod local;
 mod packet;
 mod stream;
 mod table;
 mod unread;
 mod wants;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
-
-use bytes::Bytes;
-use liferaft_platform::{Address, Boot, ClusterId, PublicKey, Versions};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
 
 pub use self::dialing::{BACK_OFF_MAX, BACK_OFF_MIN};
 pub use self::event::{
@@ -44,95 +40,36 @@ pub use self::limits::{
     HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits, UNREAD_EVENTS_MAX,
     UNWANTED_LINKS_MAX, WANTED_MAX,
 };
+pub use self::local::{CarrierTraits, Credentials};
 pub use self::stream::{
     CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, SEGMENT_BYTES_MAX, StreamError,
 };
 pub use self::wants::{DIALS_MAX, Wanted};
 
-use self::handshakes::{Due, Handshakes, Side, Target};
-use self::link::{ActiveLink, ChannelSecrets, Medium};
+use self::attempts::{Attempts, Outcome};
+use self::handshakes::Target;
+use self::link::{ActiveLink, ChannelSecrets};
+use self::local::LocalEnd;
 use self::packet::{Content, Incoming};
 use self::table::Table;
 use self::unread::UnreadEvents;
-use self::wants::Wants;
-use crate::access::{Authorizer, Role};
-use crate::carrier::{
-    Binding, Carrier, CarrierEvent, CarryError, Channel, DialError, PACKET_BYTES_MIN, Packet, Path,
-};
+use crate::access::Authorizer;
+use crate::carrier::{CarrierEvent, CarryError, Channel, DialError, Packet, Path};
 use crate::frame::Frame;
-use crate::handshake::{
-    Addressee, Established, HandshakeError, Heading, Initiator, Intent, Local, Output, Protection,
-    Responder,
-};
+use crate::handshake::Established;
 use crate::signing::SIGNATURE_BYTES;
-use crate::token::TokenSecret;
-use crate::voucher::Voucher;
 use crate::{DeliveryClass, SendError, ServerId};
-
-/// The most bindings of connections that are kept for handshakes to come, for each carrier.
-const BINDINGS_MAX: usize = 1_024;
-
-/// What this end shows of itself, and wants to be taken for.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The key that it signs with.
-    pub key: PublicKey,
-    /// The protocol versions that it speaks.
-    pub versions: Versions,
-    /// Which start of its storage this is.
-    pub boot: Boot,
-    /// Who vouches for its key, nearest first.
-    pub vouchers: Arc<[Voucher]>,
-    /// The role that it claims.
-    pub role: Role,
-    /// The token of its invitation, if it has one to use.
-    pub token: Option<TokenSecret>,
-}
-
-/// What links need to know of a carrier.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarrierTraits {
-    scheme: String,
-    packet_bytes_max: usize,
-    is_inside_process: bool,
-    is_reliable: bool,
-}
-
-impl<C: Carrier + ?Sized> From<&C> for CarrierTraits {
-    fn from(carrier: &C) -> Self {
-        Self {
-            scheme: carrier.scheme().to_owned(),
-            packet_bytes_max: carrier.packet_bytes_max(),
-            is_inside_process: carrier.is_inside_process(),
-            is_reliable: carrier.is_reliable(),
-        }
-    }
-}
 
 /// The links of one end to its peers.
 #[derive(Debug)]
 pub struct Links {
-    credentials: Credentials,
+    local: LocalEnd,
     limits: LinkLimits,
-    carriers: Vec<Medial>,
     clock: Clock,
-    random: ChaCha20Rng,
-    wants: Wants,
-    handshakes: Handshakes,
-    /// The addresses that are being dialed, by their attempts.
-    dials: BTreeMap<u64, (usize, Target)>,
+    attempts: Attempts,
     table: Table,
     outputs: VecDeque<LinkOutput>,
     unread: UnreadEvents,
-}
-
-/// A carrier, and what it has told of its connections.
-#[derive(Debug)]
-struct Medial {
-    traits: CarrierTraits,
-    bindings: BTreeMap<Path, Binding>,
 }
 
 /// What is known of time.
@@ -155,7 +92,7 @@ impl Links {
     /// The seed is for what nobody may guess, so it must be 32 bytes of entropy that serve for nothing else.
     ///
     /// # Panics
-    /// When a carrier carries no packets of [`PACKET_BYTES_MIN`].
+    /// When a carrier carries no packets of [`PACKET_BYTES_MIN`](crate::carrier::PACKET_BYTES_MIN).
     #[must_use]
     pub fn new(
         credentials: Credentials,
@@ -164,24 +101,11 @@ impl Links {
         seed: [u8; 32],
         now: Duration,
     ) -> Self {
-        let is_able = |traits: &CarrierTraits| traits.packet_bytes_max >= PACKET_BYTES_MIN;
-        assert!(
-            carriers.iter().all(is_able),
-            "carriers carry packets of {PACKET_BYTES_MIN} bytes"
-        );
-        let medial = |traits| Medial {
-            traits,
-            bindings: BTreeMap::new(),
-        };
         Self {
-            credentials,
+            local: LocalEnd::new(credentials, carriers, seed),
             limits,
-            carriers: carriers.into_iter().map(medial).collect(),
             clock: Clock { now, wake_at: None },
-            random: ChaCha20Rng::from_seed(seed),
-            wants: Wants::default(),
-            handshakes: Handshakes::default(),
-            dials: BTreeMap::new(),
+            attempts: Attempts::default(),
             table: Table::default(),
             outputs: VecDeque::new(),
             unread: UnreadEvents::default(),
@@ -191,7 +115,7 @@ impl Links {
     /// Returns the id of this end.
     #[must_use]
     pub fn local(&self) -> ServerId {
-        self.credentials.key.server_id()
+        self.local.id
     }
 
     /// Returns the bounds of its links.
@@ -202,28 +126,21 @@ impl Links {
 
     /// Changes what is shown in handshakes from now on. Links that are up stay as they are.
     pub fn set_credentials(&mut self, credentials: Credentials) {
-        self.credentials = credentials;
+        self.local.set_credentials(credentials);
     }
 
     /// Replaces the peers that links are wanted to, of which [`WANTED_MAX`] count.
     ///
     /// New ones are dialed at once. Of those that are not wanted any more, the links that this end has dialed are closed.
     pub fn want(&mut self, wanted: &[Wanted]) {
-        let own = self.local();
-        for (peer, attempt) in self.wants.replace(wanted, own, self.clock.now) {
-            if let Some(attempt) = attempt {
-                self.cancel(attempt);
-            }
-            if self
-                .table
-                .active(peer)
-                .is_some_and(|link| link.is_initiator)
-            {
+        for peer in self.attempts.want(wanted, self.local.id, self.clock.now) {
+            let link = self.table.active(peer);
+            if link.is_some_and(|link| link.is_initiator) {
                 self.close(peer, CloseReason::Unwanted);
             }
         }
         self.clock.schedule(self.clock.now);
-        self.dial_due();
+        self.try_wanted();
     }
 
     /// Sends a frame to a peer. `Ok` promises nothing.
@@ -265,7 +182,7 @@ impl Links {
     /// Returns the number of handshakes under way, and of those that were done a moment ago.
     #[must_use]
     pub fn handshakes(&self) -> usize {
-        self.handshakes.len()
+        self.attempts.handshakes()
     }
 
     /// Closes the link to a peer, which is told the reason. A wanted peer is dialed again.
@@ -295,7 +212,12 @@ impl Links {
                 self.on_packet(Route { carrier, path }, packet, authorizer);
             }
             CarrierEvent::Opened { path, binding } => {
-                self.on_opened(Route { carrier, path }, binding);
+                let route = Route { carrier, path };
+                self.local.on_opened(route, binding);
+                let (local, now) = (&mut self.local, self.clock.now);
+                self.attempts
+                    .on_opened(route, binding.is_some(), local, now);
+                self.settle();
             }
             CarrierEvent::Closed { path } => self.on_closed(Route { carrier, path }),
             CarrierEvent::Writable { path } => self.on_writable(Route { carrier, path }),
@@ -304,13 +226,9 @@ impl Links {
 
     /// Takes the answer to [`LinkOutput::Dial`].
     pub fn on_dialed(&mut self, attempt: u64, answer: Result<Path, DialError>) {
-        let Some((carrier, target)) = self.dials.remove(&attempt) else {
-            return;
-        };
-        match answer {
-            Ok(path) => self.begin(attempt, Route { carrier, path }, target),
-            Err(error) => self.on_failed(&target, error.into()),
-        }
+        let (local, now) = (&mut self.local, self.clock.now);
+        self.attempts.on_dialed(attempt, answer, local, now);
+        self.settle();
     }
 
     /// Takes the refusal of a packet by its carrier.
@@ -336,19 +254,9 @@ impl Links {
 
     /// Takes the answer to [`LinkOutput::Sign`]: a signature, or `None` if this end cannot sign.
     pub fn on_signed(&mut self, attempt: u64, signature: Option<&[u8; SIGNATURE_BYTES]>) {
-        let Some(signature) = signature else {
-            if let Some(attempt) = self.handshakes.remove(attempt) {
-                if let Some(target) = attempt.target() {
-                    self.on_failed(&target.clone(), LinkError::NotSigned);
-                }
-                self.leave(attempt.route);
-            }
-            return;
-        };
-        let output = self
-            .handshakes
-            .on_signed(attempt, signature, self.clock.now);
-        self.apply(attempt, output);
+        let (local, now) = (&mut self.local, self.clock.now);
+        self.attempts.on_signed(attempt, signature, local, now);
+        self.settle();
     }
 
     /// Takes the time, for what happens next. An earlier time than the last counts as that.
@@ -368,10 +276,11 @@ impl Links {
             return;
         }
         self.time_links();
-        self.time_handshakes();
-        self.dial_due();
+        self.try_wanted();
         self.flush();
-        self.clock.wake_at = self.next_deadline();
+        let is_idle = |peer, stand_in| self.table.is_idle(peer, stand_in);
+        let deadlines = [self.table.deadline(), self.attempts.deadline(is_idle)];
+        self.clock.wake_at = deadlines.into_iter().flatten().min();
     }
 
     /// Returns when [`on_time`](Self::on_time) is to be called at the latest.
@@ -412,7 +321,12 @@ impl Links {
             }) => {
                 self.on_content(route, (channel, generation), content);
             }
-            Some(Incoming::Handshake(message)) => self.on_handshake(route, &message, authorizer),
+            Some(Incoming::Handshake(message)) => {
+                let trust = (authorizer, !self.unread.is_full());
+                let (local, now) = (&mut self.local, self.clock.now);
+                self.attempts.on_message(route, &message, trust, local, now);
+                self.settle();
+            }
             None => {}
         }
     }
@@ -472,87 +386,48 @@ impl Links {
         }
     }
 
-    fn on_handshake(&mut self, route: Route, message: &[u8], authorizer: &dyn Authorizer) {
-        let Some(Heading { index, addressee }) = Heading::read(message) else {
-            return;
-        };
-        let side = match addressee {
-            Addressee::Initiator => Side::Initiator,
-            Addressee::Responder | Addressee::NewResponder => Side::Responder,
-        };
-        let number = match self.handshakes.find(route, index, side) {
-            Some(number) => number,
-            None if addressee == Addressee::NewResponder && !self.unread.is_full() => {
-                let responder = Responder::new(self.local_on(route), self.entropy());
-                let (number, evicted) =
-                    self.handshakes
-                        .accept((route, index), responder, self.clock.now);
-                if let Some(evicted) = evicted {
-                    self.leave(evicted.route);
+    /// Does what has come of attempts.
+    fn settle(&mut self) {
+        while let Some(outcome) = self.attempts.next_outcome() {
+            self.clock.schedule(self.clock.now);
+            match outcome {
+                Outcome::Dial {
+                    attempt,
+                    carrier,
+                    address,
+                } => self.outputs.push_back(LinkOutput::Dial {
+                    attempt,
+                    carrier,
+                    address,
+                }),
+                Outcome::Send(route, message) => self.outputs.push_back(LinkOutput::Send {
+                    route,
+                    channel: Channel::Ordered,
+                    packet: message.into(),
+                    cargo: Cargo::HANDSHAKE,
+                }),
+                Outcome::Sign { attempt, bytes } => {
+                    self.outputs.push_back(LinkOutput::Sign { attempt, bytes });
                 }
-                self.clock
-                    .schedule(self.clock.now.saturating_add(HANDSHAKE_TIME_MAX));
-                number
-            }
-            None => return,
-        };
-        let output = self.handshakes.on_message(number, message, authorizer);
-        self.apply(number, output);
-    }
-
-    /// Does what a handshake wants.
-    fn apply(&mut self, number: u64, output: Output) {
-        let Some(route) = self.handshakes.get(number).map(|attempt| attempt.route) else {
-            return;
-        };
-        match output {
-            Output::Wait => {}
-            Output::Send(message) => self.send_message(route, message),
-            Output::Sign(bytes) => {
-                self.outputs.push_back(LinkOutput::Sign {
-                    attempt: number,
-                    bytes,
-                });
-            }
-            Output::Done { last, established } => {
-                last.into_iter()
-                    .for_each(|last| self.send_message(route, last));
-                self.on_established(number, route, *established);
-            }
-            Output::Failed { last, error } => {
-                last.into_iter()
-                    .for_each(|last| self.send_message(route, last));
-                self.on_handshake_failed(number, error);
+                Outcome::Established {
+                    route,
+                    target,
+                    established,
+                } => self.on_established(route, target, *established),
+                Outcome::Failed(Target { peer, address }, error) if !self.unread.is_full() => {
+                    self.unread.push(LinkEvent::Failed {
+                        peer,
+                        address,
+                        error,
+                    });
+                }
+                Outcome::Failed(..) => {}
+                Outcome::Leave(route) => self.leave(route),
             }
         }
     }
 
-    fn on_handshake_failed(&mut self, number: u64, error: HandshakeError) {
-        let target = self
-            .handshakes
-            .get(number)
-            .and_then(|attempt| attempt.target().cloned());
-        match (target, error) {
-            (Some(target), error) => {
-                self.drop_attempt(number);
-                self.on_failed(&target, error.into());
-            }
-            // It is kept for a while, to repeat its verdict should that be lost.
-            (None, HandshakeError::Refused { peer, refusal }) => {
-                tracing::info!(peer = %peer.server_id(), %refusal, "refused a link");
-            }
-            (None, error) => {
-                tracing::debug!(%error, "a handshake has failed");
-                self.drop_attempt(number);
-            }
-        }
-    }
-
-    fn on_established(&mut self, number: u64, route: Route, established: Established) {
-        let target = self
-            .handshakes
-            .get(number)
-            .and_then(|attempt| attempt.target().cloned());
+    fn on_established(&mut self, route: Route, target: Option<Target>, established: Established) {
         let peer = established.peer.server_id();
         let generation = established.generation;
         let is_old = self
@@ -564,35 +439,29 @@ impl Links {
         if is_refused {
             link.say_goodbye(CloseReason::Forbidden, self.clock.now, &mut self.outputs);
         }
-        let Some(Target { peer: wanted, .. }) = target else {
-            // The attempt stays for a while, to repeat its last message should that be lost.
+        let now = self.clock.now;
+        let Some(target) = target else {
             if !is_refused {
-                self.table.set_pending(link, self.clock.now);
-                self.clock
-                    .schedule(self.clock.now.saturating_add(HANDSHAKE_TIME_MAX));
+                self.table.set_pending(link, now);
             }
             return;
         };
-        self.handshakes.remove(number);
         let is_same_start = |pending: &ActiveLink| pending.about.boot == link.about.boot;
-        let gives_way = peer < self.local() && self.table.pending(peer).is_some_and(is_same_start);
+        let gives_way = peer < self.local.id && self.table.pending(peer).is_some_and(is_same_start);
         if is_refused {
-            self.wants
-                .on_failed(wanted, self.clock.now, &mut self.random);
+            let random = &mut self.local.random;
+            self.attempts.wants.on_failed(target.peer, now, random);
+        }
+        if is_refused || gives_way {
             self.leave(route);
         } else {
-            self.wants.on_answered(wanted, generation);
-            if gives_way {
-                self.leave(route);
-            } else {
-                self.up(link);
-            }
+            self.up(link);
         }
     }
 
     /// Returns true if there is no room for a link to a peer that is not wanted.
     fn is_crowded(&self, peer: ServerId) -> bool {
-        let is_unwanted = |peer: &ServerId| !self.wants.contains(*peer);
+        let is_unwanted = |peer: &ServerId| !self.attempts.wants.contains(*peer);
         is_unwanted(&peer)
             && !self.table.has(peer)
             && self.table.peers().filter(is_unwanted).count() >= UNWANTED_LINKS_MAX
@@ -614,12 +483,8 @@ impl Links {
             version: established.version,
             generation: established.generation,
         };
-        let traits = &self.carriers[route.carrier].traits;
-        let medium = Medium {
-            packet_bytes_max: traits.packet_bytes_max,
-            is_reliable: traits.is_reliable,
-        };
-        let secrets = (!traits.is_inside_process).then_some(ChannelSecrets {
+        let medium = self.local.medium(route.carrier);
+        let secrets = (!medium.is_inside_process).then_some(ChannelSecrets {
             datagram: established.datagrams,
             ordered: established.ordered,
         });
@@ -642,9 +507,7 @@ impl Links {
         self.down(peer, DownReason::Replaced);
         self.table.drop_pending(peer);
         self.unread.forget_frames_of(peer);
-        if let Some(attempt) = self.wants.on_up(peer) {
-            self.cancel(attempt);
-        }
+        self.attempts.on_up(peer);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
         self.unread.push(LinkEvent::Up(about));
@@ -655,6 +518,7 @@ impl Links {
         {
             self.down(peer, why);
         }
+        self.settle();
         self.clock.schedule(now);
     }
 
@@ -670,57 +534,16 @@ impl Links {
             why,
         });
         let lived = self.clock.now.saturating_sub(link.up_at());
-        self.wants
-            .on_down(peer, lived, self.clock.now, &mut self.random);
+        let (random, now) = (&mut self.local.random, self.clock.now);
+        self.attempts.wants.on_down(peer, lived, now, random);
         self.clock.schedule(self.clock.now);
         self.leave(link.route);
     }
 
-    fn on_failed(&mut self, target: &Target, error: LinkError) {
-        let Target { peer, address } = target.clone();
-        self.wants.on_failed(peer, self.clock.now, &mut self.random);
-        self.clock.schedule(self.clock.now);
-        if !self.unread.is_full() {
-            self.unread.push(LinkEvent::Failed {
-                peer,
-                address,
-                error,
-            });
-        }
-    }
-
-    /// A connection is up: what waited for it goes on, bound to it if the medium has encrypted it.
-    fn on_opened(&mut self, route: Route, binding: Option<Binding>) {
-        let bindings = &mut self.carriers[route.carrier].bindings;
-        if let Some(binding) = binding
-            && bindings.len() < BINDINGS_MAX
-        {
-            bindings.insert(route.path, binding);
-        }
-        for number in self.handshakes.on_route(route) {
-            let Some(attempt) = self.handshakes.get(number) else {
-                continue;
-            };
-            let (target, unanswered) = (attempt.target().cloned(), attempt.unanswered());
-            match (target, unanswered) {
-                (Some(target), _) if binding.is_some() => {
-                    self.handshakes.remove(number);
-                    self.begin(number, route, target);
-                }
-                (Some(_), Some(message)) => self.send_message(route, message),
-                _ => {}
-            }
-        }
-    }
-
     fn on_closed(&mut self, route: Route) {
-        self.carriers[route.carrier].bindings.remove(&route.path);
-        for number in self.handshakes.on_route(route) {
-            let attempt = self.handshakes.remove(number);
-            if let Some(target) = attempt.as_ref().and_then(|attempt| attempt.target()) {
-                self.on_failed(target, LinkError::PathClosed);
-            }
-        }
+        self.local.on_closed(route);
+        let (local, now) = (&mut self.local, self.clock.now);
+        self.attempts.on_closed(route, local, now);
         let (active, pending) = self.table.on_route(route);
         pending
             .into_iter()
@@ -728,6 +551,7 @@ impl Links {
         active
             .into_iter()
             .for_each(|peer| self.down(peer, DownReason::PathClosed));
+        self.settle();
     }
 
     fn on_writable(&mut self, route: Route) {
@@ -758,107 +582,20 @@ impl Links {
         }
     }
 
-    fn time_handshakes(&mut self) {
-        while let Some((number, due)) = self.handshakes.next_due(self.clock.now) {
-            match due {
-                Due::Repeat(route, message) if !message.is_empty() => {
-                    self.send_message(route, message);
-                }
-                Due::Repeat(..) => {}
-                Due::Over(mut attempt) => {
-                    let target = attempt.target().cloned();
-                    if let (Output::Failed { error, .. }, Some(target)) =
-                        (attempt.time_out(), target)
-                    {
-                        tracing::debug!(number, %error, "an attempt has come to nothing");
-                        self.on_failed(&target, error.into());
-                    }
-                    self.leave(attempt.route);
-                }
-            }
-        }
-    }
-
-    fn dial_due(&mut self) {
-        let (wants, table) = (&mut self.wants, &self.table);
-        let is_idle = |peer, stand_in: Option<u64>| {
-            !table.has(peer) && !stand_in.is_some_and(|generation| table.has_generation(generation))
-        };
-        let mut failed = Vec::new();
-        while let Some((peer, address)) = wants.next_due(self.clock.now, is_idle) {
-            let target = Target { peer, address };
-            let Some(carrier) = carrier_of(&self.carriers, &target.address) else {
-                wants.on_failed(peer, self.clock.now, &mut self.random);
-                failed.push(target);
-                continue;
-            };
-            let attempt = self.handshakes.number();
-            wants.on_begun(peer, attempt);
-            let address = target.address.clone();
-            self.dials.insert(attempt, (carrier, target));
-            self.outputs.push_back(LinkOutput::Dial {
-                attempt,
-                carrier,
-                address,
-            });
-        }
-        for Target { peer, address } in failed {
-            if !self.unread.is_full() {
-                self.unread.push(LinkEvent::Failed {
-                    peer,
-                    address,
-                    error: LinkError::NoCarrier,
-                });
-            }
-        }
-    }
-
-    fn begin(&mut self, number: u64, route: Route, target: Target) {
-        let Some(keys) = self.wants.keys_of(target.peer) else {
-            return self.leave(route);
-        };
-        let intent = Intent {
-            role: self.credentials.role,
-            token: self.credentials.token.clone(),
-            expected: keys.to_vec(),
-        };
-        let initiator = Initiator::new(self.local_on(route), intent, self.entropy());
-        let opening = self
-            .handshakes
-            .begin((number, route), initiator, target, self.clock.now);
-        opening
-            .into_iter()
-            .for_each(|opening| self.send_message(route, opening));
-        self.clock.schedule(self.clock.now);
-    }
-
-    /// Gives up an attempt that is not needed any more.
-    fn cancel(&mut self, number: u64) {
-        self.dials.remove(&number);
-        self.drop_attempt(number);
-    }
-
-    fn drop_attempt(&mut self, number: u64) {
-        if let Some(attempt) = self.handshakes.remove(number) {
-            self.leave(attempt.route);
-        }
+    /// Does what is due for attempts.
+    fn try_wanted(&mut self) {
+        let table = &self.table;
+        let is_idle = |peer, stand_in| table.is_idle(peer, stand_in);
+        let (local, now) = (&mut self.local, self.clock.now);
+        self.attempts.on_time(is_idle, local, now);
+        self.settle();
     }
 
     /// Closes a path that nothing uses any more.
     fn leave(&mut self, route: Route) {
-        if !self.table.uses(route) && !self.handshakes.uses(route) {
+        if !self.table.uses(route) && !self.attempts.uses(route) {
             self.outputs.push_back(LinkOutput::Close(route));
         }
-    }
-
-    fn send_message(&mut self, route: Route, message: Bytes) {
-        let (channel, packet, cargo) = (Channel::Ordered, Packet::from(message), Cargo::HANDSHAKE);
-        self.outputs.push_back(LinkOutput::Send {
-            route,
-            channel,
-            packet,
-            cargo,
-        });
     }
 
     fn flush(&mut self) {
@@ -875,60 +612,4 @@ impl Links {
             }
         }
     }
-
-    fn next_deadline(&self) -> Option<Duration> {
-        let is_idle = |peer, stand_in: Option<u64>| {
-            !self.table.has(peer)
-                && !stand_in.is_some_and(|generation| self.table.has_generation(generation))
-        };
-        let deadlines = [
-            self.table.deadline(),
-            self.handshakes.deadline(),
-            self.wants.deadline(is_idle),
-        ];
-        deadlines.into_iter().flatten().min()
-    }
-
-    fn local_on(&self, route: Route) -> Local {
-        let Credentials {
-            cluster,
-            key,
-            versions,
-            boot,
-            vouchers,
-            ..
-        } = &self.credentials;
-        let Medial { traits, bindings } = &self.carriers[route.carrier];
-        let protection = match bindings.get(&route.path) {
-            _ if traits.is_inside_process => Protection::Inside,
-            Some(Binding { own, peer }) => Protection::Bound {
-                own: *own,
-                peer: *peer,
-            },
-            None => Protection::Sealed,
-        };
-        Local {
-            cluster: *cluster,
-            key: *key,
-            versions: *versions,
-            boot: *boot,
-            vouchers: Arc::clone(vouchers),
-            protection,
-        }
-    }
-
-    /// Draws 32 secret bytes. What is drawn later tells nothing of what was drawn before.
-    fn entropy(&mut self) -> [u8; 32] {
-        let (mut drawn, mut seed) = ([0; 32], [0; 32]);
-        self.random.fill_bytes(&mut drawn);
-        self.random.fill_bytes(&mut seed);
-        self.random = ChaCha20Rng::from_seed(seed);
-        drawn
-    }
-}
-
-fn carrier_of(carriers: &[Medial], address: &Address) -> Option<usize> {
-    carriers
-        .iter()
-        .position(|carrier| carrier.traits.scheme == address.scheme())
 }

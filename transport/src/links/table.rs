@@ -52,6 +52,11 @@ impl Table {
         self.generations.contains_key(&generation)
     }
 
+    /// Returns true if a peer has no link, nor has the one that answered in its place, by the link of a generation.
+    pub(super) fn is_idle(&self, peer: ServerId, stand_in: Option<u64>) -> bool {
+        !self.has(peer) && !stand_in.is_some_and(|generation| self.has_generation(generation))
+    }
+
     /// Returns the link of a generation, and whether it is up.
     pub(super) fn by_generation(&mut self, generation: u64) -> Option<(&mut ActiveLink, bool)> {
         let peer = self.generations.get(&generation)?;

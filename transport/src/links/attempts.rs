@@ -1,0 +1,323 @@
+//! Tries to reach the peers that are wanted, and lets others try: everything before a link is there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft_platform::Address;
+
+use super::event::{LinkError, Route};
+use super::handshakes::{Due, Handshakes, Side, Target};
+use super::local::LocalEnd;
+use super::wants::{Wanted, Wants};
+use crate::ServerId;
+use crate::access::Authorizer;
+use crate::carrier::{DialError, Path};
+use crate::handshake::{Addressee, Established, HandshakeError, Heading, Output};
+use crate::signing::SIGNATURE_BYTES;
+
+/// The attempts under way, whoever makes them.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    pub(super) wants: Wants,
+    handshakes: Handshakes,
+    /// The addresses that are being dialed, by their attempts.
+    dials: BTreeMap<u64, (usize, Target)>,
+    outcomes: VecDeque<Outcome>,
+}
+
+/// What comes of attempts.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Dial {
+        attempt: u64,
+        carrier: usize,
+        address: Address,
+    },
+    Send(Route, Bytes),
+    Sign {
+        attempt: u64,
+        bytes: Bytes,
+    },
+    /// Both ends have proven who they are.
+    Established {
+        route: Route,
+        /// Whom this end has looked for, if it began the handshake.
+        target: Option<Target>,
+        established: Box<Established>,
+    },
+    Failed(Target, LinkError),
+    /// A path is not needed for an attempt any more.
+    Leave(Route),
+}
+
+impl Attempts {
+    pub(super) fn next_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
+    }
+
+    /// Returns the number of handshakes under way, and of those that were done a moment ago.
+    pub(super) fn handshakes(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// Returns true if a handshake is under way on a path.
+    pub(super) fn uses(&self, route: Route) -> bool {
+        self.handshakes.uses(route)
+    }
+
+    /// Replaces the peers that are wanted. Returns those that are not any more.
+    pub(super) fn want(
+        &mut self,
+        wanted: &[Wanted],
+        own: ServerId,
+        now: Duration,
+    ) -> Vec<ServerId> {
+        let dropped = self.wants.replace(wanted, own, now);
+        for attempt in dropped.iter().filter_map(|(_, attempt)| *attempt) {
+            self.cancel(attempt);
+        }
+        dropped.into_iter().map(|(peer, _)| peer).collect()
+    }
+
+    /// A link to a peer is up: no attempt to reach it is needed.
+    pub(super) fn on_up(&mut self, peer: ServerId) {
+        if let Some(attempt) = self.wants.on_up(peer) {
+            self.cancel(attempt);
+        }
+    }
+
+    pub(super) fn on_dialed(
+        &mut self,
+        attempt: u64,
+        answer: Result<Path, DialError>,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        let Some((carrier, target)) = self.dials.remove(&attempt) else {
+            return;
+        };
+        match answer {
+            Ok(path) => self.begin(attempt, Route { carrier, path }, target, local, now),
+            Err(error) => self.fail(target, error.into(), local, now),
+        }
+    }
+
+    /// Takes a packet that may be a message of a handshake, and lets strangers begin one if `is_open`.
+    pub(super) fn on_message(
+        &mut self,
+        route: Route,
+        message: &[u8],
+        (authorizer, is_open): (&dyn Authorizer, bool),
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        let Some(Heading { index, addressee }) = Heading::read(message) else {
+            return;
+        };
+        let side = match addressee {
+            Addressee::Initiator => Side::Initiator,
+            Addressee::Responder | Addressee::NewResponder => Side::Responder,
+        };
+        let number = match self.handshakes.find(route, index, side) {
+            Some(number) => number,
+            None if addressee == Addressee::NewResponder && is_open => {
+                let responder = local.responder(route);
+                let (number, evicted) = self.handshakes.accept((route, index), responder, now);
+                let evicted = evicted.map(|evicted| Outcome::Leave(evicted.route));
+                self.outcomes.extend(evicted);
+                number
+            }
+            None => return,
+        };
+        let output = self.handshakes.on_message(number, message, authorizer);
+        self.apply(number, output, local, now);
+    }
+
+    /// Takes a signature, or `None` if this end cannot sign.
+    pub(super) fn on_signed(
+        &mut self,
+        attempt: u64,
+        signature: Option<&[u8; SIGNATURE_BYTES]>,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        if let Some(signature) = signature {
+            let output = self.handshakes.on_signed(attempt, signature, now);
+            self.apply(attempt, output, local, now);
+        } else {
+            self.give_up(attempt, LinkError::NotSigned, local, now);
+        }
+    }
+
+    /// A connection is up: what waited for it goes on. If the medium has encrypted it the handshake begins anew, bound
+    /// to it.
+    pub(super) fn on_opened(
+        &mut self,
+        route: Route,
+        is_bound: bool,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        for number in self.handshakes.on_route(route) {
+            let attempt = self.handshakes.get(number);
+            let Some(target) = attempt.and_then(|attempt| attempt.target().cloned()) else {
+                continue;
+            };
+            if is_bound {
+                self.handshakes.remove(number);
+                self.begin(number, route, target, local, now);
+            } else {
+                let unanswered = attempt.and_then(|attempt| attempt.unanswered());
+                self.send(route, unanswered);
+            }
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, route: Route, local: &mut LocalEnd, now: Duration) {
+        for number in self.handshakes.on_route(route) {
+            self.give_up(number, LinkError::PathClosed, local, now);
+        }
+    }
+
+    /// Returns when something is due. A wanted peer is dialed if `is_idle` says of it, and of the generation of the link
+    /// by which another has answered in its place, that there is no link.
+    pub(super) fn deadline(
+        &self,
+        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
+    ) -> Option<Duration> {
+        let deadlines = [self.handshakes.deadline(), self.wants.deadline(is_idle)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Does what is due at `now`.
+    pub(super) fn on_time(
+        &mut self,
+        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        while let Some(due) = self.handshakes.next_due(now) {
+            match due {
+                Due::Repeat(route, message) => self.send(route, message),
+                Due::Over(mut attempt) => {
+                    let target = attempt.target().cloned();
+                    if let (Output::Failed { error, .. }, Some(target)) =
+                        (attempt.time_out(), target)
+                    {
+                        self.fail(target, error.into(), local, now);
+                    }
+                    self.outcomes.push_back(Outcome::Leave(attempt.route));
+                }
+            }
+        }
+        while let Some((peer, address)) = self.wants.next_due(now, &is_idle) {
+            let target = Target { peer, address };
+            match local.carrier_for(&target.address) {
+                Some(carrier) => self.dial(carrier, target),
+                None => self.fail(target, LinkError::NoCarrier, local, now),
+            }
+        }
+    }
+
+    fn dial(&mut self, carrier: usize, target: Target) {
+        let attempt = self.handshakes.number();
+        self.wants.on_begun(target.peer, attempt);
+        let address = target.address.clone();
+        self.dials.insert(attempt, (carrier, target));
+        self.outcomes.push_back(Outcome::Dial {
+            attempt,
+            carrier,
+            address,
+        });
+    }
+
+    fn begin(
+        &mut self,
+        number: u64,
+        route: Route,
+        target: Target,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        let Some(keys) = self.wants.keys_of(target.peer) else {
+            self.outcomes.push_back(Outcome::Leave(route));
+            return;
+        };
+        let initiator = local.initiator(route, keys);
+        let opening = self
+            .handshakes
+            .begin((number, route), initiator, target, now);
+        self.send(route, opening);
+    }
+
+    /// Does what a handshake wants.
+    fn apply(&mut self, number: u64, output: Output, local: &mut LocalEnd, now: Duration) {
+        let Some(attempt) = self.handshakes.get(number) else {
+            return;
+        };
+        let (route, target) = (attempt.route, attempt.target().cloned());
+        match output {
+            Output::Wait => {}
+            Output::Send(message) => self.send(route, Some(message)),
+            Output::Sign(bytes) => {
+                let attempt = number;
+                self.outcomes.push_back(Outcome::Sign { attempt, bytes });
+            }
+            Output::Done { last, established } => {
+                self.send(route, last);
+                // A responder stays for a while, to repeat its last message should that be lost.
+                if let Some(target) = &target {
+                    self.handshakes.remove(number);
+                    self.wants.on_answered(target.peer, established.generation);
+                }
+                self.outcomes.push_back(Outcome::Established {
+                    route,
+                    target,
+                    established,
+                });
+            }
+            Output::Failed { last, error } => {
+                self.send(route, last);
+                match error {
+                    // It stays for a while too: the verdict may be lost.
+                    HandshakeError::Refused { peer, refusal } if target.is_none() => {
+                        tracing::info!(peer = %peer.server_id(), %refusal, "refused a link");
+                    }
+                    error => self.give_up(number, error.into(), local, now),
+                }
+            }
+        }
+    }
+
+    /// Gives up an attempt that has come to nothing.
+    fn give_up(&mut self, number: u64, error: LinkError, local: &mut LocalEnd, now: Duration) {
+        let Some(attempt) = self.handshakes.remove(number) else {
+            return;
+        };
+        match attempt.target() {
+            Some(target) => self.fail(target.clone(), error, local, now),
+            None => tracing::debug!(%error, "the handshake of another has failed"),
+        }
+        self.outcomes.push_back(Outcome::Leave(attempt.route));
+    }
+
+    fn fail(&mut self, target: Target, error: LinkError, local: &mut LocalEnd, now: Duration) {
+        tracing::debug!(peer = %target.peer, %error, "an attempt has come to nothing");
+        self.wants.on_failed(target.peer, now, &mut local.random);
+        self.outcomes.push_back(Outcome::Failed(target, error));
+    }
+
+    /// Gives up an attempt that is not needed any more.
+    fn cancel(&mut self, number: u64) {
+        self.dials.remove(&number);
+        if let Some(attempt) = self.handshakes.remove(number) {
+            self.outcomes.push_back(Outcome::Leave(attempt.route));
+        }
+    }
+
+    fn send(&mut self, route: Route, message: Option<Bytes>) {
+        self.outcomes
+            .extend(message.map(|message| Outcome::Send(route, message)));
+    }
+}

@@ -1,0 +1,188 @@
+//! Holds what this end is: what it shows of itself, the carriers that it has, and its secret randomness.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use liferaft_platform::{Address, Boot, ClusterId, PublicKey, Versions};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::event::Route;
+use super::link::Medium;
+use crate::ServerId;
+use crate::access::Role;
+use crate::carrier::{Binding, Carrier, PACKET_BYTES_MIN, Path};
+use crate::handshake::{Initiator, Intent, Local, Protection, Responder};
+use crate::token::TokenSecret;
+use crate::voucher::Voucher;
+
+/// The most bindings of connections that are kept for handshakes to come, for each carrier.
+const BINDINGS_MAX: usize = 1_024;
+
+/// What this end shows of itself, and wants to be taken for.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The key that it signs with.
+    pub key: PublicKey,
+    /// The protocol versions that it speaks.
+    pub versions: Versions,
+    /// Which start of its storage this is.
+    pub boot: Boot,
+    /// Who vouches for its key, nearest first.
+    pub vouchers: Arc<[Voucher]>,
+    /// The role that it claims.
+    pub role: Role,
+    /// The token of its invitation, if it has one to use.
+    pub token: Option<TokenSecret>,
+}
+
+/// What links need to know of a carrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarrierTraits {
+    scheme: String,
+    packet_bytes_max: usize,
+    is_inside_process: bool,
+    is_reliable: bool,
+}
+
+impl<C: Carrier + ?Sized> From<&C> for CarrierTraits {
+    fn from(carrier: &C) -> Self {
+        Self {
+            scheme: carrier.scheme().to_owned(),
+            packet_bytes_max: carrier.packet_bytes_max(),
+            is_inside_process: carrier.is_inside_process(),
+            is_reliable: carrier.is_reliable(),
+        }
+    }
+}
+
+/// This end of all links.
+#[derive(Debug)]
+pub(super) struct LocalEnd {
+    pub(super) id: ServerId,
+    credentials: Credentials,
+    carriers: Vec<KnownCarrier>,
+    pub(super) random: ChaCha20Rng,
+}
+
+/// A carrier, and what it has told of its connections.
+#[derive(Debug)]
+struct KnownCarrier {
+    traits: CarrierTraits,
+    bindings: BTreeMap<Path, Binding>,
+}
+
+impl LocalEnd {
+    pub(super) fn new(
+        credentials: Credentials,
+        carriers: Vec<CarrierTraits>,
+        seed: [u8; 32],
+    ) -> Self {
+        let is_able = |traits: &CarrierTraits| traits.packet_bytes_max >= PACKET_BYTES_MIN;
+        assert!(
+            carriers.iter().all(is_able),
+            "carriers carry packets of {PACKET_BYTES_MIN} bytes"
+        );
+        let known = |traits| KnownCarrier {
+            traits,
+            bindings: BTreeMap::new(),
+        };
+        Self {
+            id: credentials.key.server_id(),
+            credentials,
+            carriers: carriers.into_iter().map(known).collect(),
+            random: ChaCha20Rng::from_seed(seed),
+        }
+    }
+
+    pub(super) fn set_credentials(&mut self, credentials: Credentials) {
+        self.id = credentials.key.server_id();
+        self.credentials = credentials;
+    }
+
+    /// Returns the carrier that dials an address.
+    pub(super) fn carrier_for(&self, address: &Address) -> Option<usize> {
+        let scheme = address.scheme();
+        let mut carriers = self.carriers.iter();
+        carriers.position(|carrier| carrier.traits.scheme == scheme)
+    }
+
+    pub(super) fn medium(&self, carrier: usize) -> Medium {
+        let traits = &self.carriers[carrier].traits;
+        Medium {
+            packet_bytes_max: traits.packet_bytes_max,
+            is_inside_process: traits.is_inside_process,
+            is_reliable: traits.is_reliable,
+        }
+    }
+
+    /// A connection is up, which the medium may have encrypted.
+    pub(super) fn on_opened(&mut self, route: Route, binding: Option<Binding>) {
+        let bindings = &mut self.carriers[route.carrier].bindings;
+        if let Some(binding) = binding
+            && bindings.len() < BINDINGS_MAX
+        {
+            bindings.insert(route.path, binding);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, route: Route) {
+        self.carriers[route.carrier].bindings.remove(&route.path);
+    }
+
+    /// Begins a handshake with whoever has one of the keys.
+    pub(super) fn initiator(&mut self, route: Route, keys: &[PublicKey]) -> Initiator {
+        let intent = Intent {
+            role: self.credentials.role,
+            token: self.credentials.token.clone(),
+            expected: keys.to_vec(),
+        };
+        let entropy = self.entropy();
+        Initiator::new(self.local_on(route), intent, entropy)
+    }
+
+    /// Answers a handshake.
+    pub(super) fn responder(&mut self, route: Route) -> Responder {
+        let entropy = self.entropy();
+        Responder::new(self.local_on(route), entropy)
+    }
+
+    fn local_on(&self, route: Route) -> Local {
+        let Credentials {
+            cluster,
+            key,
+            versions,
+            boot,
+            vouchers,
+            ..
+        } = &self.credentials;
+        let KnownCarrier { traits, bindings } = &self.carriers[route.carrier];
+        let protection = match bindings.get(&route.path) {
+            _ if traits.is_inside_process => Protection::Inside,
+            Some(Binding { own, peer }) => Protection::Bound {
+                own: *own,
+                peer: *peer,
+            },
+            None => Protection::Sealed,
+        };
+        Local {
+            cluster: *cluster,
+            key: *key,
+            versions: *versions,
+            boot: *boot,
+            vouchers: Arc::clone(vouchers),
+            protection,
+        }
+    }
+
+    /// Draws 32 secret bytes. Whoever learns what is drawn later learns nothing of what was drawn before.
+    fn entropy(&mut self) -> [u8; 32] {
+        let (mut drawn, mut seed) = ([0; 32], [0; 32]);
+        self.random.fill_bytes(&mut drawn);
+        self.random.fill_bytes(&mut seed);
+        self.random = ChaCha20Rng::from_seed(seed);
+        drawn
+    }
+}
