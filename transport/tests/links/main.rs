@@ -2,6 +2,7 @@
 
 mod adversary;
 mod carriers;
+mod chaos;
 mod flood;
 mod flow;
 mod liveness;
