@@ -4,11 +4,12 @@
 //! The promise of every decoder: any bytes are either refused or understood, without a panic, and what was understood
 //! is encoded to something that is understood in the same way. The promise of the core: nothing that the network, the
 //! disk or a client can do makes it panic. The promise of a handshake: nothing that the network does makes a link with
-//! anybody but the other end.
+//! anybody but the other end. The promise of links: a peer that has proven who it is costs no more than the bounds.
 
 mod cluster;
 mod forge;
 mod handshake;
+mod links;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub const TARGETS: [Target; 8] = [
     ("core", core),
     ("invitation", invitation),
     ("handshake", handshake),
+    ("links", links),
 ];
 
 /// A frame from another member.
@@ -169,4 +171,12 @@ pub fn handshake(data: &[u8]) {
         opened.is_err(),
         "a packet that nobody has sealed was opened"
     );
+}
+
+/// The link to a peer that has proven who it is and then sends anything.
+///
+/// # Panics
+/// When more waits unread than is allowed.
+pub fn links(data: &[u8]) {
+    links::run(data);
 }
