@@ -69,6 +69,11 @@ impl Attachment {
         self.send_through_hub(to, class, packet)
     }
 
+    /// Returns true if half of what may be under way to a peer, and wait in front of it, is free.
+    pub(super) fn has_room(&self, to: ServerId) -> bool {
+        self.shared.read(|hub| hub.has_room(self.local, to))
+    }
+
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Arrival>> {
         self.inbox.poll(&mut self.batch, context)
     }

@@ -19,7 +19,7 @@ use crate::{DeliveryClass, SendError, ServerId};
 /// The longest packet that a [`MemoryCarrier`] carries, in bytes: any frame that transports carry is one packet.
 pub const PACKET_BYTES_MAX: usize = FRAME_BYTES_MAX + HEAD_BYTES_MAX;
 
-/// How long after a path was full it is tried again.
+/// How often a path that was full is looked at.
 const FULL_FOR: Duration = Duration::from_millis(5);
 
 /// One member's end of a [`MemoryNetwork`](super::MemoryNetwork), for links: packets meet the network's faults and are
@@ -31,7 +31,7 @@ const FULL_FOR: Duration = Duration::from_millis(5);
 pub struct MemoryCarrier {
     attachment: Attachment,
     is_inside_process: bool,
-    /// The paths that were full, and when they are tried again.
+    /// The paths that were full, and when to look at them again.
     full: BTreeSet<Path>,
     writable: BTreeSet<Path>,
     retry: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -140,17 +140,22 @@ impl Carrier for MemoryCarrier {
 }
 
 impl MemoryCarrier {
-    /// A network does not tell when there is room again: after a while it is tried.
+    /// A network does not tell when there is room again: it is asked every now and then.
     fn poll_full(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        if !self.full.is_empty() {
+        while !self.full.is_empty() {
             let retry = self.retry.get_or_insert_with(|| {
                 let at = liferaft_platform::now() + FULL_FOR;
                 Box::pin(liferaft_platform::sleep_until(at))
             });
-            if retry.as_mut().poll(context).is_ready() {
-                self.retry = None;
-                self.writable.append(&mut self.full);
+            if retry.as_mut().poll(context).is_pending() {
+                break;
             }
+            self.retry = None;
+            let has_room =
+                |path: &Path| peer_at(path).is_none_or(|peer| self.attachment.has_room(peer));
+            let (writable, full) = self.full.iter().partition(|path| has_room(path));
+            self.full = full;
+            self.writable.extend::<BTreeSet<Path>>(writable);
         }
         let path = self.writable.pop_first();
         path.map_or(Poll::Pending, |path| {

@@ -190,6 +190,16 @@ impl Hub {
         Ok((!self.broken_streams.contains(&pair(from, to))).then_some(inbox))
     }
 
+    /// Returns true if half of the link's and of the receiver's room is free, or if there is no receiver.
+    pub(super) fn has_room(&self, from: ServerId, to: ServerId) -> bool {
+        let link = self.links.get(&(from, to));
+        link.is_none_or(Link::is_half_empty)
+            && self
+                .ends
+                .get(&to)
+                .is_none_or(|end| end.inbox.is_half_empty())
+    }
+
     /// Delivers what has arrived by `now`.
     pub(super) fn deliver_arrived(&mut self, now: Duration) {
         while let Some(flight) = self.flights.pop_arrived(now) {

@@ -91,6 +91,11 @@ impl Inbox {
         Ok(())
     }
 
+    pub(super) fn is_half_empty(&self) -> bool {
+        let queue = locked(&self.queue);
+        2 * queue.frames <= QUEUE_FRAMES_MAX && 2 * queue.bytes <= QUEUE_BYTES_MAX
+    }
+
     /// Queues that a peer went up or down; refused when so many of these are unread that the member must be closed.
     pub(super) fn push_peer_event(&self, event: Arrival) -> Result<(), Refusal> {
         let mut queue = locked(&self.queue);

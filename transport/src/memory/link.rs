@@ -61,6 +61,10 @@ impl Link {
         self.frames > 0 && (self.frames >= LINK_FRAMES_MAX || self.bytes + bytes > LINK_BYTES_MAX)
     }
 
+    pub(super) fn is_half_empty(&self) -> bool {
+        2 * self.frames <= LINK_FRAMES_MAX && 2 * self.bytes <= LINK_BYTES_MAX
+    }
+
     /// Whether stream frames are under way, which later ones must not pass.
     pub(super) fn has_stream_under_way(&self) -> bool {
         self.stream_frames > 0

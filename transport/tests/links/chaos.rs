@@ -88,7 +88,7 @@ fn judge(events: &[LinkEvent]) -> Result<(), TestCaseError> {
             } => {
                 let (current, last) = up.get_mut(from).expect("frames come by links that are up");
                 prop_assert_eq!(*current, *generation);
-                let number = frame.clone().get_u64();
+                let number = frame.clone().into_bytes().get_u64();
                 prop_assert!(
                     number == last.map_or(0, |last| last + 1),
                     "{last:?}, then {number}"

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use liferaft_platform::{Boot, ClusterId, PublicKey, ServerId, Versions};
 use liferaft_transport::Frame;
 use liferaft_transport::access::{AccessTable, Role};
 use liferaft_transport::carrier::Carrier;
 use liferaft_transport::endpoint::{Endpoint, KeySigner, Signer};
-use liferaft_transport::links::{Credentials, DownReason, LinkEvent, LinkLimits, Wanted};
+use liferaft_transport::links::{
+    Credentials, DownReason, LinkError, LinkEvent, LinkLimits, Wanted,
+};
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork, Probability};
 use tokio::time::timeout;
 
@@ -30,6 +33,10 @@ pub(crate) fn id(number: u8) -> ServerId {
 
 /// Makes an end of a cluster of ends 1 to 8.
 pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
+    endpoint_signing_by(signer(number), number, carrier)
+}
+
+fn endpoint_signing_by(signer: impl Signer, number: u8, carrier: impl Carrier) -> Endpoint {
     let credentials = Credentials {
         cluster: ClusterId(7),
         key: key(number),
@@ -48,7 +55,7 @@ pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
     };
     let limits = LinkLimits::default();
     let carriers: Vec<Box<dyn Carrier>> = vec![Box::new(carrier)];
-    let mut end = Endpoint::new(Arc::new(signer(number)), limits, carriers);
+    let mut end = Endpoint::new(Arc::new(signer), limits, carriers);
     end.introduce(credentials, Arc::new(access));
     end
 }
@@ -191,4 +198,83 @@ async fn a_killed_peer_is_down_after_a_while_and_comes_back() {
 
     network.revive(id(2));
     connect(&mut a, &mut b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_network_refuses_frames_until_there_is_room() {
+    let network = MemoryNetwork::new(1);
+    let (mut a, mut b) = (attach(&network, 1, false), attach(&network, 2, false));
+    want(&mut a, 2);
+    connect(&mut a, &mut b).await;
+    network.set_faults(Faults::none().with_delay(Delay::fixed(ms(100))));
+
+    while a.send(id(2), DATAGRAM, frame("hello").into()).is_ok() {}
+    assert_eq!(a.room(id(2), DATAGRAM), 0);
+    assert_eq!(next(&mut a).await, LinkEvent::Writable { peer: id(2) });
+
+    assert!(a.send(id(2), DATAGRAM, frame("hello").into()).is_ok());
+}
+
+/// A key that signs late, or not at all, as one in a browser may.
+struct Late(KeySigner, Option<Duration>);
+
+impl Signer for Late {
+    fn public_key(&self) -> PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign(&self, bytes: Bytes) -> BoxFuture<'static, Option<[u8; 64]>> {
+        let signature = self.0.sign(bytes);
+        let Some(delay) = self.1 else {
+            return Box::pin(async { None });
+        };
+        Box::pin(async move {
+            liferaft_platform::sleep_until(liferaft_platform::now() + delay).await;
+            signature.await
+        })
+    }
+}
+
+fn attach_late(network: &MemoryNetwork, number: u8, delay: Option<Duration>) -> Endpoint {
+    let carrier = network.attach_carrier(id(number)).unwrap();
+    endpoint_signing_by(Late(signer(number), delay), number, carrier.sealed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_sign_late_make_links_all_the_same() {
+    let network = MemoryNetwork::new(1);
+    let delay = Some(ms(700));
+    let (mut a, mut b) = (
+        attach_late(&network, 1, delay),
+        attach_late(&network, 2, delay),
+    );
+
+    want(&mut a, 2);
+    want(&mut b, 1);
+    connect(&mut a, &mut b).await;
+
+    assert_eq!(
+        a.link(id(2)).map(|link| link.generation),
+        b.link(id(1)).map(|link| link.generation)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_sign_is_told() {
+    let network = MemoryNetwork::new(1);
+    let (mut a, mut b) = (attach_late(&network, 1, None), attach(&network, 2, true));
+
+    want(&mut a, 2);
+    let failed = tokio::select! { event = next(&mut a) => event, event = next(&mut b) => event };
+
+    assert!(
+        matches!(
+            failed,
+            LinkEvent::Failed {
+                error: LinkError::NotSigned,
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
 }
