@@ -37,7 +37,8 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkEvent {
-    /// A link is up. If the peer had one, that was told to be down before.
+    /// A link is up. If the peer had one, that was told to be down before, and those of its frames that were not taken
+    /// by then are dropped.
     Up(Link),
     /// A link is down. Nothing of it follows.
     Down {

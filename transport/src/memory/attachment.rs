@@ -1,4 +1,4 @@
-//! One member's place in a network, whatever is made of it.
+//! Holds one member's place in a network, whatever is made of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

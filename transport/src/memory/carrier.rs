@@ -1,4 +1,4 @@
-//! One end of a memory network, as a carrier.
+//! Carries the packets of links over a memory network.
 
 use std::collections::BTreeSet;
 use std::fmt;

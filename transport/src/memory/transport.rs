@@ -1,4 +1,4 @@
-//! One end of a memory network, as a transport.
+//! Sends frames over a memory network.
 
 use std::task::{Context, Poll};
 
