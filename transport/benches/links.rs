@@ -1,30 +1,41 @@
-//! What links cost beside the transport that they are to replace: datagram frames from end to end, 64 at a time.
+//! What a frame costs from one end to the other in one process: over links that prove nothing, over links that prove who
+//! is there, and over links that seal their packets as well.
 
-use std::future::poll_fn;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use liferaft_platform::{Boot, ClusterId, Versions};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use liferaft_platform::{Boot, ClusterId, PublicKey, Versions};
 use liferaft_transport::access::{AccessTable, Role};
 use liferaft_transport::endpoint::{Endpoint, KeySigner, Signer};
-use liferaft_transport::links::{Credentials, LinkEvent, LinkLimits, Wanted};
-use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork, MemoryTransport};
-use liferaft_transport::{DeliveryClass, Event, ServerId, Transport};
-use tokio::runtime::{Builder, Runtime};
+use liferaft_transport::links::{Credentials, LinkLimits, Wanted};
+use liferaft_transport::memory::MemoryNetwork;
+use liferaft_transport::{DeliveryClass, Event, Frame, ServerId, Transport};
 
-const FRAMES: usize = 64;
+/// What leads a frame, as long as what members lead theirs with.
+const HEAD: Bytes = Bytes::from_static(&[7; 54]);
 
 fn signer(number: u8) -> KeySigner {
     KeySigner::from_secret(&[number; 32])
 }
 
-fn endpoint(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
-    let key = signer(number).public_key();
+fn key(number: u8) -> PublicKey {
+    signer(number).public_key()
+}
+
+/// One of two ends, which wants a link to the other.
+fn linked(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
+    let peer = key(3 - number).server_id();
+    let carrier = network.attach_carrier(key(number).server_id());
+    let carrier = carrier.expect("it is free");
+    let carrier = if is_sealed { carrier.sealed() } else { carrier };
+    let limits = LinkLimits::default();
+    let mut end = Endpoint::new(Arc::new(signer(number)), limits, vec![Box::new(carrier)]);
     let credentials = Credentials {
         cluster: ClusterId(7),
-        key,
+        key: key(number),
         versions: Versions::only(1),
         boot: Boot {
             number: 1,
@@ -35,91 +46,75 @@ fn endpoint(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
         token: None,
     };
     let access = AccessTable {
-        members: [1, 2].map(|number| signer(number).public_key()).into(),
+        members: [peer].into(),
         ..AccessTable::default()
     };
-    let carrier = network
-        .attach_carrier(key.server_id())
-        .expect("it is not attached yet");
-    let carrier = if is_sealed { carrier.sealed() } else { carrier };
-    let limits = LinkLimits::default();
-    let (signer, access) = (Arc::new(signer(number)), Arc::new(access));
-    Endpoint::new(credentials, limits, vec![Box::new(carrier)], signer, access)
-}
-
-/// Two ends whose link is up.
-async fn linked(is_sealed: bool) -> (Endpoint, Endpoint) {
-    let network = MemoryNetwork::new(1);
-    let mut ends = [1, 2].map(|number| endpoint(&network, number, is_sealed));
-    let [a, b] = &mut ends;
-    a.want(&[Wanted {
-        peer: b.local(),
-        keys: vec![signer(2).public_key()],
-        addresses: vec![MemoryCarrier::address_of(b.local())],
+    end.introduce(credentials, Arc::new(access));
+    end.want(&[Wanted {
+        peer,
+        keys: Vec::new(),
+        addresses: Vec::new(),
     }]);
-    while a.link(b.local()).is_none() || b.link(a.local()).is_none() {
-        tokio::select! {
-            _ = poll_fn(|context| a.poll_event(context)) => {}
-            _ = poll_fn(|context| b.poll_event(context)) => {}
+    end
+}
+
+fn poll(end: &mut impl Transport) -> Poll<Option<Event>> {
+    end.poll_event(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls both ends until each has told that the other is there.
+fn connect(ends: &mut [impl Transport; 2]) {
+    let mut up = [false; 2];
+    while up != [true; 2] {
+        for (end, up) in ends.iter_mut().zip(&mut up) {
+            *up |= matches!(poll(end), Poll::Ready(Some(Event::PeerUp(_))));
         }
     }
-    let [a, b] = ends;
-    (a, b)
 }
 
-async fn by_links(a: &mut Endpoint, b: &mut Endpoint, frame: &Bytes) {
-    let peer = b.local();
-    for _ in 0..FRAMES {
-        a.send(peer, DeliveryClass::Datagram, frame.clone())
-            .expect("there is room");
-    }
-    let mut left = FRAMES;
-    while left > 0 {
-        let event = poll_fn(|context| b.poll_event(context)).await;
-        left -= usize::from(matches!(black_box(event), Some(LinkEvent::Frame { .. })));
-    }
-    // Lets it hear that the other end is there.
-    tokio::select! { biased; _ = poll_fn(|context| a.poll_event(context)) => {}, () = async {} => {} }
-}
-
-async fn by_transport(a: &mut MemoryTransport, b: &mut MemoryTransport, frame: &Bytes) {
-    for _ in 0..FRAMES {
-        a.send(b.local(), DeliveryClass::Datagram, frame.clone())
-            .expect("there is room");
-    }
-    let mut left = FRAMES;
-    while left > 0 {
-        let event = poll_fn(|context| b.poll_event(context)).await;
-        left -= usize::from(matches!(black_box(event), Some(Event::Frame { .. })));
+/// Sends a frame there and another back. Whoever has read one asks once more in vain, as a member does.
+fn there_and_back(ends: &mut [impl Transport; 2], peers: [ServerId; 2], frame: &Frame) {
+    for from in 0..2 {
+        let to = 1 - from;
+        let sent = ends[from].send(peers[to], DeliveryClass::Datagram, frame.clone());
+        sent.expect("there is room");
+        while !matches!(poll(&mut ends[to]), Poll::Ready(Some(Event::Frame { .. }))) {}
+        assert!(poll(&mut ends[to]).is_pending());
     }
 }
 
-fn runtime() -> Runtime {
-    let runtime = Builder::new_current_thread().enable_time().build();
-    runtime.expect("a runtime of one thread")
-}
-
-fn datagrams(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("datagram frames");
-    group.throughput(Throughput::Elements(FRAMES as u64));
-    let runtime = runtime();
-    for (name, bytes) in [("256 B", 256), ("16 KiB", 16 * 1024)] {
-        let frame = Bytes::from(vec![7; bytes]);
-        let network = MemoryNetwork::new(1);
-        let attach = |peer| network.attach(ServerId(peer)).expect("it is not attached");
-        let (mut a, mut b) = (attach(1), attach(2));
-        group.bench_function(format!("{name}, memory transport"), |bencher| {
-            bencher.iter(|| runtime.block_on(by_transport(&mut a, &mut b, &frame)));
+fn measure(criterion: &mut Criterion, name: &str, mut ends: [impl Transport; 2]) {
+    connect(&mut ends);
+    let peers = ends.each_ref().map(Transport::local);
+    let mut group = criterion.benchmark_group(format!("links/{name}"));
+    for bytes in [256, 16 << 10] {
+        let frame = Frame::new(HEAD, Bytes::from(vec![7; bytes]));
+        group.throughput(Throughput::Bytes(2 * frame.len() as u64));
+        group.bench_function(BenchmarkId::new("there and back", bytes), |bencher| {
+            bencher.iter(|| there_and_back(&mut ends, peers, black_box(&frame)));
         });
-        for (how, is_sealed) in [("links inside", false), ("sealed links", true)] {
-            let (mut a, mut b) = runtime.block_on(linked(is_sealed));
-            group.bench_function(format!("{name}, {how}"), |bencher| {
-                bencher.iter(|| runtime.block_on(by_links(&mut a, &mut b, &frame)));
-            });
-        }
     }
-    group.finish();
 }
 
-criterion_group!(benches, datagrams);
+fn links(criterion: &mut Criterion) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().expect("a runtime starts");
+    let _timers = runtime.enter();
+    let network = || MemoryNetwork::new(1);
+    let (plain, inside, sealed) = (network(), network(), network());
+    let attach = |number| plain.attach(key(number).server_id()).expect("it is free");
+    measure(criterion, "unproven", [1, 2].map(attach));
+    measure(
+        criterion,
+        "proven",
+        [1, 2].map(|number| linked(&inside, number, false)),
+    );
+    measure(
+        criterion,
+        "sealed",
+        [1, 2].map(|number| linked(&sealed, number, true)),
+    );
+}
+
+criterion_group!(benches, links);
 criterion_main!(benches);

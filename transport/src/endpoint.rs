@@ -29,9 +29,8 @@ use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 /// The most events that are taken from a carrier before those of the others, and what they have led to, is done.
 const BATCH: usize = 256;
 
-/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many batches at
-/// most.
-const BATCHES_MAX: u32 = 8;
+/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many at most.
+const READ_MAX: usize = 8 * BATCH;
 
 /// The identity key of an end, wherever it is kept.
 pub trait Signer: Send + Sync + 'static {
@@ -83,8 +82,8 @@ pub struct Endpoint {
     carriers: Vec<Option<Box<dyn Carrier>>>,
     signer: Arc<dyn Signer>,
     signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
-    /// How many batches were read since what is due was done.
-    batches: u32,
+    /// How many events of carriers were read since what is due was done.
+    read: usize,
     alarm: Option<Alarm>,
 }
 
@@ -96,7 +95,7 @@ struct Linked {
 
 /// What came of asking all carriers.
 struct Polled {
-    has_news: bool,
+    read: usize,
     /// Nothing more has arrived.
     is_all: bool,
 }
@@ -121,7 +120,7 @@ impl Endpoint {
             carriers: carriers.into_iter().map(Some).collect(),
             signer,
             signing: FuturesUnordered::new(),
-            batches: 0,
+            read: 0,
             alarm: None,
         }
     }
@@ -237,21 +236,22 @@ impl Endpoint {
             if let Some(event) = links.next_event() {
                 return Poll::Ready(Some(event));
             }
-            links.set_time(now());
-            let Polled {
-                mut has_news,
-                is_all,
-            } = poll_carriers(&mut self.carriers, links, &**authorizer, context);
-            while let Poll::Ready(Some((attempt, signature))) =
-                self.signing.poll_next_unpin(context)
+            let Polled { read, is_all } =
+                poll_carriers(&mut self.carriers, links, &**authorizer, context);
+            let mut has_news = read > 0;
+            while !self.signing.is_empty()
+                && let Poll::Ready(Some((attempt, signature))) =
+                    self.signing.poll_next_unpin(context)
             {
                 has_news = true;
+                links.set_time(now());
                 links.on_signed(attempt, signature.as_ref());
             }
-            self.batches = if is_all { 0 } else { self.batches + 1 };
-            if is_all || self.batches >= BATCHES_MAX {
-                self.batches = 0;
-                links.on_time(now());
+            self.read += read;
+            // Whoever has nothing to read asks for the time when the alarm rings.
+            if has_news && (is_all || self.read >= READ_MAX) {
+                self.read = 0;
+                links.on_time(links.time());
             }
             // A carrier or a signer that was given something wants to be polled for it.
             has_news |= self.act();
@@ -268,6 +268,9 @@ impl Endpoint {
             }
             if self.poll_alarm(context).is_pending() {
                 return Poll::Pending;
+            }
+            if let Some(Linked { links, .. }) = &mut self.linked {
+                links.on_time(now());
             }
         }
     }
@@ -348,18 +351,22 @@ fn poll_carriers(
     authorizer: &dyn Authorizer,
     context: &mut Context<'_>,
 ) -> Polled {
-    let (mut has_news, mut is_all) = (false, true);
+    let (mut read, mut is_all) = (0, true);
     for (number, slot) in carriers.iter_mut().enumerate() {
         let mut left = BATCH;
         while let Some(carrier) = slot {
-            if left == 0 {
+            // What has come of it is for the member, who asks again.
+            if left == 0 || links.has_event() {
                 is_all = false;
                 break;
             }
             left -= 1;
             match carrier.poll(context) {
                 Poll::Ready(Some(event)) => {
-                    has_news = true;
+                    if read == 0 {
+                        links.set_time(now());
+                    }
+                    read += 1;
                     links.on_carrier_event(number, event, authorizer);
                 }
                 Poll::Ready(None) => {
@@ -370,7 +377,7 @@ fn poll_carriers(
             }
         }
     }
-    Polled { has_news, is_all }
+    Polled { read, is_all }
 }
 
 impl Transport for Endpoint {

@@ -264,6 +264,18 @@ impl Links {
         self.clock.now = self.clock.now.max(now);
     }
 
+    /// Returns true if there is an event for the member.
+    #[must_use]
+    pub fn has_event(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Returns the last time that it was told.
+    #[must_use]
+    pub const fn time(&self) -> Duration {
+        self.clock.now
+    }
+
     /// Takes the time, and does what is due. Whatever has arrived by then is to be told before, so that nobody is given
     /// up whose packets were only not read in time.
     pub fn on_time(&mut self, now: Duration) {

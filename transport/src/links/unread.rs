@@ -59,6 +59,10 @@ impl UnreadEvents {
         self.queue.push_back((frame, source));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Returns true if no more links may be accepted.
     pub(super) fn is_full(&self) -> bool {
         self.others >= UNREAD_EVENTS_MAX
