@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod conformance;
 mod full_disk;
+mod handshakes;
 mod instructions;
 mod kills;
 mod mounted;
@@ -38,6 +39,8 @@ enum Command {
     Conformance(conformance::Args),
     /// Measure how long a cluster takes to recover, in the laboratory's profile
     Recovery(recovery::Args),
+    /// Measure what it costs that links prove who is at their other end
+    Handshakes(handshakes::Args),
     /// Simulate whole clusters with faults, and check them at every step
     Sim(sim::Args),
     /// Kill a member under load, again and again, and look for all that it acknowledged
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Instructions(args) => instructions::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Recovery(args) => recovery::run(&args),
+        Command::Handshakes(args) => handshakes::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Kills(args) => kills::run(&args),
         Command::PowerLoss(args) => power_loss::run(&args),
