@@ -58,7 +58,7 @@ pub enum AddressError {
     #[error("an address begins with its scheme and a colon, as in udp:127.0.0.1:4000")]
     NoScheme,
     /// There is nothing after the colon.
-    #[error("an address goes on after its scheme")]
+    #[error("an address says where after its scheme, as in udp:127.0.0.1:4000")]
     NoRest,
 }
 

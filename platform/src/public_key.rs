@@ -71,7 +71,7 @@ pub struct TokenKey(pub PublicKey);
 #[non_exhaustive]
 pub enum ParseKeyError {
     /// It does not begin with `0x`.
-    #[error("a key begins with 0x")]
+    #[error("a key begins with 0x, and {DIGITS} digits follow")]
     NoPrefix,
     /// There is something else than hexadecimal digits after `0x`.
     #[error("{character:?} at byte {position} of a key is not a hexadecimal digit")]

@@ -1,12 +1,16 @@
 //! Every public error says first what became of what was asked, then why, with the numbers that it is about.
 
+#[macro_use]
+mod row;
+mod link_table;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use table::{Row, table};
+use row::Row;
+use table::table;
 
 /// How the text of an error begins that is certain: nothing was done, and nothing will be.
 const DEFINITE: [&str; 10] = [
@@ -29,8 +33,13 @@ const OPEN: [&str; 3] = ["unknown: ", "pending: ", "done: "];
 const BOUNDS: [&str; 6] = ["Busy", "Full", "TooLarge", "TooLong", "TooMany", "TooMuch"];
 
 /// Full queues of transports: each counts as it likes, and the one in memory is bounded in frames and bytes at once.
-/// And full disks, whose bound the system keeps to itself.
-const WITHOUT_NUMBERS: [&str; 2] = ["SendError::QueueFull", "StorageError::Full"];
+/// And full disks, whose bound the system keeps to itself. Carriers tell their bounds to the layer above them before.
+const WITHOUT_NUMBERS: [&str; 4] = [
+    "SendError::QueueFull",
+    "StorageError::Full",
+    "CarryError::Full",
+    "CarryError::TooLarge",
+];
 
 fn begins_with_one_of(text: &str, beginnings: &[&str]) -> bool {
     beginnings

@@ -1,8 +1,7 @@
 //! Every public error, one of each variant, with its text.
 //!
-//! It needs nothing but the facade, so that a crate outside the workspace can include it as it stands.
+//! It needs nothing but the facade.
 
-use std::error::Error as _;
 use std::io;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -22,12 +21,14 @@ use liferaft::ids::{Index, Term};
 use liferaft::kv::{
     Kind, KvOutboxError, KvPushError, LeaseId, ParseCountError, Refused, Revision, WatchError,
 };
+use liferaft::platform::{AddressError, LabelError, ParseKeyError};
 use liferaft::sessions::{EnvelopeError, JoinError, SessionsError, SnapshotError};
 use liferaft::storage::StorageError;
 use liferaft::transport::SendError;
 use liferaft::transport::conformance::{Promise, Violation, Violations};
 use liferaft::transport::invitation::{InvitationError, ParseInvitationError};
-use liferaft::transport::memory::{AttachError, Probability};
+use liferaft::transport::links::LinkError;
+use liferaft::transport::memory::Probability;
 use liferaft::wire::DecodeError;
 use liferaft::{
     ClusterId, ConfigError, FoundError, KvError, MembershipError, Missed, OutboxError,
@@ -35,51 +36,8 @@ use liferaft::{
     TransferLeadershipError, UnknownCause,
 };
 
-/// One variant of an error.
-pub(crate) struct Row {
-    /// Its name, `Error::Variant`, or `Error` if it has no variants.
-    pub(crate) name: &'static str,
-    /// What it says.
-    pub(crate) text: String,
-    /// What it is to say.
-    pub(crate) expected: &'static str,
-    /// What `is_definite` says; `None` for a cause, which has no outcome of its own.
-    pub(crate) is_definite: Option<bool>,
-    /// What its `source` says.
-    pub(crate) source: Option<String>,
-}
-
-/// Rows of errors that are the outcome of an operation.
-macro_rules! outcomes {
-    ($($name:literal: $error:expr => $expected:literal;)*) => {
-        vec![$({
-            let error = $error;
-            Row {
-                name: $name,
-                text: error.to_string(),
-                expected: $expected,
-                is_definite: Some(error.is_definite()),
-                source: error.source().map(ToString::to_string),
-            }
-        }),*]
-    };
-}
-
-/// Rows of causes: what stands behind an outcome, what is wrong with a value, or what went wrong inside.
-macro_rules! causes {
-    ($($name:literal: $cause:expr => $expected:literal;)*) => {
-        vec![$({
-            let cause = $cause;
-            Row {
-                name: $name,
-                text: cause.to_string(),
-                expected: $expected,
-                is_definite: None,
-                source: cause.source().map(ToString::to_string),
-            }
-        }),*]
-    };
-}
+use crate::link_table;
+use crate::row::Row;
 
 const ADA: ServerId = ServerId(0x1f);
 
@@ -101,7 +59,6 @@ pub(crate) fn table() -> Vec<Row> {
         administration(),
         outboxes(),
         key_value(),
-        links(),
         protocol(),
         causes_of_requests(),
         causes_of_refusals(),
@@ -110,6 +67,7 @@ pub(crate) fn table() -> Vec<Row> {
         frames(),
         values(),
         invitations(),
+        link_table::table(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -208,6 +166,12 @@ fn administration() -> Vec<Row> {
         "StartError::NoCluster": StartError::NoCluster
             => "not started: the storage belongs to no cluster: name the one to join, also if the storage was lost; \
                 only the first server of a new cluster founds, once: to found again makes a second cluster, an empty one";
+        "StartError::OpenToAll": StartError::OpenToAll
+            => "not started: the transport reaches other machines, and whoever reaches this one would be let in: found \
+                a closed cluster, and join it by an invitation";
+        "StartError::OpenToMachine": StartError::OpenToMachine
+            => "not started: every process of this machine would be let in: found a closed cluster, and join it by an \
+                invitation, or allow it to be `open`";
         "StartError::WrongServer": StartError::WrongServer { transport: ADA, storage: ServerId(0x2e) }
             => "not started: the transport is that of server 0x1f, and the storage that of server 0x2e";
         "FoundError::Belongs": FoundError::Belongs(ClusterId(0xc1))
@@ -277,19 +241,6 @@ fn key_value() -> Vec<Row> {
             cause: KvError::Refused(Refused::Compacted { through: Revision(7) }),
             resume_from: None,
         } => "ended: the changes up to revision 7 are compacted";
-    }
-}
-
-fn links() -> Vec<Row> {
-    outcomes! {
-        "SendError::NoLink": SendError::NoLink(ADA) => "not sent: there is no link to server 0x1f";
-        "SendError::QueueFull": SendError::QueueFull(ADA) => "not sent: the queue to server 0x1f is full";
-        "SendError::TooLarge": SendError::TooLarge { bytes: 9, bytes_max: 8 }
-            => "not sent: the frame has 9 bytes, 8 are allowed";
-        "SendError::Closed": SendError::Closed => "not sent: the transport is closed";
-        "AttachError::InUse": AttachError::InUse(ADA) => "not attached: server 0x1f is attached already";
-        "AttachError::NetworkFull": AttachError::NetworkFull
-            => "not attached: the network has 4096 ends, no more are allowed";
     }
 }
 
@@ -472,6 +423,11 @@ fn causes_of_stops() -> Vec<Row> {
             => "server 0x1f belongs to another history of this cluster, which was founded twice";
         "MemberError::Refused": MemberError::Refused { from: ADA, reason: Refusal::TermJump }
             => "a message of server 0x1f was refused: TermJump";
+        "MemberError::NotLinked": MemberError::NotLinked { peer: ADA, error: LinkError::NotSigned }
+            => "no link to server 0x1f: this server could not sign the handshake";
+        "MemberError::OldBoot": MemberError::OldBoot(OldBoot::Twin { server: ADA, number: 3 })
+            => "the link was closed: two boots of server 0x1f have number 3: its storage was set back, or two copies \
+                of it are in use";
         "MemberError::StorageStalled": MemberError::StorageStalled {
             after: Duration::from_secs(4),
             waiting_bytes: 9,
@@ -595,6 +551,21 @@ fn values() -> Vec<Row> {
             => "'g' at byte 2 of an id is not a hexadecimal digit";
         "ParseIdError::DigitCount": ParseIdError::DigitCount { digits: 33, digits_max: 32 }
             => "an id has 1 to 32 digits after 0x, not 33";
+        "ParseKeyError::NoPrefix": ParseKeyError::NoPrefix => "a key begins with 0x, and 64 digits follow";
+        "ParseKeyError::NoDigit": ParseKeyError::NoDigit { character: 'g', position: 2 }
+            => "'g' at byte 2 of a key is not a hexadecimal digit";
+        "ParseKeyError::DigitCount": ParseKeyError::DigitCount { digits: 63 }
+            => "a key has 64 digits after 0x, not 63";
+        "AddressError::TooLong": AddressError::TooLong { bytes: 129 } => "an address has at most 128 bytes, not 129";
+        "AddressError::NotPrintable": AddressError::NotPrintable { character: ' ', position: 4 }
+            => "' ' at byte 4 of an address is not printable ASCII";
+        "AddressError::NoScheme": AddressError::NoScheme
+            => "an address begins with its scheme and a colon, as in udp:127.0.0.1:4000";
+        "AddressError::NoRest": AddressError::NoRest
+            => "an address says where after its scheme, as in udp:127.0.0.1:4000";
+        "LabelError::TooLong": LabelError::TooLong { bytes: 33 } => "a label has at most 32 bytes, not 33";
+        "LabelError::Control": LabelError::Control { character: '\n', position: 3 }
+            => "'\\n' at byte 3 of a label is a control character";
         "ParseCountError": ParseCountError => "not a count: it looks like 7@42, or 0";
         "ProbabilityError": unlikely => "a probability of 2000000 in a million is more than certain";
     }

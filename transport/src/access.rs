@@ -46,13 +46,13 @@ impl fmt::Display for Role {
 #[non_exhaustive]
 pub enum Refusal {
     /// The key is not known, and nothing was shown that would make up for it.
-    #[error("this key is not known to the cluster, and no invitation was shown")]
+    #[error("the cluster knows neither the key nor an invitation that was shown with it")]
     Stranger,
     /// An operator removed the server.
-    #[error("this server was expelled from the cluster")]
+    #[error("the server was expelled from the cluster")]
     Expelled,
     /// The key claims to be a member's, but is not in the configuration, nor remembered as evicted.
-    #[error("the cluster has forgotten this server; it needs a new invitation")]
+    #[error("the cluster has forgotten the server, which needs a new invitation")]
     Forgotten,
     /// The token was never issued, or was revoked.
     #[error("the invitation is not known to the cluster, or was revoked")]
@@ -70,7 +70,7 @@ pub enum Refusal {
     #[error("the storage is a copy, or was set back: a later or another start of it was met")]
     OldBoot,
     /// The peer speaks no protocol version that this server speaks.
-    #[error("no common protocol version: the other end speaks {versions}")]
+    #[error("no common protocol version: the refusing server speaks {versions}")]
     NoCommonVersion {
         /// What the refusing server speaks.
         versions: Versions,
@@ -79,7 +79,7 @@ pub enum Refusal {
     #[error("both ends are not of one connection: somebody is between them")]
     WrongBinding,
     /// The server has as many links as it may have.
-    #[error("the other end has as many links as it takes")]
+    #[error("the refusing server has as many links as it takes")]
     Crowded,
     /// The newcomer shows no invitation, and the cluster is not open.
     #[error("the cluster is not open: it takes newcomers by invitation only")]

@@ -323,11 +323,18 @@ pub enum CarrierEvent {
 #[non_exhaustive]
 pub enum DialError {
     /// The address is none of this carrier's.
-    #[error("cannot dial {0}: it is no address of this carrier")]
+    #[error("cannot dial {0}: the carrier cannot read this address")]
     BadAddress(Address),
     /// The carrier has as many connections as it may.
-    #[error("cannot dial {0}: the carrier has as many connections as it may")]
-    TooMany(Address),
+    #[error(
+        "cannot dial {address}: the carrier has {connections_max} connections, no more are allowed"
+    )]
+    TooMany {
+        /// The address.
+        address: Address,
+        /// The most connections that it has at a time.
+        connections_max: usize,
+    },
 }
 
 /// Why a packet certainly was not sent.
@@ -335,13 +342,13 @@ pub enum DialError {
 #[non_exhaustive]
 pub enum CarryError {
     /// There is no room for it on its path for now, or the connection is not up yet.
-    #[error("not sent: the path is full")]
+    #[error("there is no room on the path for now")]
     Full,
     /// There is no such path any more.
-    #[error("not sent: the path is closed")]
+    #[error("the path is closed")]
     Closed,
     /// It is longer than the carrier carries.
-    #[error("not sent: the packet is longer than the carrier carries")]
+    #[error("the packet is longer than the carrier carries")]
     TooLarge,
 }
 

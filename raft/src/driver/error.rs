@@ -452,7 +452,7 @@ pub enum StartError {
     /// If that is meant, [`open`](super::MemberBuilder::open) says so.
     #[error(
         "not started: every process of this machine would be let in: found a closed cluster, and join it by an \
-         invitation, or say that it is to be open"
+         invitation, or allow it to be `open`"
     )]
     OpenToMachine,
     /// The transport is that of another server than the storage. It is made for the

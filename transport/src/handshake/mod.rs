@@ -137,7 +137,9 @@ pub enum HandshakeError {
     #[error("the peer belongs to another cluster")]
     OtherCluster,
     /// The opening is of another version of the handshake.
-    #[error("the peer's handshake has version {version}, this one has {HANDSHAKE_VERSION}")]
+    #[error(
+        "the peer speaks version {version} of the handshake, and this server {HANDSHAKE_VERSION}: update the older one"
+    )]
     UnknownVersion {
         /// The peer's.
         version: u8,
@@ -149,16 +151,18 @@ pub enum HandshakeError {
         part: &'static str,
     },
     /// The peer has not proven to hold the key, or the token, that it shows.
-    #[error("the peer holds not the {key} that it shows")]
+    #[error("the peer has not proven to hold the {key} that it shows")]
     NotProven {
         /// Which of them: a key or a token.
         key: &'static str,
     },
     /// Both ends have the same key: a message came back, or there are two of this server.
-    #[error("the peer has the key of this server")]
+    #[error(
+        "the other end has the key of this server: it is the server itself, or uses a copy of its storage"
+    )]
     Ourselves,
     /// Another server answers than was looked for.
-    #[error("server {} answers, which was not looked for", peer.server_id())]
+    #[error("server {} answers there, which was not looked for", peer.server_id())]
     Unexpected {
         /// Its key.
         peer: PublicKey,

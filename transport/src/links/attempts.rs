@@ -215,7 +215,10 @@ impl Attempts {
             let target = Target { peer, address };
             match local.carrier_for(&target.address) {
                 Some(carrier) => self.dial(carrier, target),
-                None => self.fail(target, LinkError::NoCarrier, local, now),
+                None => {
+                    let error = LinkError::NoCarrier(target.address.clone());
+                    self.fail(target, error, local, now);
+                }
             }
         }
     }

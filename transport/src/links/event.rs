@@ -96,7 +96,7 @@ pub enum DownReason {
     #[error("its carrier has lost the path")]
     PathClosed,
     /// The peer has broken a rule.
-    #[error("the peer broke a rule: {0}")]
+    #[error(transparent)]
     RuleBroken(#[from] StreamError),
     /// The link has sealed as many packets as it may.
     #[error("the link has used all its packet numbers")]
@@ -158,16 +158,16 @@ impl std::fmt::Display for CloseReason {
 #[non_exhaustive]
 pub enum LinkError {
     /// No carrier dials addresses of this scheme.
-    #[error("no carrier dials this scheme")]
-    NoCarrier,
+    #[error("no carrier dials {0}: its scheme is none of theirs")]
+    NoCarrier(Address),
     /// The carrier has no path to the address.
     #[error(transparent)]
     Dial(#[from] DialError),
     /// The path was closed before the handshake was done.
-    #[error("the path was closed")]
+    #[error("the path was closed before the handshake was done")]
     PathClosed,
     /// This end could not sign.
-    #[error("the handshake could not be signed")]
+    #[error("this server could not sign the handshake")]
     NotSigned,
     /// The handshake failed.
     #[error(transparent)]

@@ -57,10 +57,8 @@ fn an_address_that_no_carrier_dials_is_passed_over() {
     let Some(LinkEvent::Failed { address, error, .. }) = links.next_event() else {
         panic!("the first attempt is told to have come to nothing");
     };
-    assert_eq!(
-        (address.as_str(), error),
-        ("pigeon:home", LinkError::NoCarrier)
-    );
+    assert_eq!(address.as_str(), "pigeon:home");
+    assert_eq!(error, LinkError::NoCarrier(address));
     assert!(
         matches!(&second[..], [LinkOutput::Dial { carrier: 0, address, .. }] if address.as_str() == "test:1")
     );
@@ -77,7 +75,12 @@ fn a_carrier_that_cannot_dial_is_asked_again_later() {
         panic!("it dials");
     };
 
-    links.on_dialed(attempt, Err(DialError::TooMany(address)));
+    let connections_max = 1;
+    let full = DialError::TooMany {
+        address,
+        connections_max,
+    };
+    links.on_dialed(attempt, Err(full));
     links.on_time(NOW + ms(10));
     assert_eq!(outputs(&mut links), []);
     links.on_time(NOW + ms(200));

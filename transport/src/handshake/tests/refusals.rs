@@ -364,7 +364,7 @@ fn errors_are_written_for_people() {
     assert_eq!(silent.to_string(), "no answer to the handshake");
     assert_eq!(
         rejected.to_string(),
-        "refused: this server was expelled from the cluster"
+        "refused: the server was expelled from the cluster"
     );
     assert!(refused.to_string().starts_with("server 0x"));
 }
