@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use liferaft_platform::{Boot, ClusterId, PublicKey, Versions};
 use liferaft_transport::access::{AccessTable, Role};
 use liferaft_transport::endpoint::{Endpoint, KeySigner, Signer};
-use liferaft_transport::links::{Credentials, LinkLimits, Wanted};
+use liferaft_transport::links::{Credentials, Wanted};
 use liferaft_transport::memory::MemoryNetwork;
 use liferaft_transport::{DeliveryClass, Event, Frame, ServerId, Transport};
 
@@ -31,8 +31,7 @@ fn linked(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
     let carrier = network.attach_carrier(key(number).server_id());
     let carrier = carrier.expect("it is free");
     let carrier = if is_sealed { carrier.sealed() } else { carrier };
-    let limits = LinkLimits::default();
-    let mut end = Endpoint::new(Arc::new(signer(number)), limits, vec![Box::new(carrier)]);
+    let mut end = Endpoint::new(signer(number), carrier);
     let credentials = Credentials {
         cluster: ClusterId(7),
         key: key(number),

@@ -71,7 +71,22 @@ impl fmt::Debug for KeySigner {
     }
 }
 
-/// One end of all of a member's links, over its carriers.
+/// One end of all of a member's links, over its carriers: the transport that a member is built with.
+///
+/// ```
+/// # use liferaft_transport as transport;
+/// use transport::endpoint::{Endpoint, KeySigner, Signer};
+/// use transport::memory::MemoryNetwork;
+///
+/// # fn make() -> Result<Endpoint, transport::memory::AttachError> {
+/// // An application has the `Identity` of its storage in the place of this key.
+/// let key = KeySigner::from_secret(&[7; 32]);
+/// let carrier = MemoryNetwork::new(1).attach_carrier(key.public_key().server_id())?;
+/// let end = Endpoint::new(key, carrier);
+/// # Ok(end)
+/// # }
+/// # make().map(drop).unwrap();
+/// ```
 ///
 /// It has no links until it is [introduced](Self::introduce), which its member does. It is to be
 /// [polled](Self::poll_link_event) after each other call, as what that leads to may have to wait.
@@ -80,7 +95,7 @@ pub struct Endpoint {
     limits: LinkLimits,
     /// A carrier that has ended is gone.
     carriers: Vec<Option<Box<dyn Carrier>>>,
-    signer: Arc<dyn Signer>,
+    signer: Box<dyn Signer>,
     signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
     /// How many events of carriers were read since what is due was done.
     read: usize,
@@ -107,22 +122,40 @@ struct Alarm {
 }
 
 impl Endpoint {
-    /// Makes an end over these carriers, which shows the signer's key.
+    /// Makes an end over this carrier, which shows the signer's key. Links have the [default limits](LinkLimits::default).
     #[must_use]
-    pub fn new(
-        signer: Arc<dyn Signer>,
-        limits: LinkLimits,
-        carriers: Vec<Box<dyn Carrier>>,
-    ) -> Self {
+    pub fn new(signer: impl Signer, carrier: impl Carrier) -> Self {
         Self {
             linked: None,
-            limits,
-            carriers: carriers.into_iter().map(Some).collect(),
-            signer,
+            limits: LinkLimits::default(),
+            carriers: vec![Some(Box::new(carrier))],
+            signer: Box::new(signer),
             signing: FuturesUnordered::new(),
             read: 0,
             alarm: None,
         }
+    }
+
+    /// Adds a carrier: a peer with addresses of several is dialed by each in turn.
+    ///
+    /// # Panics
+    /// When this end was introduced.
+    #[must_use]
+    pub fn with_carrier(mut self, carrier: impl Carrier) -> Self {
+        assert!(self.linked.is_none(), "links know their carriers");
+        self.carriers.push(Some(Box::new(carrier)));
+        self
+    }
+
+    /// Bounds links otherwise than by default.
+    ///
+    /// # Panics
+    /// When this end was introduced.
+    #[must_use]
+    pub fn with_limits(mut self, limits: LinkLimits) -> Self {
+        assert!(self.linked.is_none(), "links know their limits");
+        self.limits = limits;
+        self
     }
 
     /// Begins to link, or changes what is shown in handshakes from now on. Who judges stays who it was.

@@ -63,7 +63,6 @@ use self::attachment::Attachment;
 use self::shared::Shared;
 use crate::ServerId;
 use crate::endpoint::{Endpoint, Signer};
-use crate::links::LinkLimits;
 
 /// The most frames that wait unread in front of a member. When so many do, `send` refuses with
 /// [`QueueFull`](crate::SendError::QueueFull), and what arrives late is dropped. A member that reads takes all that
@@ -132,11 +131,7 @@ impl MemoryNetwork {
     /// As [`attach`](Self::attach).
     pub fn connect(&self, signer: impl Signer) -> Result<Endpoint, AttachError> {
         let carrier = self.attach_carrier(signer.public_key().server_id())?;
-        Ok(Endpoint::new(
-            Arc::new(signer),
-            LinkLimits::default(),
-            vec![Box::new(carrier)],
-        ))
+        Ok(Endpoint::new(signer, carrier))
     }
 
     fn take_place(&self, peer: ServerId) -> Result<Attachment, AttachError> {

@@ -11,9 +11,7 @@ use liferaft_transport::Frame;
 use liferaft_transport::access::{AccessTable, Role};
 use liferaft_transport::carrier::Carrier;
 use liferaft_transport::endpoint::{Endpoint, KeySigner, Signer};
-use liferaft_transport::links::{
-    Credentials, DownReason, LinkError, LinkEvent, LinkLimits, Wanted,
-};
+use liferaft_transport::links::{Credentials, DownReason, LinkError, LinkEvent, Wanted};
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork, Probability};
 use tokio::time::timeout;
 
@@ -53,9 +51,7 @@ fn endpoint_signing_by(signer: impl Signer, number: u8, carrier: impl Carrier) -
         members: (1..=8).map(id).collect(),
         ..AccessTable::default()
     };
-    let limits = LinkLimits::default();
-    let carriers: Vec<Box<dyn Carrier>> = vec![Box::new(carrier)];
-    let mut end = Endpoint::new(Arc::new(signer), limits, carriers);
+    let mut end = Endpoint::new(signer, carrier);
     end.introduce(credentials, Arc::new(access));
     end
 }
