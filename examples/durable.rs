@@ -56,7 +56,7 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
         println!("repaired: {repair}");
     }
     let server = disk.identity().id();
-    let transport = MemoryNetwork::new(1).attach(server)?;
+    let transport = MemoryNetwork::new(1).connect(disk.identity().clone())?;
     let member = Member::builder(Kv::new(), transport, disk).label("log book");
     let kv = KvHandle::new(member.start().await?);
     let (label, folder) = (kv.raft().label(), folder.display());

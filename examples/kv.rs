@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn three_members(network: &MemoryNetwork) -> Result<[KvHandle; 3], Box<dyn Error>> {
     // A storage says which server it is of. In memory it ends with the program: each run is of other servers.
     let member = |label, storage: MemoryStorage| {
-        let transport = network.attach(storage.identity().id());
+        let transport = network.connect(storage.identity().clone());
         let transport = transport.expect("no two storages are of one server");
         Member::builder(Kv::new(), transport, storage).label(label)
     };

@@ -47,7 +47,7 @@
 //!     let network = MemoryNetwork::new(1);
 //!     let mut members: Vec<KvHandle> = Vec::new();
 //!     for (label, disk) in disks {
-//!         let transport = network.attach(disk.identity().id())?;
+//!         let transport = network.connect(disk.identity().clone())?;
 //!         let mut member = Member::builder(Kv::new(), transport, disk).label(label);
 //!         if let Some(first) = members.first().map(KvHandle::raft) {
 //!             // The others join it, by any member's address.
@@ -263,7 +263,7 @@
 //! for nothing here.
 //!
 //! A [`ServerId`] is the digest of a key that is drawn with the [`Storage`] of the server and stays in it. So the
-//! storage is opened first, then the transport is made for its [`identity`](Storage::identity), and then the member. A
+//! storage is opened first, then the transport is made with its [`identity`](Storage::identity), and then the member. A
 //! member that is started again over the same storage is the same server, and needs to be told neither its cluster nor
 //! who is in it. One whose storage was lost is another server, and joins as such, also if it was the founder: so a
 //! program founds when it is told to, and never because its storage is blank. People call servers by their
@@ -303,6 +303,52 @@
 //! dan.joined().await?;
 //! # let configuration = bob.wait_for(|status| status.raft.configuration.is_voter(dan.id())).await?.raft.configuration;
 //! # assert!(configuration.voters().len() == 3 && !configuration.contains(ada.id()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who may join
+//!
+//! Members prove their keys to each other before anything that they send counts, and encrypt whatever leaves the
+//! process. Whose key counts is in the log: those of the members, and of whom they take in.
+//!
+//! An *open* cluster takes in whoever reaches it, and believes it. That is for trying out, and refused where others
+//! than this process reach it ([`StartError::OpenToAll`]). A [*closed*](Founding::closed) one takes in who has an
+//! [`Invitation`], which any member [writes](Handle::invite): a text with the cluster's id, the keys of some members,
+//! their [addresses](MemberBuilder::addresses), and the secret of a token. How often it is used is recorded in the log,
+//! so a copy is good for nothing once the [`Terms`] are used up or over; [`revoke`](Handle::revoke) ends it before. It
+//! travels as it is, as a [link](Invitation::link), or as a QR code (feature `qr`), and is a secret on its way.
+//!
+//! [`remove_server`](Handle::remove_server) expels a server: its links are cut, and its key is refused from the moment
+//! the removal is committed, until an operator adds it. Who was only silent and was evicted for it comes back without an
+//! invitation. Raft is not Byzantine: a *member* that lies is out of scope.
+//!
+//! ```
+//! use std::time::Duration;
+//! use liferaft::{Exclusion, Founding, Invitation, Kv, Member, MemoryNetwork, MemoryStorage, Storage, Terms};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = MemoryNetwork::new(1);
+//! let mut disk = MemoryStorage::default();
+//! Founding::by(disk.identity()).closed().found(&mut disk).await?;
+//! let transport = network.connect(disk.identity().clone())?;
+//! let ada = Member::builder(Kv::new(), transport, disk).start().await?;
+//!
+//! // Two may come within the hour. Whoever reads the text may be one of them.
+//! let terms = Terms::membership().with_uses(2).with_valid_for(Duration::from_secs(3600));
+//! let text = ada.invite(terms).await?.to_string();
+//!
+//! // Elsewhere. A member that is started again needs no invitation any more.
+//! let invitation: Invitation = text.parse()?;
+//! let disk = MemoryStorage::default();
+//! let transport = network.connect(disk.identity().clone())?;
+//! let bob = Member::builder(Kv::new(), transport, disk).invited(invitation).start().await?;
+//! bob.joined().await?;
+//!
+//! ada.remove_server(bob.id()).await?;
+//! let told = bob.wait_for(|status| status.exclusion.is_some()).await?;
+//! assert_eq!(told.exclusion, Some(Exclusion::Removed));
 //! # Ok(())
 //! # }
 //! ```
@@ -361,103 +407,85 @@
 //! # }
 //! ```
 //!
-//! # A transport of your own
+//! # A carrier of your own
 //!
-//! A [`Transport`] carries frames of bytes, best effort, without ever blocking; it may lose, double and reorder them.
-//! It answers for the sender: a frame that it says came from a peer did come from it. All else is Raft's business. This
-//! one connects members through tokio's channels; [`transport::conformance`] has the promises of a transport as tests.
-//! Frames may be short, as those of UDP: a cluster is founded [within](Founding::within_frames) the shortest.
+//! What moves packets of bytes, by UDP or by radio, is a [`Carrier`]: it may lose, double, reorder and even change them,
+//! and knows nobody. An [`Endpoint`] makes links of one or several: handshakes, encryption, resending and limits are
+//! there already. `docs/links.md` in the repository has what a carrier promises; this one is made of tokio's channels:
 //!
 //! ```
-//! use std::collections::BTreeMap;
 //! use std::task::{Context, Poll};
-//! use liferaft::transport::{DeliveryClass, Event, Frame, SendError};
-//! use liferaft::{ServerId, Transport};
-//! use tokio::sync::mpsc::error::TrySendError;
+//! use liferaft::transport::carrier::{Address, CarrierEvent, CarryError, Channel, DialError, PACKET_BYTES_MIN};
+//! use liferaft::transport::carrier::{Packet, Path};
+//! use liferaft::{Carrier, Endpoint};
 //! use tokio::sync::mpsc::{Receiver, Sender, channel};
 //!
-//! struct Channels {
-//!     local: ServerId,
-//!     inbox: Receiver<Event>,
-//!     peers: BTreeMap<ServerId, Sender<Event>>,
+//! /// One end of some cables.
+//! struct Cables {
+//!     number: u8,
+//!     inbox: Receiver<(Path, Packet)>,
+//!     ends: Vec<Sender<(Path, Packet)>>,
 //! }
 //!
-//! impl Transport for Channels {
-//!     fn local(&self) -> ServerId {
-//!         self.local
+//! fn path_to(number: u8) -> Path {
+//!     Path::new(&[number], &[])
+//! }
+//!
+//! impl Carrier for Cables {
+//!     fn scheme(&self) -> &str {
+//!         "cable"
 //!     }
 //!
-//!     fn frame_bytes_max(&self) -> usize {
-//!         2 * 1024 * 1024
+//!     fn packet_bytes_max(&self) -> usize {
+//!         PACKET_BYTES_MIN
 //!     }
 //!
-//!     fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
-//!         let (bytes, bytes_max) = (frame.len(), self.frame_bytes_max());
-//!         if bytes > bytes_max {
-//!             return Err(SendError::TooLarge { bytes, bytes_max });
-//!         }
-//!         let peer = self.peers.get(&to).ok_or(SendError::NoLink(to))?;
-//!         peer.try_send(Event::Frame { from: self.local, class, frame }).map_err(|refused| match refused {
-//!             TrySendError::Full(_) => SendError::QueueFull(to),
-//!             TrySendError::Closed(_) => SendError::NoLink(to),
-//!         })
+//!     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
+//!         let number = address.rest().parse();
+//!         number.map(path_to).map_err(|_| DialError::BadAddress(address.clone()))
 //!     }
 //!
-//!     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-//!         self.inbox.poll_recv(context)
+//!     fn send(&mut self, path: &Path, _: Channel, packet: Packet) -> Result<(), CarryError> {
+//!         let number = usize::from(path.origin()[0]);
+//!         let end = self.ends.get(number).ok_or(CarryError::Closed)?;
+//!         // What finds no room is lost: links send again what must arrive.
+//!         let _lost = end.try_send((path_to(self.number), packet));
+//!         Ok(())
+//!     }
+//!
+//!     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
+//!         let channel = Channel::Datagram;
+//!         let arrived = |(path, packet)| CarrierEvent::Packet { path, channel, packet };
+//!         self.inbox.poll_recv(context).map(|received| received.map(arrived))
 //!     }
 //! }
 //!
-//! /// Tells the others that this end is gone.
-//! impl Drop for Channels {
-//!     fn drop(&mut self) {
-//!         for peer in self.peers.values() {
-//!             let _full = peer.try_send(Event::PeerDown(self.local));
-//!         }
-//!     }
-//! }
-//!
-//! /// Ends that are all connected with each other.
-//! fn connect(ids: &[ServerId]) -> Vec<Channels> {
-//!     let peers = || ids.iter().copied();
-//!     let (senders, inboxes): (Vec<_>, Vec<_>) = peers().map(|_| channel(128)).unzip();
-//!     let end = |(local, inbox)| {
-//!         let others = peers().zip(&senders).filter(|(peer, _)| *peer != local);
-//!         let peers: BTreeMap<_, _> = others.map(|(peer, sender)| (peer, sender.clone())).collect();
-//!         for sender in peers.values() {
-//!             let _full = sender.try_send(Event::PeerUp(local));
-//!         }
-//!         Channels { local, inbox, peers }
-//!     };
-//!     peers().zip(inboxes).map(end).collect()
-//! }
-//!
-//! # use liferaft::transport::conformance::{Fixture, check_all};
-//! # use liferaft::{Configuration, Founding, Kv, KvHandle, Member, MemoryStorage, Storage};
-//! # struct Kit;
-//! # impl Fixture for Kit {
-//! #     type End = Channels;
-//! #     async fn connect(&mut self, ends: usize) -> Vec<Channels> {
-//! #         connect(&(1..=ends as u128).map(ServerId).collect::<Vec<_>>())
-//! #     }
-//! # }
+//! # use liferaft::{Founding, Kv, KvHandle, Member, MemoryStorage, Storage, Terms};
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # assert_eq!(check_all(&mut Kit).await, Ok(()));
-//! let disks = [(); 3].map(|()| MemoryStorage::default());
-//! let ids = disks.each_ref().map(|disk| disk.identity().id());
-//! let founding = Founding::new(Configuration::of_voters(ids));
-//! let mut members = Vec::new();
-//! for (mut disk, transport) in disks.into_iter().zip(connect(&ids)) {
-//!     founding.found(&mut disk).await?;
-//!     let member = Member::builder(Kv::new(), transport, disk);
-//!     members.push(KvHandle::new(member.start().await?));
-//! }
-//! members[0].set("camp", "below the bridge").await?;
-//! assert_eq!(members[2].get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
+//! # let [(to_ada, for_ada), (to_bob, for_bob)] = [(); 2].map(|()| channel(128));
+//! # let ends = vec![to_ada, to_bob];
+//! # let adas = Cables { number: 0, inbox: for_ada, ends: ends.clone() };
+//! # let bobs = Cables { number: 1, inbox: for_bob, ends };
+//! # let mut disk = MemoryStorage::default();
+//! # Founding::by(disk.identity()).closed().found(&mut disk).await?;
+//! let transport = Endpoint::new(disk.identity().clone(), adas);
+//! let ada = Member::builder(Kv::new(), transport, disk).addresses(["cable:0".parse()?]);
+//! let ada = KvHandle::new(ada.start().await?);
+//! # let invitation = ada.raft().invite(Terms::membership()).await?;
+//! # let disk = MemoryStorage::default();
+//! # let transport = Endpoint::new(disk.identity().clone(), bobs);
+//! # let bob = Member::builder(Kv::new(), transport, disk).addresses(["cable:1".parse()?]);
+//! # let bob = KvHandle::new(bob.invited(invitation).start().await?);
+//! # bob.raft().joined().await?;
+//! # bob.set("camp", "below the bridge").await?;
+//! # assert_eq!(ada.get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A medium that authenticates peers in its own way may be a [`Transport`] as a whole, which answers for the sender of
+//! each frame; [`transport::conformance`] has its promises as tests.
 //!
 //! # Tests with faults
 //!
@@ -510,7 +538,7 @@
 //! | [`kv`] | the key-value store: its commands, limits and errors |
 //! | [`state_machine`], [`codec`], [`sessions`] | what you write, its bytes, and how each command takes effect once |
 //! | [`config`], [`configuration`] | timing and bounds; who takes part |
-//! | [`transport`] | the trait, the memory transport, the conformance kit |
+//! | [`transport`] | carriers, links, handshakes and invitations; the memory network, the conformance kit |
 //! | [`storage`], [`identity`] | what must survive, and where it is kept; whose it is |
 //! | [`consensus`], [`message`], [`entry`], [`time`] | the protocol as a value, to be driven by hand: see `examples/sans_io.rs` |
 //! | [`wire`] | the bytes that members exchange and store |
@@ -520,8 +548,8 @@
 //! [`Stream`] and [`StreamExt`], and [`mod@serde`], whose derives then want `#[serde(crate = "liferaft::serde")]`.
 //! Natively an application depends on `tokio` beside `liferaft`, which runs it.
 //!
-//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). The one
-//! feature to choose is `metrics`. Who wants the protocol alone, `no_std` and without a runtime, depends on
+//! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). Features
+//! to choose are `metrics` and `qr`. Who wants the protocol alone, `no_std` and without a runtime, depends on
 //! `liferaft-raft` with `default-features = false`.
 //!
 //! [serde]: https://docs.rs/serde
@@ -548,7 +576,7 @@ pub use driver::{
     Events, Exclusion, FoundError, Founding, Handle, Happening, LeaveError, Local, MachineFault,
     Member, MemberBuilder, MemberEvent, MemberStatus, MembershipError, Missed, NotJoined, OnExpiry,
     OnlyVoter, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError,
-    StartError, StopReason, TransferLeadershipError, UnknownCause, WaitError,
+    StartError, StopReason, Terms, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};
@@ -557,4 +585,7 @@ pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine};
 pub use storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 pub use transport::Transport;
+pub use transport::carrier::Carrier;
+pub use transport::endpoint::Endpoint;
+pub use transport::invitation::{Invitation, ParseInvitationError};
 pub use transport::memory::MemoryNetwork;

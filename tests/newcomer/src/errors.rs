@@ -10,17 +10,19 @@ use liferaft::kv::{
     Count, Keys, KvOutboxError, KvPushError, ParseCountError, Refused, Revision, Scan, Step, Txn,
 };
 use liferaft::storage::outbox::MemoryOutboxStore;
+use liferaft::transport::links::LinkLimits;
 use liferaft::transport::memory::AttachError;
 use liferaft::transport::{DeliveryClass, SendError};
 use liferaft::{
-    ClusterId, Configuration, Exclusion, FoundError, Founding, Kv, KvError, KvHandle, LeaveError,
-    Member, MembershipError, MemoryStorage, OutboxError, ParseIdError, ProposeError, ReadError,
-    ServerId, ShutdownError, StartError, StopReason, Storage, StorageError, Transport,
+    ClusterId, Configuration, Endpoint, Exclusion, FoundError, Founding, Kv, KvError, KvHandle,
+    LeaveError, Member, MembershipError, MemoryStorage, OutboxError, ParseIdError, ProposeError,
+    ReadError, ServerId, ShutdownError, StartError, StopReason, Storage, StorageError, Transport,
     UnknownCause, WaitError,
 };
 
 use crate::bank::{Bank, Command, Note, Query};
-use crate::{Outcome, Site, udp};
+use crate::udp::Udp;
+use crate::{Outcome, Site};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -256,14 +258,24 @@ async fn members_start_wait_and_stop_with_these() -> Outcome {
         "not started: the storage belongs to history 0x… of cluster 0x…, not to cluster 0x7: keep it; if the other one was founded by mistake, its founder joins this one, with empty storage"
     );
     let id = disk.identity().id();
-    let short = udp::connect(&[id])?.remove(0);
-    let other = Member::builder(Kv::new(), short, MemoryStorage::default());
+    let transport = site.network.connect(disk.identity().clone())?;
+    let other = Member::builder(Kv::new(), transport, MemoryStorage::default());
     met!(
         other.cluster(cluster).start().await,
         StartError::WrongServer { .. },
         "not started: the transport is that of server 0x…, and the storage that of server 0x…"
     );
-    let short = udp::connect(&[id])?.remove(0);
+    let on_machine = Endpoint::new(disk.identity().clone(), Udp::bind().await?);
+    let on_machine = Member::builder(Kv::new(), on_machine, disk.clone());
+    met!(
+        on_machine.start().await,
+        StartError::OpenToMachine,
+        "not started: every process of this machine would be let in: found a closed cluster, and join it by an invitation, or allow it to be `open`"
+    );
+    let mut limits = LinkLimits::default();
+    limits.datagram_frame_bytes_max = 60_000;
+    let carrier = site.network.attach_carrier(id)?;
+    let short = Endpoint::new(disk.identity().clone(), carrier).with_limits(limits);
     let short = Member::builder(Kv::new(), short, disk);
     met!(
         short.start().await,
