@@ -1,16 +1,18 @@
-//! A cluster where there are no threads and no tokio: it elects, replicates and answers under Node and in browsers.
+//! A cluster where there are no threads and no tokio: its members prove their keys to each other, seal what they send,
+//! elect, replicate and answer, under Node and in browsers.
+//!
 //! It runs natively too, as an ordinary test, so that what fails in one world only is told apart.
 
 use std::time::Duration;
 
 use liferaft::{
-    ClusterId, Config, Configuration, Founding, Kv, KvHandle, Member, MemoryNetwork, MemoryStorage,
-    ReadLease, ServerId, StartError, Storage,
+    ClusterId, Config, Endpoint, Founding, Kv, KvHandle, Member, MemberBuilder, MemoryNetwork,
+    MemoryStorage, ReadLease, ServerId, StartError, Storage, Terms,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test(unsupported = tokio::test(start_paused = true))]
-async fn three_members_elect_replicate_answer_and_go_on_without_their_leader() {
+async fn invited_members_replicate_and_go_on_without_their_leader() {
     let network = MemoryNetwork::new(1);
     let members = three_members(&network).await;
     let [ada, bob, eve] = &members;
@@ -71,28 +73,42 @@ async fn a_member_reads_by_lease_only_where_the_clock_counts_suspended_time() {
     assert_ne!(is_refused, is_counted);
 }
 
-/// Members that elect a leader soon: wasm has no clock that can be paused.
+/// A closed cluster: a founder, and two whom it has invited.
 async fn three_members(network: &MemoryNetwork) -> [KvHandle; 3] {
+    let mut disk = MemoryStorage::default();
+    let founding = Founding::by(disk.identity()).closed();
+    founding.found(&mut disk).await.expect("the disk is blank");
+    let ada = start(network, disk, |member| member).await;
+    let terms = Terms::membership().with_uses(2);
+    let invitation = ada.raft().invite(terms).await.expect("it leads");
+
+    let guest = || {
+        start(network, MemoryStorage::default(), |member| {
+            member.invited(invitation.clone())
+        })
+    };
+    let (bob, eve) = (guest().await, guest().await);
+    for guest in [&bob, &eve] {
+        guest.raft().joined().await.expect("it is invited");
+    }
+    [ada, bob, eve]
+}
+
+/// Starts a member that elects a leader soon, as wasm has no clock that can be paused. Its links seal all packets.
+async fn start(
+    network: &MemoryNetwork,
+    disk: MemoryStorage,
+    prepare: impl FnOnce(MemberBuilder<Kv>) -> MemberBuilder<Kv>,
+) -> KvHandle {
     let config = Config::builder()
         .election_timeout(Duration::from_millis(150))
         .build()
         .expect("the settings make sense");
-    let disks = [(); 3].map(|()| MemoryStorage::default());
-    let voters = disks.each_ref().map(|disk| disk.identity().id());
-    let founding = Founding::new(Configuration::of_voters(voters));
-    let mut members = Vec::new();
-    for mut disk in disks {
-        founding.found(&mut disk).await.expect("the disk is blank");
-        let transport = network.attach(disk.identity().id());
-        let transport = transport.expect("it is attached once");
-        let member = Member::builder(Kv::new(), transport, disk)
-            .config(config.clone())
-            .start()
-            .await
-            .expect("a founder starts");
-        members.push(KvHandle::new(member));
-    }
-    members.try_into().expect("there are three")
+    let carrier = network.attach_carrier(disk.identity().id());
+    let carrier = carrier.expect("it is attached once").sealed();
+    let end = Endpoint::new(disk.identity().clone(), carrier);
+    let member = Member::builder(Kv::new(), end, disk).config(config);
+    KvHandle::new(prepare(member).start().await.expect("it starts"))
 }
 
 fn members_but(members: &[KvHandle; 3], left_out: ServerId) -> [&KvHandle; 2] {
