@@ -255,8 +255,9 @@ impl Configuration {
         self.tokens.as_slice()
     }
 
-    /// Returns when the next of its access tokens expires that has not at `now`.
-    pub(crate) fn next_expiry(&self, now: ClusterTime) -> Option<ClusterTime> {
+    /// Returns when the next of its access tokens expires that has not expired at `now`.
+    #[must_use]
+    pub fn next_expiry(&self, now: ClusterTime) -> Option<ClusterTime> {
         let expiries = self.tokens().iter().map(|token| token.expires_at);
         expiries.filter(|at| *at > now).min()
     }

@@ -363,7 +363,7 @@ mod tests {
             1 << 20
         }
 
-        fn send(&mut self, to: ServerId, _: DeliveryClass, _: Bytes) -> Result<(), SendError> {
+        fn send(&mut self, to: ServerId, _: DeliveryClass, _: Frame) -> Result<(), SendError> {
             Err(SendError::QueueFull(to))
         }
 
