@@ -10,9 +10,9 @@ use liferaft_transport::handshake::{
     Established, Initiator, Intent, Local, Output, Protection, Responder,
 };
 
-/// The keys of both members: drawing them takes longer than most cases.
-static KEYS: LazyLock<[SigningKey; 2]> =
-    LazyLock::new(|| [1, 2].map(|number| SigningKey::from_bytes(&[number; 32])));
+/// The keys of all members: drawing them takes longer than most cases.
+pub(crate) static KEYS: LazyLock<[SigningKey; 3]> =
+    LazyLock::new(|| [1, 2, 3].map(|number| SigningKey::from_bytes(&[number; 32])));
 
 /// Does what the data says, step by step. A step is a byte whose lowest bit says who is given a message, and the next
 /// two what message: one that was sent, the same with a bit flipped or cut short, or bytes from the data.
@@ -52,7 +52,8 @@ pub(crate) fn run(mut data: &[u8]) {
     ends.check();
 }
 
-fn take(data: &mut &[u8]) -> Option<u8> {
+/// Takes a byte from the front.
+pub(crate) fn take(data: &mut &[u8]) -> Option<u8> {
     let (byte, rest) = data.split_first()?;
     *data = rest;
     Some(*byte)

@@ -4,7 +4,7 @@
 //! The promise of every decoder: any bytes are either refused or understood, without a panic, and what was understood
 //! is encoded to something that is understood in the same way. The promise of the core: nothing that the network, the
 //! disk or a client can do makes it panic. The promise of a handshake: nothing that the network does makes a link with
-//! anybody but the other end. The promise of links: a peer that has proven who it is costs no more than the bounds.
+//! anybody but the other end, and the promise of links that no frame arrives twice or by another link than its own.
 
 mod cluster;
 mod forge;
@@ -27,7 +27,7 @@ use liferaft_transport::sealing::{Opener, Secret};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("frame", frame),
     ("envelope", envelope),
     ("sessions", sessions),
@@ -173,10 +173,10 @@ pub fn handshake(data: &[u8]) {
     );
 }
 
-/// The link to a peer that has proven who it is and then sends anything.
+/// Links whose packets an adversary delivers in any order, changes and makes up, while carriers refuse and time passes.
 ///
 /// # Panics
-/// When more waits unread than is allowed.
+/// When a frame arrives twice, by another link than it was sent on, or from nobody, or when a stranger costs too much.
 pub fn links(data: &[u8]) {
     links::run(data);
 }
