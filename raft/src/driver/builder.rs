@@ -195,8 +195,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Where others reach it: the first [`ADDRESSES_MAX`](crate::configuration::ADDRESSES_MAX) are told to all members
-    /// when it joins. Default none, as over the memory network, where members find each other.
+    /// Where others reach it: the first [`ADDRESSES_MAX`](crate::configuration::ADDRESSES_MAX) are told to all members,
+    /// and again when it is started at others. Default none, as over the memory network, where members find each other.
     pub fn addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
         self.addresses = addresses.into_iter().collect();
         self
@@ -329,6 +329,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let description = Description::of(public_key)
             .with_label(shortened(self.label.as_deref().unwrap_or_default()))
             .with_addresses(self.addresses);
+        let addresses = description.addresses().to_vec();
         let peers = Peers::new((identity, cluster), description, self.invitation, boots);
         let links = Links::new(self.transport, cluster);
         let (_, configuration) = raft.configuration();
@@ -415,6 +416,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let shared = Shared {
             id,
             public_key,
+            addresses,
             label,
             cluster,
             requests,

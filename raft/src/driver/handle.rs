@@ -21,7 +21,7 @@ use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
 use super::status::MemberStatus;
 use crate::codec;
 use crate::config::Timing;
-use crate::configuration::{PublicKey, Suffrage};
+use crate::configuration::{Address, PublicKey, Suffrage};
 use crate::consensus::{MembershipChange, TransferError};
 use crate::ids::{ClusterId, ServerId};
 use crate::sessions::HEADER_BYTES;
@@ -44,6 +44,8 @@ pub struct Handle<S: StateMachine> {
 pub(super) struct Shared<S: StateMachine> {
     pub(super) id: ServerId,
     pub(super) public_key: PublicKey,
+    /// Where others reach it, as it was told.
+    pub(super) addresses: Vec<Address>,
     pub(super) label: Arc<str>,
     pub(super) cluster: ClusterId,
     pub(super) requests: mpsc::Sender<Request<S>>,
@@ -55,8 +57,8 @@ pub(super) struct Shared<S: StateMachine> {
     pub(super) voters_wanted: Option<usize>,
 }
 
-/// A member that wants to leave asks again after so long, while something is in its way that passes.
-const LEAVE_AGAIN: Duration = Duration::from_millis(50);
+/// A change is asked for again after so long, while something is in its way that passes.
+const CHANGE_AGAIN: Duration = Duration::from_millis(50);
 
 /// Returns true for what stands in the way of a change for a while, and changed nothing.
 const fn passes(error: &MembershipError) -> bool {
@@ -106,6 +108,12 @@ impl<S: StateMachine> Handle<S> {
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
         self.shared.public_key
+    }
+
+    /// Returns where others reach it, as its [builder](super::MemberBuilder::addresses) was told.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.shared.addresses
     }
 
     /// What people [call](super::MemberBuilder::label) it.
@@ -355,6 +363,25 @@ impl<S: StateMachine> Handle<S> {
         self.change_by(change, self.deadline()).await
     }
 
+    /// Has the membership changed, and asks again while something is in the way that passes, such as a change that the
+    /// membership policy has begun.
+    pub(super) async fn change_in_turn(
+        &self,
+        change: MembershipChange,
+    ) -> Result<(), MembershipError> {
+        let deadline = self.deadline();
+        loop {
+            let changed = self.change_by(change.clone(), deadline).await;
+            let again_at = Instant::from_origin(platform::now()) + CHANGE_AGAIN;
+            match changed {
+                Err(error) if again_at < deadline && passes(&error) => {
+                    platform::sleep_until(again_at.since_origin()).await;
+                }
+                changed => return changed,
+            }
+        }
+    }
+
     async fn change_by(
         &self,
         change: MembershipChange,
@@ -461,7 +488,7 @@ impl<S: StateMachine> Handle<S> {
                 Ok(()) | Err(MembershipError::NotMember(_)) => break,
                 Err(error) if now < deadline && passes(&error) => {
                     in_the_way = Some(error);
-                    platform::sleep_until((now + LEAVE_AGAIN).min(deadline).since_origin()).await;
+                    platform::sleep_until((now + CHANGE_AGAIN).min(deadline).since_origin()).await;
                 }
                 Err(error) => {
                     return Err(match (only, error) {

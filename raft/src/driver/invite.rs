@@ -8,7 +8,7 @@ use liferaft_transport::token::{TOKEN_SECRET_BYTES, TokenSecret};
 
 use super::error::MembershipError;
 use super::handle::Handle;
-use crate::configuration::{Configuration, Grants, PublicKey, TokenKey};
+use crate::configuration::{Address, Configuration, Grants, PublicKey, TokenKey};
 use crate::consensus::{MembershipChange, NewToken};
 use crate::ids::ClusterId;
 use crate::state_machine::StateMachine;
@@ -80,11 +80,11 @@ impl<S: StateMachine> Handle<S> {
             valid_for: terms.valid_for,
             uses: terms.uses,
         };
-        self.change_membership(MembershipChange::issue(issued))
-            .await?;
+        self.change_in_turn(MembershipChange::issue(issued)).await?;
         let status = self.status().borrow().clone();
         let configuration = &status.raft.configuration;
-        Ok(invitation(self.cluster(), self.public_key(), configuration).with_token(token))
+        let own = (self.public_key(), self.addresses());
+        Ok(invitation(self.cluster(), own, configuration).with_token(token))
     }
 
     /// Takes the token of an invitation back: nobody comes by it any more. Who has come stays.
@@ -92,8 +92,7 @@ impl<S: StateMachine> Handle<S> {
     /// # Errors
     /// See [`MembershipError`]; [`MembershipError::Token`] if no such token is known.
     pub async fn revoke(&self, token: TokenKey) -> Result<(), MembershipError> {
-        self.change_membership(MembershipChange::revoke(token))
-            .await
+        self.change_in_turn(MembershipChange::revoke(token)).await
     }
 }
 
@@ -106,8 +105,13 @@ fn draw_token() -> TokenSecret {
     TokenSecret::from_bytes(secret)
 }
 
-/// Returns an invitation by this server and other members, without a token.
-fn invitation(cluster: ClusterId, own: PublicKey, configuration: &Configuration) -> Invitation {
+/// Returns an invitation by this server and other members, without a token. This server knows its own addresses before
+/// the configuration has them.
+fn invitation(
+    cluster: ClusterId,
+    (own, own_addresses): (PublicKey, &[Address]),
+    configuration: &Configuration,
+) -> Invitation {
     let (ourselves, others): (Vec<_>, Vec<_>) = configuration
         .members()
         .map(|(_, member)| &member.description)
@@ -121,9 +125,13 @@ fn invitation(cluster: ClusterId, own: PublicKey, configuration: &Configuration)
         let key = description.public_key();
         key.is_some_and(|key| inviters.contains(&key))
     });
-    let addresses = believed.flat_map(|description| description.addresses());
-    let addresses = addresses.take(INVITATION_ADDRESSES_MAX).cloned();
-    let addresses: Vec<_> = addresses.collect();
+    let mut addresses = own_addresses.to_vec();
+    for address in believed.flat_map(|description| description.addresses()) {
+        if !addresses.contains(address) {
+            addresses.push(address.clone());
+        }
+    }
+    addresses.truncate(INVITATION_ADDRESSES_MAX);
     Invitation::new(cluster, inviters)
         .and_then(|invitation| invitation.with_addresses(addresses))
         .expect("there is an inviter, and no more of anything than allowed")

@@ -443,7 +443,9 @@ mod tests {
     /// Asks at once, or says `None`.
     fn ask(joining: &mut Joining, raft: &Raft, now: Instant) -> Option<u128> {
         let timing = Config::default().timing();
-        joining.ask(raft, timing, now).map(|whom| whom.0)
+        let whom = joining.ask(raft, timing, now)?;
+        joining.note_asked(whom);
+        Some(whom.0)
     }
 
     fn ask_when_due(joining: &mut Joining, raft: &Raft) -> Option<u128> {

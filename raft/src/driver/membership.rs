@@ -2,10 +2,12 @@
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
 use liferaft_transport::access::Refusal;
+use tokio::sync::oneshot;
 
-use super::error::OnlyVoter;
+use super::error::{MembershipError, OnlyVoter};
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
+use super::operations::{Caller, Operation};
 use super::status::MemberError;
 use super::task::Driver;
 use crate::configuration::{Configuration, Description, Dismissal, Foreign, TokenKey};
@@ -18,6 +20,9 @@ use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
 
+/// Where the change that describes this server is answered.
+type Described = oneshot::Receiver<Result<(), MembershipError>>;
+
 /// The policy's changes, one at a time. Operators' have numbers of their own.
 pub(super) const POLICY_CHANGE: ChangeId = ChangeId(u64::MAX);
 
@@ -29,6 +34,8 @@ pub(super) struct Membership {
     joining: Joining,
     /// When to tell members that they have lost what they acknowledged, while this server leads.
     tell_forgetful_at: Instant,
+    /// The change under way that describes this server, and when another may be asked for.
+    describing: Option<(Instant, Described)>,
     /// Whether this server has lost what it had acknowledged, as it was told by one who must know.
     has_forgotten: bool,
 }
@@ -39,6 +46,7 @@ impl Membership {
             steward,
             joining,
             tell_forgetful_at: Instant::MAX,
+            describing: None,
             has_forgotten: false,
         }
     }
@@ -51,7 +59,12 @@ impl Membership {
     /// When it has something to do, if nothing happens.
     pub(super) fn due(&self) -> Instant {
         let steward = self.steward.as_ref().map_or(Instant::MAX, Steward::due);
-        steward.min(self.joining.due()).min(self.tell_forgetful_at)
+        let describing = self.describing.as_ref();
+        let describe_at = describing.map_or(Instant::MAX, |(again_at, _)| *again_at);
+        steward
+            .min(self.joining.due())
+            .min(self.tell_forgetful_at)
+            .min(describe_at)
     }
 
     /// A member has been found to have lost what it acknowledged: it is to be told.
@@ -113,6 +126,7 @@ impl<S: StateMachine> Driver<S> {
             self.links.send(whom, &wish, &mut self.counters);
         }
         self.tell_forgetful(now);
+        self.describe_itself(now);
         let Some(steward) = &mut self.membership.steward else {
             return;
         };
@@ -132,6 +146,32 @@ impl<S: StateMachine> Driver<S> {
                 self.again = true;
             }
         }
+    }
+
+    /// Has the configuration say where this server is reached, and what it speaks: a member that was started again may
+    /// have moved, and a founder was described before it knew its address.
+    fn describe_itself(&mut self, now: Instant) {
+        let describing = self.membership.describing.as_ref();
+        if describing.is_some_and(|(again_at, _)| now < *again_at) {
+            return;
+        }
+        self.membership.describing = None;
+        if self.stopping.is_some() || self.raft.leader().is_none() {
+            return;
+        }
+        let (_, configuration) = self.raft.configuration();
+        let Some(description) = self.peers.description_to_give(configuration) else {
+            return;
+        };
+        tracing::debug!(term = %self.raft.term(), "asking to be described anew");
+        let deadline = now + self.config.election_timeout();
+        let (caller, described) = oneshot::channel();
+        // The configuration shows what comes of it. The answer is held only because nothing is done that nobody waits for.
+        self.membership.describing = Some((deadline, described));
+        let change = MembershipChange::describe(self.id, description);
+        self.operations
+            .admit(Operation::Change(change), deadline, Caller::Change(caller));
+        self.again = true;
     }
 
     /// Tells members that have lost what they acknowledged, again and again: a message may be lost, and one that hears

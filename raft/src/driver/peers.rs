@@ -98,6 +98,15 @@ impl Peers {
         (self.description.clone(), token.map(|token| token.key()))
     }
 
+    /// Returns how this server is to be described, if the configuration names it and says that it is reached elsewhere, or
+    /// speaks other versions of the protocol. A server that does not say where it is reached leaves it as it is.
+    pub(super) fn description_to_give(&self, configuration: &Configuration) -> Option<Description> {
+        let known = &configuration.member(self.identity.id())?.description;
+        let own = &self.description;
+        let has_moved = !own.addresses().is_empty() && own.addresses() != known.addresses();
+        (has_moved || own.versions() != known.versions()).then(|| own.clone())
+    }
+
     /// Whom to ask to be taken in, by the invitation.
     pub(super) fn inviters(invitation: &Invitation) -> Vec<ServerId> {
         let inviters = invitation.inviters().iter();

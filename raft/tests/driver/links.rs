@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use liferaft_platform::ServerId;
+use liferaft_platform::{Address, ServerId};
 use liferaft_raft::configuration::TokenFault;
-use liferaft_raft::driver::{Exclusion, Founding, Handle, Member, MemberBuilder, Terms};
+use liferaft_raft::driver::{
+    Exclusion, Founding, Handle, Member, MemberBuilder, MemberStatus, Terms,
+};
 use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::invitation::Invitation;
@@ -171,6 +173,50 @@ async fn who_was_evicted_comes_back_without_an_invitation() {
     back.joined().await.expect("it is remembered");
 }
 
+/// Where the server of this disk is reached on a memory network.
+fn address_of(disk: &MemoryStorage) -> Address {
+    let address = format!("memory:{:?}", disk.identity().id());
+    address.parse().expect("it is an address")
+}
+
+fn is_at(status: &MemberStatus, server: ServerId, address: &Address) -> bool {
+    let member = status.raft.configuration.member(server);
+    member.is_some_and(|member| member.description.addresses() == [address.clone()])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_moved_tells_its_address_to_all() {
+    let site = Site::closed().await;
+    let (second, disk) = site.member().await;
+    let (id, address) = (second.id(), address_of(&disk));
+    second.stop().await;
+
+    let moved = |member: MemberBuilder<Journal>| member.addresses([address.clone()]);
+    let _again = start(&site.network, &disk, moved).await;
+
+    let told = site.founder.wait_for(|status| is_at(status, id, &address));
+    told.await.expect("it has asked for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_tells_where_the_founder_is_reached() {
+    let network = MemoryNetwork::new(1);
+    let mut disk = MemoryStorage::default();
+    let address = address_of(&disk);
+    let founding = Founding::by(disk.identity()).closed();
+    founding.found(&mut disk).await.expect("the disk is blank");
+    let reached = |member: MemberBuilder<Journal>| member.addresses([address.clone()]);
+    let founder = start(&network, &disk, reached).await;
+    let id = founder.id();
+    let described = founder.wait_for(|status| is_at(status, id, &address));
+    described.await.expect("it describes itself");
+
+    let invitation = founder.invite(Terms::membership()).await;
+
+    let addresses = invitation.map(|invitation| invitation.addresses().to_vec());
+    assert_eq!(addresses, Ok(vec![address]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_open_cluster_takes_whoever_comes() {
     let site = Site::founded(|founding| founding).await;
@@ -181,4 +227,23 @@ async fn an_open_cluster_takes_whoever_comes() {
 
     guest.joined().await.expect("the cluster is open");
     assert_eq!(guest.propose(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_joins_an_open_cluster_by_another_newcomer() {
+    let site = Site::founded(|founding| founding).await;
+    let (cluster, founder) = (site.founder.cluster(), site.founder.id());
+
+    let (first, second) = (MemoryStorage::default(), MemoryStorage::default());
+    let first = start(&site.network, &first, |member| {
+        member.join(cluster, founder)
+    })
+    .await;
+    let second = start(&site.network, &second, |member| {
+        member.join(cluster, first.id())
+    })
+    .await;
+
+    first.joined().await.expect("it has asked the leader");
+    second.joined().await.expect("who it has asked has joined");
 }
