@@ -10,7 +10,7 @@ use super::error::MembershipError;
 use super::handle::Handle;
 use crate::configuration::{Address, Configuration, Grants, PublicKey, TokenKey};
 use crate::consensus::{MembershipChange, NewToken};
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, ServerId};
 use crate::state_machine::StateMachine;
 
 /// What an invitation allows.
@@ -64,8 +64,8 @@ impl<S: StateMachine> Handle<S> {
     /// Invites to the cluster. The token is in the log when this returns, and its secret in the invitation alone: whoever
     /// reads its text may come by it, as often as the terms allow.
     ///
-    /// The invitation names this member and others as those to be believed, and the addresses of all of them that have
-    /// any. [`revoke`](Self::revoke) ends it.
+    /// The invitation names this member, the leader and others as those to be believed, [`INVITERS_MAX`] of them, and the
+    /// addresses of all of them that have any. [`revoke`](Self::revoke) ends it.
     ///
     /// # Errors
     /// See [`MembershipError`]. A token that was issued although that is not known expires as it was to.
@@ -84,7 +84,8 @@ impl<S: StateMachine> Handle<S> {
         let status = self.status().borrow().clone();
         let configuration = &status.raft.configuration;
         let own = (self.public_key(), self.addresses());
-        Ok(invitation(self.cluster(), own, configuration).with_token(token))
+        let invitation = invitation(self.cluster(), own, status.leader(), configuration);
+        Ok(invitation.with_token(token))
     }
 
     /// Takes the token of an invitation back: nobody comes by it any more. Who has come stays.
@@ -105,18 +106,17 @@ fn draw_token() -> TokenSecret {
     TokenSecret::from_bytes(secret)
 }
 
-/// Returns an invitation by this server and other members, without a token. This server knows its own addresses before
-/// the configuration has them.
+/// Returns an invitation by this server and other members, without a token. The leader comes before the others, as it is
+/// who takes newcomers in. This server knows its own addresses before the configuration has them.
 fn invitation(
     cluster: ClusterId,
     (own, own_addresses): (PublicKey, &[Address]),
+    leader: Option<ServerId>,
     configuration: &Configuration,
 ) -> Invitation {
-    let (ourselves, others): (Vec<_>, Vec<_>) = configuration
-        .members()
-        .map(|(_, member)| &member.description)
-        .partition(|description| description.public_key() == Some(own));
-    let descriptions = || ourselves.iter().chain(&others);
+    let mut members: Vec<_> = configuration.members().collect();
+    members.sort_by_key(|(id, _)| (*id != own.server_id(), Some(*id) != leader));
+    let descriptions = || members.iter().map(|(_, member)| &member.description);
     let known = descriptions().filter_map(|description| description.public_key());
     let mut inviters = vec![own];
     inviters.extend(known.filter(|key| *key != own));

@@ -247,3 +247,17 @@ async fn a_newcomer_joins_an_open_cluster_by_another_newcomer() {
     first.joined().await.expect("it has asked the leader");
     second.joined().await.expect("who it has asked has joined");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_names_its_writer_and_then_the_leader() {
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (_third, _) = site.member().await;
+    let (fourth, _) = site.member().await;
+
+    let invitation = fourth.invite(Terms::membership()).await;
+
+    let named = invitation.map(|invitation| invitation.inviters()[..2].to_vec());
+    let leads = site.founder.public_key();
+    assert_eq!(named, Ok(vec![fourth.public_key(), leads]));
+}
