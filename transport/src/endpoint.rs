@@ -74,18 +74,18 @@ impl fmt::Debug for KeySigner {
 /// One end of all of a member's links, over its carriers: the transport that a member is built with.
 ///
 /// ```
-/// # use liferaft_transport as transport;
-/// use transport::endpoint::{Endpoint, KeySigner, Signer};
-/// use transport::memory::MemoryNetwork;
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// use liferaft::transport::endpoint::{Endpoint, KeySigner, Signer};
+/// use liferaft::transport::memory::MemoryNetwork;
 ///
-/// # fn make() -> Result<Endpoint, transport::memory::AttachError> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // An application has the `Identity` of its storage in the place of this key.
 /// let key = KeySigner::from_secret(&[7; 32]);
 /// let carrier = MemoryNetwork::new(1).attach_carrier(key.public_key().server_id())?;
 /// let end = Endpoint::new(key, carrier);
-/// # Ok(end)
+/// # drop(end);
+/// # Ok(())
 /// # }
-/// # make().map(drop).unwrap();
 /// ```
 ///
 /// It has no links until it is [introduced](Self::introduce), which its member does. It is to be

@@ -22,8 +22,8 @@ pub const HEADROOM_BYTES: usize = 64 * 1024;
 /// bytes are, and a transport may join or cut them anywhere.
 ///
 /// ```
-/// # mod liferaft { pub use liferaft_transport as transport; }
-/// use bytes::Bytes;
+/// # mod liferaft { pub use {bytes, liferaft_transport as transport}; }
+/// use liferaft::bytes::Bytes;
 /// use liferaft::transport::frame::Frame;
 ///
 /// let body = Bytes::from_static(b" is at the bridge");

@@ -81,11 +81,10 @@ const BODY_BYTES_MAX: usize = size_of::<u128>()
 /// [`FromStr`] takes the text alone, behind `liferaft:`, or as the fragment of a link, with white space anywhere.
 ///
 /// ```
-/// # use liferaft_transport as transport;
-/// # use liferaft_platform as platform;
-/// use platform::{ClusterId, PublicKey};
-/// use transport::invitation::Invitation;
-/// use transport::token::TokenSecret;
+/// # mod liferaft { pub use {liferaft_platform as platform, liferaft_transport as transport}; }
+/// use liferaft::platform::{ClusterId, PublicKey};
+/// use liferaft::transport::invitation::Invitation;
+/// use liferaft::transport::token::TokenSecret;
 ///
 /// let invitation = Invitation::new(ClusterId(7), [PublicKey([3; 32])])?
 ///     .with_addresses(["udp:192.0.2.7:4000".parse()?])?

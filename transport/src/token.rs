@@ -19,8 +19,8 @@ pub const TOKEN_SECRET_BYTES: usize = 32;
 /// It is wiped when it is dropped, and [`Debug`] shows nothing of it.
 ///
 /// ```
-/// # use liferaft_transport as transport;
-/// use transport::token::TokenSecret;
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// use liferaft::transport::token::TokenSecret;
 ///
 /// let token = TokenSecret::from_bytes([7; 32]);
 /// assert_eq!(token.key(), TokenSecret::from_bytes(*token.as_bytes()).key());

@@ -22,7 +22,7 @@ use crate::state_machine::StateMachine;
 ///
 /// // Three phones may join today.
 /// let terms = Terms::membership().with_uses(3).with_valid_for(Duration::from_secs(12 * 3600));
-/// # drop(terms);
+/// # let _ = terms;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {

@@ -18,10 +18,11 @@ const VERSION_MAX: u8 = 13;
 /// light text on a dark ground; on others the code is inverted, which most readers take as well.
 ///
 /// ```
-/// let code = liferaft_transport::invitation::qr("liferaft")?;
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// let code = liferaft::transport::invitation::qr("liferaft")?;
 ///
 /// println!("{code}");
-/// # Ok::<(), liferaft_transport::invitation::InvitationError>(())
+/// # Ok::<(), liferaft::transport::invitation::InvitationError>(())
 /// ```
 ///
 /// # Errors

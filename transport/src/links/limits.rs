@@ -30,8 +30,8 @@ pub(super) const FRAME_COST_BYTES: usize = 64;
 /// What a link may cost, and how long it lives in silence.
 ///
 /// ```
-/// # use liferaft_transport as transport;
-/// use transport::links::LinkLimits;
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// use liferaft::transport::links::LinkLimits;
 ///
 /// let mut limits = LinkLimits::default();
 /// limits.queue_bytes_max = 1024 * 1024;
