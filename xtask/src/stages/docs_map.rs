@@ -1,5 +1,5 @@
-//! The map from Raft's sections and traps to code and tests, and what other documents say of files: they must not name
-//! what is not there.
+//! Checks the maps from Raft's sections, traps and threats to code and tests, and what other documents say of files:
+//! they must not name what is not there.
 
 mod files;
 
@@ -15,11 +15,12 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "docs-map",
-    about: "every function and test that docs/dissertation.md names exists, and every file that a document names",
+    about: "every function and test that the maps in docs/ name exists, and every file that a document names",
     run,
 };
 
-const MAP: &str = "docs/dissertation.md";
+/// From the dissertation to code and tests, and from threats to tests.
+const MAPS: [&str; 2] = ["docs/dissertation.md", "docs/security.md"];
 
 /// The functions of a module, by name: whether each is a test.
 type Functions = BTreeMap<String, bool>;
@@ -32,9 +33,12 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
             .with_context(|| format!("reading {}", file.display()))?;
         modules.push((module_of(file), functions_of(&source)));
     }
-    let map = fs::read_to_string(workspace.root.join(MAP)).context(MAP)?;
-    let of_map = faults_of_map(&map, &modules).into_iter();
-    let mut faults: Vec<_> = of_map.map(|fault| format!("{MAP}, {fault}")).collect();
+    let mut faults = Vec::new();
+    for name in MAPS {
+        let map = fs::read_to_string(workspace.root.join(name)).context(name)?;
+        let of_map = faults_of_map(&map, &modules).into_iter();
+        faults.extend(of_map.map(|fault| format!("{name}, {fault}")));
+    }
     faults.extend(files::faults(&workspace.root, &files)?);
     if faults.is_empty() {
         return Ok(());
