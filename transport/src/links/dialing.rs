@@ -12,8 +12,9 @@ use rand_core::Rng;
 /// The wait after the first attempt that came to nothing, before jitter.
 pub const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 
-/// The longest wait between two attempts, before jitter.
-pub const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// The longest wait between two attempts, before jitter: as long as an attempt that nobody answers. Whoever was cut off
+/// for long is found again within seconds.
+pub const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// When and where to dial one peer.
 #[derive(Clone, Debug)]
