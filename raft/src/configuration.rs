@@ -1,6 +1,7 @@
 //! The configuration: which servers take part, and whose votes count (§4).
 
 mod description;
+mod lineage;
 mod token;
 
 use alloc::collections::BTreeMap;
@@ -11,8 +12,10 @@ pub use description::{
     ADDRESSES_MAX, Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, PublicKey,
     SIGNATURE_BYTES, Versions, Voucher,
 };
+pub use lineage::{PAST_VOUCHERS_MAX, VOUCHER_CHAIN_MAX};
 pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
 
+use self::lineage::PastVouchers;
 use self::token::Tokens;
 use crate::ids::ServerId;
 use crate::time::ClusterTime;
@@ -97,6 +100,9 @@ pub struct Configuration {
     dismissed: Vec<(ServerId, Dismissal)>,
     /// Who was evicted, the oldest eviction first. Invariant: nobody twice, nobody whom this names or `dismissed` does.
     evicted: Vec<ServerId>,
+    /// Vouchers of servers that have left. Invariant: nobody's whom this names with a voucher of its own, and none that
+    /// no member's chain goes through.
+    past_vouchers: PastVouchers,
     tokens: Tokens,
     version: u32,
     founders_choice: FoundersChoice,
@@ -140,6 +146,7 @@ impl Configuration {
             members: BTreeMap::new(),
             dismissed: Vec::new(),
             evicted: Vec::new(),
+            past_vouchers: PastVouchers::new(),
             tokens: Tokens::default(),
             version: PROTOCOL_VERSIONS.min,
             founders_choice: FoundersChoice {
@@ -166,11 +173,13 @@ impl Configuration {
         };
         let voters = of(|member| member.suffrage == Some(Suffrage::Voter));
         let outgoing = of(|member| member.outgoing_voter);
+        let past_vouchers = lineage::still_needed(&members, |key| self.voucher_of(key));
         let (dismissed, evicted) = (self.dismissed, self.evicted);
         Self {
             voters,
             outgoing,
             members,
+            past_vouchers,
             dismissed: Vec::new(),
             evicted: Vec::new(),
             ..self
@@ -540,6 +549,7 @@ impl Configuration {
             + members
             + DISMISSED * self.dismissed.len() as u64
             + Self::EVICTED_WEIGHT * self.evicted.len() as u64
+            + Self::PAST_VOUCHER_WEIGHT * self.past_vouchers.len() as u64
             + AccessToken::WEIGHT * self.tokens().len() as u64
     }
 }

@@ -237,7 +237,10 @@ impl<'a> Next<'a> {
             valid.map_err(|fault| ChangeError::Token(key, fault))?;
             self.cluster.take_use(key);
         }
-        let voucher = addition.voucher;
+        // A server that comes back keeps the voucher by which it first came, if others rest on it: the one who lets it
+        // in again may itself have come by its word.
+        let first = self.current.past_voucher(id);
+        let voucher = first.or(addition.voucher);
         let member = Member {
             suffrage: Some(suffrage),
             outgoing_voter: false,
@@ -300,7 +303,8 @@ fn check_versions(
     Ok(())
 }
 
-/// Has the target fit into an entry, at the price of evictions that are forgotten, the oldest first.
+/// Has the target fit into an entry, at the price of evictions that are forgotten, the oldest first, and then of the
+/// vouchers of servers that have left.
 fn within_an_entry(
     current: &Configuration,
     target: Configuration,
@@ -317,6 +321,9 @@ fn within_an_entry(
         Ok(count) if count <= target.evicted().len() => {
             let evicted = target.evicted()[count..].to_vec();
             Ok(target.with_evicted(evicted))
+        }
+        Ok(_) | Err(_) if target.past_vouchers().len() > 0 => {
+            within_an_entry(current, target.with_past_vouchers([]))
         }
         Ok(_) | Err(_) => Err(ChangeError::Invalid(InvalidChange::TooLarge {
             bytes,

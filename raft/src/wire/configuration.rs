@@ -6,13 +6,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::description::{
-    description, encode_description, key, proto_description, proto_voucher, voucher,
+    description, encode_description, key, key_bytes, proto_description, proto_voucher, voucher,
 };
 use super::field::{self, List, number, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
     AccessToken, Configuration, DISMISSED_MAX, Dismissal, EVICTED_MAX, Grants, History, Member,
-    SERVERS_MAX, Suffrage, TOKENS_MAX, TokenKey,
+    PAST_VOUCHERS_MAX, PublicKey, SERVERS_MAX, Suffrage, TOKENS_MAX, TokenKey, Voucher,
 };
 use crate::ids::ServerId;
 use crate::time::ClusterTime;
@@ -20,7 +20,7 @@ use crate::time::ClusterTime;
 const PART: &str = "configuration";
 
 /// All lists of a configuration are bounded before it is believed.
-const LISTS: [List; 4] = [
+const LISTS: [List; 5] = [
     List {
         items: "members",
         field: proto::Configuration::MEMBERS,
@@ -41,6 +41,11 @@ const LISTS: [List; 4] = [
         field: proto::Configuration::EVICTED,
         count_max: EVICTED_MAX,
     },
+    List {
+        items: "vouchers of servers that have left",
+        field: proto::Configuration::PAST_VOUCHERS,
+        count_max: PAST_VOUCHERS_MAX,
+    },
 ];
 
 pub(super) fn encode(configuration: &Configuration) -> Bytes {
@@ -56,6 +61,10 @@ pub(super) fn encode(configuration: &Configuration) -> Bytes {
         is_open: Some(configuration.is_open()),
         tokens: configuration.tokens().iter().map(proto_token).collect(),
         evicted: evicted.map(|id| server_bytes(*id)).collect(),
+        past_vouchers: configuration
+            .past_vouchers()
+            .map(encode_past_voucher)
+            .collect(),
     }
     .encode_to_vec()
     .into()
@@ -82,6 +91,13 @@ fn encode_dismissed((id, why): &(ServerId, Dismissal)) -> proto::Dismissed {
             Dismissal::Removed => proto::Dismissed::REMOVED,
             Dismissal::Forgot => proto::Dismissed::FORGOT,
         }),
+    }
+}
+
+fn encode_past_voucher((subject, voucher): (PublicKey, Voucher)) -> proto::PastVoucher {
+    proto::PastVoucher {
+        subject: Some(key_bytes(&subject)),
+        voucher: Some(proto_voucher(&voucher)),
     }
 }
 
@@ -130,10 +146,13 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
     let evicted = evicted.collect::<Result<Vec<_>, _>>()?;
     let tokens = read.tokens.into_iter().map(token);
     let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let past_vouchers = read.past_vouchers.into_iter().map(decode_past_voucher);
+    let past_vouchers = past_vouchers.collect::<Result<Vec<_>, _>>()?;
     let counts = [dismissed.len(), evicted.len()];
     let mut configuration = Configuration::from_members(members)
         .with_dismissed(dismissed)
         .with_evicted(evicted)
+        .with_past_vouchers(past_vouchers.iter().copied())
         .with_tokens(tokens.iter().copied())
         .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?)
         .with_version(required(read.version, "version of the cluster")?)
@@ -145,7 +164,8 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         configuration.dismissed().len(),
         configuration.evicted().len(),
     ];
-    if kept != counts || configuration.tokens() != tokens {
+    let are_kept = configuration.past_vouchers().eq(past_vouchers);
+    if kept != counts || configuration.tokens() != tokens || !are_kept {
         return Err(DecodeError::Contradiction { part: PART });
     }
     Ok(configuration)
@@ -184,6 +204,12 @@ fn decode_dismissed(read: proto::Dismissed) -> Result<(ServerId, Dismissal), Dec
         }
     };
     Ok((id, why))
+}
+
+fn decode_past_voucher(read: proto::PastVoucher) -> Result<(PublicKey, Voucher), DecodeError> {
+    let subject = key(read.subject, "subject of a voucher")?;
+    let past = required(read.voucher, "voucher of a server that has left")?;
+    Ok((subject, voucher(past)?))
 }
 
 fn decode_member(member: proto::Member) -> Result<(ServerId, Member), DecodeError> {

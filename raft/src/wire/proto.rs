@@ -287,6 +287,9 @@ pub(super) struct Configuration {
     /// Ids, the oldest eviction first.
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub(super) evicted: Vec<Bytes>,
+    /// By ascending key.
+    #[prost(message, repeated, tag = "10")]
+    pub(super) past_vouchers: Vec<PastVoucher>,
 }
 
 impl Configuration {
@@ -296,6 +299,7 @@ impl Configuration {
     pub(super) const DISMISSED: u64 = 3;
     pub(super) const TOKENS: u64 = 8;
     pub(super) const EVICTED: u64 = 9;
+    pub(super) const PAST_VOUCHERS: u64 = 10;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -345,6 +349,16 @@ pub(super) struct Voucher {
     pub(super) by: Option<Bytes>,
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) signature: Option<Bytes>,
+}
+
+/// The voucher of a server that has left.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PastVoucher {
+    /// The server's key.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) subject: Option<Bytes>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) voucher: Option<Voucher>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -310,7 +310,11 @@ fn install_snapshot_reply() -> impl Strategy<Value = InstallSnapshotReply> {
 fn configuration() -> BoxedStrategy<Configuration> {
     let why = prop_oneof![Just(Dismissal::Removed), Just(Dismissal::Forgot)];
     let founders = (number(), option::of(any::<u64>()), any::<bool>());
-    let gone = (vec((server(), why), 0..4), vec(server(), 0..4));
+    let gone = (
+        vec((server(), why), 0..4),
+        vec(server(), 0..4),
+        vec(voucher(), 0..4),
+    );
     (
         vec(member(), 0..6),
         gone,
@@ -319,9 +323,12 @@ fn configuration() -> BoxedStrategy<Configuration> {
         founders,
     )
         .prop_map(
-            |(members, (dismissed, evicted), tokens, version, founders)| {
+            |(members, (dismissed, evicted, past), tokens, version, founders)| {
                 let (bytes, history, is_open) = founders;
+                let vouching = members.iter().filter_map(|(_, member)| member.voucher);
+                let vouching = vouching.map(|voucher| voucher.by).collect::<Vec<_>>();
                 let configuration = Configuration::from_members(members)
+                    .with_past_vouchers(vouching.into_iter().zip(past))
                     .with_dismissed(dismissed)
                     .with_evicted(evicted)
                     .with_tokens(tokens)

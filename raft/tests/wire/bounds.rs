@@ -182,6 +182,20 @@ fn a_member_or_a_dismissed_server_is_not_evicted_as_well() {
 }
 
 #[test]
+fn a_voucher_that_no_member_needs_is_refused() {
+    let voucher = Fields::default().bytes(1, &[8; 32]).bytes(2, &[9; 64]);
+    let past = Fields::default().bytes(1, &[7; 32]).message(2, &voucher);
+    let needless = configuration().message(10, &past);
+
+    let refused = decode(&with_configuration(&needless));
+
+    let expected = DecodeError::Contradiction {
+        part: "configuration",
+    };
+    assert_eq!(refused, Err(expected));
+}
+
+#[test]
 fn a_member_named_twice_or_out_of_order_is_refused() {
     let twice = configuration().message(2, &member());
 
