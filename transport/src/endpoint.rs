@@ -441,6 +441,10 @@ impl Transport for Endpoint {
         self.introduce(credentials, authorizer);
     }
 
+    fn authenticates(&self) -> bool {
+        true
+    }
+
     fn reach(&self) -> Reach {
         let carriers = self.carriers.iter().flatten();
         let farthest = carriers.map(|carrier| carrier.reach()).max();

@@ -67,6 +67,11 @@ pub trait Transport: Send + 'static {
         let _not_needed = (credentials, authorizer);
     }
 
+    /// Returns true if each link comes up with a proof of who is at its other end ([`link`](Self::link)). Default false.
+    fn authenticates(&self) -> bool {
+        false
+    }
+
     /// Returns how far away those are who can reach this end before they have proven who they are. Default
     /// [`Reach::Process`]: a transport that authenticates peers in its own way lets in only those.
     fn reach(&self) -> Reach {

@@ -29,7 +29,9 @@ use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
-use crate::configuration::{Address, Description, LABEL_BYTES_MAX, Label};
+use crate::configuration::{
+    Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, Versions,
+};
 use crate::consensus::{Event, Raft, Recovered};
 use crate::ids::{ClusterId, Index};
 use crate::policy::{MembershipPolicy, Steward};
@@ -84,6 +86,7 @@ impl Member {
             addresses: Vec::new(),
             invitation: None,
             is_open: false,
+            versions: PROTOCOL_VERSIONS,
             config: Config::default(),
             membership: Some(MembershipPolicy::default()),
             roster: None,
@@ -124,6 +127,7 @@ pub struct MemberBuilder<S> {
     addresses: Vec<Address>,
     invitation: Option<Invitation>,
     is_open: bool,
+    versions: Versions,
     config: Config,
     membership: Option<MembershipPolicy>,
     roster: Option<Roster>,
@@ -176,10 +180,11 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Joins the cluster that this invitation is to, as [`join`](Self::join) does: by the inviting members, or whoever is
-    /// there in their place. It is let in by the invitation's token, if there is one, or because the cluster is open.
+    /// Joins the cluster that this invitation is to, as [`join`](Self::join) does: by the inviting members, or whoever
+    /// is there in their place. It is let in by the invitation's token, if there is one, or because the cluster is open.
     ///
-    /// A member that is started again needs the invitation no more: what it knows of its cluster counts then.
+    /// A member that is started again needs the invitation no more: what it knows of its cluster counts then. One that
+    /// [reaches nobody](super::Exclusion::NoPeer) whom it knows comes back by a new invitation.
     pub fn invited(mut self, invitation: Invitation) -> Self {
         self.cluster = Some(invitation.cluster());
         self.roster = Some(Peers::inviters(&invitation).into());
@@ -195,10 +200,19 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Where others reach it: the first [`ADDRESSES_MAX`](crate::configuration::ADDRESSES_MAX) are told to all members,
-    /// and again when it is started at others. Default none, as over the memory network, where members find each other.
+    /// Where others reach it: the first [`ADDRESSES_MAX`](crate::configuration::ADDRESSES_MAX) are told to all members
+    /// when it joins, and after a start with others than before. Default none, as over the memory network, where
+    /// members find each other.
     pub fn addresses(mut self, addresses: impl IntoIterator<Item = Address>) -> Self {
         self.addresses = addresses.into_iter().collect();
+        self
+    }
+
+    /// Says that it speaks these versions of the protocol, as another build would. For tests of what a cluster of
+    /// several builds does.
+    #[doc(hidden)]
+    pub const fn versions(mut self, versions: Versions) -> Self {
+        self.versions = versions;
         self
     }
 
@@ -328,7 +342,8 @@ impl<S: StateMachine> MemberBuilder<S> {
         let public_key = identity.public_key();
         let description = Description::of(public_key)
             .with_label(shortened(self.label.as_deref().unwrap_or_default()))
-            .with_addresses(self.addresses);
+            .with_addresses(self.addresses)
+            .with_versions(self.versions);
         let addresses = description.addresses().to_vec();
         let peers = Peers::new((identity, cluster), description, self.invitation, boots);
         let links = Links::new(self.transport, cluster);

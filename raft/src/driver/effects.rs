@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use liferaft_platform::WallTime;
+use liferaft_transport::SendError;
 
+use super::describing::DESCRIBING_CHANGE;
 use super::events::Happening;
 use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
@@ -105,6 +107,13 @@ impl<S: StateMachine> Driver<S> {
         }
         if id == POLICY_CHANGE {
             return self.policy_changed(&result, now);
+        }
+        if id == DESCRIBING_CHANGE {
+            // Who was not described anew asks again.
+            return tracing::debug!(term = %self.raft.term(), ?result, "a member was to be described anew");
+        }
+        if !matches!(result, Err(ChangeError::Pending)) {
+            self.peers.await_nobody();
         }
         if let Some((from, request)) = self.served.take_change(id) {
             let answer = Answer::Change(result);
@@ -381,7 +390,12 @@ impl<S: StateMachine> Driver<S> {
 
     /// The status as it is now.
     pub(super) fn fresh_status(&mut self) -> Fresh {
-        if let Some((to, error)) = self.links.take_failure() {
+        // Where links are made by handshakes it is told why there is none.
+        let is_told = self.links.authenticates();
+        let failure = self.links.take_failure();
+        let failure =
+            failure.filter(|(_, error)| !is_told || !matches!(error, SendError::NoLink(_)));
+        if let Some((to, error)) = failure {
             self.note_error(MemberError::NotSent { to, error });
         }
         let now = self.now();

@@ -96,20 +96,23 @@ impl<S: StateMachine> Driver<S> {
         self.announce(now, || Happening::PeerUp { peer });
         self.inputs.push(Input::PeerUp(peer));
         if is_proven {
-            self.membership.found_peer(now);
+            self.found_peer(peer, now);
         }
     }
 
     /// No link to a peer came about.
     fn take_not_linked(&mut self, peer: ServerId, error: LinkError, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %peer, %error, "no link");
-        if let LinkError::Handshake(HandshakeError::Rejected {
-            refusal,
-            by: Some(_),
-        }) = error
-        {
-            self.take_refusal(refusal, now);
-        }
+        // Whoever is refused by somebody unproven has something to say only where nobody else does.
+        let unproven = match error {
+            LinkError::Handshake(HandshakeError::Rejected { refusal, by: None }) => Some(refusal),
+            LinkError::Handshake(HandshakeError::Rejected { refusal, .. }) => {
+                self.take_refusal(refusal, now);
+                None
+            }
+            _ => None,
+        };
+        self.peers.on_not_linked(peer, unproven);
         self.note_error(MemberError::NotLinked { peer, error });
     }
 
@@ -125,7 +128,7 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// Whether those whom this server knows vouch for a peer, or did when its link came up.
-    fn is_vouched(&self, peer: ServerId) -> bool {
+    pub(super) fn is_vouched(&self, peer: ServerId) -> bool {
         matches!(self.role(peer), Some(Role::Member | Role::Vouched))
     }
 

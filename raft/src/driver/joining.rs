@@ -10,8 +10,9 @@ use rand_core::{Rng, SeedableRng};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::solitude::Loneliness;
 use crate::config::Timing;
-use crate::configuration::{Configuration, Dismissal, Foreign, SERVERS_MAX, TokenFault};
+use crate::configuration::{Configuration, Dismissal, Foreign, SERVERS_MAX, TokenFault, Versions};
 use crate::consensus::{Raft, RoleKind};
 use crate::ids::ServerId;
 use crate::time::Instant;
@@ -122,6 +123,29 @@ pub enum Exclusion {
     /// The cluster is closed, and takes in who has an invitation.
     #[error("this server needs an invitation: its cluster is closed")]
     NotInvited,
+    /// The cluster does not know this server any more: it left so long ago that this is forgotten.
+    #[error("the cluster has forgotten this server: it needs a new invitation")]
+    Forgotten,
+    /// Nobody whom this server knows can be reached, for long: they may all have left. A server that is started with a
+    /// new [invitation](super::MemberBuilder::invited) finds those who are there.
+    #[error(
+        "no server that this one knows can be reached: if they have left, it needs a new invitation"
+    )]
+    NoPeer,
+    /// A later start of this server's storage was seen, or another one with the same number: the storage is an old
+    /// copy, or a copy of it is in use. It has forgotten what others count on, and takes no part.
+    #[error(
+        "the storage of this server is a copy, or was set back: a later or another start of it was seen"
+    )]
+    OldBoot,
+    /// This server speaks no version of the protocol that the cluster speaks: another build is needed.
+    #[error(
+        "this server speaks no protocol version that the other end speaks, which is {versions}"
+    )]
+    NoCommonVersion {
+        /// What a member speaks.
+        versions: Versions,
+    },
     /// The access token of this server's invitation lets nobody in: it needs another invitation.
     #[error("this server needs another invitation: the token of its own {0}")]
     Token(TokenFault),
@@ -255,8 +279,17 @@ impl Joining {
         whom
     }
 
-    /// There is a link where there was none: the wait for an answer that cannot have come is over.
-    pub(super) fn on_link(&mut self, now: Instant) {
+    /// There is a link where there was none: the wait for an answer that cannot have come is over. One to a server of
+    /// the cluster is company.
+    pub(super) fn on_link(&mut self, is_server: bool, now: Instant) {
+        if is_server
+            && matches!(
+                self.exclusion,
+                Some(Exclusion::NoPeer | Exclusion::Forgotten)
+            )
+        {
+            self.exclusion = None;
+        }
         if self.asked > 0 {
             self.due = self.due.min(now);
         }
@@ -280,11 +313,23 @@ impl Joining {
             Refusal::TokenExpired => Some(Exclusion::Token(TokenFault::Expired)),
             Refusal::TokenUsedUp => Some(Exclusion::Token(TokenFault::UsedUp)),
             Refusal::RoleNotGranted => Some(Exclusion::Token(TokenFault::GrantsOther)),
-            Refusal::Stranger | Refusal::NotOpen | Refusal::Forgotten => {
-                Some(Exclusion::NotInvited)
-            }
+            Refusal::Stranger | Refusal::NotOpen => Some(Exclusion::NotInvited),
+            Refusal::Forgotten => Some(Exclusion::Forgotten),
+            Refusal::OldBoot => Some(Exclusion::OldBoot),
+            Refusal::NoCommonVersion { versions } => Some(Exclusion::NoCommonVersion { versions }),
             _ => self.exclusion,
         };
+    }
+
+    /// There is nobody whom this server could reach. What it was told by one who proved to know goes before.
+    pub(super) fn on_loneliness(&mut self, loneliness: Loneliness) {
+        match (loneliness, self.exclusion) {
+            (Loneliness::NoPeer, None) => self.exclusion = Some(Exclusion::NoPeer),
+            (Loneliness::Refused(refusal), None | Some(Exclusion::NoPeer)) => {
+                self.on_refusal(refusal);
+            }
+            (Loneliness::NoPeer | Loneliness::Refused(_), Some(_)) => {}
+        }
     }
 
     /// What it was told last of why it takes no part; `None` if it may take part for all it knows.
@@ -352,6 +397,13 @@ impl Joining {
             | JoinReply::Token(_)
             | JoinReply::OtherVersion
             | JoinReply::Forgot => {}
+        }
+    }
+
+    /// This server was a member once: whoever finds that it needs an invitation has forgotten it.
+    pub(super) fn note_was_member(&mut self) {
+        if self.exclusion == Some(Exclusion::NotInvited) {
+            self.exclusion = Some(Exclusion::Forgotten);
         }
     }
 

@@ -62,6 +62,11 @@ impl Links {
         }
     }
 
+    /// Whether the transport proves who is at the other end of a link.
+    pub(super) fn authenticates(&self) -> bool {
+        self.transport.authenticates()
+    }
+
     /// The link to a peer, where the transport proves who it is.
     pub(super) fn link(&self, peer: ServerId) -> Option<&Link> {
         self.transport.link(peer)

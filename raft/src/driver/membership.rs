@@ -2,12 +2,11 @@
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
 use liferaft_transport::access::Refusal;
-use tokio::sync::oneshot;
 
-use super::error::{MembershipError, OnlyVoter};
+use super::error::OnlyVoter;
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
-use super::operations::{Caller, Operation};
+use super::solitude::Loneliness;
 use super::status::MemberError;
 use super::task::Driver;
 use crate::configuration::{Configuration, Description, Dismissal, Foreign, TokenKey};
@@ -20,9 +19,6 @@ use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
 
-/// Where the change that describes this server is answered.
-type Described = oneshot::Receiver<Result<(), MembershipError>>;
-
 /// The policy's changes, one at a time. Operators' have numbers of their own.
 pub(super) const POLICY_CHANGE: ChangeId = ChangeId(u64::MAX);
 
@@ -34,8 +30,6 @@ pub(super) struct Membership {
     joining: Joining,
     /// When to tell members that they have lost what they acknowledged, while this server leads.
     tell_forgetful_at: Instant,
-    /// The change under way that describes this server, and when another may be asked for.
-    describing: Option<(Instant, Described)>,
     /// Whether this server has lost what it had acknowledged, as it was told by one who must know.
     has_forgotten: bool,
 }
@@ -46,7 +40,6 @@ impl Membership {
             steward,
             joining,
             tell_forgetful_at: Instant::MAX,
-            describing: None,
             has_forgotten: false,
         }
     }
@@ -59,12 +52,7 @@ impl Membership {
     /// When it has something to do, if nothing happens.
     pub(super) fn due(&self) -> Instant {
         let steward = self.steward.as_ref().map_or(Instant::MAX, Steward::due);
-        let describing = self.describing.as_ref();
-        let describe_at = describing.map_or(Instant::MAX, |(again_at, _)| *again_at);
-        steward
-            .min(self.joining.due())
-            .min(self.tell_forgetful_at)
-            .min(describe_at)
+        steward.min(self.joining.due()).min(self.tell_forgetful_at)
     }
 
     /// A member has been found to have lost what it acknowledged: it is to be told.
@@ -87,11 +75,6 @@ impl Membership {
         self.steward
             .as_ref()
             .is_some_and(|steward| steward.expects(server))
-    }
-
-    /// There is a link to a peer: whoever waits for one to ask by asks at once.
-    pub(super) fn found_peer(&mut self, now: Instant) {
-        self.joining.on_link(now);
     }
 
     /// Asks nobody to be taken in any more.
@@ -117,8 +100,11 @@ impl<S: StateMachine> Driver<S> {
         }
         let timing = self.config.timing();
         if let Some(whom) = self.membership.joining.ask(&self.raft, timing, now) {
-            let (_, configuration) = self.raft.configuration();
-            let whom = self.peers.reachable_instead_of(whom, configuration);
+            // Whoever is asked in its place may do no more than name it again.
+            if self.links.authenticates() {
+                self.peers.on_unlinked(whom, self.raft.configuration().1);
+            }
+            let whom = self.peers.reachable_instead_of(whom);
             self.membership.joining.note_asked(whom);
             let (description, token) = self.peers.wish();
             let wish = Content::Join { description, token };
@@ -126,7 +112,6 @@ impl<S: StateMachine> Driver<S> {
             self.links.send(whom, &wish, &mut self.counters);
         }
         self.tell_forgetful(now);
-        self.describe_itself(now);
         let Some(steward) = &mut self.membership.steward else {
             return;
         };
@@ -146,32 +131,6 @@ impl<S: StateMachine> Driver<S> {
                 self.again = true;
             }
         }
-    }
-
-    /// Has the configuration say where this server is reached, and what it speaks: a member that was started again may
-    /// have moved, and a founder was described before it knew its address.
-    fn describe_itself(&mut self, now: Instant) {
-        let describing = self.membership.describing.as_ref();
-        if describing.is_some_and(|(again_at, _)| now < *again_at) {
-            return;
-        }
-        self.membership.describing = None;
-        if self.stopping.is_some() || self.raft.leader().is_none() {
-            return;
-        }
-        let (_, configuration) = self.raft.configuration();
-        let Some(description) = self.peers.description_to_give(configuration) else {
-            return;
-        };
-        tracing::debug!(term = %self.raft.term(), "asking to be described anew");
-        let deadline = now + self.config.election_timeout();
-        let (caller, described) = oneshot::channel();
-        // The configuration shows what comes of it. The answer is held only because nothing is done that nobody waits for.
-        self.membership.describing = Some((deadline, described));
-        let change = MembershipChange::describe(self.id, description);
-        self.operations
-            .admit(Operation::Change(change), deadline, Caller::Change(caller));
-        self.again = true;
     }
 
     /// Tells members that have lost what they acknowledged, again and again: a message may be lost, and one that hears
@@ -201,6 +160,15 @@ impl<S: StateMachine> Driver<S> {
         token: Option<TokenKey>,
         now: Instant,
     ) {
+        // What the link has proven counts, not what is said on it.
+        let link = self.links.link(from).copied();
+        let description = match link {
+            Some(link) => description.with_public_key(link.key),
+            None => description,
+        };
+        if link.is_some() {
+            self.take_description(from, description.clone());
+        }
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => JoinReply::NotLeader {
                 leader: self
@@ -210,11 +178,10 @@ impl<S: StateMachine> Driver<S> {
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
-                // What the link has proven counts, not what is said on it.
-                let addition = match self.links.link(from) {
+                let addition = match link {
                     Some(link) => Addition {
                         id: from,
-                        description: Some(description.with_public_key(link.key)),
+                        description: Some(description),
                         voucher: Some(self.peers.vouch(link.key)),
                         token: link.token,
                     },
@@ -249,9 +216,27 @@ impl<S: StateMachine> Driver<S> {
         let before = self.membership.exclusion();
         if self.membership.has_asked(from) {
             self.membership.joining.on_reply(from, reply, now);
+            if !self.raft.configuration().1.is_empty() {
+                self.membership.joining.note_was_member();
+            }
         } else if reply == JoinReply::Dismissed {
             self.membership.joining.on_removed();
         }
+        self.tell_exclusion(before, now);
+    }
+
+    /// There is a link to a peer: whoever waits for one to ask by asks at once.
+    pub(super) fn found_peer(&mut self, peer: ServerId, now: Instant) {
+        let before = self.membership.exclusion();
+        let is_server = self.is_vouched(peer);
+        self.membership.joining.on_link(is_server, now);
+        self.tell_exclusion(before, now);
+    }
+
+    /// There is nobody whom this server could reach.
+    pub(super) fn take_loneliness(&mut self, loneliness: Loneliness, now: Instant) {
+        let before = self.membership.exclusion();
+        self.membership.joining.on_loneliness(loneliness);
         self.tell_exclusion(before, now);
     }
 
@@ -331,11 +316,16 @@ impl<S: StateMachine> Driver<S> {
     /// Returns the change as it is to be made: if by it `asker` leaves of its own will, its vote is handed on, as
     /// [`leaving`] says.
     pub(super) fn as_asked(
-        &self,
+        &mut self,
         asker: ServerId,
         change: MembershipChange,
         now: Instant,
     ) -> Result<MembershipChange, ChangeError> {
+        for step in &change.steps {
+            if let MembershipStep::AddVoter(added) | MembershipStep::AddLearner(added) = step {
+                self.peers.await_server(added.id);
+            }
+        }
         match self.raft.oversight() {
             Some(view) if change.steps == [MembershipStep::Evict(asker)] => {
                 leaving(asker, &view, now)

@@ -27,6 +27,7 @@ mod arrivals;
 mod attempt;
 mod builder;
 mod clock;
+mod describing;
 mod disk;
 mod effects;
 mod error;
@@ -57,6 +58,7 @@ mod reads;
 mod request;
 mod served;
 mod snapshots;
+mod solitude;
 mod status;
 mod task;
 #[cfg(test)]

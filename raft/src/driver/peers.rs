@@ -14,12 +14,14 @@ use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{Credentials, Link, Wanted};
 use liferaft_transport::voucher::{VOUCHERS_MAX, Voucher};
 
+use super::solitude::{Loneliness, Solitude};
 use crate::boots::{Boots, OldBoot, Seen};
 use crate::configuration::{
-    self, Configuration, Description, Dismissal, Grants, PROTOCOL_VERSIONS, PublicKey, TokenKey,
+    self, Configuration, Description, Dismissal, Grants, PublicKey, TokenKey, VOUCHER_CHAIN_MAX,
 };
 use crate::identity::Identity;
 use crate::ids::{ClusterId, ServerId};
+use crate::time::Instant;
 
 /// The most servers to which links are wanted although no configuration names them: those that lead elsewhere, or that
 /// are about to be added. More are waited for.
@@ -34,9 +36,19 @@ pub(super) struct Peers {
     credentials: Credentials,
     invitation: Option<Invitation>,
     boots: Boots,
+    /// The members of the newest committed configuration.
+    committed: BTreeSet<ServerId>,
+    /// The servers that are about to be added.
+    awaited: BTreeSet<ServerId>,
     /// To whom something was to be sent although there was no link, the last one at the back.
     unnamed: Vec<ServerId>,
-    linked: BTreeSet<ServerId>,
+    /// The peers that have links, and whether each is a server of the cluster.
+    linked: BTreeMap<ServerId, bool>,
+    solitude: Solitude,
+    /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
+    is_lost: bool,
+    /// When this server may have been alone for long.
+    alone_at: Instant,
     /// Whether what the transport was told may have changed.
     is_stale: bool,
 }
@@ -72,7 +84,7 @@ impl Peers {
         let credentials = Credentials {
             cluster,
             key: identity.public_key(),
-            versions: PROTOCOL_VERSIONS,
+            versions: description.versions(),
             boot: identity.evidence(),
             vouchers: Arc::new([]),
             role: Role::Joiner,
@@ -85,10 +97,20 @@ impl Peers {
             credentials,
             invitation,
             boots,
+            committed: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             unnamed: Vec::new(),
-            linked: BTreeSet::new(),
+            linked: BTreeMap::new(),
+            solitude: Solitude::default(),
+            is_lost: false,
+            alone_at: Instant::MAX,
             is_stale: true,
         }
+    }
+
+    /// What this server says of itself.
+    pub(super) const fn description(&self) -> &Description {
+        &self.description
     }
 
     /// What this server says of itself when it asks to be taken in, and the token of its invitation.
@@ -96,15 +118,6 @@ impl Peers {
         let invitation = self.invitation.as_ref();
         let token = invitation.and_then(Invitation::token);
         (self.description.clone(), token.map(|token| token.key()))
-    }
-
-    /// Returns how this server is to be described, if the configuration names it and says that it is reached elsewhere, or
-    /// speaks other versions of the protocol. A server that does not say where it is reached leaves it as it is.
-    pub(super) fn description_to_give(&self, configuration: &Configuration) -> Option<Description> {
-        let known = &configuration.member(self.identity.id())?.description;
-        let own = &self.description;
-        let has_moved = !own.addresses().is_empty() && own.addresses() != known.addresses();
-        (has_moved || own.versions() != known.versions()).then(|| own.clone())
     }
 
     /// Whom to ask to be taken in, by the invitation.
@@ -118,9 +131,12 @@ impl Peers {
         self.is_stale = true;
     }
 
-    /// Something was to be sent to a server without a link: one is wanted.
+    /// Something is for a server that may have no link: one is wanted.
     pub(super) fn on_unlinked(&mut self, server: ServerId, configuration: &Configuration) {
-        if self.unnamed.contains(&server) || configuration.contains(server) {
+        if self.unnamed.contains(&server)
+            || self.linked.contains_key(&server)
+            || configuration.contains(server)
+        {
             return;
         }
         if self.unnamed.len() >= UNNAMED_MAX {
@@ -141,7 +157,10 @@ impl Peers {
         link: Option<&Link>,
         configuration: &Configuration,
     ) -> Result<Option<Boots>, OldBoot> {
-        self.linked.insert(peer);
+        let role = link.map(|link| link.role);
+        let is_server = matches!(role, None | Some(Role::Member | Role::Vouched));
+        let is_server = is_server || configuration.contains(peer);
+        self.linked.insert(peer, is_server);
         let Some(link) = link.filter(|link| !matches!(link.role, Role::Client { .. })) else {
             return Ok(None);
         };
@@ -155,23 +174,84 @@ impl Peers {
         }
     }
 
+    /// A server is about to be added: it gets a link, whatever was before.
+    pub(super) fn await_server(&mut self, server: ServerId) {
+        self.is_stale |= self.awaited.insert(server);
+    }
+
+    /// Nobody is about to be added any more.
+    pub(super) fn await_nobody(&mut self) {
+        self.is_stale |= !std::mem::take(&mut self.awaited).is_empty();
+    }
+
     /// A link is down.
     pub(super) fn on_down(&mut self, peer: ServerId) {
         self.linked.remove(&peer);
     }
 
-    /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can say
-    /// who leads it. A link to `server` is wanted all the same.
-    pub(super) fn reachable_instead_of(
+    /// No link to a server came about. Who answered may have said why, without a proof that it may say so.
+    pub(super) fn on_not_linked(&mut self, peer: ServerId, unproven: Option<Refusal>) {
+        self.solitude.on_failure(peer, unproven);
+    }
+
+    /// When to look again whether this server is alone, if nothing happens.
+    pub(super) fn due(&self) -> Instant {
+        self.alone_at
+    }
+
+    /// Says whether there is nobody left whom this server could reach.
+    pub(super) fn loneliness(
         &mut self,
-        server: ServerId,
         configuration: &Configuration,
-    ) -> ServerId {
-        if self.linked.contains(&server) {
+        has_leader: bool,
+        now: Instant,
+    ) -> Option<Loneliness> {
+        let has_company = has_leader || self.servers_linked().next().is_some();
+        let known = if has_company {
+            BTreeSet::new()
+        } else {
+            self.known(configuration)
+        };
+        let loneliness = self.solitude.judge(&known, has_company, now);
+        self.alone_at = self.solitude.due(now);
+        if loneliness.is_some() && !self.is_lost {
+            self.is_lost = true;
+            self.is_stale = true;
+        }
+        loneliness
+    }
+
+    fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
+        let servers = self.linked.iter().filter(|(_, is_server)| **is_server);
+        servers.map(|(id, _)| *id)
+    }
+
+    /// The servers that this one may reach: those that the configuration names, and who has invited it.
+    fn known(&self, configuration: &Configuration) -> BTreeSet<ServerId> {
+        let members = configuration.members().map(|(id, _)| id);
+        let mut known: BTreeSet<ServerId> = members.collect();
+        known.extend(
+            self.invitation_to_use(configuration)
+                .iter()
+                .flat_map(|invitation| Self::inviters(invitation)),
+        );
+        known.remove(&self.identity.id());
+        known
+    }
+
+    /// The invitation, for a server that knows nothing of its cluster yet, or has nobody left whom it knows.
+    fn invitation_to_use(&self, configuration: &Configuration) -> Option<&Invitation> {
+        let invitation = self.invitation.as_ref();
+        invitation.filter(|_| configuration.is_empty() || self.is_lost)
+    }
+
+    /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can say
+    /// who leads it.
+    pub(super) fn reachable_instead_of(&self, server: ServerId) -> ServerId {
+        if self.linked.contains_key(&server) {
             return server;
         }
-        self.on_unlinked(server, configuration);
-        self.linked.first().copied().unwrap_or(server)
+        self.servers_linked().next().unwrap_or(server)
     }
 
     /// Returns the word of this server that another may take part.
@@ -184,12 +264,26 @@ impl Peers {
     }
 
     /// Returns what the transport is to be told, if that may be something else than before.
-    pub(super) fn introduce(&mut self, configuration: &Configuration) -> Option<Introduction> {
+    ///
+    /// A removal counts once it is committed: until then the server may be needed for that, and may stay.
+    pub(super) fn introduce(
+        &mut self,
+        configuration: &Configuration,
+        is_committed: bool,
+    ) -> Option<Introduction> {
         if !std::mem::take(&mut self.is_stale) {
             return None;
         }
-        let table = self.table(configuration);
-        let linked = self.linked.iter().copied();
+        let mut table = self.table(configuration);
+        if !is_committed {
+            table.members.extend(&self.committed);
+            table
+                .dismissed
+                .retain(|server| !self.committed.contains(server));
+        } else {
+            self.committed.clone_from(&table.members);
+        }
+        let linked = self.linked.keys().copied();
         let forbidden = linked.filter(|peer| table.dismissed.contains(peer));
         let forbidden = forbidden.collect();
         *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
@@ -223,6 +317,10 @@ impl Peers {
             ..AccessTable::default()
         };
         for (server, why) in configuration.dismissed() {
+            // While the configuration is joint it has a vote on its removal.
+            if configuration.contains(*server) {
+                continue;
+            }
             match why {
                 Dismissal::Removed => table.dismissed.insert(*server),
                 // It is let in to be told that it has to go.
@@ -230,6 +328,10 @@ impl Peers {
             };
         }
         table.evicted.extend(configuration.evicted());
+        for server in &self.awaited {
+            table.dismissed.remove(server);
+            table.evicted.insert(*server);
+        }
         for token in configuration.tokens() {
             let role = match token.grants {
                 Grants::Membership => Role::Joiner,
@@ -243,8 +345,8 @@ impl Peers {
             };
             table.tokens.insert(token.key, terms);
         }
-        if let (true, Some(invitation)) = (configuration.is_empty(), &self.invitation) {
-            table.is_open = false;
+        if let Some(invitation) = self.invitation_to_use(configuration) {
+            table.is_open &= !configuration.is_empty();
             table.members.extend(Self::inviters(invitation));
         }
         table
@@ -260,16 +362,19 @@ impl Peers {
                 addresses: addresses.to_vec(),
             });
         };
-        for (id, member) in configuration.members() {
-            let key = member.description.public_key();
-            want(id, key.as_slice(), member.description.addresses());
-        }
-        if let (true, Some(invitation)) = (configuration.is_empty(), &self.invitation) {
+        // What it says of members is newer, if it is needed at all.
+        if let Some(invitation) = self.invitation_to_use(configuration) {
             for inviter in Self::inviters(invitation) {
                 want(inviter, invitation.inviters(), invitation.addresses());
             }
         }
-        for server in &self.unnamed {
+        for (id, member) in configuration.members() {
+            let key = member.description.public_key();
+            want(id, key.as_slice(), member.description.addresses());
+        }
+        let is_welcome =
+            |id: &&ServerId| !configuration.is_dismissed(**id) || self.awaited.contains(*id);
+        for server in self.unnamed.iter().filter(is_welcome) {
             want(*server, &[], &[]);
         }
         wanted.remove(&self.identity.id());
@@ -279,18 +384,17 @@ impl Peers {
 
 /// Returns who vouches for the server with this key, nearest first, as far as the configuration knows.
 fn vouchers(configuration: &Configuration, key: PublicKey) -> Vec<Voucher> {
-    let mut chain: Vec<Voucher> = Vec::new();
-    let mut subject = key;
-    while chain.len() < VOUCHERS_MAX
-        && let Some(member) = configuration.member(subject.server_id())
-        && let Some(voucher) = member.voucher
-    {
-        chain.push(Voucher {
+    // What the log keeps of a chain a handshake shows.
+    const { assert!(VOUCHER_CHAIN_MAX == VOUCHERS_MAX) };
+    let chain = configuration.vouchers_of(key).into_iter();
+    chain
+        .map(|(subject, voucher)| Voucher {
             subject,
             by: voucher.by,
             signature: voucher.signature,
-        });
-        subject = voucher.by;
-    }
-    chain
+        })
+        .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::applier::Query;
 use super::arrivals::Arrived;
 use super::clock::{Alarm, Clock};
+use super::describing::Describing;
 use super::disk::Disk;
 use super::error::{ProposeError, StopReason};
 use super::events::{Announcer, Happening};
@@ -125,6 +126,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) began_in: Term,
     pub(super) transfers: Transfers,
     pub(super) membership: Membership,
+    pub(super) describing: Describing,
     /// What other members have forwarded since the core was last asked.
     pub(super) forwarded: Vec<ForwardedBatch>,
     pub(super) budget: Arc<Budget>,
@@ -196,6 +198,7 @@ impl<S: StateMachine> Driver<S> {
             began_in,
             transfers: Transfers::default(),
             membership: parts.membership,
+            describing: Describing::default(),
             forwarded: Vec::new(),
             budget: parts.budget,
             command_bytes_max: parts.command_bytes_max,
@@ -357,6 +360,8 @@ impl<S: StateMachine> Driver<S> {
             .min(self.reads.due())
             .min(self.operations.due())
             .min(self.membership.due())
+            .min(self.describing.due())
+            .min(self.peers.due())
             .min(self.wakes.due())
             .min(self.storage_stalls_at())
             .min(self.room_at)
@@ -394,7 +399,8 @@ impl<S: StateMachine> Driver<S> {
         self.fit_into_frames()?;
         self.follow_leader(now);
         self.keep_membership(now);
-        self.keep_links();
+        self.keep_description(now);
+        self.keep_links(now);
         self.watch_storage(now);
         self.post_status(now);
         self.may_stop(now)
@@ -474,13 +480,19 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// Tells the transport to whom to link, and whom to let in, if that may have changed.
-    fn keep_links(&mut self) {
-        let (_, configuration) = self.raft.configuration();
+    fn keep_links(&mut self, now: Instant) {
+        let (index, configuration) = self.raft.configuration();
+        let is_committed = index <= self.raft.positions().commit;
         for server in self.links.take_unlinked() {
             self.peers.on_unlinked(server, configuration);
         }
-        if let Some(introduction) = self.peers.introduce(configuration) {
+        if let Some(introduction) = self.peers.introduce(configuration, is_committed) {
             self.links.introduce(introduction);
+        }
+        let has_leader = self.raft.leader().is_some();
+        let loneliness = self.peers.loneliness(configuration, has_leader, now);
+        if let Some(loneliness) = loneliness {
+            self.take_loneliness(loneliness, now);
         }
     }
 

@@ -44,7 +44,7 @@ pub struct MemoryStorage {
 #[derive(Debug, Default)]
 struct Shelf(Mutex<Contents>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Contents {
     stored: Recovered,
     bound: Bound,
@@ -68,6 +68,17 @@ impl MemoryStorage {
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         Self::of(Identity::from_seed(seed))
+    }
+
+    /// Returns a copy of what is stored at this moment: another disk of the same server, as an image of a disk is. No two
+    /// of them may be used; this is for tests of what becomes of that.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let contents = self.shelf.contents().clone();
+        Self {
+            identity: self.identity.clone(),
+            shelf: Arc::new(Shelf(Mutex::new(contents))),
+        }
     }
 
     fn of(identity: Identity) -> Self {

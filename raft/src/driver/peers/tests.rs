@@ -1,0 +1,245 @@
+//! Whom a server lets in and whom it wants, by what it knows.
+
+use std::time::Duration;
+
+use liferaft_transport::token::TokenSecret;
+
+use super::*;
+use crate::configuration::{Address, Member};
+
+const CLUSTER: ClusterId = ClusterId(7);
+const OURSELVES: u64 = 1;
+
+fn identity(number: u64) -> Identity {
+    Identity::from_seed(number)
+}
+
+fn id(number: u64) -> ServerId {
+    identity(number).id()
+}
+
+fn key(number: u64) -> PublicKey {
+    identity(number).public_key()
+}
+
+fn address(number: u64) -> Address {
+    let text = format!("memory:{number}");
+    text.parse().expect("it is an address")
+}
+
+fn peers(invitation: Option<Invitation>) -> Peers {
+    let identity = identity(OURSELVES);
+    let description = Description::of(identity.public_key());
+    Peers::new(
+        (identity, CLUSTER),
+        description,
+        invitation,
+        Boots::default(),
+    )
+}
+
+/// A closed cluster of these voters, each at an address.
+fn voters(numbers: impl IntoIterator<Item = u64>) -> Configuration {
+    let voters = numbers.into_iter().map(|number| {
+        let description = Description::of(key(number)).with_addresses([address(number)]);
+        (id(number), Member::voter(description))
+    });
+    Configuration::from_members(voters).with_open(false)
+}
+
+fn invitation(by: u64) -> Invitation {
+    let invitation = Invitation::new(CLUSTER, [key(by)]).expect("it names somebody");
+    let invitation = invitation.with_addresses([address(99)]);
+    let token = TokenSecret::from_bytes([5; 32]);
+    invitation.expect("it is one").with_token(token)
+}
+
+fn introduced(peers: &mut Peers, configuration: &Configuration) -> Introduction {
+    peers.stir();
+    let introduction = peers.introduce(configuration, true);
+    introduction.expect("something may have changed")
+}
+
+/// What the transport is told of a server that claims to be a member.
+fn judged(introduction: &Introduction, number: u64) -> Result<Role, Refusal> {
+    let claimant = Claimant {
+        key: key(number),
+        role: Role::Member,
+        token: None,
+        vouched_by: Vec::new(),
+        boot: identity(number).evidence(),
+        versions: crate::configuration::PROTOCOL_VERSIONS,
+    };
+    let grant = introduction.authorizer.authorize(&claimant);
+    grant.map(|grant| grant.role)
+}
+
+fn wanted(introduction: &Introduction) -> BTreeSet<ServerId> {
+    let wanted = introduction.wanted.iter();
+    wanted.map(|wanted| wanted.peer).collect()
+}
+
+#[test]
+fn a_member_wants_all_others_by_their_keys_and_addresses() {
+    let mut peers = peers(None);
+
+    let introduction = introduced(&mut peers, &voters([OURSELVES, 2]));
+
+    let second = Wanted {
+        peer: id(2),
+        keys: vec![key(2)],
+        addresses: vec![address(2)],
+    };
+    assert_eq!(introduction.wanted, [second]);
+    assert_eq!(introduction.credentials.role, Role::Member);
+}
+
+#[test]
+fn who_is_invited_looks_for_those_who_invite_it() {
+    let mut peers = peers(Some(invitation(2)));
+
+    let introduction = introduced(&mut peers, &Configuration::default());
+
+    let inviter = Wanted {
+        peer: id(2),
+        keys: vec![key(2)],
+        addresses: vec![address(99)],
+    };
+    assert_eq!(introduction.wanted, [inviter]);
+    assert_eq!(introduction.credentials.role, Role::Joiner);
+    assert!(introduction.credentials.token.is_some());
+    assert_eq!(judged(&introduction, 2), Ok(Role::Member));
+    assert_eq!(judged(&introduction, 3), Err(Refusal::Forgotten));
+}
+
+#[test]
+fn a_member_goes_by_an_invitation_only_when_it_reaches_nobody() {
+    let mut peers = peers(Some(invitation(3)));
+    let configuration = voters([OURSELVES, 2]);
+    let before = introduced(&mut peers, &configuration);
+    let now = Instant::ORIGIN;
+    let early = peers.loneliness(&configuration, false, now);
+    peers.on_not_linked(id(2), None);
+
+    let due = peers.due();
+    let late = peers.loneliness(&configuration, false, due);
+    let after = peers.introduce(&configuration, true);
+
+    let after = after.expect("the invitation counts");
+    assert_eq!((early, late), (None, Some(Loneliness::NoPeer)));
+    assert_eq!(due, now + Duration::from_secs(30));
+    assert_eq!(wanted(&before), [id(2)].into());
+    assert_eq!(wanted(&after), [id(2), id(3)].into());
+    assert_eq!(judged(&before, 3), Ok(Role::Member));
+}
+
+#[test]
+fn a_removal_counts_once_it_is_committed() {
+    let mut peers = peers(None);
+    let before = voters([OURSELVES, 2, 3]);
+    let after = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
+    let on_up = peers.on_up(id(3), None, &before);
+    assert_eq!(on_up, Ok(None));
+    introduced(&mut peers, &before);
+
+    peers.stir();
+    let appended = peers.introduce(&after, false).expect("it is news");
+    let judged_then = judged(&appended, 3);
+    let committed = introduced(&mut peers, &after);
+
+    assert_eq!(judged_then, Ok(Role::Member));
+    assert!(appended.forbidden.is_empty());
+    assert_eq!(judged(&committed, 3), Err(Refusal::Expelled));
+    assert_eq!(committed.forbidden, [id(3)]);
+}
+
+#[test]
+fn who_leaves_with_a_joint_configuration_keeps_its_links() {
+    let mut peers = peers(None);
+    let target = voters([OURSELVES, 2])
+        .with_dismissed([(id(3), Dismissal::Removed), (id(4), Dismissal::Removed)]);
+    let joint = voters([OURSELVES, 2, 3, 4]).joined_with(&target);
+
+    let introduction = introduced(&mut peers, &joint);
+
+    assert_eq!(judged(&introduction, 3), Ok(Role::Member));
+    assert!(wanted(&introduction).contains(&id(4)));
+}
+
+#[test]
+fn a_removed_server_gets_a_link_while_it_is_added_again() {
+    let mut peers = peers(None);
+    let configuration = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
+    introduced(&mut peers, &configuration);
+    peers.on_unlinked(id(3), &configuration);
+
+    peers.await_server(id(3));
+    let awaited = peers.introduce(&configuration, true).expect("it is news");
+    let judged_then = judged(&awaited, 3);
+    peers.await_nobody();
+    let over = peers.introduce(&configuration, true).expect("it is news");
+
+    assert_eq!(judged_then, Ok(Role::Joiner));
+    assert!(wanted(&awaited).contains(&id(3)));
+    assert_eq!(judged(&over, 3), Err(Refusal::Expelled));
+    assert!(!wanted(&over).contains(&id(3)));
+}
+
+#[test]
+fn those_wanted_beside_the_configuration_are_bounded() {
+    let mut peers = peers(None);
+    let configuration = voters([OURSELVES, 2]);
+
+    for number in 0..200 {
+        peers.on_unlinked(ServerId(number), &configuration);
+    }
+
+    let introduction = introduced(&mut peers, &configuration);
+    assert_eq!(introduction.wanted.len(), 1 + UNNAMED_MAX);
+    assert!(wanted(&introduction).contains(&ServerId(199)));
+}
+
+#[test]
+fn a_member_shows_who_vouches_for_it_also_of_those_who_left() {
+    let mut peers = peers(None);
+    let by = |number: u64| {
+        Some(configuration::Voucher {
+            by: key(number),
+            signature: [0; 64],
+        })
+    };
+    let member = |number: u64, voucher| {
+        let voter = Member::voter(Description::of(key(number)));
+        (id(number), Member { voucher, ..voter })
+    };
+    let before =
+        Configuration::from_members([member(3, None), member(2, by(3)), member(OURSELVES, by(2))]);
+    let after = before.with_members([member(OURSELVES, by(2))]);
+
+    let shown = introduced(&mut peers, &after).credentials.vouchers;
+
+    let chain: Vec<_> = shown.iter().map(|voucher| voucher.by).collect();
+    assert_eq!(chain, [key(2), key(3)]);
+}
+
+#[test]
+fn nothing_is_told_twice() {
+    let mut peers = peers(None);
+    let configuration = voters([OURSELVES, 2]);
+    introduced(&mut peers, &configuration);
+
+    assert!(peers.introduce(&configuration, true).is_none());
+}
+
+#[test]
+fn whoever_has_a_link_is_asked_in_place_of_who_has_none() {
+    let mut peers = peers(None);
+    let on_up = peers.on_up(id(2), None, &voters([OURSELVES, 2, 3]));
+
+    let asked = [2, 3].map(|number| peers.reachable_instead_of(id(number)));
+    peers.on_down(id(2));
+
+    assert_eq!(on_up, Ok(None));
+    assert_eq!(asked, [id(2), id(2)]);
+    assert_eq!(peers.reachable_instead_of(id(3)), id(3));
+}

@@ -1,0 +1,227 @@
+//! Tells stories of what members say of themselves, and of clusters that are open to more than they may be.
+
+use std::task::{Context, Poll};
+
+use liferaft_platform::{Address, Versions};
+use liferaft_raft::driver::{Exclusion, Founding, Handle, StartError, Terms};
+use liferaft_raft::storage::{MemoryStorage, Storage};
+use liferaft_transport::ServerId;
+use liferaft_transport::carrier::{
+    Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
+};
+use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
+use tokio::time::sleep;
+
+use crate::cluster::ELECTION_TIMEOUT;
+use crate::links::{Site, builder, excluded, invite, patient, start};
+use crate::machine::Journal;
+
+const BOTH: Versions = Versions { min: 1, max: 2 };
+
+fn version(member: &Handle<Journal>) -> u32 {
+    member.status().borrow().raft.configuration.version()
+}
+
+fn addresses_of(member: &Handle<Journal>, of: ServerId) -> Vec<Address> {
+    let status = member.status();
+    let status = status.borrow();
+    let described = status.raft.configuration.member(of);
+    described.map_or_else(Vec::new, |member| member.description.addresses().to_vec())
+}
+
+fn address(text: &str) -> Address {
+    text.parse().expect("it is one")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_is_raised_once_all_members_speak_it() {
+    let site = Site::closed().await;
+    let (second, disk) = site.member().await;
+    second.stop().await;
+    let second = start(&site.network, &disk, |member| member.versions(BOTH)).await;
+    second.joined().await.expect("it is a member");
+    sleep(20 * ELECTION_TIMEOUT).await;
+    let before = version(&second);
+    site.founder.stop().await;
+
+    let founder = start(&site.network, &site.disk, |member| member.versions(BOTH)).await;
+
+    let raised = founder.wait_for(|status| status.raft.configuration.version() == 2);
+    raised.await.expect("all speak it");
+    assert_eq!(before, 1);
+    assert_eq!(founder.propose(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_of_another_version_gets_no_link() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+
+    let disk = MemoryStorage::default();
+    let later = start(&site.network, &disk, |member| {
+        member.invited(invitation).versions(Versions::only(2))
+    });
+    let later = later.await;
+
+    let versions = Versions::only(1);
+    let told = Exclusion::NoCommonVersion { versions };
+    assert_eq!(excluded(&later).await, Some(told));
+    assert_eq!(later.status().borrow().counters.frames_received, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_moved_tells_its_address_once() {
+    let site = Site::closed().await;
+    let (second, disk) = site.member().await;
+    second.stop().await;
+    let id = disk.identity().id();
+    let new = address(&format!("memory:{id:?}"));
+
+    let second = start(&site.network, &disk, |member| {
+        member.addresses([new.clone()]).label("van")
+    });
+    let second = second.await;
+
+    let told = site.founder.wait_for(|status| {
+        let member = status.raft.configuration.member(id);
+        member.is_some_and(|member| member.description.addresses() == [new.clone()])
+    });
+    told.await.expect("it is described anew");
+    let index = site.founder.status().borrow().raft.configuration_index;
+    sleep(50 * ELECTION_TIMEOUT).await;
+    assert_eq!(
+        site.founder.status().borrow().raft.configuration_index,
+        index
+    );
+    assert_eq!(second.propose(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_founder_invites_to_its_own_address() {
+    let site = Site::closed().await;
+    site.founder.stop().await;
+    let id = site.disk.identity().id();
+    let own = address(&format!("memory:{id:?}"));
+
+    let founder = start(&site.network, &site.disk, |member| {
+        member.addresses([own.clone()])
+    })
+    .await;
+    let described = founder.wait_for(|status| {
+        let member = status.raft.configuration.member(id);
+        member.is_some_and(|member| !member.description.addresses().is_empty())
+    });
+    described.await.expect("it describes itself");
+    let invitation = invite(&founder, Terms::membership()).await;
+
+    assert_eq!(addresses_of(&founder, id), invitation.addresses());
+    assert_eq!(invitation.addresses(), [own]);
+}
+
+/// A memory carrier that others reach from further away.
+struct Exposed {
+    carrier: MemoryCarrier,
+    reach: Reach,
+}
+
+impl Carrier for Exposed {
+    fn scheme(&self) -> &str {
+        self.carrier.scheme()
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        self.carrier.packet_bytes_max()
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    fn address_of(&self, server: ServerId) -> Option<Address> {
+        self.carrier.address_of(server)
+    }
+
+    fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
+        self.carrier.dial(address)
+    }
+
+    fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
+        self.carrier.send(path, channel, packet)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
+        self.carrier.poll(context)
+    }
+}
+
+fn exposed(network: &MemoryNetwork, disk: &MemoryStorage, reach: Reach) -> Endpoint {
+    let carrier = network.attach_carrier(disk.identity().id());
+    let carrier = carrier.expect("it is free");
+    let carrier = Exposed { carrier, reach };
+    Endpoint::new(disk.identity().clone(), carrier)
+}
+
+async fn founded(tune: impl FnOnce(Founding) -> Founding) -> MemoryStorage {
+    let mut disk = MemoryStorage::default();
+    let founding = tune(Founding::by(disk.identity()));
+    founding.found(&mut disk).await.expect("the disk is blank");
+    disk
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_cluster_is_not_started_where_others_reach_it() {
+    let network = MemoryNetwork::new(1);
+    let disk = founded(|founding| founding).await;
+
+    let machine = builder(exposed(&network, &disk, Reach::Machine), &disk)
+        .start()
+        .await;
+    let anywhere = builder(exposed(&network, &disk, Reach::Anywhere), &disk);
+    let anywhere = anywhere.open().start().await;
+
+    assert!(matches!(machine.map(drop), Err(StartError::OpenToMachine)));
+    assert!(matches!(anywhere.map(drop), Err(StartError::OpenToAll)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_cluster_on_one_machine_starts_if_that_is_meant() {
+    let network = MemoryNetwork::new(1);
+    let disk = founded(|founding| founding).await;
+
+    let member = builder(exposed(&network, &disk, Reach::Machine), &disk);
+    let started = member.open().start().await;
+
+    let member = started.expect("it is said to be open");
+    assert_eq!(member.propose(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_without_an_invitation_is_refused_where_others_reach() {
+    let site = Site::closed().await;
+    let disk = MemoryStorage::default();
+    let (cluster, founder) = (site.founder.cluster(), site.founder.id());
+
+    let guest = builder(exposed(&site.network, &disk, Reach::Anywhere), &disk);
+    let started = guest.join(cluster, founder).start().await;
+
+    assert!(matches!(started.map(drop), Err(StartError::OpenToAll)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_invited_starts_wherever_it_is() {
+    let network = MemoryNetwork::new(1);
+    let disk = founded(Founding::closed).await;
+    let founder = builder(exposed(&network, &disk, Reach::Anywhere), &disk);
+    let founder = founder.membership(patient()).start().await;
+    let founder = founder.expect("it is closed");
+    founder.joined().await.expect("it leads itself");
+    let invitation = invite(&founder, Terms::membership()).await;
+    let blank = MemoryStorage::default();
+
+    let guest = builder(exposed(&network, &blank, Reach::Anywhere), &blank);
+    let started = guest.invited(invitation).start().await;
+
+    let guest = started.expect("it is invited");
+    guest.joined().await.expect("it is invited");
+}

@@ -1,0 +1,473 @@
+//! Refuses those who are not who they say, or not who they were: copies of a storage, members of other clusters,
+//! holders of copied invitations, and joiners that speak as leaders.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use liferaft_platform::{Address, Boot, ServerId, Versions};
+use liferaft_raft::configuration::{Description, TokenFault};
+use liferaft_raft::consensus::Refusal as MessageRefusal;
+use liferaft_raft::driver::{Exclusion, Founding, Handle, MemberError, Terms};
+use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, Term};
+use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, RequestVote, Token};
+use liferaft_raft::storage::{MemoryStorage, Storage};
+use liferaft_raft::wire::{Content, Frame};
+use liferaft_transport::DeliveryClass;
+use liferaft_transport::access::{Authorizer, Claimant, Grant, Refusal, Role};
+use liferaft_transport::carrier::{
+    Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
+};
+use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::handshake::HandshakeError;
+use liferaft_transport::invitation::Invitation;
+use liferaft_transport::links::{Credentials, Link, LinkError, LinkEvent, LinkLimits, Wanted};
+use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
+use tokio::time::sleep;
+
+use crate::cluster::ELECTION_TIMEOUT;
+use crate::links::{Site, excluded, invite, names, patient, start, start_over};
+use crate::machine::Journal;
+
+/// Takes everybody for a member.
+struct Credulous;
+
+impl Authorizer for Credulous {
+    fn authorize(&self, _: &Claimant) -> Result<Grant, Refusal> {
+        let role = Role::Member;
+        Ok(Grant { role })
+    }
+}
+
+/// An end of links whose frames a story makes up.
+struct Impostor {
+    end: Endpoint,
+    events: VecDeque<LinkEvent>,
+    cluster: ClusterId,
+}
+
+impl Impostor {
+    /// Dials a member, as what the invitation allows, or as a member if there is none.
+    fn new(site: &Site, to: ServerId, invitation: Option<&Invitation>) -> Self {
+        let disk = MemoryStorage::default();
+        let identity = disk.identity().clone();
+        let key = identity.public_key();
+        let mut end = site.network.connect(identity).expect("it is free");
+        let cluster = site.founder.cluster();
+        let credentials = Credentials {
+            cluster,
+            key,
+            versions: Versions::only(1),
+            boot: Boot {
+                number: 1,
+                nonce: 1,
+            },
+            vouchers: Arc::new([]),
+            role: invitation.map_or(Role::Member, |_| Role::Joiner),
+            token: invitation.and_then(Invitation::token).cloned(),
+        };
+        end.introduce(credentials, Arc::new(Credulous));
+        end.want(&[Wanted {
+            peer: to,
+            keys: Vec::new(),
+            addresses: Vec::new(),
+        }]);
+        let events = VecDeque::new();
+        Self {
+            end,
+            events,
+            cluster,
+        }
+    }
+
+    /// The link, or why there is none.
+    async fn linked(&mut self) -> Result<Link, LinkError> {
+        loop {
+            let event = poll_fn(|context| self.end.poll_link_event(context)).await;
+            match event.expect("the network is there") {
+                LinkEvent::Up(link) => return Ok(link),
+                LinkEvent::Failed { error, .. } => return Err(error),
+                other => self.events.push_back(other),
+            }
+        }
+    }
+
+    fn send(&mut self, to: ServerId, content: Content) {
+        let cluster = self.cluster;
+        let frame = Frame {
+            cluster,
+            to,
+            content,
+        };
+        let sent = self
+            .end
+            .send(to, DeliveryClass::Datagram, frame.encode().into());
+        sent.expect("the link is up");
+    }
+
+    /// Whatever it is sent within some time.
+    async fn received(&mut self, within: Duration) -> usize {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some(event)) =
+            tokio::time::timeout_at(until, poll_fn(|context| self.end.poll_link_event(context)))
+                .await
+        {
+            self.events.push_back(event);
+        }
+        let is_frame = |event: &&LinkEvent| matches!(event, LinkEvent::Frame { .. });
+        self.events.iter().filter(is_frame).count()
+    }
+}
+
+/// What a leader, and a candidate, of a far later term say.
+fn words_of_power() -> [Content; 2] {
+    let term = Term(999);
+    let append = Body::AppendEntries(AppendEntries {
+        round: Round(1),
+        prev: LogPosition::new(Term(0), Index(0)),
+        commit: Index(0),
+        reply: ReplyWanted::AtOnce,
+        confirmed: Round(0),
+        token: Token::NONE,
+        entries: Vec::new().into(),
+    });
+    let vote = Body::RequestVote(RequestVote {
+        pre_vote: false,
+        last: LogPosition::new(Term(998), Index(999)),
+        leadership_transfer: true,
+        campaign: term,
+    });
+    [append, vote].map(|body| Content::Message(Message { term, body }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_links_as_a_member_without_being_one() {
+    let site = Site::closed().await;
+    let mut impostor = Impostor::new(&site, site.founder.id(), None);
+
+    let linked = impostor.linked().await;
+
+    let rejected = HandshakeError::Rejected {
+        refusal: Refusal::Forgotten,
+        by: None,
+    };
+    assert_eq!(linked, Err(LinkError::Handshake(rejected)));
+    assert_eq!(impostor.received(10 * ELECTION_TIMEOUT).await, 0);
+    let counters = site.founder.status().borrow().counters;
+    assert_eq!(counters.frames_received, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leads_one_that_was_cut_off_without_a_voucher() {
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (third, _) = site.member().await;
+    site.network.partition(&[&[third.id()]]);
+    sleep(10 * ELECTION_TIMEOUT).await;
+    let term = third.status().borrow().term();
+    let mut impostor = Impostor::new(&site, third.id(), None);
+    let us = impostor.end.local();
+    site.network.partition(&[&[third.id(), us]]);
+
+    let linked = impostor.linked().await;
+
+    assert!(matches!(linked, Err(LinkError::Handshake(_))));
+    assert_eq!(impostor.received(10 * ELECTION_TIMEOUT).await, 0);
+    assert_eq!(third.status().borrow().term(), term);
+    assert_eq!(third.status().borrow().leader(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_that_speaks_as_a_leader_moves_no_term() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+    let mut impostor = Impostor::new(&site, site.founder.id(), Some(&invitation));
+    let link = impostor.linked().await.expect("it is invited");
+    let term = site.founder.status().borrow().term();
+
+    for content in words_of_power() {
+        impostor.send(site.founder.id(), content);
+    }
+
+    let refused = site.founder.wait_for(|status| {
+        let refused = status.raft.refused.get(&MessageRefusal::NotAPeer);
+        refused == Some(&2)
+    });
+    refused.await.expect("both are refused");
+    assert_eq!(link.role_granted, Role::Joiner);
+    assert_eq!(site.founder.status().borrow().term(), term);
+    assert!(site.founder.status().borrow().is_leader());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_for_somebody_else_is_dropped() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+    let mut impostor = Impostor::new(&site, site.founder.id(), Some(&invitation));
+    impostor.linked().await.expect("it is invited");
+    let frame = Frame {
+        cluster: impostor.cluster,
+        to: ServerId(7),
+        content: Content::Join {
+            description: Description::default(),
+            token: None,
+        },
+    };
+
+    let sent = impostor.end.send(
+        site.founder.id(),
+        DeliveryClass::Datagram,
+        frame.encode().into(),
+    );
+
+    assert_eq!(sent, Ok(()));
+    let dropped = |counters: &liferaft_raft::driver::Counters| counters.frames_for_another_server;
+    let counted = site
+        .founder
+        .wait_for(|status| dropped(&status.counters) == 1);
+    counted.await.expect("it is counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joiner_joins_under_the_key_that_it_has_proven() {
+    let site = Site::closed().await;
+    let (second, _) = site.member().await;
+    let invitation = site.invite(1).await;
+    let mut impostor = Impostor::new(&site, site.founder.id(), Some(&invitation));
+    impostor.linked().await.expect("it is invited");
+    let id = impostor.end.local();
+
+    impostor.send(
+        site.founder.id(),
+        Content::Join {
+            description: Description::of(second.public_key()),
+            token: None,
+        },
+    );
+
+    let added = site
+        .founder
+        .wait_for(|status| status.raft.configuration.contains(id));
+    let status = added.await.expect("it is taken in");
+    let member = status.raft.configuration.member(id).expect("it is one");
+    assert!(member.description.can_be_of(id));
+    assert!(member.voucher.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_of_another_cluster_gets_no_answer() {
+    let site = Site::closed().await;
+    let mut disk = MemoryStorage::default();
+    let other = Founding::by(disk.identity()).closed();
+    other.found(&mut disk).await.expect("the disk is blank");
+    let stranger = start(&site.network, &disk, |member| member).await;
+    let elsewhere = invite(&stranger, Terms::membership()).await;
+    let here = site.invite(1).await;
+    let mixed = Invitation::new(site.founder.cluster(), here.inviters().to_vec());
+    let token = elsewhere.token().expect("it has one").clone();
+    let mixed = mixed.expect("it names somebody").with_token(token);
+
+    let guest = site.guest(&MemoryStorage::default(), mixed).await;
+
+    let unknown = Exclusion::Token(TokenFault::Unknown);
+    assert_eq!(excluded(&guest).await, Some(unknown));
+    assert_eq!(guest.status().borrow().counters.frames_received, 0);
+    assert!(!names(&site.founder, guest.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_to_another_cluster_is_no_invitation_here() {
+    let site = Site::closed().await;
+    let here = site.invite(1).await;
+    let elsewhere = Invitation::new(ClusterId(99), here.inviters().to_vec());
+    let token = here.token().expect("it has one").clone();
+    let elsewhere = elsewhere.expect("it names somebody").with_token(token);
+
+    let guest = site.guest(&MemoryStorage::default(), elsewhere).await;
+
+    assert_eq!(excluded(&guest).await, Some(Exclusion::NoPeer));
+    assert_eq!(guest.status().borrow().counters.frames_received, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_expires_though_nobody_writes() {
+    let site = Site::closed().await;
+    let hour = Duration::from_secs(3600);
+    let invitation = invite(&site.founder, Terms::membership().with_valid_for(hour)).await;
+    sleep(hour + Duration::from_secs(1)).await;
+
+    let guest = site.guest(&MemoryStorage::default(), invitation).await;
+
+    let expired = Exclusion::Token(TokenFault::Expired);
+    assert_eq!(excluded(&guest).await, Some(expired));
+    assert!(!names(&site.founder, guest.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_race_for_one_use_one_gets_in() {
+    let site = Site::closed().await;
+    let invitation = site.invite(1).await;
+    let disks = [MemoryStorage::default(), MemoryStorage::default()];
+
+    let one = site.guest(&disks[0], invitation.clone()).await;
+    let other = site.guest(&disks[1], invitation).await;
+
+    let (winner, loser) = tokio::select! {
+        joined = one.joined() => { joined.expect("it is invited"); (&one, &other) }
+        joined = other.joined() => { joined.expect("it is invited"); (&other, &one) }
+    };
+    let used_up = Exclusion::Token(TokenFault::UsedUp);
+    assert_eq!(excluded(loser).await, Some(used_up));
+    assert!(names(&site.founder, winner.id()) && !names(&site.founder, loser.id()));
+}
+
+/// Waits until nobody links to a server that shows an old start.
+async fn refused_as_old(member: &Handle<Journal>, copy: ServerId) {
+    let refused = member.wait_for(|status| {
+        let error = status.last_error.as_ref().map(|last| &last.error);
+        match error {
+            Some(MemberError::NotLinked { peer, error }) if *peer == copy => matches!(
+                error,
+                LinkError::Handshake(HandshakeError::Refused {
+                    refusal: Refusal::OldBoot,
+                    ..
+                })
+            ),
+            _ => false,
+        }
+    });
+    refused.await.expect("it is refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_storage_is_refused_and_told_why() {
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (third, disk) = site.member().await;
+    third.stop().await;
+    let copy = disk.copied();
+    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
+    third.joined().await.expect("it is one");
+    third.stop().await;
+
+    let copied = start(&site.network, &copy, |member| member.membership(patient())).await;
+
+    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
+    refused_as_old(&site.founder, copied.id()).await;
+    assert_eq!(copied.status().borrow().counters.frames_received, 0);
+    assert_eq!(copied.status().borrow().counters.frames_sent, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_refused_by_members_that_were_restarted_since() {
+    let site = Site::closed().await;
+    let (second, second_disk) = site.member().await;
+    let (third, disk) = site.member().await;
+    third.stop().await;
+    let copy = disk.copied();
+    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
+    third.joined().await.expect("it is one");
+    for member in [&third, &second, &site.founder] {
+        member.stop().await;
+    }
+    let founder = start(&site.network, &site.disk, |member| {
+        member.membership(patient())
+    })
+    .await;
+    let _second = start(&site.network, &second_disk, |member| {
+        member.membership(patient())
+    })
+    .await;
+
+    let copied = start(&site.network, &copy, |member| member.membership(patient())).await;
+
+    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
+    refused_as_old(&founder, copied.id()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_image_of_a_storage_is_refused() {
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (third, disk) = site.member().await;
+    third.stop().await;
+    let image = disk.copied();
+    for _ in 0..3 {
+        let third = start(&site.network, &disk, |member| member.membership(patient())).await;
+        third.joined().await.expect("it is one");
+        third.stop().await;
+    }
+
+    let restored = start(&site.network, &image, |member| member.membership(patient())).await;
+
+    assert_eq!(excluded(&restored).await, Some(Exclusion::OldBoot));
+    assert_eq!(restored.status().borrow().counters.frames_received, 0);
+}
+
+/// A memory carrier of another network than the first, whose addresses have a scheme of their own.
+struct Second(MemoryCarrier);
+
+impl Carrier for Second {
+    fn scheme(&self) -> &'static str {
+        "second"
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        self.0.packet_bytes_max()
+    }
+
+    fn reach(&self) -> Reach {
+        self.0.reach()
+    }
+
+    fn is_inside_process(&self) -> bool {
+        self.0.is_inside_process()
+    }
+
+    fn address_of(&self, server: ServerId) -> Option<Address> {
+        let address = format!("second:{server:?}");
+        Some(address.parse().expect("it is short"))
+    }
+
+    fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
+        let first = format!("memory:{}", address.rest());
+        self.0.dial(&first.parse().expect("it is short"))
+    }
+
+    fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
+        self.0.send(path, channel, packet)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
+        self.0.poll(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_copies_that_run_at_once_the_later_is_refused() {
+    let elsewhere = MemoryNetwork::new(2);
+    let site = Site::closed().await;
+    let (_second, _) = site.member().await;
+    let (third, disk) = site.member().await;
+    let id = site.founder.id();
+    site.founder.stop().await;
+    let near = site.network.attach_carrier(id).expect("it is free");
+    let far = elsewhere.attach_carrier(id).expect("it is free");
+    let end = Endpoint::new(site.disk.identity().clone(), near).with_carrier(Second(far));
+    let founder = start_over(end, &site.disk, |member| member.membership(patient())).await;
+    third.stop().await;
+    let copy = disk.copied();
+    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
+    third.joined().await.expect("it is one");
+    let far = elsewhere.attach_carrier(third.id()).expect("it is free");
+    let end = Endpoint::new(copy.identity().clone(), Second(far));
+
+    let copied = start_over(end, &copy, |member| member.membership(patient())).await;
+
+    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
+    assert_eq!(copied.status().borrow().counters.frames_received, 0);
+    assert_eq!(third.propose(1).await, Ok(1));
+    assert_eq!(founder.read(()).await, Ok(vec![1]));
+}
