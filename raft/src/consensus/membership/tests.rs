@@ -288,6 +288,52 @@ fn the_oldest_evictions_are_forgotten_where_an_entry_has_no_room() {
     assert!(added.weight() <= bytes);
 }
 
+/// Servers 1 to 3, of which each has let in the next, and then 2 was evicted.
+fn after_the_middle_left() -> Configuration {
+    let member = |n: u8, voucher| {
+        let voter = Member::voter(Description::of(key(n)));
+        (key(n).server_id(), Member { voucher, ..voter })
+    };
+    let chain = Configuration::from_members([
+        member(1, None),
+        member(2, Some(voucher(1))),
+        member(3, Some(voucher(2))),
+    ]);
+    let evicted = target(&chain, &MembershipChange::evict(key(2).server_id()));
+    evicted.expect("it is a member")
+}
+
+/// Let in again by a server that rests on its own word, it would stand on nothing else.
+#[test]
+fn a_server_that_comes_back_keeps_the_voucher_that_others_rest_on() {
+    let current = after_the_middle_left();
+    let addition = Addition {
+        voucher: Some(voucher(3)),
+        ..Addition::of(key(2).server_id())
+    };
+
+    let back = target(&current, &MembershipStep::AddLearner(addition).into());
+
+    let back = back.expect("it is no member");
+    let member = back.member(key(2).server_id()).expect("it is one");
+    assert_eq!(member.voucher, Some(voucher(1)));
+    assert_eq!(back.past_vouchers().len(), 0);
+}
+
+#[test]
+fn vouchers_of_those_who_left_give_way_where_an_entry_has_no_room() {
+    let current = after_the_middle_left();
+    let bytes = current.weight();
+    let tight = current.with_entry_bytes_max(bytes);
+
+    let added = target(&tight, &MembershipChange::add_learner(ServerId(4)));
+
+    let added = added.expect("there is room once they are forgotten");
+    assert_eq!(tight.past_vouchers().len(), 1);
+    assert_eq!(added.past_vouchers().len(), 0);
+    assert!(added.weight() <= bytes);
+}
+
 #[test]
 fn a_token_lets_in_as_many_as_it_has_uses() {
     let current = Configuration::of_voters(ids(&[1])).with_tokens([token(1, 2)]);
