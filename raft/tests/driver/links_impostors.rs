@@ -23,7 +23,7 @@ use liferaft_transport::carrier::{
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::invitation::Invitation;
-use liferaft_transport::links::{Credentials, Link, LinkError, LinkEvent, LinkLimits, Wanted};
+use liferaft_transport::links::{Credentials, Link, LinkError, LinkEvent, Wanted};
 use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
 use tokio::time::sleep;
 
