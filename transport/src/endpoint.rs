@@ -384,7 +384,7 @@ fn poll_carriers(
     authorizer: &dyn Authorizer,
     context: &mut Context<'_>,
 ) -> Polled {
-    let (mut read, mut is_all) = (0, true);
+    let (mut read, mut is_all, mut has_time) = (0, true, false);
     for (number, slot) in carriers.iter_mut().enumerate() {
         let mut left = BATCH;
         while let Some(carrier) = slot {
@@ -396,8 +396,9 @@ fn poll_carriers(
             left -= 1;
             match carrier.poll(context) {
                 Poll::Ready(Some(event)) => {
-                    if read == 0 {
+                    if !has_time && links.needs_time(&event) {
                         links.set_time(now());
+                        has_time = true;
                     }
                     read += 1;
                     links.on_carrier_event(number, event, authorizer);

@@ -323,7 +323,7 @@ fn a_refusal_reads_well_after_the_word_refused() {
 
     assert_eq!(
         Refusal::NoCommonVersion { versions }.to_string(),
-        "no common protocol version: the other end speaks 2 to 4"
+        "no common protocol version: the refusing server speaks 2 to 4"
     );
     assert_eq!(WRITER.to_string(), "client that may write");
 }

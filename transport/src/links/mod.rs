@@ -200,6 +200,13 @@ impl Links {
         self.want(&[]);
     }
 
+    /// Returns true if the time must be told before this event is. For datagrams the last time is good enough: it is at
+    /// most [`keep_alive_after`](LinkLimits::keep_alive_after) ago, and they only show that their sender is there.
+    #[must_use]
+    pub fn needs_time(&self, event: &CarrierEvent) -> bool {
+        !matches!(event, CarrierEvent::Packet { packet, .. } if packet::is_datagram(packet))
+    }
+
     /// Takes what a carrier tells.
     pub fn on_carrier_event(
         &mut self,

@@ -192,6 +192,13 @@ impl Status {
     }
 }
 
+/// Returns true if a packet is on a link's datagram channel, if it is a link's at all.
+pub(super) fn is_datagram(packet: &Packet) -> bool {
+    let Frame { head, body } = &packet.body;
+    let first = packet.head.as_bytes().first().or(head.first());
+    first.or(body.first()) == Some(&LINK_DATAGRAM)
+}
+
 /// Reads the part of a packet that is never sealed. Returns `None` if it is no packet of ours.
 pub(super) fn read(packet: Packet) -> Option<Incoming> {
     let mut content = Content::from(packet);
