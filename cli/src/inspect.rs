@@ -15,11 +15,11 @@ use crate::print;
 
 /// Print what the store of a member holds, also if it is damaged; nothing is changed
 ///
-/// Identity, hard state, log, snapshot, configuration, boots seen of other servers, the last entries without what they say, outboxes; what opening
-/// the store would repair, and what is damaged, by file, byte and batch. It can be asked while a member has the store
-/// open: what is being written at that moment may look torn. The exit status is 0 if a member can open the store, or
-/// begin one there, or it is a backup in order, 3 if the store or an outbox is damaged or of another format, and 1 if
-/// the folder cannot be read.
+/// Identity, hard state, log, snapshot, configuration, boots seen of other servers, the last entries without what they
+/// say, outboxes; what opening the store would repair, and what is damaged, by file, byte and batch. It can be asked
+/// while a member has the store open: what is being written at that moment may look torn. The exit status is 0 if a
+/// member can open the store, or begin one there, or it is a backup in order, 3 if the store or an outbox is damaged or
+/// of another format, and 1 if the folder cannot be read.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member

@@ -1,5 +1,5 @@
-//! What a frame costs from one end to the other in one process: over links that prove nothing, over links that prove who
-//! is there, and over links that seal their packets as well.
+//! What a frame costs from one end to the other in one process: over links that prove nothing, over links that prove
+//! who is there, and over links that seal their packets as well.
 
 use std::hint::black_box;
 use std::sync::Arc;

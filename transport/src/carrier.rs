@@ -44,7 +44,8 @@ pub trait Carrier: Send + 'static {
         false
     }
 
-    /// Returns the address of a server of which nothing is known but its id, where the medium finds servers by their ids.
+    /// Returns the address of a server of which nothing is known but its id, where the medium finds servers by their
+    /// ids.
     fn address_of(&self, server: ServerId) -> Option<Address> {
         let _ = server;
         None

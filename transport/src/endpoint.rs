@@ -1,7 +1,7 @@
 //! Runs links: gives them carriers, a clock, entropy and a key that signs.
 //!
-//! An [`Endpoint`] decides nothing. It tells [`Links`] what has happened and does what they want, on the task that polls
-//! it: it starts no task of its own.
+//! An [`Endpoint`] decides nothing. It tells [`Links`] what has happened and does what they want, on the task that
+//! polls it: it starts no task of its own.
 
 use std::fmt;
 use std::future::Future;
@@ -122,7 +122,8 @@ struct Alarm {
 }
 
 impl Endpoint {
-    /// Makes an end over this carrier, which shows the signer's key. Links have the [default limits](LinkLimits::default).
+    /// Makes an end over this carrier, which shows the signer's key. Links have the [default
+    /// limits](LinkLimits::default).
     #[must_use]
     pub fn new(signer: impl Signer, carrier: impl Carrier) -> Self {
         Self {
@@ -465,7 +466,8 @@ impl Transport for Endpoint {
     }
 }
 
-/// What a member is told of links. The generations are not its business: nothing of an earlier link follows a later one.
+/// What a member is told of links. The generations are not its business: nothing of an earlier link follows a later
+/// one.
 impl From<LinkEvent> for Event {
     fn from(event: LinkEvent) -> Self {
         match event {

@@ -281,9 +281,9 @@ impl Invitation {
         &self.signaling
     }
 
-    /// Returns a link to this page with the invitation behind `#`: browsers keep that for themselves, and the page reads
-    /// it there. **It is a secret if there is a token.** Over `http://`, whoever is on the way can change the page, and
-    /// so what becomes of the secret.
+    /// Returns a link to this page with the invitation behind `#`: browsers keep that for themselves, and the page
+    /// reads it there. **It is a secret if there is a token.** Over `http://`, whoever is on the way can change the
+    /// page, and so what becomes of the secret.
     ///
     /// # Errors
     /// When it is no page for links: see [`InvitationError::Page`].

@@ -67,7 +67,8 @@ pub trait Transport: Send + 'static {
         let _not_needed = (credentials, authorizer);
     }
 
-    /// Returns true if each link comes up with a proof of who is at its other end ([`link`](Self::link)). Default false.
+    /// Returns true if each link comes up with a proof of who is at its other end ([`link`](Self::link)). Default
+    /// false.
     fn authenticates(&self) -> bool {
         false
     }
@@ -128,8 +129,8 @@ pub enum Event {
     PeerUp(ServerId),
     /// Frames can no longer be sent to this peer. A hint, like [`PeerUp`](Self::PeerUp).
     PeerDown(ServerId),
-    /// There is room again for frames to this peer, after one was refused with [`SendError::QueueFull`]. A transport may
-    /// leave it out.
+    /// There is room again for frames to this peer, after one was refused with [`SendError::QueueFull`]. A transport
+    /// may leave it out.
     Writable(ServerId),
     /// No link to this peer came about. It is tried again.
     NotLinked {

@@ -1,5 +1,5 @@
-//! `cargo xtask handshakes`: what it costs a cluster that its links prove who is at their other end, by runs of the demo
-//! that alternate with runs over links that prove nothing.
+//! `cargo xtask handshakes`: what it costs a cluster that its links prove who is at their other end, by runs of the
+//! demo that alternate with runs over links that prove nothing.
 
 use std::process::ExitCode;
 use std::time::Duration;

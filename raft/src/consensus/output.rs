@@ -96,8 +96,8 @@ pub struct Write {
     pub id: WriteId,
     /// Replaces the stored hard state, all of it at once.
     pub hard_state: Option<HardState>,
-    /// Replaces the stored boots of other servers, all of them at once. The protocol has no part in them: it leaves this
-    /// empty, and whoever authorizes links adds it.
+    /// Replaces the stored boots of other servers, all of them at once. The protocol has no part in them: it leaves
+    /// this empty, and whoever authorizes links adds it.
     pub peer_boots: Option<Boots>,
     /// Replaces the stored snapshot by this one, which is finished: durable, and of no effect until now.
     pub snapshot: Option<Snapshot>,

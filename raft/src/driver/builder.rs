@@ -181,7 +181,8 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// Joins the cluster that this invitation is to, as [`join`](Self::join) does: by the inviting members, or whoever
-    /// is there in their place. It is let in by the invitation's token, if there is one, or because the cluster is open.
+    /// is there in their place. It is let in by the invitation's token, if there is one, or because the cluster is
+    /// open.
     ///
     /// A member that is started again needs the invitation no more: what it knows of its cluster counts then. One that
     /// [reaches nobody](super::Exclusion::NoPeer) whom it knows comes back by a new invitation.
@@ -192,9 +193,9 @@ impl<S: StateMachine> MemberBuilder<S> {
         self
     }
 
-    /// Takes part in an [open](crate::configuration::Configuration::is_open) cluster although others reach this machine:
-    /// whatever runs on it may join, read and write. Only for trying out, and only over a transport that stays on the
-    /// machine; over one that stays in the process nothing needs to be said.
+    /// Takes part in an [open](crate::configuration::Configuration::is_open) cluster although others reach this
+    /// machine: whatever runs on it may join, read and write. Only for trying out, and only over a transport that stays
+    /// on the machine; over one that stays in the process nothing needs to be said.
     pub fn open(mut self) -> Self {
         self.is_open = true;
         self

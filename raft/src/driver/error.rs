@@ -440,16 +440,16 @@ pub enum StartError {
          first server of a new cluster founds, once: to found again makes a second cluster, an empty one"
     )]
     NoCluster,
-    /// The transport reaches other machines, and the cluster is [open](crate::configuration::Configuration::is_open), or
-    /// this server has no invitation: anybody could join, read and write. A cluster for a network is
+    /// The transport reaches other machines, and the cluster is [open](crate::configuration::Configuration::is_open),
+    /// or this server has no invitation: anybody could join, read and write. A cluster for a network is
     /// [closed](super::Founding::closed), and a server comes to it by an [invitation](super::MemberBuilder::invited).
     #[error(
         "not started: the transport reaches other machines, and whoever reaches this one would be let in: found a \
          closed cluster, and join it by an invitation"
     )]
     OpenToAll,
-    /// The transport reaches other processes of this machine, and the cluster is open, or this server has no invitation.
-    /// If that is meant, [`open`](super::MemberBuilder::open) says so.
+    /// The transport reaches other processes of this machine, and the cluster is open, or this server has no
+    /// invitation. If that is meant, [`open`](super::MemberBuilder::open) says so.
     #[error(
         "not started: every process of this machine would be let in: found a closed cluster, and join it by an \
          invitation, or allow it to be `open`"

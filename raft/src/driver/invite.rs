@@ -61,11 +61,11 @@ impl Terms {
 }
 
 impl<S: StateMachine> Handle<S> {
-    /// Invites to the cluster. The token is in the log when this returns, and its secret in the invitation alone: whoever
-    /// reads its text may come by it, as often as the terms allow.
+    /// Invites to the cluster. The token is in the log when this returns, and its secret in the invitation alone:
+    /// whoever reads its text may come by it, as often as the terms allow.
     ///
-    /// The invitation names this member, the leader and others as those to be believed, [`INVITERS_MAX`] of them, and the
-    /// addresses of all of them that have any. [`revoke`](Self::revoke) ends it.
+    /// The invitation names this member, the leader and others as those to be believed, [`INVITERS_MAX`] of them, and
+    /// the addresses of all of them that have any. [`revoke`](Self::revoke) ends it.
     ///
     /// # Errors
     /// See [`MembershipError`]. A token that was issued although that is not known expires as it was to.
@@ -106,8 +106,8 @@ fn draw_token() -> TokenSecret {
     TokenSecret::from_bytes(secret)
 }
 
-/// Returns an invitation by this server and other members, without a token. The leader comes before the others, as it is
-/// who takes newcomers in. This server knows its own addresses before the configuration has them.
+/// Returns an invitation by this server and other members, without a token. The leader comes before the others, as it
+/// is who takes newcomers in. This server knows its own addresses before the configuration has them.
 fn invitation(
     cluster: ClusterId,
     (own, own_addresses): (PublicKey, &[Address]),

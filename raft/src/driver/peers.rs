@@ -245,8 +245,8 @@ impl Peers {
         invitation.filter(|_| configuration.is_empty() || self.is_lost)
     }
 
-    /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can say
-    /// who leads it.
+    /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can
+    /// say who leads it.
     pub(super) fn reachable_instead_of(&self, server: ServerId) -> ServerId {
         if self.linked.contains_key(&server) {
             return server;

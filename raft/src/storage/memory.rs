@@ -70,8 +70,8 @@ impl MemoryStorage {
         Self::of(Identity::from_seed(seed))
     }
 
-    /// Returns a copy of what is stored at this moment: another disk of the same server, as an image of a disk is. No two
-    /// of them may be used; this is for tests of what becomes of that.
+    /// Returns a copy of what is stored at this moment: another disk of the same server, as an image of a disk is. No
+    /// two of them may be used; this is for tests of what becomes of that.
     #[must_use]
     pub fn copied(&self) -> Self {
         let contents = self.shelf.contents().clone();

@@ -180,8 +180,8 @@ impl Attempts {
         }
     }
 
-    /// Returns when something is due. A wanted peer is dialed if `is_idle` says of it, and of the generation of the link
-    /// by which another has answered in its place, that there is no link.
+    /// Returns when something is due. A wanted peer is dialed if `is_idle` says of it, and of the generation of the
+    /// link by which another has answered in its place, that there is no link.
     pub(super) fn deadline(
         &self,
         is_idle: impl Fn(ServerId, Option<u64>) -> bool,

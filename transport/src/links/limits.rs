@@ -49,7 +49,8 @@ pub struct LinkLimits {
     pub unread_bytes_max: usize,
     /// How long after it last sent anything an end tells that it is there.
     pub keep_alive_after: Duration,
-    /// How long after anything was last received a link is down. Handshakes of peers that take it for up still replace it.
+    /// How long after anything was last received a link is down. Handshakes of peers that take it for up still replace
+    /// it.
     pub dead_after: Duration,
 }
 

@@ -2,10 +2,10 @@
 //!
 //! [`Links`] has no clock, no socket and no key: what carriers tell, signatures, frames and the time go in;
 //! [`LinkOutput`]s and [`LinkEvent`]s come out, and one deadline. The same inputs give the same outputs. It dials the
-//! peers that are [`Wanted`], answers those that dial, lets a [handshake](crate::handshake) prove who is there, and runs
-//! the link: datagram frames each in a packet of its own, everything longer and all stream frames in order over whatever
-//! the carrier loses. `docs/links.md` has the layout of packets, the rules and all bounds; [`Endpoint`] is the shell
-//! that gives this value carriers, time and a key.
+//! peers that are [`Wanted`], answers those that dial, lets a [handshake](crate::handshake) prove who is there, and
+//! runs the link: datagram frames each in a packet of its own, everything longer and all stream frames in order over
+//! whatever the carrier loses. `docs/links.md` has the layout of packets, the rules and all bounds; [`Endpoint`] is the
+//! shell that gives this value carriers, time and a key.
 //!
 //! # One link for each peer
 //!
@@ -131,7 +131,8 @@ impl Links {
 
     /// Replaces the peers that links are wanted to, of which [`WANTED_MAX`] count.
     ///
-    /// New ones are dialed at once. Of those that are not wanted any more, the links that this end has dialed are closed.
+    /// New ones are dialed at once. Of those that are not wanted any more, the links that this end has dialed are
+    /// closed.
     pub fn want(&mut self, wanted: &[Wanted]) {
         for peer in self.attempts.want(wanted, self.local.id, self.clock.now) {
             let link = self.table.active(peer);
@@ -146,7 +147,8 @@ impl Links {
     /// Sends a frame to a peer. `Ok` promises nothing.
     ///
     /// # Errors
-    /// When it certainly was not sent. After [`SendError::QueueFull`] there is [`LinkEvent::Writable`] once there is room.
+    /// When it certainly was not sent. After [`SendError::QueueFull`] there is [`LinkEvent::Writable`] once there is
+    /// room.
     pub fn send(
         &mut self,
         peer: ServerId,

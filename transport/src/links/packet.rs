@@ -1,8 +1,8 @@
 //! Lays out the packets of links, and reads what others have laid out.
 //!
-//! The first byte of a link's packet says on which of its two channels it travels. The link's generation follows, then a
-//! content, sealed where the carrier does not protect it. Numbers are big-endian. Every other packet is a message of a
-//! handshake, as [`handshake`](crate::handshake) lays it out.
+//! The first byte of a link's packet says on which of its two channels it travels. The link's generation follows, then
+//! a content, sealed where the carrier does not protect it. Numbers are big-endian. Every other packet is a message of
+//! a handshake, as [`handshake`](crate::handshake) lays it out.
 //!
 //! The channel is in the packet, since carriers may have one channel for both; what is sealed on one does not open on
 //! the other.

@@ -9,8 +9,8 @@ use crate::ServerId;
 
 /// The events, in the order in which they happened.
 ///
-/// Frames are bounded by their links, which are told when one is taken. Other events are few: while too many wait, those
-/// that can be done without are dropped and no new link is accepted.
+/// Frames are bounded by their links, which are told when one is taken. Other events are few: while too many wait,
+/// those that can be done without are dropped and no new link is accepted.
 #[derive(Debug, Default)]
 pub(super) struct UnreadEvents {
     queue: VecDeque<(LinkEvent, Source)>,
@@ -85,8 +85,8 @@ impl UnreadEvents {
         Some((event, taken))
     }
 
-    /// Forgets the frames of a peer's earlier link, so that one that returns again and again costs no more than one that
-    /// stays.
+    /// Forgets the frames of a peer's earlier link, so that one that returns again and again costs no more than one
+    /// that stays.
     pub(super) fn forget_frames_of(&mut self, peer: ServerId) {
         self.queue
             .retain(|(event, _)| !matches!(event, LinkEvent::Frame { from, .. } if *from == peer));

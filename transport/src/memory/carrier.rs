@@ -96,8 +96,8 @@ impl Carrier for MemoryCarrier {
             .ok_or_else(|| DialError::BadAddress(address.clone()))
     }
 
-    /// Puts the packet into the receiver's queue at once, unless the link has [faults](super::Faults): datagram faults on
-    /// both channels, as the layer above sends again what is lost.
+    /// Puts the packet into the receiver's queue at once, unless the link has [faults](super::Faults): datagram faults
+    /// on both channels, as the layer above sends again what is lost.
     ///
     /// # Panics
     /// Natively, when packets are delayed and this is called outside a tokio runtime whose timers are enabled.

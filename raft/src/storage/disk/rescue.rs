@@ -1,5 +1,5 @@
-//! Rescues what a member cannot go on from: founds a cluster anew from the last survivor of one, or sets a damaged store
-//! aside so that its member joins as a new server.
+//! Rescues what a member cannot go on from: founds a cluster anew from the last survivor of one, or sets a damaged
+//! store aside so that its member joins as a new server.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

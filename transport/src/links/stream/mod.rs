@@ -1,7 +1,7 @@
 //! Makes an ordered stream of bytes over packets that are lost, duplicated and reordered.
 //!
-//! The bytes are frames one after the other, each behind its class and length. They are cut into segments, each of which
-//! says where in the stream it begins; the receiver puts them together and tells how far it has come (a
+//! The bytes are frames one after the other, each behind its class and length. They are cut into segments, each of
+//! which says where in the stream it begins; the receiver puts them together and tells how far it has come (a
 //! [`Status`](super::packet::Status)). It also gives *credit*: the offset that the sender may reach, so that what waits
 //! for a member that reads slowly is bounded. The credit is small in the beginning and grows while it is what holds the
 //! sender up.

@@ -52,8 +52,8 @@ impl Window {
         self.bytes
     }
 
-    /// Takes up a round trip that was measured at `now`, when the bytes before `acknowledged` were acknowledged and those
-    /// before `sent` under way.
+    /// Takes up a round trip that was measured at `now`, when the bytes before `acknowledged` were acknowledged and
+    /// those before `sent` under way.
     pub(super) fn on_sample(
         &mut self,
         sample: Duration,
