@@ -21,7 +21,7 @@ use liferaft::ids::{Index, Term};
 use liferaft::kv::{
     Kind, KvOutboxError, KvPushError, LeaseId, ParseCountError, Refused, Revision, WatchError,
 };
-use liferaft::platform::{AddressError, LabelError, ParseKeyError};
+use liferaft::platform::{AddressError, LabelError, ParseKeyError, Versions};
 use liferaft::sessions::{EnvelopeError, JoinError, SessionsError, SnapshotError};
 use liferaft::storage::StorageError;
 use liferaft::transport::SendError;
@@ -348,6 +348,14 @@ fn causes_of_requests() -> Vec<Row> {
             => "this server needs an invitation: its cluster is closed";
         "Exclusion::OtherVersion": Exclusion::OtherVersion
             => "the cluster speaks a version of the protocol that this server does not";
+        "Exclusion::Forgotten": Exclusion::Forgotten
+            => "the cluster has forgotten this server: it needs a new invitation";
+        "Exclusion::NoPeer": Exclusion::NoPeer
+            => "no server that this one knows can be reached: if they have left, it needs a new invitation";
+        "Exclusion::OldBoot": Exclusion::OldBoot
+            => "the storage of this server is a copy, or was set back: a later or another start of it was seen";
+        "Exclusion::NoCommonVersion": Exclusion::NoCommonVersion { versions: Versions { min: 2, max: 4 } }
+            => "this server speaks no protocol version that the other end speaks, which is 2 to 4";
         "Exclusion::Token": Exclusion::Token(TokenFault::UsedUp)
             => "this server needs another invitation: the token of its own is used up";
         "Missed": Missed { count: 3 } => "3 events were missed";

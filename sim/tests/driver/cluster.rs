@@ -9,7 +9,7 @@ use liferaft_raft::configuration::Configuration;
 use liferaft_raft::driver::{Founding, Member, MemberStatus, StopReason};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_raft::storage::MemoryStorage;
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_sim::dice::Dice;
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork};
 use tokio::sync::{Notify, watch};
@@ -117,12 +117,19 @@ impl Cluster {
         // What is left of an earlier process, such as one that was handing over before it stopped, loses the network.
         self.network.kill(server(id));
         let seed = self.state().seeds.number();
-        let transport = match self.network.attach(server(id)) {
-            Ok(transport) => transport,
+        let disk = self.disks[&id].open().await;
+        let builder = if self.plan.proven {
+            let end = self.network.connect(disk.identity().clone());
+            end.map(|end| Member::builder(Kv::new(), end, disk))
+        } else {
+            let end = self.network.attach(server(id));
+            end.map(|end| Member::builder(Kv::new(), end, disk))
+        };
+        let member = match builder {
+            Ok(builder) => builder,
             Err(error) => return self.alarm(format!("server {id} does not start: {error}")),
         };
-        let disk = self.disks[&id].open().await;
-        let member = Member::builder(Kv::new(), transport, disk)
+        let member = member
             .cluster(CLUSTER)
             .config(self.plan.config.clone())
             .snapshot_after_log_bytes(self.plan.snapshot_after_log_bytes)

@@ -38,9 +38,17 @@ struct Batch {
 impl Batch {
     /// Runs seeds, and panics on the first alarm.
     fn of(seeds: impl IntoIterator<Item = u64>) -> Self {
+        Self::over_links(seeds, false)
+    }
+
+    /// Runs seeds over links that prove who is at their other end, or prove nothing.
+    fn over_links(seeds: impl IntoIterator<Item = u64>, proven: bool) -> Self {
         let mut batch = Self::default();
         for seed in seeds {
-            let plan = Plan::of_seed(seed);
+            let plan = Plan {
+                proven,
+                ..Plan::of_seed(seed)
+            };
             let outcome = run(&plan, None);
             if let Some(alarm) = &outcome.alarm {
                 panic!("seed {seed}: {alarm}\n{plan}");
@@ -90,6 +98,11 @@ fn clients_of_the_driver_hear_the_truth_and_the_cluster_recovers() {
 }
 
 #[test]
+fn members_whose_links_prove_who_is_there_recover_as_well() {
+    Batch::over_links(1..=20, true).assert_everything_happened();
+}
+
+#[test]
 fn more_seeds_as_the_environment_says() {
     let number = |name| {
         let value = env::var(name).ok()?;
@@ -102,9 +115,10 @@ fn more_seeds_as_the_environment_says() {
     let from = number("LIFERAFT_DRIVER_FROM").unwrap_or(1_000);
     let count = number("LIFERAFT_DRIVER_SEEDS").unwrap_or(0);
 
-    let batch = Batch::of(from..from + count);
-
-    println!("{count} seeds from {from}: {batch:?}");
+    for proven in [false, true] {
+        let batch = Batch::over_links(from..from + count, proven);
+        println!("{count} seeds from {from}, proven links: {proven}: {batch:?}");
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) thinking: Duration,
     /// How links are between two strikes at them.
     pub(crate) links: Faults,
+    /// Whether links prove who is at their other end. Their keys are drawn anew each time: a run does not repeat.
+    pub(crate) proven: bool,
     /// How long faults strike and clients call.
     pub(crate) faults_last: Duration,
     /// What strikes when, in order.
@@ -196,6 +198,7 @@ impl Plan {
             clients: dice.between(3, 8),
             keys: u8::try_from(2 * dice.between(3, 6)).expect("few keys"),
             thinking: millis(&mut dice, 20, 80) * slowness,
+            proven: false,
             links: links(&mut dice, 4, slowness),
             faults_last: faults_last * slowness,
             agenda: agenda(&mut dice, servers, election_timeout, faults_last, slowness),
