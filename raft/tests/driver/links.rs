@@ -293,3 +293,17 @@ async fn an_invitation_names_its_writer_and_then_the_leader() {
     let leads = site.founder.public_key();
     assert_eq!(named, Ok(vec![fourth.public_key(), leads]));
 }
+
+// A leader looked for any member in the place of a server that it was to add, and gave such a server no link.
+#[tokio::test(start_paused = true)]
+async fn an_operator_adds_a_server_that_knows_nobody() {
+    let site = Site::closed().await;
+    let cluster = site.founder.cluster();
+
+    let disk = MemoryStorage::default();
+    let added = start(&site.network, &disk, |member| member.cluster(cluster)).await;
+    let done = site.founder.add_learner(added.id()).await;
+
+    assert_eq!(done, Ok(()));
+    added.joined().await.expect("it was added");
+}

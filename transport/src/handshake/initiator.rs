@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 
 use bytes::Bytes;
-use liferaft_platform::{PublicKey, Versions};
+use liferaft_platform::{PublicKey, ServerId, Versions};
 use zeroize::Zeroizing;
 
 use super::message::{Exchange, Head, Hint, Index, kind};
@@ -22,9 +22,9 @@ pub struct Intent {
     pub role: Role,
     /// The token of its invitation, if it has one to use.
     pub token: Option<TokenSecret>,
-    /// The keys of which the peer must have one, or be vouched for by one. Empty: any peer that the authorizer takes
+    /// The servers of which the peer must be one, or be vouched for by one. Empty: any peer that the authorizer takes
     /// for a member, or vouched for.
-    pub expected: Vec<PublicKey>,
+    pub expected: Vec<ServerId>,
 }
 
 /// The end of a handshake that begins it.
@@ -269,9 +269,8 @@ impl Initiator {
     /// Returns true if the peer is one of those looked for, or vouched for by one.
     fn is_expected(&self, peer: &Claimant) -> bool {
         let expected = &self.intent.expected;
-        expected.is_empty()
-            || expected.contains(&peer.key)
-            || peer.vouched_by.iter().any(|key| expected.contains(key))
+        let is_one = |key: &PublicKey| expected.contains(&key.server_id());
+        expected.is_empty() || is_one(&peer.key) || peer.vouched_by.iter().any(is_one)
     }
 
     /// Returns what it means to be refused as a stranger: that nothing of what this end has shown is known there. The

@@ -247,7 +247,11 @@ impl Attempts {
             self.outcomes.push_back(Outcome::Leave(route));
             return;
         };
-        let initiator = local.initiator(route, keys);
+        let expected = match keys {
+            [] => vec![target.peer],
+            keys => keys.iter().map(|key| key.server_id()).collect(),
+        };
+        let initiator = local.initiator(route, expected);
         let opening = self
             .handshakes
             .begin((number, route), initiator, target, now);

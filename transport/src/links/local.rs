@@ -132,12 +132,12 @@ impl LocalEnd {
         self.carriers[route.carrier].bindings.remove(&route.path);
     }
 
-    /// Begins a handshake with whoever has one of the keys.
-    pub(super) fn initiator(&mut self, route: Route, keys: &[PublicKey]) -> Initiator {
+    /// Begins a handshake with one of these servers, or one for which one of them vouches.
+    pub(super) fn initiator(&mut self, route: Route, expected: Vec<ServerId>) -> Initiator {
         let intent = Intent {
             role: self.credentials.role,
             token: self.credentials.token.clone(),
-            expected: keys.to_vec(),
+            expected,
         };
         let entropy = self.entropy();
         Initiator::new(self.local_on(route), intent, entropy)

@@ -24,7 +24,7 @@ pub struct Wanted {
     /// The peer.
     pub peer: ServerId,
     /// The keys of which whoever answers must have one, or be vouched for by one: the peer's own, or all that an
-    /// invitation names. Empty: anybody whom the authorizer takes for a member, or vouched for.
+    /// invitation names. Empty: the peer's own, of which its id is the digest.
     pub keys: Vec<PublicKey>,
     /// Where to reach it: the first [`ADDRESSES_MAX`] are tried in turn. Without any it is waited for.
     pub addresses: Vec<Address>,

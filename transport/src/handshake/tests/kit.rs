@@ -103,7 +103,10 @@ pub(super) fn member() -> Intent {
 /// A member that looks for those of these numbers.
 pub(super) fn expecting(numbers: &[u8]) -> Intent {
     Intent {
-        expected: numbers.iter().map(|number| public(*number)).collect(),
+        expected: numbers
+            .iter()
+            .map(|number| public(*number).server_id())
+            .collect(),
         ..member()
     }
 }
