@@ -58,6 +58,9 @@ pub enum ParseIdError {
     /// It does not begin with `0x`.
     #[error("an id begins with 0x, as in 0x1f")]
     NoPrefix,
+    /// It ends in `…`, as ids do that are shown only to be told apart.
+    #[error("the id is abbreviated: write all of its digits")]
+    Abbreviated,
     /// There is something else than hexadecimal digits after `0x`.
     #[error("{character:?} at byte {position} of an id is not a hexadecimal digit")]
     NoDigit {
@@ -87,6 +90,9 @@ const DIGITS_MAX: usize = 32;
 
 fn parse(text: &str) -> Result<u128, ParseIdError> {
     let digits = text.strip_prefix(PREFIX).ok_or(ParseIdError::NoPrefix)?;
+    if digits.ends_with('…') {
+        return Err(ParseIdError::Abbreviated);
+    }
     if let Some((at, character)) = digits.char_indices().find(|(_, c)| !c.is_ascii_hexdigit()) {
         return Err(ParseIdError::NoDigit {
             character,

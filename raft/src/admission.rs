@@ -135,7 +135,10 @@ const TABLE: [(Kind, [Admission; 6]); 18] = [
         Kind::ReadIndexReply,
         [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::Propose, [Refuse, Take, Refuse, PutOff, Take, Refuse]),
+    (
+        Kind::Propose,
+        [Refuse, Take, Refuse, PutOff, Refuse, Refuse],
+    ),
     (
         Kind::ProposeReply,
         [Take, Ignore, Refuse, Refuse, Refuse, Refuse],

@@ -83,7 +83,7 @@ fn requests() -> Vec<Row> {
             => "not done: the command cannot be serialised and read back: why";
         "ProposeError::TimedOut": ProposeError::TimedOut => "not done: no leader could be asked before the deadline";
         "ProposeError::Excluded": ProposeError::Excluded(Exclusion::Removed)
-            => "not done: an operator removed this server from its cluster";
+            => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "ProposeError::Stopped": ProposeError::Stopped => "not done: the member has stopped";
         "ProposeError::ReplyUnreadable": ProposeError::ReplyUnreadable => "done: its reply cannot be read";
         "ProposeError::Unknown": ProposeError::Unknown(UnknownCause::NoReply)
@@ -92,11 +92,11 @@ fn requests() -> Vec<Row> {
         "ReadError::TimedOut": ReadError::TimedOut => "not done: no leader confirmed the read before the deadline";
         "ReadError::Panicked": ReadError::Panicked => "not done: the state machine panicked over the query";
         "ReadError::Excluded": ReadError::Excluded(Exclusion::Removed)
-            => "not done: an operator removed this server from its cluster";
+            => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "ReadError::Stopped": ReadError::Stopped => "not done: the member has stopped";
         "WaitError::TimedOut": WaitError::TimedOut => "not met: the deadline passed";
         "WaitError::Excluded": WaitError::Excluded(Exclusion::Removed)
-            => "not met: an operator removed this server from its cluster";
+            => "not met: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "WaitError::NotJoined": WaitError::NotJoined(NotJoined::NoLeader)
             => "not met: the deadline passed before it had joined: it knows no leader";
         "WaitError::Stopped": WaitError::Stopped(StopReason::Shutdown)
@@ -130,7 +130,7 @@ fn administration() -> Vec<Row> {
         "MembershipError::AnotherHistory": MembershipError::AnotherHistory(ADA)
             => "not done: server 0x1f belongs to another history of this cluster, which was founded twice";
         "MembershipError::Excluded": MembershipError::Excluded(Exclusion::Removed)
-            => "not done: an operator removed this server from its cluster";
+            => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "MembershipError::Busy": MembershipError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
         "MembershipError::Stopped": MembershipError::Stopped => "not done: the member has stopped";
         "MembershipError::Unknown": MembershipError::Unknown { leader }
@@ -138,7 +138,7 @@ fn administration() -> Vec<Row> {
         "TransferLeadershipError::Transfer": TransferLeadershipError::Transfer(TransferError::NoTakeover(ADA))
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
         "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
-            => "not done: an operator removed this server from its cluster";
+            => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
             => "not done: 64 reads wait already, and no more may";
         "TransferLeadershipError::Stopped": TransferLeadershipError::Stopped => "not done: the member has stopped";
@@ -341,7 +341,7 @@ fn causes_of_requests() -> Vec<Row> {
             => "server 0x1f, which was asked, belongs to another cluster";
         "Exclusion::AnotherHistory": Exclusion::AnotherHistory { server: ADA }
             => "server 0x1f, which was asked, belongs to another history of this cluster, which was founded twice";
-        "Exclusion::Removed": Exclusion::Removed => "an operator removed this server from its cluster";
+        "Exclusion::Removed": Exclusion::Removed => "an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "Exclusion::Manual": Exclusion::Manual { leader: ADA }
             => "an operator must add this server: leader 0x1f takes nobody in by itself";
         "Exclusion::NotInvited": Exclusion::NotInvited
@@ -555,6 +555,7 @@ fn values() -> Vec<Row> {
             => "a clock drift of 500001 millionths is not between 1 and 500000";
         "ConfigError::ZeroLimit": ConfigError::ZeroLimit { limit: "reads_max" } => "the limit reads_max is zero";
         "ParseIdError::NoPrefix": ParseIdError::NoPrefix => "an id begins with 0x, as in 0x1f";
+        "ParseIdError::Abbreviated": ParseIdError::Abbreviated => "the id is abbreviated: write all of its digits";
         "ParseIdError::NoDigit": ParseIdError::NoDigit { character: 'g', position: 2 }
             => "'g' at byte 2 of an id is not a hexadecimal digit";
         "ParseIdError::DigitCount": ParseIdError::DigitCount { digits: 33, digits_max: 32 }
@@ -608,13 +609,14 @@ fn invitations() -> Vec<Row> {
             => "9000 bytes are no invitation: it has at most 8192";
         "ParseInvitationError::NoFragment": ParseInvitationError::NoFragment
             => "the link has lost what comes behind #, which is the invitation";
-        "ParseInvitationError::BadCharacter": changed => "'.' at byte 7 is in no invitation";
+        "ParseInvitationError::BadCharacter": changed
+            => "'.' at byte 7 is in no invitation: copy nothing else than it, from liferaft: to its end";
         "ParseInvitationError::CutShort": ParseInvitationError::CutShort { missing: 5 }
             => "the invitation is cut short: at its end 5 characters are missing";
         "ParseInvitationError::Continues": ParseInvitationError::Continues { position: 99 }
             => "the invitation ends before byte 99, and the text goes on";
         "ParseInvitationError::Damaged": ParseInvitationError::Damaged
-            => "the invitation is damaged: a character of it was changed, lost or added";
+            => "this is no invitation, or a damaged one, of which a character was changed, lost or added: copy it from liferaft: to its end";
         "ParseInvitationError::NewerVersion": ParseInvitationError::NewerVersion { version: 2 }
             => "the invitation is of version 2, and this program knows 1: use a newer one";
         "ParseInvitationError::Senseless": ParseInvitationError::Senseless { reason: "why" }

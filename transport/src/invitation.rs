@@ -161,7 +161,9 @@ pub enum ParseInvitationError {
     #[error("the link has lost what comes behind #, which is the invitation")]
     NoFragment,
     /// It has a character that no invitation has.
-    #[error("{character:?} at byte {position} is in no invitation")]
+    #[error(
+        "{character:?} at byte {position} is in no invitation: copy nothing else than it, from {SCHEME} to its end"
+    )]
     BadCharacter {
         /// The first such character.
         character: char,
@@ -180,8 +182,11 @@ pub enum ParseInvitationError {
         /// Where what follows begins, in bytes from the start of the text.
         position: usize,
     },
-    /// It is not as it was written: its checksum does not match.
-    #[error("the invitation is damaged: a character of it was changed, lost or added")]
+    /// It is not as it was written, if it ever was an invitation: its checksum does not match.
+    #[error(
+        "this is no invitation, or a damaged one, of which a character was changed, lost or added: copy it from \
+         {SCHEME} to its end"
+    )]
     Damaged,
     /// It was made by a version that knows more.
     #[error(
@@ -473,15 +478,17 @@ impl FromStr for Invitation {
 /// Where the text alone begins, behind what stands before it.
 fn beginning(text: &str) -> Result<usize, ParseInvitationError> {
     let start = text.len() - text.trim_start().len();
-    let is_link = PAGE_SCHEMES
-        .iter()
-        .any(|scheme| text[start..].starts_with(scheme));
+    // Some keyboards begin every line with a capital.
+    let begins_with = |scheme: &str| {
+        let beginning = text[start..].get(..scheme.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
+    };
+    let is_link = PAGE_SCHEMES.iter().any(|scheme| begins_with(scheme));
     if is_link {
         let fragment = text.find('#').ok_or(ParseInvitationError::NoFragment)?;
         return Ok(fragment + 1);
     }
-    let scheme = text[start..].starts_with(SCHEME);
-    Ok(start + if scheme { SCHEME.len() } else { 0 })
+    Ok(start + if begins_with(SCHEME) { SCHEME.len() } else { 0 })
 }
 
 /// Reads the version, and the length of the body.
@@ -496,7 +503,8 @@ fn head(characters: &[u8]) -> Result<(u8, usize), ParseInvitationError> {
     let [version, high, low] = head;
     let length = usize::from(u16::from_be_bytes([high, low]));
     // The length of one that this version wrote, if it is not damaged; others say for themselves how long they are.
-    if version == VERSION && length > BODY_BYTES_MAX {
+    let is_too_long = characters_of(HEAD_BYTES + length) > INVITATION_TEXT_BYTES_MAX;
+    if is_too_long || version == VERSION && length > BODY_BYTES_MAX {
         return Err(ParseInvitationError::Damaged);
     }
     Ok((version, length))

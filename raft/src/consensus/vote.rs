@@ -22,8 +22,9 @@ impl Raft {
             return self.on_pre_vote(from, request);
         }
         // A server that hears its leader does not help to depose it, whatever the candidate's term, unless that leader
-        // asked for it. Nor does it tell a candidate of the same or a later term, which would learn nothing by it.
-        let is_loyal = self.is_loyal() && !request.leadership_transfer;
+        // asked for it: which it does of nobody but a voter. Nor does it tell a candidate of the same or a later term,
+        // which would learn nothing by it.
+        let is_loyal = self.is_loyal() && !(request.leadership_transfer && self.may_be_voter(from));
         if is_loyal && term >= self.common.current_term {
             return;
         }
@@ -108,6 +109,12 @@ impl Raft {
             }
             Role::Follower(_) | Role::Leader(_) => Transition::Stay,
         }
+    }
+
+    /// Whether a configuration that may be in force has this server as a voter.
+    fn may_be_voter(&self, server: ServerId) -> bool {
+        let mut configurations = self.common.configurations.since(self.common.commit_index);
+        configurations.any(|configuration| configuration.is_voter(server))
     }
 
     /// Whether this server leads, has heard its leader within the least election timeout, or has promised one to wait.

@@ -1,9 +1,13 @@
 //! Keeps what the configuration says of this server up to date: a member that has moved tells the others where it is.
 //!
 //! What a member says of itself may differ after a restart from what the log has: other addresses, another label, a
-//! later build. It asks the leader to describe it anew; a leader describes itself. This takes one entry and no joint
+//! later build. It asks the leader to describe it anew; a leader describes itself. Where each of the two
+//! knows only where the other was, another member, which is asked to take this one in, passes on what it says. This takes one entry and no joint
 //! phase. Only where links prove who asks: elsewhere the log says nothing of members.
 
+use tokio::sync::oneshot;
+
+use super::operations::{Caller, Operation};
 use super::task::Driver;
 use crate::config::Timing;
 use crate::configuration::Description;
@@ -69,8 +73,7 @@ impl<S: StateMachine> Driver<S> {
     pub(super) fn keep_description(&mut self, now: Instant) {
         let is_amiss =
             self.links.authenticates() && self.is_misdescribed(self.id, self.peers.description());
-        let leader = self.raft.leader().filter(|_| is_amiss);
-        let Some(leader) = leader else {
+        let Some(leader) = self.raft.leader().filter(|_| is_amiss) else {
             return self.describing.rest();
         };
         if !self.describing.may_ask(self.config.timing(), now) {
@@ -89,10 +92,25 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// A member says something of itself, over a link that proves who it is: the leader has the log say the same.
-    pub(super) fn take_description(&mut self, of: ServerId, description: Description) {
-        if self.leads() && self.is_misdescribed(of, &description) {
-            self.describe(of, description);
+    pub(super) fn take_description(
+        &mut self,
+        of: ServerId,
+        description: Description,
+        now: Instant,
+    ) {
+        if !self.is_misdescribed(of, &description) {
+            return;
         }
+        if self.leads() {
+            return self.describe(of, description);
+        }
+        tracing::info!(term = %self.raft.term(), member = %of, "passing on what a member says of itself");
+        // Nobody waits for the answer: the member asks again.
+        let (caller, _) = oneshot::channel();
+        let change = Operation::Change(MembershipChange::describe(of, description));
+        let deadline = now + self.config.timing().election_timeout();
+        self.operations
+            .admit(change, deadline, Caller::Change(caller));
     }
 
     /// Whether the configuration, if it may be changed, says something else of a member than it says itself.

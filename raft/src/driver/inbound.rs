@@ -83,6 +83,13 @@ impl<S: StateMachine> Driver<S> {
         let (_, configuration) = self.raft.configuration();
         let link = self.links.link(peer);
         let is_proven = link.is_some();
+        if !is_proven && self.links.authenticates() {
+            return tracing::debug!(term = %self.raft.term(), %peer, "link gone before it was looked at");
+        }
+        if is_proven && self.peers.is_dismissed(peer) {
+            tracing::info!(term = %self.raft.term(), %peer, "link of a removed server closed");
+            return self.links.close(peer);
+        }
         match self.peers.on_up(peer, link, configuration) {
             Ok(Some(boots)) => self.disk.enqueue_boots(boots, now),
             Ok(None) => {}
@@ -200,8 +207,16 @@ impl<S: StateMachine> Driver<S> {
 
     /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
+        let is_member = self.is_member(from);
+        // What a peer may be goes with its link. Of a transport that proves nothing there is none to go by.
+        let asks_to_join = matches!(content, Content::Join { .. });
+        let counts_by_link = !is_member || asks_to_join;
+        if counts_by_link && self.links.authenticates() && self.links.link(from).is_none() {
+            self.counters.frames_not_admitted += 1;
+            return tracing::debug!(term = %self.raft.term(), %from, kind = ?content.kind(), "frame of a link that is gone");
+        }
         let is_of_server = || !matches!(self.role(from), Some(Role::Client { .. }));
-        if matches!(content, Content::Message(_)) && (self.is_member(from) || is_of_server()) {
+        if matches!(content, Content::Message(_)) && (is_member || is_of_server()) {
             return self.take_from_peer(from, content, now);
         }
         match admission(content.kind(), self.sender(from, &content)) {

@@ -112,7 +112,9 @@ pub enum Exclusion {
         server: ServerId,
     },
     /// An operator has removed this server, and an operator must add it again.
-    #[error("an operator removed this server from its cluster")]
+    #[error(
+        "an operator removed this server from its cluster: one has to add it, or it comes as a new server"
+    )]
     Removed,
     /// The leader takes nobody in by itself: an operator must add this server.
     #[error("an operator must add this server: leader {leader} takes nobody in by itself")]

@@ -167,7 +167,7 @@ impl<S: StateMachine> Driver<S> {
             None => description,
         };
         if link.is_some() {
-            self.take_description(from, description.clone());
+            self.take_description(from, description.clone(), now);
         }
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => JoinReply::NotLeader {

@@ -164,7 +164,12 @@ impl Peers {
         let Some(link) = link.filter(|link| !matches!(link.role, Role::Client { .. })) else {
             return Ok(None);
         };
-        let is_member = |id| configuration.contains(id);
+        // Evidence against a server that was a member is not to be displaced by whoever comes and goes.
+        let is_member = |id| {
+            configuration.contains(id)
+                || configuration.is_evicted(id)
+                || configuration.is_dismissed(id)
+        };
         match self.boots.remember(peer, link.boot, is_member)? {
             Seen::Same => Ok(None),
             Seen::Newer => {
@@ -172,6 +177,12 @@ impl Peers {
                 Ok(Some(self.boots.clone()))
             }
         }
+    }
+
+    /// Returns true if a server may have no link since it was removed.
+    pub(super) fn is_dismissed(&self, server: ServerId) -> bool {
+        let table = self.access.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.dismissed.contains(&server)
     }
 
     /// A server is about to be added: it gets a link, whatever was before.
@@ -207,6 +218,9 @@ impl Peers {
         now: Instant,
     ) -> Option<Loneliness> {
         let has_company = has_leader || self.servers_linked().next().is_some();
+        if has_leader && std::mem::take(&mut self.is_lost) {
+            self.is_stale = true;
+        }
         let known = if has_company {
             BTreeSet::new()
         } else {

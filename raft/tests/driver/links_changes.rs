@@ -97,6 +97,63 @@ async fn a_member_that_has_moved_tells_its_address_once() {
     assert_eq!(second.propose(1).await, Ok(1));
 }
 
+/// The leader and a member each know only where the other was; a third knows where both are.
+#[tokio::test(start_paused = true)]
+async fn two_that_have_moved_find_each_other_by_a_third() {
+    let site = Site::closed().await;
+    let (bob, bobs_disk) = site.member().await;
+    let (eve, eves_disk) = site.member().await;
+    let (bobs_id, eves_id) = (bob.id(), eve.id());
+    let three = site.founder.wait_for(|status| {
+        let configuration = &status.raft.configuration;
+        configuration.is_voter(bobs_id) && configuration.is_voter(eves_id)
+    });
+    three.await.expect("both are to vote");
+    let at = |disk: &MemoryStorage, place: Address| {
+        let (network, disk) = (site.network.clone(), disk.clone());
+        async move { start(&network, &disk, |member| member.addresses([place])).await }
+    };
+    let is_at = async |id: ServerId, place: &Address| {
+        let told = site.founder.wait_for(|status| {
+            let member = status.raft.configuration.member(id);
+            member.is_some_and(|member| member.description.addresses() == [place.clone()])
+        });
+        told.await.expect("it is described anew");
+    };
+    // Where nobody is.
+    let (bobs_old, eves_old) = (address("memory:0x1"), address("memory:0x2"));
+    let (bobs_new, eves_new) = [bobs_id, eves_id]
+        .map(|id| address(&format!("memory:{id:?}")))
+        .into();
+    bob.stop().await;
+    let bob = at(&bobs_disk, bobs_old.clone()).await;
+    is_at(bobs_id, &bobs_old).await;
+    eve.stop().await;
+    let eve = at(&eves_disk, eves_old.clone()).await;
+    is_at(eves_id, &eves_old).await;
+    let knows = bob.wait_for(|status| {
+        let member = status.raft.configuration.member(eves_id);
+        member.is_some_and(|member| member.description.addresses() == [eves_old.clone()])
+    });
+    knows.await.expect("it is told");
+
+    bob.stop().await;
+    eve.stop().await;
+    let eve = at(&eves_disk, eves_new.clone()).await;
+    is_at(eves_id, &eves_new).await;
+    site.founder
+        .transfer_leadership(Some(eves_id))
+        .await
+        .expect("she is up to date");
+    let bob = at(&bobs_disk, bobs_new.clone()).await;
+
+    is_at(bobs_id, &bobs_new).await;
+    let led = bob.wait_for(|status| status.leader() == Some(eves_id));
+    led.await.expect("there is a link");
+    assert_eq!(bob.propose(1).await, Ok(1));
+    assert_eq!(eve.read(()).await, Ok(vec![1]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_founder_invites_to_its_own_address() {
     let site = Site::closed().await;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use liferaft_platform::{Address, Boot, ServerId, Versions};
 use liferaft_raft::configuration::{Description, TokenFault};
-use liferaft_raft::consensus::Refusal as MessageRefusal;
+use liferaft_raft::consensus::{MembershipChange, Refusal as MessageRefusal};
 use liferaft_raft::driver::{Exclusion, Founding, Handle, MemberError, Terms};
+use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, Term};
 use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, RequestVote, Token};
 use liferaft_raft::storage::{MemoryStorage, Storage};
@@ -51,8 +52,17 @@ struct Impostor {
 impl Impostor {
     /// Dials a member, as what the invitation allows, or as a member if there is none.
     fn new(site: &Site, to: ServerId, invitation: Option<&Invitation>) -> Self {
-        let disk = MemoryStorage::default();
-        let identity = disk.identity().clone();
+        let identity = MemoryStorage::default().identity().clone();
+        Self::with(site, identity, to, invitation)
+    }
+
+    /// The same, by the identity of another, as one that has started often since.
+    fn with(
+        site: &Site,
+        identity: Identity,
+        to: ServerId,
+        invitation: Option<&Invitation>,
+    ) -> Self {
         let key = identity.public_key();
         let mut end = site.network.connect(identity).expect("it is free");
         let cluster = site.founder.cluster();
@@ -61,7 +71,7 @@ impl Impostor {
             key,
             versions: Versions::only(1),
             boot: Boot {
-                number: 1,
+                number: 1_000,
                 nonce: 1,
             },
             vouchers: Arc::new([]),
@@ -470,4 +480,64 @@ async fn of_two_copies_that_run_at_once_the_later_is_refused() {
     assert_eq!(copied.status().borrow().counters.frames_received, 0);
     assert_eq!(third.propose(1).await, Ok(1));
     assert_eq!(founder.read(()).await, Ok(vec![1]));
+}
+
+/// The public half of a token is in the log. Whoever asks by it and hangs up is not taken for a peer of a transport that
+/// proves nothing.
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_gets_in_by_nobody_elses_token() {
+    let site = Site::closed().await;
+    let founder = site.founder.id();
+    let (others, own) = (site.invite(1).await, site.invite(1).await);
+    let mut impostor = Impostor::new(&site, founder, Some(&own));
+    let id = impostor.end.local();
+    impostor.linked().await.expect("it is invited");
+    // The link goes in the same moment as the wish.
+    let key = others.token().expect("it lets in").key();
+    let description = Description::of(own.inviters()[0]);
+    let token = Some(key);
+    impostor.send(founder, Content::Join { description, token });
+    drop(impostor);
+    sleep(10 * ELECTION_TIMEOUT).await;
+
+    assert!(!names(&site.founder, id));
+    let status = site.founder.status().borrow().clone();
+    let left = status
+        .raft
+        .configuration
+        .tokens()
+        .iter()
+        .find(|token| token.key == key)
+        .map(|token| token.uses_left);
+    assert_eq!(left, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_server_deposes_no_leader() {
+    let site = Site::closed().await;
+    let founder = site.founder.id();
+    let (_second, _) = site.member().await;
+    let (third, disk) = site.member().await;
+    let id = third.id();
+    third.stop().await;
+    let mut impostor = Impostor::with(&site, disk.identity().clone(), founder, None);
+    impostor.linked().await.expect("it is a member");
+    let evicted = MembershipChange::evict(id);
+    let evicted = site.founder.change_membership(evicted).await;
+    evicted.expect("the others agree");
+    sleep(ELECTION_TIMEOUT).await;
+    let term = site.founder.status().borrow().term();
+
+    for word in words_of_power() {
+        if let Content::Message(Message {
+            body: Body::RequestVote(_),
+            ..
+        }) = word
+        {
+            impostor.send(founder, word);
+        }
+    }
+    sleep(ELECTION_TIMEOUT).await;
+
+    assert_eq!(site.founder.status().borrow().term(), term);
 }

@@ -173,7 +173,7 @@ async fn a_server_that_takes_no_part_learns_why() -> Outcome {
     met!(
         eve.within(3 * SECOND).joined().await,
         WaitError::Excluded(Exclusion::Removed),
-        "not met: an operator removed this server from its cluster"
+        "not met: an operator removed this server from its cluster: one has to add it, or it comes as a new server"
     );
 
     let add = |id| ada.add_server(id);

@@ -180,12 +180,8 @@ impl Attempts {
         }
     }
 
-    /// Returns when something is due. A wanted peer is dialed if `is_idle` says of it, and of the generation of the
-    /// link by which another has answered in its place, that there is no link.
-    pub(super) fn deadline(
-        &self,
-        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
-    ) -> Option<Duration> {
+    /// Returns when something is due. A wanted peer is dialed if it `is_idle`: if it has no link.
+    pub(super) fn deadline(&self, is_idle: impl Fn(ServerId) -> bool) -> Option<Duration> {
         let deadlines = [self.handshakes.deadline(), self.wants.deadline(is_idle)];
         deadlines.into_iter().flatten().min()
     }
@@ -193,7 +189,7 @@ impl Attempts {
     /// Does what is due at `now`.
     pub(super) fn on_time(
         &mut self,
-        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
+        is_idle: impl Fn(ServerId) -> bool,
         local: &mut LocalEnd,
         now: Duration,
     ) {
@@ -276,7 +272,7 @@ impl Attempts {
                 // A responder stays for a while, to repeat its last message should that be lost.
                 if let Some(target) = &target {
                     self.handshakes.remove(number);
-                    self.wants.on_answered(target.peer, established.generation);
+                    self.wants.on_answered(target.peer);
                 }
                 self.outcomes.push_back(Outcome::Established {
                     route,

@@ -193,6 +193,11 @@ impl Links {
             link.say_goodbye(reason, self.clock.now, &mut self.outputs);
             self.down(peer, DownReason::Closed(reason));
         }
+        // Nor is one to come up that was agreed upon before.
+        for (mut link, _) in self.table.take_pending(peer, |_, _| true) {
+            link.say_goodbye(reason, self.clock.now, &mut self.outputs);
+            self.leave(link.route);
+        }
     }
 
     /// Closes all links and dials no more.
@@ -299,7 +304,7 @@ impl Links {
         self.time_links();
         self.try_wanted();
         self.flush();
-        let is_idle = |peer, stand_in| self.table.is_idle(peer, stand_in);
+        let is_idle = |peer| !self.table.has(peer);
         let deadlines = [self.table.deadline(), self.attempts.deadline(is_idle)];
         self.clock.wake_at = deadlines.into_iter().flatten().min();
     }
@@ -381,7 +386,8 @@ impl Links {
         if result == Ok(false) {
             return;
         }
-        if let Some(link) = self.table.promote(about.peer) {
+        let is_it = |link: &ActiveLink, _| link.about.generation == generation;
+        if let Some((link, _)) = self.table.take_pending(about.peer, is_it).pop() {
             self.up(link);
             delivered
                 .into_iter()
@@ -455,6 +461,21 @@ impl Links {
             .table
             .active(peer)
             .is_some_and(|link| !established.boot.may_follow(&link.about.boot));
+        // Where several are looked for at one address, whoever is there answers for each: one link to it will do.
+        let is_superfluous = target.as_ref().is_some_and(|target| target.peer != peer)
+            && self
+                .table
+                .active(peer)
+                .is_some_and(|link| link.about.boot == established.boot);
+        if let Some(target) = target.as_ref().filter(|target| target.peer != peer) {
+            let random = &mut self.local.random;
+            self.attempts
+                .wants
+                .on_failed(target.peer, self.clock.now, random);
+        }
+        if is_superfluous {
+            return self.leave(route);
+        }
         let is_refused = is_old || self.is_crowded(peer) || self.table.has_generation(generation);
         let mut link = self.active_link(route, target.is_some(), established);
         if is_refused {
@@ -468,7 +489,7 @@ impl Links {
             return;
         };
         let is_same_start = |pending: &ActiveLink| pending.about.boot == link.about.boot;
-        let gives_way = peer < self.local.id && self.table.pending(peer).is_some_and(is_same_start);
+        let gives_way = peer < self.local.id && self.table.pending(peer).any(is_same_start);
         if is_refused {
             let random = &mut self.local.random;
             self.attempts.wants.on_failed(target.peer, now, random);
@@ -526,7 +547,7 @@ impl Links {
         let about = link.about;
         let peer = about.peer;
         self.down(peer, DownReason::Replaced);
-        self.table.drop_pending(peer);
+        self.table.take_pending(peer, |_, _| true);
         self.unread.forget_frames_of(peer);
         self.attempts.on_up(peer);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
@@ -566,9 +587,9 @@ impl Links {
         let (local, now) = (&mut self.local, self.clock.now);
         self.attempts.on_closed(route, local, now);
         let (active, pending) = self.table.on_route(route);
-        pending
-            .into_iter()
-            .for_each(|peer| self.table.drop_pending(peer));
+        for peer in pending {
+            self.table.take_pending(peer, |link, _| link.route == route);
+        }
         active
             .into_iter()
             .for_each(|peer| self.down(peer, DownReason::PathClosed));
@@ -588,8 +609,8 @@ impl Links {
     fn time_links(&mut self) {
         let now = self.clock.now;
         for peer in self.table.due(now) {
-            if let Some(route) = self.table.drop_expired(peer, now) {
-                self.leave(route);
+            for (link, _) in self.table.take_pending(peer, |_, until| until <= now) {
+                self.leave(link.route);
             }
             let Some(link) = self.table.active_mut(peer) else {
                 continue;
@@ -606,7 +627,7 @@ impl Links {
     /// Does what is due for attempts.
     fn try_wanted(&mut self) {
         let table = &self.table;
-        let is_idle = |peer, stand_in| table.is_idle(peer, stand_in);
+        let is_idle = |peer| !table.has(peer);
         let (local, now) = (&mut self.local, self.clock.now);
         self.attempts.on_time(is_idle, local, now);
         self.settle();

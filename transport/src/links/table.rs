@@ -7,6 +7,10 @@ use super::event::Route;
 use super::limits::HANDSHAKE_TIME_MAX;
 use super::link::ActiveLink;
 use crate::ServerId;
+use crate::invitation::INVITERS_MAX;
+
+/// The most links with one peer that wait for it. It may look here for each server that an invitation names.
+const PENDING_MAX: usize = 2 * INVITERS_MAX;
 
 /// All links of an end.
 #[derive(Debug, Default)]
@@ -21,9 +25,10 @@ pub(super) struct Table {
 #[derive(Debug, Default)]
 struct Slot {
     active: Option<Box<ActiveLink>>,
-    /// A link that this end has accepted. It is up when the peer has sent anything on it, as only then is it certain
-    /// that the peer has it too; and that is until then.
-    pending: Option<(Box<ActiveLink>, Duration)>,
+    /// Links that this end has accepted, the oldest first. One is up when the peer has sent anything on it, as only then
+    /// is it certain that the peer has it too; and that is until then. A peer that looks for several servers where this
+    /// one is dials more than once, and keeps the link that it had first.
+    pending: Vec<(Box<ActiveLink>, Duration)>,
 }
 
 impl Table {
@@ -35,12 +40,9 @@ impl Table {
         self.slots.get_mut(&peer)?.active.as_deref_mut()
     }
 
-    pub(super) fn pending(&self, peer: ServerId) -> Option<&ActiveLink> {
-        self.slots
-            .get(&peer)?
-            .pending
-            .as_ref()
-            .map(|(link, _)| &**link)
+    pub(super) fn pending(&self, peer: ServerId) -> impl Iterator<Item = &ActiveLink> {
+        let slot = self.slots.get(&peer).into_iter();
+        slot.flat_map(|slot| slot.pending.iter().map(|(link, _)| &**link))
     }
 
     /// Returns true if a peer has a link that is up or pending.
@@ -52,11 +54,6 @@ impl Table {
         self.generations.contains_key(&generation)
     }
 
-    /// Returns true if a peer has no link, nor has the one that answered in its place, by the link of a generation.
-    pub(super) fn is_idle(&self, peer: ServerId, stand_in: Option<u64>) -> bool {
-        !self.has(peer) && !stand_in.is_some_and(|generation| self.has_generation(generation))
-    }
-
     /// Returns the link of a generation, and whether it is up.
     pub(super) fn by_generation(&mut self, generation: u64) -> Option<(&mut ActiveLink, bool)> {
         let peer = self.generations.get(&generation)?;
@@ -66,33 +63,42 @@ impl Table {
         {
             return Some((link, true));
         }
-        pending.as_mut().map(|(link, _)| (&mut **link, false))
+        let mut pending = pending.iter_mut().map(|(link, _)| &mut **link);
+        let found = pending.find(|link| link.about.generation == generation);
+        found.map(|link| (link, false))
     }
 
-    /// Puts a link where it waits for its peer, in place of another one.
+    /// Puts a link where it waits for its peer. Of too many the oldest is dropped.
     pub(super) fn set_pending(&mut self, link: Box<ActiveLink>, now: Duration) {
         let peer = link.about.peer;
-        self.drop_pending(peer);
         self.generations.insert(link.about.generation, peer);
         let until = now.saturating_add(HANDSHAKE_TIME_MAX);
-        self.slots.entry(peer).or_default().pending = Some((link, until));
+        let pending = &mut self.slots.entry(peer).or_default().pending;
+        pending.push((link, until));
+        if pending.len() > PENDING_MAX {
+            let (oldest, _) = pending.remove(0);
+            self.generations.remove(&oldest.about.generation);
+        }
     }
 
-    /// Drops a link that waits for its peer.
-    pub(super) fn drop_pending(&mut self, peer: ServerId) {
-        self.take_pending(peer);
+    /// Takes out those links that wait for their peer, each until some time, and are meant.
+    pub(super) fn take_pending(
+        &mut self,
+        peer: ServerId,
+        is_meant: impl Fn(&ActiveLink, Duration) -> bool,
+    ) -> Vec<(Box<ActiveLink>, Duration)> {
+        let Some(slot) = self.slots.get_mut(&peer) else {
+            return Vec::new();
+        };
+        let taken = slot
+            .pending
+            .extract_if(.., |(link, until)| is_meant(link, *until));
+        let taken: Vec<_> = taken.collect();
+        for (link, _) in &taken {
+            self.generations.remove(&link.about.generation);
+        }
         self.tidy(peer);
-    }
-
-    fn take_pending(&mut self, peer: ServerId) -> Option<Box<ActiveLink>> {
-        let (link, _) = self.slots.get_mut(&peer)?.pending.take()?;
-        self.generations.remove(&link.about.generation);
-        Some(link)
-    }
-
-    /// Takes the pending link to put it [up](Self::set_active).
-    pub(super) fn promote(&mut self, peer: ServerId) -> Option<Box<ActiveLink>> {
-        self.take_pending(peer)
+        taken
     }
 
     /// Puts a link up. There must be none that is.
@@ -119,11 +125,7 @@ impl Table {
         };
         (
             of(&|slot| slot.active.as_ref().is_some_and(|link| link.route == route)),
-            of(&|slot| {
-                slot.pending
-                    .as_ref()
-                    .is_some_and(|(link, _)| link.route == route)
-            }),
+            of(&|slot| slot.pending.iter().any(|(link, _)| link.route == route)),
         )
     }
 
@@ -152,14 +154,6 @@ impl Table {
         due.map(|(peer, _)| *peer).collect()
     }
 
-    /// Drops a pending link whose peer has sent nothing for too long. Returns its path.
-    pub(super) fn drop_expired(&mut self, peer: ServerId, now: Duration) -> Option<Route> {
-        let (link, until) = self.slots.get(&peer)?.pending.as_ref()?;
-        let route = (*until <= now).then_some(link.route)?;
-        self.drop_pending(peer);
-        Some(route)
-    }
-
     fn tidy(&mut self, peer: ServerId) {
         if self
             .slots
@@ -177,14 +171,14 @@ impl Slot {
         self.active
             .as_deref()
             .into_iter()
-            .chain(self.pending.as_ref().map(|(link, _)| &**link))
+            .chain(self.pending.iter().map(|(link, _)| &**link))
     }
 
     fn deadline(&self) -> Option<Duration> {
         let active = self.active.as_ref().map(|link| link.deadline());
         active
             .into_iter()
-            .chain(self.pending.as_ref().map(|(_, until)| *until))
+            .chain(self.pending.iter().map(|(_, until)| *until))
             .min()
     }
 }

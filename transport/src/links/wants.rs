@@ -42,8 +42,6 @@ struct Want {
     dialing: Dialing,
     /// The attempt that is under way.
     attempt: Option<u64>,
-    /// Another peer has answered in its place, by the link of this generation.
-    stand_in: Option<u64>,
 }
 
 impl Wants {
@@ -69,7 +67,6 @@ impl Wants {
                 keys: Vec::new(),
                 dialing: Dialing::new(addresses, now),
                 attempt: None,
-                stand_in: None,
             });
             want.keys.clone_from(keys);
             want.dialing.set_addresses(addresses, now);
@@ -91,10 +88,7 @@ impl Wants {
     }
 
     /// Returns when the next attempt is due, of the peers that are `idle`: those without a link.
-    pub(super) fn deadline(
-        &self,
-        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
-    ) -> Option<Duration> {
+    pub(super) fn deadline(&self, is_idle: impl Fn(ServerId) -> bool) -> Option<Duration> {
         if self.dials() >= DIALS_MAX {
             return None;
         }
@@ -107,17 +101,16 @@ impl Wants {
     pub(super) fn next_due(
         &mut self,
         now: Duration,
-        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
+        is_idle: impl Fn(ServerId) -> bool,
     ) -> Option<(ServerId, Address)> {
         if self.dials() >= DIALS_MAX {
             return None;
         }
-        let is_due = |want: &Want| {
-            want.dialing
-                .deadline()
-                .is_some_and(|deadline| deadline <= now)
-        };
-        let (peer, _) = self.idle(is_idle).find(|(_, want)| is_due(want))?;
+        // Whoever waits for the longest time comes first: peers that are gone keep nobody else from their turn.
+        let deadlines = self
+            .idle(is_idle)
+            .filter_map(|(peer, want)| Some((want.dialing.deadline()?, peer)));
+        let (_, peer) = deadlines.min().filter(|(deadline, _)| *deadline <= now)?;
         let address = self.wants.get_mut(&peer)?.dialing.next(now)?;
         Some((peer, address))
     }
@@ -144,11 +137,10 @@ impl Wants {
         want.attempt.take()
     }
 
-    /// The attempt to reach a peer is done: a link of this generation, to it or to one that it vouches for, is up.
-    pub(super) fn on_answered(&mut self, peer: ServerId, generation: u64) {
+    /// The attempt to reach a peer is done: it has answered, or another that is as good.
+    pub(super) fn on_answered(&mut self, peer: ServerId) {
         if let Some(want) = self.wants.get_mut(&peer) {
             want.attempt = None;
-            want.stand_in = Some(generation);
         }
     }
 
@@ -177,11 +169,8 @@ impl Wants {
             .count()
     }
 
-    fn idle(
-        &self,
-        is_idle: impl Fn(ServerId, Option<u64>) -> bool,
-    ) -> impl Iterator<Item = (ServerId, &Want)> {
+    fn idle(&self, is_idle: impl Fn(ServerId) -> bool) -> impl Iterator<Item = (ServerId, &Want)> {
         let all = self.wants.iter().map(|(peer, want)| (*peer, want));
-        all.filter(move |(peer, want)| want.attempt.is_none() && is_idle(*peer, want.stand_in))
+        all.filter(move |(peer, want)| want.attempt.is_none() && is_idle(*peer))
     }
 }

@@ -1,6 +1,6 @@
 //! Links that fall silent, and what is done when messages are lost.
 
-use liferaft_transport::links::{CloseReason, DownReason};
+use liferaft_transport::links::{CloseReason, DownReason, Wanted};
 
 use crate::world::*;
 
@@ -98,4 +98,42 @@ fn a_peer_that_nobody_answers_for_is_dialed_less_and_less() {
         "{} packets in ten minutes",
         world.seen.len()
     );
+}
+
+#[test]
+fn peers_that_are_gone_keep_no_other_from_its_turn() {
+    let mut world = World::of(51, SEALED);
+    let mut others: Vec<u8> = (1..51).collect();
+    others.sort_by_key(|end| id_of(*end));
+    let (last, gone) = others.split_last().expect("there are some");
+    for end in gone {
+        world.end(*end).is_dead = true;
+    }
+
+    world.want(0, &others);
+    world.run_for(ms(30_000));
+
+    assert!(world.is_up(0, *last));
+}
+
+#[test]
+fn who_answers_for_several_gets_one_link() {
+    let mut world = World::of(2, SEALED);
+    let keys = vec![key_of(1), key_of(5), key_of(6)];
+    let wanted = [1, 5, 6].map(|end| Wanted {
+        peer: id_of(end),
+        keys: keys.clone(),
+        addresses: vec![address_of(1)],
+    });
+    let now = world.now;
+    let links = &mut world.end(0).links;
+    links.set_time(now);
+
+    links.want(&wanted);
+    world.run_for(ms(60_000));
+
+    assert!(world.is_up(0, 1));
+    assert_eq!(world.ups_and_downs(0), (1, vec![]));
+    let dials = world.seen.len();
+    assert!(dials < 1_000, "{dials} packets");
 }

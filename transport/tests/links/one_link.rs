@@ -157,3 +157,30 @@ fn frames_of_both_classes_arrive_whatever_their_length() {
         assert_eq!(world.frames(1), [frames.clone(), frames].concat());
     }
 }
+
+#[test]
+fn a_closed_link_is_not_replaced_by_one_that_was_agreed_upon_before() {
+    let mut world = World::linked(SEALED);
+    // The peer dials again, and nothing that it sends on a link gets through.
+    world.adversary = Box::new(|flight| {
+        let is_of_link = flight.from == 0 && matches!(flight.bytes[0], 1 | 2);
+        if is_of_link { vec![] } else { vec![flight] }
+    });
+    let now = world.now;
+    let dialer = &mut world.end(0).links;
+    dialer.set_time(now);
+    dialer.close(id_of(1), CloseReason::RuleBroken);
+    world.run_for(ms(1_000));
+    assert!(world.is_up(0, 1));
+
+    world.dismiss(0);
+    let now = world.now;
+    let links = &mut world.end(1).links;
+    links.set_time(now);
+    links.close(id_of(0), CloseReason::Forbidden);
+    world.adversary = nobody();
+    world.run_for(ms(10_000));
+
+    assert!(!world.is_up(1, 0));
+    assert_eq!(world.ups_and_downs(1).0, 0);
+}

@@ -247,6 +247,12 @@ impl World {
         links.send(id_of(to), class, frame.clone().into())
     }
 
+    /// Lets a peer have a link to nobody any more.
+    pub(crate) fn dismiss(&mut self, end: u8) {
+        self.access.members.remove(&id_of(end));
+        self.access.dismissed.insert(id_of(end));
+    }
+
     /// Lets a packet arrive, whoever sent it.
     pub(crate) fn inject(&mut self, flight: Flight) {
         self.flown += 1;
