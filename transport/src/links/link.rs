@@ -70,7 +70,10 @@ struct Unread {
 #[derive(Debug)]
 struct Life {
     began_at: Duration,
+    /// When something came from the peer, or a little later.
     received_at: Duration,
+    /// Whether something has come since: when is asked for once in a while only.
+    has_received: bool,
     sent_at: Duration,
     /// Whether anything has come from the peer.
     is_heard: bool,
@@ -135,6 +138,7 @@ impl ActiveLink {
             life: Life {
                 began_at: now,
                 received_at: now,
+                has_received: false,
                 sent_at: now,
                 is_heard: false,
             },
@@ -195,7 +199,7 @@ impl ActiveLink {
         let Some(message) = self.seal.open(channel, content).and_then(Content::read) else {
             return Ok(false);
         };
-        self.life.received_at = now;
+        self.life.has_received = true;
         self.life.is_heard = true;
         match message {
             Message::Datagram(frame) => self.on_datagram(frame, deliver)?,
@@ -289,8 +293,13 @@ impl ActiveLink {
 
     /// Returns when [`on_deadline`](Self::on_deadline) has something to do.
     pub(super) fn deadline(&self) -> Duration {
-        let dead_at = self.life.received_at.saturating_add(self.limits.dead_after);
-        let deadline = dead_at.min(self.keep_alive_at());
+        let look_after = if self.life.has_received {
+            self.limits.keep_alive_after
+        } else {
+            self.limits.dead_after
+        };
+        let look_at = self.life.received_at.saturating_add(look_after);
+        let deadline = look_at.min(self.keep_alive_at());
         self.outgoing
             .deadline()
             .map_or(deadline, |resend_at| deadline.min(resend_at))
@@ -305,6 +314,9 @@ impl ActiveLink {
         now: Duration,
         outputs: &mut VecDeque<LinkOutput>,
     ) -> Result<(), DownReason> {
+        if std::mem::take(&mut self.life.has_received) {
+            self.life.received_at = now;
+        }
         if self.life.received_at.saturating_add(self.limits.dead_after) <= now {
             return Err(DownReason::Silent);
         }

@@ -378,6 +378,7 @@ impl Links {
                 unread.push_frame(&about, delivered);
             });
             let is_waiting = link.is_waiting();
+            self.clock.schedule(link.deadline());
             self.after_content(&about, result.map(|_| is_waiting));
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -273,4 +274,51 @@ async fn a_key_that_cannot_sign_is_told() {
         ),
         "{failed:?}"
     );
+}
+
+/// A member that stood still, for less than a link lives, reads what has come meanwhile before it judges.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_shorter_than_a_link_lives_ends_no_link() {
+    for pause in [30, 46] {
+        let network = MemoryNetwork::new(1);
+        let (mut awake, mut paused) = (attach(&network, 1, true), attach(&network, 2, true));
+        awake.want(&[Wanted {
+            peer: id(2),
+            keys: vec![key(2)],
+            addresses: vec![],
+        }]);
+        connect(&mut awake, &mut paused).await;
+        for _ in 0..25 {
+            awake.send(id(2), DATAGRAM, "to".into()).expect("it is up");
+            paused
+                .send(id(1), DATAGRAM, "fro".into())
+                .expect("it is up");
+            (read(&mut awake).await, read(&mut paused).await);
+            tokio::time::sleep(ms(100)).await;
+        }
+
+        for _ in 0..pause {
+            awake.send(id(2), DATAGRAM, "to".into()).expect("it is up");
+            read(&mut awake).await;
+            tokio::time::sleep(ms(100)).await;
+        }
+
+        let events = read(&mut paused).await;
+        let is_frame = |event: &LinkEvent| matches!(event, LinkEvent::Frame { .. });
+        assert!(events.iter().all(is_frame), "{pause}: {events:?}");
+        assert_eq!(events.len(), pause);
+    }
+}
+
+/// Whatever there is.
+async fn read(end: &mut Endpoint) -> Vec<LinkEvent> {
+    let mut events = vec![];
+    poll_fn(|context| {
+        while let Poll::Ready(Some(event)) = end.poll_link_event(context) {
+            events.push(event);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    events
 }
