@@ -293,7 +293,8 @@ async fn a_pause_that_is_shorter_than_a_link_lives_ends_no_link() {
             paused
                 .send(id(1), DATAGRAM, "fro".into())
                 .expect("it is up");
-            (read(&mut awake).await, read(&mut paused).await);
+            read(&mut awake).await;
+            read(&mut paused).await;
             tokio::time::sleep(ms(100)).await;
         }
 
