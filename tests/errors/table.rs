@@ -351,7 +351,7 @@ fn causes_of_requests() -> Vec<Row> {
         "Exclusion::Forgotten": Exclusion::Forgotten
             => "the cluster has forgotten this server: it needs a new invitation";
         "Exclusion::NoPeer": Exclusion::NoPeer
-            => "no server that this one knows can be reached: if they have left, it needs a new invitation";
+            => "no server that this one knows can be reached: if they have left or moved, it needs an invitation by one of them";
         "Exclusion::OldBoot": Exclusion::OldBoot
             => "the storage of this server is a copy, or was set back: a later or another start of it was seen";
         "Exclusion::NoCommonVersion": Exclusion::NoCommonVersion { versions: Versions { min: 2, max: 4 } }

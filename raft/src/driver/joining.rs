@@ -131,7 +131,7 @@ pub enum Exclusion {
     /// Nobody whom this server knows can be reached, for long: they may all have left. A server that is started with a
     /// new [invitation](super::MemberBuilder::invited) finds those who are there.
     #[error(
-        "no server that this one knows can be reached: if they have left, it needs a new invitation"
+        "no server that this one knows can be reached: if they have left or moved, it needs an invitation by one of them"
     )]
     NoPeer,
     /// A later start of this server's storage was seen, or another one with the same number: the storage is an old
