@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "a key begins with 0x",
+                "a key begins with 0x, and 64 digits follow",
                 "'é' at byte 3 of a key is not a hexadecimal digit",
                 "a key has 64 digits after 0x, not 63",
                 "a key has 64 digits after 0x, not 0",

@@ -112,7 +112,7 @@ impl<S: StateMachine> Driver<S> {
             // Who was not described anew asks again.
             return tracing::debug!(term = %self.raft.term(), ?result, "a member was to be described anew");
         }
-        if !matches!(result, Err(ChangeError::Pending)) {
+        if result.is_ok() {
             self.peers.await_nobody();
         }
         if let Some((from, request)) = self.served.take_change(id) {

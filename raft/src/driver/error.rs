@@ -182,7 +182,8 @@ pub enum MembershipError {
     /// The access token lets nobody in, or cannot be issued or revoked. Nothing was changed.
     #[error("not done: token {0} {1}")]
     Token(TokenKey, TokenFault),
-    /// The server does not answer. Nothing was changed.
+    /// The server does not answer. Nothing was changed. One that was removed dials only now and then: it may be there
+    /// after [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX), and is let in for that.
     #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up. Nothing was changed.

@@ -323,7 +323,7 @@ impl<S: StateMachine> Driver<S> {
     ) -> Result<MembershipChange, ChangeError> {
         for step in &change.steps {
             if let MembershipStep::AddVoter(added) | MembershipStep::AddLearner(added) = step {
-                self.peers.await_server(added.id);
+                self.peers.await_server(added.id, now);
             }
         }
         match self.raft.oversight() {

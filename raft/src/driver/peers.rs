@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use liferaft_transport::access::{
     AccessTable, Authorizer, Claimant, Grant, Refusal, Role, TokenTerms,
 };
 use liferaft_transport::invitation::Invitation;
-use liferaft_transport::links::{Credentials, Link, Wanted};
+use liferaft_transport::links::{BACK_OFF_MAX, Credentials, Link, Wanted};
 use liferaft_transport::voucher::{VOUCHERS_MAX, Voucher};
 
 use super::solitude::{Loneliness, Solitude};
@@ -27,6 +28,10 @@ use crate::time::Instant;
 /// are about to be added. More are waited for.
 const UNNAMED_MAX: usize = 64;
 
+/// So long a removed server may have a link after it was asked to add it: longer than it waits between two attempts, so
+/// that it is there when it is asked for again.
+const AWAIT_TIME: Duration = BACK_OFF_MAX.saturating_mul(3);
+
 /// What is known of other servers, apart from what they say.
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -38,8 +43,8 @@ pub(super) struct Peers {
     boots: Boots,
     /// The members of the newest committed configuration.
     committed: BTreeSet<ServerId>,
-    /// The servers that are about to be added.
-    awaited: BTreeSet<ServerId>,
+    /// The servers that are about to be added, and until when they are waited for.
+    awaited: BTreeMap<ServerId, Instant>,
     /// To whom something was to be sent although there was no link, the last one at the back.
     unnamed: Vec<ServerId>,
     /// The peers that have links, and whether each is a server of the cluster.
@@ -98,7 +103,7 @@ impl Peers {
             invitation,
             boots,
             committed: BTreeSet::new(),
-            awaited: BTreeSet::new(),
+            awaited: BTreeMap::new(),
             unnamed: Vec::new(),
             linked: BTreeMap::new(),
             solitude: Solitude::default(),
@@ -186,13 +191,21 @@ impl Peers {
     }
 
     /// A server is about to be added: it gets a link, whatever was before.
-    pub(super) fn await_server(&mut self, server: ServerId) {
-        self.is_stale |= self.awaited.insert(server);
+    pub(super) fn await_server(&mut self, server: ServerId, now: Instant) {
+        let before = self.awaited.insert(server, now + AWAIT_TIME);
+        self.is_stale |= before.is_none();
     }
 
-    /// Nobody is about to be added any more.
+    /// Who was about to be added is, or another change was made since.
     pub(super) fn await_nobody(&mut self) {
         self.is_stale |= !std::mem::take(&mut self.awaited).is_empty();
+    }
+
+    /// Waits no longer for those who have not come.
+    pub(super) fn give_up_awaited(&mut self, now: Instant) {
+        let count = self.awaited.len();
+        self.awaited.retain(|_, until| *until > now);
+        self.is_stale |= self.awaited.len() < count;
     }
 
     /// A link is down.
@@ -205,9 +218,10 @@ impl Peers {
         self.solitude.on_failure(peer, unproven);
     }
 
-    /// When to look again whether this server is alone, if nothing happens.
+    /// When to look again whether this server is alone, and who has not come, if nothing happens.
     pub(super) fn due(&self) -> Instant {
-        self.alone_at
+        let awaited = self.awaited.values().copied();
+        awaited.fold(self.alone_at, Instant::min)
     }
 
     /// Says whether there is nobody left whom this server could reach.
@@ -342,7 +356,7 @@ impl Peers {
             };
         }
         table.evicted.extend(configuration.evicted());
-        for server in &self.awaited {
+        for server in self.awaited.keys() {
             table.dismissed.remove(server);
             table.evicted.insert(*server);
         }
@@ -387,7 +401,7 @@ impl Peers {
             want(id, key.as_slice(), member.description.addresses());
         }
         let is_welcome =
-            |id: &&ServerId| !configuration.is_dismissed(**id) || self.awaited.contains(*id);
+            |id: &&ServerId| !configuration.is_dismissed(**id) || self.awaited.contains_key(*id);
         for server in self.unnamed.iter().filter(is_welcome) {
             want(*server, &[], &[]);
         }

@@ -483,6 +483,7 @@ impl<S: StateMachine> Driver<S> {
     fn keep_links(&mut self, now: Instant) {
         let (index, configuration) = self.raft.configuration();
         let is_committed = index <= self.raft.positions().commit;
+        self.peers.give_up_awaited(now);
         for server in self.links.take_unlinked() {
             self.peers.on_unlinked(server, configuration);
         }

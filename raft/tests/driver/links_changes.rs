@@ -3,18 +3,19 @@
 use std::task::{Context, Poll};
 
 use liferaft_platform::{Address, Versions};
-use liferaft_raft::driver::{Exclusion, Founding, Handle, StartError, Terms};
+use liferaft_raft::driver::{Exclusion, Founding, Handle, MembershipError, StartError, Terms};
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::ServerId;
 use liferaft_transport::carrier::{
     Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
 };
 use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::links::BACK_OFF_MAX;
 use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
 use tokio::time::sleep;
 
 use crate::cluster::ELECTION_TIMEOUT;
-use crate::links::{Site, builder, excluded, invite, patient, start};
+use crate::links::{Site, builder, excluded, invite, patient, start, start_over};
 use crate::machine::Journal;
 
 const BOTH: Versions = Versions { min: 1, max: 2 };
@@ -180,6 +181,8 @@ async fn a_founder_invites_to_its_own_address() {
 struct Exposed {
     carrier: MemoryCarrier,
     reach: Reach,
+    /// Whether it finds servers by their ids.
+    finds: bool,
 }
 
 impl Carrier for Exposed {
@@ -196,7 +199,8 @@ impl Carrier for Exposed {
     }
 
     fn address_of(&self, server: ServerId) -> Option<Address> {
-        self.carrier.address_of(server)
+        let address = self.carrier.address_of(server);
+        address.filter(|_| self.finds)
     }
 
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
@@ -215,7 +219,11 @@ impl Carrier for Exposed {
 fn exposed(network: &MemoryNetwork, disk: &MemoryStorage, reach: Reach) -> Endpoint {
     let carrier = network.attach_carrier(disk.identity().id());
     let carrier = carrier.expect("it is free");
-    let carrier = Exposed { carrier, reach };
+    let carrier = Exposed {
+        carrier,
+        reach,
+        finds: true,
+    };
     Endpoint::new(disk.identity().clone(), carrier)
 }
 
@@ -281,4 +289,39 @@ async fn who_is_invited_starts_wherever_it_is() {
 
     let guest = started.expect("it is invited");
     guest.joined().await.expect("it is invited");
+}
+
+/// Nobody has an address of a server that was removed, so it has to dial, which it does only now and then.
+#[tokio::test(start_paused = true)]
+async fn a_removed_server_is_added_again_once_it_had_time_to_dial() {
+    let network = MemoryNetwork::new(1);
+    let disk = founded(Founding::closed).await;
+    let carrier = network.attach_carrier(disk.identity().id());
+    let carrier = Exposed {
+        carrier: carrier.expect("it is free"),
+        reach: Reach::Anywhere,
+        finds: false,
+    };
+    let end = Endpoint::new(disk.identity().clone(), carrier);
+    let founder = start_over(end, &disk, |member| member).await;
+    founder.joined().await.expect("it leads itself");
+    let invitation = invite(&founder, Terms::membership()).await;
+    let guests_disk = MemoryStorage::default();
+    let end = exposed(&network, &guests_disk, Reach::Anywhere);
+    let guest = start_over(end, &guests_disk, |member| member.invited(invitation)).await;
+    guest.joined().await.expect("it is invited");
+    let id = guest.id();
+    founder.remove_server(id).await.expect("it is one");
+    assert_eq!(excluded(&guest).await, Some(Exclusion::Removed));
+    sleep(100 * ELECTION_TIMEOUT).await;
+
+    // By chance it dials just then.
+    let mut added = founder.add_server(id).await;
+    if added == Err(MembershipError::Unreachable(id)) {
+        sleep(BACK_OFF_MAX).await;
+        added = founder.add_server(id).await;
+    }
+
+    assert_eq!(added, Ok(()));
+    guest.joined().await.expect("it is a member");
 }
