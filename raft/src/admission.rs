@@ -231,7 +231,7 @@ mod tests {
         timeout_now: TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
         read_index: ReadIndex, [Refuse, Take, Refuse, Take, Refuse, Refuse];
         read_index_reply: ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        propose: Propose, [Refuse, Take, Refuse, PutOff, Take, Refuse];
+        propose: Propose, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
         propose_reply: ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
         change: Change, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
         change_reply: ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
