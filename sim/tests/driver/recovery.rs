@@ -169,7 +169,10 @@ pub(crate) async fn fresh_change(
             .await
             .map_err(|error| format!("server {voteless} is given no vote by {id}: {error}"))?;
     } else {
-        let last = *configuration.voters().last().ok_or("nobody votes")?;
+        // Whoever has itself removed may lose its links before the answer.
+        let own = asked.kv.raft().id();
+        let others = configuration.voters().iter().filter(|voter| **voter != own);
+        let last = *others.last().ok_or("nobody else votes")?;
         raft.remove_server(last)
             .await
             .map_err(|error| format!("server {last} is not removed by {id}: {error}"))?;
