@@ -171,8 +171,9 @@ pub(crate) async fn fresh_change(
     } else {
         // Whoever has itself removed may lose its links before the answer.
         let own = asked.kv.raft().id();
-        let others = configuration.voters().iter().filter(|voter| **voter != own);
-        let last = *others.last().ok_or("nobody else votes")?;
+        let mut others = configuration.voters().iter().rev();
+        let last = others.find(|voter| **voter != own);
+        let last = *last.ok_or("nobody else votes")?;
         raft.remove_server(last)
             .await
             .map_err(|error| format!("server {last} is not removed by {id}: {error}"))?;
