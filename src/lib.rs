@@ -320,8 +320,8 @@
 //! travels as it is, as a [link](Invitation::link), or as a QR code (feature `qr`), and is a secret on its way.
 //!
 //! [`remove_server`](Handle::remove_server) expels a server: its links are cut, and its key is refused from the moment
-//! the removal is committed, until an operator adds it. Who was only silent and was evicted for it comes back without an
-//! invitation. Raft is not Byzantine: a *member* that lies is out of scope.
+//! the removal is committed, until an operator adds it. Who was only silent and was evicted for it comes back without
+//! an invitation. Raft is not Byzantine: a *member* that lies is out of scope.
 //!
 //! ```
 //! use std::time::Duration;
@@ -409,9 +409,10 @@
 //!
 //! # A carrier of your own
 //!
-//! What moves packets of bytes, by UDP or by radio, is a [`Carrier`]: it may lose, double, reorder and even change them,
-//! and knows nobody. An [`Endpoint`] makes links of one or several: handshakes, encryption, resending and limits are
-//! there already. `docs/links.md` in the repository has what a carrier promises; this one is made of tokio's channels:
+//! What moves packets of bytes, by UDP or by radio, is a [`Carrier`]: it may lose, double, reorder and even change
+//! them, and knows nobody. An [`Endpoint`] makes links of one or several: handshakes, encryption, resending and limits
+//! are there already. `docs/links.md` in the repository has what a carrier promises; this one is made of tokio's
+//! channels:
 //!
 //! ```
 //! use std::task::{Context, Poll};

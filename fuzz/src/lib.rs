@@ -1,5 +1,5 @@
-//! What the fuzzer feeds, as functions of bytes that panic when a promise is broken. The corpora under `fuzz/corpus/`
-//! run through them as ordinary tests, and so do bytes from a seed.
+//! Holds what the fuzzer feeds: functions of bytes that panic when a promise is broken. The corpora under
+//! `fuzz/corpus/` run through them as ordinary tests, and so do bytes from a seed.
 //!
 //! The promise of every decoder: any bytes are either refused or understood, without a panic, and what was understood
 //! is encoded to something that is understood in the same way. The promise of the core: nothing that the network, the

@@ -1,4 +1,5 @@
-//! How much may be on its way to a peer: as much as its link carries in the time that a heartbeat may wait behind it.
+//! Says how much may be on its way to a peer: as much as its link carries in the time that a heartbeat may wait behind
+//! it.
 //!
 //! A window that is right for one link drowns another: four megabytes are nothing on a cable and minutes on a radio,
 //! where heartbeats would queue behind them until the peer campaigns. So the window is found, not set. Something sent

@@ -1,9 +1,9 @@
 //! Keeps what the configuration says of this server up to date: a member that has moved tells the others where it is.
 //!
 //! What a member says of itself may differ after a restart from what the log has: other addresses, another label, a
-//! later build. It asks the leader to describe it anew; a leader describes itself. Where each of the two
-//! knows only where the other was, another member, which is asked to take this one in, passes on what it says. This takes one entry and no joint
-//! phase. Only where links prove who asks: elsewhere the log says nothing of members.
+//! later build. It asks the leader to describe it anew; a leader describes itself. Where each of the two knows only
+//! where the other was, another member, which is asked to take this one in, passes on what it says. This takes one
+//! entry and no joint phase. Only where links prove who asks: elsewhere the log says nothing of members.
 
 use tokio::sync::oneshot;
 

@@ -1,4 +1,4 @@
-//! What leaves for other members: contents are encoded once, however many they go to.
+//! Sends what leaves for other members: contents are encoded once, however many they go to.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};

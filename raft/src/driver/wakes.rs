@@ -1,4 +1,4 @@
-//! When a leader marks the time: what the state machine does by cluster time alone needs an entry to happen at.
+//! Decides when a leader marks the time: what the state machine does by cluster time alone needs an entry to happen at.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a frame says.
+//! Defines what a frame says.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! What servers say of themselves, in configurations and in the requests that lead to them.
+//! Encodes what servers say of themselves, in configurations and in the requests that lead to them.
 
 use alloc::vec::Vec;
 

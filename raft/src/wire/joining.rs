@@ -1,4 +1,4 @@
-//! What servers that want to join and members say to one another.
+//! Encodes what servers that want to join and members say to one another.
 
 use bytes::Bytes;
 

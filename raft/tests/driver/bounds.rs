@@ -1,4 +1,4 @@
-//! What one peer can make a member hold, or do.
+//! Bounds what one peer can make a member hold, or do.
 
 use bytes::Bytes;
 use liferaft_raft::wire::{Content, Frame};

@@ -1,4 +1,4 @@
-//! What a member does with a disk that is done at once.
+//! Shows what a member does with a disk that is done at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

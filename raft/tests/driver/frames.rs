@@ -1,4 +1,4 @@
-//! What fits into the frames of every member's transport.
+//! Shows what fits into the frames of every member's transport.
 
 use std::task::{Context, Poll};
 

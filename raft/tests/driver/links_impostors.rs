@@ -482,8 +482,8 @@ async fn of_two_copies_that_run_at_once_the_later_is_refused() {
     assert_eq!(founder.read(()).await, Ok(vec![1]));
 }
 
-/// The public half of a token is in the log. Whoever asks by it and hangs up is not taken for a peer of a transport that
-/// proves nothing.
+/// The public half of a token is in the log. Whoever asks by it and hangs up is not taken for a peer of a transport
+/// that proves nothing.
 #[tokio::test(start_paused = true)]
 async fn who_hangs_up_gets_in_by_nobody_elses_token() {
     let site = Site::closed().await;

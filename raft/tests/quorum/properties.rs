@@ -1,4 +1,4 @@
-//! What a quorum is, whatever the configuration: judged against a definition that counts every voter one by one.
+//! Checks what a quorum is, whatever the configuration: judged against a definition that counts every voter one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

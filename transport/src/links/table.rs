@@ -25,9 +25,9 @@ pub(super) struct Table {
 #[derive(Debug, Default)]
 struct Slot {
     active: Option<Box<ActiveLink>>,
-    /// Links that this end has accepted, the oldest first. One is up when the peer has sent anything on it, as only then
-    /// is it certain that the peer has it too; and that is until then. A peer that looks for several servers where this
-    /// one is dials more than once, and keeps the link that it had first.
+    /// Links that this end has accepted, the oldest first. One is up when the peer has sent anything on it, as only
+    /// then is it certain that the peer has it too; and that is until then. A peer that looks for several servers where
+    /// this one is dials more than once, and keeps the link that it had first.
     pending: Vec<(Box<ActiveLink>, Duration)>,
 }
 

@@ -1,4 +1,4 @@
-//! What disk storage promises, shown on folders, on a file layer that loses and tears what was not synced, and on
+//! Shows what disk storage promises, on folders, on a file layer that loses and tears what was not synced, and on
 //! damage.
 
 #[cfg(test)]
