@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::stages::demo::TIMES;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -26,17 +27,6 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// How much longer a figure may take with handshakes.
 const RATIO_MAX: f64 = 1.10;
 
-/// The keys of the figures in the demo's object.
-const FIGURES: [&str; 7] = [
-    "up_ms",
-    "propagate_1_ms",
-    "propagate_100_ms",
-    "elect_after_leader_ms",
-    "elect_after_half_ms",
-    "recover_leader_ms",
-    "recover_half_ms",
-];
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let mut pairs = Vec::new();
@@ -52,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     );
     println!("{:24}{:>12}{:>12}{:>8}", "", "unproven", "proven", "ratio");
     let mut all_met = true;
-    for figure in FIGURES {
+    for figure in TIMES {
         let of = |run: &Value| {
             run[figure]
                 .as_f64()

@@ -125,7 +125,7 @@ fn founders_with_one_configuration_found_one_history() {
 }
 
 #[test]
-fn the_oldest_dismissals_are_forgotten_first_and_a_member_is_not_dismissed() {
+fn the_oldest_dismissals_go_first_and_no_member_is_dismissed() {
     let most = DISMISSED_MAX as u128;
     let dismissed = (0..=most).chain([1, 5000]).map(id);
 

@@ -80,15 +80,8 @@ async fn a_removed_member_is_one_again_once_it_is_added() {
 async fn who_was_evicted_long_ago_is_told_that_it_is_forgotten() {
     let site = Site::closed().await;
     let (_second, _) = site.member().await;
-    let (third, disk) = site.member().await;
-    let id = third.id();
-    third.stop().await;
-    let evicted = MembershipChange::evict(id);
-    site.founder
-        .change_membership(evicted)
-        .await
-        .expect("it is one");
-    forget_evicted(&site.founder).await;
+    let disk = forgotten(&site).await;
+    let id = disk.identity().id();
     assert!(
         !site
             .founder
@@ -103,6 +96,17 @@ async fn who_was_evicted_long_ago_is_told_that_it_is_forgotten() {
 
     assert_eq!(excluded(&back).await, Some(Exclusion::Forgotten));
     assert!(!names(&site.founder, id));
+}
+
+/// The disk of a member that stopped, and was evicted so long ago that its cluster has forgotten it.
+async fn forgotten(site: &Site) -> MemoryStorage {
+    let (member, disk) = site.member().await;
+    member.stop().await;
+    let evicted = MembershipChange::evict(member.id());
+    let evicted = site.founder.change_membership(evicted).await;
+    evicted.expect("it is one");
+    forget_evicted(&site.founder).await;
+    disk
 }
 
 /// Has as many others evicted as are remembered.
@@ -128,15 +132,7 @@ async fn forget_evicted(member: &Handle<Journal>) {
 async fn who_was_forgotten_comes_back_by_a_new_invitation() {
     let site = Site::closed().await;
     let (_second, _) = site.member().await;
-    let (third, disk) = site.member().await;
-    let id = third.id();
-    third.stop().await;
-    let evicted = MembershipChange::evict(id);
-    site.founder
-        .change_membership(evicted)
-        .await
-        .expect("it is one");
-    forget_evicted(&site.founder).await;
+    let disk = forgotten(&site).await;
     let invitation = site.invite(1).await;
 
     let back = site.guest(&disk, invitation).await;

@@ -139,7 +139,7 @@ fn of_two_who_come_by_the_last_use_of_a_token_one_is_let_in() {
 }
 
 #[test]
-fn a_configuration_that_is_rolled_back_gives_back_the_use_of_its_token() {
+fn a_configuration_that_is_rolled_back_gives_back_its_token() {
     let mut cluster = three_with(token(1, DAYS));
     cluster.add_blank(4);
     cluster.isolate(1);

@@ -70,7 +70,7 @@ fn what_a_link_took_before_it_jammed_is_not_sent_again() {
 }
 
 #[test]
-fn without_a_word_of_it_a_link_is_tried_again_after_the_usual_timeout() {
+fn without_a_word_of_it_a_link_is_tried_after_the_timeout() {
     let mut cluster = jammed();
     cluster.propose(1, "a").expect("it takes proposals");
     cluster.run_for(LATENCY);

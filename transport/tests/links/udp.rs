@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use liferaft_transport::carrier::{
-    Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path,
+    Address, Carrier, CarrierEvent, CarryError, Channel, DialError, PACKET_BYTES_MIN, Packet, Path,
 };
 use liferaft_transport::links::Wanted;
 use tokio::io::ReadBuf;
@@ -15,9 +15,6 @@ use tokio::net::UdpSocket;
 
 use crate::memory::{connect, endpoint, frames, key};
 use crate::world::{DATAGRAM, STREAM};
-
-/// What passes the Internet without being cut.
-const PACKET_BYTES_MAX: usize = 1_200;
 
 pub(crate) struct Udp {
     socket: UdpSocket,
@@ -46,7 +43,7 @@ impl Carrier for Udp {
     }
 
     fn packet_bytes_max(&self) -> usize {
-        PACKET_BYTES_MAX
+        PACKET_BYTES_MIN
     }
 
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
@@ -73,7 +70,7 @@ impl Carrier for Udp {
             let path = self.full.pop_first();
             return Poll::Ready(path.map(|path| CarrierEvent::Writable { path }));
         }
-        let mut packet = BytesMut::zeroed(PACKET_BYTES_MAX);
+        let mut packet = BytesMut::zeroed(PACKET_BYTES_MIN);
         let mut buffer = ReadBuf::new(&mut packet);
         // An error is what became of an earlier packet, such as a closed port: the next call tells of another.
         let from = loop {

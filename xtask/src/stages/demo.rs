@@ -19,8 +19,8 @@ const NODES: u64 = 5;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Counts, in the demo's object.
 const COUNTS: [&str; 5] = ["nodes", "lines", "lost", "duplicated", "evict_after_ms"];
-/// Times in milliseconds.
-const TIMES: [&str; 7] = [
+/// Times in milliseconds, in the demo's object.
+pub(crate) const TIMES: [&str; 7] = [
     "up_ms",
     "propagate_1_ms",
     "propagate_100_ms",

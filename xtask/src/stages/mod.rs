@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 mod benches;
 mod clippy;
 mod copied;
-mod demo;
+pub(crate) mod demo;
 mod deny;
 mod docs;
 mod docs_map;

@@ -62,7 +62,7 @@ fn a_truncated_configuration_gives_way_to_the_one_before_it() {
 }
 
 #[test]
-fn a_snapshot_carries_the_configuration_of_its_index_and_not_a_later_one() {
+fn a_snapshot_carries_no_later_configuration() {
     let first = Arc::new(Configuration::of_voters(ids(&[1])));
     let mut log = ConfigurationLog::starting_with(Index(1), first.clone());
     log.append(Index(4), Arc::new(Configuration::of_voters(ids(&[1, 2]))));
@@ -137,7 +137,7 @@ fn a_change_fits_into_an_entry_while_it_is_joint_too() {
 }
 
 #[test]
-fn one_voter_changes_in_a_single_step_and_two_through_a_joint_configuration() {
+fn one_voter_changes_in_one_step_and_two_in_a_joint_one() {
     let current = Configuration::of_voters(ids(&[1, 2, 3]));
 
     let one = first_step(&current, &Configuration::of_voters(ids(&[1, 2])));
@@ -157,7 +157,7 @@ fn a_change_that_leaves_no_voter_is_refused() {
 }
 
 #[test]
-fn a_server_is_dismissed_by_its_removal_until_it_is_added_and_not_by_its_eviction() {
+fn a_removal_dismisses_until_an_addition_and_an_eviction_not() {
     let current = Configuration::of_voters(ids(&[1, 2, 3]));
     let change = MembershipChange::remove(ServerId(2)).and(MembershipChange::evict(ServerId(3)));
 
@@ -444,7 +444,7 @@ fn a_version_is_raised_when_all_members_speak_it_and_never_lowered() {
 
 /// While the configuration is joint, it votes.
 #[test]
-fn a_version_is_not_raised_in_the_change_by_which_the_last_leaves_that_lacks_it() {
+fn a_version_is_not_raised_as_the_last_leaves_that_lacks_it() {
     let current = speaking((1, 2), (1, 1));
     let change = MembershipChange::remove(ServerId(2)).and(MembershipChange::raise_version(2));
 

@@ -575,7 +575,7 @@ fn who_waits_with_an_invitation_that_ends_waits_no_longer() {
 
 /// It would be refused as a member, and whoever asked together with it.
 #[test]
-fn a_server_that_does_not_speak_the_version_of_the_cluster_is_told_so() {
+fn a_server_without_the_version_of_the_cluster_is_told_so() {
     let mut leader = Leader::of(3, MembershipPolicy::default());
     leader.configuration = leader.configuration.clone().with_version(2);
     let speaking = |max| Addition {
