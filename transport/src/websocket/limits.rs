@@ -11,8 +11,8 @@ use crate::links::CREDIT_BYTES_MAX;
 /// heartbeat can wait for on a slow network.
 pub const PACKET_BYTES_MAX: usize = 64 * 1024;
 
-/// The most events that wait for the carrier to be polled, beside one of each connection. A connection that has another
-/// one reads nothing until there is room.
+/// The most events that wait for the carrier to be polled, beside up to three of each connection. A connection that has
+/// another one reads nothing until there is room.
 pub const UNREAD_EVENTS_MAX: usize = 256;
 
 /// What a packet that waits costs beside its bytes, in bytes.
@@ -33,7 +33,8 @@ pub struct WebSocketLimits {
     /// The most connections that others have dialed, counted from when TCP has accepted them until they are gone. One
     /// more is closed at once. Default 1,024.
     pub accepted_max: usize,
-    /// The most such connections from one origin: an IPv4 address, or the first 64 bits of an IPv6 address. Default 128.
+    /// The most such connections from one origin: an IPv4 address, or the first 64 bits of an IPv6 address. Default
+    /// 128.
     pub accepted_per_origin_max: usize,
     /// The most connections that this end has dialed. Default 1,024.
     pub dialed_max: usize,

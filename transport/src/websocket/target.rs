@@ -143,6 +143,8 @@ impl fmt::Debug for Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Option<Target> {
@@ -183,6 +185,21 @@ mod tests {
         let pinned = format!("wss://{host}:65535{PIN_MARK}{}", Fingerprint([7; 32]));
 
         assert!(read(&pinned).is_some());
+    }
+
+    proptest! {
+        /// Addresses come from other members too.
+        #[test]
+        fn an_address_that_is_read_says_what_its_url_says(
+            rest in r"(\[::1\]|[a-z.:@\[]{0,6})(:[0-9+]{0,6})?[/?#]?[!-~]{0,30}",
+        ) {
+            for scheme in [PLAIN, SECURE] {
+                let target = read(&format!("{scheme}://{rest}"));
+                let again = target.as_ref().and_then(|target| read(&target.url()));
+                let unpinned = target.map(|target| Target { pin: None, ..target });
+                prop_assert_eq!(again, unpinned);
+            }
+        }
     }
 
     #[test]

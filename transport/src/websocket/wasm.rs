@@ -245,7 +245,8 @@ impl Socket {
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
-        // An error is followed by a close. Without a listener Node's sockets throw it, also when nobody has them any more.
+        // An error is followed by a close. Without a listener Node's sockets throw it, also when nobody has them any
+        // more.
         IGNORE.with(|ignore| socket.set_onerror(Some(ignore.unchecked_ref())));
         Self {
             socket,

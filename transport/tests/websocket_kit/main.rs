@@ -1,5 +1,5 @@
-//! The conformance kit over WebSocket where there are no threads and no tokio: under Node, with its own
-//! sockets and those of npm's `ws`. It runs natively too, as an ordinary test, so that what fails in one world only is told apart.
+//! The conformance kit over WebSocket where there are no threads and no tokio: under Node, with its own sockets and
+//! those of npm's `ws`. It runs natively too, as an ordinary test, so that what fails in one world only is told apart.
 
 mod cluster;
 mod host;

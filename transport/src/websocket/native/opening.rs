@@ -1,10 +1,12 @@
 //! Opens connections: names, TCP, TLS and the upgrade of HTTP.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures::future::select_ok;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use liferaft_platform::{now, sleep_until};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,7 +35,7 @@ const READ_BYTES: usize = 16 * 1024;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The most addresses of a name that are tried.
-const ADDRESSES_MAX: u32 = 8;
+const ADDRESSES_MAX: usize = 8;
 
 /// A connection that is open.
 pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
@@ -110,20 +112,31 @@ impl Opener {
     }
 }
 
-/// Connects to the first of a host's addresses that answers.
+/// Connects to the first of a host's addresses that answers. Each is tried when the one before has failed, or has kept
+/// silent for a while.
 async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let began = now();
-    let attempts = (0..ADDRESSES_MAX).zip(addresses).map(|(number, address)| {
-        Box::pin(async move {
-            if number > 0 {
-                sleep_until(began + number * ATTEMPT_DELAY).await;
+    let mut untried = addresses.into_iter().take(ADDRESSES_MAX).peekable();
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        attempts.extend(untried.next().map(TcpStream::connect));
+        let delay = async {
+            match untried.peek() {
+                Some(_) => sleep_until(now() + ATTEMPT_DELAY).await,
+                None => pending().await,
             }
-            TcpStream::connect(address).await
-        })
-    });
-    let (socket, _others) = select_ok(attempts).await?;
-    prepare(&socket)?;
-    Ok(socket)
+        };
+        tokio::select! {
+            Some(attempt) = attempts.next() => match attempt {
+                Err(error) if attempts.is_empty() && untried.peek().is_none() => return Err(error),
+                Err(_) => {}
+                Ok(socket) => {
+                    prepare(&socket)?;
+                    return Ok(socket);
+                }
+            },
+            () = delay => {}
+        }
+    }
 }
 
 /// Packets are sent at once, and little is handed to the kernel before it can go out.
