@@ -263,6 +263,7 @@ fn protocol() -> Vec<Row> {
         "ChangeError::AlreadyMember": ChangeError::AlreadyMember(ADA) => "not done: server 0x1f is that already";
         "ChangeError::NotMember": ChangeError::NotMember(ADA) => "not done: server 0x1f is not a member";
         "ChangeError::AskerNotMember": ChangeError::AskerNotMember => "not done: only members may ask for it";
+        "ChangeError::NotLinked": ChangeError::NotLinked(ADA) => "not done: there is no link to server 0x1f yet";
         "ChangeError::Invalid": ChangeError::Invalid(InvalidChange::NoVoters)
             => "not done: the change cannot be made: no voter would remain";
         "ChangeError::Token": ChangeError::Token(TOKEN, TokenFault::Expired)

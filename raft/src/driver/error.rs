@@ -182,8 +182,9 @@ pub enum MembershipError {
     /// The access token lets nobody in, or cannot be issued or revoked. Nothing was changed.
     #[error("not done: token {0} {1}")]
     Token(TokenKey, TokenFault),
-    /// The server does not answer. Nothing was changed. One that was removed dials only now and then: it may be there
-    /// after [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX), and is let in for that.
+    /// The server does not answer, or had no link to the leader before the deadline, where links prove who is there.
+    /// Nothing was changed. One that was removed dials only now and then: for it the deadline should be further away than
+    /// [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX).
     #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up. Nothing was changed.
@@ -239,7 +240,7 @@ impl From<ChangeError> for MembershipError {
             }
             ChangeError::Invalid(invalid) => Self::Invalid(invalid),
             ChangeError::Token(key, fault) => Self::Token(key, fault),
-            ChangeError::Unreachable(id) => Self::Unreachable(id),
+            ChangeError::NotLinked(id) | ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
             ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
             ChangeError::Foreign(id, Foreign::History) => Self::AnotherHistory(id),

@@ -170,11 +170,16 @@ impl<S: StateMachine> Driver<S> {
             self.take_description(from, description.clone(), now);
         }
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
-            (None, _) => JoinReply::NotLeader {
-                leader: self
-                    .recent_leader(now)
-                    .or(self.membership.joining.lead(&self.raft)),
-            },
+            (None, _) => {
+                let recent = self.recent_leader(now);
+                let leader = recent.or(self.membership.joining.lead(&self.raft));
+                let (_, configuration) = self.raft.configuration();
+                let known = leader.and_then(|leader| configuration.member(leader));
+                JoinReply::NotLeader {
+                    leader,
+                    description: known.map(|member| member.description.clone()),
+                }
+            }
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
@@ -215,7 +220,15 @@ impl<S: StateMachine> Driver<S> {
         }
         let before = self.membership.exclusion();
         if self.membership.has_asked(from) {
-            self.membership.joining.on_reply(from, reply, now);
+            if let JoinReply::NotLeader {
+                leader: Some(leader),
+                description: Some(description),
+            } = &reply
+                && self.is_vouched(from)
+            {
+                self.peers.on_introduced(*leader, description);
+            }
+            self.membership.joining.on_reply(from, &reply, now);
             if !self.raft.configuration().1.is_empty() {
                 self.membership.joining.note_was_member();
             }
@@ -274,6 +287,9 @@ impl<S: StateMachine> Driver<S> {
         let why = self.membership.exclusion();
         if why != before {
             self.changed = true;
+            if why == Some(Exclusion::Removed) {
+                self.operations.on_removed(self.id);
+            }
             match why {
                 Some(why) => tracing::warn!(term = %self.raft.term(), %why, "takes no part"),
                 None => tracing::info!(term = %self.raft.term(), "may take part again"),
@@ -326,12 +342,32 @@ impl<S: StateMachine> Driver<S> {
                 self.peers.await_server(added.id, now);
             }
         }
+        if let Some(server) = self.unlinked_voter(&change) {
+            self.peers.on_unlinked(server, self.raft.configuration().1);
+            return Err(ChangeError::NotLinked(server));
+        }
         match self.raft.oversight() {
             Some(view) if change.steps == [MembershipStep::Evict(asker)] => {
                 leaving(asker, &view, now)
             }
             Some(_) | None => Ok(change),
         }
+    }
+
+    /// Returns a new voter of a change to which there is no link: the core, which waits for one that is to catch up and
+    /// makes no other change meanwhile, is not troubled with it.
+    fn unlinked_voter(&self, change: &MembershipChange) -> Option<ServerId> {
+        let (_, configuration) = self.raft.configuration();
+        let is_settled = self.links.authenticates() && self.leads();
+        let added = change.steps.iter().filter_map(|step| match step {
+            MembershipStep::AddVoter(added) => Some(added.id),
+            _ => None,
+        });
+        added.filter(|_| is_settled).find(|server| {
+            *server != self.id
+                && !configuration.contains(*server)
+                && self.links.link(*server).is_none()
+        })
     }
 
     /// What would be lost if this server went for good, if it is the only voter.

@@ -55,6 +55,8 @@ struct Pending {
     asked: Option<ServerId>,
     /// Whether an attempt under an earlier leader may have been made.
     maybe_made: bool,
+    /// The server to be added to which the leader that answered last has no link.
+    unlinked: Option<ServerId>,
 }
 
 impl Operations {
@@ -104,6 +106,7 @@ impl Operations {
             attempt,
             asked: None,
             maybe_made: false,
+            unlinked: None,
         };
         self.pending.insert(self.last, pending);
         true
@@ -199,6 +202,10 @@ impl Operations {
             Ok(_) => Ok(()),
             Err(ChangeError::NotLeader { .. }) => return self.ask_anew(request, now),
             Err(ChangeError::AskerNotMember) => return self.put_off_copy(request, now),
+            Err(ChangeError::NotLinked(server)) => {
+                pending.unlinked = Some(server);
+                return self.ask_anew(request, now);
+            }
             Err(ChangeError::Unknown { .. }) => {
                 pending.maybe_made = true;
                 return self.ask_anew(request, now);
@@ -291,6 +298,27 @@ impl Operations {
         }
     }
 
+    /// An operator has removed this server: what it asked for itself is done, whose links may have been cut before it
+    /// heard so.
+    pub(super) fn on_removed(&mut self, this: ServerId) {
+        let removal = MembershipChange::remove(this);
+        let is_made = |pending: &Pending| {
+            let is_removal =
+                matches!(&pending.operation, Operation::Change(change) if *change == removal);
+            is_removal && pending.is_open()
+        };
+        let made = self.pending.iter().filter(|(_, pending)| is_made(pending));
+        for request in made.map(|(request, _)| *request).collect::<Vec<_>>() {
+            if let Some(Pending {
+                caller: Caller::Change(caller),
+                ..
+            }) = self.pending.remove(&request)
+            {
+                drop(caller.send(Ok(())));
+            }
+        }
+    }
+
     /// Gives up what has passed its deadline or has no caller any more, and wakes what is to be sent again.
     pub(super) fn expire(&mut self, leader: Option<ServerId>, now: Instant) {
         if !self.due.begin(now) {
@@ -364,7 +392,10 @@ impl Pending {
             Caller::Change(caller) if open => {
                 drop(caller.send(Err(MembershipError::Unknown { leader })));
             }
-            Caller::Change(caller) => drop(caller.send(Err(MembershipError::NotLeader { leader }))),
+            Caller::Change(caller) => drop(caller.send(Err(match self.unlinked {
+                Some(server) => MembershipError::Unreachable(server),
+                None => MembershipError::NotLeader { leader },
+            }))),
             Caller::Transfer(caller) if open => {
                 drop(caller.send(Err(TransferLeadershipError::Unknown { leader })));
             }

@@ -28,6 +28,9 @@ use crate::time::Instant;
 /// are about to be added. More are waited for.
 const UNNAMED_MAX: usize = 64;
 
+/// The most leaders that others have named, of which this server knows nothing else. The last ones count.
+const INTRODUCED_MAX: usize = 8;
+
 /// So long a removed server may have a link after it was asked to add it: longer than it waits between two attempts, so
 /// that it is there when it is asked for again.
 const AWAIT_TIME: Duration = BACK_OFF_MAX.saturating_mul(3);
@@ -40,6 +43,9 @@ pub(super) struct Peers {
     access: Arc<Access>,
     credentials: Credentials,
     invitation: Option<Invitation>,
+    /// The leaders that members have named, the last one at the back. As the invitation, they count for a server that
+    /// knows nobody else.
+    introduced: Vec<(ServerId, Description)>,
     boots: Boots,
     /// The members of the newest committed configuration.
     committed: BTreeSet<ServerId>,
@@ -101,6 +107,7 @@ impl Peers {
             access: Arc::default(),
             credentials,
             invitation,
+            introduced: Vec::new(),
             boots,
             committed: BTreeSet::new(),
             awaited: BTreeMap::new(),
@@ -148,6 +155,21 @@ impl Peers {
             self.unnamed.remove(0);
         }
         self.unnamed.push(server);
+        self.is_stale = true;
+    }
+
+    /// A member says who leads, and where. Whoever trusts the member trusts the leader.
+    pub(super) fn on_introduced(&mut self, leader: ServerId, description: &Description) {
+        let is_whole = description.public_key().is_some() && description.can_be_of(leader);
+        let introduction = (leader, description.clone());
+        if !is_whole || self.introduced.contains(&introduction) {
+            return;
+        }
+        self.introduced.retain(|(known, _)| *known != leader);
+        if self.introduced.len() >= INTRODUCED_MAX {
+            self.introduced.remove(0);
+        }
+        self.introduced.push(introduction);
         self.is_stale = true;
     }
 
@@ -270,7 +292,20 @@ impl Peers {
     /// The invitation, for a server that knows nothing of its cluster yet, or has nobody left whom it knows.
     fn invitation_to_use(&self, configuration: &Configuration) -> Option<&Invitation> {
         let invitation = self.invitation.as_ref();
-        invitation.filter(|_| configuration.is_empty() || self.is_lost)
+        invitation.filter(|_| self.knows_nobody(configuration))
+    }
+
+    /// The leaders that others have named, for a server that knows nothing of its cluster yet, or has nobody left whom
+    /// it knows.
+    fn introduced_to_use(&self, configuration: &Configuration) -> &[(ServerId, Description)] {
+        match self.knows_nobody(configuration) {
+            true => &self.introduced,
+            false => &[],
+        }
+    }
+
+    fn knows_nobody(&self, configuration: &Configuration) -> bool {
+        configuration.is_empty() || self.is_lost
     }
 
     /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can
@@ -377,6 +412,8 @@ impl Peers {
             table.is_open &= !configuration.is_empty();
             table.members.extend(Self::inviters(invitation));
         }
+        let introduced = self.introduced_to_use(configuration).iter();
+        table.members.extend(introduced.map(|(leader, _)| *leader));
         table
     }
 
@@ -390,7 +427,11 @@ impl Peers {
                 addresses: addresses.to_vec(),
             });
         };
-        // What it says of members is newer, if it is needed at all.
+        // What they say of members is newer, if they are needed at all.
+        for (leader, description) in self.introduced_to_use(configuration) {
+            let key = description.public_key();
+            want(*leader, key.as_slice(), description.addresses());
+        }
         if let Some(invitation) = self.invitation_to_use(configuration) {
             for inviter in Self::inviters(invitation) {
                 want(inviter, invitation.inviters(), invitation.addresses());

@@ -100,7 +100,7 @@ impl Content {
 }
 
 /// What a member answers to a server that asks to join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinReply {
     /// The receiver leads, and takes it in if it repeats its wish from time to time until then.
     Accepted,
@@ -110,6 +110,8 @@ pub enum JoinReply {
     NotLeader {
         /// The leader, if one is known.
         leader: Option<ServerId>,
+        /// What the configuration says of it: by this a newcomer finds and believes a leader of which it knows nothing.
+        description: Option<Description>,
     },
     /// Too many wait to join: the same may succeed later.
     Busy,

@@ -355,7 +355,7 @@ fn encode(head: Option<&Head>, content: &Content) -> Bytes {
             seal(head, kind::JOIN, None, &joining::join(description, *token))
         }
         Content::JoinReply(reply) => {
-            seal(head, kind::JOIN_REPLY, None, &joining::join_reply(*reply))
+            seal(head, kind::JOIN_REPLY, None, &joining::join_reply(reply))
         }
         Content::Foreign(why) => seal(head, kind::FOREIGN, None, &joining::foreign(*why)),
     }

@@ -528,6 +528,7 @@ impl ChangeReply {
     pub(super) const TOKEN_USED_UP: u32 = 24;
     pub(super) const TOKEN_EXPIRED: u32 = 25;
     pub(super) const TOKEN_GRANTS_OTHER: u32 = 26;
+    pub(super) const NOT_LINKED: u32 = 27;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -580,6 +581,9 @@ pub(super) struct JoinReply {
     /// Absent if no leader is known, or the answer is about none.
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) leader: Option<Bytes>,
+    /// Absent if nothing is known of the leader but its id.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) description: Option<Bytes>,
 }
 
 impl JoinReply {

@@ -3,16 +3,19 @@
 use std::task::{Context, Poll};
 
 use liferaft_platform::{Address, Versions};
-use liferaft_raft::driver::{Exclusion, Founding, Handle, MembershipError, StartError, Terms};
+use liferaft_raft::driver::{
+    Exclusion, Founding, Handle, MemberBuilder, MembershipError, StartError, Terms,
+};
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::ServerId;
 use liferaft_transport::carrier::{
     Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
 };
 use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::BACK_OFF_MAX;
 use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::ELECTION_TIMEOUT;
 use crate::links::{Site, builder, excluded, invite, patient, start, start_over};
@@ -293,16 +296,10 @@ async fn who_is_invited_starts_wherever_it_is() {
 
 /// Nobody has an address of a server that was removed, so it has to dial, which it does only now and then.
 #[tokio::test(start_paused = true)]
-async fn a_removed_server_is_added_again_once_it_had_time_to_dial() {
+async fn a_removed_server_that_dials_now_and_then_is_added_again() {
     let network = MemoryNetwork::new(1);
     let disk = founded(Founding::closed).await;
-    let carrier = network.attach_carrier(disk.identity().id());
-    let carrier = Exposed {
-        carrier: carrier.expect("it is free"),
-        reach: Reach::Anywhere,
-        finds: false,
-    };
-    let end = Endpoint::new(disk.identity().clone(), carrier);
+    let end = by_address_alone(&network, &disk);
     let founder = start_over(end, &disk, |member| member).await;
     founder.joined().await.expect("it leads itself");
     let invitation = invite(&founder, Terms::membership()).await;
@@ -315,13 +312,62 @@ async fn a_removed_server_is_added_again_once_it_had_time_to_dial() {
     assert_eq!(excluded(&guest).await, Some(Exclusion::Removed));
     sleep(100 * ELECTION_TIMEOUT).await;
 
-    // By chance it dials just then.
-    let mut added = founder.add_server(id).await;
-    if added == Err(MembershipError::Unreachable(id)) {
-        sleep(BACK_OFF_MAX).await;
-        added = founder.add_server(id).await;
-    }
+    let added = founder.within(2 * BACK_OFF_MAX).add_server(id).await;
 
     assert_eq!(added, Ok(()));
     guest.joined().await.expect("it is a member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_links_is_called_unreachable_at_the_deadline() {
+    let site = Site::closed().await;
+    let nobody = ServerId(99);
+    let begin = Instant::now();
+
+    let added = site.founder.within(BACK_OFF_MAX).add_server(nobody).await;
+
+    assert_eq!(added, Err(MembershipError::Unreachable(nobody)));
+    assert!(begin.elapsed() >= BACK_OFF_MAX);
+}
+
+/// The invitation names a member that follows, and nobody finds servers by their ids: the member says who leads.
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_believes_the_leader_that_its_inviter_names() {
+    let network = MemoryNetwork::new(1);
+    let address_of = |disk: &MemoryStorage| address(&format!("memory:{:?}", disk.identity().id()));
+    let start_at = async |disk: &MemoryStorage, invitation: Option<Invitation>| {
+        let end = by_address_alone(&network, disk);
+        let prepare = |member: MemberBuilder<Journal>| match invitation {
+            Some(invitation) => member.invited(invitation),
+            None => member,
+        };
+        let place = address_of(disk);
+        start_over(end, disk, |member| prepare(member).addresses([place])).await
+    };
+    let disk = founded(Founding::closed).await;
+    let founder = start_at(&disk, None).await;
+    founder.joined().await.expect("it leads itself");
+    let terms = Terms::membership().with_uses(2);
+    let invitation = invite(&founder, terms).await;
+    assert_eq!(invitation.inviters(), [founder.public_key()]);
+    let second = start_at(&MemoryStorage::default(), Some(invitation.clone())).await;
+    second.joined().await.expect("it is invited");
+    let handed = founder.transfer_leadership(Some(second.id())).await;
+    assert_eq!(handed, Ok(second.id()));
+
+    let third = start_at(&MemoryStorage::default(), Some(invitation)).await;
+
+    third.joined().await.expect("it is invited");
+    assert_eq!(third.propose(1).await, Ok(1));
+}
+
+/// An end that finds nobody but by an address.
+fn by_address_alone(network: &MemoryNetwork, disk: &MemoryStorage) -> Endpoint {
+    let carrier = network.attach_carrier(disk.identity().id());
+    let carrier = Exposed {
+        carrier: carrier.expect("it is free"),
+        reach: Reach::Anywhere,
+        finds: false,
+    };
+    Endpoint::new(disk.identity().clone(), carrier)
 }

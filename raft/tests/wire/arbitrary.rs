@@ -443,7 +443,12 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
     prop_oneof![
         Just(JoinReply::Accepted),
         Just(JoinReply::Member),
-        option::of(server()).prop_map(|leader| JoinReply::NotLeader { leader }),
+        (option::of(server()), option::of(description())).prop_map(|(leader, description)| {
+            JoinReply::NotLeader {
+                leader,
+                description,
+            }
+        }),
         Just(JoinReply::Busy),
         Just(JoinReply::Dismissed),
         Just(JoinReply::Manual),
@@ -498,6 +503,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::AlreadyMember(id))),
         server().prop_map(|id| Err(ChangeError::NotMember(id))),
         Just(Err(ChangeError::AskerNotMember)),
+        server().prop_map(|id| Err(ChangeError::NotLinked(id))),
         (any::<u64>(), any::<u64>()).prop_map(|(bytes, bytes_max)| {
             Err(ChangeError::Invalid(InvalidChange::TooLarge {
                 bytes,
