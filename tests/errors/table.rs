@@ -168,7 +168,7 @@ fn administration() -> Vec<Row> {
                 only the first server of a new cluster founds, once: to found again makes a second cluster, an empty one";
         "StartError::OpenToAll": StartError::OpenToAll
             => "not started: the transport reaches other machines, and whoever reaches this one would be let in: found \
-                a closed cluster, and join it by an invitation";
+                a closed cluster on blank storage, and join it by an invitation";
         "StartError::OpenToMachine": StartError::OpenToMachine
             => "not started: every process of this machine would be let in: found a closed cluster, and join it by an \
                 invitation, or allow it to be `open`";

@@ -447,7 +447,7 @@ pub enum StartError {
     /// [closed](super::Founding::closed), and a server comes to it by an [invitation](super::MemberBuilder::invited).
     #[error(
         "not started: the transport reaches other machines, and whoever reaches this one would be let in: found a \
-         closed cluster, and join it by an invitation"
+         closed cluster on blank storage, and join it by an invitation"
     )]
     OpenToAll,
     /// The transport reaches other processes of this machine, and the cluster is open, or this server has no
