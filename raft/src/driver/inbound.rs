@@ -336,7 +336,7 @@ impl<S: StateMachine> Driver<S> {
                     .on_transfer_answer(request, result, self.leader, now);
             }
             Content::Join { description, token } => self.take_join(from, description, token, now),
-            Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
+            Content::JoinReply(reply) => self.take_join_reply(from, &reply, now),
             Content::Foreign(why) => self.take_foreign(from, why, now),
         }
     }

@@ -88,6 +88,17 @@ impl<S: StateMachine> Handle<S> {
         Ok(invitation.with_token(token))
     }
 
+    /// Says where this member is, as an invitation without a token: it lets nobody in, and needs no leader.
+    ///
+    /// Where all members of a cluster have moved at the same time, each knows only where the others were. Those that are
+    /// started again with the contact of one that is there ([`MemberBuilder::invited`](super::MemberBuilder::invited))
+    /// find it once they have reached nobody for 30 s.
+    #[must_use]
+    pub fn contact(&self) -> Invitation {
+        let own = (self.public_key(), self.addresses());
+        invitation(self.cluster(), own, None, &Configuration::default())
+    }
+
     /// Takes the token of an invitation back: nobody comes by it any more. Who has come stays.
     ///
     /// # Errors

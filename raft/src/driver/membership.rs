@@ -213,9 +213,9 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// What became of this one's wish to be taken in.
-    pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
+    pub(super) fn take_join_reply(&mut self, from: ServerId, reply: &JoinReply, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %from, ?reply, "answer to the wish to join");
-        if reply == JoinReply::Forgot {
+        if *reply == JoinReply::Forgot {
             self.membership.has_forgotten = true;
         }
         let before = self.membership.exclusion();
@@ -223,16 +223,16 @@ impl<S: StateMachine> Driver<S> {
             if let JoinReply::NotLeader {
                 leader: Some(leader),
                 description: Some(description),
-            } = &reply
+            } = reply
                 && self.is_vouched(from)
             {
                 self.peers.on_introduced(*leader, description);
             }
-            self.membership.joining.on_reply(from, &reply, now);
+            self.membership.joining.on_reply(from, reply, now);
             if !self.raft.configuration().1.is_empty() {
                 self.membership.joining.note_was_member();
             }
-        } else if reply == JoinReply::Dismissed {
+        } else if *reply == JoinReply::Dismissed {
             self.membership.joining.on_removed();
         }
         self.tell_exclusion(before, now);

@@ -211,7 +211,7 @@ fn address_of(disk: &MemoryStorage) -> Address {
     address.parse().expect("it is an address")
 }
 
-fn is_at(status: &MemberStatus, server: ServerId, address: &Address) -> bool {
+pub(crate) fn is_at(status: &MemberStatus, server: ServerId, address: &Address) -> bool {
     let member = status.raft.configuration.member(server);
     member.is_some_and(|member| member.description.addresses() == [address.clone()])
 }

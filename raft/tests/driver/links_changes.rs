@@ -18,7 +18,7 @@ use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::ELECTION_TIMEOUT;
-use crate::links::{Site, builder, excluded, invite, patient, start, start_over};
+use crate::links::{Site, builder, excluded, invite, is_at, patient, start, start_over};
 use crate::machine::Journal;
 
 const BOTH: Versions = Versions { min: 1, max: 2 };
@@ -359,6 +359,43 @@ async fn a_newcomer_believes_the_leader_that_its_inviter_names() {
 
     third.joined().await.expect("it is invited");
     assert_eq!(third.propose(1).await, Ok(1));
+}
+
+/// Each of the two knows only where the other was.
+#[tokio::test(start_paused = true)]
+async fn members_that_have_all_moved_meet_by_the_contact_of_one() {
+    let network = MemoryNetwork::new(1);
+    let start_at = async |disk: &MemoryStorage, place: Address, invitation: Option<Invitation>| {
+        let prepare = |member: MemberBuilder<Journal>| match invitation {
+            Some(invitation) => member.invited(invitation),
+            None => member,
+        };
+        let end = by_address_alone(&network, disk);
+        start_over(end, disk, |member| prepare(member).addresses([place])).await
+    };
+    let [ada_at, bob_at] = [founded(Founding::closed).await, MemoryStorage::default()];
+    let place = |disk: &MemoryStorage| address(&format!("memory:{:?}", disk.identity().id()));
+    let ada = start_at(&ada_at, place(&ada_at), None).await;
+    ada.joined().await.expect("it leads itself");
+    let invitation = invite(&ada, Terms::membership()).await;
+    // What the log says of each is where nobody is from now on.
+    let nowhere = [address("memory:0x1"), address("memory:0x2")];
+    let bob = start_at(&bob_at, nowhere[1].clone(), Some(invitation)).await;
+    bob.joined().await.expect("it is invited");
+    ada.stop().await;
+    let ada = start_at(&ada_at, nowhere[0].clone(), None).await;
+    let told = bob
+        .wait_for(|status| is_at(status, ada.id(), &nowhere[0]))
+        .await;
+    told.expect("it is described anew");
+    ada.stop().await;
+    bob.stop().await;
+
+    let ada = start_at(&ada_at, place(&ada_at), None).await;
+    let bob = start_at(&bob_at, place(&bob_at), Some(ada.contact())).await;
+
+    assert_eq!(bob.propose(1).await, Ok(1));
+    assert_eq!(ada.propose(2).await, Ok(2));
 }
 
 /// An end that finds nobody but by an address.
