@@ -339,7 +339,8 @@ impl<S: StateMachine> Driver<S> {
     ) -> Result<MembershipChange, ChangeError> {
         for step in &change.steps {
             if let MembershipStep::AddVoter(added) | MembershipStep::AddLearner(added) = step {
-                self.peers.await_server(added.id, now);
+                let heartbeat = self.config.heartbeat_interval();
+                self.peers.await_server(added.id, heartbeat, now);
             }
         }
         if let Some(server) = self.unlinked_voter(&change) {

@@ -31,8 +31,8 @@ const UNNAMED_MAX: usize = 64;
 /// The most leaders that others have named, of which this server knows nothing else. The last ones count.
 const INTRODUCED_MAX: usize = 8;
 
-/// So long a removed server may have a link after it was asked to add it: longer than it waits between two attempts, so
-/// that it is there when it is asked for again.
+/// So long a removed server may have a link after it was asked to add it, and two heartbeats more: longer than it waits
+/// between two attempts, and than whoever asks waits before that asks again, so that it is there by then.
 const AWAIT_TIME: Duration = BACK_OFF_MAX.saturating_mul(3);
 
 /// What is known of other servers, apart from what they say.
@@ -213,8 +213,9 @@ impl Peers {
     }
 
     /// A server is about to be added: it gets a link, whatever was before.
-    pub(super) fn await_server(&mut self, server: ServerId, now: Instant) {
-        let before = self.awaited.insert(server, now + AWAIT_TIME);
+    pub(super) fn await_server(&mut self, server: ServerId, heartbeat: Duration, now: Instant) {
+        let until = now + AWAIT_TIME + heartbeat * 2;
+        let before = self.awaited.insert(server, until);
         self.is_stale |= before.is_none();
     }
 

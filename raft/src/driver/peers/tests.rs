@@ -174,7 +174,7 @@ fn a_removed_server_gets_a_link_while_it_is_added_again() {
     peers.on_unlinked(id(3), &configuration);
 
     let now = Instant::ORIGIN;
-    peers.await_server(id(3), now);
+    peers.await_server(id(3), Duration::ZERO, now);
     let awaited = peers.introduce(&configuration, true).expect("it is news");
     let judged_then = judged(&awaited, 3);
     // It may only just have tried.
