@@ -70,10 +70,11 @@ impl Impostor {
             cluster,
             key,
             versions: Versions::only(1),
-            boot: Boot {
+            starts: Boot {
                 number: 1_000,
                 nonce: 1,
-            },
+            }
+            .into(),
             vouchers: Arc::new([]),
             role: invitation.map_or(Role::Member, |_| Role::Joiner),
             token: invitation.and_then(Invitation::token).cloned(),
@@ -334,7 +335,7 @@ async fn of_two_that_race_for_one_use_one_gets_in() {
 }
 
 /// Waits until nobody links to a server that shows an old start.
-async fn refused_as_old(member: &Handle<Journal>, copy: ServerId) {
+pub(crate) async fn refused_as_old(member: &Handle<Journal>, copy: ServerId) {
     let refused = member.wait_for(|status| {
         let error = status.last_error.as_ref().map(|last| &last.error);
         match error {
