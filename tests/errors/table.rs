@@ -596,6 +596,9 @@ fn invitations() -> Vec<Row> {
         "OldBoot::Older": OldBoot::Older { server: ADA, shown: 2, seen: 3 }
             => "boot 2 of server 0x1f is shown, and boot 3 was seen: its storage was set back, or a copy of it is in \
                 use";
+        "OldBoot::Forked": OldBoot::Forked { server: ADA, shown: 9, seen: 3 }
+            => "boot 9 of server 0x1f is shown, with another boot 3 before it than was seen: its storage was set back \
+                and started since, or a copy of it is in use";
         "OldBoot::Twin": OldBoot::Twin { server: ADA, number: 3 }
             => "two boots of server 0x1f have number 3: its storage was set back, or two copies of it are in use";
         "InvitationError::Count": few => "an invitation has 1 to 4 inviters, not 0";

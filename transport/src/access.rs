@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use liferaft_platform::{Boot, PublicKey, ServerId, TokenKey, Versions};
+use liferaft_platform::{Boot, PublicKey, ServerId, Starts, TokenKey, Versions};
 use thiserror::Error;
 
 /// What a peer is to this end of a link, and so which messages are accepted from it.
@@ -66,7 +66,7 @@ pub enum Refusal {
     /// The token is for another role than the claimed one.
     #[error("the invitation does not grant the role that is claimed")]
     RoleNotGranted,
-    /// A later start of the storage was met, or another of the same number.
+    /// A later start of the storage was met, or another in the place of one that is shown.
     #[error("the storage is a copy, or was set back: a later or another start of it was met")]
     OldBoot,
     /// The peer speaks no protocol version that this server speaks.
@@ -117,8 +117,8 @@ pub struct Claimant {
     /// Who vouches for it, nearest first: the first key for it, each other for the one before it. The signatures were
     /// verified; whether any of the keys is trusted is for the [`Authorizer`] to say.
     pub vouched_by: Vec<PublicKey>,
-    /// Which start of its storage this is.
-    pub boot: Boot,
+    /// Which start of its storage this is, and which were before it.
+    pub starts: Starts,
     /// The protocol versions that it speaks.
     pub versions: Versions,
 }
@@ -183,7 +183,7 @@ impl Authorizer for AccessTable {
         let role = self.role_of(id, claimant)?;
         // Only who is known by a key or a token is told of boots and of crowds.
         if let Some(met) = self.boots.get(&id)
-            && !claimant.boot.may_follow(met)
+            && !claimant.starts.may_follow(met)
         {
             return Err(Refusal::OldBoot);
         }

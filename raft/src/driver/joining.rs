@@ -134,8 +134,8 @@ pub enum Exclusion {
         "no server that this one knows can be reached: if they have left or moved, it needs an invitation by one of them"
     )]
     NoPeer,
-    /// A later start of this server's storage was seen, or another one with the same number: the storage is an old
-    /// copy, or a copy of it is in use. It has forgotten what others count on, and takes no part.
+    /// A later start of this server's storage was seen, or another one in the place of one that it shows: the storage
+    /// is an old copy, or a copy of it is in use. It has forgotten what others count on, and takes no part.
     #[error(
         "the storage of this server is a copy, or was set back: a later or another start of it was seen"
     )]

@@ -96,7 +96,7 @@ impl Peers {
             cluster,
             key: identity.public_key(),
             versions: description.versions(),
-            boot: identity.evidence(),
+            starts: *identity.starts(),
             vouchers: Arc::new([]),
             role: Role::Joiner,
             token: None,
@@ -197,7 +197,7 @@ impl Peers {
                 || configuration.is_evicted(id)
                 || configuration.is_dismissed(id)
         };
-        match self.boots.remember(peer, link.boot, is_member)? {
+        match self.boots.remember(peer, &link.starts, is_member)? {
             Seen::Same => Ok(None),
             Seen::Newer => {
                 self.is_stale = true;

@@ -14,6 +14,7 @@ mod leadership;
 mod leaving;
 mod links;
 mod links_changes;
+mod links_copies;
 mod links_expulsion;
 mod links_faults;
 mod links_impostors;

@@ -37,10 +37,11 @@ fn claimant(role: Role) -> Claimant {
         role,
         token: None,
         vouched_by: Vec::new(),
-        boot: Boot {
+        starts: Boot {
             number: 5,
             nonce: 50,
-        },
+        }
+        .into(),
         versions: Versions::only(1),
     }
 }
@@ -260,6 +261,26 @@ fn a_copy_of_a_storage_is_refused_where_the_original_was_met() {
     assert_eq!(role(&met(at(4, 40)), &of_member()), Ok(Role::Member));
     assert_eq!(role(&met(at(5, 51)), &of_member()), Err(Refusal::OldBoot));
     assert_eq!(role(&met(at(6, 50)), &of_member()), Err(Refusal::OldBoot));
+}
+
+#[test]
+fn a_copy_that_was_started_more_often_is_refused_as_well() {
+    let parted = of_member().starts;
+    let original = parted.next(60);
+    let met = AccessTable {
+        boots: [(MEMBER.server_id(), original.newest())].into(),
+        ..table()
+    };
+    let showing = |starts| Claimant {
+        starts,
+        ..of_member()
+    };
+
+    let copy = showing(parted.next(61).next(62).next(63));
+    let restarted = showing(original.next(64));
+
+    assert_eq!(role(&met, &copy), Err(Refusal::OldBoot));
+    assert_eq!(role(&met, &restarted), Ok(Role::Member));
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Initiator {
             role: Role::Member,
             token: None,
             vouched_by: peer.vouched_by(self.local.cluster),
-            boot: peer.boot,
+            starts: peer.starts,
             versions: peer.versions,
         };
         if !self.is_expected(&claimant) {
@@ -256,7 +256,7 @@ impl Initiator {
             peer: peer.key,
             role: grant.role,
             own_role: role,
-            boot: peer.boot,
+            starts: peer.starts,
             versions: peer.versions,
             version,
             token: None,

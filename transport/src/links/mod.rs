@@ -461,13 +461,13 @@ impl Links {
         let is_old = self
             .table
             .active(peer)
-            .is_some_and(|link| !established.boot.may_follow(&link.about.boot));
+            .is_some_and(|link| !established.starts.may_follow(&link.about.starts.newest()));
         // Where several are looked for at one address, whoever is there answers for each: one link to it will do.
         let is_superfluous = target.as_ref().is_some_and(|target| target.peer != peer)
             && self
                 .table
                 .active(peer)
-                .is_some_and(|link| link.about.boot == established.boot);
+                .is_some_and(|link| link.about.starts.newest() == established.starts.newest());
         if let Some(target) = target.as_ref().filter(|target| target.peer != peer) {
             let random = &mut self.local.random;
             self.attempts
@@ -489,7 +489,8 @@ impl Links {
             }
             return;
         };
-        let is_same_start = |pending: &ActiveLink| pending.about.boot == link.about.boot;
+        let is_same_start =
+            |pending: &ActiveLink| pending.about.starts.newest() == link.about.starts.newest();
         let gives_way = peer < self.local.id && self.table.pending(peer).any(is_same_start);
         if is_refused {
             let random = &mut self.local.random;
@@ -522,7 +523,7 @@ impl Links {
             role: established.role,
             role_granted: established.own_role,
             token: established.token,
-            boot: established.boot,
+            starts: established.starts,
             version: established.version,
             generation: established.generation,
         };

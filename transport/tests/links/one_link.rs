@@ -104,6 +104,23 @@ fn an_earlier_start_of_a_peer_does_not_replace_a_later_one() {
 }
 
 #[test]
+fn a_copy_that_was_started_more_often_replaces_no_link() {
+    let mut world = World::of(2, SEALED);
+    let parted = started(5);
+    world.restart_as(0, parted.next(1));
+    world.want(0, &[1]);
+    world.run_for(ms(200));
+    let original = world.generation(1, 0);
+
+    world.restart_as(0, parted.next(2).next(3));
+    world.want(0, &[1]);
+    world.run_for(ms(200));
+
+    assert_eq!(world.generation(1, 0), original);
+    assert!(original.is_some());
+}
+
+#[test]
 fn links_that_are_not_wanted_any_more_are_closed_by_who_dialed() {
     let mut world = World::linked(SEALED);
 

@@ -67,7 +67,7 @@ fn judged(introduction: &Introduction, number: u64) -> Result<Role, Refusal> {
         role: Role::Member,
         token: None,
         vouched_by: Vec::new(),
-        boot: identity(number).evidence(),
+        starts: *identity(number).starts(),
         versions: crate::configuration::PROTOCOL_VERSIONS,
     };
     let grant = introduction.authorizer.authorize(&claimant);

@@ -60,13 +60,13 @@ fn another_version_of_the_handshake_gets_a_hint_and_no_answer() {
     let (from, to) = (Server::new(1, &[1, 2]), Server::new(2, &[1, 2]));
     let mut initiator = from.initiator();
     let mut opening = initiator.unanswered().unwrap().to_vec();
-    opening[4] = 2;
+    opening[4] = 3;
 
     let output = to.responder().on_message(&opening, &to.table);
 
     let Output::Failed {
         last: Some(hint),
-        error: HandshakeError::UnknownVersion { version: 2 },
+        error: HandshakeError::UnknownVersion { version: 3 },
     } = output
     else {
         panic!("{output:?}");
@@ -205,6 +205,23 @@ fn a_clone_of_a_storage_is_refused() {
     let run = run(&Server::new(1, &[1, 2]), &refusing);
 
     assert_eq!(outcome(run), told(Refusal::OldBoot));
+}
+
+#[test]
+fn a_clone_is_refused_though_it_was_started_more_often() {
+    let mut refusing = Server::new(2, &[1, 2]);
+    let mut clone = Server::new(1, &[1, 2]);
+    let original = clone.local.starts.next(77);
+    let met = [(public(1).server_id(), original.newest())];
+    refusing.table.boots.extend(met);
+    clone.local.starts = clone.local.starts.next(78).next(79);
+
+    let refused = run(&clone, &refusing);
+    clone.local.starts = original.next(80);
+    let taken = run(&clone, &refusing);
+
+    assert_eq!(outcome(refused), told(Refusal::OldBoot));
+    assert!(taken.responder.is_ok());
 }
 
 #[test]
