@@ -92,7 +92,7 @@ impl Impostor {
         loop {
             let event = poll_fn(|context| self.end.poll_link_event(context)).await;
             match event.expect("the network is there") {
-                LinkEvent::Up(link) => return Ok(link),
+                LinkEvent::Up(link) => return Ok(*link),
                 LinkEvent::Failed { error, .. } => return Err(error),
                 other => self.events.push_back(other),
             }

@@ -39,7 +39,7 @@ pub struct Link {
 pub enum LinkEvent {
     /// A link is up. If the peer had one, that was told to be down before, and those of its frames that were not taken
     /// by then are dropped.
-    Up(Link),
+    Up(Box<Link>),
     /// A link is down. Nothing of it follows.
     Down {
         /// The peer.

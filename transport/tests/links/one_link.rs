@@ -59,7 +59,7 @@ fn a_link_says_who_is_there() {
         (link.peer, link.key, link.version),
         (id_of(0), key_of(0), 1)
     );
-    assert_eq!(world.end(1).events, [LinkEvent::Up(link)]);
+    assert_eq!(world.end(1).events, [LinkEvent::Up(Box::new(link))]);
 }
 
 #[test]
