@@ -58,6 +58,10 @@ pub enum Kind {
     JoinReply,
     /// A server's word that it belongs to another cluster, or to another history of this one.
     Foreign,
+    /// What a client asks of a member.
+    ClientRequest,
+    /// The answer to it. No member asks anything so.
+    ClientReply,
 }
 
 /// What the sender of a frame is to its receiver.
@@ -101,7 +105,7 @@ pub const fn admission(kind: Kind, sender: Sender) -> Admission {
 
 /// One row for each kind, in their order; in it one cell for each sender: asked, member, vouched, joiner,
 /// client, stranger.
-const TABLE: [(Kind, [Admission; 6]); 18] = [
+const TABLE: [(Kind, [Admission; 6]); 20] = [
     (Kind::RequestVote, [Take, Take, Take, Take, Refuse, Refuse]),
     (
         Kind::RequestVoteReply,
@@ -162,6 +166,14 @@ const TABLE: [(Kind, [Admission; 6]); 18] = [
         [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
     ),
     (Kind::Foreign, [Take, Take, Refuse, Take, Refuse, Refuse]),
+    (
+        Kind::ClientRequest,
+        [Refuse, Refuse, Refuse, Refuse, Take, Refuse],
+    ),
+    (
+        Kind::ClientReply,
+        [Refuse, Refuse, Refuse, Refuse, Refuse, Refuse],
+    ),
 ];
 
 // A kind finds its row by its place.
@@ -240,5 +252,7 @@ mod tests {
         join: Join, [Take, Take, Take, Take, Refuse, Take];
         join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
         foreign: Foreign, [Take, Take, Refuse, Take, Refuse, Refuse];
+        client_request: ClientRequest, [Refuse, Refuse, Refuse, Refuse, Take, Refuse];
+        client_reply: ClientReply, [Refuse, Refuse, Refuse, Refuse, Refuse, Refuse];
     }
 }

@@ -40,10 +40,12 @@ impl<S: StateMachine> Driver<S> {
         self.snapshots.enqueue(&mut self.output.snapshots);
         self.log_reads.begin(&mut self.output.entries, now);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
-        if self
-            .work
-            .hand_out(&mut self.output.apply, snapshot_bytes_max)
-        {
+        let serving = &self.serving;
+        if self.work.hand_out(
+            &mut self.output.apply,
+            |entry| serving.is_told(entry),
+            snapshot_bytes_max,
+        ) {
             self.announce(now, || Happening::SnapshotBegun);
         }
         self.freshness.handed_out(
@@ -73,6 +75,9 @@ impl<S: StateMachine> Driver<S> {
     fn answer_proposals(&mut self, now: Instant) {
         let mut answers = std::mem::take(&mut self.output.proposals);
         for (id, result) in answers.drain(..) {
+            if self.on_client_proposal(id, &result) {
+                continue;
+            }
             match batch_of(id) {
                 None if self.lanes.on_core_answer(id, result.is_ok(), now) => {}
                 None => self.proposals.on_core_answer(id, &result, now),
@@ -85,6 +90,7 @@ impl<S: StateMachine> Driver<S> {
             }
         }
         self.output.proposals = answers;
+        self.decline_refused();
         for batch in std::mem::take(&mut self.forwarded) {
             self.counters.requests_refused += u64::from(batch.answer == ProposeAnswer::Busy);
             let reply = Content::ProposeReply {
@@ -173,6 +179,7 @@ impl<S: StateMachine> Driver<S> {
                 self.changed = true;
                 // Even if it is the same server: in another term it may not have what it took up in the last.
                 self.leader = None;
+                self.redirect_clients();
                 self.counters.leader_changes += 1;
                 if leader.is_some() {
                     self.note_led(now);

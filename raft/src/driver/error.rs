@@ -4,6 +4,7 @@
 //! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the
 //! text has the cause, `source` has not: who prints both would say it twice.
 
+use liferaft_transport::access::Refusal;
 use thiserror::Error;
 
 use super::applier::Unrestored;
@@ -48,7 +49,10 @@ pub enum ProposeError {
     /// never will be.
     #[error("not done: {0}")]
     Excluded(Exclusion),
-    /// The member has stopped. The command was not done.
+    /// The cluster does not do what this [client](super::Client) asks. The command was not done and never will be.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
+    /// The member has stopped, or the client. The command was not done.
     #[error("not done: the member has stopped")]
     Stopped,
     /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
@@ -68,7 +72,8 @@ pub enum UnknownCause {
     #[error("the command was sent, and no reply came before the deadline")]
     NoReply,
     /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
-    /// there: it expired, or ended because its replies were too heavy.
+    /// there: it expired, or ended because its replies were too heavy. Or a client sent it more than once, and its
+    /// session is gone by now.
     #[error("the session of the command ended while this member did not hear of it")]
     SessionExpired,
     /// The member stopped after the command was sent.
@@ -127,9 +132,47 @@ pub enum ReadError {
     /// No leader could be asked before the deadline, because the member takes no part.
     #[error("not done: {0}")]
     Excluded(Exclusion),
-    /// The member has stopped.
+    /// The cluster does not answer what this [client](super::Client) asks.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
+    /// A client's query, or the answer to it, is too long for a frame between it and the leader.
+    #[error("not done: the query or its answer has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
+    },
+    /// A client's query, or the answer to it, cannot be serialised and read back: see [`codec`](crate::codec).
+    #[error("not done: the query or its answer cannot be serialised and read back")]
+    Unserialisable,
+    /// The member has stopped, or the client.
     #[error("not done: the member has stopped")]
     Stopped,
+}
+
+/// Why a cluster does not do what a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientRefused {
+    /// It may only read.
+    #[error("the client may only read")]
+    ReadOnly,
+    /// The leader serves no clients: it was built without
+    /// [`serve_clients`](super::MemberBuilder::serve_clients).
+    #[error("the leader serves no clients")]
+    NotServed,
+    /// The leader does not understand it: its state machine is another, or of another version.
+    #[error(
+        "the leader does not understand it: its state machine is another, or of another version"
+    )]
+    NotUnderstood,
+    /// Its invitation has expired, or was revoked.
+    #[error("the client's invitation has expired, or was revoked")]
+    TokenOver,
+    /// No member gives it a link.
+    #[error("no member gives the client a link: {0}")]
+    Link(Refusal),
 }
 
 impl ReadError {
@@ -137,9 +180,14 @@ impl ReadError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         match self {
-            Self::Busy(_) | Self::TimedOut | Self::Panicked | Self::Excluded(_) | Self::Stopped => {
-                true
-            }
+            Self::Busy(_)
+            | Self::TimedOut
+            | Self::Panicked
+            | Self::Excluded(_)
+            | Self::Refused(_)
+            | Self::TooLarge { .. }
+            | Self::Unserialisable
+            | Self::Stopped => true,
         }
     }
 }
@@ -415,6 +463,9 @@ pub enum StartError {
         "not started: reads by lease need a clock that counts suspended time, and there is none here"
     )]
     ClockStopsInSuspension,
+    /// The transport does not prove who is at the other end of a link. Members serve only clients whose links do.
+    #[error("not started: the transport proves to no member who this client is")]
+    NothingProven,
     /// What is stored cannot be read, or belongs to another cluster than the one that was named.
     #[error("not started: {0}")]
     Storage(StorageError),

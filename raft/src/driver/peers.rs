@@ -55,6 +55,8 @@ pub(super) struct Peers {
     unnamed: Vec<ServerId>,
     /// The peers that have links, and whether each is a server of the cluster.
     linked: BTreeMap<ServerId, bool>,
+    /// The tokens by which those of them that are clients were let in.
+    clients: BTreeMap<ServerId, TokenKey>,
     solitude: Solitude,
     /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
     is_lost: bool,
@@ -66,7 +68,14 @@ pub(super) struct Peers {
 
 /// What the transport asks about peers, while the member goes on.
 #[derive(Debug, Default)]
-struct Access(Mutex<AccessTable>);
+pub(super) struct Access(Mutex<AccessTable>);
+
+impl Access {
+    /// Judges by this table from here on.
+    pub(super) fn replace(&self, table: AccessTable) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
+    }
+}
 
 impl Authorizer for Access {
     fn authorize(&self, claimant: &Claimant) -> Result<Grant, Refusal> {
@@ -113,6 +122,7 @@ impl Peers {
             awaited: BTreeMap::new(),
             unnamed: Vec::new(),
             linked: BTreeMap::new(),
+            clients: BTreeMap::new(),
             solitude: Solitude::default(),
             is_lost: false,
             alone_at: Instant::MAX,
@@ -188,9 +198,13 @@ impl Peers {
         let is_server = matches!(role, None | Some(Role::Member | Role::Vouched));
         let is_server = is_server || configuration.contains(peer);
         self.linked.insert(peer, is_server);
-        let Some(link) = link.filter(|link| !matches!(link.role, Role::Client { .. })) else {
+        let Some(link) = link else {
             return Ok(None);
         };
+        if matches!(link.role, Role::Client { .. }) {
+            self.clients.extend(link.token.map(|token| (peer, token)));
+            return Ok(None);
+        }
         // Evidence against a server that was a member is not to be displaced by whoever comes and goes.
         let is_member = |id| {
             configuration.contains(id)
@@ -234,6 +248,7 @@ impl Peers {
     /// A link is down.
     pub(super) fn on_down(&mut self, peer: ServerId) {
         self.linked.remove(&peer);
+        self.clients.remove(&peer);
     }
 
     /// No link to a server came about. Who answered may have said why, without a proof that it may say so.
@@ -348,9 +363,13 @@ impl Peers {
             self.committed.clone_from(&table.members);
         }
         let linked = self.linked.keys().copied();
-        let forbidden = linked.filter(|peer| table.dismissed.contains(peer));
+        let forbidden = linked.filter(|peer| {
+            let token = self.clients.get(peer).filter(|_| is_committed);
+            let is_revoked = token.is_some_and(|token| !table.tokens.contains_key(token));
+            table.dismissed.contains(peer) || is_revoked
+        });
         let forbidden = forbidden.collect();
-        *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
+        self.access.replace(table);
         self.unnamed
             .retain(|server| !configuration.contains(*server));
         self.credentials.role = if configuration.is_empty() {

@@ -8,6 +8,7 @@ use super::error::{MembershipError, ReadError, ShutdownError, TransferLeadership
 use super::lanes::LaneRequest;
 use super::local::{Local, LocalCaller, LocalRead, Unread};
 use super::proposals::Caller;
+use super::serving::ClientReader;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
 use crate::ids::{Index, ServerId};
@@ -70,6 +71,8 @@ pub(super) enum ReadCaller<S: StateMachine> {
         as_of: Instant,
         caller: LocalCaller<S>,
     },
+    /// A client, which is not in this process.
+    Client(ClientReader<S>),
 }
 
 impl<S: StateMachine> ReadCaller<S> {
@@ -85,13 +88,14 @@ impl<S: StateMachine> ReadCaller<S> {
                     applied,
                 })));
             }
+            Self::Client(reader) => reader.answer(&answer),
         }
     }
 
     /// The leader is asked at this moment.
     pub(super) fn asked(&mut self, now: Instant) {
         match self {
-            Self::Linearizable(_) => {}
+            Self::Linearizable(_) | Self::Client(_) => {}
             Self::Local { as_of, .. } => *as_of = now,
         }
     }
@@ -100,6 +104,7 @@ impl<S: StateMachine> ReadCaller<S> {
         match self {
             Self::Linearizable(caller) => drop(caller.send(Err(error))),
             Self::Local { caller, .. } => drop(caller.send(Err(Unread::Error(error)))),
+            Self::Client(reader) => reader.refuse(error),
         }
     }
 
@@ -108,6 +113,7 @@ impl<S: StateMachine> ReadCaller<S> {
         match self {
             Self::Linearizable(caller) => caller.is_closed(),
             Self::Local { caller, .. } => caller.is_closed(),
+            Self::Client(reader) => reader.is_closed(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) mod kind {
     pub(in crate::wire) const JOIN: u32 = 32;
     pub(in crate::wire) const JOIN_REPLY: u32 = 33;
     pub(in crate::wire) const FOREIGN: u32 = 34;
+    pub(in crate::wire) const CLIENT_REQUEST: u32 = 48;
+    pub(in crate::wire) const CLIENT_REPLY: u32 = 49;
 
     /// Returns the kind of frame that has this number; `None` if this version knows none.
     pub(in crate::wire) const fn known(number: u32) -> Option<Kind> {
@@ -53,6 +55,8 @@ pub(super) mod kind {
             JOIN => Kind::Join,
             JOIN_REPLY => Kind::JoinReply,
             FOREIGN => Kind::Foreign,
+            CLIENT_REQUEST => Kind::ClientRequest,
+            CLIENT_REPLY => Kind::ClientReply,
             _ => return None,
         })
     }
@@ -611,4 +615,133 @@ pub(super) struct Foreign {
 impl Foreign {
     pub(super) const CLUSTER: u32 = 1;
     pub(super) const HISTORY: u32 = 2;
+}
+
+/// What a client asks: commands, or queries, or, with neither, who is there.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ClientRequest {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) commands: Vec<Bytes>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) queries: Vec<ClientQuery>,
+}
+
+impl ClientRequest {
+    pub(super) const COMMANDS: u64 = 2;
+    pub(super) const QUERIES: u64 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ClientQuery {
+    /// Any number.
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) number: Option<u64>,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) query: Option<Bytes>,
+}
+
+/// One of the fields from 2 on is there.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ClientReply {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) request: Option<u64>,
+    /// A [`ClientView`].
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) view: Option<Bytes>,
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) declined: Option<u32>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) outcomes: Vec<CommandOutcome>,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) answers: Vec<QueryAnswer>,
+}
+
+impl ClientReply {
+    pub(super) const OUTCOMES: u64 = 4;
+    pub(super) const ANSWERS: u64 = 5;
+
+    pub(super) const BUSY: u32 = 1;
+    pub(super) const TOO_LARGE: u32 = 2;
+    pub(super) const READ_ONLY: u32 = 3;
+    pub(super) const NOT_SERVED: u32 = 4;
+    pub(super) const NOT_UNDERSTOOD: u32 = 5;
+    pub(super) const TOKEN_OVER: u32 = 6;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ClientView {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) term: Option<u64>,
+    /// Absent if no leader is known.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) leader: Option<Bytes>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) members: Vec<Seen>,
+    #[prost(uint64, tag = "4")]
+    pub(super) command_bytes_max: u64,
+}
+
+impl ClientView {
+    pub(super) const MEMBERS: u64 = 3;
+}
+
+/// A member, as a client is told of it.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Seen {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) id: Option<Bytes>,
+    /// A [`Description`].
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) description: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CommandOutcome {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) kind: Option<u32>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) session: Option<u64>,
+    /// Absent from a registration.
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) sequence: Option<u64>,
+    /// Absent if the command has none, or none that can be sent.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub(super) reply: Option<Bytes>,
+    /// Only of a registration.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) nonce: Option<Bytes>,
+}
+
+impl CommandOutcome {
+    pub(super) const REGISTERED: u32 = 1;
+    pub(super) const DONE: u32 = 2;
+    pub(super) const EXPIRED: u32 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct QueryAnswer {
+    /// Any number.
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) number: Option<u64>,
+    /// Absent if the query was refused.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(super) answer: Option<Bytes>,
+    /// Absent if there is an answer.
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) refused: Option<u32>,
+    /// The length of an answer that is too long.
+    #[prost(uint64, tag = "4")]
+    pub(super) bytes: u64,
+    /// The longest allowed.
+    #[prost(uint64, tag = "5")]
+    pub(super) bytes_max: u64,
+}
+
+impl QueryAnswer {
+    pub(super) const BUSY: u32 = 1;
+    pub(super) const PANICKED: u32 = 2;
+    pub(super) const NOT_UNDERSTOOD: u32 = 3;
+    pub(super) const TOO_LARGE: u32 = 4;
 }

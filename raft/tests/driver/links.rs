@@ -103,6 +103,7 @@ pub(crate) fn builder(end: Endpoint, disk: &MemoryStorage) -> MemberBuilder<Jour
     member
         .config(config())
         .membership(policy)
+        .serve_clients()
         .request_timeout(Duration::from_secs(60))
 }
 

@@ -1,6 +1,7 @@
 //! The driver over the memory transport, under a paused clock: stories of clusters as their callers see them.
 
 mod bounds;
+mod clients;
 mod cluster;
 mod commands;
 mod disk;

@@ -22,7 +22,8 @@ use liferaft_raft::message::{
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer, RawFrame,
+    self, ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, Frame, Head, JoinReply,
+    NUMBER_END, ProposeAnswer, QueryOutcome, RawFrame, View,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -110,6 +111,74 @@ fn content() -> impl Strategy<Value = Content> {
         1 => (any::<u64>(), transfer_result())
             .prop_map(|(request, result)| Content::TransferReply { request, result }),
         1 => joining(),
+        1 => (any::<u64>(), client_ask())
+            .prop_map(|(request, ask)| Content::ClientRequest { request, ask }),
+        1 => (any::<u64>(), client_answer())
+            .prop_map(|(request, answer)| Content::ClientReply { request, answer }),
+    ]
+}
+
+fn client_ask() -> impl Strategy<Value = ClientAsk> {
+    prop_oneof![
+        Just(ClientAsk::View),
+        vec(blob(), 1..5).prop_map(ClientAsk::Commands),
+        vec((any::<u64>(), blob()), 1..5).prop_map(ClientAsk::Queries),
+    ]
+}
+
+fn client_answer() -> BoxedStrategy<ClientAnswer> {
+    let members = vec((server(), description()), 0..4);
+    let view = (term(), option::of(server()), any::<u64>(), members);
+    let view = view.prop_map(|(term, leader, command_bytes_max, members)| View {
+        term,
+        leader,
+        command_bytes_max,
+        members,
+    });
+    prop_oneof![
+        view.prop_map(ClientAnswer::View),
+        decline().prop_map(ClientAnswer::Declined),
+        vec(command_outcome(), 1..4).prop_map(ClientAnswer::Outcomes),
+        vec((any::<u64>(), query_outcome()), 1..4).prop_map(ClientAnswer::Answers),
+    ]
+    .boxed()
+}
+
+fn decline() -> impl Strategy<Value = Decline> {
+    prop_oneof![
+        Just(Decline::Busy),
+        Just(Decline::TooLarge),
+        Just(Decline::ReadOnly),
+        Just(Decline::NotServed),
+        Just(Decline::NotUnderstood),
+        Just(Decline::TokenOver),
+    ]
+}
+
+fn command_outcome() -> impl Strategy<Value = CommandOutcome> {
+    prop_oneof![
+        (any::<u128>(), index())
+            .prop_map(|(nonce, session)| CommandOutcome::Registered { nonce, session }),
+        (index(), number(), option::of(blob())).prop_map(|(session, sequence, reply)| {
+            CommandOutcome::Done {
+                session,
+                sequence,
+                reply,
+            }
+        }),
+        (index(), number())
+            .prop_map(|(session, sequence)| CommandOutcome::Expired { session, sequence }),
+    ]
+}
+
+fn query_outcome() -> impl Strategy<Value = QueryOutcome> {
+    prop_oneof![
+        blob().prop_map(QueryOutcome::Answer),
+        Just(QueryOutcome::Busy),
+        Just(QueryOutcome::Panicked),
+        Just(QueryOutcome::NotUnderstood),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(bytes, bytes_max)| QueryOutcome::TooLarge { bytes, bytes_max }),
     ]
 }
 
