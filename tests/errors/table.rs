@@ -139,6 +139,8 @@ fn administration() -> Vec<Row> {
             => "not done: server 0x1f belongs to another cluster";
         "MembershipError::AnotherHistory": MembershipError::AnotherHistory(ADA)
             => "not done: server 0x1f belongs to another history of this cluster, which was founded twice";
+        "MembershipError::Refused": MembershipError::Refused(ClientRefused::NotOperator)
+            => "not done: the client may not operate the cluster";
         "MembershipError::Excluded": MembershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "MembershipError::Busy": MembershipError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
@@ -147,6 +149,8 @@ fn administration() -> Vec<Row> {
             => "unknown: the change may be made already, later, or never; the leader is server 0x1f";
         "TransferLeadershipError::Transfer": TransferLeadershipError::Transfer(TransferError::NoTakeover(ADA))
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
+        "TransferLeadershipError::Refused": TransferLeadershipError::Refused(ClientRefused::NotOperator)
+            => "not done: the client may not operate the cluster";
         "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
@@ -310,6 +314,7 @@ fn causes_of_requests() -> Vec<Row> {
                 until that is evicted";
         "Busy": BUSY => "64 reads wait already, and no more may";
         "ClientRefused::ReadOnly": ClientRefused::ReadOnly => "the client may only read";
+        "ClientRefused::NotOperator": ClientRefused::NotOperator => "the client may not operate the cluster";
         "ClientRefused::NotServed": ClientRefused::NotServed => "the leader serves no clients";
         "ClientRefused::NotUnderstood": ClientRefused::NotUnderstood
             => "the leader does not understand it: its state machine is another, or of another version";

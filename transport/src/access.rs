@@ -19,13 +19,21 @@ pub enum Role {
     Vouched,
     /// It may ask to become a member.
     Joiner,
-    /// It may read, and perhaps write, and takes no part.
-    Client {
-        /// Whether it may write.
-        may_write: bool,
-    },
+    /// It takes no part, and may do so much.
+    Client(Permit),
     /// It may do nothing.
     Stranger,
+}
+
+/// What a client may do: all that those before it may, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permit {
+    /// It may read.
+    Read,
+    /// It may write.
+    Write,
+    /// It may change who is a member, who leads and who is invited.
+    Operate,
 }
 
 impl fmt::Display for Role {
@@ -34,8 +42,9 @@ impl fmt::Display for Role {
             Self::Member => "member",
             Self::Vouched => "vouched-for server",
             Self::Joiner => "joiner",
-            Self::Client { may_write: true } => "client that may write",
-            Self::Client { may_write: false } => "client that may read",
+            Self::Client(Permit::Read) => "client that may read",
+            Self::Client(Permit::Write) => "client that may write",
+            Self::Client(Permit::Operate) => "client that may operate the cluster",
             Self::Stranger => "stranger",
         })
     }
@@ -237,9 +246,9 @@ impl AccessTable {
         match (terms.role, claimed) {
             (Role::Joiner, Role::Joiner | Role::Member) => Ok(Role::Joiner),
             // Whoever holds a token does not know what it grants, and is told by the role that it gets.
-            (Role::Client { may_write: allowed }, Role::Client { may_write }) => Ok(Role::Client {
-                may_write: may_write && allowed,
-            }),
+            (Role::Client(allowed), Role::Client(claimed)) => {
+                Ok(Role::Client(claimed.min(allowed)))
+            }
             _ => Err(Refusal::RoleNotGranted),
         }
     }
@@ -250,9 +259,9 @@ impl AccessTable {
             Role::Stranger => Err(Refusal::Stranger),
             // An open cluster believes everybody, and so also who claims to be a server of it.
             Role::Member | Role::Vouched if self.is_open => Ok(Role::Vouched),
-            Role::Joiner | Role::Client { .. } if self.is_open => Ok(claimed),
+            Role::Joiner | Role::Client(_) if self.is_open => Ok(claimed),
             Role::Member | Role::Vouched => Err(Refusal::Forgotten),
-            Role::Joiner | Role::Client { .. } => Err(Refusal::NotOpen),
+            Role::Joiner | Role::Client(_) => Err(Refusal::NotOpen),
         }
     }
 }

@@ -10,7 +10,6 @@ use super::events::Happening;
 use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
 use super::membership::POLICY_CHANGE;
-use super::operations::Operation;
 use super::served::Answer;
 use super::status::{Fresh, LastError, MemberError, Queues, StorageStatus};
 use super::task::Driver;
@@ -300,15 +299,7 @@ impl<S: StateMachine> Driver<S> {
             self.lanes.forwarded(request, sent, now);
         }
         while let Some((request, operation)) = self.operations.next_for_leader(leader, now) {
-            let term = self.raft.term();
-            let content = match operation {
-                Operation::Change(change) => Content::Change {
-                    request,
-                    term,
-                    change,
-                },
-                Operation::Transfer(to) => Content::Transfer { request, term, to },
-            };
+            let content = operation.into_content(request, self.raft.term());
             if let Some(invalid) = self.unreadable(&content, frame_bytes_max) {
                 let error = ChangeError::Invalid(invalid);
                 let raft = &self.raft;

@@ -158,6 +158,9 @@ pub enum ClientRefused {
     /// It may only read.
     #[error("the client may only read")]
     ReadOnly,
+    /// It may not operate the cluster: its invitation grants less.
+    #[error("the client may not operate the cluster")]
+    NotOperator,
     /// The leader serves no clients: it was built without
     /// [`serve_clients`](super::MemberBuilder::serve_clients).
     #[error("the leader serves no clients")]
@@ -250,6 +253,9 @@ pub enum MembershipError {
     /// This member takes no part, so that no leader can be asked. Nothing was changed.
     #[error("not done: {0}")]
     Excluded(Exclusion),
+    /// The cluster does not do what this client asks. Nothing was changed.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
     /// Too many changes wait already. Nothing was changed.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -427,6 +433,9 @@ pub enum TransferLeadershipError {
     /// This member takes no part, so that no leader can be asked. Leadership stays where it is.
     #[error("not done: {0}")]
     Excluded(Exclusion),
+    /// The cluster does not do what this client asks. Leadership stays where it is.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
     /// Too many requests wait already.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -447,7 +456,7 @@ impl TransferLeadershipError {
     pub const fn is_definite(&self) -> bool {
         match self {
             Self::Transfer(error) => error.is_definite(),
-            Self::Excluded(_) | Self::Busy(_) | Self::Stopped => true,
+            Self::Excluded(_) | Self::Refused(_) | Self::Busy(_) | Self::Stopped => true,
             Self::Unknown { .. } => false,
         }
     }

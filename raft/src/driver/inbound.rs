@@ -1,7 +1,7 @@
 //! Takes frames of other members: each becomes an input, an answer to a request, or a number on a counter.
 
 use bytes::Bytes;
-use liferaft_transport::access::Role;
+use liferaft_transport::access::{Permit, Role};
 use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::links::LinkError;
 use liferaft_transport::{Event as TransportEvent, Frame};
@@ -134,7 +134,15 @@ impl<S: StateMachine> Driver<S> {
 
     /// Whether a peer was let in to use what the cluster replicates, and takes no part.
     fn is_client(&self, peer: ServerId) -> bool {
-        matches!(self.role(peer), Some(Role::Client { .. }))
+        matches!(self.role(peer), Some(Role::Client(_)))
+    }
+
+    /// Whether a client may change who is a member, who leads and who is invited.
+    fn is_operator(&self, peer: ServerId) -> bool {
+        let link = self.links.link(peer);
+        link.is_some_and(|link| {
+            link.role == Role::Client(Permit::Operate) && !self.is_token_over(link.token)
+        })
     }
 
     /// Whether the configuration names a peer: then nothing else matters.
@@ -265,6 +273,7 @@ impl<S: StateMachine> Driver<S> {
             | Content::ClientReply { .. } => false,
         };
         match self.raft.sender(from, self.is_vouched(from)) {
+            _ if self.is_operator(from) => Sender::Operator,
             _ if self.is_client(from) => Sender::Client,
             _ if asked => Sender::Asked,
             Sender::Vouched | Sender::Stranger if self.membership.expects(from) => Sender::Joiner,

@@ -54,6 +54,13 @@ impl Terms {
         Self::of(Grants::Writing)
     }
 
+    /// [Clients](super::Client) may read and write, and change who is a member, who leads and who is invited, within a
+    /// day: as many as hold the invitation, as their uses are not counted.
+    #[must_use]
+    pub const fn operating() -> Self {
+        Self::of(Grants::Operating)
+    }
+
     const fn of(grants: Grants) -> Self {
         Self {
             grants,
@@ -90,14 +97,8 @@ impl<S: StateMachine> Handle<S> {
     /// # Panics
     /// When the system has no source of randomness.
     pub async fn invite(&self, terms: Terms) -> Result<Invitation, MembershipError> {
-        let token = draw_token();
-        let issued = NewToken {
-            key: token.key(),
-            grants: terms.grants,
-            valid_for: terms.valid_for,
-            uses: terms.uses,
-        };
-        self.change_in_turn(MembershipChange::issue(issued)).await?;
+        let NewInvitation { token, issue } = NewInvitation::draw(terms);
+        self.change_in_turn(issue).await?;
         Ok(self.contact().with_token(token))
     }
 
@@ -122,6 +123,26 @@ impl<S: StateMachine> Handle<S> {
     /// See [`MembershipError`]; [`MembershipError::Token`] if no such token is known.
     pub async fn revoke(&self, token: TokenKey) -> Result<(), MembershipError> {
         self.change_in_turn(MembershipChange::revoke(token)).await
+    }
+}
+
+/// An invitation that is to be issued.
+pub(super) struct NewInvitation {
+    pub(super) token: TokenSecret,
+    pub(super) issue: MembershipChange,
+}
+
+impl NewInvitation {
+    pub(super) fn draw(terms: Terms) -> Self {
+        let token = draw_token();
+        let issued = NewToken {
+            key: token.key(),
+            grants: terms.grants,
+            valid_for: terms.valid_for,
+            uses: terms.uses,
+        };
+        let issue = MembershipChange::issue(issued);
+        Self { token, issue }
     }
 }
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
-use super::error::{Busy, MembershipError, TransferLeadershipError};
+use super::error::{Busy, ClientRefused, MembershipError, TransferLeadershipError};
 use crate::configuration::{Configuration, Suffrage};
 use crate::consensus::{
     Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
-use crate::ids::{Index, ServerId};
+use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
+use crate::wire::Content;
 
 /// The most operations of this member that may be pending.
 pub(super) const PENDING_MAX: usize = 64;
@@ -27,6 +28,20 @@ pub(super) const PENDING_MAX: usize = 64;
 pub(super) enum Operation {
     Change(MembershipChange),
     Transfer(Option<ServerId>),
+}
+
+impl Operation {
+    /// How the leader of a term is asked for it.
+    pub(super) fn into_content(self, request: u64, term: Term) -> Content {
+        match self {
+            Self::Change(change) => Content::Change {
+                request,
+                term,
+                change,
+            },
+            Self::Transfer(to) => Content::Transfer { request, term, to },
+        }
+    }
 }
 
 /// Where the caller waits.
@@ -78,6 +93,11 @@ impl Operations {
     /// When [`expire`](Self::expire) is to be called.
     pub(super) fn due(&self) -> Instant {
         self.due.at()
+    }
+
+    /// Whether none is pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// How many operations are pending.
@@ -340,6 +360,24 @@ impl Operations {
             self.due.look_at(&mut pending.attempt, now);
         }
         self.due.end(now);
+    }
+
+    /// Answers all callers of a client that may not have anything of this done.
+    pub(super) fn refuse(&mut self, refused: ClientRefused) {
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            if pending.is_open() {
+                pending.time_out(None);
+                continue;
+            }
+            match pending.caller {
+                Caller::Change(caller) => {
+                    drop(caller.send(Err(MembershipError::Refused(refused))));
+                }
+                Caller::Transfer(caller) => {
+                    drop(caller.send(Err(TransferLeadershipError::Refused(refused))));
+                }
+            }
+        }
     }
 
     /// Answers all callers, because the member stops.

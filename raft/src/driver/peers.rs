@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use liferaft_transport::access::{
-    AccessTable, Authorizer, Claimant, Grant, Refusal, Role, TokenTerms,
+    AccessTable, Authorizer, Claimant, Grant, Permit, Refusal, Role, TokenTerms,
 };
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{BACK_OFF_MAX, Credentials, Link, Wanted};
@@ -201,7 +201,7 @@ impl Peers {
         let Some(link) = link else {
             return Ok(None);
         };
-        if matches!(link.role, Role::Client { .. }) {
+        if matches!(link.role, Role::Client(_)) {
             self.clients.extend(link.token.map(|token| (peer, token)));
             return Ok(None);
         }
@@ -418,8 +418,9 @@ impl Peers {
         for token in configuration.tokens() {
             let role = match token.grants {
                 Grants::Membership => Role::Joiner,
-                Grants::Reading => Role::Client { may_write: false },
-                Grants::Writing => Role::Client { may_write: true },
+                Grants::Reading => Role::Client(Permit::Read),
+                Grants::Writing => Role::Client(Permit::Write),
+                Grants::Operating => Role::Client(Permit::Operate),
             };
             let terms = TokenTerms {
                 role,

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_transport::access::Role;
+use liferaft_transport::access::{Permit, Role};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use super::error::ReadError;
 use super::request::{Budget, Read, ReadCaller};
 use super::task::Driver;
 use crate::codec;
+use crate::configuration::TokenKey;
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, ServerId, Term};
@@ -356,13 +357,8 @@ impl<S: StateMachine> Driver<S> {
         if is_repeated {
             return;
         }
-        let (_, configuration) = self.raft.configuration();
-        let stamp = self.raft.last_stamp();
-        let is_over = token.is_some_and(|key| {
-            let token = configuration.token(key);
-            token.is_none_or(|token| token.has_expired(stamp))
-        });
-        let may_write = matches!(role, Role::Client { may_write: true });
+        let is_over = self.is_token_over(token);
+        let may_write = matches!(role, Role::Client(Permit::Write | Permit::Operate));
         let decline = match &ask {
             _ if is_over => Some(Decline::TokenOver),
             ClientAsk::View => None,
@@ -401,6 +397,16 @@ impl<S: StateMachine> Driver<S> {
             self.counters.requests_refused += 1;
             self.answer_client(from, request, ClientAnswer::Declined(Decline::Busy));
         }
+    }
+
+    /// Whether a client was let in by a token that has expired since, or was revoked.
+    pub(super) fn is_token_over(&self, token: Option<TokenKey>) -> bool {
+        let (_, configuration) = self.raft.configuration();
+        let stamp = self.raft.last_stamp();
+        token.is_some_and(|key| {
+            let token = configuration.token(key);
+            token.is_none_or(|token| token.has_expired(stamp))
+        })
     }
 
     /// Whether there was room for them.

@@ -382,6 +382,7 @@ impl AccessToken {
     pub(super) const MEMBERSHIP: u32 = 1;
     pub(super) const READING: u32 = 2;
     pub(super) const WRITING: u32 = 3;
+    pub(super) const OPERATING: u32 = 4;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -10,7 +10,7 @@ use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::MemoryStorage;
-use liferaft_transport::access::Refusal;
+use liferaft_transport::access::{Permit, Refusal};
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::memory::{Delay, Faults, Probability};
 
@@ -96,7 +96,7 @@ async fn a_client_finds_the_leader_through_any_member() {
 
     assert_eq!((written, read), (Ok(1), Ok(vec![7])));
     assert_eq!(client.status().borrow().leader, Some(site.founder.id()));
-    assert!(client.status().borrow().may_write);
+    assert!(client.status().borrow().permit >= Some(Permit::Write));
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ async fn a_client_that_may_read_may_not_write() {
 
     let refused = ProposeError::Refused(ClientRefused::ReadOnly);
     assert_eq!((written, read), (Err(refused), Ok(vec![])));
-    assert!(!client.status().borrow().may_write);
+    assert_eq!(client.status().borrow().permit, Some(Permit::Read));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clients;
+mod clients_operating;
 mod cluster;
 mod commands;
 mod disk;

@@ -459,7 +459,8 @@ fn access_token() -> impl Strategy<Value = AccessToken> {
     let grants = prop_oneof![
         Just(Grants::Membership),
         Just(Grants::Reading),
-        Just(Grants::Writing)
+        Just(Grants::Writing),
+        Just(Grants::Operating)
     ];
     (token_key(), grants, any::<u64>(), any::<u32>()).prop_map(
         |(key, grants, expires_at, uses_left)| AccessToken {

@@ -6,8 +6,8 @@ const KEY: PublicKey = PublicKey([1; 32]);
 const MEMBER: PublicKey = PublicKey([2; 32]);
 const OTHER: PublicKey = PublicKey([3; 32]);
 const TOKEN: TokenKey = TokenKey(PublicKey([9; 32]));
-const READER: Role = Role::Client { may_write: false };
-const WRITER: Role = Role::Client { may_write: true };
+const READER: Role = Role::Client(Permit::Read);
+const WRITER: Role = Role::Client(Permit::Write);
 
 /// A configuration with one member, at the cluster time 100.
 fn table() -> AccessTable {

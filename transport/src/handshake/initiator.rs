@@ -279,7 +279,7 @@ impl Initiator {
         match (&self.intent.token, self.intent.role) {
             (Some(_), _) => Refusal::TokenUnknown,
             (None, Role::Member | Role::Vouched) => Refusal::Forgotten,
-            (None, Role::Joiner | Role::Client { .. }) => Refusal::NotOpen,
+            (None, Role::Joiner | Role::Client(_)) => Refusal::NotOpen,
             (None, Role::Stranger) => Refusal::Stranger,
         }
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::schedule::{KEY_BYTES, StatementKeys, Transcript};
 use super::{HandshakeError, Local, Protection};
-use crate::access::{Refusal, Role};
+use crate::access::{Permit, Refusal, Role};
 use crate::signing::{Purpose, SIGNATURE_BYTES, verifies};
 use crate::voucher::{VOUCHERS_MAX, Voucher, vouching};
 
@@ -301,8 +301,9 @@ const fn role_code(role: Role) -> u8 {
         Role::Member => 1,
         Role::Vouched => 2,
         Role::Joiner => 3,
-        Role::Client { may_write: false } => 4,
-        Role::Client { may_write: true } => 5,
+        Role::Client(Permit::Read) => 4,
+        Role::Client(Permit::Write) => 5,
+        Role::Client(Permit::Operate) => 6,
     }
 }
 
@@ -312,8 +313,9 @@ const fn role_of(code: u8) -> Option<Role> {
         1 => Role::Member,
         2 => Role::Vouched,
         3 => Role::Joiner,
-        4 => Role::Client { may_write: false },
-        5 => Role::Client { may_write: true },
+        4 => Role::Client(Permit::Read),
+        5 => Role::Client(Permit::Write),
+        6 => Role::Client(Permit::Operate),
         _ => return None,
     })
 }

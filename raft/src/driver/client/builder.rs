@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use liferaft_platform as platform;
 use liferaft_transport::Transport;
-use liferaft_transport::access::Role;
+use liferaft_transport::access::{Permit, Role};
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::Credentials;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use super::{Client, ClientStatus, Shared};
 use crate::configuration::PROTOCOL_VERSIONS;
 use crate::driver::error::StartError;
 use crate::driver::links::Links;
+use crate::driver::operations::Operations;
 use crate::driver::proposals::Proposals;
 use crate::driver::request::{Budget, CommandBytes, QUEUE_MAX};
 use crate::identity::Identity;
@@ -31,7 +32,7 @@ pub struct ClientBuilder<S> {
     identity: Identity,
     transport: Box<dyn Transport>,
     invitation: Invitation,
-    may_write: bool,
+    permit: Permit,
     request_timeout: Duration,
     machine: PhantomData<fn() -> S>,
 }
@@ -52,7 +53,7 @@ impl<S: StateMachine> Client<S> {
             identity,
             transport: Box::new(transport),
             invitation,
-            may_write: true,
+            permit: Permit::Operate,
             request_timeout: Duration::from_secs(10),
             machine: PhantomData,
         }
@@ -62,7 +63,7 @@ impl<S: StateMachine> Client<S> {
 impl<S: StateMachine> ClientBuilder<S> {
     /// Asks for no more than to read, whatever the invitation grants.
     pub const fn read_only(mut self) -> Self {
-        self.may_write = false;
+        self.permit = Permit::Read;
         self
     }
 
@@ -96,9 +97,7 @@ impl<S: StateMachine> ClientBuilder<S> {
             versions: PROTOCOL_VERSIONS,
             starts: *self.identity.starts(),
             vouchers: Arc::new([]),
-            role: Role::Client {
-                may_write: self.may_write,
-            },
+            role: Role::Client(self.permit),
             token: self.invitation.token().cloned(),
         };
         let links = Links::new(self.transport, cluster);
@@ -117,6 +116,7 @@ impl<S: StateMachine> ClientBuilder<S> {
             route: Route::new(self.invitation),
             proposals: Proposals::new(run, RESEND_AFTER, Arc::clone(&budget)).of_client(id),
             questions: Questions::new(RESEND_AFTER, Arc::clone(&budget)),
+            operations: Operations::new(run << 32, RESEND_AFTER),
             calls: call_queue,
             board,
             budget: Arc::clone(&budget),
@@ -152,7 +152,7 @@ impl<S> fmt::Debug for ClientBuilder<S> {
         f.debug_struct("ClientBuilder")
             .field("client", &self.identity.id())
             .field("cluster", &self.invitation.cluster())
-            .field("may_write", &self.may_write)
+            .field("permit", &self.permit)
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
     }

@@ -6,6 +6,7 @@
 //! the table that members use as well), which queries ([`questions`]). One task runs them ([`task`]).
 
 mod builder;
+mod operating;
 mod questions;
 mod route;
 mod task;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use liferaft_platform as platform;
+use liferaft_transport::access::Permit;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::error::TrySendError;
@@ -86,8 +88,8 @@ pub struct ClientStatus {
     pub term: Term,
     /// Whether there is a link to the leader.
     pub is_connected: bool,
-    /// Whether the leader takes commands of it. False without a link to the leader.
-    pub may_write: bool,
+    /// What it may do, as the leader says. `None` without a link to the leader.
+    pub permit: Option<Permit>,
     /// How many members there is a link to.
     pub links: usize,
     /// Why no member gives a link, as the last one said that was asked; `None` once one does.

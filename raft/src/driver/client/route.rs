@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use liferaft_transport::invitation::Invitation;
+use liferaft_transport::invitation::{INVITATION_ADDRESSES_MAX, INVITERS_MAX, Invitation};
 use liferaft_transport::links::Wanted;
 
 use crate::configuration::{Address, PublicKey};
@@ -171,6 +171,25 @@ impl Route {
     /// When to [`ask`](Self::ask), if nothing happens.
     pub(super) const fn due(&self) -> Instant {
         self.ask_at
+    }
+
+    /// Whom to believe and where they are, as an invitation without a token: the leader first.
+    pub(super) fn contact(&self) -> Invitation {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_by_key(|(id, _)| self.leader != Some(**id));
+        let believed = members.iter().filter_map(|(_, (key, _))| *key);
+        let believed: Vec<_> = believed.take(INVITERS_MAX).collect();
+        if believed.is_empty() {
+            return self.invitation.clone().without_token();
+        }
+        let known = members
+            .iter()
+            .filter(|(_, (key, _))| key.is_some_and(|key| believed.contains(&key)));
+        let addresses = known.flat_map(|(_, (_, addresses))| addresses.iter().cloned());
+        let addresses: Vec<_> = addresses.take(INVITATION_ADDRESSES_MAX).collect();
+        Invitation::new(self.invitation.cluster(), believed)
+            .and_then(|contact| contact.with_addresses(addresses))
+            .expect("there is an inviter, and no more of anything than allowed")
     }
 
     /// To whom links are wanted, if that may be others than before, and the servers that count as members.

@@ -6,18 +6,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_transport::access::{AccessTable, Role};
+use liferaft_transport::access::{AccessTable, Permit, Role};
 use liferaft_transport::handshake::HandshakeError;
+use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{Credentials, LinkError};
 use liferaft_transport::{Event, Frame};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ClientStatus;
 use super::questions::{self, QUESTION, Questions};
 use super::route::Route;
+use crate::configuration::Configuration;
 use crate::driver::clock::{Alarm, Clock};
 use crate::driver::error::{ClientRefused, ProposeError};
 use crate::driver::links::Links;
+use crate::driver::operations::{self, Operation, Operations};
 use crate::driver::peers::{Access, Introduction};
 use crate::driver::proposals::{self, Proposals};
 use crate::driver::request::{Budget, CommandBytes};
@@ -47,6 +50,14 @@ pub(super) enum Call {
         deadline: Instant,
         caller: questions::Caller,
     },
+    /// A change of membership, or a transfer of leadership.
+    Operate {
+        operation: Operation,
+        deadline: Instant,
+        caller: operations::Caller,
+    },
+    /// Whom to believe, and where they are.
+    Contact(oneshot::Sender<Invitation>),
 }
 
 /// The owner of a client's links.
@@ -59,6 +70,7 @@ pub(super) struct Task {
     pub(super) route: Route,
     pub(super) proposals: Proposals<Bytes>,
     pub(super) questions: Questions,
+    pub(super) operations: Operations,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) board: watch::Sender<ClientStatus>,
     pub(super) budget: Arc<Budget>,
@@ -107,13 +119,18 @@ impl Task {
             }
         }
         self.calls.close();
-        self.proposals.stop();
-        self.questions.stop();
+        self.stop_tables();
         while let Ok(call) = self.calls.try_recv() {
             self.take_call(call);
         }
+        self.stop_tables();
+    }
+
+    /// Answers all callers.
+    fn stop_tables(&mut self) {
         self.proposals.stop();
         self.questions.stop();
+        self.operations.stop(None);
     }
 
     /// Takes in what has happened. What has not will wake this task.
@@ -154,6 +171,7 @@ impl Task {
         self.proposals
             .due()
             .min(self.questions.due())
+            .min(self.operations.due())
             .min(self.route.due())
     }
 
@@ -177,6 +195,14 @@ impl Task {
                 deadline,
                 caller,
             } => self.questions.admit(query, deadline, caller),
+            Call::Operate {
+                operation,
+                deadline,
+                caller,
+            } => {
+                let _admitted = self.operations.admit(operation, deadline, caller);
+            }
+            Call::Contact(caller) => drop(caller.send(self.route.contact())),
         }
     }
 
@@ -220,6 +246,21 @@ impl Task {
         match raw.decode_content() {
             Ok(Content::ClientReply { request, answer }) => {
                 self.take_answer(from, request, answer, now);
+            }
+            Ok(Content::ChangeReply { request, result }) => {
+                if self.operations.asked(request) == Some(from) {
+                    // What it knows of the configuration settles nothing.
+                    let configuration = Configuration::default;
+                    self.operations
+                        .on_change_answer(request, result, configuration, now);
+                }
+            }
+            Ok(Content::TransferReply { request, result }) => {
+                if self.operations.asked(request) == Some(from) {
+                    let (leader, _) = self.route.leader();
+                    self.operations
+                        .on_transfer_answer(request, result, leader, now);
+                }
             }
             Ok(content) => tracing::debug!(%from, kind = ?content.kind(), "frame not admitted"),
             Err(error) => tracing::debug!(%from, %error, "frame not understood"),
@@ -293,6 +334,7 @@ impl Task {
         let now = self.clock.now();
         self.proposals.expire(now);
         self.questions.expire(now);
+        self.operations.expire(self.route.leader().0, now);
         if let Some((wanted, members)) = self.route.take_wanted() {
             self.access.replace(AccessTable {
                 members,
@@ -316,10 +358,13 @@ impl Task {
             if target.is_some() {
                 self.proposals.reroute();
                 self.questions.reroute();
+                let leader = target.map(|(leader, _)| leader);
+                self.operations.reroute(leader, now);
             }
         }
-        if let Some((target, _)) = target {
+        if let Some((target, term)) = target {
             self.send_requests(target, now);
+            self.send_operations(target, term, now);
         }
         self.post();
     }
@@ -342,6 +387,29 @@ impl Task {
         }
     }
 
+    fn send_operations(&mut self, target: ServerId, term: Term, now: Instant) {
+        if self.operations.is_empty() {
+            return;
+        }
+        if self.permit() < Some(Permit::Operate) {
+            return self.operations.refuse(ClientRefused::NotOperator);
+        }
+        while let Some((request, operation)) = self.operations.next_for_leader(target, now) {
+            let content = operation.into_content(request, term);
+            let sent = self.links.send(target, &content, &mut self.counters);
+            self.operations.sent(request, sent, now);
+        }
+    }
+
+    /// What it may do, as the leader says.
+    fn permit(&self) -> Option<Permit> {
+        let target = self.target.and_then(|(target, _)| self.links.link(target));
+        match target?.role_granted {
+            Role::Client(permit) => Some(permit),
+            _ => None,
+        }
+    }
+
     /// Whether the transport took it.
     fn send(&mut self, to: ServerId, request: u64, ask: ClientAsk) -> bool {
         let content = Content::ClientRequest { request, ask };
@@ -351,13 +419,11 @@ impl Task {
     fn post(&self) {
         let (leader, term) = self.route.leader();
         let target = self.target.and_then(|(target, _)| self.links.link(target));
-        let may_write =
-            target.map(|link| matches!(link.role_granted, Role::Client { may_write: true }));
         let status = ClientStatus {
             leader,
             term,
             is_connected: target.is_some(),
-            may_write: may_write.unwrap_or(false),
+            permit: self.permit(),
             links: self.route.linked(),
             refused: self.refused,
         };

@@ -3,7 +3,7 @@
 use liferaft_platform::{EARLIER_STARTS_MAX, Starts, Versions};
 
 use super::kit::{CLUSTER, Server, TOKEN, expecting, joining, public, run, run_with, token_terms};
-use crate::access::Role;
+use crate::access::{Permit, Role};
 use crate::handshake::{Intent, MESSAGE_BYTES_MAX, Protection};
 use crate::sealing::{Opener, Sealer, Secrets};
 use crate::token::TokenSecret;
@@ -88,7 +88,7 @@ fn a_joiner_is_let_in_by_its_token_and_finds_who_invited_it() {
 #[test]
 fn a_client_is_what_its_token_grants() {
     let mut server = Server::new(2, &[2]);
-    let role = Role::Client { may_write: false };
+    let role = Role::Client(Permit::Read);
     server.table.tokens.extend(token_terms(role, 1));
     let intent = Intent {
         role,

@@ -6,7 +6,7 @@ use super::kit::{
     CLUSTER, OTHER_CLUSTER, Run, Server, expecting, joining, member, public, run, run_with,
     token_terms,
 };
-use crate::access::{Refusal, Role};
+use crate::access::{Permit, Refusal, Role};
 use crate::handshake::{HandshakeError, Hint, Intent, Output, Protection};
 
 /// What both ends say of a handshake that a server of number 2 refused to one of number 1.
@@ -185,7 +185,7 @@ fn an_expired_invitation_is_refused() {
 #[test]
 fn an_invitation_for_clients_makes_no_server() {
     let mut refusing = Server::new(2, &[2]);
-    let client = Role::Client { may_write: true };
+    let client = Role::Client(Permit::Write);
     refusing.table.tokens.extend(token_terms(client, 1));
 
     let run = run_with(&Server::new(1, &[2]), &refusing, joining(&[2]));
@@ -283,7 +283,7 @@ fn a_link_inside_a_process_is_none_that_leaves_it() {
 #[test]
 fn a_crowded_server_tells_clients_so() {
     let mut refusing = Server::new(2, &[2]);
-    let role = Role::Client { may_write: false };
+    let role = Role::Client(Permit::Read);
     refusing.table.tokens.extend(token_terms(role, 1));
     refusing.table.is_crowded = true;
     let intent = Intent {
