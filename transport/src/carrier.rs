@@ -23,6 +23,11 @@ pub trait Carrier: Send + 'static {
     /// Returns the scheme of the addresses that it dials: `udp` for `udp:192.0.2.1:4000`.
     fn scheme(&self) -> &str;
 
+    /// Returns further schemes of addresses that it dials, as `wss` beside `ws`. Default none.
+    fn other_schemes(&self) -> &[&'static str] {
+        &[]
+    }
+
     /// Returns the length of the longest packet that it carries, head and body together, in bytes. It never changes.
     /// Links need at least [`PACKET_BYTES_MIN`].
     fn packet_bytes_max(&self) -> usize;

@@ -20,6 +20,8 @@ pub mod sealing;
 pub mod signing;
 pub mod token;
 pub mod voucher;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -41,7 +41,7 @@ pub struct Credentials {
 /// What links need to know of a carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierTraits {
-    scheme: String,
+    schemes: Vec<String>,
     packet_bytes_max: usize,
     is_inside_process: bool,
     is_reliable: bool,
@@ -49,8 +49,10 @@ pub struct CarrierTraits {
 
 impl<C: Carrier + ?Sized> From<&C> for CarrierTraits {
     fn from(carrier: &C) -> Self {
+        let schemes = [carrier.scheme()].into_iter();
+        let schemes = schemes.chain(carrier.other_schemes().iter().copied());
         Self {
-            scheme: carrier.scheme().to_owned(),
+            schemes: schemes.map(str::to_owned).collect(),
             packet_bytes_max: carrier.packet_bytes_max(),
             is_inside_process: carrier.is_inside_process(),
             is_reliable: carrier.is_reliable(),
@@ -106,7 +108,7 @@ impl LocalEnd {
     pub(super) fn carrier_for(&self, address: &Address) -> Option<usize> {
         let scheme = address.scheme();
         let mut carriers = self.carriers.iter();
-        carriers.position(|carrier| carrier.traits.scheme == scheme)
+        carriers.position(|carrier| carrier.traits.schemes.iter().any(|own| own == scheme))
     }
 
     pub(super) fn medium(&self, carrier: usize) -> Medium {

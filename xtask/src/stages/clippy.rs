@@ -17,11 +17,11 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
         .cargo()
         .args("clippy --workspace --all-targets --locked -- -D warnings")
         .run()?;
-    // What only a feature brings: figures for operators, QR codes, and bugs for the simulator to find.
+    // What only a feature brings: figures for operators, QR codes, WebSocket, and bugs for the simulator to find.
     workspace
         .cargo()
         .args("clippy -p liferaft -p liferaft-raft -p liferaft-sim -p liferaft-transport --all-targets --locked")
-        .args("--features liferaft/metrics,liferaft-raft/metrics,liferaft-sim/planted-bugs,liferaft-transport/qr")
+        .args("--features liferaft/metrics,liferaft/websocket,liferaft-raft/metrics,liferaft-sim/planted-bugs,liferaft-transport/qr,liferaft-transport/websocket")
         .args("-- -D warnings")
         .run()
 }

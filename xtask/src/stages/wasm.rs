@@ -1,4 +1,4 @@
-//! The library in WebAssembly: it compiles, and a cluster of it runs under Node.
+//! The library in WebAssembly: it compiles, and a cluster of it runs under Node, as does the WebSocket carrier.
 //!
 //! Builds go to `target/wasm`, since the compiler may be another one: in one folder the two would undo each other's
 //! work.
@@ -29,6 +29,10 @@ const PACKAGES: [&str; 5] = [
 ];
 /// The facade's test that runs there.
 const TEST: &str = "--package liferaft --test wasm";
+/// The conformance kit over the WebSocket carrier.
+const KIT: &str = "--package liferaft-transport --features websocket --test websocket_kit";
+/// The sockets that the carrier has under Node, from npm.
+const SOCKETS: &str = "ws@8.23.0";
 /// For the tests, not counting their build.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -49,22 +53,18 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         check = check.arg("--package").arg(package);
     }
     check.run()?;
-    let module = workspace::executable(
-        tools
-            .cargo(workspace, "test")
-            .args(TEST)
-            .args("--no-run --message-format json-render-diagnostics"),
-    )?;
-    ensure_nothing_from_outside(&module)?;
-    tools
-        .cargo(workspace, "test")
-        .args(TEST)
-        .env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
-            tools.bindgen.join("wasm-bindgen-test-runner"),
-        )
-        .deadline(DEADLINE)
-        .run()
+    tools.test(workspace, TEST)?;
+    if Program::new("npm").arg("--version").attempt().is_err() {
+        checks.skip_part("npm is not installed: the WebSocket carrier has no sockets under Node");
+        return Ok(());
+    }
+    workspace
+        .program(Program::new("npm"))
+        .args("install --silent --no-save --no-audit --no-fund --prefix")
+        .arg(workspace.target.join("node"))
+        .arg(SOCKETS)
+        .run()?;
+    tools.test(workspace, KIT)
 }
 
 impl Tools {
@@ -82,6 +82,27 @@ impl Tools {
             toolchain: value("WASM_TOOLCHAIN")?.to_owned(),
             bindgen: value("WASM_BINDGEN_BIN")?.into(),
         })
+    }
+
+    /// Builds a test and runs it under Node.
+    fn test(&self, workspace: &Workspace, test: &str) -> Result<()> {
+        let module = workspace::executable(
+            self.cargo(workspace, "test")
+                .args(test)
+                .args("--no-run --message-format json-render-diagnostics"),
+        )?;
+        ensure_nothing_from_outside(&module)?;
+        self.cargo(workspace, "test")
+            .args(test)
+            .env(
+                "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+                self.bindgen.join("wasm-bindgen-test-runner"),
+            )
+            // Sockets as browsers have them, which Node has by itself from version 22.
+            .env("NODE_OPTIONS", "--experimental-websocket")
+            .env("NODE_PATH", workspace.target.join("node/node_modules"))
+            .deadline(DEADLINE)
+            .run()
     }
 
     /// A cargo command for wasm, by rustup's cargo: ours belongs to another toolchain.

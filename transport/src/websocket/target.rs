@@ -1,0 +1,210 @@
+//! Reads the addresses that the carrier dials: `ws://host:port/path`, and `wss://…` with or without a fingerprint.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use liferaft_platform::Address;
+use thiserror::Error;
+
+/// The scheme of connections in the clear. Links seal what they carry.
+pub(super) const PLAIN: &str = "ws";
+
+/// The scheme of connections under TLS.
+pub(super) const SECURE: &str = "wss";
+
+/// What stands before a fingerprint in an address.
+pub(super) const PIN_MARK: &str = "#sha256=";
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) is_secure: bool,
+    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The path and the query that are asked for. It begins with a slash.
+    pub(super) resource: String,
+    /// The only certificate that is taken.
+    pub(super) pin: Option<Fingerprint>,
+}
+
+impl Target {
+    /// Reads an address; `None` if it is none for this carrier.
+    pub(super) fn read(address: &Address) -> Option<Self> {
+        let is_secure = match address.scheme() {
+            PLAIN => false,
+            SECURE => true,
+            _ => return None,
+        };
+        let rest = address.rest().strip_prefix("//")?;
+        let (rest, pin) = match rest.find('#') {
+            None => (rest, None),
+            Some(at) if is_secure => {
+                let pin = rest[at..].strip_prefix(PIN_MARK)?.parse().ok()?;
+                (&rest[..at], Some(pin))
+            }
+            Some(_) => return None,
+        };
+        let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, port) = split_authority(authority)?;
+        let port = match port {
+            Some(port) => port,
+            None if is_secure => 443,
+            None => 80,
+        };
+        let slash = if resource.starts_with('/') { "" } else { "/" };
+        Some(Self {
+            is_secure,
+            host: host.to_owned(),
+            port,
+            resource: format!("{slash}{resource}"),
+            pin,
+        })
+    }
+
+    /// Returns the URL that is asked for, which has no fragment.
+    pub(super) fn url(&self) -> String {
+        let Self {
+            host,
+            port,
+            resource,
+            ..
+        } = self;
+        let scheme = if self.is_secure { SECURE } else { PLAIN };
+        if host.contains(':') {
+            format!("{scheme}://[{host}]:{port}{resource}")
+        } else {
+            format!("{scheme}://{host}:{port}{resource}")
+        }
+    }
+}
+
+/// Cuts `host:port`, `[host]:port` or a host alone.
+fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        (host, port)
+    } else {
+        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if host.is_empty() || !host.bytes().all(is_name_byte) {
+            return None;
+        }
+        (host, port)
+    };
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => None,
+        None => return None,
+        // A number's parser takes a sign too.
+        Some(digits) => {
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            Some(digits.parse().ok().filter(|port| is_number && *port > 0)?)
+        }
+    };
+    Some((host, port))
+}
+
+/// The SHA-256 fingerprint of a certificate: the digest of its DER form, as `openssl x509 -fingerprint -sha256` prints
+/// it in hexadecimal. It is written in base64url without padding (RFC 4648, section 5), 43 characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// The text is no [`Fingerprint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a fingerprint is 43 characters of base64url")]
+pub struct ParseFingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = ParseFingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
+        let mut digest = [0; 32];
+        let decoded = Base64UrlUnpadded::decode(text, &mut digest);
+        match decoded.map(<[u8]>::len) {
+            Ok(32) => Ok(Self(digest)),
+            _ => Err(ParseFingerprintError),
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Base64UrlUnpadded::encode_string(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Target> {
+        Target::read(&text.parse().unwrap())
+    }
+
+    fn url(text: &str) -> Option<String> {
+        read(text).map(|target| target.url())
+    }
+
+    #[test]
+    fn an_address_says_host_port_and_path() {
+        assert_eq!(
+            url("ws://a.example:81").as_deref(),
+            Some("ws://a.example:81/")
+        );
+        assert_eq!(
+            url("wss://a.example/raft?b=1").as_deref(),
+            Some("wss://a.example:443/raft?b=1")
+        );
+        assert_eq!(url("ws://[::1]?b").as_deref(), Some("ws://[::1]:80/?b"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        let pin = Fingerprint([7; 32]);
+
+        let target = read(&format!("wss://192.0.2.1:4000{PIN_MARK}{pin}")).unwrap();
+
+        assert_eq!(target.pin, Some(pin));
+        assert_eq!(target.url(), "wss://192.0.2.1:4000/");
+    }
+
+    #[test]
+    fn a_pinned_address_has_room_for_a_host_of_60_bytes() {
+        let host = "h".repeat(60);
+
+        let pinned = format!("wss://{host}:65535{PIN_MARK}{}", Fingerprint([7; 32]));
+
+        assert!(read(&pinned).is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_dialed_as_it_says_is_refused() {
+        for text in [
+            "udp:127.0.0.1:1",
+            "ws:127.0.0.1:1",
+            "ws://",
+            "ws://:1",
+            "ws://a:",
+            "ws://a:0",
+            "ws://a:+1",
+            "ws://a:65536",
+            "ws://[::1",
+            "ws://[::1]1",
+            "ws://[a]:1",
+            "ws://user@a:1",
+            "ws://a#sha256=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",
+            "wss://a#sha256=BwcH",
+            "wss://a#sha1=BwcH",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Links over WebSocket: between ends on loopback, through a proxy that cuts, and beside peers that keep to no rule.
+
+mod bad_peers;
+#[path = "../websocket_kit/cluster.rs"]
+mod cluster;
+mod conformance;
+mod ends;
+mod links;
+mod order;
+mod proxy;
+mod raw;
+mod tls;
