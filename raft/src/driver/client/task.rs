@@ -23,7 +23,7 @@ use crate::driver::proposals::{self, Proposals};
 use crate::driver::request::{Budget, CommandBytes};
 use crate::driver::status::Counters;
 use crate::driver::yielding::yield_now;
-use crate::ids::{ClusterId, ServerId, Term};
+use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::time::Instant;
 use crate::wire::{ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, RawFrame};
 
@@ -41,9 +41,10 @@ pub(super) enum Call {
         deadline: Instant,
         caller: proposals::Caller<Bytes>,
     },
-    /// A query.
+    /// A query, to be answered once the entry at an index is applied.
     Read {
         query: Bytes,
+        not_before: Index,
         deadline: Instant,
         caller: questions::Caller,
     },
@@ -174,9 +175,10 @@ impl Task {
             }
             Call::Read {
                 query,
+                not_before,
                 deadline,
                 caller,
-            } => self.questions.admit(query, deadline, caller),
+            } => self.questions.admit(query, not_before, deadline, caller),
         }
     }
 
