@@ -58,6 +58,8 @@ pub(super) enum Request<S: StateMachine> {
 /// A read that a leader has to confirm.
 pub(super) struct Read<S: StateMachine> {
     pub(super) query: S::Query,
+    /// It is answered once the entry at this index is applied, or as soon as it is confirmed.
+    pub(super) not_before: Index,
     pub(super) deadline: Instant,
     pub(super) caller: ReadCaller<S>,
 }

@@ -36,8 +36,8 @@ use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
-    ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, QUERIES_MAX, QueryOutcome,
-    VIEW_MEMBERS_MAX, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, QUERIES_MAX,
+    QueryOutcome, VIEW_MEMBERS_MAX, View,
 };
 
 /// The most commands and queries of one client that are under way. A request of more is taken if nothing else of the
@@ -53,7 +53,7 @@ const REQUESTS_MAX: usize = 1 << 15;
 /// The most bytes of queries of all clients that are under way: 32 MiB. The bytes of commands are bounded by the core.
 const QUERY_BYTES_MAX: usize = 32 << 20;
 
-/// How long a query waits for the leader to be confirmed. A client that waits for longer asks again.
+/// How long a query waits for the leader to be confirmed, and for the entry that it names to be applied. A client that waits for longer asks again.
 const QUERY_TIME: Duration = Duration::from_secs(10);
 
 /// What an answer takes in its frame beside its bytes, at most.
@@ -361,6 +361,8 @@ impl<S: StateMachine> Driver<S> {
         let may_write = matches!(role, Role::Client(Permit::Write | Permit::Operate));
         let decline = match &ask {
             _ if is_over => Some(Decline::TokenOver),
+            // Whoever leads is to judge it.
+            _ if !self.leads() => None,
             ClientAsk::View => None,
             _ if self.serving.codec.is_none() => Some(Decline::NotServed),
             ClientAsk::Commands(_) if !may_write => Some(Decline::ReadOnly),
@@ -441,11 +443,11 @@ impl<S: StateMachine> Driver<S> {
         &mut self,
         (client, generation): (ServerId, u64),
         request: u64,
-        queries: Vec<(u64, Bytes)>,
+        queries: Vec<ClientQuery>,
         now: Instant,
     ) -> bool {
         let serving = &mut self.serving;
-        let bytes: usize = queries.iter().map(|(_, query)| query.len()).sum();
+        let bytes: usize = queries.iter().map(|asked| asked.query.len()).sum();
         if serving.query_bytes + bytes > QUERY_BYTES_MAX
             || !serving.begin(client, generation, queries.len(), bytes)
         {
@@ -455,7 +457,12 @@ impl<S: StateMachine> Driver<S> {
         let (Some(codec), Some(known)) = (&serving.codec, serving.clients.get(&client)) else {
             return false;
         };
-        for (number, query) in queries {
+        for ClientQuery {
+            number,
+            not_before,
+            query,
+        } in queries
+        {
             let ticket = Ticket {
                 client,
                 generation,
@@ -474,6 +481,7 @@ impl<S: StateMachine> Driver<S> {
                 Some(query) => {
                     let read = Read {
                         query,
+                        not_before,
                         deadline: now + QUERY_TIME,
                         caller: ReadCaller::Client(reader),
                     };
@@ -635,6 +643,10 @@ impl<S: StateMachine> Driver<S> {
     }
 
     fn answer_client(&mut self, to: ServerId, request: u64, answer: ClientAnswer) {
+        // A link to a client that has gone is nobody's to look for.
+        if self.links.link(to).is_none() {
+            return;
+        }
         let reply = Content::ClientReply { request, answer };
         self.links.send(to, &reply, &mut self.counters);
     }

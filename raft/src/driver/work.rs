@@ -464,6 +464,7 @@ mod tests {
     fn reads(count: usize) -> Query<Log> {
         let read = || Read {
             query: (),
+            not_before: Index::ZERO,
             deadline: Instant::MAX,
             caller: ReadCaller::Linearizable(oneshot::channel().0),
         };

@@ -11,8 +11,8 @@ use super::field::{
 };
 use super::proto::{self, kind};
 use super::{
-    COMMANDS_MAX, ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, DecodeError,
-    QUERIES_MAX, QueryOutcome, VIEW_MEMBERS_MAX, View,
+    COMMANDS_MAX, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline,
+    DecodeError, QUERIES_MAX, QueryOutcome, VIEW_MEMBERS_MAX, View,
 };
 use crate::ids::Index;
 
@@ -32,9 +32,10 @@ pub(super) fn request(request: u64, ask: &ClientAsk) -> proto::ClientRequest {
         ClientAsk::View => (Vec::new(), Vec::new()),
         ClientAsk::Commands(commands) => (commands.clone(), Vec::new()),
         ClientAsk::Queries(queries) => {
-            let queries = queries.iter().map(|(number, query)| proto::ClientQuery {
-                number: Some(*number),
-                query: Some(query.clone()),
+            let queries = queries.iter().map(|asked| proto::ClientQuery {
+                number: Some(asked.number),
+                query: Some(asked.query.clone()),
+                not_before: asked.not_before.0,
             });
             (Vec::new(), queries.collect())
         }
@@ -65,8 +66,11 @@ fn decode_request(body: Bytes) -> Result<Content, DecodeError> {
         (false, true) => ClientAsk::Commands(read.commands),
         (true, false) => {
             let queries = read.queries.into_iter().map(|read| {
-                let number = required(read.number, "number of a query")?;
-                Ok((number, required(read.query, "query")?))
+                Ok(ClientQuery {
+                    number: required(read.number, "number of a query")?,
+                    not_before: index(Some(read.not_before), "index that a query waits for")?,
+                    query: required(read.query, "query")?,
+                })
             });
             ClientAsk::Queries(queries.collect::<Result<_, DecodeError>>()?)
         }

@@ -123,8 +123,19 @@ pub enum ClientAsk {
     /// Commands of the client's sessions, and registrations of these: at least one, at most
     /// [`COMMANDS_MAX`](super::COMMANDS_MAX).
     Commands(Vec<Bytes>),
-    /// Queries, with the client's numbers for them: at least one, at most [`QUERIES_MAX`](super::QUERIES_MAX).
-    Queries(Vec<(u64, Bytes)>),
+    /// Queries: at least one, at most [`QUERIES_MAX`](super::QUERIES_MAX).
+    Queries(Vec<ClientQuery>),
+}
+
+/// A query of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientQuery {
+    /// The client's number for it.
+    pub number: u64,
+    /// It is answered once the entry at this index is applied.
+    pub not_before: Index,
+    /// The query.
+    pub query: Bytes,
 }
 
 /// What a client is answered.

@@ -41,8 +41,8 @@ mod request;
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use content::{
-    ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, JoinReply, ProposeAnswer,
-    QueryOutcome, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, JoinReply,
+    ProposeAnswer, QueryOutcome, View,
 };
 pub use error::DecodeError;
 

@@ -641,6 +641,9 @@ pub(super) struct ClientQuery {
     pub(super) number: Option<u64>,
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) query: Option<Bytes>,
+    /// Zero if the query waits for no entry.
+    #[prost(uint64, tag = "3")]
+    pub(super) not_before: u64,
 }
 
 /// One of the fields from 2 on is there.

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use liferaft_raft::driver::{
-    Client, ClientBuilder, ClientRefused, Handle, ProposeError, ReadError, Terms, UnknownCause,
+    Client, ClientBuilder, ClientRefused, Founding, Handle, Member, ProposeError, ReadError,
+    StartError, Terms, UnknownCause,
 };
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
-use liferaft_raft::storage::MemoryStorage;
+use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::access::{Permit, Refusal};
 use liferaft_transport::invitation::Invitation;
-use liferaft_transport::memory::{Delay, Faults, Probability};
+use liferaft_transport::memory::{Delay, Faults, MemoryNetwork, Probability};
+use tokio::time::Instant;
 
-use crate::cluster::ELECTION_TIMEOUT;
+use crate::cluster::{ELECTION_TIMEOUT, config};
 use crate::links::{Site, invite, patient, start};
 use crate::machine::Journal;
 
@@ -383,4 +385,60 @@ async fn clients_stop_with_their_last_handle() {
     drop(client);
 
     while status.changed().await.is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_the_entry_that_it_names() {
+    let (site, _others) = Site::three().await;
+    let client = site.writer().await;
+    // Its session is open then, so that the next entry is its next command.
+    site.founder.propose(1).await.expect("it leads");
+    tokio::time::sleep(ELECTION_TIMEOUT).await;
+    let applied = site.founder.status().borrow().applied();
+    let asked = Instant::now();
+
+    let reading = client.read_after((), applied.next());
+    let writing = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        site.founder.propose(2).await
+    };
+    let (read, written) = futures::join!(reading, writing);
+
+    assert_eq!((read, written), (Ok(vec![1, 2]), Ok(2)));
+    let took = asked.elapsed();
+    assert!(took < Duration::from_millis(20_200), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_not_built_for_clients_serves_none() {
+    let network = MemoryNetwork::new(1);
+    let mut disk = MemoryStorage::default();
+    let founding = Founding::by(disk.identity()).closed();
+    founding.found(&mut disk).await.expect("the disk is blank");
+    let end = network.connect(disk.identity().clone());
+    let member = Member::builder(Journal::default(), end.expect("it is free"), disk);
+    let founder = member.config(config()).start().await.expect("it starts");
+    let invitation = invite(&founder, Terms::writing()).await;
+    let identity = Identity::draw();
+    let end = network.connect(identity.clone()).expect("it is free");
+    let client = Client::<Journal>::builder(identity, end, invitation).start();
+    let client = client.expect("its transport is its own");
+
+    let (written, read) = (client.propose(7).await, client.read(()).await);
+
+    let refused = ClientRefused::NotServed;
+    assert_eq!(written, Err(ProposeError::Refused(refused)));
+    assert_eq!(read, Err(ReadError::Refused(refused)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_needs_links_that_prove_who_it_is() {
+    let network = MemoryNetwork::new(1);
+    let identity = Identity::draw();
+    let plain = network.attach(identity.id()).expect("it is free");
+    let invitation = Invitation::new(ClusterId(7), [identity.public_key()]);
+
+    let started = Client::<Journal>::builder(identity, plain, invitation.expect("one is there"));
+
+    assert!(matches!(started.start(), Err(StartError::NothingProven)));
 }

@@ -22,8 +22,8 @@ use liferaft_raft::message::{
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    self, ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, Frame, Head, JoinReply,
-    NUMBER_END, ProposeAnswer, QueryOutcome, RawFrame, View,
+    self, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, Frame, Head,
+    JoinReply, NUMBER_END, ProposeAnswer, QueryOutcome, RawFrame, View,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -122,8 +122,16 @@ fn client_ask() -> impl Strategy<Value = ClientAsk> {
     prop_oneof![
         Just(ClientAsk::View),
         vec(blob(), 1..5).prop_map(ClientAsk::Commands),
-        vec((any::<u64>(), blob()), 1..5).prop_map(ClientAsk::Queries),
+        vec(client_query(), 1..5).prop_map(ClientAsk::Queries),
     ]
+}
+
+fn client_query() -> impl Strategy<Value = ClientQuery> {
+    (any::<u64>(), index(), blob()).prop_map(|(number, not_before, query)| ClientQuery {
+        number,
+        not_before,
+        query,
+    })
 }
 
 fn client_answer() -> BoxedStrategy<ClientAnswer> {

@@ -32,7 +32,7 @@ use super::error::{
 };
 use super::request::{Budget, CommandBytes};
 use crate::codec;
-use crate::ids::{ClusterId, ServerId, Term};
+use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::sessions::OWNED_HEADER_BYTES;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -213,6 +213,19 @@ impl<S: StateMachine> Client<S> {
         S::Query: Serialize,
         S::Answer: DeserializeOwned,
     {
+        self.read_after(query, Index::ZERO).await
+    }
+
+    /// Asks the state machine, linearizably, once the entry at this index is applied: so whoever has seen the state at
+    /// one index is told of what comes behind it without asking again and again.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. [`ReadError::TimedOut`] may mean that there is no such entry yet.
+    pub async fn read_after(&self, query: S::Query, index: Index) -> Result<S::Answer, ReadError>
+    where
+        S::Query: Serialize,
+        S::Answer: DeserializeOwned,
+    {
         let query = codec::encode(&query).map_err(|_| ReadError::Unserialisable)?;
         let (bytes, bytes_max) = (query.len(), self.shared.command_bytes_max.max());
         if bytes > bytes_max {
@@ -225,6 +238,7 @@ impl<S: StateMachine> Client<S> {
         let (caller, answer) = oneshot::channel();
         let call = Call::Read {
             query: query.into(),
+            not_before: index,
             deadline: self.deadline(),
             caller,
         };

@@ -14,8 +14,9 @@ use crate::driver::attempt::{Attempt, Due, Stage};
 use crate::driver::error::{Busy, ClientRefused, ReadError};
 use crate::driver::forwards::room_behind;
 use crate::driver::request::Budget;
+use crate::ids::Index;
 use crate::time::Instant;
-use crate::wire::{QUERIES_MAX, QueryOutcome};
+use crate::wire::{ClientQuery, QUERIES_MAX, QueryOutcome};
 
 /// The most queries of a client that wait.
 pub(super) const PENDING_MAX: usize = 1 << 14;
@@ -25,6 +26,9 @@ const OVERHEAD_BYTES: usize = 32;
 
 /// Requests of queries have this bit, and those of commands have not.
 pub(super) const QUESTION: u64 = 1 << 63;
+
+/// A query that waits for an entry is asked again after so long, at first: nothing may happen for longer.
+const WAIT_AFTER: Duration = Duration::from_secs(2);
 
 /// Where the caller of a query waits.
 pub(super) type Caller = oneshot::Sender<Result<Bytes, ReadError>>;
@@ -44,6 +48,7 @@ pub(super) struct Questions {
 #[derive(Debug)]
 struct Question {
     query: Bytes,
+    not_before: Index,
     deadline: Instant,
     caller: Caller,
     attempt: Attempt,
@@ -68,8 +73,14 @@ impl Questions {
         self.due.at()
     }
 
-    /// Takes a caller's query, or refuses it if too many wait.
-    pub(super) fn admit(&mut self, query: Bytes, deadline: Instant, caller: Caller) {
+    /// Takes a caller's query, or refuses it if too many wait. It is answered once the entry at this index is applied.
+    pub(super) fn admit(
+        &mut self,
+        query: Bytes,
+        not_before: Index,
+        deadline: Instant,
+        caller: Caller,
+    ) {
         if self.pending.len() >= PENDING_MAX {
             self.budget.release(query.len());
             drop(caller.send(Err(ReadError::Busy(Busy::of(PENDING_MAX, "queries")))));
@@ -80,6 +91,7 @@ impl Questions {
         self.unsent.push_back(self.last);
         let question = Question {
             query,
+            not_before,
             deadline,
             caller,
             attempt: Attempt::unsent(),
@@ -92,7 +104,7 @@ impl Questions {
         &mut self,
         now: Instant,
         bytes_max: usize,
-    ) -> Option<(u64, Vec<(u64, Bytes)>)> {
+    ) -> Option<(u64, Vec<ClientQuery>)> {
         let mut queries = Vec::new();
         let mut bytes = 0;
         let request = self.requests + 1;
@@ -106,9 +118,18 @@ impl Questions {
                     break;
                 }
                 bytes += question.query.len() + OVERHEAD_BYTES;
-                question.attempt.sent(request, now, self.resend_after);
+                let patience = if question.not_before == Index::ZERO {
+                    self.resend_after
+                } else {
+                    WAIT_AFTER
+                };
+                question.attempt.sent(request, now, patience);
                 self.due.no_later_than(question.attempt.again_at());
-                queries.push((number, question.query.clone()));
+                queries.push(ClientQuery {
+                    number,
+                    not_before: question.not_before,
+                    query: question.query.clone(),
+                });
             }
             self.unsent.pop_front();
         }
@@ -226,14 +247,15 @@ mod tests {
     fn ask(questions: &mut Questions, query: &'static [u8], deadline: u64) -> Answer {
         let (caller, answer) = oneshot::channel();
         assert!(questions.budget.take(query.len()));
-        questions.admit(Bytes::from_static(query), at(deadline), caller);
+        let query = Bytes::from_static(query);
+        questions.admit(query, Index::ZERO, at(deadline), caller);
         answer
     }
 
     fn numbers(questions: &mut Questions, now: u64) -> Vec<u64> {
         let batch = questions.next_batch(at(now), 1000);
         let queries = batch.into_iter().flat_map(|(_, queries)| queries);
-        queries.map(|(number, _)| number).collect()
+        queries.map(|asked| asked.number).collect()
     }
 
     #[test]

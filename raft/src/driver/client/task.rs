@@ -26,7 +26,7 @@ use crate::driver::proposals::{self, Proposals};
 use crate::driver::request::{Budget, CommandBytes};
 use crate::driver::status::Counters;
 use crate::driver::yielding::yield_now;
-use crate::ids::{ClusterId, ServerId, Term};
+use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::time::Instant;
 use crate::wire::{ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, RawFrame};
 
@@ -44,9 +44,10 @@ pub(super) enum Call {
         deadline: Instant,
         caller: proposals::Caller<Bytes>,
     },
-    /// A query.
+    /// A query, to be answered once the entry at an index is applied.
     Read {
         query: Bytes,
+        not_before: Index,
         deadline: Instant,
         caller: questions::Caller,
     },
@@ -192,9 +193,10 @@ impl Task {
             }
             Call::Read {
                 query,
+                not_before,
                 deadline,
                 caller,
-            } => self.questions.admit(query, deadline, caller),
+            } => self.questions.admit(query, not_before, deadline, caller),
             Call::Operate {
                 operation,
                 deadline,

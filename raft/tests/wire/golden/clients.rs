@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use liferaft_raft::ids::{Index, ServerId, Term};
 use liferaft_raft::wire::{
-    ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, QueryOutcome, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, QueryOutcome, View,
 };
 
 use super::{ada, assert_golden};
@@ -19,11 +19,21 @@ fn answers(answer: ClientAnswer) -> Content {
 #[test]
 fn the_bytes_of_what_clients_ask() {
     let commands = ClientAsk::Commands(vec![Bytes::from_static(b"a"), Bytes::from_static(b"bc")]);
-    let queries = ClientAsk::Queries(vec![(3, Bytes::from_static(b"q"))]);
+    let query = |not_before| {
+        ClientAsk::Queries(vec![ClientQuery {
+            number: 3,
+            not_before,
+            query: Bytes::from_static(b"q"),
+        }])
+    };
 
     assert_golden(&asks(ClientAsk::View), "1830 2a02 0809");
     assert_golden(&asks(commands), "1830 2a09 0809 120161 12026263");
-    assert_golden(&asks(queries), "1830 2a09 0809 1a05 0803 120171");
+    assert_golden(&asks(query(Index(0))), "1830 2a09 0809 1a05 0803 120171");
+    assert_golden(
+        &asks(query(Index(9))),
+        "1830 2a0b 0809 1a07 0803 120171 1809",
+    );
 }
 
 #[test]
