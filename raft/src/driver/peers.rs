@@ -20,8 +20,9 @@ use crate::boots::{Boots, OldBoot, Seen};
 use crate::configuration::{
     self, Configuration, Description, Dismissal, Grants, PublicKey, TokenKey, VOUCHER_CHAIN_MAX,
 };
+use crate::consensus::planted::{Bug, is_planted};
 use crate::identity::Identity;
-use crate::ids::{ClusterId, ServerId};
+use crate::ids::{Boot, ClusterId, ServerId};
 use crate::time::Instant;
 
 /// The most servers to which links are wanted although no configuration names them: those that lead elsewhere, or that
@@ -388,6 +389,12 @@ impl Peers {
         })
     }
 
+    /// Returns the starts that were met of other servers.
+    fn evidence(&self) -> impl Iterator<Item = (ServerId, Boot)> {
+        let met = self.boots.iter();
+        met.filter(|_| !is_planted(Bug::CloneAdmitted))
+    }
+
     /// Returns the facts by which peers are judged.
     ///
     /// Cluster time is the leader's to know, and it judges tokens by it when it admits a server: here none has expired.
@@ -396,7 +403,7 @@ impl Peers {
         let mut table = AccessTable {
             members: members.collect(),
             is_open: configuration.is_open(),
-            boots: self.boots.iter().collect(),
+            boots: self.evidence().collect(),
             ..AccessTable::default()
         };
         for (server, why) in configuration.dismissed() {
