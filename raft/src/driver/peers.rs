@@ -288,6 +288,11 @@ impl Peers {
         loneliness
     }
 
+    /// How many servers of the cluster have a link.
+    pub(super) fn servers_linked_count(&self) -> usize {
+        self.servers_linked().count()
+    }
+
     fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
         let servers = self.linked.iter().filter(|(_, is_server)| **is_server);
         servers.map(|(id, _)| *id)

@@ -36,8 +36,8 @@ use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
-    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, QUERIES_MAX,
-    QueryOutcome, VIEW_MEMBERS_MAX, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, PeerReport,
+    QUERIES_MAX, QueryOutcome, Report, VIEW_MEMBERS_MAX, View,
 };
 
 /// The most commands and queries of one client that are under way. A request of more is taken if nothing else of the
@@ -363,7 +363,7 @@ impl<S: StateMachine> Driver<S> {
             _ if is_over => Some(Decline::TokenOver),
             // Whoever leads is to judge it.
             _ if !self.leads() => None,
-            ClientAsk::View => None,
+            ClientAsk::View | ClientAsk::Report => None,
             _ if self.serving.codec.is_none() => Some(Decline::NotServed),
             ClientAsk::Commands(_) if !may_write => Some(Decline::ReadOnly),
             ClientAsk::Commands(_) if self.stopping.is_some() || self.disk.is_low() => {
@@ -390,6 +390,10 @@ impl<S: StateMachine> Driver<S> {
             }
             ClientAsk::Queries(queries) if self.leads() => {
                 self.take_client_queries((from, generation), request, queries, now)
+            }
+            ClientAsk::Report => {
+                let report = ClientAnswer::Report(Box::new(self.report()));
+                return self.answer_client(from, request, report);
             }
             ClientAsk::View | ClientAsk::Commands(_) | ClientAsk::Queries(_) => {
                 return self.answer_client(from, request, ClientAnswer::View(self.view()));
@@ -509,6 +513,35 @@ impl<S: StateMachine> Driver<S> {
             members: members
                 .map(|(id, member)| (id, member.description.clone()))
                 .collect(),
+        }
+    }
+
+    /// Where this member stands.
+    fn report(&self) -> Report {
+        let status = self.raft.status();
+        let configuration = &status.configuration;
+        let members = configuration.members();
+        let members = members.filter(|(_, member)| member.suffrage.is_some());
+        let peers = status.peers.iter().map(|peer| PeerReport {
+            id: peer.id,
+            lag_entries: peer.lag_entries,
+            round_trip: peer.round_trip,
+            silent_for: peer.silent_for,
+        });
+        Report {
+            role: status.role,
+            term: status.term,
+            leader: status.leader,
+            last: status.last.index,
+            commit: status.commit,
+            applied: status.applied,
+            snapshot: status.snapshot,
+            log_bytes: status.log_bytes,
+            links: u32::try_from(self.peers.servers_linked_count()).unwrap_or(u32::MAX),
+            members: members
+                .map(|(id, member)| (id, configuration.is_voter(id), member.description.clone()))
+                .collect(),
+            peers: peers.collect(),
         }
     }
 

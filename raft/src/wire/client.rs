@@ -10,6 +10,7 @@ use super::field::{
     self, List, id, index, number, required, server, server_bytes, server_if_any, term,
 };
 use super::proto::{self, kind};
+use super::report;
 use super::{
     COMMANDS_MAX, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline,
     DecodeError, QUERIES_MAX, QueryOutcome, VIEW_MEMBERS_MAX, View,
@@ -29,7 +30,7 @@ pub(super) fn decode(kind: u32, body: Bytes) -> Result<Content, DecodeError> {
 
 pub(super) fn request(request: u64, ask: &ClientAsk) -> proto::ClientRequest {
     let (commands, queries) = match ask {
-        ClientAsk::View => (Vec::new(), Vec::new()),
+        ClientAsk::View | ClientAsk::Report => (Vec::new(), Vec::new()),
         ClientAsk::Commands(commands) => (commands.clone(), Vec::new()),
         ClientAsk::Queries(queries) => {
             let queries = queries.iter().map(|asked| proto::ClientQuery {
@@ -44,6 +45,7 @@ pub(super) fn request(request: u64, ask: &ClientAsk) -> proto::ClientRequest {
         request: Some(request),
         commands,
         queries,
+        report: *ask == ClientAsk::Report,
     }
 }
 
@@ -62,6 +64,7 @@ fn decode_request(body: Bytes) -> Result<Content, DecodeError> {
     ];
     let read: proto::ClientRequest = field::decode_lists(body, "request of a client", &lists)?;
     let ask = match (read.commands.is_empty(), read.queries.is_empty()) {
+        (true, true) if read.report => ClientAsk::Report,
         (true, true) => ClientAsk::View,
         (false, true) => ClientAsk::Commands(read.commands),
         (true, false) => {
@@ -94,6 +97,10 @@ pub(super) fn reply(request: u64, answer: &ClientAnswer) -> proto::ClientReply {
     match answer {
         ClientAnswer::View(view) => proto::ClientReply {
             view: Some(proto_view(view).encode_to_vec().into()),
+            ..reply
+        },
+        ClientAnswer::Report(told) => proto::ClientReply {
+            report: Some(report::encode(told)),
             ..reply
         },
         ClientAnswer::Declined(decline) => proto::ClientReply {
@@ -205,6 +212,8 @@ fn decode_reply(body: Bytes) -> Result<Content, DecodeError> {
     let read: proto::ClientReply = field::decode_lists(body, PART, &lists)?;
     let answer = if let Some(view) = read.view {
         ClientAnswer::View(decode_view(view)?)
+    } else if let Some(told) = read.report {
+        ClientAnswer::Report(Box::new(report::decode(told)?))
     } else if let Some(code) = read.declined {
         ClientAnswer::Declined(decode_decline(code)?)
     } else if !read.outcomes.is_empty() {

@@ -9,6 +9,7 @@ use crate::configuration::{Description, Foreign, TokenFault, TokenKey};
 use crate::consensus::{ChangeError, MembershipChange, TransferError};
 use crate::ids::{Index, ServerId, Term};
 use crate::message::Message;
+use crate::wire::Report;
 
 /// What a frame says: a message of the protocol, or a request that one driver passes on to another.
 ///
@@ -120,6 +121,8 @@ impl Content {
 pub enum ClientAsk {
     /// Who leads, and where members are reached.
     View,
+    /// Where the member stands.
+    Report,
     /// Commands of the client's sessions, and registrations of these: at least one, at most
     /// [`COMMANDS_MAX`](super::COMMANDS_MAX).
     Commands(Vec<Bytes>),
@@ -143,6 +146,8 @@ pub struct ClientQuery {
 pub enum ClientAnswer {
     /// Who leads. To commands and queries it means that the receiver does not, and did nothing.
     View(View),
+    /// Where the member stands.
+    Report(Box<Report>),
     /// None of the commands or queries was taken.
     Declined(Decline),
     /// What became of commands: at least one, at most [`COMMANDS_MAX`](super::COMMANDS_MAX).

@@ -36,6 +36,7 @@ mod field;
 mod joining;
 mod message;
 mod proto;
+mod report;
 mod request;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -45,6 +46,7 @@ pub use content::{
     ProposeAnswer, QueryOutcome, View,
 };
 pub use error::DecodeError;
+pub use report::{PeerReport, Report};
 
 pub use crate::message::ENTRIES_MAX;
 

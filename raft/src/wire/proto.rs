@@ -627,6 +627,9 @@ pub(super) struct ClientRequest {
     pub(super) commands: Vec<Bytes>,
     #[prost(message, repeated, tag = "3")]
     pub(super) queries: Vec<ClientQuery>,
+    /// It asks where the member stands, and has no commands and no queries.
+    #[prost(bool, tag = "15")]
+    pub(super) report: bool,
 }
 
 impl ClientRequest {
@@ -660,6 +663,9 @@ pub(super) struct ClientReply {
     pub(super) outcomes: Vec<CommandOutcome>,
     #[prost(message, repeated, tag = "5")]
     pub(super) answers: Vec<QueryAnswer>,
+    /// A [`Report`].
+    #[prost(bytes = "bytes", optional, tag = "15")]
+    pub(super) report: Option<Bytes>,
 }
 
 impl ClientReply {
@@ -699,6 +705,71 @@ pub(super) struct Seen {
     /// A [`Description`].
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(super) description: Option<Bytes>,
+}
+
+/// Where a member stands, as a client is told.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Report {
+    #[prost(uint32, optional, tag = "1")]
+    pub(super) role: Option<u32>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) term: Option<u64>,
+    /// Absent if no leader is known.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) leader: Option<Bytes>,
+    #[prost(uint64, tag = "4")]
+    pub(super) last: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) commit: u64,
+    #[prost(uint64, tag = "6")]
+    pub(super) applied: u64,
+    #[prost(uint64, tag = "7")]
+    pub(super) snapshot: u64,
+    #[prost(uint64, tag = "8")]
+    pub(super) log_bytes: u64,
+    #[prost(uint32, tag = "9")]
+    pub(super) links: u32,
+    #[prost(message, repeated, tag = "10")]
+    pub(super) members: Vec<Reported>,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) peers: Vec<PeerReport>,
+}
+
+impl Report {
+    pub(super) const MEMBERS: u64 = 10;
+    pub(super) const PEERS: u64 = 11;
+
+    pub(super) const FOLLOWER: u32 = 1;
+    pub(super) const PRE_CANDIDATE: u32 = 2;
+    pub(super) const CANDIDATE: u32 = 3;
+    pub(super) const LEADER: u32 = 4;
+}
+
+/// A member of the configuration that is reported.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Reported {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) id: Option<Bytes>,
+    #[prost(bool, tag = "2")]
+    pub(super) is_voter: bool,
+    /// A [`Description`].
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) description: Option<Bytes>,
+}
+
+/// What a leader reports of a server that it replicates to.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PeerReport {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) id: Option<Bytes>,
+    #[prost(uint64, tag = "2")]
+    pub(super) lag_entries: u64,
+    /// In microseconds; absent before one was measured.
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) round_trip: Option<u64>,
+    /// In microseconds; absent before the first answer.
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) silent_for: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

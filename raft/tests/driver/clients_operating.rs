@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::TokenFault;
-use liferaft_raft::consensus::MembershipChange;
+use liferaft_raft::consensus::{MembershipChange, RoleKind};
 use liferaft_raft::driver::{
-    Client, ClientRefused, Exclusion, MembershipError, Terms, TransferLeadershipError, WaitError,
+    Client, ClientRefused, Exclusion, MembershipError, ReadError, Terms, TransferLeadershipError,
+    WaitError,
 };
 use liferaft_raft::identity::Identity;
+use liferaft_raft::ids::ServerId;
 use liferaft_raft::storage::MemoryStorage;
 use liferaft_transport::invitation::Invitation;
 
@@ -77,6 +79,34 @@ async fn a_writer_may_not_operate_and_is_told_so() {
     let refused = ClientRefused::NotOperator;
     assert_eq!(invited, Err(MembershipError::Refused(refused)));
     assert_eq!(handed, Err(TransferLeadershipError::Refused(refused)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_member_reports_where_it_stands() {
+    let site = Site::closed().await;
+    let (second, _) = site.member().await;
+    let reader = client(&site, invite(&site.founder, Terms::reading()).await);
+
+    let of_leader = reader.report(site.founder.id()).await.expect("it is there");
+    let of_other = reader.report(second.id()).await.expect("it is there");
+    let of_nobody = reader
+        .within(Duration::from_secs(1))
+        .report(ServerId(9))
+        .await;
+
+    assert_eq!(
+        [of_leader.role, of_other.role],
+        [RoleKind::Leader, RoleKind::Follower]
+    );
+    assert_eq!(of_other.leader, Some(site.founder.id()));
+    let voters = of_leader
+        .members
+        .iter()
+        .filter(|(_, is_voter, _)| *is_voter);
+    assert_eq!(voters.count(), 2);
+    assert_eq!(of_leader.peers[0].id, second.id());
+    assert!(of_leader.peers[0].round_trip.is_some());
+    assert_eq!(of_nobody, Err(ReadError::TimedOut));
 }
 
 #[tokio::test(start_paused = true)]

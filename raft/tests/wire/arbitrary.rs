@@ -11,7 +11,8 @@ use liferaft_raft::configuration::{
     Member, PublicKey, Suffrage, TokenFault, TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, RoleKind,
+    TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
@@ -23,7 +24,7 @@ use liferaft_raft::message::{
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
     self, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, Frame, Head,
-    JoinReply, NUMBER_END, ProposeAnswer, QueryOutcome, RawFrame, View,
+    JoinReply, NUMBER_END, PeerReport, ProposeAnswer, QueryOutcome, RawFrame, Report, View,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -121,6 +122,7 @@ fn content() -> impl Strategy<Value = Content> {
 fn client_ask() -> impl Strategy<Value = ClientAsk> {
     prop_oneof![
         Just(ClientAsk::View),
+        Just(ClientAsk::Report),
         vec(blob(), 1..5).prop_map(ClientAsk::Commands),
         vec(client_query(), 1..5).prop_map(ClientAsk::Queries),
     ]
@@ -145,11 +147,50 @@ fn client_answer() -> BoxedStrategy<ClientAnswer> {
     });
     prop_oneof![
         view.prop_map(ClientAnswer::View),
+        report().prop_map(|report| ClientAnswer::Report(Box::new(report))),
         decline().prop_map(ClientAnswer::Declined),
         vec(command_outcome(), 1..4).prop_map(ClientAnswer::Outcomes),
         vec((any::<u64>(), query_outcome()), 1..4).prop_map(ClientAnswer::Answers),
     ]
     .boxed()
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let role = prop_oneof![
+        Just(RoleKind::Follower),
+        Just(RoleKind::PreCandidate),
+        Just(RoleKind::Candidate),
+        Just(RoleKind::Leader),
+    ];
+    let time = || option::of(any::<u64>().prop_map(Duration::from_micros));
+    let peer = (server(), any::<u64>(), time(), time());
+    let peer = peer.prop_map(|(id, lag_entries, round_trip, silent_for)| PeerReport {
+        id,
+        lag_entries,
+        round_trip,
+        silent_for,
+    });
+    let members = vec((server(), any::<bool>(), description()), 0..4);
+    let places = (index(), index(), index(), index());
+    let told = (term(), option::of(server()), any::<u64>(), any::<u32>());
+    (role, told, places, members, vec(peer, 0..4)).prop_map(
+        |(role, (term, leader, log_bytes, links), places, members, peers)| {
+            let (last, commit, applied, snapshot) = places;
+            Report {
+                role,
+                term,
+                leader,
+                last,
+                commit,
+                applied,
+                snapshot,
+                log_bytes,
+                links,
+                members,
+                peers,
+            }
+        },
+    )
 }
 
 fn decline() -> impl Strategy<Value = Decline> {

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::questions::Questions;
+use super::reports::Reports;
 use super::route::Route;
 use super::task::{RESEND_AFTER, Task};
 use super::{Client, ClientStatus, Shared};
@@ -117,6 +118,7 @@ impl<S: StateMachine> ClientBuilder<S> {
             proposals: Proposals::new(run, RESEND_AFTER, Arc::clone(&budget)).of_client(id),
             questions: Questions::new(RESEND_AFTER, Arc::clone(&budget)),
             operations: Operations::new(run << 32, RESEND_AFTER),
+            reports: Reports::default(),
             calls: call_queue,
             board,
             budget: Arc::clone(&budget),

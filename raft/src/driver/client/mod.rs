@@ -8,6 +8,7 @@
 mod builder;
 mod operating;
 mod questions;
+mod reports;
 mod route;
 mod task;
 

@@ -10,14 +10,16 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::Client;
+use super::reports::Waiting;
 use super::task::Call;
 use crate::configuration::TokenKey;
 use crate::consensus::MembershipChange;
-use crate::driver::error::{Busy, MembershipError, TransferLeadershipError};
+use crate::driver::error::{Busy, MembershipError, ReadError, TransferLeadershipError};
 use crate::driver::invite::{NewInvitation, Terms};
 use crate::driver::operations::{Caller, Operation};
 use crate::ids::ServerId;
 use crate::state_machine::StateMachine;
+use crate::wire::Report;
 
 impl<S: StateMachine> Client<S> {
     /// Makes several changes of membership as one: all of them or none. Returns when the configuration is committed, and
@@ -87,6 +89,24 @@ impl<S: StateMachine> Client<S> {
         let asked = self.shared.calls.send(Call::Contact(caller)).await;
         asked.map_err(|_| MembershipError::Stopped)?;
         Ok(contact.await.map_err(lost)?.with_token(token))
+    }
+
+    /// Returns where a member stands, by its own word: whether it leads or not.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. A client has links to eight members at most: of more, those that it has none to time out.
+    pub async fn report(&self, server: ServerId) -> Result<Report, ReadError> {
+        let (caller, report) = oneshot::channel();
+        let call = Call::Report(Waiting {
+            server,
+            deadline: self.deadline(),
+            caller,
+        });
+        match self.shared.calls.try_send(call) {
+            Ok(()) => report.await.unwrap_or(Err(ReadError::Stopped)),
+            Err(TrySendError::Full(_)) => Err(ReadError::Busy(Busy::REQUESTS)),
+            Err(TrySendError::Closed(_)) => Err(ReadError::Stopped),
+        }
     }
 
     /// Takes the token of an invitation back, as [`Handle::revoke`](crate::driver::Handle::revoke) does.

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ClientStatus;
 use super::questions::{self, QUESTION, Questions};
+use super::reports::{self, Reports};
 use super::route::Route;
 use crate::configuration::Configuration;
 use crate::driver::clock::{Alarm, Clock};
@@ -35,6 +36,9 @@ const TAKEN_AT_ONCE_MAX: usize = 1024;
 
 /// What was sent is sent again after so long without an answer, at first, and then after twice as long each time.
 pub(super) const RESEND_AFTER: Duration = Duration::from_millis(250);
+
+/// The number of what needs none: whatever is answered last is true.
+const UNNUMBERED: u64 = 0;
 
 /// What a caller asks.
 pub(super) enum Call {
@@ -57,6 +61,8 @@ pub(super) enum Call {
         deadline: Instant,
         caller: operations::Caller,
     },
+    /// Where a member stands.
+    Report(reports::Waiting),
     /// Whom to believe, and where they are.
     Contact(oneshot::Sender<Invitation>),
 }
@@ -72,6 +78,7 @@ pub(super) struct Task {
     pub(super) proposals: Proposals<Bytes>,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
+    pub(super) reports: Reports,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) board: watch::Sender<ClientStatus>,
     pub(super) budget: Arc<Budget>,
@@ -132,6 +139,7 @@ impl Task {
         self.proposals.stop();
         self.questions.stop();
         self.operations.stop(None);
+        self.reports.stop();
     }
 
     /// Takes in what has happened. What has not will wake this task.
@@ -173,6 +181,7 @@ impl Task {
             .due()
             .min(self.questions.due())
             .min(self.operations.due())
+            .min(self.reports.due())
             .min(self.route.due())
     }
 
@@ -204,6 +213,7 @@ impl Task {
             } => {
                 let _admitted = self.operations.admit(operation, deadline, caller);
             }
+            Call::Report(waiting) => self.reports.admit(waiting),
             Call::Contact(caller) => drop(caller.send(self.route.contact())),
         }
     }
@@ -271,6 +281,7 @@ impl Task {
 
     fn take_answer(&mut self, from: ServerId, request: u64, answer: ClientAnswer, now: Instant) {
         match answer {
+            ClientAnswer::Report(report) => self.reports.on_report(from, &report),
             ClientAnswer::View(view) => {
                 if view.command_bytes_max > 0 {
                     self.command_bytes_max.lower_to(view.command_bytes_max);
@@ -351,7 +362,10 @@ impl Task {
             });
         }
         if let Some(peer) = self.route.ask(now) {
-            self.send(peer, 0, ClientAsk::View);
+            self.send(peer, UNNUMBERED, ClientAsk::View);
+        }
+        for server in self.reports.due_at(now) {
+            self.send(server, UNNUMBERED, ClientAsk::Report);
         }
         let target = self.route.target();
         if target != self.target {

@@ -1,9 +1,13 @@
 //! The exact bytes of what clients ask and are answered.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::{Index, ServerId, Term};
 use liferaft_raft::wire::{
-    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, QueryOutcome, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, PeerReport,
+    QueryOutcome, Report, View,
 };
 
 use super::{ada, assert_golden};
@@ -28,6 +32,7 @@ fn the_bytes_of_what_clients_ask() {
     };
 
     assert_golden(&asks(ClientAsk::View), "1830 2a02 0809");
+    assert_golden(&asks(ClientAsk::Report), "1830 2a04 0809 7801");
     assert_golden(&asks(commands), "1830 2a09 0809 120161 12026263");
     assert_golden(&asks(query(Index(0))), "1830 2a09 0809 1a05 0803 120171");
     assert_golden(
@@ -51,6 +56,39 @@ fn the_bytes_of_a_view() {
          1a49 0a10 00000000000000000000000000000003 \
          1235 0a20 0707070707070707070707070707070707070707070707070707070707070707 \
          1203 616461 1a08 6d656d6f72793a37 2001 2802 2064",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_report() {
+    let peer = PeerReport {
+        id: ServerId(4),
+        lag_entries: 6,
+        round_trip: Some(Duration::from_micros(7)),
+        silent_for: None,
+    };
+    let report = Report {
+        role: RoleKind::Leader,
+        term: Term(5),
+        leader: Some(ServerId(3)),
+        last: Index(9),
+        commit: Index(8),
+        applied: Index(7),
+        snapshot: Index(2),
+        log_bytes: 100,
+        links: 1,
+        members: vec![(ServerId(3), true, ada())],
+        peers: vec![peer],
+    };
+
+    assert_golden(
+        &answers(ClientAnswer::Report(Box::new(report))),
+        "1831 2a8c01 0809 7a8701 0804 1005 1a10 00000000000000000000000000000003 \
+         2009 2808 3007 3802 4064 4801 \
+         524b 0a10 00000000000000000000000000000003 1001 \
+         1a35 0a20 0707070707070707070707070707070707070707070707070707070707070707 \
+         1203 616461 1a08 6d656d6f72793a37 2001 2802 \
+         5a16 0a10 00000000000000000000000000000004 1006 1807",
     );
 }
 
