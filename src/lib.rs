@@ -250,6 +250,37 @@
 //! # }
 //! ```
 //!
+//! # Clients
+//!
+//! A process that only uses what a cluster holds is a [`Client`]: it has no log and no vote, and the same calls. Members
+//! are built to [serve](MemberBuilder::serve_clients) clients, which come by invitations of their own. A client finds
+//! all members by one of them and follows the leader, and each of its commands takes effect once, whatever becomes of
+//! links and leaders meanwhile.
+//!
+//! ```
+//! use liferaft::{Client, Identity, Kv, KvHandle, Terms};
+//!
+//! # use liferaft::{Founding, Member, MemoryNetwork, MemoryStorage, Storage};
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = MemoryNetwork::new(1);
+//! # let mut disk = MemoryStorage::default();
+//! # Founding::by(disk.identity()).closed().found(&mut disk).await?;
+//! # let transport = network.connect(disk.identity().clone())?;
+//! let ada = Member::builder(Kv::new(), transport, disk).serve_clients().start().await?;
+//! let invitation = ada.invite(Terms::writing()).await?;
+//!
+//! // In another process, over another carrier:
+//! let identity = Identity::draw();
+//! let transport = network.connect(identity.clone())?;
+//! let client: Client<Kv> = Client::builder(identity, transport, invitation).start()?;
+//! let kv = KvHandle::new(client);
+//! kv.set("camp", "below the bridge").await?;
+//! assert_eq!(kv.get("camp").await?.as_deref(), Some(&b"below the bridge"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Members come and go
 //!
 //! A cluster is [founded](Member::found) by one server, or by [several together](Founding), and this is done once, with
@@ -574,10 +605,11 @@ pub use config::{Config, ConfigError, ReadLease};
 pub use configuration::Configuration;
 pub use consensus::MembershipChange;
 pub use driver::{
-    Events, Exclusion, FoundError, Founding, Handle, Happening, LeaveError, Local, MachineFault,
-    Member, MemberBuilder, MemberEvent, MemberStatus, MembershipError, Missed, NotJoined, OnExpiry,
-    OnlyVoter, Outbox, OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError,
-    StartError, StopReason, Terms, TransferLeadershipError, UnknownCause, WaitError,
+    Calls, Client, ClientBuilder, ClientRefused, ClientStatus, Events, Exclusion, FoundError,
+    Founding, Handle, Happening, LeaveError, Local, MachineFault, Member, MemberBuilder,
+    MemberEvent, MemberStatus, MembershipError, Missed, NotJoined, OnExpiry, OnlyVoter, Outbox,
+    OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError,
+    StopReason, Terms, TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};

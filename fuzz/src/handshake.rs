@@ -138,10 +138,11 @@ fn local(number: usize) -> Local {
         cluster: ClusterId(7),
         key: PublicKey(KEYS[number].verifying_key().to_bytes()),
         versions: Versions::only(1),
-        boot: Boot {
+        starts: Boot {
             number: 1,
             nonce: 1,
-        },
+        }
+        .into(),
         vouchers: Arc::default(),
         protection: Protection::Sealed,
     }

@@ -15,7 +15,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
 use liferaft_kv::Kv;
 use liferaft_raft::ids::{Index, Term};
-use liferaft_raft::sessions::{Envelope, Sessions};
+use liferaft_raft::sessions::{Envelope, HEADER_BYTES, OWNED_HEADER_BYTES, Sessions};
 use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::Frame;
@@ -55,10 +55,19 @@ pub fn frame(data: &[u8]) {
 /// # Panics
 /// Never, or the decoder has a fault.
 pub fn envelope(data: &[u8]) {
-    if let Ok(Envelope::Command { header, body }) = Envelope::decode(data) {
-        let mut again = vec![0; liferaft_raft::sessions::HEADER_BYTES];
+    if let Ok(Envelope::Command {
+        owner,
+        header,
+        body,
+    }) = Envelope::decode(data)
+    {
+        let header_bytes = owner.map_or(HEADER_BYTES, |_| OWNED_HEADER_BYTES);
+        let mut again = vec![0; header_bytes];
         again.extend_from_slice(body);
-        header.write_to(&mut again);
+        match owner {
+            Some(owner) => header.write_owned_to(owner, &mut again),
+            None => header.write_to(&mut again),
+        }
         assert_eq!(again, data, "encoding changed the command");
     }
 }

@@ -290,10 +290,11 @@ impl End {
             cluster: ClusterId(7),
             key: key_of(end),
             versions: Versions::only(1),
-            boot: Boot {
+            starts: Boot {
                 number: boot,
                 nonce: boot,
-            },
+            }
+            .into(),
             vouchers: Arc::default(),
             role: Role::Member,
             token: None,

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::driver::{Handle, Local};
+use liferaft_raft::driver::{Calls, Handle, Local};
 
 use crate::command::Command;
 use crate::count::Count;
@@ -48,24 +48,31 @@ use crate::txn::{Txn, TxnDone};
 /// # Errors
 /// All operations share [`KvError`]. [`KvError::Refused`] is a definite no that changed nothing;
 /// [`KvError::Propose`] tells "not done" from "unknown", for which the deadline of [`within`](Self::within) matters.
-pub struct KvHandle {
-    raft: Handle<Kv>,
+///
+/// # Clients
+/// A [`Client`](liferaft_raft::driver::Client) of the cluster has the same operations, `KvHandle<Client<Kv>>`, but for
+/// those that ask the member itself: those called `…_local`, and outboxes. Its watches are
+/// [`ClientWatch`](crate::ClientWatch)es. What it reads at once fits into a frame, so a long sequence is read in parts.
+pub struct KvHandle<H = Handle<Kv>> {
+    raft: H,
 }
 
-impl KvHandle {
-    /// The operations of the member behind `raft`.
+impl<H> KvHandle<H> {
+    /// The operations of the member or client behind `raft`.
     #[must_use]
-    pub const fn new(raft: Handle<Kv>) -> Self {
+    pub const fn new(raft: H) -> Self {
         Self { raft }
     }
 
-    /// The member's own handle, for all that is not about keys: membership, leadership, status.
+    /// The own handle of the member, or client, for all that is not about keys: membership, leadership, status.
     #[must_use]
-    pub const fn raft(&self) -> &Handle<Kv> {
+    pub const fn raft(&self) -> &H {
         &self.raft
     }
+}
 
-    /// The same member, with another deadline for each operation.
+impl<H: Calls<Kv>> KvHandle<H> {
+    /// The same member or client, with another deadline for each operation.
     ///
     /// It is a handle like any clone: the member runs as long as it is kept.
     #[must_use]
@@ -87,22 +94,6 @@ impl KvHandle {
             .await?,
             value,
         )
-    }
-
-    /// The value of a key as far as this member knows, and how old that is: it may be stale, and needs no leader.
-    ///
-    /// # Errors
-    /// As of [`get`](Self::get).
-    pub async fn get_local(
-        &self,
-        key: impl IntoBytes,
-    ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
-        let local = self
-            .read_local(Query::Get {
-                key: key.into_bytes(),
-            })
-            .await?;
-        local.try_map(|answer| revised(answer, value))
     }
 
     /// Makes a key hold a value, whether or not it exists. Returns the revision at which it does. A key that ended with
@@ -327,25 +318,6 @@ impl KvHandle {
         revised(self.read(query).await?, part)
     }
 
-    /// Part of a sequence as far as this member knows, and how old that is: it may be stale, and needs no leader.
-    ///
-    /// # Errors
-    /// As of [`read_sequence`](Self::read_sequence).
-    pub async fn read_sequence_local(
-        &self,
-        key: impl IntoBytes,
-        from: u64,
-        limit: usize,
-    ) -> Result<Local<Revised<SequencePart>>, KvError> {
-        let query = Query::ReadSequence {
-            key: key.into_bytes(),
-            from,
-            limit,
-        };
-        let local = self.read_local(query).await?;
-        local.try_map(|answer| revised(answer, part))
-    }
-
     /// What a key holds, when it was made and how it has changed since; `None` if it does not exist. Linearizable.
     ///
     /// # Errors
@@ -379,16 +351,6 @@ impl KvHandle {
     /// [`Refused::RevisionAhead`](crate::Refused::RevisionAhead) if it is in the future; [`KvError::Read`].
     pub async fn scan(&self, scan: impl Into<Scan>) -> Result<Page, KvError> {
         page(self.read(Query::Scan(scan.into())).await?.outcome?)
-    }
-
-    /// Reads a page of keys as far as this member knows them, and how old that is: it may be stale, and needs no
-    /// leader.
-    ///
-    /// # Errors
-    /// As of [`scan`](Self::scan).
-    pub async fn scan_local(&self, scan: impl Into<Scan>) -> Result<Local<Page>, KvError> {
-        let local = self.read_local(Query::Scan(scan.into())).await?;
-        local.try_map(|answer| page(answer.outcome?))
     }
 
     /// Compares and changes several keys in one step.
@@ -461,6 +423,54 @@ impl KvHandle {
         query.check()?;
         Ok(self.raft.read(query).await?)
     }
+}
+
+/// What a member itself is asked.
+impl KvHandle {
+    /// The value of a key as far as this member knows, and how old that is: it may be stale, and needs no leader.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get).
+    pub async fn get_local(
+        &self,
+        key: impl IntoBytes,
+    ) -> Result<Local<Revised<Option<Bytes>>>, KvError> {
+        let local = self
+            .read_local(Query::Get {
+                key: key.into_bytes(),
+            })
+            .await?;
+        local.try_map(|answer| revised(answer, value))
+    }
+
+    /// Part of a sequence as far as this member knows, and how old that is: it may be stale, and needs no leader.
+    ///
+    /// # Errors
+    /// As of [`read_sequence`](Self::read_sequence).
+    pub async fn read_sequence_local(
+        &self,
+        key: impl IntoBytes,
+        from: u64,
+        limit: usize,
+    ) -> Result<Local<Revised<SequencePart>>, KvError> {
+        let query = Query::ReadSequence {
+            key: key.into_bytes(),
+            from,
+            limit,
+        };
+        let local = self.read_local(query).await?;
+        local.try_map(|answer| revised(answer, part))
+    }
+
+    /// Reads a page of keys as far as this member knows them, and how old that is: it may be stale, and needs no
+    /// leader.
+    ///
+    /// # Errors
+    /// As of [`scan`](Self::scan).
+    pub async fn scan_local(&self, scan: impl Into<Scan>) -> Result<Local<Page>, KvError> {
+        let local = self.read_local(Query::Scan(scan.into())).await?;
+        local.try_map(|answer| page(answer.outcome?))
+    }
 
     async fn read_local(&self, query: Query) -> Result<Local<Answer>, KvError> {
         query.check()?;
@@ -468,13 +478,13 @@ impl KvHandle {
     }
 }
 
-impl From<Handle<Kv>> for KvHandle {
-    fn from(raft: Handle<Kv>) -> Self {
+impl<H> From<H> for KvHandle<H> {
+    fn from(raft: H) -> Self {
         Self::new(raft)
     }
 }
 
-impl Clone for KvHandle {
+impl<H: Clone> Clone for KvHandle<H> {
     fn clone(&self) -> Self {
         Self {
             raft: self.raft.clone(),
@@ -482,7 +492,7 @@ impl Clone for KvHandle {
     }
 }
 
-impl fmt::Debug for KvHandle {
+impl<H> fmt::Debug for KvHandle<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KvHandle").finish_non_exhaustive()
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::Vector;
+use serde::{Deserialize, Serialize};
 
 use self::chunk::Chunk;
 use crate::count::Count;
@@ -41,14 +42,14 @@ pub(crate) struct History {
 }
 
 /// All that one entry changed. Watchers share it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub(crate) revision: Revision,
     pub(crate) changes: Vec<Change>,
 }
 
 /// One change of a key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub(crate) key: Bytes,
     pub(crate) kind: ChangeKind,
@@ -57,7 +58,9 @@ pub struct Change {
 }
 
 /// What happened to a key.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Its variants are encoded by their position, so they are only ever added at the end.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ChangeKind {
     /// It was set to a value.
@@ -89,13 +92,13 @@ pub enum ChangeKind {
 }
 
 /// What a key held.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Past {
     pub(crate) content: PastContent,
     pub(crate) meta: Meta,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PastContent {
     Value(Bytes),
     Sequence(Count),

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use futures::channel::oneshot;
 use liferaft_platform as platform;
-use liferaft_raft::driver::{ProposeError, UnknownCause};
+use liferaft_raft::driver::{Calls, Handle, ProposeError, UnknownCause};
 
 use crate::command::Command;
 use crate::entry::LeaseId;
@@ -13,6 +13,7 @@ use crate::error::{KvError, Refused};
 use crate::handle::KvHandle;
 use crate::into_bytes::IntoBytes;
 use crate::leases::{check_ttl, millis};
+use crate::machine::Kv;
 use crate::outcome::{mismatch, mismatched, revised};
 use crate::query::Query;
 use crate::reply::{Done, Found, LeaseStatus};
@@ -43,19 +44,19 @@ use crate::step::{Step, StepDone};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Lease {
-    kv: KvHandle,
+pub struct Lease<H = Handle<Kv>> {
+    kv: KvHandle<H>,
     id: LeaseId,
     ttl: Duration,
 }
 
-impl KvHandle {
+impl<H: Calls<Kv>> KvHandle<H> {
     /// Grants a lease that lives for `ttl` of cluster time unless it is kept alive, in whole milliseconds.
     ///
     /// # Errors
     /// [`Refused::LeaseTtl`] if that is shorter than [`LEASE_TTL_MIN`](crate::limits::LEASE_TTL_MIN) or longer than
     /// [`LEASE_TTL_MAX`](crate::limits::LEASE_TTL_MAX), [`Refused::TooManyLeases`]; [`KvError::Propose`].
-    pub async fn grant_lease(&self, ttl: Duration) -> Result<Lease, KvError> {
+    pub async fn grant_lease(&self, ttl: Duration) -> Result<Lease<H>, KvError> {
         let ttl_ms = millis(ttl);
         let reply = self.write(Command::GrantLease { ttl_ms }).await?;
         match reply.outcome? {
@@ -71,7 +72,7 @@ impl KvHandle {
     /// # Errors
     /// [`Refused::LeaseTtl`] if no lease is granted for that: it is shorter than
     /// [`LEASE_TTL_MIN`](crate::limits::LEASE_TTL_MIN) or longer than [`LEASE_TTL_MAX`](crate::limits::LEASE_TTL_MAX).
-    pub fn lease(&self, id: LeaseId, ttl: Duration) -> Result<Lease, Refused> {
+    pub fn lease(&self, id: LeaseId, ttl: Duration) -> Result<Lease<H>, Refused> {
         let ttl = Duration::from_millis(millis(ttl));
         check_ttl(ttl)?;
         Ok(Lease {
@@ -93,7 +94,7 @@ impl KvHandle {
     }
 }
 
-impl Lease {
+impl<H: Calls<Kv>> Lease<H> {
     /// Its name, by which steps of transactions and batches set keys with it.
     #[must_use]
     pub const fn id(&self) -> LeaseId {
@@ -191,7 +192,7 @@ impl Lease {
     }
 }
 
-async fn keep_alive(kv: &KvHandle, lease: LeaseId) -> Result<(), KvError> {
+async fn keep_alive<H: Calls<Kv>>(kv: &KvHandle<H>, lease: LeaseId) -> Result<(), KvError> {
     match kv.write(Command::KeepAlive { lease }).await?.outcome? {
         Done::KeepAlive => Ok(()),
         other => Err(mismatch("keep_alive", &other)),

@@ -98,11 +98,13 @@ pub use machine::Kv;
 pub use outbox::{KvOutbox, KvOutboxError, KvPushError, KvTicket};
 pub use query::Query;
 pub use reply::{
-    Answer, CompareAndSet, DeleteKeys, Done, Found, LeaseStatus, Reply, SeqAppend, SequencePart,
-    TrimBefore,
+    Answer, ChangesPage, CompareAndSet, DeleteKeys, Done, Found, LeaseStatus, Reply, SeqAppend,
+    SequencePart, TrimBefore,
 };
 pub use revision::{Revised, Revision};
 pub use scan::{PAGE_BYTES_MAX, PAGE_COUNT_MAX, PAGE_ENTRIES_MAX, Page, Scan};
 pub use step::{Step, StepDone, StepPage};
 pub use txn::{Compare, Order, Txn, TxnDone};
-pub use watch::{Backlog, Changes, Polled, Subscription, Watch, WatchError, WatchEvent, Watcher};
+pub use watch::{
+    Backlog, Changes, ClientWatch, Polled, Subscription, Watch, WatchError, WatchEvent, Watcher,
+};

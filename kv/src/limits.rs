@@ -61,6 +61,10 @@ pub const HISTORY_CHANGES_MAX: usize = 1 << 14;
 /// [`CHANGE_OVERHEAD_BYTES`] for each change. It is part of each snapshot.
 pub const HISTORY_BYTES_MAX: u64 = 8 << 20;
 
+/// The most that the changes weigh which a [`ClientWatch`](crate::ClientWatch) is told at once: 512 KiB, or one
+/// revision.
+pub const CHANGES_BYTES_MAX: u64 = 512 << 10;
+
 /// What each change in the history is taken to weigh beside its bytes.
 pub const CHANGE_OVERHEAD_BYTES: u64 = 128;
 

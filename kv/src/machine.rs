@@ -11,9 +11,11 @@ use liferaft_raft::time::ClusterTime;
 
 use crate::command::Command;
 use crate::error::Refused;
-use crate::limits::StoreLimits;
+use crate::history::Batch;
+use crate::keys::Keys;
+use crate::limits::{CHANGES_BYTES_MAX, StoreLimits};
 use crate::query::Query;
-use crate::reply::{Answer, Done, Found, Reply};
+use crate::reply::{Answer, ChangesPage, Done, Found, Reply};
 use crate::revision::Revision;
 use crate::snapshot;
 use crate::store::{Place, Store};
@@ -144,6 +146,7 @@ impl Kv {
             Query::Scan(scan) => Found::Page(store.scan(&scan)?),
             Query::Lease { lease } => Found::Lease(store.lease_status(lease)),
             Query::Revision => Found::Revision,
+            Query::Changes { keys, from } => Found::Changes(self.changes(&keys, from)?),
             Query::Watch(subscription) => Found::Watching(self.watch(subscription)?),
             Query::Progress(subscription) => {
                 // Of the query that counts at present: it may have been asked after this was made.
@@ -160,6 +163,34 @@ impl Kv {
             self.finish();
         }
         self.store.begin(at);
+    }
+
+    /// What has changed of these keys from a revision on, no more of it than one answer holds.
+    fn changes(&self, keys: &Keys, from: Option<Revision>) -> Result<ChangesPage, Refused> {
+        let from = from.unwrap_or(self.finished.next());
+        let history = self.store.history();
+        history.check(from.previous())?;
+        let mut page = ChangesPage {
+            batches: Vec::new(),
+            through: self.finished,
+        };
+        let mut bytes = 0;
+        let since = history.since_where(from, |key| keys.contains(key));
+        for batch in since.take_while(|batch| batch.revision <= self.finished) {
+            let changes = batch.changes.iter();
+            let changes = changes.filter(|change| keys.contains(&change.key));
+            let batch = Batch {
+                revision: batch.revision,
+                changes: changes.cloned().collect(),
+            };
+            bytes += batch.weight();
+            if bytes > CHANGES_BYTES_MAX && !page.batches.is_empty() {
+                page.through = batch.revision.previous();
+                break;
+            }
+            page.batches.push(batch);
+        }
+        Ok(page)
     }
 
     /// What a watch has missed; if that is all there is, it is told of what follows.

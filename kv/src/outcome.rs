@@ -89,7 +89,7 @@ pub(crate) const fn mismatched(asked: &'static str, found: &Found) -> KvError {
         Found::Page(_) => "scan",
         Found::Lease(_) => "lease",
         Found::Revision => "revision",
-        Found::Watching(_) => "watch",
+        Found::Watching(_) | Found::Changes(_) => "watch",
         Found::Progress => "progress",
     };
     KvError::Mismatch { asked, got }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::count::Count;
 use crate::entry::{Entry, LeaseId};
 use crate::error::Refused;
+use crate::history::Batch;
 use crate::revision::Revision;
 use crate::scan::Page;
 use crate::step::StepDone;
@@ -24,7 +25,7 @@ pub struct Reply {
 }
 
 /// What a [`Query`](crate::Query) answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The revision of the store that was asked.
     pub revision: Revision,
@@ -116,7 +117,10 @@ pub struct DeleteKeys {
 }
 
 /// What a query found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It is encoded by the position of its variant: those are only ever added, and before those that stay with their
+/// member, which come last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Found {
     /// The value of the key; `None` if it does not exist.
@@ -131,14 +135,26 @@ pub enum Found {
     Lease(Option<LeaseStatus>),
     /// Nothing but the revision.
     Revision,
+    /// What has changed.
+    Changes(ChangesPage),
     /// What a watch has missed.
+    #[serde(skip)]
     Watching(Backlog),
     /// The watch is told.
+    #[serde(skip)]
     Progress,
 }
 
+/// What has changed since a revision, as far as the history knows and one answer holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesPage {
+    pub(crate) batches: Vec<Batch>,
+    /// Everything up to here is among the batches.
+    pub(crate) through: Revision,
+}
+
 /// How a lease stands, at the cluster time of the last applied entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseStatus {
     /// How long it lives without being kept alive.
     pub ttl: Duration,
@@ -150,7 +166,7 @@ pub struct LeaseStatus {
 }
 
 /// A part of a sequence, and how much there is in all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequencePart {
     /// The values, in order: fewer than asked for, or none, where the sequence ends.
     pub values: Vec<Bytes>,

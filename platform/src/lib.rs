@@ -1,9 +1,9 @@
 //! The one place that asks where it runs: time, timers, tasks and entropy.
 //!
 //! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`], and what a server tells of
-//! itself: its [`PublicKey`], [`Boot`], [`Versions`], [`Address`]es and [`Label`]. These and [`CACHED_BYTES_MAX`] are
+//! itself: its [`PublicKey`], [`Starts`], [`Versions`], [`Address`]es and [`Label`]. These and [`CACHED_BYTES_MAX`] are
 //! all that remains without the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde`
-//! lets them be serialised.
+//! lets them be serialised, but for [`Starts`].
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
 //! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.
@@ -36,6 +36,7 @@ mod identity;
 mod label;
 mod memory;
 mod public_key;
+mod starts;
 mod versions;
 mod wall_time;
 
@@ -58,5 +59,6 @@ pub use identity::{ClusterId, ParseIdError, ServerId};
 pub use label::{LABEL_BYTES_MAX, Label, LabelError};
 pub use memory::CACHED_BYTES_MAX;
 pub use public_key::{PUBLIC_KEY_BYTES, ParseKeyError, PublicKey, TokenKey};
+pub use starts::{EARLIER_STARTS_MAX, Starts};
 pub use versions::Versions;
 pub use wall_time::WallTime;

@@ -58,6 +58,10 @@ pub enum Kind {
     JoinReply,
     /// A server's word that it belongs to another cluster, or to another history of this one.
     Foreign,
+    /// What a client asks of a member.
+    ClientRequest,
+    /// The answer to it. No member asks anything so.
+    ClientReply,
 }
 
 /// What the sender of a frame is to its receiver.
@@ -75,6 +79,8 @@ pub enum Sender {
     Joiner,
     /// It takes no part in the protocol and has been let in to use what the cluster replicates.
     Client,
+    /// A client that has been let in to operate the cluster too.
+    Operator,
     /// Anybody else.
     Stranger,
 }
@@ -100,68 +106,85 @@ pub const fn admission(kind: Kind, sender: Sender) -> Admission {
 }
 
 /// One row for each kind, in their order; in it one cell for each sender: asked, member, vouched, joiner,
-/// client, stranger.
-const TABLE: [(Kind, [Admission; 6]); 18] = [
-    (Kind::RequestVote, [Take, Take, Take, Take, Refuse, Refuse]),
+/// client, operator, stranger.
+const TABLE: [(Kind, [Admission; 7]); 20] = [
+    (
+        Kind::RequestVote,
+        [Take, Take, Take, Take, Refuse, Refuse, Refuse],
+    ),
     (
         Kind::RequestVoteReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::AppendEntries,
-        [Take, Take, Take, Take, Refuse, Refuse],
+        [Take, Take, Take, Take, Refuse, Refuse, Refuse],
     ),
     (
         Kind::AppendEntriesReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::InstallSnapshot,
-        [Take, Take, Take, Take, Refuse, Refuse],
+        [Take, Take, Take, Take, Refuse, Refuse, Refuse],
     ),
     (
         Kind::InstallSnapshotReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::TimeoutNow,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::ReadIndex,
-        [Refuse, Take, Refuse, Take, Refuse, Refuse],
+        [Refuse, Take, Refuse, Take, Refuse, Refuse, Refuse],
     ),
     (
         Kind::ReadIndexReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::Propose,
-        [Refuse, Take, Refuse, PutOff, Refuse, Refuse],
+        [Refuse, Take, Refuse, PutOff, Refuse, Refuse, Refuse],
     ),
     (
         Kind::ProposeReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::Change, [Refuse, Take, Refuse, PutOff, Refuse, Refuse]),
+    (
+        Kind::Change,
+        [Refuse, Take, Refuse, PutOff, Refuse, Take, Refuse],
+    ),
     (
         Kind::ChangeReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
     (
         Kind::Transfer,
-        [Refuse, Take, Refuse, PutOff, Refuse, Refuse],
+        [Refuse, Take, Refuse, PutOff, Refuse, Take, Refuse],
     ),
     (
         Kind::TransferReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::Join, [Take, Take, Take, Take, Refuse, Take]),
+    (Kind::Join, [Take, Take, Take, Take, Refuse, Refuse, Take]),
     (
         Kind::JoinReply,
-        [Take, Ignore, Refuse, Refuse, Refuse, Refuse],
+        [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse],
     ),
-    (Kind::Foreign, [Take, Take, Refuse, Take, Refuse, Refuse]),
+    (
+        Kind::Foreign,
+        [Take, Take, Refuse, Take, Refuse, Refuse, Refuse],
+    ),
+    (
+        Kind::ClientRequest,
+        [Refuse, Refuse, Refuse, Refuse, Take, Take, Refuse],
+    ),
+    (
+        Kind::ClientReply,
+        [Refuse, Refuse, Refuse, Refuse, Refuse, Refuse, Refuse],
+    ),
 ];
 
 // A kind finds its row by its place.
@@ -201,7 +224,7 @@ impl From<&Body> for Kind {
 mod tests {
     /// Makes a test of each cell of a row, named after the kind and the sender.
     macro_rules! rows {
-        ($($row:ident: $kind:ident, [$asked:ident, $member:ident, $vouched:ident, $joiner:ident, $client:ident, $stranger:ident];)+) => {
+        ($($row:ident: $kind:ident, [$asked:ident, $member:ident, $vouched:ident, $joiner:ident, $client:ident, $operator:ident, $stranger:ident];)+) => {
             $(mod $row {
                 use crate::admission::{Admission, Kind, Sender, admission};
 
@@ -210,6 +233,7 @@ mod tests {
                 rows!(cell vouched: $kind, Vouched, $vouched);
                 rows!(cell joiner: $kind, Joiner, $joiner);
                 rows!(cell client: $kind, Client, $client);
+                rows!(cell operator: $kind, Operator, $operator);
                 rows!(cell stranger: $kind, Stranger, $stranger);
             })+
         };
@@ -222,23 +246,25 @@ mod tests {
     }
 
     rows! {
-        request_vote: RequestVote, [Take, Take, Take, Take, Refuse, Refuse];
-        request_vote_reply: RequestVoteReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        append_entries: AppendEntries, [Take, Take, Take, Take, Refuse, Refuse];
-        append_entries_reply: AppendEntriesReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        install_snapshot: InstallSnapshot, [Take, Take, Take, Take, Refuse, Refuse];
-        install_snapshot_reply: InstallSnapshotReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        timeout_now: TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        read_index: ReadIndex, [Refuse, Take, Refuse, Take, Refuse, Refuse];
-        read_index_reply: ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        propose: Propose, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
-        propose_reply: ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        change: Change, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
-        change_reply: ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        transfer: Transfer, [Refuse, Take, Refuse, PutOff, Refuse, Refuse];
-        transfer_reply: TransferReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        join: Join, [Take, Take, Take, Take, Refuse, Take];
-        join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse];
-        foreign: Foreign, [Take, Take, Refuse, Take, Refuse, Refuse];
+        request_vote: RequestVote, [Take, Take, Take, Take, Refuse, Refuse, Refuse];
+        request_vote_reply: RequestVoteReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        append_entries: AppendEntries, [Take, Take, Take, Take, Refuse, Refuse, Refuse];
+        append_entries_reply: AppendEntriesReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        install_snapshot: InstallSnapshot, [Take, Take, Take, Take, Refuse, Refuse, Refuse];
+        install_snapshot_reply: InstallSnapshotReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        timeout_now: TimeoutNow, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        read_index: ReadIndex, [Refuse, Take, Refuse, Take, Refuse, Refuse, Refuse];
+        read_index_reply: ReadIndexReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        propose: Propose, [Refuse, Take, Refuse, PutOff, Refuse, Refuse, Refuse];
+        propose_reply: ProposeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        change: Change, [Refuse, Take, Refuse, PutOff, Refuse, Take, Refuse];
+        change_reply: ChangeReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        transfer: Transfer, [Refuse, Take, Refuse, PutOff, Refuse, Take, Refuse];
+        transfer_reply: TransferReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        join: Join, [Take, Take, Take, Take, Refuse, Refuse, Take];
+        join_reply: JoinReply, [Take, Ignore, Refuse, Refuse, Refuse, Refuse, Refuse];
+        foreign: Foreign, [Take, Take, Refuse, Take, Refuse, Refuse, Refuse];
+        client_request: ClientRequest, [Refuse, Refuse, Refuse, Refuse, Take, Take, Refuse];
+        client_reply: ClientReply, [Refuse, Refuse, Refuse, Refuse, Refuse, Refuse, Refuse];
     }
 }

@@ -1,15 +1,23 @@
 //! Remembers the newest start that was seen of each server, so that an old copy of its storage is told from the server.
 //!
-//! A server counts the starts of its storage durably, and draws a nonce for each. Whoever has seen a later start, or
-//! the same one with another nonce, has evidence that the storage was set back, or that two copies of it are in use:
-//! such a server has forgotten votes and entries that others count on, so its link is refused. Where there is no
-//! evidence nothing is refused.
+//! A server counts the starts of its storage durably, draws a nonce for each, and shows the last of them
+//! ([`Starts`]). Whoever has seen a later start, or another one in the place of one that is shown, has evidence that
+//! the storage was set back, or that two copies of it are in use: such a server has forgotten votes and entries that
+//! others count on, so its link is refused. Where there is no evidence nothing is refused.
+//!
+//! Of two copies the one that was seen is the server: the other is refused however often it is started, until its
+//! number is more than [`EARLIER_STARTS_MAX`] higher. Its starts then do not reach back to the one that was seen, and
+//! the higher number counts.
+//!
+//! [`EARLIER_STARTS_MAX`]: crate::ids::EARLIER_STARTS_MAX
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use thiserror::Error;
 
-use crate::ids::{Boot, ServerId};
+use crate::consensus::planted::{Bug, is_planted};
+use crate::ids::{Boot, ServerId, Starts};
 
 /// At most so many servers are remembered: as many as fit beside all else into the page that a disk storage keeps
 /// twice.
@@ -25,19 +33,22 @@ pub const BOOTS_MAX: usize = 112;
 /// ```
 /// # use liferaft_raft as liferaft;
 /// use liferaft::boots::{Boots, OldBoot, Seen};
-/// use liferaft::ids::{Boot, ServerId};
+/// use liferaft::ids::{ServerId, Starts};
 ///
 /// let (ada, anyone) = (ServerId(1), |_| true);
-/// let boot = |number, nonce| Boot { number, nonce };
+/// let first = Starts::default().next(7);
+/// let second = first.next(8);
 /// let mut boots = Boots::default();
 ///
-/// assert_eq!(boots.remember(ada, boot(3, 7), anyone), Ok(Seen::Newer));
-/// assert_eq!(boots.remember(ada, boot(3, 7), anyone), Ok(Seen::Same));
+/// assert_eq!(boots.remember(ada, &second, anyone), Ok(Seen::Newer));
+/// assert_eq!(boots.remember(ada, &second, anyone), Ok(Seen::Same));
 ///
-/// let copied = boots.remember(ada, boot(3, 8), anyone);
-/// assert!(matches!(copied, Err(OldBoot::Twin { .. })));
-/// let set_back = boots.remember(ada, boot(2, 9), anyone);
+/// let set_back = boots.remember(ada, &first, anyone);
 /// assert!(matches!(set_back, Err(OldBoot::Older { .. })));
+/// let copied = boots.remember(ada, &first.next(9), anyone);
+/// assert!(matches!(copied, Err(OldBoot::Twin { .. })));
+/// let copied = boots.remember(ada, &first.next(9).next(10), anyone);
+/// assert!(matches!(copied, Err(OldBoot::Forked { .. })));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boots {
@@ -80,35 +91,56 @@ pub enum OldBoot {
         /// The number of both.
         number: u64,
     },
+    /// The boots that are shown have another one in the place of the one that was seen: they are those of a copy, or of
+    /// an old copy that was restored, and was started more often since.
+    #[error(
+        "boot {shown} of server {server} is shown, with another boot {seen} before it than was seen: its storage was \
+         set back and started since, or a copy of it is in use"
+    )]
+    Forked {
+        /// The server.
+        server: ServerId,
+        /// The number of the boot that it shows.
+        shown: u64,
+        /// The number of the newest boot that was seen.
+        seen: u64,
+    },
 }
 
 impl Boots {
-    /// Returns how this boot of a server compares with the newest that was seen of it.
+    /// Returns how the starts that a server shows compare with the newest boot that was seen of it.
     ///
     /// # Errors
-    /// When it is older than that, or another one of the same number.
-    pub fn judge(&self, server: ServerId, boot: Boot) -> Result<Seen, OldBoot> {
+    /// When they [may not follow](Starts::may_follow) that boot.
+    pub fn judge(&self, server: ServerId, starts: &Starts) -> Result<Seen, OldBoot> {
         let Some(newest) = self.newest(server) else {
             return Ok(Seen::Newer);
         };
-        if boot == newest {
-            Ok(Seen::Same)
-        } else if boot.may_follow(&newest) {
-            Ok(Seen::Newer)
-        } else if boot.number == newest.number {
-            let number = boot.number;
-            Err(OldBoot::Twin { server, number })
-        } else {
-            let (shown, seen) = (boot.number, newest.number);
-            Err(OldBoot::Older {
+        let boot = starts.newest();
+        let (shown, seen) = (boot.number, newest.number);
+        match shown.cmp(&seen) {
+            _ if boot == newest => Ok(Seen::Same),
+            _ if starts.may_follow(&newest) => Ok(Seen::Newer),
+            _ if shown >= seen && is_planted(Bug::CloneAdmitted) => Ok(Seen::Newer),
+            Ordering::Less => Err(OldBoot::Older {
                 server,
                 shown,
                 seen,
-            })
+            }),
+            Ordering::Equal => Err(OldBoot::Twin {
+                server,
+                number: seen,
+            }),
+            Ordering::Greater => Err(OldBoot::Forked {
+                server,
+                shown,
+                seen,
+            }),
         }
     }
 
-    /// Remembers this boot of a server as the newest that was seen of it, and that it was seen last.
+    /// Remembers the newest of these starts of a server as the newest boot that was seen of it, and that it was seen
+    /// last.
     ///
     /// Beyond [`BOOTS_MAX`] servers one is dropped: of those that are not members by `is_member` the one that was not
     /// seen for the longest time, and if all are members, of them. So whoever is no member displaces no member, however
@@ -119,12 +151,12 @@ impl Boots {
     pub fn remember(
         &mut self,
         server: ServerId,
-        boot: Boot,
+        starts: &Starts,
         is_member: impl Fn(ServerId) -> bool,
     ) -> Result<Seen, OldBoot> {
-        let seen = self.judge(server, boot)?;
+        let seen = self.judge(server, starts)?;
         self.seen.retain(|(other, _)| *other != server);
-        self.seen.push((server, boot));
+        self.seen.push((server, starts.newest()));
         if self.seen.len() > BOOTS_MAX {
             let stranger = self.seen.iter().position(|(id, _)| !is_member(*id));
             self.seen.remove(stranger.unwrap_or(0));
@@ -163,7 +195,7 @@ impl FromIterator<(ServerId, Boot)> for Boots {
         let mut boots = Self::default();
         for (server, boot) in seen {
             // An older one changes nothing.
-            let _judged = boots.remember(server, boot, |_| true);
+            let _judged = boots.remember(server, &boot.into(), |_| true);
         }
         boots
     }
@@ -177,6 +209,11 @@ mod tests {
 
     const fn boot(number: u64, nonce: u64) -> Boot {
         Boot { number, nonce }
+    }
+
+    /// A start before which none is known.
+    fn alone(number: u64, nonce: u64) -> Starts {
+        boot(number, nonce).into()
     }
 
     fn anyone(_: ServerId) -> bool {
@@ -195,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_boot_with_a_lower_number_is_refused() {
-        let judged = after_ada([]).judge(ADA, boot(4, 50));
+        let judged = after_ada([]).judge(ADA, &alone(4, 50));
 
         let older = OldBoot::Older {
             server: ADA,
@@ -207,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_boot_of_the_same_number_with_another_nonce_is_refused() {
-        let judged = after_ada([]).judge(ADA, boot(5, 51));
+        let judged = after_ada([]).judge(ADA, &alone(5, 51));
 
         let twin = OldBoot::Twin {
             server: ADA,
@@ -217,10 +254,43 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_number_after_another_start_is_refused() {
+        let copied = alone(5, 51).next(52).next(53);
+
+        let judged = after_ada([]).judge(ADA, &copied);
+
+        let forked = OldBoot::Forked {
+            server: ADA,
+            shown: 7,
+            seen: 5,
+        };
+        assert_eq!(judged, Err(forked));
+    }
+
+    #[test]
+    fn the_server_itself_is_taken_after_its_copy_was_refused() {
+        let mut boots = after_ada([]);
+        let copied = alone(5, 51).next(52).next(53);
+        boots.remember(ADA, &copied, anyone).expect_err("a copy");
+
+        let own = boots.remember(ADA, &alone(5, 50).next(54), anyone);
+
+        assert_eq!(own, Ok(Seen::Newer));
+        assert_eq!(boots.newest(ADA), Some(boot(6, 54)));
+    }
+
+    #[test]
+    fn where_its_starts_do_not_reach_back_the_number_decides() {
+        let judged = after_ada([]).judge(ADA, &alone(6, 51));
+
+        assert_eq!(judged, Ok(Seen::Newer));
+    }
+
+    #[test]
     fn a_refused_boot_changes_nothing() {
         let mut boots = after_ada([1]);
 
-        let refused = boots.remember(ADA, boot(5, 51), anyone);
+        let refused = boots.remember(ADA, &alone(5, 51), anyone);
 
         assert!(refused.is_err());
         assert_eq!(boots, after_ada([1]));
@@ -230,7 +300,7 @@ mod tests {
     fn a_newer_boot_takes_the_place_of_the_older_one() {
         let mut boots = after_ada([1]);
 
-        let newer = boots.remember(ADA, boot(6, 1), anyone);
+        let newer = boots.remember(ADA, &alone(6, 1), anyone);
 
         assert_eq!(newer, Ok(Seen::Newer));
         let seen = [(ServerId(1), boot(1, 1)), (ADA, boot(6, 1))];
@@ -240,9 +310,11 @@ mod tests {
     #[test]
     fn members_displace_who_was_not_seen_for_the_longest_time() {
         let mut boots = after_ada(others(BOOTS_MAX - 1));
-        boots.remember(ADA, boot(5, 50), anyone).expect("the same");
+        boots
+            .remember(ADA, &alone(5, 50), anyone)
+            .expect("the same");
 
-        let newer = boots.remember(ServerId(0), boot(1, 1), anyone);
+        let newer = boots.remember(ServerId(0), &alone(1, 1), anyone);
 
         assert_eq!(newer, Ok(Seen::Newer));
         assert_eq!(boots.len(), BOOTS_MAX);
@@ -256,7 +328,7 @@ mod tests {
         let is_member = |id| full.newest(id).is_some();
         let mut boots = full.clone();
 
-        let newer = boots.remember(ServerId(0), boot(1, 1), is_member);
+        let newer = boots.remember(ServerId(0), &alone(1, 1), is_member);
 
         assert_eq!(newer, Ok(Seen::Newer));
         assert_eq!(boots, full);
@@ -266,7 +338,7 @@ mod tests {
     fn a_member_displaces_who_is_none_first() {
         let mut boots = after_ada(others(BOOTS_MAX - 1));
 
-        let newer = boots.remember(ServerId(0), boot(1, 1), |id| id != ServerId(9));
+        let newer = boots.remember(ServerId(0), &alone(1, 1), |id| id != ServerId(9));
 
         assert_eq!(newer, Ok(Seen::Newer));
         assert_eq!(boots.newest(ServerId(9)), None);

@@ -14,7 +14,7 @@ use liferaft_transport::endpoint::Signer;
 use liferaft_transport::signing::SIGNATURE_BYTES;
 use sha2::{Digest, Sha256};
 
-pub use liferaft_platform::{Boot, PUBLIC_KEY_BYTES, PublicKey};
+pub use liferaft_platform::{PUBLIC_KEY_BYTES, PublicKey, Starts};
 
 use crate::ids::ServerId;
 
@@ -34,8 +34,7 @@ pub const SECRET_KEY_BYTES: usize = 32;
 pub struct Identity {
     key: SigningKey,
     id: ServerId,
-    boot: u64,
-    nonce: u64,
+    starts: Starts,
 }
 
 impl Identity {
@@ -71,15 +70,14 @@ impl Identity {
         Self {
             key,
             id,
-            boot: 0,
-            nonce: 0,
+            starts: Starts::default(),
         }
     }
 
-    /// This identity, at the start with this number, for which this nonce was drawn.
+    /// This identity, at the newest of these starts.
     #[must_use]
-    pub const fn at_boot(mut self, boot: u64, nonce: u64) -> Self {
-        (self.boot, self.nonce) = (boot, nonce);
+    pub const fn at(mut self, starts: Starts) -> Self {
+        self.starts = starts;
         self
     }
 
@@ -105,25 +103,21 @@ impl Identity {
     /// have the same number.
     #[must_use]
     pub const fn boot(&self) -> u64 {
-        self.boot
+        self.starts.newest().number
     }
 
     /// Returns the number that was drawn for this start. It tells two starts apart even if the storage was copied or
     /// set back, so that both have the same [`boot`](Self::boot).
     #[must_use]
     pub const fn nonce(&self) -> u64 {
-        self.nonce
+        self.starts.newest().nonce
     }
-}
 
-impl Identity {
-    /// Returns what peers are shown of this start, and remember: see [`boots`](crate::boots).
+    /// Returns what peers are shown of this start and of those before it. They remember the newest: see
+    /// [`boots`](crate::boots).
     #[must_use]
-    pub const fn evidence(&self) -> Boot {
-        Boot {
-            number: self.boot,
-            nonce: self.nonce,
-        }
+    pub const fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     /// Signs bytes with Ed25519 (RFC 8032).
@@ -149,7 +143,7 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
             .field("id", &self.id)
-            .field("boot", &self.boot)
+            .field("boot", &self.boot())
             .finish_non_exhaustive()
     }
 }
@@ -196,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_secret_key_is_never_shown() {
-        let identity = Identity::from_secret_key(&SECRET).at_boot(3, 4);
+        let identity = Identity::from_secret_key(&SECRET).at(Starts::default().next(4));
 
         let shown = format!("{identity:?} {identity:#?}");
 
@@ -205,6 +199,6 @@ mod tests {
             !shown.contains(&secret[..8]) && !shown.contains("157"),
             "{shown}"
         );
-        assert!(shown.contains("boot: 3"), "{shown}");
+        assert!(shown.contains("boot: 1"), "{shown}");
     }
 }

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-pub use liferaft_platform::{Boot, ClusterId, ParseIdError, ServerId};
+pub use liferaft_platform::{Boot, ClusterId, EARLIER_STARTS_MAX, ParseIdError, ServerId, Starts};
 
 /// A term: a span of time with at most one leader (§3.3). Terms only grow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

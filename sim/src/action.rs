@@ -102,6 +102,12 @@ pub enum Action {
     Blank(#[serde(with = "place")] usize),
     /// A member that went on with a blank disk gets an id of its own.
     Retire(#[serde(with = "place")] usize),
+    /// A server that is no member says something to a member as if it were one.
+    Impostor(#[serde(with = "place")] usize, Saying),
+    /// A member's storage is copied.
+    CopyDisk(#[serde(with = "place")] usize),
+    /// The copy of a member's storage is started once more, and shows itself to all others under the member's id.
+    ShowCopy(#[serde(with = "place")] usize),
 }
 
 /// The two times of the protocol.
@@ -151,6 +157,8 @@ impl Action {
             Self::StallMachine(_) => Some(FaultKind::StalledMachine),
             Self::Stranger(..) => Some(FaultKind::Stranger),
             Self::Blank(_) => Some(FaultKind::BlankDisk),
+            Self::Impostor(..) => Some(FaultKind::Impostor),
+            Self::CopyDisk(_) => Some(FaultKind::Clone),
             Self::Restart(_)
             | Self::Resume(_)
             | Self::Mend(..)
@@ -165,7 +173,8 @@ impl Action {
             | Self::MarkTime(..)
             | Self::ResumeDisk(_)
             | Self::ResumeMachine(_)
-            | Self::Retire(_) => None,
+            | Self::Retire(_)
+            | Self::ShowCopy(_) => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Draws the actions of a run from its seed: faults, and what clients and operators do.
 
+mod identities;
+
 use liferaft_kv::Count;
 use liferaft_raft::configuration::Configuration;
 use liferaft_raft::consensus::{MembershipChange, MembershipStep};
@@ -14,7 +16,6 @@ use crate::invitations::{description, token};
 use crate::member::{Doom, Member};
 use crate::operation::{Change, counter, is_batched, is_sequence};
 use crate::plan::{ActKind, FaultKind, Plan, draw_election_timeout, draw_heartbeat};
-use crate::strangers::{LATER_MIN, Saying, What};
 
 /// Actions, each with the time until it happens.
 pub type Timed = Vec<(Nanos, Action)>;
@@ -31,10 +32,6 @@ const FAST: u64 = 1_250_000;
 
 /// How many entries a leader has that is left alone.
 const STALE_ENTRIES: u32 = 40;
-
-/// How many strangers there are, and how far their terms are ahead at most.
-const STRANGERS: usize = 3;
-const LATER_MAX: u64 = 1_000;
 
 /// The most learners that are added at once.
 const CROWD_MAX: u64 = 60;
@@ -226,6 +223,9 @@ impl Chaos {
             ],
             FaultKind::Stranger => self.stranger(victim),
             FaultKind::BlankDisk => self.blank_disk(members, victim, (brief, lasts)),
+            FaultKind::Impostor => self.impostor(victim),
+            FaultKind::Clone => self.clone_of(victim, brief, lasts),
+            FaultKind::Replaced => self.replaced(members, victim, lasts),
         };
         (kind, actions)
     }
@@ -393,27 +393,6 @@ impl Chaos {
         actions.push((until, Action::Restart(blank)));
         actions.extend(self.replacements(until));
         actions
-    }
-
-    /// A stranger speaks to all members, and to one first.
-    fn stranger(&mut self, victim: usize) -> Timed {
-        let sayings: &[What] = if self.plan.is_closed {
-            &What::ALL
-        } else {
-            &What::EVER_REFUSED
-        };
-        let what = self.dice.pick(sayings).unwrap_or(What::AppendReply);
-        let saying = Saying {
-            by: u8::try_from(self.dice.below(STRANGERS)).unwrap_or(0),
-            what,
-            later: self.dice.between(LATER_MIN, LATER_MAX),
-        };
-        let all = 0..self.plan.members;
-        let others = all.filter(|at| *at != victim);
-        let heard_by = core::iter::once(victim).chain(others);
-        heard_by
-            .map(|at| (0, Action::Stranger(at, saying)))
-            .collect()
     }
 
     /// Operators try a few times to put another server in the place of one that is gone.

@@ -211,7 +211,7 @@ impl Machine {
             Payload::Noop | Payload::Configuration(_) => Effect::Nothing,
             Payload::Command(command) => {
                 match Envelope::decode(command).map_err(|error| error.to_string())? {
-                    Envelope::Register { nonce } => Effect::Registered {
+                    Envelope::Register { nonce, .. } => Effect::Registered {
                         nonce,
                         session: self.sessions.register(at, nonce),
                     },
@@ -219,7 +219,7 @@ impl Machine {
                         nonce,
                         session: self.sessions.register_ordered(at, nonce),
                     },
-                    Envelope::Command { header, body } => {
+                    Envelope::Command { header, body, .. } => {
                         let effect = self.command(at, header, body, on, manner.flaw)?;
                         if matches!(effect, Effect::Command { executed: true, .. }) {
                             let ttl_ms = LEASE_TTL_MS * manner.session_hurry;

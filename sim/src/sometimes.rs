@@ -124,11 +124,19 @@ pub enum Sometimes {
     VersionRaised,
     /// A member moves to another address.
     Moved,
+    /// A server hears an impostor.
+    ImpostorHeard,
+    /// A copy of a server's storage is refused.
+    CloneRefused,
+    /// A server hears a leader whom it does not know, by the word of those whom it knows.
+    VouchedLeaderHeard,
+    /// A server refuses one that it does not know and for which nobody whom it knows vouches.
+    UnvouchedRefused,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 55] = [
         Self::LeaderCrashedBeforeCommit,
         Self::CrashedBeforeSync,
         Self::SnapshotInterrupted,
@@ -180,6 +188,10 @@ impl Sometimes {
         Self::TokenUsed,
         Self::VersionRaised,
         Self::Moved,
+        Self::ImpostorHeard,
+        Self::CloneRefused,
+        Self::VouchedLeaderHeard,
+        Self::UnvouchedRefused,
     ];
 
     /// Whether runs have what brings it about.

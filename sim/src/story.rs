@@ -339,5 +339,8 @@ fn scene_of(action: &Action) -> Option<Scene> {
         Action::Stranger(at, saying) => Scene::Note(*at, format!("hears a stranger: {saying:?}")),
         Action::Blank(at) => Scene::Note(*at, "disk wiped, under its id".to_owned()),
         Action::Retire(at) => Scene::Note(*at, "gets another id".to_owned()),
+        Action::Impostor(at, saying) => Scene::Note(*at, format!("hears an impostor: {saying:?}")),
+        Action::CopyDisk(at) => Scene::Note(*at, "disk copied".to_owned()),
+        Action::ShowCopy(at) => Scene::Note(*at, "a copy of the disk shows itself".to_owned()),
     })
 }

@@ -4,10 +4,19 @@
 //! and ask to read. In an open cluster they do not ask for votes, and they do not lead: a server that is no member as
 //! far as its hearer knows may be newer than that (§4.1), and must be heard then. In a closed one they do that as well,
 //! and nobody vouches for them.
+//!
+//! Impostors go further: they say it in their hearer's term, answer as if they had been asked, and what leaders say
+//! makes them the only voter.
 
-use liferaft_raft::ids::{ServerId, Term};
-use liferaft_raft::message::{Body, Message};
+use std::sync::Arc;
+
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::entry::{Entry, Payload};
+use liferaft_raft::ids::{Index, LogPosition, ServerId, Term};
+use liferaft_raft::message::{Body, Message, ReplyWanted};
 use serde::{Deserialize, Serialize};
+
+use crate::member::View;
 
 /// The ids of strangers begin here: no member ever has one of them.
 const FIRST_STRANGER: u64 = 1 << 48;
@@ -15,11 +24,11 @@ const FIRST_STRANGER: u64 = 1 << 48;
 /// The least that a stranger's term is ahead of its hearer's: no campaign of the hearer's own comes as far.
 pub const LATER_MIN: u64 = 2;
 
-/// Something that a stranger says.
+/// Something that a stranger says, or an impostor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saying {
-    /// Which stranger, from 0.
+    /// Which stranger, from 0. Of impostors: which of those that the hearer does not know, and are there or were.
     pub by: u8,
     /// What.
     pub what: What,
@@ -119,7 +128,61 @@ impl Overheard {
             term: Term(to.0.saturating_add(later)),
             body: said.body,
         };
-        let by = FIRST_STRANGER + u64::from(saying.by);
-        Some((ServerId(u128::from(by)), message))
+        Some((stranger(saying.by), message))
     }
+
+    /// What an impostor says to a server with this term and log; `None` if no member has said the like.
+    #[must_use]
+    pub fn pretend(&self, saying: Saying, by: ServerId, hearer: &View) -> Option<Message> {
+        let mut message = self.0[saying.what as usize].clone()?;
+        let term = Term(hearer.term.0.saturating_add(saying.later));
+        let last = hearer.positions.last;
+        let alone = || Arc::new(Configuration::of_voters([by]));
+        message.term = term;
+        match &mut message.body {
+            Body::AppendEntries(append) => {
+                append.prev = last;
+                append.reply = ReplyWanted::AtOnce;
+                append.commit = last.index;
+                let stamp = append.entries.last().map(|entry| entry.stamp);
+                append.entries = Arc::new(vec![Entry {
+                    index: last.index.next(),
+                    term,
+                    stamp: stamp.unwrap_or_default(),
+                    payload: Payload::Configuration(alone()),
+                }]);
+            }
+            Body::InstallSnapshot(chunk) => {
+                if let Some(metadata) = &mut chunk.metadata {
+                    metadata.last = LogPosition::new(term, last.index.next());
+                    metadata.configuration = alone();
+                    metadata.configuration_index = last.index.next();
+                }
+            }
+            Body::RequestVote(request) => {
+                request.pre_vote = false;
+                request.leadership_transfer = true;
+                request.campaign = term;
+                request.last = LogPosition::new(term, Index(last.index.0.saturating_add(1)));
+            }
+            Body::RequestVoteReply(reply) => {
+                reply.campaign = term;
+                reply.granted = true;
+            }
+            Body::AppendEntriesReply(reply) => {
+                reply.match_index = last.index;
+                reply.received = last.index;
+                reply.conflict = None;
+            }
+            Body::InstallSnapshotReply(reply) => reply.match_index = last.index,
+            Body::TimeoutNow | Body::ReadIndex(_) | Body::ReadIndexReply(_) => {}
+        }
+        Some(message)
+    }
+}
+
+/// The id of a stranger.
+#[must_use]
+pub fn stranger(by: u8) -> ServerId {
+    ServerId(u128::from(FIRST_STRANGER + u64::from(by)))
 }

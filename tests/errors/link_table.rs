@@ -77,8 +77,8 @@ fn handshakes() -> Vec<Row> {
     let refusal = Refusal::Expelled;
     causes! {
         "HandshakeError::OtherCluster": HandshakeError::OtherCluster => "the peer belongs to another cluster";
-        "HandshakeError::UnknownVersion": HandshakeError::UnknownVersion { version: 2 }
-            => "the peer speaks version 2 of the handshake, and this server 1: update the older one";
+        "HandshakeError::UnknownVersion": HandshakeError::UnknownVersion { version: 3 }
+            => "the peer speaks version 3 of the handshake, and this server 2: update the older one";
         "HandshakeError::Malformed": HandshakeError::Malformed { part: "claim" } => "the peer sent a malformed claim";
         "HandshakeError::NotProven": HandshakeError::NotProven { key: "token" }
             => "the peer has not proven to hold the token that it shows";

@@ -14,8 +14,9 @@ use liferaft::consensus::{
     ChangeError, InvalidChange, ProposeRefused, ReadRefused, RecoveryError, Refusal, TransferError,
 };
 use liferaft::driver::{
-    BootstrapFault, Busy, Exclusion, FlushError, LeaveError, MachineFault, MemberError, NotJoined,
-    OnlyVoter, OpenOutboxError, OutboxCause, PushError, ShutdownError, WaitError,
+    BootstrapFault, Busy, ClientRefused, Exclusion, FlushError, LeaveError, MachineFault,
+    MemberError, NotJoined, OnlyVoter, OpenOutboxError, OutboxCause, PushError, ShutdownError,
+    WaitError,
 };
 use liferaft::ids::{Index, Term};
 use liferaft::kv::{
@@ -25,6 +26,7 @@ use liferaft::platform::{AddressError, LabelError, ParseKeyError, Versions};
 use liferaft::sessions::{EnvelopeError, JoinError, SessionsError, SnapshotError};
 use liferaft::storage::StorageError;
 use liferaft::transport::SendError;
+use liferaft::transport::access;
 use liferaft::transport::conformance::{Promise, Violation, Violations};
 use liferaft::transport::invitation::{InvitationError, ParseInvitationError};
 use liferaft::transport::links::LinkError;
@@ -84,6 +86,8 @@ fn requests() -> Vec<Row> {
         "ProposeError::TimedOut": ProposeError::TimedOut => "not done: no leader could be asked before the deadline";
         "ProposeError::Excluded": ProposeError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
+        "ProposeError::Refused": ProposeError::Refused(ClientRefused::ReadOnly)
+            => "not done: the client may only read";
         "ProposeError::Stopped": ProposeError::Stopped => "not done: the member has stopped";
         "ProposeError::ReplyUnreadable": ProposeError::ReplyUnreadable => "done: its reply cannot be read";
         "ProposeError::Unknown": ProposeError::Unknown(UnknownCause::NoReply)
@@ -93,6 +97,12 @@ fn requests() -> Vec<Row> {
         "ReadError::Panicked": ReadError::Panicked => "not done: the state machine panicked over the query";
         "ReadError::Excluded": ReadError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
+        "ReadError::Refused": ReadError::Refused(ClientRefused::NotServed)
+            => "not done: the leader serves no clients";
+        "ReadError::TooLarge": ReadError::TooLarge { bytes: 9, bytes_max: 8 }
+            => "not done: the query or its answer has 9 bytes, 8 are allowed";
+        "ReadError::Unserialisable": ReadError::Unserialisable
+            => "not done: the query or its answer cannot be serialised and read back";
         "ReadError::Stopped": ReadError::Stopped => "not done: the member has stopped";
         "WaitError::TimedOut": WaitError::TimedOut => "not met: the deadline passed";
         "WaitError::Excluded": WaitError::Excluded(Exclusion::Removed)
@@ -129,6 +139,8 @@ fn administration() -> Vec<Row> {
             => "not done: server 0x1f belongs to another cluster";
         "MembershipError::AnotherHistory": MembershipError::AnotherHistory(ADA)
             => "not done: server 0x1f belongs to another history of this cluster, which was founded twice";
+        "MembershipError::Refused": MembershipError::Refused(ClientRefused::NotOperator)
+            => "not done: the client may not operate the cluster";
         "MembershipError::Excluded": MembershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "MembershipError::Busy": MembershipError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
@@ -137,6 +149,8 @@ fn administration() -> Vec<Row> {
             => "unknown: the change may be made already, later, or never; the leader is server 0x1f";
         "TransferLeadershipError::Transfer": TransferLeadershipError::Transfer(TransferError::NoTakeover(ADA))
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
+        "TransferLeadershipError::Refused": TransferLeadershipError::Refused(ClientRefused::NotOperator)
+            => "not done: the client may not operate the cluster";
         "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
@@ -154,6 +168,8 @@ fn administration() -> Vec<Row> {
             => "unknown: the change may be made already, later, or never; the leader is server 0x1f";
         "StartError::ClockStopsInSuspension": StartError::ClockStopsInSuspension
             => "not started: reads by lease need a clock that counts suspended time, and there is none here";
+        "StartError::NothingProven": StartError::NothingProven
+            => "not started: the transport proves to no member who this client is";
         "StartError::Storage": StartError::Storage(damaged())
             => "not started: the stored log is damaged: why; `liferaft rebuild` sets the store aside, so that the member \
                 can join as a new server";
@@ -168,7 +184,7 @@ fn administration() -> Vec<Row> {
                 only the first server of a new cluster founds, once: to found again makes a second cluster, an empty one";
         "StartError::OpenToAll": StartError::OpenToAll
             => "not started: the transport reaches other machines, and whoever reaches this one would be let in: found \
-                a closed cluster, and join it by an invitation";
+                a closed cluster on blank storage, and join it by an invitation";
         "StartError::OpenToMachine": StartError::OpenToMachine
             => "not started: every process of this machine would be let in: found a closed cluster, and join it by an \
                 invitation, or allow it to be `open`";
@@ -263,6 +279,7 @@ fn protocol() -> Vec<Row> {
         "ChangeError::AlreadyMember": ChangeError::AlreadyMember(ADA) => "not done: server 0x1f is that already";
         "ChangeError::NotMember": ChangeError::NotMember(ADA) => "not done: server 0x1f is not a member";
         "ChangeError::AskerNotMember": ChangeError::AskerNotMember => "not done: only members may ask for it";
+        "ChangeError::NotLinked": ChangeError::NotLinked(ADA) => "not done: there is no link to server 0x1f yet";
         "ChangeError::Invalid": ChangeError::Invalid(InvalidChange::NoVoters)
             => "not done: the change cannot be made: no voter would remain";
         "ChangeError::Token": ChangeError::Token(TOKEN, TokenFault::Expired)
@@ -296,6 +313,15 @@ fn causes_of_requests() -> Vec<Row> {
             => "it is a learner until its log has caught up and all voters answer: one that is silent holds it up \
                 until that is evicted";
         "Busy": BUSY => "64 reads wait already, and no more may";
+        "ClientRefused::ReadOnly": ClientRefused::ReadOnly => "the client may only read";
+        "ClientRefused::NotOperator": ClientRefused::NotOperator => "the client may not operate the cluster";
+        "ClientRefused::NotServed": ClientRefused::NotServed => "the leader serves no clients";
+        "ClientRefused::NotUnderstood": ClientRefused::NotUnderstood
+            => "the leader does not understand it: its state machine is another, or of another version";
+        "ClientRefused::TokenOver": ClientRefused::TokenOver
+            => "the client's invitation has expired, or was revoked";
+        "ClientRefused::Link": ClientRefused::Link(access::Refusal::TokenExpired)
+            => "no member gives the client a link: the invitation has expired";
         "UnknownCause::NoReply": UnknownCause::NoReply
             => "the command was sent, and no reply came before the deadline";
         "UnknownCause::SessionExpired": UnknownCause::SessionExpired
@@ -595,6 +621,9 @@ fn invitations() -> Vec<Row> {
         "OldBoot::Older": OldBoot::Older { server: ADA, shown: 2, seen: 3 }
             => "boot 2 of server 0x1f is shown, and boot 3 was seen: its storage was set back, or a copy of it is in \
                 use";
+        "OldBoot::Forked": OldBoot::Forked { server: ADA, shown: 9, seen: 3 }
+            => "boot 9 of server 0x1f is shown, with another boot 3 before it than was seen: its storage was set back \
+                and started since, or a copy of it is in use";
         "OldBoot::Twin": OldBoot::Twin { server: ADA, number: 3 }
             => "two boots of server 0x1f have number 3: its storage was set back, or two copies of it are in use";
         "InvitationError::Count": few => "an invitation has 1 to 4 inviters, not 0";

@@ -29,10 +29,11 @@ impl Server {
                 cluster: ClusterId(7),
                 key: public(number),
                 versions: Versions::only(1),
-                boot: Boot {
+                starts: Boot {
                     number: 1,
                     nonce: 1,
-                },
+                }
+                .into(),
                 vouchers: Arc::default(),
                 protection: Protection::Sealed,
             },

@@ -36,10 +36,11 @@ fn linked(network: &MemoryNetwork, number: u8, is_sealed: bool) -> Endpoint {
         cluster: ClusterId(7),
         key: key(number),
         versions: Versions::only(1),
-        boot: Boot {
+        starts: Boot {
             number: 1,
             nonce: 1,
-        },
+        }
+        .into(),
         vouchers: Arc::default(),
         role: Role::Member,
         token: None,

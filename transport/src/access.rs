@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use liferaft_platform::{Boot, PublicKey, ServerId, TokenKey, Versions};
+use liferaft_platform::{Boot, PublicKey, ServerId, Starts, TokenKey, Versions};
 use thiserror::Error;
 
 /// What a peer is to this end of a link, and so which messages are accepted from it.
@@ -19,13 +19,21 @@ pub enum Role {
     Vouched,
     /// It may ask to become a member.
     Joiner,
-    /// It may read, and perhaps write, and takes no part.
-    Client {
-        /// Whether it may write.
-        may_write: bool,
-    },
+    /// It takes no part, and may do so much.
+    Client(Permit),
     /// It may do nothing.
     Stranger,
+}
+
+/// What a client may do: all that those before it may, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permit {
+    /// It may read.
+    Read,
+    /// It may write.
+    Write,
+    /// It may change who is a member, who leads and who is invited.
+    Operate,
 }
 
 impl fmt::Display for Role {
@@ -34,8 +42,9 @@ impl fmt::Display for Role {
             Self::Member => "member",
             Self::Vouched => "vouched-for server",
             Self::Joiner => "joiner",
-            Self::Client { may_write: true } => "client that may write",
-            Self::Client { may_write: false } => "client that may read",
+            Self::Client(Permit::Read) => "client that may read",
+            Self::Client(Permit::Write) => "client that may write",
+            Self::Client(Permit::Operate) => "client that may operate the cluster",
             Self::Stranger => "stranger",
         })
     }
@@ -66,7 +75,7 @@ pub enum Refusal {
     /// The token is for another role than the claimed one.
     #[error("the invitation does not grant the role that is claimed")]
     RoleNotGranted,
-    /// A later start of the storage was met, or another of the same number.
+    /// A later start of the storage was met, or another in the place of one that is shown.
     #[error("the storage is a copy, or was set back: a later or another start of it was met")]
     OldBoot,
     /// The peer speaks no protocol version that this server speaks.
@@ -117,8 +126,8 @@ pub struct Claimant {
     /// Who vouches for it, nearest first: the first key for it, each other for the one before it. The signatures were
     /// verified; whether any of the keys is trusted is for the [`Authorizer`] to say.
     pub vouched_by: Vec<PublicKey>,
-    /// Which start of its storage this is.
-    pub boot: Boot,
+    /// Which start of its storage this is, and which were before it.
+    pub starts: Starts,
     /// The protocol versions that it speaks.
     pub versions: Versions,
 }
@@ -183,7 +192,7 @@ impl Authorizer for AccessTable {
         let role = self.role_of(id, claimant)?;
         // Only who is known by a key or a token is told of boots and of crowds.
         if let Some(met) = self.boots.get(&id)
-            && !claimant.boot.may_follow(met)
+            && !claimant.starts.may_follow(met)
         {
             return Err(Refusal::OldBoot);
         }
@@ -236,12 +245,9 @@ impl AccessTable {
         }
         match (terms.role, claimed) {
             (Role::Joiner, Role::Joiner | Role::Member) => Ok(Role::Joiner),
-            (Role::Client { may_write: allowed }, Role::Client { may_write }) => {
-                if may_write && !allowed {
-                    Err(Refusal::RoleNotGranted)
-                } else {
-                    Ok(Role::Client { may_write })
-                }
+            // Whoever holds a token does not know what it grants, and is told by the role that it gets.
+            (Role::Client(allowed), Role::Client(claimed)) => {
+                Ok(Role::Client(claimed.min(allowed)))
             }
             _ => Err(Refusal::RoleNotGranted),
         }
@@ -253,9 +259,9 @@ impl AccessTable {
             Role::Stranger => Err(Refusal::Stranger),
             // An open cluster believes everybody, and so also who claims to be a server of it.
             Role::Member | Role::Vouched if self.is_open => Ok(Role::Vouched),
-            Role::Joiner | Role::Client { .. } if self.is_open => Ok(claimed),
+            Role::Joiner | Role::Client(_) if self.is_open => Ok(claimed),
             Role::Member | Role::Vouched => Err(Refusal::Forgotten),
-            Role::Joiner | Role::Client { .. } => Err(Refusal::NotOpen),
+            Role::Joiner | Role::Client(_) => Err(Refusal::NotOpen),
         }
     }
 }

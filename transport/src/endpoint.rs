@@ -29,7 +29,8 @@ use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 /// The most events that are taken from a carrier before those of the others, and what they have led to, is done.
 const BATCH: usize = 256;
 
-/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many at most.
+/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many at most. Who
+/// polls has other things to do after as many from which nothing has come.
 const READ_MAX: usize = 8 * BATCH;
 
 /// The identity key of an end, wherever it is kept.
@@ -263,6 +264,7 @@ impl Endpoint {
     /// # Panics
     /// Natively when polled outside a tokio runtime whose timers are enabled.
     pub fn poll_link_event(&mut self, context: &mut Context<'_>) -> Poll<Option<LinkEvent>> {
+        let mut in_vain = 0;
         loop {
             let Some(Linked { links, authorizer }) = &mut self.linked else {
                 return Poll::Pending;
@@ -293,6 +295,11 @@ impl Endpoint {
                 && let Some(event) = links.next_event()
             {
                 return Poll::Ready(Some(event));
+            }
+            in_vain += read;
+            if in_vain >= READ_MAX {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if has_news {
                 continue;

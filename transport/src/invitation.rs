@@ -231,6 +231,13 @@ impl Invitation {
         self
     }
 
+    /// Takes the token away: what is left is whom to believe and where to find them, and is no secret.
+    #[must_use]
+    pub fn without_token(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
     /// Gives the addresses at which members are reached, the best first. An address may hold whatever its carrier needs
     /// beside the place, as a fingerprint or credentials.
     ///

@@ -12,6 +12,7 @@
 
 mod hub;
 mod mailbox;
+mod remote;
 mod watcher;
 
 use core::pin::Pin;
@@ -25,6 +26,7 @@ use liferaft_raft::driver::{Handle, ReadError};
 use thiserror::Error;
 
 pub(crate) use hub::Hub;
+pub use remote::ClientWatch;
 pub use watcher::{Backlog, Changes, Polled, Subscription, WatchEvent, Watcher};
 
 use crate::error::KvError;

@@ -28,8 +28,8 @@ pub enum WatchEvent {
 /// What one entry of the log changed among the keys of a watch: a whole transaction, never a part of it.
 #[derive(Clone)]
 pub struct Changes {
-    batch: Arc<Batch>,
-    keys: Keys,
+    pub(super) batch: Arc<Batch>,
+    pub(super) keys: Keys,
 }
 
 /// One watch, without a runtime: [`Watch`](crate::Watch) is made of it, and so may other carriers be.

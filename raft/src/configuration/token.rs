@@ -37,6 +37,8 @@ pub enum Grants {
     Reading,
     /// A client may read and write.
     Writing,
+    /// A client may read and write, and change who is a member, who leads and who is invited.
+    Operating,
 }
 
 /// Why an access token lets nobody in.

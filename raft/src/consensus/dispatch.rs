@@ -42,7 +42,9 @@ impl Raft {
             Role::Leader(leader) if leader.peers.get(server).is_some() => return Sender::Joiner,
             Role::Leader(_) | Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
-        if vouched || self.common.configuration().is_open() {
+        let vouched = vouched && !is_planted(Bug::VouchersIgnored);
+        let is_open = self.common.configuration().is_open();
+        if vouched || is_open || is_planted(Bug::StrangerBelieved) {
             Sender::Vouched
         } else {
             Sender::Stranger
@@ -94,7 +96,8 @@ impl Raft {
     /// Takes a message: first who sent it, then what its term says (§3.3), then what it says itself.
     pub(super) fn on_message(&mut self, from: ServerId, vouched: bool, message: Message) {
         let Message { term, body } = message;
-        if !self.admits(from, vouched, Kind::from(&body)) {
+        let is_suspect = !is_planted(Bug::ImpostorBelieved) || term > self.common.current_term;
+        if !self.admits(from, vouched, Kind::from(&body)) && is_suspect {
             return;
         }
         if self.common.is_beyond_reach(term) {

@@ -204,6 +204,14 @@ bugs! {
     StaleReadUsed,
     /// Entries leave memory that are not committed, or not on this server's disk.
     EvictedUnpersisted,
+    /// Whoever leads or campaigns is believed, also if nobody whom this server knows vouches for it.
+    StrangerBelieved,
+    /// What is said in this server's own term is believed, whoever says it: only later terms are suspect.
+    ImpostorBelieved,
+    /// Starts are told apart by their numbers alone: a copy of a storage that is started as often passes for its server.
+    CloneAdmitted,
+    /// A server follows nobody whom its configuration does not name, vouched for or not (liveness).
+    VouchersIgnored,
 }
 
 /// Whether this bug is planted.

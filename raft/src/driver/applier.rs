@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use liferaft_platform as platform;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -29,10 +30,11 @@ use crate::consensus::Apply;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
 use crate::panics::{caught, caught_in};
-use crate::sessions::{Envelope, Joined, Joining, Outcome, Sessions};
+use crate::sessions::{CommandHeader, Envelope, Joined, Joining, Outcome, Sessions};
 use crate::state_machine::{ApplyContext, Capture, StateMachine};
 use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
+use crate::wire::CommandOutcome;
 
 /// The state machine, with the sessions around it.
 #[derive(Debug)]
@@ -88,10 +90,10 @@ impl<S: StateMachine> Applier<S> {
                 job = ends.jobs.recv() => {
                     let Some(job) = job else { return };
                     let report = match job {
-                        Job::Apply(Apply::Entries(entries)) => {
-                            self.apply_caught(entries, &mut ends.queries).await
+                        Job::Apply(Apply::Entries(entries), told) => {
+                            self.apply_caught(entries, told, &mut ends.queries).await
                         }
-                        Job::Apply(Apply::Restore(snapshot)) => {
+                        Job::Apply(Apply::Restore(snapshot), _) => {
                             match self.restore(&*ends.lane, &snapshot).await {
                                 Ok(restored) => {
                                     self = restored;
@@ -132,9 +134,10 @@ impl<S: StateMachine> Applier<S> {
     async fn apply_caught(
         &mut self,
         entries: Vec<Entry>,
+        told: Vec<Index>,
         queries: &mut mpsc::Receiver<Asked<S>>,
     ) -> Result<Report<S::Reply>, MachineFault> {
-        let report = caught_in(self.apply(entries, queries)).await;
+        let report = caught_in(self.apply(entries, told, queries)).await;
         report.unwrap_or_else(|message| {
             let index = self.applied.next();
             Err(MachineFault::Panicked { index, message })
@@ -144,12 +147,15 @@ impl<S: StateMachine> Applier<S> {
     async fn apply(
         &mut self,
         entries: Vec<Entry>,
+        told: Vec<Index>,
         queries: &mut mpsc::Receiver<Asked<S>>,
     ) -> Result<Report<S::Reply>, MachineFault> {
         let mut own = Vec::new();
+        let mut told = told.into_iter().peekable();
         let mut stretch = Stretch::begin();
         for entry in entries {
-            self.apply_entry(&entry, &mut own)?;
+            let is_told = told.next_if_eq(&entry.index).is_some();
+            self.apply_entry(&entry, is_told, &mut own)?;
             if stretch.is_over() {
                 while let Ok(asked) = queries.try_recv() {
                     self.answer(asked);
@@ -180,6 +186,7 @@ impl<S: StateMachine> Applier<S> {
     fn apply_entry(
         &mut self,
         entry: &Entry,
+        is_told: bool,
         own: &mut Vec<Own<S::Reply>>,
     ) -> Result<(), MachineFault> {
         // What a snapshot covers may be handed out once more after a restart.
@@ -193,7 +200,7 @@ impl<S: StateMachine> Applier<S> {
         };
         match &entry.payload {
             Payload::Noop | Payload::Configuration(_) => {}
-            Payload::Command(command) => self.apply_command(at, command, own)?,
+            Payload::Command(command) => self.apply_command(at, command, is_told, own)?,
         }
         self.sessions.advance(at.time);
         self.machine.advance(at);
@@ -207,12 +214,24 @@ impl<S: StateMachine> Applier<S> {
         &mut self,
         at: ApplyContext,
         command: &[u8],
+        is_told: bool,
         own: &mut Vec<Own<S::Reply>>,
     ) -> Result<(), MachineFault> {
         let envelope = Envelope::decode(command)
             .map_err(|error| undecodable::<Envelope<'_>>(at.index, error.to_string()))?;
         match envelope {
-            Envelope::Register { nonce } => {
+            Envelope::Register {
+                owner: Some(owner),
+                nonce,
+            } => {
+                let session = self.sessions.register_owned(at, owner, nonce);
+                if is_told {
+                    let outcome = Some(CommandOutcome::Registered { nonce, session });
+                    let index = at.index;
+                    own.push(Own::Told { index, outcome });
+                }
+            }
+            Envelope::Register { owner: None, nonce } => {
                 let session = self.sessions.register(at, nonce);
                 let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce);
                 if self.nonces.contains(&nonce) && is_latest {
@@ -235,17 +254,25 @@ impl<S: StateMachine> Applier<S> {
                     });
                 }
             }
-            Envelope::Command { header, body } => {
+            Envelope::Command {
+                owner,
+                header,
+                body,
+            } => {
                 let ordered = self
                     .ordered
                     .values()
                     .any(|session| *session == Some(header.session));
                 let machine = &mut self.machine;
-                let outcome = self.sessions.execute(at, &header, || {
+                let outcome = self.sessions.execute_for(owner, at, &header, || {
                     let command = codec::decode(body)
                         .map_err(|error| undecodable::<S::Command>(at.index, error.to_string()))?;
                     Ok::<_, MachineFault>(machine.apply(at, command))
                 })?;
+                if is_told {
+                    let (index, outcome) = (at.index, outcome_to_tell(&header, &outcome));
+                    own.push(Own::Told { index, outcome });
+                }
                 let plain = self.own.is_some_and(|(_, own)| own == header.session);
                 if ordered || plain {
                     let (session, sequence) = (header.session, header.sequence);
@@ -436,6 +463,27 @@ where
                 })
             };
         }
+    }
+}
+
+/// What a client is told of its command.
+fn outcome_to_tell<R: Serialize + Clone>(
+    header: &CommandHeader,
+    outcome: &Outcome<'_, R>,
+) -> Option<CommandOutcome> {
+    let (session, sequence) = (header.session, header.sequence);
+    let done = |reply| {
+        Some(CommandOutcome::Done {
+            session,
+            sequence,
+            reply,
+        })
+    };
+    match outcome {
+        Outcome::Done(reply) => done(codec::encode(&**reply).ok().map(Bytes::from)),
+        Outcome::Unreadable => done(None),
+        Outcome::Expired => Some(CommandOutcome::Expired { session, sequence }),
+        Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => None,
     }
 }
 

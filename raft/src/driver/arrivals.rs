@@ -11,6 +11,7 @@ use super::events::Happening;
 use super::local::{LocalRead, Unread};
 use super::operations::{Caller, Operation};
 use super::request::Request;
+use super::serving::Answered;
 use super::status::MemberError;
 use super::task::Driver;
 use super::transfers::Asker;
@@ -28,6 +29,8 @@ pub(super) struct Arrived<S: StateMachine> {
     pub(super) frame_bytes: usize,
     pub(super) requests: Vec<Request<S>>,
     pub(super) reports: Vec<Report<S::Reply>>,
+    /// Queries of clients that are over.
+    pub(super) answered: Vec<Answered>,
     pub(super) written: Option<Result<WriteId, StorageError>>,
     /// What the storage has done beside its writes.
     pub(super) answers: Vec<Result<Input, StorageError>>,
@@ -55,6 +58,7 @@ impl<S: StateMachine> Arrived<S> {
     fn has_others(&self) -> bool {
         !self.events.is_empty()
             || !self.reports.is_empty()
+            || !self.answered.is_empty()
             || self.written.is_some()
             || !self.answers.is_empty()
             || self.transport_closed
@@ -69,6 +73,7 @@ impl<S: StateMachine> Default for Arrived<S> {
             frame_bytes: 0,
             requests: Vec::new(),
             reports: Vec::new(),
+            answered: Vec::new(),
             written: None,
             answers: Vec::new(),
             transport_closed: false,
@@ -102,6 +107,8 @@ impl<S: StateMachine> Driver<S> {
             .try_for_each(|report| self.take_report(report, now));
         self.arrived.reports = reports;
         taken?;
+        let answered = std::mem::take(&mut self.arrived.answered);
+        self.tell_answers(answered);
         let mut requests = std::mem::take(&mut self.arrived.requests);
         for request in requests.drain(..) {
             self.take_request(request, now);
@@ -176,6 +183,7 @@ impl<S: StateMachine> Driver<S> {
                 self.work.on_applied(through, reply_bytes);
                 self.wakes.wanted(wakes_at);
                 own.into_iter().for_each(|own| self.take_own(own, now));
+                self.tell_outcomes();
                 self.inputs.push(Input::Applied(through));
             }
             Report::Restored {
@@ -276,6 +284,7 @@ impl<S: StateMachine> Driver<S> {
                     lane.on_early(sequence, now);
                 }
             }
+            Own::Told { index, outcome } => self.serving.on_told(index, outcome),
             Own::Acknowledged { session, sequence } => {
                 if let Some(lane) = self.lanes.of_session(session) {
                     lane.on_acknowledged(sequence);

@@ -8,6 +8,8 @@ use liferaft_platform as platform;
 use liferaft_transport::Transport;
 use liferaft_transport::carrier::Reach;
 use liferaft_transport::invitation::Invitation;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -24,6 +26,7 @@ use super::membership::Membership;
 use super::meters::Meters;
 use super::peers::Peers;
 use super::request::{Budget, CommandBytes, QUEUE_MAX};
+use super::serving::ClientCodec;
 use super::snapshots::{Snapshots, TimedLane};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
@@ -89,6 +92,7 @@ impl Member {
             versions: PROTOCOL_VERSIONS,
             config: Config::default(),
             membership: Some(MembershipPolicy::default()),
+            client_codec: None,
             roster: None,
             snapshot_after_log_bytes: 4 << 20,
             storage_stalls_after: None,
@@ -118,7 +122,7 @@ impl Member {
 
 /// Makes a member; see [`Member::builder`].
 #[must_use = "a member runs once it is started"]
-pub struct MemberBuilder<S> {
+pub struct MemberBuilder<S: StateMachine> {
     machine: S,
     transport: Box<dyn Transport>,
     storage: Box<dyn Storage>,
@@ -130,6 +134,7 @@ pub struct MemberBuilder<S> {
     versions: Versions,
     config: Config,
     membership: Option<MembershipPolicy>,
+    client_codec: Option<ClientCodec<S>>,
     roster: Option<Roster>,
     snapshot_after_log_bytes: u64,
     storage_stalls_after: Option<Duration>,
@@ -235,6 +240,20 @@ impl<S: StateMachine> MemberBuilder<S> {
     /// come back by itself once removed.
     pub fn manual_membership(mut self) -> Self {
         self.membership = None;
+        self
+    }
+
+    /// Serves [clients](super::Client), which are not members: those that hold an invitation which lets them
+    /// [read](super::Terms::reading) or [write](super::Terms::writing), or, in an open cluster, whoever comes. Each
+    /// member that may lead has to serve them. Default none are served.
+    ///
+    /// Queries and answers travel in the encoding of commands and replies: see [`codec`](crate::codec).
+    pub fn serve_clients(mut self) -> Self
+    where
+        S::Query: DeserializeOwned,
+        S::Answer: Serialize,
+    {
+        self.client_codec = Some(ClientCodec::new());
         self
     }
 
@@ -412,6 +431,7 @@ impl<S: StateMachine> MemberBuilder<S> {
                 ),
             ),
             membership: Membership::new(self.membership.map(Steward::new), joining),
+            client_codec: self.client_codec,
             budget: Arc::clone(&budget),
             command_bytes_max: Arc::clone(&command_bytes_max),
             board,
@@ -491,7 +511,7 @@ fn shortened(label: &str) -> Label {
     label.parse().expect("it is printable and short enough")
 }
 
-impl<S> fmt::Debug for MemberBuilder<S> {
+impl<S: StateMachine> fmt::Debug for MemberBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemberBuilder")
             .field("server", &self.storage.identity().id())

@@ -10,7 +10,6 @@ use super::events::Happening;
 use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
 use super::membership::POLICY_CHANGE;
-use super::operations::Operation;
 use super::served::Answer;
 use super::status::{Fresh, LastError, MemberError, Queues, StorageStatus};
 use super::task::Driver;
@@ -40,10 +39,12 @@ impl<S: StateMachine> Driver<S> {
         self.snapshots.enqueue(&mut self.output.snapshots);
         self.log_reads.begin(&mut self.output.entries, now);
         let snapshot_bytes_max = self.config.limits().snapshot_bytes_max;
-        if self
-            .work
-            .hand_out(&mut self.output.apply, snapshot_bytes_max)
-        {
+        let serving = &self.serving;
+        if self.work.hand_out(
+            &mut self.output.apply,
+            |entry| serving.is_told(entry),
+            snapshot_bytes_max,
+        ) {
             self.announce(now, || Happening::SnapshotBegun);
         }
         self.freshness.handed_out(
@@ -73,6 +74,9 @@ impl<S: StateMachine> Driver<S> {
     fn answer_proposals(&mut self, now: Instant) {
         let mut answers = std::mem::take(&mut self.output.proposals);
         for (id, result) in answers.drain(..) {
+            if self.on_client_proposal(id, &result) {
+                continue;
+            }
             match batch_of(id) {
                 None if self.lanes.on_core_answer(id, result.is_ok(), now) => {}
                 None => self.proposals.on_core_answer(id, &result, now),
@@ -85,6 +89,7 @@ impl<S: StateMachine> Driver<S> {
             }
         }
         self.output.proposals = answers;
+        self.decline_refused();
         for batch in std::mem::take(&mut self.forwarded) {
             self.counters.requests_refused += u64::from(batch.answer == ProposeAnswer::Busy);
             let reply = Content::ProposeReply {
@@ -173,6 +178,7 @@ impl<S: StateMachine> Driver<S> {
                 self.changed = true;
                 // Even if it is the same server: in another term it may not have what it took up in the last.
                 self.leader = None;
+                self.redirect_clients();
                 self.counters.leader_changes += 1;
                 if leader.is_some() {
                     self.note_led(now);
@@ -293,15 +299,7 @@ impl<S: StateMachine> Driver<S> {
             self.lanes.forwarded(request, sent, now);
         }
         while let Some((request, operation)) = self.operations.next_for_leader(leader, now) {
-            let term = self.raft.term();
-            let content = match operation {
-                Operation::Change(change) => Content::Change {
-                    request,
-                    term,
-                    change,
-                },
-                Operation::Transfer(to) => Content::Transfer { request, term, to },
-            };
+            let content = operation.into_content(request, self.raft.term());
             if let Some(invalid) = self.unreadable(&content, frame_bytes_max) {
                 let error = ChangeError::Invalid(invalid);
                 let raft = &self.raft;

@@ -4,6 +4,7 @@
 //! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the
 //! text has the cause, `source` has not: who prints both would say it twice.
 
+use liferaft_transport::access::Refusal;
 use thiserror::Error;
 
 use super::applier::Unrestored;
@@ -48,7 +49,10 @@ pub enum ProposeError {
     /// never will be.
     #[error("not done: {0}")]
     Excluded(Exclusion),
-    /// The member has stopped. The command was not done.
+    /// The cluster does not do what this [client](super::Client) asks. The command was not done and never will be.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
+    /// The member has stopped, or the client. The command was not done.
     #[error("not done: the member has stopped")]
     Stopped,
     /// The command was done, once. Its reply came to this member with a snapshot, and is none of this version or of a
@@ -68,7 +72,8 @@ pub enum UnknownCause {
     #[error("the command was sent, and no reply came before the deadline")]
     NoReply,
     /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
-    /// there: it expired, or ended because its replies were too heavy.
+    /// there: it expired, or ended because its replies were too heavy. Or a client sent it more than once, and its
+    /// session is gone by now.
     #[error("the session of the command ended while this member did not hear of it")]
     SessionExpired,
     /// The member stopped after the command was sent.
@@ -127,9 +132,50 @@ pub enum ReadError {
     /// No leader could be asked before the deadline, because the member takes no part.
     #[error("not done: {0}")]
     Excluded(Exclusion),
-    /// The member has stopped.
+    /// The cluster does not answer what this [client](super::Client) asks.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
+    /// A client's query, or the answer to it, is too long for a frame between it and the leader.
+    #[error("not done: the query or its answer has {bytes} bytes, {bytes_max} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        bytes_max: u64,
+    },
+    /// A client's query, or the answer to it, cannot be serialised and read back: see [`codec`](crate::codec).
+    #[error("not done: the query or its answer cannot be serialised and read back")]
+    Unserialisable,
+    /// The member has stopped, or the client.
     #[error("not done: the member has stopped")]
     Stopped,
+}
+
+/// Why a cluster does not do what a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientRefused {
+    /// It may only read.
+    #[error("the client may only read")]
+    ReadOnly,
+    /// It may not operate the cluster: its invitation grants less.
+    #[error("the client may not operate the cluster")]
+    NotOperator,
+    /// The leader serves no clients: it was built without
+    /// [`serve_clients`](super::MemberBuilder::serve_clients).
+    #[error("the leader serves no clients")]
+    NotServed,
+    /// The leader does not understand it: its state machine is another, or of another version.
+    #[error(
+        "the leader does not understand it: its state machine is another, or of another version"
+    )]
+    NotUnderstood,
+    /// Its invitation has expired, or was revoked.
+    #[error("the client's invitation has expired, or was revoked")]
+    TokenOver,
+    /// No member gives it a link.
+    #[error("no member gives the client a link: {0}")]
+    Link(Refusal),
 }
 
 impl ReadError {
@@ -137,9 +183,14 @@ impl ReadError {
     #[must_use]
     pub const fn is_definite(&self) -> bool {
         match self {
-            Self::Busy(_) | Self::TimedOut | Self::Panicked | Self::Excluded(_) | Self::Stopped => {
-                true
-            }
+            Self::Busy(_)
+            | Self::TimedOut
+            | Self::Panicked
+            | Self::Excluded(_)
+            | Self::Refused(_)
+            | Self::TooLarge { .. }
+            | Self::Unserialisable
+            | Self::Stopped => true,
         }
     }
 }
@@ -182,8 +233,9 @@ pub enum MembershipError {
     /// The access token lets nobody in, or cannot be issued or revoked. Nothing was changed.
     #[error("not done: token {0} {1}")]
     Token(TokenKey, TokenFault),
-    /// The server does not answer. Nothing was changed. One that was removed dials only now and then: it may be there
-    /// after [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX), and is let in for that.
+    /// The server does not answer, or had no link to the leader before the deadline, where links prove who is there.
+    /// Nothing was changed. One that was removed dials only now and then: for it the deadline should be further away than
+    /// [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX).
     #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up. Nothing was changed.
@@ -201,6 +253,9 @@ pub enum MembershipError {
     /// This member takes no part, so that no leader can be asked. Nothing was changed.
     #[error("not done: {0}")]
     Excluded(Exclusion),
+    /// The cluster does not do what this client asks. Nothing was changed.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
     /// Too many changes wait already. Nothing was changed.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -239,7 +294,7 @@ impl From<ChangeError> for MembershipError {
             }
             ChangeError::Invalid(invalid) => Self::Invalid(invalid),
             ChangeError::Token(key, fault) => Self::Token(key, fault),
-            ChangeError::Unreachable(id) => Self::Unreachable(id),
+            ChangeError::NotLinked(id) | ChangeError::Unreachable(id) => Self::Unreachable(id),
             ChangeError::TooSlow(id) => Self::TooSlow(id),
             ChangeError::Foreign(id, Foreign::Cluster) => Self::WrongCluster(id),
             ChangeError::Foreign(id, Foreign::History) => Self::AnotherHistory(id),
@@ -378,6 +433,9 @@ pub enum TransferLeadershipError {
     /// This member takes no part, so that no leader can be asked. Leadership stays where it is.
     #[error("not done: {0}")]
     Excluded(Exclusion),
+    /// The cluster does not do what this client asks. Leadership stays where it is.
+    #[error("not done: {0}")]
+    Refused(ClientRefused),
     /// Too many requests wait already.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -398,7 +456,7 @@ impl TransferLeadershipError {
     pub const fn is_definite(&self) -> bool {
         match self {
             Self::Transfer(error) => error.is_definite(),
-            Self::Excluded(_) | Self::Busy(_) | Self::Stopped => true,
+            Self::Excluded(_) | Self::Refused(_) | Self::Busy(_) | Self::Stopped => true,
             Self::Unknown { .. } => false,
         }
     }
@@ -414,6 +472,9 @@ pub enum StartError {
         "not started: reads by lease need a clock that counts suspended time, and there is none here"
     )]
     ClockStopsInSuspension,
+    /// The transport does not prove who is at the other end of a link. Members serve only clients whose links do.
+    #[error("not started: the transport proves to no member who this client is")]
+    NothingProven,
     /// What is stored cannot be read, or belongs to another cluster than the one that was named.
     #[error("not started: {0}")]
     Storage(StorageError),
@@ -446,7 +507,7 @@ pub enum StartError {
     /// [closed](super::Founding::closed), and a server comes to it by an [invitation](super::MemberBuilder::invited).
     #[error(
         "not started: the transport reaches other machines, and whoever reaches this one would be let in: found a \
-         closed cluster, and join it by an invitation"
+         closed cluster on blank storage, and join it by an invitation"
     )]
     OpenToAll,
     /// The transport reaches other processes of this machine, and the cluster is open, or this server has no

@@ -23,7 +23,7 @@ use crate::codec;
 use crate::config::Timing;
 use crate::configuration::{Address, PublicKey, Suffrage};
 use crate::consensus::{MembershipChange, TransferError};
-use crate::ids::{ClusterId, ServerId};
+use crate::ids::{ClusterId, Index, ServerId};
 use crate::sessions::HEADER_BYTES;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -265,6 +265,7 @@ impl<S: StateMachine> Handle<S> {
         let (caller, answer) = oneshot::channel();
         let request = Request::Read(Read {
             query,
+            not_before: Index::ZERO,
             deadline: self.deadline(),
             caller: ReadCaller::Linearizable(caller),
         });

@@ -1,7 +1,7 @@
 //! Takes frames of other members: each becomes an input, an answer to a request, or a number on a counter.
 
 use bytes::Bytes;
-use liferaft_transport::access::Role;
+use liferaft_transport::access::{Permit, Role};
 use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::links::LinkError;
 use liferaft_transport::{Event as TransportEvent, Frame};
@@ -59,6 +59,7 @@ impl<S: StateMachine> Driver<S> {
             TransportEvent::PeerDown(peer) => {
                 tracing::debug!(term = %self.raft.term(), %peer, "link down");
                 self.peers.on_down(peer);
+                self.serving.on_down(peer);
                 self.announce(now, || Happening::PeerDown { peer });
                 Ok(())
             }
@@ -101,6 +102,9 @@ impl<S: StateMachine> Driver<S> {
         }
         tracing::debug!(term = %self.raft.term(), %peer, "link up");
         self.announce(now, || Happening::PeerUp { peer });
+        if let Some(link) = self.links.link(peer).filter(|_| self.is_client(peer)) {
+            return self.serving.on_up(peer, link.generation);
+        }
         self.inputs.push(Input::PeerUp(peer));
         if is_proven {
             self.found_peer(peer, now);
@@ -126,6 +130,19 @@ impl<S: StateMachine> Driver<S> {
     /// What the transport has proven that a peer may be; `None` where it proves nothing.
     fn role(&self, peer: ServerId) -> Option<Role> {
         self.links.link(peer).map(|link| link.role)
+    }
+
+    /// Whether a peer was let in to use what the cluster replicates, and takes no part.
+    fn is_client(&self, peer: ServerId) -> bool {
+        matches!(self.role(peer), Some(Role::Client(_)))
+    }
+
+    /// Whether a client may change who is a member, who leads and who is invited.
+    fn is_operator(&self, peer: ServerId) -> bool {
+        let link = self.links.link(peer);
+        link.is_some_and(|link| {
+            link.role == Role::Client(Permit::Operate) && !self.is_token_over(link.token)
+        })
     }
 
     /// Whether the configuration names a peer: then nothing else matters.
@@ -215,7 +232,7 @@ impl<S: StateMachine> Driver<S> {
             self.counters.frames_not_admitted += 1;
             return tracing::debug!(term = %self.raft.term(), %from, kind = ?content.kind(), "frame of a link that is gone");
         }
-        let is_of_server = || !matches!(self.role(from), Some(Role::Client { .. }));
+        let is_of_server = || !self.is_client(from);
         if matches!(content, Content::Message(_)) && (is_member || is_of_server()) {
             return self.take_from_peer(from, content, now);
         }
@@ -251,10 +268,13 @@ impl<S: StateMachine> Driver<S> {
             | Content::Propose { .. }
             | Content::Change { .. }
             | Content::Transfer { .. }
-            | Content::Join { .. } => false,
+            | Content::Join { .. }
+            | Content::ClientRequest { .. }
+            | Content::ClientReply { .. } => false,
         };
         match self.raft.sender(from, self.is_vouched(from)) {
-            _ if matches!(self.role(from), Some(Role::Client { .. })) => Sender::Client,
+            _ if self.is_operator(from) => Sender::Operator,
+            _ if self.is_client(from) => Sender::Client,
             _ if asked => Sender::Asked,
             Sender::Vouched | Sender::Stranger if self.membership.expects(from) => Sender::Joiner,
             sender => sender,
@@ -282,7 +302,9 @@ impl<S: StateMachine> Driver<S> {
             | Content::TransferReply { .. }
             | Content::Join { .. }
             | Content::JoinReply(_)
-            | Content::Foreign(_) => return,
+            | Content::Foreign(_)
+            | Content::ClientRequest { .. }
+            | Content::ClientReply { .. } => return,
         };
         self.links.send(from, &answer, &mut self.counters);
     }
@@ -336,8 +358,13 @@ impl<S: StateMachine> Driver<S> {
                     .on_transfer_answer(request, result, self.leader, now);
             }
             Content::Join { description, token } => self.take_join(from, description, token, now),
-            Content::JoinReply(reply) => self.take_join_reply(from, reply, now),
+            Content::JoinReply(reply) => self.take_join_reply(from, &reply, now),
             Content::Foreign(why) => self.take_foreign(from, why, now),
+            Content::ClientRequest { request, ask } => {
+                self.take_client_request(from, request, ask, now);
+            }
+            // A member asks nothing so, and admits no answer.
+            Content::ClientReply { .. } => {}
         }
     }
 

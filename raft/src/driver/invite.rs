@@ -38,8 +38,32 @@ impl Terms {
     /// One server may become a member, within a day.
     #[must_use]
     pub const fn membership() -> Self {
+        Self::of(Grants::Membership)
+    }
+
+    /// [Clients](super::Client) may read, within a day: as many as hold the invitation, as their uses are not counted.
+    #[must_use]
+    pub const fn reading() -> Self {
+        Self::of(Grants::Reading)
+    }
+
+    /// [Clients](super::Client) may read and write, within a day: as many as hold the invitation, as their uses are not
+    /// counted.
+    #[must_use]
+    pub const fn writing() -> Self {
+        Self::of(Grants::Writing)
+    }
+
+    /// [Clients](super::Client) may read and write, and change who is a member, who leads and who is invited, within a
+    /// day: as many as hold the invitation, as their uses are not counted.
+    #[must_use]
+    pub const fn operating() -> Self {
+        Self::of(Grants::Operating)
+    }
+
+    const fn of(grants: Grants) -> Self {
         Self {
-            grants: Grants::Membership,
+            grants,
             uses: 1,
             valid_for: VALID_FOR,
         }
@@ -73,6 +97,43 @@ impl<S: StateMachine> Handle<S> {
     /// # Panics
     /// When the system has no source of randomness.
     pub async fn invite(&self, terms: Terms) -> Result<Invitation, MembershipError> {
+        let NewInvitation { token, issue } = NewInvitation::draw(terms);
+        self.change_in_turn(issue).await?;
+        Ok(self.contact().with_token(token))
+    }
+
+    /// Returns an invitation without a token: who to believe, and where to reach them. It lets a client into an
+    /// [open](crate::configuration::Configuration::is_open) cluster, and into no other.
+    ///
+    /// Where all members of a cluster have moved at the same time, each knows only where the others were. Those that are
+    /// started again with the contact of one that is there ([`MemberBuilder::invited`](super::MemberBuilder::invited))
+    /// find it once they have reached nobody for 30 s.
+    #[must_use]
+    pub fn contact(&self) -> Invitation {
+        let status = self.status().borrow().clone();
+        let configuration = &status.raft.configuration;
+        let own = (self.public_key(), self.addresses());
+        invitation(self.cluster(), own, status.leader(), configuration)
+    }
+
+    /// Takes the token of an invitation back: nobody comes by it any more. A server that has come stays; the links of
+    /// clients are cut.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]; [`MembershipError::Token`] if no such token is known.
+    pub async fn revoke(&self, token: TokenKey) -> Result<(), MembershipError> {
+        self.change_in_turn(MembershipChange::revoke(token)).await
+    }
+}
+
+/// An invitation that is to be issued.
+pub(super) struct NewInvitation {
+    pub(super) token: TokenSecret,
+    pub(super) issue: MembershipChange,
+}
+
+impl NewInvitation {
+    pub(super) fn draw(terms: Terms) -> Self {
         let token = draw_token();
         let issued = NewToken {
             key: token.key(),
@@ -80,20 +141,8 @@ impl<S: StateMachine> Handle<S> {
             valid_for: terms.valid_for,
             uses: terms.uses,
         };
-        self.change_in_turn(MembershipChange::issue(issued)).await?;
-        let status = self.status().borrow().clone();
-        let configuration = &status.raft.configuration;
-        let own = (self.public_key(), self.addresses());
-        let invitation = invitation(self.cluster(), own, status.leader(), configuration);
-        Ok(invitation.with_token(token))
-    }
-
-    /// Takes the token of an invitation back: nobody comes by it any more. Who has come stays.
-    ///
-    /// # Errors
-    /// See [`MembershipError`]; [`MembershipError::Token`] if no such token is known.
-    pub async fn revoke(&self, token: TokenKey) -> Result<(), MembershipError> {
-        self.change_in_turn(MembershipChange::revoke(token)).await
+        let issue = MembershipChange::issue(issued);
+        Self { token, issue }
     }
 }
 

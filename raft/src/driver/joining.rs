@@ -134,8 +134,8 @@ pub enum Exclusion {
         "no server that this one knows can be reached: if they have left or moved, it needs an invitation by one of them"
     )]
     NoPeer,
-    /// A later start of this server's storage was seen, or another one with the same number: the storage is an old
-    /// copy, or a copy of it is in use. It has forgotten what others count on, and takes no part.
+    /// A later start of this server's storage was seen, or another one in the place of one that it shows: the storage
+    /// is an old copy, or a copy of it is in use. It has forgotten what others count on, and takes no part.
     #[error(
         "the storage of this server is a copy, or was set back: a later or another start of it was seen"
     )]
@@ -369,8 +369,8 @@ impl Joining {
     }
 
     /// What came of asking.
-    pub(super) fn on_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
-        self.exclusion = match reply {
+    pub(super) fn on_reply(&mut self, from: ServerId, reply: &JoinReply, now: Instant) {
+        self.exclusion = match *reply {
             JoinReply::Accepted | JoinReply::Member => None,
             JoinReply::Dismissed => Some(Exclusion::Removed),
             JoinReply::Manual => Some(Exclusion::Manual { leader: from }),
@@ -379,10 +379,11 @@ impl Joining {
             JoinReply::OtherVersion => Some(Exclusion::OtherVersion),
             JoinReply::NotLeader { .. } | JoinReply::Busy | JoinReply::Forgot => self.exclusion,
         };
-        match reply {
+        match *reply {
             JoinReply::Accepted | JoinReply::Member => self.hint = Some(from),
             JoinReply::NotLeader {
                 leader: Some(leader),
+                ..
             } if leader != from && leader != self.id => {
                 self.hint = Some(leader);
                 if self.redirections < REDIRECTIONS_MAX && self.asked > 0 {
@@ -491,6 +492,7 @@ mod tests {
     fn redirect(to: u128) -> JoinReply {
         JoinReply::NotLeader {
             leader: Some(ServerId(to)),
+            description: None,
         }
     }
 
@@ -522,7 +524,7 @@ mod tests {
 
         for server in 1..=100 {
             let now = joining.due();
-            joining.on_reply(ServerId(0), redirect(server + 1000), now);
+            joining.on_reply(ServerId(0), &redirect(server + 1000), now);
             ask(&mut joining, &raft, now);
         }
 
@@ -537,7 +539,7 @@ mod tests {
         let now = joining.due();
         ask(&mut joining, &raft, now);
 
-        joining.on_reply(ServerId(1), redirect(5), now);
+        joining.on_reply(ServerId(1), &redirect(5), now);
 
         assert_eq!(ask(&mut joining, &raft, now), Some(5));
     }
@@ -550,7 +552,7 @@ mod tests {
         let mut asked = 0;
         while let Some(whom) = ask(&mut joining, &raft, now) {
             asked += 1;
-            joining.on_reply(ServerId(whom), redirect(3 - whom), now);
+            joining.on_reply(ServerId(whom), &redirect(3 - whom), now);
         }
 
         assert_eq!(asked, 1 + REDIRECTIONS_MAX);
@@ -577,7 +579,7 @@ mod tests {
         let timing = Config::default().timing();
         let now = joining.due();
         ask(&mut joining, &raft, now);
-        joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
+        joining.on_reply(ServerId(1), &JoinReply::Dismissed, now);
 
         let at_once = ask_when_due(&mut joining, &raft);
         let later = joining.due().since(now);
@@ -593,7 +595,7 @@ mod tests {
         let (raft, mut joining) = blank();
         let now = joining.due();
         ask(&mut joining, &raft, now);
-        joining.on_reply(ServerId(1), JoinReply::Dismissed, now);
+        joining.on_reply(ServerId(1), &JoinReply::Dismissed, now);
 
         joining.note_members(&Configuration::of_voters([ServerId(9)]), now);
         let added = ask_when_due(&mut joining, &raft);

@@ -117,6 +117,11 @@ impl Links {
         Ok(())
     }
 
+    /// The most bytes that a frame has for what it carries.
+    pub(super) fn room_in_frames(&self) -> usize {
+        self.frame_bytes_max().saturating_sub(FRAME_OVERHEAD_BYTES)
+    }
+
     /// How many bytes a frame of this content takes.
     pub(super) fn frame_bytes(&self, content: &Content) -> usize {
         let head = self.head(ServerId(0), content);

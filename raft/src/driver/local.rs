@@ -83,6 +83,7 @@ impl<S: StateMachine> Driver<S> {
         match read.bound {
             Some(bound) if bound.anew || !bound.allows(as_of, now) => self.reads.admit(Read {
                 query: read.query,
+                not_before: Index::ZERO,
                 deadline: bound.deadline,
                 caller: ReadCaller::Local {
                     as_of: now,

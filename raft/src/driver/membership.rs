@@ -170,11 +170,16 @@ impl<S: StateMachine> Driver<S> {
             self.take_description(from, description.clone(), now);
         }
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
-            (None, _) => JoinReply::NotLeader {
-                leader: self
-                    .recent_leader(now)
-                    .or(self.membership.joining.lead(&self.raft)),
-            },
+            (None, _) => {
+                let recent = self.recent_leader(now);
+                let leader = recent.or(self.membership.joining.lead(&self.raft));
+                let (_, configuration) = self.raft.configuration();
+                let known = leader.and_then(|leader| configuration.member(leader));
+                JoinReply::NotLeader {
+                    leader,
+                    description: known.map(|member| member.description.clone()),
+                }
+            }
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
@@ -208,18 +213,26 @@ impl<S: StateMachine> Driver<S> {
     }
 
     /// What became of this one's wish to be taken in.
-    pub(super) fn take_join_reply(&mut self, from: ServerId, reply: JoinReply, now: Instant) {
+    pub(super) fn take_join_reply(&mut self, from: ServerId, reply: &JoinReply, now: Instant) {
         tracing::debug!(term = %self.raft.term(), %from, ?reply, "answer to the wish to join");
-        if reply == JoinReply::Forgot {
+        if *reply == JoinReply::Forgot {
             self.membership.has_forgotten = true;
         }
         let before = self.membership.exclusion();
         if self.membership.has_asked(from) {
+            if let JoinReply::NotLeader {
+                leader: Some(leader),
+                description: Some(description),
+            } = reply
+                && self.is_vouched(from)
+            {
+                self.peers.on_introduced(*leader, description);
+            }
             self.membership.joining.on_reply(from, reply, now);
             if !self.raft.configuration().1.is_empty() {
                 self.membership.joining.note_was_member();
             }
-        } else if reply == JoinReply::Dismissed {
+        } else if *reply == JoinReply::Dismissed {
             self.membership.joining.on_removed();
         }
         self.tell_exclusion(before, now);
@@ -274,6 +287,9 @@ impl<S: StateMachine> Driver<S> {
         let why = self.membership.exclusion();
         if why != before {
             self.changed = true;
+            if why == Some(Exclusion::Removed) {
+                self.operations.on_removed(self.id);
+            }
             match why {
                 Some(why) => tracing::warn!(term = %self.raft.term(), %why, "takes no part"),
                 None => tracing::info!(term = %self.raft.term(), "may take part again"),
@@ -323,8 +339,13 @@ impl<S: StateMachine> Driver<S> {
     ) -> Result<MembershipChange, ChangeError> {
         for step in &change.steps {
             if let MembershipStep::AddVoter(added) | MembershipStep::AddLearner(added) = step {
-                self.peers.await_server(added.id, now);
+                let heartbeat = self.config.heartbeat_interval();
+                self.peers.await_server(added.id, heartbeat, now);
             }
+        }
+        if let Some(server) = self.unlinked_voter(&change) {
+            self.peers.on_unlinked(server, self.raft.configuration().1);
+            return Err(ChangeError::NotLinked(server));
         }
         match self.raft.oversight() {
             Some(view) if change.steps == [MembershipStep::Evict(asker)] => {
@@ -332,6 +353,22 @@ impl<S: StateMachine> Driver<S> {
             }
             Some(_) | None => Ok(change),
         }
+    }
+
+    /// Returns a new voter of a change to which there is no link: the core, which waits for one that is to catch up and
+    /// makes no other change meanwhile, is not troubled with it.
+    fn unlinked_voter(&self, change: &MembershipChange) -> Option<ServerId> {
+        let (_, configuration) = self.raft.configuration();
+        let is_settled = self.links.authenticates() && self.leads();
+        let added = change.steps.iter().filter_map(|step| match step {
+            MembershipStep::AddVoter(added) => Some(added.id),
+            _ => None,
+        });
+        added.filter(|_| is_settled).find(|server| {
+            *server != self.id
+                && !configuration.contains(*server)
+                && self.links.link(*server).is_none()
+        })
     }
 
     /// What would be lost if this server went for good, if it is the only voter.

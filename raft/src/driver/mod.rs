@@ -26,6 +26,8 @@ mod applier;
 mod arrivals;
 mod attempt;
 mod builder;
+mod calls;
+mod client;
 mod clock;
 mod describing;
 mod disk;
@@ -57,6 +59,7 @@ mod proposals;
 mod reads;
 mod request;
 mod served;
+mod serving;
 mod snapshots;
 mod solitude;
 mod status;
@@ -69,10 +72,12 @@ mod work;
 mod yielding;
 
 pub use builder::{LABEL_CHARACTERS_MAX, Member, MemberBuilder};
+pub use calls::Calls;
+pub use client::{Client, ClientBuilder, ClientStatus};
 pub use error::{
-    BootstrapFault, Busy, FoundError, LeaveError, MembershipError, NotJoined, OnlyVoter,
-    ProposeError, ReadError, ShutdownError, StartError, StopReason, TransferLeadershipError,
-    UnknownCause, WaitError,
+    BootstrapFault, Busy, ClientRefused, FoundError, LeaveError, MembershipError, NotJoined,
+    OnlyVoter, ProposeError, ReadError, ShutdownError, StartError, StopReason,
+    TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
 pub use fault::MachineFault;

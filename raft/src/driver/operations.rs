@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
-use super::error::{Busy, MembershipError, TransferLeadershipError};
+use super::error::{Busy, ClientRefused, MembershipError, TransferLeadershipError};
 use crate::configuration::{Configuration, Suffrage};
 use crate::consensus::{
     Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
-use crate::ids::{Index, ServerId};
+use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
+use crate::wire::Content;
 
 /// The most operations of this member that may be pending.
 pub(super) const PENDING_MAX: usize = 64;
@@ -27,6 +28,20 @@ pub(super) const PENDING_MAX: usize = 64;
 pub(super) enum Operation {
     Change(MembershipChange),
     Transfer(Option<ServerId>),
+}
+
+impl Operation {
+    /// How the leader of a term is asked for it.
+    pub(super) fn into_content(self, request: u64, term: Term) -> Content {
+        match self {
+            Self::Change(change) => Content::Change {
+                request,
+                term,
+                change,
+            },
+            Self::Transfer(to) => Content::Transfer { request, term, to },
+        }
+    }
 }
 
 /// Where the caller waits.
@@ -55,6 +70,8 @@ struct Pending {
     asked: Option<ServerId>,
     /// Whether an attempt under an earlier leader may have been made.
     maybe_made: bool,
+    /// The server to be added to which the leader that answered last has no link.
+    unlinked: Option<ServerId>,
 }
 
 impl Operations {
@@ -76,6 +93,11 @@ impl Operations {
     /// When [`expire`](Self::expire) is to be called.
     pub(super) fn due(&self) -> Instant {
         self.due.at()
+    }
+
+    /// Whether none is pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// How many operations are pending.
@@ -104,6 +126,7 @@ impl Operations {
             attempt,
             asked: None,
             maybe_made: false,
+            unlinked: None,
         };
         self.pending.insert(self.last, pending);
         true
@@ -199,6 +222,10 @@ impl Operations {
             Ok(_) => Ok(()),
             Err(ChangeError::NotLeader { .. }) => return self.ask_anew(request, now),
             Err(ChangeError::AskerNotMember) => return self.put_off_copy(request, now),
+            Err(ChangeError::NotLinked(server)) => {
+                pending.unlinked = Some(server);
+                return self.ask_anew(request, now);
+            }
             Err(ChangeError::Unknown { .. }) => {
                 pending.maybe_made = true;
                 return self.ask_anew(request, now);
@@ -291,6 +318,27 @@ impl Operations {
         }
     }
 
+    /// An operator has removed this server: what it asked for itself is done, whose links may have been cut before it
+    /// heard so.
+    pub(super) fn on_removed(&mut self, this: ServerId) {
+        let removal = MembershipChange::remove(this);
+        let is_made = |pending: &Pending| {
+            let is_removal =
+                matches!(&pending.operation, Operation::Change(change) if *change == removal);
+            is_removal && pending.is_open()
+        };
+        let made = self.pending.iter().filter(|(_, pending)| is_made(pending));
+        for request in made.map(|(request, _)| *request).collect::<Vec<_>>() {
+            if let Some(Pending {
+                caller: Caller::Change(caller),
+                ..
+            }) = self.pending.remove(&request)
+            {
+                drop(caller.send(Ok(())));
+            }
+        }
+    }
+
     /// Gives up what has passed its deadline or has no caller any more, and wakes what is to be sent again.
     pub(super) fn expire(&mut self, leader: Option<ServerId>, now: Instant) {
         if !self.due.begin(now) {
@@ -312,6 +360,24 @@ impl Operations {
             self.due.look_at(&mut pending.attempt, now);
         }
         self.due.end(now);
+    }
+
+    /// Answers all callers of a client that may not have anything of this done.
+    pub(super) fn refuse(&mut self, refused: ClientRefused) {
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            if pending.is_open() {
+                pending.time_out(None);
+                continue;
+            }
+            match pending.caller {
+                Caller::Change(caller) => {
+                    drop(caller.send(Err(MembershipError::Refused(refused))));
+                }
+                Caller::Transfer(caller) => {
+                    drop(caller.send(Err(TransferLeadershipError::Refused(refused))));
+                }
+            }
+        }
     }
 
     /// Answers all callers, because the member stops.
@@ -364,7 +430,10 @@ impl Pending {
             Caller::Change(caller) if open => {
                 drop(caller.send(Err(MembershipError::Unknown { leader })));
             }
-            Caller::Change(caller) => drop(caller.send(Err(MembershipError::NotLeader { leader }))),
+            Caller::Change(caller) => drop(caller.send(Err(match self.unlinked {
+                Some(server) => MembershipError::Unreachable(server),
+                None => MembershipError::NotLeader { leader },
+            }))),
             Caller::Transfer(caller) if open => {
                 drop(caller.send(Err(TransferLeadershipError::Unknown { leader })));
             }

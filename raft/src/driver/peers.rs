@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use liferaft_transport::access::{
-    AccessTable, Authorizer, Claimant, Grant, Refusal, Role, TokenTerms,
+    AccessTable, Authorizer, Claimant, Grant, Permit, Refusal, Role, TokenTerms,
 };
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{BACK_OFF_MAX, Credentials, Link, Wanted};
@@ -20,16 +20,20 @@ use crate::boots::{Boots, OldBoot, Seen};
 use crate::configuration::{
     self, Configuration, Description, Dismissal, Grants, PublicKey, TokenKey, VOUCHER_CHAIN_MAX,
 };
+use crate::consensus::planted::{Bug, is_planted};
 use crate::identity::Identity;
-use crate::ids::{ClusterId, ServerId};
+use crate::ids::{Boot, ClusterId, ServerId};
 use crate::time::Instant;
 
 /// The most servers to which links are wanted although no configuration names them: those that lead elsewhere, or that
 /// are about to be added. More are waited for.
 const UNNAMED_MAX: usize = 64;
 
-/// So long a removed server may have a link after it was asked to add it: longer than it waits between two attempts, so
-/// that it is there when it is asked for again.
+/// The most leaders that others have named, of which this server knows nothing else. The last ones count.
+const INTRODUCED_MAX: usize = 8;
+
+/// So long a removed server may have a link after it was asked to add it, and two heartbeats more: longer than it waits
+/// between two attempts, and than whoever asks waits before that asks again, so that it is there by then.
 const AWAIT_TIME: Duration = BACK_OFF_MAX.saturating_mul(3);
 
 /// What is known of other servers, apart from what they say.
@@ -40,6 +44,9 @@ pub(super) struct Peers {
     access: Arc<Access>,
     credentials: Credentials,
     invitation: Option<Invitation>,
+    /// The leaders that members have named, the last one at the back. As the invitation, they count for a server that
+    /// knows nobody else.
+    introduced: Vec<(ServerId, Description)>,
     boots: Boots,
     /// The members of the newest committed configuration.
     committed: BTreeSet<ServerId>,
@@ -49,6 +56,8 @@ pub(super) struct Peers {
     unnamed: Vec<ServerId>,
     /// The peers that have links, and whether each is a server of the cluster.
     linked: BTreeMap<ServerId, bool>,
+    /// The tokens by which those of them that are clients were let in.
+    clients: BTreeMap<ServerId, TokenKey>,
     solitude: Solitude,
     /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
     is_lost: bool,
@@ -60,7 +69,14 @@ pub(super) struct Peers {
 
 /// What the transport asks about peers, while the member goes on.
 #[derive(Debug, Default)]
-struct Access(Mutex<AccessTable>);
+pub(super) struct Access(Mutex<AccessTable>);
+
+impl Access {
+    /// Judges by this table from here on.
+    pub(super) fn replace(&self, table: AccessTable) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
+    }
+}
 
 impl Authorizer for Access {
     fn authorize(&self, claimant: &Claimant) -> Result<Grant, Refusal> {
@@ -90,7 +106,7 @@ impl Peers {
             cluster,
             key: identity.public_key(),
             versions: description.versions(),
-            boot: identity.evidence(),
+            starts: *identity.starts(),
             vouchers: Arc::new([]),
             role: Role::Joiner,
             token: None,
@@ -101,11 +117,13 @@ impl Peers {
             access: Arc::default(),
             credentials,
             invitation,
+            introduced: Vec::new(),
             boots,
             committed: BTreeSet::new(),
             awaited: BTreeMap::new(),
             unnamed: Vec::new(),
             linked: BTreeMap::new(),
+            clients: BTreeMap::new(),
             solitude: Solitude::default(),
             is_lost: false,
             alone_at: Instant::MAX,
@@ -151,6 +169,21 @@ impl Peers {
         self.is_stale = true;
     }
 
+    /// A member says who leads, and where. Whoever trusts the member trusts the leader.
+    pub(super) fn on_introduced(&mut self, leader: ServerId, description: &Description) {
+        let is_whole = description.public_key().is_some() && description.can_be_of(leader);
+        let introduction = (leader, description.clone());
+        if !is_whole || self.introduced.contains(&introduction) {
+            return;
+        }
+        self.introduced.retain(|(known, _)| *known != leader);
+        if self.introduced.len() >= INTRODUCED_MAX {
+            self.introduced.remove(0);
+        }
+        self.introduced.push(introduction);
+        self.is_stale = true;
+    }
+
     /// A link is up. Returns what is to be remembered of the boots of all servers, if that is news.
     ///
     /// # Errors
@@ -166,16 +199,20 @@ impl Peers {
         let is_server = matches!(role, None | Some(Role::Member | Role::Vouched));
         let is_server = is_server || configuration.contains(peer);
         self.linked.insert(peer, is_server);
-        let Some(link) = link.filter(|link| !matches!(link.role, Role::Client { .. })) else {
+        let Some(link) = link else {
             return Ok(None);
         };
+        if matches!(link.role, Role::Client(_)) {
+            self.clients.extend(link.token.map(|token| (peer, token)));
+            return Ok(None);
+        }
         // Evidence against a server that was a member is not to be displaced by whoever comes and goes.
         let is_member = |id| {
             configuration.contains(id)
                 || configuration.is_evicted(id)
                 || configuration.is_dismissed(id)
         };
-        match self.boots.remember(peer, link.boot, is_member)? {
+        match self.boots.remember(peer, &link.starts, is_member)? {
             Seen::Same => Ok(None),
             Seen::Newer => {
                 self.is_stale = true;
@@ -191,8 +228,9 @@ impl Peers {
     }
 
     /// A server is about to be added: it gets a link, whatever was before.
-    pub(super) fn await_server(&mut self, server: ServerId, now: Instant) {
-        let before = self.awaited.insert(server, now + AWAIT_TIME);
+    pub(super) fn await_server(&mut self, server: ServerId, heartbeat: Duration, now: Instant) {
+        let until = now + AWAIT_TIME + heartbeat * 2;
+        let before = self.awaited.insert(server, until);
         self.is_stale |= before.is_none();
     }
 
@@ -211,6 +249,7 @@ impl Peers {
     /// A link is down.
     pub(super) fn on_down(&mut self, peer: ServerId) {
         self.linked.remove(&peer);
+        self.clients.remove(&peer);
     }
 
     /// No link to a server came about. Who answered may have said why, without a proof that it may say so.
@@ -249,6 +288,11 @@ impl Peers {
         loneliness
     }
 
+    /// How many servers of the cluster have a link.
+    pub(super) fn servers_linked_count(&self) -> usize {
+        self.servers_linked().count()
+    }
+
     fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
         let servers = self.linked.iter().filter(|(_, is_server)| **is_server);
         servers.map(|(id, _)| *id)
@@ -270,7 +314,20 @@ impl Peers {
     /// The invitation, for a server that knows nothing of its cluster yet, or has nobody left whom it knows.
     fn invitation_to_use(&self, configuration: &Configuration) -> Option<&Invitation> {
         let invitation = self.invitation.as_ref();
-        invitation.filter(|_| configuration.is_empty() || self.is_lost)
+        invitation.filter(|_| self.knows_nobody(configuration))
+    }
+
+    /// The leaders that others have named, for a server that knows nothing of its cluster yet, or has nobody left whom
+    /// it knows.
+    fn introduced_to_use(&self, configuration: &Configuration) -> &[(ServerId, Description)] {
+        match self.knows_nobody(configuration) {
+            true => &self.introduced,
+            false => &[],
+        }
+    }
+
+    fn knows_nobody(&self, configuration: &Configuration) -> bool {
+        configuration.is_empty() || self.is_lost
     }
 
     /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can
@@ -312,9 +369,13 @@ impl Peers {
             self.committed.clone_from(&table.members);
         }
         let linked = self.linked.keys().copied();
-        let forbidden = linked.filter(|peer| table.dismissed.contains(peer));
+        let forbidden = linked.filter(|peer| {
+            let token = self.clients.get(peer).filter(|_| is_committed);
+            let is_revoked = token.is_some_and(|token| !table.tokens.contains_key(token));
+            table.dismissed.contains(peer) || is_revoked
+        });
         let forbidden = forbidden.collect();
-        *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = table;
+        self.access.replace(table);
         self.unnamed
             .retain(|server| !configuration.contains(*server));
         self.credentials.role = if configuration.is_empty() {
@@ -333,6 +394,12 @@ impl Peers {
         })
     }
 
+    /// Returns the starts that were met of other servers.
+    fn evidence(&self) -> impl Iterator<Item = (ServerId, Boot)> {
+        let met = self.boots.iter();
+        met.filter(|_| !is_planted(Bug::CloneAdmitted))
+    }
+
     /// Returns the facts by which peers are judged.
     ///
     /// Cluster time is the leader's to know, and it judges tokens by it when it admits a server: here none has expired.
@@ -341,7 +408,7 @@ impl Peers {
         let mut table = AccessTable {
             members: members.collect(),
             is_open: configuration.is_open(),
-            boots: self.boots.iter().collect(),
+            boots: self.evidence().collect(),
             ..AccessTable::default()
         };
         for (server, why) in configuration.dismissed() {
@@ -363,8 +430,9 @@ impl Peers {
         for token in configuration.tokens() {
             let role = match token.grants {
                 Grants::Membership => Role::Joiner,
-                Grants::Reading => Role::Client { may_write: false },
-                Grants::Writing => Role::Client { may_write: true },
+                Grants::Reading => Role::Client(Permit::Read),
+                Grants::Writing => Role::Client(Permit::Write),
+                Grants::Operating => Role::Client(Permit::Operate),
             };
             let terms = TokenTerms {
                 role,
@@ -377,6 +445,8 @@ impl Peers {
             table.is_open &= !configuration.is_empty();
             table.members.extend(Self::inviters(invitation));
         }
+        let introduced = self.introduced_to_use(configuration).iter();
+        table.members.extend(introduced.map(|(leader, _)| *leader));
         table
     }
 
@@ -390,7 +460,11 @@ impl Peers {
                 addresses: addresses.to_vec(),
             });
         };
-        // What it says of members is newer, if it is needed at all.
+        // What they say of members is newer, if they are needed at all.
+        for (leader, description) in self.introduced_to_use(configuration) {
+            let key = description.public_key();
+            want(*leader, key.as_slice(), description.addresses());
+        }
         if let Some(invitation) = self.invitation_to_use(configuration) {
             for inviter in Self::inviters(invitation) {
                 want(inviter, invitation.inviters(), invitation.addresses());

@@ -6,6 +6,9 @@
 //! part of the log that this member has seen; a session that is gone stays gone; so when a copy is refused as expired,
 //! the command was certainly not done and silently takes another session. Only a snapshot, which takes the place of a
 //! part of the log that this member never saw, can leave the fate of a command open.
+//!
+//! A [client](super::client) sends its commands by the same table. It has no applier and hears of each copy of a
+//! command from a leader, or never: of one that was sent once and refused as expired it knows as much as a member.
 
 mod command;
 
@@ -24,7 +27,7 @@ use super::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
 use super::request::Budget;
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
-use crate::ids::{Index, LogPosition};
+use crate::ids::{Index, LogPosition, ServerId};
 use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX};
 use crate::time::Instant;
 use crate::wire::COMMANDS_MAX;
@@ -45,6 +48,8 @@ pub(super) type Caller<R> = oneshot::Sender<Result<R, ProposeError>>;
 #[derive(Debug)]
 pub(super) struct Proposals<R> {
     session: Session,
+    /// The client whose commands these are; `None`: this member's.
+    owner: Option<ServerId>,
     /// Names this run of the member in the nonces of its registrations.
     boot: u64,
     registrations: u64,
@@ -73,6 +78,10 @@ enum Session {
         nonce: u128,
         name: Index,
     },
+    /// A client's that is gone. What may have been done under it is sent until that is known.
+    Over {
+        name: Index,
+    },
 }
 
 impl<R> Proposals<R> {
@@ -80,6 +89,7 @@ impl<R> Proposals<R> {
     pub(super) fn new(boot: u64, resend_after: Duration, budget: Arc<Budget>) -> Self {
         Self {
             session: Session::None,
+            owner: None,
             boot,
             registrations: 0,
             base: 1,
@@ -91,6 +101,12 @@ impl<R> Proposals<R> {
             resend_after,
             budget,
         }
+    }
+
+    /// These are commands of a client.
+    pub(super) const fn of_client(mut self, owner: ServerId) -> Self {
+        self.owner = Some(owner);
+        self
     }
 
     /// A command is sent again when no answer has come for so long; what waits already waits as it was told.
@@ -121,6 +137,7 @@ impl<R> Proposals<R> {
             deadline,
             caller: Some(caller),
             attempt: Attempt::unsent(),
+            copies: 0,
         });
         true
     }
@@ -259,27 +276,27 @@ impl<R> Proposals<R> {
         if !sent {
             self.forwards.withdraw(request);
         }
-        let registration = match &mut self.session {
-            Session::Registering { attempt, .. } => Some(attempt),
-            Session::None | Session::Open { .. } => None,
+        let mut settle = |attempt: &mut Attempt| {
+            if attempt.stage != Stage::Sent(request) {
+                return false;
+            }
+            if sent {
+                attempt.maybe_taken = true;
+            } else {
+                attempt.put_off(now, after);
+                self.due.no_later_than(attempt.again_at());
+            }
+            sent
         };
+        if let Session::Registering { attempt, .. } = &mut self.session {
+            settle(attempt);
+        }
         let base = self.base;
         let place =
             |sequence: u64| usize::try_from(sequence.saturating_sub(base)).unwrap_or(usize::MAX);
         let end = place(range.end).min(self.slots.len());
-        let attempts = self
-            .slots
-            .range_mut(place(range.start).min(end)..end)
-            .map(|slot| &mut slot.attempt);
-        for attempt in registration.into_iter().chain(attempts) {
-            if attempt.stage == Stage::Sent(request) {
-                if sent {
-                    attempt.maybe_taken = true;
-                } else {
-                    attempt.put_off(now, after);
-                    self.due.no_later_than(attempt.again_at());
-                }
-            }
+        for slot in self.slots.range_mut(place(range.start).min(end)..end) {
+            slot.copies += u32::from(settle(&mut slot.attempt));
         }
     }
 
@@ -293,6 +310,51 @@ impl<R> Proposals<R> {
         for sequence in range {
             self.on_answer(sequence, Stage::Sent(request), taken, now);
         }
+    }
+
+    /// A member has taken no command of a client's batch, and never will: that copy of each is in no log.
+    pub(super) fn on_forward_declined(&mut self, request: u64, now: Instant) {
+        let after = self.resend_after;
+        let Some(range) = self.forwards.answered(request, now) else {
+            return;
+        };
+        self.on_registration_answer(Stage::Sent(request), false, now);
+        for sequence in range {
+            let Some(slot) = self.slot(sequence) else {
+                continue;
+            };
+            slot.copies = slot.copies.saturating_sub(1);
+            slot.attempt.maybe_taken = slot.copies > 0;
+            if slot.attempt.stage == Stage::Sent(request) {
+                slot.attempt.put_off(now, after);
+                let again_at = slot.attempt.again_at();
+                self.due.no_later_than(again_at);
+            }
+        }
+        self.leave_if_settled();
+    }
+
+    /// The leader takes no command of a client's batch, for a reason that stays. What else is unsent it would not take
+    /// either.
+    pub(super) fn on_forward_refused(&mut self, request: u64, error: &ProposeError, now: Instant) {
+        if let Some(range) = self.forwards.answered(request, now) {
+            self.on_registration_answer(Stage::Sent(request), false, now);
+            for sequence in range {
+                let slot = self.slot(sequence);
+                let Some(slot) = slot.filter(|slot| slot.attempt.stage == Stage::Sent(request))
+                else {
+                    continue;
+                };
+                let error = if slot.copies > 1 {
+                    ProposeError::Unknown(UnknownCause::NoReply)
+                } else {
+                    error.clone()
+                };
+                self.complete(sequence, Err(error));
+            }
+        }
+        self.refuse_unsent(error);
+        self.leave_if_settled();
     }
 
     /// Another leader, or another term of it: what the last one took up may be lost.
@@ -320,15 +382,48 @@ impl<R> Proposals<R> {
             Session::Open { nonce: mine, name } if mine == nonce && name != session => {
                 self.leave_session();
             }
-            Session::None | Session::Registering { .. } | Session::Open { .. } => {}
+            Session::None
+            | Session::Registering { .. }
+            | Session::Open { .. }
+            | Session::Over { .. } => {}
         }
     }
 
     /// This member's applier has come to a command of its session.
     pub(super) fn on_reply(&mut self, session: Index, sequence: u64, reply: Option<R>) {
-        if self.has_open(session) {
+        let is_over = matches!(self.session, Session::Over { name } if name == session);
+        if is_over || self.has_open(session) {
             self.complete(sequence, reply.ok_or(ProposeError::ReplyUnreadable));
             self.forget_answered();
+            self.leave_if_settled();
+        }
+    }
+
+    /// The leader has come to a copy of a client's command, and the session is gone. Of other commands, and of other
+    /// copies, that tells nothing.
+    pub(super) fn on_copy_expired(&mut self, session: Index, sequence: u64) {
+        let is_over = matches!(self.session, Session::Over { name } if name == session);
+        if !is_over && !self.has_open(session) {
+            return;
+        }
+        self.session = Session::Over { name: session };
+        if let Some(slot) = self.slot(sequence) {
+            if slot.copies > 1 {
+                let unknown = ProposeError::Unknown(UnknownCause::SessionExpired);
+                self.complete(sequence, Err(unknown));
+                self.forget_answered();
+            } else {
+                slot.attempt = Attempt::unsent();
+            }
+        }
+        self.leave_if_settled();
+    }
+
+    /// Turns to another session once it is known what was done under one that is over.
+    fn leave_if_settled(&mut self) {
+        let is_open = |slot: &Slot<R>| slot.caller.is_some() && slot.attempt.maybe_taken;
+        if matches!(self.session, Session::Over { .. }) && !self.slots.iter().any(is_open) {
+            self.leave_session();
         }
     }
 
@@ -366,7 +461,7 @@ impl<R> Proposals<R> {
             }
             // The registration may have been in that part, and what it opened may be over.
             (Session::Registering { attempt, .. }, _) => attempt.reroute(),
-            (Session::None, _) => {}
+            (Session::None | Session::Over { .. }, _) => {}
         }
     }
 
@@ -397,6 +492,7 @@ impl<R> Proposals<R> {
             }
         }
         self.forget_answered();
+        self.leave_if_settled();
         self.due.end(now);
     }
 
@@ -417,7 +513,10 @@ impl<R> Proposals<R> {
         if matches!(self.session, Session::None) && !self.slots.is_empty() {
             self.registrations += 1;
             let nonce = u128::from(self.boot) << 64 | u128::from(self.registrations);
-            let command = Bytes::from(sessions::registration(nonce));
+            let command = Bytes::from(match self.owner {
+                None => sessions::registration(nonce),
+                Some(owner) => sessions::owned_registration(owner, nonce),
+            });
             self.session = Session::Registering {
                 nonce,
                 command,
@@ -437,6 +536,7 @@ impl<R> Proposals<R> {
         self.slots.retain(|slot| slot.caller.is_some());
         for slot in &mut self.slots {
             slot.attempt = Attempt::unsent();
+            slot.copies = 0;
             if let Command::Numbered(command) = &slot.command {
                 slot.command = Command::Unnumbered(command.to_vec());
             }
@@ -448,14 +548,17 @@ impl<R> Proposals<R> {
 
     /// The next command to send, if the session is open and the command has no more bytes than this.
     fn next_unsent(&mut self, bytes_max: usize) -> Option<(u64, Bytes)> {
-        let Session::Open { name: session, .. } = self.session else {
-            return None;
+        let (session, is_over) = match self.session {
+            Session::Open { name, .. } => (name, false),
+            Session::Over { name } => (name, true),
+            Session::None | Session::Registering { .. } => return None,
         };
         self.unsent_from = self.unsent_from.max(self.base);
         let start = usize::try_from(self.unsent_from - self.base).unwrap_or(usize::MAX);
         for place in start..self.slots.len() {
             let slot = &mut self.slots[place];
-            if slot.caller.is_some() && slot.attempt.is_unsent() {
+            let is_kept = is_over && !slot.attempt.maybe_taken;
+            if slot.caller.is_some() && slot.attempt.is_unsent() && !is_kept {
                 if slot.command.len() > bytes_max {
                     return None;
                 }
@@ -465,7 +568,7 @@ impl<R> Proposals<R> {
                     acknowledged_through: self.base - 1,
                 };
                 self.unsent_from += 1;
-                return Some((header.sequence, slot.command.numbered(&header)));
+                return Some((header.sequence, slot.command.numbered(self.owner, &header)));
             }
             self.unsent_from += 1;
         }

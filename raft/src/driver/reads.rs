@@ -114,7 +114,13 @@ impl<S: StateMachine> Reads<S> {
             return;
         };
         match result {
-            Ok(index) => self.confirmed.entry(*index).or_default().append(&mut reads),
+            Ok(index) => {
+                for read in reads.extract_if(.., |read| read.not_before > *index) {
+                    let waiting = self.confirmed.entry(read.not_before);
+                    waiting.or_default().push(read);
+                }
+                self.confirmed.entry(*index).or_default().append(&mut reads);
+            }
             Err(ReadRefused::NotLeader { .. }) => {
                 self.ask_at = now + self.retry_after;
                 self.waiting.append(&mut reads);
@@ -209,6 +215,7 @@ mod tests {
         let (caller, answer) = oneshot::channel();
         reads.admit(Read {
             query: (),
+            not_before: Index::ZERO,
             deadline: at(deadline),
             caller: ReadCaller::Linearizable(caller),
         });
@@ -226,6 +233,24 @@ mod tests {
         assert_eq!(reads.ask(at(0)), None);
         assert_eq!(reads.take_served(Index(6)).len(), 0);
         assert_eq!(reads.take_served(Index(7)).len(), 2);
+    }
+
+    #[test]
+    fn a_read_waits_for_the_index_that_it_names() {
+        let mut reads = reads();
+        let (caller, _answer) = oneshot::channel();
+        reads.admit(Read {
+            query: (),
+            not_before: Index(9),
+            deadline: at(99),
+            caller: ReadCaller::Linearizable(caller),
+        });
+
+        let id = reads.ask(at(0)).unwrap();
+        reads.on_answer(id, &Ok(Index(7)), at(0));
+
+        assert_eq!(reads.take_served(Index(8)).len(), 0);
+        assert_eq!(reads.take_served(Index(9)).len(), 1);
     }
 
     #[test]

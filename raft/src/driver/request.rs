@@ -8,6 +8,7 @@ use super::error::{MembershipError, ReadError, ShutdownError, TransferLeadership
 use super::lanes::LaneRequest;
 use super::local::{Local, LocalCaller, LocalRead, Unread};
 use super::proposals::Caller;
+use super::serving::ClientReader;
 use crate::config::Timing;
 use crate::consensus::MembershipChange;
 use crate::ids::{Index, ServerId};
@@ -57,6 +58,8 @@ pub(super) enum Request<S: StateMachine> {
 /// A read that a leader has to confirm.
 pub(super) struct Read<S: StateMachine> {
     pub(super) query: S::Query,
+    /// It is answered once the entry at this index is applied, or as soon as it is confirmed.
+    pub(super) not_before: Index,
     pub(super) deadline: Instant,
     pub(super) caller: ReadCaller<S>,
 }
@@ -70,6 +73,8 @@ pub(super) enum ReadCaller<S: StateMachine> {
         as_of: Instant,
         caller: LocalCaller<S>,
     },
+    /// A client, which is not in this process.
+    Client(ClientReader<S>),
 }
 
 impl<S: StateMachine> ReadCaller<S> {
@@ -85,13 +90,14 @@ impl<S: StateMachine> ReadCaller<S> {
                     applied,
                 })));
             }
+            Self::Client(reader) => reader.answer(&answer),
         }
     }
 
     /// The leader is asked at this moment.
     pub(super) fn asked(&mut self, now: Instant) {
         match self {
-            Self::Linearizable(_) => {}
+            Self::Linearizable(_) | Self::Client(_) => {}
             Self::Local { as_of, .. } => *as_of = now,
         }
     }
@@ -100,6 +106,7 @@ impl<S: StateMachine> ReadCaller<S> {
         match self {
             Self::Linearizable(caller) => drop(caller.send(Err(error))),
             Self::Local { caller, .. } => drop(caller.send(Err(Unread::Error(error)))),
+            Self::Client(reader) => reader.refuse(error),
         }
     }
 
@@ -108,6 +115,7 @@ impl<S: StateMachine> ReadCaller<S> {
         match self {
             Self::Linearizable(caller) => caller.is_closed(),
             Self::Local { caller, .. } => caller.is_closed(),
+            Self::Client(reader) => reader.is_closed(),
         }
     }
 }

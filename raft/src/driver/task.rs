@@ -33,6 +33,7 @@ use super::proposals::Proposals;
 use super::reads::Reads;
 use super::request::{Budget, CommandBytes, Request};
 use super::served::Served;
+use super::serving::{ClientCodec, Serving};
 use super::snapshots::Snapshots;
 use super::status::{Counters, LastError, LastWord, StatusBoard};
 use super::transfers::{Asker, Transfers};
@@ -81,6 +82,7 @@ pub(super) struct Parts<S: StateMachine> {
     pub(super) requests: mpsc::Receiver<Request<S>>,
     pub(super) work: Work<S>,
     pub(super) membership: Membership,
+    pub(super) client_codec: Option<ClientCodec<S>>,
     pub(super) budget: Arc<Budget>,
     pub(super) command_bytes_max: Arc<CommandBytes>,
     pub(super) board: StatusBoard,
@@ -122,6 +124,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) reads: Reads<S>,
     pub(super) operations: Operations,
     pub(super) served: Served,
+    pub(super) serving: Serving<S>,
     /// The term in which this run of the server began: in a later one it has led only as this run, if at all.
     pub(super) began_in: Term,
     pub(super) transfers: Transfers,
@@ -195,6 +198,7 @@ impl<S: StateMachine> Driver<S> {
             reads: Reads::new(reads_max, heartbeat, election),
             operations: Operations::new(run, heartbeat),
             served: Served::new(),
+            serving: Serving::new(parts.client_codec),
             began_in,
             transfers: Transfers::default(),
             membership: parts.membership,
@@ -295,6 +299,10 @@ impl<S: StateMachine> Driver<S> {
         if !arrived.applier_gone {
             arrived.applier_gone =
                 self.work.poll_reports(context, &mut arrived.reports) == Poll::Ready(0);
+        }
+        if arrived.answered.is_empty() {
+            // It does not end: this member holds its other end too.
+            let _count = self.serving.poll_answers(context, &mut arrived.answered);
         }
         if arrived.written.is_none()
             && let Poll::Ready(written) = self.disk.poll(context)
@@ -428,6 +436,7 @@ impl<S: StateMachine> Driver<S> {
                 self.low_handovers = 0;
                 self.proposals.propose(&mut proposals);
                 self.lanes.propose(&mut proposals);
+                self.serving.propose(&mut proposals);
             }
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {

@@ -107,16 +107,26 @@ impl<S: StateMachine> Work<S> {
         self.applied
     }
 
-    /// Hands out what the core wants applied, in order, and what waits from before. Returns true if a snapshot is
-    /// begun, of at most `snapshot_bytes_max` bytes.
-    pub(super) fn hand_out(&mut self, apply: &mut Vec<Apply>, snapshot_bytes_max: u64) -> bool {
+    /// Hands out what the core wants applied, in order, and what waits from before. Of which entries it is to be told
+    /// what became of them says `is_told`. Returns true if a snapshot is begun, of at most `snapshot_bytes_max` bytes.
+    pub(super) fn hand_out(
+        &mut self,
+        apply: &mut Vec<Apply>,
+        is_told: impl Fn(&Entry) -> bool,
+        snapshot_bytes_max: u64,
+    ) -> bool {
         for apply in apply.drain(..) {
             match apply {
-                Apply::Entries(entries) => self.enqueue_entries(entries),
+                Apply::Entries(entries) => {
+                    let told = entries.iter().filter(|entry| is_told(entry));
+                    let told = told.map(|entry| entry.index).collect();
+                    self.enqueue_entries(entries, told);
+                }
                 Apply::Restore(snapshot) => {
                     self.handed = self.handed.max(snapshot.metadata.last.index);
                     self.snapshots.replaced(snapshot.metadata.length);
-                    self.backlog.push_back(Job::Apply(Apply::Restore(snapshot)));
+                    let restore = Apply::Restore(snapshot);
+                    self.backlog.push_back(Job::Apply(restore, Vec::new()));
                 }
             }
         }
@@ -130,21 +140,25 @@ impl<S: StateMachine> Work<S> {
         captures
     }
 
-    fn enqueue_entries(&mut self, mut entries: Vec<Entry>) {
+    fn enqueue_entries(&mut self, mut entries: Vec<Entry>, mut told: Vec<Index>) {
         let Some(last) = entries.last() else { return };
         self.handed = self.handed.max(last.index);
         let bytes = entries.iter().map(Entry::weight).sum();
         self.snapshots.applied(entries.len() as u64, bytes);
         match self.backlog.back_mut() {
-            Some(Job::Apply(Apply::Entries(waiting))) => waiting.append(&mut entries),
+            Some(Job::Apply(Apply::Entries(waiting), told_of)) => {
+                waiting.append(&mut entries);
+                told_of.append(&mut told);
+            }
             Some(
-                Job::Apply(Apply::Restore(_))
+                Job::Apply(Apply::Restore(_), _)
                 | Job::Capture { .. }
                 | Job::Watch { .. }
                 | Job::Unwatch { .. },
             )
             | None => {
-                self.backlog.push_back(Job::Apply(Apply::Entries(entries)));
+                let entries = Apply::Entries(entries);
+                self.backlog.push_back(Job::Apply(entries, told));
             }
         }
     }
@@ -404,9 +418,14 @@ mod tests {
         )
     }
 
+    /// Nobody is told of any entry.
+    fn nobody(_: &Entry) -> bool {
+        false
+    }
+
     fn entry_counts(jobs: &mut mpsc::Receiver<Job>) -> Option<usize> {
         match jobs.try_recv() {
-            Ok(Job::Apply(Apply::Entries(entries))) => Some(entries.len()),
+            Ok(Job::Apply(Apply::Entries(entries), _)) => Some(entries.len()),
             _ => None,
         }
     }
@@ -415,9 +434,9 @@ mod tests {
     fn entries_that_gather_while_the_applier_is_busy_are_applied_together() {
         let (mut work, mut jobs, _reports) = work(u64::MAX);
 
-        work.hand_out(&mut vec![entries(1..=1)], u64::MAX);
-        work.hand_out(&mut vec![entries(2..=2)], u64::MAX);
-        work.hand_out(&mut vec![entries(3..=4)], u64::MAX);
+        work.hand_out(&mut vec![entries(1..=1)], nobody, u64::MAX);
+        work.hand_out(&mut vec![entries(2..=2)], nobody, u64::MAX);
+        work.hand_out(&mut vec![entries(3..=4)], nobody, u64::MAX);
 
         assert_eq!(entry_counts(&mut jobs), Some(1));
         work.on_applied(Index(1), 0);
@@ -429,13 +448,13 @@ mod tests {
     fn a_snapshot_is_taken_after_enough_log_and_one_at_a_time() {
         let (mut work, mut jobs, _reports) = work(2 * (ENTRY_OVERHEAD_BYTES + 2));
 
-        work.hand_out(&mut vec![entries(1..=1)], u64::MAX);
+        work.hand_out(&mut vec![entries(1..=1)], nobody, u64::MAX);
         assert_eq!(entry_counts(&mut jobs), Some(1));
-        work.hand_out(&mut vec![entries(2..=2)], u64::MAX);
+        work.hand_out(&mut vec![entries(2..=2)], nobody, u64::MAX);
         assert_eq!(entry_counts(&mut jobs), Some(1));
         work.on_applied(Index(2), 0);
         assert!(matches!(jobs.try_recv(), Ok(Job::Capture { .. })));
-        work.hand_out(&mut vec![entries(3..=9)], u64::MAX);
+        work.hand_out(&mut vec![entries(3..=9)], nobody, u64::MAX);
 
         assert_eq!(entry_counts(&mut jobs), Some(7));
         assert!(work.backlog.is_empty());
@@ -445,6 +464,7 @@ mod tests {
     fn reads(count: usize) -> Query<Log> {
         let read = || Read {
             query: (),
+            not_before: Index::ZERO,
             deadline: Instant::MAX,
             caller: ReadCaller::Linearizable(oneshot::channel().0),
         };
@@ -475,7 +495,7 @@ mod tests {
         let (mut work, _jobs, _reports) = work(u64::MAX);
 
         for nonce in 0..10_000 {
-            work.hand_out(&mut vec![entries(nonce + 1..=nonce + 1)], u64::MAX);
+            work.hand_out(&mut vec![entries(nonce + 1..=nonce + 1)], nobody, u64::MAX);
             if work.may_watch() {
                 work.watch(u128::from(nonce), true);
                 work.watch(u128::from(nonce), false);

@@ -222,6 +222,7 @@ impl Steward {
                 | ChangeError::AlreadyMember(_)
                 | ChangeError::NotMember(_)
                 | ChangeError::AskerNotMember
+                | ChangeError::NotLinked(_)
                 | ChangeError::Token(..)
                 | ChangeError::Invalid(_)
                 | ChangeError::Unknown { .. },

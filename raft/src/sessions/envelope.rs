@@ -6,20 +6,29 @@
 
 use thiserror::Error;
 
-use crate::ids::Index;
+use crate::ids::{Index, ServerId};
 
 /// The room that a command's header takes, in bytes.
 pub const HEADER_BYTES: usize = 21;
 
+/// The room that a client's command takes for its header and its owner, in bytes.
+pub const OWNED_HEADER_BYTES: usize = HEADER_BYTES + OWNER_BYTES;
+
+const OWNER_BYTES: usize = size_of::<u128>();
+
 const REGISTER: u8 = 1;
 const COMMAND: u8 = 2;
 const REGISTER_ORDERED: u8 = 3;
+const REGISTER_OWNED: u8 = 4;
+const OWNED_COMMAND: u8 = 5;
 
 /// A command of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Envelope<'a> {
     /// Opens a session.
     Register {
+        /// The client that it is for; `None`: a member.
+        owner: Option<ServerId>,
         /// Drawn at random for each registration, so that one which arrives twice opens one session.
         nonce: u128,
     },
@@ -30,6 +39,8 @@ pub enum Envelope<'a> {
     },
     /// A command of a session.
     Command {
+        /// The client that proposes it, which must own the session; `None`: a member.
+        owner: Option<ServerId>,
         /// Whose, and which.
         header: CommandHeader,
         /// The state machine's command.
@@ -68,14 +79,35 @@ impl<'a> Envelope<'a> {
         let (&kind, rest) = bytes.split_first().ok_or(EnvelopeError::Malformed)?;
         match kind {
             REGISTER => Ok(Self::Register {
+                owner: None,
                 nonce: decode_nonce(rest)?,
             }),
+            REGISTER_OWNED => {
+                let (owner, rest) = decode_owner(rest)?;
+                Ok(Self::Register {
+                    owner: Some(owner),
+                    nonce: decode_nonce(rest)?,
+                })
+            }
             REGISTER_ORDERED => Ok(Self::RegisterOrdered {
                 nonce: decode_nonce(rest)?,
             }),
             COMMAND => {
                 let (header, body) = CommandHeader::decode(rest).ok_or(EnvelopeError::Malformed)?;
-                Ok(Self::Command { header, body })
+                Ok(Self::Command {
+                    owner: None,
+                    header,
+                    body,
+                })
+            }
+            OWNED_COMMAND => {
+                let (header, rest) = CommandHeader::decode(rest).ok_or(EnvelopeError::Malformed)?;
+                let (owner, body) = decode_owner(rest)?;
+                Ok(Self::Command {
+                    owner: Some(owner),
+                    header,
+                    body,
+                })
             }
             unknown => Err(EnvelopeError::UnknownKind(unknown)),
         }
@@ -85,6 +117,11 @@ impl<'a> Envelope<'a> {
 fn decode_nonce(bytes: &[u8]) -> Result<u128, EnvelopeError> {
     let nonce = bytes.try_into().map_err(|_| EnvelopeError::Malformed)?;
     Ok(u128::from_be_bytes(nonce))
+}
+
+fn decode_owner(bytes: &[u8]) -> Result<(ServerId, &[u8]), EnvelopeError> {
+    let (owner, rest) = bytes.split_first_chunk().ok_or(EnvelopeError::Malformed)?;
+    Ok((ServerId(u128::from_be_bytes(*owner)), rest))
 }
 
 /// The command that opens a plain session.
@@ -97,6 +134,16 @@ pub fn registration(nonce: u128) -> Vec<u8> {
 #[must_use]
 pub fn ordered_registration(nonce: u128) -> Vec<u8> {
     encode_registration(REGISTER_ORDERED, nonce)
+}
+
+/// The command that opens a plain session for a client.
+#[must_use]
+pub fn owned_registration(owner: ServerId, nonce: u128) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + 2 * OWNER_BYTES);
+    bytes.push(REGISTER_OWNED);
+    bytes.extend_from_slice(&owner.0.to_be_bytes());
+    bytes.extend_from_slice(&nonce.to_be_bytes());
+    bytes
 }
 
 fn encode_registration(kind: u8, nonce: u128) -> Vec<u8> {
@@ -121,6 +168,16 @@ impl CommandHeader {
         command[1..9].copy_from_slice(&self.session.0.to_be_bytes());
         command[9..17].copy_from_slice(&self.sequence.to_be_bytes());
         command[17..HEADER_BYTES].copy_from_slice(&behind.to_be_bytes());
+    }
+
+    /// Fills in the first [`OWNED_HEADER_BYTES`] of a client's command.
+    ///
+    /// # Panics
+    /// As [`write_to`](Self::write_to) does.
+    pub fn write_owned_to(&self, owner: ServerId, command: &mut [u8]) {
+        self.write_to(command);
+        command[0] = OWNED_COMMAND;
+        command[HEADER_BYTES..OWNED_HEADER_BYTES].copy_from_slice(&owner.0.to_be_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
@@ -163,10 +220,32 @@ mod tests {
         assert_eq!(
             Envelope::decode(&bytes),
             Ok(Envelope::Command {
+                owner: None,
                 header: HEADER,
                 body: b"body"
             })
         );
+    }
+
+    #[test]
+    fn a_clients_command_names_its_owner() {
+        let mut bytes = vec![0; OWNED_HEADER_BYTES];
+        bytes.extend_from_slice(b"body");
+        let owner = ServerId(9);
+
+        HEADER.write_owned_to(owner, &mut bytes);
+
+        let owner = Some(owner);
+        let (header, body) = (HEADER, &b"body"[..]);
+        let command = Envelope::Command {
+            owner,
+            header,
+            body,
+        };
+        assert_eq!(Envelope::decode(&bytes), Ok(command));
+        let opened = Envelope::Register { owner, nonce: 5 };
+        let registration = owned_registration(ServerId(9), 5);
+        assert_eq!(Envelope::decode(&registration), Ok(opened));
     }
 
     #[test]
@@ -175,7 +254,10 @@ mod tests {
 
         assert_eq!(
             Envelope::decode(&bytes),
-            Ok(Envelope::Register { nonce: 5 })
+            Ok(Envelope::Register {
+                owner: None,
+                nonce: 5
+            })
         );
         assert_eq!(
             Envelope::decode(&ordered_registration(6)),
@@ -203,6 +285,13 @@ mod tests {
             ordered_registration(1),
             [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
         );
+        let mut owned = [0; OWNED_HEADER_BYTES];
+        HEADER.write_owned_to(ServerId(1), &mut owned);
+        assert_eq!(owned[..HEADER_BYTES], [&[5], &bytes[1..]].concat());
+        assert_eq!(owned[HEADER_BYTES..], 1_u128.to_be_bytes());
+        let owned = owned_registration(ServerId(1), 1);
+        let one = 1_u128.to_be_bytes();
+        assert_eq!(owned, [&[4], &one[..], &one[..]].concat());
     }
 
     #[test]
@@ -218,6 +307,10 @@ mod tests {
         );
         assert_eq!(
             Envelope::decode(&[COMMAND, 1, 2, 3]),
+            Err(EnvelopeError::Malformed)
+        );
+        assert_eq!(
+            Envelope::decode(&[REGISTER_OWNED, 1, 2, 3]),
             Err(EnvelopeError::Malformed)
         );
     }

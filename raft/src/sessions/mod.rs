@@ -11,6 +11,10 @@
 //! ordered one take effect in the order of their numbers: a copy that comes before its turn has no effect and is sent
 //! again, so that many may be under way at once and a lost or overtaken frame costs time, never the order.
 //!
+//! A member's sessions are its own word. A client, which is no member, owns the sessions that it registers: they are
+//! named by the key that its link has proven, no other client's commands count under them, and each client has a quota
+//! of its own. Sessions of clients and of members have separate bounds, so that neither evict the other's.
+//!
 //! The replies that are kept have a bound, for a session and over all. Where a reply exceeds it, the session with the
 //! heaviest replies ends, at the same entry on every member. Commands of it that come later have no effect, so a member
 //! that has seen the entry sends them again in another session; one that was sent a snapshot in its place tells its
@@ -34,7 +38,8 @@ use self::expiry::Expiries;
 use self::session::{Kind, Place, Reply, Session, weight};
 
 pub use envelope::{
-    CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, ordered_registration, registration,
+    CommandHeader, Envelope, EnvelopeError, HEADER_BYTES, OWNED_HEADER_BYTES, ordered_registration,
+    owned_registration, registration,
 };
 pub use joined::{
     JoinError, Joined, Joining, SnapshotError, Splitting, join_snapshot, split_snapshot,
@@ -42,12 +47,18 @@ pub use joined::{
 pub use snapshot::SessionsError;
 
 use crate::consensus::planted::{Bug, is_planted};
-use crate::ids::Index;
+use crate::ids::{Index, ServerId};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
-/// The most sessions that a cluster keeps. One more evicts the one that was used least lately.
+/// The most sessions of members that a cluster keeps. One more evicts that of them which was used least lately.
 pub const SESSIONS_MAX: usize = 4096;
+
+/// The most sessions of clients that a cluster keeps, with the same policy among them.
+pub const CLIENT_SESSIONS_MAX: usize = 4096;
+
+/// The most sessions of one client. One more evicts that of them which was used least lately.
+pub const OWNER_SESSIONS_MAX: usize = 16;
 
 /// How far a session's commands may run ahead of the first that is not acknowledged. One beyond is refused.
 pub const OUTSTANDING_MAX: u64 = 1 << 15;
@@ -102,15 +113,18 @@ pub struct Sessions<R> {
     /// Shared with the captures of it until either changes: capturing the table must not take long.
     sessions: BTreeMap<Index, Arc<Session<R>>>,
     // A registration that was sent twice must not leave two sessions.
-    by_nonce: BTreeMap<u128, Index>,
+    by_nonce: BTreeMap<(Option<ServerId>, u128), Index>,
+    /// How many of them are clients'.
+    owned: usize,
     /// What all replies weigh.
     reply_bytes: u64,
     bounds: ReplyBounds,
     /// When sessions expire. Like `idlest`, it follows from the table.
     expiries: Expiries,
     /// Sessions by their last use, as it was at the last look through all of them: a flood of registrations must not
-    /// cost a look each. Those that were not used since come before all others.
-    idlest: VecDeque<(Index, Index)>,
+    /// cost a look each. Those that were not used since come before all others. First those of members, then those of
+    /// clients.
+    idlest: [VecDeque<(Index, Index)>; 2],
 }
 
 /// What became of one copy of a command.
@@ -136,11 +150,20 @@ impl<R> Default for Sessions<R> {
         Self {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
+            owned: 0,
             reply_bytes: 0,
             bounds: ReplyBounds::default(),
             expiries: Expiries::default(),
-            idlest: VecDeque::new(),
+            idlest: [VecDeque::new(), VecDeque::new()],
         }
+    }
+}
+
+impl<R> Sessions<R> {
+    /// The sessions of a client.
+    fn of_owner(&self, owner: ServerId) -> impl Iterator<Item = Index> {
+        let nonces = (Some(owner), 0)..=(Some(owner), u128::MAX);
+        self.by_nonce.range(nonces).map(|(_, name)| *name)
     }
 }
 
@@ -161,18 +184,32 @@ impl<R: Clone> Sessions<R> {
     ///
     /// The expired leave first, then, if [`SESSIONS_MAX`] are open still, the one that was used least lately.
     pub fn register(&mut self, at: ApplyContext, nonce: u128) -> Index {
-        self.register_kind(at, nonce, Kind::Plain)
+        self.register_kind(at, (None, nonce), Kind::Plain)
     }
 
     /// Opens the ordered session of this nonce, or finds it open, and returns its name, as [`register`](Self::register)
     /// does.
     pub fn register_ordered(&mut self, at: ApplyContext, nonce: u128) -> Index {
-        self.register_kind(at, nonce, Kind::Ordered)
+        self.register_kind(at, (None, nonce), Kind::Ordered)
     }
 
-    fn register_kind(&mut self, at: ApplyContext, nonce: u128, kind: Kind) -> Index {
+    /// Opens the plain session of this client's nonce, or finds it open, and returns its name.
+    ///
+    /// The expired leave first, then, if [`OWNER_SESSIONS_MAX`] of this client are open still, or
+    /// [`CLIENT_SESSIONS_MAX`] of all, the one of those that was used least lately.
+    pub fn register_owned(&mut self, at: ApplyContext, owner: ServerId, nonce: u128) -> Index {
+        self.register_kind(at, (Some(owner), nonce), Kind::Plain)
+    }
+
+    fn register_kind(
+        &mut self,
+        at: ApplyContext,
+        key: (Option<ServerId>, u128),
+        kind: Kind,
+    ) -> Index {
         self.advance(at.time);
-        if let Some(name) = self.by_nonce.get(&nonce) {
+        let (owner, _) = key;
+        if let Some(name) = self.by_nonce.get(&key) {
             let session = self
                 .sessions
                 .get_mut(name)
@@ -180,17 +217,23 @@ impl<R: Clone> Sessions<R> {
             Arc::make_mut(session).used(at);
             return *name;
         }
-        if self.sessions.len() >= SESSIONS_MAX {
-            self.evict_least_recently_used();
+        if let Some(owner) = owner {
+            self.make_room_for_owner(owner);
+            if self.owned >= CLIENT_SESSIONS_MAX {
+                self.evict_least_recently_used(true);
+            }
+            self.owned += 1;
+        } else if self.sessions.len() - self.owned >= SESSIONS_MAX {
+            self.evict_least_recently_used(false);
         }
-        let session = Session::opened(at, nonce, kind);
-        self.by_nonce.insert(nonce, at.index);
+        let session = Session::opened(at, key, kind);
+        self.by_nonce.insert(key, at.index);
         self.expiries.insert(at.index, session.expires_at());
         self.sessions.insert(at.index, Arc::new(session));
         at.index
     }
 
-    /// Applies a command, unless an earlier copy was applied or no copy may be.
+    /// Applies a member's command, unless an earlier copy was applied or no copy may be.
     ///
     /// # Errors
     /// Those of `apply`. The table is then as if the command had not been there, but for its session being used.
@@ -203,9 +246,28 @@ impl<R: Clone> Sessions<R> {
     where
         R: Serialize,
     {
+        self.execute_for(None, at, command, apply)
+    }
+
+    /// Applies a command of a client, or of a member for `None`, as [`execute`](Self::execute) does. A session of
+    /// another owner is none.
+    ///
+    /// # Errors
+    /// Those of `apply`.
+    pub fn execute_for<E>(
+        &mut self,
+        owner: Option<ServerId>,
+        at: ApplyContext,
+        command: &CommandHeader,
+        apply: impl FnOnce() -> Result<R, E>,
+    ) -> Result<Outcome<'_, R>, E>
+    where
+        R: Serialize,
+    {
         self.advance(at.time);
         let (name, sequence) = (command.session, command.sequence);
-        let Some(session) = self.sessions.get_mut(&name) else {
+        let found = self.sessions.get_mut(&name);
+        let Some(session) = found.filter(|session| session.owner == owner) else {
             return Ok(Outcome::Expired);
         };
         let session = Arc::make_mut(session);
@@ -278,8 +340,9 @@ impl<R: Clone> Sessions<R> {
     /// finds its latest, although a copy of an earlier registration may have opened a session after it.
     #[must_use]
     pub fn find(&self, nonces: std::ops::RangeInclusive<u128>) -> Option<(u128, Index)> {
+        let nonces = (None, *nonces.start())..=(None, *nonces.end());
         let latest = self.by_nonce.range(nonces).next_back();
-        latest.map(|(nonce, name)| (*nonce, *name))
+        latest.map(|((_, nonce), name)| (*nonce, *name))
     }
 
     /// The replies that a session keeps, with the numbers of their commands: `None` for one that came with a snapshot
@@ -291,20 +354,23 @@ impl<R: Clone> Sessions<R> {
     }
 
     /// Ends sessions until the replies are within their bounds, and returns the session `grown`, whose replies have
-    /// become heavier, if it is one of them.
+    /// become heavier, if it is one of them. Sessions of members end for those of members, and of clients for clients'.
     fn end_beyond_bounds(&mut self, grown: Index) -> Option<Arc<Session<R>>> {
-        let of_session = self.sessions.get(&grown)?.reply_bytes();
+        let of_grown = self.sessions.get(&grown)?;
+        let (of_session, is_owned) = (of_grown.reply_bytes(), of_grown.owner.is_some());
         let mut ended = None;
         if of_session > self.bounds.session_bytes_max {
             ended = self.remove(grown);
         }
-        // Each round frees at least the average of all sessions, so it is rare.
+        // Each round frees at least the average of these sessions, so it is rare.
         while self.reply_bytes > self.bounds.bytes_max {
             let sessions = self.sessions.iter();
             let heaviest = sessions
+                .filter(|(_, session)| session.owner.is_some() == is_owned)
                 .max_by_key(|(name, session)| (session.reply_bytes(), Reverse(**name)))
-                .map(|(name, _)| *name)
-                .expect("only sessions keep replies");
+                .map(|(name, _)| *name);
+            // What the others keep was within bounds before this one grew, and it is gone.
+            let Some(heaviest) = heaviest else { break };
             let removed = self.remove(heaviest);
             if heaviest == grown {
                 ended = removed;
@@ -313,30 +379,43 @@ impl<R: Clone> Sessions<R> {
         ended
     }
 
-    fn evict_least_recently_used(&mut self) {
+    /// Evicts a client's least recently used session if it has as many as it may have.
+    fn make_room_for_owner(&mut self, owner: ServerId) {
+        if self.of_owner(owner).count() >= OWNER_SESSIONS_MAX {
+            let idlest = self
+                .of_owner(owner)
+                .min_by_key(|name| self.sessions[name].last_used);
+            idlest.and_then(|name| self.remove(name));
+        }
+    }
+
+    fn evict_least_recently_used(&mut self, owned: bool) {
         loop {
-            while let Some((last_used, name)) = self.idlest.pop_front() {
+            let idlest = &mut self.idlest[usize::from(owned)];
+            while let Some((last_used, name)) = idlest.pop_front() {
                 let session = self.sessions.get(&name);
                 if session.is_some_and(|session| session.last_used == last_used) {
                     self.remove(name);
                     return;
                 }
             }
-            if self.sessions.is_empty() {
-                return;
-            }
             let uses = self.sessions.iter();
             let mut idlest: Vec<_> = uses
+                .filter(|(_, session)| session.owner.is_some() == owned)
                 .map(|(name, session)| (session.last_used, *name))
                 .collect();
+            if idlest.is_empty() {
+                return;
+            }
             idlest.sort_unstable();
-            self.idlest = idlest.into();
+            self.idlest[usize::from(owned)] = idlest.into();
         }
     }
 
     fn remove(&mut self, name: Index) -> Option<Arc<Session<R>>> {
         let session = self.sessions.remove(&name)?;
-        self.by_nonce.remove(&session.nonce);
+        self.by_nonce.remove(&(session.owner, session.nonce));
+        self.owned -= usize::from(session.owner.is_some());
         self.expiries.remove(name);
         self.reply_bytes -= session.reply_bytes();
         Some(session)

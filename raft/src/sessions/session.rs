@@ -6,13 +6,15 @@ use serde::Serialize;
 
 use super::{ORDERED_SESSION_EXPIRY, OUTSTANDING_MAX, REPLY_OVERHEAD_BYTES, SESSION_EXPIRY};
 use crate::codec;
-use crate::ids::Index;
+use crate::ids::{Index, ServerId};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
 /// One session of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Session<R> {
+    /// The client that it is of; `None`: a member's.
+    pub(super) owner: Option<ServerId>,
     pub(super) nonce: u128,
     pub(super) kind: Kind,
     /// The cluster time of the entry that used it last: what it expires by.
@@ -93,8 +95,13 @@ pub(super) fn weight_of(bytes: usize) -> u64 {
 
 impl<R> Session<R> {
     /// Returns a session that was opened by the entry at `at`.
-    pub(super) fn opened(at: ApplyContext, nonce: u128, kind: Kind) -> Self {
+    pub(super) fn opened(
+        at: ApplyContext,
+        (owner, nonce): (Option<ServerId>, u128),
+        kind: Kind,
+    ) -> Self {
         Self {
+            owner,
             nonce,
             kind,
             last_active: at.time,

@@ -15,10 +15,11 @@ use thiserror::Error;
 
 use super::session::{Kind, Place, Reply, Session, weight_of};
 use super::{
-    OUTSTANDING_MAX, REPLY_BYTES_MAX, SEQUENCE_MAX, SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions,
+    CLIENT_SESSIONS_MAX, OUTSTANDING_MAX, OWNER_SESSIONS_MAX, REPLY_BYTES_MAX, SEQUENCE_MAX,
+    SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions,
 };
 use crate::codec;
-use crate::ids::{Index, Term};
+use crate::ids::{Index, ServerId, Term};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
@@ -26,6 +27,8 @@ const VERSION: u8 = 2;
 
 const PLAIN: u8 = 1;
 const ORDERED: u8 = 2;
+/// A plain one of a client, whose id follows.
+const OWNED: u8 = 3;
 
 /// Why bytes are not those of a session table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,10 +54,14 @@ impl<R: Serialize> Sessions<R> {
         for (name, session) in &self.sessions {
             bytes.extend_from_slice(&name.0.to_be_bytes());
             bytes.extend_from_slice(&session.nonce.to_be_bytes());
-            bytes.push(match session.kind {
-                Kind::Plain => PLAIN,
-                Kind::Ordered => ORDERED,
-            });
+            match (session.owner, session.kind) {
+                (Some(owner), _) => {
+                    bytes.push(OWNED);
+                    bytes.extend_from_slice(&owner.0.to_be_bytes());
+                }
+                (None, Kind::Plain) => bytes.push(PLAIN),
+                (None, Kind::Ordered) => bytes.push(ORDERED),
+            }
             bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
             bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
             bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
@@ -103,7 +110,7 @@ impl<R: DeserializeOwned> Sessions<R> {
             return Err(SessionsError::UnknownVersion(version));
         }
         let count = reader.count()?;
-        if count > SESSIONS_MAX {
+        if count > SESSIONS_MAX + CLIENT_SESSIONS_MAX {
             return Err(SessionsError::Invalid("there are too many sessions"));
         }
         let mut table = Self::default();
@@ -114,6 +121,9 @@ impl<R: DeserializeOwned> Sessions<R> {
         }
         if !reader.0.is_empty() {
             return Err(SessionsError::Invalid("something follows the last session"));
+        }
+        if table.owned > CLIENT_SESSIONS_MAX || table.sessions.len() - table.owned > SESSIONS_MAX {
+            return Err(SessionsError::Invalid("there are too many sessions"));
         }
         if table.reply_bytes > REPLY_BYTES_MAX {
             return Err(SessionsError::Invalid("its replies are too heavy"));
@@ -129,8 +139,15 @@ impl<R: DeserializeOwned> Sessions<R> {
         {
             return Err(SessionsError::Invalid("its sessions are not in order"));
         }
-        if self.by_nonce.insert(session.nonce, name).is_some() {
+        let (owner, nonce) = (session.owner, session.nonce);
+        if self.by_nonce.insert((owner, nonce), name).is_some() {
             return Err(SessionsError::Invalid("two sessions share a nonce"));
+        }
+        if let Some(owner) = owner {
+            self.owned += 1;
+            if self.of_owner(owner).count() > OWNER_SESSIONS_MAX {
+                return Err(SessionsError::Invalid("a client has too many sessions"));
+            }
         }
         self.reply_bytes += session.reply_bytes();
         self.expiries.insert(name, session.expires_at());
@@ -142,9 +159,13 @@ impl<R: DeserializeOwned> Sessions<R> {
 impl<R: DeserializeOwned> Session<R> {
     fn decode(reader: &mut Reader<'_>, name: Index, through: Index) -> Result<Self, SessionsError> {
         let nonce = u128::from_be_bytes(reader.array()?);
-        let kind = match reader.array()? {
-            [PLAIN] => Kind::Plain,
-            [ORDERED] => Kind::Ordered,
+        let (owner, kind) = match reader.array()? {
+            [PLAIN] => (None, Kind::Plain),
+            [ORDERED] => (None, Kind::Ordered),
+            [OWNED] => {
+                let owner = ServerId(u128::from_be_bytes(reader.array()?));
+                (Some(owner), Kind::Plain)
+            }
             [_] => return Err(SessionsError::Invalid("a session is of no known kind")),
         };
         let last_active = ClusterTime(u64::from_be_bytes(reader.array()?));
@@ -159,7 +180,7 @@ impl<R: DeserializeOwned> Session<R> {
             term: Term::default(),
             time: last_active,
         };
-        let mut session = Self::opened(at, nonce, kind);
+        let mut session = Self::opened(at, (owner, nonce), kind);
         let acknowledged_through = u64::from_be_bytes(reader.array()?);
         if acknowledged_through > SEQUENCE_MAX {
             return Err(SessionsError::Invalid("a session has used up its numbers"));

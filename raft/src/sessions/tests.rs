@@ -1,3 +1,5 @@
+mod owners;
+
 use std::convert::Infallible;
 
 use serde::{Deserialize, Deserializer, Serializer};

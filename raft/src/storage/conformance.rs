@@ -36,7 +36,7 @@ use bytes::Bytes;
 pub use self::identity::{
     a_bound_disk_stays_bound, an_identity_stays_with_its_disk,
     boots_of_other_servers_are_remembered, each_start_has_a_later_boot_and_another_nonce,
-    two_blank_disks_are_two_servers,
+    each_start_tells_of_those_before_it, two_blank_disks_are_two_servers,
 };
 pub use self::log::{
     a_compacted_entry_is_not_read, a_log_that_is_outlined_tells_the_same,
@@ -93,6 +93,7 @@ pub async fn check_all<D: Disk>(blank: impl AsyncFn() -> D) {
         what_was_written_is_recovered_without_a_restart
         an_identity_stays_with_its_disk
         each_start_has_a_later_boot_and_another_nonce
+        each_start_tells_of_those_before_it
         a_bound_disk_stays_bound
         boots_of_other_servers_are_remembered
         the_state_of_a_snapshot_is_read_in_any_ranges

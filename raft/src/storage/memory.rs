@@ -14,7 +14,7 @@ use crate::configuration::History;
 use crate::consensus::select;
 use crate::entry::Entry;
 use crate::identity::Identity;
-use crate::ids::{ClusterId, Index};
+use crate::ids::{ClusterId, Index, Starts};
 
 /// A disk in memory. Every write is durable at once, as long as any clone of it lives.
 ///
@@ -48,7 +48,7 @@ struct Shelf(Mutex<Contents>);
 struct Contents {
     stored: Recovered,
     bound: Bound,
-    boots: u64,
+    starts: Starts,
     finished: BTreeMap<SnapshotName, Bytes>,
     begun: BTreeMap<SnapshotName, BytesMut>,
     last_name: u64,
@@ -125,10 +125,10 @@ impl Storage for MemoryStorage {
         let in_force = contents.in_force();
         contents.begun.clear();
         contents.finished.retain(|name, _| Some(*name) == in_force);
-        contents.boots += 1;
-        let (boot, stored) = (contents.boots, contents.stored.clone());
+        contents.starts = contents.starts.next(platform::entropy_u64());
+        let (starts, stored) = (contents.starts, contents.stored.clone());
         drop(contents);
-        self.identity = self.identity.clone().at_boot(boot, platform::entropy_u64());
+        self.identity = self.identity.clone().at(starts);
         held::bound(stored, log_memory_bytes_max)
     }
 

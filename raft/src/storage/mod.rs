@@ -80,15 +80,17 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// A server's id is made with its storage, which keeps the key that the id is the digest of. Storage that was wiped has
 /// lost the key, and is another server's. Storage that was set back to an earlier state or copied must not be used
 /// again: the server has forgotten votes and entries that others count on. Some of this is found while it runs: blank
-/// members give no votes, an older boot than the newest that was seen is told from it ([`Boots`](crate::boots::Boots)),
-/// and a leader whose member has less than it acknowledged in the leader's own term stops counting it and has it stop
-/// (`StopReason::Forgot`). A leader that was elected after the loss cannot know of it.
+/// members give no votes, starts that do not follow the newest that was seen are refused
+/// ([`Boots`](crate::boots::Boots)), and a leader whose member has less than it acknowledged in the leader's own term
+/// stops counting it and has it stop (`StopReason::Forgot`). A leader that was elected after the loss cannot know of
+/// it.
 ///
 /// Storage that is bound to no cluster has never taken part in one: what it holds counts for nothing.
 #[async_trait]
 pub trait Storage: Send + 'static {
-    /// Returns whose storage it is: drawn when the storage was made, the same ever since but for the number of the
-    /// start. That number is counted up, durably, before [`recover`](Self::recover) returns for the first time.
+    /// Returns whose storage it is: drawn when the storage was made, the same ever since but for its
+    /// [starts](Identity::starts). Those take the [next](crate::ids::Starts::next) one, durably, before
+    /// [`recover`](Self::recover) returns for the first time.
     fn identity(&self) -> &Identity;
 
     /// Returns the cluster that the storage is bound to; `None` as long as it is bound to none.

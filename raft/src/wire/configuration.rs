@@ -108,6 +108,7 @@ pub(super) fn proto_token(token: &AccessToken) -> proto::AccessToken {
             Grants::Membership => proto::AccessToken::MEMBERSHIP,
             Grants::Reading => proto::AccessToken::READING,
             Grants::Writing => proto::AccessToken::WRITING,
+            Grants::Operating => proto::AccessToken::OPERATING,
         }),
         expires_at: Some(token.expires_at.0),
         uses_left: Some(token.uses_left),
@@ -176,6 +177,7 @@ pub(super) fn token(read: proto::AccessToken) -> Result<AccessToken, DecodeError
         proto::AccessToken::MEMBERSHIP => Grants::Membership,
         proto::AccessToken::READING => Grants::Reading,
         proto::AccessToken::WRITING => Grants::Writing,
+        proto::AccessToken::OPERATING => Grants::Operating,
         number => {
             return Err(DecodeError::Unsupported {
                 part: "access token",

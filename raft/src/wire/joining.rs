@@ -55,11 +55,18 @@ fn decode_foreign(body: Bytes) -> Result<Content, DecodeError> {
     }
 }
 
-pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
+pub(super) fn join_reply(reply: &JoinReply) -> proto::JoinReply {
+    let mut known = None;
     let (answer, leader) = match reply {
         JoinReply::Accepted => (proto::JoinReply::ACCEPTED, None),
         JoinReply::Member => (proto::JoinReply::MEMBER, None),
-        JoinReply::NotLeader { leader } => (proto::JoinReply::NOT_LEADER, leader),
+        JoinReply::NotLeader {
+            leader,
+            description,
+        } => {
+            known = description.as_ref().map(encode_description);
+            (proto::JoinReply::NOT_LEADER, *leader)
+        }
         JoinReply::Busy => (proto::JoinReply::BUSY, None),
         JoinReply::Dismissed => (proto::JoinReply::DISMISSED, None),
         JoinReply::Manual => (proto::JoinReply::MANUAL, None),
@@ -74,6 +81,7 @@ pub(super) fn join_reply(reply: JoinReply) -> proto::JoinReply {
     proto::JoinReply {
         answer: Some(answer),
         leader: leader.map(server_bytes),
+        description: known,
     }
 }
 
@@ -83,7 +91,13 @@ fn decode_join_reply(body: Bytes) -> Result<Content, DecodeError> {
     let reply = match required(read.answer, "answer")? {
         proto::JoinReply::ACCEPTED => JoinReply::Accepted,
         proto::JoinReply::MEMBER => JoinReply::Member,
-        proto::JoinReply::NOT_LEADER => JoinReply::NotLeader { leader },
+        proto::JoinReply::NOT_LEADER => JoinReply::NotLeader {
+            leader,
+            description: read
+                .description
+                .map(|known| description(Some(known)))
+                .transpose()?,
+        },
         proto::JoinReply::BUSY => JoinReply::Busy,
         proto::JoinReply::DISMISSED => JoinReply::Dismissed,
         proto::JoinReply::MANUAL => JoinReply::Manual,

@@ -26,6 +26,7 @@
 //! # Ok::<(), wire::DecodeError>(())
 //! ```
 
+mod client;
 mod configuration;
 mod content;
 mod description;
@@ -35,12 +36,17 @@ mod field;
 mod joining;
 mod message;
 mod proto;
+mod report;
 mod request;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use content::{Content, JoinReply, ProposeAnswer};
+pub use content::{
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, JoinReply,
+    ProposeAnswer, QueryOutcome, View,
+};
 pub use error::DecodeError;
+pub use report::{PeerReport, Report};
 
 pub use crate::message::ENTRIES_MAX;
 
@@ -57,6 +63,12 @@ pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// The most commands that are passed on to the leader at once.
 pub const COMMANDS_MAX: usize = 1 << 16;
+
+/// The most queries that a client asks at once.
+pub const QUERIES_MAX: usize = 1 << 12;
+
+/// The most members that a client is told of at once.
+pub const VIEW_MEMBERS_MAX: usize = 32;
 
 /// Terms, indices, rounds, cluster times and lengths lie below this, so that no sum of them overflows.
 pub const NUMBER_END: u64 = 1 << 62;
@@ -189,8 +201,10 @@ impl RawFrame {
             Ok(Content::Message(message::decode(kind, term, token, body)?))
         } else if kind < kind::JOIN {
             request::decode(kind, body)
-        } else {
+        } else if kind < kind::CLIENT_REQUEST {
             joining::decode(kind, body)
+        } else {
+            client::decode(kind, body)
         }
     }
 }
@@ -355,9 +369,21 @@ fn encode(head: Option<&Head>, content: &Content) -> Bytes {
             seal(head, kind::JOIN, None, &joining::join(description, *token))
         }
         Content::JoinReply(reply) => {
-            seal(head, kind::JOIN_REPLY, None, &joining::join_reply(*reply))
+            seal(head, kind::JOIN_REPLY, None, &joining::join_reply(reply))
         }
         Content::Foreign(why) => seal(head, kind::FOREIGN, None, &joining::foreign(*why)),
+        Content::ClientRequest { request, ask } => seal(
+            head,
+            kind::CLIENT_REQUEST,
+            None,
+            &client::request(*request, ask),
+        ),
+        Content::ClientReply { request, answer } => seal(
+            head,
+            kind::CLIENT_REPLY,
+            None,
+            &client::reply(*request, answer),
+        ),
     }
 }
 

@@ -296,6 +296,7 @@ pub(super) fn change_reply(
             };
         }
         ChangeError::AskerNotMember => (proto::ChangeReply::ASKER_NOT_MEMBER, None),
+        ChangeError::NotLinked(id) => (proto::ChangeReply::NOT_LINKED, Some(*id)),
         ChangeError::Unreachable(id) => (proto::ChangeReply::UNREACHABLE, Some(*id)),
         ChangeError::TooSlow(id) => (proto::ChangeReply::TOO_SLOW, Some(*id)),
         ChangeError::Foreign(id, Foreign::Cluster) => {
@@ -368,6 +369,7 @@ fn decode_change_reply(body: Bytes) -> Result<Content, DecodeError> {
             ChangeError::Token(token_key(read.token)?, TokenFault::GrantsOther)
         }
         proto::ChangeReply::ASKER_NOT_MEMBER => ChangeError::AskerNotMember,
+        proto::ChangeReply::NOT_LINKED => ChangeError::NotLinked(required(about, ABOUT)?),
         proto::ChangeReply::UNREACHABLE => ChangeError::Unreachable(required(about, ABOUT)?),
         proto::ChangeReply::TOO_SLOW => ChangeError::TooSlow(required(about, ABOUT)?),
         proto::ChangeReply::WRONG_CLUSTER => {

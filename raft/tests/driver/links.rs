@@ -103,6 +103,7 @@ pub(crate) fn builder(end: Endpoint, disk: &MemoryStorage) -> MemberBuilder<Jour
     member
         .config(config())
         .membership(policy)
+        .serve_clients()
         .request_timeout(Duration::from_secs(60))
 }
 
@@ -211,7 +212,7 @@ fn address_of(disk: &MemoryStorage) -> Address {
     address.parse().expect("it is an address")
 }
 
-fn is_at(status: &MemberStatus, server: ServerId, address: &Address) -> bool {
+pub(crate) fn is_at(status: &MemberStatus, server: ServerId, address: &Address) -> bool {
     let member = status.raft.configuration.member(server);
     member.is_some_and(|member| member.description.addresses() == [address.clone()])
 }

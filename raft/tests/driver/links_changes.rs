@@ -1,21 +1,27 @@
 //! Tells stories of what members say of themselves, and of clusters that are open to more than they may be.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use liferaft_platform::{Address, Versions};
-use liferaft_raft::driver::{Exclusion, Founding, Handle, MembershipError, StartError, Terms};
+use liferaft_raft::config::Config;
+use liferaft_raft::driver::{
+    Exclusion, Founding, Handle, MemberBuilder, MembershipError, StartError, Terms,
+};
+use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::ServerId;
 use liferaft_transport::carrier::{
     Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
 };
 use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::BACK_OFF_MAX;
 use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::ELECTION_TIMEOUT;
-use crate::links::{Site, builder, excluded, invite, patient, start, start_over};
+use crate::links::{Site, builder, excluded, invite, is_at, patient, start, start_over};
 use crate::machine::Journal;
 
 const BOTH: Versions = Versions { min: 1, max: 2 };
@@ -292,36 +298,134 @@ async fn who_is_invited_starts_wherever_it_is() {
 }
 
 /// Nobody has an address of a server that was removed, so it has to dial, which it does only now and then.
-#[tokio::test(start_paused = true)]
-async fn a_removed_server_is_added_again_once_it_had_time_to_dial() {
+async fn remove_and_add_again(election_timeout: Duration) -> Result<(), MembershipError> {
+    let config = || Config::builder().election_timeout(election_timeout).build();
+    let config = || config().expect("it makes sense");
+    let patience = 1000 * election_timeout;
+    let tune = |member: MemberBuilder<Journal>| {
+        let patient = MembershipPolicy::default().with_evict_after(patience);
+        let member = member.config(config()).membership(patient);
+        member.request_timeout(patience)
+    };
     let network = MemoryNetwork::new(1);
     let disk = founded(Founding::closed).await;
+    let founder = start_over(by_address_alone(&network, &disk), &disk, tune).await;
+    founder.joined().await.expect("it leads itself");
+    let invitation = invite(&founder, Terms::membership()).await;
+    let guests_disk = MemoryStorage::default();
+    let end = exposed(&network, &guests_disk, Reach::Anywhere);
+    let guest = start_over(end, &guests_disk, |member| tune(member.invited(invitation))).await;
+    guest.joined().await.expect("it is invited");
+    let id = guest.id();
+    founder.remove_server(id).await.expect("it is one");
+    assert_eq!(excluded(&guest).await, Some(Exclusion::Removed));
+    sleep(100 * election_timeout).await;
+
+    let patient = founder.within(2 * (election_timeout + BACK_OFF_MAX));
+    patient.add_server(id).await?;
+
+    guest.joined().await.expect("it is a member");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_server_that_dials_now_and_then_is_added_again() {
+    assert_eq!(remove_and_add_again(ELECTION_TIMEOUT).await, Ok(()));
+}
+
+// It was let in for so short a time that it was shut out again before the leader was asked once more.
+#[tokio::test(start_paused = true)]
+async fn a_removed_server_is_added_again_where_heartbeats_are_rare() {
+    assert_eq!(remove_and_add_again(20 * BACK_OFF_MAX).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_links_is_called_unreachable_at_the_deadline() {
+    let site = Site::closed().await;
+    let nobody = ServerId(99);
+    let begin = Instant::now();
+
+    let added = site.founder.within(BACK_OFF_MAX).add_server(nobody).await;
+
+    assert_eq!(added, Err(MembershipError::Unreachable(nobody)));
+    assert!(begin.elapsed() >= BACK_OFF_MAX);
+}
+
+/// The invitation names a member that follows, and nobody finds servers by their ids: the member says who leads.
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_believes_the_leader_that_its_inviter_names() {
+    let network = MemoryNetwork::new(1);
+    let address_of = |disk: &MemoryStorage| address(&format!("memory:{:?}", disk.identity().id()));
+    let start_at = async |disk: &MemoryStorage, invitation: Option<Invitation>| {
+        let end = by_address_alone(&network, disk);
+        let prepare = |member: MemberBuilder<Journal>| match invitation {
+            Some(invitation) => member.invited(invitation),
+            None => member,
+        };
+        let place = address_of(disk);
+        start_over(end, disk, |member| prepare(member).addresses([place])).await
+    };
+    let disk = founded(Founding::closed).await;
+    let founder = start_at(&disk, None).await;
+    founder.joined().await.expect("it leads itself");
+    let terms = Terms::membership().with_uses(2);
+    let invitation = invite(&founder, terms).await;
+    assert_eq!(invitation.inviters(), [founder.public_key()]);
+    let second = start_at(&MemoryStorage::default(), Some(invitation.clone())).await;
+    second.joined().await.expect("it is invited");
+    let handed = founder.transfer_leadership(Some(second.id())).await;
+    assert_eq!(handed, Ok(second.id()));
+
+    let third = start_at(&MemoryStorage::default(), Some(invitation)).await;
+
+    third.joined().await.expect("it is invited");
+    assert_eq!(third.propose(1).await, Ok(1));
+}
+
+/// Each of the two knows only where the other was.
+#[tokio::test(start_paused = true)]
+async fn members_that_have_all_moved_meet_by_the_contact_of_one() {
+    let network = MemoryNetwork::new(1);
+    let start_at = async |disk: &MemoryStorage, place: Address, invitation: Option<Invitation>| {
+        let prepare = |member: MemberBuilder<Journal>| match invitation {
+            Some(invitation) => member.invited(invitation),
+            None => member,
+        };
+        let end = by_address_alone(&network, disk);
+        start_over(end, disk, |member| prepare(member).addresses([place])).await
+    };
+    let [ada_at, bob_at] = [founded(Founding::closed).await, MemoryStorage::default()];
+    let place = |disk: &MemoryStorage| address(&format!("memory:{:?}", disk.identity().id()));
+    let ada = start_at(&ada_at, place(&ada_at), None).await;
+    ada.joined().await.expect("it leads itself");
+    let invitation = invite(&ada, Terms::membership()).await;
+    // What the log says of each is where nobody is from now on.
+    let nowhere = [address("memory:0x1"), address("memory:0x2")];
+    let bob = start_at(&bob_at, nowhere[1].clone(), Some(invitation)).await;
+    bob.joined().await.expect("it is invited");
+    ada.stop().await;
+    let ada = start_at(&ada_at, nowhere[0].clone(), None).await;
+    let told = bob
+        .wait_for(|status| is_at(status, ada.id(), &nowhere[0]))
+        .await;
+    told.expect("it is described anew");
+    ada.stop().await;
+    bob.stop().await;
+
+    let ada = start_at(&ada_at, place(&ada_at), None).await;
+    let bob = start_at(&bob_at, place(&bob_at), Some(ada.contact())).await;
+
+    assert_eq!(bob.propose(1).await, Ok(1));
+    assert_eq!(ada.propose(2).await, Ok(2));
+}
+
+/// An end that finds nobody but by an address.
+fn by_address_alone(network: &MemoryNetwork, disk: &MemoryStorage) -> Endpoint {
     let carrier = network.attach_carrier(disk.identity().id());
     let carrier = Exposed {
         carrier: carrier.expect("it is free"),
         reach: Reach::Anywhere,
         finds: false,
     };
-    let end = Endpoint::new(disk.identity().clone(), carrier);
-    let founder = start_over(end, &disk, |member| member).await;
-    founder.joined().await.expect("it leads itself");
-    let invitation = invite(&founder, Terms::membership()).await;
-    let guests_disk = MemoryStorage::default();
-    let end = exposed(&network, &guests_disk, Reach::Anywhere);
-    let guest = start_over(end, &guests_disk, |member| member.invited(invitation)).await;
-    guest.joined().await.expect("it is invited");
-    let id = guest.id();
-    founder.remove_server(id).await.expect("it is one");
-    assert_eq!(excluded(&guest).await, Some(Exclusion::Removed));
-    sleep(100 * ELECTION_TIMEOUT).await;
-
-    // By chance it dials just then.
-    let mut added = founder.add_server(id).await;
-    if added == Err(MembershipError::Unreachable(id)) {
-        sleep(BACK_OFF_MAX).await;
-        added = founder.add_server(id).await;
-    }
-
-    assert_eq!(added, Ok(()));
-    guest.joined().await.expect("it is a member");
+    Endpoint::new(disk.identity().clone(), carrier)
 }

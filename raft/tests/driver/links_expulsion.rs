@@ -48,6 +48,18 @@ async fn a_removed_member_loses_its_links_and_is_told_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_removes_itself_hears_that_it_is_done() {
+    let site = Site::closed().await;
+    let (second, _) = site.member().await;
+    let (_third, _) = site.member().await;
+
+    let removed = second.remove_server(second.id()).await;
+
+    assert_eq!(removed, Ok(()));
+    assert_eq!(excluded(&second).await, Some(Exclusion::Removed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_of_the_voters_are_removed_at_once() {
     let site = Site::closed().await;
     let (_second, _) = site.member().await;

@@ -1,16 +1,15 @@
-//! Refuses those who are not who they say, or not who they were: copies of a storage, members of other clusters,
-//! holders of copied invitations, and joiners that speak as leaders.
+//! Refuses those who are not who they say: members of other clusters, holders of copied invitations, and joiners that
+//! speak as leaders.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use liferaft_platform::{Address, Boot, ServerId, Versions};
+use liferaft_platform::{Boot, ServerId, Versions};
 use liferaft_raft::configuration::{Description, TokenFault};
 use liferaft_raft::consensus::{MembershipChange, Refusal as MessageRefusal};
-use liferaft_raft::driver::{Exclusion, Founding, Handle, MemberError, Terms};
+use liferaft_raft::driver::{Exclusion, Founding, Terms};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, Term};
 use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, RequestVote, Token};
@@ -18,19 +17,14 @@ use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::DeliveryClass;
 use liferaft_transport::access::{Authorizer, Claimant, Grant, Refusal, Role};
-use liferaft_transport::carrier::{
-    Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
-};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{Credentials, Link, LinkError, LinkEvent, Wanted};
-use liferaft_transport::memory::{MemoryCarrier, MemoryNetwork};
 use tokio::time::sleep;
 
 use crate::cluster::ELECTION_TIMEOUT;
-use crate::links::{Site, excluded, invite, names, patient, start, start_over};
-use crate::machine::Journal;
+use crate::links::{Site, excluded, invite, names, start};
 
 /// Takes everybody for a member.
 struct Credulous;
@@ -70,10 +64,11 @@ impl Impostor {
             cluster,
             key,
             versions: Versions::only(1),
-            boot: Boot {
+            starts: Boot {
                 number: 1_000,
                 nonce: 1,
-            },
+            }
+            .into(),
             vouchers: Arc::new([]),
             role: invitation.map_or(Role::Member, |_| Role::Joiner),
             token: invitation.and_then(Invitation::token).cloned(),
@@ -97,7 +92,7 @@ impl Impostor {
         loop {
             let event = poll_fn(|context| self.end.poll_link_event(context)).await;
             match event.expect("the network is there") {
-                LinkEvent::Up(link) => return Ok(link),
+                LinkEvent::Up(link) => return Ok(*link),
                 LinkEvent::Failed { error, .. } => return Err(error),
                 other => self.events.push_back(other),
             }
@@ -331,155 +326,6 @@ async fn of_two_that_race_for_one_use_one_gets_in() {
     let used_up = Exclusion::Token(TokenFault::UsedUp);
     assert_eq!(excluded(loser).await, Some(used_up));
     assert!(names(&site.founder, winner.id()) && !names(&site.founder, loser.id()));
-}
-
-/// Waits until nobody links to a server that shows an old start.
-async fn refused_as_old(member: &Handle<Journal>, copy: ServerId) {
-    let refused = member.wait_for(|status| {
-        let error = status.last_error.as_ref().map(|last| &last.error);
-        match error {
-            Some(MemberError::NotLinked { peer, error }) if *peer == copy => matches!(
-                error,
-                LinkError::Handshake(HandshakeError::Refused {
-                    refusal: Refusal::OldBoot,
-                    ..
-                })
-            ),
-            _ => false,
-        }
-    });
-    refused.await.expect("it is refused");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_copy_of_a_storage_is_refused_and_told_why() {
-    let site = Site::closed().await;
-    let (_second, _) = site.member().await;
-    let (third, disk) = site.member().await;
-    third.stop().await;
-    let copy = disk.copied();
-    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
-    third.joined().await.expect("it is one");
-    third.stop().await;
-
-    let copied = start(&site.network, &copy, |member| member.membership(patient())).await;
-
-    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
-    refused_as_old(&site.founder, copied.id()).await;
-    assert_eq!(copied.status().borrow().counters.frames_received, 0);
-    assert_eq!(copied.status().borrow().counters.frames_sent, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_copy_is_refused_by_members_that_were_restarted_since() {
-    let site = Site::closed().await;
-    let (second, second_disk) = site.member().await;
-    let (third, disk) = site.member().await;
-    third.stop().await;
-    let copy = disk.copied();
-    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
-    third.joined().await.expect("it is one");
-    for member in [&third, &second, &site.founder] {
-        member.stop().await;
-    }
-    let founder = start(&site.network, &site.disk, |member| {
-        member.membership(patient())
-    })
-    .await;
-    let _second = start(&site.network, &second_disk, |member| {
-        member.membership(patient())
-    })
-    .await;
-
-    let copied = start(&site.network, &copy, |member| member.membership(patient())).await;
-
-    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
-    refused_as_old(&founder, copied.id()).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_old_image_of_a_storage_is_refused() {
-    let site = Site::closed().await;
-    let (_second, _) = site.member().await;
-    let (third, disk) = site.member().await;
-    third.stop().await;
-    let image = disk.copied();
-    for _ in 0..3 {
-        let third = start(&site.network, &disk, |member| member.membership(patient())).await;
-        third.joined().await.expect("it is one");
-        third.stop().await;
-    }
-
-    let restored = start(&site.network, &image, |member| member.membership(patient())).await;
-
-    assert_eq!(excluded(&restored).await, Some(Exclusion::OldBoot));
-    assert_eq!(restored.status().borrow().counters.frames_received, 0);
-}
-
-/// A memory carrier of another network than the first, whose addresses have a scheme of their own.
-struct Second(MemoryCarrier);
-
-impl Carrier for Second {
-    fn scheme(&self) -> &'static str {
-        "second"
-    }
-
-    fn packet_bytes_max(&self) -> usize {
-        self.0.packet_bytes_max()
-    }
-
-    fn reach(&self) -> Reach {
-        self.0.reach()
-    }
-
-    fn is_inside_process(&self) -> bool {
-        self.0.is_inside_process()
-    }
-
-    fn address_of(&self, server: ServerId) -> Option<Address> {
-        let address = format!("second:{server:?}");
-        Some(address.parse().expect("it is short"))
-    }
-
-    fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
-        let first = format!("memory:{}", address.rest());
-        self.0.dial(&first.parse().expect("it is short"))
-    }
-
-    fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
-        self.0.send(path, channel, packet)
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        self.0.poll(context)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_two_copies_that_run_at_once_the_later_is_refused() {
-    let elsewhere = MemoryNetwork::new(2);
-    let site = Site::closed().await;
-    let (_second, _) = site.member().await;
-    let (third, disk) = site.member().await;
-    let id = site.founder.id();
-    site.founder.stop().await;
-    let near = site.network.attach_carrier(id).expect("it is free");
-    let far = elsewhere.attach_carrier(id).expect("it is free");
-    let end = Endpoint::new(site.disk.identity().clone(), near).with_carrier(Second(far));
-    let founder = start_over(end, &site.disk, |member| member.membership(patient())).await;
-    third.stop().await;
-    let copy = disk.copied();
-    let third = start(&site.network, &disk, |member| member.membership(patient())).await;
-    third.joined().await.expect("it is one");
-    let far = elsewhere.attach_carrier(third.id()).expect("it is free");
-    let end = Endpoint::new(copy.identity().clone(), Second(far));
-
-    let copied = start_over(end, &copy, |member| member.membership(patient())).await;
-
-    assert_eq!(excluded(&copied).await, Some(Exclusion::OldBoot));
-    assert_eq!(copied.status().borrow().counters.frames_received, 0);
-    assert_eq!(third.propose(1).await, Ok(1));
-    assert_eq!(founder.read(()).await, Ok(vec![1]));
 }
 
 /// The public half of a token is in the log. Whoever asks by it and hangs up is not taken for a peer of a transport

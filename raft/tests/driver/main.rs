@@ -1,6 +1,8 @@
 //! The driver over the memory transport, under a paused clock: stories of clusters as their callers see them.
 
 mod bounds;
+mod clients;
+mod clients_operating;
 mod cluster;
 mod commands;
 mod disk;
@@ -14,6 +16,7 @@ mod leadership;
 mod leaving;
 mod links;
 mod links_changes;
+mod links_copies;
 mod links_expulsion;
 mod links_faults;
 mod links_impostors;

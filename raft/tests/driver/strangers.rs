@@ -251,6 +251,7 @@ async fn a_newcomer_follows_only_the_hints_of_those_it_asked() {
     let hint = || {
         Content::JoinReply(JoinReply::NotLeader {
             leader: Some(server(77)),
+            description: None,
         })
     };
     tokio::time::sleep(2 * ELECTION_TIMEOUT).await;

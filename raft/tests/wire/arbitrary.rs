@@ -11,7 +11,8 @@ use liferaft_raft::configuration::{
     Member, PublicKey, Suffrage, TokenFault, TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, RoleKind,
+    TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
@@ -22,7 +23,8 @@ use liferaft_raft::message::{
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer, RawFrame,
+    self, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, Frame, Head,
+    JoinReply, NUMBER_END, PeerReport, ProposeAnswer, QueryOutcome, RawFrame, Report, View,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -110,6 +112,122 @@ fn content() -> impl Strategy<Value = Content> {
         1 => (any::<u64>(), transfer_result())
             .prop_map(|(request, result)| Content::TransferReply { request, result }),
         1 => joining(),
+        1 => (any::<u64>(), client_ask())
+            .prop_map(|(request, ask)| Content::ClientRequest { request, ask }),
+        1 => (any::<u64>(), client_answer())
+            .prop_map(|(request, answer)| Content::ClientReply { request, answer }),
+    ]
+}
+
+fn client_ask() -> impl Strategy<Value = ClientAsk> {
+    prop_oneof![
+        Just(ClientAsk::View),
+        Just(ClientAsk::Report),
+        vec(blob(), 1..5).prop_map(ClientAsk::Commands),
+        vec(client_query(), 1..5).prop_map(ClientAsk::Queries),
+    ]
+}
+
+fn client_query() -> impl Strategy<Value = ClientQuery> {
+    (any::<u64>(), index(), blob()).prop_map(|(number, not_before, query)| ClientQuery {
+        number,
+        not_before,
+        query,
+    })
+}
+
+fn client_answer() -> BoxedStrategy<ClientAnswer> {
+    let members = vec((server(), description()), 0..4);
+    let view = (term(), option::of(server()), any::<u64>(), members);
+    let view = view.prop_map(|(term, leader, command_bytes_max, members)| View {
+        term,
+        leader,
+        command_bytes_max,
+        members,
+    });
+    prop_oneof![
+        view.prop_map(ClientAnswer::View),
+        report().prop_map(|report| ClientAnswer::Report(Box::new(report))),
+        decline().prop_map(ClientAnswer::Declined),
+        vec(command_outcome(), 1..4).prop_map(ClientAnswer::Outcomes),
+        vec((any::<u64>(), query_outcome()), 1..4).prop_map(ClientAnswer::Answers),
+    ]
+    .boxed()
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let role = prop_oneof![
+        Just(RoleKind::Follower),
+        Just(RoleKind::PreCandidate),
+        Just(RoleKind::Candidate),
+        Just(RoleKind::Leader),
+    ];
+    let time = || option::of(any::<u64>().prop_map(Duration::from_micros));
+    let peer = (server(), any::<u64>(), time(), time());
+    let peer = peer.prop_map(|(id, lag_entries, round_trip, silent_for)| PeerReport {
+        id,
+        lag_entries,
+        round_trip,
+        silent_for,
+    });
+    let members = vec((server(), any::<bool>(), description()), 0..4);
+    let places = (index(), index(), index(), index());
+    let told = (term(), option::of(server()), any::<u64>(), any::<u32>());
+    (role, told, places, members, vec(peer, 0..4)).prop_map(
+        |(role, (term, leader, log_bytes, links), places, members, peers)| {
+            let (last, commit, applied, snapshot) = places;
+            Report {
+                role,
+                term,
+                leader,
+                last,
+                commit,
+                applied,
+                snapshot,
+                log_bytes,
+                links,
+                members,
+                peers,
+            }
+        },
+    )
+}
+
+fn decline() -> impl Strategy<Value = Decline> {
+    prop_oneof![
+        Just(Decline::Busy),
+        Just(Decline::TooLarge),
+        Just(Decline::ReadOnly),
+        Just(Decline::NotServed),
+        Just(Decline::NotUnderstood),
+        Just(Decline::TokenOver),
+    ]
+}
+
+fn command_outcome() -> impl Strategy<Value = CommandOutcome> {
+    prop_oneof![
+        (any::<u128>(), index())
+            .prop_map(|(nonce, session)| CommandOutcome::Registered { nonce, session }),
+        (index(), number(), option::of(blob())).prop_map(|(session, sequence, reply)| {
+            CommandOutcome::Done {
+                session,
+                sequence,
+                reply,
+            }
+        }),
+        (index(), number())
+            .prop_map(|(session, sequence)| CommandOutcome::Expired { session, sequence }),
+    ]
+}
+
+fn query_outcome() -> impl Strategy<Value = QueryOutcome> {
+    prop_oneof![
+        blob().prop_map(QueryOutcome::Answer),
+        Just(QueryOutcome::Busy),
+        Just(QueryOutcome::Panicked),
+        Just(QueryOutcome::NotUnderstood),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(bytes, bytes_max)| QueryOutcome::TooLarge { bytes, bytes_max }),
     ]
 }
 
@@ -390,7 +508,8 @@ fn access_token() -> impl Strategy<Value = AccessToken> {
     let grants = prop_oneof![
         Just(Grants::Membership),
         Just(Grants::Reading),
-        Just(Grants::Writing)
+        Just(Grants::Writing),
+        Just(Grants::Operating)
     ];
     (token_key(), grants, any::<u64>(), any::<u32>()).prop_map(
         |(key, grants, expires_at, uses_left)| AccessToken {
@@ -443,7 +562,12 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
     prop_oneof![
         Just(JoinReply::Accepted),
         Just(JoinReply::Member),
-        option::of(server()).prop_map(|leader| JoinReply::NotLeader { leader }),
+        (option::of(server()), option::of(description())).prop_map(|(leader, description)| {
+            JoinReply::NotLeader {
+                leader,
+                description,
+            }
+        }),
         Just(JoinReply::Busy),
         Just(JoinReply::Dismissed),
         Just(JoinReply::Manual),
@@ -498,6 +622,7 @@ fn change_result() -> impl Strategy<Value = Result<Index, ChangeError>> {
         server().prop_map(|id| Err(ChangeError::AlreadyMember(id))),
         server().prop_map(|id| Err(ChangeError::NotMember(id))),
         Just(Err(ChangeError::AskerNotMember)),
+        server().prop_map(|id| Err(ChangeError::NotLinked(id))),
         (any::<u64>(), any::<u64>()).prop_map(|(bytes, bytes_max)| {
             Err(ChangeError::Invalid(InvalidChange::TooLarge {
                 bytes,

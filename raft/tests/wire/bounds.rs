@@ -9,7 +9,9 @@ use liferaft_raft::configuration::{
 use liferaft_raft::ids::{Index, LogPosition, Round, ServerId, Term};
 use liferaft_raft::message::{Body, InstallSnapshot, Message, SnapshotMetadata};
 use liferaft_raft::time::ClusterTime;
-use liferaft_raft::wire::{self, Content, DecodeError, Frame, NUMBER_END};
+use liferaft_raft::wire::{
+    self, Content, DecodeError, Frame, NUMBER_END, QUERIES_MAX, VIEW_MEMBERS_MAX,
+};
 
 use super::samples::{
     ID, access_token, append_entries, append_entries_reply, assert_understood, configuration,
@@ -300,4 +302,44 @@ fn a_chunk_of_a_known_snapshot_is_as_long_as_its_data_and_a_little() {
         "{many_told} {few_told}"
     );
     assert_eq!((many_known, few_known), (1_024, 1_024));
+}
+
+#[test]
+fn a_client_asks_one_thing_at_a_time_and_not_too_much() {
+    let query = Fields::default().number(1, 1).bytes(2, b"q");
+    let both = Fields::default()
+        .number(1, 1)
+        .bytes(2, b"c")
+        .message(3, &query);
+    let crowd = (0..=QUERIES_MAX).fold(Fields::default().number(1, 1), |fields, _| {
+        fields.bytes(3, &[])
+    });
+
+    let part = "request of a client";
+    assert_eq!(
+        decode(&request(48, &both)),
+        Err(DecodeError::Malformed { part })
+    );
+    let too_many = DecodeError::TooMany {
+        items: "queries",
+        count: QUERIES_MAX + 1,
+        count_max: QUERIES_MAX,
+    };
+    assert_eq!(decode(&request(48, &crowd)), Err(too_many));
+}
+
+#[test]
+fn a_view_of_a_crowd_is_counted_before_it_is_read() {
+    let count = VIEW_MEMBERS_MAX + 1;
+    let view = (0..count).fold(Fields::default().number(1, 5), |fields, _| {
+        fields.bytes(3, &[])
+    });
+    let reply = Fields::default().number(1, 1).message(2, &view);
+
+    let too_many = DecodeError::TooMany {
+        items: "members",
+        count,
+        count_max: VIEW_MEMBERS_MAX,
+    };
+    assert_eq!(decode(&request(49, &reply)), Err(too_many));
 }

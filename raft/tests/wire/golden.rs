@@ -1,5 +1,6 @@
 //! The exact bytes of each kind of content. They are what members of other versions send: they never change.
 
+mod clients;
 mod membership;
 
 use std::sync::Arc;

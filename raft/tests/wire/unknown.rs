@@ -192,6 +192,8 @@ fn each_kind_of_frame_has_its_number() {
         (32, Kind::Join),
         (33, Kind::JoinReply),
         (34, Kind::Foreign),
+        (48, Kind::ClientRequest),
+        (49, Kind::ClientReply),
     ];
     assert_eq!(known, expected);
 }

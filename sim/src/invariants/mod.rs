@@ -11,6 +11,7 @@ mod commit_on_quorum;
 mod election_safety;
 pub mod exactly_once;
 mod honest_peers;
+pub mod impostors;
 mod leader_append_only;
 mod leader_completeness;
 pub mod leases;

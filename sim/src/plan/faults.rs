@@ -82,6 +82,12 @@ pub enum FaultKind {
     Stranger,
     /// A disk is wiped, and its server comes back under its id until it is found out.
     BlankDisk,
+    /// A server that is no member says what a member has said, in that one's terms, and that it is the only voter.
+    Impostor,
+    /// A server's storage is copied, and the copy shows itself under its id when others have met the server since.
+    Clone,
+    /// A member is cut off while others take the places of those whom it knows, and lead.
+    Replaced,
 }
 
 impl FaultPlan {
@@ -99,7 +105,9 @@ impl FaultPlan {
 
     /// Operators leave the membership to the members: nobody removes voters for the sake of a test.
     pub(super) fn leave_membership(&mut self) {
-        self.weights[FaultKind::PartWhenJoint.place()] = 0;
+        for kind in [FaultKind::PartWhenJoint, FaultKind::Replaced] {
+            self.weights[kind.place()] = 0;
+        }
     }
 
     /// Reads by lease are put to the test: clocks keep to what leases rest on, they neither leap forward nor change
@@ -124,7 +132,7 @@ impl FaultPlan {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Crash,
         Self::CrashInTurn,
         Self::Blackout,
@@ -151,6 +159,9 @@ impl FaultKind {
         Self::StalledMachine,
         Self::Stranger,
         Self::BlankDisk,
+        Self::Impostor,
+        Self::Clone,
+        Self::Replaced,
     ];
 
     /// Those that were drawn from the beginning on. Each later one has dice of its own, so that what a seed expands to
@@ -178,8 +189,9 @@ impl FaultKind {
             | Self::WipedDisk
             | Self::RottenDisk
             | Self::BlankDisk
+            | Self::Clone
             | Self::CrashInInstall => 2,
-            Self::RestartLoyal | Self::PartWhenJoint => 3,
+            Self::RestartLoyal | Self::PartWhenJoint | Self::Replaced => 3,
             Self::Crash
             | Self::CrashInTurn
             | Self::Blackout
@@ -193,7 +205,8 @@ impl FaultKind {
             | Self::FullDisk
             | Self::HungDisk
             | Self::StalledMachine
-            | Self::Stranger => 1,
+            | Self::Stranger
+            | Self::Impostor => 1,
         }
     }
 
@@ -225,6 +238,7 @@ impl FaultKind {
             Self::WipedDisk | Self::RottenDisk | Self::FullDisk => 3,
             Self::PartWhenJoint | Self::CrashInInstall | Self::HungDisk => 3,
             Self::StalledMachine | Self::Stranger | Self::BlankDisk => 3,
+            Self::Impostor | Self::Clone | Self::Replaced => 3,
             Self::RestartLoyal => 5,
             Self::DeposeUnheard
             | Self::Pause

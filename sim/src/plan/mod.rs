@@ -91,6 +91,9 @@ pub struct Plan {
     /// Whether the cluster is closed: strangers lead nobody, and whoever asks to join comes by an invitation.
     #[serde(skip_serializing_if = "is_default")]
     pub is_closed: bool,
+    /// Whether disks are copied: then servers show each other their starts.
+    #[serde(skip_serializing_if = "is_default")]
+    pub copies_disks: bool,
     /// How members manage who takes part; absent where that is left to operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub membership: Option<MembershipPlan>,
@@ -127,11 +130,13 @@ impl Plan {
             keeps_history: false,
             skew_max: dice.weighted(&[(2, 0), (2, 10_000), (1, 200_000)]),
             is_closed: Dice::new(seed, 19).falls(CLOSED),
+            copies_disks: false,
             membership: MembershipPlan::draw(&mut Dice::new(seed, 8), election_timeout),
         };
         let jam_dice = &mut Dice::new(seed, 21);
         plan.network.draw_jams(jam_dice, election_timeout);
         plan.faults.draw_later_kinds(seed, members);
+        plan.copies_disks = plan.faults.weights[FaultKind::Clone.place()] > 0;
         if plan.membership.is_some() {
             plan.faults.leave_membership();
         }

@@ -136,7 +136,10 @@ impl Schedule {
             | Action::ResumeMachine(at)
             | Action::Stranger(at, _)
             | Action::Blank(at)
-            | Action::Retire(at) => self.check_member(*at),
+            | Action::Retire(at)
+            | Action::Impostor(at, _)
+            | Action::CopyDisk(at)
+            | Action::ShowCopy(at) => self.check_member(*at),
             Action::MarkTime(at, times) => {
                 demand!(*times <= MARKS_MAX, "{times} marks of time");
                 self.check_member(*at)

@@ -83,6 +83,9 @@ impl Left {
             Action::Stranger(at, saying) => Action::Stranger(self.place(*at)?, *saying),
             Action::Blank(at) => Action::Blank(self.place(*at)?),
             Action::Retire(at) => Action::Retire(self.place(*at)?),
+            Action::Impostor(at, saying) => Action::Impostor(self.place(*at)?, *saying),
+            Action::CopyDisk(at) => Action::CopyDisk(self.place(*at)?),
+            Action::ShowCopy(at) => Action::ShowCopy(self.place(*at)?),
         })
     }
 

@@ -262,7 +262,10 @@ impl Witness {
             | Action::ReplaceLost
             | Action::PartWhenJoint(..)
             | Action::MarkTime(..)
-            | Action::CrashInInstall(_) => {}
+            | Action::CrashInInstall(_)
+            | Action::Impostor(..)
+            | Action::CopyDisk(_)
+            | Action::ShowCopy(_) => {}
         }
     }
 

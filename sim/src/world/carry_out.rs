@@ -3,7 +3,7 @@
 use liferaft_raft::consensus::{
     EntriesRead, Event as CoreEvent, Input, Output, ProposeRefused, ReadId, SnapshotStep, Write,
 };
-use liferaft_raft::entry::Entry;
+use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, Message};
 
@@ -152,6 +152,7 @@ impl World {
     }
 
     fn write(&mut self, at: usize, write: Write) {
+        self.note_let_in(at, &write);
         let takes = self.chance.write_takes(at, &self.plan.disk, self.chaotic);
         let member = &mut self.members[at];
         let life = member.life;
@@ -162,6 +163,22 @@ impl World {
             self.stewards.witness.struck(at, done);
         }
         self.agenda.enter(done, Event::Written { member: at, life });
+    }
+
+    /// A leader lets those in whom a configuration names that it appends.
+    fn note_let_in(&mut self, at: usize, write: &Write) {
+        let member = &self.members[at];
+        if !self.plan.is_closed || !member.view.leads() {
+            return;
+        }
+        for entry in &write.entries {
+            if let Payload::Configuration(after) = &entry.payload
+                && let Some((_, before)) = member.log.configuration_before(entry.index)
+            {
+                let after = (entry.index, after.as_ref());
+                self.vouchers.let_in(member.id, before, after);
+            }
+        }
     }
 
     /// A disk takes its time until it has read entries of the log, and again until the member has them.

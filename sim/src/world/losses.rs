@@ -77,10 +77,12 @@ impl World {
         }
         member.log = ShadowLog::default();
         member.machine = Machine::default();
-        if self.plan.flaw != Some(Flaw::WipedKeepsItsName) {
+        let keeps_its_id = self.plan.flaw == Some(Flaw::WipedKeepsItsName);
+        if !keeps_its_id {
             member.id = ServerId(member.id.0 + ID_STEP);
         }
         member.is_founder = false;
+        self.storages.wipe(at, keeps_its_id);
     }
 
     /// A disk is wiped, and its server goes on under its id, unless too many disks would be gone or it could not be
@@ -102,6 +104,7 @@ impl World {
         member.machine = Machine::default();
         member.is_blank = true;
         member.is_founder = false;
+        self.storages.wipe(at, true);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod applying;
 mod asking;
 mod carry_out;
+mod identities;
 mod losses;
 mod managing;
 mod strikes;
@@ -20,6 +21,7 @@ use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::message::{Body, Message};
 use liferaft_raft::time::ClusterTime;
 
+use self::identities::Passage;
 use crate::action::Action;
 use crate::agenda::Agenda;
 use crate::chance::Chance;
@@ -46,9 +48,11 @@ use crate::network::Network;
 use crate::patience::SnapshotsUnderWay;
 use crate::plan::Plan;
 use crate::sometimes::AskedReads;
+use crate::starts::Storages;
 use crate::stewards::{Stewards, Word};
 use crate::story::Story;
 use crate::strangers::Overheard;
+use crate::vouchers::Vouchers;
 
 /// A cluster and all that happens to it.
 #[derive(Debug)]
@@ -97,6 +101,8 @@ pub struct World {
     /// What operators have last set.
     pub(crate) timing: Timing,
     overheard: Overheard,
+    vouchers: Vouchers,
+    storages: Storages,
 }
 
 /// What clients and operators have been told.
@@ -261,9 +267,14 @@ impl World {
             changes_asked: BTreeMap::new(),
             timing: plan.config.timing(),
             overheard: Overheard::default(),
+            vouchers: Vouchers::default(),
+            storages: Storages::of(if plan.copies_disks { plan.members } else { 0 }),
             members,
             plan,
         };
+        for at in 0..world.plan.members {
+            world.storages.start(at);
+        }
         for voter in 0..world.plan.voters {
             world.bootstrap(voter);
         }
@@ -352,7 +363,7 @@ impl World {
             _ => self.course.pass(self.now),
         }
         match event {
-            Event::Message { from, to, message } => self.arrive(from, to, message),
+            Event::Message { from, to, message } => self.arrive(from, to, message)?,
             Event::Written { member, life } if life == self.members[member].life => {
                 self.written(member)?;
             }
@@ -408,16 +419,28 @@ impl World {
         Ok(())
     }
 
-    fn arrive(&mut self, (from, sender): End, (to, receiver): End, message: Message) {
+    fn arrive(
+        &mut self,
+        (from, sender): End,
+        (to, receiver): End,
+        message: Message,
+    ) -> Result<(), Alarm> {
         let reached = &self.members[to];
-        let is_reached = reached.is_up() && reached.id == receiver;
-        let is_heard = is_reached && self.network.passes(from, to);
+        let is_reached = reached.is_up() && reached.id == receiver && self.network.passes(from, to);
+        let passage = if is_reached {
+            self.passage(sender, to)
+        } else {
+            Passage::Known
+        };
+        let is_heard = is_reached && passage != Passage::Refused;
         if let Some(story) = &mut self.story {
             story.arrived(self.now, from, to, is_heard);
         }
+        self.note_passage(passage, &message);
         if !is_heard {
-            return;
+            return Ok(());
         }
+        self.meet(to, (from, sender))?;
         match &message.body {
             Body::InstallSnapshot(chunk) => self.snapshots_under_way.arrived(to, chunk),
             Body::InstallSnapshotReply(reply) => {
@@ -429,13 +452,14 @@ impl World {
         let from = sender;
         let local = self.members[to].clock.at(self.now);
         self.stewards.witness.delivered(to, from, &message, local);
-        let input = if self.plan.is_closed {
+        let input = if passage == Passage::Vouched {
             let message = Box::new(message);
             Input::VouchedMessage { from, message }
         } else {
             Input::Message { from, message }
         };
         self.tell(to, input);
+        Ok(())
     }
 
     pub(crate) fn alarm(&self, invariant: &'static str, at: usize, text: String) -> Alarm {

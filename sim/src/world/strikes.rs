@@ -68,7 +68,9 @@ impl World {
             | Action::Transfer(at, _)
             | Action::PartWhenJoint(at, _)
             | Action::CrashInInstall(at)
-            | Action::Stranger(at, _) => self.members[*at].is_up(),
+            | Action::Stranger(at, _)
+            | Action::Impostor(at, _)
+            | Action::CopyDisk(at) => self.members[*at].is_up(),
             // Where pauses last for minutes, a second one would leave nobody awake.
             Action::Pause(at) => {
                 let is_short = self.plan.faults.pause_lasts < SECOND * 5;
@@ -193,6 +195,9 @@ impl World {
             Action::Stranger(at, saying) => self.hear_stranger(at, saying),
             Action::Blank(at) => self.go_on_blank(at)?,
             Action::Retire(at) => self.retire(at)?,
+            Action::Impostor(at, saying) => self.hear_impostor(at, saying)?,
+            Action::CopyDisk(at) => self.copy_disk(at),
+            Action::ShowCopy(at) => self.show_copy(at)?,
         }
         Ok(())
     }
@@ -258,6 +263,7 @@ impl World {
         member.raft = Some(raft);
         member.machine = Machine::default();
         self.stewards.started(at);
+        self.storages.start(at);
         self.stewards.witness.struck(at, self.now);
         let started = self.invariants.started(&self.members[at], at, self.now);
         started.map_err(|(invariant, text)| self.alarm(invariant, at, text))?;

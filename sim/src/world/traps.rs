@@ -193,4 +193,24 @@ mod tests {
     fn a_stranger_is_heard() {
         assert_brings_about(FaultKind::Stranger, Sometimes::StrangerHeard);
     }
+
+    #[test]
+    fn an_impostor_is_heard() {
+        assert_brings_about(FaultKind::Impostor, Sometimes::ImpostorHeard);
+    }
+
+    #[test]
+    fn a_copy_of_a_storage_is_refused() {
+        assert_brings_about(FaultKind::Clone, Sometimes::CloneRefused);
+    }
+
+    #[test]
+    fn who_was_cut_off_follows_a_newcomer_by_the_word_of_others() {
+        assert_brings_about(FaultKind::Replaced, Sometimes::VouchedLeaderHeard);
+    }
+
+    #[test]
+    fn a_server_for_which_nobody_vouches_is_refused() {
+        assert_brings_about(FaultKind::Replaced, Sometimes::UnvouchedRefused);
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use liferaft_kv::{Kv, KvHandle};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Founding, Member, MemberStatus, StopReason};
+use liferaft_raft::driver::{Exclusion, Founding, Member, MemberStatus, StopReason};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
 use liferaft_raft::storage::{MemoryStorage, Storage};
@@ -38,6 +38,18 @@ struct State {
     departed: Vec<(u64, watch::Receiver<MemberStatus>)>,
     seeds: Dice,
     alarms: Vec<String>,
+    copies: Copies,
+}
+
+/// Copies of disks.
+#[derive(Default)]
+struct Copies {
+    /// The last one of each server's disk.
+    made: BTreeMap<u64, MemoryStorage>,
+    /// Members that run on one.
+    running: BTreeMap<u64, KvHandle>,
+    /// How many have run on one in vain.
+    refused: usize,
 }
 
 /// A member that runs.
@@ -101,6 +113,7 @@ impl Cluster {
                 departed: Vec::new(),
                 seeds: Dice::new(plan.seed, 2),
                 alarms: Vec::new(),
+                copies: Copies::default(),
             }),
         };
         for id in 1..=plan.servers {
@@ -116,18 +129,32 @@ impl Cluster {
         }
         // What is left of an earlier process, such as one that was handing over before it stopped, loses the network.
         self.network.kill(server(id));
-        let seed = self.state().seeds.number();
         let disk = self.disks[&id].open().await;
+        if let Some(kv) = self.start_on(id, disk).await {
+            let running = Running {
+                kv,
+                gone: Arc::new(Notify::new()),
+            };
+            self.state().running.insert(id, running);
+        }
+    }
+
+    /// Starts a server on this storage, of which nothing is on the network.
+    async fn start_on(&self, id: u64, storage: impl Storage + 'static) -> Option<KvHandle> {
+        let seed = self.state().seeds.number();
         let builder = if self.plan.proven {
-            let end = self.network.connect(disk.identity().clone());
-            end.map(|end| Member::builder(Kv::new(), end, disk))
+            let end = self.network.connect(storage.identity().clone());
+            end.map(|end| Member::builder(Kv::new(), end, storage))
         } else {
             let end = self.network.attach(server(id));
-            end.map(|end| Member::builder(Kv::new(), end, disk))
+            end.map(|end| Member::builder(Kv::new(), end, storage))
         };
         let member = match builder {
             Ok(builder) => builder,
-            Err(error) => return self.alarm(format!("server {id} does not start: {error}")),
+            Err(error) => {
+                self.alarm(format!("server {id} does not start: {error}"));
+                return None;
+            }
         };
         let member = member
             .cluster(CLUSTER)
@@ -138,15 +165,63 @@ impl Cluster {
             .manual_membership()
             .seed(seed);
         match member.start().await {
-            Ok(handle) => {
-                let running = Running {
-                    kv: KvHandle::new(handle),
-                    gone: Arc::new(Notify::new()),
-                };
-                self.state().running.insert(id, running);
+            Ok(handle) => Some(KvHandle::new(handle)),
+            Err(error) => {
+                self.alarm(format!("server {id} does not start: {error}"));
+                None
             }
-            Err(error) => self.alarm(format!("server {id} does not start: {error}")),
         }
+    }
+
+    /// A server's disk is copied as it is.
+    pub(crate) fn copy_disk(&self, id: u64) {
+        let copy = self.disks[&id].copied();
+        self.state().copies.made.insert(id, copy);
+    }
+
+    /// A server stops, and the copy of its disk is started in its place, if all others know by their disks that the
+    /// server has started since: whoever did not could not tell the copy from it.
+    pub(crate) async fn start_copy(&self, id: u64) {
+        let Some(copy) = self.state().copies.made.remove(&id) else {
+            return;
+        };
+        let mut first = copy.copied();
+        let counted = first.recover(0).await;
+        counted.expect("memory holds what was written");
+        let number = first.identity().starts().newest().number;
+        for (_, disk) in self.disks.iter().filter(|(other, _)| **other != id) {
+            let known = disk.newest_start(server(id)).await;
+            if known.is_none_or(|known| known < number) {
+                return;
+            }
+        }
+        self.crash(id, true).await;
+        self.network.kill(server(id));
+        if let Some(kv) = self.start_on(id, copy).await {
+            self.state().copies.running.insert(id, kv);
+        }
+    }
+
+    /// The copy of a server's disk runs no longer, and must have followed nobody. Tells whether there was one.
+    pub(crate) fn stop_copy(&self, id: u64) -> bool {
+        let Some(kv) = self.state().copies.running.remove(&id) else {
+            return false;
+        };
+        let status = kv.raft().status().borrow().clone();
+        if let Some(leader) = status.leader() {
+            self.alarm(format!(
+                "a copy of the disk of server {id} follows {leader}"
+            ));
+        }
+        if status.exclusion == Some(Exclusion::OldBoot) {
+            self.state().copies.refused += 1;
+        }
+        true
+    }
+
+    /// How many copies of disks were refused.
+    pub(crate) fn copies_refused(&self) -> usize {
+        self.state().copies.refused
     }
 
     /// A member's process ends. Whether others notice at once.
@@ -229,6 +304,7 @@ impl Cluster {
         self.network.set_faults(Faults::none().with_delay(delay));
         self.network.heal_all();
         for (id, disk) in &self.disks {
+            self.stop_copy(*id);
             self.revive(*id);
             disk.recover_from_faults();
             if self

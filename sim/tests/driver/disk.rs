@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use liferaft_raft::configuration::History;
 use liferaft_raft::identity::Identity;
-use liferaft_raft::ids::{ClusterId, Index};
+use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_raft::storage::{
     LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
@@ -78,6 +78,19 @@ impl Disk {
             stored: state.stored.clone(),
             opening: state.opening,
         }
+    }
+
+    /// Another disk with what this one holds, as an image of it has.
+    pub(crate) fn copied(&self) -> MemoryStorage {
+        self.state().stored.copied()
+    }
+
+    /// The number of the newest start of a server that would be known after a crash.
+    pub(crate) async fn newest_start(&self, of: ServerId) -> Option<u64> {
+        // Reading counts as a start, so an image is read.
+        let recovered = self.copied().recover(0).await;
+        let recovered = recovered.expect("memory holds what was written");
+        recovered.peer_boots.newest(of).map(|boot| boot.number)
     }
 
     /// Its member crashes.

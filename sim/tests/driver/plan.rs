@@ -23,6 +23,9 @@ const SLOWNESS: u32 = 4_000;
 /// How many times longer still the spikes of links are in a slow run: frames come when sessions have expired.
 const LATE: u32 = 4;
 
+/// The most disks that are copied in a run.
+const COPIES_MAX: u64 = 3;
+
 /// What a run is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -104,6 +107,14 @@ pub(crate) enum Strike {
     Cut { from: u64, to: u64, lasts: Duration },
     /// All links are like this for a while.
     Links { faults: Faults, lasts: Duration },
+    /// A disk is copied, and its member crashes and starts again. Later the copy runs in its place for a while. Only
+    /// where links prove who is there.
+    Copy {
+        whom: Whom,
+        back_after: Duration,
+        runs_after: Duration,
+        lasts: Duration,
+    },
 }
 
 /// What the operator asks of a member.
@@ -127,7 +138,7 @@ pub(crate) enum Asked {
 
 impl Strike {
     /// The names of the kinds, in the order of [`kind`](Self::kind).
-    pub(crate) const KINDS: [&str; 10] = [
+    pub(crate) const KINDS: [&str; 11] = [
         "crash",
         "blackout",
         "shutdown",
@@ -138,7 +149,11 @@ impl Strike {
         "partition",
         "cut",
         "links",
+        "copy",
     ];
+
+    /// How many of them are drawn in every run.
+    pub(crate) const DRAWN_ALWAYS: usize = 10;
 
     /// Which of [`KINDS`](Self::KINDS) it is.
     pub(crate) const fn kind(&self) -> usize {
@@ -153,6 +168,7 @@ impl Strike {
             Self::Partition { .. } => 7,
             Self::Cut { .. } => 8,
             Self::Links { .. } => 9,
+            Self::Copy { .. } => 10,
         }
     }
 }
@@ -220,6 +236,30 @@ impl Plan {
         }
         plan
     }
+
+    /// The same over links that prove who is at their other end, where a few disks are copied.
+    pub(crate) fn over_proven_links(mut self) -> Self {
+        let mut dice = Dice::new(self.seed, 10);
+        for _ in 0..dice.between(0, COPIES_MAX) {
+            let server = dice.between(1, self.servers);
+            let is_leader = dice.falls(PerMillion::percent(50));
+            let at = millis(&mut dice, 0, 4_000) * self.slowness;
+            let copy = Strike::Copy {
+                whom: if is_leader {
+                    Whom::Leader(server)
+                } else {
+                    Whom::Server(server)
+                },
+                back_after: millis(&mut dice, 10, 300) * self.slowness,
+                runs_after: millis(&mut dice, 300, 2_000) * self.slowness,
+                lasts: millis(&mut dice, 100, 1_500) * self.slowness,
+            };
+            self.agenda.push((at, copy));
+        }
+        self.agenda.sort_by_key(|(at, _)| *at);
+        self.proven = true;
+        self
+    }
 }
 
 /// A while after the beginning in which sessions expire.
@@ -278,7 +318,7 @@ fn agenda(
     faults_last: Duration,
     slowness: u32,
 ) -> Vec<(Duration, Strike)> {
-    let kinds: Vec<usize> = (0..Strike::KINDS.len())
+    let kinds: Vec<usize> = (0..Strike::DRAWN_ALWAYS)
         .filter(|_| dice.falls(PerMillion::percent(50)))
         .collect();
     let every = dice.between(100, 1_000);

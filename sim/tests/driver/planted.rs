@@ -21,18 +21,17 @@ pub(crate) fn unplanted<T>(run: impl FnOnce() -> T) -> T {
     run()
 }
 
-fn run_planted(bug: Bug, seed: u64) -> Outcome {
-    let plan = Plan::of_seed(seed);
+fn run_planted(bug: Bug, plan: &Plan) -> Outcome {
     let _alone = PLANTED.write().unwrap_or_else(PoisonError::into_inner);
     plant(Some(bug));
-    let outcome = played(&plan, None);
+    let outcome = played(plan, None);
     plant(None);
     outcome
 }
 
 /// The alarm of a run with this bug, which has none without it.
 fn alarm_of(bug: Bug, seed: u64) -> Option<String> {
-    let alarm = run_planted(bug, seed).alarm?;
+    let alarm = run_planted(bug, &Plan::of_seed(seed)).alarm?;
     let usual = run(&Plan::of_seed(seed), None).alarm;
     usual.is_none().then_some(alarm)
 }
@@ -64,4 +63,15 @@ fn an_outbox_that_acknowledges_before_its_store_forgets_is_found() {
 #[ignore = "five hunts take minutes"]
 fn commands_sent_again_after_a_lost_session_are_found() {
     assert_caught_in_each_hunt(Bug::ResentAfterLostSession);
+}
+
+#[test]
+fn a_copy_of_a_disk_that_is_let_in_is_found() {
+    let alarm = (1..=20).find_map(|seed| {
+        let plan = Plan::of_seed(seed).over_proven_links();
+        run_planted(Bug::CloneAdmitted, &plan).alarm
+    });
+
+    let alarm = alarm.expect("an alarm");
+    assert!(alarm.contains("a copy of the disk"), "{alarm}");
 }

@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) errands: [usize; 3],
     /// Snapshots that members took.
     pub(crate) snapshots: u64,
+    /// Copies of disks that were refused.
+    pub(crate) copies_refused: usize,
 }
 
 /// Runs a plan, on a clock of its own.
@@ -110,6 +112,7 @@ async fn play(plan: &Plan, flaw: Option<Flaw>) -> Outcome {
         strikes,
         errands: expectations.outcomes,
         snapshots,
+        copies_refused: cluster.copies_refused(),
     }
 }
 
@@ -140,6 +143,8 @@ enum Relief {
     LiftPartition,
     Heal(u64, u64),
     CalmLinks,
+    RunCopy(u64),
+    StopCopy(u64),
 }
 
 /// Carries out an agenda.
@@ -258,13 +263,28 @@ impl Strikes {
                 cluster.network.set_faults(faults);
                 self.relieve_after(lasts, Relief::CalmLinks);
             }
+            Strike::Copy {
+                whom,
+                back_after,
+                runs_after,
+                lasts,
+            } => {
+                let id = self.find(whom);
+                cluster.copy_disk(id);
+                cluster.crash(id, true).await;
+                self.relieve_after(back_after, Relief::Return(id));
+                let runs_after = back_after + runs_after;
+                self.relieve_after(runs_after, Relief::RunCopy(id));
+                self.relieve_after(runs_after + lasts, Relief::StopCopy(id));
+            }
         }
     }
 
     async fn relieve(&mut self, relief: Relief) {
         let cluster = &self.cluster;
         match relief {
-            Relief::Return(id) => {
+            Relief::StopCopy(id) if !cluster.stop_copy(id) => {}
+            Relief::Return(id) | Relief::StopCopy(id) => {
                 // Whoever has not stopped by now, or failed, crashes.
                 cluster.disk(id).fail_next(false);
                 cluster.crash(id, true).await;
@@ -276,6 +296,7 @@ impl Strikes {
             Relief::LiftPartition => cluster.network.partition(&[]),
             Relief::Heal(from, to) => cluster.network.heal(server(from), server(to)),
             Relief::CalmLinks => cluster.network.set_faults(cluster.plan.links),
+            Relief::RunCopy(id) => cluster.start_copy(id).await,
         }
     }
 }

@@ -6,8 +6,8 @@ const KEY: PublicKey = PublicKey([1; 32]);
 const MEMBER: PublicKey = PublicKey([2; 32]);
 const OTHER: PublicKey = PublicKey([3; 32]);
 const TOKEN: TokenKey = TokenKey(PublicKey([9; 32]));
-const READER: Role = Role::Client { may_write: false };
-const WRITER: Role = Role::Client { may_write: true };
+const READER: Role = Role::Client(Permit::Read);
+const WRITER: Role = Role::Client(Permit::Write);
 
 /// A configuration with one member, at the cluster time 100.
 fn table() -> AccessTable {
@@ -37,10 +37,11 @@ fn claimant(role: Role) -> Claimant {
         role,
         token: None,
         vouched_by: Vec::new(),
-        boot: Boot {
+        starts: Boot {
             number: 5,
             nonce: 50,
-        },
+        }
+        .into(),
         versions: Versions::only(1),
     }
 }
@@ -193,6 +194,13 @@ fn a_token_grants_the_role_that_it_was_issued_for() {
 }
 
 #[test]
+fn a_client_that_may_only_read_may_not_write() {
+    let reading = with_token(READER, 200, 1);
+
+    assert_eq!(role(&reading, &with_invitation(WRITER)), Ok(READER));
+}
+
+#[test]
 fn a_token_grants_no_other_role() {
     let denied = Err(Refusal::RoleNotGranted);
     let joining = with_token(Role::Joiner, 200, 1);
@@ -201,7 +209,6 @@ fn a_token_grants_no_other_role() {
     let ruling = with_token(Role::Member, 200, 1);
 
     assert_eq!(role(&joining, &with_invitation(READER)), denied);
-    assert_eq!(role(&reading, &with_invitation(WRITER)), denied);
     assert_eq!(role(&reading, &with_invitation(Role::Joiner)), denied);
     assert_eq!(role(&ruling, &with_invitation(Role::Member)), denied);
 }
@@ -260,6 +267,26 @@ fn a_copy_of_a_storage_is_refused_where_the_original_was_met() {
     assert_eq!(role(&met(at(4, 40)), &of_member()), Ok(Role::Member));
     assert_eq!(role(&met(at(5, 51)), &of_member()), Err(Refusal::OldBoot));
     assert_eq!(role(&met(at(6, 50)), &of_member()), Err(Refusal::OldBoot));
+}
+
+#[test]
+fn a_copy_that_was_started_more_often_is_refused_as_well() {
+    let parted = of_member().starts;
+    let original = parted.next(60);
+    let met = AccessTable {
+        boots: [(MEMBER.server_id(), original.newest())].into(),
+        ..table()
+    };
+    let showing = |starts| Claimant {
+        starts,
+        ..of_member()
+    };
+
+    let copy = showing(parted.next(61).next(62).next(63));
+    let restarted = showing(original.next(64));
+
+    assert_eq!(role(&met, &copy), Err(Refusal::OldBoot));
+    assert_eq!(role(&met, &restarted), Ok(Role::Member));
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Initiator {
             role: Role::Member,
             token: None,
             vouched_by: peer.vouched_by(self.local.cluster),
-            boot: peer.boot,
+            starts: peer.starts,
             versions: peer.versions,
         };
         if !self.is_expected(&claimant) {
@@ -256,7 +256,7 @@ impl Initiator {
             peer: peer.key,
             role: grant.role,
             own_role: role,
-            boot: peer.boot,
+            starts: peer.starts,
             versions: peer.versions,
             version,
             token: None,
@@ -279,7 +279,7 @@ impl Initiator {
         match (&self.intent.token, self.intent.role) {
             (Some(_), _) => Refusal::TokenUnknown,
             (None, Role::Member | Role::Vouched) => Refusal::Forgotten,
-            (None, Role::Joiner | Role::Client { .. }) => Refusal::NotOpen,
+            (None, Role::Joiner | Role::Client(_)) => Refusal::NotOpen,
             (None, Role::Stranger) => Refusal::Stranger,
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 /// The version of the handshake, which changes with its messages and keys. It is not that of the protocol above.
-pub const HANDSHAKE_VERSION: u8 = 1;
+pub const HANDSHAKE_VERSION: u8 = 2;
 
 /// The longest message of a handshake, in bytes. It fits a datagram on any path of the Internet (RFC 9000, section 14).
 pub const MESSAGE_BYTES_MAX: usize = 1200;

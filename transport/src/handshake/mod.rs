@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | opening | initiator | an ephemeral key, and a tag that only those who know the cluster's id can make |
 //! | answer | responder | the same |
-//! | claim | initiator | sealed: its key, start, versions, vouchers, claimed role, perhaps a token; its signature |
+//! | claim | initiator | sealed: its key, starts, versions, vouchers, claimed role, perhaps a token; its signature |
 //! | verdict | responder | sealed: the same of the responder, and what it grants; or a refusal |
 //!
 //! [`Initiator`] and [`Responder`] are values without a clock, a socket or a key: messages and signatures go in,
@@ -25,7 +25,7 @@ mod statement;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liferaft_platform::{Boot, ClusterId, PublicKey, TokenKey, Versions};
+use liferaft_platform::{ClusterId, PublicKey, Starts, TokenKey, Versions};
 use thiserror::Error;
 
 pub use self::initiator::{Initiator, Intent};
@@ -49,8 +49,8 @@ pub struct Local {
     pub key: PublicKey,
     /// The protocol versions that are spoken here.
     pub versions: Versions,
-    /// Which start of the storage this is.
-    pub boot: Boot,
+    /// Which start of the storage this is, and which were before it.
+    pub starts: Starts,
     /// Who vouches for this key, nearest first. Of a chain that is longer than
     /// [`VOUCHERS_MAX`](crate::voucher::VOUCHERS_MAX), or does not hold together, the first part is shown.
     pub vouchers: Arc<[Voucher]>,
@@ -112,8 +112,8 @@ pub struct Established {
     pub role: Role,
     /// What the peer takes this end for. An initiator knows it from the verdict; a responder is taken for a member.
     pub own_role: Role,
-    /// Which start of its storage the peer shows.
-    pub boot: Boot,
+    /// Which start of its storage the peer shows, and which before it.
+    pub starts: Starts,
     /// The protocol versions that the peer speaks.
     pub versions: Versions,
     /// The highest version that both speak.

@@ -132,7 +132,7 @@ impl Responder {
                 peer: judged.peer.key,
                 role: granted.role,
                 own_role: Role::Member,
-                boot: judged.peer.boot,
+                starts: judged.peer.starts,
                 versions: judged.peer.versions,
                 version: granted.version,
                 token: judged.peer.token,
@@ -296,7 +296,7 @@ impl Local {
                 role: claim.role,
                 token: claim.token.map(|(token, _)| token),
                 vouched_by: peer.vouched_by(self.cluster),
-                boot: peer.boot,
+                starts: peer.starts,
                 versions: peer.versions,
             },
         })

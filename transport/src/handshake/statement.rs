@@ -5,12 +5,14 @@
 //! statement, the signature over it, and a MAC over both.
 
 use bytes::Bytes;
-use liferaft_platform::{Boot, ClusterId, PUBLIC_KEY_BYTES, PublicKey, TokenKey, Versions};
+use liferaft_platform::{
+    Boot, ClusterId, EARLIER_STARTS_MAX, PUBLIC_KEY_BYTES, PublicKey, Starts, TokenKey, Versions,
+};
 use sha2::{Digest, Sha256};
 
 use super::schedule::{KEY_BYTES, StatementKeys, Transcript};
 use super::{HandshakeError, Local, Protection};
-use crate::access::{Refusal, Role};
+use crate::access::{Permit, Refusal, Role};
 use crate::signing::{Purpose, SIGNATURE_BYTES, verifies};
 use crate::voucher::{VOUCHERS_MAX, Voucher, vouching};
 
@@ -22,7 +24,7 @@ pub(super) use super::schedule::Side;
 pub(super) struct Introduction {
     pub(super) key: PublicKey,
     pub(super) versions: Versions,
-    pub(super) boot: Boot,
+    pub(super) starts: Starts,
     /// The digest of how this end sees the connection.
     pub(super) binding: [u8; KEY_BYTES],
     /// Who vouches, nearest first: on the wire without the subjects, which follow from the order.
@@ -43,7 +45,7 @@ impl Introduction {
         Self {
             key: local.key,
             versions: local.versions,
-            boot: local.boot,
+            starts: local.starts,
             binding: binding(&local.protection, side),
             vouchers,
         }
@@ -58,8 +60,13 @@ impl Introduction {
         out.extend_from_slice(self.key.as_bytes());
         out.extend_from_slice(&self.versions.min.to_be_bytes());
         out.extend_from_slice(&self.versions.max.to_be_bytes());
-        out.extend_from_slice(&self.boot.number.to_be_bytes());
-        out.extend_from_slice(&self.boot.nonce.to_be_bytes());
+        let (boot, earlier) = (self.starts.newest(), self.starts.earlier());
+        out.extend_from_slice(&boot.number.to_be_bytes());
+        out.extend_from_slice(&boot.nonce.to_be_bytes());
+        out.push(u8::try_from(earlier.len()).expect("they are few"));
+        for mark in earlier {
+            out.extend_from_slice(&mark.to_be_bytes());
+        }
         out.extend_from_slice(&self.binding);
         out.push(u8::try_from(self.vouchers.len()).expect("a chain is short"));
         for voucher in &self.vouchers {
@@ -74,10 +81,7 @@ impl Introduction {
             min: reader.u32()?,
             max: reader.u32()?,
         };
-        let boot = Boot {
-            number: reader.u64()?,
-            nonce: reader.u64()?,
-        };
+        let starts = reader.starts()?;
         let binding = reader.take()?;
         let count = usize::from(reader.u8()?);
         if count > VOUCHERS_MAX {
@@ -97,7 +101,7 @@ impl Introduction {
         Some(Self {
             key,
             versions,
-            boot,
+            starts,
             binding,
             vouchers,
         })
@@ -297,8 +301,9 @@ const fn role_code(role: Role) -> u8 {
         Role::Member => 1,
         Role::Vouched => 2,
         Role::Joiner => 3,
-        Role::Client { may_write: false } => 4,
-        Role::Client { may_write: true } => 5,
+        Role::Client(Permit::Read) => 4,
+        Role::Client(Permit::Write) => 5,
+        Role::Client(Permit::Operate) => 6,
     }
 }
 
@@ -308,8 +313,9 @@ const fn role_of(code: u8) -> Option<Role> {
         1 => Role::Member,
         2 => Role::Vouched,
         3 => Role::Joiner,
-        4 => Role::Client { may_write: false },
-        5 => Role::Client { may_write: true },
+        4 => Role::Client(Permit::Read),
+        5 => Role::Client(Permit::Write),
+        6 => Role::Client(Permit::Operate),
         _ => return None,
     })
 }
@@ -359,6 +365,19 @@ impl Reader<'_> {
         Some(*taken)
     }
 
+    fn starts(&mut self) -> Option<Starts> {
+        let newest = Boot {
+            number: self.u64()?,
+            nonce: self.u64()?,
+        };
+        let mut marks = [0; EARLIER_STARTS_MAX];
+        let earlier = marks.get_mut(..usize::from(self.u8()?))?;
+        for mark in &mut *earlier {
+            *mark = u16::from_be_bytes(self.take()?);
+        }
+        Starts::new(newest, earlier)
+    }
+
     fn u8(&mut self) -> Option<u8> {
         self.take().map(u8::from_be_bytes)
     }
@@ -380,6 +399,8 @@ impl Reader<'_> {
 pub(super) const STATEMENT_BYTES_MAX: usize = PUBLIC_KEY_BYTES
     + size_of::<[u32; 2]>()
     + size_of::<[u64; 2]>()
+    + 1
+    + size_of::<[u16; EARLIER_STARTS_MAX]>()
     + KEY_BYTES
     + 1
     + VOUCHERS_MAX * (PUBLIC_KEY_BYTES + SIGNATURE_BYTES)

@@ -1,7 +1,7 @@
 //! Names what links tell their member, and what they want done.
 
 use bytes::Bytes;
-use liferaft_platform::{Address, Boot, PublicKey, TokenKey};
+use liferaft_platform::{Address, PublicKey, Starts, TokenKey};
 use thiserror::Error;
 
 use super::stream::StreamError;
@@ -25,8 +25,8 @@ pub struct Link {
     pub role_granted: Role,
     /// The token by which it was let in, if it was: it has proven to hold the secret.
     pub token: Option<TokenKey>,
-    /// Which start of its storage this is.
-    pub boot: Boot,
+    /// Which start of its storage this is, and which were before it.
+    pub starts: Starts,
     /// The protocol version that both ends speak.
     pub version: u32,
     /// A number that both ends derive for this link, and no other link has.
@@ -39,7 +39,7 @@ pub struct Link {
 pub enum LinkEvent {
     /// A link is up. If the peer had one, that was told to be down before, and those of its frames that were not taken
     /// by then are dropped.
-    Up(Link),
+    Up(Box<Link>),
     /// A link is down. Nothing of it follows.
     Down {
         /// The peer.

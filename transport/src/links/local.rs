@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use liferaft_platform::{Address, Boot, ClusterId, PublicKey, Versions};
+use liferaft_platform::{Address, ClusterId, PublicKey, Starts, Versions};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -28,8 +28,8 @@ pub struct Credentials {
     pub key: PublicKey,
     /// The protocol versions that it speaks.
     pub versions: Versions,
-    /// Which start of its storage this is.
-    pub boot: Boot,
+    /// Which start of its storage this is, and which were before it.
+    pub starts: Starts,
     /// Who vouches for its key, nearest first.
     pub vouchers: Arc<[Voucher]>,
     /// The role that it claims.
@@ -156,7 +156,7 @@ impl LocalEnd {
             cluster,
             key,
             versions,
-            boot,
+            starts,
             vouchers,
             ..
         } = &self.credentials;
@@ -173,7 +173,7 @@ impl LocalEnd {
             cluster: *cluster,
             key: *key,
             versions: *versions,
-            boot: *boot,
+            starts: *starts,
             vouchers: Arc::clone(vouchers),
             protection,
         }

@@ -371,15 +371,15 @@ impl Links {
         if link.route != route {
             return;
         }
-        let about = link.about;
+        let peer = link.about.peer;
         if is_active {
             let unread = &mut self.unread;
             let result = link.on_content(channel, content, now, &mut |delivered| {
-                unread.push_frame(&about, delivered);
+                unread.push_frame(peer, generation, delivered);
             });
             let is_waiting = link.is_waiting();
             self.clock.schedule(link.deadline());
-            self.after_content(&about, result.map(|_| is_waiting));
+            self.after_content(peer, result.map(|_| is_waiting));
             return;
         }
         let mut delivered = Vec::new();
@@ -388,29 +388,29 @@ impl Links {
             return;
         }
         let is_it = |link: &ActiveLink, _| link.about.generation == generation;
-        if let Some((link, _)) = self.table.take_pending(about.peer, is_it).pop() {
+        if let Some((link, _)) = self.table.take_pending(peer, is_it).pop() {
             self.up(link);
             delivered
                 .into_iter()
-                .for_each(|frame| self.unread.push_frame(&about, frame));
-            self.after_content(&about, result);
+                .for_each(|frame| self.unread.push_frame(peer, generation, frame));
+            self.after_content(peer, result);
         }
     }
 
-    fn after_content(&mut self, about: &Link, result: Result<bool, DownReason>) {
+    fn after_content(&mut self, peer: ServerId, result: Result<bool, DownReason>) {
         match result {
             Ok(true) => {
-                self.table.dirty.insert(about.peer);
+                self.table.dirty.insert(peer);
             }
             Ok(false) => {}
             Err(why @ DownReason::RuleBroken(_)) => {
-                tracing::warn!(peer = %about.peer, %why, "closed a link");
-                if let Some(link) = self.table.active_mut(about.peer) {
+                tracing::warn!(%peer, %why, "closed a link");
+                if let Some(link) = self.table.active_mut(peer) {
                     link.say_goodbye(CloseReason::RuleBroken, self.clock.now, &mut self.outputs);
                 }
-                self.down(about.peer, why);
+                self.down(peer, why);
             }
-            Err(why) => self.down(about.peer, why),
+            Err(why) => self.down(peer, why),
         }
     }
 
@@ -461,13 +461,13 @@ impl Links {
         let is_old = self
             .table
             .active(peer)
-            .is_some_and(|link| !established.boot.may_follow(&link.about.boot));
+            .is_some_and(|link| !established.starts.may_follow(&link.about.starts.newest()));
         // Where several are looked for at one address, whoever is there answers for each: one link to it will do.
         let is_superfluous = target.as_ref().is_some_and(|target| target.peer != peer)
             && self
                 .table
                 .active(peer)
-                .is_some_and(|link| link.about.boot == established.boot);
+                .is_some_and(|link| link.about.starts.newest() == established.starts.newest());
         if let Some(target) = target.as_ref().filter(|target| target.peer != peer) {
             let random = &mut self.local.random;
             self.attempts
@@ -489,7 +489,8 @@ impl Links {
             }
             return;
         };
-        let is_same_start = |pending: &ActiveLink| pending.about.boot == link.about.boot;
+        let is_same_start =
+            |pending: &ActiveLink| pending.about.starts.newest() == link.about.starts.newest();
         let gives_way = peer < self.local.id && self.table.pending(peer).any(is_same_start);
         if is_refused {
             let random = &mut self.local.random;
@@ -522,7 +523,7 @@ impl Links {
             role: established.role,
             role_granted: established.own_role,
             token: established.token,
-            boot: established.boot,
+            starts: established.starts,
             version: established.version,
             generation: established.generation,
         };
@@ -553,7 +554,7 @@ impl Links {
         self.attempts.on_up(peer);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
-        self.unread.push(LinkEvent::Up(about));
+        self.unread.push(LinkEvent::Up(Box::new(about)));
         // The peer takes the link for up by what is sent first.
         let now = self.clock.now;
         if let Some(link) = self.table.active_mut(peer)

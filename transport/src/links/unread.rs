@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::{Link, LinkEvent};
+use super::event::LinkEvent;
 use super::limits::UNREAD_EVENTS_MAX;
 use super::link::Delivered;
 use crate::ServerId;
@@ -39,7 +39,7 @@ impl UnreadEvents {
         self.queue.push_back((event, Source::Links));
     }
 
-    pub(super) fn push_frame(&mut self, link: &Link, delivered: Delivered) {
+    pub(super) fn push_frame(&mut self, from: ServerId, generation: u64, delivered: Delivered) {
         let Delivered {
             class,
             frame,
@@ -51,8 +51,8 @@ impl UnreadEvents {
             Source::Datagram
         };
         let frame = LinkEvent::Frame {
-            from: link.peer,
-            generation: link.generation,
+            from,
+            generation,
             class,
             frame,
         };

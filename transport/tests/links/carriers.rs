@@ -19,10 +19,11 @@ fn links(carriers: &[Medium]) -> Links {
         cluster: ClusterId(7),
         key: key_of(0),
         versions: Versions::only(1),
-        boot: Boot {
+        starts: Boot {
             number: 1,
             nonce: 1,
-        },
+        }
+        .into(),
         vouchers: Arc::new([]),
         role: Role::Member,
         token: None,

@@ -1,8 +1,17 @@
-//! Strangers who open handshakes and never finish them.
+//! Strangers who open handshakes and never finish them, or send what means nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use liferaft_platform::Address;
+use liferaft_transport::carrier::{
+    Carrier, CarrierEvent, CarryError, Channel, DialError, PACKET_BYTES_MIN, Packet, Path,
+};
 use liferaft_transport::links::HALF_OPEN_MAX;
 
+use crate::memory::endpoint;
 use crate::world::*;
 
 /// Returns openings of handshakes, each of another index, that nobody will go on with.
@@ -85,4 +94,54 @@ fn an_opening_is_answered_by_no_more_bytes_than_it_has() {
 
     let answered: usize = world.seen.iter().map(|flight| flight.bytes.len()).sum();
     assert!(answered <= bytes, "{answered} bytes for {bytes}");
+}
+
+/// A medium on which packets that mean nothing arrive without end.
+struct Torrent;
+
+impl Carrier for Torrent {
+    fn scheme(&self) -> &str {
+        "torrent"
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        PACKET_BYTES_MIN
+    }
+
+    fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
+        Err(DialError::BadAddress(address.clone()))
+    }
+
+    fn send(&mut self, _: &Path, _: Channel, _: Packet) -> Result<(), CarryError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
+        Poll::Ready(Some(CarrierEvent::Packet {
+            path: Path::new(&[1], &[2]),
+            channel: Channel::Datagram,
+            packet: Bytes::from_static(&[0xff; 100]).into(),
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_torrent_of_packets_leaves_time_for_other_things() {
+    let mut end = endpoint(1, Torrent);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+
+    let polled = end.poll_link_event(&mut Context::from_waker(&waker));
+
+    assert_eq!(polled, Poll::Pending);
+    assert!(woken.0.load(Ordering::Relaxed), "it goes on afterwards");
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

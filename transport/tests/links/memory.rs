@@ -40,10 +40,11 @@ fn endpoint_signing_by(signer: impl Signer, number: u8, carrier: impl Carrier) -
         cluster: ClusterId(7),
         key: key(number),
         versions: Versions::only(1),
-        boot: Boot {
+        starts: Boot {
             number: 1,
             nonce: 1,
-        },
+        }
+        .into(),
         vouchers: Arc::new([]),
         role: Role::Member,
         token: None,

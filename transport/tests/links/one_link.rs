@@ -59,7 +59,7 @@ fn a_link_says_who_is_there() {
         (link.peer, link.key, link.version),
         (id_of(0), key_of(0), 1)
     );
-    assert_eq!(world.end(1).events, [LinkEvent::Up(link)]);
+    assert_eq!(world.end(1).events, [LinkEvent::Up(Box::new(link))]);
 }
 
 #[test]
@@ -101,6 +101,23 @@ fn an_earlier_start_of_a_peer_does_not_replace_a_later_one() {
     world.run_for(ms(200));
 
     assert_eq!(world.generation(1, 0), later);
+}
+
+#[test]
+fn a_copy_that_was_started_more_often_replaces_no_link() {
+    let mut world = World::of(2, SEALED);
+    let parted = started(5);
+    world.restart_as(0, parted.next(1));
+    world.want(0, &[1]);
+    world.run_for(ms(200));
+    let original = world.generation(1, 0);
+
+    world.restart_as(0, parted.next(2).next(3));
+    world.want(0, &[1]);
+    world.run_for(ms(200));
+
+    assert_eq!(world.generation(1, 0), original);
+    assert!(original.is_some());
 }
 
 #[test]

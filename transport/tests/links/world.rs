@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
-use liferaft_platform::{Boot, ClusterId, PublicKey, ServerId, Versions};
+use liferaft_platform::{ClusterId, PublicKey, ServerId, Starts, Versions};
 use liferaft_transport::access::{AccessTable, Role};
 use liferaft_transport::carrier::{
     Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path,
@@ -122,6 +122,11 @@ pub(crate) fn id_of(end: u8) -> ServerId {
     key_of(end).server_id()
 }
 
+/// The starts of a storage that was started so often.
+pub(crate) fn started(often: u64) -> Starts {
+    (1..=often).fold(Starts::default(), |starts, nonce| starts.next(nonce))
+}
+
 pub(crate) fn path_to(end: u8) -> Path {
     Path::new(&[end], &[])
 }
@@ -164,25 +169,22 @@ impl World {
             idle_at: BTreeMap::new(),
             flown: 0,
         };
-        world.ends = (0..ends).map(|end| world.start(end, 1)).collect();
+        world.ends = (0..ends).map(|end| world.start(end, started(1))).collect();
         world
     }
 
-    fn start(&self, end: u8, boot: u64) -> End {
+    fn start(&self, end: u8, starts: Starts) -> End {
         let credentials = Credentials {
             cluster: ClusterId(7),
             key: key_of(end),
             versions: Versions::only(1),
-            boot: Boot {
-                number: boot,
-                nonce: boot,
-            },
+            starts,
             vouchers: Arc::new([]),
             role: Role::Member,
             token: None,
         };
         let mut seed = [end; 32];
-        seed[..8].copy_from_slice(&boot.to_be_bytes());
+        seed[..8].copy_from_slice(&starts.newest().nonce.to_be_bytes());
         seed[8..16].copy_from_slice(&self.seen.len().to_be_bytes());
         let traits = vec![CarrierTraits::from(&self.medium)];
         End {
@@ -197,7 +199,12 @@ impl World {
 
     /// Starts an end anew, as after a crash.
     pub(crate) fn restart(&mut self, end: u8, boot: u64) {
-        self.ends[usize::from(end)] = self.start(end, boot);
+        self.restart_as(end, started(boot));
+    }
+
+    /// Starts an end anew that shows these starts.
+    pub(crate) fn restart_as(&mut self, end: u8, starts: Starts) {
+        self.ends[usize::from(end)] = self.start(end, starts);
     }
 
     pub(crate) fn end(&mut self, end: u8) -> &mut End {

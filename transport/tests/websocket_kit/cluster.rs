@@ -30,10 +30,11 @@ pub(crate) fn endpoint_within(limits: LinkLimits, number: u8, carrier: impl Carr
         cluster: ClusterId(7),
         key: key(number),
         versions: Versions::only(1),
-        boot: Boot {
+        starts: Boot {
             number: 1,
             nonce: 1,
-        },
+        }
+        .into(),
         vouchers: Arc::new([]),
         role: Role::Member,
         token: None,

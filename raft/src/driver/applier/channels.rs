@@ -13,11 +13,13 @@ use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
 use crate::storage::{SnapshotLane, SnapshotName, StorageError};
 use crate::time::{ClusterTime, Instant};
+use crate::wire::CommandOutcome;
 
 /// What the driver gives to the applier, in order.
 pub(in crate::driver) enum Job {
-    /// Committed entries, or a snapshot.
-    Apply(Apply),
+    /// Committed entries, or a snapshot. What becomes of the commands at these indices is to be told, in ascending
+    /// order.
+    Apply(Apply, Vec<Index>),
     /// The state is to be captured as it is then, as a snapshot of at most this many bytes.
     Capture { bytes_max: u64 },
     /// What becomes of the ordered session of this nonce and of its commands is to be reported.
@@ -97,7 +99,7 @@ pub(in crate::driver) enum NotCaptured {
     NoRoom,
 }
 
-/// What an entry means for this member's own session.
+/// What an entry means for this member's own sessions, or for a client that it serves.
 #[derive(Debug)]
 pub(in crate::driver) enum Own<R> {
     /// It has a session, says the registration at this index, which may be older than this run.
@@ -118,6 +120,11 @@ pub(in crate::driver) enum Own<R> {
     Early { session: Index, sequence: u64 },
     /// A command of an ordered session had no effect, since it had been acknowledged.
     Acknowledged { session: Index, sequence: u64 },
+    /// What became of the command at this index, which was to be told; `None` if nobody waits for it.
+    Told {
+        index: Index,
+        outcome: Option<CommandOutcome>,
+    },
 }
 
 /// The applier's ends of its channels.

@@ -61,7 +61,7 @@ fn apply(applier: &mut Applier<Log>, entries: &[Entry]) -> Result<Vec<Own<u64>>,
     let mut own = Vec::new();
     entries
         .iter()
-        .try_for_each(|entry| applier.apply_entry(entry, &mut own))?;
+        .try_for_each(|entry| applier.apply_entry(entry, false, &mut own))?;
     Ok(own)
 }
 
@@ -75,7 +75,8 @@ fn replies(own: &[Own<u64>]) -> Vec<(u64, u64)> {
             Own::Registered { .. }
             | Own::Expired { .. }
             | Own::Early { .. }
-            | Own::Acknowledged { .. } => None,
+            | Own::Acknowledged { .. }
+            | Own::Told { .. } => None,
         })
         .collect()
 }

@@ -386,6 +386,35 @@ fn a_change_of_a_server_that_is_no_member_any_more_is_asked_again() {
 }
 
 #[test]
+fn who_has_no_link_until_the_deadline_is_unreachable() {
+    let mut operations = operations();
+    let mut outcome = change(&mut operations, MembershipChange::add_voter(JOINER));
+    let request = send(&mut operations, LEADER, 0);
+
+    let refused = Err(ChangeError::NotLinked(JOINER));
+    operations.on_change_answer(request, refused, Configuration::default, at(1));
+    let before = outcome.try_recv();
+    operations.expire(Some(LEADER), at(100_000));
+
+    assert!(before.is_err(), "it is asked again until then");
+    let unreachable = MembershipError::Unreachable(JOINER);
+    assert_eq!(outcome.try_recv(), Ok(Err(unreachable)));
+}
+
+#[test]
+fn what_a_removed_server_asked_for_itself_is_done() {
+    let mut operations = operations();
+    let mut own = change(&mut operations, MembershipChange::remove(JOINER));
+    send(&mut operations, LEADER, 0);
+    let mut unsent = change(&mut operations, MembershipChange::remove(JOINER));
+
+    operations.on_removed(JOINER);
+
+    assert_eq!(own.try_recv(), Ok(Ok(())));
+    assert!(unsent.try_recv().is_err(), "nobody was asked for it");
+}
+
+#[test]
 fn only_the_server_that_was_sent_a_request_last_is_asked() {
     let mut operations = operations();
     let _outcome = change(&mut operations, MembershipChange::add_voter(JOINER));

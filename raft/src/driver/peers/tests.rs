@@ -67,7 +67,7 @@ fn judged(introduction: &Introduction, number: u64) -> Result<Role, Refusal> {
         role: Role::Member,
         token: None,
         vouched_by: Vec::new(),
-        boot: identity(number).evidence(),
+        starts: *identity(number).starts(),
         versions: crate::configuration::PROTOCOL_VERSIONS,
     };
     let grant = introduction.authorizer.authorize(&claimant);
@@ -174,7 +174,7 @@ fn a_removed_server_gets_a_link_while_it_is_added_again() {
     peers.on_unlinked(id(3), &configuration);
 
     let now = Instant::ORIGIN;
-    peers.await_server(id(3), now);
+    peers.await_server(id(3), Duration::ZERO, now);
     let awaited = peers.introduce(&configuration, true).expect("it is news");
     let judged_then = judged(&awaited, 3);
     // It may only just have tried.
@@ -187,6 +187,41 @@ fn a_removed_server_gets_a_link_while_it_is_added_again() {
     assert!(wanted(&awaited).contains(&id(3)));
     assert_eq!(judged(&over, 3), Err(Refusal::Expelled));
     assert!(!wanted(&over).contains(&id(3)));
+}
+
+#[test]
+fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
+    let mut peers = peers(Some(invitation(2)));
+    let leader = Description::of(key(3)).with_addresses([address(3)]);
+    let of_another = Description::of(key(4));
+
+    peers.on_introduced(id(3), &leader);
+    peers.on_introduced(id(5), &of_another);
+    let newcomer = introduced(&mut peers, &Configuration::default());
+    let judged_then = judged(&newcomer, 3);
+    let member = introduced(&mut peers, &voters([OURSELVES, 2]));
+
+    assert_eq!(judged_then, Ok(Role::Member));
+    let of_leader = newcomer.wanted.iter().find(|wanted| wanted.peer == id(3));
+    assert_eq!(
+        of_leader.map(|wanted| &*wanted.addresses),
+        Some(&[address(3)][..])
+    );
+    assert!(!wanted(&newcomer).contains(&id(5)), "it has no such key");
+    assert!(!wanted(&member).contains(&id(3)), "it knows its cluster");
+}
+
+#[test]
+fn leaders_named_to_a_newcomer_are_bounded() {
+    let mut peers = peers(Some(invitation(2)));
+
+    for number in 3..103 {
+        peers.on_introduced(id(number), &Description::of(key(number)));
+    }
+
+    let newcomer = introduced(&mut peers, &Configuration::default());
+    assert_eq!(newcomer.wanted.len(), 1 + INTRODUCED_MAX);
+    assert!(wanted(&newcomer).contains(&id(102)));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::Caller;
 use crate::driver::attempt::Attempt;
-use crate::sessions::{CommandHeader, HEADER_BYTES};
+use crate::ids::ServerId;
+use crate::sessions::{CommandHeader, HEADER_BYTES, OWNED_HEADER_BYTES};
 use crate::time::Instant;
 
 /// A command that waits for its reply.
@@ -15,6 +16,8 @@ pub(super) struct Slot<R> {
     /// `None` once the command is answered or given up.
     pub(super) caller: Option<Caller<R>>,
     pub(super) attempt: Attempt,
+    /// How many copies were forwarded.
+    pub(super) copies: u32,
 }
 
 /// Its bytes.
@@ -36,10 +39,13 @@ impl Command {
     }
 
     /// The command as it is sent, the same bytes each time.
-    pub(super) fn numbered(&mut self, header: &CommandHeader) -> Bytes {
+    pub(super) fn numbered(&mut self, owner: Option<ServerId>, header: &CommandHeader) -> Bytes {
         if let Self::Unnumbered(bytes) = self {
             let mut bytes = std::mem::take(bytes);
-            header.write_to(&mut bytes[..HEADER_BYTES]);
+            match owner {
+                None => header.write_to(&mut bytes[..HEADER_BYTES]),
+                Some(owner) => header.write_owned_to(owner, &mut bytes[..OWNED_HEADER_BYTES]),
+            }
             *self = Self::Numbered(Bytes::from(bytes));
         }
         match self {

@@ -1,3 +1,5 @@
+mod clients;
+
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
@@ -46,7 +48,7 @@ type Sent = (u64, u64, u8);
 
 fn read(commands: &[Bytes]) -> Vec<Sent> {
     let of = |command: &Bytes| match Envelope::decode(command).unwrap() {
-        Envelope::Command { header, body } => {
+        Envelope::Command { header, body, .. } => {
             (header.sequence, header.acknowledged_through, body[0])
         }
         Envelope::Register { .. } | Envelope::RegisterOrdered { .. } => (0, 0, 0),
@@ -78,7 +80,10 @@ fn the_first_command_registers_and_follows_once_the_session_is_open() {
 
     assert_eq!(
         Envelope::decode(&registration[0]),
-        Ok(Envelope::Register { nonce: nonce(1) })
+        Ok(Envelope::Register {
+            owner: None,
+            nonce: nonce(1)
+        })
     );
     assert_eq!(nothing_else, None);
     assert_eq!(command, [(1, 0, 5)]);
@@ -254,7 +259,10 @@ fn an_expired_session_is_replaced_and_what_was_pending_is_done_in_the_next() {
 
     assert_eq!(
         Envelope::decode(&registration[0]),
-        Ok(Envelope::Register { nonce: nonce(2) })
+        Ok(Envelope::Register {
+            owner: None,
+            nonce: nonce(2)
+        })
     );
     assert_eq!(again, [(1, 0, 1), (2, 0, 2)]);
     assert_eq!(first.try_recv(), Ok(Ok(10)));
@@ -276,7 +284,10 @@ fn a_second_session_of_the_same_registration_ends_the_first() {
 
     assert_eq!(
         Envelope::decode(&registration[0]),
-        Ok(Envelope::Register { nonce: nonce(2) })
+        Ok(Envelope::Register {
+            owner: None,
+            nonce: nonce(2)
+        })
     );
     assert_eq!(again, [(1, 0, 1)]);
     assert_eq!(pending.try_recv(), Ok(Ok(10)));

@@ -55,6 +55,31 @@ pub async fn each_start_has_a_later_boot_and_another_nonce(mut disk: impl Disk) 
     }
 }
 
+/// Each start tells of those before it, also one that writes nothing.
+///
+/// # Panics
+/// When the promise is broken.
+pub async fn each_start_tells_of_those_before_it(mut disk: impl Disk) {
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        let mut storage = disk.open().await;
+        let recovered = storage.recover(u64::MAX).await;
+        recovered.expect("an undamaged disk can be read");
+        made.push(*storage.identity().starts());
+    }
+
+    for pair in made.windows(2) {
+        let [starts, later] = [pair[0], pair[1]];
+        let met = starts.newest();
+        let copied = Boot {
+            nonce: !met.nonce,
+            ..met
+        };
+        assert!(later.may_follow(&met), "{made:?}");
+        assert!(!later.may_follow(&copied), "{made:?}");
+    }
+}
+
 /// The boots of other servers are replaced by those that are written, with a hard state, with entries or alone, and
 /// stay where a write leaves them out; as many of them as there can be.
 ///

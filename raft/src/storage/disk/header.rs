@@ -14,11 +14,11 @@ use bytes::{Buf, BufMut};
 
 use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
 use super::{Bound, peer_boots};
-use crate::boots::Boots;
+use crate::boots::{BOOTS_MAX, Boots};
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::SECRET_KEY_BYTES;
-use crate::ids::{ClusterId, Index, ServerId, Term};
+use crate::ids::{Boot, ClusterId, EARLIER_STARTS_MAX, Index, ServerId, Starts, Term};
 use crate::wire::NUMBER_END;
 
 /// The name of its file.
@@ -27,7 +27,7 @@ pub(super) const NAME: &str = "header";
 /// How many copies there are.
 pub(super) const COPIES: usize = 2;
 
-/// The length of its body without the boots of other servers.
+/// The length of its body without the marks of earlier starts and the boots of other servers.
 const BODY_BYTES: usize = 136;
 
 const HAS_CLUSTER: u32 = 1;
@@ -43,10 +43,8 @@ pub(super) struct Header {
     pub(super) secret: Secret,
     /// The cluster that the store belongs to, and the founding of it, once they are known.
     pub(super) bound: Bound,
-    /// How often the store was opened.
-    pub(super) boot: u64,
-    /// Drawn when it was opened last.
-    pub(super) nonce: u64,
+    /// How often the store was opened, what was drawn when it was opened last, and the marks of the times before.
+    pub(super) starts: Starts,
     /// Batches up to this one are durable.
     pub(super) mark: u64,
     /// The number of the last segment; there may be one more.
@@ -103,9 +101,10 @@ impl Header {
                 | flag(voted_for.is_some(), HAS_VOTED)
                 | flag(self.is_backup, IS_BACKUP),
         );
-        body.put_u32_le(0);
-        body.put_u64_le(self.boot);
-        body.put_u64_le(self.nonce);
+        let (newest, earlier) = (self.starts.newest(), self.starts.earlier());
+        body.put_u32_le(u32::try_from(earlier.len()).expect("they are few"));
+        body.put_u64_le(newest.number);
+        body.put_u64_le(newest.nonce);
         body.put_u64_le(self.mark);
         body.put_u64_le(self.segment);
         body.put_u64_le(term.0);
@@ -116,6 +115,7 @@ impl Header {
         body.put_u128(cluster.map_or(0, |cluster| cluster.0));
         body.put_u128(voted_for.map_or(0, |server| server.0));
         body.put_slice(&self.secret.0);
+        earlier.iter().for_each(|mark| body.put_u16_le(*mark));
         peer_boots::put(&self.peer_boots, body);
     }
 
@@ -128,13 +128,17 @@ impl Header {
             return Err(broken(format!("it has a body of {} bytes", body.len())));
         }
         let flags = body.get_u32_le();
-        body.advance(size_of::<u32>());
+        // None of them in a header of format 3, which has zeros here.
+        let earlier_count = body.get_u32_le();
         if record.index >= NUMBER_END {
             return Err(contradictory("its sequence number is impossible"));
         }
-        let (boot, nonce) = (body.get_u64_le(), body.get_u64_le());
+        let newest = Boot {
+            number: body.get_u64_le(),
+            nonce: body.get_u64_le(),
+        };
         let (mark, segment) = (body.get_u64_le(), body.get_u64_le());
-        if [boot, mark, segment]
+        if [newest.number, mark, segment]
             .iter()
             .any(|number| *number >= NUMBER_END)
         {
@@ -150,12 +154,12 @@ impl Header {
         if secret == Secret::default() {
             return Err(contradictory("it has no key"));
         }
+        let starts = take_starts(&mut body, newest, earlier_count)?;
         Ok(Self {
             sequence: record.index,
             secret,
             bound: Bound { cluster, history },
-            boot,
-            nonce,
+            starts,
             mark,
             segment,
             hard_state: HardState {
@@ -211,6 +215,28 @@ impl Header {
     }
 }
 
+/// Takes the marks of the starts before the newest one from the front of the rest of a body.
+fn take_starts(body: &mut &[u8], newest: Boot, earlier_count: u32) -> Result<Starts, Flaw> {
+    let unlikely = || contradictory(format!("it tells of {earlier_count} earlier starts"));
+    let count = usize::try_from(earlier_count).map_err(|_| unlikely())?;
+    let mut marks = [0; EARLIER_STARTS_MAX];
+    let earlier = marks.get_mut(..count).ok_or_else(unlikely)?;
+    for mark in &mut *earlier {
+        *mark = body.try_get_u16_le().map_err(|_| unlikely())?;
+    }
+    Starts::new(newest, earlier).ok_or_else(unlikely)
+}
+
+// What it holds at most fits its page.
+const _: () = assert!(
+    record::MAGIC.len()
+        + record::HEAD_BYTES
+        + BODY_BYTES
+        + size_of::<[u16; EARLIER_STARTS_MAX]>()
+        + BOOTS_MAX * peer_boots::BOOT_BYTES
+        <= PAGE_BYTES
+);
+
 fn copy(page: &[u8]) -> Result<Header, Flaw> {
     if page.len() == PAGE_BYTES {
         Header::decode(page)
@@ -222,8 +248,6 @@ fn copy(page: &[u8]) -> Result<Header, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boots::BOOTS_MAX;
-    use crate::ids::Boot;
 
     /// As many boots as a header ever has.
     fn full() -> Boots {
@@ -235,6 +259,12 @@ mod tests {
         servers.map(|id| (ServerId(id.into()), boot(id))).collect()
     }
 
+    /// As many starts as a header ever tells of.
+    fn started() -> Starts {
+        let nonces = 0..=EARLIER_STARTS_MAX as u64;
+        nonces.fold(Starts::default(), |starts, nonce| starts.next(nonce))
+    }
+
     fn header(sequence: u64) -> Header {
         Header {
             sequence,
@@ -243,8 +273,7 @@ mod tests {
                 cluster: Some(ClusterId(7)),
                 history: Some(History(8)),
             },
-            boot: 9,
-            nonce: 10,
+            starts: started(),
             mark: 11,
             segment: 15,
             hard_state: HardState {
@@ -259,7 +288,7 @@ mod tests {
     }
 
     /// Where the boots of other servers begin.
-    const HEAD_AND_BODY_BYTES: usize = 40 + BODY_BYTES;
+    const HEAD_AND_BODY_BYTES: usize = 40 + BODY_BYTES + 2 * EARLIER_STARTS_MAX;
 
     fn file(one: u64, other: u64) -> Vec<u8> {
         [header(one).encode(), header(other).encode()].concat()
@@ -303,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_header_with_more_earlier_starts_than_there_were_is_refused() {
+        let mut page = header(3).encode();
+        page[44] = 49;
+        let end = HEAD_AND_BODY_BYTES + BOOTS_MAX * peer_boots::BOOT_BYTES;
+        let checksum = crc32fast::hash(&page[12..end]);
+        page[8..12].copy_from_slice(&checksum.to_le_bytes());
+
+        let judged = Header::judge(&[page.clone(), page].concat());
+
+        assert_eq!(judged, Err(contradictory("it tells of 49 earlier starts")));
+    }
+
+    #[test]
     fn the_key_in_a_header_is_never_shown() {
         let shown = format!("{:?}", header(1));
 
@@ -336,7 +378,7 @@ mod tests {
 
             let judged = Header::judge(&file).unwrap();
 
-            assert_eq!(judged.header.boot, 9);
+            assert_eq!(judged.header.starts, started());
             assert_eq!(judged.broken_copy.map(|(copy, _)| copy), Some(copy));
             assert_eq!(next_copy(&file), copy as u64);
         }

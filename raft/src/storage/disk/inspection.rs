@@ -285,7 +285,7 @@ fn outline(header: &Header) -> HeaderOutline {
         server: Identity::from_secret_key(&header.secret.0).id(),
         cluster: header.bound.cluster,
         history: header.bound.history,
-        boots: header.boot,
+        boots: header.starts.newest().number,
         hard_state: header.hard_state,
         mark: header.mark,
         is_backup: header.is_backup,

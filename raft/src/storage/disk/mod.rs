@@ -203,7 +203,7 @@ impl DiskStorage {
             Ok((store, beside, found)) => {
                 let header = store.header();
                 let identity = Identity::from_secret_key(&header.secret.0);
-                let identity = (identity.at_boot(header.boot, header.nonce), header.bound);
+                let identity = (identity.at(header.starts), header.bound);
                 let found = (found, store.low());
                 // If the caller has dropped the future, there are no jobs either.
                 let _gone = opened.send(Ok((found, beside, identity)));

@@ -155,8 +155,7 @@ impl<F: Files> Store<F> {
             .files
             .sync_directory()
             .map_err(io("sync the folder"))?;
-        store.header.boot += 1;
-        store.header.nonce = options.nonce;
+        store.header.starts = store.header.starts.next(options.nonce);
         if let Some((changes, before)) = found.unmarked {
             // It may be nowhere but in the system's memory, and the system may take it for written: a sync of it that
             // failed is never tried again. So it is written again, to another file.

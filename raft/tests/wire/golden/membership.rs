@@ -115,6 +115,10 @@ fn the_bytes_of_replies_to_a_membership_change() {
     );
     assert_golden(&error(ChangeError::AskerNotMember), "1813 2a04 0801 180d");
     assert_golden(
+        &error(ChangeError::NotLinked(id)),
+        "1813 2a16 0801 181b 2210 00000000000000000000000000000003",
+    );
+    assert_golden(
         &error(ChangeError::Invalid(InvalidChange::Forgot(id))),
         "1813 2a16 0801 180c 2210 00000000000000000000000000000003",
     );
@@ -210,9 +214,17 @@ fn the_bytes_of_a_wish_to_join() {
 
 #[test]
 fn the_bytes_of_replies_to_a_wish_to_join() {
-    let unled = JoinReply::NotLeader { leader: None };
+    let unled = JoinReply::NotLeader {
+        leader: None,
+        description: None,
+    };
     let led = JoinReply::NotLeader {
         leader: Some(ServerId(3)),
+        description: None,
+    };
+    let described = JoinReply::NotLeader {
+        leader: Some(ServerId(3)),
+        description: Some(Description::default()),
     };
 
     assert_golden(&Content::JoinReply(JoinReply::Accepted), "1821 2a02 0801");
@@ -221,6 +233,10 @@ fn the_bytes_of_replies_to_a_wish_to_join() {
     assert_golden(
         &Content::JoinReply(led),
         "1821 2a14 0803 1210 00000000000000000000000000000003",
+    );
+    assert_golden(
+        &Content::JoinReply(described),
+        "1821 2a1a 0803 1210 00000000000000000000000000000003 1a04 2001 2801",
     );
     assert_golden(&Content::JoinReply(JoinReply::Busy), "1821 2a02 0804");
     assert_golden(&Content::JoinReply(JoinReply::Dismissed), "1821 2a02 0805");

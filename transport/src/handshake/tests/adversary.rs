@@ -174,7 +174,7 @@ fn a_replayed_responder_gets_no_claim_that_it_can_use() {
 fn messages_of_two_runs_do_not_mix() {
     let (from, to) = members();
     let mut later = to.clone();
-    later.local.boot.number += 1;
+    later.local.starts = later.local.starts.next(9);
     let [mut one, mut other] = [&to, &later].map(|to| Steps::new(&from, to));
     other.responder = later.responder_with(99);
     let opening = one.opening();

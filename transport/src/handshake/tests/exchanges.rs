@@ -1,9 +1,9 @@
 //! What two honest ends agree on.
 
-use liferaft_platform::Versions;
+use liferaft_platform::{EARLIER_STARTS_MAX, Starts, Versions};
 
 use super::kit::{CLUSTER, Server, TOKEN, expecting, joining, public, run, run_with, token_terms};
-use crate::access::Role;
+use crate::access::{Permit, Role};
 use crate::handshake::{Intent, MESSAGE_BYTES_MAX, Protection};
 use crate::sealing::{Opener, Sealer, Secrets};
 use crate::token::TokenSecret;
@@ -24,8 +24,24 @@ fn two_members_agree_on_all_that_a_link_needs() {
     assert_eq!((one.role, two.role), (Role::Member, Role::Member));
     assert_eq!((one.own_role, two.own_role), (Role::Member, Role::Member));
     assert_eq!((one.version, two.version), (3, 3));
-    assert_eq!((one.boot.nonce, two.boot.nonce), (2, 1));
+    assert_eq!(one.starts.newest().nonce, 2);
+    assert_eq!(two.starts.newest().nonce, 1);
     assert_eq!(one.generation, two.generation);
+}
+
+#[test]
+fn each_end_shows_its_starts() {
+    let (mut from, to) = (Server::new(1, &[1, 2]), Server::new(2, &[1, 2]));
+    from.local.starts = from.local.starts.next(0x1_fffe).next(0x1_ffff);
+
+    let run = run(&from, &to);
+
+    let (one, two) = (run.initiator.unwrap(), run.responder.unwrap());
+    assert_eq!(
+        (one.starts, two.starts),
+        (to.local.starts, from.local.starts)
+    );
+    assert_eq!(two.starts.earlier(), [0xfffe, 1]);
 }
 
 #[test]
@@ -48,7 +64,7 @@ fn another_handshake_of_the_same_ends_has_other_secrets() {
     let first = run(&from, &to).initiator.unwrap();
 
     let mut restarted = to;
-    restarted.local.boot.number += 1;
+    restarted.local.starts = restarted.local.starts.next(9);
     let second = run(&from, &restarted).responder.unwrap();
 
     assert_ne!(first.generation, second.generation);
@@ -72,7 +88,7 @@ fn a_joiner_is_let_in_by_its_token_and_finds_who_invited_it() {
 #[test]
 fn a_client_is_what_its_token_grants() {
     let mut server = Server::new(2, &[2]);
-    let role = Role::Client { may_write: false };
+    let role = Role::Client(Permit::Read);
     server.table.tokens.extend(token_terms(role, 1));
     let intent = Intent {
         role,
@@ -154,11 +170,15 @@ fn the_longest_messages_fit_a_datagram() {
     };
     from.local.vouchers = chain(1, 20);
     to.local.vouchers = chain(2, 40);
+    for end in [&mut from, &mut to] {
+        let nonces = 0..=EARLIER_STARTS_MAX as u64;
+        end.local.starts = nonces.fold(Starts::default(), |starts, nonce| starts.next(nonce));
+    }
 
     let run = run_with(&from, &to, joining(&[2]));
 
     assert!(run.initiator.is_ok() && run.responder.is_ok());
     let lengths: Vec<_> = run.messages.iter().map(|message| message.len()).collect();
-    assert_eq!(lengths, [70, 70, 1089, 997]);
+    assert_eq!(lengths, [70, 70, 1186, 1094]);
     assert!(lengths.iter().all(|length| *length <= MESSAGE_BYTES_MAX));
 }

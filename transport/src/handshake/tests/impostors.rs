@@ -1,6 +1,7 @@
 //! Ends that know the cluster and the protocol, and lie about who they are.
 
 use bytes::Bytes;
+use liferaft_platform::Boot;
 
 use super::kit::{CLUSTER, Server, Steps, joining, member, public, token_terms};
 use crate::access::{Refusal, Role};
@@ -444,7 +445,7 @@ fn a_chain_that_says_to_be_too_long_is_malformed() {
     let mut steps = steps();
     let forger = FalseInitiator::open(&mut steps);
     let mut statement = claim_of(&member).encode();
-    let count_at = 32 + 8 + 16 + 32;
+    let count_at = 32 + 8 + 16 + 1 + 32;
     assert_eq!(statement[count_at], 0);
     statement[count_at] = 9;
     statement.splice(count_at + 1..count_at + 1, [0; 9 * 96]);
@@ -454,6 +455,29 @@ fn a_chain_that_says_to_be_too_long_is_malformed() {
 
     let part = "claim";
     assert_eq!(responder_error(&steps), HandshakeError::Malformed { part });
+}
+
+#[test]
+fn more_starts_than_there_can_have_been_are_malformed() {
+    // At its fifth start there were four before, and of no start are more told than there is room for.
+    for (number, earlier) in [(5, 5), (1_000, 49), (1_000, 255)] {
+        let mut member = Server::new(1, &[]);
+        member.local.starts = Boot { number, nonce: 1 }.into();
+        let mut steps = steps();
+        let forger = FalseInitiator::open(&mut steps);
+        let mut statement = claim_of(&member).encode();
+        let count_at = 32 + 8 + 16;
+        assert_eq!(statement[count_at], 0);
+        statement[count_at] = earlier;
+        let marks = vec![0; 2 * usize::from(earlier)];
+        statement.splice(count_at + 1..count_at + 1, marks);
+        let signature = member.sign(&forger.to_sign(&statement));
+
+        steps.give_responder(&forger.claim(&statement, &signature));
+
+        let part = "claim";
+        assert_eq!(responder_error(&steps), HandshakeError::Malformed { part });
+    }
 }
 
 #[test]

@@ -33,10 +33,11 @@ impl Server {
                 cluster: CLUSTER,
                 key: public(number),
                 versions: Versions { min: 1, max: 3 },
-                boot: Boot {
+                starts: Boot {
                     number: 5,
                     nonce: u64::from(number),
-                },
+                }
+                .into(),
                 vouchers: Arc::default(),
                 protection: Protection::Sealed,
             },

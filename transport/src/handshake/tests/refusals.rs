@@ -6,7 +6,7 @@ use super::kit::{
     CLUSTER, OTHER_CLUSTER, Run, Server, expecting, joining, member, public, run, run_with,
     token_terms,
 };
-use crate::access::{Refusal, Role};
+use crate::access::{Permit, Refusal, Role};
 use crate::handshake::{HandshakeError, Hint, Intent, Output, Protection};
 
 /// What both ends say of a handshake that a server of number 2 refused to one of number 1.
@@ -60,13 +60,13 @@ fn another_version_of_the_handshake_gets_a_hint_and_no_answer() {
     let (from, to) = (Server::new(1, &[1, 2]), Server::new(2, &[1, 2]));
     let mut initiator = from.initiator();
     let mut opening = initiator.unanswered().unwrap().to_vec();
-    opening[4] = 2;
+    opening[4] = 3;
 
     let output = to.responder().on_message(&opening, &to.table);
 
     let Output::Failed {
         last: Some(hint),
-        error: HandshakeError::UnknownVersion { version: 2 },
+        error: HandshakeError::UnknownVersion { version: 3 },
     } = output
     else {
         panic!("{output:?}");
@@ -185,7 +185,7 @@ fn an_expired_invitation_is_refused() {
 #[test]
 fn an_invitation_for_clients_makes_no_server() {
     let mut refusing = Server::new(2, &[2]);
-    let client = Role::Client { may_write: true };
+    let client = Role::Client(Permit::Write);
     refusing.table.tokens.extend(token_terms(client, 1));
 
     let run = run_with(&Server::new(1, &[2]), &refusing, joining(&[2]));
@@ -205,6 +205,23 @@ fn a_clone_of_a_storage_is_refused() {
     let run = run(&Server::new(1, &[1, 2]), &refusing);
 
     assert_eq!(outcome(run), told(Refusal::OldBoot));
+}
+
+#[test]
+fn a_clone_is_refused_though_it_was_started_more_often() {
+    let mut refusing = Server::new(2, &[1, 2]);
+    let mut clone = Server::new(1, &[1, 2]);
+    let original = clone.local.starts.next(77);
+    let met = [(public(1).server_id(), original.newest())];
+    refusing.table.boots.extend(met);
+    clone.local.starts = clone.local.starts.next(78).next(79);
+
+    let refused = run(&clone, &refusing);
+    clone.local.starts = original.next(80);
+    let taken = run(&clone, &refusing);
+
+    assert_eq!(outcome(refused), told(Refusal::OldBoot));
+    assert!(taken.responder.is_ok());
 }
 
 #[test]
@@ -266,7 +283,7 @@ fn a_link_inside_a_process_is_none_that_leaves_it() {
 #[test]
 fn a_crowded_server_tells_clients_so() {
     let mut refusing = Server::new(2, &[2]);
-    let role = Role::Client { may_write: false };
+    let role = Role::Client(Permit::Read);
     refusing.table.tokens.extend(token_terms(role, 1));
     refusing.table.is_crowded = true;
     let intent = Intent {

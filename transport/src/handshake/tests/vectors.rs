@@ -13,7 +13,8 @@ use crate::sealing::Sealer;
 
 #[test]
 fn a_handshake_has_the_bytes_that_it_had() {
-    let joiner = Server::new(1, &[2]);
+    let mut joiner = Server::new(1, &[2]);
+    joiner.local.starts = joiner.local.starts.next(6).next(7);
     let mut inviting = Server::new(2, &[2, 3]);
     inviting.table.tokens.extend(token_terms(Role::Joiner, 1));
     inviting.local.vouchers = [Server::new(3, &[]).voucher(CLUSTER, 2)].into();

@@ -8,7 +8,7 @@ use futures::executor::block_on;
 
 use super::folders::Temporary;
 use crate::identity::Identity;
-use crate::ids::{ClusterId, Index, LogPosition, Term};
+use crate::ids::{ClusterId, Index, LogPosition, Starts, Term};
 use crate::storage::conformance::{boots, entry, hard_state, metadata, put};
 use crate::storage::disk::files::{Files as _, Folder};
 use crate::storage::disk::record::PAGE_BYTES;
@@ -62,7 +62,7 @@ fn a_copy_of_an_open_store_holds_all_but_its_vote() {
     assert_eq!(held.hard_state.term, Term(3));
     assert_eq!(held.hard_state.voted_for, None);
     assert_eq!(copy.header.bound.cluster, Some(ClusterId(7)));
-    assert_eq!(copy.header.boot, 0);
+    assert_eq!(copy.header.starts, Starts::default());
     assert_eq!(held.peer_boots, boots([(8, 2)]));
     let server = Identity::from_secret_key(&copy.header.secret.0).id();
     assert_ne!(server, open.identity().id());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fake::{Dice, FakeDisk, Step, What};
 use super::histories::Known;
+use crate::ids::Boot;
 use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 
@@ -42,7 +43,7 @@ fn history(seed: u64, flaw: Option<Step>) -> Result<BTreeSet<Step>, String> {
     let mut dice = Dice(seed);
     let disk = FakeDisk::new(seed, flaw);
     let mut known = Known::default();
-    let mut boot = 0;
+    let mut met = Boot::default();
     let mut deaths = BTreeSet::new();
     for crash in 0..CRASHES {
         // Of all histories, one dies first at any one of the first steps. Later, each second one dies while it is
@@ -53,7 +54,7 @@ fn history(seed: u64, flaw: Option<Step>) -> Result<BTreeSet<Step>, String> {
             _ => dice.below(60),
         });
         let told = |what: String| format!("seed {seed}, before crash {crash}: {what}");
-        run(&disk, &mut known, &mut boot, &mut dice).map_err(told)?;
+        run(&disk, &mut known, &mut met, &mut dice).map_err(told)?;
         deaths.extend(disk.last_step());
         if dice.once_in(4) {
             disk.restart_process();
@@ -65,7 +66,7 @@ fn history(seed: u64, flaw: Option<Step>) -> Result<BTreeSet<Step>, String> {
 }
 
 /// Opens the store and writes until the disk dies.
-fn run(disk: &FakeDisk, known: &mut Known, boot: &mut u64, dice: &mut Dice) -> Result<(), String> {
+fn run(disk: &FakeDisk, known: &mut Known, met: &mut Boot, dice: &mut Dice) -> Result<(), String> {
     let options = Options {
         segment_bytes: SEGMENT_BYTES,
         nonce: dice.roll(),
@@ -79,10 +80,11 @@ fn run(disk: &FakeDisk, known: &mut Known, boot: &mut u64, dice: &mut Dice) -> R
     let outlined = store.recover(0);
     known.expect_outlined(&outlined.map_err(|error| format!("it is not outlined: {error}"))?)?;
     known.expect_inspected(&mut disk.clone())?;
-    if store.header().boot <= *boot {
-        return Err(format!("boot {} comes after {boot}", store.header().boot));
+    let starts = store.header().starts;
+    if starts.newest() == *met || !starts.may_follow(met) {
+        return Err(format!("{starts:?} comes after {met:?}"));
     }
-    *boot = store.header().boot;
+    *met = starts.newest();
     let mut lane = store.lane(disk.clone()).syncing_after(6000);
     let mut reader = store.log(disk.clone());
     loop {

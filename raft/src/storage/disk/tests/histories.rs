@@ -231,7 +231,7 @@ fn draw_write(
             nonce: dice.roll(),
         };
         boots
-            .remember(server, boot, |_| true)
+            .remember(server, &boot.into(), |_| true)
             .expect("its number is higher");
         write.peer_boots = Some(boots);
     }

@@ -1,0 +1,147 @@
+//! Encodes where a member stands, for clients that look after a cluster.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::description::{description, encode_description};
+use super::field::{self, List, index, required, server, server_bytes, server_if_any, term};
+use super::{DecodeError, proto};
+use crate::configuration::{Description, SERVERS_MAX};
+use crate::consensus::RoleKind;
+use crate::ids::{Index, ServerId, Term};
+
+/// Where a member stands, as it tells a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its part in the protocol.
+    pub role: RoleKind,
+    /// Its term.
+    pub term: Term,
+    /// The leader that it knows of.
+    pub leader: Option<ServerId>,
+    /// The last entry of its log.
+    pub last: Index,
+    /// Up to here entries are committed, as far as it knows.
+    pub commit: Index,
+    /// Up to here they are applied.
+    pub applied: Index,
+    /// Up to here its snapshot reaches.
+    pub snapshot: Index,
+    /// What the entries behind the snapshot weigh, in bytes.
+    pub log_bytes: u64,
+    /// How many servers it has a link to.
+    pub links: u32,
+    /// The members of its configuration, and whether each votes.
+    pub members: Vec<(ServerId, bool, Description)>,
+    /// If it leads, what it knows of the others.
+    pub peers: Vec<PeerReport>,
+}
+
+/// What a leader tells of a server that it replicates to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerReport {
+    /// The server.
+    pub id: ServerId,
+    /// How many entries of the leader's log are not known to be durable there.
+    pub lag_entries: u64,
+    /// The smoothed round trip, once one was measured, in whole microseconds.
+    pub round_trip: Option<Duration>,
+    /// The time since it last answered, if it ever did, in whole microseconds.
+    pub silent_for: Option<Duration>,
+}
+
+const PART: &str = "report of a member";
+
+pub(super) fn encode(report: &Report) -> Bytes {
+    let members = report.members.iter();
+    let members = members.map(|(id, is_voter, description)| proto::Reported {
+        id: Some(server_bytes(*id)),
+        is_voter: *is_voter,
+        description: Some(encode_description(description)),
+    });
+    let peers = report.peers.iter().map(|peer| proto::PeerReport {
+        id: Some(server_bytes(peer.id)),
+        lag_entries: peer.lag_entries,
+        round_trip: peer.round_trip.map(micros),
+        silent_for: peer.silent_for.map(micros),
+    });
+    let report = proto::Report {
+        role: Some(match report.role {
+            RoleKind::Follower => proto::Report::FOLLOWER,
+            RoleKind::PreCandidate => proto::Report::PRE_CANDIDATE,
+            RoleKind::Candidate => proto::Report::CANDIDATE,
+            RoleKind::Leader => proto::Report::LEADER,
+        }),
+        term: Some(report.term.0),
+        leader: report.leader.map(server_bytes),
+        last: report.last.0,
+        commit: report.commit.0,
+        applied: report.applied.0,
+        snapshot: report.snapshot.0,
+        log_bytes: report.log_bytes,
+        links: report.links,
+        members: members.collect(),
+        peers: peers.collect(),
+    };
+    report.encode_to_vec().into()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
+    let lists = [
+        List {
+            items: "members",
+            field: proto::Report::MEMBERS,
+            count_max: SERVERS_MAX,
+        },
+        List {
+            items: "peers",
+            field: proto::Report::PEERS,
+            count_max: SERVERS_MAX,
+        },
+    ];
+    let read: proto::Report = field::decode_lists(bytes, PART, &lists)?;
+    let role = match required(read.role, "role")? {
+        proto::Report::FOLLOWER => RoleKind::Follower,
+        proto::Report::PRE_CANDIDATE => RoleKind::PreCandidate,
+        proto::Report::CANDIDATE => RoleKind::Candidate,
+        proto::Report::LEADER => RoleKind::Leader,
+        number => {
+            return Err(DecodeError::UnknownKind {
+                part: "role",
+                number,
+            });
+        }
+    };
+    let members = read.members.into_iter().map(|member| {
+        let id = server(member.id, "member")?;
+        Ok((id, member.is_voter, description(member.description)?))
+    });
+    let peers = read.peers.into_iter().map(|peer| {
+        Ok(PeerReport {
+            id: server(peer.id, "peer")?,
+            lag_entries: peer.lag_entries,
+            round_trip: peer.round_trip.map(Duration::from_micros),
+            silent_for: peer.silent_for.map(Duration::from_micros),
+        })
+    });
+    Ok(Report {
+        role,
+        term: term(read.term, "term")?,
+        leader: server_if_any(read.leader, "leader")?,
+        last: index(Some(read.last), "last index")?,
+        commit: index(Some(read.commit), "commit index")?,
+        applied: index(Some(read.applied), "applied index")?,
+        snapshot: index(Some(read.snapshot), "snapshot index")?,
+        log_bytes: read.log_bytes,
+        links: read.links,
+        members: members.collect::<Result<_, DecodeError>>()?,
+        peers: peers.collect::<Result<_, DecodeError>>()?,
+    })
+}
