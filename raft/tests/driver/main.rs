@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clients;
+mod clients_chaos;
 mod clients_impostors;
 mod cluster;
 mod commands;
