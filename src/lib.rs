@@ -252,10 +252,10 @@
 //!
 //! # Clients
 //!
-//! A process that only uses what a cluster holds is a [`Client`]: it has no log and no vote, and the same calls. Members
-//! are built to [serve](MemberBuilder::serve_clients) clients, which come by invitations of their own. A client finds
-//! all members by one of them and follows the leader, and each of its commands takes effect once, whatever becomes of
-//! links and leaders meanwhile.
+//! A process that only uses what a cluster holds is a [`Client`]: it has no log and no vote, and the same calls.
+//! Members are built to [serve](MemberBuilder::serve_clients) clients, which come by invitations of their own. A client
+//! finds all members by one of them and follows the leader, and each of its commands takes effect once, whatever
+//! becomes of links and leaders meanwhile.
 //!
 //! ```
 //! use liferaft::{Client, Identity, Kv, KvHandle, Terms};

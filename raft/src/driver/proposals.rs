@@ -315,9 +315,9 @@ impl<R> Proposals<R> {
     /// A member has taken no command of a client's batch, and never will: that copy of each is in no log.
     pub(super) fn on_forward_declined(&mut self, request: u64, now: Instant) {
         let after = self.resend_after;
-        let Some(range) = self.forwards.answered(request, now) else {
-            return;
-        };
+        // A no comes sooner than a reply, and says nothing of how long those take.
+        let range = self.forwards.range(request);
+        self.forwards.withdraw(request);
         self.on_registration_answer(Stage::Sent(request), false, now);
         for sequence in range {
             let Some(slot) = self.slot(sequence) else {
@@ -337,21 +337,20 @@ impl<R> Proposals<R> {
     /// The leader takes no command of a client's batch, for a reason that stays. What else is unsent it would not take
     /// either.
     pub(super) fn on_forward_refused(&mut self, request: u64, error: &ProposeError, now: Instant) {
-        if let Some(range) = self.forwards.answered(request, now) {
-            self.on_registration_answer(Stage::Sent(request), false, now);
-            for sequence in range {
-                let slot = self.slot(sequence);
-                let Some(slot) = slot.filter(|slot| slot.attempt.stage == Stage::Sent(request))
-                else {
-                    continue;
-                };
-                let error = if slot.copies > 1 {
-                    ProposeError::Unknown(UnknownCause::NoReply)
-                } else {
-                    error.clone()
-                };
-                self.complete(sequence, Err(error));
-            }
+        let range = self.forwards.range(request);
+        self.forwards.withdraw(request);
+        self.on_registration_answer(Stage::Sent(request), false, now);
+        for sequence in range {
+            let slot = self.slot(sequence);
+            let Some(slot) = slot.filter(|slot| slot.attempt.stage == Stage::Sent(request)) else {
+                continue;
+            };
+            let error = if slot.copies > 1 {
+                ProposeError::Unknown(UnknownCause::NoReply)
+            } else {
+                error.clone()
+            };
+            self.complete(sequence, Err(error));
         }
         self.refuse_unsent(error);
         self.leave_if_settled();
@@ -378,9 +377,15 @@ impl<R> Proposals<R> {
                     name: session,
                 };
             }
-            // A late copy of the registration that opens another session shows that this one is over.
+            // A late copy of the registration that opens another session shows that this one is over. A client may not
+            // have been told yet what was done under it.
             Session::Open { nonce: mine, name } if mine == nonce && name != session => {
-                self.leave_session();
+                if self.owner.is_some() {
+                    self.session = Session::Over { name };
+                    self.leave_if_settled();
+                } else {
+                    self.leave_session();
+                }
             }
             Session::None
             | Session::Registering { .. }

@@ -13,25 +13,24 @@
 //! Nothing here is waited for by the member, and all of it is bounded: for each client and for all of them. What is
 //! refused or lost the client asks again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+mod clients;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_transport::access::{Permit, Role};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
-use super::error::ReadError;
-use super::request::{Budget, Read, ReadCaller};
+pub(super) use self::clients::{Answered, ClientCodec, ClientReader, Serving};
+
+use self::clients::{CLIENT, Ticket};
+use super::request::{Read, ReadCaller};
 use super::task::Driver;
 use crate::codec;
 use crate::configuration::TokenKey;
-use crate::consensus::{Proposal, ProposalId, ProposeRefused};
-use crate::entry::Entry;
-use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::consensus::{ProposalId, ProposeRefused};
+use crate::ids::{LogPosition, ServerId};
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -40,20 +39,11 @@ use crate::wire::{
     QUERIES_MAX, QueryOutcome, Report, VIEW_MEMBERS_MAX, View,
 };
 
-/// The most commands and queries of one client that are under way. A request of more is taken if nothing else of the
-/// client is.
-const CLIENT_REQUESTS_MAX: usize = 1 << 12;
-
-/// The most bytes of them, with the same policy: 8 MiB.
-const CLIENT_BYTES_MAX: usize = 8 << 20;
-
-/// The most commands and queries of all clients that are under way.
-const REQUESTS_MAX: usize = 1 << 15;
-
 /// The most bytes of queries of all clients that are under way: 32 MiB. The bytes of commands are bounded by the core.
 const QUERY_BYTES_MAX: usize = 32 << 20;
 
-/// How long a query waits for the leader to be confirmed, and for the entry that it names to be applied. A client that waits for longer asks again.
+/// How long a query waits for the leader to be confirmed, and for the entry that it names to be applied. A client that
+/// waits for longer asks again.
 const QUERY_TIME: Duration = Duration::from_secs(10);
 
 /// What an answer takes in its frame beside its bytes, at most.
@@ -61,282 +51,6 @@ const ANSWER_OVERHEAD_BYTES: usize = 64;
 
 /// The number of no request: of what a client is told without having asked.
 const UNASKED: u64 = 0;
-
-/// Ids of proposals of clients have these bits. No other has both.
-const CLIENT: u64 = 0b11 << 62;
-
-/// How queries and answers of a state machine become bytes: known only where its types allow it, and asked for.
-pub(super) struct ClientCodec<S: StateMachine> {
-    query: fn(&[u8]) -> Option<S::Query>,
-    answer: fn(&S::Answer) -> Option<Vec<u8>>,
-}
-
-impl<S: StateMachine> ClientCodec<S>
-where
-    S::Query: DeserializeOwned,
-    S::Answer: Serialize,
-{
-    pub(super) fn new() -> Self {
-        Self {
-            // What a stranger sends is judged with less of the stack than what is known to be sound.
-            query: |bytes| {
-                codec::check::<S::Query>(bytes).ok()?;
-                codec::decode(bytes).ok()
-            },
-            answer: |answer| codec::encode(answer).ok(),
-        }
-    }
-}
-
-/// The clients of this member.
-pub(super) struct Serving<S: StateMachine> {
-    codec: Option<ClientCodec<S>>,
-    clients: BTreeMap<ServerId, Client>,
-    /// Commands that the core is asked to propose in this round.
-    fresh: Vec<(Ticket, Bytes)>,
-    /// Those that it was asked to propose, by their numbers.
-    proposed: BTreeMap<u64, Ticket>,
-    last_proposal: u64,
-    /// Those in the log, with their terms, until they are applied.
-    appended: BTreeMap<Index, (Term, Ticket)>,
-    /// Requests of which the core has refused commands in this round, with what they are answered unless it has taken
-    /// others of them.
-    refused: BTreeMap<(ServerId, u64), ClientAnswer>,
-    taken: BTreeSet<(ServerId, u64)>,
-    /// What became of commands, to be told.
-    outcomes: Vec<(Ticket, CommandOutcome)>,
-    /// How many commands and queries are under way.
-    count: usize,
-    /// The bytes of the queries among them.
-    query_bytes: usize,
-    answers: mpsc::UnboundedReceiver<Answered>,
-    answers_entrance: mpsc::UnboundedSender<Answered>,
-    /// Room for answers that wait to be sent.
-    answer_room: Arc<Budget>,
-}
-
-/// A client whose link is up.
-#[derive(Debug)]
-struct Client {
-    /// That of its link.
-    generation: u64,
-    count: usize,
-    bytes: usize,
-    /// Queries of a client that is gone are not asked.
-    presence: Arc<()>,
-    seen: Seen,
-}
-
-/// Which requests with commands have come by a link.
-#[derive(Debug, Default)]
-struct Seen {
-    highest: u64,
-    /// Those before it, the next one in the lowest bit.
-    before: u128,
-}
-
-impl Seen {
-    /// Returns true for a request that has not come before. One that comes too late is taken for one that has: it is
-    /// sent again under another number.
-    fn is_new(&mut self, request: u64) -> bool {
-        let bit = |place: u64| {
-            let place = u32::try_from(place).ok();
-            place
-                .and_then(|place| 1_u128.checked_shl(place))
-                .unwrap_or(0)
-        };
-        match request.checked_sub(self.highest) {
-            Some(0) => false,
-            Some(ahead) => {
-                let shift = u32::try_from(ahead).ok();
-                let shifted = shift.and_then(|shift| self.before.checked_shl(shift));
-                self.before = shifted.unwrap_or(0) | bit(ahead - 1);
-                self.highest = request;
-                true
-            }
-            None => {
-                let bit = bit(self.highest - request - 1);
-                let is_new = bit != 0 && self.before & bit == 0;
-                self.before |= bit;
-                is_new
-            }
-        }
-    }
-}
-
-/// Who waits for a command or a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ticket {
-    client: ServerId,
-    generation: u64,
-    request: u64,
-    bytes: usize,
-}
-
-/// A client's query that is over.
-#[derive(Debug)]
-pub(super) struct Answered {
-    ticket: Ticket,
-    number: u64,
-    /// `None` if the client is to ask again.
-    outcome: Option<QueryOutcome>,
-}
-
-/// A client that waits for the answer to a query.
-pub(super) struct ClientReader<S: StateMachine> {
-    ticket: Ticket,
-    number: u64,
-    presence: Weak<()>,
-    encode: fn(&S::Answer) -> Option<Vec<u8>>,
-    answers: mpsc::UnboundedSender<Answered>,
-    room: Arc<Budget>,
-}
-
-impl<S: StateMachine> ClientReader<S> {
-    pub(super) fn answer(self, answer: &S::Answer) {
-        let outcome = match (self.encode)(answer) {
-            Some(bytes) if self.room.take(bytes.len()) => QueryOutcome::Answer(bytes.into()),
-            Some(_) => QueryOutcome::Busy,
-            None => QueryOutcome::NotUnderstood,
-        };
-        self.end(Some(outcome));
-    }
-
-    pub(super) fn refuse(self, error: ReadError) {
-        self.end(match error {
-            ReadError::Busy(_) => Some(QueryOutcome::Busy),
-            ReadError::Panicked => Some(QueryOutcome::Panicked),
-            _ => None,
-        });
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.presence.strong_count() == 0
-    }
-
-    fn end(self, outcome: Option<QueryOutcome>) {
-        // A member that has stopped tells nobody.
-        drop(self.answers.send(Answered {
-            ticket: self.ticket,
-            number: self.number,
-            outcome,
-        }));
-    }
-}
-
-impl<S: StateMachine> Serving<S> {
-    /// Serves no clients without a codec.
-    pub(super) fn new(codec: Option<ClientCodec<S>>) -> Self {
-        let (answers_entrance, answers) = mpsc::unbounded_channel();
-        Self {
-            codec,
-            clients: BTreeMap::new(),
-            fresh: Vec::new(),
-            proposed: BTreeMap::new(),
-            last_proposal: CLIENT,
-            appended: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            taken: BTreeSet::new(),
-            outcomes: Vec::new(),
-            count: 0,
-            query_bytes: 0,
-            answers,
-            answers_entrance,
-            answer_room: Arc::default(),
-        }
-    }
-
-    /// The link of a client is up.
-    pub(super) fn on_up(&mut self, client: ServerId, generation: u64) {
-        let present = Client {
-            generation,
-            count: 0,
-            bytes: 0,
-            presence: Arc::default(),
-            seen: Seen::default(),
-        };
-        self.clients.insert(client, present);
-    }
-
-    /// The link of a peer, which may be a client, is down.
-    pub(super) fn on_down(&mut self, peer: ServerId) {
-        self.clients.remove(&peer);
-    }
-
-    /// Returns true if what becomes of an entry is to be told.
-    pub(super) fn is_told(&self, entry: &Entry) -> bool {
-        let appended = self.appended.get(&entry.index);
-        appended.is_some_and(|(term, _)| *term == entry.term)
-    }
-
-    /// What the applier has answered.
-    pub(super) fn poll_answers(
-        &mut self,
-        context: &mut Context<'_>,
-        into: &mut Vec<Answered>,
-    ) -> Poll<usize> {
-        self.answers.poll_recv_many(context, into, QUERIES_MAX)
-    }
-
-    /// Gives the core what clients want proposed.
-    pub(super) fn propose(&mut self, into: &mut Vec<Proposal>) {
-        for (ticket, command) in self.fresh.drain(..) {
-            self.last_proposal += 1;
-            self.proposed.insert(self.last_proposal, ticket);
-            let id = ProposalId(self.last_proposal);
-            into.push(Proposal { id, command });
-        }
-    }
-
-    /// Takes a client's commands or queries up, if there is room for so many of so many bytes.
-    fn begin(&mut self, client: ServerId, generation: u64, count: usize, bytes: usize) -> bool {
-        let known = self.clients.get_mut(&client);
-        let Some(known) = known.filter(|known| known.generation == generation) else {
-            return false;
-        };
-        let fits = known.count == 0
-            || (known.count + count <= CLIENT_REQUESTS_MAX
-                && known.bytes + bytes <= CLIENT_BYTES_MAX);
-        if !fits || self.count + count > REQUESTS_MAX {
-            return false;
-        }
-        known.count += count;
-        known.bytes += bytes;
-        self.count += count;
-        true
-    }
-
-    /// A command or a query is over. Returns true if the client that asked it is still there.
-    fn end(&mut self, ticket: Ticket) -> bool {
-        self.count -= 1;
-        let client = self.clients.get_mut(&ticket.client);
-        let Some(client) = client.filter(|client| client.generation == ticket.generation) else {
-            return false;
-        };
-        client.count -= 1;
-        client.bytes -= ticket.bytes;
-        true
-    }
-
-    /// The applier has come to a command.
-    pub(super) fn on_told(&mut self, index: Index, outcome: Option<CommandOutcome>) {
-        let Some((_, ticket)) = self.appended.remove(&index) else {
-            return;
-        };
-        if self.end(ticket)
-            && let Some(outcome) = outcome
-        {
-            self.outcomes.push((ticket, outcome));
-        }
-    }
-
-    /// Gives up all commands that are in the log and not applied.
-    fn give_up(&mut self) {
-        for (_, ticket) in std::mem::take(&mut self.appended).into_values() {
-            self.end(ticket);
-        }
-    }
-}
 
 impl<S: StateMachine> Driver<S> {
     /// Takes what a client asks, whose role the link tells.
@@ -724,17 +438,6 @@ fn is_command_of<S: StateMachine>(client: ServerId, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_new_once_in_whatever_order_they_come() {
-        let mut seen = Seen::default();
-
-        let first = [3, 1, 3, 2, 1, 4].map(|request| seen.is_new(request));
-        let leapt = [200, 73, 72, 71, 199, 199].map(|request| seen.is_new(request));
-
-        assert_eq!(first, [true, true, false, true, false, true]);
-        assert_eq!(leapt, [true, true, true, false, true, false]);
-    }
 
     #[test]
     fn what_goes_to_one_client_fits_into_frames() {

@@ -25,7 +25,7 @@ const SHORT: Duration = Duration::from_secs(5);
 
 impl Site {
     /// A client that is invited so.
-    fn client(&self, invitation: Invitation) -> Client<Journal> {
+    pub(crate) fn client(&self, invitation: Invitation) -> Client<Journal> {
         self.client_of(invitation, |client| client)
     }
 
@@ -47,7 +47,7 @@ impl Site {
     }
 
     /// Three members, in which nobody is evicted within a story.
-    async fn three() -> (Self, [Handle<Journal>; 2]) {
+    pub(crate) async fn three() -> (Self, [Handle<Journal>; 2]) {
         let site = Self::closed_and_patient().await;
         let mut others = Vec::new();
         for _ in 0..2 {
@@ -140,6 +140,24 @@ async fn what_is_under_way_while_the_leader_dies_is_done_once() {
     numbers.sort_unstable();
     assert!(written.iter().all(Result::is_ok));
     assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+}
+
+// The link to a leader that falls silent is down after 5 s only. The next leader tells its clients before.
+#[tokio::test(start_paused = true)]
+async fn a_client_follows_before_the_link_to_a_silent_leader_is_down() {
+    let (site, _others) = Site::three().await;
+    let client = site.writer().await;
+    client.propose(1).await.expect("there is a leader");
+    let all = client.wait_for(|status| status.links == 3).await;
+    all.expect("it links to all");
+
+    site.network.kill(site.founder.id());
+    let asked = Instant::now();
+    let written = client.propose(2).await;
+
+    let took = asked.elapsed();
+    assert_eq!(written, Ok(2));
+    assert!(took < 4 * ELECTION_TIMEOUT, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use liferaft_raft::message::{AppendEntries, Body, Message, ReplyWanted, RequestV
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_raft::wire::{Content, Frame};
 use liferaft_transport::DeliveryClass;
-use liferaft_transport::access::{Authorizer, Claimant, Grant, Refusal, Role};
+use liferaft_transport::access::{Authorizer, Claimant, Grant, Permit, Refusal, Role};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::invitation::Invitation;
@@ -37,9 +37,9 @@ impl Authorizer for Credulous {
 }
 
 /// An end of links whose frames a story makes up.
-struct Impostor {
+pub(crate) struct Impostor {
     end: Endpoint,
-    events: VecDeque<LinkEvent>,
+    pub(crate) events: VecDeque<LinkEvent>,
     cluster: ClusterId,
 }
 
@@ -50,10 +50,31 @@ impl Impostor {
         Self::with(site, identity, to, invitation)
     }
 
+    /// Dials a member as a client that may write.
+    pub(crate) fn client(
+        site: &Site,
+        identity: Identity,
+        to: ServerId,
+        invitation: &Invitation,
+    ) -> Self {
+        let role = Role::Client(Permit::Write);
+        Self::claiming(site, (identity, role), to, Some(invitation))
+    }
+
     /// The same, by the identity of another, as one that has started often since.
     fn with(
         site: &Site,
         identity: Identity,
+        to: ServerId,
+        invitation: Option<&Invitation>,
+    ) -> Self {
+        let role = invitation.map_or(Role::Member, |_| Role::Joiner);
+        Self::claiming(site, (identity, role), to, invitation)
+    }
+
+    fn claiming(
+        site: &Site,
+        (identity, role): (Identity, Role),
         to: ServerId,
         invitation: Option<&Invitation>,
     ) -> Self {
@@ -70,7 +91,7 @@ impl Impostor {
             }
             .into(),
             vouchers: Arc::new([]),
-            role: invitation.map_or(Role::Member, |_| Role::Joiner),
+            role,
             token: invitation.and_then(Invitation::token).cloned(),
         };
         end.introduce(credentials, Arc::new(Credulous));
@@ -88,7 +109,7 @@ impl Impostor {
     }
 
     /// The link, or why there is none.
-    async fn linked(&mut self) -> Result<Link, LinkError> {
+    pub(crate) async fn linked(&mut self) -> Result<Link, LinkError> {
         loop {
             let event = poll_fn(|context| self.end.poll_link_event(context)).await;
             match event.expect("the network is there") {
@@ -99,7 +120,7 @@ impl Impostor {
         }
     }
 
-    fn send(&mut self, to: ServerId, content: Content) {
+    pub(crate) fn send(&mut self, to: ServerId, content: Content) {
         let cluster = self.cluster;
         let frame = Frame {
             cluster,
@@ -113,7 +134,7 @@ impl Impostor {
     }
 
     /// Whatever it is sent within some time.
-    async fn received(&mut self, within: Duration) -> usize {
+    pub(crate) async fn received(&mut self, within: Duration) -> usize {
         let until = tokio::time::Instant::now() + within;
         while let Ok(Some(event)) =
             tokio::time::timeout_at(until, poll_fn(|context| self.end.poll_link_event(context)))
@@ -127,7 +148,7 @@ impl Impostor {
 }
 
 /// What a leader, and a candidate, of a far later term say.
-fn words_of_power() -> [Content; 2] {
+pub(crate) fn words_of_power() -> [Content; 2] {
     let term = Term(999);
     let append = Body::AppendEntries(AppendEntries {
         round: Round(1),

@@ -2,6 +2,8 @@
 
 mod bounds;
 mod clients;
+mod clients_chaos;
+mod clients_impostors;
 mod clients_operating;
 mod cluster;
 mod commands;

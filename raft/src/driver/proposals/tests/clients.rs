@@ -105,3 +105,17 @@ fn what_is_refused_for_good_is_sent_no_more() {
     assert_eq!(third.try_recv(), Ok(Err(ProposeError::NoRoom)));
     assert_eq!(forward(&mut proposals, 2), None);
 }
+
+#[test]
+fn a_second_session_of_a_registration_tells_nothing_of_what_was_sent() {
+    let (mut proposals, [mut first, mut second], _) = with_two_sent();
+
+    proposals.on_registered(nonce(1), Index(150));
+    let meanwhile = forward(&mut proposals, 1);
+    proposals.on_reply(SESSION, 1, Some(10));
+    proposals.on_reply(SESSION, 2, Some(20));
+
+    assert_eq!(meanwhile, None);
+    assert_eq!(first.try_recv(), Ok(Ok(10)));
+    assert_eq!(second.try_recv(), Ok(Ok(20)));
+}
