@@ -38,7 +38,14 @@ pub(crate) async fn one_leader(cluster: &Cluster) -> Result<Configuration, Strin
         }
         wait_to_look_again(cluster).await;
     }
-    Err("there is no leader whom all follow".to_owned())
+    let views = cluster.all_running().into_iter().map(|(id, member)| {
+        let status = member.status();
+        let (leader, exclusion) = (status.leader(), &status.exclusion);
+        let dismissed = status.raft.configuration.dismissed();
+        format!("; server {id} follows {leader:?}, excluded: {exclusion:?}, knows as removed: {dismissed:?}")
+    });
+    let views: String = views.collect();
+    Err(format!("there is no leader whom all follow{views}"))
 }
 
 fn led(cluster: &Cluster) -> Option<Configuration> {
