@@ -10,10 +10,20 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 mod backup;
+mod client;
+mod cluster;
 mod demo;
+mod init;
 mod inspect;
+mod kv;
+mod leave;
+mod member;
+mod members;
+mod node;
 mod rebuild;
 mod recover;
+mod scratch;
+mod status;
 
 /// A replicated key-value store that keeps working when the infrastructure does not
 #[derive(Debug, Parser)]
@@ -30,10 +40,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Backup(backup::Options),
+    Cluster(cluster::Options),
     Demo(demo::Options),
+    Init(init::Options),
     Inspect(inspect::Options),
+    Kv(kv::Options),
+    Leave(leave::Options),
+    Members(members::Options),
+    Node(node::Options),
     Rebuild(rebuild::Options),
     Recover(recover::Options),
+    Status(status::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,10 +61,17 @@ fn main() -> ExitCode {
         .init();
     match &cli.command {
         Command::Backup(options) => backup::run(options),
+        Command::Cluster(options) => cluster::run(options),
         Command::Demo(options) => demo::run(options),
+        Command::Init(options) => init::run(options),
         Command::Inspect(options) => inspect::run(options),
+        Command::Kv(options) => kv::run(options),
+        Command::Leave(options) => leave::run(options),
+        Command::Members(options) => members::run(options),
+        Command::Node(options) => node::run(options),
         Command::Rebuild(options) => rebuild::run(options),
         Command::Recover(options) => recover::run(options),
+        Command::Status(options) => status::run(options),
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use tokio::sync::Notify;
 
+use crate::scratch::Root;
+
 mod chronicle;
 mod cluster;
 mod disasters;
 mod options;
 mod recorder;
-mod root;
 mod story;
 mod summary;
 mod timeline;
@@ -29,7 +30,6 @@ mod tests;
 
 pub(crate) use self::options::Options;
 
-use self::root::Root;
 use self::summary::Report;
 use self::timeline::Timeline;
 

@@ -56,7 +56,7 @@ pub use self::config::WebSocketConfig;
 pub use self::limits::{PACKET_BYTES_MAX, UNREAD_EVENTS_MAX, WebSocketLimits};
 pub use self::meter::{WebSocketCounters, WebSocketMeter};
 #[cfg(not(target_arch = "wasm32"))]
-pub use self::native::{ListenError, TlsError, TlsIdentity};
+pub use self::native::{ContactError, ListenError, TlsError, TlsIdentity, contact_at};
 pub use self::target::{Fingerprint, ParseFingerprintError};
 #[cfg(target_arch = "wasm32")]
 pub use self::wasm::WebSocketAcceptor;

@@ -1,6 +1,7 @@
 //! Natively: TCP, TLS by rustls, and a tokio task for each connection.
 
 mod connection;
+mod contact;
 mod opening;
 mod tls;
 
@@ -8,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use liferaft_platform::{Address, AddressError, now, sleep_until, spawn};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
+pub use self::contact::{ContactError, contact_at};
 pub use self::tls::{TlsError, TlsIdentity};
 
 use self::opening::Opener;
@@ -166,6 +168,7 @@ impl Host {
                 identity,
                 trust,
                 is_on_this_machine,
+                contact: OnceLock::new(),
             }),
             listener: None,
         }

@@ -4,6 +4,7 @@ mod bad_peers;
 #[path = "../websocket_kit/cluster.rs"]
 mod cluster;
 mod conformance;
+mod contact;
 mod ends;
 mod links;
 mod order;

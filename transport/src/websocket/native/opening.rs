@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,8 +15,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite::handshake::server::{
     Callback, ErrorResponse, Request, Response,
 };
-use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::http::header::ORIGIN;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config, client_async_with_config, tungstenite,
@@ -23,6 +24,7 @@ use tokio_tungstenite::{
 
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::target::Target;
+use super::contact::CONTACT;
 use super::tls::{TlsIdentity, Trust};
 
 /// How many bytes of packets are written at once, when several wait. One packet is written in any case.
@@ -51,6 +53,8 @@ pub(super) struct Opener {
     pub(super) identity: Option<TlsIdentity>,
     pub(super) trust: Trust,
     pub(super) is_on_this_machine: bool,
+    /// What whoever opens a connection is told.
+    pub(super) contact: OnceLock<HeaderValue>,
 }
 
 /// Why a connection was not opened.
@@ -73,6 +77,14 @@ pub(super) enum OpenError {
 impl Opener {
     /// Connects to a target.
     pub(super) async fn dial(&self, target: &Target) -> Result<Socket, OpenError> {
+        self.upgrade(target).await.map(|(socket, _)| socket)
+    }
+
+    /// Connects to a target, and returns what it answers to the upgrade.
+    pub(super) async fn upgrade(
+        &self,
+        target: &Target,
+    ) -> Result<(Socket, tungstenite::handshake::client::Response), OpenError> {
         let host = (&*target.host, target.port);
         let addresses = lookup_host(host).await.map_err(OpenError::Name)?;
         let addresses: Vec<_> = addresses
@@ -89,9 +101,7 @@ impl Opener {
             Box::new(socket)
         };
         let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
-        upgraded
-            .map(|(socket, _)| socket)
-            .map_err(|error| Box::new(error).into())
+        upgraded.map_err(|error| Box::new(error).into())
     }
 
     /// Lets in a connection of another.
@@ -106,6 +116,7 @@ impl Opener {
         };
         let gate = Gate {
             admits_pages: !self.is_on_this_machine,
+            contact: self.contact.get(),
         };
         let upgraded = accept_hdr_async_with_config(stream, gate, Some(config())).await;
         upgraded.map_err(|error| Box::new(error).into())
@@ -157,14 +168,21 @@ fn config() -> WebSocketConfig {
 }
 
 /// Judges the request of another for the upgrade.
-struct Gate {
+struct Gate<'a> {
     admits_pages: bool,
+    contact: Option<&'a HeaderValue>,
 }
 
-impl Callback for Gate {
-    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+impl Callback for Gate<'_> {
+    fn on_request(
+        self,
+        request: &Request,
+        mut response: Response,
+    ) -> Result<Response, ErrorResponse> {
         // Browsers always say which site a page is of, and others never do (RFC 6455, section 10.2).
         if self.admits_pages || !request.headers().contains_key(ORIGIN) {
+            let contact = self.contact.map(|contact| (CONTACT, contact.clone()));
+            response.headers_mut().extend(contact);
             return Ok(response);
         }
         let mut refusal = ErrorResponse::new(None);

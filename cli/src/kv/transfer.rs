@@ -1,0 +1,158 @@
+//! Reads many keys and long sequences piece by piece, and moves them to and from files.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use liferaft::kv::{Content, Count, Keys, Scan, Step};
+use serde_json::{Value, json};
+
+use super::Store;
+use super::text::{bytes_of, shown, value_of};
+use super::txn::entry_told;
+
+/// The most values of a sequence that are read at once. What a member answers is bounded in bytes too.
+const VALUES_AT_ONCE: u64 = 256;
+
+/// The most bytes of keys and values that are imported at once, and the most steps of them.
+const IMPORT_BYTES: usize = 256 * 1024;
+const IMPORT_STEPS: usize = 64;
+
+/// Takes the values of a sequence, each with its place, from a place on. Returns its counter.
+pub(super) async fn sequence(
+    store: &Store,
+    key: impl AsRef<[u8]>,
+    from: u64,
+    limit: u64,
+    mut take: impl FnMut(u64, &Bytes) -> anyhow::Result<()>,
+) -> anyhow::Result<Count> {
+    let key = Bytes::copy_from_slice(key.as_ref());
+    let (mut place, mut left) = (from, limit);
+    loop {
+        let at_once = usize::try_from(left.min(VALUES_AT_ONCE)).unwrap_or(usize::MAX);
+        let part = store.read_sequence(key.clone(), place, at_once).await?;
+        place = part.from;
+        for value in &part.values {
+            take(place, value)?;
+            place += 1;
+            left -= 1;
+        }
+        if part.values.is_empty() || left == 0 || place >= part.count.len() {
+            return Ok(part.count);
+        }
+    }
+}
+
+/// Prints keys and what they hold.
+pub(super) async fn scan(
+    store: &Store,
+    scan: Scan,
+    limit: u64,
+    json: bool,
+    keys_only: bool,
+) -> anyhow::Result<()> {
+    let (mut next, mut left) = (Some(scan), limit);
+    while let Some(scan) = next.take().filter(|_| left > 0) {
+        let page = store
+            .scan(scan.limit(u32::try_from(left).unwrap_or(u32::MAX)))
+            .await?;
+        let mut out = Vec::new();
+        for entry in &page.entries {
+            left -= 1;
+            if json {
+                writeln!(out, "{}", entry_told(entry))?;
+            } else if keys_only {
+                writeln!(out, "{}", shown(&entry.key))?;
+            } else {
+                let holds = match &entry.content {
+                    Content::Value(value) => shown(value),
+                    Content::ValueOf { bytes } => format!("{bytes} bytes"),
+                    Content::Sequence(count) => format!("a sequence of {}", count.len()),
+                };
+                writeln!(out, "{}\t{holds}", shown(&entry.key))?;
+            }
+        }
+        super::print(&out)?;
+        next = page.next;
+    }
+    Ok(())
+}
+
+/// Prints all keys that begin so, a line of JSON for each.
+///
+/// Values are of one revision. A sequence is read after it, up to the counter that it had by then.
+pub(super) async fn export(store: &Store, prefix: &str) -> anyhow::Result<()> {
+    let mut next = Some(Scan::of(Keys::prefix(prefix)));
+    while let Some(scan) = next.take() {
+        let page = store.scan(scan).await?;
+        for entry in &page.entries {
+            let line = match &entry.content {
+                Content::Value(_) | Content::ValueOf { .. } => entry_told(entry),
+                Content::Sequence(count) => {
+                    let mut values = Vec::new();
+                    let now = sequence(store, &entry.key, 0, count.len(), |_, value| {
+                        values.push(value_of(value));
+                        Ok(())
+                    })
+                    .await?;
+                    if now.is_empty() {
+                        let key = shown(&entry.key);
+                        bail!("the sequence {key} was deleted while it was read: export again");
+                    }
+                    json!({ "key": value_of(&entry.key), "sequence": values })
+                }
+            };
+            super::print(format!("{line}\n").as_bytes())?;
+        }
+        next = page.next;
+    }
+    Ok(())
+}
+
+/// Writes the keys of an export. A sequence takes the place of what its key holds. Returns how many keys.
+pub(super) async fn import(store: &Store, text: &[u8]) -> anyhow::Result<u64> {
+    let (mut count, mut steps, mut bytes) = (0, Vec::new(), 0);
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let read = serde_json::from_slice(line).map_err(anyhow::Error::from);
+        let read = read.and_then(|line: Value| steps_of(&line));
+        for step in read.with_context(|| format!("line {number}"))? {
+            let step_bytes = line.len();
+            if steps.len() >= IMPORT_STEPS || bytes + step_bytes > IMPORT_BYTES {
+                write(store, &mut steps).await?;
+                bytes = 0;
+            }
+            bytes += step_bytes.min(IMPORT_BYTES);
+            steps.push(step);
+        }
+        count += 1;
+    }
+    write(store, &mut steps).await?;
+    Ok(count)
+}
+
+async fn write(store: &Store, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+    if !steps.is_empty() {
+        let done = store.batch(std::mem::take(steps)).await?;
+        for outcome in done.value {
+            outcome.map_err(liferaft::kv::KvError::from)?;
+        }
+    }
+    Ok(())
+}
+
+fn steps_of(line: &Value) -> anyhow::Result<Vec<Step>> {
+    let key = bytes_of(line.get("key").context("there is no \"key\"")?)?;
+    if let Some(value) = line.get("value") {
+        return Ok(vec![Step::set(key, bytes_of(value)?)]);
+    }
+    let values = line.get("sequence").and_then(Value::as_array);
+    let values = values.context("there is no \"value\" and no \"sequence\"")?;
+    let mut steps = vec![Step::delete(key.clone())];
+    for value in values {
+        steps.push(Step::append(key.clone(), bytes_of(value)?));
+    }
+    Ok(steps)
+}

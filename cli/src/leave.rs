@@ -1,0 +1,60 @@
+//! Takes a member out of its cluster.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use liferaft::storage::{DiskStorage, Storage};
+
+use crate::member::{Ending, News, Place, block_on, end};
+
+/// Take a member out of its cluster, for good
+///
+/// The member must have been stopped: it is run once more, until it has left. The folder stays, and nothing in it counts
+/// any more; a server that left may join again by an invitation.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The folder of the member
+    #[arg(long, value_name = "DIR", env = "LIFERAFT_DATA")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+/// So long it waits for its cluster, at most.
+const JOINING_TIME_MAX: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    block_on(leave(options))
+}
+
+async fn leave(options: &Options) -> anyhow::Result<()> {
+    let Options { data, place } = options;
+    if !data.is_dir() {
+        bail!("{} is no folder", data.display());
+    }
+    let doors = place.open().await?;
+    let disk = DiskStorage::open(data).await?;
+    if disk.cluster().is_none() {
+        bail!("{} holds no member", data.display());
+    }
+    let (member, _web) = place.member(doors, disk, None, true);
+    let member = member.start().await?;
+    let report = place.report();
+    report.tell(&News::started(&member, None));
+    let mut signals = place.signals()?;
+    let patient = member.within(JOINING_TIME_MAX);
+    tokio::select! {
+        joined = patient.joined() => {
+            joined.context("it cannot leave")?;
+        }
+        () = signals.next() => bail!("interrupted: it has not left"),
+    }
+    tokio::select! {
+        ended = end(&member, &report, Ending::Leave) => ended,
+        () = signals.next() => bail!("interrupted: whether it has left is not known"),
+    }
+}

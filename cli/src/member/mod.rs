@@ -1,0 +1,256 @@
+//! Runs a member of a cluster of processes: what `init`, `node` and `leave` share.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use liferaft::configuration::{ADDRESSES_MAX, Address};
+use liferaft::driver::{Handle, Member, MemberBuilder, StopReason};
+use liferaft::kv::Kv;
+use liferaft::storage::Storage;
+use liferaft::transport::endpoint::Endpoint;
+use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
+use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy};
+
+mod report;
+mod signals;
+mod web;
+
+pub(crate) use self::report::{News, Report, Standing};
+pub(crate) use self::signals::Signals;
+pub(crate) use self::web::Web;
+
+/// Where a member is, and what it is called.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Place {
+    /// The address and port that it listens on: 0.0.0.0 or [::] for all interfaces, port 0 for any that is free
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN")]
+    listen: SocketAddr,
+
+    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`: up to 4, with commas between
+    /// them
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LIFERAFT_ADVERTISE",
+        value_delimiter = ','
+    )]
+    advertise: Vec<String>,
+
+    /// What people call it
+    #[arg(long, value_name = "NAME", env = "LIFERAFT_NAME")]
+    name: Option<String>,
+
+    /// A member is evicted that was silent for so long. On disk it comes back by itself, also after that
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "LIFERAFT_EVICT_AFTER",
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
+    evict_after: Option<u64>,
+
+    /// Lets whatever runs on this machine join, read and write: only on a loopback address, for trying out
+    #[arg(id = "open", long, env = "LIFERAFT_OPEN")]
+    pub(crate) is_open: bool,
+
+    /// The address and port at which monitors ask for /metrics, /healthz and /readyz
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_MONITOR")]
+    monitor: Option<SocketAddr>,
+
+    /// Tells what happens as lines of JSON
+    #[arg(long, env = "LIFERAFT_JSON")]
+    json: bool,
+
+    /// Ends when its standard input does, as whoever started it
+    #[arg(long, hide = true)]
+    until_eof: bool,
+}
+
+/// Where others reach a process.
+pub(crate) struct Doors {
+    carrier: WebSocketCarrier,
+    /// What other members are told.
+    addresses: Vec<Address>,
+    web: Option<Web>,
+}
+
+/// Members on disk are evicted after ten minutes of silence: an upgrade is no eviction.
+const EVICT_AFTER_ON_DISK: Duration = Duration::from_secs(600);
+
+/// For so long whoever leaves waits for its cluster, at most.
+const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What ends a member on Ctrl-C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It stops, and stays a member.
+    Stay,
+    /// It leaves its cluster.
+    Leave,
+}
+
+impl Place {
+    pub(crate) const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Listens. This comes before anything is written: an address that is taken founds nothing.
+    pub(crate) async fn open(&self) -> anyhow::Result<Doors> {
+        let mut config = WebSocketConfig::default();
+        if self.is_open {
+            config = config.on_this_machine();
+        }
+        let carrier = WebSocketCarrier::listen(config, self.listen).await?;
+        let addresses = self.addresses(&carrier)?;
+        let web = match self.monitor {
+            Some(address) => Some(Web::listen(address).await?),
+            None => None,
+        };
+        Ok(Doors {
+            carrier,
+            addresses,
+            web,
+        })
+    }
+
+    fn addresses(&self, carrier: &WebSocketCarrier) -> anyhow::Result<Vec<Address>> {
+        if self.advertise.len() > ADDRESSES_MAX {
+            bail!("--advertise: at most {ADDRESSES_MAX} addresses are told to others");
+        }
+        if self.advertise.is_empty() {
+            if self.listen.ip().is_unspecified() {
+                bail!(
+                    "it would listen on all interfaces: --advertise HOST:PORT says where others reach it"
+                );
+            }
+            return Ok(carrier.local_address().into_iter().collect());
+        }
+        let at = |host: &String| {
+            let address = carrier.address_at(host);
+            address.with_context(|| format!("--advertise {host}"))
+        };
+        self.advertise.iter().map(at).collect()
+    }
+
+    /// Builds the member over a storage.
+    pub(crate) fn member(
+        &self,
+        doors: Doors,
+        storage: impl Storage,
+        cluster: Option<ClusterId>,
+        is_on_disk: bool,
+    ) -> (MemberBuilder<Kv>, Option<Web>) {
+        let Doors {
+            carrier,
+            addresses,
+            web,
+        } = doors;
+        let mut policy = MembershipPolicy::default();
+        if let Some(seconds) = self.evict_after {
+            policy = policy.with_evict_after(Duration::from_secs(seconds));
+        } else if is_on_disk {
+            policy = policy.with_evict_after(EVICT_AFTER_ON_DISK);
+        }
+        let identity: Identity = storage.identity().clone();
+        if self.is_open
+            && let Some(cluster) = cluster
+        {
+            let contact = Invitation::new(cluster, [identity.public_key()])
+                .and_then(|contact| contact.with_addresses(addresses.clone()));
+            carrier.tell_contact(&contact.expect("it has one key and few addresses"));
+        }
+        let mut member = Member::builder(Kv::new(), Endpoint::new(identity, carrier), storage)
+            .membership(policy)
+            .serve_clients()
+            .addresses(addresses);
+        if let Some(name) = &self.name {
+            member = member.label(name);
+        }
+        if self.is_open {
+            member = member.open();
+        }
+        (member, web)
+    }
+
+    /// Listens for whatever is to end the member.
+    pub(crate) fn signals(&self) -> anyhow::Result<Signals> {
+        Signals::listen(self.until_eof)
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        Report::new(self.json)
+    }
+}
+
+/// Runs what a command does in a runtime, and tells how it ended.
+pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
+            let ended = runtime.block_on(task);
+            // Lookups of names may hang in a thread of their own.
+            runtime.shutdown_background();
+            ended
+        });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it.
+pub(crate) async fn run(
+    member: &Handle<Kv>,
+    web: Option<Web>,
+    report: &Report,
+    signals: &mut Signals,
+    ending: Ending,
+) -> anyhow::Result<()> {
+    let serving = async {
+        match web {
+            Some(web) => web.serve(member).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        why = report.follow(member) => bail!("the member has stopped: {why}"),
+        () = serving => {}
+        () = signals.next() => {}
+    }
+    tokio::select! {
+        ended = end(member, report, ending) => ended,
+        () = signals.next() => bail!("interrupted before the member had stopped"),
+    }
+}
+
+/// Ends a member: it hands leadership over if it leads.
+pub(crate) async fn end(
+    member: &Handle<Kv>,
+    report: &Report,
+    ending: Ending,
+) -> anyhow::Result<()> {
+    if ending == Ending::Leave {
+        report.tell(&News::Leaving);
+        if let Err(error) = member.within(LEAVING_TIME_MAX).leave().await {
+            member.stop().await;
+            return Err(error).context("it has stopped, and has not left");
+        }
+        return Ok(());
+    }
+    report.tell(&News::Stopping);
+    member.stop().await;
+    match &member.status().borrow().stopped {
+        Some(why) if *why != StopReason::Shutdown => bail!("the member has stopped: {why}"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,254 @@
+//! Tells what becomes of a member, as sentences or as lines of JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use liferaft::configuration::Suffrage;
+use liferaft::consensus::RoleKind;
+use liferaft::driver::{Handle, MemberStatus, StopReason};
+use liferaft::kv::Kv;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+
+use super::web::Web;
+use crate::members::Purpose;
+
+/// So often the status is told in JSON, if it is another.
+const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Something that a person, or a program, is told of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub(crate) enum News {
+    /// It runs.
+    Started {
+        server: String,
+        name: String,
+        cluster: String,
+        addresses: Vec<String>,
+        /// Where monitors ask.
+        monitor: Option<String>,
+        /// Where it is, for members that find nobody.
+        contact: String,
+    },
+    /// Whoever has this may come, for that.
+    Invited {
+        purpose: Purpose,
+        invitation: String,
+    },
+    /// Who leads.
+    Led {
+        term: u64,
+        leader: Option<String>,
+        is_own: bool,
+    },
+    /// Who takes part.
+    Members {
+        voters: Vec<String>,
+        learners: Vec<String>,
+    },
+    /// Why it takes no part; nothing if it may.
+    Excluded { why: Option<String> },
+    /// What was not whole on its disk, and was repaired.
+    Repaired { what: String },
+    /// Where it stands. In JSON alone.
+    Status(Standing),
+    /// It leaves its cluster.
+    Leaving,
+    /// It hands over and stops.
+    Stopping,
+}
+
+/// Where a member stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) server: String,
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) term: u64,
+    pub(crate) leader: Option<String>,
+    pub(crate) last: u64,
+    pub(crate) commit: u64,
+    pub(crate) applied: u64,
+    pub(crate) voters: usize,
+}
+
+impl News {
+    pub(crate) fn started(member: &Handle<Kv>, web: Option<&Web>) -> Self {
+        let addresses = member.addresses().iter();
+        Self::Started {
+            server: format!("{:?}", member.id()),
+            name: member.label().to_owned(),
+            cluster: member.cluster().to_string(),
+            addresses: addresses.map(ToString::to_string).collect(),
+            contact: member.contact().to_string(),
+            monitor: web.map(|web| format!("http://{}", web.address())),
+        }
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started {
+                server,
+                name,
+                cluster,
+                addresses,
+                monitor,
+                contact,
+            } => {
+                let at = addresses.join(", ");
+                write!(f, "{name} is server {server} of cluster {cluster}, at {at}")?;
+                if let Some(monitor) = monitor {
+                    write!(f, "; monitors ask at {monitor}")?;
+                }
+                write!(f, "\nits contact, for members that find nobody: {contact}")
+            }
+            Self::Invited {
+                purpose,
+                invitation,
+            } => {
+                let purpose = purpose.in_words();
+                write!(
+                    f,
+                    "an invitation {purpose}, which is a secret:\n\n{invitation}\n"
+                )
+            }
+            Self::Led {
+                term, is_own: true, ..
+            } => write!(f, "leads in term {term}"),
+            Self::Led {
+                term,
+                leader: Some(leader),
+                ..
+            } => write!(f, "follows {leader} in term {term}"),
+            Self::Led { term, .. } => write!(f, "knows no leader, in term {term}"),
+            Self::Members { voters, learners } => {
+                write!(f, "voters: {}", voters.join(", "))?;
+                if !learners.is_empty() {
+                    write!(f, "; learners: {}", learners.join(", "))?;
+                }
+                Ok(())
+            }
+            Self::Excluded { why: Some(why) } => write!(f, "takes no part: {why}"),
+            Self::Excluded { why: None } => f.write_str("may take part again"),
+            Self::Repaired { what } => write!(f, "repaired: {what}"),
+            Self::Status(standing) => write!(f, "{standing:?}"),
+            Self::Leaving => f.write_str("leaves its cluster"),
+            Self::Stopping => f.write_str("stops"),
+        }
+    }
+}
+
+/// Writes news on standard output, in the order in which they come.
+#[derive(Debug)]
+pub(crate) struct Report {
+    json: bool,
+}
+
+impl Report {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Nobody may read it any more, which is no reason to stop.
+    pub(crate) fn tell(&self, news: &News) {
+        let line = match (self.json, news) {
+            (true, _) => serde_json::to_string(news).expect("news are text and numbers"),
+            (false, News::Status(_)) => return,
+            (false, _) => news.to_string(),
+        };
+        let _unread = crate::print(&(line + "\n"));
+    }
+
+    /// Tells what becomes of a member until it stops, and returns why it did.
+    pub(crate) async fn follow(&self, member: &Handle<Kv>) -> StopReason {
+        let mut status = member.status();
+        let mut told = Vec::new();
+        let mut standing_told = None;
+        let mut next = Instant::now();
+        loop {
+            let (news, standing, stopped) = {
+                let now = status.borrow_and_update();
+                (news(&now), standing(&now), now.stopped.clone())
+            };
+            for item in news.iter().filter(|item| !told.contains(*item)) {
+                self.tell(item);
+            }
+            told = news;
+            if let Some(why) = stopped {
+                return why;
+            }
+            if self.json && standing_told.as_ref() != Some(&standing) && next <= Instant::now() {
+                next = Instant::now() + STATUS_INTERVAL;
+                self.tell(&News::Status(standing.clone()));
+                standing_told = Some(standing);
+            }
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() {
+                    let last = status.borrow().stopped.clone();
+                    return last.unwrap_or(StopReason::RuntimeEnded);
+                },
+                () = sleep_until(next), if self.json && next > Instant::now() => {}
+            }
+        }
+    }
+}
+
+/// What there is to tell of a member, whenever it is something else than before.
+fn news(status: &MemberStatus) -> Vec<News> {
+    let raft = &status.raft;
+    let name_of = |id| {
+        let member = raft.configuration.member(id);
+        let label = member.map(|member| member.description.label().as_str());
+        match label {
+            Some(label) if !label.is_empty() => label.to_owned(),
+            _ => id.to_string(),
+        }
+    };
+    let mut news = vec![News::Led {
+        term: raft.term.0,
+        leader: raft.leader.map(name_of),
+        is_own: status.is_leader(),
+    }];
+    let named = |suffrage| {
+        let members = raft.configuration.members();
+        let having = members.filter(|(_, member)| member.suffrage == Some(suffrage));
+        having.map(|(id, _)| name_of(id)).collect::<Vec<_>>()
+    };
+    let is_committed = raft.configuration_index <= raft.commit;
+    if is_committed && !raft.configuration.is_joint() && !raft.configuration.is_empty() {
+        news.push(News::Members {
+            voters: named(Suffrage::Voter),
+            learners: named(Suffrage::Learner),
+        });
+    }
+    if let Some(why) = status.exclusion {
+        news.push(News::Excluded {
+            why: Some(why.to_string()),
+        });
+    }
+    news
+}
+
+fn standing(status: &MemberStatus) -> Standing {
+    let raft = &status.raft;
+    let role = match raft.role {
+        RoleKind::Leader => "leader",
+        RoleKind::Candidate | RoleKind::PreCandidate => "candidate",
+        RoleKind::Follower if raft.configuration.is_voter(raft.id) => "follower",
+        RoleKind::Follower => "learner",
+    };
+    Standing {
+        server: format!("{:?}", raft.id),
+        name: status.label.to_string(),
+        role: role.to_owned(),
+        term: raft.term.0,
+        leader: raft.leader.map(|leader| format!("{leader:?}")),
+        last: raft.last.index.0,
+        commit: raft.commit.0,
+        applied: raft.applied.0,
+        voters: raft.configuration.voters().len(),
+    }
+}

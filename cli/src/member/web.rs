@@ -1,0 +1,151 @@
+//! Answers operators' tools over HTTP: figures for Prometheus, and whether the member is well and takes part.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use liferaft::driver::{Handle, MemberStatus};
+use liferaft::kv::Kv;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// The most connections at a time: monitors open one each. Others wait.
+const CONNECTIONS_MAX: usize = 16;
+
+/// The head of a request comes within this time.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The format that Prometheus reads.
+const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+
+/// An address at which operators' tools ask.
+pub(crate) struct Web {
+    listener: TcpListener,
+    address: SocketAddr,
+    figures: PrometheusHandle,
+}
+
+impl Web {
+    /// Listens, and has all figures of this process kept from here on.
+    pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<Self> {
+        let refused = || format!("cannot listen on {address} for monitors");
+        let listener = TcpListener::bind(address).await.with_context(refused)?;
+        let address = listener.local_addr().with_context(refused)?;
+        let figures = PrometheusBuilder::new()
+            .install_recorder()
+            .context("cannot keep figures")?;
+        Ok(Self {
+            listener,
+            address,
+            figures,
+        })
+    }
+
+    /// Returns where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, member: &Handle<Kv>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await;
+            let Ok((stream, _)) = self.listener.accept().await else {
+                // Out of file descriptors, say: what is open has to end first.
+                tokio::time::sleep(HEAD_TIME_MAX).await;
+                continue;
+            };
+            let (figures, status) = (self.figures.clone(), member.status());
+            tokio::spawn(async move {
+                let answer = service_fn(|request: Request<Incoming>| {
+                    let answer = answer(&request, &figures, &status);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let served = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIME_MAX)
+                    .serve_connection(TokioIo::new(stream), answer)
+                    .await;
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a monitor's connection has ended");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+fn answer(
+    request: &Request<Incoming>,
+    figures: &PrometheusHandle,
+    status: &watch::Receiver<MemberStatus>,
+) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
+    }
+    let of = |state: Result<(), String>| match state {
+        Ok(()) => text(StatusCode::OK, "ok"),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &why),
+    };
+    match request.uri().path() {
+        "/metrics" => {
+            figures.run_upkeep();
+            let mut response = text(StatusCode::OK, &figures.render());
+            response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
+            response
+        }
+        "/healthz" => of(health(&status.borrow())),
+        "/readyz" => of(readiness(&status.borrow())),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /metrics, /healthz and /readyz",
+        ),
+    }
+}
+
+/// A member that has stopped, or whose disk hangs, is to be started anew.
+fn health(status: &MemberStatus) -> Result<(), String> {
+    if let Some(why) = &status.stopped {
+        return Err(format!("the member has stopped: {why}"));
+    }
+    match status.storage.stalled_for {
+        Some(since) => Err(format!("the disk hangs for {since:.1?}")),
+        None => Ok(()),
+    }
+}
+
+/// Requests are answered by whoever knows a leader and is one of its cluster.
+fn readiness(status: &MemberStatus) -> Result<(), String> {
+    health(status)?;
+    if let Some(why) = status.exclusion {
+        return Err(format!("it takes no part: {why}"));
+    }
+    if !status.raft.configuration.names(status.raft.id) {
+        return Err("it is no member yet".to_owned());
+    }
+    match status.leader() {
+        Some(_) => Ok(()),
+        None => Err("it knows no leader".to_owned()),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let body = Full::new(Bytes::from(format!("{}\n", text.trim_end())));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

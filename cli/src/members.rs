@@ -1,0 +1,206 @@
+//! Shows and changes who is a member of a running cluster.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use liferaft::configuration::Description;
+use liferaft::driver::{Client, Terms};
+use liferaft::kv::Kv;
+use liferaft::wire::Report;
+use liferaft::{MembershipChange, ServerId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::client::{Access, block_on};
+
+/// Show and change who is a member
+///
+/// Members are named by what people call them, by their ids, or by the first digits of these. Whatever changes something
+/// needs an invitation to operators.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    access: Access,
+
+    #[command(subcommand)]
+    operation: Operation,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Operation {
+    /// Print all members
+    List,
+    /// Make a server a member, which waits for that: it was started with `--join`, where nobody comes in by itself
+    Add {
+        /// Its id
+        server: ServerId,
+    },
+    /// Take a member out, which may come back by itself
+    Remove {
+        /// The member
+        member: String,
+    },
+    /// Take a member out, and keep it out until it is added again
+    Expel {
+        /// The member, or the id of a server that is none
+        member: String,
+    },
+    /// Give a learner a vote
+    Promote {
+        /// The member
+        member: String,
+    },
+    /// Have the leader hand over
+    Transfer {
+        /// To this voter; otherwise to the one that is most up to date
+        member: Option<String>,
+    },
+    /// Print an invitation
+    Invite {
+        /// What it is for
+        #[arg(value_enum)]
+        purpose: Purpose,
+        /// So many servers may come by it
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        uses: u32,
+        /// It is good for so many hours
+        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        hours: u64,
+    },
+}
+
+/// What an invitation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// To be a member
+    Member,
+    /// To read, as a client
+    Reader,
+    /// To read and write, as a client
+    Writer,
+    /// To read, write and change who is a member, as a client
+    Operator,
+}
+
+impl Purpose {
+    /// As it is said of an invitation.
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Member => "to members",
+            Self::Reader => "to clients that read",
+            Self::Writer => "to clients that write",
+            Self::Operator => "to operators",
+        }
+    }
+
+    /// The terms of an invitation for it.
+    pub(crate) fn terms(self, uses: u32, hours: u64) -> Terms {
+        let terms = match self {
+            Self::Member => Terms::membership().with_uses(uses),
+            Self::Reader => Terms::reading(),
+            Self::Writer => Terms::writing(),
+            Self::Operator => Terms::operating(),
+        };
+        terms.with_valid_for(Duration::from_secs(hours.saturating_mul(3600)))
+    }
+}
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    block_on(async {
+        let client = options.access.client().await?;
+        let told = operate(&client, options).await?;
+        crate::print(&told)
+    })
+}
+
+async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<String> {
+    let json = options.access.json();
+    let change = match &options.operation {
+        Operation::List => {
+            let report = of_leader(client).await?;
+            return Ok(list(&report, json));
+        }
+        Operation::Add { server } => MembershipChange::add_voter(*server),
+        Operation::Remove { member } => MembershipChange::evict(named(client, member).await?),
+        Operation::Expel { member } => MembershipChange::remove(named(client, member).await?),
+        Operation::Promote { member } => MembershipChange::add_voter(named(client, member).await?),
+        Operation::Transfer { member } => {
+            let to = match member {
+                Some(member) => Some(named(client, member).await?),
+                None => None,
+            };
+            let leader = client.transfer_leadership(to).await?;
+            return Ok(match json {
+                true => format!("{}\n", json!({ "leader": format!("{leader:?}") })),
+                false => format!("{leader:?} leads\n"),
+            });
+        }
+        Operation::Invite {
+            purpose,
+            uses,
+            hours,
+        } => {
+            let invitation = client.invite(purpose.terms(*uses, *hours)).await?;
+            return Ok(match json {
+                true => format!("{}\n", json!({ "invitation": invitation.to_string() })),
+                false => format!("{invitation}\n"),
+            });
+        }
+    };
+    client.change_membership(change).await?;
+    Ok(String::new())
+}
+
+/// Returns what the leader reports, once there is one.
+pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {
+    let led = client.wait_for(|status| status.is_connected).await;
+    let led = led.context("there is no link to a leader")?;
+    let leader = led.leader.context("there is no leader")?;
+    let report = client.report(leader).await;
+    report.context("the leader does not answer")
+}
+
+/// Finds the member that is called so.
+async fn named(client: &Client<Kv>, name: &str) -> anyhow::Result<ServerId> {
+    let report = of_leader(client).await?;
+    let digits = name.trim_end_matches('…').to_lowercase();
+    let is_meant = |(id, _, description): &&(ServerId, bool, Description)| {
+        let has_digits = digits.len() >= "0x".len() + 4 && digits.starts_with("0x");
+        description.label().as_str() == name || has_digits && format!("{id:?}").starts_with(&digits)
+    };
+    let meant: Vec<_> = report.members.iter().filter(is_meant).collect();
+    match (&meant[..], name.parse()) {
+        ([(id, ..)], _) => Ok(*id),
+        ([], Ok(id)) => Ok(id),
+        ([], Err(_)) => bail!("no member is called {name}: `liferaft members list` shows all"),
+        _ => bail!(
+            "{} members are called {name}: name one by its id",
+            meant.len()
+        ),
+    }
+}
+
+fn list(report: &Report, json: bool) -> String {
+    let lines = report.members.iter().map(|(id, is_voter, description)| {
+        let id = format!("{id:?}");
+        let name = description.label().as_str();
+        let role = match (report.leader.map(|leader| format!("{leader:?}")), is_voter) {
+            (Some(leader), _) if leader == id => "leader",
+            (_, true) => "voter",
+            (_, false) => "learner",
+        };
+        let addresses = description.addresses().iter();
+        let addresses: Vec<_> = addresses.map(ToString::to_string).collect();
+        match json {
+            true => format!(
+                "{}\n",
+                json!({ "id": id, "name": name, "role": role, "addresses": addresses })
+            ),
+            false => format!("{id}  {name:<16} {role:<8} {}\n", addresses.join(", ")),
+        }
+    });
+    lines.collect()
+}

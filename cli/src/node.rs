@@ -1,0 +1,145 @@
+//! Runs a member of a cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use liferaft::storage::{DiskStorage, MemoryStorage, Storage};
+use liferaft::{Invitation, Kv, MemberBuilder};
+
+use crate::init::Invitations;
+use crate::member::{Ending, News, Place, Web, block_on, run as run_member};
+use crate::members::Purpose;
+
+/// Run a member: one that was there before, or a newcomer with an invitation
+///
+/// Ctrl-C, or a request to terminate, hands leadership over and stops; the member stays one, and goes on when it is run
+/// again. `liferaft leave` takes it out.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The folder of the member
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "LIFERAFT_DATA",
+        required_unless_present = "ephemeral"
+    )]
+    data: Option<PathBuf>,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// Joins the cluster that this is an invitation to. One that was a member before needs it only if nobody is left
+    /// whom it knows
+    #[arg(long, value_name = "INVITATION", env = "LIFERAFT_JOIN")]
+    join: Option<String>,
+
+    /// Keeps nothing, and leaves the cluster on exit
+    #[arg(
+        long,
+        env = "LIFERAFT_EPHEMERAL",
+        conflicts_with = "data",
+        requires = "join"
+    )]
+    ephemeral: bool,
+
+    /// Prints an invitation once it takes part: for a member, or whom else. It may be given more than once
+    #[arg(long, value_enum, value_name = "PURPOSE", env = "LIFERAFT_INVITE", num_args = 0..=1, default_missing_value = "member", value_delimiter = ',')]
+    invite: Vec<Purpose>,
+
+    #[command(flatten)]
+    invitations: Invitations,
+}
+
+/// A year, which is longer than anybody waits.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    block_on(node(options))
+}
+
+async fn node(options: &Options) -> anyhow::Result<()> {
+    let place = &options.place;
+    // Not by the parser of arguments, which repeats what it cannot read: it is a secret.
+    let invitation = options.join.as_deref().map(str::parse);
+    let invitation: Option<Invitation> = invitation.transpose().context("--join")?;
+    let cluster = invitation.as_ref().map(Invitation::cluster);
+    match &options.data {
+        Some(data) => {
+            check_known(data, options)?;
+            let doors = place.open().await?;
+            let disk = DiskStorage::open(data).await?;
+            if disk.cluster().is_none() && options.join.is_none() {
+                return Err(unknown(data, options));
+            }
+            for repair in disk.repairs() {
+                place.report().tell(&News::Repaired {
+                    what: repair.to_string(),
+                });
+            }
+            let cluster = disk.cluster().or(cluster);
+            let member = place.member(doors, disk, cluster, true);
+            start(options, member, invitation, Ending::Stay).await
+        }
+        None => {
+            let doors = place.open().await?;
+            let member = place.member(doors, MemoryStorage::default(), cluster, false);
+            start(options, member, invitation, Ending::Leave).await
+        }
+    }
+}
+
+async fn start(
+    options: &Options,
+    (mut member, web): (MemberBuilder<Kv>, Option<Web>),
+    invitation: Option<Invitation>,
+    ending: Ending,
+) -> anyhow::Result<()> {
+    let mut signals = options.place.signals()?;
+    if let Some(invitation) = invitation {
+        member = member.invited(invitation);
+    }
+    let member = member.start().await?;
+    let report = options.place.report();
+    report.tell(&News::started(&member, web.as_ref()));
+    let inviting = async {
+        // It takes as long as it takes: whoever waits for nobody is told why by the report.
+        if !options.invite.is_empty() && member.within(NEVER).joined().await.is_ok() {
+            let report = options.place.report();
+            let Options {
+                invitations,
+                invite,
+                ..
+            } = options;
+            invitations.invite(&member, invite, &report).await?;
+        }
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    tokio::select! {
+        ended = run_member(&member, web, &report, &mut signals, ending) => ended,
+        failed = inviting => failed,
+    }
+}
+
+/// Refuses a folder that holds no member, unless there is an invitation: nothing is written there.
+fn check_known(data: &Path, options: &Options) -> anyhow::Result<()> {
+    let is_empty = match data.read_dir() {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_empty && options.join.is_none() {
+        return Err(unknown(data, options));
+    }
+    Ok(())
+}
+
+fn unknown(data: &Path, options: &Options) -> anyhow::Error {
+    let (data, listen) = (data.display(), options.place.listen());
+    anyhow::anyhow!(
+        "{data} holds no member. `liferaft node --data {data} --listen {listen} --join INVITATION` joins the cluster \
+         that is there, also if the member's folder was lost; `liferaft init --data {data} --listen {listen}` makes a \
+         new cluster, an empty one, once"
+    )
+}

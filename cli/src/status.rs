@@ -1,0 +1,154 @@
+//! Shows where every member of a running cluster stands.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use console::Term;
+use futures::future::join_all;
+use liferaft::ServerId;
+use liferaft::consensus::RoleKind;
+use liferaft::driver::Client;
+use liferaft::kv::Kv;
+use liferaft::wire::{PeerReport, Report};
+use serde_json::{Value, json};
+
+use crate::client::{Access, block_on};
+use crate::members::of_leader;
+
+/// Show where every member stands
+///
+/// Each member is asked itself; one that does not answer within two seconds is shown as silent. The leader tells how
+/// far each other one is behind, and how long a round trip to it takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    access: Access,
+
+    /// Show it again each second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+/// So long a member is waited for.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// So often the table is drawn again.
+const WATCH_TIME: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    block_on(async {
+        let client = options.access.client().await?;
+        if !options.watch {
+            return crate::print(&table(&client, options.access.json()).await?);
+        }
+        let terminal = Term::stdout();
+        let mut drawn = 0;
+        loop {
+            let table = table(&client, options.access.json()).await?;
+            if terminal.is_term() && !options.access.json() {
+                terminal.clear_last_lines(drawn)?;
+            }
+            crate::print(&table)?;
+            drawn = table.lines().count();
+            tokio::time::sleep(WATCH_TIME).await;
+        }
+    })
+}
+
+async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
+    let of_leader = of_leader(client).await?;
+    let patient = client.within(ANSWER_TIME);
+    let reports = of_leader.members.iter().map(|(id, ..)| patient.report(*id));
+    let reports = join_all(reports).await;
+    let mut rows = Vec::new();
+    for ((id, is_voter, description), report) in of_leader.members.iter().zip(reports) {
+        let peer = of_leader.peers.iter().find(|peer| peer.id == *id);
+        let name = match description.label().as_str() {
+            "" => id.to_string(),
+            label => label.to_owned(),
+        };
+        let row = Row {
+            id: *id,
+            name,
+            is_voter: *is_voter,
+            report: report.ok(),
+            peer: peer.copied(),
+        };
+        rows.push(row);
+    }
+    if json {
+        return Ok(rows.iter().map(|row| format!("{}\n", row.json())).collect());
+    }
+    let head = format!(
+        "{:<16} {:<10} {:>6} {:>10} {:>10} {:>10} {:>8} {:>6} {:>10}\n",
+        "member", "role", "term", "last", "commit", "applied", "lag", "links", "round trip"
+    );
+    Ok(rows.iter().fold(head, |text, row| text + &row.line()))
+}
+
+/// A member, and what is known of it.
+struct Row {
+    id: ServerId,
+    name: String,
+    is_voter: bool,
+    /// What it said itself, if it answered.
+    report: Option<Report>,
+    /// What the leader says of it.
+    peer: Option<PeerReport>,
+}
+
+impl Row {
+    fn role(&self) -> &'static str {
+        match self.report.as_ref().map(|report| report.role) {
+            None => "silent",
+            Some(RoleKind::Leader) => "leader",
+            Some(RoleKind::Candidate | RoleKind::PreCandidate) => "candidate",
+            Some(RoleKind::Follower) if self.is_voter => "follower",
+            Some(RoleKind::Follower) => "learner",
+        }
+    }
+
+    fn line(&self) -> String {
+        let of = |number: fn(&Report) -> u64| {
+            let report = self.report.as_ref();
+            report.map_or(String::new(), |report| number(report).to_string())
+        };
+        let lag = self.peer.map(|peer| peer.lag_entries.to_string());
+        let round_trip = self.peer.and_then(|peer| peer.round_trip);
+        format!(
+            "{:<16} {:<10} {:>6} {:>10} {:>10} {:>10} {:>8} {:>6} {:>10}\n",
+            self.name,
+            self.role(),
+            of(|report| report.term.0),
+            of(|report| report.last.0),
+            of(|report| report.commit.0),
+            of(|report| report.applied.0),
+            lag.unwrap_or_default(),
+            of(|report| report.links.into()),
+            round_trip.map_or(String::new(), |time| format!("{time:.1?}")),
+        )
+    }
+
+    fn json(&self) -> Value {
+        let report = self.report.as_ref();
+        let of = |number: fn(&Report) -> u64| report.map(number);
+        json!({
+            "id": format!("{:?}", self.id),
+            "name": self.name,
+            "role": self.role(),
+            "is_voter": self.is_voter,
+            "term": of(|report| report.term.0),
+            "leader": report.and_then(|report| report.leader).map(|leader| format!("{leader:?}")),
+            "last": of(|report| report.last.0),
+            "commit": of(|report| report.commit.0),
+            "applied": of(|report| report.applied.0),
+            "snapshot": of(|report| report.snapshot.0),
+            "log_bytes": of(|report| report.log_bytes),
+            "links": of(|report| report.links.into()),
+            "lag_entries": self.peer.map(|peer| peer.lag_entries),
+            "round_trip_us": self.peer.and_then(|peer| peer.round_trip).map(|time| time.as_micros()),
+            "silent_for_us": self.peer.and_then(|peer| peer.silent_for).map(|time| time.as_micros()),
+        })
+    }
+}

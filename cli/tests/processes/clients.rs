@@ -1,0 +1,274 @@
+//! What clients and operators do from a shell: `liferaft kv`, `members` and `status`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::node::{ANYWHERE, Ending, Folder, Node, init, join, liferaft, run};
+
+/// A cluster of three, with an invitation to operators.
+struct Three {
+    nodes: Vec<Node>,
+    operator: String,
+    _folder: Folder,
+}
+
+impl Three {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let ada = init(&folder.of("ada"));
+        let invitation = ada.invitation();
+        let operator = ada.invitation_for("operator");
+        let bob = join(&folder.of("bob"), &invitation, "bob");
+        let eve = join(&folder.of("eve"), &invitation, "eve");
+        bob.until_voters(3);
+        eve.until_voters(3);
+        // The first one knows of no member but the first.
+        let named = run(&["members", "--at", &operator, "invite", "operator"]);
+        let operator = String::from_utf8(named.stdout).expect("it is text");
+        Self {
+            nodes: vec![ada, bob, eve],
+            operator: operator.trim().to_owned(),
+            _folder: folder,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let command = [&arguments[..1], &["--at", &self.operator], &arguments[1..]].concat();
+        run(&command)
+    }
+
+    /// What a command prints that succeeds.
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    fn code(&self, arguments: &[&str]) -> Option<i32> {
+        self.run(arguments).status.code()
+    }
+
+    /// The name of the leader, by the word of all members.
+    fn leader(&self) -> String {
+        let status = self.told(&["status", "--json"]);
+        let rows = status
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("it is JSON"));
+        let rows: Vec<Value> = rows.collect();
+        assert_eq!(rows.len(), 3);
+        let leads = |row: &&Value| row["role"] == "leader";
+        let leader = rows.iter().find(leads).expect("one leads");
+        leader["name"].as_str().expect("it is text").to_owned()
+    }
+}
+
+#[test]
+fn keys_are_set_read_compared_and_deleted() {
+    let three = Three::new("keys");
+
+    assert_eq!(three.told(&["kv", "set", "camp", "the hill"]), "");
+    assert_eq!(three.told(&["kv", "get", "camp"]), "the hill\n");
+    assert_eq!(
+        three.told(&["kv", "cas", "camp", "--expect", "the hill", "the ford"]),
+        ""
+    );
+    assert_eq!(
+        three.code(&["kv", "cas", "camp", "--expect", "the hill", "x"]),
+        Some(3)
+    );
+    assert_eq!(three.code(&["kv", "cas", "tent", "--absent", "x"]), Some(0));
+    assert_eq!(three.told(&["kv", "scan"]), "camp\tthe ford\ntent\tx\n");
+    assert_eq!(three.told(&["kv", "delete", "camp"]), "");
+    assert_eq!(three.code(&["kv", "get", "camp"]), Some(3));
+}
+
+#[test]
+fn sequences_are_appended_to_and_read() {
+    let three = Three::new("sequences");
+
+    assert_eq!(three.told(&["kv", "append", "log", "one"]), "0\n");
+    let count = three.told(&["kv", "seq-append", "log", "1@1", "two"]);
+    assert_eq!(
+        three.code(&["kv", "seq-append", "log", "1@1", "three"]),
+        Some(3)
+    );
+
+    assert_eq!(count, "2@1\n");
+    assert_eq!(three.told(&["kv", "read", "log"]), "one\ntwo\n");
+}
+
+#[test]
+fn what_is_exported_is_imported_again() {
+    let three = Three::new("export");
+    let folder = Folder::new("exported");
+    three.told(&["kv", "set", "camp", "the hill"]);
+    three.told(&["kv", "append", "log", "one"]);
+    three.told(&["kv", "append", "log", "two"]);
+
+    let exported = three.told(&["kv", "export"]);
+    let file = folder.of("file");
+    std::fs::write(&file, &exported).expect("there is room");
+    three.told(&["kv", "delete", "", "--prefix"]);
+    let emptied = three.told(&["kv", "scan"]);
+    let imported = three.told(&["kv", "import", &file]);
+
+    assert_eq!(emptied, "");
+    assert_eq!(imported, "2 keys\n");
+    assert_eq!(three.told(&["kv", "export"]), exported);
+}
+
+#[test]
+fn a_transaction_is_done_as_a_whole_or_not_at_all() {
+    let three = Three::new("txn");
+    let folder = Folder::new("transactions");
+    let file = folder.of("file");
+    let text = r#"{"when": [{"key": "a", "exists": false}], "then": [{"set": "a", "to": "1"}, {"append": "b", "value": "x"}]}"#;
+    std::fs::write(&file, text).expect("there is room");
+
+    let done = |text: String| {
+        let done: Value = serde_json::from_str(&text).expect("it is JSON");
+        done["succeeded"].as_bool()
+    };
+    let first = done(three.told(&["kv", "txn", &file]));
+    let second = done(three.told(&["kv", "txn", &file]));
+
+    assert_eq!((first, second), (Some(true), Some(false)));
+    assert_eq!(three.told(&["kv", "read", "b"]), "x\n");
+}
+
+#[test]
+fn a_watch_goes_on_when_the_leader_is_killed() {
+    let mut three = Three::new("watch");
+    let watch = liferaft()
+        .args([
+            "kv",
+            "--at",
+            &three.operator,
+            "watch",
+            "camp/",
+            "--from",
+            "1",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut watch = Ending(watch);
+    let lines = BufReader::new(watch.0.stdout.take().expect("it is piped"));
+    let mut lines = lines.lines().map_while(Result::ok);
+    three.told(&["kv", "set", "camp/1", "hill"]);
+    let first = lines.next();
+
+    let leader = three.leader();
+    let place = ["ada", "bob", "eve"]
+        .iter()
+        .position(|name| *name == leader);
+    let mut killed = three.nodes.remove(place.expect("it is one of them"));
+    killed.process.0.kill().expect("it runs");
+    three.told(&["kv", "--timeout", "60", "set", "camp/2", "ford"]);
+    let second = lines.next();
+
+    assert_eq!(first.as_deref(), Some("set\tcamp/1\thill"));
+    assert_eq!(second.as_deref(), Some("set\tcamp/2\tford"));
+}
+
+#[test]
+fn an_operator_hands_leadership_over_and_expels() {
+    let three = Three::new("operate");
+    let leader = three.leader();
+    let other = ["ada", "bob", "eve"]
+        .into_iter()
+        .find(|name| *name != leader);
+    let other = other.expect("there are two others");
+
+    three.told(&["members", "transfer", other]);
+    let leads_then = three.leader();
+    three.told(&["members", "expel", &leader]);
+
+    assert_eq!(leads_then, other);
+    let left = three.told(&["members", "list"]);
+    assert_eq!(left.lines().count(), 2);
+    assert!(!left.contains(&leader), "{left}");
+    let place = ["ada", "bob", "eve"]
+        .iter()
+        .position(|name| *name == leader);
+    three.nodes[place.unwrap()].until("excluded", |told| {
+        let why = told["why"].as_str().unwrap_or_default();
+        why.contains("an operator removed this server")
+    });
+}
+
+#[test]
+fn whoever_may_read_may_not_write_nor_operate() {
+    let three = Three::new("reader");
+    let reader = three.told(&["members", "invite", "reader"]);
+    let reader = reader.trim();
+    three.told(&["kv", "set", "camp", "hill"]);
+
+    let read = run(&["kv", "--at", reader, "get", "camp"]);
+    let written = run(&["kv", "--at", reader, "set", "camp", "ford"]);
+    let operated = run(&["members", "--at", reader, "transfer"]);
+
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "hill\n");
+    assert_eq!(written.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&written.stderr).contains("may only read"));
+    assert_eq!(operated.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&operated.stderr).contains("may not operate"));
+}
+
+#[test]
+fn an_open_cluster_is_used_by_an_address_alone() {
+    let folder = Folder::new("open");
+    let ada = Node::start(&[
+        "init",
+        "--data",
+        &folder.of("ada"),
+        "--listen",
+        ANYWHERE,
+        "--open",
+    ]);
+    let address = ada.address();
+    ada.invitation();
+
+    let set = run(&["kv", "--at", &address, "set", "camp", "hill"]);
+    let got = run(&["kv", "--at", &address, "get", "camp"]);
+
+    assert_eq!(
+        set.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&set.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&got.stdout), "hill\n");
+}
+
+#[test]
+fn a_closed_cluster_is_not_used_by_an_address() {
+    let folder = Folder::new("closed");
+    let ada = init(&folder.of("ada"));
+    let address = ada.address();
+
+    let refused = run(&["kv", "--at", &address, "get", "camp"]);
+
+    assert_eq!(refused.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("does not say who it is"), "{why}");
+}
+
+#[test]
+fn no_majority_is_told_at_the_deadline() {
+    let mut three = Three::new("minority");
+    three.told(&["kv", "set", "camp", "hill"]);
+    for node in &mut three.nodes[1..] {
+        node.process.0.kill().expect("it runs");
+    }
+
+    let read = three.code(&["kv", "--timeout", "3", "get", "camp"]);
+    let written = three.code(&["kv", "--timeout", "3", "set", "camp", "ford"]);
+
+    assert_eq!(read, Some(1));
+    assert!(matches!(written, Some(1 | 4)), "{written:?}");
+}

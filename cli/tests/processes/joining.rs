@@ -1,0 +1,143 @@
+//! How members come, stop, come back and leave, and which folders they are refused in.
+
+use std::fs;
+use std::path::Path;
+
+use crate::node::{ANYWHERE, Folder, Node, error_of, init, join, run};
+
+#[test]
+fn whoever_is_invited_joins_over_sockets_and_comes_back_after_a_stop() {
+    let folder = Folder::new("join");
+    let ada = init(&folder.of("ada"));
+    let invitation = ada.invitation();
+    let bob = join(&folder.of("bob"), &invitation, "bob");
+    let eve = join(&folder.of("eve"), &invitation, "eve");
+    eve.until_voters(3);
+    bob.until_voters(3);
+
+    let stopped = ada.stop();
+    bob.until("led", |told| {
+        let leader = told["leader"].as_str();
+        leader == Some("bob") || leader == Some("eve")
+    });
+    // At another port than before, which it tells the others.
+    let ada = Node::start(&["node", "--data", &folder.of("ada"), "--listen", ANYWHERE]);
+    ada.until("led", |told| !told["leader"].is_null());
+
+    assert_eq!(stopped, Some(0));
+    for node in [ada, bob, eve] {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[test]
+fn a_member_that_is_killed_is_replaced_and_comes_back() {
+    let folder = Folder::new("kill");
+    let mut ada = init(&folder.of("ada"));
+    let address = ada.address();
+    let invitation = ada.invitation();
+    let bob = join(&folder.of("bob"), &invitation, "bob");
+    let eve = join(&folder.of("eve"), &invitation, "eve");
+    bob.until_voters(3);
+    eve.until_voters(3);
+
+    ada.process.0.kill().expect("it runs");
+    ada.ended();
+    let term = bob.until("led", |told| {
+        told["term"].as_u64() > Some(2) && !told["leader"].is_null()
+    });
+    let again = Node::start(&["node", "--data", &folder.of("ada"), "--listen", &address]);
+    let follows = again.until("led", |told| !told["leader"].is_null());
+
+    assert!(follows["term"].as_u64() >= term["term"].as_u64());
+}
+
+#[test]
+fn an_ephemeral_member_leaves_when_it_ends() {
+    let folder = Folder::new("ephemeral");
+    let ada = init(&folder.of("ada"));
+    let invitation = ada.invitation();
+    let guest = Node::start(&[
+        "node",
+        "--ephemeral",
+        "--listen",
+        ANYWHERE,
+        "--name",
+        "guest",
+        "--join",
+        &invitation,
+    ]);
+    ada.until_voters(2);
+
+    assert_eq!(guest.stop(), Some(0));
+
+    ada.until_voters(1);
+}
+
+#[test]
+fn a_member_leaves_when_it_is_asked_to() {
+    let folder = Folder::new("leave");
+    let ada = init(&folder.of("ada"));
+    let bob = join(&folder.of("bob"), &ada.invitation(), "bob");
+    ada.until_voters(2);
+    assert_eq!(bob.stop(), Some(0));
+
+    let left = run(&["leave", "--data", &folder.of("bob"), "--listen", ANYWHERE]);
+
+    assert_eq!(left.status.code(), Some(0));
+    ada.until_voters(1);
+}
+
+#[test]
+fn an_empty_folder_makes_no_second_cluster() {
+    let folder = Folder::new("empty");
+    let wiped = folder.of("wiped");
+
+    let refused = error_of(&["node", "--data", &wiped, "--listen", ANYWHERE]);
+
+    assert!(refused.contains("liferaft init --data"), "{refused}");
+    assert!(refused.contains("--join INVITATION"), "{refused}");
+    assert!(!Path::new(&wiped).exists());
+}
+
+#[test]
+fn a_cluster_is_made_in_an_empty_folder_alone() {
+    let folder = Folder::new("twice");
+    let (ada, home) = (folder.of("ada"), folder.of("home"));
+    init(&ada).invitation();
+    fs::create_dir(&home).expect("it is not there");
+    fs::write(Path::new(&home).join("letter"), "dear").expect("there is room");
+
+    let again = error_of(&["init", "--data", &ada, "--listen", ANYWHERE]);
+    let elsewhere = error_of(&["init", "--data", &home, "--listen", ANYWHERE]);
+
+    assert!(again.contains("liferaft node --data"), "{again}");
+    assert!(elsewhere.contains("is not empty"), "{elsewhere}");
+    assert_eq!(fs::read_dir(&home).expect("it is there").count(), 1);
+}
+
+#[test]
+fn a_bad_invitation_is_refused_and_not_repeated() {
+    let folder = Folder::new("secret");
+    let bob = folder.of("bob");
+    let secret = "liferaft:AQBpbQubfPDWvh6Wgz8P3YZJ";
+
+    let refused = error_of(&[
+        "node", "--data", &bob, "--listen", ANYWHERE, "--join", secret,
+    ]);
+
+    assert!(refused.contains("the invitation is cut short"), "{refused}");
+    assert!(!refused.contains(secret), "{refused}");
+    assert!(!Path::new(&bob).exists());
+}
+
+#[test]
+fn all_interfaces_need_an_address_to_tell_others() {
+    let folder = Folder::new("interfaces");
+    let ada = folder.of("ada");
+
+    let refused = error_of(&["init", "--data", &ada, "--listen", "0.0.0.0:0"]);
+
+    assert!(refused.contains("--advertise"), "{refused}");
+    assert!(!Path::new(&ada).exists());
+}

@@ -1,0 +1,8 @@
+//! Members as processes: `liferaft init`, `node`, `leave` and `cluster`, as a shell or a supervisor runs them.
+
+mod clients;
+mod cluster;
+mod joining;
+mod monitor;
+mod node;
+mod procedures;

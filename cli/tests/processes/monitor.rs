@@ -1,0 +1,73 @@
+//! What monitors are told over HTTP.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init};
+
+#[test]
+fn monitors_are_told_figures_and_whether_it_takes_part() {
+    let folder = Folder::new("monitor");
+    let ada = Node::start(&[
+        "init",
+        "--data",
+        &folder.of("ada"),
+        "--listen",
+        ANYWHERE,
+        "--monitor",
+        ANYWHERE,
+    ]);
+    let started = ada.until("started", |_| true);
+    let address = started["monitor"].as_str().expect("it listens");
+    let address = address.trim_start_matches("http://").parse().unwrap();
+    ada.invitation();
+
+    let metrics = get(address, "/metrics");
+    let (healthy, ready) = (get(address, "/healthz"), get(address, "/readyz"));
+
+    assert!(metrics.contains("liferaft_is_leader{"), "{metrics}");
+    assert!(healthy.starts_with("HTTP/1.1 200 "), "{healthy}");
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    assert!(get(address, "/elsewhere").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn who_waits_for_its_cluster_is_well_and_not_ready() {
+    let folder = Folder::new("unready");
+    let ada = init(&folder.of("ada"));
+    let invitation = ada.invitation();
+    assert_eq!(ada.stop(), Some(0));
+
+    let bob = Node::start(&[
+        "node",
+        "--data",
+        &folder.of("bob"),
+        "--listen",
+        ANYWHERE,
+        "--monitor",
+        ANYWHERE,
+        "--join",
+        &invitation,
+    ]);
+    let started = bob.until("started", |_| true);
+    let address = started["monitor"].as_str().expect("it listens");
+    let address = address.trim_start_matches("http://").parse().unwrap();
+
+    assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
+    let ready = get(address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.contains("it is no member yet"), "{ready}");
+}
+
+/// Returns the whole response.
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("it is not zero");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("it answers");
+    response
+}
