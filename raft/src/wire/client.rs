@@ -1,5 +1,6 @@
 //! Encodes what clients, which are not members, ask of a member, and what they are answered.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;

@@ -1,5 +1,6 @@
 //! Defines what a frame says.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
