@@ -70,6 +70,7 @@ pub(crate) fn table() -> Vec<Row> {
         values(),
         invitations(),
         link_table::table(),
+        crate::websocket_table::table(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -77,12 +77,12 @@ impl WebSocketConfig {
 #[non_exhaustive]
 pub enum ListenError {
     /// The system does not give the socket.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {error}")]
     Socket {
         /// The address that was asked for.
         address: SocketAddr,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The carrier was to stay [on this machine](WebSocketConfig::on_this_machine).
     #[error(
@@ -103,7 +103,7 @@ impl WebSocketCarrier {
         if config.host.is_on_this_machine && !address.ip().is_loopback() {
             return Err(ListenError::NotOnThisMachine { address });
         }
-        let failed = |source| ListenError::Socket { address, source };
+        let failed = |error| ListenError::Socket { address, error };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
         let mut host = Host::new(config.host);

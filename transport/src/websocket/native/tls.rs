@@ -43,12 +43,12 @@ pub struct TlsIdentity {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {error}")]
     Read {
         /// Where it should be.
         path: String,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The text has no certificate in PEM.
     #[error("there is no certificate in PEM (-----BEGIN CERTIFICATE-----)")]
@@ -321,9 +321,9 @@ fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read {
+    std::fs::read(path).map_err(|error| TlsError::Read {
         path: path.display().to_string(),
-        source,
+        error,
     })
 }
 
