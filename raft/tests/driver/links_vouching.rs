@@ -163,3 +163,37 @@ async fn a_member_alone_by_right_needs_no_invitation() {
     let led = site.founder.within(ELECTION_TIMEOUT).propose(1).await;
     assert_eq!(led, Ok(1));
 }
+
+/// Whoever was cut off knows it as removed, and is told by another that it leads.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_was_removed_and_added_again_is_followed() {
+    let parted = Parted::new().await;
+    let Parted {
+        site,
+        second,
+        cut_off,
+    } = &parted;
+    let third = parted.newcomer(&site.founder).await;
+    parted.heal();
+    site.founder
+        .remove_server(second.id())
+        .await
+        .expect("it is one");
+    let knows = cut_off.wait_for(|status| !status.raft.configuration.names(second.id()));
+    knows.await.expect("it is told");
+    site.network.partition(&[&[cut_off.id()]]);
+    site.founder
+        .add_server(second.id())
+        .await
+        .expect("it is there");
+    second.joined().await.expect("it is a member again");
+    let handed = site.founder.transfer_leadership(Some(second.id())).await;
+    assert_eq!(handed, Ok(second.id()));
+
+    parted.heal();
+
+    let follows = cut_off.wait_for(|status| status.leader() == Some(second.id()));
+    follows.await.expect("the others say who leads");
+    assert_eq!(cut_off.propose(1).await, Ok(1));
+    assert_eq!(third.read(()).await, Ok(vec![1]));
+}
