@@ -4,10 +4,17 @@
 //! rests on never takes a default. The others are advisory: absent is zero, and a peer of another version may leave
 //! them out or add more of them. Numbers are never used again for another purpose.
 
+mod client;
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use prost::Message;
+
+pub(super) use self::client::{
+    ClientQuery, ClientReply, ClientRequest, ClientView, CommandOutcome, PeerReport, QueryAnswer,
+    Report, Reported, Seen,
+};
 
 /// The kinds of frames: what [`Envelope::body`] holds.
 pub(super) mod kind {
@@ -616,207 +623,4 @@ pub(super) struct Foreign {
 impl Foreign {
     pub(super) const CLUSTER: u32 = 1;
     pub(super) const HISTORY: u32 = 2;
-}
-
-/// What a client asks: commands, or queries, or, with neither, who is there.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ClientRequest {
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) request: Option<u64>,
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(super) commands: Vec<Bytes>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) queries: Vec<ClientQuery>,
-    /// It asks where the member stands, and has no commands and no queries.
-    #[prost(bool, tag = "15")]
-    pub(super) report: bool,
-}
-
-impl ClientRequest {
-    pub(super) const COMMANDS: u64 = 2;
-    pub(super) const QUERIES: u64 = 3;
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ClientQuery {
-    /// Any number.
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) number: Option<u64>,
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) query: Option<Bytes>,
-    /// Zero if the query waits for no entry.
-    #[prost(uint64, tag = "3")]
-    pub(super) not_before: u64,
-}
-
-/// One of the fields from 2 on is there.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ClientReply {
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) request: Option<u64>,
-    /// A [`ClientView`].
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) view: Option<Bytes>,
-    #[prost(uint32, optional, tag = "3")]
-    pub(super) declined: Option<u32>,
-    #[prost(message, repeated, tag = "4")]
-    pub(super) outcomes: Vec<CommandOutcome>,
-    #[prost(message, repeated, tag = "5")]
-    pub(super) answers: Vec<QueryAnswer>,
-    /// A [`Report`].
-    #[prost(bytes = "bytes", optional, tag = "15")]
-    pub(super) report: Option<Bytes>,
-}
-
-impl ClientReply {
-    pub(super) const OUTCOMES: u64 = 4;
-    pub(super) const ANSWERS: u64 = 5;
-
-    pub(super) const BUSY: u32 = 1;
-    pub(super) const TOO_LARGE: u32 = 2;
-    pub(super) const READ_ONLY: u32 = 3;
-    pub(super) const NOT_SERVED: u32 = 4;
-    pub(super) const NOT_UNDERSTOOD: u32 = 5;
-    pub(super) const TOKEN_OVER: u32 = 6;
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ClientView {
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) term: Option<u64>,
-    /// Absent if no leader is known.
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) leader: Option<Bytes>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) members: Vec<Seen>,
-    #[prost(uint64, tag = "4")]
-    pub(super) command_bytes_max: u64,
-}
-
-impl ClientView {
-    pub(super) const MEMBERS: u64 = 3;
-}
-
-/// A member, as a client is told of it.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Seen {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(super) id: Option<Bytes>,
-    /// A [`Description`].
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) description: Option<Bytes>,
-}
-
-/// Where a member stands, as a client is told.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Report {
-    #[prost(uint32, optional, tag = "1")]
-    pub(super) role: Option<u32>,
-    #[prost(uint64, optional, tag = "2")]
-    pub(super) term: Option<u64>,
-    /// Absent if no leader is known.
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub(super) leader: Option<Bytes>,
-    #[prost(uint64, tag = "4")]
-    pub(super) last: u64,
-    #[prost(uint64, tag = "5")]
-    pub(super) commit: u64,
-    #[prost(uint64, tag = "6")]
-    pub(super) applied: u64,
-    #[prost(uint64, tag = "7")]
-    pub(super) snapshot: u64,
-    #[prost(uint64, tag = "8")]
-    pub(super) log_bytes: u64,
-    #[prost(uint32, tag = "9")]
-    pub(super) links: u32,
-    #[prost(message, repeated, tag = "10")]
-    pub(super) members: Vec<Reported>,
-    #[prost(message, repeated, tag = "11")]
-    pub(super) peers: Vec<PeerReport>,
-}
-
-impl Report {
-    pub(super) const MEMBERS: u64 = 10;
-    pub(super) const PEERS: u64 = 11;
-
-    pub(super) const FOLLOWER: u32 = 1;
-    pub(super) const PRE_CANDIDATE: u32 = 2;
-    pub(super) const CANDIDATE: u32 = 3;
-    pub(super) const LEADER: u32 = 4;
-}
-
-/// A member of the configuration that is reported.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Reported {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(super) id: Option<Bytes>,
-    #[prost(bool, tag = "2")]
-    pub(super) is_voter: bool,
-    /// A [`Description`].
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub(super) description: Option<Bytes>,
-}
-
-/// What a leader reports of a server that it replicates to.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PeerReport {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(super) id: Option<Bytes>,
-    #[prost(uint64, tag = "2")]
-    pub(super) lag_entries: u64,
-    /// In microseconds; absent before one was measured.
-    #[prost(uint64, optional, tag = "3")]
-    pub(super) round_trip: Option<u64>,
-    /// In microseconds; absent before the first answer.
-    #[prost(uint64, optional, tag = "4")]
-    pub(super) silent_for: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct CommandOutcome {
-    #[prost(uint32, optional, tag = "1")]
-    pub(super) kind: Option<u32>,
-    #[prost(uint64, optional, tag = "2")]
-    pub(super) session: Option<u64>,
-    /// Absent from a registration.
-    #[prost(uint64, optional, tag = "3")]
-    pub(super) sequence: Option<u64>,
-    /// Absent if the command has none, or none that can be sent.
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub(super) reply: Option<Bytes>,
-    /// Only of a registration.
-    #[prost(bytes = "bytes", optional, tag = "5")]
-    pub(super) nonce: Option<Bytes>,
-}
-
-impl CommandOutcome {
-    pub(super) const REGISTERED: u32 = 1;
-    pub(super) const DONE: u32 = 2;
-    pub(super) const EXPIRED: u32 = 3;
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct QueryAnswer {
-    /// Any number.
-    #[prost(uint64, optional, tag = "1")]
-    pub(super) number: Option<u64>,
-    /// Absent if the query was refused.
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub(super) answer: Option<Bytes>,
-    /// Absent if there is an answer.
-    #[prost(uint32, optional, tag = "3")]
-    pub(super) refused: Option<u32>,
-    /// The length of an answer that is too long.
-    #[prost(uint64, tag = "4")]
-    pub(super) bytes: u64,
-    /// The longest allowed.
-    #[prost(uint64, tag = "5")]
-    pub(super) bytes_max: u64,
-}
-
-impl QueryAnswer {
-    pub(super) const BUSY: u32 = 1;
-    pub(super) const PANICKED: u32 = 2;
-    pub(super) const NOT_UNDERSTOOD: u32 = 3;
-    pub(super) const TOO_LARGE: u32 = 4;
 }
