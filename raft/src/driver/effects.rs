@@ -195,7 +195,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Event::ConfigurationCommitted { index } => {
                 self.changed = true;
-                self.peers.on_committed(self.raft.configuration().1);
+                self.peers.stir();
                 self.note_members(now);
                 tracing::info!(term = %in_term, %index, "configuration committed");
                 self.announce(now, || Happening::MembershipCommitted { index });

@@ -1,14 +1,12 @@
 //! The member's part in a membership that manages itself: as the leader it takes in, promotes and evicts; as a server
 //! that is none, or was evicted while it was away, it asks to be taken in.
 
-use std::time::Duration;
-
 use liferaft_transport::access::Refusal;
 
 use super::error::OnlyVoter;
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
-use super::solitude::{ALONE_FOR, Loneliness};
+use super::solitude::Loneliness;
 use super::status::MemberError;
 use super::task::Driver;
 use crate::configuration::{Configuration, Description, Dismissal, Foreign, TokenKey};
@@ -20,9 +18,6 @@ use crate::policy::{Act, JoinAnswer, Steward, leaving};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
-
-/// For so many election timeouts, at least, the word of a member counts that another leads.
-const INTRODUCTION_ELECTION_TIMEOUTS: u32 = 16;
 
 /// The policy's changes, one at a time. Operators' have numbers of their own.
 pub(super) const POLICY_CHANGE: ChangeId = ChangeId(u64::MAX);
@@ -231,8 +226,7 @@ impl<S: StateMachine> Driver<S> {
             } = reply
                 && self.is_vouched(from)
             {
-                let until = now + self.introduction_time();
-                self.peers.on_introduced(*leader, description, until);
+                self.peers.on_introduced(*leader, description);
             }
             self.membership.joining.on_reply(from, reply, now);
             if !self.raft.configuration().1.is_empty() {
@@ -359,11 +353,6 @@ impl<S: StateMachine> Driver<S> {
             }
             Some(_) | None => Ok(change),
         }
-    }
-
-    /// For so long the word of a member counts that another leads: it is asked again meanwhile.
-    fn introduction_time(&self) -> Duration {
-        ALONE_FOR.max(self.config.election_timeout() * INTRODUCTION_ELECTION_TIMEOUTS)
     }
 
     /// Returns a new voter of a change to which there is no link: the core, which waits for one that is to catch up and

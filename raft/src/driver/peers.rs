@@ -44,9 +44,9 @@ pub(super) struct Peers {
     access: Arc<Access>,
     credentials: Credentials,
     invitation: Option<Invitation>,
-    /// The leaders that members have named of late, the last one at the back. They count for a server that knows nobody
-    /// else, as its invitation does, and whoever was removed and has come back counts for any.
-    introduced: Vec<Introduced>,
+    /// The leaders that members have named, the last one at the back. As the invitation, they count for a server that
+    /// knows nobody else.
+    introduced: Vec<(ServerId, Description)>,
     boots: Boots,
     /// The members of the newest committed configuration.
     committed: BTreeSet<ServerId>,
@@ -83,15 +83,6 @@ impl Authorizer for Access {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.authorize(claimant)
     }
-}
-
-/// A leader that a member has named.
-#[derive(Debug)]
-struct Introduced {
-    id: ServerId,
-    description: Description,
-    /// It counts for so long, unless it is named again.
-    until: Instant,
 }
 
 /// What the transport is to be told.
@@ -163,13 +154,6 @@ impl Peers {
         self.is_stale = true;
     }
 
-    /// This configuration is committed: nobody's word is needed any more for those whom it names.
-    pub(super) fn on_committed(&mut self, configuration: &Configuration) {
-        self.introduced
-            .retain(|known| !configuration.contains(known.id));
-        self.stir();
-    }
-
     /// Something is for a server that may have no link: one is wanted.
     pub(super) fn on_unlinked(&mut self, server: ServerId, configuration: &Configuration) {
         if self.unnamed.contains(&server)
@@ -186,27 +170,18 @@ impl Peers {
     }
 
     /// A member says who leads, and where. Whoever trusts the member trusts the leader.
-    pub(super) fn on_introduced(
-        &mut self,
-        id: ServerId,
-        description: &Description,
-        until: Instant,
-    ) {
-        if description.public_key().is_none() || !description.can_be_of(id) {
+    pub(super) fn on_introduced(&mut self, leader: ServerId, description: &Description) {
+        let is_whole = description.public_key().is_some() && description.can_be_of(leader);
+        let introduction = (leader, description.clone());
+        if !is_whole || self.introduced.contains(&introduction) {
             return;
         }
-        let known = self.introduced.iter().position(|known| known.id == id);
-        let known = known.map(|place| self.introduced.remove(place));
-        self.is_stale |= known.is_none_or(|known| known.description != *description);
+        self.introduced.retain(|(known, _)| *known != leader);
         if self.introduced.len() >= INTRODUCED_MAX {
             self.introduced.remove(0);
         }
-        let description = description.clone();
-        self.introduced.push(Introduced {
-            id,
-            description,
-            until,
-        });
+        self.introduced.push(introduction);
+        self.is_stale = true;
     }
 
     /// A link is up. Returns what is to be remembered of the boots of all servers, if that is news.
@@ -264,12 +239,11 @@ impl Peers {
         self.is_stale |= !std::mem::take(&mut self.awaited).is_empty();
     }
 
-    /// Waits no longer for those who have not come, and goes no longer by what members said long ago.
+    /// Waits no longer for those who have not come.
     pub(super) fn give_up_awaited(&mut self, now: Instant) {
-        let count = self.awaited.len() + self.introduced.len();
+        let count = self.awaited.len();
         self.awaited.retain(|_, until| *until > now);
-        self.introduced.retain(|known| known.until > now);
-        self.is_stale |= self.awaited.len() + self.introduced.len() < count;
+        self.is_stale |= self.awaited.len() < count;
     }
 
     /// A link is down.
@@ -286,8 +260,7 @@ impl Peers {
     /// When to look again whether this server is alone, and who has not come, if nothing happens.
     pub(super) fn due(&self) -> Instant {
         let awaited = self.awaited.values().copied();
-        let introduced = self.introduced.iter().map(|known| known.until);
-        awaited.chain(introduced).fold(self.alone_at, Instant::min)
+        awaited.fold(self.alone_at, Instant::min)
     }
 
     /// Says whether there is nobody left whom this server could reach.
@@ -344,16 +317,13 @@ impl Peers {
         invitation.filter(|_| self.knows_nobody(configuration))
     }
 
-    /// The leaders that others have named, if they are needed: by a server that knows nothing of its cluster yet, or has
-    /// nobody left whom it knows; or since they were removed, as far as this server knows, and it was cut off when they
-    /// were added again.
-    fn introduced_to_use(
-        &self,
-        configuration: &Configuration,
-    ) -> impl Iterator<Item = &Introduced> {
-        let knows_nobody = self.knows_nobody(configuration);
-        let introduced = self.introduced.iter();
-        introduced.filter(move |known| knows_nobody || configuration.is_dismissed(known.id))
+    /// The leaders that others have named, for a server that knows nothing of its cluster yet, or has nobody left whom
+    /// it knows.
+    fn introduced_to_use(&self, configuration: &Configuration) -> &[(ServerId, Description)] {
+        match self.knows_nobody(configuration) {
+            true => &self.introduced,
+            false => &[],
+        }
     }
 
     fn knows_nobody(&self, configuration: &Configuration) -> bool {
@@ -475,10 +445,8 @@ impl Peers {
             table.is_open &= !configuration.is_empty();
             table.members.extend(Self::inviters(invitation));
         }
-        for leader in self.introduced_to_use(configuration) {
-            table.dismissed.remove(&leader.id);
-            table.members.insert(leader.id);
-        }
+        let introduced = self.introduced_to_use(configuration).iter();
+        table.members.extend(introduced.map(|(leader, _)| *leader));
         table
     }
 
@@ -493,9 +461,9 @@ impl Peers {
             });
         };
         // What they say of members is newer, if they are needed at all.
-        for leader in self.introduced_to_use(configuration) {
-            let key = leader.description.public_key();
-            want(leader.id, key.as_slice(), leader.description.addresses());
+        for (leader, description) in self.introduced_to_use(configuration) {
+            let key = description.public_key();
+            want(*leader, key.as_slice(), description.addresses());
         }
         if let Some(invitation) = self.invitation_to_use(configuration) {
             for inviter in Self::inviters(invitation) {

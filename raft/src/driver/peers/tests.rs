@@ -9,7 +9,6 @@ use crate::configuration::{Address, Member};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const OURSELVES: u64 = 1;
-const LATER: Instant = Instant::MAX;
 
 fn identity(number: u64) -> Identity {
     Identity::from_seed(number)
@@ -196,8 +195,8 @@ fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
     let leader = Description::of(key(3)).with_addresses([address(3)]);
     let of_another = Description::of(key(4));
 
-    peers.on_introduced(id(3), &leader, LATER);
-    peers.on_introduced(id(5), &of_another, LATER);
+    peers.on_introduced(id(3), &leader);
+    peers.on_introduced(id(5), &of_another);
     let newcomer = introduced(&mut peers, &Configuration::default());
     let judged_then = judged(&newcomer, 3);
     let member = introduced(&mut peers, &voters([OURSELVES, 2]));
@@ -213,33 +212,11 @@ fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
 }
 
 #[test]
-fn a_removed_leader_is_believed_by_a_members_word_until_it_is_known_or_that_is_old() {
-    let mut peers = peers(None);
-    let before = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
-    let leader = Description::of(key(3)).with_addresses([address(3)]);
-    let soon = Instant::ORIGIN + BACK_OFF_MAX;
-
-    peers.on_introduced(id(3), &leader, soon);
-    let named = introduced(&mut peers, &before);
-    let judged_then = judged(&named, 3);
-    peers.give_up_awaited(soon);
-    let judged_later = judged(&introduced(&mut peers, &before), 3);
-    peers.on_introduced(id(3), &leader, soon);
-    peers.on_committed(&voters([OURSELVES, 2, 3]));
-    let judged_after = judged(&introduced(&mut peers, &before), 3);
-
-    assert_eq!(judged_then, Ok(Role::Member));
-    assert!(wanted(&named).contains(&id(3)));
-    assert_eq!(judged_later, Err(Refusal::Expelled));
-    assert_eq!(judged_after, Err(Refusal::Expelled));
-}
-
-#[test]
 fn leaders_named_to_a_newcomer_are_bounded() {
     let mut peers = peers(Some(invitation(2)));
 
     for number in 3..103 {
-        peers.on_introduced(id(number), &Description::of(key(number)), LATER);
+        peers.on_introduced(id(number), &Description::of(key(number)));
     }
 
     let newcomer = introduced(&mut peers, &Configuration::default());
