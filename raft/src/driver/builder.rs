@@ -237,7 +237,7 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// Leaves the membership to operators whenever it leads: nobody is taken in or evicted by itself, and it does not
-    /// come back by itself once removed.
+    /// come back by itself once removed. A member that hears no leader asks others who leads all the same.
     pub fn manual_membership(mut self) -> Self {
         self.membership = None;
         self
@@ -386,7 +386,9 @@ impl<S: StateMachine> MemberBuilder<S> {
         let rejoins = self.membership.is_some();
         // Founders that start for the first time have to elect a leader, and hold the first configuration alone.
         let returns = raft.positions().last.index > Index::ZERO.next();
-        let joining = Joining::new(id, self.roster, rejoins, now, seed).returning(returns);
+        let joining = Joining::new(id, self.roster, rejoins, now, seed)
+            .returning(returns)
+            .seeking_leader(links.authenticates());
 
         let budget = Arc::new(Budget::default());
         let (requests, request_queue) = mpsc::channel(QUEUE_MAX);

@@ -174,6 +174,8 @@ pub(super) struct Joining {
     roster: Option<Roster>,
     /// Whether it comes back by itself when it was removed in its absence.
     rejoins: bool,
+    /// Whether it asks who leads when it hears no leader, although it does not come back by itself.
+    seeks_leader: bool,
     /// Whether an operator has removed it, as far as it knows.
     dismissed: bool,
     /// What it was told last of why it takes no part.
@@ -216,6 +218,7 @@ impl Joining {
             id,
             roster,
             rejoins,
+            seeks_leader: false,
             dismissed: false,
             exclusion: None,
             has_waited: false,
@@ -239,6 +242,16 @@ impl Joining {
         self
     }
 
+    /// It asks who leads, if `seeks`, whoever manages the membership: where links prove who is there, it takes none of a
+    /// leader that it knows as removed, until a member says that this one leads.
+    pub(super) fn seeking_leader(mut self, seeks: bool) -> Self {
+        self.seeks_leader = seeks;
+        if seeks {
+            self.due = self.started_at;
+        }
+        self
+    }
+
     /// When to [`ask`](Self::ask).
     pub(super) const fn due(&self) -> Instant {
         self.due
@@ -248,6 +261,7 @@ impl Joining {
     pub(super) fn rest(&mut self) {
         self.roster = None;
         self.rejoins = false;
+        self.seeks_leader = false;
         self.due = Instant::MAX;
     }
 
@@ -438,7 +452,8 @@ impl Joining {
                 now.since(led_at) >= timing.election_timeout() * LONELY_ELECTION_TIMEOUTS
             }
         };
-        self.rejoins && (is_lonely || !configuration.names(self.id))
+        let asks_if_lonely = self.rejoins || self.seeks_leader;
+        (asks_if_lonely && is_lonely) || (self.rejoins && !configuration.names(self.id))
     }
 
     /// How long a member that has just started waits for a leader to speak to it. Founders have to elect one first.

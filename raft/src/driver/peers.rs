@@ -44,8 +44,8 @@ pub(super) struct Peers {
     access: Arc<Access>,
     credentials: Credentials,
     invitation: Option<Invitation>,
-    /// The leaders that members have named, the last one at the back. As the invitation, they count for a server that
-    /// knows nobody else.
+    /// The leaders that members have named since this server had none, the last one at the back. What its configuration
+    /// says of them is older: it may know them as removed, or not at all.
     introduced: Vec<(ServerId, Description)>,
     boots: Boots,
     /// The members of the newest committed configuration.
@@ -169,7 +169,7 @@ impl Peers {
         self.is_stale = true;
     }
 
-    /// A member says who leads, and where. Whoever trusts the member trusts the leader.
+    /// A member says who leads, and where. Whoever trusts the member trusts the leader, until there is another one.
     pub(super) fn on_introduced(&mut self, leader: ServerId, description: &Description) {
         let is_whole = description.public_key().is_some() && description.can_be_of(leader);
         let introduction = (leader, description.clone());
@@ -267,12 +267,16 @@ impl Peers {
     pub(super) fn loneliness(
         &mut self,
         configuration: &Configuration,
-        has_leader: bool,
+        leader: Option<ServerId>,
         now: Instant,
     ) -> Option<Loneliness> {
-        let has_company = has_leader || self.servers_linked().next().is_some();
-        if has_leader && std::mem::take(&mut self.is_lost) {
-            self.is_stale = true;
+        let has_company = leader.is_some() || self.servers_linked().next().is_some();
+        if let Some(leader) = leader {
+            let count = self.introduced.len();
+            // This one is believed while it leads: what it replicates first may say that it was removed.
+            self.introduced.retain(|(named, _)| *named == leader);
+            let is_found = std::mem::take(&mut self.is_lost);
+            self.is_stale |= is_found || self.introduced.len() < count;
         }
         let known = if has_company {
             BTreeSet::new()
@@ -314,20 +318,7 @@ impl Peers {
     /// The invitation, for a server that knows nothing of its cluster yet, or has nobody left whom it knows.
     fn invitation_to_use(&self, configuration: &Configuration) -> Option<&Invitation> {
         let invitation = self.invitation.as_ref();
-        invitation.filter(|_| self.knows_nobody(configuration))
-    }
-
-    /// The leaders that others have named, for a server that knows nothing of its cluster yet, or has nobody left whom
-    /// it knows.
-    fn introduced_to_use(&self, configuration: &Configuration) -> &[(ServerId, Description)] {
-        match self.knows_nobody(configuration) {
-            true => &self.introduced,
-            false => &[],
-        }
-    }
-
-    fn knows_nobody(&self, configuration: &Configuration) -> bool {
-        configuration.is_empty() || self.is_lost
+        invitation.filter(|_| configuration.is_empty() || self.is_lost)
     }
 
     /// Returns `server`, or if there is no link to it a server to which there is one: any that knows the cluster can
@@ -445,8 +436,11 @@ impl Peers {
             table.is_open &= !configuration.is_empty();
             table.members.extend(Self::inviters(invitation));
         }
-        let introduced = self.introduced_to_use(configuration).iter();
-        table.members.extend(introduced.map(|(leader, _)| *leader));
+        for (leader, _) in &self.introduced {
+            // It may have been added again since.
+            table.dismissed.remove(leader);
+            table.members.insert(*leader);
+        }
         table
     }
 
@@ -461,7 +455,7 @@ impl Peers {
             });
         };
         // What they say of members is newer, if they are needed at all.
-        for (leader, description) in self.introduced_to_use(configuration) {
+        for (leader, description) in &self.introduced {
             let key = description.public_key();
             want(*leader, key.as_slice(), description.addresses());
         }

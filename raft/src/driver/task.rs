@@ -499,8 +499,8 @@ impl<S: StateMachine> Driver<S> {
         if let Some(introduction) = self.peers.introduce(configuration, is_committed) {
             self.links.introduce(introduction);
         }
-        let has_leader = self.raft.leader().is_some();
-        let loneliness = self.peers.loneliness(configuration, has_leader, now);
+        let leader = self.raft.leader();
+        let loneliness = self.peers.loneliness(configuration, leader, now);
         if let Some(loneliness) = loneliness {
             self.take_loneliness(loneliness, now);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use liferaft_platform::ServerId;
 use liferaft_raft::configuration::EVICTED_MAX;
 use liferaft_raft::consensus::MembershipChange;
-use liferaft_raft::driver::{Exclusion, Handle, Happening};
+use liferaft_raft::driver::{Exclusion, Handle, Happening, MemberBuilder};
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use tokio::time::sleep;
 
@@ -86,6 +86,52 @@ async fn a_removed_member_is_one_again_once_it_is_added() {
     assert_eq!(added, Ok(()));
     third.joined().await.expect("it is a member");
     assert_eq!(third.propose(1).await, Ok(1));
+}
+
+// A member that had missed that its leader was added again took it for removed, and was led by nobody.
+async fn follow_a_leader_that_was_added_again(
+    prepare: fn(MemberBuilder<Journal>) -> MemberBuilder<Journal>,
+) {
+    let site = Site::closed().await;
+    let mut members = vec![(site.founder.clone(), site.disk.clone())];
+    for _ in 0..3 {
+        members.push(site.member().await);
+    }
+    let disks: Vec<MemoryStorage> = members.iter().map(|(_, disk)| disk.clone()).collect();
+    for (member, _) in members {
+        member.stop().await;
+    }
+    let operated = async |disk| start(&site.network, disk, MemberBuilder::manual_membership).await;
+    let ada = operated(&disks[0]).await;
+    let bob = operated(&disks[1]).await;
+    let eve = operated(&disks[2]).await;
+    let _dan = operated(&disks[3]).await;
+    ada.remove_server(bob.id()).await.expect("he is one");
+    let knows = eve.wait_for(|status| {
+        let index = status.raft.configuration_index;
+        !status.raft.configuration.contains(bob.id()) && index <= status.raft.commit
+    });
+    knows.await.expect("she is told");
+    eve.stop().await;
+    ada.add_server(bob.id()).await.expect("he is well");
+    let handed = ada.transfer_leadership(Some(bob.id())).await;
+    assert_eq!(handed, Ok(bob.id()));
+
+    let eve = start(&site.network, &disks[2], prepare).await;
+
+    let led = eve.within(Duration::from_secs(30)).propose(1).await;
+    assert_eq!(led, Ok(1));
+    assert_eq!(eve.status().borrow().leader(), Some(bob.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_follows_a_leader_that_it_knows_as_removed() {
+    follow_a_leader_that_was_added_again(|member| member.membership(patient())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_operated_follows_such_a_leader_too() {
+    follow_a_leader_that_was_added_again(MemberBuilder::manual_membership).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,14 +38,24 @@ pub(crate) async fn one_leader(cluster: &Cluster) -> Result<Configuration, Strin
         }
         wait_to_look_again(cluster).await;
     }
-    let views = cluster.all_running().into_iter().map(|(id, member)| {
-        let status = member.status();
-        let (leader, exclusion) = (status.leader(), &status.exclusion);
-        let dismissed = status.raft.configuration.dismissed();
-        format!("; server {id} follows {leader:?}, excluded: {exclusion:?}, knows as removed: {dismissed:?}")
-    });
-    let views: String = views.collect();
-    Err(format!("there is no leader whom all follow{views}"))
+    Err(format!(
+        "there is no leader whom all follow:{}",
+        standings(cluster)
+    ))
+}
+
+/// Returns what each server that runs tells of itself, a line each.
+fn standings(cluster: &Cluster) -> String {
+    let of = |(id, running): (u64, Running)| {
+        let (status, server) = (running.status(), server(id));
+        let (raft, excluded) = (status.raft, status.exclusion);
+        let last_error = status.last_error.map(|last| last.error.to_string());
+        format!(
+            "\n  {id} is {server}, {:?} in {}, led by {:?}, {excluded:?}, {last_error:?}, configuration at {}: {:?}",
+            raft.role, raft.term, raft.leader, raft.configuration_index, raft.configuration
+        )
+    };
+    cluster.all_running().into_iter().map(of).collect()
 }
 
 fn led(cluster: &Cluster) -> Option<Configuration> {

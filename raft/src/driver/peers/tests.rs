@@ -118,11 +118,11 @@ fn a_member_goes_by_an_invitation_only_when_it_reaches_nobody() {
     let configuration = voters([OURSELVES, 2]);
     let before = introduced(&mut peers, &configuration);
     let now = Instant::ORIGIN;
-    let early = peers.loneliness(&configuration, false, now);
+    let early = peers.loneliness(&configuration, None, now);
     peers.on_not_linked(id(2), None);
 
     let due = peers.due();
-    let late = peers.loneliness(&configuration, false, due);
+    let late = peers.loneliness(&configuration, None, due);
     let after = peers.introduce(&configuration, true);
 
     let after = after.expect("the invitation counts");
@@ -199,7 +199,9 @@ fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
     peers.on_introduced(id(5), &of_another);
     let newcomer = introduced(&mut peers, &Configuration::default());
     let judged_then = judged(&newcomer, 3);
-    let member = introduced(&mut peers, &voters([OURSELVES, 2]));
+    let configuration = voters([OURSELVES, 2]);
+    peers.loneliness(&configuration, Some(id(2)), Instant::ORIGIN);
+    let member = introduced(&mut peers, &configuration);
 
     assert_eq!(judged_then, Ok(Role::Member));
     let of_leader = newcomer.wanted.iter().find(|wanted| wanted.peer == id(3));
@@ -208,7 +210,32 @@ fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
         Some(&[address(3)][..])
     );
     assert!(!wanted(&newcomer).contains(&id(5)), "it has no such key");
-    assert!(!wanted(&member).contains(&id(3)), "it knows its cluster");
+    assert!(!wanted(&member).contains(&id(3)), "another leads");
+}
+
+#[test]
+fn a_removed_server_is_believed_while_members_say_it_leads() {
+    let mut peers = peers(None);
+    let configuration = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
+    let judged_after = |peers: &mut Peers, leader| {
+        peers.loneliness(&configuration, leader, Instant::ORIGIN);
+        let introduction = introduced(peers, &configuration);
+        (
+            judged(&introduction, 3),
+            wanted(&introduction).contains(&id(3)),
+        )
+    };
+
+    let before = judged_after(&mut peers, None);
+    peers.on_introduced(id(3), &Description::of(key(3)));
+    let named = judged_after(&mut peers, None);
+    let led = judged_after(&mut peers, Some(id(3)));
+    let led_by_another = judged_after(&mut peers, Some(id(2)));
+
+    assert_eq!(before, (Err(Refusal::Expelled), false));
+    assert_eq!(named, (Ok(Role::Member), true));
+    assert_eq!(led, (Ok(Role::Member), true));
+    assert_eq!(led_by_another, (Err(Refusal::Expelled), false));
 }
 
 #[test]
