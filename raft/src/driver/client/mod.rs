@@ -10,6 +10,7 @@ mod questions;
 mod route;
 mod task;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -30,6 +31,7 @@ use super::error::{
 };
 use super::request::{Budget, CommandBytes};
 use crate::codec;
+use crate::configuration::Description;
 use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::sessions::OWNED_HEADER_BYTES;
 use crate::state_machine::StateMachine;
@@ -90,6 +92,9 @@ pub struct ClientStatus {
     pub may_write: bool,
     /// How many members there is a link to.
     pub links: usize,
+    /// The members, with what they say of themselves, as the leader told last: at most
+    /// [`VIEW_MEMBERS_MAX`](crate::wire::VIEW_MEMBERS_MAX), voters rather than others.
+    pub members: Arc<BTreeMap<ServerId, Description>>,
     /// Why no member gives a link, as the last one said that was asked; `None` once one does.
     pub refused: Option<ClientRefused>,
 }

@@ -361,6 +361,7 @@ impl Task {
             is_connected: target.is_some(),
             may_write: may_write.unwrap_or(false),
             links: self.route.linked(),
+            members: Arc::clone(self.route.members()),
             refused: self.refused,
         };
         self.board.send_if_modified(|posted| {
