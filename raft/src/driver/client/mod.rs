@@ -45,12 +45,12 @@ use crate::time::Instant;
 /// calls share one link to the leader.
 ///
 /// ```
-/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
+/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport, serde}; }
 /// # use liferaft::driver::{Client, Handle, Terms};
 /// # use liferaft::identity::Identity;
 /// # use liferaft::state_machine::StateMachine;
 /// # use liferaft::transport::memory::MemoryNetwork;
-/// # use serde::{Serialize, de::DeserializeOwned};
+/// # use liferaft::serde::{Serialize, de::DeserializeOwned};
 /// # async fn begin<S: StateMachine>(ada: Handle<S>, network: MemoryNetwork, command: S::Command)
 /// #     -> Result<(), Box<dyn std::error::Error>>
 /// # where S::Query: Serialize, S::Answer: DeserializeOwned {
