@@ -99,6 +99,7 @@ async fn a_client_finds_the_leader_through_any_member() {
     assert_eq!((written, read), (Ok(1), Ok(vec![7])));
     assert_eq!(client.status().borrow().leader, Some(site.founder.id()));
     assert!(client.status().borrow().permit >= Some(Permit::Write));
+    assert_eq!(client.status().borrow().members.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod reports;
 mod route;
 mod task;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -33,6 +34,7 @@ use super::error::{
 };
 use super::request::{Budget, CommandBytes};
 use crate::codec;
+use crate::configuration::Description;
 use crate::ids::{ClusterId, Index, ServerId, Term};
 use crate::sessions::OWNED_HEADER_BYTES;
 use crate::state_machine::StateMachine;
@@ -46,12 +48,12 @@ use crate::time::Instant;
 /// calls share one link to the leader.
 ///
 /// ```
-/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport}; }
+/// # mod liferaft { pub use {liferaft_raft::*, liferaft_transport as transport, serde}; }
 /// # use liferaft::driver::{Client, Handle, Terms};
 /// # use liferaft::identity::Identity;
 /// # use liferaft::state_machine::StateMachine;
 /// # use liferaft::transport::memory::MemoryNetwork;
-/// # use serde::{Serialize, de::DeserializeOwned};
+/// # use liferaft::serde::{Serialize, de::DeserializeOwned};
 /// # async fn begin<S: StateMachine>(ada: Handle<S>, network: MemoryNetwork, command: S::Command)
 /// #     -> Result<(), Box<dyn std::error::Error>>
 /// # where S::Query: Serialize, S::Answer: DeserializeOwned {
@@ -93,6 +95,9 @@ pub struct ClientStatus {
     pub permit: Option<Permit>,
     /// How many members there is a link to.
     pub links: usize,
+    /// The members, with what they say of themselves, as the leader told last: at most
+    /// [`VIEW_MEMBERS_MAX`](crate::wire::VIEW_MEMBERS_MAX), voters rather than others.
+    pub members: Arc<BTreeMap<ServerId, Description>>,
     /// Why no member gives a link, as the last one said that was asked; `None` once one does.
     pub refused: Option<ClientRefused>,
 }

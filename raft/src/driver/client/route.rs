@@ -6,12 +6,13 @@
 //! it also knows members that have moved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_transport::invitation::{INVITATION_ADDRESSES_MAX, INVITERS_MAX, Invitation};
 use liferaft_transport::links::Wanted;
 
-use crate::configuration::{Address, PublicKey};
+use crate::configuration::{Description, PublicKey};
 use crate::driver::attempt::NEVER;
 use crate::ids::{ServerId, Term};
 use crate::time::Instant;
@@ -33,8 +34,8 @@ const REFRESH_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Route {
     invitation: Invitation,
-    /// How to reach members, as they were told last; empty before anybody has told.
-    members: BTreeMap<ServerId, (Option<PublicKey>, Vec<Address>)>,
+    /// The members, as they were told last; none before anybody has told.
+    members: Arc<BTreeMap<ServerId, Description>>,
     /// Those that could not be reached, the last one at the end.
     unreached: Vec<ServerId>,
     linked: BTreeSet<ServerId>,
@@ -54,7 +55,7 @@ impl Route {
     pub(super) fn new(invitation: Invitation) -> Self {
         Self {
             invitation,
-            members: BTreeMap::new(),
+            members: Arc::default(),
             unreached: Vec::new(),
             linked: BTreeSet::new(),
             term: Term::default(),
@@ -77,6 +78,11 @@ impl Route {
     /// The leader, as far as it is known, and its term.
     pub(super) const fn leader(&self) -> (Option<ServerId>, Term) {
         (self.leader, self.term)
+    }
+
+    /// The members, as they were told last.
+    pub(super) const fn members(&self) -> &Arc<BTreeMap<ServerId, Description>> {
+        &self.members
     }
 
     /// How many members there is a link to.
@@ -122,14 +128,10 @@ impl Route {
             self.leader = view.leader;
         }
         self.term = view.term;
-        let members = view.members.into_iter().map(|(id, description)| {
-            let addresses = description.addresses().to_vec();
-            (id, (description.public_key(), addresses))
-        });
-        let members: BTreeMap<_, _> = members.collect();
-        if !members.is_empty() && members != self.members {
+        let members: BTreeMap<_, _> = view.members.into_iter().collect();
+        if !members.is_empty() && members != *self.members {
             self.unreached.retain(|peer| members.contains_key(peer));
-            self.members = members;
+            self.members = Arc::new(members);
             self.is_stale = true;
         }
         if self.target().is_some() {
@@ -177,15 +179,17 @@ impl Route {
     pub(super) fn contact(&self) -> Invitation {
         let mut members: Vec<_> = self.members.iter().collect();
         members.sort_by_key(|(id, _)| self.leader != Some(**id));
-        let believed = members.iter().filter_map(|(_, (key, _))| *key);
+        let descriptions = || members.iter().map(|(_, description)| description);
+        let believed = descriptions().filter_map(|description| description.public_key());
         let believed: Vec<_> = believed.take(INVITERS_MAX).collect();
         if believed.is_empty() {
             return self.invitation.clone().without_token();
         }
-        let known = members
-            .iter()
-            .filter(|(_, (key, _))| key.is_some_and(|key| believed.contains(&key)));
-        let addresses = known.flat_map(|(_, (_, addresses))| addresses.iter().cloned());
+        let known = descriptions().filter(|description| {
+            let key = description.public_key();
+            key.is_some_and(|key| believed.contains(&key))
+        });
+        let addresses = known.flat_map(|description| description.addresses().iter().cloned());
         let addresses: Vec<_> = addresses.take(INVITATION_ADDRESSES_MAX).collect();
         Invitation::new(self.invitation.cluster(), believed)
             .and_then(|contact| contact.with_addresses(addresses))
@@ -212,10 +216,10 @@ impl Route {
                 unreached.map_or(0, |place| place + 1),
             )
         });
-        let members = members.into_iter().map(|(id, (key, addresses))| Wanted {
+        let members = members.into_iter().map(|(id, description)| Wanted {
             peer: *id,
-            keys: key.as_slice().to_vec(),
-            addresses: addresses.clone(),
+            keys: description.public_key().as_slice().to_vec(),
+            addresses: description.addresses().to_vec(),
         });
         let mut wanted: Vec<_> = members.take(LINKS_MAX).collect();
         // What it says may be older than what members say, and counts where none of them is reached.
@@ -224,7 +228,7 @@ impl Route {
                 let peer = inviter.server_id();
                 wanted.retain(|wanted| wanted.peer != peer);
                 let own = self.members.get(&peer);
-                let own = own.map_or(&[][..], |(_, addresses)| addresses);
+                let own = own.map_or(&[][..], Description::addresses);
                 let mut addresses = own.to_vec();
                 addresses.extend_from_slice(self.invitation.addresses());
                 wanted.push(Wanted {

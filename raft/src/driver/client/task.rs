@@ -441,6 +441,7 @@ impl Task {
             is_connected: target.is_some(),
             permit: self.permit(),
             links: self.route.linked(),
+            members: Arc::clone(self.route.members()),
             refused: self.refused,
         };
         self.board.send_if_modified(|posted| {

@@ -38,7 +38,7 @@ fn a_registration_that_comes_twice_opens_one_session() {
 }
 
 #[test]
-fn a_clients_seventeenth_session_ends_its_idlest_and_nobody_elses() {
+fn one_session_too_many_of_a_client_ends_its_own_idlest() {
     let mut sessions = Sessions::<u32>::default();
     let of_bob = sessions.register_owned(at(1, 0), BOB, 1);
     let of_member = sessions.register(at(2, 0), 1);

@@ -89,7 +89,7 @@ fn only_the_leader_says_that_it_leads_no_more() {
 }
 
 #[test]
-fn without_a_leader_members_are_asked_in_turn_and_ever_less_often() {
+fn without_a_leader_members_are_asked_in_turn_ever_less_often() {
     let mut route = route();
     for number in 1..=3 {
         route.on_up(server(number), at(0));

@@ -37,7 +37,7 @@ fn sent_anew(proposals: &mut Proposals<u64>) -> Vec<Sent> {
 }
 
 #[test]
-fn a_copy_that_was_sent_once_and_expired_is_done_in_the_next_session() {
+fn what_was_sent_once_and_expired_is_done_in_the_next_session() {
     let (mut proposals, _outcomes, _) = with_two_sent();
 
     proposals.on_copy_expired(SESSION, 1);
@@ -107,7 +107,7 @@ fn what_is_refused_for_good_is_sent_no_more() {
 }
 
 #[test]
-fn a_second_session_of_a_registration_tells_nothing_of_what_was_sent() {
+fn a_second_session_leaves_open_what_was_done_under_the_first() {
     let (mut proposals, [mut first, mut second], _) = with_two_sent();
 
     proposals.on_registered(nonce(1), Index(150));
