@@ -20,10 +20,10 @@ pub(crate) struct Access {
         long,
         value_name = "ADDR",
         env = "LIFERAFT_AT",
-        global = true,
-        default_value = ""
+        hide_env_values = true,
+        global = true
     )]
-    at: String,
+    at: Option<String>,
 
     /// Each operation takes at most so long
     #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, value_parser = clap::value_parser!(u64).range(1..))]
@@ -53,31 +53,28 @@ impl Access {
     }
 
     async fn invitation(&self) -> anyhow::Result<Invitation> {
-        if self.at.is_empty() {
-            anyhow::bail!(
-                "--at says where the cluster is: an invitation, or an address if it is open"
-            );
-        }
-        let is_address = self.at.contains("://") && !self.at.starts_with("http")
-            || self.at.parse::<std::net::SocketAddr>().is_ok()
-            || self
-                .at
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| port.parse::<u16>().is_ok() && !host.contains(':'));
-        if !is_address {
+        let at = self.at.as_deref().context(
+            "--at says where the cluster is: an invitation to clients, or an address if it is open",
+        )?;
+        let Some(address) = address_of(at) else {
             // The error does not repeat it: it is a secret.
-            return self.at.parse().context("--at");
-        }
-        let address = match self.at.contains("://") {
-            true => self.at.clone(),
-            false => format!("ws://{}", self.at),
+            return at.parse().context("--at");
         };
-        let address = address
-            .parse()
-            .with_context(|| format!("--at {}", self.at))?;
+        let address = address.parse().with_context(|| format!("--at {at}"))?;
         let contact = contact_at(WebSocketConfig::default(), &address).await;
         contact.context("--at")
     }
+}
+
+/// Reads an address, as people write one; `None` if it is none, but an invitation perhaps.
+fn address_of(at: &str) -> Option<String> {
+    if at.starts_with("ws://") || at.starts_with("wss://") {
+        return Some(at.to_owned());
+    }
+    let (host, port) = at.rsplit_once(':')?;
+    let is_host = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
+    let is_address = is_host && port.parse::<u16>().is_ok();
+    is_address.then(|| format!("ws://{at}"))
 }
 
 /// The answer is no: there is nothing of that name, or it is not as expected.
@@ -127,5 +124,28 @@ pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCo
     match of_kv.or(of_change).or(of_transfer) {
         Some(false) => ExitCode::from(UNKNOWN),
         Some(true) | None => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_from_an_invitation() {
+        for at in ["127.0.0.1:4000", "[::1]:4000", "van-1.example:4000"] {
+            assert_eq!(address_of(at), Some(format!("ws://{at}")));
+        }
+        let whole = "wss://van-1.example/raft";
+        assert_eq!(address_of(whole).as_deref(), Some(whole));
+        for invitation in [
+            "liferaft:AQBp",
+            "AQBp",
+            "https://example.org/join#AQBp",
+            "",
+            ":1",
+        ] {
+            assert_eq!(address_of(invitation), None, "{invitation}");
+        }
     }
 }

@@ -33,7 +33,12 @@ pub(crate) struct Options {
 
     /// Joins the cluster that this is an invitation to. One that was a member before needs it only if nobody is left
     /// whom it knows
-    #[arg(long, value_name = "INVITATION", env = "LIFERAFT_JOIN")]
+    #[arg(
+        long,
+        value_name = "INVITATION",
+        env = "LIFERAFT_JOIN",
+        hide_env_values = true
+    )]
     join: Option<String>,
 
     /// Keeps nothing, and leaves the cluster on exit
