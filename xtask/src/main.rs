@@ -18,6 +18,7 @@ mod process;
 mod recovery;
 mod sim;
 mod skips;
+mod soak;
 mod stages;
 mod test;
 mod workspace;
@@ -45,6 +46,8 @@ enum Command {
     Sim(sim::Args),
     /// Kill a member under load, again and again, and look for all that it acknowledged
     Kills(kills::Args),
+    /// Kill and pause members as processes under load, and judge what clients heard
+    Soak(soak::Args),
     /// Let the power of a member fail under load, and look for all that it acknowledged; needs root and loop devices
     PowerLoss(power_loss::Args),
     /// Fill the file system of a member until it stops, and look for all that it acknowledged; needs root and loop
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Handshakes(args) => handshakes::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Kills(args) => kills::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::PowerLoss(args) => power_loss::run(&args),
         Command::FullDisk(args) => full_disk::run(&args),
     });
