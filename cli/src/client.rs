@@ -5,7 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::driver::{Client, MembershipError, TransferLeadershipError};
 use liferaft::kv::{Kv, KvError};
@@ -57,6 +57,9 @@ impl Access {
             "--at says where the cluster is: an invitation to clients, or an address if it is open",
         )?;
         let Some(address) = address_of(at) else {
+            if at.contains('.') && !at.contains('/') && !at.starts_with("liferaft:") {
+                bail!("--at {at}: an address has a host and a port, as 127.0.0.1:4000");
+            }
             // The error does not repeat it: it is a secret.
             return at.parse().context("--at");
         };

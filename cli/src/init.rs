@@ -90,7 +90,7 @@ async fn init(options: &Options) -> anyhow::Result<()> {
         founding = founding.closed();
     }
     founding.found(&mut disk).await?;
-    let (member, web) = place.member(doors, disk, Some(founding.cluster()), true);
+    let (member, web) = place.member(doors, disk, Some(founding.cluster()), None, true);
     let member = member.start().await?;
     let report = place.report();
     report.tell(&News::started(&member, web.as_ref()));

@@ -8,12 +8,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::storage::{DiskStorage, Storage};
 
-use crate::member::{Ending, News, Place, block_on, end};
+use crate::member::{Ending, News, Place, block_on, end, explained, note_left, stored_name};
 
 /// Take a member out of its cluster, for good
 ///
 /// The member must have been stopped: it is run once more, until it has left. The folder stays, and nothing in it counts
-/// any more; a server that left may join again by an invitation.
+/// any more; `liferaft node` refuses to run it, but by an invitation.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member
@@ -36,13 +36,14 @@ async fn leave(options: &Options) -> anyhow::Result<()> {
     if !data.is_dir() {
         bail!("{} is no folder", data.display());
     }
+    let name = stored_name(data);
     let doors = place.open().await?;
     let disk = DiskStorage::open(data).await?;
     if disk.cluster().is_none() {
         bail!("{} holds no member", data.display());
     }
-    let (member, _web) = place.member(doors, disk, None, true);
-    let member = member.start().await?;
+    let (member, _web) = place.member(doors, disk, None, name, true);
+    let member = member.start().await.map_err(explained)?;
     let report = place.report();
     report.tell(&News::started(&member, None));
     let mut signals = place.signals()?;
@@ -54,7 +55,10 @@ async fn leave(options: &Options) -> anyhow::Result<()> {
         () = signals.next() => bail!("interrupted: it has not left"),
     }
     tokio::select! {
-        ended = end(&member, &report, Ending::Leave) => ended,
+        ended = end(&member, &report, Ending::Leave) => {
+            ended?;
+            note_left(data)
+        }
         () = signals.next() => bail!("interrupted: whether it has left is not known"),
     }
 }

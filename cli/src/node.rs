@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage};
 use liferaft::{Invitation, Kv, MemberBuilder};
 
 use crate::init::Invitations;
-use crate::member::{Ending, News, Place, Web, block_on, run as run_member};
+use crate::member::{
+    Ending, News, Place, Web, block_on, explained, forget_left, has_left, run as run_member,
+    stored_name,
+};
 use crate::members::Purpose;
 
 /// Run a member: one that was there before, or a newcomer with an invitation
@@ -74,6 +77,7 @@ async fn node(options: &Options) -> anyhow::Result<()> {
     match &options.data {
         Some(data) => {
             check_known(data, options)?;
+            let name = stored_name(data);
             let doors = place.open().await?;
             let disk = DiskStorage::open(data).await?;
             if disk.cluster().is_none() && options.join.is_none() {
@@ -85,12 +89,15 @@ async fn node(options: &Options) -> anyhow::Result<()> {
                 });
             }
             let cluster = disk.cluster().or(cluster);
-            let member = place.member(doors, disk, cluster, true);
+            if invitation.is_some() {
+                forget_left(data)?;
+            }
+            let member = place.member(doors, disk, cluster, name, true);
             start(options, member, invitation, Ending::Stay).await
         }
         None => {
             let doors = place.open().await?;
-            let member = place.member(doors, MemoryStorage::default(), cluster, false);
+            let member = place.member(doors, MemoryStorage::default(), cluster, None, false);
             start(options, member, invitation, Ending::Leave).await
         }
     }
@@ -106,7 +113,7 @@ async fn start(
     if let Some(invitation) = invitation {
         member = member.invited(invitation);
     }
-    let member = member.start().await?;
+    let member = member.start().await.map_err(explained)?;
     let report = options.place.report();
     report.tell(&News::started(&member, web.as_ref()));
     let inviting = async {
@@ -136,6 +143,12 @@ fn check_known(data: &Path, options: &Options) -> anyhow::Result<()> {
     };
     if is_empty && options.join.is_none() {
         return Err(unknown(data, options));
+    }
+    if has_left(data) && options.join.is_none() {
+        bail!(
+            "the member in {} has left its cluster: --join INVITATION brings it back",
+            data.display()
+        );
     }
     Ok(())
 }

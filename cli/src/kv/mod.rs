@@ -149,12 +149,12 @@ enum Operation {
 
 /// A value on the command line, or in a file.
 #[derive(Args, Clone, Debug)]
-#[group(required = true, multiple = false)]
 struct Given {
     /// The value
+    #[arg(required_unless_present = "file")]
     value: Option<String>,
     /// The file that holds the value; - is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "value")]
     file: Option<PathBuf>,
 }
 

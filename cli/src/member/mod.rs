@@ -2,15 +2,16 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::configuration::{ADDRESSES_MAX, Address};
-use liferaft::driver::{Handle, Member, MemberBuilder, StopReason};
+use liferaft::driver::{Handle, Member, MemberBuilder, StartError, StopReason};
 use liferaft::kv::Kv;
-use liferaft::storage::Storage;
+use liferaft::storage::{Storage, inspect};
 use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy};
@@ -84,6 +85,50 @@ const EVICT_AFTER_ON_DISK: Duration = Duration::from_secs(600);
 /// For so long whoever leaves waits for its cluster, at most.
 const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// The name of a file that is in the folder of a member that has left: it does not come back by itself.
+const LEFT: &str = "left";
+
+/// Notes in a folder that its member has left.
+pub(crate) fn note_left(data: &Path) -> anyhow::Result<()> {
+    let written = std::fs::write(data.join(LEFT), "this member has left its cluster\n");
+    written.with_context(|| format!("cannot note in {} that it has left", data.display()))
+}
+
+/// Returns true if the member of a folder has left.
+pub(crate) fn has_left(data: &Path) -> bool {
+    data.join(LEFT).exists()
+}
+
+/// The member of a folder comes back.
+pub(crate) fn forget_left(data: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(data.join(LEFT)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot write in {}", data.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns what people called the member of a folder, by its store.
+pub(crate) fn stored_name(data: &Path) -> Option<String> {
+    let found = inspect(data, 0).ok()?;
+    let (_, configuration) = found.configuration?;
+    let member = configuration.member(found.header?.server)?;
+    let label = member.description.label().as_str();
+    (!label.is_empty()).then(|| label.to_owned())
+}
+
+/// Says what to do about a member that does not start.
+pub(crate) fn explained(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::OpenToAll | StartError::OpenToMachine => anyhow::anyhow!(
+            "not started: its cluster is open, or it was never taken in: --open runs a member of an open cluster, on a \
+             loopback address, at every start; --join INVITATION joins a closed one"
+        ),
+        error => error.into(),
+    }
+}
+
 /// What ends a member on Ctrl-C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -104,7 +149,12 @@ impl Place {
         if self.is_open {
             config = config.on_this_machine();
         }
-        let carrier = WebSocketCarrier::listen(config, self.listen).await?;
+        let carrier = WebSocketCarrier::listen(config, self.listen).await;
+        let carrier = carrier.context(if self.is_open {
+            "--open is for loopback addresses"
+        } else {
+            "--listen"
+        })?;
         let addresses = self.addresses(&carrier)?;
         let web = match self.monitor {
             Some(address) => Some(Web::listen(address).await?),
@@ -142,6 +192,7 @@ impl Place {
         doors: Doors,
         storage: impl Storage,
         cluster: Option<ClusterId>,
+        stored_name: Option<String>,
         is_on_disk: bool,
     ) -> (MemberBuilder<Kv>, Option<Web>) {
         let Doors {
@@ -167,7 +218,7 @@ impl Place {
             .membership(policy)
             .serve_clients()
             .addresses(addresses);
-        if let Some(name) = &self.name {
+        if let Some(name) = self.name.clone().or(stored_name) {
             member = member.label(name);
         }
         if self.is_open {

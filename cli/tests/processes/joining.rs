@@ -86,6 +86,8 @@ fn a_member_leaves_when_it_is_asked_to() {
 
     assert_eq!(left.status.code(), Some(0));
     ada.until_voters(1);
+    let refused = error_of(&["node", "--data", &folder.of("bob"), "--listen", ANYWHERE]);
+    assert!(refused.contains("has left its cluster"), "{refused}");
 }
 
 #[test]
