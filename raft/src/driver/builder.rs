@@ -365,7 +365,13 @@ impl<S: StateMachine> MemberBuilder<S> {
             .with_addresses(self.addresses)
             .with_versions(self.versions);
         let addresses = description.addresses().to_vec();
+        let is_exposed = match self.transport.reach() {
+            Reach::Process => false,
+            Reach::Machine => !self.is_open,
+            Reach::Anywhere => true,
+        };
         let peers = Peers::new((identity, cluster), description, self.invitation, boots);
+        let peers = peers.exposed(is_exposed);
         let links = Links::new(self.transport, cluster);
         let (_, configuration) = raft.configuration();
         if !configuration.is_empty() {

@@ -32,6 +32,9 @@ const UNNAMED_MAX: usize = 64;
 /// The most leaders that others have named, of which this server knows nothing else. The last ones count.
 const INTRODUCED_MAX: usize = 8;
 
+/// The most servers that are about to be added and have a link until then, whatever was before. The last ones count.
+const AWAITED_MAX: usize = 64;
+
 /// So long a removed server may have a link after it was asked to add it, and two heartbeats more: longer than it waits
 /// between two attempts, and than whoever asks waits before that asks again, so that it is there by then.
 const AWAIT_TIME: Duration = BACK_OFF_MAX.saturating_mul(3);
@@ -58,11 +61,17 @@ pub(super) struct Peers {
     linked: BTreeMap<ServerId, bool>,
     /// The tokens by which those of them that are clients were let in.
     clients: BTreeMap<ServerId, TokenKey>,
+    /// Those of them that were let in by the word of others alone.
+    vouched: BTreeSet<ServerId>,
+    /// Those that may have no link, as the transport was told last.
+    dismissed: BTreeSet<ServerId>,
     solitude: Solitude,
     /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
     is_lost: bool,
     /// When this server may have been alone for long.
     alone_at: Instant,
+    /// Whether it may be reached by those whom no open cluster is meant for.
+    is_exposed: bool,
     /// Whether what the transport was told may have changed.
     is_stale: bool,
 }
@@ -124,11 +133,21 @@ impl Peers {
             unnamed: Vec::new(),
             linked: BTreeMap::new(),
             clients: BTreeMap::new(),
+            vouched: BTreeSet::new(),
+            dismissed: BTreeSet::new(),
             solitude: Solitude::default(),
             is_lost: false,
             alone_at: Instant::MAX,
+            is_exposed: false,
             is_stale: true,
         }
+    }
+
+    /// Lets nobody in for being there, if this server `is_exposed`: one that was invited may find that its cluster is
+    /// open only when it has joined.
+    pub(super) const fn exposed(mut self, is_exposed: bool) -> Self {
+        self.is_exposed = is_exposed;
+        self
     }
 
     /// What this server says of itself.
@@ -202,8 +221,8 @@ impl Peers {
         let Some(link) = link else {
             return Ok(None);
         };
+        self.on_let_in(peer, link.role, link.token);
         if matches!(link.role, Role::Client(_)) {
-            self.clients.extend(link.token.map(|token| (peer, token)));
             return Ok(None);
         }
         // Evidence against a server that was a member is not to be displaced by whoever comes and goes.
@@ -221,6 +240,21 @@ impl Peers {
         }
     }
 
+    /// Remembers what a peer has its link by, if that is not its key.
+    fn on_let_in(&mut self, peer: ServerId, role: Role, token: Option<TokenKey>) {
+        match role {
+            Role::Client(_) => {
+                self.clients.extend(token.map(|token| (peer, token)));
+                // It may have been taken back since the transport has asked.
+                self.is_stale = true;
+            }
+            Role::Vouched => {
+                self.vouched.insert(peer);
+            }
+            Role::Member | Role::Joiner | Role::Stranger => {}
+        }
+    }
+
     /// Returns true if a server may have no link since it was removed.
     pub(super) fn is_dismissed(&self, server: ServerId) -> bool {
         let table = self.access.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,6 +264,12 @@ impl Peers {
     /// A server is about to be added: it gets a link, whatever was before.
     pub(super) fn await_server(&mut self, server: ServerId, heartbeat: Duration, now: Instant) {
         let until = now + AWAIT_TIME + heartbeat * 2;
+        if self.awaited.len() >= AWAITED_MAX && !self.awaited.contains_key(&server) {
+            let first = self.awaited.iter().min_by_key(|(_, until)| **until);
+            if let Some(first) = first.map(|(id, _)| *id) {
+                self.awaited.remove(&first);
+            }
+        }
         let before = self.awaited.insert(server, until);
         self.is_stale |= before.is_none();
     }
@@ -250,6 +290,7 @@ impl Peers {
     pub(super) fn on_down(&mut self, peer: ServerId) {
         self.linked.remove(&peer);
         self.clients.remove(&peer);
+        self.vouched.remove(&peer);
     }
 
     /// No link to a server came about. Who answered may have said why, without a proof that it may say so.
@@ -359,11 +400,15 @@ impl Peers {
         } else {
             self.committed.clone_from(&table.members);
         }
+        // What a server that was expelled has said counts no more: who came by the word of others proves anew whose.
+        let is_word_lost = !table.dismissed.is_subset(&self.dismissed);
+        self.dismissed.clone_from(&table.dismissed);
         let linked = self.linked.keys().copied();
         let forbidden = linked.filter(|peer| {
             let token = self.clients.get(peer).filter(|_| is_committed);
             let is_revoked = token.is_some_and(|token| !table.tokens.contains_key(token));
-            table.dismissed.contains(peer) || is_revoked
+            let is_vouched = self.vouched.contains(peer) && !table.members.contains(peer);
+            table.dismissed.contains(peer) || is_revoked || (is_word_lost && is_vouched)
         });
         let forbidden = forbidden.collect();
         self.access.replace(table);
@@ -398,7 +443,7 @@ impl Peers {
         let members = configuration.members().map(|(id, _)| id);
         let mut table = AccessTable {
             members: members.collect(),
-            is_open: configuration.is_open(),
+            is_open: configuration.is_open() && !self.is_exposed,
             boots: self.evidence().collect(),
             ..AccessTable::default()
         };

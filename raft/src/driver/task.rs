@@ -496,11 +496,12 @@ impl<S: StateMachine> Driver<S> {
         for server in self.links.take_unlinked() {
             self.peers.on_unlinked(server, configuration);
         }
+        // Before the transport is told anything: where there is a leader, nobody's word of another one counts.
+        let leader = self.raft.leader();
+        let loneliness = self.peers.loneliness(configuration, leader, now);
         if let Some(introduction) = self.peers.introduce(configuration, is_committed) {
             self.links.introduce(introduction);
         }
-        let leader = self.raft.leader();
-        let loneliness = self.peers.loneliness(configuration, leader, now);
         if let Some(loneliness) = loneliness {
             self.take_loneliness(loneliness, now);
         }

@@ -297,6 +297,27 @@ async fn who_is_invited_starts_wherever_it_is() {
     guest.joined().await.expect("it is invited");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_joins_an_open_cluster_lets_in_nobody_from_elsewhere() {
+    let network = MemoryNetwork::new(1);
+    let disk = founded(|founding| founding).await;
+    let end = exposed(&network, &disk, Reach::Process);
+    let founder = start_over(end, &disk, |member| member).await;
+    let disk = MemoryStorage::default();
+    let end = exposed(&network, &disk, Reach::Anywhere);
+    let guest = start_over(end, &disk, |member| member.invited(founder.contact())).await;
+    guest.joined().await.expect("the cluster is open");
+
+    let (cluster, asked) = (guest.cluster(), guest.id());
+    let disk = MemoryStorage::default();
+    let end = exposed(&network, &disk, Reach::Process);
+    let stranger = start_over(end, &disk, |member| member.join(cluster, asked)).await;
+
+    let joined = stranger.within(20 * ELECTION_TIMEOUT).joined().await;
+    assert!(joined.is_err());
+    assert_eq!(stranger.status().borrow().counters.frames_received, 0);
+}
+
 /// Nobody has an address of a server that was removed, so it has to dial, which it does only now and then.
 async fn remove_and_add_again(election_timeout: Duration) -> Result<(), MembershipError> {
     let config = || Config::builder().election_timeout(election_timeout).build();

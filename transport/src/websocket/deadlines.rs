@@ -12,11 +12,15 @@ pub(super) async fn late_opening(limits: &WebSocketLimits) {
     sleep_until(now() + limits.opening_time_max).await;
 }
 
-/// Waits until no packet has come for too long. Whoever reads one sets `is_heard`.
-pub(super) async fn silence(is_heard: &AtomicBool, limits: &WebSocketLimits) {
+/// Waits until for too long no packet has come, or none was to be sent. Whoever reads one sets `is_heard`.
+///
+/// Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has said nothing that
+/// means anything, and is not to keep a place by that.
+pub(super) async fn silence(is_heard: &AtomicBool, pipe: &Pipe, limits: &WebSocketLimits) {
     loop {
         sleep_until(now() + limits.idle_time_max).await;
-        if !is_heard.swap(false, Ordering::Relaxed) {
+        let is_used = pipe.take_used();
+        if !is_heard.swap(false, Ordering::Relaxed) || !is_used {
             return;
         }
     }

@@ -50,8 +50,9 @@ pub struct WebSocketLimits {
     /// How long opening a connection may take: resolving the name, TCP, TLS and the upgrade of HTTP, or what of these
     /// is left for whoever accepts. Default 5 s.
     pub opening_time_max: Duration,
-    /// A connection on which no packet has come for so long is closed, or at the latest after twice as long. It must be
-    /// longer than peers' [`keep_alive_after`](crate::links::LinkLimits::keep_alive_after). Default 10 s.
+    /// A connection on which for so long no packet has come, or none was to be sent, is closed, or at the latest after
+    /// twice as long. It must be longer than this end's and peers'
+    /// [`keep_alive_after`](crate::links::LinkLimits::keep_alive_after). Default 10 s.
     pub idle_time_max: Duration,
     /// How long a connection that was closed may take to send what waits. Default 1 s.
     pub closing_time_max: Duration,

@@ -36,6 +36,8 @@ struct Outbox {
     in_a_row: usize,
     /// An ordered packet was refused, and the carrier is to be told when there is room.
     owes_writable: bool,
+    /// Something was given to be sent since this was last asked.
+    is_used: bool,
     is_closed: bool,
 }
 
@@ -53,6 +55,7 @@ impl Pipe {
             ordered: Queue::new(limits.ordered_queue_bytes_max),
             in_a_row: 0,
             owes_writable: false,
+            is_used: false,
             is_closed: false,
         };
         Self {
@@ -73,6 +76,7 @@ impl Pipe {
         if outbox.is_closed {
             return Err(CarryError::Closed);
         }
+        outbox.is_used = true;
         let is_queued = match channel {
             Channel::Datagram => outbox.datagrams.push(packet),
             Channel::Ordered => outbox.ordered.push(packet),
@@ -137,6 +141,11 @@ impl Pipe {
         let is_writable = outbox.owes_writable && outbox.ordered.is_half_empty();
         outbox.owes_writable &= !is_writable;
         is_writable
+    }
+
+    /// Returns true if something was given to be sent since this was last asked.
+    pub(super) fn take_used(&self) -> bool {
+        std::mem::take(&mut self.lock().is_used)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

@@ -331,7 +331,7 @@ async fn drive(socket: &mut Socket, end: &End) -> Ending {
     let is_heard = AtomicBool::new(false);
     let mut reading = pin!(read(notices, unread, end, &is_heard).fuse());
     let mut writing = pin!(write(socket, end).fuse());
-    let mut silent = pin!(silence(&is_heard, &end.limits).fuse());
+    let mut silent = pin!(silence(&is_heard, &end.pipe, &end.limits).fuse());
     let mut late = pin!(late_close(&end.pipe, &end.limits).fuse());
     select_biased! {
         ending = reading => ending,

@@ -183,6 +183,26 @@ async fn an_idle_connection_is_closed_and_a_link_is_not() {
 }
 
 #[tokio::test]
+async fn packets_that_mean_nothing_keep_no_connection() {
+    let mut limits = WebSocketLimits::default();
+    limits.idle_time_max = Duration::from_secs(3);
+    let mut site = Site::new(WebSocketConfig::default().with_limits(limits)).await;
+    let address = site.address;
+
+    let counters = site
+        .endure(async {
+            let mut raw = Raw::connect(address).await;
+            raw.upgrade().await;
+            while !raw.is_closed_within(Duration::from_millis(200)).await {
+                raw.write_frame(BINARY, &[]).await;
+            }
+        })
+        .await;
+
+    assert_eq!(counters.silent, 1);
+}
+
+#[tokio::test]
 async fn a_thousand_idle_connections_of_one_host_are_bounded() {
     let mut limits = WebSocketLimits::default();
     // None is closed for its silence before all are there.

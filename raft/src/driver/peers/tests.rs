@@ -166,6 +166,55 @@ fn who_leaves_with_a_joint_configuration_keeps_its_links() {
     assert!(wanted(&introduction).contains(&id(4)));
 }
 
+/// A peer has a link, which it was let in to so.
+fn let_in(peers: &mut Peers, number: u64, role: Role, token: Option<TokenKey>) {
+    peers.linked.insert(id(number), role == Role::Vouched);
+    peers.on_let_in(id(number), role, token);
+}
+
+#[test]
+fn who_was_vouched_for_proves_it_anew_after_an_expulsion() {
+    let mut peers = peers(None);
+    let before = voters([OURSELVES, 2, 3]);
+    let after = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
+    introduced(&mut peers, &before);
+    let_in(&mut peers, 4, Role::Vouched, None);
+    let unchanged = introduced(&mut peers, &before);
+
+    let expelled = introduced(&mut peers, &after);
+    let later = introduced(&mut peers, &after);
+
+    assert!(unchanged.forbidden.is_empty());
+    assert_eq!(expelled.forbidden, [id(4)]);
+    assert!(later.forbidden.is_empty());
+}
+
+#[test]
+fn a_client_that_comes_up_after_its_revocation_is_cut_off() {
+    let mut peers = peers(None);
+    let configuration = voters([OURSELVES, 2]);
+    introduced(&mut peers, &configuration);
+    let token = TokenSecret::from_bytes([5; 32]).key();
+
+    let_in(&mut peers, 4, Role::Client(Permit::Operate), Some(token));
+    let introduction = peers.introduce(&configuration, true);
+
+    let introduction = introduction.expect("it is to be cut off");
+    assert_eq!(introduction.forbidden, [id(4)]);
+}
+
+#[test]
+fn those_that_are_about_to_be_added_are_bounded() {
+    let mut peers = peers(None);
+
+    for number in 0..1000 {
+        peers.await_server(ServerId(number), Duration::ZERO, Instant::ORIGIN);
+    }
+
+    assert_eq!(peers.awaited.len(), AWAITED_MAX);
+    assert!(peers.awaited.contains_key(&ServerId(999)));
+}
+
 #[test]
 fn a_removed_server_gets_a_link_while_it_is_added_again() {
     let mut peers = peers(None);

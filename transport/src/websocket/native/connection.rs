@@ -63,7 +63,7 @@ async fn drive(socket: Socket, end: &End) -> Ending {
     tokio::select! {
         ending = read(stream, end, &is_heard) => ending,
         error = write(sink, end) => Ending::from(error),
-        () = silence(&is_heard, &end.limits) => Ending::Silent,
+        () = silence(&is_heard, &end.pipe, &end.limits) => Ending::Silent,
         () = late_close(&end.pipe, &end.limits) => Ending::Closed,
     }
 }
@@ -150,7 +150,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Closed => f.write_str("closed by this end"),
             Self::ByPeer => f.write_str("closed by the other end"),
-            Self::Silent => f.write_str("no packet came for too long"),
+            Self::Silent => f.write_str("no packet came, or none was to be sent, for too long"),
             Self::NoPacket => f.write_str("what came is no packet"),
             Self::Error(error) => error.fmt(f),
         }
