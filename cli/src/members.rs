@@ -156,8 +156,16 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
 
 /// Returns what the leader reports, once there is one.
 pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {
-    let led = client.wait_for(|status| status.is_connected).await;
-    let led = led.context("there is no link to a leader")?;
+    let Ok(led) = client.wait_for(|status| status.is_connected).await else {
+        let status = client.status().borrow().clone();
+        match (status.links, status.refused) {
+            (0, Some(refused)) => bail!("no member lets this client in: {refused}"),
+            (0, None) => bail!("no member is reached at the addresses that the invitation names"),
+            (links, _) => bail!(
+                "{links} members answer, and there is no leader that is reached: a majority of the voters must be there"
+            ),
+        }
+    };
     let leader = led.leader.context("there is no leader")?;
     let report = client.report(leader).await;
     report.context("the leader does not answer")

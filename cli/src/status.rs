@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use console::Term;
 use futures::future::join_all;
@@ -57,13 +58,27 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
-    let of_leader = of_leader(client).await?;
     let patient = client.within(ANSWER_TIME);
-    let reports = of_leader.members.iter().map(|(id, ..)| patient.report(*id));
+    let (members, peers) = match of_leader(&patient).await {
+        Ok(report) => (report.members, report.peers),
+        Err(error) => {
+            // Whoever is there still says where it stands.
+            eprintln!("{error:#}");
+            let known = client.status().borrow().members.clone();
+            let known = known
+                .iter()
+                .map(|(id, description)| (*id, true, description.clone()));
+            (known.collect(), Vec::new())
+        }
+    };
+    if members.is_empty() {
+        bail!("nothing is known of any member");
+    }
+    let reports = members.iter().map(|(id, ..)| patient.report(*id));
     let reports = join_all(reports).await;
     let mut rows = Vec::new();
-    for ((id, is_voter, description), report) in of_leader.members.iter().zip(reports) {
-        let peer = of_leader.peers.iter().find(|peer| peer.id == *id);
+    for ((id, is_voter, description), report) in members.iter().zip(reports) {
+        let peer = peers.iter().find(|peer| peer.id == *id);
         let name = match description.label().as_str() {
             "" => id.to_string(),
             label => label.to_owned(),

@@ -268,7 +268,13 @@ fn no_majority_is_told_at_the_deadline() {
 
     let read = three.code(&["kv", "--timeout", "3", "get", "camp"]);
     let written = three.code(&["kv", "--timeout", "3", "set", "camp", "ford"]);
+    let status = three.told(&["status", "--json"]);
 
     assert_eq!(read, Some(1));
     assert!(matches!(written, Some(1 | 4)), "{written:?}");
+    let silent = status
+        .lines()
+        .filter(|line| line.contains(r#""role":"silent""#))
+        .count();
+    assert_eq!((status.lines().count(), silent), (3, 2), "{status}");
 }
