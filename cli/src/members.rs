@@ -68,6 +68,9 @@ enum Operation {
         /// It is good for so many hours
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         hours: u64,
+        /// Readers and writers by it have only the keys that begin so; up to four times
+        #[arg(long = "prefix", value_name = "PREFIX")]
+        prefixes: Vec<String>,
     },
 }
 
@@ -142,8 +145,13 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
             purpose,
             uses,
             hours,
+            prefixes,
         } => {
-            let invitation = client.invite(purpose.terms(*uses, *hours)).await?;
+            let mut terms = purpose.terms(*uses, *hours);
+            if !prefixes.is_empty() {
+                terms = terms.within_prefixes(prefixes)?;
+            }
+            let invitation = client.invite(terms).await?;
             return Ok(match json {
                 true => format!("{}\n", json!({ "invitation": invitation.to_string() })),
                 false => format!("{invitation}\n"),

@@ -104,7 +104,7 @@ impl Keys {
 }
 
 /// The first key after all that begin with `prefix`.
-fn end_of_prefix(prefix: &[u8]) -> Bound<Bytes> {
+pub(crate) fn end_of_prefix(prefix: &[u8]) -> Bound<Bytes> {
     let counted = prefix.iter().rposition(|byte| *byte < u8::MAX);
     counted.map_or(Bound::Unbounded, |last| {
         let mut end = prefix[..=last].to_vec();

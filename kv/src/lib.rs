@@ -78,6 +78,7 @@ mod query;
 mod reply;
 mod revision;
 mod scan;
+mod scope;
 mod sequence;
 mod snapshot;
 mod step;

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use liferaft_raft::configuration::Scope;
 use liferaft_raft::state_machine::{
     ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine,
 };
@@ -17,6 +18,7 @@ use crate::limits::{CHANGES_BYTES_MAX, StoreLimits};
 use crate::query::Query;
 use crate::reply::{Answer, ChangesPage, Done, Found, Reply};
 use crate::revision::Revision;
+use crate::scope;
 use crate::snapshot;
 use crate::store::{Place, Store};
 use crate::watch::{Backlog, Hub, Subscription};
@@ -268,6 +270,14 @@ impl StateMachine for Kv {
             revision: self.store.revision(),
             outcome: self.find(query),
         }
+    }
+
+    fn is_command_within(command: &Command, scope: &Scope) -> bool {
+        scope::is_command_within(command, scope)
+    }
+
+    fn is_query_within(query: &Query, scope: &Scope) -> bool {
+        scope::is_query_within(query, scope)
     }
 
     fn snapshot(&self) -> impl Capture {

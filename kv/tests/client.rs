@@ -10,7 +10,9 @@ use liferaft_kv::{
     Scan, Step, Txn, WatchEvent,
 };
 use liferaft_raft::config::Config;
-use liferaft_raft::driver::{Client, Founding, Handle, Member, Terms};
+use liferaft_raft::driver::{
+    Client, ClientRefused, Founding, Handle, Member, ProposeError, ReadError, Terms,
+};
 use liferaft_raft::identity::Identity;
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
@@ -47,10 +49,15 @@ async fn cluster() -> (MemoryNetwork, Vec<Handle<Kv>>) {
 }
 
 async fn client(network: &MemoryNetwork, member: &Handle<Kv>) -> KvHandle<Client<Kv>> {
-    let invitation = member
-        .invite(Terms::writing())
-        .await
-        .expect("somebody leads");
+    client_by(Terms::writing(), network, member).await
+}
+
+async fn client_by(
+    terms: Terms,
+    network: &MemoryNetwork,
+    member: &Handle<Kv>,
+) -> KvHandle<Client<Kv>> {
+    let invitation = member.invite(terms).await.expect("somebody leads");
     let identity = Identity::draw();
     let end = network.connect(identity.clone());
     let client = Client::builder(identity, end.expect("the id is free"), invitation);
@@ -219,5 +226,44 @@ async fn a_clients_watch_of_what_is_compacted_ends() -> Result<(), KvError> {
         Some(KvError::Refused(Refused::Compacted { .. }))
     ));
     assert!(watch.next().await.is_none());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_limited_to_a_prefix_has_its_keys_alone() -> Result<(), KvError> {
+    let (network, members) = cluster().await;
+    let terms = Terms::writing().within_prefixes(["camp/"]);
+    let terms = terms.expect("it is short");
+    let kv = client_by(terms, &network, &members[1]).await;
+    let mut watch = kv.watch(Keys::prefix("camp/"));
+    let begun = watch.next().await;
+
+    // Made together, they travel together.
+    let (within, outside, gotten) = futures::join!(
+        kv.set("camp/1", "hill"),
+        kv.set("tent/1", "red"),
+        kv.get("tent/1")
+    );
+    let across = Txn::when([Compare::value("camp/1", "hill")]).then([Step::set("tent/1", "red")]);
+    let across = kv.txn(across).await.map(drop);
+    let scanned = kv.scan(Scan::of(Keys::all())).await.map(drop);
+    let own = kv.scan(Scan::of(Keys::prefix("camp/"))).await?;
+    let foreign = kv.watch(Keys::all()).next().await;
+    let told = told(&mut watch, 1).await;
+
+    within?;
+    let write = KvError::Propose(ProposeError::Refused(ClientRefused::OutOfScope));
+    let read = KvError::Read(ReadError::Refused(ClientRefused::OutOfScope));
+    assert_eq!(outside.map(drop), Err(write.clone()));
+    assert_eq!(across, Err(write));
+    assert_eq!(gotten.map(drop), Err(read.clone()));
+    assert_eq!(scanned, Err(read.clone()));
+    let cause = foreign.and_then(Result::err).map(|error| error.cause);
+    assert_eq!(cause, Some(read));
+    assert_eq!(own.entries.len(), 1);
+    assert!(matches!(begun, Some(Ok(WatchEvent::Progress(_)))));
+    assert_eq!(told, ["set(camp/1, 4 bytes)"]);
+    let everything = KvHandle::new(members[0].clone());
+    assert_eq!(everything.get("tent/1").await?.as_deref(), None);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod description;
 mod lineage;
+mod scope;
 mod token;
 
 use alloc::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub use description::{
     SIGNATURE_BYTES, Versions, Voucher,
 };
 pub use lineage::{PAST_VOUCHERS_MAX, VOUCHER_CHAIN_MAX};
+pub use scope::{InvalidScope, SCOPE_PREFIX_BYTES_MAX, SCOPE_PREFIXES_MAX, Scope};
 pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
 
 use self::lineage::PastVouchers;
@@ -550,7 +552,7 @@ impl Configuration {
             + DISMISSED * self.dismissed.len() as u64
             + Self::EVICTED_WEIGHT * self.evicted.len() as u64
             + Self::PAST_VOUCHER_WEIGHT * self.past_vouchers.len() as u64
-            + AccessToken::WEIGHT * self.tokens().len() as u64
+            + self.tokens().iter().map(AccessToken::weight).sum::<u64>()
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::configuration::Scope;
 use crate::ids::{Index, Term};
 use crate::time::ClusterTime;
 
@@ -103,6 +104,26 @@ pub trait StateMachine: Send + 'static {
     /// If it panics, that read ends with [`ReadError::Panicked`](crate::driver::ReadError::Panicked) and the member's
     /// log has the message; the state machine is used again. What it changes behind a lock or a cell must survive that.
     fn query(&self, query: Self::Query) -> Self::Answer;
+
+    /// Whether a command stays within the keys that a client's invitation is for
+    /// ([`Terms::within_prefixes`](crate::driver::Terms::within_prefixes)): whatever it changes, and whatever its reply
+    /// tells of. The leader asks before it takes a command of a client whose invitation is limited, and of no other.
+    /// Default: it does not, so that such clients write nothing.
+    ///
+    /// It is judged on the leader's task, by the command alone, and has to be quick. If it panics, the command is
+    /// refused.
+    fn is_command_within(command: &Self::Command, scope: &Scope) -> bool {
+        let _ = (command, scope);
+        false
+    }
+
+    /// Whether a query, and its answer, stay within the keys that a client's invitation is for, as
+    /// [`is_command_within`](Self::is_command_within) says it of commands. Default: they do not, so that such clients
+    /// read nothing.
+    fn is_query_within(query: &Self::Query, scope: &Scope) -> bool {
+        let _ = (query, scope);
+        false
+    }
 
     /// Captures the state, quickly: the capture is encoded elsewhere and later, while commands go on being applied. A
     /// closure that returns the bytes will do; a large state had better come in [`Pieces`].

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::{
-    AccessToken, Configuration, Description, Grants, PROTOCOL_VERSIONS, PublicKey, TokenKey,
+    AccessToken, Configuration, Description, Grants, PROTOCOL_VERSIONS, PublicKey, Scope, TokenKey,
     Versions,
 };
 use liferaft_raft::consensus::NewToken;
@@ -15,6 +15,7 @@ pub(crate) const EVERYBODYS: AccessToken = AccessToken {
     grants: Grants::Membership,
     expires_at: ClusterTime(u64::MAX),
     uses_left: u32::MAX,
+    scope: Scope::everything(),
 };
 
 /// As many versions of the protocol are spoken by some.
@@ -52,6 +53,7 @@ pub(crate) fn token(number: u8) -> NewToken {
         grants: Grants::Membership,
         valid_for: Duration::from_secs(1 + u64::from(number)),
         uses: 1 + u32::from(number) % 3,
+        scope: Scope::everything(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use liferaft::boots::OldBoot;
 use liferaft::codec::CodecError;
 use liferaft::config::DRIFT_BOUND_PPM_MAX;
-use liferaft::configuration::{Foreign, PublicKey, TokenFault, TokenKey};
+use liferaft::configuration::{Foreign, InvalidScope, PublicKey, TokenFault, TokenKey};
 use liferaft::consensus::{
     ChangeError, InvalidChange, ProposeRefused, ReadRefused, RecoveryError, Refusal, TransferError,
 };
@@ -321,6 +321,13 @@ fn causes_of_requests() -> Vec<Row> {
             => "the leader does not understand it: its state machine is another, or of another version";
         "ClientRefused::TokenOver": ClientRefused::TokenOver
             => "the client's invitation has expired, or was revoked";
+        "ClientRefused::OutOfScope": ClientRefused::OutOfScope => "the client's invitation is for other keys";
+        "InvalidScope::NoPrefix": InvalidScope::NoPrefix => "there is no prefix";
+        "InvalidScope::TooManyPrefixes": InvalidScope::TooManyPrefixes => "there are more than 4 prefixes";
+        "InvalidScope::PrefixLength": InvalidScope::PrefixLength { bytes: 65 }
+            => "a prefix has 65 bytes: it takes 1 to 64";
+        "InvalidScope::NotForClients": InvalidScope::NotForClients
+            => "only an invitation to read or to write is limited to keys";
         "ClientRefused::Link": ClientRefused::Link(access::Refusal::TokenExpired)
             => "no member gives the client a link: the invitation has expired";
         "UnknownCause::NoReply": UnknownCause::NoReply

@@ -5,6 +5,7 @@ const TOKEN: AccessToken = AccessToken {
     grants: Grants::Membership,
     expires_at: ClusterTime(5000),
     uses_left: 2,
+    scope: Scope::everything(),
 };
 
 fn id(n: u128) -> ServerId {

@@ -5,6 +5,7 @@ use core::fmt;
 
 pub use liferaft_platform::TokenKey;
 
+use super::scope::Scope;
 use crate::time::ClusterTime;
 
 /// The most access tokens that a configuration carries. Where one more is issued, those that have expired are dropped,
@@ -16,7 +17,7 @@ pub const TOKENS_MAX: usize = 64;
 ///
 /// Whoever holds its secret half may come in as what it grants, `uses_left` times, before cluster time reaches
 /// `expires_at`. A use is recorded in the entry that lets the server in, so that every later leader knows of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// Its key, which names it.
     pub key: TokenKey,
@@ -26,6 +27,8 @@ pub struct AccessToken {
     pub expires_at: ClusterTime,
     /// How often it may be used still. One that is used up is remembered until it expires, as far as there is room.
     pub uses_left: u32,
+    /// Which keys of the state it is for, where it grants reading or writing.
+    pub scope: Scope,
 }
 
 /// What an access token grants.
@@ -68,7 +71,12 @@ impl fmt::Display for TokenFault {
 
 impl AccessToken {
     /// What it adds to the [weight](super::Configuration::weight) of a configuration, in bytes.
-    pub const WEIGHT: u64 = 55;
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        /// All but its scope.
+        const HEAD: u64 = 55;
+        HEAD + self.scope.weight()
+    }
 
     /// Checks that it lets somebody in, as what it says it grants.
     ///
@@ -166,6 +174,7 @@ mod tests {
             grants: Grants::Membership,
             expires_at: ClusterTime(expires_at),
             uses_left,
+            scope: Scope::everything(),
         }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::output::{EntriesRead, Reception, SnapshotName, SnapshotRead, WriteId};
 use crate::config::Timing;
 use crate::configuration::{
-    AccessToken, Configuration, Description, Foreign, Grants, TokenKey, Voucher,
+    AccessToken, Configuration, Description, Foreign, Grants, Scope, TokenKey, Voucher,
 };
 use crate::entry::Entry;
 use crate::ids::{Index, ServerId};
@@ -187,7 +187,7 @@ pub enum MembershipStep {
 }
 
 /// An access token that is to be issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
     /// Its key, which names it.
     pub key: TokenKey,
@@ -197,6 +197,8 @@ pub struct NewToken {
     pub valid_for: Duration,
     /// How often it may be used.
     pub uses: u32,
+    /// Which keys of the state it is for, where it grants reading or writing.
+    pub scope: Scope,
 }
 
 impl NewToken {
@@ -208,6 +210,7 @@ impl NewToken {
             grants: self.grants,
             expires_at: now + self.valid_for,
             uses_left: self.uses,
+            scope: self.scope.clone(),
         }
     }
 }

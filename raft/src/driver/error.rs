@@ -173,6 +173,9 @@ pub enum ClientRefused {
     /// Its invitation has expired, or was revoked.
     #[error("the client's invitation has expired, or was revoked")]
     TokenOver,
+    /// It touches what the client's invitation [is not for](super::Terms::within_prefixes).
+    #[error("the client's invitation is for other keys")]
+    OutOfScope,
     /// No member gives it a link.
     #[error("no member gives the client a link: {0}")]
     Link(Refusal),

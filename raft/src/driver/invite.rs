@@ -8,7 +8,9 @@ use liferaft_transport::token::{TOKEN_SECRET_BYTES, TokenSecret};
 
 use super::error::MembershipError;
 use super::handle::Handle;
-use crate::configuration::{Address, Configuration, Grants, PublicKey, TokenKey};
+use crate::configuration::{
+    Address, Configuration, Grants, InvalidScope, PublicKey, Scope, TokenKey,
+};
 use crate::consensus::{MembershipChange, NewToken};
 use crate::ids::{ClusterId, ServerId};
 use crate::state_machine::StateMachine;
@@ -24,11 +26,12 @@ use crate::state_machine::StateMachine;
 /// let terms = Terms::membership().with_uses(3).with_valid_for(Duration::from_secs(12 * 3600));
 /// # let _ = terms;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     grants: Grants,
     uses: u32,
     valid_for: Duration,
+    scope: Scope,
 }
 
 /// How long an invitation is good, unless it is said otherwise.
@@ -66,6 +69,7 @@ impl Terms {
             grants,
             uses: 1,
             valid_for: VALID_FOR,
+            scope: Scope::everything(),
         }
     }
 
@@ -81,6 +85,39 @@ impl Terms {
     pub const fn with_valid_for(mut self, valid_for: Duration) -> Self {
         self.valid_for = valid_for;
         self
+    }
+
+    /// Clients may read, or read and write, only keys that begin with one of these, in place of what was said before.
+    ///
+    /// The state machine knows what its keys are: the leader asks
+    /// [`is_command_within`](StateMachine::is_command_within) and [`is_query_within`](StateMachine::is_query_within).
+    /// One that has not said it does nothing for such clients.
+    ///
+    /// ```
+    /// # use liferaft_raft as liferaft;
+    /// use liferaft::driver::Terms;
+    ///
+    /// let terms = Terms::writing().within_prefixes(["camp/"])?;
+    /// # let _ = terms;
+    /// # Ok::<_, liferaft::configuration::InvalidScope>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no prefix, there are more than
+    /// [`SCOPE_PREFIXES_MAX`](crate::configuration::SCOPE_PREFIXES_MAX), one is empty or longer than
+    /// [`SCOPE_PREFIX_BYTES_MAX`](crate::configuration::SCOPE_PREFIX_BYTES_MAX), or the invitation is neither for reading
+    /// nor for writing.
+    pub fn within_prefixes<P: AsRef<[u8]>>(
+        mut self,
+        prefixes: impl IntoIterator<Item = P>,
+    ) -> Result<Self, InvalidScope> {
+        match self.grants {
+            Grants::Reading | Grants::Writing => {
+                self.scope = Scope::of_prefixes(prefixes)?;
+                Ok(self)
+            }
+            Grants::Membership | Grants::Operating => Err(InvalidScope::NotForClients),
+        }
     }
 }
 
@@ -140,6 +177,7 @@ impl NewInvitation {
             grants: terms.grants,
             valid_for: terms.valid_for,
             uses: terms.uses,
+            scope: terms.scope,
         };
         let issue = MembershipChange::issue(issued);
         Self { token, issue }

@@ -424,6 +424,21 @@ impl<R> Proposals<R> {
         self.leave_if_settled();
     }
 
+    /// The leader has refused a copy of a client's command, for a reason that stays: it is in no log.
+    pub(super) fn on_copy_refused(&mut self, session: Index, sequence: u64, error: ProposeError) {
+        if !self.has_open(session) {
+            return;
+        }
+        if let Some(slot) = self.slot(sequence) {
+            let error = match slot.copies {
+                0 | 1 => error,
+                _ => ProposeError::Unknown(UnknownCause::NoReply),
+            };
+            self.complete(sequence, Err(error));
+            self.forget_answered();
+        }
+    }
+
     /// Turns to another session once it is known what was done under one that is over.
     fn leave_if_settled(&mut self) {
         let is_open = |slot: &Slot<R>| slot.caller.is_some() && slot.attempt.maybe_taken;

@@ -28,9 +28,10 @@ use self::clients::{CLIENT, Ticket};
 use super::request::{Read, ReadCaller};
 use super::task::Driver;
 use crate::codec;
-use crate::configuration::TokenKey;
+use crate::configuration::{Scope, TokenKey};
 use crate::consensus::{ProposalId, ProposeRefused};
 use crate::ids::{LogPosition, ServerId};
+use crate::panics::caught;
 use crate::sessions::Envelope;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
@@ -98,12 +99,16 @@ impl<S: StateMachine> Driver<S> {
             }
             return;
         }
+        let scope = self.scope_of(token);
         let taken = match ask {
             ClientAsk::Commands(commands) if self.leads() => {
-                self.take_client_commands((from, generation), request, commands)
+                let commands =
+                    self.refuse_out_of_scope((from, generation), request, commands, &scope);
+                commands.is_empty()
+                    || self.take_client_commands((from, generation), request, commands)
             }
             ClientAsk::Queries(queries) if self.leads() => {
-                self.take_client_queries((from, generation), request, queries, now)
+                self.take_client_queries((from, generation), request, queries, &scope, now)
             }
             ClientAsk::Report => {
                 let report = ClientAnswer::Report(Box::new(self.report()));
@@ -127,6 +132,43 @@ impl<S: StateMachine> Driver<S> {
             let token = configuration.token(key);
             token.is_none_or(|token| token.has_expired(stamp))
         })
+    }
+
+    /// Which keys a client may touch that was let in by this token, which is not over.
+    fn scope_of(&self, token: Option<TokenKey>) -> Scope {
+        let (_, configuration) = self.raft.configuration();
+        let token = token.and_then(|key| configuration.token(key));
+        token.map_or(Scope::everything(), |token| token.scope.clone())
+    }
+
+    /// Answers those of a client's commands that are outside of its scope, and returns the others: callers of one client
+    /// have their commands in one request, and one that is refused is no matter of the others.
+    fn refuse_out_of_scope(
+        &mut self,
+        (client, generation): (ServerId, u64),
+        request: u64,
+        mut commands: Vec<Bytes>,
+        scope: &Scope,
+    ) -> Vec<Bytes> {
+        if scope.is_everything() {
+            return commands;
+        }
+        commands.retain(|command| {
+            let Some(outcome) = judge_command::<S>(command, scope) else {
+                return true;
+            };
+            let ticket = Ticket {
+                client,
+                generation,
+                request,
+                bytes: command.len(),
+            };
+            self.counters.requests_refused += 1;
+            self.serving.outcomes.push((ticket, outcome));
+            false
+        });
+        self.tell_outcomes();
+        commands
     }
 
     /// Whether there was room for them.
@@ -162,6 +204,7 @@ impl<S: StateMachine> Driver<S> {
         (client, generation): (ServerId, u64),
         request: u64,
         queries: Vec<ClientQuery>,
+        scope: &Scope,
         now: Instant,
     ) -> bool {
         let serving = &mut self.serving;
@@ -196,6 +239,10 @@ impl<S: StateMachine> Driver<S> {
                 room: Arc::clone(&serving.answer_room),
             };
             match (codec.query)(&query) {
+                Some(query) if !is_query_within::<S>(&query, scope) => {
+                    self.counters.requests_refused += 1;
+                    reader.end(Some(QueryOutcome::OutOfScope));
+                }
                 Some(query) => {
                     let read = Read {
                         query,
@@ -433,6 +480,25 @@ fn is_command_of<S: StateMachine>(client: ServerId, bytes: &[u8]) -> bool {
         }
         Ok(Envelope::RegisterOrdered { .. }) | Err(_) => false,
     }
+}
+
+/// Judges a client's command, which decodes: what became of it if it is outside of a scope that is limited.
+fn judge_command<S: StateMachine>(bytes: &[u8], scope: &Scope) -> Option<CommandOutcome> {
+    let Ok(Envelope::Command { header, body, .. }) = Envelope::decode(bytes) else {
+        // To open a session touches no key.
+        return None;
+    };
+    let command = codec::decode::<S::Command>(body).ok();
+    let is_within = command
+        .is_some_and(|command| caught(|| S::is_command_within(&command, scope)).unwrap_or(false));
+    (!is_within).then_some(CommandOutcome::OutOfScope {
+        session: header.session,
+        sequence: header.sequence,
+    })
+}
+
+fn is_query_within<S: StateMachine>(query: &S::Query, scope: &Scope) -> bool {
+    scope.is_everything() || caught(|| S::is_query_within(query, scope)).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -163,6 +163,10 @@ fn proto_outcome(outcome: &CommandOutcome) -> proto::CommandOutcome {
             sequence: Some(*sequence),
             ..of(proto::CommandOutcome::EXPIRED, *session)
         },
+        CommandOutcome::OutOfScope { session, sequence } => proto::CommandOutcome {
+            sequence: Some(*sequence),
+            ..of(proto::CommandOutcome::OUT_OF_SCOPE, *session)
+        },
     }
 }
 
@@ -181,6 +185,7 @@ fn proto_answer((number, outcome): &(u64, QueryOutcome)) -> proto::QueryAnswer {
         QueryOutcome::Busy => proto::QueryAnswer::BUSY,
         QueryOutcome::Panicked => proto::QueryAnswer::PANICKED,
         QueryOutcome::NotUnderstood => proto::QueryAnswer::NOT_UNDERSTOOD,
+        QueryOutcome::OutOfScope => proto::QueryAnswer::OUT_OF_SCOPE,
         QueryOutcome::TooLarge { bytes, bytes_max } => {
             return proto::QueryAnswer {
                 refused: Some(proto::QueryAnswer::TOO_LARGE),
@@ -282,6 +287,7 @@ fn decode_outcome(read: proto::CommandOutcome) -> Result<CommandOutcome, DecodeE
             reply: read.reply,
         },
         proto::CommandOutcome::EXPIRED => CommandOutcome::Expired { session, sequence },
+        proto::CommandOutcome::OUT_OF_SCOPE => CommandOutcome::OutOfScope { session, sequence },
         number => {
             return Err(DecodeError::UnknownKind {
                 part: "outcome of a command",
@@ -302,6 +308,7 @@ fn decode_answer(read: proto::QueryAnswer) -> Result<(u64, QueryOutcome), Decode
                 bytes: read.bytes,
                 bytes_max: read.bytes_max,
             },
+            proto::QueryAnswer::OUT_OF_SCOPE => QueryOutcome::OutOfScope,
             number => {
                 return Err(DecodeError::UnknownKind {
                     part: "answer to a query",

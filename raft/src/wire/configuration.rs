@@ -12,7 +12,8 @@ use super::field::{self, List, number, required, server, server_bytes};
 use super::{DecodeError, proto};
 use crate::configuration::{
     AccessToken, Configuration, DISMISSED_MAX, Dismissal, EVICTED_MAX, Grants, History, Member,
-    PAST_VOUCHERS_MAX, PublicKey, SERVERS_MAX, Suffrage, TOKENS_MAX, TokenKey, Voucher,
+    PAST_VOUCHERS_MAX, PublicKey, SCOPE_PREFIXES_MAX, SERVERS_MAX, Scope, Suffrage, TOKENS_MAX,
+    TokenKey, Voucher,
 };
 use crate::ids::ServerId;
 use crate::time::ClusterTime;
@@ -112,7 +113,13 @@ pub(super) fn proto_token(token: &AccessToken) -> proto::AccessToken {
         }),
         expires_at: Some(token.expires_at.0),
         uses_left: Some(token.uses_left),
+        scope: (!token.scope.is_everything()).then(|| encode_scope(&token.scope)),
     }
+}
+
+fn encode_scope(scope: &Scope) -> Bytes {
+    let prefixes = scope.prefixes().to_vec();
+    proto::Scope { prefixes }.encode_to_vec().into()
 }
 
 /// Reads a configuration, all of it: an unknown field, which would be lost when the configuration is handed on, counts
@@ -154,7 +161,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
         .with_dismissed(dismissed)
         .with_evicted(evicted)
         .with_past_vouchers(past_vouchers.iter().copied())
-        .with_tokens(tokens.iter().copied())
+        .with_tokens(tokens.iter().cloned())
         .with_entry_bytes_max(number(read.entry_bytes_max, "longest entry")?)
         .with_version(required(read.version, "version of the cluster")?)
         .with_open(required(read.is_open, "whether the cluster is open")?);
@@ -173,6 +180,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Configuration, DecodeError> {
 }
 
 pub(super) fn token(read: proto::AccessToken) -> Result<AccessToken, DecodeError> {
+    let scope = read.scope.map_or(Ok(Scope::everything()), decode_scope)?;
     let grants = match required(read.grants, "what a token grants")? {
         proto::AccessToken::MEMBERSHIP => Grants::Membership,
         proto::AccessToken::READING => Grants::Reading,
@@ -190,7 +198,25 @@ pub(super) fn token(read: proto::AccessToken) -> Result<AccessToken, DecodeError
         grants,
         expires_at: ClusterTime(required(read.expires_at, "expiry of a token")?),
         uses_left: required(read.uses_left, "uses left of a token")?,
+        scope,
     })
+}
+
+/// Reads which keys a token is for, all of it: what is not understood might limit it further.
+fn decode_scope(bytes: Bytes) -> Result<Scope, DecodeError> {
+    const PART: &str = "scope of a token";
+    const MALFORMED: DecodeError = DecodeError::Malformed { part: PART };
+    let list = List {
+        items: "prefixes",
+        field: proto::Scope::PREFIXES,
+        count_max: SCOPE_PREFIXES_MAX,
+    };
+    let bytes_count = bytes.len();
+    let read: proto::Scope = field::decode_list(bytes, PART, &list)?;
+    if read.encoded_len() != bytes_count {
+        return Err(MALFORMED);
+    }
+    Scope::of_prefixes(read.prefixes).map_err(|_| MALFORMED)
 }
 
 fn decode_dismissed(read: proto::Dismissed) -> Result<(ServerId, Dismissal), DecodeError> {

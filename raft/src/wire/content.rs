@@ -187,7 +187,7 @@ pub enum Decline {
     TokenOver,
 }
 
-/// What became of a client's command, in the log.
+/// What became of a client's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandOutcome {
     /// Its session is open.
@@ -213,6 +213,14 @@ pub enum CommandOutcome {
         /// Its number there.
         sequence: u64,
     },
+    /// This copy of the command is in no log: it is outside of the [scope](crate::configuration::Scope) of the client's
+    /// access token.
+    OutOfScope {
+        /// Its session.
+        session: Index,
+        /// Its number there.
+        sequence: u64,
+    },
 }
 
 /// What a client's query came to.
@@ -233,6 +241,8 @@ pub enum QueryOutcome {
         /// The longest allowed.
         bytes_max: u64,
     },
+    /// It is outside of the [scope](crate::configuration::Scope) of the client's access token.
+    OutOfScope,
 }
 
 /// What a member answers to a server that asks to join.

@@ -383,6 +383,9 @@ pub(super) struct AccessToken {
     pub(super) expires_at: Option<u64>,
     #[prost(uint32, optional, tag = "4")]
     pub(super) uses_left: Option<u32>,
+    /// A [`Scope`]; absent if it is everything.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) scope: Option<Bytes>,
 }
 
 impl AccessToken {
@@ -390,6 +393,17 @@ impl AccessToken {
     pub(super) const READING: u32 = 2;
     pub(super) const WRITING: u32 = 3;
     pub(super) const OPERATING: u32 = 4;
+}
+
+/// Which keys an access token is for.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Scope {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) prefixes: Vec<Bytes>,
+}
+
+impl Scope {
+    pub(super) const PREFIXES: u64 = 1;
 }
 
 #[derive(Clone, PartialEq, Message)]

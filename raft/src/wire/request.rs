@@ -179,6 +179,7 @@ fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
                 grants,
                 expires_at,
                 uses_left: uses,
+                scope,
             } = token(issued)?;
             let valid_for = expires_at.since(ClusterTime::ZERO);
             Ok(MembershipStep::Issue(NewToken {
@@ -186,6 +187,7 @@ fn decode_step(read: proto::Step) -> Result<MembershipStep, DecodeError> {
                 grants,
                 valid_for,
                 uses,
+                scope,
             }))
         }
         proto::Step::REVOKE => Ok(MembershipStep::Revoke(token_key(read.token)?)),

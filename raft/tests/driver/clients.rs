@@ -194,6 +194,21 @@ async fn a_client_that_may_read_may_not_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_without_keys_does_nothing_for_a_limited_client() {
+    let site = Site::closed().await;
+    let terms = Terms::writing().within_prefixes(["camp/"]);
+    let terms = terms.expect("it is short");
+    let client = site.client(invite(&site.founder, terms).await);
+
+    let (written, read) = (client.propose(7).await, client.read(()).await);
+
+    let refused = ClientRefused::OutOfScope;
+    assert_eq!(written, Err(ProposeError::Refused(refused)));
+    assert_eq!(read, Err(ReadError::Refused(refused)));
+    assert_eq!(site.founder.read(()).await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_asks_for_less_gets_less() {
     let site = Site::closed().await;
     let invitation = invite(&site.founder, Terms::writing()).await;

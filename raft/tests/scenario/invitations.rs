@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use liferaft_raft::configuration::{
-    Configuration, Description, Grants, Member, PublicKey, TokenFault, TokenKey, Versions,
+    Configuration, Description, Grants, Member, PublicKey, Scope, TokenFault, TokenKey, Versions,
 };
 use liferaft_raft::consensus::{
     Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken,
@@ -25,6 +25,7 @@ fn token(uses: u32, valid_for: Duration) -> NewToken {
         grants: Grants::Membership,
         valid_for,
         uses,
+        scope: Scope::everything(),
     }
 }
 

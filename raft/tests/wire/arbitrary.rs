@@ -2,17 +2,19 @@
 //!
 //! The larger strategies are boxed: a strategy by value contains all that it is made of, and would not fit on a stack.
 
+mod clients;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_raft::configuration::{
     AccessToken, Address, Configuration, Description, Dismissal, Foreign, Grants, History, Label,
-    Member, PublicKey, Suffrage, TokenFault, TokenKey, Versions, Voucher,
+    Member, PublicKey, SCOPE_PREFIX_BYTES_MAX, SCOPE_PREFIXES_MAX, Scope, Suffrage, TokenFault,
+    TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::{
-    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, RoleKind,
-    TransferError,
+    Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken, TransferError,
 };
 use liferaft_raft::entry::{Entry, Payload};
 use liferaft_raft::ids::{ClusterId, Index, LogPosition, Round, ServerId, Term};
@@ -23,12 +25,13 @@ use liferaft_raft::message::{
 };
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    self, ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, Frame, Head,
-    JoinReply, NUMBER_END, PeerReport, ProposeAnswer, QueryOutcome, RawFrame, Report, View,
+    self, Content, Frame, Head, JoinReply, NUMBER_END, ProposeAnswer, RawFrame,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+use self::clients::{client_answer, client_ask};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -116,118 +119,6 @@ fn content() -> impl Strategy<Value = Content> {
             .prop_map(|(request, ask)| Content::ClientRequest { request, ask }),
         1 => (any::<u64>(), client_answer())
             .prop_map(|(request, answer)| Content::ClientReply { request, answer }),
-    ]
-}
-
-fn client_ask() -> impl Strategy<Value = ClientAsk> {
-    prop_oneof![
-        Just(ClientAsk::View),
-        Just(ClientAsk::Report),
-        vec(blob(), 1..5).prop_map(ClientAsk::Commands),
-        vec(client_query(), 1..5).prop_map(ClientAsk::Queries),
-    ]
-}
-
-fn client_query() -> impl Strategy<Value = ClientQuery> {
-    (any::<u64>(), index(), blob()).prop_map(|(number, not_before, query)| ClientQuery {
-        number,
-        not_before,
-        query,
-    })
-}
-
-fn client_answer() -> BoxedStrategy<ClientAnswer> {
-    let members = vec((server(), description()), 0..4);
-    let view = (term(), option::of(server()), any::<u64>(), members);
-    let view = view.prop_map(|(term, leader, command_bytes_max, members)| View {
-        term,
-        leader,
-        command_bytes_max,
-        members,
-    });
-    prop_oneof![
-        view.prop_map(ClientAnswer::View),
-        report().prop_map(|report| ClientAnswer::Report(Box::new(report))),
-        decline().prop_map(ClientAnswer::Declined),
-        vec(command_outcome(), 1..4).prop_map(ClientAnswer::Outcomes),
-        vec((any::<u64>(), query_outcome()), 1..4).prop_map(ClientAnswer::Answers),
-    ]
-    .boxed()
-}
-
-fn report() -> impl Strategy<Value = Report> {
-    let role = prop_oneof![
-        Just(RoleKind::Follower),
-        Just(RoleKind::PreCandidate),
-        Just(RoleKind::Candidate),
-        Just(RoleKind::Leader),
-    ];
-    let time = || option::of(any::<u64>().prop_map(Duration::from_micros));
-    let peer = (server(), any::<u64>(), time(), time());
-    let peer = peer.prop_map(|(id, lag_entries, round_trip, silent_for)| PeerReport {
-        id,
-        lag_entries,
-        round_trip,
-        silent_for,
-    });
-    let members = vec((server(), any::<bool>(), description()), 0..4);
-    let places = (index(), index(), index(), index());
-    let told = (term(), option::of(server()), any::<u64>(), any::<u32>());
-    (role, told, places, members, vec(peer, 0..4)).prop_map(
-        |(role, (term, leader, log_bytes, links), places, members, peers)| {
-            let (last, commit, applied, snapshot) = places;
-            Report {
-                role,
-                term,
-                leader,
-                last,
-                commit,
-                applied,
-                snapshot,
-                log_bytes,
-                links,
-                members,
-                peers,
-            }
-        },
-    )
-}
-
-fn decline() -> impl Strategy<Value = Decline> {
-    prop_oneof![
-        Just(Decline::Busy),
-        Just(Decline::TooLarge),
-        Just(Decline::ReadOnly),
-        Just(Decline::NotServed),
-        Just(Decline::NotUnderstood),
-        Just(Decline::TokenOver),
-    ]
-}
-
-fn command_outcome() -> impl Strategy<Value = CommandOutcome> {
-    prop_oneof![
-        (any::<u128>(), index())
-            .prop_map(|(nonce, session)| CommandOutcome::Registered { nonce, session }),
-        (index(), number(), option::of(blob())).prop_map(|(session, sequence, reply)| {
-            CommandOutcome::Done {
-                session,
-                sequence,
-                reply,
-            }
-        }),
-        (index(), number())
-            .prop_map(|(session, sequence)| CommandOutcome::Expired { session, sequence }),
-    ]
-}
-
-fn query_outcome() -> impl Strategy<Value = QueryOutcome> {
-    prop_oneof![
-        blob().prop_map(QueryOutcome::Answer),
-        Just(QueryOutcome::Busy),
-        Just(QueryOutcome::Panicked),
-        Just(QueryOutcome::NotUnderstood),
-        (any::<u64>(), any::<u64>())
-            .prop_map(|(bytes, bytes_max)| QueryOutcome::TooLarge { bytes, bytes_max }),
     ]
 }
 
@@ -511,14 +402,23 @@ fn access_token() -> impl Strategy<Value = AccessToken> {
         Just(Grants::Writing),
         Just(Grants::Operating)
     ];
-    (token_key(), grants, any::<u64>(), any::<u32>()).prop_map(
-        |(key, grants, expires_at, uses_left)| AccessToken {
+    (token_key(), grants, any::<u64>(), any::<u32>(), scope()).prop_map(
+        |(key, grants, expires_at, uses_left, scope)| AccessToken {
             key,
             grants,
             expires_at: ClusterTime(expires_at),
             uses_left,
+            scope,
         },
     )
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    let prefix = vec(any::<u8>(), 1..=SCOPE_PREFIX_BYTES_MAX);
+    option::of(vec(prefix, 1..=SCOPE_PREFIXES_MAX)).prop_map(|prefixes| match prefixes {
+        Some(prefixes) => Scope::of_prefixes(prefixes).expect("they are within bounds"),
+        None => Scope::everything(),
+    })
 }
 
 fn token_key() -> impl Strategy<Value = TokenKey> {
@@ -584,6 +484,7 @@ fn new_token() -> impl Strategy<Value = NewToken> {
         grants: token.grants,
         valid_for: Duration::from_millis(millis),
         uses: token.uses_left,
+        scope: token.scope,
     })
 }
 

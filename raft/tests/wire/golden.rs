@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_raft::configuration::{
-    AccessToken, Configuration, Description, Dismissal, Grants, History, Member, PublicKey,
+    AccessToken, Configuration, Description, Dismissal, Grants, History, Member, PublicKey, Scope,
     TokenKey, Versions, Voucher,
 };
 use liferaft_raft::consensus::TransferError;
@@ -35,6 +35,7 @@ const TOKEN: AccessToken = AccessToken {
     grants: Grants::Membership,
     expires_at: ClusterTime(5000),
     uses_left: 2,
+    scope: Scope::everything(),
 };
 
 /// The description of the server with [`KEY`].

@@ -130,6 +130,12 @@ fn a_crowd_of_dismissed_servers_is_counted_before_it_is_read() {
 fn a_crowd_in_a_configuration_is_counted_before_it_is_read() {
     let tokens = decode(&with_configuration(&[0x42, 0x00].repeat(65)));
     let evicted = decode(&with_configuration(&[0x4a, 0x00].repeat(257)));
+    let prefixes = [
+        &[0x08, 0x02, 0x42, 0x0c, 0x2a, 0x0a][..],
+        &[0x0a, 0x00].repeat(5),
+    ]
+    .concat();
+    let prefixes = decode(&with_configuration(&prefixes));
     let vouchers = decode(&with_configuration(&[0x52, 0x00].repeat(65)));
 
     let too_many = |items, count, count_max| {
@@ -140,6 +146,7 @@ fn a_crowd_in_a_configuration_is_counted_before_it_is_read() {
         })
     };
     assert_eq!(tokens, too_many("access tokens", 65, 64));
+    assert_eq!(prefixes, too_many("prefixes", 5, 4));
     assert_eq!(evicted, too_many("evicted servers", 257, 256));
     let items = "vouchers of servers that have left";
     assert_eq!(vouchers, too_many(items, 65, 64));

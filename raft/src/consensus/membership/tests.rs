@@ -1,5 +1,5 @@
 use super::*;
-use crate::configuration::{AccessToken, PublicKey, TokenKey, Versions, Voucher};
+use crate::configuration::{AccessToken, PublicKey, Scope, TokenKey, Versions, Voucher};
 use crate::consensus::input::NewToken;
 
 const NOW: ClusterTime = ClusterTime(1000);
@@ -33,6 +33,7 @@ fn token(n: u8, uses_left: u32) -> AccessToken {
         grants: Grants::Membership,
         expires_at: ClusterTime(5000),
         uses_left,
+        scope: Scope::everything(),
     }
 }
 
@@ -380,6 +381,7 @@ fn new(token: AccessToken) -> NewToken {
         grants: token.grants,
         valid_for: token.expires_at.since(NOW),
         uses: token.uses_left,
+        scope: token.scope,
     }
 }
 

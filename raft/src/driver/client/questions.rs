@@ -175,6 +175,7 @@ impl Questions {
             }
             QueryOutcome::Panicked => Err(ReadError::Panicked),
             QueryOutcome::NotUnderstood => Err(ReadError::Refused(ClientRefused::NotUnderstood)),
+            QueryOutcome::OutOfScope => Err(ReadError::Refused(ClientRefused::OutOfScope)),
             QueryOutcome::TooLarge { bytes, bytes_max } => {
                 Err(ReadError::TooLarge { bytes, bytes_max })
             }

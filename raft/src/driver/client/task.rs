@@ -305,6 +305,10 @@ impl Task {
                         CommandOutcome::Expired { session, sequence } => {
                             self.proposals.on_copy_expired(session, sequence);
                         }
+                        CommandOutcome::OutOfScope { session, sequence } => {
+                            let error = ProposeError::Refused(ClientRefused::OutOfScope);
+                            self.proposals.on_copy_refused(session, sequence, error);
+                        }
                     }
                 }
             }

@@ -1,7 +1,9 @@
 use alloc::string::String;
 
 use super::*;
-use crate::configuration::{AccessToken, Description, Member, PublicKey, TokenKey, Versions};
+use crate::configuration::{
+    AccessToken, Description, Member, PublicKey, Scope, TokenKey, Versions,
+};
 use crate::policy::Target;
 
 /// Voters 1 to `voters` and, after them, so many learners. Server 1 leads, all have answered.
@@ -339,6 +341,7 @@ fn no_more_join_by_a_token_than_it_has_uses() {
         grants: Grants::Membership,
         expires_at: ClusterTime(1001),
         uses_left: 2,
+        scope: Scope::everything(),
     };
     let configuration = cluster(3, 0).with_tokens([token]);
     let mut situation = all_answer(&configuration).with_joiners(&[6, 7, 8, 9]);

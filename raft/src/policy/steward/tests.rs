@@ -5,7 +5,9 @@ use core::time::Duration;
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
-use crate::configuration::{AccessToken, Configuration, Dismissal, PublicKey, TokenKey, Versions};
+use crate::configuration::{
+    AccessToken, Configuration, Dismissal, PublicKey, Scope, TokenKey, Versions,
+};
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
 use crate::time::ClusterTime;
@@ -500,6 +502,7 @@ fn invitation(uses_left: u32, expires_at: u64) -> AccessToken {
         grants: Grants::Membership,
         expires_at: ClusterTime(expires_at),
         uses_left,
+        scope: Scope::everything(),
     }
 }
 

@@ -180,6 +180,7 @@ impl CommandOutcome {
     pub(in crate::wire) const REGISTERED: u32 = 1;
     pub(in crate::wire) const DONE: u32 = 2;
     pub(in crate::wire) const EXPIRED: u32 = 3;
+    pub(in crate::wire) const OUT_OF_SCOPE: u32 = 4;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -206,4 +207,5 @@ impl QueryAnswer {
     pub(in crate::wire) const PANICKED: u32 = 2;
     pub(in crate::wire) const NOT_UNDERSTOOD: u32 = 3;
     pub(in crate::wire) const TOO_LARGE: u32 = 4;
+    pub(in crate::wire) const OUT_OF_SCOPE: u32 = 5;
 }

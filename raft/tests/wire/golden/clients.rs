@@ -123,12 +123,17 @@ fn the_bytes_of_outcomes_of_commands() {
             session,
             sequence: 3,
         },
+        CommandOutcome::OutOfScope {
+            session,
+            sequence: 4,
+        },
     ];
 
     assert_golden(
         &answers(ClientAnswer::Outcomes(outcomes)),
-        "1831 2a35 0809 2216 0801 1007 2a10 00000000000000000000000000000002 \
-         2209 0802 1007 1801 220172 2206 0802 1007 1802 2206 0803 1007 1803",
+        "1831 2a3d 0809 2216 0801 1007 2a10 00000000000000000000000000000002 \
+         2209 0802 1007 1801 220172 2206 0802 1007 1802 2206 0803 1007 1803 \
+         2206 0804 1007 1804",
     );
 }
 
@@ -146,10 +151,12 @@ fn the_bytes_of_answers_to_queries() {
                 bytes_max: 8,
             },
         ),
+        (6, QueryOutcome::OutOfScope),
     ];
 
     assert_golden(
         &answers(ClientAnswer::Answers(outcomes)),
-        "1831 2a25 0809 2a05 0801 120161 2a04 0802 1801 2a04 0803 1802 2a04 0804 1803 2a08 0805 1804 2009 2808",
+        "1831 2a2b 0809 2a05 0801 120161 2a04 0802 1801 2a04 0803 1802 2a04 0804 1803 2a08 0805 1804 2009 2808 \
+         2a04 0806 1805",
     );
 }

@@ -1,6 +1,6 @@
 //! The exact bytes of changes of membership, of wishes to join, and of what is answered to both.
 
-use liferaft_raft::configuration::{Description, Foreign, TokenFault};
+use liferaft_raft::configuration::{Description, Foreign, Grants, Scope, TokenFault};
 use liferaft_raft::consensus::{
     Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, NewToken,
 };
@@ -50,6 +50,7 @@ fn the_bytes_of_a_change_that_leaves_the_servers_as_they_are() {
             grants: TOKEN.grants,
             valid_for: TOKEN.expires_at.since(ClusterTime::ZERO),
             uses: TOKEN.uses_left,
+            scope: TOKEN.scope,
         }))
         .and(MembershipChange::revoke(TOKEN.key))
         .and(MembershipChange::raise_version(3));
@@ -65,6 +66,29 @@ fn the_bytes_of_a_change_that_leaves_the_servers_as_they_are() {
          122d 0807 3a29 0a20 0606060606060606060606060606060606060606060606060606060606060606 1001 188827 2002 \
          1224 0808 3220 0606060606060606060606060606060606060606060606060606060606060606 \
          1204 0809 4003 \
+         1802",
+    );
+}
+
+#[test]
+fn the_bytes_of_a_token_that_is_limited_to_keys() {
+    let change = MembershipChange::issue(NewToken {
+        key: TOKEN.key,
+        grants: Grants::Writing,
+        valid_for: TOKEN.expires_at.since(ClusterTime::ZERO),
+        uses: TOKEN.uses_left,
+        scope: Scope::of_prefixes(["camp/", "log"]).expect("they are short"),
+    });
+
+    assert_golden(
+        &Content::Change {
+            request: 1,
+            term: Term(2),
+            change,
+        },
+        "1812 2a41 0801 \
+         123b 0807 3a37 0a20 0606060606060606060606060606060606060606060606060606060606060606 1003 188827 2002 \
+         2a0c 0a05 63616d702f 0a03 6c6f67 \
          1802",
     );
 }
