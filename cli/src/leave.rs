@@ -12,8 +12,8 @@ use crate::member::{Ending, News, Place, block_on, end, explained, note_left, st
 
 /// Take a member out of its cluster, for good
 ///
-/// The member must have been stopped: it is run once more, until it has left. The folder stays, and nothing in it counts
-/// any more; `liferaft node` refuses to run it, but by an invitation.
+/// The member must have been stopped: it is run once more, until it has left. The folder stays, and nothing in it
+/// counts any more; `liferaft node` refuses to run it, but by an invitation.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the member

@@ -17,8 +17,8 @@ use crate::client::{Access, block_on};
 
 /// Show and change who is a member
 ///
-/// Members are named by what people call them, by their ids, or by the first digits of these. Whatever changes something
-/// needs an invitation to operators.
+/// Members are named by what people call them, by their ids, or by the first digits of these. Whatever changes
+/// something needs an invitation to operators.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]

@@ -13,8 +13,8 @@ use crate::query::Query;
 use crate::step::Step;
 use crate::txn::Txn;
 
-/// Whether a command touches keys of the scope alone. A lease has no key: it is granted and kept alive, and not revoked,
-/// since that deletes keys, and nobody knows from the lease whose.
+/// Whether a command touches keys of the scope alone. A lease has no key: it is granted and kept alive, and not
+/// revoked, since that deletes keys, and nobody knows from the lease whose.
 pub(crate) fn is_command_within(command: &Command, scope: &Scope) -> bool {
     match command {
         Command::Set { key, .. }

@@ -1,12 +1,12 @@
 //! Keeps who let whom into a closed cluster, and tells whether a server is vouched for to one that does not know it.
 //!
 //! The leader that lets a server in gives its word for it, and whoever does not know the server believes it by a chain
-//! of such words that ends in a server which it knows, and does not go on behind an expelled one. Signatures are left out,
-//! since the ids of simulated servers are no digests of keys: a word here is the id of who gave it.
+//! of such words that ends in a server which it knows, and does not go on behind an expelled one. Signatures are left
+//! out, since the ids of simulated servers are no digests of keys: a word here is the id of who gave it.
 //!
-//! Every word is kept, and counts for a server that its hearer knows to be removed if it is younger than that: an operator
-//! has added the server again. The driver is stricter in both: configurations keep one word for each server, and who is
-//! removed as far as a server knows gets no link to it.
+//! Every word is kept, and counts for a server that its hearer knows to be removed if it is younger than that: an
+//! operator has added the server again. The driver is stricter in both: configurations keep one word for each server,
+//! and who is removed as far as a server knows gets no link to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

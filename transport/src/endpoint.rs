@@ -29,8 +29,8 @@ use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
 /// The most events that are taken from a carrier before those of the others, and what they have led to, is done.
 const BATCH: usize = 256;
 
-/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many at most. Who
-/// polls has other things to do after as many from which nothing has come.
+/// What is due waits while packets that have arrived are read, which may make it superfluous; for this many at most.
+/// Who polls has other things to do after as many from which nothing has come.
 const READ_MAX: usize = 8 * BATCH;
 
 /// The identity key of an end, wherever it is kept.

@@ -31,8 +31,8 @@ pub(crate) struct Place {
     #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN")]
     listen: SocketAddr,
 
-    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`: up to 4, with commas between
-    /// them
+    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`: up to 4, with commas
+    /// between them
     #[arg(
         long,
         value_name = "HOST:PORT",

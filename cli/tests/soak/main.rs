@@ -1,5 +1,5 @@
-//! Five members as processes that are killed and paused, and clients that write and read a few keys meanwhile: what they
-//! hear has an order that explains it, and nothing acknowledged is lost.
+//! Five members as processes that are killed and paused, and clients that write and read a few keys meanwhile: what
+//! they hear has an order that explains it, and nothing acknowledged is lost.
 //!
 //! It takes 20 seconds, or as many as `LIFERAFT_SOAK_SECONDS` says: `cargo xtask soak`.
 

@@ -452,8 +452,8 @@ pub enum ChangeError {
     /// ask again once it is one.
     #[error("not done: only members may ask for it")]
     AskerNotMember,
-    /// The leader has no link yet to the server that is to be added, and sees to it that there will be one. Nothing came
-    /// of this copy of the request; it may be asked again.
+    /// The leader has no link yet to the server that is to be added, and sees to it that there will be one. Nothing
+    /// came of this copy of the request; it may be asked again.
     #[error("not done: there is no link to server {0} yet")]
     NotLinked(ServerId),
     /// The change cannot be made at all. Nothing was changed.

@@ -208,7 +208,8 @@ bugs! {
     StrangerBelieved,
     /// What is said in this server's own term is believed, whoever says it: only later terms are suspect.
     ImpostorBelieved,
-    /// Starts are told apart by their numbers alone: a copy of a storage that is started as often passes for its server.
+    /// Starts are told apart by their numbers alone: a copy of a storage that is started as often passes for its
+    /// server.
     CloneAdmitted,
     /// A server follows nobody whom its configuration does not name, vouched for or not (liveness).
     VouchersIgnored,

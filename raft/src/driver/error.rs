@@ -237,8 +237,8 @@ pub enum MembershipError {
     #[error("not done: token {0} {1}")]
     Token(TokenKey, TokenFault),
     /// The server does not answer, or had no link to the leader before the deadline, where links prove who is there.
-    /// Nothing was changed. One that was removed dials only now and then: for it the deadline should be further away than
-    /// [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX).
+    /// Nothing was changed. One that was removed dials only now and then: for it the deadline should be further away
+    /// than [`BACK_OFF_MAX`](liferaft_transport::links::BACK_OFF_MAX).
     #[error("not done: server {0} does not answer")]
     Unreachable(ServerId),
     /// The server answers but could not catch up. Nothing was changed.

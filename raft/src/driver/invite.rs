@@ -103,10 +103,9 @@ impl Terms {
     /// ```
     ///
     /// # Errors
-    /// When there is no prefix, there are more than
-    /// [`SCOPE_PREFIXES_MAX`](crate::configuration::SCOPE_PREFIXES_MAX), one is empty or longer than
-    /// [`SCOPE_PREFIX_BYTES_MAX`](crate::configuration::SCOPE_PREFIX_BYTES_MAX), or the invitation is neither for reading
-    /// nor for writing.
+    /// When there is no prefix, there are more than [`SCOPE_PREFIXES_MAX`](crate::configuration::SCOPE_PREFIXES_MAX),
+    /// one is empty or longer than [`SCOPE_PREFIX_BYTES_MAX`](crate::configuration::SCOPE_PREFIX_BYTES_MAX), or the
+    /// invitation is neither for reading nor for writing.
     pub fn within_prefixes<P: AsRef<[u8]>>(
         mut self,
         prefixes: impl IntoIterator<Item = P>,
@@ -142,9 +141,9 @@ impl<S: StateMachine> Handle<S> {
     /// Returns an invitation without a token: who to believe, and where to reach them. It lets a client into an
     /// [open](crate::configuration::Configuration::is_open) cluster, and into no other.
     ///
-    /// Where all members of a cluster have moved at the same time, each knows only where the others were. Those that are
-    /// started again with the contact of one that is there ([`MemberBuilder::invited`](super::MemberBuilder::invited))
-    /// find it once they have reached nobody for 30 s.
+    /// Where all members of a cluster have moved at the same time, each knows only where the others were. Those that
+    /// are started again with the contact of one that is there
+    /// ([`MemberBuilder::invited`](super::MemberBuilder::invited)) find it once they have reached nobody for 30 s.
     #[must_use]
     pub fn contact(&self) -> Invitation {
         let status = self.status().borrow().clone();

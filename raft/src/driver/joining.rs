@@ -242,8 +242,8 @@ impl Joining {
         self
     }
 
-    /// It asks who leads, if `seeks`, whoever manages the membership: where links prove who is there, it takes none of a
-    /// leader that it knows as removed, until a member says that this one leads.
+    /// It asks who leads, if `seeks`, whoever manages the membership: where links prove who is there, it takes none of
+    /// a leader that it knows as removed, until a member says that this one leads.
     pub(super) fn seeking_leader(mut self, seeks: bool) -> Self {
         self.seeks_leader = seeks;
         if seeks {

@@ -141,8 +141,8 @@ impl<S: StateMachine> Driver<S> {
         token.map_or(Scope::everything(), |token| token.scope.clone())
     }
 
-    /// Answers those of a client's commands that are outside of its scope, and returns the others: callers of one client
-    /// have their commands in one request, and one that is refused is no matter of the others.
+    /// Answers those of a client's commands that are outside of its scope, and returns the others: callers of one
+    /// client have their commands in one request, and one that is refused is no matter of the others.
     fn refuse_out_of_scope(
         &mut self,
         (client, generation): (ServerId, u64),

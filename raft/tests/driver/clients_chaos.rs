@@ -1,5 +1,5 @@
-//! Clients of a cluster whose network loses, doubles, reorders and delays, and is cut again and again: what they are told
-//! of each command is true.
+//! Clients of a cluster whose network loses, doubles, reorders and delays, and is cut again and again: what they are
+//! told of each command is true.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -22,8 +22,8 @@ use crate::state_machine::StateMachine;
 use crate::wire::Report;
 
 impl<S: StateMachine> Client<S> {
-    /// Makes several changes of membership as one: all of them or none. Returns when the configuration is committed, and
-    /// not joint.
+    /// Makes several changes of membership as one: all of them or none. Returns when the configuration is committed,
+    /// and not joint.
     ///
     /// # Errors
     /// See [`MembershipError`].

@@ -1,8 +1,8 @@
 //! Tells who opens a connection whom it has reached, so that an address alone leads a client into an open cluster.
 //!
 //! A handshake needs the key of a member and the id of its cluster. A carrier may tell both, as an invitation without a
-//! token, in the response to the upgrade. Nobody has to believe it: what it names is proven in the handshake, and whoever
-//! goes by an address alone trusts whoever is there.
+//! token, in the response to the upgrade. Nobody has to believe it: what it names is proven in the handshake, and
+//! whoever goes by an address alone trusts whoever is there.
 
 use std::time::Duration;
 
