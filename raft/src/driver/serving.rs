@@ -24,7 +24,7 @@ use liferaft_transport::access::{Permit, Role};
 
 pub(super) use self::clients::{Answered, ClientCodec, ClientReader, Serving};
 
-use self::clients::{CLIENT, Ticket};
+use self::clients::{CLIENT, QUERIES_OF_ALL_MAX, Ticket};
 use super::request::{Read, ReadCaller};
 use super::task::Driver;
 use crate::codec;
@@ -210,11 +210,13 @@ impl<S: StateMachine> Driver<S> {
         let serving = &mut self.serving;
         let bytes: usize = queries.iter().map(|asked| asked.query.len()).sum();
         if serving.query_bytes + bytes > QUERY_BYTES_MAX
+            || serving.query_count + queries.len() > QUERIES_OF_ALL_MAX
             || !serving.begin(client, generation, queries.len(), bytes)
         {
             return false;
         }
         serving.query_bytes += bytes;
+        serving.query_count += queries.len();
         let (Some(codec), Some(known)) = (&serving.codec, serving.clients.get(&client)) else {
             return false;
         };
@@ -406,6 +408,7 @@ impl<S: StateMachine> Driver<S> {
         } in answered
         {
             self.serving.query_bytes -= ticket.bytes;
+            self.serving.query_count -= 1;
             let is_there = self.serving.end(ticket);
             let bytes = match &outcome {
                 Some(QueryOutcome::Answer(bytes)) => bytes.len(),

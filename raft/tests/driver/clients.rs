@@ -8,7 +8,7 @@ use liferaft_raft::driver::{
     StartError, Terms, UnknownCause,
 };
 use liferaft_raft::identity::Identity;
-use liferaft_raft::ids::{ClusterId, ServerId};
+use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_raft::state_machine::{ApplyContext, Capture, RestoreError, StateMachine};
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::access::{Permit, Refusal};
@@ -475,4 +475,33 @@ async fn a_client_needs_links_that_prove_who_it_is() {
     let started = Client::<Journal>::builder(identity, plain, invitation.expect("one is there"));
 
     assert!(matches!(started.start(), Err(StartError::NothingProven)));
+}
+
+// Whoever could only read filled what the leader has room for, for as long as queries wait, and nobody could write.
+#[tokio::test(start_paused = true)]
+async fn readers_leave_room_for_writers() {
+    let site = Site::closed().await;
+    let (invitation, writer) = (
+        invite(&site.founder, Terms::reading()).await,
+        site.writer().await,
+    );
+    let readers: Vec<_> = (0..9).map(|_| site.client(invitation.clone())).collect();
+    let of_reader = |reader: &'_ Client<Journal>| {
+        let reader = reader.clone();
+        (0..4096).map(move |_| {
+            let reader = reader.clone();
+            async move { reader.read_after((), Index(1_000_000)).await }
+        })
+    };
+    let waiting = join_all(readers.iter().flat_map(of_reader));
+
+    let written = tokio::select! {
+        _ = waiting => panic!("nobody writes so much"),
+        written = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            writer.within(SHORT).propose(1).await
+        } => written,
+    };
+
+    assert_eq!(written, Ok(1));
 }

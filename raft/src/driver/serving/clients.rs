@@ -29,6 +29,9 @@ const CLIENT_BYTES_MAX: usize = 8 << 20;
 /// The most commands and queries of all clients that are under way.
 const REQUESTS_MAX: usize = 1 << 15;
 
+/// The most queries among them: whoever may only read leaves room for those who write.
+pub(super) const QUERIES_OF_ALL_MAX: usize = REQUESTS_MAX / 2;
+
 /// Ids of proposals of clients have these bits. No other has both.
 pub(super) const CLIENT: u64 = 0b11 << 62;
 
@@ -74,7 +77,8 @@ pub(in crate::driver) struct Serving<S: StateMachine> {
     pub(super) outcomes: Vec<(Ticket, CommandOutcome)>,
     /// How many commands and queries are under way.
     count: usize,
-    /// The bytes of the queries among them.
+    /// How many of them are queries, and the bytes of these.
+    pub(super) query_count: usize,
     pub(super) query_bytes: usize,
     answers: mpsc::UnboundedReceiver<Answered>,
     pub(super) answers_entrance: mpsc::UnboundedSender<Answered>,
@@ -206,6 +210,7 @@ impl<S: StateMachine> Serving<S> {
             taken: BTreeSet::new(),
             outcomes: Vec::new(),
             count: 0,
+            query_count: 0,
             query_bytes: 0,
             answers,
             answers_entrance,
