@@ -23,6 +23,10 @@ const STEPS_IN_A_SYNC: u64 = 16;
 impl World {
     /// Does what came out of a member's turn.
     pub(super) fn carry_out(&mut self, at: usize, output: &mut Output) -> Result<(), Alarm> {
+        // A leader's word is in what it says, also where its own disk has no room for it.
+        for write in &output.writes {
+            self.note_let_in(at, write);
+        }
         let doom = self.doom_of(at, output);
         for write in output.writes.drain(..) {
             self.write(at, write);
@@ -152,7 +156,6 @@ impl World {
     }
 
     fn write(&mut self, at: usize, write: Write) {
-        self.note_let_in(at, &write);
         let takes = self.chance.write_takes(at, &self.plan.disk, self.chaotic);
         let member = &mut self.members[at];
         let life = member.life;
