@@ -11,6 +11,9 @@ use liferaft::driver::{Client, MembershipError, TransferLeadershipError};
 use liferaft::kv::{Kv, KvError};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, contact_at};
 use liferaft::{Endpoint, Identity, Invitation};
+use tokio::runtime::Builder;
+
+use crate::runtime::run_in;
 
 /// How a cluster is reached.
 #[derive(Args, Clone, Debug)]
@@ -100,18 +103,7 @@ const UNKNOWN: u8 = 4;
 
 /// Runs what a command asks in a runtime, and tells how it ended.
 pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let ended = runtime
-        .context("cannot start the runtime")
-        .and_then(|runtime| {
-            let ended = runtime.block_on(task);
-            // Lookups of names may hang in a thread of their own.
-            runtime.shutdown_background();
-            ended
-        });
-    let Err(error) = ended else {
+    let Err(error) = run_in(Builder::new_current_thread(), task) else {
         return ExitCode::SUCCESS;
     };
     if let Some(no) = error.downcast_ref::<NotFound>() {

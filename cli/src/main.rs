@@ -22,6 +22,7 @@ mod members;
 mod node;
 mod rebuild;
 mod recover;
+mod runtime;
 mod scratch;
 mod status;
 

@@ -15,6 +15,9 @@ use liferaft::storage::{Storage, inspect};
 use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy};
+use tokio::runtime::Builder;
+
+use crate::runtime::run_in;
 
 mod report;
 mod signals;
@@ -239,18 +242,7 @@ impl Place {
 
 /// Runs what a command does in a runtime, and tells how it ended.
 pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let ended = runtime
-        .context("cannot start the runtime")
-        .and_then(|runtime| {
-            let ended = runtime.block_on(task);
-            // Lookups of names may hang in a thread of their own.
-            runtime.shutdown_background();
-            ended
-        });
-    match ended {
+    match run_in(Builder::new_multi_thread(), task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
