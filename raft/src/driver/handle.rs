@@ -1,11 +1,9 @@
 //! Gives callers a handle on their member.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use liferaft_platform as platform;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +16,7 @@ use super::events::{Entrance, Events};
 use super::joining::Exclusion;
 use super::local::{Bound, Local, LocalRead, Unread};
 use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
-use super::status::MemberStatus;
+use super::status::{MemberStatus, wait_until};
 use crate::codec;
 use crate::config::Timing;
 use crate::configuration::{Address, PublicKey, Suffrage};
@@ -167,14 +165,8 @@ impl<S: StateMachine> Handle<S> {
         &self,
         wanted: impl FnMut(&MemberStatus) -> bool,
     ) -> Result<MemberStatus, WaitError> {
-        let mut status = self.shared.status.clone();
-        let waited = pin!(async { status.wait_for(wanted).await.map(|found| found.clone()) });
-        let over = pin!(platform::sleep_until(self.deadline().since_origin()));
-        match select(waited, over).await {
-            Either::Left((Ok(found), _)) => Ok(found),
-            Either::Left((Err(_), _)) => Err(WaitError::Stopped(self.why_stopped())),
-            Either::Right(((), _)) => Err(WaitError::TimedOut),
-        }
+        let stopped = || self.why_stopped();
+        wait_until(self.deadline(), self.status(), wanted, stopped).await
     }
 
     /// Waits until the member takes part in its cluster, and returns what its voice counts for: until it knows a

@@ -1,16 +1,18 @@
 //! A member's state as others may watch it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft_platform::WallTime;
+use futures::future::{Either, select};
+use liferaft_platform::{WallTime, sleep_until};
 use liferaft_transport::SendError;
 use liferaft_transport::links::LinkError;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::error::{NotJoined, StopReason};
+use super::error::{NotJoined, StopReason, WaitError};
 use super::joining::Exclusion;
 use crate::boots::OldBoot;
 use crate::configuration::{Foreign, Suffrage};
@@ -19,6 +21,22 @@ use crate::ids::{Index, ServerId, Term};
 use crate::storage::Repair;
 use crate::time::Instant;
 use crate::wire::DecodeError;
+
+/// Waits until a status is as wanted, and returns it. `stopped` says why nobody is left to tell of it.
+pub(super) async fn wait_until<T: Clone>(
+    deadline: Instant,
+    mut status: watch::Receiver<T>,
+    wanted: impl FnMut(&T) -> bool,
+    stopped: impl FnOnce() -> StopReason,
+) -> Result<T, WaitError> {
+    let waited = pin!(async { status.wait_for(wanted).await.map(|found| found.clone()) });
+    let over = pin!(sleep_until(deadline.since_origin()));
+    match select(waited, over).await {
+        Either::Left((Ok(found), _)) => Ok(found),
+        Either::Left((Err(_), _)) => Err(WaitError::Stopped(stopped())),
+        Either::Right(((), _)) => Err(WaitError::TimedOut),
+    }
+}
 
 /// What a member tells of itself. It is brought up to date when its role, term, leader or configuration changes, and at
 /// most once each heartbeat otherwise.

@@ -15,11 +15,9 @@ mod task;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use liferaft_platform as platform;
 use liferaft_transport::access::Permit;
 use serde::Serialize;
@@ -33,6 +31,7 @@ use super::error::{
     Busy, ClientRefused, ProposeError, ReadError, StopReason, UnknownCause, WaitError,
 };
 use super::request::{Budget, CommandBytes};
+use super::status::wait_until;
 use crate::codec;
 use crate::configuration::Description;
 use crate::ids::{ClusterId, Index, ServerId, Term};
@@ -160,14 +159,8 @@ impl<S: StateMachine> Client<S> {
         &self,
         wanted: impl FnMut(&ClientStatus) -> bool,
     ) -> Result<ClientStatus, WaitError> {
-        let mut status = self.shared.status.clone();
-        let waited = pin!(async { status.wait_for(wanted).await.map(|found| found.clone()) });
-        let over = pin!(platform::sleep_until(self.deadline().since_origin()));
-        match select(waited, over).await {
-            Either::Left((Ok(found), _)) => Ok(found),
-            Either::Left((Err(_), _)) => Err(WaitError::Stopped(StopReason::TransportClosed)),
-            Either::Right(((), _)) => Err(WaitError::TimedOut),
-        }
+        let stopped = || StopReason::TransportClosed;
+        wait_until(self.deadline(), self.status(), wanted, stopped).await
     }
 
     /// Has a command applied, exactly once, and returns its reply.
