@@ -1,4 +1,4 @@
-//! Which keys a scan reads and a watch follows.
+//! Names the keys that a scan reads and a watch follows.
 
 use core::fmt;
 use core::ops::Bound;

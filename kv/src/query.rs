@@ -1,4 +1,4 @@
-//! What a member is asked to tell.
+//! Defines what a member can be asked to tell.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

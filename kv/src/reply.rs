@@ -1,4 +1,4 @@
-//! What comes back: from a command ([`Done`]) and from a query ([`Found`]).
+//! Defines what comes back: from a command ([`Done`]) and from a query ([`Found`]).
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What clients and operators do from a shell: `liferaft kv`, `members` and `status`.
+//! Tests what clients and operators do from a shell: `liferaft kv`, `members` and `status`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Output, Stdio};

@@ -1,4 +1,4 @@
-//! How members come, stop, come back and leave, and which folders they are refused in.
+//! Tests how members come, stop, come back and leave, and which folders they are refused in.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What monitors are told over HTTP.
+//! Tests what monitors are told over HTTP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

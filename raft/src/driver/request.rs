@@ -1,4 +1,4 @@
-//! What callers ask of the member's task, and how much of it may wait.
+//! Defines what callers ask of the member's task, and how much of it may wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! What a command of the log looks like from outside: who asks, and for the how-manieth time.
+//! Defines what a command of the log looks like from outside: who asks, and for the how-manieth time.
 //!
 //! The encoding is fixed in width, so that a command is serialised once, behind room for its header, and the header is
 //! filled in when its session and number are known. It is replicated verbatim: a kind that a member does not know must

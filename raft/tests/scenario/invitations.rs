@@ -1,5 +1,5 @@
-//! What changes of the configuration leave the voters as they are: descriptions, access tokens and their uses, the
-//! version of the protocol.
+//! Tests what changes of the configuration leave the voters as they are: descriptions, access tokens and their uses,
+//! the version of the protocol.
 
 use std::time::Duration;
 

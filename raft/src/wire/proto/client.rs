@@ -1,4 +1,4 @@
-//! What clients and members say to one another, in the terms of Protocol Buffers.
+//! Puts what clients and members say to one another into the terms of Protocol Buffers.
 
 use alloc::vec::Vec;
 

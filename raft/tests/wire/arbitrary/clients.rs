@@ -1,4 +1,4 @@
-//! What clients ask and are answered, drawn at random.
+//! Draws at random what clients ask and are answered.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a client, which has no applier, makes of what it hears of its commands.
+//! Tests what a client, which has no applier, makes of what it hears of its commands.
 
 use super::*;
 use crate::sessions::OWNED_HEADER_BYTES;
