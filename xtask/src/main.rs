@@ -13,6 +13,7 @@ mod handshakes;
 mod instructions;
 mod kills;
 mod mounted;
+mod network;
 mod power_loss;
 mod process;
 mod recovery;
@@ -42,6 +43,8 @@ enum Command {
     Recovery(recovery::Args),
     /// Measure what it costs that links prove who is at their other end
     Handshakes(handshakes::Args),
+    /// Measure clusters of processes, beside etcd
+    Network(network::Args),
     /// Simulate whole clusters with faults, and check them at every step
     Sim(sim::Args),
     /// Kill a member under load, again and again, and look for all that it acknowledged
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Recovery(args) => recovery::run(&args),
         Command::Handshakes(args) => handshakes::run(&args),
+        Command::Network(args) => network::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Kills(args) => kills::run(&args),
         Command::Soak(args) => soak::run(&args),

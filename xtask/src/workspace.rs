@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::process::Program;
@@ -103,15 +103,20 @@ impl Package {
 
 /// Runs a build of one program whose messages come as JSON, and returns where that program is.
 pub(crate) fn executable(build: Program) -> Result<PathBuf> {
+    let built = executables(build)?.into_iter().next();
+    built.context("cargo built no program")
+}
+
+/// Runs a build whose messages come as JSON, and returns where the programs are.
+pub(crate) fn executables(build: Program) -> Result<Vec<PathBuf>> {
     #[derive(Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
     }
+    let mut built = Vec::new();
     for message in build.stdout()?.lines() {
         let message: Message = serde_json::from_str(message).context("reading cargo")?;
-        if let Some(executable) = message.executable {
-            return Ok(executable);
-        }
+        built.extend(message.executable);
     }
-    bail!("cargo built no program")
+    Ok(built)
 }

@@ -16,7 +16,7 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
@@ -26,6 +26,7 @@ const LAYERS: [&str; 10] = [
     "liferaft-fuzz",
     "liferaft",
     "liferaft-cli",
+    "liferaft-network",
     "xtask",
 ];
 
