@@ -197,6 +197,7 @@ impl<S: StateMachine> Driver<S> {
                 self.work.on_applied(through, reply_bytes);
                 self.wakes.wanted(wakes_at);
                 self.proposals.on_restored(known);
+                self.counters.snapshots_installed += 1;
                 tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
                 self.announce(now, || Happening::SnapshotInstalled { through });
                 self.lanes.on_restored(&ordered);

@@ -39,7 +39,7 @@ struct PeerMeters {
     silence: Gauge,
 }
 
-const COUNTERS: [Named<Counters>; 15] = [
+const COUNTERS: [Named<Counters>; 16] = [
     ("liferaft_frames_received_total", |of| of.frames_received),
     ("liferaft_frames_sent_total", |of| of.frames_sent),
     ("liferaft_frames_not_sent_total", |of| of.frames_not_sent),
@@ -63,6 +63,9 @@ const COUNTERS: [Named<Counters>; 15] = [
     }),
     ("liferaft_requests_refused_total", |of| of.requests_refused),
     ("liferaft_snapshots_taken_total", |of| of.snapshots_taken),
+    ("liferaft_snapshots_installed_total", |of| {
+        of.snapshots_installed
+    }),
     ("liferaft_snapshots_refused_total", |of| {
         of.snapshots_refused
     }),

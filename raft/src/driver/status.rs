@@ -147,6 +147,8 @@ pub struct Counters {
     pub requests_refused: u64,
     /// Snapshots taken.
     pub snapshots_taken: u64,
+    /// Snapshots of a leader taken over, in place of the log that was missed.
+    pub snapshots_installed: u64,
     /// Snapshots that were longer than allowed, or found no room on the disk: the log was not cut, or a snapshot of the
     /// leader was not taken over.
     pub snapshots_refused: u64,
