@@ -148,8 +148,8 @@ impl<S: StateMachine> Driver<S> {
                 self.stopping = Some(now);
                 self.again = true;
             }
-            Some(Asker::NoRoom) => {
-                tracing::info!(term = %self.raft.term(), ?result, "leadership handed over for want of room");
+            Some(why @ (Asker::NoRoom | Asker::Stalled)) => {
+                tracing::info!(term = %self.raft.term(), ?why, ?result, "leadership handed over for its disk");
             }
             None => {}
         }

@@ -57,7 +57,7 @@ const TAKEN_AT_ONCE_BYTES_MAX: usize = 8 << 20;
 /// After so many rounds without waiting the other tasks of this thread get their turn.
 const ROUNDS_WITHOUT_WAITING_MAX: u32 = 16;
 
-/// A member without room hands leadership over once in so many election timeouts, and in twice as many after each time.
+/// A member without room, or whose disk hangs, hands leadership over once in so many election timeouts, and in twice as many after each time.
 const LOW_TIMEOUTS: u32 = 20;
 
 /// So often that pause is doubled. Each term takes some of the reserve of all.
@@ -155,13 +155,13 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) again: bool,
     /// Until when leadership is handed over before the member stops, once it was asked to.
     pub(super) stopping: Option<Instant>,
-    /// Before then leadership is not handed over for want of room on the disk.
+    /// Before then leadership is not handed over for want of room on the disk, or because it hangs.
     pub(super) hands_over_at: Instant,
-    /// How often it was handed over for that, since there was room while this member led.
+    /// How often it was handed over for that, since the disk was well while this member led.
     low_handovers: u32,
     /// The last leader other than this member.
     pub(super) led_before: Option<ServerId>,
-    /// When to look again whether there is room on the disk.
+    /// When to look again whether there is room on the disk, and whether it goes on.
     pub(super) room_at: Instant,
 }
 
@@ -321,18 +321,24 @@ impl<S: StateMachine> Driver<S> {
         rung || abandoned || self.arrived.has_any()
     }
 
-    /// Takes no commands while the disk has no room but a reserve, and hands leadership over, but seldom: the disks of
-    /// the others may be full as well. What waits in outboxes waits on.
+    /// Takes no commands while the disk has no room but a reserve, and hands leadership over. What waits in outboxes
+    /// waits on.
     fn spare_disk(&mut self, now: Instant) {
-        self.room_at = now + self.config.heartbeat_interval();
         self.counters.requests_refused += self.proposals.refuse_unsent(&ProposeError::NoRoom);
+        self.yield_seldom(now, Asker::NoRoom);
+    }
+
+    /// Hands leadership over for this reason, which has to do with the disk, but seldom: the disks of the others may be
+    /// no better.
+    fn yield_seldom(&mut self, now: Instant, why: Asker) {
+        self.room_at = now + self.config.heartbeat_interval();
         if now >= self.hands_over_at {
             let pause = LOW_TIMEOUTS << self.low_handovers.min(LOW_DOUBLINGS_MAX);
             self.low_handovers += 1;
             self.hands_over_at = now + self.config.election_timeout() * pause;
-            tracing::warn!(term = %self.raft.term(), "the disk has no room but a reserve");
+            tracing::warn!(term = %self.raft.term(), ?why, "leadership is handed over: the disk cannot take more");
             let to = self.successor();
-            self.transfers.ask(Asker::NoRoom, to);
+            self.transfers.ask(why, to);
         }
     }
 
@@ -433,7 +439,12 @@ impl<S: StateMachine> Driver<S> {
             if self.disk.is_low() {
                 self.spare_disk(now);
             } else {
-                self.low_handovers = 0;
+                // What others commit goes on, up to a bound, and then nothing does: one whose disk works leads better.
+                if self.storage_is_stalled {
+                    self.yield_seldom(now, Asker::Stalled);
+                } else {
+                    self.low_handovers = 0;
+                }
                 self.proposals.propose(&mut proposals);
                 self.lanes.propose(&mut proposals);
                 self.serving.propose(&mut proposals);

@@ -16,6 +16,8 @@ pub(super) enum Asker {
     Shutdown,
     /// This member, whose disk has no room but a reserve.
     NoRoom,
+    /// This member, whose disk hangs.
+    Stalled,
 }
 
 /// The transfers asked of the own core.
@@ -52,7 +54,7 @@ impl Transfers {
                     return restarted;
                 }
                 Asker::Peer(..) => peers += 1,
-                Asker::Own(_) | Asker::Shutdown | Asker::NoRoom => {}
+                Asker::Own(_) | Asker::Shutdown | Asker::NoRoom | Asker::Stalled => {}
             }
         }
         if peers >= TRANSFERS_WAITING_MAX {

@@ -250,6 +250,34 @@ async fn a_disk_that_hangs_over_a_snapshot_of_its_own_is_told_of() {
     assert_eq!((told, goes_on), (Ok(0), Ok(0)));
 }
 
+/// A leader applies nothing that is not on its own disk. While that hung it led on, as its heartbeats were answered, and
+/// no command of anybody was.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_disk_hangs_hands_leadership_over() {
+    let (cluster, disks) = cluster_of(3).await;
+    let leader = cluster.leader().await;
+    let member = cluster.member(leader);
+    let follower = cluster.member(cluster.others(&[leader])[0]);
+    member.propose(1).await.expect("all is well");
+
+    let gate = &disk_of(&disks, leader).gate;
+    let shut = gate.acquire().await.expect("it is never closed");
+    let patient = member.within(60 * ELECTION_TIMEOUT);
+    let caller = tokio::spawn(async move { patient.propose(2).await });
+    let other = server(leader);
+    let handed_over = wait_for(&follower, |status| {
+        status.leader().is_some_and(|leads| leads != other)
+    });
+    let handed_over = tokio::time::timeout(20 * ELECTION_TIMEOUT, handed_over).await;
+    let next = follower.propose(3).await;
+    drop(shut);
+
+    assert!(handed_over.is_ok(), "the one whose disk hangs leads on");
+    assert_eq!(next, Ok(3));
+    assert_eq!(caller.await.expect("it does not panic"), Ok(2));
+    assert_eq!(cluster.settled().await, [1, 2, 3]);
+}
+
 /// Waits until the storage stalls, or does not, and returns how many bytes of entries wait then.
 async fn stalls(member: &Handle<Journal>, stalls: bool) -> Result<u64, Elapsed> {
     let waiting = wait_for(member, |status| {
