@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clients::Asked;
 use crate::clock::Nanos;
+use crate::linearizability::Operation;
 use crate::operation::{Answer, Question};
 
 /// An operation of a client, as that client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct Told<Q = Question, A = Answer> {
     /// Which client, counted from 0; `None` for a read by somebody who does nothing else.
     pub client: Option<usize>,
     /// When it was called.
@@ -25,37 +25,37 @@ pub struct Told {
     /// The key.
     pub key: u64,
     /// What was asked.
-    pub operation: Question,
+    pub operation: Q,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: Outcome<A>,
 }
 
 /// What a client knows of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Outcome<A = Answer> {
     /// It is done, with this answer.
-    Done(Answer),
+    Done(A),
     /// It was not done and never will be.
     NotDone,
     /// It may have been done at any time since, or may be, or not.
     Unknown,
 }
 
-impl Told {
+impl<Q: Clone, A: Clone> Told<Q, A> {
     /// The operation as a judge takes it; `None` if it was not done.
     #[must_use]
-    pub fn asked(&self) -> Option<Asked> {
+    pub fn asked(&self) -> Option<Operation<Q, A>> {
         let returned = match (&self.outcome, self.r#return) {
-            (Outcome::Done(answer), Some(at)) => Some((at, *answer)),
+            (Outcome::Done(answer), Some(at)) => Some((at, answer.clone())),
             (Outcome::NotDone, _) => return None,
             (Outcome::Done(_) | Outcome::Unknown, _) => None,
         };
-        Some(Asked {
+        Some(Operation {
             key: self.key,
             called: self.call,
             returned,
-            input: self.operation,
+            input: self.operation.clone(),
         })
     }
 }
@@ -64,7 +64,11 @@ impl Told {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(folder: &Path, seed: u64, history: &[Told]) -> io::Result<PathBuf> {
+pub fn write<Q: Serialize, A: Serialize>(
+    folder: &Path,
+    seed: u64,
+    history: &[Told<Q, A>],
+) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("seed-{seed}.jsonl"));
     let mut file = BufWriter::new(fs::File::create(&path)?);
@@ -92,6 +96,7 @@ mod tests {
     use std::{env, process};
 
     use super::*;
+    use crate::clients::Asked;
     use crate::clock::SECOND;
     use crate::flaw::Flaw;
     use crate::linearizability::{Budget, Judgement, judge};
