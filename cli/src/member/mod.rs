@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use liferaft::config::Config;
 use liferaft::configuration::{ADDRESSES_MAX, Address};
 use liferaft::driver::{Handle, Member, MemberBuilder, StartError, StopReason};
 use liferaft::kv::Kv;
@@ -56,6 +57,16 @@ pub(crate) struct Place {
         value_parser = clap::value_parser!(u64).range(1..),
     )]
     evict_after: Option<u64>,
+
+    /// A snapshot takes the place of the log after so many bytes of it, or as many as the last one has. Whoever misses
+    /// more gets the snapshot [default: 4 MiB, and 16 MiB are kept for others]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "LIFERAFT_SNAPSHOT_AFTER",
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
+    snapshot_after: Option<u64>,
 
     /// Lets whatever runs on this machine join, read and write: only on a loopback address, for trying out
     #[arg(id = "open", long, env = "LIFERAFT_OPEN")]
@@ -223,6 +234,14 @@ impl Place {
             .addresses(addresses);
         if let Some(name) = self.name.clone().or(stored_name) {
             member = member.label(name);
+        }
+        if let Some(bytes) = self.snapshot_after {
+            let config = Config::builder().limits(|limits| {
+                limits.trailing_bytes_max = limits.trailing_bytes_max.min(bytes);
+                limits.catch_up_bytes_max = limits.catch_up_bytes_max.min(bytes);
+            });
+            let config = config.build().expect("limits may be zero here");
+            member = member.config(config).snapshot_after_log_bytes(bytes);
         }
         if self.is_open {
             member = member.open();
