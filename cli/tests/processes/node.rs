@@ -60,7 +60,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = liferaft()
+        Self::start_by(liferaft(), arguments)
+    }
+
+    /// Starts it by a command that ends with the program's name.
+    pub(crate) fn start_by(mut command: Command, arguments: &[&str]) -> Self {
+        let mut process = command
             .args(arguments)
             .args(["--json", "--until-eof"])
             .stdin(Stdio::piped())
