@@ -29,7 +29,10 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         Some(folder) => tests = tests.env(CONFORMANCE, absolute(folder.as_ref())?),
         None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
     }
-    tests.run_with_lines(|line| note_ignored(line, checks))?;
+    tests.run_with_lines(|line| {
+        note_ignored(line, checks);
+        note_skipped(line, checks);
+    })?;
     for with_feature in [
         "test -p liferaft-raft --features metrics --test metrics --locked",
         "test -p liferaft-transport --features qr --test qr --locked",
@@ -57,6 +60,13 @@ pub(super) fn note_ignored(line: &str, checks: &mut Checks) {
         return;
     };
     checks.skip_part(format!("{name} is ignored{reason}"));
+}
+
+/// Counts what a program among the tests says that it left out: `skipped: WHAT AND WHY`.
+fn note_skipped(line: &str, checks: &mut Checks) {
+    if let Some(skipped) = line.strip_prefix("skipped: ") {
+        checks.skip_part(skipped);
+    }
 }
 
 #[cfg(test)]
