@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 mod backup;
+mod child;
 mod client;
 mod cluster;
 mod demo;
@@ -43,6 +44,9 @@ enum Command {
     Backup(backup::Options),
     Cluster(cluster::Options),
     Demo(demo::Options),
+    /// Run a member of a demo, for the demo
+    #[command(hide = true)]
+    DemoMember,
     Init(init::Options),
     Inspect(inspect::Options),
     Kv(kv::Options),
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Backup(options) => backup::run(options),
         Command::Cluster(options) => cluster::run(options),
         Command::Demo(options) => demo::run(options),
+        Command::DemoMember => demo::run_member(),
         Command::Init(options) => init::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Kv(options) => kv::run(options),

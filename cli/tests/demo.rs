@@ -125,6 +125,49 @@ fn a_network_that_loses_a_fifth_loses_no_line() {
 }
 
 #[test]
+fn three_members_over_websocket_survive_their_leader() {
+    let json = verified(&[
+        "--json",
+        "--transport=websocket",
+        "--nodes=3",
+        "--election-timeout=250",
+    ]);
+
+    assert!(json["elect_after_leader_ms"].is_number());
+    assert!(json["elect_after_half_ms"].is_number());
+}
+
+#[test]
+fn five_members_over_websocket_survive_just_under_half() {
+    let json = verified(&["--json", "--transport=websocket", "--election-timeout=250"]);
+
+    assert_eq!(json["nodes"], 5);
+    assert!(json["recover_leader_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
+}
+
+#[test]
+fn three_processes_survive_the_kill_of_their_leader() {
+    let json = verified(&["--json", "--processes", "--lab", "--nodes=3"]);
+
+    assert!(json["elect_after_leader_ms"].is_number());
+    assert!(json["recover_leader_ms"].is_number());
+    assert!(json["elect_after_half_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
+}
+
+#[test]
+fn loss_over_a_transport_that_loses_nothing_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_liferaft"))
+        .args(["demo", "--transport", "websocket", "--loss", "20"])
+        .output()
+        .expect("the program starts");
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--loss is for --transport memory"));
+}
+
+#[test]
 fn for_people_there_is_a_table_on_standard_output() {
     let (status, text) = demo(&["--nodes", "3", "--election-timeout", "250", "--lines", "3"]);
 
@@ -159,10 +202,15 @@ mod interrupted {
     fn an_interrupted_demo_leaves_no_files() {
         let folder = format!("liferaft-interrupted-{}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
-        for signal in ["-INT", "-TERM"] {
+        for (signal, transport) in [
+            ("-INT", "--transport=memory"),
+            ("-TERM", "--transport=memory"),
+            // Their processes end with it: whoever still ran would make files.
+            ("-INT", "--processes"),
+        ] {
             fs::create_dir(&folder).expect("the name is free");
             let mut child = Command::new(env!("CARGO_BIN_EXE_liferaft"))
-                .args(["demo", "--json"])
+                .args(["demo", "--json", transport])
                 .env("TMPDIR", &folder)
                 .stdout(Stdio::null())
                 .spawn()
@@ -180,7 +228,7 @@ mod interrupted {
             assert!(killed.expect("there is such a program").success());
             let status = wait_until(|| child.try_wait().expect("it is ours"));
 
-            assert_eq!(status.code(), Some(130), "{signal}");
+            assert_eq!(status.code(), Some(130), "{signal} {transport}");
             fs::remove_dir(&folder).expect("nothing is left in it");
         }
     }

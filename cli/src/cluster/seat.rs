@@ -1,23 +1,14 @@
 //! One member as a process: started, heard, paused, killed and started again.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
+use crate::child::{Child, Told};
 use crate::member::{News, Standing};
 use crate::members::Purpose;
-
-/// So long a member may take to stop when it is asked to.
-const STOPPING_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// The longest line of a member that is read, in bytes.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a member said.
 pub(super) struct Heard {
@@ -25,13 +16,7 @@ pub(super) struct Heard {
     pub(super) number: usize,
     /// In which of its lives.
     life: u32,
-    what: What,
-}
-
-enum What {
-    News(News),
-    /// Its output has ended, and with it the process.
-    Ended(String),
+    what: Told<News>,
 }
 
 /// A member, whether it runs or not.
@@ -83,57 +68,33 @@ impl Seat {
         what: &str,
         tell: impl FnOnce(&mut Command) -> &mut Command,
     ) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("cannot find this program")?;
         let listen = self.address().unwrap_or("127.0.0.1:0").to_owned();
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("LIFERAFT_") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .args([what, "--open", "--json", "--until-eof", "--listen", &listen])
-            .args(["--name", &format!("member-{}", self.number)])
-            .arg("--data")
-            .arg(&self.folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        // Ctrl-C is for this process, which ends all others.
-        #[cfg(unix)]
-        command.process_group(0);
-        let mut process = tell(&mut command)
-            .spawn()
-            .with_context(|| format!("cannot start member {}", self.number))?;
+        let name = format!("member-{}", self.number);
+        let started = Child::start(|command| {
+            command
+                .args([what, "--open", "--json", "--until-eof", "--listen", &listen])
+                .args(["--name", &name])
+                .arg("--data")
+                .arg(&self.folder);
+            tell(command)
+        });
+        let (process, mut output) =
+            started.with_context(|| format!("cannot start member {}", self.number))?;
         self.life += 1;
-        self.listen(&mut process)?;
-        self.process = Some(process);
-        self.is_paused = false;
-        self.failed = None;
-        Ok(())
-    }
-
-    /// Passes on what a process says, until it says nothing more.
-    fn listen(&self, process: &mut Child) -> anyhow::Result<()> {
         let (number, life, heard) = (self.number, self.life, self.heard.clone());
-        let output = process.stdout.take().context("its output is piped")?;
-        let errors = process.stderr.take().context("its errors are piped")?;
         tokio::spawn(async move {
-            let told = |what| heard.send(Heard { number, life, what });
-            let mut output = BufReader::new(output);
-            let mut last_error = tokio::spawn(last_line(errors));
-            let mut line = String::new();
-            while matches!(read_line(&mut output, &mut line).await, Ok(1..)) {
-                if let Ok(news) = serde_json::from_str(&line)
-                    && told(What::News(news)).await.is_err()
-                {
+            loop {
+                let what = output.next().await;
+                let is_over = matches!(what, Told::Ended(_));
+                let is_heard = heard.send(Heard { number, life, what }).await.is_ok();
+                if is_over || !is_heard {
                     return;
                 }
             }
-            let why = (&mut last_error).await.unwrap_or_default();
-            let _over = told(What::Ended(why)).await;
         });
+        self.process = Some(process);
+        self.is_paused = false;
+        self.failed = None;
         Ok(())
     }
 
@@ -143,17 +104,17 @@ impl Seat {
             return None;
         }
         match heard.what {
-            What::News(News::Started { addresses, .. }) => {
+            Told::News(News::Started { addresses, .. }) => {
                 let address = addresses.first()?;
                 self.address = Some(address.trim_start_matches("ws://").to_owned());
             }
-            What::News(News::Status(standing)) => self.standing = Some(standing),
-            What::News(News::Invited {
+            Told::News(News::Status(standing)) => self.standing = Some(standing),
+            Told::News(News::Invited {
                 purpose: Purpose::Member,
                 invitation,
             }) => return Some(invitation),
-            What::News(_) => {}
-            What::Ended(why) => {
+            Told::News(_) => {}
+            Told::Ended(why) => {
                 self.failed = Some(why);
                 self.process = None;
             }
@@ -196,8 +157,7 @@ impl Seat {
     /// Kills it, as the end of power would.
     pub(super) async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // It may have ended by itself.
-            let _ended = process.kill().await;
+            process.kill().await;
         }
         self.is_paused = false;
     }
@@ -240,10 +200,7 @@ impl Seat {
             let _gone = self.resume();
         }
         if let Some(mut process) = self.process.take() {
-            drop(process.stdin.take());
-            if timeout(STOPPING_TIME_MAX, process.wait()).await.is_err() {
-                let _ended = process.kill().await;
-            }
+            process.end().await;
         }
     }
 }
@@ -252,22 +209,4 @@ impl Seat {
 enum Signal {
     Stop,
     Continue,
-}
-
-async fn read_line(
-    from: &mut (impl tokio::io::AsyncBufRead + Unpin),
-    line: &mut String,
-) -> std::io::Result<usize> {
-    use tokio::io::AsyncReadExt as _;
-    line.clear();
-    from.take(LINE_BYTES_MAX).read_line(line).await
-}
-
-/// Reads to the end, and returns the last line.
-async fn last_line(from: impl tokio::io::AsyncRead + Unpin) -> String {
-    let (mut from, mut line, mut last) = (BufReader::new(from), String::new(), String::new());
-    while matches!(read_line(&mut from, &mut line).await, Ok(1..)) {
-        last = line.trim_end().to_owned();
-    }
-    last
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use liferaft::consensus::{Event, RoleKind};
 use liferaft::ids::{Index, Term};
 use liferaft::time::Instant;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// What all members of a cluster have done. Clones are the same chronicle.
@@ -17,13 +18,34 @@ pub(super) struct Chronicle {
 struct Noted {
     at: Instant,
     member: usize,
-    what: What,
+    deed: Deed,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum What {
-    Role(RoleKind, Term),
-    Committed(Index),
+/// What a member's protocol did that matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Deed {
+    /// It became a candidate.
+    Campaigned { term: u64 },
+    /// It became the leader.
+    Led { term: u64 },
+    /// It learnt that the configuration at this index is committed.
+    Committed { index: u64 },
+}
+
+impl Deed {
+    /// What an event of the protocol is here; `None` if it does not matter.
+    pub(super) fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::RoleChanged { role, term } => match role {
+                RoleKind::Leader => Some(Self::Led { term: term.0 }),
+                RoleKind::Candidate => Some(Self::Campaigned { term: term.0 }),
+                RoleKind::Follower | RoleKind::PreCandidate => None,
+            },
+            Event::ConfigurationCommitted { index } => Some(Self::Committed { index: index.0 }),
+            _ => None,
+        }
+    }
 }
 
 /// A member that has come to lead.
@@ -45,15 +67,10 @@ impl Chronicle {
         }
     }
 
-    /// Notes what a member tells of itself, if it matters here.
-    pub(super) fn note(&self, member: usize, at: Instant, event: &Event) {
-        let what = match event {
-            Event::RoleChanged { role, term } => What::Role(*role, *term),
-            Event::ConfigurationCommitted { index } => What::Committed(*index),
-            _ => return,
-        };
+    /// Notes what a member did at a moment.
+    pub(super) fn note(&self, member: usize, at: Instant, deed: Deed) {
         self.events
-            .send_modify(|events| events.push(Noted { at, member, what }));
+            .send_modify(|events| events.push(Noted { at, member, deed }));
     }
 
     /// The last election so far.
@@ -79,8 +96,11 @@ impl Chronicle {
     /// How many candidacies there were in terms later than `after`, up to `through`.
     pub(super) fn candidacies(&self, after: Term, through: Term) -> usize {
         let events = self.events.borrow();
-        let is_one = |what| matches!(what, What::Role(RoleKind::Candidate, term) if term > after && term <= through);
-        events.iter().filter(|noted| is_one(noted.what)).count()
+        let is_one = |noted: &&Noted| match noted.deed {
+            Deed::Campaigned { term } => term > after.0 && term <= through.0,
+            Deed::Led { .. } | Deed::Committed { .. } => false,
+        };
+        events.iter().filter(is_one).count()
     }
 
     /// Waits until each of these members knows that the configuration at `index` is committed. Returns when the last
@@ -90,7 +110,7 @@ impl Chronicle {
         loop {
             let mut learnt: BTreeMap<usize, Instant> = BTreeMap::new();
             for noted in events.borrow_and_update().iter() {
-                if matches!(noted.what, What::Committed(committed) if committed >= index) {
+                if matches!(noted.deed, Deed::Committed { index: known } if known >= index.0) {
                     learnt.entry(noted.member).or_insert(noted.at);
                 }
             }
@@ -107,14 +127,13 @@ impl Chronicle {
 }
 
 fn elections(events: &[Noted]) -> impl Iterator<Item = Election> {
-    events.iter().filter_map(|noted| match noted.what {
-        What::Role(RoleKind::Leader, term) => Some(Election {
+    events.iter().filter_map(|noted| match noted.deed {
+        Deed::Led { term } => Some(Election {
             at: noted.at,
             leader: noted.member,
-            term,
+            term: Term(term),
         }),
-        What::Role(RoleKind::Follower | RoleKind::PreCandidate | RoleKind::Candidate, _)
-        | What::Committed(_) => None,
+        Deed::Campaigned { .. } | Deed::Committed { .. } => None,
     })
 }
 

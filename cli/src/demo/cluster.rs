@@ -1,80 +1,94 @@
-//! The members, and the network between them: how they are made, killed and brought back.
+//! The members, wherever they run: how they are made, killed and brought back.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use liferaft::MembershipPolicy;
-use liferaft::config::Config;
-use liferaft::driver::{Handle, Member, MemberBuilder, MemberStatus};
+use futures::future::{join_all, try_join_all};
+use liferaft::driver::{Handle, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
-use liferaft::kv::{Command, Done, KvError};
-use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
-use liferaft::transport::memory::{AttachError, Faults, MemoryNetwork, Probability};
+use liferaft::{Invitation, MembershipPolicy};
 use tokio::sync::watch;
-use tokio::time::sleep;
 
-use super::chronicle::Chronicle;
+use super::chronicle::{Chronicle, Deed};
+use super::here::{self, Acquaintance, Disk, Here, Opened};
+use super::medium::Medium;
 use super::options::Options;
-use super::recorder::{CHAT, Record, Recorder, lines_of, now, whole_chat};
+use super::process::{self, Orders, Process};
+use super::recorder::{Record, Recorder, now};
+use super::settings::{Part, Settings};
+use super::severable::Knife;
 use super::verify::Outcome;
+use super::words::{Contact, Order, Standing};
 
-/// A cluster in this process.
+/// A cluster of members on this machine.
 pub(super) struct Cluster {
-    /// The storages' servers, by member.
-    servers: Vec<ServerId>,
+    place: Place,
+    settings: Settings,
     cluster: ClusterId,
-    network: MemoryNetwork,
-    config: Config,
-    patience: Duration,
     seed: u64,
-    policy: MembershipPolicy,
-    /// Whether links prove nothing.
-    unproven: bool,
-    forger: Option<usize>,
     chronicle: Chronicle,
     seats: Vec<Seat>,
 }
 
-/// How often it is looked whether a killed member has let go of its folder.
-const POLL: Duration = Duration::from_millis(1);
-
-/// What a member keeps its state in.
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
-enum Disk {
-    Folder(PathBuf),
-    Memory(MemoryStorage),
-}
-
-/// A disk that is open.
-#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
-enum Opened {
-    Folder(DiskStorage),
-    Memory(MemoryStorage),
+/// Where members run.
+enum Place {
+    /// In this process.
+    Here(Medium),
+    /// Each in one of its own.
+    Processes,
 }
 
 /// A server: a disk, and whoever runs on it.
 struct Seat {
-    disk: Disk,
+    part: Part,
+    /// `None` if a process has it.
+    disk: Option<Disk>,
+    contact: Contact,
     /// How often it was started.
     lives: u64,
     life: Life,
 }
 
+/// A member that can be reached and does not run yet.
+#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
+enum Arrival {
+    Here(Opened),
+    There(Process),
+}
+
 struct Life {
     /// `None` once it is killed.
-    handle: Option<Handle<Recorder>>,
+    hand: Option<Hand>,
     killed: watch::Sender<bool>,
-    status: watch::Receiver<MemberStatus>,
     record: Record,
+    body: Body,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
+enum Body {
+    Here {
+        status: watch::Receiver<MemberStatus>,
+        knife: Knife,
+    },
+    There {
+        standing: watch::Receiver<Option<Standing>>,
+        /// `None` once it is gone.
+        process: Option<Process>,
+    },
+}
+
+/// A member as one who uses it.
+#[derive(Clone)]
+enum Hand {
+    Here(Handle<Recorder>),
+    There(Orders),
 }
 
 /// A member as one who writes uses it.
 pub(super) struct Writer {
-    handle: Handle<Recorder>,
+    hand: Hand,
     killed: watch::Receiver<bool>,
 }
 
@@ -87,40 +101,46 @@ impl Cluster {
         seed: u64,
         root: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let network = MemoryNetwork::new(seed);
-        network.set_faults(Faults::none().with_loss(Probability::percent(options.loss)));
-        let config = Config::builder()
-            .election_timeout(options.election_timeout())
-            .build()
-            .context("the election timeout makes no sense")?;
-        let mut disks = Vec::with_capacity(options.nodes);
-        for member in 0..options.nodes {
-            let disk = Disk::new(root, member);
-            let storage = disk.open().await?;
-            disks.push((disk, storage));
-        }
-        let (_, founder) = disks.first_mut().context("there are no members")?;
-        let id = match founder {
-            Opened::Folder(storage) => Member::found(storage).await?,
-            Opened::Memory(storage) => Member::found(storage).await?,
+        let place = if options.processes {
+            Place::Processes
+        } else {
+            Place::Here(Medium::new(options, seed)?)
         };
+        let chronicle = Chronicle::new();
+        let parts = (0..options.nodes).map(|member| Part {
+            settings: options.settings(),
+            member,
+            // Apart for all members and all their lives: those who share a seed campaign at the same moments.
+            seed: seed.wrapping_add(member as u64),
+            folder: root.map(|root| root.join(format!("member-{}", member + 1))),
+            forges: options.forger == Some(member),
+        });
+        let opening = parts.map(|part| open(&place, part, &chronicle));
+        let opened = try_join_all(opening).await?;
+        let contacts: Vec<Contact> = opened
+            .iter()
+            .map(|(.., arrival)| arrival.contact().clone())
+            .collect();
         let mut cluster = Self {
-            servers: disks.iter().map(|(_, storage)| storage.id()).collect(),
-            cluster: id,
-            network,
-            config,
-            patience: options.patience(),
+            place,
+            settings: options.settings(),
+            cluster: ClusterId(0),
             seed,
-            policy: options.policy(),
-            unproven: options.unproven,
-            forger: options.forger,
-            chronicle: Chronicle::new(),
+            chronicle,
             seats: Vec::with_capacity(options.nodes),
         };
-        for (member, (disk, storage)) in disks.into_iter().enumerate() {
-            let life = cluster.start_member(member, 0, storage).await?;
-            let lives = 1;
-            cluster.seats.push(Seat { disk, lives, life });
+        for (part, disk, arrival) in opened {
+            let member = part.member;
+            let earlier = acquaintance(seed, member).map(|earlier| &contacts[earlier]);
+            let contact = arrival.contact().clone();
+            let life = cluster.run(&part, arrival, earlier).await?;
+            cluster.seats.push(Seat {
+                part,
+                disk,
+                contact,
+                lives: 1,
+                life,
+            });
         }
         Ok(cluster)
     }
@@ -133,41 +153,34 @@ impl Cluster {
     /// The members that are not killed, counted from 0.
     pub(super) fn living(&self) -> Vec<usize> {
         (0..self.seats.len())
-            .filter(|member| self.seats[*member].life.handle.is_some())
+            .filter(|member| self.seats[*member].life.hand.is_some())
             .collect()
     }
 
     /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns
     /// when the last one learnt it.
     pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
-        let mut voters: Vec<ServerId> =
-            members.iter().map(|member| self.servers[*member]).collect();
+        let servers = members.iter().map(|member| self.seats[*member].server());
+        let mut voters: Vec<ServerId> = servers.collect();
         voters.sort_unstable();
-        let settled = |status: &MemberStatus| {
-            let configuration = &status.raft.configuration;
-            !configuration.is_joint()
-                && configuration.voters() == voters
-                && status.raft.commit >= status.raft.configuration_index
-        };
-        let mut index = Index::ZERO;
+        let mut last = Index::ZERO;
         for member in members {
-            let mut status = self.seats[*member].life.status.clone();
-            let status = status.wait_for(settled).await;
-            let status = status.context("a member has stopped")?;
-            index = index.max(status.raft.configuration_index);
+            let index = self.seats[*member].life.body.settled(&voters).await;
+            last = last.max(index.context("a member has stopped")?);
         }
-        Ok(self.chronicle.committed_by(members, index).await)
+        Ok(self.chronicle.committed_by(members, last).await)
     }
 
     /// Whether a policy that keeps a least number of voters lets so few be all of them.
-    pub(super) const fn may_shrink_to(&self, members: usize) -> bool {
-        members >= self.policy.voters_min()
+    pub(super) fn may_shrink_to(&self, members: usize) -> bool {
+        let policy: MembershipPolicy = self.settings.policy();
+        members >= policy.voters_min()
     }
 
     /// One who writes through a living member.
     pub(super) fn writer(&self, member: usize) -> anyhow::Result<Writer> {
         Ok(Writer {
-            handle: self.handle(member)?.clone(),
+            hand: self.hand(member)?.clone(),
             killed: self.seats[member].life.killed.subscribe(),
         })
     }
@@ -179,9 +192,11 @@ impl Cluster {
 
     /// Reads the whole chat through a member, linearizably.
     pub(super) async fn read(&self, member: usize) -> anyhow::Result<Vec<Bytes>> {
-        let answer = self.handle(member)?.read(whole_chat()).await;
-        let answer = answer.with_context(|| format!("member {} cannot read", member + 1))?;
-        lines_of(answer).context("the chat is not a sequence")
+        let lines = match self.hand(member)? {
+            Hand::Here(handle) => here::read(handle).await,
+            Hand::There(orders) => orders.read().await,
+        };
+        lines.with_context(|| format!("member {} cannot read", member + 1))
     }
 
     /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are
@@ -189,26 +204,33 @@ impl Cluster {
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
         for member in members {
-            self.network.kill(self.servers[*member]);
+            self.seats[*member].life.body.kill();
         }
         for member in members {
-            let life = &mut self.seats[*member].life;
-            // Whoever writes through it holds a handle too, and lets go of it now.
-            life.killed.send_replace(true);
-            life.handle = None;
+            self.seats[*member].life.release();
         }
         at
     }
 
     /// Starts a killed member again, from its disk.
     pub(super) async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
+        let members = self.seats.len() as u64;
         let seat = &mut self.seats[member];
         // Its former self must have let go of the disk.
-        seat.life.ended().await;
-        let (storage, lives) = (seat.disk.open().await?, seat.lives);
-        let life = self.start_member(member, lives, storage).await?;
+        seat.life.body.ended().await;
+        let part = Part {
+            seed: seat.part.seed.wrapping_add(seat.lives * members),
+            ..seat.part.clone()
+        };
+        let arrival = arrive(&self.place, &part, seat.disk.as_ref(), &self.chronicle).await?;
+        let contact = arrival.contact().clone();
+        let known = acquaintance(self.seed, member).filter(|known| self.living().contains(known));
+        // Whoever knows nobody that lives finds by its disk who else was there.
+        let known = known.map(|known| self.seats[known].contact.clone());
+        let life = self.run(&part, arrival, known.as_ref()).await?;
         let seat = &mut self.seats[member];
         seat.lives += 1;
+        seat.contact = contact;
         seat.life = life;
         Ok(())
     }
@@ -217,124 +239,186 @@ impl Cluster {
     /// a fault.
     pub(super) async fn stop(&mut self) {
         for seat in &mut self.seats {
-            seat.life.killed.send_replace(true);
-            seat.life.handle = None;
+            seat.life.release();
         }
-        for seat in &mut self.seats {
-            seat.life.ended().await;
-        }
+        join_all(self.seats.iter_mut().map(|seat| seat.life.body.ended())).await;
     }
 
-    async fn start_member(
-        &self,
-        member: usize,
-        lives: u64,
-        storage: Opened,
+    /// Runs a member that has arrived. The first one founds the cluster.
+    async fn run(
+        &mut self,
+        part: &Part,
+        arrival: Arrival,
+        known: Option<&Contact>,
     ) -> anyhow::Result<Life> {
-        let (mut recorder, record) = Recorder::new();
-        if self.forger == Some(member) {
-            recorder = recorder.forging();
-        }
-        let chronicle = self.chronicle.clone();
-        // Apart for all members and all their lives: those who share a seed campaign at the same moments.
-        let life_number = lives * self.seats.capacity() as u64 + member as u64;
-        let mut builder = match storage {
-            Opened::Folder(storage) => self.builder(recorder, storage)?,
-            Opened::Memory(storage) => self.builder(recorder, storage)?,
-        };
-        builder = builder
-            .label(format!("member {}", member + 1))
-            .config(self.config.clone())
-            .membership(self.policy)
-            .request_timeout(self.patience)
-            .seed(self.seed.wrapping_add(life_number))
-            .observe(move |at, event| chronicle.note(member, at, event));
-        if member > 0 || lives > 0 {
-            builder = builder.join(self.cluster, self.servers[self.acquaintance(member)]);
-        }
-        let handle = builder
-            .start()
-            .await
-            .with_context(|| format!("member {} does not start", member + 1))?;
-        Ok(Life {
-            status: handle.status(),
-            handle: Some(handle),
-            killed: watch::Sender::new(false),
-            record,
-        })
-    }
-
-    /// A member whose links prove who is at their other end, unless they are not to.
-    fn builder(
-        &self,
-        recorder: Recorder,
-        storage: impl Storage,
-    ) -> Result<MemberBuilder<Recorder>, AttachError> {
-        let identity = storage.identity().clone();
-        Ok(if self.unproven {
-            let transport = self.network.attach(identity.id())?;
-            Member::builder(recorder, transport, storage)
-        } else {
-            let transport = self.network.connect(identity)?;
-            Member::builder(recorder, transport, storage)
-        })
-    }
-
-    /// The member whose address another one knows: any of those that were made before it, which may be a newcomer
-    /// itself.
-    fn acquaintance(&self, member: usize) -> usize {
-        let random = self
-            .seed
-            .wrapping_add(member as u64)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            >> 33;
-        usize::try_from(random).unwrap_or_default() % member.max(1)
-    }
-
-    fn handle(&self, member: usize) -> anyhow::Result<&Handle<Recorder>> {
-        let handle = self.seats[member].life.handle.as_ref();
-        handle.with_context(|| format!("member {} was killed", member + 1))
-    }
-}
-
-impl Disk {
-    /// A blank one: in a folder of this one, or in memory.
-    fn new(root: Option<&Path>, member: usize) -> Self {
-        match root {
-            Some(root) => Self::Folder(root.join(format!("member-{}", member + 1))),
-            None => Self::Memory(MemoryStorage::default()),
-        }
-    }
-
-    /// Opens it, once whoever had it open before has let go of it.
-    async fn open(&self) -> anyhow::Result<Opened> {
-        let folder: &Path = match self {
-            Self::Folder(folder) => folder,
-            Self::Memory(storage) => return Ok(Opened::Memory(storage.clone())),
-        };
-        loop {
-            match DiskStorage::open(folder).await {
-                Err(StorageError::InUse { .. }) => sleep(POLL).await,
-                opened => return Ok(Opened::Folder(opened?)),
+        let founds = self.seats.is_empty();
+        let cluster = self.cluster;
+        Ok(match arrival {
+            Arrival::Here(mut opened) => {
+                if founds {
+                    self.cluster = opened.found().await?;
+                }
+                let joins = known.map(|known| known.of(cluster)).transpose()?;
+                let (chronicle, member) = (self.chronicle.clone(), part.member);
+                let observer = move |at, event: &_| {
+                    if let Some(deed) = Deed::of(event) {
+                        chronicle.note(member, at, deed);
+                    }
+                };
+                Life::here(opened.start(part, joins, observer).await?)
             }
+            Arrival::There(mut process) => {
+                let order = match known {
+                    Some(known) => Order::Join {
+                        invitation: known.invitation(cluster)?.to_string(),
+                    },
+                    None if founds => Order::Found,
+                    None => Order::Return,
+                };
+                self.cluster = process.start(part.member, order).await?;
+                Life::there(process)
+            }
+        })
+    }
+
+    fn hand(&self, member: usize) -> anyhow::Result<&Hand> {
+        let hand = self.seats[member].life.hand.as_ref();
+        hand.with_context(|| format!("member {} was killed", member + 1))
+    }
+}
+
+/// The member whose address another one knows: any of those that were made before it, which may be a newcomer itself.
+/// The first one knows none.
+fn acquaintance(seed: u64, member: usize) -> Option<usize> {
+    let random = seed
+        .wrapping_add(member as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        >> 33;
+    usize::try_from(random)
+        .unwrap_or_default()
+        .checked_rem(member)
+}
+
+/// Makes the disk of a member, and opens it.
+async fn open(
+    place: &Place,
+    part: Part,
+    chronicle: &Chronicle,
+) -> anyhow::Result<(Part, Option<Disk>, Arrival)> {
+    let disk = match place {
+        Place::Here(_) => Some(Disk::new(part.folder.clone())),
+        Place::Processes => None,
+    };
+    let arrival = arrive(place, &part, disk.as_ref(), chronicle).await?;
+    Ok((part, disk, arrival))
+}
+
+/// Opens a member's disk, and listens.
+async fn arrive(
+    place: &Place,
+    part: &Part,
+    disk: Option<&Disk>,
+    chronicle: &Chronicle,
+) -> anyhow::Result<Arrival> {
+    Ok(match (place, disk) {
+        (Place::Here(medium), Some(disk)) => Arrival::Here(Opened::new(disk, medium).await?),
+        _ => Arrival::There(Process::open(part, chronicle).await?),
+    })
+}
+
+impl Arrival {
+    const fn contact(&self) -> &Contact {
+        match self {
+            Self::Here(opened) => opened.contact(),
+            Self::There(process) => process.contact(),
         }
     }
 }
 
-impl Opened {
-    /// Whose it is.
-    fn id(&self) -> ServerId {
-        match self {
-            Self::Folder(storage) => storage.identity().id(),
-            Self::Memory(storage) => storage.identity().id(),
-        }
+impl Contact {
+    /// How a newcomer to this cluster finds it.
+    fn of(&self, cluster: ClusterId) -> anyhow::Result<Acquaintance> {
+        Ok(match self.address {
+            Some(_) => Acquaintance::Invited(self.invitation(cluster)?),
+            None => Acquaintance::Server(cluster, self.key.server_id()),
+        })
+    }
+
+    fn invitation(&self, cluster: ClusterId) -> anyhow::Result<Invitation> {
+        let invitation = Invitation::new(cluster, [self.key])?;
+        Ok(invitation.with_addresses(self.address.clone())?)
+    }
+}
+
+impl Seat {
+    fn server(&self) -> ServerId {
+        self.contact.key.server_id()
     }
 }
 
 impl Life {
-    /// Waits until it is over, and its storage is closed.
+    fn here(here: Here) -> Self {
+        Self {
+            hand: Some(Hand::Here(here.handle())),
+            killed: watch::Sender::new(false),
+            record: here.record,
+            body: Body::Here {
+                status: here.status,
+                knife: here.knife,
+            },
+        }
+    }
+
+    fn there(process: Process) -> Self {
+        Self {
+            hand: Some(Hand::There(process.orders())),
+            killed: watch::Sender::new(false),
+            record: process.record.clone(),
+            body: Body::There {
+                standing: process.standing.clone(),
+                process: Some(process),
+            },
+        }
+    }
+
+    /// Lets go of it: whoever writes through it holds it too, and lets go of it now.
+    fn release(&mut self) {
+        self.killed.send_replace(true);
+        self.hand = None;
+    }
+}
+
+impl Body {
+    /// Waits until these are all voters, and that is committed. Returns the index of the configuration, or `None` if
+    /// the member has stopped.
+    async fn settled(&self, voters: &[ServerId]) -> Option<Index> {
+        match self {
+            Self::Here { status, .. } => here::settled(&mut status.clone(), voters).await,
+            Self::There { standing, .. } => process::settled(&mut standing.clone(), voters).await,
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Self::Here { knife, .. } => knife.cut(),
+            Self::There { process, .. } => {
+                if let Some(process) = process {
+                    process.kill();
+                }
+            }
+        }
+    }
+
+    /// Waits until it is over, and its storage is closed. Whoever used it has let go of it.
     async fn ended(&mut self) {
-        while self.status.changed().await.is_ok() {}
+        match self {
+            Self::Here { status, .. } => while status.changed().await.is_ok() {},
+            Self::There { process, .. } => {
+                if let Some(process) = process.take() {
+                    process.end().await;
+                }
+            }
+        }
     }
 }
 
@@ -346,20 +430,16 @@ impl Writer {
 
     /// Appends a line, once: what is lost on the way is sent again by the member, under one name.
     pub(super) async fn append(&mut self, line: Bytes) -> Outcome {
-        let command = Command::Append {
-            key: CHAT,
-            value: line,
+        let appended = async {
+            match &self.hand {
+                Hand::Here(handle) => here::append(handle, line).await,
+                Hand::There(orders) => orders.append(line).await,
+            }
         };
         tokio::select! {
             // What was answered before the kill counts.
             biased;
-            reply = self.handle.propose(command) => match reply.map(|reply| reply.outcome) {
-                Ok(Ok(Done::Append(place))) => Outcome::Done(place),
-                Ok(Ok(_)) => Outcome::Unknown,
-                Ok(Err(refused)) => Outcome::NotDone(KvError::from(refused).to_string()),
-                Err(error) if error.is_definite() => Outcome::NotDone(error.to_string()),
-                Err(_) => Outcome::Unknown,
-            },
+            outcome = appended => outcome,
             _ = self.killed.wait_for(|killed| *killed) => Outcome::Unknown,
         }
     }

@@ -1,11 +1,12 @@
-//! A cluster in this process that lives through what a cluster may have to live through, and is examined afterwards.
+//! Runs a cluster on this machine that lives through what a cluster may have to live through, and examines it afterwards.
 //!
 //! The [`story`] is told to members that know nothing of it: each runs the key-value store as any application would,
 //! inside a [`recorder`] that notes when each line was applied. What the figures say is computed from such moments and
-//! from those of role changes, after the fact: nothing is measured by asking repeatedly.
+//! from those of role changes, after the fact: nothing is measured by asking repeatedly. A member runs [`here`], over one
+//! [`medium`] or another, or in a [`process`] of its own, which [`serve`]s the story by a pipe.
 
 use std::fmt;
-use std::process::{self, ExitCode};
+use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,24 +18,36 @@ use crate::scratch::Root;
 mod chronicle;
 mod cluster;
 mod disasters;
+mod here;
+mod medium;
 mod options;
+mod process;
 mod recorder;
+mod serve;
+mod settings;
+mod severable;
 mod story;
 mod summary;
 mod timeline;
 mod verify;
+mod words;
 mod writing;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::options::Options;
+pub(crate) use self::serve::run as run_member;
 
 use self::summary::Report;
 use self::timeline::Timeline;
 
 /// Tells the story and reports on it. Success means that all was verified.
 pub(crate) fn run(options: &Options) -> ExitCode {
+    if let Some(why) = options.conflict() {
+        eprintln!("error: {why}");
+        return ExitCode::from(MISUSED);
+    }
     let timeline = if options.json {
         Timeline::silent()
     } else {
@@ -54,6 +67,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
     }
 }
+
+/// As the parser of arguments ends the program when it cannot use them.
+const MISUSED: u8 = 2;
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
 const INTERRUPTED: u8 = 130;
@@ -78,9 +94,9 @@ fn tell(options: &Options, timeline: Timeline, interrupts: &Notify) -> anyhow::R
     // on 2 shared cores, 100 lines one by one: 5 members 2.4 ms, on two threads 6.0 ms; 41 members 23 and 25; 101
     // members 83 and 149.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
-        .context("cannot start the clock of the members")?;
+        .context("cannot start the runtime of the members")?;
     runtime.block_on(async {
         tokio::select! {
             report = story::tell(options, root, timeline) => Ok(report),
@@ -96,7 +112,7 @@ fn watch_for_interrupts() -> anyhow::Result<Arc<Notify>> {
     let is_second = AtomicBool::new(false);
     ctrlc::set_handler(move || {
         if is_second.swap(true, Ordering::Relaxed) {
-            process::exit(INTERRUPTED.into());
+            exit(INTERRUPTED.into());
         }
         notified.notify_one();
     })

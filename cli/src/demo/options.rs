@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use liferaft::MembershipPolicy;
+use clap::{Args, ValueEnum};
 
-/// Run a cluster in this process, break it, and verify that nothing was lost
+use super::settings::Settings;
+
+/// Run a cluster on this machine, break it, and verify that nothing was lost
 ///
 /// Newcomers join by any member's address; members append chat lines; the leader is killed, evicted, and comes back
 /// from its disk; just under half of the members are killed at once, the leader among them, and evicted; all that is
@@ -14,7 +15,7 @@ use liferaft::MembershipPolicy;
 /// every acknowledged line is there exactly once and that no line is there twice.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Members of the cluster, 1 to 101; of fewer than 3 none are killed
+    /// Members of the cluster, 1 to 101, or to 41 with --processes; of fewer than 3 none are killed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = within::<usize>(1..=NODES_MAX))]
     pub(crate) nodes: usize,
 
@@ -37,6 +38,14 @@ pub(crate) struct Options {
     /// Messages that the network loses, in percent, 0 to 50
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = within::<u32>(0..=50))]
     pub(crate) loss: u32,
+
+    /// What carries the members' messages: the memory of this process, or WebSocket over the loopback interface
+    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    transport: Option<Transport>,
+
+    /// Run each member in a process of its own, over WebSocket: who is killed, is killed as by SIGKILL
+    #[arg(long)]
+    pub(crate) processes: bool,
 
     /// Keep the members' state in memory, and not in folders among the temporary files: figures without the disk's part
     #[arg(long)]
@@ -61,6 +70,7 @@ pub(crate) struct Options {
     /// member leads; null when no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until
     /// every survivor knows that a configuration without the killed is committed; null when none was killed, or so many
     /// that the least number of voters keeps them. `evict_after_ms`: the silence after which a member is evicted.
+    /// What a member in a process of its own tells happened when this one reads it, some tens of microseconds later.
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -70,6 +80,19 @@ pub(crate) struct Options {
 }
 
 const NODES_MAX: u64 = 101;
+
+/// The most members in processes of their own.
+const PROCESSES_MAX: usize = 41;
+
+/// What carries messages from member to member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// The memory of this process
+    Memory,
+    /// Sockets of the loopback interface
+    #[value(name = "websocket")]
+    WebSocket,
+}
 
 impl Options {
     /// The chat lines to write.
@@ -96,14 +119,45 @@ impl Options {
         )
     }
 
-    /// How the members manage who takes part.
-    pub(crate) fn policy(&self) -> MembershipPolicy {
-        let policy = if self.lab {
-            MembershipPolicy::laboratory(self.election_timeout())
+    /// What carries the messages.
+    pub(crate) fn transport(&self) -> Transport {
+        let usual = if self.processes {
+            Transport::WebSocket
         } else {
-            MembershipPolicy::default()
+            Transport::Memory
         };
-        policy.with_evict_after(self.evict_after())
+        self.transport.unwrap_or(usual)
+    }
+
+    /// Why these do not go together; `None` if they do.
+    pub(crate) fn conflict(&self) -> Option<String> {
+        let over_sockets = self.transport() == Transport::WebSocket;
+        let why = if self.processes && !over_sockets {
+            "--processes is for --transport websocket: processes do not share their memory"
+        } else if self.processes && self.memory {
+            "--memory is not for --processes: who is killed comes back from its disk, and its memory dies with it"
+        } else if self.processes && self.nodes > PROCESSES_MAX {
+            return Some(format!(
+                "--processes is for at most {PROCESSES_MAX} --nodes"
+            ));
+        } else if over_sockets && self.loss > 0 {
+            "--loss is for --transport memory: what a network loses TCP sends again, so that nothing is lost here"
+        } else if over_sockets && self.unproven {
+            "--unproven is for --transport memory: over sockets, which others reach too, links prove who is there"
+        } else {
+            return None;
+        };
+        Some(why.to_owned())
+    }
+
+    /// How the members run.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            election_timeout: self.election_timeout(),
+            evict_after: self.evict_after(),
+            lab: self.lab,
+            patience: self.patience(),
+        }
     }
 
     /// The seed asked for, or another one each time.
@@ -165,10 +219,13 @@ pub(super) mod tests {
         let slow_lab = parse(["--lab", "--evict-after", "7000"]).expect("all is well");
 
         assert_eq!(usual.evict_after(), Duration::from_secs(1));
-        assert_eq!(usual.policy().voters_min(), 3);
+        assert_eq!(usual.settings().policy().voters_min(), 3);
         assert_eq!(lab.evict_after(), Duration::from_secs(1));
-        assert_eq!(lab.policy().voters_min(), 2);
-        assert_eq!(slow_lab.policy().evict_after(), Duration::from_secs(7));
+        assert_eq!(lab.settings().policy().voters_min(), 2);
+        assert_eq!(
+            slow_lab.settings().policy().evict_after(),
+            Duration::from_secs(7)
+        );
     }
 
     #[test]
@@ -192,6 +249,38 @@ pub(super) mod tests {
         );
         assert_eq!(refusal("--loss", "51"), ErrorKind::ValueValidation);
         assert_eq!(refusal("--seed", "x"), ErrorKind::ValueValidation);
+    }
+
+    #[test]
+    fn the_transport_is_memory_unless_members_are_processes() {
+        let transport = |arguments: &[&str]| {
+            let arguments = ["demo"].into_iter().chain(arguments.iter().copied());
+            let program = Program::try_parse_from(arguments).expect("all is well");
+            assert_eq!(program.options.conflict(), None);
+            program.options.transport()
+        };
+
+        assert_eq!(transport(&[]), Transport::Memory);
+        assert_eq!(transport(&["--processes"]), Transport::WebSocket);
+        assert_eq!(
+            transport(&["--transport", "websocket"]),
+            Transport::WebSocket
+        );
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_with_the_reason() {
+        let why = |arguments: [&str; 3]| {
+            let options = parse(arguments).expect("each is well");
+            options.conflict().expect("they do not go together")
+        };
+        let over_sockets = "--transport=websocket";
+
+        assert!(why([over_sockets, "--loss", "20"]).contains("TCP"));
+        assert!(why([over_sockets, "--unproven", "--lab"]).contains("prove"));
+        assert!(why(["--processes", "--memory", "--lab"]).contains("disk"));
+        assert!(why(["--processes", "--nodes", "101"]).contains("at most 41"));
+        assert!(why(["--processes", "--transport", "memory"]).contains("share"));
     }
 
     #[test]

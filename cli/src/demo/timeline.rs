@@ -9,7 +9,7 @@ use console::{Style, style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use liferaft::time::Instant;
 
-use super::options::Options;
+use super::options::{Options, Transport};
 use super::recorder::now;
 use super::summary::milliseconds;
 
@@ -92,8 +92,13 @@ impl Timeline {
             loss => format!(" · {loss} % of messages lost"),
         };
         let lab = if options.lab { " · laboratory" } else { "" };
+        let place = match (options.processes, options.transport()) {
+            (true, _) => "in processes of their own, over WebSocket",
+            (false, Transport::WebSocket) => "in this process, over WebSocket",
+            (false, Transport::Memory) => "in this process",
+        };
         let about = format!(
-            "{members} in this process · election timeout {} ms · evicted after {} ms{lab}{loss} · seed {seed}",
+            "{members} {place} · election timeout {} ms · evicted after {} ms{lab}{loss} · seed {seed}",
             options.election_timeout().as_millis(),
             options.evict_after().as_millis()
         );

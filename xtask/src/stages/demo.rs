@@ -10,11 +10,13 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "demo",
-    about: "`cargo liferaft demo` verifies itself and says so in JSON",
+    about: "`cargo liferaft demo` verifies itself and says so in JSON, in one process and in five",
     run,
 };
 
 const NODES: u64 = 5;
+/// How the members are run: the flags of each run of the demo.
+const WAYS: [&str; 3] = ["", "--transport websocket", "--processes"];
 /// Not counting the build.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Counts, in the demo's object.
@@ -35,14 +37,18 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
         .cargo()
         .args("build --release --package liferaft-cli --bin liferaft --locked")
         .run()?;
-    let mut json = String::new();
-    workspace
-        .cargo()
-        .args("liferaft demo --json --nodes")
-        .arg(NODES.to_string())
-        .deadline(DEADLINE)
-        .run_with_lines(|line| json.push_str(line))?;
-    check(&json)
+    for way in WAYS {
+        let mut json = String::new();
+        workspace
+            .cargo()
+            .args("liferaft demo --json --nodes")
+            .arg(NODES.to_string())
+            .args(way)
+            .deadline(DEADLINE)
+            .run_with_lines(|line| json.push_str(line))?;
+        check(&json).with_context(|| format!("liferaft demo {way}"))?;
+    }
+    Ok(())
 }
 
 fn check(json: &str) -> Result<()> {
