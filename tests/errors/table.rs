@@ -434,7 +434,7 @@ fn causes_of_stops() -> Vec<Row> {
         "StopReason::StateMachine": StopReason::StateMachine(panicked())
             => "its state machine failed: it panicked at entry 7: why";
         "StopReason::Unsupported": StopReason::Unsupported { from: ADA, what: "an entry".into() }
-            => "server 0x1f uses what this version does not know: an entry";
+            => "server 0x1f uses what this version does not know: an entry: upgrade this member";
         "StopReason::Forgot": StopReason::Forgot
             => "its storage has lost what it acknowledged: it must come back under another id";
         "StopReason::FramesTooShort": StopReason::FramesTooShort { frame_bytes_max: 8, bytes: 9 }
@@ -565,8 +565,10 @@ fn frames() -> Vec<Row> {
         "DecodeError::Contradiction": DecodeError::Contradiction { part: "entry" } => "the entry contradicts itself";
         "DecodeError::UnknownKind": DecodeError::UnknownKind { part: "frame", number: 9 }
             => "the frame is of the unknown kind 9";
-        "DecodeError::Unsupported": DecodeError::Unsupported { part: "entry", number: 9 }
-            => "this version does not support the entry of format 9";
+        "DecodeError::UnknownEntry": DecodeError::UnknownEntry { index: Index(7), kind: 9 }
+            => "the entry at index 7 is of the unknown kind 9";
+        "DecodeError::Unsupported": DecodeError::Unsupported { part: "configuration", number: 9 }
+            => "this version does not support the configuration of format 9";
         "Violation": violation() => "largest frames arrive: why";
         "Violations": Violations(vec![violation()])
             => "the transport breaks 1 of 16 promises: largest frames arrive: why";

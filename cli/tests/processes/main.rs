@@ -2,7 +2,9 @@
 
 mod clients;
 mod cluster;
+mod dialect;
 mod joining;
 mod monitor;
 mod node;
 mod procedures;
+mod upgrade;

@@ -651,7 +651,7 @@ pub enum StopReason {
     #[error("its state machine failed: {0}")]
     StateMachine(MachineFault),
     /// Another member speaks a version that this one does not know.
-    #[error("server {from} uses what this version does not know: {what}")]
+    #[error("server {from} uses what this version does not know: {what}: upgrade this member")]
     Unsupported {
         /// The member.
         from: ServerId,

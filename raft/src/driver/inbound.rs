@@ -193,7 +193,7 @@ impl<S: StateMachine> Driver<S> {
             Err(error) => {
                 // What the leader replicates in a version that is not known here all others act upon: this member stops
                 // rather than fall behind without a word. Nobody else may stop it.
-                let unsupported = matches!(error, DecodeError::Unsupported { .. });
+                let unsupported = error.is_unsupported();
                 let is_leaders = leader_term.is_some_and(|term| self.raft.may_lead(from, term));
                 let what = error.to_string();
                 self.drop_undecodable(from, error);

@@ -33,12 +33,7 @@ pub(super) fn decode(index: Index, entry: proto::Entry) -> Result<Entry, DecodeE
             let body = required(entry.body, "configuration")?;
             Payload::Configuration(Arc::new(configuration::decode(&body)?))
         }
-        number => {
-            return Err(DecodeError::Unsupported {
-                part: "entry",
-                number,
-            });
-        }
+        kind => return Err(DecodeError::UnknownEntry { index, kind }),
     };
     let term = term(entry.term, "entry's term")?;
     Ok(Entry {

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::ids::Index;
+
 /// Why bytes from a peer were not understood. The frame is dropped and counted; nothing of it takes effect.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -66,11 +68,17 @@ pub enum DecodeError {
         /// The number of its kind.
         number: u32,
     },
-    /// The replicated log holds what this version does not understand: an entry of another kind, or a configuration
-    /// of another format.
-    ///
-    /// Nothing is damaged, but this member is too old for its cluster. If it is its leader that says so, the member
-    /// has to stop: to go on without the entry would let its state diverge.
+    /// The replicated log holds an entry of a kind that this version does not know, which is
+    /// [unsupported](Self::is_unsupported).
+    #[error("the entry at index {index} is of the unknown kind {kind}")]
+    UnknownEntry {
+        /// Its index.
+        index: Index,
+        /// The number of its kind.
+        kind: u32,
+    },
+    /// The replicated log, or a snapshot, holds what this version does not understand: a configuration of another
+    /// format, or with parts that are not known. It is [unsupported](Self::is_unsupported).
     #[error("this version does not support the {part} of format {number}")]
     Unsupported {
         /// The part.
@@ -78,4 +86,13 @@ pub enum DecodeError {
         /// The number of its kind or format.
         number: u32,
     },
+}
+
+impl DecodeError {
+    /// Returns true if this member is too old for its cluster: nothing is damaged. If it is its leader that says so,
+    /// the member has to stop: to go on without the entry would let its state diverge.
+    #[must_use]
+    pub const fn is_unsupported(&self) -> bool {
+        matches!(self, Self::UnknownEntry { .. } | Self::Unsupported { .. })
+    }
 }

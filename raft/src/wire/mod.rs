@@ -6,7 +6,7 @@
 //!   added up for them, so that no frame costs more than a small multiple of its length;
 //! - what safety rests on must be there, absence is not zero; what is advisory may be missing, and may be unknown;
 //! - what is replicated is understood or refused: an entry of an unknown kind, or a configuration of an unknown format,
-//!   is [`DecodeError::Unsupported`], which says that this member is too old, not that something is damaged.
+//!   is [unsupported](DecodeError::is_unsupported), which says that this member is too old, not that something is damaged.
 //!
 //! Commands and chunks of snapshots are slices of the frame that brought them, never copies.
 //!

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use liferaft_raft::admission::Kind;
-use liferaft_raft::ids::Term;
+use liferaft_raft::ids::{Index, Term};
 use liferaft_raft::wire::{DecodeError, RawFrame};
 
 use super::samples::{
@@ -32,9 +32,9 @@ fn an_entry_of_an_unknown_kind_is_unsupported_and_not_malformed() {
 
     assert_eq!(
         refused,
-        Err(DecodeError::Unsupported {
-            part: "entry",
-            number: 9
+        Err(DecodeError::UnknownEntry {
+            index: Index(10),
+            kind: 9
         })
     );
 }

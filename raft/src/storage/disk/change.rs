@@ -111,6 +111,7 @@ pub(super) fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
             "entry {place} says that its term is {}",
             entry.term
         ))),
+        Err(DecodeError::UnknownEntry { kind, .. }) => Err(Flaw::Unsupported(kind.into())),
         Err(DecodeError::Unsupported { number, .. }) => Err(Flaw::Unsupported(number.into())),
         Err(error) => Err(contradictory(format!(
             "entry {place} cannot be decoded: {error}"
