@@ -136,9 +136,13 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
                 None => None,
             };
             let leader = client.transfer_leadership(to).await?;
-            return Ok(match json {
-                true => format!("{}\n", json!({ "leader": format!("{leader:?}") })),
-                false => format!("{leader:?} leads\n"),
+            // It leads, whether or not it tells what it is called.
+            let name = name_of(client, leader).await.unwrap_or_default();
+            let id = format!("{leader:?}");
+            return Ok(match (json, name.is_empty()) {
+                (true, _) => format!("{}\n", json!({ "leader": id, "name": name })),
+                (false, false) => format!("{name} ({id}) leads\n"),
+                (false, true) => format!("{id} leads\n"),
             });
         }
         Operation::Invite {
@@ -177,6 +181,14 @@ pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {
     let leader = led.leader.context("there is no leader")?;
     let report = client.report(leader).await;
     report.context("the leader does not answer")
+}
+
+/// Returns what people call a member.
+async fn name_of(client: &Client<Kv>, server: ServerId) -> Option<String> {
+    let report = of_leader(client).await.ok()?;
+    let mut members = report.members.iter();
+    let (.., description) = members.find(|(id, ..)| *id == server)?;
+    Some(description.label().as_str().to_owned())
 }
 
 /// Finds the member that is called so.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use liferaft::storage::{DiskStorage, MemoryStorage, Storage};
+use liferaft::storage::{DiskStorage, MemoryStorage, Storage, Verdict, inspect};
 use liferaft::{Invitation, Kv, MemberBuilder};
 
 use crate::init::Invitations;
 use crate::member::{
-    Ending, News, Place, Web, block_on, explained, forget_left, has_left, run as run_member,
-    stored_name,
+    Ending, News, Place, Web, block_on, explained, forget_left, has_left, is_of_closed_cluster,
+    run as run_member, stored_name,
 };
 use crate::members::Purpose;
 
@@ -61,6 +61,20 @@ pub(crate) struct Options {
     invitations: Invitations,
 }
 
+/// How the names begin of what may be in a folder without a store: what is left of one that was about to be made or was
+/// set aside, the outboxes of an application, and what file systems have at their roots.
+const BESIDE_STORES: [&str; 9] = [
+    "header",
+    "left",
+    "lock",
+    "log-",
+    "lost+found",
+    "outbox-",
+    "reserve",
+    "set-aside-",
+    "snapshot-",
+];
+
 /// A year, which is longer than anybody waits.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -88,6 +102,8 @@ async fn node(options: &Options) -> anyhow::Result<()> {
                     what: repair.to_string(),
                 });
             }
+            let is_newcomer = disk.cluster().is_none();
+            note_what_lets_nobody_in(data, options, invitation.as_ref().filter(|_| is_newcomer));
             let cluster = disk.cluster().or(cluster);
             if invitation.is_some() {
                 forget_left(data)?;
@@ -135,6 +151,24 @@ async fn start(
     }
 }
 
+/// Notes on standard error where whoever runs a member may take something for an admission that is none.
+fn note_what_lets_nobody_in(data: &Path, options: &Options, comes_by: Option<&Invitation>) {
+    let is_open = options.place.is_open;
+    if is_open && is_of_closed_cluster(data) {
+        eprintln!(
+            "note: --open: the cluster of {} is closed, and stays so: this member is reached from this machine alone, and \
+             its address lets nobody in",
+            data.display()
+        );
+    }
+    if !is_open && comes_by.is_some_and(|invitation| invitation.token().is_none()) {
+        eprintln!(
+            "note: --join: this is a contact, which says where a cluster is and lets nobody in: an operator has to add \
+             this server, or to give an invitation (`liferaft members invite member`)"
+        );
+    }
+}
+
 /// Refuses a folder that holds no member, unless there is an invitation: nothing is written there.
 fn check_known(data: &Path, options: &Options) -> anyhow::Result<()> {
     let is_empty = match data.read_dir() {
@@ -144,6 +178,13 @@ fn check_known(data: &Path, options: &Options) -> anyhow::Result<()> {
     if is_empty && options.join.is_none() {
         return Err(unknown(data, options));
     }
+    if let Some(foreign) = foreign(data)? {
+        bail!(
+            "{} is no member's folder, as there is {foreign}: --data names the folder of a member, or an empty one for a \
+             newcomer",
+            data.display()
+        );
+    }
     if has_left(data) && options.join.is_none() {
         bail!(
             "the member in {} has left its cluster: --join INVITATION brings it back",
@@ -151,6 +192,28 @@ fn check_known(data: &Path, options: &Options) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is in a folder where no store was ever made, and that making one does not leave behind.
+fn foreign(data: &Path) -> anyhow::Result<Option<String>> {
+    let looking = || format!("cannot look into {}", data.display());
+    if !data.exists()
+        || !matches!(
+            inspect(data, 0).with_context(looking)?.verdict,
+            Verdict::Blank
+        )
+    {
+        return Ok(None);
+    }
+    let entries = data.read_dir().with_context(looking)?;
+    for entry in entries {
+        let name = entry.with_context(looking)?.file_name();
+        let name = name.to_string_lossy();
+        if !BESIDE_STORES.iter().any(|known| name.starts_with(known)) {
+            return Ok(Some(name.into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn unknown(data: &Path, options: &Options) -> anyhow::Error {

@@ -1,5 +1,6 @@
 //! Runs a member of a cluster of processes: what `init`, `node` and `leave` share.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,12 +11,14 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::config::Config;
 use liferaft::configuration::{ADDRESSES_MAX, Address};
-use liferaft::driver::{Handle, Member, MemberBuilder, StartError, StopReason};
+use liferaft::driver::{
+    Exclusion, Handle, Member, MemberBuilder, MemberStatus, StartError, StopReason,
+};
 use liferaft::kv::Kv;
 use liferaft::storage::{Storage, inspect};
 use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
-use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy};
+use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy, ServerId};
 use tokio::runtime::Builder;
 
 use crate::runtime::run_in;
@@ -130,6 +133,12 @@ pub(crate) fn stored_name(data: &Path) -> Option<String> {
     let member = configuration.member(found.header?.server)?;
     let label = member.description.label().as_str();
     (!label.is_empty()).then(|| label.to_owned())
+}
+
+/// Returns true if the member of a folder is one of a closed cluster, by its store.
+pub(crate) fn is_of_closed_cluster(data: &Path) -> bool {
+    let configuration = inspect(data, 0).ok().and_then(|found| found.configuration);
+    configuration.is_some_and(|(_, configuration)| !configuration.is_open())
 }
 
 /// Says what to do about a member that does not start.
@@ -259,18 +268,57 @@ impl Place {
     }
 }
 
+/// An operator has expelled the member while it ran.
+#[derive(Debug)]
+struct Expelled {
+    server: ServerId,
+}
+
+impl fmt::Display for Expelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = self.server;
+        write!(
+            f,
+            "an operator has expelled this member: after `liferaft members add {server:?}` it takes part again, once it \
+             is started again"
+        )
+    }
+}
+
+impl std::error::Error for Expelled {}
+
+/// The member was expelled.
+const EXPELLED: u8 = 5;
+
 /// Runs what a command does in a runtime, and tells how it ended.
 pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match run_in(Builder::new_multi_thread(), task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Expelled>() {
+                ExitCode::from(EXPELLED)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
-/// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it.
+/// Waits until a member is expelled that took part since it was started. One that is started again asks whether it may
+/// come back.
+async fn expelled(member: &Handle<Kv>) {
+    let mut status = member.status();
+    let takes_part = |now: &MemberStatus| now.raft.configuration.contains(now.raft.id);
+    let is_expelled = |now: &MemberStatus| now.exclusion == Some(Exclusion::Removed);
+    if status.wait_for(takes_part).await.is_err() || status.wait_for(is_expelled).await.is_err() {
+        // It has stopped, which others tell.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it. One that is expelled ends by
+/// itself.
 pub(crate) async fn run(
     member: &Handle<Kv>,
     web: Option<Web>,
@@ -285,7 +333,14 @@ pub(crate) async fn run(
         }
     };
     tokio::select! {
+        // What has happened is told before it ends the member.
+        biased;
         why = report.follow(member) => bail!("the member has stopped: {why}"),
+        () = expelled(member) => {
+            member.stop().await;
+            let server = member.id();
+            return Err(Expelled { server }.into());
+        }
         () = serving => {}
         () = signals.next() => {}
     }

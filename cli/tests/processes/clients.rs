@@ -177,28 +177,31 @@ fn a_watch_goes_on_when_the_leader_is_killed() {
 
 #[test]
 fn an_operator_hands_leadership_over_and_expels() {
-    let three = Three::new("operate");
+    let mut three = Three::new("operate");
     let leader = three.leader();
     let other = ["ada", "bob", "eve"]
         .into_iter()
         .find(|name| *name != leader);
     let other = other.expect("there are two others");
 
-    three.told(&["members", "transfer", other]);
+    let told = three.told(&["members", "transfer", other]);
     let leads_then = three.leader();
     three.told(&["members", "expel", &leader]);
 
     assert_eq!(leads_then, other);
+    assert!(told.starts_with(&format!("{other} (0x")), "{told}");
     let left = three.told(&["members", "list"]);
     assert_eq!(left.lines().count(), 2);
     assert!(!left.contains(&leader), "{left}");
     let place = ["ada", "bob", "eve"]
         .iter()
         .position(|name| *name == leader);
-    three.nodes[place.unwrap()].until("excluded", |told| {
+    let expelled = &mut three.nodes[place.unwrap()];
+    expelled.until("excluded", |told| {
         let why = told["why"].as_str().unwrap_or_default();
         why.contains("an operator removed this server")
     });
+    assert_eq!(expelled.ended(), Some(5));
 }
 
 #[test]

@@ -119,6 +119,30 @@ fn a_cluster_is_made_in_an_empty_folder_alone() {
 }
 
 #[test]
+fn nobody_joins_in_a_folder_of_something_else() {
+    let folder = Folder::new("foreign");
+    let home = folder.of("home");
+    let ada = init(&folder.of("ada"));
+    fs::create_dir(&home).expect("it is not there");
+    fs::write(Path::new(&home).join("letter"), "dear").expect("there is room");
+
+    let invitation = ada.invitation();
+    let refused = error_of(&[
+        "node",
+        "--data",
+        &home,
+        "--listen",
+        ANYWHERE,
+        "--join",
+        &invitation,
+    ]);
+
+    assert!(refused.contains(&home), "{refused}");
+    assert!(refused.contains("there is letter"), "{refused}");
+    assert_eq!(fs::read_dir(&home).expect("it is there").count(), 1);
+}
+
+#[test]
 fn a_bad_invitation_is_refused_and_not_repeated() {
     let folder = Folder::new("secret");
     let bob = folder.of("bob");
