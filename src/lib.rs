@@ -609,7 +609,7 @@ pub use driver::{
     Founding, Handle, Happening, LeaveError, Local, MachineFault, Member, MemberBuilder,
     MemberEvent, MemberStatus, MembershipError, Missed, NotJoined, OnExpiry, OnlyVoter, Outbox,
     OutboxConfig, OutboxError, ProposeError, ReadError, Roster, ShutdownError, StartError,
-    StopReason, Terms, TransferLeadershipError, UnknownCause, WaitError,
+    StopReason, Terms, TransferLeadershipError, UnknownCause, Unreached, UnreachedCause, WaitError,
 };
 pub use identity::Identity;
 pub use ids::{ClusterId, ParseIdError, ServerId};

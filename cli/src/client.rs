@@ -1,18 +1,20 @@
 //! Reaches a cluster as a client of it: what the commands share that ask a running cluster.
 
-use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use liferaft::driver::{Client, MembershipError, TransferLeadershipError};
-use liferaft::kv::{Kv, KvError};
+use liferaft::driver::Client;
+use liferaft::kv::Kv;
+use liferaft::transport::access::Permit;
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, contact_at};
 use liferaft::{Endpoint, Identity, Invitation};
 use tokio::runtime::Builder;
 
+use crate::failure;
+use crate::members::Purpose;
 use crate::runtime::run_in;
 
 /// How a cluster is reached.
@@ -48,11 +50,7 @@ impl Access {
         let invitation = tokio::time::timeout(timeout, self.invitation())
             .await
             .context("--at: nobody answers there")??;
-        let identity = Identity::draw();
-        let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-        let end = Endpoint::new(identity.clone(), carrier);
-        let client = Client::builder(identity, end, invitation);
-        Ok(client.request_timeout(timeout).start()?)
+        connect(invitation, timeout)
     }
 
     async fn invitation(&self) -> anyhow::Result<Invitation> {
@@ -72,6 +70,29 @@ impl Access {
     }
 }
 
+/// Starts a client, which reaches the cluster with its first operation.
+fn connect(invitation: Invitation, timeout: Duration) -> anyhow::Result<Client<Kv>> {
+    let identity = Identity::draw();
+    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
+    let end = Endpoint::new(identity.clone(), carrier);
+    let client = Client::builder(identity, end, invitation);
+    Ok(client.request_timeout(timeout).start()?)
+}
+
+/// How long a cluster is asked what an invitation is for.
+const LOOK_TIME: Duration = Duration::from_secs(3);
+
+/// Returns what an invitation lets clients do; `None` if it is for none, or nobody answers in time.
+pub(crate) async fn purpose_of(invitation: Invitation) -> Option<Purpose> {
+    let client = connect(invitation, LOOK_TIME).ok()?;
+    let known = client.wait_for(|status| status.permit.is_some()).await;
+    Some(match known.ok()?.permit? {
+        Permit::Read => Purpose::Reader,
+        Permit::Write => Purpose::Writer,
+        Permit::Operate => Purpose::Operator,
+    })
+}
+
 /// Reads an address, as people write one; `None` if it is none, but an invitation perhaps.
 fn address_of(at: &str) -> Option<String> {
     if at.starts_with("ws://") || at.starts_with("wss://") {
@@ -83,42 +104,11 @@ fn address_of(at: &str) -> Option<String> {
     is_address.then(|| format!("ws://{at}"))
 }
 
-/// The answer is no: there is nothing of that name, or it is not as expected.
-#[derive(Debug)]
-pub(crate) struct NotFound(pub(crate) String);
-
-impl fmt::Display for NotFound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotFound {}
-
-/// The answer is no.
-const NO: u8 = 3;
-
-/// It is not known whether it was done.
-const UNKNOWN: u8 = 4;
-
 /// Runs what a command asks in a runtime, and tells how it ended.
 pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let Err(error) = run_in(Builder::new_current_thread(), task) else {
-        return ExitCode::SUCCESS;
-    };
-    if let Some(no) = error.downcast_ref::<NotFound>() {
-        eprintln!("{no}");
-        return ExitCode::from(NO);
-    }
-    eprintln!("error: {error:#}");
-    let of_kv = error.downcast_ref().map(KvError::is_definite);
-    let of_change = error.downcast_ref().map(MembershipError::is_definite);
-    let of_transfer = error
-        .downcast_ref()
-        .map(TransferLeadershipError::is_definite);
-    match of_kv.or(of_change).or(of_transfer) {
-        Some(false) => ExitCode::from(UNKNOWN),
-        Some(true) | None => ExitCode::FAILURE,
+    match run_in(Builder::new_current_thread(), task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::tell(&error),
     }
 }
 

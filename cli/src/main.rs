@@ -14,6 +14,7 @@ mod child;
 mod client;
 mod cluster;
 mod demo;
+mod failure;
 mod init;
 mod inspect;
 mod kv;

@@ -1,12 +1,13 @@
 //! Shows and changes who is a member of a running cluster.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use liferaft::configuration::Description;
-use liferaft::driver::{Client, Terms};
+use liferaft::driver::{Client, ClientStatus, Terms, Unreached};
 use liferaft::kv::Kv;
 use liferaft::wire::Report;
 use liferaft::{MembershipChange, ServerId};
@@ -14,12 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::{Access, block_on};
+use crate::failure::EXIT_CODES;
 
 /// Show and change who is a member
 ///
 /// Members are named by what people call them, by their ids, or by the first digits of these. Whatever changes
 /// something needs an invitation to operators.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
     #[command(flatten)]
     access: Access,
@@ -168,17 +171,17 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
 
 /// Returns what the leader reports, once there is one.
 pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {
-    let Ok(led) = client.wait_for(|status| status.is_connected).await else {
-        let status = client.status().borrow().clone();
-        match (status.links, status.refused) {
-            (0, Some(refused)) => bail!("no member lets this client in: {refused}"),
-            (0, None) => bail!("no member is reached at the addresses that the invitation names"),
-            (links, _) => bail!(
-                "{links} members answer, and there is no leader that is reached: a majority of the voters must be there"
-            ),
-        }
+    let is_settled = |status: &ClientStatus| {
+        let lasts = |why: &Arc<Unreached>| why.is_lasting;
+        status.is_connected || status.unreached.as_ref().is_some_and(lasts)
     };
-    let leader = led.leader.context("there is no leader")?;
+    // At the deadline as well.
+    let _late = client.wait_for(is_settled).await;
+    let status = client.status().borrow().clone();
+    if let Some(why) = status.unreached {
+        return Err(Unreached::clone(&why)).context("not done");
+    }
+    let leader = status.leader.context("there is no leader")?;
     let report = client.report(leader).await;
     report.context("the leader does not answer")
 }

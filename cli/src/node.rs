@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use liferaft::configuration::TokenFault;
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, Verdict, inspect};
-use liferaft::{Invitation, Kv, MemberBuilder};
+use liferaft::{Exclusion, Handle, Invitation, Kv, MemberBuilder};
 
+use crate::client::purpose_of;
 use crate::init::Invitations;
 use crate::member::{
     Ending, News, Place, Web, block_on, explained, forget_left, has_left, is_of_closed_cluster,
@@ -126,8 +128,8 @@ async fn start(
     ending: Ending,
 ) -> anyhow::Result<()> {
     let mut signals = options.place.signals()?;
-    if let Some(invitation) = invitation {
-        member = member.invited(invitation);
+    if let Some(invitation) = &invitation {
+        member = member.invited(invitation.clone());
     }
     let member = member.start().await.map_err(explained)?;
     let report = options.place.report();
@@ -145,7 +147,17 @@ async fn start(
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
+    let refused = async {
+        match invitation {
+            Some(invitation) => wrong_invitation(&member, invitation).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
+        error = refused => {
+            member.stop().await;
+            Err(error)
+        }
         ended = run_member(&member, web, &report, &mut signals, ending) => ended,
         failed = inviting => failed,
     }
@@ -167,6 +179,25 @@ fn note_what_lets_nobody_in(data: &Path, options: &Options, comes_by: Option<&In
              this server, or to give an invitation (`liferaft members invite member`)"
         );
     }
+}
+
+/// Waits until the cluster has refused an invitation that is none to members, and says what it is for.
+async fn wrong_invitation(member: &Handle<Kv>, invitation: Invitation) -> anyhow::Error {
+    let wrong = Some(Exclusion::Token(TokenFault::GrantsOther));
+    let mut status = member.status();
+    if status
+        .wait_for(|status| status.exclusion == wrong)
+        .await
+        .is_err()
+    {
+        return std::future::pending().await;
+    }
+    let purpose = purpose_of(invitation).await;
+    let purpose = purpose.map_or("for something else", Purpose::in_words);
+    anyhow::anyhow!(
+        "--join takes an invitation to members, and this one is {purpose}: an operator prints one by `liferaft members \
+         --at INVITATION invite member`"
+    )
 }
 
 /// Refuses a folder that holds no member, unless there is an invitation: nothing is written there.

@@ -15,6 +15,7 @@ use liferaft::wire::{PeerReport, Report};
 use serde_json::{Value, json};
 
 use crate::client::{Access, block_on};
+use crate::failure::EXIT_CODES;
 use crate::members::of_leader;
 
 /// Show where every member stands
@@ -22,6 +23,7 @@ use crate::members::of_leader;
 /// Each member is asked itself; one that does not answer within two seconds is shown as silent. The leader tells how
 /// far each other one is behind, and how long a round trip to it takes.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
     #[command(flatten)]
     access: Access,
@@ -62,9 +64,12 @@ async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
     let (members, peers) = match of_leader(&patient).await {
         Ok(report) => (report.members, report.peers),
         Err(error) => {
+            let known = client.status().borrow().members.clone();
+            if known.is_empty() {
+                return Err(error);
+            }
             // Whoever is there still says where it stands.
             eprintln!("{error:#}");
-            let known = client.status().borrow().members.clone();
             let known = known
                 .iter()
                 .map(|(id, description)| (*id, true, description.clone()));

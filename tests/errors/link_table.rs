@@ -5,7 +5,7 @@ use liferaft::configuration::PublicKey;
 use liferaft::platform::Versions;
 use liferaft::transport::SendError;
 use liferaft::transport::access::Refusal;
-use liferaft::transport::carrier::{CarryError, DialError};
+use liferaft::transport::carrier::{CarryError, DialError, OpenFailure};
 use liferaft::transport::handshake::{HandshakeError, Hint};
 use liferaft::transport::links::{CloseReason, DownReason, LinkError, StreamError};
 use liferaft::transport::memory::AttachError;
@@ -49,6 +49,15 @@ fn carried() -> Vec<Row> {
             => "no carrier dials udp:there: its scheme is none of theirs";
         "LinkError::Dial": LinkError::Dial(DialError::BadAddress(address()))
             => "cannot dial udp:there: the carrier cannot read this address";
+        "LinkError::NotOpened": LinkError::NotOpened(OpenFailure::TimedOut) => "nobody answers in time";
+        "OpenFailure::NameNotResolved": OpenFailure::NameNotResolved("why".into())
+            => "the name of the host is not resolved: why";
+        "OpenFailure::ConnectionRefused": OpenFailure::ConnectionRefused => "the connection is refused";
+        "OpenFailure::TimedOut": OpenFailure::TimedOut => "nobody answers in time";
+        "OpenFailure::NotConnected": OpenFailure::NotConnected("why".into()) => "there is no connection: why";
+        "OpenFailure::Tls": OpenFailure::Tls("why".into()) => "there is no TLS session: why";
+        "OpenFailure::OtherProtocol": OpenFailure::OtherProtocol("why".into())
+            => "whoever is there speaks another protocol: why";
         "LinkError::PathClosed": LinkError::PathClosed => "the path was closed before the handshake was done";
         "LinkError::NotSigned": LinkError::NotSigned => "this server could not sign the handshake";
         "LinkError::Handshake": LinkError::Handshake(HandshakeError::TimedOut { hint: None })

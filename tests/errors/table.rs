@@ -4,6 +4,7 @@
 
 use std::io;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft::boots::OldBoot;
@@ -16,7 +17,7 @@ use liferaft::consensus::{
 use liferaft::driver::{
     BootstrapFault, Busy, ClientRefused, Exclusion, FlushError, LeaveError, MachineFault,
     MemberError, NotJoined, OnlyVoter, OpenOutboxError, OutboxCause, PushError, ShutdownError,
-    WaitError,
+    Tried, Unreached, UnreachedCause, WaitError,
 };
 use liferaft::ids::{Index, Term};
 use liferaft::kv::{
@@ -26,7 +27,8 @@ use liferaft::platform::{AddressError, LabelError, ParseKeyError, Versions};
 use liferaft::sessions::{EnvelopeError, JoinError, SessionsError, SnapshotError};
 use liferaft::storage::StorageError;
 use liferaft::transport::SendError;
-use liferaft::transport::access;
+use liferaft::transport::access::Refusal as LinkRefusal;
+use liferaft::transport::carrier::OpenFailure;
 use liferaft::transport::conformance::{Promise, Violation, Violations};
 use liferaft::transport::invitation::{InvitationError, ParseInvitationError};
 use liferaft::transport::links::LinkError;
@@ -53,6 +55,20 @@ const ONLY_VOTER: OnlyVoter = OnlyVoter {
     commit: Index(7),
     others: 2,
 };
+
+/// Two addresses, of which one has not answered.
+fn unreached() -> Unreached {
+    let tried = |address: &str, error| Tried {
+        address: address.parse().expect("it is an address"),
+        error,
+    };
+    let refused = OpenFailure::ConnectionRefused.into();
+    Unreached {
+        cause: UnreachedCause::NoAnswer,
+        is_lasting: false,
+        tried: vec![tried("ws://a:1", Some(refused)), tried("ws://b:1", None)],
+    }
+}
 
 /// All rows, of all crates.
 pub(crate) fn table() -> Vec<Row> {
@@ -89,6 +105,9 @@ fn requests() -> Vec<Row> {
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "ProposeError::Refused": ProposeError::Refused(ClientRefused::ReadOnly)
             => "not done: the client may only read";
+        "ProposeError::Unreached": ProposeError::Unreached(Arc::new(unreached()))
+            => "not done: no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no \
+                answer yet";
         "ProposeError::Stopped": ProposeError::Stopped => "not done: the member has stopped";
         "ProposeError::ReplyUnreadable": ProposeError::ReplyUnreadable => "done: its reply cannot be read";
         "ProposeError::Unknown": ProposeError::Unknown(UnknownCause::NoReply)
@@ -100,6 +119,9 @@ fn requests() -> Vec<Row> {
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "ReadError::Refused": ReadError::Refused(ClientRefused::NotServed)
             => "not done: the leader serves no clients";
+        "ReadError::Unreached": ReadError::Unreached(Arc::new(unreached()))
+            => "not done: no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no \
+                answer yet";
         "ReadError::TooLarge": ReadError::TooLarge { bytes: 9, bytes_max: 8 }
             => "not done: the query or its answer has 9 bytes, 8 are allowed";
         "ReadError::Unserialisable": ReadError::Unserialisable
@@ -142,6 +164,9 @@ fn administration() -> Vec<Row> {
             => "not done: server 0x1f belongs to another history of this cluster, which was founded twice";
         "MembershipError::Refused": MembershipError::Refused(ClientRefused::NotOperator)
             => "not done: the client may not operate the cluster";
+        "MembershipError::Unreached": MembershipError::Unreached(Arc::new(unreached()))
+            => "not done: no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no \
+                answer yet";
         "MembershipError::Excluded": MembershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "MembershipError::Busy": MembershipError::Busy(BUSY) => "not done: 64 reads wait already, and no more may";
@@ -152,6 +177,9 @@ fn administration() -> Vec<Row> {
             => "unknown: server 0x1f did not take over within an election timeout, and may still";
         "TransferLeadershipError::Refused": TransferLeadershipError::Refused(ClientRefused::NotOperator)
             => "not done: the client may not operate the cluster";
+        "TransferLeadershipError::Unreached": TransferLeadershipError::Unreached(Arc::new(unreached()))
+            => "not done: no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no \
+                answer yet";
         "TransferLeadershipError::Excluded": TransferLeadershipError::Excluded(Exclusion::Removed)
             => "not done: an operator removed this server from its cluster: one has to add it, or it comes as a new server";
         "TransferLeadershipError::Busy": TransferLeadershipError::Busy(BUSY)
@@ -328,8 +356,22 @@ fn causes_of_requests() -> Vec<Row> {
             => "a prefix has 65 bytes: it takes 1 to 64";
         "InvalidScope::NotForClients": InvalidScope::NotForClients
             => "only an invitation to read or to write is limited to keys";
-        "ClientRefused::Link": ClientRefused::Link(access::Refusal::TokenExpired)
+        "Unreached": unreached()
+            => "no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no answer yet";
+        "UnreachedCause::NoAnswer": UnreachedCause::NoAnswer => "no member of the cluster answers";
+        "UnreachedCause::NoLeader": UnreachedCause::NoLeader { members: 2, leaderless_for: Duration::from_secs(8) }
+            => "of the members 2 answer, and no leader is known since 8 s: a majority of the voters must be there";
+        "UnreachedCause::LeaderNotReached": UnreachedCause::LeaderNotReached { leader: ADA }
+            => "server 0x1f leads, and is not reached";
+        "UnreachedCause::OtherCluster": UnreachedCause::OtherCluster
+            => "the members there belong to another cluster";
+        "UnreachedCause::NoCommonVersion": UnreachedCause::NoCommonVersion
+            => "the members speak no version of the protocol that this client speaks: update the older side";
+        "UnreachedCause::Refused": UnreachedCause::Refused(LinkRefusal::TokenExpired)
             => "no member gives the client a link: the invitation has expired";
+        "UnknownCause::Unreached": UnknownCause::Unreached(Arc::new(unreached()))
+            => "the command was sent, and no reply came: no member of the cluster answers; tried ws://a:1: the \
+                connection is refused, ws://b:1: no answer yet";
         "UnknownCause::NoReply": UnknownCause::NoReply
             => "the command was sent, and no reply came before the deadline";
         "UnknownCause::SessionExpired": UnknownCause::SessionExpired

@@ -57,8 +57,8 @@ pub trait Carrier: Send + 'static {
     }
 
     /// Returns a path to an address of its scheme, without waiting. It may come up later or never: a carrier with
-    /// connections tells so by [`Opened`](CarrierEvent::Opened) or [`Closed`](CarrierEvent::Closed), and answers
-    /// [`Full`](CarryError::Full) until then.
+    /// connections tells so by [`Opened`](CarrierEvent::Opened), [`Closed`](CarrierEvent::Closed) or
+    /// [`Unopened`](CarrierEvent::Unopened), and answers [`Full`](CarryError::Full) until then.
     ///
     /// # Errors
     /// When there is certainly no path: see [`DialError`].
@@ -308,6 +308,13 @@ pub enum CarrierEvent {
         /// The path.
         path: Path,
     },
+    /// A path that was dialed will never open, and the carrier knows why: in place of [`Closed`](Self::Closed).
+    Unopened {
+        /// The path.
+        path: Path,
+        /// What went wrong.
+        why: OpenFailure,
+    },
     /// There is room again on a path that was [full](CarryError::Full).
     Writable {
         /// The path.
@@ -341,6 +348,30 @@ pub enum DialError {
         /// The most connections that it has at a time.
         connections_max: usize,
     },
+}
+
+/// Why a path that was dialed did not open.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenFailure {
+    /// The name of the host has no address, as the system says.
+    #[error("the name of the host is not resolved: {0}")]
+    NameNotResolved(String),
+    /// The host is there, and nobody listens at the port.
+    #[error("the connection is refused")]
+    ConnectionRefused,
+    /// Nobody answered in time.
+    #[error("nobody answers in time")]
+    TimedOut,
+    /// The connection was not made, as the system says.
+    #[error("there is no connection: {0}")]
+    NotConnected(String),
+    /// TLS found something wrong, such as a certificate that is not trusted.
+    #[error("there is no TLS session: {0}")]
+    Tls(String),
+    /// Whoever is there does not speak the protocol of the carrier.
+    #[error("whoever is there speaks another protocol: {0}")]
+    OtherProtocol(String),
 }
 
 /// Why a packet certainly was not sent.

@@ -484,7 +484,15 @@ impl From<LinkEvent> for Event {
             LinkEvent::Frame {
                 from, class, frame, ..
             } => Self::Frame { from, class, frame },
-            LinkEvent::Failed { peer, error, .. } => Self::NotLinked { peer, error },
+            LinkEvent::Failed {
+                peer,
+                address,
+                error,
+            } => Self::NotLinked {
+                peer,
+                address,
+                error,
+            },
         }
     }
 }

@@ -32,7 +32,7 @@ pub use frame::Frame;
 pub use liferaft_platform::ServerId;
 
 use access::Authorizer;
-use carrier::Reach;
+use carrier::{Address, Reach};
 use links::{CloseReason, Credentials, Link, LinkError, Wanted};
 
 /// One end of all of a member's links.
@@ -138,6 +138,8 @@ pub enum Event {
     NotLinked {
         /// The peer.
         peer: ServerId,
+        /// The address that was tried.
+        address: Address,
         /// Why.
         error: LinkError,
     },

@@ -11,7 +11,8 @@ use liferaft::driver::Client;
 use liferaft::kv::{CompareAndSet, Count, Keys, Kv, KvHandle, Scan};
 use serde_json::{Value, json};
 
-use crate::client::{Access, NotFound, block_on};
+use crate::client::{Access, block_on};
+use crate::failure::{EXIT_CODES, NotFound};
 
 mod text;
 mod transfer;
@@ -25,10 +26,9 @@ type Store = KvHandle<Client<Kv>>;
 
 /// Read and write keys of a cluster
 ///
-/// Keys and values are text, or any bytes from a file. Exit codes: 0 done; 1 not done, and standard error says why; 2
-/// the command line is wrong; 3 the answer is no: there is no such key, or it is not as expected; 4 it is not known
-/// whether it was done.
+/// Keys and values are text, or any bytes from a file.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
     #[command(flatten)]
     access: Access,

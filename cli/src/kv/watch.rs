@@ -1,9 +1,13 @@
 //! Prints changes of keys as they are made.
 
-use futures::StreamExt as _;
-use liferaft::kv::{Change, ChangeKind, Keys, Revision, WatchEvent};
-use serde_json::{Value, json};
+mod line;
 
+use futures::StreamExt as _;
+use liferaft::kv::{Change, ChangeKind, Changes, Keys, Revision, WatchEvent};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use self::line::Line;
 use super::Store;
 use super::text::{shown, value_of};
 
@@ -19,21 +23,37 @@ pub(super) async fn follow(
         Some(from) => store.watch_from(keys, Revision(from)),
         None => store.watch(keys),
     };
-    while let Some(event) = watch.next().await {
-        let WatchEvent::Changes(changes) = event? else {
-            continue;
-        };
-        let revision = changes.revision().0;
-        for change in changes.iter() {
-            let line = if json {
-                told(change, revision).to_string()
-            } else {
-                sentence(change)
-            };
-            super::print(format!("{line}\n").as_bytes())?;
+    let mut status = store.raft().status();
+    let mut line = Line::default();
+    loop {
+        line.look(&status.borrow_and_update(), Instant::now());
+        while let Some(news) = line.news(Instant::now()) {
+            news.tell(watch.resume_from(), json)?;
         }
+        let due = line.due();
+        let told = tokio::select! {
+            event = watch.next() => match event.transpose()? {
+                Some(WatchEvent::Changes(changes)) => lines(&changes, json),
+                Some(WatchEvent::Progress(_)) => String::new(),
+                None => return Ok(()),
+            },
+            changed = status.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return Ok(()),
+            },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => continue,
+        };
+        super::print(told.as_bytes())?;
     }
-    Ok(())
+}
+
+fn lines(changes: &Changes, json: bool) -> String {
+    let revision = changes.revision().0;
+    let lines = changes.iter().map(|change| match json {
+        true => format!("{}\n", told(change, revision)),
+        false => format!("{}\n", sentence(change)),
+    });
+    lines.collect()
 }
 
 fn told(change: &Change, revision: u64) -> Value {

@@ -216,9 +216,9 @@ fn whoever_may_read_may_not_write_nor_operate() {
     let operated = run(&["members", "--at", reader, "transfer"]);
 
     assert_eq!(String::from_utf8_lossy(&read.stdout), "hill\n");
-    assert_eq!(written.status.code(), Some(1));
+    assert_eq!(written.status.code(), Some(6));
     assert!(String::from_utf8_lossy(&written.stderr).contains("may only read"));
-    assert_eq!(operated.status.code(), Some(1));
+    assert_eq!(operated.status.code(), Some(6));
     assert!(String::from_utf8_lossy(&operated.stderr).contains("may not operate"));
 }
 
@@ -256,9 +256,90 @@ fn a_closed_cluster_is_not_used_by_an_address() {
 
     let refused = run(&["kv", "--at", &address, "get", "camp"]);
 
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(6));
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(why.contains("does not say who it is"), "{why}");
+}
+
+#[test]
+fn an_address_that_refuses_the_connection_is_named() {
+    let folder = Folder::new("unreached");
+    let ada = init(&folder.of("ada"));
+    let address = ada.address();
+    let operator = ada.invitation_for("operator");
+    assert_eq!(ada.stop(), Some(0));
+
+    let read = run(&["kv", "--at", &operator, "--timeout", "2", "get", "camp"]);
+
+    let why = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(5), "{why}");
+    let told = format!("tried ws://{address}: the connection is refused");
+    assert!(why.contains(&told), "{why}");
+}
+
+#[test]
+fn an_invitation_for_another_purpose_is_refused_at_once() {
+    let folder = Folder::new("purposes");
+    let ada = init(&folder.of("ada"));
+    let (member, operator) = (ada.invitation(), ada.invitation_for("operator"));
+
+    // Neither waits: the deadline is beyond the patience of this test.
+    let read = run(&["kv", "--at", &member, "--timeout", "1000", "get", "camp"]);
+    let mut joining = join(&folder.of("bob"), &operator, "bob");
+
+    let why = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(6), "{why}");
+    assert!(why.contains("for `liferaft node --join`"), "{why}");
+    assert_eq!(joining.ended(), Some(1));
+    let joined = liferaft()
+        .args(["node", "--data", &folder.of("eve"), "--listen", ANYWHERE])
+        .args(["--join", &operator])
+        .output();
+    let why = joined.expect("the program starts").stderr;
+    let why = String::from_utf8_lossy(&why);
+    assert!(why.contains("this one is to operators"), "{why}");
+    assert!(why.contains("invite member"), "{why}");
+}
+
+#[test]
+fn a_watch_tells_when_it_is_cut_off_and_when_it_goes_on() {
+    let folder = Folder::new("cut");
+    let mut ada = init(&folder.of("ada"));
+    let address = ada.address();
+    let operator = ada.invitation_for("operator");
+    let watch = liferaft()
+        .args(["kv", "--at", &operator, "--json", "watch", "camp/"])
+        .args(["--from", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut watch = Ending(watch);
+    let lines = BufReader::new(watch.0.stdout.take().expect("it is piped"));
+    let lines = lines.lines().map_while(Result::ok);
+    let mut items = lines.map(|line| -> Value { serde_json::from_str(&line).expect("it is JSON") });
+    let set = |key: &str| {
+        let set = run(&["kv", "--at", &operator, "--timeout", "60", "set", key, "x"]);
+        assert_eq!(set.status.code(), Some(0));
+    };
+
+    set("camp/1");
+    let first = items.next().expect("it is told");
+    ada.process.0.kill().expect("it runs");
+    ada.ended();
+    let cut = items.next().expect("it is told");
+    let again = Node::start(&["node", "--data", &folder.of("ada"), "--listen", &address]);
+    let resumed = items.next().expect("it is told");
+    set("camp/2");
+    let second = items.next().expect("it is told");
+
+    assert_eq!(
+        (&first["set"], &second["set"]),
+        (&"camp/1".into(), &"camp/2".into())
+    );
+    assert!(cut["interrupted"]["why"].is_string(), "{cut}");
+    assert!(resumed["resumed"]["after_ms"].is_u64(), "{resumed}");
+    assert_eq!(again.stop(), Some(0));
 }
 
 #[test]
@@ -269,12 +350,17 @@ fn no_majority_is_told_at_the_deadline() {
         node.process.0.kill().expect("it runs");
     }
 
-    let read = three.code(&["kv", "--timeout", "3", "get", "camp"]);
+    let read = three.run(&["kv", "--timeout", "3", "get", "camp"]);
     let written = three.code(&["kv", "--timeout", "3", "set", "camp", "ford"]);
     let status = three.told(&["status", "--json"]);
 
-    assert_eq!(read, Some(1));
-    assert!(matches!(written, Some(1 | 4)), "{written:?}");
+    let why = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(5), "{why}");
+    assert!(
+        why.contains("of the members 1 answer, and no leader"),
+        "{why}"
+    );
+    assert!(matches!(written, Some(4 | 5)), "{written:?}");
     let silent = status
         .lines()
         .filter(|line| line.contains(r#""role":"silent""#))

@@ -35,7 +35,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// It tells exactly the committed changes of its keys, in their order, none twice and none left out, and all that one
 /// entry changed in one piece. It goes on by itself through changes of leaders and the loss of members, and while no
-/// leader can be asked it is silent. It tells its progress when it begins, and behind changes. After an error it ends:
+/// leader can be asked it is silent: the client's [status](Client::status) tells since when, and why. It tells its
+/// progress when it begins, and behind changes. After an error it ends:
 /// [`WatchError::resume_from`] is where to begin another one.
 pub struct ClientWatch {
     client: Client<Kv>,
@@ -107,6 +108,9 @@ impl ClientWatch {
                 match client.read_after(query.clone(), index).await {
                     // Nothing has changed for as long as a call may take, or nobody leads.
                     Err(ReadError::TimedOut | ReadError::Busy(_)) => {
+                        platform::sleep_until(platform::now() + PAUSE).await;
+                    }
+                    Err(ReadError::Unreached(why)) if !why.is_lasting => {
                         platform::sleep_until(platform::now() + PAUSE).await;
                     }
                     answered => return answered,

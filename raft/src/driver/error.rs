@@ -4,10 +4,12 @@
 //! true; `unknown:`, `pending:` or `done:` otherwise. A cause has no outcome of its own: its text follows one. As the
 //! text has the cause, `source` has not: who prints both would say it twice.
 
-use liferaft_transport::access::Refusal;
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::applier::Unrestored;
+use super::client::Unreached;
 use super::fault::MachineFault;
 use super::joining::Exclusion;
 use super::operations::PENDING_MAX as OPERATIONS_MAX;
@@ -52,6 +54,10 @@ pub enum ProposeError {
     /// The cluster does not do what this [client](super::Client) asks. The command was not done and never will be.
     #[error("not done: {0}")]
     Refused(ClientRefused),
+    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts. The command was
+    /// not done and never will be.
+    #[error("not done: {0}")]
+    Unreached(Arc<Unreached>),
     /// The member has stopped, or the client. The command was not done.
     #[error("not done: the member has stopped")]
     Stopped,
@@ -65,12 +71,15 @@ pub enum ProposeError {
 }
 
 /// Why it is not known whether a command was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum UnknownCause {
     /// The deadline passed after the command was sent.
     #[error("the command was sent, and no reply came before the deadline")]
     NoReply,
+    /// This [client](super::Client) reaches no leader any more: until the deadline, or for a reason that lasts.
+    #[error("the command was sent, and no reply came: {0}")]
+    Unreached(Arc<Unreached>),
     /// A snapshot took the place of the part of the log where the command may have been, and its session is gone from
     /// there: it expired, or ended because its replies were too heavy. Or a client sent it more than once, and its
     /// session is gone by now.
@@ -117,7 +126,7 @@ impl Busy {
 }
 
 /// Why a read has no answer. It can always be asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Too many reads wait already.
@@ -135,6 +144,9 @@ pub enum ReadError {
     /// The cluster does not answer what this [client](super::Client) asks.
     #[error("not done: {0}")]
     Refused(ClientRefused),
+    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts.
+    #[error("not done: {0}")]
+    Unreached(Arc<Unreached>),
     /// A client's query, or the answer to it, is too long for a frame between it and the leader.
     #[error("not done: the query or its answer has {bytes} bytes, {bytes_max} are allowed")]
     TooLarge {
@@ -176,9 +188,6 @@ pub enum ClientRefused {
     /// It touches what the client's invitation [is not for](super::Terms::within_prefixes).
     #[error("the client's invitation is for other keys")]
     OutOfScope,
-    /// No member gives it a link.
-    #[error("no member gives the client a link: {0}")]
-    Link(Refusal),
 }
 
 impl ReadError {
@@ -191,6 +200,7 @@ impl ReadError {
             | Self::Panicked
             | Self::Excluded(_)
             | Self::Refused(_)
+            | Self::Unreached(_)
             | Self::TooLarge { .. }
             | Self::Unserialisable
             | Self::Stopped => true,
@@ -259,6 +269,10 @@ pub enum MembershipError {
     /// The cluster does not do what this client asks. Nothing was changed.
     #[error("not done: {0}")]
     Refused(ClientRefused),
+    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts. Nothing was
+    /// changed.
+    #[error("not done: {0}")]
+    Unreached(Arc<Unreached>),
     /// Too many changes wait already. Nothing was changed.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -439,6 +453,10 @@ pub enum TransferLeadershipError {
     /// The cluster does not do what this client asks. Leadership stays where it is.
     #[error("not done: {0}")]
     Refused(ClientRefused),
+    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts. Leadership stays
+    /// where it is.
+    #[error("not done: {0}")]
+    Unreached(Arc<Unreached>),
     /// Too many requests wait already.
     #[error("not done: {0}")]
     Busy(Busy),
@@ -459,7 +477,11 @@ impl TransferLeadershipError {
     pub const fn is_definite(&self) -> bool {
         match self {
             Self::Transfer(error) => error.is_definite(),
-            Self::Excluded(_) | Self::Refused(_) | Self::Busy(_) | Self::Stopped => true,
+            Self::Excluded(_)
+            | Self::Refused(_)
+            | Self::Unreached(_)
+            | Self::Busy(_)
+            | Self::Stopped => true,
             Self::Unknown { .. } => false,
         }
     }

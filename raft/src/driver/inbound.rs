@@ -67,7 +67,7 @@ impl<S: StateMachine> Driver<S> {
                 self.inputs.push(Input::Writable(peer));
                 Ok(())
             }
-            TransportEvent::NotLinked { peer, error } => {
+            TransportEvent::NotLinked { peer, error, .. } => {
                 self.take_not_linked(peer, error, now);
                 Ok(())
             }

@@ -73,7 +73,7 @@ mod yielding;
 
 pub use builder::{LABEL_CHARACTERS_MAX, Member, MemberBuilder};
 pub use calls::Calls;
-pub use client::{Client, ClientBuilder, ClientStatus};
+pub use client::{Client, ClientBuilder, ClientStatus, Tried, Unreached, UnreachedCause};
 pub use error::{
     BootstrapFault, Busy, ClientRefused, FoundError, LeaveError, MembershipError, NotJoined,
     OnlyVoter, ProposeError, ReadError, ShutdownError, StartError, StopReason,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
-use super::error::{Busy, ClientRefused, MembershipError, TransferLeadershipError};
-use crate::configuration::{Configuration, Suffrage};
+use super::error::{Busy, MembershipError, TransferLeadershipError};
+use crate::configuration::{Configuration, Suffrage, TokenFault};
 use crate::consensus::{
     Addition, ChangeError, InvalidChange, MembershipChange, MembershipStep, TransferError,
 };
@@ -241,6 +241,11 @@ impl Operations {
                 }
                 Ok(())
             }
+            // A token is drawn for one change alone, and one that nobody knows lets nobody in.
+            Err(
+                ChangeError::Invalid(InvalidChange::IssuedBefore(_))
+                | ChangeError::Token(_, TokenFault::Unknown),
+            ) if pending.maybe_made && is_of_token(change) => Ok(()),
             // Or this very change has been made.
             Err(
                 ChangeError::Token(..)
@@ -362,20 +367,16 @@ impl Operations {
         self.due.end(now);
     }
 
-    /// Answers all callers of a client that may not have anything of this done.
-    pub(super) fn refuse(&mut self, refused: ClientRefused) {
+    /// Answers all callers of a client that cannot have anything of this done.
+    pub(super) fn refuse(&mut self, change: &MembershipError, transfer: &TransferLeadershipError) {
         for pending in std::mem::take(&mut self.pending).into_values() {
             if pending.is_open() {
                 pending.time_out(None);
                 continue;
             }
             match pending.caller {
-                Caller::Change(caller) => {
-                    drop(caller.send(Err(MembershipError::Refused(refused))));
-                }
-                Caller::Transfer(caller) => {
-                    drop(caller.send(Err(TransferLeadershipError::Refused(refused))));
-                }
+                Caller::Change(caller) => drop(caller.send(Err(change.clone()))),
+                Caller::Transfer(caller) => drop(caller.send(Err(transfer.clone()))),
             }
         }
     }
@@ -474,6 +475,14 @@ impl Caller {
             Self::Transfer(caller) => caller.is_closed(),
         }
     }
+}
+
+/// Whether a change issues or revokes one token, and nothing else.
+fn is_of_token(change: &MembershipChange) -> bool {
+    matches!(
+        &change.steps[..],
+        [MembershipStep::Issue(_) | MembershipStep::Revoke(_)]
+    )
 }
 
 /// Whether all that a change asks for is so.

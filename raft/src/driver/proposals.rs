@@ -518,14 +518,23 @@ impl<R> Proposals<R> {
 
     /// Answers all callers, because the member stops.
     pub(super) fn stop(&mut self) {
+        self.end(
+            &ProposeError::Stopped,
+            &ProposeError::Unknown(UnknownCause::MemberStopped),
+        );
+    }
+
+    /// Answers all callers: those whose commands no leader can have by one error, the others by another.
+    pub(super) fn end(&mut self, unsent: &ProposeError, sent: &ProposeError) {
         for place in 0..self.slots.len() {
             let error = match self.slots[place].attempt.maybe_taken {
-                true => ProposeError::Unknown(UnknownCause::MemberStopped),
-                false => ProposeError::Stopped,
+                true => sent.clone(),
+                false => unsent.clone(),
             };
             self.complete(self.base + place as u64, Err(error));
         }
         self.forget_answered();
+        self.leave_if_settled();
     }
 
     /// Registers once the first command needs it.

@@ -106,7 +106,7 @@ impl<S: StateMachine> ReadCaller<S> {
         match self {
             Self::Linearizable(caller) => drop(caller.send(Err(error))),
             Self::Local { caller, .. } => drop(caller.send(Err(Unread::Error(error)))),
-            Self::Client(reader) => reader.refuse(error),
+            Self::Client(reader) => reader.refuse(&error),
         }
     }
 

@@ -211,7 +211,7 @@ impl<S: StateMachine> Work<S> {
         match query {
             Query::Reads(reads) => {
                 for read in reads {
-                    read.caller.refuse(error);
+                    read.caller.refuse(error.clone());
                 }
             }
             Query::Local { read, .. } => drop(read.caller.send(Err(Unread::Error(error)))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use liferaft_raft::driver::{
     Client, ClientBuilder, ClientRefused, Founding, Handle, Member, ProposeError, ReadError,
-    StartError, Terms, UnknownCause,
+    StartError, Terms, UnknownCause, UnreachedCause,
 };
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
@@ -22,6 +22,18 @@ use crate::machine::Journal;
 
 /// A client's call takes at most so long in stories of calls that come to nothing.
 const SHORT: Duration = Duration::from_secs(5);
+
+/// The longest that a client waits to be told of what lasts: much less than the minute of its calls.
+const SOON: Duration = Duration::from_secs(4);
+
+/// Why a command was not done: no leader was reached.
+fn cause<R>(written: Result<R, ProposeError>) -> UnreachedCause {
+    match written {
+        Err(ProposeError::Unreached(why)) => why.cause,
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("it was done"),
+    }
+}
 
 impl Site {
     /// A client that is invited so.
@@ -221,26 +233,35 @@ async fn a_client_that_asks_for_less_gets_less() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_holds_no_invitation_gets_no_link() {
+async fn who_holds_no_invitation_is_told_so_soon() {
     let site = Site::closed().await;
-    let client = site.client(site.founder.contact()).within(SHORT);
+    let client = site.client(site.founder.contact());
+    let asked = Instant::now();
 
     let (written, read) = (client.propose(7).await, client.read(()).await);
 
-    let refused = ClientRefused::Link(Refusal::NotOpen);
-    assert_eq!(written, Err(ProposeError::Refused(refused)));
-    assert_eq!(read, Err(ReadError::Refused(refused)));
+    let took = asked.elapsed();
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(cause(written), UnreachedCause::Refused(Refusal::NotOpen));
+    let Err(ReadError::Unreached(why)) = read else {
+        panic!("it was read: {read:?}");
+    };
+    assert_eq!(why.tried.len(), 1);
+    assert!(why.tried[0].error.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invitation_to_join_makes_no_client() {
+async fn an_invitation_to_join_is_told_from_others_at_once() {
     let site = Site::closed().await;
-    let client = site.client(site.invite(1).await).within(SHORT);
+    let client = site.client(site.invite(1).await);
+    let asked = Instant::now();
 
     let written = client.propose(7).await;
 
-    let refused = ClientRefused::Link(Refusal::RoleNotGranted);
-    assert_eq!(written, Err(ProposeError::Refused(refused)));
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let refused = UnreachedCause::Refused(Refusal::RoleNotGranted);
+    assert_eq!(cause(written), refused);
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,16 +278,19 @@ async fn a_client_is_cut_off_when_its_invitation_is_revoked() {
     let (site, _others) = Site::three().await;
     let invitation = invite(&site.founder, Terms::writing()).await;
     let token = invitation.token().expect("it has one").key();
-    let client = site.client(invitation).within(SHORT);
+    let client = site.client(invitation);
     client.propose(7).await.expect("it may write");
 
     site.founder.revoke(token).await.expect("it is known");
     let gone = client.wait_for(|status| status.links == 0).await;
+    let asked = Instant::now();
     let written = client.propose(8).await;
 
     assert!(gone.is_ok());
-    let refused = ClientRefused::Link(Refusal::TokenUnknown);
-    assert_eq!(written, Err(ProposeError::Refused(refused)));
+    let took = asked.elapsed();
+    assert!(took < SOON, "{took:?}");
+    let refused = UnreachedCause::Refused(Refusal::TokenUnknown);
+    assert_eq!(cause(written), refused);
     assert_eq!(site.founder.read(()).await, Ok(vec![7]));
 }
 
@@ -298,8 +322,9 @@ async fn without_a_majority_nothing_is_done_and_the_client_is_told_so() {
 
     let (written, read) = (client.propose(2).await, client.read(()).await);
 
-    assert_eq!(written, Err(ProposeError::TimedOut));
-    assert_eq!(read, Err(ReadError::TimedOut));
+    let no_leader = |cause| matches!(cause, UnreachedCause::NoLeader { members: 1, .. });
+    assert!(no_leader(cause(written)));
+    assert!(matches!(read, Err(ReadError::Unreached(why)) if no_leader(why.cause)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,6 +340,38 @@ async fn what_may_be_in_a_log_is_unknown_at_the_deadline() {
 
     let unknown = ProposeError::Unknown(UnknownCause::NoReply);
     assert_eq!(written, Err(unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_lags_behind_ends_no_call() {
+    let (site, [second, _third]) = Site::three().await;
+    site.network.cut(site.founder.id(), second.id());
+    let invitation = invite(&site.founder, Terms::writing()).await;
+    let client = site.client(through(&second, &invitation));
+
+    let (written, ()) = futures::join!(client.propose(7), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        site.network.heal_all();
+    });
+
+    assert_eq!(written, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_says_why_no_reply_came() {
+    let (site, [second, third]) = Site::three().await;
+    let client = site.writer().await.within(SHORT);
+    client.propose(1).await.expect("there is a majority");
+    for member in [&second, &third] {
+        site.network.kill(member.id());
+    }
+
+    let written = client.propose(2).await;
+
+    let Err(ProposeError::Unknown(UnknownCause::Unreached(why))) = written else {
+        panic!("its outcome is unknown: {written:?}");
+    };
+    assert!(matches!(why.cause, UnreachedCause::NoLeader { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,17 +397,20 @@ async fn a_client_that_lost_all_members_finds_them_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_of_another_cluster_gets_nowhere() {
+async fn a_client_of_another_cluster_is_told_so_soon() {
     let site = Site::closed().await;
     let invitation = invite(&site.founder, Terms::writing()).await;
     let token = invitation.token().expect("it has one").clone();
     let elsewhere = Invitation::new(ClusterId(0xe1), [site.founder.public_key()]);
     let elsewhere = elsewhere.expect("there is one").with_token(token);
-    let client = site.client(elsewhere).within(SHORT);
+    let client = site.client(elsewhere);
+    let asked = Instant::now();
 
     let written = client.propose(7).await;
 
-    assert_eq!(written, Err(ProposeError::TimedOut));
+    let took = asked.elapsed();
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(cause(written), UnreachedCause::OtherCluster);
     assert_eq!(site.founder.read(()).await, Ok(vec![]));
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use liferaft_raft::configuration::TokenFault;
 use liferaft_raft::consensus::{MembershipChange, RoleKind};
 use liferaft_raft::driver::{
-    Client, ClientRefused, Exclusion, MembershipError, ReadError, Terms, TransferLeadershipError,
-    WaitError,
+    Client, ClientRefused, Exclusion, Handle, MembershipError, ReadError, Terms,
+    TransferLeadershipError, WaitError,
 };
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::ServerId;
 use liferaft_raft::storage::MemoryStorage;
 use liferaft_transport::invitation::Invitation;
 
+use crate::cluster::ELECTION_TIMEOUT;
 use crate::links::{Site, invite, names};
 use crate::machine::Journal;
 
@@ -129,4 +130,71 @@ async fn what_an_operator_asks_goes_on_under_the_next_leader() {
         .await
         .expect("it is invited");
     assert!(names(&second, guest.id()));
+}
+
+/// A cluster of three, and an operator that has links to all of them.
+async fn three_with_operator() -> (Site, [Handle<Journal>; 2], Client<Journal>) {
+    let (site, others) = Site::three().await;
+    let operator = operator(&site).await;
+    operator.propose(1).await.expect("it may write");
+    let all = operator.wait_for(|status| status.links == 3).await;
+    all.expect("it links to all");
+    (site, others, operator)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_evicts_the_leader_hears_that_it_is_done() {
+    let (site, [second, _third], operator) = three_with_operator().await;
+
+    let evicted = operator
+        .change_membership(MembershipChange::evict(site.founder.id()))
+        .await;
+
+    assert_eq!(evicted, Ok(()));
+    assert!(!names(&second, site.founder.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_hears_of_the_next_leader_what_the_removed_one_cannot_say() {
+    let (site, [second, _third], operator) = three_with_operator().await;
+    site.network.cut(site.founder.id(), operator.id());
+
+    let removed = operator
+        .change_membership(MembershipChange::remove(site.founder.id()))
+        .await;
+
+    assert_eq!(removed, Ok(()));
+    assert!(!names(&second, site.founder.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_hears_of_a_transfer_from_the_next_leader() {
+    let (site, [second, _third], operator) = three_with_operator().await;
+    site.network.cut(site.founder.id(), operator.id());
+
+    let handed = operator.transfer_leadership(Some(second.id())).await;
+
+    assert_eq!(handed, Ok(second.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_that_is_late_is_heard_of_within_the_deadline() {
+    let (site, [second, third], operator) = three_with_operator().await;
+    // Its votes come when the leader that hands over has given it up.
+    for other in [site.founder.id(), third.id()] {
+        site.network.cut(second.id(), other);
+    }
+
+    let (handed, ()) = futures::join!(operator.transfer_leadership(Some(second.id())), async {
+        tokio::time::sleep(2 * ELECTION_TIMEOUT).await;
+        site.network.heal_all();
+        operator
+            .within(PATIENCE)
+            .propose(2)
+            .await
+            .expect("one leads");
+        second.transfer_leadership(Some(second.id())).await.ok();
+    });
+
+    assert_eq!(handed, Ok(second.id()));
 }

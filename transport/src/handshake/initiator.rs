@@ -112,6 +112,12 @@ impl Initiator {
         }
     }
 
+    /// Returns true if a hint has come, and no answer.
+    #[must_use]
+    pub const fn is_hinted(&self) -> bool {
+        self.hint.is_some() && matches!(self.state, State::Opened)
+    }
+
     /// Takes the signature that was asked for.
     pub fn on_signed(&mut self, signature: &[u8; SIGNATURE_BYTES]) -> Output {
         let (answered, statement) = match mem::replace(&mut self.state, State::Over) {

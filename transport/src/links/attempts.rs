@@ -103,7 +103,8 @@ impl Attempts {
         }
     }
 
-    /// Takes a packet that may be a message of a handshake, and lets strangers begin one if `is_open`.
+    /// Takes a packet that may be a message of a handshake, and lets strangers begin one if `is_open`. Returns true if
+    /// a handshake may be over sooner by it.
     pub(super) fn on_message(
         &mut self,
         route: Route,
@@ -111,9 +112,9 @@ impl Attempts {
         (authorizer, is_open): (&dyn Authorizer, bool),
         local: &mut LocalEnd,
         now: Duration,
-    ) {
+    ) -> bool {
         let Some(Heading { index, addressee }) = Heading::read(message) else {
-            return;
+            return false;
         };
         let side = match addressee {
             Addressee::Initiator => Side::Initiator,
@@ -128,10 +129,12 @@ impl Attempts {
                 self.outcomes.extend(evicted);
                 number
             }
-            None => return,
+            None => return false,
         };
         let output = self.handshakes.on_message(number, message, authorizer);
+        let is_hinted = self.handshakes.note_hint(number, now);
         self.apply(number, output, local, now);
+        is_hinted
     }
 
     /// Takes a signature, or `None` if this end cannot sign.
@@ -174,9 +177,16 @@ impl Attempts {
         }
     }
 
-    pub(super) fn on_closed(&mut self, route: Route, local: &mut LocalEnd, now: Duration) {
+    /// A path is closed, or was never open.
+    pub(super) fn on_closed(
+        &mut self,
+        route: Route,
+        why: &LinkError,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
         for number in self.handshakes.on_route(route) {
-            self.give_up(number, LinkError::PathClosed, local, now);
+            self.give_up(number, why.clone(), local, now);
         }
     }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::stream::StreamError;
 use crate::access::Role;
-use crate::carrier::{Channel, DialError, Packet, Path};
+use crate::carrier::{Channel, DialError, OpenFailure, Packet, Path};
 use crate::frame::Frame;
 use crate::handshake::HandshakeError;
 use crate::{DeliveryClass, ServerId};
@@ -163,6 +163,9 @@ pub enum LinkError {
     /// The carrier has no path to the address.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// The path that was dialed did not open.
+    #[error(transparent)]
+    NotOpened(#[from] OpenFailure),
     /// The path was closed before the handshake was done.
     #[error("the path was closed before the handshake was done")]
     PathClosed,

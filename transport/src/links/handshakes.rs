@@ -16,6 +16,9 @@ use crate::signing::SIGNATURE_BYTES;
 /// How long an initiator waits for an answer before it repeats its message. It doubles each time.
 const REPEAT_AFTER: Duration = Duration::from_millis(250);
 
+/// How long a handshake waits for an answer after a hint why none may come.
+const HINTED_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The handshakes under way, and those that were done a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
@@ -40,6 +43,8 @@ pub(super) struct Attempt {
     /// A responder has seen that its peer reads what is sent to it, and waits for a signature.
     is_signing: bool,
     over_at: Duration,
+    /// When it is over because of a hint, unless an answer comes before.
+    hinted_over_at: Option<Duration>,
     repeat: Option<Repeat>,
 }
 
@@ -100,6 +105,7 @@ impl Handshakes {
                 index,
                 is_signing: false,
                 over_at: now.saturating_add(HANDSHAKE_TIME_MAX),
+                hinted_over_at: None,
                 repeat: Some(repeat),
             },
         );
@@ -123,6 +129,7 @@ impl Handshakes {
                 index,
                 is_signing: false,
                 over_at: now.saturating_add(HANDSHAKE_TIME_MAX),
+                hinted_over_at: None,
                 repeat: None,
             },
         );
@@ -154,6 +161,21 @@ impl Handshakes {
             attempt.is_signing = true;
         }
         output
+    }
+
+    /// Ends a handshake soon to which somebody has given a hint in place of an answer. Returns true for the first hint.
+    ///
+    /// An answer that comes after it still counts, since anybody may have made the hint up: it takes nothing but time.
+    pub(super) fn note_hint(&mut self, number: u64, now: Duration) -> bool {
+        let attempt = self.attempts.get_mut(&number);
+        let Some(attempt) = attempt.filter(|attempt| attempt.is_hinted()) else {
+            return false;
+        };
+        let is_first = attempt.hinted_over_at.is_none();
+        attempt
+            .hinted_over_at
+            .get_or_insert(now.saturating_add(HINTED_TIME_MAX));
+        is_first
     }
 
     /// Gives a signature to a handshake.
@@ -221,7 +243,7 @@ impl Handshakes {
             .find(|(_, attempt)| attempt.deadline() <= now);
         let number = *due?.0;
         let attempt = self.attempts.get_mut(&number)?;
-        if attempt.over_at <= now {
+        if attempt.over_at() <= now {
             return Some(Due::Over(Box::new(self.remove(number)?)));
         }
         let repeat = attempt.repeat.as_mut()?;
@@ -293,9 +315,20 @@ impl Attempt {
         }
     }
 
+    /// Returns true if a hint came in place of an answer.
+    fn is_hinted(&self) -> bool {
+        matches!(&self.end, End::Initiator(initiator, _) if initiator.is_hinted())
+    }
+
+    fn over_at(&self) -> Duration {
+        let hinted = self.hinted_over_at.filter(|_| self.is_hinted());
+        hinted.map_or(self.over_at, |hinted| hinted.min(self.over_at))
+    }
+
     fn deadline(&self) -> Duration {
+        let over_at = self.over_at();
         self.repeat
             .as_ref()
-            .map_or(self.over_at, |repeat| repeat.at.min(self.over_at))
+            .map_or(over_at, |repeat| repeat.at.min(over_at))
     }
 }

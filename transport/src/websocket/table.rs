@@ -124,17 +124,19 @@ impl Table {
     pub(super) fn take(&mut self, event: CarrierEvent) -> Option<CarrierEvent> {
         let (CarrierEvent::Opened { path, .. }
         | CarrierEvent::Closed { path }
+        | CarrierEvent::Unopened { path, .. }
         | CarrierEvent::Writable { path }
         | CarrierEvent::Packet { path, .. }) = &event;
         let connection = self.connection(path)?;
         // Of another's connection nobody knows before it is open.
         let is_unknown = (connection.side, connection.stage) == (Side::Accepted, Stage::Opening);
         let is_opened = matches!(event, CarrierEvent::Opened { .. });
+        let number = number_of(path);
         let is_news = connection.stage != Stage::Closing && (is_opened || !is_unknown);
         match event {
             CarrierEvent::Opened { .. } if is_news => connection.stage = Stage::Open,
-            CarrierEvent::Closed { path } => {
-                self.connections.remove(&number_of(&path));
+            CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => {
+                self.connections.remove(&number);
             }
             _ => {}
         }

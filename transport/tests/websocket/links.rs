@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use liferaft_transport::DeliveryClass;
-use liferaft_transport::carrier::{Carrier, DialError, Reach};
-use liferaft_transport::links::{DownReason, LinkEvent, LinkLimits};
+use liferaft_transport::carrier::{Carrier, DialError, OpenFailure, Reach};
+use liferaft_transport::links::{DownReason, LinkError, LinkEvent, LinkLimits};
 use liferaft_transport::websocket::{
     ListenError, WebSocketCarrier, WebSocketConfig, WebSocketLimits,
 };
@@ -167,4 +167,19 @@ async fn a_carrier_that_stays_on_this_machine_dials_nobody_else() {
     let failed = failed.expect("it fails before any connection could");
     assert!(matches!(failed, LinkEvent::Failed { .. }), "{failed:?}");
     assert_eq!(meter.read().unopened, 1);
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_refuses_the_connection() {
+    let (carrier, address) = listen(WebSocketConfig::default()).await;
+    drop(carrier);
+    let mut end = endpoint(1, WebSocketCarrier::dial_only(WebSocketConfig::default()));
+
+    end.want(&[wanted(2, &address)]);
+    let failed = next(&mut end).await;
+
+    let LinkEvent::Failed { error, .. } = failed else {
+        panic!("there is no link: {failed:?}");
+    };
+    assert_eq!(error, LinkError::NotOpened(OpenFailure::ConnectionRefused));
 }

@@ -127,7 +127,9 @@ impl<S: StateMachine> ClientBuilder<S> {
             alarm: Default::default(),
             target: None,
             is_blocked: false,
-            refused: None,
+            failures: Default::default(),
+            wanted: Vec::new(),
+            unreached: None,
             arrived: Vec::new(),
             counters: Default::default(),
         };

@@ -11,6 +11,7 @@ mod questions;
 mod reports;
 mod route;
 mod task;
+mod unreached;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,9 +28,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::builder::ClientBuilder;
 use self::task::Call;
-use super::error::{
-    Busy, ClientRefused, ProposeError, ReadError, StopReason, UnknownCause, WaitError,
-};
+pub use self::unreached::{Tried, Unreached, UnreachedCause};
+use super::error::{Busy, ProposeError, ReadError, StopReason, UnknownCause, WaitError};
 use super::request::{Budget, CommandBytes};
 use super::status::wait_until;
 use crate::codec;
@@ -97,8 +97,8 @@ pub struct ClientStatus {
     /// The members, with what they say of themselves, as the leader told last: at most
     /// [`VIEW_MEMBERS_MAX`](crate::wire::VIEW_MEMBERS_MAX), voters rather than others.
     pub members: Arc<BTreeMap<ServerId, Description>>,
-    /// Why no member gives a link, as the last one said that was asked; `None` once one does.
-    pub refused: Option<ClientRefused>,
+    /// Why there is no link to the leader; `None` as long as there is one.
+    pub unreached: Option<Arc<Unreached>>,
 }
 
 impl<S: StateMachine> Clone for Client<S> {
@@ -195,8 +195,11 @@ impl<S: StateMachine> Client<S> {
         // Only a task that ended with its runtime leaves its callers without a word.
         let unheard = Err(ProposeError::Unknown(UnknownCause::MemberStopped));
         let reply = outcome.await.unwrap_or(unheard);
-        let reply = reply.map_err(|error| match (error, self.refused()) {
-            (ProposeError::TimedOut, Some(refused)) => ProposeError::Refused(refused),
+        let reply = reply.map_err(|error| match (error, self.unreached()) {
+            (ProposeError::TimedOut, Some(why)) => ProposeError::Unreached(why),
+            (ProposeError::Unknown(UnknownCause::NoReply), Some(why)) => {
+                ProposeError::Unknown(UnknownCause::Unreached(why))
+            }
             (error, _) => error,
         })?;
         codec::decode(&reply).map_err(|_| ProposeError::ReplyUnreadable)
@@ -249,16 +252,21 @@ impl<S: StateMachine> Client<S> {
             });
         }
         let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
-        let answer = answer.map_err(|error| match (error, self.refused()) {
-            (ReadError::TimedOut, Some(refused)) => ReadError::Refused(refused),
-            (error, _) => error,
-        })?;
+        let answer = answer.map_err(|error| self.with_cause(error))?;
         codec::decode(&answer).map_err(|_| ReadError::Unserialisable)
     }
 
-    /// Why no member gives the client a link, as it was told last.
-    fn refused(&self) -> Option<ClientRefused> {
-        self.shared.status.borrow().refused
+    /// Why there is no link to the leader.
+    fn unreached(&self) -> Option<Arc<Unreached>> {
+        self.shared.status.borrow().unreached.clone()
+    }
+
+    /// Says why no leader was reached until the deadline.
+    fn with_cause(&self, error: ReadError) -> ReadError {
+        match (error, self.unreached()) {
+            (ReadError::TimedOut, Some(why)) => ReadError::Unreached(why),
+            (error, _) => error,
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -9,14 +9,15 @@ use liferaft_transport::invitation::Invitation;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::Client;
 use super::reports::Waiting;
 use super::task::Call;
+use super::{Client, ClientStatus};
 use crate::configuration::TokenKey;
-use crate::consensus::MembershipChange;
-use crate::driver::error::{Busy, MembershipError, ReadError, TransferLeadershipError};
+use crate::consensus::{MembershipChange, TransferError};
+use crate::driver::error::{Busy, MembershipError, ReadError, StopReason, TransferLeadershipError};
 use crate::driver::invite::{NewInvitation, Terms};
 use crate::driver::operations::{Caller, Operation};
+use crate::driver::status::wait_until;
 use crate::ids::ServerId;
 use crate::state_machine::StateMachine;
 use crate::wire::Report;
@@ -41,8 +42,8 @@ impl<S: StateMachine> Client<S> {
         }
         let unheard = Err(MembershipError::Unknown { leader: None });
         let outcome = outcome.await.unwrap_or(unheard);
-        outcome.map_err(|error| match (error, self.refused()) {
-            (MembershipError::NotLeader { .. }, Some(refused)) => MembershipError::Refused(refused),
+        outcome.map_err(|error| match (error, self.unreached()) {
+            (MembershipError::NotLeader { .. }, Some(why)) => MembershipError::Unreached(why),
             (error, _) => error,
         })
     }
@@ -56,10 +57,11 @@ impl<S: StateMachine> Client<S> {
         &self,
         to: Option<ServerId>,
     ) -> Result<ServerId, TransferLeadershipError> {
+        let deadline = self.deadline();
         let (caller, outcome) = oneshot::channel();
         let call = Call::Operate {
             operation: Operation::Transfer(to),
-            deadline: self.deadline(),
+            deadline,
             caller: Caller::Transfer(caller),
         };
         match self.shared.calls.try_send(call) {
@@ -70,7 +72,20 @@ impl<S: StateMachine> Client<S> {
             Err(TrySendError::Closed(_)) => return Err(TransferLeadershipError::Stopped),
         }
         let unheard = Err(TransferLeadershipError::Unknown { leader: None });
-        outcome.await.unwrap_or(unheard)
+        let outcome = outcome.await.unwrap_or(unheard);
+        // Who was to take over still may: whether it leads is heard of before the deadline.
+        if let Err(TransferLeadershipError::Transfer(TransferError::NoTakeover(to))) = outcome {
+            let leads = |status: &ClientStatus| status.leader == Some(to);
+            let stopped = || StopReason::TransportClosed;
+            let led = wait_until(deadline, self.status(), leads, stopped).await;
+            return led.map(|_| to).or(outcome);
+        }
+        outcome.map_err(|error| match (error, self.unreached()) {
+            (TransferLeadershipError::Transfer(TransferError::NotLeader { .. }), Some(why)) => {
+                TransferLeadershipError::Unreached(why)
+            }
+            (error, _) => error,
+        })
     }
 
     /// Invites to the cluster, as [`Handle::invite`](crate::driver::Handle::invite) does.

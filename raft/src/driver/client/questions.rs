@@ -215,10 +215,10 @@ impl Questions {
         self.due.end(now);
     }
 
-    /// Answers all callers, because the client stops.
-    pub(super) fn stop(&mut self) {
+    /// Answers all callers, because the client stops, or will reach no leader.
+    pub(super) fn end(&mut self, error: &ReadError) {
         for number in self.pending.keys().copied().collect::<Vec<_>>() {
-            self.complete(number, Err(ReadError::Stopped));
+            self.complete(number, Err(error.clone()));
         }
     }
 

@@ -72,10 +72,10 @@ impl Reports {
         }
     }
 
-    /// Answers all callers, because the client stops.
-    pub(super) fn stop(&mut self) {
+    /// Answers all callers, because the client stops, or will reach no member.
+    pub(super) fn end(&mut self, error: &ReadError) {
         for waiting in self.waiting.drain(..) {
-            drop(waiting.caller.send(Err(ReadError::Stopped)));
+            drop(waiting.caller.send(Err(error.clone())));
         }
     }
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_transport::access::{AccessTable, Permit, Role};
-use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::invitation::Invitation;
-use liferaft_transport::links::{Credentials, LinkError};
+use liferaft_transport::links::{Credentials, Wanted};
 use liferaft_transport::{Event, Frame};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,9 +16,12 @@ use super::ClientStatus;
 use super::questions::{self, QUESTION, Questions};
 use super::reports::{self, Reports};
 use super::route::Route;
+use super::unreached::{Failures, Reached, Unreached};
 use crate::configuration::Configuration;
 use crate::driver::clock::{Alarm, Clock};
-use crate::driver::error::{ClientRefused, ProposeError};
+use crate::driver::error::{
+    ClientRefused, MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
+};
 use crate::driver::links::Links;
 use crate::driver::operations::{self, Operation, Operations};
 use crate::driver::peers::{Access, Introduction};
@@ -89,8 +91,12 @@ pub(super) struct Task {
     pub(super) target: Option<(ServerId, Term)>,
     /// Whether the link to it takes no more for now.
     pub(super) is_blocked: bool,
-    /// Why no member gives a link, as one said last.
-    pub(super) refused: Option<ClientRefused>,
+    /// What the addresses that are tried have answered.
+    pub(super) failures: Failures,
+    /// To whom links are wanted.
+    pub(super) wanted: Vec<Wanted>,
+    /// Why there is no link to the leader.
+    pub(super) unreached: Option<Arc<Unreached>>,
     pub(super) arrived: Vec<Call>,
     pub(super) counters: Counters,
 }
@@ -137,9 +143,25 @@ impl Task {
     /// Answers all callers.
     fn stop_tables(&mut self) {
         self.proposals.stop();
-        self.questions.stop();
+        self.questions.end(&ReadError::Stopped);
         self.operations.stop(None);
-        self.reports.stop();
+        self.reports.end(&ReadError::Stopped);
+    }
+
+    /// Answers all callers, because no leader will be reached.
+    fn give_up(&mut self, why: &Arc<Unreached>) {
+        let [unsent, sent] = [Arc::clone(why), Arc::clone(why)];
+        self.proposals.end(
+            &ProposeError::Unreached(unsent),
+            &ProposeError::Unknown(UnknownCause::Unreached(sent)),
+        );
+        let read = ReadError::Unreached(Arc::clone(why));
+        self.questions.end(&read);
+        self.reports.end(&read);
+        self.operations.refuse(
+            &MembershipError::Unreached(Arc::clone(why)),
+            &TransferLeadershipError::Unreached(Arc::clone(why)),
+        );
     }
 
     /// Takes in what has happened. What has not will wake this task.
@@ -222,7 +244,7 @@ impl Task {
         match event {
             Event::PeerUp(peer) => {
                 tracing::debug!(%peer, "link up");
-                self.refused = None;
+                self.failures.on_up();
                 self.route.on_up(peer, now);
             }
             Event::PeerDown(peer) => {
@@ -233,11 +255,13 @@ impl Task {
             Event::Writable(peer) => {
                 self.is_blocked &= self.target.is_none_or(|(target, _)| target != peer);
             }
-            Event::NotLinked { peer, error } => {
-                tracing::debug!(%peer, %error, "no link");
-                if let LinkError::Handshake(HandshakeError::Rejected { refusal, .. }) = error {
-                    self.refused = Some(ClientRefused::Link(refusal));
-                }
+            Event::NotLinked {
+                peer,
+                address,
+                error,
+            } => {
+                tracing::debug!(%peer, %address, %error, "no link");
+                self.failures.on_failed(peer, address, error, now);
                 self.route.on_not_linked(peer);
             }
             _ => {}
@@ -358,6 +382,8 @@ impl Task {
                 ..AccessTable::default()
             });
             let access = Arc::clone(&self.access);
+            self.failures.on_wanted(&wanted);
+            self.wanted.clone_from(&wanted);
             self.links.introduce(Introduction {
                 credentials: self.credentials.clone(),
                 authorizer: access,
@@ -386,7 +412,26 @@ impl Task {
             self.send_requests(target, now);
             self.send_operations(target, term, now);
         }
+        self.look_for_causes(now);
         self.post();
+    }
+
+    /// Finds out why there is no link to the leader, and gives up if that lasts.
+    fn look_for_causes(&mut self, now: Instant) {
+        if self.target.is_some() {
+            self.failures.on_leader();
+            self.unreached = None;
+            return;
+        }
+        let reached = Reached {
+            members: self.route.linked(),
+            leader: self.route.leader().0,
+        };
+        let unreached = Arc::new(self.failures.unreached(&self.wanted, reached, now));
+        if unreached.is_lasting {
+            self.give_up(&unreached);
+        }
+        self.unreached = Some(unreached);
     }
 
     fn send_requests(&mut self, target: ServerId, now: Instant) {
@@ -411,8 +456,15 @@ impl Task {
         if self.operations.is_empty() {
             return;
         }
+        // A link that is gone already, of which this task has not heard yet, permits nothing and refuses nothing.
+        if self.links.link(target).is_none() {
+            return;
+        }
         if self.permit() < Some(Permit::Operate) {
-            return self.operations.refuse(ClientRefused::NotOperator);
+            return self.operations.refuse(
+                &MembershipError::Refused(ClientRefused::NotOperator),
+                &TransferLeadershipError::Refused(ClientRefused::NotOperator),
+            );
         }
         while let Some((request, operation)) = self.operations.next_for_leader(target, now) {
             let content = operation.into_content(request, term);
@@ -446,7 +498,7 @@ impl Task {
             permit: self.permit(),
             links: self.route.linked(),
             members: Arc::clone(self.route.members()),
-            refused: self.refused,
+            unreached: self.unreached.clone(),
         };
         self.board.send_if_modified(|posted| {
             let is_news = *posted != status;

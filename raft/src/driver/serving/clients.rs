@@ -173,7 +173,7 @@ impl<S: StateMachine> ClientReader<S> {
         self.end(Some(outcome));
     }
 
-    pub(in crate::driver) fn refuse(self, error: ReadError) {
+    pub(in crate::driver) fn refuse(self, error: &ReadError) {
         self.end(match error {
             ReadError::Busy(_) => Some(QueryOutcome::Busy),
             ReadError::Panicked => Some(QueryOutcome::Panicked),

@@ -51,6 +51,8 @@ pub(super) async fn run(opening: impl Future<Output = Result<Socket, OpenError>>
         Some(Err(error)) => {
             tracing::debug!(?path, %error, "a connection was not opened");
             end.meter.on_unopened();
+            let why = error.into();
+            return end.tell(CarrierEvent::Unopened { path, why }).await;
         }
         None => {}
     }

@@ -22,6 +22,8 @@ use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config, client_async_with_config, tungstenite,
 };
 
+use crate::carrier::OpenFailure;
+
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::target::Target;
 use super::contact::CONTACT;
@@ -72,6 +74,24 @@ pub(super) enum OpenError {
     Upgrade(#[from] Box<tungstenite::Error>),
     #[error("it took too long")]
     TooLong,
+}
+
+/// What links are told of it.
+impl From<OpenError> for OpenFailure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Name(error) => Self::NameNotResolved(error.to_string()),
+            OpenError::Connect(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => Self::ConnectionRefused,
+                io::ErrorKind::TimedOut => Self::TimedOut,
+                _ => Self::NotConnected(error.to_string()),
+            },
+            OpenError::NotOnThisMachine => Self::NotConnected(error.to_string()),
+            OpenError::Tls(error) => Self::Tls(error.to_string()),
+            OpenError::Upgrade(error) => Self::OtherProtocol(error.to_string()),
+            OpenError::TooLong => Self::TimedOut,
+        }
+    }
 }
 
 impl Opener {

@@ -1,0 +1,423 @@
+//! Tells why a client reaches no leader: what each address that it tries answered last.
+//!
+//! Some causes pass, as a member that is being restarted, and are worth waiting for. Others last: who holds a token that
+//! was revoked, or dials another cluster, is told so at once. A member that lags behind does not know a fresh token yet,
+//! so that only a refusal that is proven, or was repeated for a while, counts as one that lasts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use liferaft_platform::Address;
+use liferaft_transport::access::Refusal;
+use liferaft_transport::handshake::{HandshakeError, Hint};
+use liferaft_transport::links::{LinkError, Wanted};
+use thiserror::Error;
+
+use crate::ids::ServerId;
+use crate::time::Instant;
+
+/// For how long an address refuses before that counts as lasting, where nobody has proven to refuse: a member that lags
+/// behind does not know a token that was just issued.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// The most addresses that the text of an error names.
+const TRIED_SHOWN_MAX: usize = 8;
+
+/// Why a client reaches no leader, with the addresses that it has tried.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{cause}{}", List(.tried))]
+pub struct Unreached {
+    /// The cause, by all that is known.
+    pub cause: UnreachedCause,
+    /// Whether waiting does not help: calls end at once then, in place of at their deadline.
+    pub is_lasting: bool,
+    /// The addresses that are tried, each with what came of it last.
+    pub tried: Vec<Tried>,
+}
+
+/// Why a client reaches no leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UnreachedCause {
+    /// No member is reached.
+    #[error("no member of the cluster answers")]
+    NoAnswer,
+    /// Members are reached, and none of them knows a leader: no majority is there.
+    #[error(
+        "of the members {members} answer, and no leader is known since {} s: a majority of the voters must be there",
+        leaderless_for.as_secs()
+    )]
+    NoLeader {
+        /// How many members there is a link to.
+        members: usize,
+        /// For how long they have named no leader to this client, in whole seconds.
+        leaderless_for: Duration,
+    },
+    /// Members are reached, and the leader that they name is not.
+    #[error("server {leader} leads, and is not reached")]
+    LeaderNotReached {
+        /// The leader.
+        leader: ServerId,
+    },
+    /// Another cluster is at the addresses, as whoever is there says without a proof.
+    #[error("the members there belong to another cluster")]
+    OtherCluster,
+    /// This client and the members have no version of the protocol in common.
+    #[error(
+        "the members speak no version of the protocol that this client speaks: update the older side"
+    )]
+    NoCommonVersion,
+    /// The members refuse the client: its token, or what it claims by it.
+    #[error("no member gives the client a link: {0}")]
+    Refused(Refusal),
+}
+
+/// An address that a client has tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The address.
+    pub address: Address,
+    /// What came of it last; `None`: nothing yet.
+    pub error: Option<LinkError>,
+}
+
+/// The addresses as the end of a sentence.
+struct List<'a>(&'a [Tried]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, tried) in self.0.iter().take(TRIED_SHOWN_MAX).enumerate() {
+            let before = if place == 0 { "; tried " } else { ", " };
+            write!(f, "{before}{tried}")?;
+        }
+        match self.0.len().saturating_sub(TRIED_SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            Some(error) => write!(f, "{}: {error}", self.address),
+            None => write!(f, "{}: no answer yet", self.address),
+        }
+    }
+}
+
+/// What the addresses that a client tries have answered last.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    last: BTreeMap<(ServerId, Address), Failure>,
+    /// Since when there is a link to a member, and no leader is known.
+    leaderless_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    error: LinkError,
+    verdict: Verdict,
+    /// Since when each attempt has had this verdict.
+    since: Instant,
+}
+
+/// What one failure tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It may pass.
+    Passing,
+    OtherCluster,
+    NoCommonVersion,
+    Refused {
+        refusal: Refusal,
+        is_proven: bool,
+    },
+}
+
+/// What a client knows of those whom it reaches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    /// How many members there is a link to.
+    pub(super) members: usize,
+    /// The leader, as far as it is known.
+    pub(super) leader: Option<ServerId>,
+}
+
+impl Failures {
+    /// An attempt to reach a peer came to nothing.
+    pub(super) fn on_failed(
+        &mut self,
+        peer: ServerId,
+        address: Address,
+        error: LinkError,
+        now: Instant,
+    ) {
+        let verdict = Verdict::of(&error);
+        let key = (peer, address);
+        let earlier = self.last.get(&key);
+        let earlier = earlier.filter(|earlier| earlier.verdict == verdict);
+        let since = earlier.map_or(now, |earlier| earlier.since);
+        let failure = Failure {
+            error,
+            verdict,
+            since,
+        };
+        self.last.insert(key, failure);
+    }
+
+    /// A link is up: what failed before tells nothing any more.
+    pub(super) fn on_up(&mut self) {
+        self.last.clear();
+    }
+
+    /// Other peers are wanted, or at other addresses.
+    pub(super) fn on_wanted(&mut self, wanted: &[Wanted]) {
+        let is_wanted = |peer: &ServerId| wanted.iter().any(|wanted| wanted.peer == *peer);
+        self.last.retain(|(peer, _), _| is_wanted(peer));
+    }
+
+    /// There is a link to the leader.
+    pub(super) fn on_leader(&mut self) {
+        self.leaderless_since = None;
+    }
+
+    /// Why there is no link to a leader, where links are wanted to these.
+    pub(super) fn unreached(
+        &mut self,
+        wanted: &[Wanted],
+        reached: Reached,
+        now: Instant,
+    ) -> Unreached {
+        let is_lasting = reached.members == 0 && self.is_lasting(wanted, now);
+        let since = match reached.members {
+            0 => None,
+            _ => Some(self.leaderless_since.unwrap_or(now)),
+        };
+        self.leaderless_since = since;
+        let cause = match (since, reached.leader) {
+            (None, _) => self.worst(),
+            (Some(_), Some(leader)) => UnreachedCause::LeaderNotReached { leader },
+            (Some(since), None) => UnreachedCause::NoLeader {
+                members: reached.members,
+                leaderless_for: Duration::from_secs(now.since(since).as_secs()),
+            },
+        };
+        let mut tried: BTreeMap<&Address, Option<&Failure>> = BTreeMap::new();
+        for address in wanted.iter().flat_map(|wanted| &wanted.addresses) {
+            tried.insert(address, None);
+        }
+        for ((_, address), failure) in &self.last {
+            let known = tried.entry(address).or_default();
+            if known.is_none_or(|known| known.verdict == Verdict::Passing) {
+                *known = Some(failure);
+            }
+        }
+        let tried = tried.into_iter().map(|(address, failure)| Tried {
+            address: address.clone(),
+            error: failure.map(|failure| failure.error.clone()),
+        });
+        // Members that are reached are not what is looked for.
+        let tried = tried.filter(|tried| reached.members == 0 || tried.error.is_some());
+        Unreached {
+            cause,
+            is_lasting,
+            tried: tried.collect(),
+        }
+    }
+
+    /// Returns true if waiting does not help: a member has proven to refuse, or every address says what lasts.
+    fn is_lasting(&self, wanted: &[Wanted], now: Instant) -> bool {
+        let is_proven = |failure: &Failure| {
+            matches!(
+                failure.verdict,
+                Verdict::Refused {
+                    is_proven: true,
+                    ..
+                }
+            )
+        };
+        if self.last.values().any(is_proven) {
+            return true;
+        }
+        let lasts = |peer: &Wanted| {
+            let of_peer = self.last.iter().filter(|((id, _), _)| *id == peer.peer);
+            let mut of_peer = of_peer.map(|(_, failure)| failure).peekable();
+            let is_tried = |address: &Address| {
+                let key = (peer.peer, address.clone());
+                self.last.contains_key(&key)
+            };
+            of_peer.peek().is_some()
+                && peer.addresses.iter().all(is_tried)
+                && of_peer.all(|failure| failure.lasts(now))
+        };
+        !wanted.is_empty() && wanted.iter().all(lasts)
+    }
+
+    /// The cause that tells most, of all failures.
+    fn worst(&self) -> UnreachedCause {
+        let verdicts = || self.last.values().map(|failure| failure.verdict);
+        let refused = |is_meant: bool| {
+            verdicts().find_map(|verdict| match verdict {
+                Verdict::Refused { refusal, is_proven } if is_proven == is_meant => Some(refusal),
+                _ => None,
+            })
+        };
+        if let Some(refusal) = refused(true).or_else(|| refused(false)) {
+            return UnreachedCause::Refused(refusal);
+        }
+        if verdicts().any(|verdict| verdict == Verdict::NoCommonVersion) {
+            return UnreachedCause::NoCommonVersion;
+        }
+        if verdicts().any(|verdict| verdict == Verdict::OtherCluster) {
+            return UnreachedCause::OtherCluster;
+        }
+        UnreachedCause::NoAnswer
+    }
+}
+
+impl Failure {
+    fn lasts(&self, now: Instant) -> bool {
+        match self.verdict {
+            Verdict::Passing => false,
+            Verdict::OtherCluster | Verdict::NoCommonVersion => true,
+            Verdict::Refused { is_proven, .. } => is_proven || now >= self.since + REFUSED_FOR,
+        }
+    }
+}
+
+impl Verdict {
+    const fn of(error: &LinkError) -> Self {
+        let LinkError::Handshake(error) = error else {
+            return Self::Passing;
+        };
+        match error {
+            HandshakeError::TimedOut {
+                hint: Some(Hint::OtherCluster),
+            } => Self::OtherCluster,
+            HandshakeError::TimedOut {
+                hint: Some(Hint::UnknownVersion),
+            }
+            | HandshakeError::Rejected {
+                refusal: Refusal::NoCommonVersion { .. },
+                ..
+            } => Self::NoCommonVersion,
+            HandshakeError::Rejected { refusal, by } => match refusal {
+                Refusal::Crowded | Refusal::WrongBinding => Self::Passing,
+                refusal => Self::Refused {
+                    refusal: *refusal,
+                    is_proven: by.is_some(),
+                },
+            },
+            _ => Self::Passing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use liferaft_transport::carrier::OpenFailure;
+
+    use super::*;
+
+    const ADA: ServerId = ServerId(1);
+
+    const NONE: Reached = Reached {
+        members: 0,
+        leader: None,
+    };
+
+    fn at(milliseconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_millis(milliseconds))
+    }
+
+    fn address(text: &str) -> Address {
+        text.parse().expect("it is an address")
+    }
+
+    fn wanted() -> [Wanted; 1] {
+        [Wanted {
+            peer: ADA,
+            keys: Vec::new(),
+            addresses: vec![address("ws://a:1"), address("ws://b:1")],
+        }]
+    }
+
+    fn refused(refusal: Refusal) -> LinkError {
+        HandshakeError::Rejected { refusal, by: None }.into()
+    }
+
+    fn foreign() -> LinkError {
+        let hint = Some(Hint::OtherCluster);
+        HandshakeError::TimedOut { hint }.into()
+    }
+
+    fn after(failures: &[(&str, LinkError, u64)], now: u64) -> Unreached {
+        let mut all = Failures::default();
+        for (text, error, when) in failures {
+            all.on_failed(ADA, address(text), error.clone(), at(*when));
+        }
+        all.unreached(&wanted(), NONE, at(now))
+    }
+
+    #[test]
+    fn each_address_is_named_with_its_last_failure() {
+        let refused = LinkError::from(OpenFailure::ConnectionRefused);
+
+        let unreached = after(&[("ws://a:1", refused, 1)], 2);
+
+        assert_eq!(unreached.cause, UnreachedCause::NoAnswer);
+        assert!(!unreached.is_lasting);
+        assert_eq!(
+            unreached.to_string(),
+            "no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no answer yet"
+        );
+    }
+
+    #[test]
+    fn another_cluster_lasts_once_every_address_says_it() {
+        let first = after(&[("ws://a:1", foreign(), 1)], 2);
+        let both = after(&[("ws://a:1", foreign(), 1), ("ws://b:1", foreign(), 1)], 2);
+
+        assert_eq!(first.cause, UnreachedCause::OtherCluster);
+        assert_eq!((first.is_lasting, both.is_lasting), (false, true));
+    }
+
+    #[test]
+    fn an_unproven_refusal_lasts_after_a_while_only() {
+        let unknown = || refused(Refusal::TokenUnknown);
+        let once = [("ws://a:1", unknown(), 1), ("ws://b:1", unknown(), 1)];
+
+        assert!(!after(&once, 500).is_lasting);
+        let later = after(&once, 1100);
+        assert!(later.is_lasting);
+        assert_eq!(later.cause, UnreachedCause::Refused(Refusal::TokenUnknown));
+    }
+
+    #[test]
+    fn a_proven_refusal_lasts_at_once() {
+        let by = Some(liferaft_platform::PublicKey([7; 32]));
+        let refusal = Refusal::RoleNotGranted;
+        let error = HandshakeError::Rejected { refusal, by }.into();
+
+        assert!(after(&[("ws://a:1", error, 1)], 1).is_lasting);
+    }
+
+    #[test]
+    fn members_without_a_leader_tell_for_how_long() {
+        let mut failures = Failures::default();
+        let reached = Reached {
+            members: 2,
+            leader: None,
+        };
+        failures.unreached(&wanted(), reached, at(1000));
+
+        let unreached = failures.unreached(&wanted(), reached, at(9500));
+
+        assert_eq!(
+            unreached.to_string(),
+            "of the members 2 answer, and no leader is known since 8 s: a majority of the voters must be there"
+        );
+    }
+}
