@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use liferaft::configuration::Description;
-use liferaft::driver::{Client, ClientStatus, Terms, Unreached};
+use liferaft::configuration::{AccessToken, Description, Grants, TokenKey};
+use liferaft::driver::{Client, ClientRefused, ClientStatus, MembershipError, Terms, Unreached};
 use liferaft::kv::Kv;
+use liferaft::transport::access::Permit;
+use liferaft::transport::token::TokenSecret;
 use liferaft::wire::Report;
-use liferaft::{MembershipChange, ServerId};
+use liferaft::{Invitation, MembershipChange, ServerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -65,15 +67,22 @@ enum Operation {
         /// What it is for
         #[arg(value_enum)]
         purpose: Purpose,
-        /// So many servers may come by it
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        uses: u32,
+        /// So many servers may come by one to members, 1 if nothing is said. How many clients hold one is not counted
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
         /// It is good for so many hours
         #[arg(long, value_name = "HOURS", default_value_t = 24)]
         hours: u64,
         /// Readers and writers by it have only the keys that begin so; up to four times
         #[arg(long = "prefix", value_name = "PREFIX")]
         prefixes: Vec<String>,
+    },
+    /// Print the tokens of all invitations that are good or remembered
+    Tokens,
+    /// Take an invitation back: nobody comes by it any more, and its clients are cut off
+    Revoke {
+        /// Its token, the first digits of that, or the invitation itself
+        token: String,
     },
 }
 
@@ -99,6 +108,16 @@ impl Purpose {
             Self::Reader => "to clients that read",
             Self::Writer => "to clients that write",
             Self::Operator => "to operators",
+        }
+    }
+
+    /// What a token is for that grants this.
+    const fn of(grants: Grants) -> Self {
+        match grants {
+            Grants::Membership => Self::Member,
+            Grants::Reading => Self::Reader,
+            Grants::Writing => Self::Writer,
+            Grants::Operating => Self::Operator,
         }
     }
 
@@ -129,6 +148,11 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
             let report = of_leader(client).await?;
             return Ok(list(&report, json));
         }
+        Operation::Tokens => {
+            let report = with_tokens(client).await?;
+            return Ok(tokens(&report, json));
+        }
+        Operation::Revoke { token } => MembershipChange::revoke(token_of(client, token).await?),
         Operation::Add { server } => MembershipChange::add_voter(*server),
         Operation::Remove { member } => MembershipChange::evict(named(client, member).await?),
         Operation::Expel { member } => MembershipChange::remove(named(client, member).await?),
@@ -154,7 +178,13 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
             hours,
             prefixes,
         } => {
-            let mut terms = purpose.terms(*uses, *hours);
+            if uses.is_some() && *purpose != Purpose::Member {
+                bail!(
+                    "--uses is for invitations to members: clients leave no trace when they come, so they are not \
+                     counted; --hours bounds how long one is good, and `liferaft members revoke` takes it back"
+                );
+            }
+            let mut terms = purpose.terms(uses.unwrap_or(1), *hours);
             if !prefixes.is_empty() {
                 terms = terms.within_prefixes(prefixes)?;
             }
@@ -168,6 +198,74 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
     client.change_membership(change).await?;
     Ok(String::new())
 }
+
+/// Returns what the leader reports, with tokens: only operators are told of them.
+async fn with_tokens(client: &Client<Kv>) -> anyhow::Result<Report> {
+    let report = of_leader(client).await?;
+    if client.status().borrow().permit < Some(Permit::Operate) {
+        return Err(MembershipError::Refused(ClientRefused::NotOperator).into());
+    }
+    Ok(report)
+}
+
+/// Finds the token that is meant.
+async fn token_of(client: &Client<Kv>, text: &str) -> anyhow::Result<TokenKey> {
+    if let Ok(invitation) = text.parse::<Invitation>() {
+        let token = invitation.token().map(TokenSecret::key);
+        return token.context("this invitation has no token: there is nothing to take back");
+    }
+    let report = with_tokens(client).await?;
+    let digits = text.trim_end_matches('…').to_lowercase();
+    let is_long = digits.len() >= "0x".len() + 4;
+    let is_meant = |token: &&AccessToken| is_long && token.key.to_string().starts_with(&digits);
+    let meant: Vec<_> = report.tokens.iter().filter(is_meant).collect();
+    match meant[..] {
+        [token] => Ok(token.key),
+        [] => bail!("no token begins with these digits: `liferaft members tokens` shows all"),
+        _ => bail!(
+            "{} tokens begin with these digits: more of them are needed",
+            meant.len()
+        ),
+    }
+}
+
+fn tokens(report: &Report, json: bool) -> String {
+    let lines = report.tokens.iter().map(|token| {
+        let purpose = Purpose::of(token.grants);
+        let left = token.expires_at.since(report.time).as_secs();
+        let uses = (purpose == Purpose::Member).then_some(token.uses_left);
+        let prefixes = token.scope.prefixes().iter();
+        let prefixes: Vec<_> = prefixes
+            .map(|prefix| String::from_utf8_lossy(prefix).into_owned())
+            .collect();
+        if json {
+            let item = json!({
+                "token": token.key.to_string(),
+                "purpose": purpose,
+                "expires_in_seconds": left,
+                "uses_left": uses,
+                "prefixes": prefixes,
+            });
+            return format!("{item}\n");
+        }
+        let name: String = token.key.to_string().chars().take(TOKEN_DIGITS).collect();
+        let kind = purpose.in_words();
+        let good = match left {
+            0 => "expired".to_owned(),
+            left => format!("{}:{:02} h left", left / 3600, left / 60 % 60),
+        };
+        let uses = uses.map_or_else(String::new, |uses| format!("  {uses} uses left"));
+        let only = match &prefixes[..] {
+            [] => String::new(),
+            some => format!("  only {}", some.join(", ")),
+        };
+        format!("{name}  {kind:<22} {good:>14}{uses}{only}\n")
+    });
+    lines.collect()
+}
+
+/// So many characters of a token are shown to people, and are enough to name it.
+const TOKEN_DIGITS: usize = "0x".len() + 16;
 
 /// Returns what the leader reports, once there is one.
 pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {

@@ -343,6 +343,57 @@ fn a_watch_tells_when_it_is_cut_off_and_when_it_goes_on() {
 }
 
 #[test]
+fn an_operator_sees_the_tokens_and_takes_one_back() {
+    let three = Three::new("tokens");
+    let writer = three.told(&["members", "invite", "writer", "--prefix", "camp/"]);
+    let writer = writer.trim();
+    let purposes = |listed: &str| {
+        let items = listed
+            .lines()
+            .map(|line| -> Value { serde_json::from_str(line).unwrap() });
+        let writers = items.filter(|item| item["purpose"] == "writer");
+        writers.collect::<Vec<_>>()
+    };
+
+    let listed = purposes(&three.told(&["members", "tokens", "--json"]));
+    let token = listed[0]["token"].as_str().expect("it is text");
+    let by_reader = run(&["members", "--at", writer, "tokens"]);
+    three.told(&["members", "revoke", &token[..12]]);
+    let left = purposes(&three.told(&["members", "tokens", "--json"]));
+    let read = run(&["kv", "--at", writer, "--timeout", "60", "get", "camp/1"]);
+
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["prefixes"][0], "camp/");
+    assert_eq!((by_reader.status.code(), left.len()), (Some(6), 0));
+    let why = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(6), "{why}");
+    assert!(
+        why.contains("not known to the cluster, or was revoked"),
+        "{why}"
+    );
+    let again = three.run(&["members", "revoke", writer]);
+    assert_eq!(again.status.code(), Some(1));
+}
+
+#[test]
+fn uses_are_counted_of_invitations_to_members_alone() {
+    let folder = Folder::new("uses");
+    let ada = init(&folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+
+    let refused = run(&[
+        "members", "--at", &operator, "invite", "writer", "--uses", "3",
+    ]);
+
+    assert_eq!(refused.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        why.contains("--uses is for invitations to members"),
+        "{why}"
+    );
+}
+
+#[test]
 fn no_majority_is_told_at_the_deadline() {
     let mut three = Three::new("minority");
     three.told(&["kv", "set", "camp", "hill"]);

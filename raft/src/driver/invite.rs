@@ -73,7 +73,7 @@ impl Terms {
         }
     }
 
-    /// So many may come by it.
+    /// So many servers may come by it. Clients leave no trace when they come, and are not counted.
     #[must_use]
     pub const fn with_uses(mut self, uses: u32) -> Self {
         self.uses = uses;

@@ -111,7 +111,8 @@ impl<S: StateMachine> Driver<S> {
                 self.take_client_queries((from, generation), request, queries, &scope, now)
             }
             ClientAsk::Report => {
-                let report = ClientAnswer::Report(Box::new(self.report()));
+                let report = self.report(role == Role::Client(Permit::Operate));
+                let report = ClientAnswer::Report(Box::new(report));
                 return self.answer_client(from, request, report);
             }
             ClientAsk::View | ClientAsk::Commands(_) | ClientAsk::Queries(_) => {
@@ -279,8 +280,8 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// Where this member stands.
-    fn report(&self) -> Report {
+    /// Where this member stands, and which tokens there are if that is asked for.
+    fn report(&self, with_tokens: bool) -> Report {
         let status = self.raft.status();
         let configuration = &status.configuration;
         let members = configuration.members();
@@ -305,6 +306,11 @@ impl<S: StateMachine> Driver<S> {
                 .map(|(id, member)| (id, configuration.is_voter(id), member.description.clone()))
                 .collect(),
             peers: peers.collect(),
+            tokens: match with_tokens {
+                true => configuration.tokens().to_vec(),
+                false => Vec::new(),
+            },
+            time: self.raft.last_stamp(),
         }
     }
 

@@ -6,12 +6,14 @@ use core::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::configuration::{proto_token, token};
 use super::description::{description, encode_description};
 use super::field::{self, List, index, required, server, server_bytes, server_if_any, term};
 use super::{DecodeError, proto};
-use crate::configuration::{Description, SERVERS_MAX};
+use crate::configuration::{AccessToken, Description, SERVERS_MAX, TOKENS_MAX};
 use crate::consensus::RoleKind;
 use crate::ids::{Index, ServerId, Term};
+use crate::time::ClusterTime;
 
 /// Where a member stands, as it tells a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub struct Report {
     pub members: Vec<(ServerId, bool, Description)>,
     /// If it leads, what it knows of the others.
     pub peers: Vec<PeerReport>,
+    /// The access tokens of its configuration, for a client that may operate: for others none.
+    pub tokens: Vec<AccessToken>,
+    /// The cluster time of its last entry, by which tokens expire.
+    pub time: ClusterTime,
 }
 
 /// What a leader tells of a server that it replicates to.
@@ -85,6 +91,8 @@ pub(super) fn encode(report: &Report) -> Bytes {
         links: report.links,
         members: members.collect(),
         peers: peers.collect(),
+        tokens: report.tokens.iter().map(proto_token).collect(),
+        time: report.time.0,
     };
     report.encode_to_vec().into()
 }
@@ -104,6 +112,11 @@ pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
             items: "peers",
             field: proto::Report::PEERS,
             count_max: SERVERS_MAX,
+        },
+        List {
+            items: "tokens",
+            field: proto::Report::TOKENS,
+            count_max: TOKENS_MAX,
         },
     ];
     let read: proto::Report = field::decode_lists(bytes, PART, &lists)?;
@@ -143,5 +156,11 @@ pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
         links: read.links,
         members: members.collect::<Result<_, DecodeError>>()?,
         peers: peers.collect::<Result<_, DecodeError>>()?,
+        tokens: read
+            .tokens
+            .into_iter()
+            .map(token)
+            .collect::<Result<_, _>>()?,
+        time: ClusterTime(read.time),
     })
 }

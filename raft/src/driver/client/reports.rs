@@ -101,6 +101,8 @@ mod tests {
             links: 2,
             members: Vec::new(),
             peers: Vec::new(),
+            tokens: Vec::new(),
+            time: crate::time::ClusterTime::ZERO,
         }
     }
 

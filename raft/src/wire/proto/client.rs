@@ -120,11 +120,17 @@ pub(in crate::wire) struct Report {
     pub(in crate::wire) members: Vec<Reported>,
     #[prost(message, repeated, tag = "11")]
     pub(in crate::wire) peers: Vec<PeerReport>,
+    /// Only for clients that may operate.
+    #[prost(message, repeated, tag = "12")]
+    pub(in crate::wire) tokens: Vec<super::AccessToken>,
+    #[prost(uint64, tag = "13")]
+    pub(in crate::wire) time: u64,
 }
 
 impl Report {
     pub(in crate::wire) const MEMBERS: u64 = 10;
     pub(in crate::wire) const PEERS: u64 = 11;
+    pub(in crate::wire) const TOKENS: u64 = 12;
 
     pub(in crate::wire) const FOLLOWER: u32 = 1;
     pub(in crate::wire) const PRE_CANDIDATE: u32 = 2;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::consensus::RoleKind;
+use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
     ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Decline, PeerReport, QueryOutcome,
     Report, View,
@@ -11,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{blob, description, index, number, server, term};
+use super::{access_token, blob, description, index, number, server, term};
 
 pub(super) fn client_ask() -> impl Strategy<Value = ClientAsk> {
     prop_oneof![
@@ -67,8 +68,12 @@ fn report() -> impl Strategy<Value = Report> {
     let members = vec((server(), any::<bool>(), description()), 0..4);
     let places = (index(), index(), index(), index());
     let told = (term(), option::of(server()), any::<u64>(), any::<u32>());
-    (role, told, places, members, vec(peer, 0..4)).prop_map(
-        |(role, (term, leader, log_bytes, links), places, members, peers)| {
+    let tokens = (
+        vec(access_token(), 0..4),
+        any::<u64>().prop_map(ClusterTime),
+    );
+    (role, told, places, members, vec(peer, 0..4), tokens).prop_map(
+        |(role, (term, leader, log_bytes, links), places, members, peers, (tokens, time))| {
             let (last, commit, applied, snapshot) = places;
             Report {
                 role,
@@ -82,6 +87,8 @@ fn report() -> impl Strategy<Value = Report> {
                 links,
                 members,
                 peers,
+                tokens,
+                time,
             }
         },
     )

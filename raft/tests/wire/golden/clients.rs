@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::{Index, ServerId, Term};
+use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
     ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, PeerReport,
     QueryOutcome, Report, View,
@@ -79,6 +80,8 @@ fn the_bytes_of_a_report() {
         links: 1,
         members: vec![(ServerId(3), true, ada())],
         peers: vec![peer],
+        tokens: Vec::new(),
+        time: ClusterTime::ZERO,
     };
 
     assert_golden(
