@@ -269,8 +269,7 @@ pub enum MembershipError {
     /// The cluster does not do what this client asks. Nothing was changed.
     #[error("not done: {0}")]
     Refused(ClientRefused),
-    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts. Nothing was
-    /// changed.
+    /// This client reaches no leader: until the deadline, or for a reason that lasts. Nothing was changed.
     #[error("not done: {0}")]
     Unreached(Arc<Unreached>),
     /// Too many changes wait already. Nothing was changed.
@@ -453,8 +452,7 @@ pub enum TransferLeadershipError {
     /// The cluster does not do what this client asks. Leadership stays where it is.
     #[error("not done: {0}")]
     Refused(ClientRefused),
-    /// This [client](super::Client) reaches no leader: until the deadline, or for a reason that lasts. Leadership stays
-    /// where it is.
+    /// This client reaches no leader: until the deadline, or for a reason that lasts. Leadership stays where it is.
     #[error("not done: {0}")]
     Unreached(Arc<Unreached>),
     /// Too many requests wait already.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use liferaft_raft::configuration::TokenFault;
 use liferaft_raft::consensus::{MembershipChange, RoleKind};
 use liferaft_raft::driver::{
@@ -197,4 +198,21 @@ async fn a_takeover_that_is_late_is_heard_of_within_the_deadline() {
     });
 
     assert_eq!(handed, Ok(second.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_members_than_a_client_links_to_report_in_turn() {
+    let site = Site::closed().await;
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        others.push(site.member().await.0);
+    }
+    let members = others.iter().chain([&site.founder]);
+    let reader = client(&site, invite(&site.founder, Terms::reading()).await);
+
+    let patient = reader.within(Duration::from_secs(2));
+    let reports = join_all(members.map(|member| patient.report(member.id()))).await;
+
+    assert_eq!(reports.len(), 11);
+    assert!(reports.iter().all(Result::is_ok), "{reports:?}");
 }

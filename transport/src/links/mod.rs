@@ -234,10 +234,10 @@ impl Links {
                 self.settle();
             }
             CarrierEvent::Closed { path } => {
-                self.on_closed(Route { carrier, path }, LinkError::PathClosed);
+                self.on_closed(Route { carrier, path }, &LinkError::PathClosed);
             }
             CarrierEvent::Unopened { path, why } => {
-                self.on_closed(Route { carrier, path }, why.into());
+                self.on_closed(Route { carrier, path }, &why.into());
             }
             CarrierEvent::Writable { path } => self.on_writable(Route { carrier, path }),
         }
@@ -261,7 +261,7 @@ impl Links {
                     link.on_refused(cargo.offset);
                 }
             }
-            CarryError::Closed => self.on_closed(route, LinkError::PathClosed),
+            CarryError::Closed => self.on_closed(route, &LinkError::PathClosed),
             CarryError::TooLarge => {
                 tracing::error!(
                     ?route,
@@ -591,10 +591,10 @@ impl Links {
         self.leave(link.route);
     }
 
-    fn on_closed(&mut self, route: Route, why: LinkError) {
+    fn on_closed(&mut self, route: Route, why: &LinkError) {
         self.local.on_closed(route);
         let (local, now) = (&mut self.local, self.clock.now);
-        self.attempts.on_closed(route, &why, local, now);
+        self.attempts.on_closed(route, why, local, now);
         let (active, pending) = self.table.on_route(route);
         for peer in pending {
             self.table.take_pending(peer, |link, _| link.route == route);

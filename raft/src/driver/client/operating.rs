@@ -109,7 +109,8 @@ impl<S: StateMachine> Client<S> {
     /// Returns where a member stands, by its own word: whether it leads or not.
     ///
     /// # Errors
-    /// See [`ReadError`]. A client has links to eight members at most: of more, those that it has none to time out.
+    /// See [`ReadError`]. A client has links to eight members at most: of more they take turns, those that are asked
+    /// first.
     pub async fn report(&self, server: ServerId) -> Result<Report, ReadError> {
         let (caller, report) = oneshot::channel();
         let call = Call::Report(Waiting {

@@ -1,5 +1,7 @@
 //! A client's questions of where single members stand. Each member answers for itself, whether it leads or not.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::oneshot;
 
 use super::task::RESEND_AFTER;
@@ -45,6 +47,18 @@ impl Reports {
         self.ask_at = Some(Instant::ORIGIN);
     }
 
+    /// The members that are asked.
+    pub(super) fn asked(&self) -> BTreeSet<ServerId> {
+        self.waiting.iter().map(|waiting| waiting.server).collect()
+    }
+
+    /// There is a link to a member: what waits for it is asked at once.
+    pub(super) fn on_up(&mut self, peer: ServerId) {
+        if self.waiting.iter().any(|waiting| waiting.server == peer) {
+            self.ask_at = Some(Instant::ORIGIN);
+        }
+    }
+
     /// Gives up those whose time is over, and returns whom to ask, or to ask again.
     pub(super) fn due_at(&mut self, now: Instant) -> Vec<ServerId> {
         let is_over = |waiting: &mut Waiting| waiting.deadline <= now || waiting.caller.is_closed();
@@ -58,10 +72,7 @@ impl Reports {
             return Vec::new();
         }
         self.ask_at = Some(now + RESEND_AFTER);
-        let mut servers: Vec<_> = self.waiting.iter().map(|waiting| waiting.server).collect();
-        servers.sort_unstable();
-        servers.dedup();
-        servers
+        self.asked().into_iter().collect()
     }
 
     /// A member has answered, over the link that proves who it is.

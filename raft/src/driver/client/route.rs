@@ -39,6 +39,8 @@ pub(super) struct Route {
     /// Those that could not be reached, the last one at the end.
     unreached: Vec<ServerId>,
     linked: BTreeSet<ServerId>,
+    /// Members that are asked something by themselves: links to them come before others.
+    sought: BTreeSet<ServerId>,
     term: Term,
     leader: Option<ServerId>,
     /// Whom to ask at once, since its link is new.
@@ -58,6 +60,7 @@ impl Route {
             members: Arc::default(),
             unreached: Vec::new(),
             linked: BTreeSet::new(),
+            sought: BTreeSet::new(),
             term: Term::default(),
             leader: None,
             new: None,
@@ -88,6 +91,15 @@ impl Route {
     /// How many members there is a link to.
     pub(super) fn linked(&self) -> usize {
         self.linked.len()
+    }
+
+    /// These members are asked something by themselves. In a cluster of more than [`LINKS_MAX`] they take turns.
+    pub(super) fn seek(&mut self, sought: BTreeSet<ServerId>) {
+        if sought != self.sought {
+            let before = self.wanted();
+            self.sought = sought;
+            self.is_stale |= self.wanted() != before;
+        }
     }
 
     /// A link is up.
@@ -212,6 +224,7 @@ impl Route {
             let unreached = self.unreached.iter().position(|peer| peer == *id);
             (
                 self.leader != Some(**id),
+                !self.sought.contains(id),
                 !self.linked.contains(id),
                 unreached.map_or(0, |place| place + 1),
             )

@@ -245,6 +245,7 @@ impl Task {
             Event::PeerUp(peer) => {
                 tracing::debug!(%peer, "link up");
                 self.failures.on_up();
+                self.reports.on_up(peer);
                 self.route.on_up(peer, now);
             }
             Event::PeerDown(peer) => {
@@ -376,6 +377,7 @@ impl Task {
         self.proposals.expire(now);
         self.questions.expire(now);
         self.operations.expire(self.route.leader().0, now);
+        self.route.seek(self.reports.asked());
         if let Some((wanted, members)) = self.route.take_wanted() {
             self.access.replace(AccessTable {
                 members,
