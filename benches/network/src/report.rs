@@ -62,7 +62,7 @@ pub(crate) fn print(medium: Medium, load: Load, rows: &[Row]) -> bool {
         Work::Mix => "9 get to 1 put",
     };
     let pace = match load.pace {
-        Pace::Closed => format!("{} callers", load.callers),
+        Pace::Closed => format!("callers: {}", load.callers),
         Pace::Open(per_second) => {
             format!("{per_second:.0} a second, timed from their intended start")
         }

@@ -28,7 +28,7 @@ pub(crate) async fn count(clusters: &[Cluster], folder: &Folder, callers: usize)
         println!("\nsyncs are not counted: strace is not installed");
         return Ok(true);
     }
-    println!("\ndurable, put, {callers} callers, traced: calls of {CALLS}");
+    println!("\ndurable, put, callers: {callers}, traced: calls of {CALLS}");
     let mut all_met = true;
     for cluster in clusters {
         let load = Load {
