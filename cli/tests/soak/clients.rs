@@ -25,8 +25,9 @@ pub(crate) const CLIENTS: usize = 6;
 /// Each client asks so often: enough to have calls under way whenever something happens, and few enough to be judged.
 const PACE: Duration = Duration::from_millis(10);
 
-/// A call takes at most so long: less than the others need to find out that a disk hangs, so that outcomes are unknown.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// A call takes at most so long: less than a leader needs to find out that its disk hangs, so that outcomes are unknown,
+/// and not so much less that each client has several, which takes the judge long.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// After so many calls all clients go over to the next group: the search for an order takes longer than in
 /// proportion to what is asked of one group.
@@ -291,15 +292,21 @@ fn learn(known: &mut [u64; VALUES], ask: &Ask, heard: &Heard) {
     }
 }
 
+/// What an operation appends, if it does.
+pub(crate) fn appends(ask: &Ask) -> Option<u64> {
+    match ask {
+        Ask::Key(_, Question::Change(Change::Append(value))) => Some(*value),
+        Ask::Move { append, .. } => Some(*append),
+        Ask::Key(..) | Ask::All => None,
+    }
+}
+
 /// What was appended by an operation, and the place that its client was told; `None` if it appended nothing.
 pub(crate) fn appended(told: &Entry) -> Option<(u64, usize)> {
-    let (value, place) = match (&told.operation, &told.outcome) {
-        (
-            Ask::Key(_, Question::Change(Change::Append(value))),
-            Outcome::Done(Heard::Key(Answer::Place(place))),
-        ) => (*value, *place),
-        (Ask::Move { append, .. }, Outcome::Done(Heard::Moved(place))) => (*append, *place),
-        _ => return None,
+    let value = appends(&told.operation)?;
+    let place = match told.outcome {
+        Outcome::Done(Heard::Key(Answer::Place(place)) | Heard::Moved(place)) => place,
+        Outcome::Done(_) | Outcome::NotDone | Outcome::Unknown => return None,
     };
     Some((value, usize::try_from(place).expect("it is small")))
 }
