@@ -26,6 +26,7 @@ mod rebuild;
 mod recover;
 mod runtime;
 mod scratch;
+mod serve;
 mod status;
 
 /// A replicated key-value store that keeps working when the infrastructure does not
@@ -56,6 +57,7 @@ enum Command {
     Node(node::Options),
     Rebuild(rebuild::Options),
     Recover(recover::Options),
+    Serve(serve::Options),
     Status(status::Options),
 }
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Node(options) => node::run(options),
         Command::Rebuild(options) => rebuild::run(options),
         Command::Recover(options) => recover::run(options),
+        Command::Serve(options) => serve::run(options),
         Command::Status(options) => status::run(options),
     }
 }

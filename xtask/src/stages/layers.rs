@@ -25,6 +25,7 @@ const LAYERS: [&str; 11] = [
     "liferaft-sim",
     "liferaft-fuzz",
     "liferaft",
+    "liferaft-signaling",
     "liferaft-cli",
     "liferaft-network",
     "xtask",

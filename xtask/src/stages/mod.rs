@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 
 mod benches;
+mod browser;
 mod clippy;
 mod copied;
 pub(crate) mod demo;
@@ -70,6 +71,7 @@ pub(crate) const ALL: &[Stage] = &[
     demo::STAGE,
     sim::STAGE,
     wasm::STAGE,
+    browser::STAGE,
 ];
 
 pub(crate) fn names() -> Vec<&'static str> {

@@ -1,0 +1,326 @@
+//! Answers requests: PeerJS's, those of rooms, pages, and operators'.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::hosts::Host;
+use crate::hub::{Hub, draw_channel, draw_id};
+use crate::names::{Key, PeerId, Token};
+use crate::origin;
+use crate::pages::{self, Page};
+use crate::rooms::{Attach, Claim, Refusal};
+use crate::socket::Connected;
+
+/// What PeerJS's server says of itself, in words of our own.
+const BANNER: &str = r#"{"name":"PeerJS Server","description":"Introduces PeerJS clients, and members of liferaft clusters, to each other.","website":"https://peerjs.com/"}"#;
+/// Whoever asks too often is told to wait this long, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+/// Pages show nothing but their own style sheet, run nothing, and are shown in no other.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+/// Beside the policy. A room's number is in the address, which is therefore told to nobody.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+
+/// The routes of visitors and peers.
+pub(crate) fn public(hub: Hub) -> Router {
+    Router::new()
+        .route("/", get(start))
+        .route("/new", get(new_room))
+        .route("/peerjs", get(websocket))
+        .route("/peers/{key}", get(peers_of_room))
+        .route("/{key}/id", get(id))
+        .route("/{key}/peers", get(peers))
+        .route("/{key}/founder", post(founder))
+        .route("/{key}", get(page))
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(hub.clone(), guard))
+        .with_state(hub)
+}
+
+/// The routes of operators.
+pub(crate) fn operator(hub: Hub) -> Router {
+    Router::new()
+        .route("/healthz", get(async || text(StatusCode::OK, "ok")))
+        .route("/metrics", get(metrics))
+        .fallback(not_found)
+        .with_state(hub)
+}
+
+/// Stands before all routes of visitors: origins, rates, and the headers of every answer.
+async fn guard(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let host = hub.host(peer.map(|peer| peer.0), request.headers());
+    request.extensions_mut().insert(host);
+    let asked_by = request.headers().get(header::ORIGIN).cloned();
+    let is_allowed = origin::is_allowed(request.headers(), &hub.config().origins);
+    let mut response = if !is_allowed {
+        hub.change(|rooms, _| rooms.note_stranger());
+        text(
+            StatusCode::FORBIDDEN,
+            "pages of this origin may not use this server",
+        )
+    } else if let Err(refusal) = hub.change(|rooms, now| rooms.request(now, host)) {
+        refused(refusal)
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.extend(SECURITY_HEADERS);
+    headers.append(header::VARY, HeaderValue::from_static("accept, origin"));
+    if let Some(origin) = asked_by.filter(|_| is_allowed) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    response
+}
+
+/// A page for people, a banner for programs, as PeerJS's.
+async fn start(headers: HeaderMap, request: Request) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    let is_room = request
+        .uri()
+        .query()
+        .is_some_and(|it| it.starts_with("channel="));
+    if is_room || accepted.any(|value| value.contains("text/html")) {
+        return pages::START.into_response();
+    }
+    json(StatusCode::OK, BANNER.to_owned())
+}
+
+/// Makes a room, and tells this one visitor that it may found there.
+async fn new_room(State(hub): State<Hub>, request: Request) -> Response {
+    let Some(channel) = draw_channel() else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the system has no entropy");
+    };
+    let host = host(&request);
+    if let Err(refusal) = hub.change(|rooms, now| rooms.make_channel(now, host, channel)) {
+        return refused(refusal);
+    }
+    let location = format!("/?channel={}#firstServer", channel.as_str());
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}
+
+#[derive(Deserialize)]
+struct ClaimQuery {
+    claim: String,
+}
+
+/// Decides whether a visit founds.
+async fn founder(
+    State(hub): State<Hub>,
+    Path(key): Path<String>,
+    Query(query): Query<ClaimQuery>,
+) -> Response {
+    let Ok(nonce) = query.claim.parse::<Token>() else {
+        return text(StatusCode::BAD_REQUEST, "the claim is no token");
+    };
+    let claim = hub.change(|rooms, _| match rooms.key_of(&key) {
+        Some(Key::Channel(channel)) => rooms.claim(channel, &nonce),
+        _ => Claim::Refused,
+    });
+    match claim {
+        Claim::Founder => json(StatusCode::OK, r#"{"founder":true}"#.to_owned()),
+        Claim::Refused => json(StatusCode::CONFLICT, r#"{"founder":false}"#.to_owned()),
+    }
+}
+
+/// Draws an id for a client that has none.
+async fn id(State(hub): State<Hub>, Path(key): Path<String>) -> Response {
+    if hub.change(|rooms, _| rooms.key_of(&key)).is_none() {
+        return not_found().await;
+    }
+    match draw_id() {
+        Some(id) => plain(StatusCode::OK, id),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "the system has no entropy"),
+    }
+}
+
+/// Lists who is there, as PeerJS's server does: of the common place only if that is allowed.
+async fn peers(State(hub): State<Hub>, Path(key): Path<String>) -> Response {
+    let is_listed = hub.config().is_listed;
+    let ids = hub.change(|rooms, _| match rooms.key_of(&key) {
+        Some(Key::Common) if !is_listed => Err(StatusCode::UNAUTHORIZED),
+        Some(key) => Ok(rooms.peers(key)),
+        None => Err(StatusCode::NOT_FOUND),
+    });
+    match ids {
+        Ok(ids) => json(StatusCode::OK, list(&ids)),
+        Err(StatusCode::UNAUTHORIZED) => text(StatusCode::UNAUTHORIZED, "ids are not listed here"),
+        Err(_) => not_found().await,
+    }
+}
+
+/// Lists who is in a room. A room that does not exist is empty.
+async fn peers_of_room(State(hub): State<Hub>, Path(key): Path<String>) -> Response {
+    let ids = hub.change(|rooms, _| match rooms.key_of(&key) {
+        Some(key @ Key::Channel(_)) => rooms.peers(key),
+        _ => Vec::new(),
+    });
+    json(StatusCode::OK, list(&ids))
+}
+
+/// Ids hold nothing that JSON escapes.
+fn list(ids: &[PeerId]) -> String {
+    let quoted: Vec<_> = ids
+        .iter()
+        .map(|id| format!("\"{}\"", id.as_str()))
+        .collect();
+    format!("[{}]", quoted.join(","))
+}
+
+#[derive(Default, Deserialize)]
+struct AttachQuery {
+    key: Option<String>,
+    id: Option<String>,
+    token: Option<String>,
+}
+
+/// Opens a WebSocket (RFC 6455, 4.2).
+async fn websocket(State(hub): State<Hub>, mut request: Request) -> Response {
+    let Some(accept) = accept_key(request.method(), request.headers()) else {
+        let upgrade = [
+            (header::UPGRADE, "websocket"),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+        ];
+        let answer = text(StatusCode::UPGRADE_REQUIRED, "peers connect by WebSocket");
+        return (upgrade, answer).into_response();
+    };
+    let (connection, inlet) = match hub.connect(host(&request)) {
+        Ok(connected) => connected,
+        Err(refusal) => return refused(refusal),
+    };
+    let connected = Connected::new(hub, connection);
+    // What does not read as one is as good as none: the peer is told what is missing.
+    let query = Query::<AttachQuery>::try_from_uri(request.uri());
+    let query = query.map(|query| query.0).unwrap_or_default();
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(stream) => {
+                let attach = Attach {
+                    key: query.key.as_deref(),
+                    id: query.id.as_deref(),
+                    token: query.token.as_deref(),
+                };
+                connected.run(TokioIo::new(stream), inlet, attach).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().extend([
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ]);
+    response
+}
+
+/// Returns the answer to a WebSocket's handshake, if the request is one.
+fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
+    let has = |name: HeaderName, wanted: &str| {
+        let values = headers.get_all(name).iter();
+        let mut tokens = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|it| it.split(','));
+        tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted))
+    };
+    let is_handshake = method == Method::GET
+        && has(header::CONNECTION, "upgrade")
+        && has(header::UPGRADE, "websocket")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
+    let accept = derive_accept_key(key.as_bytes());
+    is_handshake.then(|| accept.try_into().ok())?
+}
+
+async fn page(Path(path): Path<String>) -> Response {
+    match pages::page(&path) {
+        Some(page) => page.into_response(),
+        None => not_found().await,
+    }
+}
+
+async fn metrics(State(hub): State<Hub>) -> Response {
+    const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+    let mut response = plain(StatusCode::OK, hub.figures().to_prometheus());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, EXPOSITION);
+    response
+}
+
+async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+fn host(request: &Request) -> Host {
+    let host = request.extensions().get::<Host>();
+    *host.expect("the guard stands before all routes")
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let status = match refusal {
+        Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let answer = plain(status, format!("{refusal}\n"));
+    ([(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()
+}
+
+fn text(status: StatusCode, line: &str) -> Response {
+    plain(status, format!("{line}\n"))
+}
+
+fn plain(status: StatusCode, content: String) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        content,
+    )
+        .into_response()
+}
+
+fn json(status: StatusCode, content: String) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        content,
+    )
+        .into_response()
+}
+
+impl IntoResponse for &'static Page {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, self.content_type)], self.content).into_response()
+    }
+}

@@ -1,0 +1,63 @@
+//! What only a browser shows: published PeerJS clients in Chromium, on our signaling server.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Checks, Stage};
+use crate::process::Program;
+use crate::workspace::{self, Workspace};
+
+pub(super) const STAGE: Stage = Stage {
+    name: "browser",
+    about: "published PeerJS clients in Chromium meet through the signaling server",
+    run,
+};
+
+/// What runs in the browser, and what drives it, from npm.
+const MODULES: &str = "peerjs@1.5.5 playwright-core@1.65.1";
+const TEST: &str = "signaling/tests/browser/peerjs.mjs";
+/// For the test, not counting builds and installations.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
+    for program in ["node", "npm"] {
+        if Program::new(program).arg("--version").attempt().is_err() {
+            checks.skip_whole(format!("{program} is not installed"));
+            return Ok(());
+        }
+    }
+    let said = workspace
+        .program(Program::new("bash"))
+        .arg("scripts/setup-chromium.sh")
+        .stdout()?;
+    let chromium = said.lines().find_map(|line| line.strip_prefix("CHROMIUM="));
+    let chromium = chromium.context("scripts/setup-chromium.sh did not say CHROMIUM")?;
+    if chromium.is_empty() {
+        checks.skip_whole("Chromium is not installed");
+        return Ok(());
+    }
+    let folder = workspace.target.join("browser");
+    workspace
+        .program(Program::new("npm"))
+        .args("install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix")
+        .arg(&folder)
+        .args(MODULES)
+        .run()?;
+    let program = workspace::executable(workspace.cargo().args(
+        "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
+    ))?;
+    meet(workspace, &program, chromium, &folder.join("node_modules"))
+}
+
+fn meet(workspace: &Workspace, program: &Path, chromium: &str, modules: &Path) -> Result<()> {
+    workspace
+        .program(Program::new("node"))
+        .arg(TEST)
+        .arg(program)
+        .arg(chromium)
+        .arg(modules)
+        .deadline(DEADLINE)
+        .run()
+}
