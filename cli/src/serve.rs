@@ -37,7 +37,7 @@ pub(crate) struct Options {
     peerjs_key: String,
 
     /// Lists the ids in the place for all to everybody. Those in a room are listed to whoever knows its number
-    #[arg(id = "list", long, env = "LIFERAFT_LIST_PEERS")]
+    #[arg(long, env = "LIFERAFT_LIST_PEERS")]
     list_peers: bool,
 
     /// Lets pages of this origin use the server too, as `https://example.org`: several with commas between them, `*` for
