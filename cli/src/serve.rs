@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use liferaft_signaling::{Config, Origins, Server};
+use serde_json::json;
 
 use crate::member::{Signals, block_on};
 
@@ -59,6 +60,10 @@ pub(crate) struct Options {
     )]
     trust_proxy: Vec<IpAddr>,
 
+    /// Tells where it listens as a line of JSON
+    #[arg(long, env = "LIFERAFT_JSON")]
+    json: bool,
+
     /// Ends when its standard input does, as whoever started it
     #[arg(long, hide = true)]
     until_eof: bool,
@@ -98,11 +103,19 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         server = monitored.with_context(|| format!("cannot listen on {address} for monitors"))?;
     }
     let address = server.address().context("cannot tell where it listens")?;
-    let mut news = format!("signaling at http://{address}\n");
-    if let Some(address) = server.operator_address() {
-        news.push_str(&format!("monitors at http://{address}\n"));
-    }
-    crate::print(&news)?;
+    let monitor = server.operator_address();
+    crate::print(&news(options, address, monitor))?;
     server.serve(signals.next()).await;
     Ok(())
+}
+
+fn news(options: &Options, address: SocketAddr, monitor: Option<SocketAddr>) -> String {
+    let url = |address| format!("http://{address}");
+    let (address, monitor) = (url(address), monitor.map(url));
+    if options.json {
+        let started = json!({ "news": "started", "address": address, "monitor": monitor });
+        return format!("{started}\n");
+    }
+    let monitor = monitor.map(|monitor| format!("monitors at {monitor}\n"));
+    format!("signaling at {address}\n{}", monitor.unwrap_or_default())
 }

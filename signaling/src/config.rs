@@ -195,3 +195,30 @@ impl Config {
         &self.key
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_plain_and_no_rooms_number() {
+        let with = |key| Config::default().with_key(key).map(|config| config.key);
+
+        assert_eq!(with("my_app-1"), Ok("my_app-1".to_owned()));
+        for key in ["", "a/b", "ä", "0123456789abcdefghjk"] {
+            let error = with(key).expect_err("it is no key").to_string();
+            let text = "is no key: 1 to 64 letters, digits, - and _, and no channel's number";
+            assert_eq!(error, format!("`{key}` {text}"));
+        }
+    }
+
+    #[test]
+    fn an_origin_is_not_a_url() {
+        let listed = Origins::Listed(vec!["https://example.org/".to_owned()]);
+
+        let error = Config::default().with_origins(listed);
+
+        let text = "`https://example.org/` is no origin, as `https://example.org` is";
+        assert_eq!(error.expect_err("it has a path").to_string(), text);
+    }
+}

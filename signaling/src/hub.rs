@@ -11,7 +11,7 @@ use axum::Router;
 use axum::http::HeaderMap;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::Config;
 use crate::figures::Figures;
@@ -19,6 +19,9 @@ use crate::hosts::Host;
 use crate::names::Channel;
 use crate::rooms::{Action, Closing, ConnectionId, Ending, Refusal, Rooms};
 use crate::routes;
+
+/// Connections that are told goodbye have ended by then.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// A running server, to be embedded in another by its [`Router`]. Its clones are the same server, which ends with the last.
 #[derive(Clone)]
@@ -100,10 +103,10 @@ impl Hub {
         self.lock().rooms.figures()
     }
 
-    /// Closes all connections, and waits until they have ended: 3 s at most. Peers come back if there is a server again.
+    /// Closes all connections, and waits until they have ended: 4 s at most. Peers come back if there is a server again.
     pub async fn shut_down(&self) {
         self.change(Rooms::shut_down);
-        self.0.open.closed().await;
+        let _time_is_up = timeout(SHUTDOWN_TIME_MAX, self.0.open.closed()).await;
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -1,6 +1,7 @@
 //! Answers requests: PeerJS's, those of rooms, pages, and operators'.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::hosts::Host;
@@ -24,6 +26,8 @@ use crate::socket::Connected;
 
 /// What PeerJS's server says of itself, in words of our own.
 const BANNER: &str = r#"{"name":"PeerJS Server","description":"Introduces PeerJS clients, and members of liferaft clusters, to each other.","website":"https://peerjs.com/"}"#;
+/// Whoever asks for a WebSocket reads the answer within this time.
+const UPGRADE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Whoever asks too often is told to wait this long, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 /// Pages show nothing but their own style sheet, run nothing, and are shown in no other.
@@ -223,8 +227,8 @@ async fn websocket(State(hub): State<Hub>, mut request: Request) -> Response {
     let query = query.map(|query| query.0).unwrap_or_default();
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(stream) => {
+        match timeout(UPGRADE_TIME_MAX, upgrade).await {
+            Ok(Ok(stream)) => {
                 let attach = Attach {
                     key: query.key.as_deref(),
                     id: query.id.as_deref(),
@@ -232,7 +236,8 @@ async fn websocket(State(hub): State<Hub>, mut request: Request) -> Response {
                 };
                 connected.run(TokioIo::new(stream), inlet, attach).await;
             }
-            Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+            Ok(Err(error)) => tracing::debug!(%error, "a connection was not upgraded"),
+            Err(_) => tracing::debug!("a connection was not upgraded in time"),
         }
     });
     let mut response = Response::new(Body::empty());

@@ -90,7 +90,7 @@ impl Server {
         &self.hub
     }
 
-    /// Serves until `ends` is done, and then closes all connections, which takes 3 s at most.
+    /// Serves until `ends` is done, and then closes all connections, which takes 4 s at most.
     pub async fn serve(self, ends: impl Future<Output = ()>) {
         let Self {
             hub,

@@ -1,4 +1,4 @@
-//! Members as processes: `liferaft init`, `node`, `leave` and `cluster`, as a shell or a supervisor runs them.
+//! Members as processes: `liferaft init`, `node`, `leave`, `cluster` and `serve`, as a shell or a supervisor runs them.
 
 mod clients;
 mod cluster;
@@ -7,4 +7,5 @@ mod joining;
 mod monitor;
 mod node;
 mod procedures;
+mod signaling;
 mod upgrade;

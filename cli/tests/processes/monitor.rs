@@ -60,7 +60,7 @@ fn who_waits_for_its_cluster_is_well_and_not_ready() {
 }
 
 /// Returns the whole response.
-fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
         .set_read_timeout(Some(PATIENCE))

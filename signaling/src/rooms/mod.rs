@@ -32,6 +32,8 @@ const NEW_CHANNEL_COST: usize = 10;
 const WAITING_OVERHEAD_BYTES: usize = 256;
 /// Connections over the bound that are told so before they are closed.
 const REFUSED_CONNECTIONS_MAX: usize = 64;
+/// The most ids in a list. A room has fewer.
+const LISTED_MAX: usize = 1024;
 /// A timer that comes later than this says that this process was stopped, and not that the peers were silent.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
@@ -161,7 +163,7 @@ impl Rooms {
         text.parse().ok().map(Key::Channel)
     }
 
-    /// Returns the ids of those that are connected. It is empty for a room that does not exist.
+    /// Returns the ids of those that are connected: the first 1024. It is empty for a room that does not exist.
     #[must_use]
     pub fn peers(&self, key: Key) -> Vec<PeerId> {
         let room = self.rooms.get(&key);
@@ -169,6 +171,7 @@ impl Rooms {
             .flat_map(|room| &room.peers)
             .filter(|(_, peer)| peer.connection.is_some())
             .map(|(id, _)| id.clone())
+            .take(LISTED_MAX)
             .collect()
     }
 

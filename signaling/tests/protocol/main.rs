@@ -72,6 +72,25 @@ async fn another_token_does_not_get_the_id() {
 }
 
 #[tokio::test]
+async fn a_peer_that_was_cut_off_comes_back_and_no_other_for_it() {
+    let server = Served::start(Config::default()).await;
+    let mut bob = server.attach("bob").await;
+    bob.hear().await;
+    drop(bob);
+
+    let mut eve = server.attach_to("peerjs", "bob", "another").await;
+    let refused = eve.hear().await;
+    eve.closed().await;
+    while server.hub.figures().connections > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut bob = server.attach("bob").await;
+
+    assert!(refused.contains("ID-TAKEN"), "{refused}");
+    assert_eq!(bob.hear().await, OPEN);
+}
+
+#[tokio::test]
 async fn an_offer_for_nobody_comes_back_expired() {
     tokio::time::pause();
     let server = Served::start(Config::default()).await;
