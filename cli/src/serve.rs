@@ -41,8 +41,8 @@ pub(crate) struct Options {
     #[arg(long, env = "LIFERAFT_LIST_PEERS")]
     list_peers: bool,
 
-    /// Lets pages of this origin use the server too, as `https://example.org`: several with commas between them, `*` for
-    /// all. Pages of the server's own host always may
+    /// Lets pages of this origin use the server too, as `https://example.org`: several with commas between them, `*`
+    /// for all. Pages of the server's own host always may
     #[arg(
         long,
         value_name = "ORIGIN",

@@ -46,15 +46,15 @@ pub enum Origins {
     Any,
 }
 
-/// Bounds what a server holds and does. By default it needs less than 800 MB, whatever is sent to it, and 20 kB for each
-/// connection that means well; `docs/signaling.md` has the sum.
+/// Bounds what a server holds and does. By default it needs less than 800 MB, whatever is sent to it, and 20 kB for
+/// each connection that means well; `docs/signaling.md` has the sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// The most connections at a time: 4096.
     pub connections_max: usize,
-    /// The most of them from one host: 256. A cluster of 101 tabs behind one NAT fits. Ids are bounded by twice this, since those
-    /// of peers that were cut off are kept for a while.
+    /// The most of them from one host: 256. A cluster of 101 tabs behind one NAT fits. Ids are bounded by twice this,
+    /// since those of peers that were cut off are kept for a while.
     pub connections_per_host_max: usize,
     /// The most rooms at a time: 10 000.
     pub channels_max: usize,
@@ -80,12 +80,13 @@ pub struct Limits {
     pub messages_per_connection: Rate,
     /// Bytes of all messages of one host: 512 KiB a second, 8 MiB at once. More are read later.
     pub bytes_per_host: Rate,
-    /// A peer that was silent for this long is disconnected, and its id is free: 90 s, as in PeerJS. The id of a peer that
-    /// was cut off without a goodbye is kept for its token for the same time.
+    /// A peer that was silent for this long is disconnected, and its id is free: 90 s, as in PeerJS. The id of a peer
+    /// that was cut off without a goodbye is kept for its token for the same time.
     pub alive_timeout: Duration,
     /// A message waits this long for a peer that is not there: 5 s, as in PeerJS.
     pub expire_timeout: Duration,
-    /// A room in which nobody is, is forgotten: after 10 minutes. Whoever comes later opens it again, but does not found in it.
+    /// A room in which nobody is, is forgotten: after 10 minutes. Whoever comes later opens it again, but does not
+    /// found in it.
     pub empty_channel_time: Duration,
 }
 

@@ -24,7 +24,7 @@ pub struct Figures {
     pub founders: u64,
     /// Messages that went to a peer at once or from waiting.
     pub relayed: u64,
-    /// Messages that nobody came for in time, or that there was no room for.
+    /// Times that messages of one peer for another were given up: nobody came, or there was no room.
     pub expired: u64,
     /// Frames that were no messages.
     pub garbage: u64,

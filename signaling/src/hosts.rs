@@ -80,8 +80,8 @@ impl Hosts {
         Some(self.entries.entry(host).or_default())
     }
 
-    /// Forgets the hosts that hold nothing: first those that used nothing lately, then all. What they may do is bounded in
-    /// all as well, so that a flood of addresses gains little by it.
+    /// Forgets the hosts that hold nothing: first those that used nothing lately, then all. What they may do is bounded
+    /// in all as well, so that a flood of addresses gains little by it.
     fn make_room(&mut self, now: Duration) {
         self.entries.retain(|_, entry| {
             !(entry.holds_nothing() && entry.requests.is_full(now) && entry.bytes.is_full(now))

@@ -23,7 +23,8 @@ use crate::routes;
 /// Connections that are told goodbye have ended by then.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// A running server, to be embedded in another by its [`Router`]. Its clones are the same server, which ends with the last.
+/// A running server, to be embedded in another by its [`Router`]. Its clones are the same server, which ends with the
+/// last.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 
@@ -86,8 +87,8 @@ impl Hub {
 
     /// Returns the routes of visitors and peers.
     ///
-    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without addresses, all visitors count as one
-    /// host. Connections that ask nothing are not bounded here, but by [`Server`](crate::Server), or your own.
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without addresses, all visitors count as
+    /// one host. Connections that ask nothing are not bounded here, but by [`Server`](crate::Server), or your own.
     pub fn router(&self) -> Router {
         routes::public(self.clone())
     }
@@ -103,7 +104,8 @@ impl Hub {
         self.lock().rooms.figures()
     }
 
-    /// Closes all connections, and waits until they have ended: 4 s at most. Peers come back if there is a server again.
+    /// Closes all connections, and waits until they have ended: 4 s at most. Peers come back if there is a server
+    /// again.
     pub async fn shut_down(&self) {
         self.change(Rooms::shut_down);
         let _time_is_up = timeout(SHUTDOWN_TIME_MAX, self.0.open.closed()).await;

@@ -1,9 +1,10 @@
 //! Introduces peers that want to reach each other over WebRTC: a signaling server.
 //!
 //! Two peers that cannot reach each other yet need somebody to carry their first messages: descriptions and candidates.
-//! This server does that for whoever connects to it, by the protocol of [PeerJS](https://peerjs.com), and keeps rooms in
-//! which exactly one visitor founds a cluster. It is a door and not a foundation: once peers are connected it is needed no
-//! more, and what it says of who is there proves nothing. Members of a cluster prove to each other who they are.
+//! This server does that for whoever connects to it, by the protocol of [PeerJS](https://peerjs.com), and keeps rooms
+//! in which exactly one visitor founds a cluster. It is a door and not a foundation: once peers are connected it is
+//! needed no more, and what it says of who is there proves nothing. Members of a cluster prove to each other who they
+//! are.
 //!
 //! [`Rooms`] is the server as a value: it has no clock, no sockets and no randomness. [`Hub`] gives it those, as a
 //! [`Router`](axum::Router) to embed; [`Server`] listens by itself, with bounds on connections too.

@@ -20,7 +20,8 @@ pub(crate) fn is_allowed(headers: &HeaderMap, origins: &Origins) -> bool {
     }
 }
 
-/// Returns true if the page came from the host that it asks. A proxy may speak TLS for us, so the scheme is not compared.
+/// Returns true if the page came from the host that it asks. A proxy may speak TLS for us, so the scheme is not
+/// compared.
 fn is_own(headers: &HeaderMap, origin: &str) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let Some((own, (default_port, authority))) = host.zip(split(origin)) else {

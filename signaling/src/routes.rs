@@ -25,7 +25,10 @@ use crate::rooms::{Attach, Claim, Refusal};
 use crate::socket::Connected;
 
 /// What PeerJS's server says of itself, in words of our own.
-const BANNER: &str = r#"{"name":"PeerJS Server","description":"Introduces PeerJS clients, and members of liferaft clusters, to each other.","website":"https://peerjs.com/"}"#;
+const BANNER: &str = concat!(
+    r#"{"name":"PeerJS Server","description":"Introduces PeerJS clients, and members of liferaft clusters, "#,
+    r#"to each other.","website":"https://peerjs.com/"}"#,
+);
 /// Whoever asks for a WebSocket reads the answer within this time.
 const UPGRADE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Whoever asks too often is told to wait this long, in seconds.
@@ -296,7 +299,7 @@ fn host(request: &Request) -> Host {
 fn refused(refusal: Refusal) -> Response {
     let status = match refusal {
         Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Full | Refusal::Exists => StatusCode::SERVICE_UNAVAILABLE,
     };
     let answer = plain(status, format!("{refusal}\n"));
     ([(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()

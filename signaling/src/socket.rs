@@ -1,4 +1,5 @@
-//! Runs one WebSocket: what comes goes to [`Rooms`](crate::Rooms), what these say goes out, and neither waits for the other.
+//! Runs one WebSocket: what comes goes to [`Rooms`](crate::Rooms), what these say goes out, and neither waits for the
+//! other.
 
 use std::time::Duration;
 

@@ -18,14 +18,14 @@ pub struct Attach<'a> {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Sends a text frame. [`Rooms::sent`] is called when it has left.
+    /// Sends a text frame. [`Rooms::sent`](super::Rooms::sent) is called when it has left.
     Send {
         /// To whom.
         connection: ConnectionId,
         /// A message of the protocol.
         text: String,
     },
-    /// Closes a connection. [`Rooms::end`] is called when it has ended.
+    /// Closes a connection. [`Rooms::end`](super::Rooms::end) is called when it has ended.
     Close {
         /// Which.
         connection: ConnectionId,
@@ -99,7 +99,7 @@ pub enum Ending {
     Lost,
 }
 
-/// A bound is reached.
+/// Why a host is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -109,6 +109,9 @@ pub enum Refusal {
     /// All hosts together have.
     #[error("the server is full")]
     Full,
+    /// The number is that of a room which is there.
+    #[error("the room exists")]
+    Exists,
 }
 
 /// Whether a visitor founds.

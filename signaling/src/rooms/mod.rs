@@ -1,12 +1,12 @@
 //! Decides everything that the server does, as a value: connections, messages and the time go in, actions come out.
 //!
-//! The protocol is that of PeerJS, with three differences that its clients do not notice: the id of a peer that was cut off
-//! without a goodbye is kept for its token, a peer that does not read is disconnected, and everything has a bound. A
-//! message of one peer for another goes out with its true source, at once or when the other comes, or comes back as
+//! The protocol is that of PeerJS, with three differences that its clients do not notice: the id of a peer that was cut
+//! off without a goodbye is kept for its token, a peer that does not read is disconnected, and everything has a bound.
+//! A message of one peer for another goes out with its true source, at once or when the other comes, or comes back as
 //! `EXPIRE`.
 //!
-//! A room is made by `/new`, and is founded by whoever claims it first. A room that is entered without having been made here
-//! may be older than this server, so nobody founds in it.
+//! A room is made by `/new`, and is founded by whoever claims it first. A room that is entered without having been made
+//! here may be older than this server, so nobody founds in it.
 
 mod action;
 mod room;
@@ -18,7 +18,7 @@ use std::mem;
 use std::time::Duration;
 
 pub use self::action::{Action, Attach, Claim, Closing, ConnectionId, Ending, Refusal};
-use self::room::{Founding, Peer, Room, Waiting};
+use self::room::{Founding, Peer, Room, Timer, Waiting};
 use crate::config::{Config, Limits};
 use crate::figures::Figures;
 use crate::hosts::{Host, Hosts, IDS_PER_CONNECTION};
@@ -61,17 +61,6 @@ struct Connection {
     outgoing_bytes: usize,
     messages: Bucket,
     garbage: u32,
-}
-
-/// What happens at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// A peer may have been silent for too long.
-    Silence(Key, PeerId),
-    /// What waits for the first from the second is given up.
-    Expiry(Key, PeerId, PeerId),
-    /// A room is forgotten.
-    Forgetting(Key),
 }
 
 impl Rooms {
@@ -120,7 +109,7 @@ impl Rooms {
     /// Makes a room, in which the first to claim it founds.
     ///
     /// # Errors
-    /// The host, or all together, made too many.
+    /// The host, or all together, made too many, or the room exists.
     pub fn make_channel(
         &mut self,
         now: Duration,
@@ -132,13 +121,14 @@ impl Rooms {
             .request(now, host, &self.limits, NEW_CHANNEL_COST);
         self.allowed(is_allowed, Refusal::TooMany)?;
         let key = Key::Channel(channel);
+        self.allowed(!self.rooms.contains_key(&key), Refusal::Exists)?;
         self.open_room(now, host, key, Founding::Open)?;
         self.figures.channels_made += 1;
         Ok(())
     }
 
-    /// Decides whether a visit founds a cluster in a room. A visit that asks again with its nonce is told the same; a page
-    /// that is loaded anew draws another nonce, so that it does not found twice.
+    /// Decides whether a visit founds a cluster in a room. A visit that asks again with its nonce is told the same; a
+    /// page that is loaded anew draws another nonce, so that it does not found twice.
     pub fn claim(&mut self, channel: Channel, nonce: &Token) -> Claim {
         let Some(room) = self.rooms.get_mut(&Key::Channel(channel)) else {
             return Claim::Refused;
@@ -402,8 +392,8 @@ impl Rooms {
             match timer {
                 Timer::Silence(key, id) => self.on_silence(now, key, id),
                 Timer::Expiry(key, destination, source) => {
-                    if let Some(waiting) = self.take_waiting(key, &destination, &source) {
-                        self.figures.expired += count(waiting.messages.len());
+                    if self.take_waiting(key, &destination, &source).is_some() {
+                        self.figures.expired += 1;
                         self.tell_expired(now, key, &destination, &source);
                     }
                 }
@@ -463,10 +453,8 @@ impl Rooms {
         let Some(room) = self.rooms.get(&key) else {
             return;
         };
-        for destination in room.waiting.keys().cloned().collect::<Vec<_>>() {
-            for source in self.sources_of_waiting(key, &destination) {
-                self.take_waiting(key, &destination, &source);
-            }
+        for (destination, source) in room.waiting_pairs() {
+            self.take_waiting(key, &destination, &source);
         }
         let opener = self.rooms.remove(&key).and_then(|room| room.opener);
         if let Some(opener) = opener {
@@ -580,11 +568,7 @@ impl Rooms {
 
     fn take_waiting(&mut self, key: Key, destination: &PeerId, source: &PeerId) -> Option<Waiting> {
         let room = self.rooms.get_mut(&key)?;
-        let of_destination = room.waiting.get_mut(destination)?;
-        let waiting = of_destination.remove(source)?;
-        if of_destination.is_empty() {
-            room.waiting.remove(destination);
-        }
+        let waiting = room.remove_waiting(destination, source)?;
         let timer = Timer::Expiry(key, destination.clone(), source.clone());
         self.timers.remove(&(waiting.expires_at, timer));
         self.hosts.waited(waiting.host, waiting.bytes);
@@ -601,7 +585,9 @@ impl Rooms {
     }
 
     fn deliver_waiting(&mut self, now: Duration, key: Key, id: &PeerId, connection: ConnectionId) {
-        for source in self.sources_of_waiting(key, id) {
+        let room = self.rooms.get(&key);
+        let sources = room.map(|room| room.sources_waiting_for(id));
+        for source in sources.unwrap_or_default() {
             let waiting = self.take_waiting(key, id, &source);
             let mut messages = waiting.into_iter().flat_map(|waiting| waiting.messages);
             let is_cut = messages.any(|text| {
@@ -616,15 +602,8 @@ impl Rooms {
         }
     }
 
-    fn sources_of_waiting(&self, key: Key, destination: &PeerId) -> Vec<PeerId> {
-        let room = self.rooms.get(&key);
-        let waiting = room.and_then(|room| room.waiting.get(destination));
-        let sources = waiting.into_iter().flat_map(BTreeMap::keys);
-        sources.cloned().collect()
-    }
-
-    /// Sends, or gives the text back. A connection that does not read is closed: this one where it is too far behind, and
-    /// whichever is furthest behind where all together are.
+    /// Sends, or gives the text back. A connection that does not read is closed: this one where it is too far behind,
+    /// and whichever is furthest behind where all together are.
     fn send(
         &mut self,
         now: Duration,
@@ -711,8 +690,4 @@ impl Rooms {
             self.forget_when_empty(now, key);
         }
     }
-}
-
-fn count(of: usize) -> u64 {
-    u64::try_from(of).unwrap_or(u64::MAX)
 }

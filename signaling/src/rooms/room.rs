@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ConnectionId;
 use crate::hosts::Host;
-use crate::names::{PeerId, Token};
+use crate::names::{Key, PeerId, Token};
 
 /// A place where peers meet.
 #[derive(Debug)]
@@ -56,6 +56,17 @@ pub(super) struct Waiting {
     pub(super) expires_at: Duration,
 }
 
+/// What happens in a room at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A peer may have been silent for too long.
+    Silence(Key, PeerId),
+    /// What waits for the first from the second is given up.
+    Expiry(Key, PeerId, PeerId),
+    /// A room is forgotten.
+    Forgetting(Key),
+}
+
 impl Room {
     pub(super) const fn new(founding: Founding, opener: Option<Host>) -> Self {
         Self {
@@ -70,5 +81,34 @@ impl Room {
     /// Returns the connection of a peer that is there.
     pub(super) fn connection_of(&self, id: &PeerId) -> Option<ConnectionId> {
         self.peers.get(id)?.connection
+    }
+
+    /// Returns who sent what waits for a peer.
+    pub(super) fn sources_waiting_for(&self, destination: &PeerId) -> Vec<PeerId> {
+        let of_destination = self.waiting.get(destination).into_iter();
+        of_destination.flat_map(BTreeMap::keys).cloned().collect()
+    }
+
+    /// Returns the destination and the source of all that waits.
+    pub(super) fn waiting_pairs(&self) -> Vec<(PeerId, PeerId)> {
+        let pairs = self.waiting.iter().flat_map(|(destination, sources)| {
+            let pair = |source: &PeerId| (destination.clone(), source.clone());
+            sources.keys().map(pair)
+        });
+        pairs.collect()
+    }
+
+    /// Removes what one peer sent to another.
+    pub(super) fn remove_waiting(
+        &mut self,
+        destination: &PeerId,
+        source: &PeerId,
+    ) -> Option<Waiting> {
+        let of_destination = self.waiting.get_mut(destination)?;
+        let waiting = of_destination.remove(source);
+        if of_destination.is_empty() {
+            self.waiting.remove(destination);
+        }
+        waiting
     }
 }

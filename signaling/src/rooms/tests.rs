@@ -385,6 +385,18 @@ fn a_restarted_server_makes_no_second_founder() {
 }
 
 #[test]
+fn a_room_that_is_there_is_not_made_again() {
+    let mut bench = Bench::new();
+    bench.attach_at(1, CHANNEL, "ada");
+
+    let made = bench.rooms.make_channel(bench.now, host(1), channel());
+
+    assert_eq!(made, Err(Refusal::Exists));
+    assert_eq!(bench.rooms.claim(channel(), &nonce("a")), Claim::Refused);
+    assert_eq!(bench.peers(CHANNEL), ["ada"]);
+}
+
+#[test]
 fn a_room_is_forgotten_and_opens_again_without_a_founder() {
     let mut bench = Bench::new();
     let made = bench.rooms.make_channel(bench.now, host(1), channel());
@@ -735,11 +747,7 @@ fn run(steps: &[Step]) -> Bench {
             }
             Step::Make(room) => {
                 let channel = number_of_room(*room + 1);
-                if bench.peers(channel.as_str()).is_empty()
-                    && !bench.rooms.rooms.contains_key(&Key::Channel(channel))
-                {
-                    let _bounded = bench.rooms.make_channel(bench.now, host(0), channel);
-                }
+                let _bounded = bench.rooms.make_channel(bench.now, host(0), channel);
             }
             Step::Claim(room, visit) => {
                 bench

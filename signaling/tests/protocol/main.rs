@@ -4,7 +4,9 @@ mod hostile;
 mod peer;
 mod rooms;
 
-use liferaft_signaling::Config;
+use std::time::Duration;
+
+use liferaft_signaling::{Config, Limits};
 
 use self::peer::Served;
 
@@ -92,8 +94,9 @@ async fn a_peer_that_was_cut_off_comes_back_and_no_other_for_it() {
 
 #[tokio::test]
 async fn an_offer_for_nobody_comes_back_expired() {
-    tokio::time::pause();
-    let server = Served::start(Config::default()).await;
+    let mut limits = Limits::default();
+    limits.expire_timeout = Duration::from_millis(50);
+    let server = Served::start(Config::default().with_limits(limits)).await;
     let mut ada = server.attach("ada").await;
     ada.hear().await;
 

@@ -16,7 +16,7 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
