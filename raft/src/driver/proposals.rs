@@ -28,7 +28,7 @@ use super::request::Budget;
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition, ServerId};
-use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX};
+use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX, Owner};
 use crate::time::Instant;
 use crate::wire::COMMANDS_MAX;
 
@@ -544,7 +544,8 @@ impl<R> Proposals<R> {
             let nonce = u128::from(self.boot) << 64 | u128::from(self.registrations);
             let command = Bytes::from(match self.owner {
                 None => sessions::registration(nonce),
-                Some(owner) => sessions::owned_registration(owner, nonce),
+                // The leader knows the token by which this client's link was let in, and adds it.
+                Some(id) => sessions::owned_registration(Owner { id, token: None }, nonce),
             });
             self.session = Session::Registering {
                 nonce,

@@ -32,7 +32,7 @@ use crate::configuration::{Scope, TokenKey};
 use crate::consensus::{ProposalId, ProposeRefused};
 use crate::ids::{LogPosition, ServerId};
 use crate::panics::caught;
-use crate::sessions::Envelope;
+use crate::sessions::{Envelope, Owner, owned_registration};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
@@ -105,7 +105,7 @@ impl<S: StateMachine> Driver<S> {
                 let commands =
                     self.refuse_out_of_scope((from, generation), request, commands, &scope);
                 commands.is_empty()
-                    || self.take_client_commands((from, generation), request, commands)
+                    || self.take_client_commands((from, generation), request, commands, token)
             }
             ClientAsk::Queries(queries) if self.leads() => {
                 self.take_client_queries((from, generation), request, queries, &scope, now)
@@ -178,6 +178,7 @@ impl<S: StateMachine> Driver<S> {
         (client, generation): (ServerId, u64),
         request: u64,
         commands: Vec<Bytes>,
+        token: Option<TokenKey>,
     ) -> bool {
         let bytes = commands.iter().map(Bytes::len).sum();
         if !self
@@ -193,7 +194,7 @@ impl<S: StateMachine> Driver<S> {
                 request,
                 bytes: command.len(),
             };
-            (ticket, command)
+            (ticket, with_token(command, token))
         });
         self.serving.fresh.extend(ticketed);
         true
@@ -483,11 +484,28 @@ fn gathered<T>(
 /// Whether the bytes are a command of this state machine, in an envelope that names this client.
 fn is_command_of<S: StateMachine>(client: ServerId, bytes: &[u8]) -> bool {
     match Envelope::decode(bytes) {
-        Ok(Envelope::Register { owner, .. }) => owner == Some(client),
+        Ok(Envelope::Register { owner, .. }) => {
+            let (id, token) = (client, None);
+            owner == Some(Owner { id, token })
+        }
         Ok(Envelope::Command { owner, body, .. }) => {
             owner == Some(client) && codec::check::<S::Command>(body).is_ok()
         }
         Ok(Envelope::RegisterOrdered { .. }) | Err(_) => false,
+    }
+}
+
+/// Names in a client's registration the token by which its link was let in, and leaves other commands as they are.
+///
+/// The leader alone does so, as it alone knows: a registration that names one already is [none](is_command_of) of a
+/// client.
+fn with_token(command: Bytes, token: Option<TokenKey>) -> Bytes {
+    match Envelope::decode(&command) {
+        Ok(Envelope::Register {
+            owner: Some(Owner { id, .. }),
+            nonce,
+        }) => owned_registration(Owner { id, token }, nonce).into(),
+        _ => command,
     }
 }
 

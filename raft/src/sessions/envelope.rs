@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use super::Owner;
+use crate::configuration::{PublicKey, TokenKey};
 use crate::ids::{Index, ServerId};
 
 /// The room that a command's header takes, in bytes.
@@ -15,6 +17,7 @@ pub const HEADER_BYTES: usize = 21;
 pub const OWNED_HEADER_BYTES: usize = HEADER_BYTES + OWNER_BYTES;
 
 const OWNER_BYTES: usize = size_of::<u128>();
+const NONCE_BYTES: usize = size_of::<u128>();
 
 const REGISTER: u8 = 1;
 const COMMAND: u8 = 2;
@@ -27,8 +30,8 @@ const OWNED_COMMAND: u8 = 5;
 pub enum Envelope<'a> {
     /// Opens a session.
     Register {
-        /// The client that it is for; `None`: a member.
-        owner: Option<ServerId>,
+        /// The client that it is for; `None`: a member. Without a token as the client sends it: the leader adds it.
+        owner: Option<Owner>,
         /// Drawn at random for each registration, so that one which arrives twice opens one session.
         nonce: u128,
     },
@@ -83,10 +86,14 @@ impl<'a> Envelope<'a> {
                 nonce: decode_nonce(rest)?,
             }),
             REGISTER_OWNED => {
-                let (owner, rest) = decode_owner(rest)?;
+                let (id, rest) = decode_owner(rest)?;
+                let (nonce, token) = rest
+                    .split_at_checked(NONCE_BYTES)
+                    .ok_or(EnvelopeError::Malformed)?;
+                let token = decode_token(token)?;
                 Ok(Self::Register {
-                    owner: Some(owner),
-                    nonce: decode_nonce(rest)?,
+                    owner: Some(Owner { id, token }),
+                    nonce: decode_nonce(nonce)?,
                 })
             }
             REGISTER_ORDERED => Ok(Self::RegisterOrdered {
@@ -124,6 +131,15 @@ fn decode_owner(bytes: &[u8]) -> Result<(ServerId, &[u8]), EnvelopeError> {
     Ok((ServerId(u128::from_be_bytes(*owner)), rest))
 }
 
+/// Reads the token at the end of a registration, where there may be none.
+fn decode_token(bytes: &[u8]) -> Result<Option<TokenKey>, EnvelopeError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key = bytes.try_into().map_err(|_| EnvelopeError::Malformed)?;
+    Ok(Some(TokenKey(PublicKey(key))))
+}
+
 /// The command that opens a plain session.
 #[must_use]
 pub fn registration(nonce: u128) -> Vec<u8> {
@@ -136,13 +152,13 @@ pub fn ordered_registration(nonce: u128) -> Vec<u8> {
     encode_registration(REGISTER_ORDERED, nonce)
 }
 
-/// The command that opens a plain session for a client.
+/// The command that opens a plain session for a client: its id, the nonce, and the token's key if there is one.
 #[must_use]
-pub fn owned_registration(owner: ServerId, nonce: u128) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1 + 2 * OWNER_BYTES);
-    bytes.push(REGISTER_OWNED);
-    bytes.extend_from_slice(&owner.0.to_be_bytes());
+pub fn owned_registration(owner: Owner, nonce: u128) -> Vec<u8> {
+    let mut bytes = vec![REGISTER_OWNED];
+    bytes.extend_from_slice(&owner.id.0.to_be_bytes());
     bytes.extend_from_slice(&nonce.to_be_bytes());
+    bytes.extend(owner.token.iter().flat_map(|token| token.0.0));
     bytes
 }
 
@@ -243,9 +259,20 @@ mod tests {
             body,
         };
         assert_eq!(Envelope::decode(&bytes), Ok(command));
-        let opened = Envelope::Register { owner, nonce: 5 };
-        let registration = owned_registration(ServerId(9), 5);
-        assert_eq!(Envelope::decode(&registration), Ok(opened));
+    }
+
+    #[test]
+    fn a_clients_registration_names_its_token_if_it_has_one() {
+        for token in [None, Some(TokenKey(PublicKey([7; 32])))] {
+            let id = ServerId(9);
+            let owner = Owner { id, token };
+
+            let bytes = owned_registration(owner, 5);
+
+            let (owner, nonce) = (Some(owner), 5);
+            let opened = Envelope::Register { owner, nonce };
+            assert_eq!(Envelope::decode(&bytes), Ok(opened));
+        }
     }
 
     #[test]
@@ -289,9 +316,16 @@ mod tests {
         HEADER.write_owned_to(ServerId(1), &mut owned);
         assert_eq!(owned[..HEADER_BYTES], [&[5], &bytes[1..]].concat());
         assert_eq!(owned[HEADER_BYTES..], 1_u128.to_be_bytes());
-        let owned = owned_registration(ServerId(1), 1);
-        let one = 1_u128.to_be_bytes();
-        assert_eq!(owned, [&[4], &one[..], &one[..]].concat());
+        let owner = |token| Owner {
+            id: ServerId(1),
+            token,
+        };
+        let (one, two) = (1_u128.to_be_bytes(), 2_u128.to_be_bytes());
+        let untokened = [&[4], &one[..], &two[..]].concat();
+        assert_eq!(owned_registration(owner(None), 2), untokened);
+        let token = TokenKey(PublicKey([3; 32]));
+        let tokened = [&untokened, &[3; 32][..]].concat();
+        assert_eq!(owned_registration(owner(Some(token)), 2), tokened);
     }
 
     #[test]
@@ -309,10 +343,16 @@ mod tests {
             Envelope::decode(&[COMMAND, 1, 2, 3]),
             Err(EnvelopeError::Malformed)
         );
-        assert_eq!(
-            Envelope::decode(&[REGISTER_OWNED, 1, 2, 3]),
-            Err(EnvelopeError::Malformed)
-        );
+        let owned = [&[REGISTER_OWNED][..], &[0; OWNER_BYTES + NONCE_BYTES]].concat();
+        for length in [4, owned.len() - 1, owned.len() + 1, owned.len() + 33] {
+            let mut wrong = owned.clone();
+            wrong.resize(length, 1);
+            assert_eq!(
+                Envelope::decode(&wrong),
+                Err(EnvelopeError::Malformed),
+                "{length}"
+            );
+        }
     }
 
     #[test]

@@ -13,28 +13,32 @@
 //!
 //! A member's sessions are its own word. A client, which is no member, owns the sessions that it registers: they are
 //! named by the key that its link has proven, no other client's commands count under them, and each client has a quota
-//! of its own. Sessions of clients and of members have separate bounds, so that neither evict the other's.
+//! of its own. So has each token that lets clients in, as whoever holds one may draw keys at will: a token within its
+//! share of all sessions loses none to another. Sessions of clients and of members have separate bounds, so that
+//! neither evict the other's.
 //!
 //! The replies that are kept have a bound, for a session and over all. Where a reply exceeds it, the session with the
-//! heaviest replies ends, at the same entry on every member. Commands of it that come later have no effect, so a member
-//! that has seen the entry sends them again in another session; one that was sent a snapshot in its place tells its
-//! callers that the outcome is unknown.
+//! heaviest replies ends, at the same entry on every member; of clients, a session of the token whose replies weigh
+//! most. Commands of it that come later have no effect, so a member that has seen the entry sends them again in another
+//! session; one that was sent a snapshot in its place tells its callers that the outcome is unknown.
 
+mod clients;
 mod envelope;
-mod expiry;
 mod joined;
+mod order;
 mod session;
 mod snapshot;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use self::expiry::Expiries;
+use self::clients::ClientSessions;
+use self::order::Order;
 use self::session::{Kind, Place, Reply, Session, weight};
 
 pub use envelope::{
@@ -44,6 +48,7 @@ pub use envelope::{
 pub use joined::{
     JoinError, Joined, Joining, SnapshotError, Splitting, join_snapshot, split_snapshot,
 };
+pub use session::Owner;
 pub use snapshot::SessionsError;
 
 use crate::consensus::planted::{Bug, is_planted};
@@ -54,8 +59,18 @@ use crate::time::ClusterTime;
 /// The most sessions of members that a cluster keeps. One more evicts that of them which was used least lately.
 pub const SESSIONS_MAX: usize = 4096;
 
-/// The most sessions of clients that a cluster keeps, with the same policy among them.
+/// The most sessions of clients that a cluster keeps.
+///
+/// One more evicts the session used least lately of the [token](Owner::token) that has most. A token that has no more
+/// than an equal share, this bound divided by the number of tokens that have sessions, loses none to another token.
+/// Clients without a token share as if they had one in common.
 pub const CLIENT_SESSIONS_MAX: usize = 4096;
+
+/// The most sessions of all clients that one [token](Owner::token) let in: an eighth of [`CLIENT_SESSIONS_MAX`].
+///
+/// One more evicts that of them which was used least lately, so that a holder of the token who draws fresh keys ends
+/// sessions of this token alone. Clients that an open cluster let in without a token have no such bound.
+pub const TOKEN_SESSIONS_MAX: usize = 512;
 
 /// The most sessions of one client. One more evicts that of them which was used least lately.
 pub const OWNER_SESSIONS_MAX: usize = 16;
@@ -114,17 +129,14 @@ pub struct Sessions<R> {
     sessions: BTreeMap<Index, Arc<Session<R>>>,
     // A registration that was sent twice must not leave two sessions.
     by_nonce: BTreeMap<(Option<ServerId>, u128), Index>,
-    /// How many of them are clients'.
-    owned: usize,
     /// What all replies weigh.
     reply_bytes: u64,
     bounds: ReplyBounds,
-    /// When sessions expire. Like `idlest`, it follows from the table.
-    expiries: Expiries,
-    /// Sessions by their last use, as it was at the last look through all of them: a flood of registrations must not
-    /// cost a look each. Those that were not used since come before all others. First those of members, then those of
-    /// clients.
-    idlest: [VecDeque<(Index, Index)>; 2],
+    /// When sessions expire. Like those below, it follows from the table.
+    expiries: Order<ClusterTime>,
+    /// Those of members by their last use: a flood of registrations must not cost a look through all of them each.
+    of_members: Order<Index>,
+    of_clients: ClientSessions,
 }
 
 /// What became of one copy of a command.
@@ -150,11 +162,11 @@ impl<R> Default for Sessions<R> {
         Self {
             sessions: BTreeMap::new(),
             by_nonce: BTreeMap::new(),
-            owned: 0,
             reply_bytes: 0,
             bounds: ReplyBounds::default(),
-            expiries: Expiries::default(),
-            idlest: [VecDeque::new(), VecDeque::new()],
+            expiries: Order::default(),
+            of_members: Order::default(),
+            of_clients: ClientSessions::default(),
         }
     }
 }
@@ -164,6 +176,17 @@ impl<R> Sessions<R> {
     fn of_owner(&self, owner: ServerId) -> impl Iterator<Item = Index> {
         let nonces = (Some(owner), 0)..=(Some(owner), u128::MAX);
         self.by_nonce.range(nonces).map(|(_, name)| *name)
+    }
+
+    /// Takes in a session whose nonce is known already.
+    fn list(&mut self, name: Index, session: Session<R>) {
+        self.expiries.insert(name, session.expires_at());
+        match session.owner {
+            Some(owner) => self.of_clients.insert(owner.token, name, session.last_used),
+            None => self.of_members.insert(name, session.last_used),
+        }
+        self.reply_bytes += session.reply_bytes();
+        self.sessions.insert(name, Arc::new(session));
     }
 }
 
@@ -193,22 +216,23 @@ impl<R: Clone> Sessions<R> {
         self.register_kind(at, (None, nonce), Kind::Ordered)
     }
 
-    /// Opens the plain session of this client's nonce, or finds it open, and returns its name.
+    /// Opens the plain session of this client's nonce, or finds it open, and returns its name. One that is open counts
+    /// against the token that it was opened by.
     ///
-    /// The expired leave first, then, if [`OWNER_SESSIONS_MAX`] of this client are open still, or
-    /// [`CLIENT_SESSIONS_MAX`] of all, the one of those that was used least lately.
-    pub fn register_owned(&mut self, at: ApplyContext, owner: ServerId, nonce: u128) -> Index {
+    /// The expired leave first, then, if there are still [`OWNER_SESSIONS_MAX`] of this client, [`TOKEN_SESSIONS_MAX`]
+    /// of its token, or [`CLIENT_SESSIONS_MAX`] of all, one that these name.
+    pub fn register_owned(&mut self, at: ApplyContext, owner: Owner, nonce: u128) -> Index {
         self.register_kind(at, (Some(owner), nonce), Kind::Plain)
     }
 
     fn register_kind(
         &mut self,
         at: ApplyContext,
-        key: (Option<ServerId>, u128),
+        (owner, nonce): (Option<Owner>, u128),
         kind: Kind,
     ) -> Index {
         self.advance(at.time);
-        let (owner, _) = key;
+        let key = (owner.map(|owner| owner.id), nonce);
         if let Some(name) = self.by_nonce.get(&key) {
             let session = self
                 .sessions
@@ -217,19 +241,12 @@ impl<R: Clone> Sessions<R> {
             Arc::make_mut(session).used(at);
             return *name;
         }
-        if let Some(owner) = owner {
-            self.make_room_for_owner(owner);
-            if self.owned >= CLIENT_SESSIONS_MAX {
-                self.evict_least_recently_used(true);
-            }
-            self.owned += 1;
-        } else if self.sessions.len() - self.owned >= SESSIONS_MAX {
-            self.evict_least_recently_used(false);
+        match owner {
+            Some(owner) => self.make_room_for_client(owner),
+            None => self.make_room_for_member(),
         }
-        let session = Session::opened(at, key, kind);
         self.by_nonce.insert(key, at.index);
-        self.expiries.insert(at.index, session.expires_at());
-        self.sessions.insert(at.index, Arc::new(session));
+        self.list(at.index, Session::opened(at, (owner, nonce), kind));
         at.index
     }
 
@@ -267,7 +284,7 @@ impl<R: Clone> Sessions<R> {
         self.advance(at.time);
         let (name, sequence) = (command.session, command.sequence);
         let found = self.sessions.get_mut(&name);
-        let Some(session) = found.filter(|session| session.owner == owner) else {
+        let Some(session) = found.filter(|session| session.owner_id() == owner) else {
             return Ok(Outcome::Expired);
         };
         let session = Arc::make_mut(session);
@@ -354,7 +371,8 @@ impl<R: Clone> Sessions<R> {
     }
 
     /// Ends sessions until the replies are within their bounds, and returns the session `grown`, whose replies have
-    /// become heavier, if it is one of them. Sessions of members end for those of members, and of clients for clients'.
+    /// become heavier, if it is one of them. Sessions of members end for those of members, and of clients for clients':
+    /// those of the token whose replies weigh most.
     fn end_beyond_bounds(&mut self, grown: Index) -> Option<Arc<Session<R>>> {
         let of_grown = self.sessions.get(&grown)?;
         let (of_session, is_owned) = (of_grown.reply_bytes(), of_grown.owner.is_some());
@@ -362,13 +380,9 @@ impl<R: Clone> Sessions<R> {
         if of_session > self.bounds.session_bytes_max {
             ended = self.remove(grown);
         }
-        // Each round frees at least the average of these sessions, so it is rare.
+        // Each round frees at least the average of the sessions of one token, so it is rare.
         while self.reply_bytes > self.bounds.bytes_max {
-            let sessions = self.sessions.iter();
-            let heaviest = sessions
-                .filter(|(_, session)| session.owner.is_some() == is_owned)
-                .max_by_key(|(name, session)| (session.reply_bytes(), Reverse(**name)))
-                .map(|(name, _)| *name);
+            let heaviest = self.heaviest(is_owned);
             // What the others keep was within bounds before this one grew, and it is gone.
             let Some(heaviest) = heaviest else { break };
             let removed = self.remove(heaviest);
@@ -379,43 +393,56 @@ impl<R: Clone> Sessions<R> {
         ended
     }
 
-    /// Evicts a client's least recently used session if it has as many as it may have.
-    fn make_room_for_owner(&mut self, owner: ServerId) {
-        if self.of_owner(owner).count() >= OWNER_SESSIONS_MAX {
+    /// Returns the session of a member, or of a client, whose replies weigh most among those of one token: the token
+    /// whose replies weigh most. Of equals, the lowest.
+    fn heaviest(&self, is_owned: bool) -> Option<Index> {
+        let token_of = |session: &Session<R>| session.owner.map(|owner| owner.token);
+        let sessions = self.sessions.iter();
+        let sessions = sessions.filter(|(_, session)| session.owner.is_some() == is_owned);
+        let mut weights = BTreeMap::new();
+        for (_, session) in sessions.clone() {
+            *weights.entry(token_of(session)).or_insert(0) += session.reply_bytes();
+        }
+        let (token, _) = weights
+            .into_iter()
+            .max_by_key(|(token, weight)| (*weight, Reverse(*token)))?;
+        sessions
+            .filter(|(_, session)| token_of(session) == token)
+            .max_by_key(|(name, session)| (session.reply_bytes(), Reverse(**name)))
+            .map(|(name, _)| *name)
+    }
+
+    /// Evicts a session for one more of this client, if one has to leave.
+    fn make_room_for_client(&mut self, owner: Owner) {
+        if self.of_owner(owner.id).count() >= OWNER_SESSIONS_MAX {
             let idlest = self
-                .of_owner(owner)
+                .of_owner(owner.id)
                 .min_by_key(|name| self.sessions[name].last_used);
             idlest.and_then(|name| self.remove(name));
         }
+        let sessions = &self.sessions;
+        let last_used = |name| sessions[&name].last_used;
+        if let Some(name) = self.of_clients.gives_way(owner.token, last_used) {
+            self.remove(name);
+        }
     }
 
-    fn evict_least_recently_used(&mut self, owned: bool) {
-        loop {
-            let idlest = &mut self.idlest[usize::from(owned)];
-            while let Some((last_used, name)) = idlest.pop_front() {
-                let session = self.sessions.get(&name);
-                if session.is_some_and(|session| session.last_used == last_used) {
-                    self.remove(name);
-                    return;
-                }
-            }
-            let uses = self.sessions.iter();
-            let mut idlest: Vec<_> = uses
-                .filter(|(_, session)| session.owner.is_some() == owned)
-                .map(|(name, session)| (session.last_used, *name))
-                .collect();
-            if idlest.is_empty() {
-                return;
-            }
-            idlest.sort_unstable();
-            self.idlest[usize::from(owned)] = idlest.into();
+    /// Evicts a session for one more of a member, if one has to leave.
+    fn make_room_for_member(&mut self) {
+        if self.of_members.len() >= SESSIONS_MAX {
+            let sessions = &self.sessions;
+            let idlest = self.of_members.first(|name| sessions[&name].last_used);
+            idlest.and_then(|(_, name)| self.remove(name));
         }
     }
 
     fn remove(&mut self, name: Index) -> Option<Arc<Session<R>>> {
         let session = self.sessions.remove(&name)?;
-        self.by_nonce.remove(&(session.owner, session.nonce));
-        self.owned -= usize::from(session.owner.is_some());
+        self.by_nonce.remove(&(session.owner_id(), session.nonce));
+        match session.owner {
+            Some(owner) => self.of_clients.remove(owner.token, name),
+            None => self.of_members.remove(name),
+        }
         self.expiries.remove(name);
         self.reply_bytes -= session.reply_bytes();
         Some(session)

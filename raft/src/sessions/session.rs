@@ -6,15 +6,26 @@ use serde::Serialize;
 
 use super::{ORDERED_SESSION_EXPIRY, OUTSTANDING_MAX, REPLY_OVERHEAD_BYTES, SESSION_EXPIRY};
 use crate::codec;
+use crate::configuration::TokenKey;
 use crate::ids::{Index, ServerId};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
+
+/// A client, as the owner of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The id of the key that its link has proven.
+    pub id: ServerId,
+    /// The token that let its link in, whose quota the session counts against; `None`: an open cluster took it without
+    /// one. The leader's word, not the client's.
+    pub token: Option<TokenKey>,
+}
 
 /// One session of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Session<R> {
     /// The client that it is of; `None`: a member's.
-    pub(super) owner: Option<ServerId>,
+    pub(super) owner: Option<Owner>,
     pub(super) nonce: u128,
     pub(super) kind: Kind,
     /// The cluster time of the entry that used it last: what it expires by.
@@ -97,7 +108,7 @@ impl<R> Session<R> {
     /// Returns a session that was opened by the entry at `at`.
     pub(super) fn opened(
         at: ApplyContext,
-        (owner, nonce): (Option<ServerId>, u128),
+        (owner, nonce): (Option<Owner>, u128),
         kind: Kind,
     ) -> Self {
         Self {
@@ -112,6 +123,11 @@ impl<R> Session<R> {
                 bytes: 0,
             },
         }
+    }
+
+    /// The id of the client that it is of; `None`: a member's.
+    pub(super) fn owner_id(&self) -> Option<ServerId> {
+        self.owner.map(|owner| owner.id)
     }
 
     /// Notes that the entry at `at` uses the session.

@@ -7,28 +7,30 @@
 //! snapshot: its command stays done, under its number, and the bytes stay as they are.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::session::{Kind, Place, Reply, Session, weight_of};
+use super::session::{Kind, Owner, Place, Reply, Session, weight_of};
 use super::{
     CLIENT_SESSIONS_MAX, OUTSTANDING_MAX, OWNER_SESSIONS_MAX, REPLY_BYTES_MAX, SEQUENCE_MAX,
-    SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions,
+    SESSION_REPLY_BYTES_MAX, SESSIONS_MAX, Sessions, TOKEN_SESSIONS_MAX,
 };
 use crate::codec;
+use crate::configuration::{PublicKey, TokenKey};
 use crate::ids::{Index, ServerId, Term};
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const PLAIN: u8 = 1;
 const ORDERED: u8 = 2;
-/// A plain one of a client, whose id follows.
+/// A plain one of a client without a token, whose id follows.
 const OWNED: u8 = 3;
+/// A plain one of a client, whose id and token follow.
+const OWNED_BY_TOKEN: u8 = 4;
 
 /// Why bytes are not those of a session table.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,9 +57,10 @@ impl<R: Serialize> Sessions<R> {
             bytes.extend_from_slice(&name.0.to_be_bytes());
             bytes.extend_from_slice(&session.nonce.to_be_bytes());
             match (session.owner, session.kind) {
-                (Some(owner), _) => {
-                    bytes.push(OWNED);
-                    bytes.extend_from_slice(&owner.0.to_be_bytes());
+                (Some(Owner { id, token }), _) => {
+                    bytes.push(token.map_or(OWNED, |_| OWNED_BY_TOKEN));
+                    bytes.extend_from_slice(&id.0.to_be_bytes());
+                    bytes.extend(token.iter().flat_map(|token| token.0.0));
                 }
                 (None, Kind::Plain) => bytes.push(PLAIN),
                 (None, Kind::Ordered) => bytes.push(ORDERED),
@@ -122,7 +125,7 @@ impl<R: DeserializeOwned> Sessions<R> {
         if !reader.0.is_empty() {
             return Err(SessionsError::Invalid("something follows the last session"));
         }
-        if table.owned > CLIENT_SESSIONS_MAX || table.sessions.len() - table.owned > SESSIONS_MAX {
+        if table.of_clients.len() > CLIENT_SESSIONS_MAX || table.of_members.len() > SESSIONS_MAX {
             return Err(SessionsError::Invalid("there are too many sessions"));
         }
         if table.reply_bytes > REPLY_BYTES_MAX {
@@ -139,19 +142,21 @@ impl<R: DeserializeOwned> Sessions<R> {
         {
             return Err(SessionsError::Invalid("its sessions are not in order"));
         }
-        let (owner, nonce) = (session.owner, session.nonce);
-        if self.by_nonce.insert((owner, nonce), name).is_some() {
+        let owner = session.owner;
+        let key = (session.owner_id(), session.nonce);
+        if self.by_nonce.insert(key, name).is_some() {
             return Err(SessionsError::Invalid("two sessions share a nonce"));
         }
-        if let Some(owner) = owner {
-            self.owned += 1;
-            if self.of_owner(owner).count() > OWNER_SESSIONS_MAX {
-                return Err(SessionsError::Invalid("a client has too many sessions"));
-            }
+        self.list(name, session);
+        let Some(Owner { id, token }) = owner else {
+            return Ok(());
+        };
+        if self.of_owner(id).count() > OWNER_SESSIONS_MAX {
+            return Err(SessionsError::Invalid("a client has too many sessions"));
         }
-        self.reply_bytes += session.reply_bytes();
-        self.expiries.insert(name, session.expires_at());
-        self.sessions.insert(name, Arc::new(session));
+        if token.is_some() && self.of_clients.count_of(token) > TOKEN_SESSIONS_MAX {
+            return Err(SessionsError::Invalid("a token has too many sessions"));
+        }
         Ok(())
     }
 }
@@ -162,9 +167,13 @@ impl<R: DeserializeOwned> Session<R> {
         let (owner, kind) = match reader.array()? {
             [PLAIN] => (None, Kind::Plain),
             [ORDERED] => (None, Kind::Ordered),
-            [OWNED] => {
-                let owner = ServerId(u128::from_be_bytes(reader.array()?));
-                (Some(owner), Kind::Plain)
+            [kind @ (OWNED | OWNED_BY_TOKEN)] => {
+                let id = ServerId(u128::from_be_bytes(reader.array()?));
+                let token = match kind {
+                    OWNED => None,
+                    _ => Some(TokenKey(PublicKey(reader.array()?))),
+                };
+                (Some(Owner { id, token }), Kind::Plain)
             }
             [_] => return Err(SessionsError::Invalid("a session is of no known kind")),
         };

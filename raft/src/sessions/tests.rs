@@ -632,7 +632,7 @@ fn a_table_with_something_behind_it_or_of_another_version_is_refused() {
     let mut longer = sample().encode();
     longer.push(0);
     let mut later = sample().encode();
-    later[0] = 3;
+    later[0] = 4;
 
     assert!(matches!(
         Sessions::<u32>::decode(&longer, Index(4)),
@@ -640,13 +640,13 @@ fn a_table_with_something_behind_it_or_of_another_version_is_refused() {
     ));
     assert_eq!(
         Sessions::<u32>::decode(&later, Index(4)).err(),
-        Some(SessionsError::UnknownVersion(3))
+        Some(SessionsError::UnknownVersion(4))
     );
 }
 
 #[test]
 fn a_table_that_claims_too_much_is_refused_before_it_is_believed() {
-    let counts = [&[2][..], &u32::MAX.to_be_bytes()].concat();
+    let counts = [&[3][..], &u32::MAX.to_be_bytes()].concat();
 
     assert!(matches!(
         Sessions::<u32>::decode(&counts, Index(4)),

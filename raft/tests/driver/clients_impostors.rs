@@ -1,14 +1,17 @@
 //! Clients that send what they may not: words of members, and commands in the name of others.
 
 use bytes::Bytes;
+use liferaft_raft::configuration::TokenKey;
 use liferaft_raft::consensus::MembershipChange;
 use liferaft_raft::driver::Terms;
 use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::sessions::{
-    CommandHeader, OWNED_HEADER_BYTES, ordered_registration, owned_registration, registration,
+    CommandHeader, OWNED_HEADER_BYTES, Owner, TOKEN_SESSIONS_MAX, ordered_registration,
+    owned_registration, registration,
 };
 use liferaft_raft::wire::{ClientAnswer, ClientAsk, CommandOutcome, Content, Decline, Frame};
+use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::LinkEvent;
 
 use crate::cluster::ELECTION_TIMEOUT;
@@ -43,6 +46,39 @@ async fn answers(
         _ => None,
     });
     answers.collect()
+}
+
+/// The owner that a client names, as it does not name its token.
+const fn untokened(id: ServerId) -> Owner {
+    Owner { id, token: None }
+}
+
+/// What becomes of commands of a client that comes by this invitation for them alone.
+async fn outcomes(
+    site: &Site,
+    identity: Identity,
+    invitation: &Invitation,
+    commands: Vec<Bytes>,
+) -> Vec<CommandOutcome> {
+    let founder = site.founder.id();
+    let mut client = Impostor::client(site, identity, founder, invitation);
+    client.linked().await.expect("it is invited");
+    let answers = answers(&mut client, founder, 1, commands).await;
+    let outcomes = answers.into_iter().flat_map(|answer| match answer {
+        ClientAnswer::Outcomes(outcomes) => outcomes,
+        other => panic!("{other:?}"),
+    });
+    outcomes.collect()
+}
+
+/// Opens the session of a client that comes by this invitation.
+async fn session(site: &Site, identity: Identity, invitation: &Invitation) -> Index {
+    let registration = owned_registration(untokened(identity.id()), 1);
+    let opened = outcomes(site, identity, invitation, vec![registration.into()]).await;
+    match opened[..] {
+        [CommandOutcome::Registered { session, .. }] => session,
+        ref other => panic!("{other:?}"),
+    }
 }
 
 /// A command under the first session of a cluster, in the name of this client.
@@ -94,11 +130,16 @@ async fn a_client_commands_in_nobody_elses_name() {
     let identity = Identity::draw();
     let id = identity.id();
     let mut client = client(&site, identity).await;
+    let with_token = Owner {
+        id,
+        token: Some(TokenKey(site.founder.public_key())),
+    };
 
     let not_its_own = [
         registration(1),
         ordered_registration(1),
-        owned_registration(founder, 1),
+        owned_registration(untokened(founder), 1),
+        owned_registration(with_token, 1),
         command(founder, Index(1), 1, 7).to_vec(),
         vec![9, 9],
         [command(id, Index(1), 1, 7), Bytes::from_static(b"x")].concat(),
@@ -146,11 +187,39 @@ async fn a_frame_that_the_network_shows_again_is_ignored() {
     let identity = Identity::draw();
     let id = identity.id();
     let mut client = client(&site, identity).await;
-    let commands = vec![Bytes::from(owned_registration(id, 1))];
+    let commands = vec![Bytes::from(owned_registration(untokened(id), 1))];
 
     let first = answers(&mut client, founder, 5, commands.clone()).await;
     let again = answers(&mut client, founder, 5, commands).await;
 
     assert!(matches!(&first[..], [ClientAnswer::Outcomes(_)]));
     assert_eq!(again, []);
+}
+
+// Whoever has a token draws as many keys as it likes. So one invitation ended the sessions of all other clients.
+#[tokio::test(start_paused = true)]
+async fn fresh_keys_of_one_token_end_no_session_of_another() {
+    let site = Site::closed().await;
+    let [ours, theirs] = [
+        invite(&site.founder, Terms::writing()).await,
+        invite(&site.founder, Terms::writing()).await,
+    ];
+    let identity = Identity::draw();
+    let kept = session(&site, identity.clone(), &ours).await;
+    let written = vec![command(identity.id(), kept, 1, 7)];
+    let done = outcomes(&site, identity.clone(), &ours, written.clone()).await;
+    let crowded_out = Identity::draw();
+    let first = session(&site, crowded_out.clone(), &theirs).await;
+
+    for _ in 0..TOKEN_SESSIONS_MAX + 88 {
+        session(&site, Identity::draw(), &theirs).await;
+    }
+
+    let of_first = vec![command(crowded_out.id(), first, 1, 9)];
+    let ended = outcomes(&site, crowded_out, &theirs, of_first).await;
+    assert!(matches!(ended[..], [CommandOutcome::Expired { .. }]));
+    assert!(matches!(done[..], [CommandOutcome::Done { .. }]));
+    let again = outcomes(&site, identity, &ours, written).await;
+    assert_eq!(again, done, "by the reply that is kept");
+    assert_eq!(site.founder.read(()).await, Ok(vec![7]));
 }

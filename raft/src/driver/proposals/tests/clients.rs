@@ -1,7 +1,7 @@
 //! Tests what a client, which has no applier, makes of what it hears of its commands.
 
 use super::*;
-use crate::sessions::OWNED_HEADER_BYTES;
+use crate::sessions::{OWNED_HEADER_BYTES, Owner};
 
 const CLIENT: ServerId = ServerId(0xc1);
 
@@ -29,7 +29,10 @@ fn with_two_sent() -> (Proposals<u64>, [Outcome; 2], u64) {
 fn sent_anew(proposals: &mut Proposals<u64>) -> Vec<Sent> {
     let (_, registration) = proposals.next_batch(at(3), usize::MAX).expect("it asks");
     let nonce = nonce(2);
-    let owner = Some(CLIENT);
+    let owner = Some(Owner {
+        id: CLIENT,
+        token: None,
+    });
     let expected = Ok(Envelope::Register { owner, nonce });
     assert_eq!(Envelope::decode(&registration[0]), expected);
     proposals.on_registered(nonce, Index(200));
