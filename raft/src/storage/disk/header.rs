@@ -128,7 +128,6 @@ impl Header {
             return Err(broken(format!("it has a body of {} bytes", body.len())));
         }
         let flags = body.get_u32_le();
-        // None of them in a header of format 3, which has zeros here.
         let earlier_count = body.get_u32_le();
         if record.index >= NUMBER_END {
             return Err(contradictory("its sequence number is impossible"));

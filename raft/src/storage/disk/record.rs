@@ -5,11 +5,8 @@
 use bytes::{Buf, BufMut};
 use thiserror::Error;
 
-/// The format of all files that are written. A store of a later one is refused.
-pub(super) const FORMAT: u64 = 4;
-
-/// The oldest format that is read. Its headers tell of no earlier starts; all else has the same bytes.
-pub(super) const FORMAT_MIN: u64 = 3;
+/// The format of all files, and of what the log and the snapshots in them hold. A store of another one is refused.
+pub(super) const FORMAT: u64 = 5;
 
 /// Files are written in pages of this many bytes, so that no write touches a page that an earlier one has made durable.
 pub(super) const PAGE_BYTES: usize = 4096;
@@ -141,7 +138,7 @@ pub(super) fn take_first<'a>(bytes: &mut &'a [u8], kind: Kind) -> Result<Record<
         .strip_prefix(MAGIC)
         .ok_or_else(|| broken("it does not begin as a file of a store does"))?;
     let record = Record::take(bytes)?;
-    if !(FORMAT_MIN..=FORMAT).contains(&record.term) {
+    if record.term != FORMAT {
         return Err(Flaw::Unsupported(record.term));
     }
     if record.kind != kind as u32 {
