@@ -15,7 +15,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
 use liferaft_kv::Kv;
 use liferaft_raft::ids::{Index, Term};
-use liferaft_raft::sessions::{Envelope, HEADER_BYTES, OWNED_HEADER_BYTES, Sessions};
+use liferaft_raft::sessions::{
+    Envelope, HEADER_BYTES, OWNED_HEADER_BYTES, Sessions, ordered_registration, owned_registration,
+    registration,
+};
 use liferaft_raft::state_machine::{ApplyContext, Capture, StateMachine};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::Frame;
@@ -55,21 +58,30 @@ pub fn frame(data: &[u8]) {
 /// # Panics
 /// Never, or the decoder has a fault.
 pub fn envelope(data: &[u8]) {
-    if let Ok(Envelope::Command {
-        owner,
-        header,
-        body,
-    }) = Envelope::decode(data)
-    {
-        let header_bytes = owner.map_or(HEADER_BYTES, |_| OWNED_HEADER_BYTES);
-        let mut again = vec![0; header_bytes];
-        again.extend_from_slice(body);
-        match owner {
-            Some(owner) => header.write_owned_to(owner, &mut again),
-            None => header.write_to(&mut again),
+    let again = match Envelope::decode(data) {
+        Ok(Envelope::Command {
+            owner,
+            header,
+            body,
+        }) => {
+            let header_bytes = owner.map_or(HEADER_BYTES, |_| OWNED_HEADER_BYTES);
+            let mut again = vec![0; header_bytes];
+            again.extend_from_slice(body);
+            match owner {
+                Some(owner) => header.write_owned_to(owner, &mut again),
+                None => header.write_to(&mut again),
+            }
+            again
         }
-        assert_eq!(again, data, "encoding changed the command");
-    }
+        Ok(Envelope::Register {
+            owner: Some(owner),
+            nonce,
+        }) => owned_registration(owner, nonce),
+        Ok(Envelope::Register { owner: None, nonce }) => registration(nonce),
+        Ok(Envelope::RegisterOrdered { nonce }) => ordered_registration(nonce),
+        Err(_) => return,
+    };
+    assert_eq!(again, data, "encoding changed the command");
 }
 
 /// The session table in a snapshot.
