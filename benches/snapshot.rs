@@ -174,7 +174,7 @@ fn stored(keys: u64) -> Stored {
         kv.apply(context, command).outcome.expect("there is room");
     }
     let mut joining = Joining::new(
-        Sessions::<liferaft::kv::Reply>::default(),
+        &Sessions::<liferaft::kv::Reply>::default(),
         kv.snapshot().into_pieces(),
     );
     let joined = loop {

@@ -345,7 +345,7 @@ impl<S: StateMachine> Applier<S> {
             reason: format!("it panicked: {message}"),
         };
         let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
-        let joining = Joining::new(self.sessions.clone(), pieces).at_most(bytes_max);
+        let joining = Joining::new(&self.sessions, pieces).at_most(bytes_max);
         platform::spawn(async move {
             let report = match caught_in(store(&*lane, joining)).await {
                 Ok(Ok(snapshot)) => Report::Captured {

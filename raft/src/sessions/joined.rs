@@ -2,11 +2,16 @@
 //!
 //! Layout: a version byte, the length of the table in 8 bytes, the table, the state.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::Sessions;
+use super::session::Session;
+use super::{Sessions, snapshot};
+use crate::ids::Index;
 use crate::state_machine::Capture;
 
 const VERSION: u8 = 1;
@@ -52,7 +57,7 @@ pub enum JoinError {
 #[derive(Debug)]
 pub struct Joining<R, I> {
     /// The table, until the first step has encoded it.
-    sessions: Option<Sessions<R>>,
+    sessions: Option<BTreeMap<Index, Arc<Session<R>>>>,
     pieces: I,
     bytes: Vec<u8>,
     digest: crc32fast::Hasher,
@@ -70,10 +75,12 @@ pub struct Joined {
 }
 
 impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
-    /// Of this table, and of a state whose encoding comes in these pieces, of any length.
-    pub fn new(sessions: Sessions<R>, pieces: I) -> Self {
+    /// Of this table as it is now, and of a state whose encoding comes in these pieces, of any length.
+    ///
+    /// It shares the sessions with the table, and leaves out what follows from them: capturing must not take long.
+    pub fn new(sessions: &Sessions<R>, pieces: I) -> Self {
         Self {
-            sessions: Some(sessions),
+            sessions: Some(sessions.sessions.clone()),
             pieces,
             bytes: Vec::new(),
             digest: crc32fast::Hasher::new(),
@@ -96,7 +103,7 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
     /// See [`JoinError`].
     pub fn step(&mut self) -> Option<Result<Joined, JoinError>> {
         if let Some(sessions) = self.sessions.take() {
-            let table = sessions.encode();
+            let table = snapshot::encode(&sessions);
             self.append(&[VERSION]);
             self.append(&(table.len() as u64).to_be_bytes());
             self.append(&table);
@@ -144,11 +151,11 @@ impl<R: Serialize, I: Iterator<Item = Vec<u8>>> Joining<R, I> {
 ///
 /// # Errors
 /// None: it may have any length.
-pub fn join_snapshot<R: Serialize + Clone>(
+pub fn join_snapshot<R: Serialize>(
     sessions: &Sessions<R>,
     state: impl Capture,
 ) -> Result<Vec<u8>, JoinError> {
-    let mut joining = Joining::new(sessions.clone(), state.into_pieces());
+    let mut joining = Joining::new(sessions, state.into_pieces());
     loop {
         if let Some(joined) = joining.step() {
             return joined.map(|joined| joined.data.into());
@@ -255,7 +262,7 @@ mod tests {
     fn a_state_in_pieces_makes_the_same_snapshot_as_one_at_once() {
         let sessions = Sessions::<u32>::default();
         let whole = join_snapshot(&sessions, || vec![1, 2, 3]).unwrap();
-        let mut joining = Joining::new(sessions, [vec![1], vec![2, 3]].into_iter());
+        let mut joining = Joining::new(&sessions, [vec![1], vec![2, 3]].into_iter());
 
         let steps = [joining.step(), joining.step(), joining.step()];
         let joined = joining.step();
@@ -272,7 +279,7 @@ mod tests {
         let whole = join_snapshot(&sessions, || vec![1, 2, 3]).unwrap().len() as u64;
         let pieces = || [vec![1], vec![2, 3]].into_iter();
         let joined = |bytes_max| {
-            let mut joining = Joining::new(sessions.clone(), pieces()).at_most(bytes_max);
+            let mut joining = Joining::new(&sessions, pieces()).at_most(bytes_max);
             let steps = [joining.step(), joining.step(), joining.step()];
             assert_eq!(steps, [None, None, None]);
             (joining.bytes.capacity(), joining.step().unwrap())

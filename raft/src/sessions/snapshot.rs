@@ -7,6 +7,8 @@
 //! snapshot: its command stays done, under its number, and the bytes stay as they are.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,32 +53,37 @@ impl<R: Serialize> Sessions<R> {
     /// The table as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        put_count(&mut bytes, self.sessions.len());
-        for (name, session) in &self.sessions {
-            bytes.extend_from_slice(&name.0.to_be_bytes());
-            bytes.extend_from_slice(&session.nonce.to_be_bytes());
-            match (session.owner, session.kind) {
-                (Some(Owner { id, token }), _) => {
-                    bytes.push(token.map_or(OWNED, |_| OWNED_BY_TOKEN));
-                    bytes.extend_from_slice(&id.0.to_be_bytes());
-                    bytes.extend(token.iter().flat_map(|token| token.0.0));
-                }
-                (None, Kind::Plain) => bytes.push(PLAIN),
-                (None, Kind::Ordered) => bytes.push(ORDERED),
-            }
-            bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
-            bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
-            bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
-            let replies = session.replies();
-            put_count(&mut bytes, replies.len());
-            for (sequence, reply) in replies {
-                put_distance(&mut bytes, sequence - session.acknowledged_through);
-                put_reply(&mut bytes, reply);
-            }
-        }
-        bytes
+        encode(&self.sessions)
     }
+}
+
+/// The table of these sessions as bytes.
+pub(super) fn encode<R: Serialize>(sessions: &BTreeMap<Index, Arc<Session<R>>>) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    put_count(&mut bytes, sessions.len());
+    for (name, session) in sessions {
+        bytes.extend_from_slice(&name.0.to_be_bytes());
+        bytes.extend_from_slice(&session.nonce.to_be_bytes());
+        match (session.owner, session.kind) {
+            (Some(Owner { id, token }), _) => {
+                bytes.push(token.map_or(OWNED, |_| OWNED_BY_TOKEN));
+                bytes.extend_from_slice(&id.0.to_be_bytes());
+                bytes.extend(token.iter().flat_map(|token| token.0.0));
+            }
+            (None, Kind::Plain) => bytes.push(PLAIN),
+            (None, Kind::Ordered) => bytes.push(ORDERED),
+        }
+        bytes.extend_from_slice(&session.last_active.0.to_be_bytes());
+        bytes.extend_from_slice(&session.last_used.0.to_be_bytes());
+        bytes.extend_from_slice(&session.acknowledged_through.to_be_bytes());
+        let replies = session.replies();
+        put_count(&mut bytes, replies.len());
+        for (sequence, reply) in replies {
+            put_distance(&mut bytes, sequence - session.acknowledged_through);
+            put_reply(&mut bytes, reply);
+        }
+    }
+    bytes
 }
 
 fn put_count(bytes: &mut Vec<u8>, count: usize) {
