@@ -13,6 +13,8 @@ pub mod conformance;
 pub mod endpoint;
 pub mod frame;
 pub mod handshake;
+#[cfg(feature = "websocket")]
+mod hosts;
 pub mod invitation;
 pub mod links;
 pub mod memory;

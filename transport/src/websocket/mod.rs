@@ -56,10 +56,12 @@ pub use self::config::WebSocketConfig;
 pub use self::limits::{PACKET_BYTES_MAX, UNREAD_EVENTS_MAX, WebSocketLimits};
 pub use self::meter::{WebSocketCounters, WebSocketMeter};
 #[cfg(not(target_arch = "wasm32"))]
-pub use self::native::{ContactError, ListenError, TlsError, TlsIdentity, contact_at};
-pub use self::target::{Fingerprint, ParseFingerprintError};
+pub use self::native::{ContactError, TlsError, TlsIdentity, contact_at};
 #[cfg(target_arch = "wasm32")]
 pub use self::wasm::WebSocketAcceptor;
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::hosts::ListenError;
+pub use crate::hosts::{Fingerprint, ParseFingerprintError};
 
 /// The most bytes that wait in the kernel of Linux without being under way (`TCP_NOTSENT_LOWAT`). Elsewhere this is
 /// unknown, and the kernel holds [`SEND_BUFFER_BYTES`] of both kinds.

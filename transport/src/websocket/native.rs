@@ -7,14 +7,13 @@ mod tls;
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use liferaft_platform::{Address, AddressError, now, sleep_until, spawn};
-use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::contact::{ContactError, contact_at};
@@ -25,14 +24,12 @@ use self::tls::Trust;
 use super::carrier::WebSocketCarrier;
 use super::config::WebSocketConfig;
 use super::table::End;
-use super::target::{PIN_MARK, PLAIN, SECURE, Target};
+use super::target::{PLAIN, SECURE, Target};
 use crate::carrier::Reach;
+use crate::hosts::{ListenError, PIN_MARK, origin_of};
 
 /// How long nobody is accepted after the system could not, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The bits of an IPv6 address that its sender cannot choose freely, in bytes.
-const IPV6_PREFIX_BYTES: usize = 8;
 
 /// What only a native carrier is told.
 #[derive(Clone, Debug, Default)]
@@ -70,28 +67,6 @@ impl WebSocketConfig {
         self.host.is_on_this_machine = true;
         self
     }
-}
-
-/// Why a carrier does not listen.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ListenError {
-    /// The system does not give the socket.
-    #[error("cannot listen on {address}: {error}")]
-    Socket {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The carrier was to stay [on this machine](WebSocketConfig::on_this_machine).
-    #[error(
-        "cannot listen on {address}: the carrier stays on this machine, and others reach that address"
-    )]
-    NotOnThisMachine {
-        /// The address that was asked for.
-        address: SocketAddr,
-    },
 }
 
 impl WebSocketCarrier {
@@ -246,10 +221,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Returns the part of its address that it cannot choose freely.
     pub(super) fn origin(&self) -> Vec<u8> {
-        match self.from.ip().to_canonical() {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets()[..IPV6_PREFIX_BYTES].to_vec(),
-        }
+        origin_of(self.from.ip())
     }
 
     pub(super) fn open(self, end: End) {

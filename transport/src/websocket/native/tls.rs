@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use zeroize::Zeroizing;
 
-use super::super::target::Fingerprint;
+use crate::hosts::{Fingerprint, push_pem};
 
 /// The name in certificates that sign themselves. Nobody reads it: they are known by their fingerprint.
 const NAME: &str = "liferaft";
@@ -325,19 +325,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.display().to_string(),
         error,
     })
-}
-
-/// Appends a section in PEM (RFC 7468).
-fn push_pem(text: &mut String, label: &str, der: &[u8]) {
-    const LINE: usize = 64;
-    let encoded = Zeroizing::new(<base64ct::Base64 as base64ct::Encoding>::encode_string(der));
-    text.push_str(&format!("-----BEGIN {label}-----\n"));
-    let mut rest = encoded.as_str();
-    while !rest.is_empty() {
-        let (line, behind) = rest.split_at(rest.len().min(LINE));
-        text.push_str(line);
-        text.push('\n');
-        rest = behind;
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
 }
