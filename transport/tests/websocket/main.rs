@@ -8,6 +8,7 @@ mod contact;
 mod ends;
 mod links;
 mod order;
+mod polling;
 mod proxy;
 mod raw;
 mod tls;

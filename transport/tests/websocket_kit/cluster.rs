@@ -8,7 +8,7 @@ use liferaft_transport::carrier::Carrier;
 use liferaft_transport::endpoint::{Endpoint, KeySigner, Signer};
 use liferaft_transport::links::{Credentials, LinkLimits, Wanted};
 
-fn signer(number: u8) -> KeySigner {
+pub(crate) fn signer(number: u8) -> KeySigner {
     KeySigner::from_secret(&[number; 32])
 }
 
@@ -26,9 +26,20 @@ pub(crate) fn endpoint(number: u8, carrier: impl Carrier) -> Endpoint {
 }
 
 pub(crate) fn endpoint_within(limits: LinkLimits, number: u8, carrier: impl Carrier) -> Endpoint {
-    let credentials = Credentials {
+    let access = AccessTable {
+        members: (1..=8).map(id).collect(),
+        ..AccessTable::default()
+    };
+    let mut end = Endpoint::new(signer(number), carrier).with_limits(limits);
+    end.introduce(credentials(key(number)), Arc::new(access));
+    end
+}
+
+/// What a member of the cluster shows.
+pub(crate) fn credentials(key: PublicKey) -> Credentials {
+    Credentials {
         cluster: ClusterId(7),
-        key: key(number),
+        key,
         versions: Versions::only(1),
         starts: Boot {
             number: 1,
@@ -38,14 +49,7 @@ pub(crate) fn endpoint_within(limits: LinkLimits, number: u8, carrier: impl Carr
         vouchers: Arc::new([]),
         role: Role::Member,
         token: None,
-    };
-    let access = AccessTable {
-        members: (1..=8).map(id).collect(),
-        ..AccessTable::default()
-    };
-    let mut end = Endpoint::new(signer(number), carrier).with_limits(limits);
-    end.introduce(credentials, Arc::new(access));
-    end
+    }
 }
 
 pub(crate) fn wanted(number: u8, address: &Address) -> Wanted {
