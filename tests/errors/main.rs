@@ -4,6 +4,7 @@
 mod row;
 mod link_table;
 mod table;
+mod webrtc_table;
 mod websocket_table;
 
 use std::collections::{BTreeMap, BTreeSet};

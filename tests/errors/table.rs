@@ -86,6 +86,7 @@ pub(crate) fn table() -> Vec<Row> {
         values(),
         invitations(),
         link_table::table(),
+        crate::webrtc_table::table(),
         crate::websocket_table::table(),
     ];
     parts.into_iter().flatten().collect()

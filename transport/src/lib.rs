@@ -13,7 +13,8 @@ pub mod conformance;
 pub mod endpoint;
 pub mod frame;
 pub mod handshake;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "webrtc"))]
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod hosts;
 pub mod invitation;
 pub mod links;
@@ -22,6 +23,8 @@ pub mod sealing;
 pub mod signing;
 pub mod token;
 pub mod voucher;
+#[cfg(feature = "webrtc")]
+pub mod webrtc;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

@@ -21,7 +21,7 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     workspace
         .cargo()
         .args("clippy -p liferaft -p liferaft-raft -p liferaft-sim -p liferaft-transport --all-targets --locked")
-        .args("--features liferaft/metrics,liferaft/websocket,liferaft-raft/metrics,liferaft-sim/planted-bugs,liferaft-transport/qr,liferaft-transport/websocket")
+        .args("--features liferaft/metrics,liferaft/webrtc,liferaft/websocket,liferaft-raft/metrics,liferaft-sim/planted-bugs,liferaft-transport/qr,liferaft-transport/webrtc,liferaft-transport/websocket")
         .args("-- -D warnings")
         .run()
 }

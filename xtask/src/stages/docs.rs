@@ -14,7 +14,7 @@ pub(super) const STAGE: Stage = Stage {
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     workspace
         .cargo()
-        .args("doc --workspace --no-deps --locked --features liferaft-transport/websocket")
+        .args("doc --workspace --no-deps --locked --features liferaft-transport/webrtc,liferaft-transport/websocket")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()
 }

@@ -27,7 +27,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     );
     workspace
         .cargo()
-        .args("test --workspace --doc --locked --features liferaft-transport/websocket")
+        .args("test --workspace --doc --locked --features liferaft-transport/webrtc,liferaft-transport/websocket")
         .deadline(DEADLINE)
         .run_with_lines(|line| note_ignored(line, checks))
 }

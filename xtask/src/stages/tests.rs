@@ -36,7 +36,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     for with_feature in [
         "test -p liferaft-raft --features metrics --test metrics --locked",
         "test -p liferaft-transport --features qr --test qr --locked",
-        "test -p liferaft-transport --features websocket --lib --test websocket --test websocket_kit --locked",
+        "test -p liferaft-transport --features webrtc,websocket --lib --test webrtc --test websocket --test websocket_kit --locked",
         "test -p liferaft --features websocket --test websocket --locked",
     ] {
         workspace.cargo().args(with_feature).run()?;

@@ -1,0 +1,19 @@
+//! The errors of links over WebRTC, with their texts; why it does not listen is in the table of WebSocket.
+
+use liferaft::transport::webrtc::WebRtcIdentityError;
+
+use crate::row::Row;
+
+/// All rows.
+pub(crate) fn table() -> Vec<Row> {
+    causes! {
+        "WebRtcIdentityError::NoCertificate": WebRtcIdentityError::NoCertificate
+            => "there is no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+        "WebRtcIdentityError::NoKey": WebRtcIdentityError::NoKey
+            => "there is no private key in PEM (-----BEGIN PRIVATE KEY-----)";
+        "WebRtcIdentityError::UnusableKey": WebRtcIdentityError::UnusableKey
+            => "the private key is none of ECDSA with P-256 in PKCS #8";
+        "WebRtcIdentityError::NotOfOneAnother": WebRtcIdentityError::NotOfOneAnother
+            => "the certificate is not that of the private key";
+    }
+}

@@ -1,0 +1,70 @@
+//! Bounds what connections cost, whoever dials them.
+
+use std::time::Duration;
+
+use crate::links::CREDIT_BYTES_MAX;
+
+/// The longest packet, in bytes: what every implementation of data channels takes as one message. A longer one closes
+/// the connection.
+pub const PACKET_BYTES_MAX: usize = 16 * 1024;
+
+/// What a packet that waits costs beside its bytes, in bytes.
+pub(super) const PACKET_COST_BYTES: usize = 128;
+
+/// What connections may cost.
+///
+/// ```
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// use liferaft::transport::webrtc::WebRtcLimits;
+///
+/// let mut limits = WebRtcLimits::default();
+/// limits.accepted_max = 10_000;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebRtcLimits {
+    /// The most connections that others have dialed, those that are being opened included. One more is not answered.
+    /// Default 1,024.
+    pub accepted_max: usize,
+    /// The most such connections from one origin: an IPv4 address, or the first 64 bits of an IPv6 address. Default
+    /// 128.
+    pub accepted_per_origin_max: usize,
+    /// The most of these that are being opened. One more takes the place of the oldest, if that has had half a second,
+    /// and otherwise is not answered: whoever dials asks again. Default 64.
+    pub opening_max: usize,
+    /// The most that are being opened from one origin, with the same policy. Default 8.
+    pub opening_per_origin_max: usize,
+    /// The most connections that this end has dialed. Default 1,024.
+    pub dialed_max: usize,
+    /// The most bytes of datagrams that a connection has under way, acknowledged by nobody. More are dropped and
+    /// [counted](super::WebRtcCounters::datagrams_dropped). Default 256 KiB.
+    pub datagram_bytes_max: usize,
+    /// The most bytes of ordered packets that wait on a connection. More are refused with
+    /// [`Full`](crate::carrier::CarryError::Full).
+    ///
+    /// The default is 256 KiB more than a link ever has under way ([`CREDIT_BYTES_MAX`]), as a link that was refused
+    /// keeps its datagrams back too.
+    pub ordered_queue_bytes_max: usize,
+    /// How long opening a connection may take: resolving the name, ICE, DTLS and SCTP. Default 5 s.
+    pub opening_time_max: Duration,
+    /// A connection on which for so long no packet has come, or none was to be sent, is closed, or at the latest after
+    /// twice as long. It must be longer than this end's and peers'
+    /// [`keep_alive_after`](crate::links::LinkLimits::keep_alive_after). Default 10 s.
+    pub idle_time_max: Duration,
+}
+
+impl Default for WebRtcLimits {
+    fn default() -> Self {
+        Self {
+            accepted_max: 1_024,
+            accepted_per_origin_max: 128,
+            opening_max: 64,
+            opening_per_origin_max: 8,
+            dialed_max: 1_024,
+            datagram_bytes_max: 256 * 1024,
+            ordered_queue_bytes_max: CREDIT_BYTES_MAX + 256 * 1024,
+            opening_time_max: Duration::from_secs(5),
+            idle_time_max: Duration::from_secs(10),
+        }
+    }
+}

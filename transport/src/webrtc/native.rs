@@ -1,0 +1,57 @@
+//! Natively: UDP by tokio, and WebRTC by str0m, in Rust alone (`docs/decisions/0006-webrtc.md` in the repository).
+
+mod carrier;
+mod certificate;
+mod connection;
+mod crypto;
+mod socket;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use liferaft_platform::{Address, AddressError};
+
+pub use self::carrier::WebRtcCarrier;
+pub use self::certificate::{WebRtcIdentity, WebRtcIdentityError};
+
+use self::socket::Socket;
+use super::address::SCHEME;
+use super::config::WebRtcConfig;
+use super::meter::WebRtcMeter;
+use crate::hosts::{ListenError, PIN_MARK};
+
+impl WebRtcCarrier {
+    /// Makes a carrier that dials, and listens on a socket of UDP. With port 0 the system chooses a free one.
+    ///
+    /// # Errors
+    /// When it cannot listen there: see [`ListenError`].
+    pub async fn listen(config: WebRtcConfig, address: SocketAddr) -> Result<Self, ListenError> {
+        if config.is_on_this_machine && !address.ip().is_loopback() {
+            return Err(ListenError::NotOnThisMachine { address });
+        }
+        let meter = WebRtcMeter::default();
+        let socket = Socket::listening(address, meter.clone())
+            .map_err(|error| ListenError::Socket { address, error })?;
+        Ok(Self::over(config, meter, vec![socket]))
+    }
+
+    /// Returns the address at which peers dial the socket that it listens on; `None` if it does not listen. A socket of
+    /// all interfaces (`0.0.0.0`, `::`) is dialed at the [address of a host](Self::address_at).
+    #[must_use]
+    pub fn local_address(&self) -> Option<Address> {
+        let bound = self.socket_address()?.to_string();
+        Some(self.address_at(&bound).expect("a socket address is short"))
+    }
+
+    /// Returns the address at which peers dial this carrier by a host, as `example.org:4000`: with the scheme and the
+    /// fingerprint.
+    ///
+    /// # Errors
+    /// When the host makes it no address.
+    pub fn address_at(&self, host: &str) -> Result<Address, AddressError> {
+        let fingerprint = self.fingerprint();
+        format!("{SCHEME}://{host}{PIN_MARK}{fingerprint}").parse()
+    }
+}

@@ -1,0 +1,502 @@
+//! Carries the packets of links over connections that share a few sockets.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::net::lookup_host;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::super::address::{SCHEME, Target};
+use super::super::config::WebRtcConfig;
+use super::super::credentials::Credentials;
+use super::super::limits::PACKET_BYTES_MAX;
+use super::super::meter::WebRtcMeter;
+use super::connection::{Connection, Ending, Fate, Maker, Turn};
+use super::socket::Socket;
+use super::table::{ADDRESSES_MAX, Addressee, Pair, Side, Table};
+use crate::carrier::{
+    Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
+};
+use crate::hosts::Fingerprint;
+
+/// The most datagrams that are read, and connections that are told the time, before others of this thread have their
+/// turn.
+const BATCH: usize = 256;
+
+/// The most sockets that dial. There is more than one when a listener is dialed again shortly after a connection to it
+/// was closed.
+const DIALING_SOCKETS_MAX: usize = 16;
+
+/// How long the carrier sleeps at most, which no connection does.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// A carrier over the data channels of WebRTC. All that it does it does when it is polled or given something, so it is
+/// made and polled inside a tokio runtime, with its I/O and timers enabled.
+///
+/// It dials `rtc://host:port#sha256=FINGERPRINT`. Dropping it closes all connections.
+pub struct WebRtcCarrier {
+    maker: Maker,
+    table: Table,
+    sockets: Vec<Socket>,
+    is_on_this_machine: bool,
+    resolving: FuturesUnordered<Resolving>,
+    events: VecDeque<CarrierEvent>,
+    turn: Turn,
+    /// The socket that is read first.
+    reads_next: usize,
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// When the alarm rings.
+    rings_at: Option<Instant>,
+    waker: Option<Waker>,
+}
+
+/// A name that is being resolved, for a connection, to whoever has a certificate.
+type Resolving =
+    Pin<Box<dyn Future<Output = (u64, Fingerprint, io::Result<Vec<SocketAddr>>)> + Send>>;
+
+impl WebRtcCarrier {
+    /// Makes a carrier that dials and does not listen.
+    #[must_use]
+    pub fn dial_only(config: WebRtcConfig) -> Self {
+        Self::over(config, WebRtcMeter::default(), Vec::new())
+    }
+
+    pub(super) fn over(config: WebRtcConfig, meter: WebRtcMeter, sockets: Vec<Socket>) -> Self {
+        let limits = config.limits;
+        let identity = config
+            .identity
+            .unwrap_or_else(super::WebRtcIdentity::generate);
+        let own = Credentials::of_listener(&identity.fingerprint());
+        Self {
+            table: Table::new(limits, meter.clone(), own),
+            maker: Maker {
+                identity,
+                limits,
+                meter,
+            },
+            sockets,
+            is_on_this_machine: config.is_on_this_machine,
+            resolving: FuturesUnordered::new(),
+            events: VecDeque::new(),
+            turn: Turn::default(),
+            reads_next: 0,
+            alarm: None,
+            rings_at: None,
+            waker: None,
+        }
+    }
+
+    /// Returns what reads the counters of this carrier, as long as one likes.
+    #[must_use]
+    pub fn meter(&self) -> WebRtcMeter {
+        self.maker.meter.clone()
+    }
+
+    /// Returns the fingerprint of the certificate that it shows.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.maker.identity.fingerprint()
+    }
+
+    /// Returns the socket address that it listens on; `None` if it does not listen.
+    #[must_use]
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        let listening = self.sockets.iter().find(|socket| socket.listens);
+        listening.map(|socket| socket.bound)
+    }
+
+    /// Lets something happen to a connection, and does what comes of it.
+    fn with<T>(
+        &mut self,
+        number: u64,
+        change: impl FnOnce(&mut Connection, &mut Turn) -> T,
+    ) -> Option<T> {
+        let seat = self.table.seat(number)?;
+        let socket = seat.socket;
+        let connection = seat.connection.as_mut()?;
+        let done = change(connection, &mut self.turn);
+        let socket = &mut self.sockets[socket];
+        for (to, datagram) in self.turn.datagrams.drain(..) {
+            socket.send(to, datagram);
+        }
+        self.events.extend(self.turn.events.drain(..));
+        match self.turn.ending.take() {
+            Some(ending) => self.end(number, &ending),
+            None => self.table.settle(number),
+        }
+        Some(done)
+    }
+
+    /// Gives up a connection that has ended, and tells it if it was told of.
+    fn end(&mut self, number: u64, ending: &Ending) {
+        let Some(seat) = self.table.seat(number) else {
+            return;
+        };
+        let path = seat.path;
+        let is_open = seat.connection.as_ref().is_some_and(Connection::is_open);
+        let is_dialed = seat.side == Side::Dialed;
+        self.part(number);
+        tracing::debug!(?path, %ending, is_open, "a connection has ended");
+        let tally = self.maker.meter.tally();
+        match ending {
+            _ if !is_open => tally.unopened.add_one(),
+            Ending::NoPacket(_) => tally.broken.add_one(),
+            Ending::Silent => tally.silent.add_one(),
+            _ => {}
+        }
+        match (is_open, is_dialed) {
+            (true, _) => self.events.push_back(CarrierEvent::Closed { path }),
+            (false, true) => {
+                let why = ending.into();
+                self.events.push_back(CarrierEvent::Unopened { path, why });
+            }
+            // Of another's connection nobody knows before it is open.
+            (false, false) => {}
+        }
+    }
+
+    /// Takes away a connection, whose other end is told.
+    fn part(&mut self, number: u64) {
+        let Some(seat) = self.table.seat(number) else {
+            return;
+        };
+        let socket = seat.socket;
+        if let Some(mut connection) = self.table.remove(number, now()) {
+            let mut turn = Turn::default();
+            connection.close(&mut turn);
+            for (to, datagram) in turn.datagrams {
+                self.sockets[socket].send(to, datagram);
+            }
+        }
+    }
+
+    /// Begins to connect to a listener at these addresses.
+    fn connect(&mut self, number: u64, listener: &Fingerprint, addresses: Vec<SocketAddr>) {
+        let now = now();
+        let mut addresses = addresses;
+        addresses.retain(|address| !self.is_on_this_machine || address.ip().is_loopback());
+        addresses.truncate(ADDRESSES_MAX);
+        let connected = self.socket_to(&mut addresses, now).and_then(|socket| {
+            let seat = self.table.seat(number);
+            let path = seat.ok_or(Ending::TooLong)?.path;
+            let connection = self.maker.dial(path, listener, &addresses, now)?;
+            for address in &addresses {
+                self.table.add_pair(number, (socket, *address));
+            }
+            self.table.place(number, connection);
+            Ok(())
+        });
+        if let Err(ending) = connected {
+            return self.end(number, &ending);
+        }
+        self.with(number, |connection, turn| connection.on_time(now, turn));
+    }
+
+    /// Returns a socket that dials and reaches some of these addresses, of which it keeps those, and by which none of
+    /// them has a connection.
+    fn socket_to(
+        &mut self,
+        addresses: &mut Vec<SocketAddr>,
+        now: Instant,
+    ) -> Result<usize, Ending> {
+        let is_free = |table: &mut Table, place: usize| {
+            let mut addresses = addresses.iter();
+            !addresses.any(|address| table.is_taken((place, *address), now))
+        };
+        let places = 0..self.sockets.len();
+        let mut dialing = places.filter(|place| !self.sockets[*place].listens);
+        let free = dialing.find(|place| is_free(&mut self.table, *place));
+        let place = match free {
+            Some(place) => place,
+            None if self.sockets.len() > DIALING_SOCKETS_MAX => {
+                return Err(Ending::Failed("it was dialed too often".into()));
+            }
+            None => {
+                let socket = Socket::dialing(&self.maker.meter);
+                let socket = socket.map_err(|error| Ending::Failed(error.to_string()))?;
+                self.sockets.push(socket);
+                // It has not been polled, and is to be.
+                self.rings_at = None;
+                self.sockets.len() - 1
+            }
+        };
+        let socket = &self.sockets[place];
+        addresses.retain(|address| socket.reaches(address.ip()));
+        if addresses.is_empty() {
+            return Err(Ending::Failed("it has no address that is dialed".into()));
+        }
+        Ok(place)
+    }
+
+    /// Reads a datagram from one of the sockets. Returns false if there is none.
+    fn read(&mut self, context: &mut Context<'_>) -> bool {
+        for _ in 0..self.sockets.len() {
+            self.reads_next = (self.reads_next + 1) % self.sockets.len();
+            let place = self.reads_next;
+            let socket = &mut self.sockets[place];
+            let listens = socket.listens;
+            let Poll::Ready((from, datagram)) = socket.poll_receive(context) else {
+                continue;
+            };
+            let from = (place, from);
+            // Copied, as the connection answers by the same socket.
+            let datagram = datagram.to_vec();
+            let number = match self.table.addressee(from, &datagram, listens) {
+                Addressee::Connection(number) => Some(number),
+                Addressee::Stranger(ufrag) => self.accept(from, &ufrag),
+                Addressee::Nobody => None,
+            };
+            let tally = self.maker.meter.tally();
+            let Some(number) = number else {
+                tally.udp_ignored.add_one();
+                return true;
+            };
+            tally.udp_received.add_one();
+            let now = now();
+            self.with(number, |connection, turn| {
+                connection.on_datagram(from.1, &datagram, now, turn);
+            });
+            return true;
+        }
+        false
+    }
+
+    /// Makes the end of a connection that a stranger asks for.
+    fn accept(&mut self, from: Pair, ufrag: &str) -> Option<u64> {
+        let now = now();
+        let (number, path) = self.table.accept(from, ufrag, now)?;
+        match self.maker.accept(path, ufrag, now) {
+            Ok(connection) => self.table.place(number, connection),
+            Err(ending) => {
+                self.end(number, &ending);
+                return None;
+            }
+        }
+        Some(number)
+    }
+
+    /// Takes out the next event. What is taken gives its sender credit for more.
+    fn next_event(&mut self) -> Option<CarrierEvent> {
+        let event = self.events.pop_front()?;
+        if let CarrierEvent::Packet {
+            path,
+            channel: Channel::Ordered,
+            packet,
+        } = &event
+            && let Some(number) = self.table.number_of(path)
+        {
+            let bytes = packet.len();
+            self.with(number, |connection, turn| connection.on_taken(bytes, turn));
+        }
+        Some(event)
+    }
+
+    /// Waits for the next connection that is due. Returns false if one is due.
+    fn sleep(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.table.deadline() else {
+            self.rings_at = None;
+            return true;
+        };
+        let deadline = deadline.min(now() + SLEEP_MAX);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        // One that rings early does no harm.
+        if self
+            .rings_at
+            .is_none_or(|rings_at| rings_at > deadline || rings_at <= now())
+        {
+            alarm.as_mut().reset(deadline.into());
+            self.rings_at = Some(deadline);
+        }
+        let is_pending = alarm.as_mut().poll(context).is_pending();
+        if !is_pending {
+            self.rings_at = None;
+        }
+        is_pending
+    }
+
+    /// Asks to be polled, after it was given something outside of [`poll`](Carrier::poll), if there is a reason.
+    fn wake(&self) {
+        let is_early = match (self.table.deadline(), self.rings_at) {
+            (Some(deadline), Some(rings_at)) => deadline < rings_at,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let has_unsent = self.sockets.iter().any(Socket::has_unsent);
+        let has_more = !self.events.is_empty() || !self.resolving.is_empty();
+        if let Some(waker) = &self.waker
+            && (is_early || has_unsent || has_more)
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Carrier for WebRtcCarrier {
+    fn scheme(&self) -> &str {
+        SCHEME
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        PACKET_BYTES_MAX
+    }
+
+    fn reach(&self) -> Reach {
+        if self.is_on_this_machine {
+            Reach::Machine
+        } else {
+            Reach::Anywhere
+        }
+    }
+
+    fn is_reliable(&self) -> bool {
+        true
+    }
+
+    fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
+        let target = Target::read(address);
+        let target = target.ok_or_else(|| DialError::BadAddress(address.clone()))?;
+        let (number, path) = self.table.dial(now()).ok_or_else(|| DialError::TooMany {
+            address: address.clone(),
+            connections_max: self.maker.limits.dialed_max,
+        })?;
+        match target.host.parse() {
+            Ok(ip) => {
+                let address = SocketAddr::new(ip, target.port);
+                self.connect(number, &target.fingerprint, vec![address]);
+            }
+            Err(_) => {
+                let time = self.maker.limits.opening_time_max;
+                self.resolving.push(Box::pin(resolve(number, target, time)));
+            }
+        }
+        self.wake();
+        Ok(path)
+    }
+
+    fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
+        let number = self.table.number_of(path).ok_or(CarryError::Closed)?;
+        let now = now();
+        let sent = self.with(number, |connection, turn| {
+            connection.send(channel, packet, now, turn)
+        });
+        self.wake();
+        let tally = self.maker.meter.tally();
+        // Its name is being resolved.
+        match sent.unwrap_or(Err(CarryError::Full)) {
+            Ok(Fate::Sent) => Ok(()),
+            Ok(Fate::Dropped) => {
+                tally.datagrams_dropped.add_one();
+                Ok(())
+            }
+            Err(error) => {
+                if (error, channel) == (CarryError::Full, Channel::Ordered) {
+                    tally.ordered_refused.add_one();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn close(&mut self, path: &Path) {
+        let Some(number) = self.table.number_of(path) else {
+            return;
+        };
+        self.part(number);
+        // Nobody is to be told of it any more.
+        self.events.retain(|event| path_of(event) != path);
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
+        if self
+            .waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(context.waker()))
+        {
+            self.waker = Some(context.waker().clone());
+        }
+        for _ in 0..BATCH {
+            if let Some(event) = self.next_event() {
+                return Poll::Ready(Some(event));
+            }
+            if let Poll::Ready(Some((number, fingerprint, resolved))) =
+                self.resolving.poll_next_unpin(context)
+            {
+                match resolved {
+                    Ok(addresses) => self.connect(number, &fingerprint, addresses),
+                    Err(error) => self.end(number, &Ending::Unresolved(error.to_string())),
+                }
+                continue;
+            }
+            let now = now();
+            if let Some(number) = self.table.due(now) {
+                self.with(number, |connection, turn| connection.on_time(now, turn));
+                // Of two that are due all the time, each has its turn.
+                self.read(context);
+                continue;
+            }
+            if self.read(context) {
+                continue;
+            }
+            for socket in &mut self.sockets {
+                socket.poll_unsent(context);
+            }
+            if self.sleep(context) {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Returns the path that an event is about.
+fn path_of(event: &CarrierEvent) -> &Path {
+    let (CarrierEvent::Opened { path, .. }
+    | CarrierEvent::Closed { path }
+    | CarrierEvent::Unopened { path, .. }
+    | CarrierEvent::Writable { path }
+    | CarrierEvent::Packet { path, .. }) = event;
+    path
+}
+
+async fn resolve(
+    number: u64,
+    target: Target,
+    time_max: Duration,
+) -> (u64, Fingerprint, io::Result<Vec<SocketAddr>>) {
+    let resolved = timeout(time_max, lookup_host((&*target.host, target.port))).await;
+    let resolved = resolved.unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()));
+    (number, target.fingerprint, resolved.map(Iterator::collect))
+}
+
+/// Returns the time as str0m wants it, by tokio's clock.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Peers are told goodbye.
+impl Drop for WebRtcCarrier {
+    fn drop(&mut self) {
+        for number in self.table.numbers() {
+            self.part(number);
+        }
+    }
+}
+
+impl std::fmt::Debug for WebRtcCarrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebRtcCarrier")
+            .field("fingerprint", &self.fingerprint())
+            .field("socket_address", &self.socket_address())
+            .finish_non_exhaustive()
+    }
+}

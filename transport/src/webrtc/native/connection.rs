@@ -1,0 +1,512 @@
+//! Runs one connection: ICE, DTLS and SCTP by str0m, and what waits to be sent on its ordered channel.
+//!
+//! It has no socket and no clock. Datagrams, packets and the time go in; what comes of them is in a [`Turn`]. After each
+//! thing that str0m is given, all that it wants in return is taken.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
+
+use super::super::channels::{DATAGRAMS, LABEL, ORDERED, credit_text, read_credit};
+use super::super::credentials::Credentials;
+use super::super::flow::{Incoming, Outgoing};
+use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
+use super::super::meter::WebRtcMeter;
+use super::certificate::WebRtcIdentity;
+use super::crypto::provider;
+use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
+use crate::hosts::Fingerprint;
+
+/// How far str0m's time may be behind when it is given a packet to send.
+const STALE_TIME_MAX: Duration = Duration::from_millis(1);
+
+/// How long str0m waits at least until it is told the time again: it asks for times in the past too.
+const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
+
+/// What both channels of a connection may hold together, in bytes. It is never reached: each is bounded before.
+const SCTP_BYTES_MAX: usize = 1024 * 1024;
+
+/// The addresses that ICE takes for ours. Which of ours a datagram came to does not matter: all are one socket.
+const OURS: [SocketAddr; 2] = [
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
+    SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 1),
+];
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) path: Path,
+    stage: Stage,
+    rtc: Box<Rtc>,
+    own: Fingerprint,
+    datagrams: ChannelId,
+    ordered: ChannelId,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// The last time that str0m was told.
+    told: Instant,
+    /// When str0m wants to be told the time.
+    due: Instant,
+    /// When the time for opening it is over, or the next look at whether it is idle.
+    look_at: Instant,
+    is_heard: bool,
+    is_used: bool,
+    limits: WebRtcLimits,
+    meter: WebRtcMeter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Opening,
+    Open,
+}
+
+/// What all connections of a carrier are made with.
+#[derive(Debug)]
+pub(super) struct Maker {
+    pub(super) identity: WebRtcIdentity,
+    pub(super) limits: WebRtcLimits,
+    pub(super) meter: WebRtcMeter,
+}
+
+/// What comes of giving a connection something.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub(super) events: Vec<CarrierEvent>,
+    /// Why the connection has ended, if it has.
+    pub(super) ending: Option<Ending>,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    ByPeer,
+    Silent,
+    TooLong,
+    /// The name of the host has no address.
+    Unresolved(String),
+    /// What came is no packet.
+    NoPacket(String),
+    Failed(String),
+}
+
+/// What became of a packet that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Sent,
+    Dropped,
+}
+
+impl Maker {
+    /// Makes a connection to a listener that is known by its fingerprint. ICE tries all of its addresses.
+    pub(super) fn dial(
+        &self,
+        path: Path,
+        listener: &Fingerprint,
+        addresses: &[SocketAddr],
+        now: Instant,
+    ) -> Result<Connection, Ending> {
+        let own = ice(Credentials::random());
+        let mut connection = self.connection(path, self.config(own), now);
+        for address in addresses {
+            let candidate = Candidate::host(*address, Protocol::Udp).map_err(failed)?;
+            connection.rtc.add_remote_candidate(candidate);
+        }
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(true);
+        api.set_remote_ice_credentials(ice(Credentials::of_listener(listener)));
+        api.set_remote_fingerprint(in_str0m(listener));
+        api.start_dtls(true).map_err(failed)?;
+        api.start_sctp(true);
+        Ok(connection)
+    }
+
+    /// Makes the listener's end of a connection that another dials, who is known by a name in ICE alone.
+    pub(super) fn accept(
+        &self,
+        path: Path,
+        ufrag: &str,
+        now: Instant,
+    ) -> Result<Connection, Ending> {
+        let own = ice(Credentials::of_listener(&self.identity.fingerprint()));
+        let config = self
+            .config(own)
+            .set_ice_lite(true)
+            .set_fingerprint_verification(false);
+        let mut connection = self.connection(path, config, now);
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(false);
+        // A listener asks for nothing, and needs no password for it. Nor does it know which certificate it will be shown:
+        // links find out whose it is.
+        api.set_remote_ice_credentials(IceCreds {
+            ufrag: ufrag.to_owned(),
+            pass: Credentials::random().password,
+        });
+        api.set_remote_fingerprint(in_str0m(&Fingerprint([0; 32])));
+        api.start_dtls(false).map_err(failed)?;
+        api.start_sctp(false);
+        Ok(connection)
+    }
+
+    fn config(&self, own: IceCreds) -> RtcConfig {
+        RtcConfig::new()
+            .clear_codecs()
+            .clear_extension_map()
+            .set_crypto_provider(provider())
+            .set_dtls_cert(self.identity.certificate().clone())
+            .set_local_ice_credentials(own)
+            .set_sctp_max_buffered_amount(SCTP_BYTES_MAX)
+            .set_sctp_max_message_size(u32::try_from(PACKET_BYTES_MAX).expect("it is short"))
+    }
+
+    fn connection(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        let mut rtc = Box::new(config.build(now));
+        for ours in OURS {
+            let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
+            rtc.add_local_candidate(candidate);
+        }
+        let channel = |stream, ordered, reliability| ChannelConfig {
+            label: LABEL.to_owned(),
+            ordered,
+            reliability,
+            negotiated: Some(stream),
+            protocol: String::new(),
+        };
+        let once = Reliability::MaxRetransmits { retransmits: 0 };
+        let mut api = rtc.direct_api();
+        let datagrams = api.create_data_channel(channel(DATAGRAMS, false, once));
+        let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
+        Connection {
+            path,
+            stage: Stage::Opening,
+            rtc,
+            own: self.identity.fingerprint(),
+            datagrams,
+            ordered,
+            outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
+            incoming: Incoming::new(),
+            told: now,
+            due: now,
+            look_at: now + self.limits.opening_time_max,
+            is_heard: false,
+            is_used: false,
+            limits: self.limits,
+            meter: self.meter.clone(),
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Returns when [`on_time`](Self::on_time) has something to do.
+    pub(super) fn deadline(&self) -> Instant {
+        self.due.min(self.look_at)
+    }
+
+    /// Does what is due.
+    pub(super) fn on_time(&mut self, now: Instant, turn: &mut Turn) {
+        if self.look_at <= now {
+            if self.stage == Stage::Opening {
+                return turn.end(Ending::TooLong);
+            }
+            // Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has said
+            // nothing that means anything, and is not to keep a place by that.
+            if !std::mem::take(&mut self.is_heard) || !std::mem::take(&mut self.is_used) {
+                return turn.end(Ending::Silent);
+            }
+            self.look_at = now + self.limits.idle_time_max;
+        }
+        if self.due <= now {
+            self.tell(now, turn);
+        }
+    }
+
+    /// Takes a datagram. What is not of this connection changes nothing.
+    pub(super) fn on_datagram(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        turn: &mut Turn,
+    ) {
+        let ours = OURS[usize::from(from.is_ipv6())];
+        let Ok(received) = Receive::new(Protocol::Udp, from, ours, datagram) else {
+            return;
+        };
+        self.told = now;
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, received)) {
+            // Anybody can send it.
+            tracing::debug!(path = ?self.path, %error, "a datagram means nothing");
+        }
+        self.drain(turn);
+    }
+
+    /// Sends a packet, or queues it. Datagrams without room are dropped.
+    pub(super) fn send(
+        &mut self,
+        channel: Channel,
+        packet: Packet,
+        now: Instant,
+        turn: &mut Turn,
+    ) -> Result<Fate, CarryError> {
+        if packet.len() > PACKET_BYTES_MAX {
+            return Err(CarryError::TooLarge);
+        }
+        if self.stage == Stage::Opening {
+            return Err(CarryError::Full);
+        }
+        self.is_used = true;
+        if now > self.told + STALE_TIME_MAX {
+            self.tell(now, turn);
+        }
+        if turn.ending.is_some() {
+            return Err(CarryError::Closed);
+        }
+        match channel {
+            Channel::Datagram => Ok(self.send_datagram(packet, turn)),
+            Channel::Ordered if self.outgoing.push(packet) => {
+                if self.send_ordered(turn) {
+                    self.drain(turn);
+                }
+                Ok(Fate::Sent)
+            }
+            Channel::Ordered => Err(CarryError::Full),
+        }
+    }
+
+    /// The carrier's user has taken an ordered packet.
+    pub(super) fn on_taken(&mut self, bytes: usize, turn: &mut Turn) {
+        let Some(credit) = self.incoming.on_taken(bytes) else {
+            return;
+        };
+        let text = credit_text(credit);
+        if let Some(mut channel) = self.rtc.channel(self.ordered) {
+            match channel.write(false, text.as_bytes()) {
+                Ok(true) => {}
+                // Its peer would wait for ever.
+                Ok(false) => return turn.end(Ending::Failed("there is no room for credit".into())),
+                Err(error) => return turn.end(failed(error)),
+            }
+            self.drain(turn);
+        }
+    }
+
+    /// Tells the other end that the connection is closed.
+    pub(super) fn close(&mut self, turn: &mut Turn) {
+        if let Err(error) = self.rtc.close() {
+            tracing::debug!(path = ?self.path, %error, "a connection is closed without a word");
+        }
+        self.drain(turn);
+    }
+
+    fn tell(&mut self, now: Instant, turn: &mut Turn) {
+        self.told = now;
+        match self.rtc.handle_input(Input::Timeout(now)) {
+            Ok(()) => self.drain(turn),
+            Err(error) => turn.end(failed(error)),
+        }
+    }
+
+    fn send_datagram(&mut self, packet: Packet, turn: &mut Turn) -> Fate {
+        let Some(mut channel) = self.rtc.channel(self.datagrams) else {
+            return Fate::Dropped;
+        };
+        if channel.buffered_amount() + packet.len() > self.limits.datagram_bytes_max {
+            return Fate::Dropped;
+        }
+        match channel.write(true, &packet.into_bytes()) {
+            Ok(true) => {
+                self.drain(turn);
+                Fate::Sent
+            }
+            Ok(false) => Fate::Dropped,
+            Err(error) => {
+                turn.end(failed(error));
+                Fate::Dropped
+            }
+        }
+    }
+
+    /// Gives the next ordered packet to SCTP, if there is one that may be sent. Returns true if it did.
+    fn send_ordered(&mut self, turn: &mut Turn) -> bool {
+        if self.outgoing.is_empty() || self.stage == Stage::Opening {
+            return false;
+        }
+        let Some(mut channel) = self.rtc.channel(self.ordered) else {
+            return false;
+        };
+        let under_way = channel.buffered_amount();
+        let Some(packet) = self.outgoing.next(under_way) else {
+            return false;
+        };
+        let peak = &self.meter.tally().ordered_unacknowledged_peak;
+        peak.raise_to(under_way + packet.len());
+        match channel.write(true, &packet.into_bytes()) {
+            Ok(true) => {}
+            Ok(false) => turn.end(Ending::Failed("there is no room for a packet".into())),
+            Err(error) => turn.end(failed(error)),
+        }
+        if self.outgoing.take_writable() {
+            let path = self.path;
+            turn.events.push(CarrierEvent::Writable { path });
+        }
+        true
+    }
+
+    /// Takes all that str0m wants, and gives it what may be sent now.
+    fn drain(&mut self, turn: &mut Turn) {
+        while turn.ending.is_none() {
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(datagram)) => {
+                    let to = datagram.destination;
+                    turn.datagrams.push((to, datagram.contents.into()));
+                }
+                Ok(Output::Event(event)) => self.on_event(event, turn),
+                Ok(Output::Timeout(due)) => {
+                    self.due = due.max(self.told + DUE_AFTER_MIN);
+                    if !self.send_ordered(turn) {
+                        return;
+                    }
+                }
+                Err(error) => turn.end(failed(error)),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event, turn: &mut Turn) {
+        match event {
+            Event::ChannelOpen(id, _) if id == self.datagrams || id == self.ordered => {
+                self.on_open(turn);
+            }
+            Event::ChannelOpen(..) => {
+                turn.end(Ending::NoPacket("a channel of its own".into()));
+            }
+            Event::ChannelData(data) => self.on_data(data, turn),
+            Event::ChannelClose(_) | Event::Closed => turn.end(Ending::ByPeer),
+            // Whether anybody is there, links find out themselves.
+            _ => {}
+        }
+    }
+
+    /// Both channels open at once. The first event tells.
+    fn on_open(&mut self, turn: &mut Turn) {
+        if self.stage == Stage::Open {
+            return;
+        }
+        let api = self.rtc.direct_api();
+        let peer = api.remote_dtls_fingerprint();
+        let Some(peer) = peer.and_then(|peer| <[u8; 32]>::try_from(&*peer.bytes).ok()) else {
+            return turn.end(Ending::Failed("it has shown no certificate".into()));
+        };
+        self.stage = Stage::Open;
+        self.look_at = self.told + self.limits.idle_time_max;
+        self.meter.tally().opened.add_one();
+        turn.events.push(CarrierEvent::Opened {
+            path: self.path,
+            binding: Some(Binding {
+                own: self.own.0,
+                peer,
+            }),
+        });
+    }
+
+    fn on_data(&mut self, data: ChannelData, turn: &mut Turn) {
+        let ChannelData { id, binary, data } = data;
+        let channel = match (id, binary) {
+            (id, true) if id == self.datagrams => Channel::Datagram,
+            (id, true) if id == self.ordered => Channel::Ordered,
+            (id, false) if id == self.ordered => {
+                let Some(until) = read_credit(&data) else {
+                    return turn.end(Ending::NoPacket("a text that gives no credit".into()));
+                };
+                if let Err(error) = self.outgoing.on_credit(until) {
+                    turn.end(Ending::NoPacket(error.to_string()));
+                }
+                return;
+            }
+            _ => return turn.end(Ending::NoPacket("what is on no channel of ours".into())),
+        };
+        if data.len() > PACKET_BYTES_MAX {
+            return turn.end(Ending::NoPacket(format!("{} bytes", data.len())));
+        }
+        if channel == Channel::Ordered
+            && let Err(error) = self.incoming.on_packet(data.len())
+        {
+            return turn.end(Ending::NoPacket(error.to_string()));
+        }
+        self.is_heard = true;
+        turn.events.push(CarrierEvent::Packet {
+            path: self.path,
+            channel,
+            packet: Bytes::from(data).into(),
+        });
+    }
+}
+
+impl Turn {
+    /// The first reason counts.
+    fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+}
+
+fn ice(credentials: Credentials) -> IceCreds {
+    IceCreds {
+        ufrag: credentials.ufrag,
+        pass: credentials.password,
+    }
+}
+
+fn in_str0m(fingerprint: &Fingerprint) -> str0m::config::Fingerprint {
+    str0m::config::Fingerprint {
+        hash_func: "sha-256".to_owned(),
+        bytes: fingerprint.0.to_vec(),
+    }
+}
+
+fn failed(error: impl fmt::Display) -> Ending {
+    Ending::Failed(error.to_string())
+}
+
+/// Why a connection that was dialed is not opened.
+impl From<&Ending> for OpenFailure {
+    fn from(ending: &Ending) -> Self {
+        match ending {
+            Ending::TooLong => Self::TimedOut,
+            Ending::Unresolved(why) => Self::NameNotResolved(why.clone()),
+            Ending::NoPacket(_) => Self::OtherProtocol(ending.to_string()),
+            Ending::ByPeer | Ending::Silent | Ending::Failed(_) => {
+                Self::NotConnected(ending.to_string())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer => f.write_str("closed by the other end"),
+            Self::Silent => f.write_str("no packet came, or none was to be sent, for too long"),
+            Self::TooLong => f.write_str("it took too long"),
+            Self::NoPacket(what) => write!(f, "what came is no packet: {what}"),
+            Self::Unresolved(why) | Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("path", &self.path)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,311 @@
+//! Keeps a carrier's connections: who may have one, to which a datagram belongs, and which is due next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::ice::StunMessage;
+
+use super::super::credentials::Credentials;
+use super::super::limits::WebRtcLimits;
+use super::super::meter::WebRtcMeter;
+use super::connection::Connection;
+use super::crypto::hmac_sha1;
+use crate::carrier::Path;
+use crate::hosts::origin_of;
+
+/// The most addresses of a listener that are tried.
+pub(super) const ADDRESSES_MAX: usize = 8;
+
+/// For how long no other connection is made between the two sockets of one that was closed: what is under way of it, or
+/// what a listener that has not noticed sends, would be taken for the new one's.
+const TIME_WAIT: Duration = Duration::from_secs(15);
+
+/// The most pairs of sockets that are remembered for that. The oldest is forgotten first.
+const WAITING_MAX: usize = 1_024;
+
+/// The longest name in ICE (RFC 8445, section 5.3), in bytes.
+const UFRAG_BYTES_MAX: usize = 256;
+
+/// How long a connection that is being opened keeps its place, however many others ask: enough for the few round trips
+/// that it takes.
+const OPENING_TIME_MIN: Duration = Duration::from_millis(500);
+
+/// A socket of the carrier, by its place, and an address that it is reached from.
+pub(super) type Pair = (usize, SocketAddr);
+
+/// The connections of a carrier.
+#[derive(Debug)]
+pub(super) struct Table {
+    limits: WebRtcLimits,
+    meter: WebRtcMeter,
+    /// What strangers have to know.
+    own: Credentials,
+    /// By the numbers that end their paths. Places are taken before the connections are there.
+    seats: BTreeMap<u64, Seat>,
+    pairs: BTreeMap<Pair, u64>,
+    /// Connections of others, by their names in ICE.
+    ufrags: BTreeMap<String, u64>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// Pairs of connections that were closed, and when they may be used again.
+    waiting: VecDeque<(Instant, Pair)>,
+    next: u64,
+}
+
+/// A place among the connections.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) path: Path,
+    pub(super) side: Side,
+    /// `None` while a name is being resolved.
+    pub(super) connection: Option<Connection>,
+    /// The socket that it sends by.
+    pub(super) socket: usize,
+    pairs: Vec<Pair>,
+    ufrag: Option<String>,
+    deadline: Option<Instant>,
+    /// When the place was taken.
+    since: Instant,
+}
+
+impl Seat {
+    fn is_open(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_open)
+    }
+}
+
+/// Who has dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Dialed,
+    Accepted,
+}
+
+/// What a datagram is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Addressee {
+    Connection(u64),
+    /// A stranger asks for a connection, by this name in ICE.
+    Stranger(String),
+    Nobody,
+}
+
+impl Table {
+    pub(super) fn new(limits: WebRtcLimits, meter: WebRtcMeter, own: Credentials) -> Self {
+        Self {
+            limits,
+            meter,
+            own,
+            seats: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            ufrags: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn seat(&mut self, number: u64) -> Option<&mut Seat> {
+        self.seats.get_mut(&number)
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// Returns the number of the connection along a path.
+    pub(super) fn number_of(&self, path: &Path) -> Option<u64> {
+        let number = u64::from_be_bytes(*path.as_bytes().last_chunk()?);
+        let seat = self.seats.get(&number)?;
+        (seat.path == *path).then_some(number)
+    }
+
+    /// Takes a place for a connection that is being dialed, which is an origin of its own. Returns `None` if there are
+    /// too many.
+    pub(super) fn dial(&mut self, now: Instant) -> Option<(u64, Path)> {
+        let dialed = self.seats.values().filter(|seat| seat.side == Side::Dialed);
+        if dialed.count() >= self.limits.dialed_max {
+            return None;
+        }
+        let path = Path::new(&self.next.to_be_bytes(), &[]);
+        Some((self.sit(path, Side::Dialed, now), path))
+    }
+
+    /// Takes a place for a connection that another dials. Returns `None`, and counts it, if there are too many.
+    pub(super) fn accept(&mut self, from: Pair, ufrag: &str, now: Instant) -> Option<(u64, Path)> {
+        let origin = origin_of(from.1.ip());
+        let is_of_origin = |seat: &Seat| seat.path.origin() == origin;
+        let accepted = || {
+            let seats = self.seats.iter();
+            seats.filter(|(_, seat)| seat.side == Side::Accepted)
+        };
+        let opening = || accepted().filter(|(_, seat)| !seat.is_open());
+        // Numbers grow: the first is the oldest.
+        let (mut of_origin, mut of_all) =
+            (opening().filter(|(_, seat)| is_of_origin(seat)), opening());
+        let displaced = if of_origin.clone().count() >= self.limits.opening_per_origin_max {
+            of_origin.next()
+        } else if of_all.clone().count() >= self.limits.opening_max {
+            of_all.next()
+        } else {
+            None
+        };
+        let is_refused = match displaced {
+            Some((_, oldest)) => now < oldest.since + OPENING_TIME_MIN,
+            None => {
+                let of_origin = accepted().filter(|(_, seat)| is_of_origin(seat));
+                accepted().count() >= self.limits.accepted_max
+                    || of_origin.count() >= self.limits.accepted_per_origin_max
+            }
+        };
+        let displaced = displaced.map(|(number, _)| *number);
+        if is_refused || displaced.is_some() {
+            self.meter.tally().refused.add_one();
+        }
+        if is_refused {
+            return None;
+        }
+        if let Some(oldest) = displaced {
+            self.remove(oldest, now);
+        }
+        self.meter.tally().accepted.add_one();
+        let path = Path::new(&origin, &self.next.to_be_bytes());
+        let number = self.sit(path, Side::Accepted, now);
+        self.ufrags.insert(ufrag.to_owned(), number);
+        let seat = self.seats.get_mut(&number).expect("it has just sat down");
+        seat.ufrag = Some(ufrag.to_owned());
+        self.add_pair(number, from);
+        Some((number, path))
+    }
+
+    /// Puts a connection on its place.
+    pub(super) fn place(&mut self, number: u64, connection: Connection) {
+        if let Some(seat) = self.seats.get_mut(&number) {
+            seat.connection = Some(connection);
+        }
+        self.settle(number);
+    }
+
+    /// Takes away a connection, and returns it.
+    pub(super) fn remove(&mut self, number: u64, now: Instant) -> Option<Connection> {
+        let seat = self.seats.remove(&number)?;
+        for pair in seat.pairs {
+            self.pairs.remove(&pair);
+            if seat.side == Side::Dialed {
+                self.waiting.push_back((now + TIME_WAIT, pair));
+            }
+        }
+        while self.waiting.len() > WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        if let Some(ufrag) = seat.ufrag {
+            self.ufrags.remove(&ufrag);
+        }
+        if let Some(deadline) = seat.deadline {
+            self.deadlines.remove(&(deadline, number));
+        }
+        seat.connection
+    }
+
+    /// Takes up when a connection is due next.
+    pub(super) fn settle(&mut self, number: u64) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        let deadline = seat.connection.as_ref().map(Connection::deadline);
+        if deadline != seat.deadline {
+            if let Some(earlier) = seat.deadline {
+                self.deadlines.remove(&(earlier, number));
+            }
+            self.deadlines.extend(deadline.map(|at| (at, number)));
+            seat.deadline = deadline;
+        }
+    }
+
+    /// Returns when the next connection is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Returns a connection that is due.
+    pub(super) fn due(&self, now: Instant) -> Option<u64> {
+        let (at, number) = self.deadlines.first()?;
+        (*at <= now).then_some(*number)
+    }
+
+    /// Returns true if a connection by this pair of sockets would be taken for another.
+    pub(super) fn is_taken(&mut self, pair: Pair, now: Instant) -> bool {
+        while self.waiting.front().is_some_and(|(until, _)| *until <= now) {
+            self.waiting.pop_front();
+        }
+        let mut waiting = self.waiting.iter();
+        self.pairs.contains_key(&pair) || waiting.any(|(_, waits)| *waits == pair)
+    }
+
+    /// Lets a connection be reached from one more address.
+    pub(super) fn add_pair(&mut self, number: u64, pair: Pair) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        seat.socket = pair.0;
+        seat.pairs.push(pair);
+        self.pairs.insert(pair, number);
+    }
+
+    /// Finds out for whom a datagram is that has come to a socket.
+    pub(super) fn addressee(&self, from: Pair, datagram: &[u8], listens: bool) -> Addressee {
+        let known = self.pairs.get(&from).copied();
+        let of_pair = known.map_or(Addressee::Nobody, Addressee::Connection);
+        match datagram.first() {
+            // STUN, as RFC 7983 tells it from others.
+            Some(0..=3) => {
+                let Ok(message) = StunMessage::parse(datagram) else {
+                    return Addressee::Nobody;
+                };
+                if listens && message.is_binding_request() {
+                    self.asker(&message, known)
+                } else {
+                    of_pair
+                }
+            }
+            // DTLS.
+            Some(20..=63) => of_pair,
+            _ => Addressee::Nobody,
+        }
+    }
+
+    /// Finds out who asks a listener. Whoever has dialed has chosen a name, and is known by it at one address alone, lest a
+    /// connection be led away by who has seen that name.
+    fn asker(&self, message: &StunMessage<'_>, known: Option<u64>) -> Addressee {
+        let Some((ours, theirs)) = message.split_username() else {
+            return Addressee::Nobody;
+        };
+        if ours != self.own.ufrag || theirs.is_empty() || theirs.len() > UFRAG_BYTES_MAX {
+            return Addressee::Nobody;
+        }
+        match (known, self.ufrags.get(theirs)) {
+            (Some(known), Some(of_name)) if known == *of_name => Addressee::Connection(known),
+            (None, None) if message.verify(self.own.password.as_bytes(), hmac_sha1) => {
+                Addressee::Stranger(theirs.to_owned())
+            }
+            _ => Addressee::Nobody,
+        }
+    }
+
+    fn sit(&mut self, path: Path, side: Side, now: Instant) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let seat = Seat {
+            path,
+            side,
+            connection: None,
+            socket: 0,
+            pairs: Vec::new(),
+            ufrag: None,
+            deadline: None,
+            since: now,
+        };
+        self.seats.insert(number, seat);
+        number
+    }
+}
