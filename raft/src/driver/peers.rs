@@ -400,6 +400,10 @@ impl Peers {
         } else {
             self.committed.clone_from(&table.members);
         }
+        // Whoever came as a newcomer is a server of the cluster once it is named.
+        for (peer, is_server) in &mut self.linked {
+            *is_server |= configuration.contains(*peer);
+        }
         // What a server that was expelled has said counts no more: who came by the word of others proves anew whose.
         let is_word_lost = !table.dismissed.is_subset(&self.dismissed);
         self.dismissed.clone_from(&table.dismissed);

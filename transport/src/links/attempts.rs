@@ -177,7 +177,7 @@ impl Attempts {
         }
     }
 
-    /// A path is closed, or was never open.
+    /// A path is closed, or was never open. Whoever closes it after a hint has said why by that.
     pub(super) fn on_closed(
         &mut self,
         route: Route,
@@ -186,7 +186,11 @@ impl Attempts {
         now: Duration,
     ) {
         for number in self.handshakes.on_route(route) {
-            self.give_up(number, why.clone(), local, now);
+            let error = match self.handshakes.time_out_hinted(number) {
+                Some(Output::Failed { error, .. }) => error.into(),
+                _ => why.clone(),
+            };
+            self.give_up(number, error, local, now);
         }
     }
 

@@ -178,6 +178,13 @@ impl Handshakes {
         is_first
     }
 
+    /// Ends a handshake to which nothing came but a hint.
+    pub(super) fn time_out_hinted(&mut self, number: u64) -> Option<Output> {
+        let attempt = self.attempts.get_mut(&number);
+        let hinted = attempt.filter(|attempt| attempt.is_hinted());
+        hinted.map(Attempt::time_out)
+    }
+
     /// Gives a signature to a handshake.
     pub(super) fn on_signed(
         &mut self,

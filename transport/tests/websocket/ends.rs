@@ -1,11 +1,15 @@
 //! Endpoints over the carrier.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use liferaft_platform::Address;
-use liferaft_transport::endpoint::Endpoint;
+use liferaft_platform::{Address, ClusterId};
+use liferaft_transport::access::AccessTable;
+use liferaft_transport::endpoint::{Endpoint, Signer as _};
+use liferaft_transport::links::Credentials;
 use liferaft_transport::websocket::{WebSocketCarrier, WebSocketConfig};
 
+use crate::cluster::{credentials, signer};
 pub(crate) use crate::cluster::{endpoint, id, wanted};
 pub(crate) use crate::polling::{PATIENCE, assert_linked, connect, during, next};
 
@@ -31,4 +35,16 @@ pub(crate) async fn pair(carrier: WebSocketCarrier) -> (Endpoint, Endpoint) {
     dialing.want(&[wanted(1, &address)]);
     connect(&mut listening, &mut dialing).await;
     (listening, dialing)
+}
+
+/// Makes an end of another cluster, whose key is that of an end of this one.
+pub(crate) fn foreign_endpoint(number: u8, carrier: WebSocketCarrier) -> Endpoint {
+    let signer = signer(number);
+    let credentials = Credentials {
+        cluster: ClusterId(8),
+        ..credentials(signer.public_key())
+    };
+    let mut end = Endpoint::new(signer, carrier);
+    end.introduce(credentials, Arc::new(AccessTable::default()));
+    end
 }

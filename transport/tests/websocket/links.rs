@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use liferaft_transport::DeliveryClass;
 use liferaft_transport::carrier::{Carrier, DialError, OpenFailure, Reach};
+use liferaft_transport::handshake::{HandshakeError, Hint};
 use liferaft_transport::links::{DownReason, LinkError, LinkEvent, LinkLimits};
 use liferaft_transport::websocket::{
     ListenError, WebSocketCarrier, WebSocketConfig, WebSocketLimits,
@@ -11,7 +12,8 @@ use liferaft_transport::websocket::{
 
 use crate::cluster::endpoint_within;
 use crate::ends::{
-    PATIENCE, assert_linked, connect, endpoint, id, listen, next, pair, socket, wanted,
+    PATIENCE, assert_linked, connect, endpoint, foreign_endpoint, id, listen, next, pair, socket,
+    wanted,
 };
 use crate::proxy::Proxy;
 
@@ -53,6 +55,25 @@ async fn there_is_one_link_when_both_ends_dial() {
         let generation = a.link(id(2)).map(|link| link.generation);
         assert_eq!(generation, b.link(id(1)).map(|link| link.generation));
     }
+}
+
+/// It says so and hangs up at once, which is no reason to forget what it has said.
+#[tokio::test]
+async fn a_server_of_another_cluster_is_told_from_one_that_hangs_up() {
+    let (carrier, address) = listen(WebSocketConfig::default()).await;
+    let mut foreign = foreign_endpoint(1, carrier);
+    let mut end = endpoint(2, WebSocketCarrier::dial_only(WebSocketConfig::default()));
+    end.want(&[wanted(1, &address)]);
+
+    let failed = loop {
+        tokio::select! {
+            event = next(&mut foreign) => drop(event),
+            event = next(&mut end) => if let LinkEvent::Failed { error, .. } = event { break error },
+        }
+    };
+
+    let hint = Some(Hint::OtherCluster);
+    assert_eq!(failed, HandshakeError::TimedOut { hint }.into());
 }
 
 #[tokio::test]

@@ -133,6 +133,20 @@ fn a_member_goes_by_an_invitation_only_when_it_reaches_nobody() {
     assert_eq!(judged(&before, 3), Ok(Role::Member));
 }
 
+/// The founder of a cluster counted none of its links: those who joined had come before they were named.
+#[test]
+fn a_newcomer_with_a_link_counts_once_it_is_named() {
+    let mut peers = peers(None);
+    // As a joiner's link comes up.
+    peers.linked.insert(id(2), false);
+    introduced(&mut peers, &voters([OURSELVES]));
+    let before = peers.servers_linked_count();
+
+    introduced(&mut peers, &voters([OURSELVES, 2]));
+
+    assert_eq!((before, peers.servers_linked_count()), (0, 1));
+}
+
 #[test]
 fn a_removal_counts_once_it_is_committed() {
     let mut peers = peers(None);
