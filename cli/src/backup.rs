@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::tell_error(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

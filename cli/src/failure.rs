@@ -52,12 +52,12 @@ enum Failure<'a> {
 pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
     let failure = Failure::of(error);
     if failure == Failure::No {
-        eprintln!("{error:#}");
+        crate::tell_error(format_args!("{error:#}"));
     } else {
-        eprintln!("error: {error:#}");
+        crate::tell_error(format_args!("error: {error:#}"));
     }
     if let Some(advice) = failure.advice() {
-        eprintln!("{advice}");
+        crate::tell_error(format_args!("{advice}"));
     }
     ExitCode::from(failure.code())
 }

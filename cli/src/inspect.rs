@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let inspection = match inspect(&options.folder, options.last) {
         Ok(inspection) => inspection,
         Err(error) => {
-            eprintln!("error: {}: {error}", options.folder.display());
+            crate::tell_error(format_args!("error: {}: {error}", options.folder.display()));
             return ExitCode::FAILURE;
         }
     };
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         table(&inspection, options)
     };
     if let Err(error) = print(&text) {
-        eprintln!("error: {error:#}");
+        crate::tell_error(format_args!("error: {error:#}"));
         return ExitCode::FAILURE;
     }
     let is_refused = matches!(inspection.verdict, Verdict::Refused(_));

@@ -2,6 +2,13 @@
 //!
 //! A command is a variant of [`Command`] and a module of its own.
 
+#![warn(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "they panic when whoever reads is gone"
+)]
+
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -66,6 +73,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(cli.log)
         .with_writer(std::io::stderr)
+        // They would go to standard error as well, and panic.
+        .log_internal_errors(false)
         .init();
     match &cli.command {
         Command::Backup(options) => backup::run(options),
@@ -83,6 +92,11 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Status(options) => status::run(options),
     }
+}
+
+/// Writes a line on standard error. It is lost where nobody reads it any more, which is no reason to end.
+fn tell_error(line: impl fmt::Display) {
+    let _unread = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints what was asked for.

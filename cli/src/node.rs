@@ -167,17 +167,17 @@ async fn start(
 fn note_what_lets_nobody_in(data: &Path, options: &Options, comes_by: Option<&Invitation>) {
     let is_open = options.place.is_open;
     if is_open && is_of_closed_cluster(data) {
-        eprintln!(
+        crate::tell_error(format_args!(
             "note: --open: the cluster of {} is closed, and stays so: this member is reached from this machine alone, and \
              its address lets nobody in",
             data.display()
-        );
+        ));
     }
     if !is_open && comes_by.is_some_and(|invitation| invitation.token().is_none()) {
-        eprintln!(
+        crate::tell_error(format_args!(
             "note: --join: this is a contact, which says where a cluster is and lets nobody in: an operator has to add \
              this server, or to give an invitation (`liferaft members invite member`)"
-        );
+        ));
     }
 }
 

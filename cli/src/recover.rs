@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     match recover(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::tell_error(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -45,7 +45,7 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            eprintln!("{} is left: {error}", self.0.display());
+            crate::tell_error(format_args!("{} is left: {error}", self.0.display()));
         }
     }
 }

@@ -69,7 +69,7 @@ async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
                 return Err(error);
             }
             // Whoever is there still says where it stands.
-            eprintln!("{error:#}");
+            crate::tell_error(format_args!("{error:#}"));
             let known = known
                 .iter()
                 .map(|(id, description)| (*id, true, description.clone()));

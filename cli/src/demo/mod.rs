@@ -45,7 +45,7 @@ use self::timeline::Timeline;
 /// Tells the story and reports on it. Success means that all was verified.
 pub(crate) fn run(options: &Options) -> ExitCode {
     if let Some(why) = options.conflict() {
-        eprintln!("error: {why}");
+        crate::tell_error(format_args!("error: {why}"));
         return ExitCode::from(MISUSED);
     }
     let timeline = if options.json {
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::tell_error(format_args!("error: {error:#}"));
             if error.is::<Interrupted>() {
                 ExitCode::from(INTERRUPTED)
             } else {
@@ -128,7 +128,7 @@ fn print(report: &Report, json: bool) -> anyhow::Result<bool> {
         report.to_string()
     };
     for finding in &report.findings {
-        eprintln!("not verified: {finding}");
+        crate::tell_error(format_args!("not verified: {finding}"));
     }
     crate::print(&text)?;
     Ok(report.verified)

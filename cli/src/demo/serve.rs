@@ -30,7 +30,7 @@ pub(crate) fn run() -> ExitCode {
     match run_in(Builder::new_current_thread(), serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::tell_error(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -333,7 +333,7 @@ async fn tell(store: &Store, options: &Options) -> anyhow::Result<Told> {
             let done = store.txn(txn::parse(&text)?).await?;
             let value = txn::told(&done.value, done.revision.0);
             if !json && !done.succeeded {
-                eprintln!("the conditions do not hold");
+                crate::tell_error(format_args!("the conditions do not hold"));
             }
             Ok(Told::Json(value))
         }

@@ -295,7 +295,7 @@ pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCo
     match run_in(Builder::new_multi_thread(), task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            crate::tell_error(format_args!("error: {error:#}"));
             if error.is::<Expelled>() {
                 ExitCode::from(EXPELLED)
             } else {

@@ -86,13 +86,13 @@ impl News {
         match self {
             Self::Interrupted { why, .. } => {
                 let why = why.as_ref().map(|why| format!(": {why}"));
-                eprintln!("interrupted{}", why.unwrap_or_default());
+                crate::tell_error(format_args!("interrupted{}", why.unwrap_or_default()));
             }
             Self::Resumed { after } => {
-                eprintln!(
+                crate::tell_error(format_args!(
                     "resumed after {:.1} s; nothing is lost",
                     after.as_secs_f64()
-                );
+                ));
             }
         }
         Ok(())
