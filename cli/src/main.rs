@@ -22,6 +22,7 @@ mod client;
 mod cluster;
 mod demo;
 mod failure;
+mod files;
 mod init;
 mod inspect;
 mod kv;

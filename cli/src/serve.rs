@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use liferaft_signaling::{Config, Origins, Server};
+use liferaft_signaling::{Config, Limits, Origins, Server};
 use serde_json::json;
 
+use crate::files;
 use crate::member::{Signals, block_on};
 
 /// Run a signaling server: it introduces peers that then talk directly, and holds nothing that they share
@@ -96,7 +97,10 @@ impl Options {
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::listen(options.until_eof)?;
-    let server = Server::bind(options.listen, options.config()?).await;
+    let config = options.config()?;
+    let mut limits = Limits::default();
+    limits.connections_max = files::accepted_max(files::raise_limit(), limits.connections_max);
+    let server = Server::bind(options.listen, config.with_limits(limits)).await;
     let mut server = server.with_context(|| format!("cannot listen on {}", options.listen))?;
     if let Some(address) = options.monitor {
         let monitored = server.with_operators(address).await;

@@ -13,9 +13,12 @@ mod node;
 #[expect(dead_code, reason = "the tests of the carrier use more of it")]
 mod raw;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use liferaft::driver::Client;
@@ -25,7 +28,7 @@ use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 use liferaft::{Endpoint, Identity, Invitation};
 use tokio::time::timeout;
 
-use self::node::{Folder, PATIENCE, init, run};
+use self::node::{ANYWHERE, Folder, Node, PATIENCE, init, run};
 use self::raw::{BINARY, Raw};
 
 /// All of them together may cost so much memory, in KiB: 64 KiB for each connection.
@@ -37,6 +40,18 @@ const IDLE_OF_EACH: u8 = 125;
 
 /// So many of them are there at once at least, or it is not shown what they cost.
 const IDLE_MIN: u32 = 900;
+
+/// From so many hosts come idle connections beyond the files that a process may have open.
+const FLOODING_HOSTS: u8 = 12;
+
+/// A member that accepts connections at all does so within this time.
+const ACCEPTING_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A snapshot is written after fewer writes than these.
+const WRITES_MAX: u32 = 100;
+
+/// The files that a process may have open where nobody has raised the limit.
+const FILES_MAX: usize = 1_024;
 
 /// The memory of a process that is resident, in KiB, by a line of its status.
 fn memory_kib(process: u32, line: &str) -> u64 {
@@ -105,17 +120,23 @@ async fn never_read(to: SocketAddr) -> Raw {
     raw
 }
 
+/// Starts a client by an invitation.
+fn client(invitation: Invitation, request_timeout: Duration) -> KvHandle<Client<Kv>> {
+    let identity = Identity::draw();
+    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
+    let endpoint = Endpoint::new(identity.clone(), carrier);
+    let client = Client::<Kv>::builder(identity, endpoint, invitation);
+    let client = client.request_timeout(request_timeout).start();
+    KvHandle::new(client.expect("its transport is its own"))
+}
+
 /// A client of another cluster, which was given this member's address.
 async fn ask_as_a_stranger(theirs: &str, own: &str) {
     let theirs: Invitation = theirs.parse().expect("it was just printed");
     let own: Invitation = own.parse().expect("it was just printed");
     let addresses = own.addresses().to_vec();
     let lost = theirs.with_addresses(addresses).expect("they are few");
-    let identity = Identity::draw();
-    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-    let client = Client::<Kv>::builder(identity.clone(), Endpoint::new(identity, carrier), lost);
-    let client = client.request_timeout(Duration::from_secs(2)).start();
-    let store = KvHandle::new(client.expect("its transport is its own"));
+    let store = client(lost, Duration::from_secs(2));
     store
         .get("key")
         .await
@@ -170,5 +191,54 @@ async fn bad_peers_cost_a_process_little_and_it_goes_on() {
     );
     assert!(idle >= IDLE_MIN, "{idle} are taken");
     assert!(peak - before <= GROWTH_KIB_MAX, "{peak} KiB, from {before}");
+    assert_eq!(ada.stop(), Some(0));
+}
+
+/// The snapshots that are in a folder.
+fn snapshots(folder: &str) -> BTreeSet<OsString> {
+    let entries = fs::read_dir(folder).expect("a member is there");
+    let names = entries.map(|entry| entry.expect("it is read").file_name());
+    let is_snapshot = |name: &OsString| name.to_string_lossy().starts_with("snapshot-");
+    names.filter(is_snapshot).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_leave_a_member_files_for_its_snapshots() {
+    let folder = Folder::new("files");
+    let data = folder.of("ada");
+    let mut limited = Command::new("sh");
+    let limit = format!("ulimit -n {FILES_MAX} && exec \"$0\" \"$@\"");
+    limited.args(["-c", &limit, env!("CARGO_BIN_EXE_liferaft")]);
+    let arguments = ["init", "--data", &data, "--listen", ANYWHERE];
+    let arguments = [&arguments[..], &["--snapshot-after", "4096"]].concat();
+    let ada = Node::start_by(limited, &arguments);
+    let address: SocketAddr = ada.address().parse().expect("it is one");
+    let operator = ada.invitation_for("operator");
+
+    let store = client(operator.parse().expect("it was just printed"), PATIENCE);
+    store.set("key", "first").await.expect("it serves");
+
+    let mut flood = Vec::new();
+    for host in 1..=FLOODING_HOSTS {
+        for _ in 0..IDLE_OF_EACH {
+            let mut raw = Raw::connect_from(Ipv4Addr::new(127, 0, 3, host), address).await;
+            // It is not even accepted where there are no files for it.
+            let status = timeout(ACCEPTING_TIME_MAX, raw.upgrade_with("")).await;
+            if matches!(status, Ok(Ok(101))) {
+                flood.push(raw);
+            }
+        }
+    }
+
+    let before = snapshots(&data);
+    let value = "v".repeat(4_096);
+    let mut writes = 0;
+    while snapshots(&data).is_subset(&before) {
+        store.set("key", value.clone()).await.expect("it serves");
+        writes += 1;
+        assert!(writes < WRITES_MAX, "a snapshot is written");
+    }
+    assert!(flood.len() <= FILES_MAX / 2, "{} are taken", flood.len());
+    assert!(flood.len() >= FILES_MAX / 4, "{} are taken", flood.len());
     assert_eq!(ada.stop(), Some(0));
 }

@@ -11,6 +11,7 @@ use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 
 use super::options::{Options, Transport};
 use super::severable::{Knife, Severable};
+use crate::files;
 
 /// What carries the messages.
 pub(super) enum Medium {
@@ -51,6 +52,7 @@ const FILES_PER_MEMBER: u64 = 16;
 impl Medium {
     /// One for as many members as are asked for.
     pub(super) fn new(options: &Options, seed: u64) -> anyhow::Result<Self> {
+        let files = files::raise_limit();
         match options.transport() {
             Transport::Memory => {
                 let network = MemoryNetwork::new(seed);
@@ -60,7 +62,7 @@ impl Medium {
                 Ok(Self::Memory { network, unproven })
             }
             Transport::WebSocket => {
-                allow_files(files_of(options.nodes as u64))?;
+                check_files(files_of(options.nodes as u64), files)?;
                 Ok(Self::WebSocket)
             }
         }
@@ -116,30 +118,13 @@ const fn files_of(members: u64) -> u64 {
     OWN_FILES + FILES_PER_MEMBER * members + link_ends * 3 / 2
 }
 
-/// Lets this process have so many files open.
-#[cfg(unix)]
-fn allow_files(needed: u64) -> anyhow::Result<()> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let maximum = limit.maximum.unwrap_or(u64::MAX);
+/// Refuses members that need more files than this process may have open.
+fn check_files(needed: u64, allowed: u64) -> anyhow::Result<()> {
     ensure!(
-        maximum >= needed,
+        allowed >= needed,
         "members that share a process over WebSocket have {needed} files open, and this system lets a process have \
-         {maximum} (`ulimit -Hn`): fewer --nodes, or --processes"
+         {allowed} (`ulimit -Hn`): fewer --nodes, or --processes"
     );
-    limit.current = Some(needed);
-    setrlimit(Resource::Nofile, limit).context("cannot raise the number of files that may be open")
-}
-
-#[cfg(not(unix))]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "where there is a limit it may be too low"
-)]
-fn allow_files(_: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
@@ -154,14 +139,8 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn more_files_than_a_process_may_have_are_refused() {
-        use rustix::process::{Resource, getrlimit};
-        let Some(maximum) = getrlimit(Resource::Nofile).maximum else {
-            return;
-        };
-
-        let refused = allow_files(maximum + 1).expect_err("there is a limit");
+        let refused = check_files(1_025, 1_024).expect_err("there is a limit");
 
         assert!(refused.to_string().contains("--nodes"), "{refused}");
     }

@@ -16,6 +16,7 @@ use super::here::{self, Acquaintance, Disk, Here, Opened};
 use super::medium::Medium;
 use super::recorder::{Applied, Record, Recorder};
 use super::words::{Order, PAGE_LINES, Standing, Word};
+use crate::files;
 use crate::runtime::run_in;
 
 /// Orders that have been read and wait.
@@ -41,6 +42,7 @@ async fn serve() -> anyhow::Result<()> {
     let Some(Order::Open(part)) = orders.recv().await else {
         bail!("this is for `liferaft demo --processes`, which says what to do on standard input");
     };
+    files::raise_limit();
     let disk = Disk::new(part.folder.clone());
     let mut opened = Opened::new(&disk, &Medium::WebSocket).await?;
     let contact = opened.contact().clone();

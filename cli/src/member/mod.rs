@@ -17,10 +17,11 @@ use liferaft::driver::{
 use liferaft::kv::Kv;
 use liferaft::storage::{Storage, inspect};
 use liferaft::transport::endpoint::Endpoint;
-use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
+use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocketLimits};
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy, ServerId};
 use tokio::runtime::Builder;
 
+use crate::files;
 use crate::runtime::run_in;
 
 mod report;
@@ -172,7 +173,11 @@ impl Place {
         if self.is_open {
             config = config.on_this_machine();
         }
-        let carrier = WebSocketCarrier::listen(config, self.listen).await;
+        let files = files::raise_limit();
+        let mut limits = WebSocketLimits::default();
+        limits.accepted_max = files::accepted_max(files, limits.accepted_max);
+        limits.dialed_max = files::dialed_max(files, limits.dialed_max);
+        let carrier = WebSocketCarrier::listen(config.with_limits(limits), self.listen).await;
         let carrier = carrier.context(if self.is_open {
             "--open is for loopback addresses"
         } else {
