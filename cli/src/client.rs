@@ -14,6 +14,7 @@ use liferaft::{Endpoint, Identity, Invitation};
 use tokio::runtime::Builder;
 
 use crate::failure;
+use crate::member::SECONDS_MAX;
 use crate::members::Purpose;
 use crate::runtime::run_in;
 
@@ -31,7 +32,7 @@ pub(crate) struct Access {
     at: Option<String>,
 
     /// Each operation takes at most so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     timeout: u64,
 
     /// Print JSON

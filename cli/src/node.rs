@@ -13,8 +13,8 @@ use liferaft::{Exclusion, Handle, Invitation, Kv, MemberBuilder};
 use crate::client::purpose_of;
 use crate::init::Invitations;
 use crate::member::{
-    Ending, News, Place, Web, block_on, explained, forget_left, has_left, is_of_closed_cluster,
-    run as run_member, stored_name,
+    Ending, News, Place, Report, SECONDS_MAX, Web, block_on, explained, forget_left, has_left,
+    is_of_closed_cluster, run as run_member, stored_name,
 };
 use crate::members::Purpose;
 
@@ -78,7 +78,7 @@ const BESIDE_STORES: [&str; 9] = [
 ];
 
 /// A year, which is longer than anybody waits.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const NEVER: Duration = Duration::from_secs(SECONDS_MAX);
 
 pub(crate) fn run(options: &Options) -> ExitCode {
     block_on(node(options))
@@ -86,6 +86,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 async fn node(options: &Options) -> anyhow::Result<()> {
     let place = &options.place;
+    let report = place.report();
     // Not by the parser of arguments, which repeats what it cannot read: it is a secret.
     let invitation = options.join.as_deref().map(str::parse);
     let invitation: Option<Invitation> = invitation.transpose().context("--join")?;
@@ -100,7 +101,7 @@ async fn node(options: &Options) -> anyhow::Result<()> {
                 return Err(unknown(data, options));
             }
             for repair in disk.repairs() {
-                place.report().tell(&News::Repaired {
+                report.tell(&News::Repaired {
                     what: repair.to_string(),
                 });
             }
@@ -111,12 +112,12 @@ async fn node(options: &Options) -> anyhow::Result<()> {
                 forget_left(data)?;
             }
             let member = place.member(doors, disk, cluster, name, true);
-            start(options, member, invitation, Ending::Stay).await
+            start(options, member, invitation, &report, Ending::Stay).await
         }
         None => {
             let doors = place.open().await?;
             let member = place.member(doors, MemoryStorage::default(), cluster, None, false);
-            start(options, member, invitation, Ending::Leave).await
+            start(options, member, invitation, &report, Ending::Leave).await
         }
     }
 }
@@ -125,6 +126,7 @@ async fn start(
     options: &Options,
     (mut member, web): (MemberBuilder<Kv>, Option<Web>),
     invitation: Option<Invitation>,
+    report: &Report,
     ending: Ending,
 ) -> anyhow::Result<()> {
     let mut signals = options.place.signals()?;
@@ -132,18 +134,16 @@ async fn start(
         member = member.invited(invitation.clone());
     }
     let member = member.start().await.map_err(explained)?;
-    let report = options.place.report();
     report.tell(&News::started(&member, web.as_ref()));
     let inviting = async {
         // It takes as long as it takes: whoever waits for nobody is told why by the report.
         if !options.invite.is_empty() && member.within(NEVER).joined().await.is_ok() {
-            let report = options.place.report();
             let Options {
                 invitations,
                 invite,
                 ..
             } = options;
-            invitations.invite(&member, invite, &report).await?;
+            invitations.invite(&member, invite, report).await?;
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
@@ -158,7 +158,7 @@ async fn start(
             member.stop().await;
             Err(error)
         }
-        ended = run_member(&member, web, &report, &mut signals, ending) => ended,
+        ended = run_member(&member, web, report, &mut signals, ending) => ended,
         failed = inviting => failed,
     }
 }

@@ -24,6 +24,7 @@ use tokio::runtime::Builder;
 use crate::files;
 use crate::runtime::run_in;
 
+mod lines;
 mod report;
 mod signals;
 mod web;
@@ -31,6 +32,9 @@ mod web;
 pub(crate) use self::report::{News, Report, Standing};
 pub(crate) use self::signals::Signals;
 pub(crate) use self::web::Web;
+
+/// The longest time that a command takes: a year, in seconds. Longer ones would overflow what is computed from them.
+pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
 
 /// Where a member is, and what it is called.
 #[derive(Args, Clone, Debug)]
@@ -58,7 +62,7 @@ pub(crate) struct Place {
         long,
         value_name = "SECONDS",
         env = "LIFERAFT_EVICT_AFTER",
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX),
     )]
     evict_after: Option<u64>,
 
@@ -268,6 +272,7 @@ impl Place {
         Signals::listen(self.until_eof)
     }
 
+    /// Returns the one report of a command.
     pub(crate) fn report(&self) -> Report {
         Report::new(self.json)
     }

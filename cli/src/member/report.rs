@@ -10,6 +10,7 @@ use liferaft::kv::Kv;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
+use super::lines::Lines;
 use super::web::Web;
 use crate::members::Purpose;
 
@@ -53,6 +54,8 @@ pub(crate) enum News {
     Repaired { what: String },
     /// Where it stands. In JSON alone.
     Status(Standing),
+    /// What was told while nobody read it is left out.
+    LeftOut { lines: u64 },
     /// It leaves its cluster.
     Leaving,
     /// It hands over and stops.
@@ -135,6 +138,7 @@ impl fmt::Display for News {
             Self::Excluded { why: None } => f.write_str("may take part again"),
             Self::Repaired { what } => write!(f, "repaired: {what}"),
             Self::Status(standing) => write!(f, "{standing:?}"),
+            Self::LeftOut { lines } => write!(f, "{lines} lines are left out: nobody read them"),
             Self::Leaving => f.write_str("leaves its cluster"),
             Self::Stopping => f.write_str("stops"),
         }
@@ -145,21 +149,21 @@ impl fmt::Display for News {
 #[derive(Debug)]
 pub(crate) struct Report {
     json: bool,
+    lines: Lines,
 }
 
 impl Report {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool) -> Self {
+        let left_out = move |lines| line(&News::LeftOut { lines }, json);
+        let lines = Lines::new(std::io::stdout(), left_out);
+        Self { json, lines }
     }
 
-    /// Nobody may read it any more, which is no reason to stop.
+    /// Has news written. It never waits: what nobody reads is left out.
     pub(crate) fn tell(&self, news: &News) {
-        let line = match (self.json, news) {
-            (true, _) => serde_json::to_string(news).expect("news are text and numbers"),
-            (false, News::Status(_)) => return,
-            (false, _) => news.to_string(),
-        };
-        let _unread = crate::print(&(line + "\n"));
+        if self.json || !matches!(news, News::Status(_)) {
+            self.lines.push(line(news, self.json));
+        }
     }
 
     /// Tells what becomes of a member until it stops, and returns why it did.
@@ -194,6 +198,15 @@ impl Report {
             }
         }
     }
+}
+
+fn line(news: &News, json: bool) -> String {
+    let text = if json {
+        serde_json::to_string(news).expect("news are text and numbers")
+    } else {
+        news.to_string()
+    };
+    text + "\n"
 }
 
 /// What there is to tell of a member, whenever it is something else than before.
