@@ -1,8 +1,7 @@
 //! Answers operators' tools over HTTP: figures for Prometheus, and whether the member is well and takes part.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,14 +16,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use liferaft::driver::{Handle, MemberStatus};
 use liferaft::kv::Kv;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
-/// The most connections at a time: monitors open one each. Others wait.
-const CONNECTIONS_MAX: usize = 16;
+/// The most connections at a time: monitors open one each. One more takes the place of the oldest one of the host that
+/// has the most.
+const CONNECTIONS_MAX: usize = 64;
 
-/// The head of a request comes within this time.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may take, with its one request and the answer.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long nothing is accepted after it failed: out of file descriptors, say, what is open has to end first.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The format that Prometheus reads.
 const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
@@ -59,31 +63,55 @@ impl Web {
 
     /// Answers until it is dropped.
     pub(crate) async fn serve(self, member: &Handle<Kv>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        // Aborts all of them when it is dropped.
+        let mut tasks = JoinSet::new();
+        let mut places: Vec<(IpAddr, AbortHandle)> = Vec::new();
         loop {
-            let place = Arc::clone(&places).acquire_owned().await;
-            let Ok((stream, _)) = self.listener.accept().await else {
-                // Out of file descriptors, say: what is open has to end first.
-                tokio::time::sleep(HEAD_TIME_MAX).await;
+            let Ok((stream, peer)) = self.listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let (figures, status) = (self.figures.clone(), member.status());
-            tokio::spawn(async move {
-                let answer = service_fn(|request: Request<Incoming>| {
-                    let answer = answer(&request, &figures, &status);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let served = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIME_MAX)
-                    .serve_connection(TokioIo::new(stream), answer)
-                    .await;
-                if let Err(error) = served {
-                    tracing::debug!(%error, "a monitor's connection has ended");
+            while tasks.try_join_next().is_some() {}
+            places.retain(|(_, task)| !task.is_finished());
+            if places.len() >= CONNECTIONS_MAX {
+                let hosts: Vec<_> = places.iter().map(|(host, _)| *host).collect();
+                if let Some(at) = place_to_give_up(&hosts) {
+                    places.remove(at).1.abort();
                 }
-                drop(place);
-            });
+            }
+            let connection = serve_one(stream, self.figures.clone(), member.status());
+            places.push((peer.ip(), tasks.spawn(connection)));
         }
+    }
+}
+
+/// Returns which connection gives up its place, of those of these hosts, the oldest first: the oldest one of the host
+/// that has the most.
+fn place_to_give_up(hosts: &[IpAddr]) -> Option<usize> {
+    let count_of = |host| hosts.iter().filter(|other| *other == host).count();
+    let most = hosts.iter().map(count_of).max()?;
+    hosts.iter().position(|host| count_of(host) == most)
+}
+
+/// Answers one request, within a time. Whoever does not read the answer has no other one made.
+async fn serve_one(
+    stream: TcpStream,
+    figures: PrometheusHandle,
+    status: watch::Receiver<MemberStatus>,
+) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let answer = answer(&request, &figures, &status);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let serving = http1::Builder::new()
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(CONNECTION_TIME_MAX)
+        .serve_connection(TokioIo::new(stream), answer);
+    match tokio::time::timeout(CONNECTION_TIME_MAX, serving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a monitor's connection has failed"),
+        Err(_) => tracing::debug!("a monitor's connection took too long"),
     }
 }
 
@@ -148,4 +176,18 @@ fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_of_the_host_with_most_connections_gives_up() {
+        let host = |last: u8| IpAddr::from([192, 0, 2, last]);
+
+        let crowded = [host(1), host(2), host(3), host(2)];
+        assert_eq!(place_to_give_up(&crowded), Some(1));
+        assert_eq!(place_to_give_up(&[]), None);
+    }
 }

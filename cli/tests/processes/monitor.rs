@@ -5,6 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init};
 
+/// So many ask for much and read nothing.
+const UNREAD: usize = 16;
+
+/// So many ask for nothing. They would have places for minutes if each had one until it is closed.
+const IDLE: usize = 500;
+
 #[test]
 fn monitors_are_told_figures_and_whether_it_takes_part() {
     let folder = Folder::new("monitor");
@@ -57,6 +63,39 @@ fn who_waits_for_its_cluster_is_well_and_not_ready() {
     let ready = get(address, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(ready.contains("it is no member yet"), "{ready}");
+}
+
+#[test]
+fn monitors_are_answered_beside_those_that_never_ask_or_read() {
+    let folder = Folder::new("crowd");
+    let ada = Node::start(&[
+        "init",
+        "--data",
+        &folder.of("ada"),
+        "--listen",
+        ANYWHERE,
+        "--monitor",
+        ANYWHERE,
+    ]);
+    let started = ada.until("started", |_| true);
+    let address = started["monitor"].as_str().expect("it listens");
+    let address: SocketAddr = address.trim_start_matches("http://").parse().unwrap();
+    let connect = || TcpStream::connect(address).expect("it listens");
+    let requests = b"GET /metrics HTTP/1.1\r\nHost: ada\r\n\r\n".repeat(2_000);
+
+    let mut crowd = Vec::new();
+    for _ in 0..UNREAD {
+        let mut unread = connect();
+        unread.set_nonblocking(true).expect("it is one");
+        // It takes what it takes.
+        let _some = unread.write(&requests);
+        crowd.push(unread);
+    }
+    crowd.extend((0..IDLE).map(|_| connect()));
+
+    assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
+    drop(crowd);
+    assert_eq!(ada.stop(), Some(0));
 }
 
 /// Returns the whole response.
