@@ -8,4 +8,6 @@ mod monitor;
 mod node;
 mod procedures;
 mod signaling;
+#[cfg(unix)]
+mod surroundings;
 mod upgrade;

@@ -130,14 +130,19 @@ impl Node {
     }
 
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.process.0.try_wait().expect("it is a child") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "it ends in time");
-            thread::sleep(Duration::from_millis(5));
+        ended(&mut self.process)
+    }
+}
+
+/// Waits until a process ends, and returns its exit code.
+pub(crate) fn ended(process: &mut Ending) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.0.try_wait().expect("it is a child") {
+            return status.code();
         }
+        assert!(Instant::now() < deadline, "it ends in time");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
