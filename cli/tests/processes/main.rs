@@ -8,6 +8,6 @@ mod monitor;
 mod node;
 mod procedures;
 mod signaling;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod surroundings;
 mod upgrade;

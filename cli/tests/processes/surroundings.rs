@@ -35,7 +35,6 @@ fn pid(process: &Child) -> Pid {
 }
 
 /// A member whose terminal has it ended, or not, however these tests were started.
-#[cfg(target_os = "linux")]
 fn init_by_env(hangup: &str, folder: &str) -> Node {
     let mut env = Command::new("env");
     env.args([hangup, env!("CARGO_BIN_EXE_liferaft")]);
@@ -43,7 +42,6 @@ fn init_by_env(hangup: &str, folder: &str) -> Node {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_terminal_that_closes_has_a_member_hand_over_and_stop() {
     let folder = Folder::new("hangup");
     let mut ada = init_by_env("--default-signal=HUP", &folder.of("ada"));
@@ -56,7 +54,6 @@ fn a_terminal_that_closes_has_a_member_hand_over_and_stop() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_member_that_is_to_outlive_its_terminal_does() {
     let folder = Folder::new("no-hangup");
     let ada = init_by_env("--ignore-signal=HUP", &folder.of("ada"));
