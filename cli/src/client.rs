@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use liferaft::driver::Client;
 use liferaft::kv::Kv;
@@ -13,7 +13,7 @@ use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, contact_
 use liferaft::{Endpoint, Identity, Invitation};
 use tokio::runtime::Builder;
 
-use crate::failure;
+use crate::failure::{self, Misuse};
 use crate::member::SECONDS_MAX;
 use crate::members::Purpose;
 use crate::runtime::run_in;
@@ -48,27 +48,37 @@ impl Access {
     /// Returns a client, which reaches the cluster with its first operation.
     pub(crate) async fn client(&self) -> anyhow::Result<Client<Kv>> {
         let timeout = Duration::from_secs(self.timeout);
-        let invitation = tokio::time::timeout(timeout, self.invitation())
-            .await
-            .context("--at: nobody answers there")??;
-        connect(invitation, timeout)
+        let at = self.at.as_deref().ok_or_else(|| {
+            Misuse(
+                "--at says where the cluster is: an invitation to clients, or an address if it is open"
+                    .to_owned(),
+            )
+        })?;
+        connect(invitation_of("--at", at, timeout).await?, timeout)
     }
+}
 
-    async fn invitation(&self) -> anyhow::Result<Invitation> {
-        let at = self.at.as_deref().context(
-            "--at says where the cluster is: an invitation to clients, or an address if it is open",
-        )?;
-        let Some(address) = address_of(at) else {
-            if at.contains('.') && !at.contains('/') && !at.starts_with("liferaft:") {
-                bail!("--at {at}: an address has a host and a port, as 127.0.0.1:4000");
-            }
-            // The error does not repeat it: it is a secret.
-            return at.parse().context("--at");
-        };
-        let address = address.parse().with_context(|| format!("--at {at}"))?;
-        let contact = contact_at(WebSocketConfig::default(), &address).await;
-        contact.context("--at")
-    }
+/// Reads an invitation that an option holds. An address stands for what an open cluster tells there, within a time.
+pub(crate) async fn invitation_of(
+    option: &str,
+    text: &str,
+    timeout: Duration,
+) -> anyhow::Result<Invitation> {
+    let Some(address) = address_of(text) else {
+        if text.contains('.') && !text.contains('/') && !text.starts_with("liferaft:") {
+            let wrong = "an address has a host and a port, as 127.0.0.1:4000";
+            return Err(Misuse(format!("{option} {text}: {wrong}")).into());
+        }
+        // The error does not repeat it: it is a secret.
+        return text.parse().with_context(|| Misuse(option.to_owned()));
+    };
+    let address = address
+        .parse()
+        .with_context(|| Misuse(format!("{option} {text}")))?;
+    let contact = contact_at(WebSocketConfig::default(), &address);
+    let contact = tokio::time::timeout(timeout, contact).await;
+    let contact = contact.with_context(|| format!("{option}: nobody answers there"))?;
+    contact.with_context(|| option.to_owned())
 }
 
 /// Starts a client, which reaches the cluster with its first operation.

@@ -8,7 +8,7 @@ use liferaft::driver::{
     ClientRefused, MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
     Unreached, UnreachedCause,
 };
-use liferaft::kv::KvError;
+use liferaft::kv::{KvError, WatchError};
 use liferaft::transport::access::Refusal;
 use liferaft::transport::websocket::ContactError;
 
@@ -18,7 +18,7 @@ Exit codes:
   0  done
   1  not done, for another reason; standard error says why
   2  the command line is wrong
-  3  the answer is no: there is no such key, or it is not as expected
+  3  the answer is no: there is no such key, it is not as expected, or the conditions do not hold
   4  unknown: it may be done already, later, or never
   5  not done: no leader is reached, as no member answers or no majority is there; to be tried again
   6  not done: refused, and waiting does not help: the invitation, what it allows, or another cluster";
@@ -35,9 +35,25 @@ impl fmt::Display for NotFound {
 
 impl std::error::Error for NotFound {}
 
+/// The command line is wrong, or the invitation or transaction that it names: nobody was asked anything.
+#[derive(Debug)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// The exit code of a command line that is wrong, which is also that of the parser of arguments.
+pub(crate) const MISUSE: u8 = 2;
+
 /// How a command ended that did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure<'a> {
+    Misuse,
     No,
     Unknown(Option<&'a Unreached>),
     Unreached(Option<&'a Unreached>),
@@ -67,18 +83,23 @@ impl<'a> Failure<'a> {
         if error.is::<NotFound>() {
             return Self::No;
         }
+        if error.is::<Misuse>() {
+            return Self::Misuse;
+        }
         if error.is::<tokio::time::error::Elapsed>() {
             return Self::Unreached(None);
         }
         match error.downcast_ref() {
             Some(ContactError::NotReached { .. }) => return Self::Unreached(None),
+            Some(ContactError::BadAddress(_)) => return Self::Misuse,
             Some(ContactError::Untold(_)) => return Self::Untold,
             Some(_) | None => {}
         }
         if let Some(why) = error.downcast_ref() {
             return Self::of_unreached(why);
         }
-        let of_kv = error.downcast_ref().map(Self::of_kv);
+        let of_watch = error.downcast_ref::<WatchError>().map(|ended| &ended.cause);
+        let of_kv = of_watch.or_else(|| error.downcast_ref()).map(Self::of_kv);
         let of_kv = of_kv.or_else(|| error.downcast_ref().map(Self::of_read));
         let of_change = || error.downcast_ref().map(Self::of_change);
         let of_transfer = || error.downcast_ref().map(Self::of_transfer);
@@ -148,6 +169,7 @@ impl<'a> Failure<'a> {
     const fn code(self) -> u8 {
         match self {
             Self::Other => 1,
+            Self::Misuse => MISUSE,
             Self::No => 3,
             Self::Unknown(_) => 4,
             Self::Unreached(_) => 5,
@@ -210,9 +232,18 @@ mod tests {
         let refused = || unreached(UnreachedCause::Refused(Refusal::TokenExpired), true);
         let silent = || unreached(UnreachedCause::NoAnswer, false);
 
+        assert_eq!(code(Misuse("wrong".to_owned())), 2);
         assert_eq!(code(NotFound("no".to_owned())), 3);
         assert_eq!(code(KvError::from(ReadError::Unreached(silent()))), 5);
         assert_eq!(code(KvError::from(ReadError::Unreached(refused()))), 6);
+        let cause = KvError::from(ReadError::Unreached(refused()));
+        assert_eq!(
+            code(WatchError {
+                cause,
+                resume_from: None
+            }),
+            6
+        );
         let lost = ProposeError::Unknown(UnknownCause::Unreached(silent()));
         assert_eq!(code(KvError::from(lost)), 4);
         let read_only = ProposeError::Refused(ClientRefused::ReadOnly);
@@ -223,9 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_context_counts() {
+    fn what_is_behind_a_context_counts_and_the_context_too() {
         let error = anyhow::Error::from(ReadError::TimedOut).context("the leader does not answer");
 
         assert_eq!(Failure::of(&error).code(), 5);
+        let error = anyhow::anyhow!("cut short").context(Misuse("--at".to_owned()));
+        assert_eq!(Failure::of(&error).code(), 2);
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::{Access, block_on};
-use crate::failure::EXIT_CODES;
+use crate::failure::{EXIT_CODES, Misuse};
 
 /// Show and change who is a member
 ///
@@ -179,14 +179,16 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
             prefixes,
         } => {
             if uses.is_some() && *purpose != Purpose::Member {
-                bail!(
-                    "--uses is for invitations to members: clients leave no trace when they come, so they are not \
-                     counted; --hours bounds how long one is good, and `liferaft members revoke` takes it back"
-                );
+                let wrong = "--uses is for invitations to members: clients leave no trace when they come, so they are \
+                             not counted; --hours bounds how long one is good, and `liferaft members revoke` takes it \
+                             back";
+                return Err(Misuse(wrong.to_owned()).into());
             }
             let mut terms = purpose.terms(uses.unwrap_or(1), *hours);
             if !prefixes.is_empty() {
-                terms = terms.within_prefixes(prefixes)?;
+                terms = terms
+                    .within_prefixes(prefixes)
+                    .with_context(|| Misuse("--prefix".to_owned()))?;
             }
             let invitation = client.invite(terms).await?;
             return Ok(match json {
@@ -277,7 +279,7 @@ pub(crate) async fn of_leader(client: &Client<Kv>) -> anyhow::Result<Report> {
     let _late = client.wait_for(is_settled).await;
     let status = client.status().borrow().clone();
     if let Some(why) = status.unreached {
-        return Err(Unreached::clone(&why)).context("not done");
+        return Err(Unreached::clone(&why)).context("no leader is reached");
     }
     let leader = status.leader.context("there is no leader")?;
     let report = client.report(leader).await;

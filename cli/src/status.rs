@@ -1,7 +1,7 @@
 //! Shows where every member of a running cluster stands.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use clap::Args;
@@ -21,7 +21,8 @@ use crate::members::of_leader;
 /// Show where every member stands
 ///
 /// Each member is asked itself; one that does not answer within two seconds is shown as silent. The leader tells how
-/// far each other one is behind, and how long a round trip to it takes.
+/// far each other one is behind, and how long a round trip to it takes. Without a leader the others are shown, and the
+/// exit code is 5.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
@@ -43,23 +44,36 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     block_on(async {
         let client = options.access.client().await?;
         if !options.watch {
-            return crate::print(&table(&client, options.access.json()).await?);
+            let shown = table(&client, options.access.json()).await?;
+            crate::print(&shown.text)?;
+            return shown.fault.map_or(Ok(()), Err);
         }
         let terminal = Term::stdout();
         let mut drawn = 0;
         loop {
-            let table = table(&client, options.access.json()).await?;
+            let shown = table(&client, options.access.json()).await?;
             if terminal.is_term() && !options.access.json() {
                 terminal.clear_last_lines(drawn)?;
             }
-            crate::print(&table)?;
-            drawn = table.lines().count();
+            crate::print(&shown.text)?;
+            drawn = shown.text.lines().count();
+            if let Some(fault) = &shown.fault {
+                eprintln!("{fault:#}");
+            }
             tokio::time::sleep(WATCH_TIME).await;
         }
     })
 }
 
-async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
+/// What is known of the members.
+struct Table {
+    text: String,
+    /// Why it is not known of a leader.
+    fault: Option<anyhow::Error>,
+}
+
+async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<Table> {
+    let mut fault = None;
     let patient = client.within(ANSWER_TIME);
     let (members, peers) = match of_leader(&patient).await {
         Ok(report) => (report.members, report.peers),
@@ -69,7 +83,7 @@ async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
                 return Err(error);
             }
             // Whoever is there still says where it stands.
-            crate::tell_error(format_args!("{error:#}"));
+            fault = Some(error);
             let known = known
                 .iter()
                 .map(|(id, description)| (*id, true, description.clone()));
@@ -98,13 +112,23 @@ async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<String> {
         rows.push(row);
     }
     if json {
-        return Ok(rows.iter().map(|row| format!("{}\n", row.json())).collect());
+        let now = unix_time().as_millis();
+        let lines = rows.iter().map(|row| format!("{}\n", row.json(now)));
+        let text = lines.collect();
+        return Ok(Table { text, fault });
     }
     let head = format!(
         "{:<16} {:<10} {:>6} {:>10} {:>10} {:>10} {:>8} {:>6} {:>10}\n",
         "member", "role", "term", "last", "commit", "applied", "lag", "links", "round trip"
     );
-    Ok(rows.iter().fold(head, |text, row| text + &row.line()))
+    let text = rows.iter().fold(head, |text, row| text + &row.line());
+    Ok(Table { text, fault })
+}
+
+/// The time by the clock of this machine, since the start of 1970 in UTC. Who watches puts rows in order by it.
+fn unix_time() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// A member, and what is known of it.
@@ -150,10 +174,11 @@ impl Row {
         )
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, unix_ms: u128) -> Value {
         let report = self.report.as_ref();
         let of = |number: fn(&Report) -> u64| report.map(number);
         json!({
+            "unix_ms": unix_ms,
             "id": format!("{:?}", self.id),
             "name": self.name,
             "role": self.role(),

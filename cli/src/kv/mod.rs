@@ -12,7 +12,7 @@ use liferaft::kv::{CompareAndSet, Count, Keys, Kv, KvHandle, Scan};
 use serde_json::{Value, json};
 
 use crate::client::{Access, block_on};
-use crate::failure::{EXIT_CODES, NotFound};
+use crate::failure::{EXIT_CODES, Misuse, NotFound};
 
 mod text;
 mod transfer;
@@ -43,6 +43,9 @@ enum Operation {
     Get {
         /// The key
         key: String,
+        /// Print the bytes as they were set, without a line feed behind them
+        #[arg(long)]
+        raw: bool,
     },
     /// Make a key hold a value
     Set {
@@ -58,6 +61,9 @@ enum Operation {
         /// Remove all keys that begin so
         #[arg(long)]
         prefix: bool,
+        /// With --prefix, the empty one is meant: all keys of the cluster are removed
+        #[arg(long, requires = "prefix")]
+        all: bool,
     },
     /// Make a key hold a value if it holds an expected one
     Cas {
@@ -119,6 +125,9 @@ enum Operation {
     ///
     /// The file says which, as {"when": [{"key": "a", "is": "1"}, {"key": "b", "exists": false}], "then": [{"set": "a",
     /// "to": "2"}, {"delete": "b"}, {"append": "log", "value": "x"}, {"get": "c"}], "otherwise": [{"get": "a"}]}.
+    ///
+    /// If the conditions do not hold, the steps of "otherwise" are done, and that is a success; a file without
+    /// "otherwise" does nothing then, and the exit code is 3. "branch" in the output names what was done.
     Txn {
         /// The file; - is standard input
         file: PathBuf,
@@ -226,7 +235,7 @@ impl Told {
 async fn tell(store: &Store, options: &Options) -> anyhow::Result<Told> {
     let json = options.access.json();
     match &options.operation {
-        Operation::Get { key } => {
+        Operation::Get { key, raw } => {
             let found = store.get(key.as_str()).await?;
             let revision = found.revision.0;
             let Some(value) = found.value else {
@@ -239,14 +248,24 @@ async fn tell(store: &Store, options: &Options) -> anyhow::Result<Told> {
                 ));
             }
             let mut bytes = value.to_vec();
-            bytes.push(b'\n');
+            if !raw {
+                bytes.push(b'\n');
+            }
             Ok(Told::Bytes(bytes))
         }
         Operation::Set { key, value } => {
             let revision = store.set(key.as_str(), value.read()?).await?;
             Ok(done(json, revision.0))
         }
-        Operation::Delete { key, prefix: true } => {
+        Operation::Delete {
+            key,
+            prefix: true,
+            all,
+        } => {
+            if key.is_empty() && !all {
+                let wrong = "every key begins with an empty prefix: --all says that all of them are to be removed";
+                return Err(Misuse(wrong.to_owned()).into());
+            }
             let mut deleted = 0;
             loop {
                 let done = store.delete_keys(Keys::prefix(key.as_str())).await?;
@@ -258,7 +277,9 @@ async fn tell(store: &Store, options: &Options) -> anyhow::Result<Told> {
             let text = || format!("{deleted} keys\n");
             Ok(Told::either(json, text, || json!({ "deleted": deleted })))
         }
-        Operation::Delete { key, prefix: false } => {
+        Operation::Delete {
+            key, prefix: false, ..
+        } => {
             let done_at = store.delete(key.as_str()).await?;
             if !done_at.value {
                 return Err(NotFound(format!("there is no key {key}")).into());
@@ -329,13 +350,21 @@ async fn tell(store: &Store, options: &Options) -> anyhow::Result<Told> {
             Ok(Told::Nothing)
         }
         Operation::Txn { file } => {
-            let text = read(file)?;
-            let done = store.txn(txn::parse(&text)?).await?;
-            let value = txn::told(&done.value, done.revision.0);
-            if !json && !done.succeeded {
-                crate::tell_error(format_args!("the conditions do not hold"));
+            let asked = txn::parse(&read(file)?);
+            let asked = asked.with_context(|| Misuse(file.display().to_string()))?;
+            let done = store.txn(asked.txn).await?;
+            let branch = match done.succeeded {
+                true => Some("then"),
+                false => asked.has_otherwise.then_some("otherwise"),
+            };
+            let told = txn::told(&done.value, branch, done.revision.0);
+            print(format!("{told}\n").as_bytes())?;
+            if branch.is_none() {
+                return Err(
+                    NotFound("the conditions do not hold: nothing is done".to_owned()).into(),
+                );
             }
-            Ok(Told::Json(value))
+            Ok(Told::Nothing)
         }
         Operation::Watch { prefix, from } => {
             watch::follow(store, prefix, *from, json).await?;

@@ -6,8 +6,16 @@ use serde_json::{Map, Value, json};
 
 use super::text::{bytes_of, value_of};
 
+/// A transaction that was read.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) txn: Txn,
+    /// It says what is to be done if the conditions do not hold, be it nothing.
+    pub(super) has_otherwise: bool,
+}
+
 /// Reads a transaction, as `liferaft kv txn --help` shows one.
-pub(super) fn parse(text: &[u8]) -> anyhow::Result<Txn> {
+pub(super) fn parse(text: &[u8]) -> anyhow::Result<Asked> {
     let read: Value = serde_json::from_slice(text).context("the transaction is no JSON")?;
     let parts = read.as_object().context("a transaction is an object")?;
     if let Some(unknown) = parts
@@ -18,7 +26,10 @@ pub(super) fn parse(text: &[u8]) -> anyhow::Result<Txn> {
     }
     let conditions = each(parts, "when", condition)?;
     let (then, otherwise) = (each(parts, "then", step)?, each(parts, "otherwise", step)?);
-    Ok(Txn::when(conditions).then(then).otherwise(otherwise))
+    Ok(Asked {
+        txn: Txn::when(conditions).then(then).otherwise(otherwise),
+        has_otherwise: parts.contains_key("otherwise"),
+    })
 }
 
 fn each<T>(
@@ -89,10 +100,10 @@ fn step(item: &Map<String, Value>) -> anyhow::Result<Step> {
     bail!("a step is a set, append, delete or get")
 }
 
-/// What became of a transaction, as JSON.
-pub(super) fn told(done: &TxnDone, revision: u64) -> Value {
+/// What became of a transaction, as JSON, with the branch that was done.
+pub(super) fn told(done: &TxnDone, branch: Option<&str>, revision: u64) -> Value {
     let steps: Vec<Value> = done.steps.iter().map(step_told).collect();
-    json!({ "succeeded": done.succeeded, "steps": steps, "revision": revision })
+    json!({ "succeeded": done.succeeded, "branch": branch, "steps": steps, "revision": revision })
 }
 
 fn step_told(step: &StepDone) -> Value {
@@ -141,7 +152,8 @@ mod tests {
                 Step::append("c", "x"),
             ])
             .otherwise([Step::get("a")]);
-        assert_eq!(read, meant);
+        assert_eq!((read.txn, read.has_otherwise), (meant, true));
+        assert!(!parse(b"{}").expect("it is one").has_otherwise);
     }
 
     #[test]

@@ -111,11 +111,12 @@ fn what_is_exported_is_imported_again() {
     let exported = three.told(&["kv", "export"]);
     let file = folder.of("file");
     std::fs::write(&file, &exported).expect("there is room");
-    three.told(&["kv", "delete", "", "--prefix"]);
+    let careless = three.code(&["kv", "delete", "", "--prefix"]);
+    three.told(&["kv", "delete", "", "--prefix", "--all"]);
     let emptied = three.told(&["kv", "scan"]);
     let imported = three.told(&["kv", "import", &file]);
 
-    assert_eq!(emptied, "");
+    assert_eq!((careless, emptied.as_str()), (Some(2), ""));
     assert_eq!(imported, "2 keys\n");
     assert_eq!(three.told(&["kv", "export"]), exported);
 }
@@ -128,15 +129,111 @@ fn a_transaction_is_done_as_a_whole_or_not_at_all() {
     let text = r#"{"when": [{"key": "a", "exists": false}], "then": [{"set": "a", "to": "1"}, {"append": "b", "value": "x"}]}"#;
     std::fs::write(&file, text).expect("there is room");
 
-    let done = |text: String| {
-        let done: Value = serde_json::from_str(&text).expect("it is JSON");
-        done["succeeded"].as_bool()
-    };
-    let first = done(three.told(&["kv", "txn", &file]));
-    let second = done(three.told(&["kv", "txn", &file]));
+    let first: Value =
+        serde_json::from_str(&three.told(&["kv", "txn", &file])).expect("it is JSON");
+    let second = three.run(&["kv", "txn", &file]);
 
-    assert_eq!((first, second), (Some(true), Some(false)));
+    assert_eq!(
+        (&first["succeeded"], &first["branch"]),
+        (&true.into(), &"then".into())
+    );
     assert_eq!(three.told(&["kv", "read", "b"]), "x\n");
+    assert_eq!(second.status.code(), Some(3));
+    let why = String::from_utf8_lossy(&second.stderr);
+    assert!(why.contains("the conditions do not hold"), "{why}");
+}
+
+#[test]
+fn the_other_branch_of_a_transaction_is_a_success() {
+    let folder = Folder::new("otherwise");
+    let ada = init(&folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+    let transact = |text: &str| {
+        let file = folder.of("file");
+        std::fs::write(&file, text).expect("there is room");
+        run(&["kv", "--at", &operator, "txn", &file])
+    };
+
+    let done = transact(
+        r#"{"when": [{"key": "a", "exists": true}], "then": [], "otherwise": [{"get": "a"}]}"#,
+    );
+    let malformed = transact(r#"{"when": ["#);
+
+    assert_eq!((done.status.code(), &done.stderr[..]), (Some(0), &b""[..]));
+    let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
+    assert_eq!(told["branch"], "otherwise");
+    assert_eq!(malformed.status.code(), Some(2));
+    let why = String::from_utf8_lossy(&malformed.stderr);
+    assert!(why.contains("the transaction is no JSON"), "{why}");
+}
+
+#[test]
+fn bytes_come_back_as_they_were_set() {
+    let folder = Folder::new("raw");
+    let ada = init(&folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+    let (file, bytes) = (folder.of("file"), [0, 255, b'\n', 10]);
+    std::fs::write(&file, bytes).expect("there is room");
+
+    let set = run(&["kv", "--at", &operator, "set", "a", "--file", &file]);
+    let got = run(&["kv", "--at", &operator, "get", "a", "--raw"]);
+
+    assert_eq!(set.status.code(), Some(0));
+    assert_eq!(got.stdout, bytes);
+}
+
+#[test]
+fn a_wrong_command_line_is_told_by_its_own_exit_code() {
+    let wrong = [
+        (&["kv", "get", "x"][..], "--at says where"),
+        (&["status"], "--at says where"),
+        (&["status", "--at", "127.0.0.1"], "a host and a port"),
+        (&["status", "--at", ""], "the text is empty"),
+        (&["status", "--at", "liferaft:AQBpbQubfPDW"], "is cut short"),
+        (&["status", "--at", "[::1:4000"], "--at"),
+    ];
+
+    for (arguments, why) in wrong {
+        let refused = run(arguments);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(why), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_watch_whose_invitation_is_taken_back_ends_as_refused() {
+    let folder = Folder::new("revoked");
+    let ada = init(&folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+    let invited = run(&["members", "--at", &operator, "invite", "reader"]);
+    let reader = String::from_utf8(invited.stdout).expect("it is text");
+    let reader = reader.trim();
+    let watch = liferaft()
+        .args(["kv", "--at", reader, "watch", "--from", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut watch = Ending(watch);
+    let mut lines = BufReader::new(watch.0.stdout.take().expect("it is piped")).lines();
+    run(&["kv", "--at", &operator, "set", "camp", "hill"]);
+    let first = lines.next().expect("it is told").expect("it is text");
+
+    let revoked = run(&["members", "--at", &operator, "revoke", reader]);
+    let told = std::io::read_to_string(watch.0.stderr.take().expect("it is piped"));
+    let code = watch.0.wait().expect("it is a child").code();
+    let late = run(&["kv", "--at", reader, "watch"]);
+
+    assert_eq!(
+        (first.as_str(), revoked.status.code()),
+        ("set\tcamp\thill", Some(0))
+    );
+    let told = told.expect("it is text");
+    assert_eq!((code, late.status.code()), (Some(6), Some(6)), "{told}");
+    assert_eq!(told.matches("no member gives").count(), 1, "{told}");
+    assert!(told.contains("members invite writer"), "{told}");
 }
 
 #[test]
@@ -385,7 +482,7 @@ fn uses_are_counted_of_invitations_to_members_alone() {
         "members", "--at", &operator, "invite", "writer", "--uses", "3",
     ]);
 
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(
         why.contains("--uses is for invitations to members"),
@@ -403,7 +500,7 @@ fn no_majority_is_told_at_the_deadline() {
 
     let read = three.run(&["kv", "--timeout", "3", "get", "camp"]);
     let written = three.code(&["kv", "--timeout", "3", "set", "camp", "ford"]);
-    let status = three.told(&["status", "--json"]);
+    let status = three.run(&["status", "--json"]);
 
     let why = String::from_utf8_lossy(&read.stderr);
     assert_eq!(read.status.code(), Some(5), "{why}");
@@ -412,6 +509,11 @@ fn no_majority_is_told_at_the_deadline() {
         "{why}"
     );
     assert!(matches!(written, Some(4 | 5)), "{written:?}");
+    let fault = String::from_utf8_lossy(&status.stderr);
+    assert_eq!(status.status.code(), Some(5), "{fault}");
+    assert!(fault.contains("no leader is reached"), "{fault}");
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(status.contains(r#""unix_ms":"#), "{status}");
     let silent = status
         .lines()
         .filter(|line| line.contains(r#""role":"silent""#))

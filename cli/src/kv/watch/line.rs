@@ -4,13 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft::driver::{ClientStatus, Unreached};
+use liferaft::driver::{ClientStatus, Unreached, UnreachedCause};
 use liferaft::kv::Revision;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// A watch that is cut off for less is not told of: changes of leaders take so long.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// One that is refused is told of after this: a refusal that lasts ends the watch before, and says so.
+const REFUSAL_TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// The line to the leader.
 #[derive(Debug, Default)]
@@ -73,7 +76,21 @@ impl Line {
     /// Returns when there is something to tell, if nothing happens before.
     pub(super) fn due(&self) -> Option<Instant> {
         let cut = self.cut.as_ref().filter(|cut| !cut.is_told);
-        cut.map(|cut| cut.since + TOLD_AFTER)
+        let told_at = |cut: &Cut| Some(cut.since + cut.told_after()?);
+        cut.and_then(told_at)
+    }
+}
+
+impl Cut {
+    /// Returns after how long it is told; `None`: the watch ends by it, with an error of its own.
+    fn told_after(&self) -> Option<Duration> {
+        match &self.why {
+            Some(why) if why.is_lasting => None,
+            Some(why) if matches!(why.cause, UnreachedCause::Refused(_)) => {
+                Some(REFUSAL_TOLD_AFTER)
+            }
+            _ => Some(TOLD_AFTER),
+        }
     }
 }
 
@@ -118,6 +135,8 @@ fn millis(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use liferaft::transport::access::Refusal;
+
     use super::*;
 
     fn status(is_connected: bool) -> ClientStatus {
@@ -140,6 +159,28 @@ mod tests {
         assert!(early.is_none() && again.is_none());
         assert!(matches!(cut, Some(News::Interrupted { .. })));
         assert!(matches!(over, Some(News::Resumed { after }) if after == 3 * TOLD_AFTER));
+    }
+
+    #[test]
+    fn a_refusal_that_ends_the_watch_is_not_told_before() {
+        let (mut line, begin) = (Line::default(), Instant::now());
+        let refused = |is_lasting| {
+            let mut status = status(false);
+            status.unreached = Some(Arc::new(Unreached {
+                cause: UnreachedCause::Refused(Refusal::TokenExpired),
+                is_lasting,
+                tried: Vec::new(),
+            }));
+            status
+        };
+        line.look(&refused(false), begin);
+        let early = line.news(begin + 2 * TOLD_AFTER);
+        line.look(&refused(true), begin + 2 * TOLD_AFTER);
+        let lasting = line.news(begin + REFUSAL_TOLD_AFTER);
+        line.look(&refused(false), begin + REFUSAL_TOLD_AFTER);
+
+        assert!(early.is_none() && lasting.is_none());
+        assert!(line.news(begin + REFUSAL_TOLD_AFTER).is_some());
     }
 
     #[test]
