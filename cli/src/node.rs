@@ -10,7 +10,7 @@ use liferaft::configuration::TokenFault;
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, Verdict, inspect};
 use liferaft::{Exclusion, Handle, Invitation, Kv, MemberBuilder};
 
-use crate::client::purpose_of;
+use crate::client::{invitation_of, purpose_of};
 use crate::init::Invitations;
 use crate::member::{
     Ending, News, Place, Report, SECONDS_MAX, Web, block_on, explained, forget_left, has_left,
@@ -36,8 +36,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     place: Place,
 
-    /// Joins the cluster that this is an invitation to. One that was a member before needs it only if nobody is left
-    /// whom it knows
+    /// Joins the cluster that this is an invitation to, or a contact of; for an open cluster the address of any member
+    /// will do. One that was a member before needs it only if nobody is left whom it knows
     #[arg(
         long,
         value_name = "INVITATION",
@@ -77,6 +77,9 @@ const BESIDE_STORES: [&str; 9] = [
     "snapshot-",
 ];
 
+/// So long whoever is at an address is waited for, to say which open cluster is there.
+const CONTACT_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// A year, which is longer than anybody waits.
 const NEVER: Duration = Duration::from_secs(SECONDS_MAX);
 
@@ -88,8 +91,10 @@ async fn node(options: &Options) -> anyhow::Result<()> {
     let place = &options.place;
     let report = place.report();
     // Not by the parser of arguments, which repeats what it cannot read: it is a secret.
-    let invitation = options.join.as_deref().map(str::parse);
-    let invitation: Option<Invitation> = invitation.transpose().context("--join")?;
+    let invitation = match &options.join {
+        Some(text) => Some(invitation_of("--join", text, CONTACT_TIME_MAX).await?),
+        None => None,
+    };
     let cluster = invitation.as_ref().map(Invitation::cluster);
     match &options.data {
         Some(data) => {
@@ -106,7 +111,7 @@ async fn node(options: &Options) -> anyhow::Result<()> {
                 });
             }
             let is_newcomer = disk.cluster().is_none();
-            note_what_lets_nobody_in(data, options, invitation.as_ref().filter(|_| is_newcomer));
+            note_what_is_no_admission(data, options, invitation.as_ref().filter(|_| is_newcomer));
             let cluster = disk.cluster().or(cluster);
             if invitation.is_some() {
                 forget_left(data)?;
@@ -164,7 +169,7 @@ async fn start(
 }
 
 /// Notes on standard error where whoever runs a member may take something for an admission that is none.
-fn note_what_lets_nobody_in(data: &Path, options: &Options, comes_by: Option<&Invitation>) {
+fn note_what_is_no_admission(data: &Path, options: &Options, comes_by: Option<&Invitation>) {
     let is_open = options.place.is_open;
     if is_open && is_of_closed_cluster(data) {
         crate::tell_error(format_args!(
@@ -175,8 +180,8 @@ fn note_what_lets_nobody_in(data: &Path, options: &Options, comes_by: Option<&In
     }
     if !is_open && comes_by.is_some_and(|invitation| invitation.token().is_none()) {
         crate::tell_error(format_args!(
-            "note: --join: this is a contact, which says where a cluster is and lets nobody in: an operator has to add \
-             this server, or to give an invitation (`liferaft members invite member`)"
+            "note: --join: this is a contact, which says where a cluster is: an open one takes this server in; of a \
+             closed one an operator has to add it, or to give an invitation (`liferaft members invite member`)"
         ));
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             crate::print(&shown.text)?;
             drawn = shown.text.lines().count();
             if let Some(fault) = &shown.fault {
-                eprintln!("{fault:#}");
+                crate::tell_error(format_args!("{fault:#}"));
             }
             tokio::time::sleep(WATCH_TIME).await;
         }

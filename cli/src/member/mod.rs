@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::config::Config;
-use liferaft::configuration::{ADDRESSES_MAX, Address};
+use liferaft::configuration::{ADDRESSES_MAX, Address, Label};
 use liferaft::driver::{
     Exclusion, Handle, Member, MemberBuilder, MemberStatus, StartError, StopReason,
 };
@@ -21,6 +21,7 @@ use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocke
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy, ServerId};
 use tokio::runtime::Builder;
 
+use crate::failure::{MISUSE, Misuse};
 use crate::files;
 use crate::runtime::run_in;
 
@@ -40,7 +41,7 @@ pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Place {
     /// The address and port that it listens on: 0.0.0.0 or [::] for all interfaces, port 0 for any that is free
-    #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN", value_parser = listening_address)]
     listen: SocketAddr,
 
     /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`: up to 4, with commas
@@ -53,9 +54,9 @@ pub(crate) struct Place {
     )]
     advertise: Vec<String>,
 
-    /// What people call it
+    /// What people call it, in up to 32 bytes
     #[arg(long, value_name = "NAME", env = "LIFERAFT_NAME")]
-    name: Option<String>,
+    name: Option<Label>,
 
     /// A member is evicted that was silent for so long. On disk it comes back by itself, also after that
     #[arg(
@@ -81,7 +82,7 @@ pub(crate) struct Place {
     pub(crate) is_open: bool,
 
     /// The address and port at which monitors ask for /metrics, /healthz and /readyz
-    #[arg(long, value_name = "ADDR", env = "LIFERAFT_MONITOR")]
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_MONITOR", value_parser = listening_address)]
     monitor: Option<SocketAddr>,
 
     /// Tells what happens as lines of JSON
@@ -91,6 +92,12 @@ pub(crate) struct Place {
     /// Ends when its standard input does, as whoever started it
     #[arg(long, hide = true)]
     until_eof: bool,
+}
+
+/// Reads an address to listen on: a name may stand for several, of other machines as well.
+fn listening_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "an IP address and a port are wanted, as 127.0.0.1:4000 or [::1]:4000")
 }
 
 /// Where others reach a process.
@@ -250,7 +257,7 @@ impl Place {
             .membership(policy)
             .serve_clients()
             .addresses(addresses);
-        if let Some(name) = self.name.clone().or(stored_name) {
+        if let Some(name) = self.name.clone().map(String::from).or(stored_name) {
             member = member.label(name);
         }
         if let Some(bytes) = self.snapshot_after {
@@ -308,6 +315,8 @@ pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCo
             crate::tell_error(format_args!("error: {error:#}"));
             if error.is::<Expelled>() {
                 ExitCode::from(EXPELLED)
+            } else if error.is::<Misuse>() {
+                ExitCode::from(MISUSE)
             } else {
                 ExitCode::FAILURE
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::node::{ANYWHERE, Folder, Node, error_of, init, join, run};
+use crate::node::{ANYWHERE, Folder, Node, error_of, init, join, misuse_of, run};
 
 #[test]
 fn whoever_is_invited_joins_over_sockets_and_comes_back_after_a_stop() {
@@ -148,13 +148,72 @@ fn a_bad_invitation_is_refused_and_not_repeated() {
     let bob = folder.of("bob");
     let secret = "liferaft:AQBpbQubfPDWvh6Wgz8P3YZJ";
 
-    let refused = error_of(&[
+    let refused = misuse_of(&[
         "node", "--data", &bob, "--listen", ANYWHERE, "--join", secret,
     ]);
 
     assert!(refused.contains("the invitation is cut short"), "{refused}");
     assert!(!refused.contains(secret), "{refused}");
     assert!(!Path::new(&bob).exists());
+}
+
+#[test]
+fn an_open_cluster_is_joined_by_an_address_alone() {
+    let folder = Folder::new("address");
+    let ada = Node::start(&[
+        "init",
+        "--data",
+        &folder.of("ada"),
+        "--listen",
+        ANYWHERE,
+        "--open",
+    ]);
+    let address = ada.address();
+
+    let bob = Node::start(&[
+        "node",
+        "--data",
+        &folder.of("bob"),
+        "--listen",
+        ANYWHERE,
+        "--open",
+        "--join",
+        &address,
+    ]);
+
+    ada.until_voters(2);
+    bob.until_voters(2);
+}
+
+#[test]
+fn a_closed_cluster_is_not_joined_by_an_address() {
+    let folder = Folder::new("told");
+    let ada = init(&folder.of("ada"));
+    let bob = folder.of("bob");
+    let address = ada.address();
+
+    let refused = error_of(&[
+        "node", "--data", &bob, "--listen", ANYWHERE, "--join", &address,
+    ]);
+
+    assert!(refused.contains("is reached by an invitation"), "{refused}");
+    assert!(!Path::new(&bob).exists());
+}
+
+#[test]
+fn names_and_addresses_are_judged_before_anything_is_made() {
+    let folder = Folder::new("judged");
+    let ada = folder.of("ada");
+    let long = "x".repeat(33);
+
+    let named = misuse_of(&[
+        "init", "--data", &ada, "--listen", ANYWHERE, "--name", &long,
+    ]);
+    let resolved = misuse_of(&["init", "--data", &ada, "--listen", "localhost:4811"]);
+
+    assert!(named.contains("at most 32 bytes"), "{named}");
+    assert!(resolved.contains("an IP address and a port"), "{resolved}");
+    assert!(!Path::new(&ada).exists());
 }
 
 #[test]

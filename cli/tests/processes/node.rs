@@ -47,8 +47,17 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 
 /// The error that a command ends with.
 pub(crate) fn error_of(arguments: &[&str]) -> String {
+    failed(arguments, 1)
+}
+
+/// The error that a command ends with whose command line is wrong.
+pub(crate) fn misuse_of(arguments: &[&str]) -> String {
+    failed(arguments, 2)
+}
+
+fn failed(arguments: &[&str], code: i32) -> String {
     let output = run(arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
     String::from_utf8(output.stderr).expect("it is text")
 }
 
