@@ -21,8 +21,8 @@ use crate::members::of_leader;
 /// Show where every member stands
 ///
 /// Each member is asked itself; one that does not answer within two seconds is shown as silent. The leader tells how
-/// far each other one is behind, and how long a round trip to it takes. Without a leader the others are shown, and the
-/// exit code is 5.
+/// far each other one is behind, and how long a round trip to it takes. A first member is waited for until --timeout.
+/// Without a leader the others are shown, and the exit code is 5.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
@@ -75,7 +75,13 @@ struct Table {
 async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<Table> {
     let mut fault = None;
     let patient = client.within(ANSWER_TIME);
-    let (members, peers) = match of_leader(&patient).await {
+    let mut report = of_leader(&patient).await;
+    let knows_members = || !client.status().borrow().members.is_empty();
+    if report.is_err() && !knows_members() {
+        // There is nobody to show yet, so that a first one is worth the whole time.
+        report = of_leader(client).await;
+    }
+    let (members, peers) = match report {
         Ok(report) => (report.members, report.peers),
         Err(error) => {
             let known = client.status().borrow().members.clone();

@@ -61,6 +61,7 @@ fn unreached() -> Unreached {
     let tried = |address: &str, error| Tried {
         address: address.parse().expect("it is an address"),
         error,
+        was_dialed: true,
     };
     let refused = OpenFailure::ConnectionRefused.into();
     Unreached {

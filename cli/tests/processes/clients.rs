@@ -520,3 +520,32 @@ fn no_majority_is_told_at_the_deadline() {
         .count();
     assert_eq!((status.lines().count(), silent), (3, 2), "{status}");
 }
+
+#[test]
+#[cfg(unix)]
+fn a_frozen_leader_holds_up_no_newcomer() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let three = Three::new("frozen");
+    three.told(&["kv", "set", "camp", "hill"]);
+    let leader = three.leader();
+    let names = ["ada", "bob", "eve"];
+    let place = names.iter().position(|name| *name == leader);
+    let place = place.expect("it is one of them");
+    let process = three.nodes[place].process.0.id();
+    let process = Pid::from_raw(process.try_into().expect("it is small")).expect("it is one");
+
+    // It accepts connections, and answers nobody.
+    kill_process(process, Signal::STOP).expect("it runs");
+    let follower = &three.nodes[usize::from(place == 0)];
+    follower.until("led", |told| {
+        told["leader"].as_str().is_some_and(|name| name != leader)
+    });
+
+    assert_eq!(
+        three.told(&["kv", "--timeout", "4", "get", "camp"]),
+        "hill\n"
+    );
+    let status = three.told(&["status", "--timeout", "4", "--json"]);
+    let silent = |line: &&str| line.contains(r#""role":"silent""#);
+    assert_eq!(status.lines().filter(silent).count(), 1, "{status}");
+}

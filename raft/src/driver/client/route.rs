@@ -12,7 +12,7 @@ use std::time::Duration;
 use liferaft_transport::invitation::{INVITATION_ADDRESSES_MAX, INVITERS_MAX, Invitation};
 use liferaft_transport::links::Wanted;
 
-use crate::configuration::{Description, PublicKey};
+use crate::configuration::{ADDRESSES_MAX, Description, PublicKey};
 use crate::driver::attempt::NEVER;
 use crate::ids::{ServerId, Term};
 use crate::time::Instant;
@@ -237,13 +237,18 @@ impl Route {
         let mut wanted: Vec<_> = members.take(LINKS_MAX).collect();
         // What it says may be older than what members say, and counts where none of them is reached.
         if self.linked.is_empty() {
-            for inviter in self.invitation.inviters() {
+            let count = self.invitation.inviters().len();
+            for (place, inviter) in self.invitation.inviters().iter().enumerate() {
                 let peer = inviter.server_id();
                 wanted.retain(|wanted| wanted.peer != peer);
                 let own = self.members.get(&peer);
                 let own = own.map_or(&[][..], Description::addresses);
                 let mut addresses = own.to_vec();
-                addresses.extend_from_slice(self.invitation.addresses());
+                // Each begins elsewhere, so that a member that accepts connections and is frozen holds up one alone.
+                let shared = self.invitation.addresses();
+                let (later, first) = shared.split_at(place * shared.len() / count);
+                addresses.extend(first.iter().chain(later).cloned());
+                addresses.truncate(ADDRESSES_MAX);
                 wanted.push(Wanted {
                     peer,
                     keys: self.invitation.inviters().to_vec(),

@@ -80,6 +80,8 @@ pub struct Tried {
     pub address: Address,
     /// What came of it last; `None`: nothing yet.
     pub error: Option<LinkError>,
+    /// Whether it was dialed, or is being dialed. False where it is the turn of others at first.
+    pub was_dialed: bool,
 }
 
 /// The addresses as the end of a sentence.
@@ -87,9 +89,17 @@ struct List<'a>(&'a [Tried]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, tried) in self.0.iter().take(TRIED_SHOWN_MAX).enumerate() {
+        let (dialed, waiting): (Vec<_>, Vec<_>) = {
+            let shown = self.0.iter().take(TRIED_SHOWN_MAX);
+            shown.partition(|tried| tried.was_dialed)
+        };
+        for (place, tried) in dialed.iter().enumerate() {
             let before = if place == 0 { "; tried " } else { ", " };
             write!(f, "{before}{tried}")?;
+        }
+        for (place, tried) in waiting.iter().enumerate() {
+            let before = if place == 0 { "; not tried yet " } else { ", " };
+            write!(f, "{before}{}", tried.address)?;
         }
         match self.0.len().saturating_sub(TRIED_SHOWN_MAX) {
             0 => Ok(()),
@@ -102,7 +112,8 @@ impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error {
             Some(error) => write!(f, "{}: {error}", self.address),
-            None => write!(f, "{}: no answer yet", self.address),
+            None if self.was_dialed => write!(f, "{}: no answer yet", self.address),
+            None => write!(f, "{}: not tried yet", self.address),
         }
     }
 }
@@ -111,6 +122,8 @@ impl fmt::Display for Tried {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     last: BTreeMap<(ServerId, Address), Failure>,
+    /// Whether a link was up once: which address is dialed first after that depends on which one worked.
+    was_linked: bool,
     /// Since when there is a link to a member, and no leader is known.
     leaderless_since: Option<Instant>,
 }
@@ -170,6 +183,7 @@ impl Failures {
     /// A link is up: what failed before tells nothing any more.
     pub(super) fn on_up(&mut self) {
         self.last.clear();
+        self.was_linked = true;
     }
 
     /// Other peers are wanted, or at other addresses.
@@ -214,9 +228,11 @@ impl Failures {
                 *known = Some(failure);
             }
         }
+        let dialed: Vec<_> = wanted.iter().filter_map(|peer| self.dialed(peer)).collect();
         let tried = tried.into_iter().map(|(address, failure)| Tried {
             address: address.clone(),
             error: failure.map(|failure| failure.error.clone()),
+            was_dialed: self.was_linked || failure.is_some() || dialed.contains(&address),
         });
         // Members that are reached are not what is looked for.
         let tried = tried.filter(|tried| reached.members == 0 || tried.error.is_some());
@@ -225,6 +241,12 @@ impl Failures {
             is_lasting,
             tried: tried.collect(),
         }
+    }
+
+    /// Returns the address of a peer that is being dialed for the first time: they are dialed in their order.
+    fn dialed<'a>(&self, peer: &'a Wanted) -> Option<&'a Address> {
+        let mut addresses = peer.addresses.iter();
+        addresses.find(|address| !self.last.contains_key(&(peer.peer, (*address).clone())))
     }
 
     /// Returns true if waiting does not help: a member has proven to refuse, or every address says what lasts.
@@ -372,6 +394,16 @@ mod tests {
         assert_eq!(
             unreached.to_string(),
             "no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no answer yet"
+        );
+    }
+
+    #[test]
+    fn an_address_that_waits_for_its_turn_is_not_said_to_be_silent() {
+        let unreached = after(&[], 2);
+
+        assert_eq!(
+            unreached.to_string(),
+            "no member of the cluster answers; tried ws://a:1: no answer yet; not tried yet ws://b:1"
         );
     }
 

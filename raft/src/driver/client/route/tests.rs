@@ -147,3 +147,18 @@ fn who_cannot_be_reached_gives_way_to_others() {
     let then = wanted(&mut route);
     assert_eq!((then.len(), then.contains(&unreached)), (LINKS_MAX, false));
 }
+
+#[test]
+fn each_inviter_is_dialed_at_another_address_first() {
+    let inviters = [1, 2, 3].map(|number| PublicKey([number; 32]));
+    let addresses = ["memory:1", "memory:2", "memory:3"].map(|text| text.parse().unwrap());
+    let invitation = Invitation::new(ClusterId(7), inviters).expect("few inviters");
+    let mut route = Route::new(invitation.with_addresses(addresses).expect("few addresses"));
+
+    let (wanted, _) = route.take_wanted().expect("it is new");
+
+    let first = |wanted: &Wanted| wanted.addresses[0].to_string();
+    let first: Vec<_> = wanted.iter().map(first).collect();
+    assert_eq!(first, ["memory:1", "memory:2", "memory:3"]);
+    assert!(wanted.iter().all(|wanted| wanted.addresses.len() == 3));
+}
