@@ -14,8 +14,9 @@ use crate::members::Purpose;
 /// Make a new cluster, once, run its first member, and print invitations for others
 ///
 /// The folder must be empty, or not exist: a member whose folder was lost joins the cluster that is there as a new
-/// one, by `liferaft node --join`, and must never make a second cluster. After this the member is run by `liferaft
-/// node`. Ctrl-C stops it; it stays a member.
+/// one, by `liferaft node --join`, and must never make a second cluster. What an interrupted `init` has left counts as
+/// empty as long as no cluster was made. After this the member is run by `liferaft node`. Ctrl-C stops it; it stays a
+/// member.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The folder of the first member
@@ -100,21 +101,39 @@ async fn init(options: &Options) -> anyhow::Result<()> {
     run_member(&member, web, &report, &mut signals, Ending::Stay).await
 }
 
+/// How the names begin of what a founding leaves that was interrupted before there was a header, and of what file
+/// systems have at their roots.
+const BEGUN: [&str; 4] = ["header.new", "lock", "log-", "lost+found"];
+
 /// Checks that nothing was ever stored in a folder, unless a founding was interrupted there.
 fn check_blank(data: &Path, place: &Place) -> anyhow::Result<()> {
     let shown = data.display();
-    let is_empty = match data.read_dir() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(error).with_context(|| format!("cannot look into {shown}")),
-    };
-    if is_empty {
+    let looking = || format!("cannot look into {shown}");
+    let mut names = Vec::new();
+    match data.read_dir() {
+        Ok(entries) => {
+            for entry in entries {
+                names.push(entry.with_context(looking)?.file_name());
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(looking),
+    }
+    if names.is_empty() {
         return Ok(());
     }
-    let found = inspect(data, 0).with_context(|| format!("cannot look into {shown}"))?;
+    let found = inspect(data, 0).with_context(looking)?;
     let is_bound = found.header.as_ref().map(|header| header.cluster.is_some());
-    let is_sound = matches!(found.verdict, Verdict::Sound);
-    if is_sound && is_bound == Some(false) && !found.in_use {
+    let is_begun = match found.verdict {
+        // The storage has made sure that the log there is empty: where it is not, the header was lost.
+        Verdict::Blank => names.iter().all(|name| {
+            let name = name.to_string_lossy();
+            BEGUN.iter().any(|begun| name.starts_with(begun))
+        }),
+        Verdict::Sound => is_bound == Some(false),
+        Verdict::Refused(_) => false,
+    };
+    if is_begun && !found.in_use {
         return Ok(());
     }
     let run = format!("liferaft node --data {shown} --listen {}", place.listen());

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use liferaft::storage::DiskStorage;
+
 use crate::node::{ANYWHERE, Folder, Node, error_of, init, join, misuse_of, run};
 
 #[test]
@@ -116,6 +118,57 @@ fn a_cluster_is_made_in_an_empty_folder_alone() {
     assert!(again.contains("liferaft node --data"), "{again}");
     assert!(elsewhere.contains("is not empty"), "{elsewhere}");
     assert_eq!(fs::read_dir(&home).expect("it is there").count(), 1);
+}
+
+#[test]
+fn a_founding_that_was_killed_early_is_made_again() {
+    let folder = Folder::new("interrupted");
+    // A store that belongs to no cluster is what every founding begins with.
+    let begun = folder.of("begun");
+    let store = Path::new(&begun);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let opened = runtime
+        .expect("a thread is enough")
+        .block_on(DiskStorage::open(store));
+    drop(opened.expect("there is room"));
+    let names = fs::read_dir(store).expect("it was made");
+    let names = names.map(|entry| entry.expect("it is there").file_name());
+    let names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    let log = names.iter().find(|name| name.starts_with("log-"));
+    let log = &**log.expect("there is a log");
+    let unfinished = format!("{log}.new");
+    let lock = ("lock", "lock");
+    let remains = [
+        vec![lock],
+        vec![lock, (log, &*unfinished)],
+        vec![lock, (log, log)],
+        vec![lock, (log, log), ("header", "header.new")],
+    ];
+
+    for (number, files) in remains.iter().enumerate() {
+        let data = folder.of(&format!("remains-{number}"));
+        fs::create_dir(&data).expect("it is not there");
+        for (from, to) in files {
+            let to = Path::new(&data).join(to);
+            fs::copy(store.join(from), to).expect("it is there, and there is room");
+        }
+
+        init(&data).invitation();
+    }
+}
+
+#[test]
+fn a_log_that_has_lost_its_header_is_no_begun_founding() {
+    let folder = Folder::new("headless");
+    let ada = folder.of("ada");
+    let node = init(&ada);
+    node.invitation();
+    assert_eq!(node.stop(), Some(0));
+    fs::remove_file(Path::new(&ada).join("header")).expect("it is there");
+
+    let refused = error_of(&["init", "--data", &ada, "--listen", ANYWHERE]);
+
+    assert!(refused.contains("is not empty"), "{refused}");
 }
 
 #[test]
