@@ -32,11 +32,18 @@ pub(crate) struct Access {
     at: Option<String>,
 
     /// Each operation takes at most so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "LIFERAFT_TIMEOUT",
+        default_value_t = 10,
+        global = true,
+        value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX),
+    )]
     timeout: u64,
 
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, env = "LIFERAFT_JSON", global = true)]
     json: bool,
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Invitations {
         long,
         value_name = "N",
         default_value_t = 10,
-        env = "LIFERAFT_INVITE_USES"
+        env = "LIFERAFT_INVITE_USES",
+        value_parser = clap::value_parser!(u32).range(1..),
     )]
     invite_uses: u32,
 
@@ -47,7 +48,8 @@ pub(crate) struct Invitations {
         long,
         value_name = "HOURS",
         default_value_t = 24,
-        env = "LIFERAFT_INVITE_HOURS"
+        env = "LIFERAFT_INVITE_HOURS",
+        value_parser = clap::value_parser!(u64).range(1..),
     )]
     invite_hours: u64,
 }

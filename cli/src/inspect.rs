@@ -34,7 +34,7 @@ pub(crate) struct Options {
     ///
     /// `state` is blank, sound or refused, and `error` says why a member would be refused. Servers, clusters and
     /// histories are written as 0x…, since they have more digits than JSON numbers. What is not known is null.
-    #[arg(long)]
+    #[arg(long, env = "LIFERAFT_JSON")]
     json: bool,
 }
 

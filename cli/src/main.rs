@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 mod backup;
@@ -36,6 +36,7 @@ mod runtime;
 mod scratch;
 mod serve;
 mod status;
+mod variables;
 
 /// A replicated key-value store that keeps working when the infrastructure does not
 #[derive(Debug, Parser)]
@@ -45,7 +46,13 @@ struct Cli {
     command: Command,
 
     /// What the members tell on standard error: off, error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "error")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "LIFERAFT_LOG",
+        default_value = "error"
+    )]
     log: LevelFilter,
 }
 
@@ -70,7 +77,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut command = variables::with_variables(Cli::command());
+    let matches = command.get_matches_mut();
+    let cli =
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
     tracing_subscriber::fmt()
         .with_max_level(cli.log)
         .with_writer(std::io::stderr)

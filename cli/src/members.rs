@@ -68,10 +68,10 @@ enum Operation {
         #[arg(value_enum)]
         purpose: Purpose,
         /// So many servers may come by one to members, 1 if nothing is said. How many clients hold one is not counted
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         uses: Option<u32>,
         /// It is good for so many hours
-        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..))]
         hours: u64,
         /// Readers and writers by it have only the keys that begin so; up to four times
         #[arg(long = "prefix", value_name = "PREFIX")]

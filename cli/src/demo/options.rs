@@ -71,7 +71,7 @@ pub(crate) struct Options {
     /// every survivor knows that a configuration without the killed is committed; null when none was killed, or so many
     /// that the least number of voters keeps them. `evict_after_ms`: the silence after which a member is evicted.
     /// What a member in a process of its own tells happened when this one reads it, some tens of microseconds later.
-    #[arg(long)]
+    #[arg(long, env = "LIFERAFT_JSON")]
     pub(crate) json: bool,
 
     /// The member, counted from 0, whose state machine forges a line: for tests of the verification.

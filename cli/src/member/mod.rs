@@ -25,6 +25,7 @@ use crate::failure::{MISUSE, Misuse};
 use crate::files;
 use crate::runtime::run_in;
 
+mod advertised;
 mod lines;
 mod report;
 mod signals;
@@ -44,13 +45,14 @@ pub(crate) struct Place {
     #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN", value_parser = listening_address)]
     listen: SocketAddr,
 
-    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`: up to 4, with commas
-    /// between them
+    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`, or behind a proxy as
+    /// `wss://van-2.example/raft`: up to 4, with commas between them
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = "LIFERAFT_ADVERTISE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = advertised::advertised,
     )]
     advertise: Vec<String>,
 
@@ -219,7 +221,12 @@ impl Place {
             return Ok(carrier.local_address().into_iter().collect());
         }
         let at = |host: &String| {
-            let address = carrier.address_at(host);
+            let is_whole = host.contains("://");
+            let address = if is_whole {
+                host.parse()
+            } else {
+                carrier.address_at(host)
+            };
             address.with_context(|| format!("--advertise {host}"))
         };
         self.advertise.iter().map(at).collect()

@@ -3,6 +3,7 @@
 mod clients;
 mod cluster;
 mod dialect;
+mod flags;
 mod joining;
 mod monitor;
 mod node;
