@@ -149,6 +149,9 @@ enum Operation {
         file: PathBuf,
     },
     /// Print all keys and what they hold, a line of JSON for each, at one revision
+    ///
+    /// Nothing is printed before all is read, at most 512 MiB but for sequences. Reading begins anew, up to four times,
+    /// if so much is written meanwhile that the revision is forgotten (16,384 changes or 8 MiB).
     Export {
         /// How the keys begin
         #[arg(default_value = "")]

@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use liferaft::kv::{Content, Count, Keys, Scan, Step};
+use liferaft::kv::limits::{HISTORY_BYTES_MAX, HISTORY_CHANGES_MAX};
+use liferaft::kv::{Content, Count, Entry, Keys, KvError, Page, Refused, Scan, Step};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -17,6 +18,9 @@ const VALUES_AT_ONCE: u64 = 256;
 /// The most bytes of keys and values that are imported at once, and the most steps of them.
 const IMPORT_BYTES: usize = 256 * 1024;
 const IMPORT_STEPS: usize = 64;
+
+/// An export begins anew so often, at most.
+const EXPORT_ATTEMPTS_MAX: usize = 5;
 
 /// Takes the values of a sequence, each with its place, from a place on. Returns its counter.
 pub(super) async fn sequence(
@@ -82,31 +86,58 @@ pub(super) async fn scan(
 ///
 /// Values are of one revision. A sequence is read after it, up to the counter that it had by then.
 pub(super) async fn export(store: &Store, prefix: &str) -> anyhow::Result<()> {
-    let mut next = Some(Scan::of(Keys::prefix(prefix)));
-    while let Some(scan) = next.take() {
-        let page = store.scan(scan).await?;
-        for entry in &page.entries {
-            let line = match &entry.content {
-                Content::Value(_) | Content::ValueOf { .. } => entry_told(entry),
-                Content::Sequence(count) => {
-                    let mut values = Vec::new();
-                    let now = sequence(store, &entry.key, 0, count.len(), |_, value| {
-                        values.push(value_of(value));
-                        Ok(())
-                    })
-                    .await?;
-                    if now.is_empty() {
-                        let key = shown(&entry.key);
-                        bail!("the sequence {key} was deleted while it was read: export again");
-                    }
-                    json!({ "key": value_of(&entry.key), "sequence": values })
+    let entries = read_whole(prefix, async |scan| store.scan(scan).await).await?;
+    for entry in &entries {
+        let line = match &entry.content {
+            Content::Value(_) | Content::ValueOf { .. } => entry_told(entry),
+            Content::Sequence(count) => {
+                let mut values = Vec::new();
+                let now = sequence(store, &entry.key, 0, count.len(), |_, value| {
+                    values.push(value_of(value));
+                    Ok(())
+                })
+                .await?;
+                if now.is_empty() {
+                    let key = shown(&entry.key);
+                    bail!("the sequence {key} was deleted while it was read: export again");
                 }
-            };
-            super::print(format!("{line}\n").as_bytes())?;
-        }
-        next = page.next;
+                json!({ "key": value_of(&entry.key), "sequence": values })
+            }
+        };
+        super::print(format!("{line}\n").as_bytes())?;
     }
     Ok(())
+}
+
+/// Reads all keys that begin so, at one revision, page by page.
+///
+/// Nothing is printed before the last page is there: whoever takes the output slowly does not hold up the reading, for
+/// which the history has to reach back, and where it does not, reading begins anew at a later revision.
+async fn read_whole(
+    prefix: &str,
+    mut read: impl AsyncFnMut(Scan) -> Result<Page, KvError>,
+) -> anyhow::Result<Vec<Entry>> {
+    for _ in 0..EXPORT_ATTEMPTS_MAX {
+        let (mut entries, mut next) = (Vec::new(), Some(Scan::of(Keys::prefix(prefix))));
+        while let Some(scan) = next.take() {
+            match read(scan).await {
+                Ok(page) => {
+                    entries.extend(page.entries);
+                    next = page.next;
+                    if next.is_none() {
+                        return Ok(entries);
+                    }
+                }
+                Err(KvError::Refused(Refused::Compacted { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    bail!(
+        "more is written while the keys are read than the history keeps ({HISTORY_CHANGES_MAX} changes or \
+         {HISTORY_BYTES_MAX} bytes), in {EXPORT_ATTEMPTS_MAX} attempts: export keys by how they begin, part by part, or \
+         while less is written; `liferaft backup` copies all that a member holds at one moment, whatever is written"
+    )
 }
 
 /// Writes the keys of an export. A sequence takes the place of what its key holds. Returns how many keys.
@@ -155,4 +186,69 @@ fn steps_of(line: &Value) -> anyhow::Result<Vec<Step>> {
         steps.push(Step::append(key.clone(), bytes_of(value)?));
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use liferaft::kv::{Meta, Revision};
+
+    use super::*;
+
+    fn entry(key: &'static str, revision: u64) -> Entry {
+        Entry {
+            key: Bytes::from_static(key.as_bytes()),
+            content: Content::ValueOf { bytes: 1 },
+            meta: Meta {
+                created: Revision(1),
+                modified: Revision(revision),
+                version: 1,
+                lease: None,
+            },
+        }
+    }
+
+    /// A page of one entry, after which there is another if `next` says where.
+    fn page(entry: Entry, next: Option<u64>) -> Page {
+        Page {
+            revision: entry.meta.modified,
+            entries: vec![entry],
+            count: 1,
+            next: next.map(|at| Scan::of(Keys::prefix("")).at(Revision(at))),
+        }
+    }
+
+    fn compacted() -> KvError {
+        let through = Revision(236);
+        Refused::Compacted { through }.into()
+    }
+
+    fn export(mut pages: Vec<Result<Page, KvError>>) -> anyhow::Result<Vec<Entry>> {
+        pages.reverse();
+        let read = async |_| pages.pop().expect("no more is read");
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a thread is enough");
+        runtime.block_on(read_whole("", read))
+    }
+
+    #[test]
+    fn an_export_begins_anew_when_its_revision_is_compacted() {
+        let entries = export(vec![
+            Ok(page(entry("a", 1), Some(1))),
+            Err(compacted()),
+            Ok(page(entry("a", 300), Some(300))),
+            Ok(page(entry("b", 2), None)),
+        ]);
+
+        let expected = vec![entry("a", 300), entry("b", 2)];
+        assert_eq!(entries.expect("it is read"), expected);
+    }
+
+    #[test]
+    fn an_export_that_writers_outrun_says_what_to_do() {
+        let error = export((0..5).map(|_| Err(compacted())).collect());
+
+        let error = error.expect_err("it is never read").to_string();
+        assert!(error.contains("part by part"), "{error}");
+        assert!(error.contains("`liferaft backup`"), "{error}");
+    }
 }
