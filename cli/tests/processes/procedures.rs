@@ -1,5 +1,7 @@
 //! The procedures of `docs/running.md`, as an operator carries them out.
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,6 +118,43 @@ fn members_that_have_all_moved_find_each_other_by_a_contact() {
     let bob = join(&folder.of("bob"), contact, "bob");
 
     bob.until("led", |told| !told["leader"].is_null());
+}
+
+#[test]
+fn a_member_that_a_copy_has_put_out_comes_back_as_a_new_one() {
+    let folder = Folder::new("copied");
+    let ada = init(&folder.of("ada"));
+    let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
+    let (data, copy) = (folder.of("bob"), folder.of("copy"));
+    let bob = join(&data, &invitation, "bob");
+    let eve = join(&folder.of("eve"), &invitation, "eve");
+    bob.until_voters(3);
+    eve.until_voters(3);
+    until_done(&["kv", "--at", &operator, "set", "camp", "hill"]);
+    assert_eq!(bob.stop(), Some(0));
+    fs::create_dir(&copy).expect("it is not there");
+    for entry in fs::read_dir(&data).expect("it is there") {
+        let entry = entry.expect("it is there");
+        let to = Path::new(&copy).join(entry.file_name());
+        fs::copy(entry.path(), to).expect("there is room");
+    }
+
+    let copied = again(&copy);
+    copied.until("led", |told| !told["leader"].is_null());
+    assert_eq!(copied.stop(), Some(0));
+    let bob = again(&data);
+    let put_out = bob.until("excluded", |told| !told["why"].is_null());
+    assert_eq!(bob.stop(), Some(0));
+    until_done(&["members", "--at", &operator, "remove", "bob"]);
+    let bob = join(&folder.of("new"), &invitation, "bob");
+    bob.until_voters(3);
+
+    let why = put_out["why"].as_str().expect("it is text");
+    assert!(why.contains("is a copy, or was set back"), "{why}");
+    assert_eq!(
+        until_done(&["kv", "--at", &operator, "get", "camp"]),
+        "hill\n"
+    );
 }
 
 #[test]
