@@ -77,7 +77,14 @@ pub(crate) async fn invitation_of(
             return Err(Misuse(format!("{option} {text}: {wrong}")).into());
         }
         // The error does not repeat it: it is a secret.
-        return text.parse().with_context(|| Misuse(option.to_owned()));
+        return text.parse().with_context(|| {
+            Misuse(match is_name(text) {
+                true => format!(
+                    "{option}: if it is a host, a port is missing, as in localhost:4000; if an invitation"
+                ),
+                false => option.to_owned(),
+            })
+        });
     };
     let address = address
         .parse()
@@ -120,6 +127,15 @@ fn address_of(at: &str) -> Option<String> {
     let is_host = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
     let is_address = is_host && port.parse::<u16>().is_ok();
     is_address.then(|| format!("ws://{at}"))
+}
+
+/// The most characters of a host's name without dots (RFC 1035). No invitation is as short.
+const NAME_CHARS_MAX: usize = 63;
+
+/// Returns true if this may be the name of a host.
+fn is_name(at: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=NAME_CHARS_MAX).contains(&at.len()) && at.bytes().all(is_of_name)
 }
 
 /// Runs what a command asks in a runtime, and tells how it ended.

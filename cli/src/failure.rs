@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use liferaft::consensus::TransferError;
+use liferaft::consensus::{InvalidChange, TransferError};
 use liferaft::driver::{
     ClientRefused, MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
     Unreached, UnreachedCause,
@@ -61,6 +61,8 @@ enum Failure<'a> {
     Refused(ClientRefused),
     /// An address alone leads nowhere.
     Untold,
+    /// There are as many tokens as there may be.
+    Tokens,
     Other,
 }
 
@@ -149,6 +151,7 @@ impl<'a> Failure<'a> {
             MembershipError::Unreached(why) => Self::of_unreached(why),
             MembershipError::Refused(refused) => Self::Refused(*refused),
             MembershipError::NotLeader { .. } => Self::Unreached(None),
+            MembershipError::Invalid(InvalidChange::TooManyTokens) => Self::Tokens,
             error if error.is_definite() => Self::Other,
             _ => Self::Unknown(None),
         }
@@ -168,7 +171,7 @@ impl<'a> Failure<'a> {
 
     const fn code(self) -> u8 {
         match self {
-            Self::Other => 1,
+            Self::Other | Self::Tokens => 1,
             Self::Misuse => MISUSE,
             Self::No => 3,
             Self::Unknown(_) => 4,
@@ -198,6 +201,9 @@ impl<'a> Failure<'a> {
                     _ => "`liferaft status` shows which members are there",
                 })
             }
+            Self::Tokens => Some(
+                "`liferaft members tokens` shows them, and `liferaft members revoke TOKEN` takes one back",
+            ),
             Self::Refused(ClientRefused::ReadOnly | ClientRefused::OutOfScope) => Some(
                 "an operator prints an invitation that allows it by `liferaft members invite writer`",
             ),
@@ -251,6 +257,17 @@ mod tests {
         assert_eq!(code(MembershipError::Unknown { leader: None }), 4);
         assert_eq!(code(MembershipError::Unreached(refused())), 6);
         assert_eq!(code(MembershipError::Pending), 1);
+    }
+
+    #[test]
+    fn whoever_meets_the_bound_of_tokens_is_told_how_to_take_one_back() {
+        let error = MembershipError::Invalid(InvalidChange::TooManyTokens).into();
+
+        let failure = Failure::of(&error);
+
+        assert_eq!(failure.code(), 1);
+        let advice = failure.advice().expect("there is some");
+        assert!(advice.contains("liferaft members revoke"), "{advice}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod line;
 
+use std::pin::pin;
+
 use futures::StreamExt as _;
 use liferaft::kv::{Change, ChangeKind, Changes, Keys, Revision, WatchEvent};
 use serde_json::{Value, json};
@@ -25,6 +27,8 @@ pub(super) async fn follow(
     };
     let mut status = store.raft().status();
     let mut line = Line::default();
+    let mut looking = pin!(ahead_of(store, from));
+    let mut is_looking = true;
     loop {
         line.look(&status.borrow_and_update(), Instant::now());
         while let Some(news) = line.news(Instant::now()) {
@@ -41,10 +45,23 @@ pub(super) async fn follow(
                 Ok(()) => continue,
                 Err(_) => return Ok(()),
             },
+            ahead = &mut looking, if is_looking => {
+                is_looking = false;
+                if let Some((newest, from)) = ahead {
+                    eprintln!("the newest revision is {newest}: waiting for {from}");
+                }
+                continue;
+            }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => continue,
         };
         super::print(told.as_bytes())?;
     }
+}
+
+/// Returns the newest revision, if those to watch from are beyond the next one.
+async fn ahead_of(store: &Store, from: Option<u64>) -> Option<(Revision, u64)> {
+    let (newest, from) = (store.revision().await.ok()?, from?);
+    (Revision(from) > newest.next()).then_some((newest, from))
 }
 
 fn lines(changes: &Changes, json: bool) -> String {

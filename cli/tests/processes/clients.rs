@@ -549,3 +549,34 @@ fn a_frozen_leader_holds_up_no_newcomer() {
     let silent = |line: &&str| line.contains(r#""role":"silent""#);
     assert_eq!(status.lines().filter(silent).count(), 1, "{status}");
 }
+
+#[test]
+fn a_watch_from_the_future_says_that_it_waits() {
+    let folder = Folder::new("future");
+    let ada = init(&folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+
+    let watch = liferaft()
+        .args(["kv", "--at", &operator, "watch", "--from", "1000000"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut watch = Ending(watch);
+    let told = BufReader::new(watch.0.stderr.take().expect("it is piped"));
+    let told = told.lines().map_while(Result::ok).next();
+
+    let told = told.expect("it is told");
+    assert!(told.contains("waiting for 1000000"), "{told}");
+}
+
+#[test]
+fn a_host_without_a_port_is_told_that_it_is_missing() {
+    for host in ["localhost", "van-1.example"] {
+        let refused = run(&["kv", "--at", host, "get", "camp"]);
+
+        assert_eq!(refused.status.code(), Some(1));
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert!(why.contains("port"), "{why}");
+    }
+}
