@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 
 use self::cluster::Cluster;
 use self::load::{Load, Pace, Work};
-use self::report::Row;
+use self::report::{Row, Verdict};
 use self::server::Folder;
 
 mod cluster;
@@ -92,20 +92,21 @@ fn main() -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let all_met = runtime.block_on(run(&options));
+    let verdict = runtime.block_on(run(&options));
     runtime.shutdown_background();
-    Ok(if all_met? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let verdict = verdict?;
+    println!("\ntargets: {verdict}");
+    Ok(match verdict {
+        Verdict::Missed => ExitCode::FAILURE,
+        Verdict::Met | Verdict::NotMeasured => ExitCode::SUCCESS,
     })
 }
 
-/// Returns true if no target was missed.
-async fn run(options: &Options) -> Result<bool> {
+/// Returns what became of all targets.
+async fn run(options: &Options) -> Result<Verdict> {
     let etcd = (!options.alone).then(etcd::version).flatten();
     report::introduce(etcd.as_deref(), options.alone);
-    let mut all_met = true;
+    let mut verdict = Verdict::Met;
     for medium in &options.storage {
         let name = format!("liferaft-network-{}", std::process::id());
         let folder = match medium {
@@ -127,19 +128,19 @@ async fn run(options: &Options) -> Result<bool> {
         for cluster in &clusters {
             load::fill(cluster).await?;
         }
-        all_met &= measure(options, *medium, &folder, &clusters).await?;
+        verdict = verdict.max(measure(options, *medium, &folder, &clusters).await?);
     }
-    Ok(all_met)
+    Ok(verdict)
 }
 
-/// Measures these clusters in all ways that were asked for. Returns true if no target was missed.
+/// Measures these clusters in all ways that were asked for. Returns what became of the targets.
 async fn measure(
     options: &Options,
     medium: Medium,
     folder: &Folder,
     clusters: &[Cluster],
-) -> Result<bool> {
-    let mut all_met = true;
+) -> Result<Verdict> {
+    let mut verdict = Verdict::Met;
     let mut slowest = None;
     let mut load = Load {
         work: Work::Put,
@@ -159,11 +160,11 @@ async fn measure(
             if work == Work::Put {
                 slowest = rows.iter().map(Row::per_second).min_by(f64::total_cmp);
             }
-            all_met &= report::print(medium, load, &rows);
+            verdict = verdict.max(report::print(medium, load, &rows));
         }
     }
     if options.closed {
-        return Ok(all_met);
+        return Ok(verdict);
     }
     if let Some(slowest) = slowest {
         // Half of what the slowest does in a closed loop is no burden for any.
@@ -174,14 +175,14 @@ async fn measure(
             ..load
         };
         let rows = rows(options.rounds, clusters, load).await?;
-        all_met &= report::print(medium, load, &rows);
+        verdict = verdict.max(report::print(medium, load, &rows));
     }
     if medium == Medium::Durable {
         for callers in TRACED_CALLERS {
-            all_met &= syncs::count(clusters, folder, callers).await?;
+            verdict = verdict.max(syncs::count(clusters, folder, callers).await?);
         }
     }
-    Ok(all_met)
+    Ok(verdict)
 }
 
 /// Measures each cluster in turn, again and again.

@@ -1,9 +1,35 @@
 //! Prints what was measured, beside what it should be.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::Medium;
 use crate::load::{Load, Pace, Run, Work};
+
+/// Whether targets were met. The later ones outweigh the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    Met,
+    /// Something that it takes to measure is not there.
+    NotMeasured,
+    Missed,
+}
+
+impl Verdict {
+    pub(crate) const fn of(is_met: bool) -> Self {
+        if is_met { Self::Met } else { Self::Missed }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "met",
+            Self::NotMeasured => "not measured",
+            Self::Missed => "missed",
+        })
+    }
+}
 
 /// The runs of one cluster under one load.
 #[derive(Debug)]
@@ -50,8 +76,9 @@ pub(crate) fn introduce(etcd: Option<&str>, is_alone: bool) {
     );
 }
 
-/// Prints the rows of a load, and returns true unless a target was missed.
-pub(crate) fn print(medium: Medium, load: Load, rows: &[Row]) -> bool {
+/// Prints the rows of a load, and returns what became of its targets: met where there are none, and not measured where
+/// there is nothing to compare with.
+pub(crate) fn print(medium: Medium, load: Load, rows: &[Row]) -> Verdict {
     let on = match medium {
         Medium::Durable => "durable",
         Medium::Memory => "in memory",
@@ -68,8 +95,12 @@ pub(crate) fn print(medium: Medium, load: Load, rows: &[Row]) -> bool {
         }
     };
     println!("\n{on}, {work}, {pace}");
-    let mut all_met = true;
     let first = rows.first();
+    let is_compared = first.is_some_and(|first| first.name == ETCD);
+    let mut verdict = match target(medium, load) {
+        Some(_) if !is_compared => Verdict::NotMeasured,
+        _ => Verdict::Met,
+    };
     for row in rows {
         print!(
             "  {:12}{:>9.0}/s   p50 {:>8.3} ms   p99 {:>8.3} ms",
@@ -84,15 +115,14 @@ pub(crate) fn print(medium: Medium, load: Load, rows: &[Row]) -> bool {
             let ratio = row.per_second() / first.per_second();
             print!("   {ratio:.2} of {}", first.name);
             if let Some(target) = target(medium, load).filter(|_| first.name == ETCD) {
-                let is_met = ratio >= target;
-                all_met &= is_met;
-                let verdict = if is_met { "met" } else { "missed" };
-                print!(", target {target:.2}: {verdict}");
+                let own = Verdict::of(ratio >= target);
+                verdict = verdict.max(own);
+                print!(", target {target:.2}: {own}");
             }
         }
         println!();
     }
-    all_met
+    verdict
 }
 
 /// The name of the clusters that others are compared with.

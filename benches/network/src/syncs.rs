@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::load::{Load, Pace, Work};
+use crate::report::Verdict;
 use crate::server::{Folder, Server};
 
 /// How long they are counted, about.
@@ -21,15 +22,19 @@ const CALLS: &str = "fsync,fdatasync,sync_file_range,msync,syncfs,sync";
 /// The disks on which a write is before it is acknowledged.
 const MAJORITY: usize = 2;
 
-/// Counts what the servers of each cluster do while so many callers write. Returns false if writes of one caller, of
-/// which each is on the disks of a majority before the next begins, took fewer syncs than that.
-pub(crate) async fn count(clusters: &[Cluster], folder: &Folder, callers: usize) -> Result<bool> {
+/// Counts what the servers of each cluster do while so many callers write. The target is missed if writes of one caller,
+/// of which each is on the disks of a majority before the next begins, took fewer syncs than that.
+pub(crate) async fn count(
+    clusters: &[Cluster],
+    folder: &Folder,
+    callers: usize,
+) -> Result<Verdict> {
     if Command::new("strace").arg("-V").output().is_err() {
-        println!("\nsyncs are not counted: strace is not installed");
-        return Ok(true);
+        println!("\nsyncs, callers: {callers}: not measured, strace is not installed");
+        return Ok(Verdict::NotMeasured);
     }
     println!("\ndurable, put, callers: {callers}, traced: calls of {CALLS}");
-    let mut all_met = true;
+    let mut verdict = Verdict::Met;
     for cluster in clusters {
         let load = Load {
             work: Work::Put,
@@ -51,14 +56,13 @@ pub(crate) async fn count(clusters: &[Cluster], folder: &Folder, callers: usize)
             f64::from(u32::try_from(all)?) / f64::from(u32::try_from(writes)?),
         );
         if callers == 1 {
-            let is_met = all >= MAJORITY * writes;
-            all_met &= is_met;
-            let verdict = if is_met { "met" } else { "missed" };
-            print!(", target {MAJORITY} a write: {verdict}");
+            let own = Verdict::of(all >= MAJORITY * writes);
+            verdict = verdict.max(own);
+            print!(", target {MAJORITY} a write: {own}");
         }
         println!();
     }
-    Ok(all_met)
+    Ok(verdict)
 }
 
 /// A tracer that counts calls of a server.
