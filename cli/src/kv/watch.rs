@@ -48,7 +48,9 @@ pub(super) async fn follow(
             ahead = &mut looking, if is_looking => {
                 is_looking = false;
                 if let Some((newest, from)) = ahead {
-                    eprintln!("the newest revision is {newest}: waiting for {from}");
+                    crate::tell_error(format_args!(
+                        "the newest revision is {newest}: waiting for {from}"
+                    ));
                 }
                 continue;
             }
