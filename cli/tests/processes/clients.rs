@@ -575,7 +575,7 @@ fn a_host_without_a_port_is_told_that_it_is_missing() {
     for host in ["localhost", "van-1.example"] {
         let refused = run(&["kv", "--at", host, "get", "camp"]);
 
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(2));
         let why = String::from_utf8_lossy(&refused.stderr);
         assert!(why.contains("port"), "{why}");
     }

@@ -9,6 +9,6 @@ mod monitor;
 mod node;
 mod procedures;
 mod signaling;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod surroundings;
 mod upgrade;
