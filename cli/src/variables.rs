@@ -45,12 +45,12 @@ fn in_capitals(name: &str) -> String {
 fn read(arg: Arg, name: OsStr) -> Arg {
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let said = var_os(&name).map(|said| said.to_string_lossy().to_lowercase());
-    let is_given = said.is_none_or(|said| !(said.is_empty() || is_switch && NO.contains(&&*said)));
+    let is_absent = said.is_some_and(|said| said.is_empty() || is_switch && NO.contains(&&*said));
     // The parser would take whatever a variable says for given, and find it in conflict with other flags.
-    let arg = if is_given {
-        arg.env(name)
-    } else {
+    let arg = if is_absent {
         arg.env(Resettable::Reset)
+    } else {
+        arg.env(name)
     };
     if is_switch {
         arg.value_parser(BoolishValueParser::new())
