@@ -140,19 +140,24 @@ async fn read_whole(
     )
 }
 
-/// Writes the keys of an export. A sequence takes the place of what its key holds. Returns how many keys.
+/// Writes the keys of an export. A sequence takes the place of what its key holds. Returns how many keys. Nothing is
+/// written of a text that is not an export as a whole.
 pub(super) async fn import(store: &Store, text: &[u8]) -> anyhow::Result<u64> {
+    let lines = || {
+        let lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+        lines.filter(|(_, line)| !line.trim_ascii().is_empty())
+    };
+    // Read twice, so that no second copy is kept of it.
+    for (number, line) in lines() {
+        read(number, line)?;
+    }
     let (mut count, mut steps, mut bytes) = (0, Vec::new(), 0);
-    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let read = serde_json::from_slice(line).map_err(anyhow::Error::from);
-        let read = read.and_then(|line: Value| steps_of(&line));
-        for step in read.with_context(|| format!("line {number}"))? {
+    for (number, line) in lines() {
+        for step in read(number, line)? {
             let step_bytes = line.len();
             if steps.len() >= IMPORT_STEPS || bytes + step_bytes > IMPORT_BYTES {
-                write(store, &mut steps).await?;
+                let written = write(store, &mut steps).await;
+                written.with_context(|| not_whole(count))?;
                 bytes = 0;
             }
             bytes += step_bytes.min(IMPORT_BYTES);
@@ -160,8 +165,22 @@ pub(super) async fn import(store: &Store, text: &[u8]) -> anyhow::Result<u64> {
         }
         count += 1;
     }
-    write(store, &mut steps).await?;
+    let written = write(store, &mut steps).await;
+    written.with_context(|| not_whole(count))?;
     Ok(count)
+}
+
+/// Says how far an import came that was broken off after so many keys of the file.
+fn not_whole(count: u64) -> String {
+    let next = count + 1;
+    format!("broken off: nothing after key {next} of the file is written; import it again")
+}
+
+/// Reads a line of an export.
+fn read(number: usize, line: &[u8]) -> anyhow::Result<Vec<Step>> {
+    let read = serde_json::from_slice(line).map_err(anyhow::Error::from);
+    let steps = read.and_then(|line: Value| steps_of(&line));
+    steps.with_context(|| format!("line {number}"))
 }
 
 async fn write(store: &Store, steps: &mut Vec<Step>) -> anyhow::Result<()> {
