@@ -303,8 +303,8 @@ impl fmt::Display for Expelled {
         let server = self.server;
         write!(
             f,
-            "an operator has expelled this member: after `liferaft members add {server:?}` it takes part again, once it \
-             is started again"
+            "an operator has expelled this member: started again, it waits until `liferaft members add {server:?}` takes \
+             it back"
         )
     }
 }
@@ -331,16 +331,22 @@ pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCo
     }
 }
 
-/// Waits until a member is expelled that took part since it was started. One that is started again asks whether it may
-/// come back.
+/// Waits until a member is expelled that took part since it was started: it has heard of a leader, whatever its store
+/// says of who is a member. One that is started again after that asks whether it may come back, and is there when it is
+/// added.
 async fn expelled(member: &Handle<Kv>) {
     let mut status = member.status();
-    let takes_part = |now: &MemberStatus| now.raft.configuration.contains(now.raft.id);
+    let takes_part = |now: &MemberStatus| {
+        let is_member = now.raft.configuration.contains(now.raft.id);
+        is_member && now.leader().is_some() && now.exclusion.is_none()
+    };
     let is_expelled = |now: &MemberStatus| now.exclusion == Some(Exclusion::Removed);
     if status.wait_for(takes_part).await.is_err() || status.wait_for(is_expelled).await.is_err() {
         // It has stopped, which others tell.
         std::future::pending::<()>().await;
     }
+    // Whoever reports it has its turn first: the status may have changed after it had looked.
+    tokio::task::yield_now().await;
 }
 
 /// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it. One that is expelled ends by
