@@ -5,17 +5,17 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::node::{ANYWHERE, Ending, Folder, Node, init, join, liferaft, run};
+use crate::node::{ANYWHERE, Ending, Folder, Node, init, join, liferaft, rows, run, told_by};
 
 /// A cluster of three, with an invitation to operators.
-struct Three {
-    nodes: Vec<Node>,
-    operator: String,
+pub(crate) struct Three {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) operator: String,
     _folder: Folder,
 }
 
 impl Three {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         let ada = init(&folder.of("ada"));
         let invitation = ada.invitation();
@@ -34,30 +34,26 @@ impl Three {
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        let command = [&arguments[..1], &["--at", &self.operator], &arguments[1..]].concat();
-        run(&command)
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        run(&self.command(arguments))
+    }
+
+    fn command<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&arguments[..1], &["--at", &self.operator], &arguments[1..]].concat()
     }
 
     /// What a command prints that succeeds.
-    fn told(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        String::from_utf8(output.stdout).expect("it is text")
+    pub(crate) fn told(&self, arguments: &[&str]) -> String {
+        told_by(&self.command(arguments))
     }
 
-    fn code(&self, arguments: &[&str]) -> Option<i32> {
+    pub(crate) fn code(&self, arguments: &[&str]) -> Option<i32> {
         self.run(arguments).status.code()
     }
 
     /// The name of the leader, by the word of all members.
-    fn leader(&self) -> String {
-        let status = self.told(&["status", "--json"]);
-        let rows = status
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("it is JSON"));
-        let rows: Vec<Value> = rows.collect();
+    pub(crate) fn leader(&self) -> String {
+        let rows = rows(&self.told(&["status", "--json"]));
         assert_eq!(rows.len(), 3);
         let leads = |row: &&Value| row["role"] == "leader";
         let leader = rows.iter().find(leads).expect("one leads");

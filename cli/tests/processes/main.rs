@@ -2,13 +2,22 @@
 
 mod clients;
 mod cluster;
+mod commands;
+mod contacts;
 mod dialect;
 mod flags;
 mod joining;
 mod monitor;
 mod node;
+#[cfg(unix)]
 mod procedures;
 mod signaling;
 #[cfg(unix)]
+mod stopping;
+#[cfg(unix)]
 mod surroundings;
+#[cfg(unix)]
+mod terminal;
+#[cfg(unix)]
+mod tls;
 mod upgrade;

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init};
+use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init, join};
 
 /// So many ask for much and read nothing.
 const UNREAD: usize = 16;
@@ -23,9 +23,7 @@ fn monitors_are_told_figures_and_whether_it_takes_part() {
         "--monitor",
         ANYWHERE,
     ]);
-    let started = ada.until("started", |_| true);
-    let address = started["monitor"].as_str().expect("it listens");
-    let address = address.trim_start_matches("http://").parse().unwrap();
+    let address = ada.monitor();
     ada.invitation();
 
     let metrics = get(address, "/metrics");
@@ -55,9 +53,7 @@ fn who_waits_for_its_cluster_is_well_and_not_ready() {
         "--join",
         &invitation,
     ]);
-    let started = bob.until("started", |_| true);
-    let address = started["monitor"].as_str().expect("it listens");
-    let address = address.trim_start_matches("http://").parse().unwrap();
+    let address = bob.monitor();
 
     assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
     let ready = get(address, "/readyz");
@@ -77,9 +73,7 @@ fn monitors_are_answered_beside_those_that_never_ask_or_read() {
         "--monitor",
         ANYWHERE,
     ]);
-    let started = ada.until("started", |_| true);
-    let address = started["monitor"].as_str().expect("it listens");
-    let address: SocketAddr = address.trim_start_matches("http://").parse().unwrap();
+    let address = ada.monitor();
     let connect = || TcpStream::connect(address).expect("it listens");
     let requests = b"GET /metrics HTTP/1.1\r\nHost: ada\r\n\r\n".repeat(2_000);
 
@@ -96,6 +90,38 @@ fn monitors_are_answered_beside_those_that_never_ask_or_read() {
     assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
     drop(crowd);
     assert_eq!(ada.stop(), Some(0));
+}
+
+#[test]
+fn who_knows_no_leader_is_well_and_not_ready() {
+    let folder = Folder::new("leaderless");
+    let ada = init(&folder.of("ada"));
+    let invitation = ada.invitation();
+    let bob = Node::start(&[
+        "node",
+        "--data",
+        &folder.of("bob"),
+        "--listen",
+        ANYWHERE,
+        "--monitor",
+        ANYWHERE,
+        "--join",
+        &invitation,
+    ]);
+    let address = bob.monitor();
+    let eve = join(&folder.of("eve"), &invitation, "eve");
+    bob.until_voters(3);
+    eve.until_voters(3);
+    let before = get(address, "/readyz");
+
+    drop((ada, eve));
+    bob.until("led", |told| told["leader"].is_null());
+
+    let (ready, healthy) = (get(address, "/readyz"), get(address, "/healthz"));
+    assert!(before.starts_with("HTTP/1.1 200 "), "{before}");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.contains("it knows no leader"), "{ready}");
+    assert!(healthy.starts_with("HTTP/1.1 200 "), "{healthy}");
 }
 
 /// Returns the whole response.

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Nothing here takes so long on any machine.
@@ -45,6 +48,35 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     output.expect("the program starts")
 }
 
+/// What a command prints that succeeds.
+pub(crate) fn told_by(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+/// Reads what a command prints as lines of JSON.
+pub(crate) fn rows(text: &str) -> Vec<Value> {
+    let read = |line| serde_json::from_str(line).expect("it is JSON");
+    text.lines().map(read).collect()
+}
+
+/// Waits until this is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}, in time");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port of loopback that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(ANYWHERE).expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
 /// The error that a command ends with.
 pub(crate) fn error_of(arguments: &[&str]) -> String {
     failed(arguments, 1)
@@ -74,10 +106,18 @@ impl Node {
 
     /// Starts it by a command that ends with the program's name.
     pub(crate) fn start_by(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(arguments).args(["--json", "--until-eof"]);
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    /// Starts it as a supervisor does: nothing but signals ends it. It tells lines of JSON.
+    #[cfg(unix)]
+    pub(crate) fn supervised(mut command: Command) -> Self {
+        Self::spawn(command.env("LIFERAFT_JSON", "true").stdin(Stdio::null()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut process = command
-            .args(arguments)
-            .args(["--json", "--until-eof"])
-            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -125,6 +165,14 @@ impl Node {
         address.trim_start_matches("ws://").to_owned()
     }
 
+    /// Where monitors ask.
+    pub(crate) fn monitor(&self) -> SocketAddr {
+        let told = self.until("started", |_| true);
+        let address = told["monitor"].as_str().expect("it listens");
+        let address = address.trim_start_matches("http://").parse();
+        address.expect("it is an address")
+    }
+
     /// Waits until so many vote.
     pub(crate) fn until_voters(&self, count: usize) {
         self.until("members", |told| {
@@ -135,6 +183,19 @@ impl Node {
     /// Ends it as its supervisor would, and returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         drop(self.process.0.stdin.take());
+        self.ended()
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.process.0);
+        kill_process(id, signal).expect("it runs");
+    }
+
+    /// Ends it by a signal, and returns its exit code.
+    #[cfg(unix)]
+    pub(crate) fn stop_by(mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
         self.ended()
     }
 

@@ -5,7 +5,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init, join, run};
+use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
+use liferaft::{Client, Endpoint, Identity, Invitation, Kv, KvHandle};
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use crate::monitor::get;
+use crate::node::{
+    ANYWHERE, Folder, Node, PATIENCE, free_port, init, join, liferaft, rows, run, until,
+};
 
 /// Runs a command until it succeeds, and returns what it prints.
 fn until_done(arguments: &[&str]) -> String {
@@ -25,34 +34,122 @@ fn again(folder: &str) -> Node {
     Node::start(&["node", "--data", folder, "--listen", ANYWHERE])
 }
 
-#[test]
-fn each_member_is_upgraded_in_its_turn() {
+/// Writes all the while until it is told to stop, and returns how often.
+async fn write_until(mut stop: oneshot::Receiver<()>, operator: Invitation) -> u64 {
+    let identity = Identity::draw();
+    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
+    let end = Endpoint::new(identity.clone(), carrier);
+    let client: Client<Kv> = Client::builder(identity, end, operator)
+        .start()
+        .expect("it is arranged well");
+    let store = KvHandle::new(client);
+    let mut writes = 0;
+    while matches!(stop.try_recv(), Err(TryRecvError::Empty)) {
+        let appended = store.append("log", writes.to_string()).await;
+        assert_eq!(appended.expect("none fails").value, writes);
+        writes += 1;
+    }
+    writes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_member_is_upgraded_and_no_write_fails() {
     let folder = Folder::new("upgrade");
-    let ada = init(&folder.of("ada"));
+    let start = |command: &str, name: &str, listen: &str, invitation: Option<&str>| {
+        let mut member = liferaft();
+        member.args([
+            command,
+            "--data",
+            &folder.of(name),
+            "--listen",
+            listen,
+            "--name",
+            name,
+        ]);
+        member.args(["--monitor", ANYWHERE]);
+        if let Some(invitation) = invitation {
+            member.env("LIFERAFT_JOIN", invitation);
+        }
+        Node::supervised(member)
+    };
+    let ada = start("init", "ada", ANYWHERE, None);
     let address = ada.address();
     let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
-    let bob = join(&folder.of("bob"), &invitation, "bob");
-    let eve = join(&folder.of("eve"), &invitation, "eve");
+    let bob = start("node", "bob", ANYWHERE, Some(&invitation));
+    let eve = start("node", "eve", ANYWHERE, Some(&invitation));
     eve.until_voters(3);
-    until_done(&["kv", "--at", &operator, "set", "camp", "hill"]);
-
+    bob.until_voters(3);
+    let (stop, stopped) = oneshot::channel();
+    let by_operator = operator.parse().expect("it is one");
+    let writer = tokio::spawn(write_until(stopped, by_operator));
+    let written = || {
+        until_done(&["kv", "--at", &operator, "read", "log"])
+            .lines()
+            .count()
+    };
     let mut upgraded = Vec::new();
-    let of_others = [("bob", bob, ANYWHERE), ("eve", eve, ANYWHERE)];
-    for (name, node, listen) in [("ada", ada, &*address)].into_iter().chain(of_others) {
-        assert_eq!(node.stop(), Some(0));
-        let data = folder.of(name);
-        let node = Node::start(&["node", "--data", &data, "--listen", listen]);
-        node.until("led", |told| !told["leader"].is_null());
-        until_done(&["kv", "--at", &operator, "append", "log", name]);
+
+    for (name, node, listen) in [
+        ("ada", ada, &*address),
+        ("bob", bob, ANYWHERE),
+        ("eve", eve, ANYWHERE),
+    ] {
+        let before = written();
+        until("it writes", || written() > before);
+        assert_eq!(node.stop_by(Signal::TERM), Some(0));
+        let node = start("node", name, listen, None);
+        let monitor = node.monitor();
+        until("it is ready", || {
+            get(monitor, "/readyz").starts_with("HTTP/1.1 200 ")
+        });
         upgraded.push(node);
     }
+    let before = written();
+    until("it writes", || written() > before);
+    stop.send(()).expect("it writes");
 
+    let writes = writer.await.expect("no write fails");
     let told = until_done(&["kv", "--at", &operator, "read", "log"]);
-    assert_eq!(told, "ada\nbob\neve\n");
-    assert_eq!(
-        until_done(&["kv", "--at", &operator, "get", "camp"]),
-        "hill\n"
-    );
+    let expected: String = (0..writes).map(|number| format!("{number}\n")).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_service_is_told_everything_by_its_environment() {
+    let folder = Folder::new("service");
+    let ada = init(&folder.of("ada"));
+    let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
+    let port = free_port();
+    let unit = || {
+        let mut command = liferaft();
+        command
+            .arg("node")
+            .env("LIFERAFT_DATA", folder.of("bob"))
+            .env("LIFERAFT_LISTEN", format!("127.0.0.1:{port}"))
+            .env("LIFERAFT_ADVERTISE", format!("localhost:{port}"))
+            .env("LIFERAFT_NAME", "van-2")
+            .env("LIFERAFT_MONITOR", ANYWHERE);
+        command
+    };
+    let mut once = unit();
+    once.env("LIFERAFT_JOIN", &invitation);
+    let newcomer = Node::supervised(once);
+    newcomer.until_voters(2);
+    assert_eq!(newcomer.stop_by(Signal::TERM), Some(0));
+
+    let service = Node::supervised(unit());
+
+    let monitor = service.monitor();
+    until("it is ready", || {
+        get(monitor, "/readyz").starts_with("HTTP/1.1 200 ")
+    });
+    let members = rows(&until_done(&[
+        "members", "--at", &operator, "list", "--json",
+    ]));
+    let own = members.iter().find(|row| row["name"] == "van-2");
+    let address = format!("ws://localhost:{port}");
+    assert_eq!(own.expect("it is a member")["addresses"], json!([address]));
+    assert_eq!(service.stop_by(Signal::TERM), Some(0));
 }
 
 #[test]
@@ -189,4 +286,38 @@ fn a_cluster_is_founded_anew_from_a_backup() {
         until_done(&["kv", "--at", &operator, "get", "camp"]),
         "hill\n"
     );
+}
+
+#[test]
+fn a_cluster_is_founded_anew_from_its_best_survivor() {
+    let folder = Folder::new("survivors");
+    let ada = init(&folder.of("ada"));
+    let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
+    let others = ["bob", "eve", "sue"].map(|name| join(&folder.of(name), &invitation, name));
+    for other in &others {
+        other.until_voters(4);
+    }
+    until_done(&["kv", "--at", &operator, "set", "camp", "hill"]);
+    drop((ada, others));
+
+    // Two of four are left: not a majority.
+    let (ada, bob) = (folder.of("ada"), folder.of("bob"));
+    let is_best = run(&["recover", &ada, &bob]).status.success();
+    let (best, other) = if is_best { (ada, bob) } else { (bob, ada) };
+    until_done(&["recover", &best, &other, "--accept-data-loss"]);
+    let founder = Node::start(&[
+        "node",
+        "--data",
+        &best,
+        "--listen",
+        ANYWHERE,
+        "--invite",
+        "member,operator",
+    ]);
+    let (invitation, operator) = (founder.invitation(), founder.invitation_for("operator"));
+    let kim = join(&folder.of("kim"), &invitation, "kim");
+    kim.until_voters(2);
+
+    let told = until_done(&["kv", "--at", &operator, "get", "camp"]);
+    assert_eq!(told, "hill\n");
 }
