@@ -204,14 +204,19 @@ async fn a_host_that_asks_without_end_is_bounded() {
 
     let counters = site
         .endure(async {
-            for number in 0..1_000 {
-                asking(&Raw::new(address).await, number).await;
+            // All stay open: a port that is free again may be one that a connection waits for, which is asked for nothing
+            // new by it.
+            let mut asked = Vec::new();
+            for number in 0..200 {
+                let raw = Raw::new(address).await;
+                asking(&raw, number).await;
+                asked.push(raw);
             }
         })
         .await;
 
     let kept = WebRtcLimits::default().opening_per_origin_max as u64;
-    assert_eq!(counters.refused, 1_000 - kept, "{counters:?}");
+    assert_eq!(counters.refused, 200 - kept, "{counters:?}");
 }
 
 #[tokio::test]

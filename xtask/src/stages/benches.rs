@@ -29,6 +29,8 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
                 .arg(&package.name)
                 .arg("--bench")
                 .arg(&bench.name)
+                .arg("--features")
+                .arg(bench.required_features.join(","))
                 .deadline(DEADLINE)
                 .run()?;
         }
