@@ -37,6 +37,7 @@ struct Row {
     stage: &'static str,
     verdict: Verdict,
     took: Duration,
+    budget: Duration,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -60,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 stage: stage.name,
                 verdict: Verdict::NotRun,
                 took: Duration::ZERO,
+                budget: stage.budget,
             });
             continue;
         }
@@ -97,6 +99,7 @@ fn run_stage(stage: &Stage, workspace: &Workspace, skips: &mut Vec<Skip>) -> Res
         stage: stage.name,
         verdict,
         took: started.elapsed(),
+        budget: stage.budget,
     })
 }
 
@@ -110,21 +113,25 @@ fn report(rows: &[Row], skips: &[Skip]) {
             Verdict::Failed(reason) => ("FAILED", reason.lines().next().unwrap_or_default()),
             Verdict::NotRun => ("not run", ""),
         };
-        let line = format!(
-            "{:<10} {verdict:<8} {:>7.1} s  {detail}",
-            row.stage,
-            row.took.as_secs_f64()
-        );
+        let over = if row.took > row.budget { "over " } else { "" };
+        let times = times(row.took, row.budget);
+        let line = format!("{:<10} {verdict:<8} {times}  {over}{detail}", row.stage);
         println!("{}", line.trim_end());
     }
-    let took: Duration = rows.iter().map(|row| row.took).sum();
-    println!("{:<10} {:<8} {:>7.1} s", "all", "", took.as_secs_f64());
+    let took = rows.iter().map(|row| row.took).sum();
+    let budget = rows.iter().map(|row| row.budget).sum();
+    println!("{:<10} {:<8} {}", "all", "", times(took, budget));
     if !skips.is_empty() {
         println!("\nskipped:");
         for skip in skips {
             println!("  {}: {}", skip.stage, skip.reason);
         }
     }
+}
+
+/// What was taken, beside what may be.
+fn times(took: Duration, budget: Duration) -> String {
+    format!("{:>7.1} s of {:>4} s", took.as_secs_f64(), budget.as_secs())
 }
 
 /// Says which skips are not on the committed list, and whether there are any.

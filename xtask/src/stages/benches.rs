@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "benches",
     about: "each benchmark runs once, unmeasured",
+    budget: Duration::from_secs(180),
     run,
 };
 

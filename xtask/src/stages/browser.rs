@@ -12,6 +12,7 @@ use crate::workspace::{self, Workspace};
 pub(super) const STAGE: Stage = Stage {
     name: "browser",
     about: "published PeerJS clients in Chromium meet through the signaling server",
+    budget: Duration::from_secs(120),
     run,
 };
 

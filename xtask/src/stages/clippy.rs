@@ -1,5 +1,7 @@
 //! Lints: those of `[workspace.lints]` and, through clippy, the declared minimum Rust version.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{Checks, Stage, toolchain};
@@ -8,6 +10,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "clippy",
     about: "no lint complains, in any target",
+    budget: Duration::from_secs(150),
     run,
 };
 

@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "demo",
     about: "`cargo liferaft demo` verifies itself and says so in JSON, in one process and in five",
+    budget: Duration::from_secs(240),
     run,
 };
 

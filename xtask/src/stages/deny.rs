@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::workspace::{Package, Workspace};
 pub(super) const STAGE: Stage = Stage {
     name: "deny",
     about: "dependencies have licences, sources and versions that deny.toml allows",
+    budget: Duration::from_secs(5),
     run,
 };
 

@@ -1,5 +1,7 @@
 //! The documentation.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{Checks, Stage};
@@ -8,6 +10,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "docs",
     about: "the documentation builds without a warning",
+    budget: Duration::from_secs(60),
     run,
 };
 

@@ -6,6 +6,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +17,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "docs-map",
     about: "every function and test that the maps in docs/ name exists, and every file that a document names",
+    budget: Duration::from_secs(5),
     run,
 };
 

@@ -13,6 +13,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "doctests",
     about: "the examples in the documentation run, and the README has one of them",
+    budget: Duration::from_secs(60),
     run,
 };
 

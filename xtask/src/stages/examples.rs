@@ -15,6 +15,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "examples",
     about: "each example runs to its end, the one on disk also after a SIGKILL",
+    budget: Duration::from_secs(40),
     run,
 };
 

@@ -1,5 +1,7 @@
 //! Formatting, by rustfmt.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{Checks, Stage, toolchain};
@@ -9,6 +11,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "format",
     about: "rustfmt would change nothing",
+    budget: Duration::from_secs(5),
     run,
 };
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +13,7 @@ use crate::workspace::{Package, Workspace};
 pub(super) const STAGE: Stage = Stage {
     name: "layers",
     about: "layers know only those below, the core is pure, platforms are asked in one place",
+    budget: Duration::from_secs(5),
     run,
 };
 

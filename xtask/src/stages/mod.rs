@@ -1,5 +1,7 @@
 //! The stages of `cargo xtask test`, cheapest first. Each is a module of its own.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::workspace::Workspace;
@@ -29,6 +31,9 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     /// What it checks, as a phrase.
     pub(crate) about: &'static str,
+    /// What it may take with its builds on a quiet machine of two cores. It is printed beside what the stage took, so
+    /// that whoever makes it slower sees it; nothing fails for taking longer. All together are 40 minutes at most.
+    pub(crate) budget: Duration,
     pub(crate) run: fn(&Workspace, &mut Checks) -> Result<()>,
 }
 
@@ -76,4 +81,16 @@ pub(crate) const ALL: &[Stage] = &[
 
 pub(crate) fn names() -> Vec<&'static str> {
     ALL.iter().map(|stage| stage.name).collect()
+}
+
+#[cfg(test)]
+mod checks {
+    use super::*;
+
+    #[test]
+    fn all_budgets_together_are_forty_minutes_at_most() {
+        let all: Duration = ALL.iter().map(|stage| stage.budget).sum();
+
+        assert!(all <= Duration::from_secs(40 * 60), "{all:?}");
+    }
 }

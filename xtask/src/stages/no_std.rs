@@ -6,6 +6,7 @@
 //! allocator, and that `unsafe`.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,6 +17,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "no-std",
     about: "the core needs no std, and neither does what it depends on",
+    budget: Duration::from_secs(20),
     run,
 };
 

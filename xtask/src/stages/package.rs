@@ -23,6 +23,7 @@ use crate::workspace::{Package, Workspace};
 pub(super) const STAGE: Stage = Stage {
     name: "package",
     about: "the packages serve a newcomer outside the workspace",
+    budget: Duration::from_secs(120),
     run,
 };
 

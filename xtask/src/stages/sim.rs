@@ -18,6 +18,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "sim",
     about: "simulated clusters: seeds that found bugs, the first two thousand, and fresh ones",
+    budget: Duration::from_secs(200),
     run,
 };
 

@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 pub(super) const STAGE: Stage = Stage {
     name: "tests",
     about: "unit and integration tests",
+    budget: Duration::from_secs(700),
     run,
 };
 

@@ -15,6 +15,7 @@ use crate::workspace::{self, Workspace};
 pub(super) const STAGE: Stage = Stage {
     name: "wasm",
     about: "the library compiles to WebAssembly, and a cluster runs under Node",
+    budget: Duration::from_secs(240),
     run,
 };
 
