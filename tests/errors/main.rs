@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod row;
+mod invitation_table;
 mod link_table;
 mod table;
 mod webrtc_table;
