@@ -581,8 +581,8 @@
 //! Natively an application depends on `tokio` beside `liferaft`, which runs it.
 //!
 //! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). Features to
-//! choose are `metrics`, `qr`, `webrtc` and `websocket`. Who wants the protocol alone, `no_std` and without a runtime, depends on
-//! `liferaft-raft` with `default-features = false`.
+//! choose are `metrics`, `qr`, `webrtc` and `websocket`. Who wants the protocol alone, `no_std` and without a runtime,
+//! depends on `liferaft-raft` with `default-features = false`.
 //!
 //! [serde]: https://docs.rs/serde
 //! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md

@@ -1,8 +1,8 @@
-//! Runs a member as a process beside peers that keep to no rule: they are refused or bounded, its memory too, and it goes
-//! on serving.
+//! Runs a member as a process beside peers that keep to no rule: they are refused or bounded, its memory too, and it
+//! goes on serving.
 //!
-//! What each of them is told, and what the carrier counts, is tested by `transport/tests/websocket/bad_peers.rs`. Here it
-//! is what they cost a process. Other tests have other files: these open a thousand connections.
+//! What each of them is told, and what the carrier counts, is tested by `transport/tests/websocket/bad_peers.rs`. Here
+//! it is what they cost a process. Other tests have other files: these open a thousand connections.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! What data channels do on loopback: heartbeats beside a snapshot, and 41 ends in full mesh. Each line has the target
+//! Measures data channels on loopback: heartbeats beside a snapshot, and 41 ends in full mesh. Each line has the target
 //! that it is measured against.
 //!
 //! `cargo bench -p liferaft-transport --features webrtc --bench webrtc`

@@ -49,7 +49,8 @@ enum Command {
     Sim(sim::Args),
     /// Kill a member under load, again and again, and look for all that it acknowledged
     Kills(kills::Args),
-    /// Kill, pause, cut off and restart members as processes under load, let their disks hang, and judge what clients heard
+    /// Kill, pause, cut off and restart members as processes under load, let their disks hang, and judge what clients
+    /// heard
     Soak(soak::Args),
     /// Let the power of a member fail under load, and look for all that it acknowledged; needs root and loop devices
     PowerLoss(power_loss::Args),

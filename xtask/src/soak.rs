@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: members as processes are killed, paused, cut off one way and restarted, and their disks hang, while
-//! clients write and read, for as long as one likes. The test `soak` of the program does it, for 30 seconds.
+//! `cargo xtask soak`: members as processes are killed, paused, cut off one way and restarted, and their disks hang,
+//! while clients write and read, for as long as one likes. The test `soak` of the program does it, for 30 seconds.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What cargo knows of the workspace.
+//! Reads what cargo knows of the workspace.
 
 use std::path::{Path, PathBuf};
 

@@ -22,8 +22,8 @@ const CALLS: &str = "fsync,fdatasync,sync_file_range,msync,syncfs,sync";
 /// The disks on which a write is before it is acknowledged.
 const MAJORITY: usize = 2;
 
-/// Counts what the servers of each cluster do while so many callers write. The target is missed if writes of one caller,
-/// of which each is on the disks of a majority before the next begins, took fewer syncs than that.
+/// Counts what the servers of each cluster do while so many callers write. The target is missed if writes of one
+/// caller, of which each is on the disks of a majority before the next begins, took fewer syncs than that.
 pub(crate) async fn count(
     clusters: &[Cluster],
     folder: &Folder,

@@ -1,4 +1,4 @@
-//! What the members' protocols did, and when: elections and configurations, as they happened.
+//! Notes what the members' protocols do, and when: elections and configurations, as they happen.
 
 use std::collections::BTreeMap;
 

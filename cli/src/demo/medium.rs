@@ -1,4 +1,4 @@
-//! What carries the messages of members that share a process, and how a member gets its end of it.
+//! Carries the messages of members that share a process, and gives each member its end.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,9 +1,10 @@
-//! Runs a cluster on this machine that lives through what a cluster may have to live through, and examines it afterwards.
+//! Runs a cluster on this machine that lives through what a cluster may have to live through, and examines it
+//! afterwards.
 //!
 //! The [`story`] is told to members that know nothing of it: each runs the key-value store as any application would,
 //! inside a [`recorder`] that notes when each line was applied. What the figures say is computed from such moments and
-//! from those of role changes, after the fact: nothing is measured by asking repeatedly. A member runs [`here`], over one
-//! [`medium`] or another, or in a [`process`] of its own, which [`serve`]s the story by a pipe.
+//! from those of role changes, after the fact: nothing is measured by asking repeatedly. A member runs [`here`], over
+//! one [`medium`] or another, or in a [`process`] of its own, which [`serve`]s the story by a pipe.
 
 use std::fmt;
 use std::process::{ExitCode, exit};

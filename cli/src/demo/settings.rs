@@ -1,4 +1,4 @@
-//! How a member of the demo runs, as a value that reaches it in whichever process it is.
+//! Says how a member of the demo runs, as a value that reaches it in whichever process it is.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! What people see while it happens, on standard error: one line for each thing that happened, and where it is a
-//! terminal, a bar below them that moves.
+//! Shows people on standard error what happens: a line for each event, and on a terminal a bar below them that moves.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};

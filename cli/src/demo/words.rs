@@ -1,4 +1,4 @@
-//! What the demo and a member in a process of its own say to each other, as lines of JSON: orders on the member's
+//! Defines what the demo and a member in a process of its own send each other, as lines of JSON: orders on the member's
 //! standard input, words on its standard output.
 
 use liferaft::configuration::Address;

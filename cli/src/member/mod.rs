@@ -349,8 +349,8 @@ async fn expelled(member: &Handle<Kv>) {
     tokio::task::yield_now().await;
 }
 
-/// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it. One that is expelled ends by
-/// itself.
+/// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it. One that is expelled ends
+/// by itself.
 pub(crate) async fn run(
     member: &Handle<Kv>,
     web: Option<Web>,

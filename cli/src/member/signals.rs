@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Ctrl-C, on Unix SIGTERM, which supervisors send, and SIGHUP, which a terminal sends that is closed, and the end of the
-/// standard input if that counts.
+/// Ctrl-C, on Unix SIGTERM, which supervisors send, and SIGHUP, which a terminal sends that is closed, and the end of
+/// the standard input if that counts.
 pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: Signal,

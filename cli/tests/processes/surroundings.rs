@@ -1,4 +1,5 @@
-//! Tests that members bear what surrounds them: terminals that close, pipes that nobody reads, numbers beyond all bounds.
+//! Tests that members bear what surrounds them: terminals that close, pipes that nobody reads, numbers beyond all
+//! bounds.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;

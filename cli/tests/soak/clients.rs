@@ -25,8 +25,8 @@ pub(crate) const CLIENTS: usize = 6;
 /// Each client asks so often: enough to have calls under way whenever something happens, and few enough to be judged.
 const PACE: Duration = Duration::from_millis(10);
 
-/// A call takes at most so long: less than a leader needs to find out that its disk hangs, so that outcomes are unknown,
-/// and not so much less that each client has several, which takes the judge long.
+/// A call takes at most so long: less than a leader needs to find out that its disk hangs, so that outcomes are
+/// unknown, and not so much less that each client has several, which takes the judge long.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// After so many calls all clients go over to the next group: the search for an order takes longer than in

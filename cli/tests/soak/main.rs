@@ -1,9 +1,9 @@
-//! Five members as processes that are killed, paused, cut off one way and restarted, and whose disks hang, while clients
-//! read and write a few keys: what these hear has an order that explains it, and nothing acknowledged is lost.
+//! Five members as processes that are killed, paused, cut off one way and restarted, and whose disks hang, while
+//! clients read and write a few keys: what these hear has an order that explains it, and nothing acknowledged is lost.
 //!
 //! It takes 30 seconds, or as many as `LIFERAFT_SOAK_SECONDS` says: `cargo xtask soak`. All faults are drawn from
-//! `LIFERAFT_SOAK_SEED`, which is printed; when they meet what, only the system knows. What clients heard is written to a
-//! file in the target directory, as `docs/simulation.md` says.
+//! `LIFERAFT_SOAK_SEED`, which is printed; when they meet what, only the system knows. What clients heard is written to
+//! a file in the target directory, as `docs/simulation.md` says.
 //!
 //! It is a program of its own, and not a function among tests, so that it can start itself anew in network namespaces
 //! before it has threads, and so that what it tells is seen.

@@ -1,8 +1,8 @@
 //! Lets members reach each other in a way that can be cut in one direction.
 //!
-//! Where the system allows it, each member has a network namespace, and a cut is a rule of the receiver that drops
-//! what another sends: packets are lost, connections stay open, and nobody is told. The whole run is in namespaces of
-//! its own, so that it leaves nothing behind and meets no other run. Elsewhere there is a [`proxy`](crate::proxy) before
+//! Where the system allows it, each member has a network namespace, and a cut is a rule of the receiver that drops what
+//! another sends: packets are lost, connections stay open, and nobody is told. The whole run is in namespaces of its
+//! own, so that it leaves nothing behind and meets no other run. Elsewhere there is a [`proxy`](crate::proxy) before
 //! each member.
 
 use std::env;

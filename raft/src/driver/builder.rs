@@ -267,9 +267,9 @@ impl<S: StateMachine> MemberBuilder<S> {
     }
 
     /// After so long in which nothing became durable although something was to be written, the storage counts as
-    /// stalled ([`MemberStatus::storage`](super::MemberStatus::storage)), and a leader hands leadership over. What waits
-    /// has its bound ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)) at any time. Default
-    /// four election timeouts.
+    /// stalled ([`MemberStatus::storage`](super::MemberStatus::storage)), and a leader hands leadership over. What
+    /// waits has its bound ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)) at any time.
+    /// Default four election timeouts.
     pub fn storage_stalls_after(mut self, stalled: Duration) -> Self {
         self.storage_stalls_after = Some(stalled);
         self

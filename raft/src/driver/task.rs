@@ -57,7 +57,8 @@ const TAKEN_AT_ONCE_BYTES_MAX: usize = 8 << 20;
 /// After so many rounds without waiting the other tasks of this thread get their turn.
 const ROUNDS_WITHOUT_WAITING_MAX: u32 = 16;
 
-/// A member without room, or whose disk hangs, hands leadership over once in so many election timeouts, and in twice as many after each time.
+/// A member without room, or whose disk hangs, hands leadership over once in so many election timeouts, and in twice as
+/// many after each time.
 const LOW_TIMEOUTS: u32 = 20;
 
 /// So often that pause is doubled. Each term takes some of the reserve of all.

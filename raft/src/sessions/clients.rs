@@ -67,8 +67,8 @@ impl ClientSessions {
     /// Returns the session that gives way to one more of this token, if one has to. `last_used` knows the last use of
     /// each.
     ///
-    /// A token that has [`TOKEN_SESSIONS_MAX`] gives way to itself. If [`CLIENT_SESSIONS_MAX`] are open, the token gives
-    /// way that would have most with the one more, and of equals the one that asks. So whoever loses a session to
+    /// A token that has [`TOKEN_SESSIONS_MAX`] gives way to itself. If [`CLIENT_SESSIONS_MAX`] are open, the token
+    /// gives way that would have most with the one more, and of equals the one that asks. So whoever loses a session to
     /// another token had more than an equal share.
     pub(super) fn gives_way(
         &mut self,

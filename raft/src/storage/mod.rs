@@ -66,9 +66,9 @@ pub use crate::consensus::{Outline, Recovered, Snapshot, SnapshotName, Write};
 /// The member sees it: when something was to become durable or to be read and nothing was for
 /// [`storage_stalls_after`](crate::driver::MemberBuilder::storage_stalls_after), its status names it
 /// ([`stalled_for`](crate::driver::StorageStatus::stalled_for)), an event and its log tell of it, and a leader hands
-/// leadership over. What waits is bounded in bytes ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)): beyond that a leader
-/// refuses commands, and a follower drops entries, which the leader sends again. When the disk goes on, so does the
-/// member.
+/// leadership over. What waits is bounded in bytes
+/// ([`uncommitted_bytes_max`](crate::config::Limits::uncommitted_bytes_max)): beyond that a leader refuses commands,
+/// and a follower drops entries, which the leader sends again. When the disk goes on, so does the member.
 ///
 /// **The end.** The driver [closes](Self::close) the storage when the member stops in order, and drops it otherwise.
 ///

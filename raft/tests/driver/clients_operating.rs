@@ -156,7 +156,7 @@ async fn an_operator_that_evicts_the_leader_hears_that_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_hears_of_the_next_leader_what_the_removed_one_cannot_say() {
+async fn an_operator_learns_of_a_removed_leader_from_the_next_one() {
     let (site, [second, _third], operator) = three_with_operator().await;
     site.network.cut(site.founder.id(), operator.id());
 

@@ -250,8 +250,8 @@ async fn a_disk_that_hangs_over_a_snapshot_of_its_own_is_told_of() {
     assert_eq!((told, goes_on), (Ok(0), Ok(0)));
 }
 
-/// A leader applies nothing that is not on its own disk. While that hung it led on, as its heartbeats were answered, and
-/// no command of anybody was.
+/// A leader applies nothing that is not on its own disk. While that hung it led on, as its heartbeats were answered,
+/// and no command of anybody was.
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_disk_hangs_hands_leadership_over() {
     let (cluster, disks) = cluster_of(3).await;

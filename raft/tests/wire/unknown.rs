@@ -1,4 +1,4 @@
-//! What may be unknown, and what may not.
+//! Tests which parts of a message may be unknown, and which may not.
 
 use bytes::Bytes;
 use liferaft_raft::admission::Kind;

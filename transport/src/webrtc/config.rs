@@ -19,8 +19,8 @@ impl WebRtcConfig {
         self
     }
 
-    /// Shows this certificate. Without it each carrier makes one of its own, and the address of a listener is another at
-    /// each start.
+    /// Shows this certificate. Without it each carrier makes one of its own, and the address of a listener is another
+    /// at each start.
     #[must_use]
     pub fn with_identity(mut self, identity: WebRtcIdentity) -> Self {
         self.identity = Some(identity);

@@ -33,8 +33,8 @@
 //! # Two channels
 //!
 //! A connection has two data channels, agreed upon beforehand and never closed and opened again: datagrams, unordered
-//! and sent once, and one that loses and reorders nothing, for snapshots and other bulk. What is under way on the second
-//! is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that heartbeats never wait behind bulk.
+//! and sent once, and one that loses and reorders nothing, for snapshots and other bulk. What is under way on the
+//! second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that heartbeats never wait behind bulk.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod address;

@@ -204,8 +204,8 @@ async fn a_host_that_asks_without_end_is_bounded() {
 
     let counters = site
         .endure(async {
-            // All stay open: a port that is free again may be one that a connection waits for, which is asked for nothing
-            // new by it.
+            // All stay open: a port that is free again may be one that a connection waits for, which is asked for
+            // nothing new by it.
             let mut asked = Vec::new();
             for number in 0..200 {
                 let raw = Raw::new(address).await;

@@ -1,4 +1,4 @@
-//! What tests of any carrier do with endpoints.
+//! Polls endpoints until their links do what a test of any carrier expects.
 
 use std::future::{Future, poll_fn};
 use std::time::Duration;

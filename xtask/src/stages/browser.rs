@@ -1,4 +1,4 @@
-//! What only a browser shows: published PeerJS clients in Chromium, on our signaling server.
+//! Shows in Chromium that published PeerJS clients meet through our signaling server.
 
 use std::path::Path;
 use std::time::Duration;

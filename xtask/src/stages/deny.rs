@@ -1,4 +1,4 @@
-//! What we depend on: licences, sources and doubled versions, by the rules of `deny.toml`.
+//! Checks what we depend on: licences, sources and doubled versions, by the rules of `deny.toml`.
 //!
 //! cargo-deny reads the same file and checks more; building it costs minutes, so this is the part that a change can
 //! break, checked from what cargo knows already.

@@ -1,8 +1,8 @@
 //! Tells why a client reaches no leader: what each address that it tries answered last.
 //!
-//! Some causes pass, as a member that is being restarted, and are worth waiting for. Others last: who holds a token that
-//! was revoked, or dials another cluster, is told so at once. A member that lags behind does not know a fresh token yet,
-//! so that only a refusal that is proven, or was repeated for a while, counts as one that lasts.
+//! Some causes pass, as a member that is being restarted, and are worth waiting for. Others last: who holds a token
+//! that was revoked, or dials another cluster, is told so at once. A member that lags behind does not know a fresh
+//! token yet, so that only a refusal that is proven, or was repeated for a while, counts as one that lasts.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Runs one connection: ICE, DTLS and SCTP by str0m, and what waits to be sent on its ordered channel.
 //!
-//! It has no socket and no clock. Datagrams, packets and the time go in; what comes of them is in a [`Turn`]. After each
-//! thing that str0m is given, all that it wants in return is taken.
+//! It has no socket and no clock. Datagrams, packets and the time go in; what comes of them is in a [`Turn`]. After
+//! each thing that str0m is given, all that it wants in return is taken.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -141,8 +141,8 @@ impl Maker {
         let mut connection = self.connection(path, config, now);
         let mut api = connection.rtc.direct_api();
         api.set_ice_controlling(false);
-        // A listener asks for nothing, and needs no password for it. Nor does it know which certificate it will be shown:
-        // links find out whose it is.
+        // A listener asks for nothing, and needs no password for it. Nor does it know which certificate it will be
+        // shown: links find out whose it is.
         api.set_remote_ice_credentials(IceCreds {
             ufrag: ufrag.to_owned(),
             pass: Credentials::random().password,

@@ -274,8 +274,8 @@ impl Table {
         }
     }
 
-    /// Finds out who asks a listener. Whoever has dialed has chosen a name, and is known by it at one address alone, lest a
-    /// connection be led away by who has seen that name.
+    /// Finds out who asks a listener. Whoever has dialed has chosen a name, and is known by it at one address alone,
+    /// lest a connection be led away by who has seen that name.
     fn asker(&self, message: &StunMessage<'_>, known: Option<u64>) -> Addressee {
         let Some((ours, theirs)) = message.split_username() else {
             return Addressee::Nobody;
