@@ -21,14 +21,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use liferaft::driver::Client;
-use liferaft::kv::{Kv, KvHandle};
+use liferaft::Invitation;
 use liferaft::transport::handshake::HANDSHAKE_VERSION;
-use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
-use liferaft::{Endpoint, Identity, Invitation};
 use tokio::time::timeout;
 
-use self::node::{ANYWHERE, Folder, Node, PATIENCE, init, run};
+use self::node::{ANYWHERE, Folder, Node, PATIENCE, client, init, run};
 use self::raw::{BINARY, Raw};
 
 /// All of them together may cost so much memory, in KiB: 64 KiB for each connection.
@@ -118,16 +115,6 @@ async fn never_read(to: SocketAddr) -> Raw {
     // The member stops to read, or not: either is an answer.
     let _stuck = timeout(Duration::from_secs(3), flood).await;
     raw
-}
-
-/// Starts a client by an invitation.
-fn client(invitation: Invitation, request_timeout: Duration) -> KvHandle<Client<Kv>> {
-    let identity = Identity::draw();
-    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-    let endpoint = Endpoint::new(identity.clone(), carrier);
-    let client = Client::<Kv>::builder(identity, endpoint, invitation);
-    let client = client.request_timeout(request_timeout).start();
-    KvHandle::new(client.expect("its transport is its own"))
 }
 
 /// A client of another cluster, which was given this member's address.

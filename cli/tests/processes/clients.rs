@@ -5,7 +5,9 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::node::{ANYWHERE, Ending, Folder, Node, init, join, liferaft, rows, run, told_by};
+use crate::node::{
+    ANYWHERE, Ending, Folder, Node, init, init_with, join, liferaft, rows, run, told_by,
+};
 
 /// A cluster of three, with an invitation to operators.
 pub(crate) struct Three {
@@ -318,14 +320,7 @@ fn whoever_may_read_may_not_write_nor_operate() {
 #[test]
 fn an_open_cluster_is_used_by_an_address_alone() {
     let folder = Folder::new("open");
-    let ada = Node::start(&[
-        "init",
-        "--data",
-        &folder.of("ada"),
-        "--listen",
-        ANYWHERE,
-        "--open",
-    ]);
+    let ada = init_with(&folder.of("ada"), &["--open"]);
     let address = ada.address();
     ada.invitation();
 

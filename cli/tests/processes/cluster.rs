@@ -3,10 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::node::{Folder, PATIENCE, liferaft};
+use crate::node::{Folder, liferaft, until};
 
 #[test]
 #[cfg(unix)]
@@ -39,10 +37,6 @@ fn a_cluster_of_processes_ends_with_its_program() {
     cluster.kill().expect("it runs");
     cluster.wait().expect("it has ended");
 
-    let deadline = Instant::now() + PATIENCE;
     let is_there = |address: &String| TcpStream::connect(address).is_ok();
-    while addresses.iter().any(is_there) {
-        assert!(Instant::now() < deadline, "they end in time");
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("they end", || !addresses.iter().any(is_there));
 }

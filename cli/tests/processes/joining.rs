@@ -5,7 +5,7 @@ use std::path::Path;
 
 use liferaft::storage::DiskStorage;
 
-use crate::node::{ANYWHERE, Folder, Node, error_of, init, join, misuse_of, run};
+use crate::node::{ANYWHERE, Folder, Node, error_of, init, init_with, join, misuse_of, run};
 
 #[test]
 fn whoever_is_invited_joins_over_sockets_and_comes_back_after_a_stop() {
@@ -213,14 +213,7 @@ fn a_bad_invitation_is_refused_and_not_repeated() {
 #[test]
 fn an_open_cluster_is_joined_by_an_address_alone() {
     let folder = Folder::new("address");
-    let ada = Node::start(&[
-        "init",
-        "--data",
-        &folder.of("ada"),
-        "--listen",
-        ANYWHERE,
-        "--open",
-    ]);
+    let ada = init_with(&folder.of("ada"), &["--open"]);
     let address = ada.address();
 
     let bob = Node::start(&[

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::node::{ANYWHERE, Folder, Node, PATIENCE, init, join};
+use crate::node::{ANYWHERE, Folder, PATIENCE, init, init_with, join, join_with};
 
 /// So many ask for much and read nothing.
 const UNREAD: usize = 16;
@@ -14,15 +14,7 @@ const IDLE: usize = 500;
 #[test]
 fn monitors_are_told_figures_and_whether_it_takes_part() {
     let folder = Folder::new("monitor");
-    let ada = Node::start(&[
-        "init",
-        "--data",
-        &folder.of("ada"),
-        "--listen",
-        ANYWHERE,
-        "--monitor",
-        ANYWHERE,
-    ]);
+    let ada = init_with(&folder.of("ada"), &["--monitor", ANYWHERE]);
     let address = ada.monitor();
     ada.invitation();
 
@@ -42,17 +34,12 @@ fn who_waits_for_its_cluster_is_well_and_not_ready() {
     let invitation = ada.invitation();
     assert_eq!(ada.stop(), Some(0));
 
-    let bob = Node::start(&[
-        "node",
-        "--data",
+    let bob = join_with(
         &folder.of("bob"),
-        "--listen",
-        ANYWHERE,
-        "--monitor",
-        ANYWHERE,
-        "--join",
         &invitation,
-    ]);
+        "bob",
+        &["--monitor", ANYWHERE],
+    );
     let address = bob.monitor();
 
     assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
@@ -64,15 +51,7 @@ fn who_waits_for_its_cluster_is_well_and_not_ready() {
 #[test]
 fn monitors_are_answered_beside_those_that_never_ask_or_read() {
     let folder = Folder::new("crowd");
-    let ada = Node::start(&[
-        "init",
-        "--data",
-        &folder.of("ada"),
-        "--listen",
-        ANYWHERE,
-        "--monitor",
-        ANYWHERE,
-    ]);
+    let ada = init_with(&folder.of("ada"), &["--monitor", ANYWHERE]);
     let address = ada.monitor();
     let connect = || TcpStream::connect(address).expect("it listens");
     let requests = b"GET /metrics HTTP/1.1\r\nHost: ada\r\n\r\n".repeat(2_000);
@@ -97,17 +76,12 @@ fn who_knows_no_leader_is_well_and_not_ready() {
     let folder = Folder::new("leaderless");
     let ada = init(&folder.of("ada"));
     let invitation = ada.invitation();
-    let bob = Node::start(&[
-        "node",
-        "--data",
+    let bob = join_with(
         &folder.of("bob"),
-        "--listen",
-        ANYWHERE,
-        "--monitor",
-        ANYWHERE,
-        "--join",
         &invitation,
-    ]);
+        "bob",
+        &["--monitor", ANYWHERE],
+    );
     let address = bob.monitor();
     let eve = join(&folder.of("eve"), &invitation, "eve");
     bob.until_voters(3);

@@ -9,6 +9,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use liferaft::driver::Client;
+use liferaft::kv::{Kv, KvHandle};
+use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
+use liferaft::{Endpoint, Identity, Invitation};
 #[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -64,10 +68,18 @@ pub(crate) fn rows(text: &str) -> Vec<Value> {
 
 /// Waits until this is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    awaited(what, || is_so().then_some(()));
+}
+
+/// Waits until this is there: other processes tell nobody when it is, so they are asked again and again.
+pub(crate) fn awaited<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
         assert!(Instant::now() < deadline, "{what}, in time");
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -206,14 +218,8 @@ impl Node {
 
 /// Waits until a process ends, and returns its exit code.
 pub(crate) fn ended(process: &mut Ending) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = process.0.try_wait().expect("it is a child") {
-            return status.code();
-        }
-        assert!(Instant::now() < deadline, "it ends in time");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let status = || process.0.try_wait().expect("it is a child");
+    awaited("it ends", status).code()
 }
 
 /// A process that ends with this at the latest.
@@ -229,13 +235,33 @@ impl Drop for Ending {
 pub(crate) const ANYWHERE: &str = "127.0.0.1:0";
 
 pub(crate) fn init(folder: &str) -> Node {
-    Node::start(&[
+    init_with(folder, &[])
+}
+
+pub(crate) fn init_with(folder: &str, more: &[&str]) -> Node {
+    let init = [
         "init", "--data", folder, "--listen", ANYWHERE, "--name", "ada",
-    ])
+    ];
+    Node::start(&[&init, more].concat())
 }
 
 pub(crate) fn join(folder: &str, invitation: &str, name: &str) -> Node {
-    Node::start(&[
+    join_with(folder, invitation, name, &[])
+}
+
+pub(crate) fn join_with(folder: &str, invitation: &str, name: &str, more: &[&str]) -> Node {
+    let join = [
         "node", "--data", folder, "--listen", ANYWHERE, "--name", name, "--join", invitation,
-    ])
+    ];
+    Node::start(&[&join, more].concat())
+}
+
+/// Starts a client by an invitation.
+pub(crate) fn client(invitation: Invitation, request_timeout: Duration) -> KvHandle<Client<Kv>> {
+    let identity = Identity::draw();
+    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
+    let endpoint = Endpoint::new(identity.clone(), carrier);
+    let client = Client::<Kv>::builder(identity, endpoint, invitation);
+    let client = client.request_timeout(request_timeout).start();
+    KvHandle::new(client.expect("its transport is its own"))
 }

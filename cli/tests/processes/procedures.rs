@@ -5,15 +5,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
-use liferaft::{Client, Endpoint, Identity, Invitation, Kv, KvHandle};
+use liferaft::Invitation;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::monitor::get;
 use crate::node::{
-    ANYWHERE, Folder, Node, PATIENCE, free_port, init, join, liferaft, rows, run, until,
+    ANYWHERE, Folder, Node, PATIENCE, client, free_port, init, join, liferaft, rows, run, until,
 };
 
 /// Runs a command until it succeeds, and returns what it prints.
@@ -36,13 +35,7 @@ fn again(folder: &str) -> Node {
 
 /// Writes all the while until it is told to stop, and returns how often.
 async fn write_until(mut stop: oneshot::Receiver<()>, operator: Invitation) -> u64 {
-    let identity = Identity::draw();
-    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-    let end = Endpoint::new(identity.clone(), carrier);
-    let client: Client<Kv> = Client::builder(identity, end, operator)
-        .start()
-        .expect("it is arranged well");
-    let store = KvHandle::new(client);
+    let store = client(operator, Duration::from_secs(10));
     let mut writes = 0;
     while matches!(stop.try_recv(), Err(TryRecvError::Empty)) {
         let appended = store.append("log", writes.to_string()).await;

@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use liferaft::Invitation;
 use liferaft::driver::Client;
 use liferaft::kv::{
     Compare, CompareAndSet, Keys, Kv, KvError, KvHandle, Scan, SequencePart, Step, StepDone, Txn,
     TxnDone,
 };
-use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
-use liferaft::{Endpoint, Identity, Invitation};
 use liferaft_sim::client_history::{Outcome, Told};
 use liferaft_sim::dice::Dice;
 use liferaft_sim::operation::{Answer, Change, Listed, Question};
 
 use crate::group::{Ask, Heard, SEQUENCE, VALUES};
+use crate::node::client;
 
 pub(crate) type Entry = Told<Ask, Heard>;
 
@@ -93,13 +93,8 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn new(invitation: &str, number: usize, book: &Arc<Book>) -> Self {
         let invitation: Invitation = invitation.parse().expect("it was just printed");
-        let identity = Identity::draw();
-        let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-        let endpoint = Endpoint::new(identity.clone(), carrier);
-        let client = Client::builder(identity, endpoint, invitation);
-        let client = client.request_timeout(TIMEOUT).start();
         Self {
-            store: KvHandle::new(client.expect("its transport is its own")),
+            store: client(invitation, TIMEOUT),
             number,
             book: Arc::clone(book),
         }

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::disk::{Disk, Freeze};
 use crate::network::Network;
-use crate::node::{Node, PATIENCE};
+use crate::node::{Node, awaited};
 
 const NAMES: [&str; 5] = ["ada", "bob", "eve", "sue", "tom"];
 
@@ -155,16 +154,16 @@ impl Seats {
             let members = (0..MEMBERS).filter(|member| !but.contains(member));
             members.filter_map(|member| leads(&member)).max()
         };
-        until(&format!("another than {but:?} leads"), leader).1
+        awaited(&format!("another than {but:?} leads"), leader).1
     }
 
     /// Waits until a member has applied what the leader has committed by now.
     pub(crate) fn until_caught_up(&self, member: usize) {
         let committed = |figures: String| figure(&figures, "liferaft_commit_index");
-        let target = until("a leader answers", || {
+        let target = awaited("a leader answers", || {
             self.figures(self.until_led(&[])).map(committed)
         });
-        until(&format!("{member} catches up to {target}"), || {
+        awaited(&format!("{member} catches up to {target}"), || {
             let applied = figure(&self.figures(member)?, "liferaft_applied_index");
             (applied >= target).then_some(())
         });
@@ -214,16 +213,4 @@ fn figure(figures: &str, name: &str) -> u64 {
             .next_back()
     });
     value.map_or(0, |value| value.parse().expect("it is whole"))
-}
-
-/// Waits until this is there.
-fn until<T>(what: &str, is_there: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(there) = is_there() {
-            return there;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

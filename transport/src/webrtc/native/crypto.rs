@@ -206,46 +206,31 @@ impl Aes128CmSha1_80Cipher for NoMedia {
     }
 }
 
-impl AeadAes128GcmCipher for NoMedia {
-    fn encrypt(
-        &mut self,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<(), CryptoError> {
-        Err(no_media())
-    }
+/// Both have the same methods.
+macro_rules! no_media_in {
+    ($($cipher:ident),*) => {$(
+        impl $cipher for NoMedia {
+            fn encrypt(
+                &mut self,
+                _: &[u8; 12],
+                _: &[u8],
+                _: &[u8],
+                _: &mut [u8],
+            ) -> Result<(), CryptoError> {
+                Err(no_media())
+            }
 
-    fn decrypt(
-        &mut self,
-        _: &[u8; 12],
-        _: &[&[u8]],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<usize, CryptoError> {
-        Err(no_media())
-    }
+            fn decrypt(
+                &mut self,
+                _: &[u8; 12],
+                _: &[&[u8]],
+                _: &[u8],
+                _: &mut [u8],
+            ) -> Result<usize, CryptoError> {
+                Err(no_media())
+            }
+        }
+    )*};
 }
 
-impl AeadAes256GcmCipher for NoMedia {
-    fn encrypt(
-        &mut self,
-        _: &[u8; 12],
-        _: &[u8],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<(), CryptoError> {
-        Err(no_media())
-    }
-
-    fn decrypt(
-        &mut self,
-        _: &[u8; 12],
-        _: &[&[u8]],
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<usize, CryptoError> {
-        Err(no_media())
-    }
-}
+no_media_in!(AeadAes128GcmCipher, AeadAes256GcmCipher);
