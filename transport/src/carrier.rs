@@ -56,6 +56,25 @@ pub trait Carrier: Send + 'static {
         None
     }
 
+    /// Takes the id of the server whose carrier it is. It is told once, before anything else; carriers that are found by
+    /// an address have no use for it. Default: nothing.
+    fn introduce(&mut self, local: ServerId) {
+        let _ = local;
+    }
+
+    /// Takes a signal that another server's carrier of this scheme has sent, by [`CarrierEvent::Signal`], over links.
+    /// Whose it is was proven. It may be lost, and it may come twice. Default: nothing.
+    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+        let _ = (from, signal);
+    }
+
+    /// Returns what is to be known of a path by whoever looks after the cluster, in a few words: of a connection the
+    /// two addresses between which it runs. Default: nothing.
+    fn describe(&self, path: &Path) -> Option<String> {
+        let _ = path;
+        None
+    }
+
     /// Returns a path to an address of its scheme, without waiting. It may come up later or never: a carrier with
     /// connections tells so by [`Opened`](CarrierEvent::Opened), [`Closed`](CarrierEvent::Closed) or
     /// [`Unopened`](CarrierEvent::Unopened), and answers [`Full`](CarryError::Full) until then.
@@ -92,6 +111,9 @@ pub enum Reach {
     /// They may be anywhere.
     Anywhere,
 }
+
+/// The longest signal, in bytes: what fits into a packet of any carrier.
+pub const SIGNAL_BYTES_MAX: usize = 1_024;
 
 /// The shortest [`packet_bytes_max`](Carrier::packet_bytes_max) of a carrier, in bytes: what every path of the Internet
 /// takes (RFC 9000, section 14), and the longest message of a handshake.
@@ -320,6 +342,14 @@ pub enum CarrierEvent {
         /// The path.
         path: Path,
     },
+    /// A signal is to be carried over links to another server's carrier of the same scheme, best effort: to set up a
+    /// connection to a server that has a link with this one, or with one of those that do.
+    Signal {
+        /// The server.
+        to: ServerId,
+        /// What to give to [`on_signal`](Carrier::on_signal) there: at most [`SIGNAL_BYTES_MAX`].
+        signal: Bytes,
+    },
     /// A packet arrived.
     Packet {
         /// Where it came from.
@@ -329,6 +359,21 @@ pub enum CarrierEvent {
         /// Its bytes.
         packet: Packet,
     },
+}
+
+impl CarrierEvent {
+    /// Returns the path that the event is about; `None` if it is about none.
+    #[must_use]
+    pub const fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Opened { path, .. }
+            | Self::Closed { path }
+            | Self::Unopened { path, .. }
+            | Self::Writable { path }
+            | Self::Packet { path, .. } => Some(path),
+            Self::Signal { .. } => None,
+        }
+    }
 }
 
 /// Why there is certainly no path to an address.

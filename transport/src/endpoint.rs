@@ -126,7 +126,8 @@ impl Endpoint {
     /// Makes an end over this carrier, which shows the signer's key. Links have the [default
     /// limits](LinkLimits::default).
     #[must_use]
-    pub fn new(signer: impl Signer, carrier: impl Carrier) -> Self {
+    pub fn new(signer: impl Signer, mut carrier: impl Carrier) -> Self {
+        carrier.introduce(signer.public_key().server_id());
         Self {
             linked: None,
             limits: LinkLimits::default(),
@@ -143,8 +144,9 @@ impl Endpoint {
     /// # Panics
     /// When this end was introduced.
     #[must_use]
-    pub fn with_carrier(mut self, carrier: impl Carrier) -> Self {
+    pub fn with_carrier(mut self, mut carrier: impl Carrier) -> Self {
         assert!(self.linked.is_none(), "links know their carriers");
+        carrier.introduce(self.local());
         self.carriers.push(Some(Box::new(carrier)));
         self
     }

@@ -240,6 +240,8 @@ impl Links {
                 self.on_closed(Route { carrier, path }, &why.into());
             }
             CarrierEvent::Writable { path } => self.on_writable(Route { carrier, path }),
+            // Nothing here carries signals yet.
+            CarrierEvent::Signal { .. } => {}
         }
     }
 

@@ -122,11 +122,7 @@ impl Table {
 
     /// Takes what the task of a connection tells, and returns what of it is news.
     pub(super) fn take(&mut self, event: CarrierEvent) -> Option<CarrierEvent> {
-        let (CarrierEvent::Opened { path, .. }
-        | CarrierEvent::Closed { path }
-        | CarrierEvent::Unopened { path, .. }
-        | CarrierEvent::Writable { path }
-        | CarrierEvent::Packet { path, .. }) = &event;
+        let path = event.path()?;
         let connection = self.connection(path)?;
         // Of another's connection nobody knows before it is open.
         let is_unknown = (connection.side, connection.stage) == (Side::Accepted, Stage::Opening);

@@ -412,7 +412,7 @@ impl Carrier for WebRtcCarrier {
         };
         self.part(number);
         // Nobody is to be told of it any more.
-        self.events.retain(|event| path_of(event) != path);
+        self.events.retain(|event| event.path() != Some(path));
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
@@ -456,16 +456,6 @@ impl Carrier for WebRtcCarrier {
         context.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// Returns the path that an event is about.
-fn path_of(event: &CarrierEvent) -> &Path {
-    let (CarrierEvent::Opened { path, .. }
-    | CarrierEvent::Closed { path }
-    | CarrierEvent::Unopened { path, .. }
-    | CarrierEvent::Writable { path }
-    | CarrierEvent::Packet { path, .. }) = event;
-    path
 }
 
 async fn resolve(
