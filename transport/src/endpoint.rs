@@ -21,7 +21,8 @@ use crate::access::Authorizer;
 use crate::carrier::{Carrier, CarryError, DialError, Reach};
 use crate::frame::Frame;
 use crate::links::{
-    CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, Links, Wanted,
+    CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, Links,
+    TransitCounters, Wanted,
 };
 use crate::signing::SIGNATURE_BYTES;
 use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
@@ -253,6 +254,13 @@ impl Endpoint {
         self.linked.as_ref()?.links.link(peer)
     }
 
+    /// Returns what has passed that is not for the ends of a link alone.
+    #[must_use]
+    pub fn transit(&self) -> TransitCounters {
+        let linked = self.linked.as_ref();
+        linked.map_or_else(TransitCounters::default, |linked| linked.links.transit())
+    }
+
     /// Closes the link to a peer, as [`Links::close`] does.
     pub fn close(&mut self, peer: ServerId, reason: CloseReason) {
         if let Some(Linked { links, .. }) = &mut self.linked {
@@ -374,6 +382,15 @@ impl Endpoint {
                 LinkOutput::Close(route) => {
                     if let Some(carrier) = &mut self.carriers[route.carrier] {
                         carrier.close(&route.path);
+                    }
+                }
+                LinkOutput::Signal {
+                    carrier,
+                    from,
+                    signal,
+                } => {
+                    if let Some(carrier) = &mut self.carriers[carrier] {
+                        carrier.on_signal(from, signal);
                     }
                 }
                 LinkOutput::Sign { attempt, bytes } => {

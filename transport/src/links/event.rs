@@ -8,7 +8,7 @@ use super::stream::StreamError;
 use crate::access::Role;
 use crate::carrier::{Channel, DialError, OpenFailure, Packet, Path};
 use crate::frame::Frame;
-use crate::handshake::HandshakeError;
+use crate::handshake::{Established, HandshakeError};
 use crate::{DeliveryClass, ServerId};
 
 /// A link that is up: who is at its other end.
@@ -31,6 +31,21 @@ pub struct Link {
     pub version: u32,
     /// A number that both ends derive for this link, and no other link has.
     pub generation: u64,
+}
+
+impl From<&Established> for Link {
+    fn from(established: &Established) -> Self {
+        Self {
+            peer: established.peer.server_id(),
+            key: established.peer,
+            role: established.role,
+            role_granted: established.own_role,
+            token: established.token,
+            starts: established.starts,
+            version: established.version,
+            generation: established.generation,
+        }
+    }
 }
 
 /// What links tell their member.
@@ -228,6 +243,15 @@ pub enum LinkOutput {
     },
     /// Close a path.
     Close(Route),
+    /// Give a signal to a carrier, by [`on_signal`](crate::carrier::Carrier::on_signal).
+    Signal {
+        /// The carrier.
+        carrier: usize,
+        /// The server whose carrier has sent it.
+        from: ServerId,
+        /// The signal.
+        signal: Bytes,
+    },
     /// Sign bytes with the key of this end, and tell the signature by [`on_signed`](super::Links::on_signed).
     Sign {
         /// What to name in the answer.

@@ -24,6 +24,16 @@ pub const WANTED_MAX: usize = 4_096;
 /// The most events other than frames that wait unread. While so many wait, no handshake is accepted.
 pub const UNREAD_EVENTS_MAX: usize = 8_192;
 
+/// The most servers through which a signal is sent to one that has no link with this end. They change from signal to
+/// signal, so that each has its turn.
+pub const SIGNAL_FORWARDERS_MAX: usize = 3;
+
+/// The most signals that are taken from a link in a second, for carriers here and to be passed on. More are dropped.
+pub const SIGNALS_PER_SECOND_MAX: u32 = 64;
+
+/// The most signals that are taken from a link at once, after it has sent none for some seconds. More are dropped.
+pub const SIGNALS_AT_ONCE_MAX: u32 = 256;
+
 /// What an unread frame costs beside its bytes, in bytes, as it counts towards the bound of what is unread.
 pub(super) const FRAME_COST_BYTES: usize = 64;
 

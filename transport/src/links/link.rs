@@ -5,19 +5,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::allowance::{Allowance, Rate};
 use super::event::{Cargo, CloseReason, DownReason, Link, LinkOutput, Route};
-use super::limits::{FRAME_COST_BYTES, LinkLimits};
+use super::limits::{FRAME_COST_BYTES, LinkLimits, SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX};
 use super::packet::{
-    self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES,
+    self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES, Transit,
 };
 use super::stream::{Incoming, Outgoing, Segment, StreamError};
 use crate::carrier::{Channel, Head, Packet};
 use crate::frame::Frame;
+use crate::handshake::Established;
 use crate::sealing::{Opener, SEALING_BYTES, Sealer, Secrets};
 use crate::{DeliveryClass, SendError};
 
 /// How often an end that has not heard of its peer yet tells that it is there. The peer takes the link for up by that.
 const GREETING_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How many signals are taken from a link.
+const SIGNAL_RATE: Rate = Rate {
+    per_second: SIGNALS_PER_SECOND_MAX,
+    at_once_max: SIGNALS_AT_ONCE_MAX,
+};
 
 /// A link whose handshake is done.
 #[derive(Debug)]
@@ -35,6 +43,7 @@ pub(super) struct ActiveLink {
     unread: Unread,
     life: Life,
     flow: Flow,
+    signals: Allowance,
 }
 
 /// What packets are sealed with.
@@ -50,13 +59,6 @@ enum Seal {
 struct Keys {
     datagram: (Sealer, Opener),
     ordered: (Sealer, Opener),
-}
-
-/// The secrets of both channels of a link.
-#[derive(Debug)]
-pub(super) struct ChannelSecrets {
-    pub(super) datagram: Secrets,
-    pub(super) ordered: Secrets,
 }
 
 /// The datagram frames that wait for the member.
@@ -98,6 +100,17 @@ pub(super) struct Delivered {
     pub(super) is_of_stream: bool,
 }
 
+/// What a packet's content was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The peer has not made it, or it is of a kind that is not known here: nothing has changed.
+    Nothing,
+    /// It was about the link itself.
+    Own,
+    /// It is not for the link alone.
+    Transit(Transit),
+}
+
 /// How the carrier of a link behaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Medium {
@@ -107,16 +120,20 @@ pub(super) struct Medium {
 }
 
 impl ActiveLink {
-    /// Takes over what a handshake has agreed. Without secrets packets are sent as they are.
+    /// Takes over what a handshake has agreed. Inside a process packets are sent as they are.
     pub(super) fn new(
-        about: Link,
+        established: Established,
         (route, medium): (Route, Medium),
         is_initiator: bool,
-        secrets: Option<ChannelSecrets>,
         limits: LinkLimits,
         now: Duration,
     ) -> Self {
-        let sealing_bytes = if secrets.is_some() { SEALING_BYTES } else { 0 };
+        let about = Link::from(&established);
+        let (seal, sealing_bytes) = if medium.is_inside_process {
+            (Seal::Inside, 0)
+        } else {
+            (Seal::Keys(Box::new(established.into())), SEALING_BYTES)
+        };
         let content_bytes_max = medium
             .packet_bytes_max
             .saturating_sub(LINK_HEAD_BYTES + sealing_bytes);
@@ -125,7 +142,7 @@ impl ActiveLink {
             about,
             route,
             is_initiator,
-            seal: secrets.map_or(Seal::Inside, |secrets| Seal::Keys(Box::new(secrets.into()))),
+            seal,
             limits,
             datagram_bytes_max: content_bytes_max.saturating_sub(DATAGRAM_HEAD_BYTES),
             outgoing: Outgoing::new(
@@ -143,6 +160,7 @@ impl ActiveLink {
                 is_heard: false,
             },
             flow: Flow::default(),
+            signals: Allowance::new(SIGNAL_RATE, now),
         }
     }
 
@@ -185,7 +203,7 @@ impl ActiveLink {
         }
     }
 
-    /// Takes up a packet's content. Returns false if the peer has not made it: then nothing has changed.
+    /// Takes up a packet's content.
     ///
     /// # Errors
     /// When the link has ended.
@@ -195,9 +213,9 @@ impl ActiveLink {
         content: Content,
         now: Duration,
         deliver: &mut impl FnMut(Delivered),
-    ) -> Result<bool, DownReason> {
+    ) -> Result<Arrival, DownReason> {
         let Some(message) = self.seal.open(channel, content).and_then(Content::read) else {
-            return Ok(false);
+            return Ok(Arrival::Nothing);
         };
         self.life.has_received = true;
         self.life.is_heard = true;
@@ -216,8 +234,26 @@ impl ActiveLink {
             Message::Goodbye(code) => {
                 return Err(DownReason::ClosedByPeer(CloseReason::from_code(code)));
             }
+            Message::Transit(transit) => return Ok(Arrival::Transit(transit)),
         }
-        Ok(true)
+        Ok(Arrival::Own)
+    }
+
+    /// Sends what is not for the link alone, best effort. Returns false if it was dropped: while frames wait for the
+    /// carrier, nothing of others makes them wait for longer.
+    pub(super) fn carry(
+        &mut self,
+        transit: Transit,
+        now: Duration,
+        outputs: &mut VecDeque<LinkOutput>,
+    ) -> bool {
+        let transit = Message::Transit(transit);
+        !self.flow.is_full && self.push(Channel::Datagram, transit, now, outputs).is_ok()
+    }
+
+    /// Returns true if the peer has not sent more signals than it may.
+    pub(super) fn takes_signal(&mut self, now: Duration) -> bool {
+        self.signals.take(1, now)
     }
 
     /// The member has taken a frame.
@@ -487,12 +523,12 @@ impl Keys {
     }
 }
 
-impl From<ChannelSecrets> for Keys {
-    fn from(ChannelSecrets { datagram, ordered }: ChannelSecrets) -> Self {
+impl From<Established> for Keys {
+    fn from(established: Established) -> Self {
         let pair = |Secrets { outgoing, incoming }| (Sealer::new(outgoing), Opener::new(incoming));
         Self {
-            datagram: pair(datagram),
-            ordered: pair(ordered),
+            datagram: pair(established.datagrams),
+            ordered: pair(established.ordered),
         }
     }
 }

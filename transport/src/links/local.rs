@@ -106,9 +106,18 @@ impl LocalEnd {
 
     /// Returns the carrier that dials an address.
     pub(super) fn carrier_for(&self, address: &Address) -> Option<usize> {
-        let scheme = address.scheme();
+        self.carrier_of(address.scheme())
+    }
+
+    /// Returns the carrier whose scheme this is.
+    pub(super) fn carrier_of(&self, scheme: &str) -> Option<usize> {
         let mut carriers = self.carriers.iter();
         carriers.position(|carrier| carrier.traits.schemes.iter().any(|own| own == scheme))
+    }
+
+    /// Returns the scheme by which a carrier is known to others.
+    pub(super) fn scheme(&self, carrier: usize) -> &str {
+        &self.carriers[carrier].traits.schemes[0]
     }
 
     pub(super) fn medium(&self, carrier: usize) -> Medium {

@@ -16,6 +16,7 @@
 //!
 //! [`Endpoint`]: crate::endpoint::Endpoint
 
+mod allowance;
 mod attempts;
 mod dialing;
 mod event;
@@ -26,6 +27,7 @@ mod local;
 mod packet;
 mod stream;
 mod table;
+mod transit;
 mod unread;
 mod wants;
 
@@ -37,21 +39,23 @@ pub use self::event::{
     Cargo, CloseReason, DownReason, Link, LinkError, LinkEvent, LinkOutput, Route,
 };
 pub use self::limits::{
-    HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits, UNREAD_EVENTS_MAX,
-    UNWANTED_LINKS_MAX, WANTED_MAX,
+    HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits, SIGNAL_FORWARDERS_MAX,
+    SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX, UNREAD_EVENTS_MAX, UNWANTED_LINKS_MAX, WANTED_MAX,
 };
 pub use self::local::{CarrierTraits, Credentials};
 pub use self::stream::{
     CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, SEGMENT_BYTES_MAX, StreamError,
 };
+pub use self::transit::TransitCounters;
 pub use self::wants::{DIALS_MAX, Wanted};
 
 use self::attempts::{Attempts, Outcome};
 use self::handshakes::Target;
-use self::link::{ActiveLink, ChannelSecrets};
+use self::link::{ActiveLink, Arrival};
 use self::local::LocalEnd;
 use self::packet::{Content, Incoming};
 use self::table::Table;
+use self::transit::{Crossing, Ways};
 use self::unread::UnreadEvents;
 use crate::access::Authorizer;
 use crate::carrier::{CarrierEvent, CarryError, Channel, DialError, Packet, Path};
@@ -68,6 +72,7 @@ pub struct Links {
     clock: Clock,
     attempts: Attempts,
     table: Table,
+    ways: Ways,
     outputs: VecDeque<LinkOutput>,
     unread: UnreadEvents,
 }
@@ -107,6 +112,7 @@ impl Links {
             clock: Clock { now, wake_at: None },
             attempts: Attempts::default(),
             table: Table::default(),
+            ways: Ways::default(),
             outputs: VecDeque::new(),
             unread: UnreadEvents::default(),
         }
@@ -181,6 +187,12 @@ impl Links {
         self.table.active(peer).map_or(0, ActiveLink::dropped)
     }
 
+    /// Returns what has passed that is not for the ends of a link alone.
+    #[must_use]
+    pub fn transit(&self) -> TransitCounters {
+        self.ways.counters
+    }
+
     /// Returns the number of handshakes under way, and of those that were done a moment ago.
     #[must_use]
     pub fn handshakes(&self) -> usize {
@@ -240,8 +252,10 @@ impl Links {
                 self.on_closed(Route { carrier, path }, &why.into());
             }
             CarrierEvent::Writable { path } => self.on_writable(Route { carrier, path }),
-            // Nothing here carries signals yet.
-            CarrierEvent::Signal { .. } => {}
+            CarrierEvent::Signal { to, signal } => {
+                let (ways, mut crossing) = self.crossing();
+                ways.send_signal(&mut crossing, carrier, to, &signal);
+            }
         }
     }
 
@@ -388,12 +402,12 @@ impl Links {
             });
             let is_waiting = link.is_waiting();
             self.clock.schedule(link.deadline());
-            self.after_content(peer, result.map(|_| is_waiting));
+            self.after_content(peer, result, is_waiting);
             return;
         }
         let mut delivered = Vec::new();
         let result = link.on_content(channel, content, now, &mut |frame| delivered.push(frame));
-        if result == Ok(false) {
+        if result == Ok(Arrival::Nothing) {
             return;
         }
         let is_it = |link: &ActiveLink, _| link.about.generation == generation;
@@ -402,16 +416,25 @@ impl Links {
             delivered
                 .into_iter()
                 .for_each(|frame| self.unread.push_frame(peer, generation, frame));
-            self.after_content(peer, result);
+            self.after_content(peer, result, true);
         }
     }
 
-    fn after_content(&mut self, peer: ServerId, result: Result<bool, DownReason>) {
+    fn after_content(
+        &mut self,
+        peer: ServerId,
+        result: Result<Arrival, DownReason>,
+        is_waiting: bool,
+    ) {
+        if is_waiting && result.is_ok() {
+            self.table.dirty.insert(peer);
+        }
         match result {
-            Ok(true) => {
-                self.table.dirty.insert(peer);
+            Ok(Arrival::Transit(transit)) => {
+                let (ways, mut crossing) = self.crossing();
+                ways.on_transit(&mut crossing, peer, transit);
             }
-            Ok(false) => {}
+            Ok(Arrival::Own | Arrival::Nothing) => {}
             Err(why @ DownReason::RuleBroken(_)) => {
                 tracing::warn!(%peer, %why, "closed a link");
                 if let Some(link) = self.table.active_mut(peer) {
@@ -421,6 +444,16 @@ impl Links {
             }
             Err(why) => self.down(peer, why),
         }
+    }
+
+    fn crossing(&mut self) -> (&mut Ways, Crossing<'_>) {
+        let crossing = Crossing {
+            local: &self.local,
+            table: &mut self.table,
+            outputs: &mut self.outputs,
+            now: self.clock.now,
+        };
+        (&mut self.ways, crossing)
     }
 
     /// Does what has come of attempts.
@@ -487,11 +520,19 @@ impl Links {
             return self.leave(route);
         }
         let is_refused = is_old || self.is_crowded(peer) || self.table.has_generation(generation);
-        let mut link = self.active_link(route, target.is_some(), established);
+        let medium = self.local.medium(route.carrier);
+        let limits = self.limits;
+        let (is_initiator, now) = (target.is_some(), self.clock.now);
+        let mut link = Box::new(ActiveLink::new(
+            established,
+            (route, medium),
+            is_initiator,
+            limits,
+            now,
+        ));
         if is_refused {
-            link.say_goodbye(CloseReason::Forbidden, self.clock.now, &mut self.outputs);
+            link.say_goodbye(CloseReason::Forbidden, now, &mut self.outputs);
         }
-        let now = self.clock.now;
         let Some(target) = target else {
             if !is_refused {
                 self.table.set_pending(link, now);
@@ -518,39 +559,6 @@ impl Links {
         is_unwanted(&peer)
             && !self.table.has(peer)
             && self.table.peers().filter(is_unwanted).count() >= UNWANTED_LINKS_MAX
-    }
-
-    fn active_link(
-        &self,
-        route: Route,
-        is_initiator: bool,
-        established: Established,
-    ) -> Box<ActiveLink> {
-        let about = Link {
-            peer: established.peer.server_id(),
-            key: established.peer,
-            role: established.role,
-            role_granted: established.own_role,
-            token: established.token,
-            starts: established.starts,
-            version: established.version,
-            generation: established.generation,
-        };
-        let medium = self.local.medium(route.carrier);
-        let secrets = (!medium.is_inside_process).then_some(ChannelSecrets {
-            datagram: established.datagrams,
-            ordered: established.ordered,
-        });
-        let limits = self.limits;
-        let now = self.clock.now;
-        Box::new(ActiveLink::new(
-            about,
-            (route, medium),
-            is_initiator,
-            secrets,
-            limits,
-            now,
-        ))
     }
 
     /// Puts a link up, in place of the peer's earlier one.

@@ -9,9 +9,10 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::DeliveryClass;
-use crate::carrier::{Channel, Head, Packet};
+use crate::carrier::{Channel, Head, PACKET_BYTES_MIN, Packet, SIGNAL_BYTES_MAX};
 use crate::frame::Frame;
+use crate::sealing::SEALING_BYTES;
+use crate::{DeliveryClass, ServerId};
 
 /// What a packet is.
 const LINK_DATAGRAM: u8 = 1;
@@ -22,6 +23,10 @@ const DATAGRAM: u8 = 1;
 const SEGMENT: u8 = 2;
 const STATUS: u8 = 3;
 const GOODBYE: u8 = 4;
+const SIGNAL: u8 = 5;
+const FORWARD: u8 = 6;
+const FORWARDED: u8 = 7;
+const UNREACHABLE: u8 = 8;
 
 /// The bytes before a link's content: what it is, and the generation.
 pub(super) const LINK_HEAD_BYTES: usize = 1 + 8;
@@ -34,6 +39,18 @@ pub(super) const SEGMENT_HEAD_BYTES: usize = 1 + 8;
 
 /// The bytes of a status after what it is.
 const STATUS_BYTES: usize = 8 + 4 + 4 + 2 + 1;
+
+/// The bytes before what is passed on by a third server: what it is, and the server.
+pub(super) const FORWARD_HEAD_BYTES: usize = 1 + 16;
+
+/// The longest scheme of a carrier whose signals are carried, in bytes.
+const SCHEME_BYTES_MAX: usize = 64;
+
+// A signal fits a packet of any carrier, also where a third server passes it on.
+const _: () = assert!(
+    LINK_HEAD_BYTES + SEALING_BYTES + FORWARD_HEAD_BYTES + 2 + SCHEME_BYTES_MAX + SIGNAL_BYTES_MAX
+        <= PACKET_BYTES_MIN
+);
 
 /// The bytes before each frame on a stream: its class and its length.
 pub(super) const FRAME_HEAD_BYTES: usize = 1 + 4;
@@ -74,6 +91,53 @@ pub(super) enum Message {
     Status(Status),
     /// The peer has closed the link, for the reason of this code.
     Goodbye(u8),
+    /// Something that is not between the two ends of the link alone.
+    Transit(Transit),
+}
+
+/// What a link carries for carriers, or for other servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Transit {
+    /// A signal of a carrier of the peer for one here.
+    Signal(CarrierSignal),
+    /// The receiver is to pass this on to another server.
+    Forward { to: ServerId, passed: Passed },
+    /// The peer passes this on, and says whose it is.
+    Forwarded { from: ServerId, passed: Passed },
+    /// The peer does not pass anything on to this server.
+    Unreachable(ServerId),
+}
+
+/// What a third server passes on from one server to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// A signal of a carrier.
+    Signal(CarrierSignal),
+    /// A packet of links, as it would travel along a path between the two.
+    Packet(Bytes),
+}
+
+/// What a carrier tells another: the length of their scheme in one byte, the scheme, and the signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CarrierSignal(Bytes);
+
+impl CarrierSignal {
+    /// Returns `None` if the scheme or the signal is too long to be carried.
+    pub(super) fn new(scheme: &str, signal: &[u8]) -> Option<Self> {
+        let is_short = scheme.len() <= SCHEME_BYTES_MAX && signal.len() <= SIGNAL_BYTES_MAX;
+        let length = u8::try_from(scheme.len()).ok().filter(|_| is_short)?;
+        Some(Self([&[length], scheme.as_bytes(), signal].concat().into()))
+    }
+
+    /// Returns the scheme of the carriers and the signal; `None` if they are not laid out as they are to be.
+    pub(super) fn parts(&self) -> Option<(&str, Bytes)> {
+        let (length, rest) = self.0.split_first()?;
+        let (scheme, signal) = rest.split_at_checked((*length).into())?;
+        if scheme.len() > SCHEME_BYTES_MAX || signal.len() > SIGNAL_BYTES_MAX {
+            return None;
+        }
+        Some((str::from_utf8(scheme).ok()?, self.0.slice_ref(signal)))
+    }
 }
 
 /// What the receiver of a stream tells its sender.
@@ -126,7 +190,7 @@ pub(super) fn read_frame_head(head: [u8; FRAME_HEAD_BYTES]) -> Option<(DeliveryC
 impl Message {
     /// Appends the message to what a packet begins with. Returns what comes after it.
     ///
-    /// The heads of the longest message fit: a link's 9 bytes, a segment's 9 and a frame's 5 of the 31 there are.
+    /// The heads of the longest message fit: a link's 9 bytes, and 18 of what is passed on, of the 31 there are.
     pub(super) fn write(self, head: &mut Head) -> Frame {
         match self {
             Self::Datagram(frame) => {
@@ -152,6 +216,56 @@ impl Message {
                 head.push(&[GOODBYE, code]);
                 Frame::default()
             }
+            Self::Transit(transit) => transit.write(head),
+        }
+    }
+}
+
+impl Transit {
+    fn write(self, head: &mut Head) -> Frame {
+        match self {
+            Self::Signal(CarrierSignal(signal)) => {
+                head.push(&[SIGNAL]);
+                signal.into()
+            }
+            Self::Forward { to, passed } => {
+                head.push(&[FORWARD]);
+                head.push(&to.0.to_be_bytes());
+                passed.write(head)
+            }
+            Self::Forwarded { from, passed } => {
+                head.push(&[FORWARDED]);
+                head.push(&from.0.to_be_bytes());
+                passed.write(head)
+            }
+            Self::Unreachable(server) => {
+                head.push(&[UNREACHABLE]);
+                head.push(&server.0.to_be_bytes());
+                Frame::default()
+            }
+        }
+    }
+}
+
+impl Passed {
+    /// A signal begins as it does on a link. No packet of links begins so.
+    fn write(self, head: &mut Head) -> Frame {
+        match self {
+            Self::Signal(CarrierSignal(signal)) => {
+                head.push(&[SIGNAL]);
+                signal.into()
+            }
+            Self::Packet(packet) => packet.into(),
+        }
+    }
+
+    fn read(content: Content) -> Self {
+        let mut bytes = content.into_bytes();
+        if bytes.first() == Some(&SIGNAL) {
+            bytes.advance(1);
+            Self::Signal(CarrierSignal(bytes))
+        } else {
+            Self::Packet(bytes)
         }
     }
 }
@@ -239,6 +353,25 @@ impl Content {
                 let [code] = self.take()?;
                 self.is_empty().then_some(Message::Goodbye(code))
             }
+            [SIGNAL] => {
+                let signal = CarrierSignal(self.into_bytes());
+                Some(Message::Transit(Transit::Signal(signal)))
+            }
+            [FORWARD] => {
+                let to = self.take_server()?;
+                let passed = Passed::read(self);
+                Some(Message::Transit(Transit::Forward { to, passed }))
+            }
+            [FORWARDED] => {
+                let from = self.take_server()?;
+                let passed = Passed::read(self);
+                Some(Message::Transit(Transit::Forwarded { from, passed }))
+            }
+            [UNREACHABLE] => {
+                let server = self.take_server()?;
+                let unreachable = Transit::Unreachable(server);
+                self.is_empty().then_some(Message::Transit(unreachable))
+            }
             _ => None,
         }
     }
@@ -275,6 +408,10 @@ impl Content {
         let taken = *self.body.body.first_chunk()?;
         self.body.body.advance(BYTES);
         Some(taken)
+    }
+
+    fn take_server(&mut self) -> Option<ServerId> {
+        self.take().map(u128::from_be_bytes).map(ServerId)
     }
 
     fn is_empty(&self) -> bool {
@@ -390,6 +527,47 @@ mod tests {
             let read = messages(&linked(message.clone()));
             assert_eq!(read, [Some(message.clone()), Some(message)]);
         }
+    }
+
+    #[test]
+    fn what_is_carried_for_others_is_read_as_written() {
+        let signal = CarrierSignal::new("rtc", b"offer").expect("it is short");
+        let server = ServerId(u128::MAX - 1);
+        let packet = Passed::Packet(Bytes::from_static(b"\xfeLRH and so on"));
+        let written = [
+            Transit::Signal(signal.clone()),
+            Transit::Forward {
+                to: server,
+                passed: Passed::Signal(signal.clone()),
+            },
+            Transit::Forwarded {
+                from: server,
+                passed: packet,
+            },
+            Transit::Unreachable(server),
+        ];
+
+        for transit in written {
+            let message = Message::Transit(transit);
+            let read = messages(&linked(message.clone()));
+            assert_eq!(read, [Some(message.clone()), Some(message)]);
+        }
+        assert_eq!(signal.parts(), Some(("rtc", Bytes::from_static(b"offer"))));
+    }
+
+    #[test]
+    fn a_signal_that_is_not_laid_out_as_it_must_be_has_no_parts() {
+        for bytes in [
+            &b""[..],
+            b"\x04rtc",
+            b"\x01\xff",
+            &[0; 2 + SIGNAL_BYTES_MAX],
+        ] {
+            let signal = CarrierSignal(Bytes::copy_from_slice(bytes));
+
+            assert_eq!(signal.parts(), None);
+        }
+        assert_eq!(CarrierSignal::new("rtc", &[0; SIGNAL_BYTES_MAX + 1]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::event::Route;
+use super::event::{Link, Route};
 use super::limits::HANDSHAKE_TIME_MAX;
 use super::link::ActiveLink;
 use crate::ServerId;
@@ -135,6 +135,12 @@ impl Table {
             .values()
             .flat_map(Slot::links)
             .any(|link| link.route == route)
+    }
+
+    /// Returns what is known of the links that are up.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        let active = self.slots.values().filter_map(|slot| slot.active.as_ref());
+        active.map(|link| &link.about)
     }
 
     /// Returns the peers that have a link.

@@ -9,5 +9,6 @@ mod liveness;
 mod memory;
 mod one_link;
 mod promises;
+mod signals;
 mod udp;
 mod world;

@@ -89,6 +89,8 @@ pub(crate) fn nobody() -> Adversary {
 pub(crate) struct End {
     pub(crate) links: Links,
     pub(crate) events: Vec<LinkEvent>,
+    /// The signals that its carrier was given, and whose they are.
+    pub(crate) signals: Vec<(ServerId, Bytes)>,
     pub(crate) is_reading: bool,
     key: SigningKey,
     /// Nothing that is sent to it arrives, and nothing that it does is done.
@@ -105,6 +107,8 @@ pub(crate) struct World {
     medium: Medium,
     limits: LinkLimits,
     access: AccessTable,
+    /// What ends claim to be, if not members.
+    claims: BTreeMap<u8, Role>,
     flying: BTreeMap<(Duration, usize), Flight>,
     idle_at: BTreeMap<u8, Duration>,
     flown: usize,
@@ -165,6 +169,7 @@ impl World {
             medium,
             limits,
             access,
+            claims: BTreeMap::new(),
             flying: BTreeMap::new(),
             idle_at: BTreeMap::new(),
             flown: 0,
@@ -180,7 +185,7 @@ impl World {
             versions: Versions::only(1),
             starts,
             vouchers: Arc::new([]),
-            role: Role::Member,
+            role: self.claims.get(&end).copied().unwrap_or(Role::Member),
             token: None,
         };
         let mut seed = [end; 32];
@@ -190,6 +195,7 @@ impl World {
         End {
             links: Links::new(credentials, self.limits, traits, seed, self.now),
             events: Vec::new(),
+            signals: Vec::new(),
             is_reading: true,
             key: signing_key(end),
             is_dead: false,
@@ -258,6 +264,31 @@ impl World {
     pub(crate) fn dismiss(&mut self, end: u8) {
         self.access.members.remove(&id_of(end));
         self.access.dismissed.insert(id_of(end));
+    }
+
+    /// Lets an end be something else than a member, from its next link on.
+    pub(crate) fn cast(&mut self, end: u8, role: Role) {
+        self.access.is_open = true;
+        self.access.members.remove(&id_of(end));
+        self.claims.insert(end, role);
+        self.restart(end, 2);
+    }
+
+    /// Lets the carrier of an end send a signal to another end.
+    pub(crate) fn signal(&mut self, from: u8, to: u8, text: &str) {
+        let event = CarrierEvent::Signal {
+            to: id_of(to),
+            signal: frame(text),
+        };
+        let (now, access) = (self.now, self.access.clone());
+        let links = &mut self.end(from).links;
+        links.set_time(now);
+        links.on_carrier_event(0, event, &access);
+    }
+
+    /// Takes the signals that the carrier of an end was given: whose they are, and what they say.
+    pub(crate) fn signals(&mut self, end: u8) -> Vec<(ServerId, Bytes)> {
+        std::mem::take(&mut self.end(end).signals)
     }
 
     /// Lets a packet arrive, whoever sent it.
@@ -424,6 +455,7 @@ impl End {
             LinkOutput::Send { route, packet, .. } => {
                 sent.push_back((route.path.as_bytes()[0], packet.into_bytes()));
             }
+            LinkOutput::Signal { from, signal, .. } => self.signals.push((from, signal)),
             LinkOutput::Sign { attempt, bytes } => {
                 let signature = self.key.sign(&bytes).to_bytes();
                 self.links.on_signed(attempt, Some(&signature));
