@@ -20,6 +20,9 @@ pub mod invitation;
 pub mod links;
 pub mod memory;
 pub mod sealing;
+#[cfg(feature = "webrtc")]
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+pub mod signaling;
 pub mod signing;
 pub mod token;
 pub mod voucher;

@@ -20,14 +20,14 @@ const PASSWORD_BYTES: usize = 16;
 
 /// What an end shows in ICE.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) ufrag: String,
-    pub(super) password: String,
+pub(crate) struct Credentials {
+    pub(crate) ufrag: String,
+    pub(crate) password: String,
 }
 
 impl Credentials {
     /// Returns those of the listener that has a certificate.
-    pub(super) fn of_listener(fingerprint: &Fingerprint) -> Self {
+    pub(crate) fn of_listener(fingerprint: &Fingerprint) -> Self {
         let digest = Sha256::new()
             .chain_update(RULE)
             .chain_update(fingerprint.0)
@@ -40,7 +40,7 @@ impl Credentials {
     }
 
     /// Makes those of an end that dials: others for each connection, by which a listener tells them apart.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self {
             ufrag: hexadecimal(&entropy_u128().to_le_bytes()[..UFRAG_BYTES]),
             password: hexadecimal(&entropy_u128().to_le_bytes()),

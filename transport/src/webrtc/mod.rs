@@ -42,16 +42,22 @@ mod address;
 mod channels;
 #[cfg(not(target_arch = "wasm32"))]
 mod config;
-#[cfg(not(target_arch = "wasm32"))]
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod credentials;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+pub(crate) mod description;
 #[cfg(not(target_arch = "wasm32"))]
 mod flow;
-#[cfg(not(target_arch = "wasm32"))]
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod limits;
 #[cfg(not(target_arch = "wasm32"))]
 mod meter;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod negotiation;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod negotiations;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

@@ -1,0 +1,57 @@
+//! Carries what two servers tell each other before there is a connection between them: signals.
+//!
+//! A [`Signaling`] takes signals to servers by their ids: a signaling server does, and so may whatever else reaches
+//! them. The members of a cluster do it for each other too, over their links
+//! ([`CarrierEvent::Signal`](crate::carrier::CarrierEvent::Signal)). Nobody is believed: signals may be lost, late,
+//! doubled, changed and made up, and who is at the other end of a connection is proven on that connection.
+
+mod signal;
+
+use std::task::{Context, Poll};
+
+pub use self::signal::Signal;
+pub(crate) use self::signal::{Body, Session};
+
+use crate::ServerId;
+
+/// A way to other servers that is there before connections are.
+pub trait Signaling: Send + 'static {
+    /// Takes the id by which others reach this server. It is told once, before anything else.
+    fn introduce(&mut self, local: ServerId);
+
+    /// Sends a signal, best effort and without waiting. What cannot be sent for now is dropped: whoever sends repeats
+    /// it.
+    fn send(&mut self, to: ServerId, signal: &Signal);
+
+    /// Returns the next event; `None` once the way has ended for good.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SignalingEvent>>;
+}
+
+/// What a way to other servers tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignalingEvent {
+    /// Signals reach others now. It is told again whenever the way was interrupted.
+    Ready,
+    /// A signal came, from whom is not proven.
+    Signal {
+        /// Who has sent it, as the way says.
+        from: ServerId,
+        /// The signal.
+        signal: Signal,
+    },
+    /// A signal was not delivered: nobody of this id is there.
+    Unreached {
+        /// Whom it was for.
+        to: ServerId,
+    },
+}
+
+/// The ways by which a carrier sends and takes signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// The links of members, who have proven who they are.
+    Mesh,
+    /// One of the carrier's [`Signaling`]s, by its place.
+    Server(usize),
+}

@@ -1,0 +1,461 @@
+//! Decides how two ends come to a connection: who offers, what is repeated, and when it is given up.
+//!
+//! It is the same natively and in browsers, and pure: signals of the peer, what the medium tells ([`MediumEvent`]) and
+//! the time go in, and what the medium is to do ([`Action`]) and what the peer is to be sent come out. A [`Negotiation`]
+//! is one connection; [`Negotiations`](super::negotiations::Negotiations) are all of a carrier.
+//!
+//! Whoever dials asks first, which costs neither end anything, and offers when the other one is ready: a browser makes
+//! only about 500 connections in the life of a page, and none is made for a peer that is not there. Offers are repeated
+//! until the connection is there, with all candidates that are known by then, and answered each time: whatever is lost
+//! of an exchange is healed by that. A connection that is *disconnected* later gets one restart of ICE by the end that
+//! has offered, and is given up if that does not help.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::description::{CANDIDATES_MAX, Description, IceCandidate};
+use crate::ServerId;
+use crate::carrier::OpenFailure;
+use crate::signaling::{Body, Session, Signal, Way};
+
+/// How long an answer is waited for before what is unanswered is repeated. It doubles each time.
+pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(250);
+
+/// The longest time between two repeats.
+pub(crate) const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// How long a connection that is disconnected may take to come back.
+pub(crate) const RESTART_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// For how long other ways come first, if the last connection that a signaling server has brought about came to nothing:
+/// one that swaps descriptions must not win each time because it is quick.
+pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
+
+/// One connection, from when it is dialed or offered until it has ended.
+#[derive(Debug)]
+pub(crate) struct Negotiation {
+    pub(crate) peer: ServerId,
+    pub(crate) session: Session,
+    role: Role,
+    stage: Stage,
+    /// It has been open.
+    is_opened: bool,
+    /// The medium says that nothing comes through.
+    is_disconnected: bool,
+    /// The way by which the peer has answered or offered.
+    way: Option<Way>,
+    /// A way that others are preferred to.
+    shunned: Option<Way>,
+    own: Option<Description>,
+    theirs: Option<Description>,
+    /// The peer's candidates that came before its answer.
+    early: Vec<IceCandidate>,
+    since: Duration,
+    repeat: Option<Repeat>,
+    over_at: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Offerer,
+    Answerer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nobody has said to be there.
+    Asking,
+    /// The medium makes this end's description.
+    Describing,
+    /// The offer is not answered.
+    Offered,
+    /// Both descriptions are there.
+    Connecting,
+    /// It is open, and nothing is waited for.
+    Open,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    at: Duration,
+    after: Duration,
+}
+
+/// What the medium is to do about a connection. What it tells of it comes back as a [`MediumEvent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Make a connection, and describe this end in an offer.
+    MakeOffer,
+    /// Make a connection, in place of the one that there may be, and describe this end in an answer to this offer.
+    TakeOffer(Description),
+    /// Describe this end anew in an offer that restarts ICE.
+    MakeRestart,
+    /// Restart ICE by this offer, and describe this end in an answer.
+    TakeRestart(Description),
+    /// Connect to whoever has answered.
+    TakeAnswer(Description),
+    /// Try one more address of the other end.
+    AddCandidate(IceCandidate),
+    /// Close the connection, if there is one, and tell why.
+    Close(Unreached),
+}
+
+/// What the medium tells of a connection. What it tells of one that it has closed or replaced must not come here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "not each host tells all of it")]
+pub(crate) enum MediumEvent {
+    /// The description of this end is made, with the candidates that are known so far.
+    Described(Description),
+    /// Another candidate is known, after the description was made.
+    Candidate(IceCandidate),
+    /// The channels are open.
+    Open,
+    /// What was disconnected is connected again.
+    Connected,
+    /// Nothing comes through, which may pass.
+    Disconnected,
+    /// It has failed for good.
+    Failed,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Unreached {
+    #[error("nobody answers")]
+    NobodyThere,
+    #[error("the offer is not answered")]
+    Unanswered,
+    #[error("no path between the addresses of both ends was found in time")]
+    Unconnected,
+    #[error("no path between the addresses of both ends was found")]
+    Failed,
+    #[error("the connection was lost, and did not come back")]
+    Lost,
+}
+
+/// What comes of something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Do(Action),
+    Send(Ways, Signal),
+}
+
+/// The ways by which a signal is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    All,
+    One(Way),
+}
+
+impl Negotiation {
+    /// Begins to reach a peer.
+    pub(crate) fn dial(
+        (peer, number): (ServerId, u64),
+        shunned: Option<Way>,
+        (now, time_max): (Duration, Duration),
+        steps: &mut Vec<Step>,
+    ) -> Self {
+        let session = Session { number, round: 0 };
+        steps.push(Step::Send(Ways::All, Signal::new(session, Body::Ask)));
+        Self {
+            peer,
+            session,
+            role: Role::Offerer,
+            stage: Stage::Asking,
+            is_opened: false,
+            is_disconnected: false,
+            way: None,
+            shunned,
+            own: None,
+            theirs: None,
+            early: Vec::new(),
+            since: now,
+            repeat: Some(Repeat::first(now)),
+            over_at: Some(now.saturating_add(time_max)),
+        }
+    }
+
+    /// Takes the first offer of a peer.
+    pub(crate) fn answer(
+        (peer, session): (ServerId, Session),
+        (offer, way): (Description, Way),
+        (now, time_max): (Duration, Duration),
+        steps: &mut Vec<Step>,
+    ) -> Self {
+        steps.push(Step::Do(Action::TakeOffer(offer.clone())));
+        Self {
+            peer,
+            session,
+            role: Role::Answerer,
+            stage: Stage::Describing,
+            is_opened: false,
+            is_disconnected: false,
+            way: Some(way),
+            shunned: None,
+            own: None,
+            theirs: Some(offer),
+            early: Vec::new(),
+            since: now,
+            repeat: None,
+            over_at: Some(now.saturating_add(time_max)),
+        }
+    }
+
+    /// Returns true if the peer's own offer may take its place: nothing of the peer's was taken yet.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.role == Role::Offerer && !self.is_opened && self.theirs.is_none()
+    }
+
+    /// Returns true if it was offered and is not open yet.
+    pub(crate) fn is_opening_for_peer(&self) -> bool {
+        self.role == Role::Answerer && !self.is_opened
+    }
+
+    /// Returns true if nobody has said to be there yet.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.stage == Stage::Asking
+    }
+
+    /// Returns the way by which the peer has answered or offered.
+    pub(crate) fn way(&self) -> Option<Way> {
+        self.way
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let repeat = self.repeat.map(|repeat| repeat.at);
+        [repeat, self.over_at].into_iter().flatten().min()
+    }
+
+    /// Returns true if what comes by a way counts.
+    pub(crate) fn takes(&self, way: Way, now: Duration) -> bool {
+        let is_late = self.way.is_none() && now >= self.since.saturating_add(HEAD_START);
+        self.shunned != Some(way) || self.way == Some(way) || is_late
+    }
+
+    /// Takes a signal of this session.
+    pub(crate) fn on_signal(
+        &mut self,
+        (round, body): (u8, Body),
+        way: Way,
+        now: Duration,
+        time_max: Duration,
+        steps: &mut Vec<Step>,
+    ) {
+        if !self.takes(way, now) {
+            return;
+        }
+        let is_of_round = round == self.session.round;
+        match body {
+            Body::Ready if self.stage == Stage::Asking && is_of_round => {
+                self.way = Some(way);
+                self.stage = Stage::Describing;
+                self.repeat = None;
+                steps.push(Step::Do(Action::MakeOffer));
+            }
+            Body::Answer(answer) if self.role == Role::Offerer && is_of_round => {
+                self.on_answer(answer, way, steps);
+            }
+            Body::Offer(offer) if self.role == Role::Answerer && is_of_round => {
+                self.merge(&offer, steps);
+                if self.stage != Stage::Describing {
+                    self.send_own(Ways::One(way), steps);
+                }
+            }
+            Body::Offer(offer) if self.is_restart(round, &offer) => {
+                self.session.round = round;
+                self.way = Some(way);
+                self.stage = Stage::Describing;
+                self.theirs = Some(offer.clone());
+                self.own = None;
+                self.over_at = Some(now.saturating_add(time_max));
+                steps.push(Step::Do(Action::TakeRestart(offer)));
+            }
+            Body::Candidate(candidate) if is_of_round => self.on_candidate(candidate, steps),
+            // Late, repeated, or nothing that this end has asked for.
+            _ => {}
+        }
+    }
+
+    /// Takes what the medium tells.
+    pub(crate) fn on_medium(&mut self, event: MediumEvent, now: Duration, steps: &mut Vec<Step>) {
+        match event {
+            MediumEvent::Described(own) if self.stage == Stage::Describing => {
+                self.own = Some(own);
+                self.stage = match self.role {
+                    Role::Offerer => Stage::Offered,
+                    Role::Answerer => Stage::Connecting,
+                };
+                if self.role == Role::Offerer {
+                    self.repeat = Some(Repeat::first(now));
+                }
+                self.send_own(self.way.map_or(Ways::All, Ways::One), steps);
+            }
+            MediumEvent::Candidate(candidate) => {
+                let is_new = self
+                    .own
+                    .as_mut()
+                    .is_some_and(|own| own.add(candidate.clone()));
+                if is_new && self.stage != Stage::Open {
+                    let ways = self.way.map_or(Ways::All, Ways::One);
+                    let signal = Signal::new(self.session, Body::Candidate(candidate));
+                    steps.push(Step::Send(ways, signal));
+                }
+            }
+            MediumEvent::Open => {
+                self.is_opened = true;
+                self.on_connected();
+            }
+            MediumEvent::Connected if self.is_opened => self.on_connected(),
+            MediumEvent::Disconnected if self.stage == Stage::Open && !self.is_disconnected => {
+                self.on_disconnected(now, steps);
+            }
+            MediumEvent::Failed => {
+                let why = if self.is_opened {
+                    Unreached::Lost
+                } else {
+                    Unreached::Failed
+                };
+                steps.push(Step::Do(Action::Close(why)));
+            }
+            MediumEvent::Described(_) | MediumEvent::Connected | MediumEvent::Disconnected => {}
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_time(&mut self, now: Duration, steps: &mut Vec<Step>) {
+        if self.over_at.is_some_and(|at| at <= now) {
+            self.over_at = None;
+            self.repeat = None;
+            let why = match self.stage {
+                _ if self.is_opened => Unreached::Lost,
+                Stage::Asking => Unreached::NobodyThere,
+                Stage::Describing | Stage::Offered if self.role == Role::Offerer => {
+                    Unreached::Unanswered
+                }
+                _ => Unreached::Unconnected,
+            };
+            return steps.push(Step::Do(Action::Close(why)));
+        }
+        let Some(repeat) = self.repeat.as_mut().filter(|repeat| repeat.at <= now) else {
+            return;
+        };
+        repeat.after = (2 * repeat.after).min(REPEAT_AFTER_MAX);
+        repeat.at = now.saturating_add(repeat.after);
+        if self.stage == Stage::Asking {
+            self.ask(Ways::All, steps);
+        } else {
+            self.send_own(Ways::All, steps);
+        }
+    }
+
+    /// Asks whether anybody is there.
+    pub(crate) fn ask(&self, ways: Ways, steps: &mut Vec<Step>) {
+        steps.push(Step::Send(ways, Signal::new(self.session, Body::Ask)));
+    }
+
+    fn on_candidate(&mut self, candidate: IceCandidate, steps: &mut Vec<Step>) {
+        let Some(theirs) = &mut self.theirs else {
+            if self.early.len() < CANDIDATES_MAX {
+                self.early.push(candidate);
+            }
+            return;
+        };
+        if theirs.add(candidate.clone()) {
+            steps.push(Step::Do(Action::AddCandidate(candidate)));
+        }
+    }
+
+    fn on_answer(&mut self, answer: Description, way: Way, steps: &mut Vec<Step>) {
+        if self.stage != Stage::Offered {
+            return self.merge(&answer, steps);
+        }
+        self.way = Some(way);
+        self.stage = Stage::Connecting;
+        self.theirs = Some(answer.clone());
+        steps.push(Step::Do(Action::TakeAnswer(answer)));
+        for candidate in std::mem::take(&mut self.early) {
+            self.on_candidate(candidate, steps);
+        }
+    }
+
+    /// Takes the candidates of a description that is known otherwise.
+    fn merge(&mut self, repeated: &Description, steps: &mut Vec<Step>) {
+        let theirs = self.theirs.as_ref();
+        if !theirs.is_some_and(|theirs| theirs.is_of_same_end(repeated)) {
+            return;
+        }
+        for candidate in repeated.candidates() {
+            self.on_candidate(candidate.clone(), steps);
+        }
+    }
+
+    /// Returns true if an offer restarts ICE on a connection that has need of it: one that works is not given up for
+    /// what anybody may have made up.
+    fn is_restart(&self, round: u8, offer: &Description) -> bool {
+        let theirs = self.theirs.as_ref();
+        let is_same_end = theirs.is_some_and(|theirs| theirs.fingerprint == offer.fingerprint);
+        let is_next = self.session.round.checked_add(1) == Some(round);
+        self.role == Role::Answerer && self.is_disconnected && is_next && is_same_end
+    }
+
+    fn on_connected(&mut self) {
+        self.stage = Stage::Open;
+        self.is_disconnected = false;
+        self.repeat = None;
+        self.over_at = None;
+    }
+
+    fn on_disconnected(&mut self, now: Duration, steps: &mut Vec<Step>) {
+        self.is_disconnected = true;
+        self.over_at = Some(now.saturating_add(RESTART_TIME_MAX));
+        if self.role == Role::Answerer {
+            return;
+        }
+        let Some(round) = self.session.round.checked_add(1) else {
+            return steps.push(Step::Do(Action::Close(Unreached::Lost)));
+        };
+        self.session.round = round;
+        self.stage = Stage::Describing;
+        // The way that has led to it may be the connection's own link.
+        self.way = None;
+        (self.own, self.theirs) = (None, None);
+        self.early.clear();
+        steps.push(Step::Do(Action::MakeRestart));
+    }
+
+    fn send_own(&self, ways: Ways, steps: &mut Vec<Step>) {
+        let Some(own) = self.own.clone() else {
+            return;
+        };
+        let body = match self.role {
+            Role::Offerer => Body::Offer(own),
+            Role::Answerer => Body::Answer(own),
+        };
+        steps.push(Step::Send(ways, Signal::new(self.session, body)));
+    }
+}
+
+impl Repeat {
+    fn first(now: Duration) -> Self {
+        Self {
+            at: now.saturating_add(REPEAT_AFTER),
+            after: REPEAT_AFTER,
+        }
+    }
+}
+
+/// What links are told of it.
+impl From<Unreached> for OpenFailure {
+    fn from(why: Unreached) -> Self {
+        match why {
+            Unreached::NobodyThere | Unreached::Unanswered => Self::TimedOut,
+            Unreached::Unconnected | Unreached::Failed | Unreached::Lost => {
+                Self::NotConnected(why.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! Two carriers with media that do as they are told, and a network for signals that does not.
+
+use std::collections::BTreeMap;
+
+use super::super::description::tests::{candidate, description};
+use super::super::limits::WebRtcLimits;
+use super::super::negotiations::{Negotiations, Output};
+use super::*;
+
+const SERVER: Way = Way::Server(0);
+
+fn id(number: u128) -> ServerId {
+    ServerId::from(number)
+}
+
+/// A carrier: its negotiations, and what its medium was told.
+struct End {
+    id: ServerId,
+    negotiations: Negotiations,
+    next: u64,
+    done: Vec<(u64, Action)>,
+    sent: Vec<(ServerId, Ways, Signal)>,
+}
+
+impl End {
+    fn new(number: u128) -> Self {
+        let mut negotiations = Negotiations::new(WebRtcLimits::default());
+        negotiations.introduce(id(number));
+        Self {
+            id: id(number),
+            negotiations,
+            next: 0,
+            done: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn dial(&mut self, peer: u128, now: Duration) -> u64 {
+        let number = self.number();
+        // Another session for each end and dial.
+        let session = u64::try_from(peer).unwrap() * 1_000 + number;
+        assert!(self.negotiations.dial(number, id(peer), session, now));
+        self.run();
+        number
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn take(&mut self, from: ServerId, way: Way, signal: &Signal, now: Duration) {
+        let next = self.next + 1;
+        let mut admitted = false;
+        self.negotiations
+            .on_signal(from, way, signal.clone(), now, || {
+                admitted = true;
+                Some(next)
+            });
+        self.next += u64::from(admitted);
+        self.run();
+    }
+
+    fn tell(&mut self, number: u64, event: MediumEvent, now: Duration) {
+        self.negotiations.on_medium(number, event, now);
+        self.run();
+    }
+
+    fn wait(&mut self, now: Duration) {
+        self.negotiations.on_time(now);
+        self.run();
+    }
+
+    fn run(&mut self) {
+        while let Some(output) = self.negotiations.next_output() {
+            match output {
+                Output::Do { number, action } => self.done.push((number, action)),
+                Output::Send { to, ways, signal } => self.sent.push((to, ways, signal)),
+            }
+        }
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        let done = std::mem::take(&mut self.done).into_iter();
+        done.map(|(_, action)| action).collect()
+    }
+
+    fn bodies(&mut self) -> Vec<Body> {
+        let sent = std::mem::take(&mut self.sent).into_iter();
+        sent.map(|(_, _, signal)| signal.body).collect()
+    }
+}
+
+/// Two ends whose media connect as soon as both have both descriptions.
+struct Pair {
+    ends: BTreeMap<ServerId, End>,
+    now: Duration,
+    /// How many signals are lost before the others get through.
+    lost: usize,
+    made: usize,
+    open: BTreeMap<ServerId, Vec<u64>>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            ends: [1, 2].map(|number| (id(number), End::new(number))).into(),
+            now: Duration::from_secs(100),
+            lost: 0,
+            made: 0,
+            open: BTreeMap::new(),
+        }
+    }
+
+    fn end(&mut self, number: u128) -> &mut End {
+        self.ends.get_mut(&id(number)).expect("there are two")
+    }
+
+    fn dial(&mut self, from: u128, to: u128) -> u64 {
+        let now = self.now;
+        self.end(from).dial(to, now)
+    }
+
+    /// Runs until nothing happens before a time from now.
+    fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            self.settle();
+            let deadlines = self
+                .ends
+                .values()
+                .filter_map(|end| end.negotiations.deadline());
+            match deadlines.min().filter(|at| *at <= until) {
+                Some(at) => self.now = at,
+                None => break,
+            }
+            let now = self.now;
+            self.ends.values_mut().for_each(|end| end.wait(now));
+        }
+        self.now = until;
+    }
+
+    /// Carries signals and does actions until there are none.
+    fn settle(&mut self) {
+        let now = self.now;
+        loop {
+            let mut signals = Vec::new();
+            for end in self.ends.values_mut() {
+                signals.extend(
+                    end.sent
+                        .drain(..)
+                        .map(|(to, _, signal)| (end.id, to, signal)),
+                );
+            }
+            let mut actions = Vec::new();
+            for end in self.ends.values_mut() {
+                actions.extend(
+                    end.done
+                        .drain(..)
+                        .map(|(number, action)| (end.id, number, action)),
+                );
+            }
+            if signals.is_empty() && actions.is_empty() {
+                return;
+            }
+            for (from, to, signal) in signals {
+                if self.lost > 0 {
+                    self.lost -= 1;
+                    continue;
+                }
+                let end = self.ends.get_mut(&to).expect("it is one of the two");
+                end.take(from, Way::Mesh, &signal, now);
+            }
+            for (at, number, action) in actions {
+                self.act(at, number, &action);
+            }
+        }
+    }
+
+    fn act(&mut self, at: ServerId, number: u64, action: &Action) {
+        let now = self.now;
+        let own = description(if at == id(1) { 1 } else { 2 });
+        let end = self.ends.get_mut(&at).expect("it is one of the two");
+        match action {
+            Action::MakeOffer | Action::TakeOffer(_) => {
+                self.made += 1;
+                end.tell(number, MediumEvent::Described(own), now);
+            }
+            Action::MakeRestart | Action::TakeRestart(_) => {
+                end.tell(number, MediumEvent::Described(own), now);
+            }
+            Action::TakeAnswer(_) => {
+                // Then both have both.
+                for end in self.ends.values_mut() {
+                    let number = if end.id == at { number } else { end.next };
+                    end.tell(number, MediumEvent::Open, now);
+                    self.open.entry(end.id).or_default().push(number);
+                }
+            }
+            Action::AddCandidate(_) => {}
+            Action::Close(_) => end.negotiations.remove(number, now),
+        }
+    }
+}
+
+fn signal(number: u64, round: u8, body: Body) -> Signal {
+    Signal::new(Session { number, round }, body)
+}
+
+const NOW: Duration = Duration::from_secs(100);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_offer_is_made_only_when_somebody_is_there() {
+    let mut end = End::new(1);
+
+    let number = end.dial(2, NOW);
+    assert_eq!((end.actions(), end.bodies()), (vec![], vec![Body::Ask]));
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+
+    assert_eq!(end.done, [(number, Action::MakeOffer)]);
+}
+
+#[test]
+fn nobody_there_costs_no_connection_and_is_told_in_time() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+
+    while let Some(at) = end.negotiations.deadline() {
+        end.wait(at);
+    }
+
+    let why = Action::Close(Unreached::NobodyThere);
+    assert_eq!(end.done, [(number, why)]);
+    // After 0.25 s and 0.75 s, and then each second.
+    assert_eq!(end.bodies(), vec![Body::Ask; 7]);
+}
+
+#[test]
+fn asking_costs_whoever_is_asked_nothing() {
+    let mut end = End::new(1);
+
+    for number in 0..100 {
+        end.take(id(2), SERVER, &signal(number, 0, Body::Ask), NOW);
+    }
+
+    assert_eq!(end.negotiations.deadline(), None);
+    assert_eq!(end.bodies(), vec![Body::Ready; 100]);
+}
+
+#[test]
+fn two_ends_connect_by_one_connection_each() {
+    let mut pair = Pair::new();
+
+    pair.dial(1, 2);
+    pair.run_for(5 * SECOND);
+
+    assert_eq!((pair.made, pair.open.len()), (2, 2));
+    assert_eq!(pair.end(1).negotiations.deadline(), None);
+}
+
+#[test]
+fn whatever_is_lost_at_first_is_made_up_for() {
+    for lost in 0..7 {
+        let mut pair = Pair::new();
+        pair.lost = lost;
+
+        pair.dial(2, 1);
+        pair.run_for(5 * SECOND);
+
+        assert_eq!((pair.made, pair.open.len()), (2, 2), "{lost} are lost");
+    }
+}
+
+#[test]
+fn both_dial_and_the_offer_of_the_smaller_id_counts() {
+    for lost in 0..6 {
+        let mut pair = Pair::new();
+        pair.lost = lost;
+
+        let numbers = [pair.dial(1, 2), pair.dial(2, 1)];
+        pair.run_for(5 * SECOND);
+
+        let open: Vec<_> = pair.open.values().flatten().copied().collect();
+        assert_eq!(open, numbers, "{lost} are lost");
+        assert!(pair.made <= 3, "{lost} are lost, {} were made", pair.made);
+    }
+}
+
+#[test]
+fn both_have_offered_and_the_greater_id_gives_up_its_own() {
+    let mut greater = End::new(2);
+    let number = greater.dial(1, NOW);
+    greater.take(id(1), Way::Mesh, &signal(1_001, 0, Body::Ready), NOW);
+    greater.tell(number, MediumEvent::Described(description(2)), NOW);
+    greater.actions();
+
+    let offer = signal(77, 0, Body::Offer(description(1)));
+    greater.take(id(1), Way::Mesh, &offer, NOW);
+    let answer = signal(1_001, 0, Body::Answer(description(1)));
+    greater.take(id(1), Way::Mesh, &answer, NOW);
+
+    assert_eq!(greater.done, [(number, Action::TakeOffer(description(1)))]);
+}
+
+#[test]
+fn both_have_offered_and_the_smaller_id_keeps_to_its_own() {
+    let mut smaller = End::new(1);
+    let number = smaller.dial(2, NOW);
+    smaller.take(id(2), Way::Mesh, &signal(2_001, 0, Body::Ready), NOW);
+    smaller.tell(number, MediumEvent::Described(description(1)), NOW);
+    smaller.actions();
+
+    smaller.take(
+        id(2),
+        Way::Mesh,
+        &signal(77, 0, Body::Offer(description(2))),
+        NOW,
+    );
+    smaller.take(
+        id(2),
+        Way::Mesh,
+        &signal(2_001, 0, Body::Answer(description(2))),
+        NOW,
+    );
+
+    assert_eq!(smaller.done, [(number, Action::TakeAnswer(description(2)))]);
+}
+
+#[test]
+fn an_offer_that_is_repeated_is_answered_again_by_one_connection() {
+    let mut end = End::new(2);
+    let offer = signal(7, 0, Body::Offer(description(1)));
+    end.take(id(1), SERVER, &offer, NOW);
+    end.tell(1, MediumEvent::Described(description(2)), NOW);
+
+    end.take(id(1), SERVER, &offer, NOW);
+
+    assert_eq!(end.actions(), [Action::TakeOffer(description(1))]);
+    assert_eq!(end.bodies(), vec![Body::Answer(description(2)); 2]);
+}
+
+#[test]
+fn an_offer_that_is_replayed_after_its_end_makes_no_connection() {
+    let mut end = End::new(2);
+    let offer = signal(7, 0, Body::Offer(description(1)));
+    end.take(id(1), SERVER, &offer, NOW);
+    end.negotiations.remove(1, NOW);
+    end.actions();
+
+    end.take(id(1), SERVER, &offer, NOW);
+
+    assert_eq!((end.actions(), end.bodies()), (vec![], vec![]));
+}
+
+#[test]
+fn an_offer_made_up_does_not_end_an_open_connection() {
+    let mut end = End::new(2);
+    end.take(
+        id(1),
+        Way::Mesh,
+        &signal(7, 0, Body::Offer(description(1))),
+        NOW,
+    );
+    end.tell(1, MediumEvent::Described(description(2)), NOW);
+    end.tell(1, MediumEvent::Open, NOW);
+    end.actions();
+
+    end.take(
+        id(1),
+        SERVER,
+        &signal(8, 0, Body::Offer(description(3))),
+        NOW,
+    );
+    end.take(
+        id(1),
+        SERVER,
+        &signal(7, 0, Body::Offer(description(3))),
+        NOW,
+    );
+    end.take(
+        id(1),
+        SERVER,
+        &signal(7, 1, Body::Offer(description(1))),
+        NOW,
+    );
+
+    assert_eq!(end.done, [(2, Action::TakeOffer(description(3)))]);
+}
+
+#[test]
+fn offers_beyond_the_bound_are_not_answered_but_members_are() {
+    let mut end = End::new(2);
+
+    for number in 0..1_000 {
+        let offer = signal(number, 0, Body::Offer(description(1)));
+        end.take(id(u128::from(number) + 10), SERVER, &offer, NOW);
+        end.take(id(1), SERVER, &offer, NOW);
+    }
+    let of_strangers = end.actions().len();
+    end.take(
+        id(1),
+        Way::Mesh,
+        &signal(9_999, 0, Body::Offer(description(1))),
+        NOW,
+    );
+
+    assert_eq!(of_strangers, WebRtcLimits::default().opening_max);
+    assert_eq!(end.actions().len(), 1);
+}
+
+#[test]
+fn candidates_are_tried_once_and_only_so_many() {
+    let mut end = End::new(2);
+    end.take(
+        id(1),
+        SERVER,
+        &signal(7, 0, Body::Offer(description(1))),
+        NOW,
+    );
+    end.actions();
+
+    for _ in 0..2 {
+        for number in 0..=255 {
+            let body = Body::Candidate(candidate(number));
+            end.take(id(1), SERVER, &signal(7, 0, body), NOW);
+        }
+    }
+
+    // One was in the offer.
+    assert_eq!(end.actions().len(), CANDIDATES_MAX - 1);
+}
+
+#[test]
+fn candidates_that_overtake_the_answer_are_tried_after_it() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    end.actions();
+
+    end.take(
+        id(2),
+        SERVER,
+        &signal(2_001, 0, Body::Candidate(candidate(9))),
+        NOW,
+    );
+    end.take(
+        id(2),
+        SERVER,
+        &signal(2_001, 0, Body::Answer(description(2))),
+        NOW,
+    );
+
+    let expected = [
+        Action::TakeAnswer(description(2)),
+        Action::AddCandidate(candidate(9)),
+    ];
+    assert_eq!(end.actions(), expected);
+}
+
+#[test]
+fn a_candidate_found_late_is_told_and_is_in_what_is_repeated() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    end.bodies();
+
+    end.tell(number, MediumEvent::Candidate(candidate(9)), NOW);
+    end.wait(NOW + REPEAT_AFTER);
+
+    let mut complete = description(1);
+    complete.add(candidate(9));
+    let expected = [Body::Candidate(candidate(9)), Body::Offer(complete)];
+    assert_eq!(end.bodies(), expected);
+}
+
+#[test]
+fn a_connection_that_is_disconnected_gets_one_restart() {
+    let mut pair = Pair::new();
+    let number = pair.dial(1, 2);
+    pair.run_for(SECOND);
+
+    let now = pair.now;
+    for end in [1, 2] {
+        pair.end(end).tell(1, MediumEvent::Disconnected, now);
+    }
+    pair.run_for(SECOND);
+    assert_eq!(pair.made, 2);
+    let restarted = pair.open[&id(1)].clone();
+    let now = pair.now;
+    pair.end(1).tell(number, MediumEvent::Disconnected, now);
+    pair.lost = usize::MAX;
+    pair.end(1).run();
+    pair.settle();
+    let at = pair.end(1).negotiations.deadline().expect("it waits");
+    assert!(at <= now + RESTART_TIME_MAX);
+    for _ in 0..10 {
+        if let Some(at) = pair.end(1).negotiations.deadline() {
+            pair.now = at;
+            pair.end(1).wait(at);
+        }
+    }
+
+    assert_eq!(restarted, [number, number]);
+    let done = pair.end(1).actions();
+    assert_eq!(done, [Action::Close(Unreached::Lost)]);
+}
+
+#[test]
+fn a_server_that_swaps_answers_does_not_win_twice() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    end.take(
+        id(2),
+        SERVER,
+        &signal(2_001, 0, Body::Answer(description(6))),
+        NOW,
+    );
+    end.tell(number, MediumEvent::Open, NOW);
+    end.negotiations.remove(number, NOW + SECOND);
+    end.actions();
+
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_002, 0, Body::Ready), NOW);
+    assert_eq!(end.actions(), []);
+    end.take(id(2), Way::Mesh, &signal(2_002, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    end.take(
+        id(2),
+        SERVER,
+        &signal(2_002, 0, Body::Answer(description(6))),
+        NOW + SECOND,
+    );
+    end.take(
+        id(2),
+        Way::Mesh,
+        &signal(2_002, 0, Body::Answer(description(2))),
+        NOW + SECOND,
+    );
+
+    let expected = [Action::MakeOffer, Action::TakeAnswer(description(2))];
+    assert_eq!(end.actions(), expected);
+}
+
+#[test]
+fn a_server_that_is_the_only_way_is_believed_again_after_a_second() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.negotiations.remove(number, NOW);
+    end.actions();
+
+    end.dial(2, NOW);
+    end.take(
+        id(2),
+        SERVER,
+        &signal(2_002, 0, Body::Ready),
+        NOW + HEAD_START,
+    );
+
+    assert_eq!(end.actions(), [Action::MakeOffer]);
+}
+
+#[test]
+fn a_way_that_opens_is_asked_at_once() {
+    let mut end = End::new(1);
+    end.dial(2, NOW);
+    end.bodies();
+
+    end.negotiations.on_way_ready(SERVER);
+    end.run();
+
+    let ways: Vec<_> = end.sent.iter().map(|(_, ways, _)| *ways).collect();
+    assert_eq!(ways, [Ways::One(SERVER)]);
+    assert_eq!(end.bodies(), [Body::Ask]);
+}
+
+#[test]
+fn nobody_dials_itself_or_before_it_knows_who_it_is() {
+    let mut nobody = Negotiations::new(WebRtcLimits::default());
+    let mut end = End::new(1);
+
+    assert!(!nobody.dial(1, id(2), 7, NOW));
+    assert!(!end.negotiations.dial(1, id(1), 7, NOW));
+    end.take(id(1), SERVER, &signal(7, 0, Body::Ask), NOW);
+    assert_eq!(end.bodies(), []);
+}

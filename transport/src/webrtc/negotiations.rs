@@ -1,0 +1,304 @@
+//! Keeps all negotiations of a carrier: which signal belongs to which connection, whose offer counts when both ends
+//! dial, and what strangers may cost.
+//!
+//! A signal of an unknown session begins a connection if it offers one; what of a session came before or comes after its
+//! time is ignored, so that an offer that is replayed makes no second connection. When both ends dial, the offer of the
+//! smaller id counts: the other end gives up its own, and answers by the connection that it has dialed. An offer never
+//! ends a connection that is open: anybody may have made it up, and links decide when the new one has proven who is
+//! there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::limits::WebRtcLimits;
+use super::negotiation::{Action, MediumEvent, Negotiation, Step, Ways};
+use crate::ServerId;
+use crate::signaling::{Body, Signal, Way};
+
+/// The most connections that one peer has offered and that are being opened.
+const OFFERED_BY_PEER_MAX: usize = 2;
+
+/// The most sessions that have ended and are remembered. The oldest is forgotten first.
+const ENDED_MAX: usize = 1_024;
+
+/// The most peers for which a signaling server is remembered that has not brought about a connection.
+const SHUNNED_MAX: usize = 1_024;
+
+/// How long a connection has been open when it is certain that links have found the right peer at its other end: longer
+/// than a handshake takes.
+const PROVEN_AFTER: Duration = Duration::from_secs(6);
+
+/// The negotiations of a carrier, by the numbers that it gives to its connections.
+#[derive(Debug)]
+pub(crate) struct Negotiations {
+    local: Option<ServerId>,
+    limits: WebRtcLimits,
+    seats: BTreeMap<u64, Seat>,
+    sessions: BTreeMap<(ServerId, u64), u64>,
+    deadlines: BTreeSet<(Duration, u64)>,
+    ended: VecDeque<(ServerId, u64)>,
+    shunned: BTreeMap<ServerId, Way>,
+    outputs: VecDeque<Output>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    negotiation: Negotiation,
+    opened_at: Option<Duration>,
+    deadline: Option<Duration>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The medium is to do this about a connection.
+    Do { number: u64, action: Action },
+    /// A signal is to be sent.
+    Send {
+        to: ServerId,
+        ways: Ways,
+        signal: Signal,
+    },
+}
+
+impl Negotiations {
+    pub(crate) fn new(limits: WebRtcLimits) -> Self {
+        Self {
+            local: None,
+            limits,
+            seats: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            ended: VecDeque::new(),
+            shunned: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Takes the id of this server, without which it neither dials nor answers.
+    pub(crate) fn introduce(&mut self, local: ServerId) {
+        self.local = Some(local);
+    }
+
+    /// Begins to connect to a peer, in a session with a number drawn at random. Returns false if it cannot.
+    pub(crate) fn dial(
+        &mut self,
+        number: u64,
+        peer: ServerId,
+        session: u64,
+        now: Duration,
+    ) -> bool {
+        if self.local.is_none_or(|local| local == peer) {
+            return false;
+        }
+        let shunned = self.shunned.get(&peer).copied();
+        let time_max = self.limits.opening_time_max;
+        let negotiation =
+            Negotiation::dial((peer, session), shunned, (now, time_max), &mut self.steps);
+        self.sit(number, negotiation);
+        true
+    }
+
+    /// Takes a signal. `admit` gives a number to the connection that an offer is for, if there is room for one.
+    pub(crate) fn on_signal(
+        &mut self,
+        from: ServerId,
+        way: Way,
+        signal: Signal,
+        now: Duration,
+        admit: impl FnOnce() -> Option<u64>,
+    ) {
+        let Some(local) = self.local.filter(|local| *local != from) else {
+            return;
+        };
+        let Signal { session, body } = signal;
+        let key = (from, session.number);
+        if let Some(number) = self.sessions.get(&key).copied() {
+            let time_max = self.limits.opening_time_max;
+            self.with(number, |negotiation, steps| {
+                negotiation.on_signal((session.round, body), way, now, time_max, steps);
+            });
+            return;
+        }
+        if self.ended.contains(&key) || session.round > 0 {
+            return;
+        }
+        let dialed = self.unanswered(from);
+        let is_shunned = dialed
+            .and_then(|number| self.seats.get(&number))
+            .is_some_and(|seat| !seat.negotiation.takes(way, now));
+        // The smaller id's offer counts.
+        if is_shunned || dialed.is_some() && local < from {
+            return;
+        }
+        match body {
+            Body::Ask => {
+                let signal = Signal::new(session, Body::Ready);
+                let ways = Ways::One(way);
+                let to = from;
+                self.outputs.push_back(Output::Send { to, ways, signal });
+            }
+            Body::Offer(offer) => {
+                let number = match dialed {
+                    Some(number) => {
+                        self.rise(number);
+                        Some(number)
+                    }
+                    None if self.has_room(from, way) => admit(),
+                    None => None,
+                };
+                let Some(number) = number else {
+                    return;
+                };
+                let times = (now, self.limits.opening_time_max);
+                let negotiation =
+                    Negotiation::answer((from, session), (offer, way), times, &mut self.steps);
+                self.sit(number, negotiation);
+            }
+            Body::Ready | Body::Answer(_) | Body::Candidate(_) => {}
+        }
+    }
+
+    /// Takes what the medium tells of a connection.
+    pub(crate) fn on_medium(&mut self, number: u64, event: MediumEvent, now: Duration) {
+        if event == MediumEvent::Open
+            && let Some(seat) = self.seats.get_mut(&number)
+        {
+            seat.opened_at.get_or_insert(now);
+        }
+        self.with(number, |negotiation, steps| {
+            negotiation.on_medium(event, now, steps);
+        });
+    }
+
+    /// A way carries signals again: who is being asked for is asked by it at once.
+    pub(crate) fn on_way_ready(&mut self, way: Way) {
+        let asking =
+            |(number, seat): (&u64, &Seat)| seat.negotiation.is_asking().then_some(*number);
+        let asking: Vec<u64> = self.seats.iter().filter_map(asking).collect();
+        for number in asking {
+            self.with(number, |negotiation, steps| {
+                negotiation.ask(Ways::One(way), steps);
+            });
+        }
+    }
+
+    /// Forgets a connection that the carrier has closed, for whatever reason.
+    pub(crate) fn remove(&mut self, number: u64, now: Duration) {
+        let Some(seat) = self.rise(number) else {
+            return;
+        };
+        let peer = seat.negotiation.peer;
+        let is_proven = seat
+            .opened_at
+            .is_some_and(|at| now >= at.saturating_add(PROVEN_AFTER));
+        match seat.negotiation.way() {
+            Some(way) if is_proven => {
+                if self.shunned.get(&peer) == Some(&way) {
+                    self.shunned.remove(&peer);
+                }
+            }
+            Some(way @ Way::Server(_)) => {
+                if self.shunned.len() >= SHUNNED_MAX {
+                    self.shunned.pop_first();
+                }
+                self.shunned.insert(peer, way);
+            }
+            Some(Way::Mesh) | None => {}
+        }
+    }
+
+    /// Returns when something is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_time(&mut self, now: Duration) {
+        while let Some((at, number)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.with(number, |negotiation, steps| negotiation.on_time(now, steps));
+        }
+    }
+
+    /// Returns the next thing to be done.
+    pub(crate) fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns the connection that this end has dialed to a peer and that nothing came of yet.
+    fn unanswered(&self, peer: ServerId) -> Option<u64> {
+        let mut of_peer = self.of_peer(peer);
+        let unanswered = of_peer.find(|(_, negotiation)| negotiation.is_unanswered());
+        unanswered.map(|(number, _)| number)
+    }
+
+    /// Returns true if one more offer may be taken. Each way has room of its own: what a server makes up does not crowd
+    /// out members, who have proven who they are.
+    fn has_room(&self, peer: ServerId, way: Way) -> bool {
+        let is_opening = |it: &Negotiation| it.is_opening_for_peer() && it.way() == Some(way);
+        let of_peer = self.of_peer(peer).filter(|(_, it)| is_opening(it));
+        let of_all = self
+            .seats
+            .values()
+            .filter(|seat| is_opening(&seat.negotiation));
+        of_peer.count() < OFFERED_BY_PEER_MAX && of_all.count() < self.limits.opening_max
+    }
+
+    fn of_peer(&self, peer: ServerId) -> impl Iterator<Item = (u64, &Negotiation)> {
+        let sessions = self.sessions.range((peer, 0)..=(peer, u64::MAX));
+        sessions.filter_map(|(_, number)| Some((*number, &self.seats.get(number)?.negotiation)))
+    }
+
+    fn sit(&mut self, number: u64, negotiation: Negotiation) {
+        let session = (negotiation.peer, negotiation.session.number);
+        self.sessions.insert(session, number);
+        let seat = Seat {
+            negotiation,
+            opened_at: None,
+            deadline: None,
+        };
+        self.seats.insert(number, seat);
+        self.with(number, |_, _| {});
+    }
+
+    /// Takes away the negotiation of a number. Its session does not come back.
+    fn rise(&mut self, number: u64) -> Option<Seat> {
+        let seat = self.seats.remove(&number)?;
+        if let Some(at) = seat.deadline {
+            self.deadlines.remove(&(at, number));
+        }
+        let Negotiation { peer, session, .. } = seat.negotiation;
+        self.sessions.remove(&(peer, session.number));
+        self.ended.push_back((peer, session.number));
+        if self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
+        }
+        Some(seat)
+    }
+
+    /// Lets something happen to a negotiation, and takes up what comes of it.
+    fn with(&mut self, number: u64, change: impl FnOnce(&mut Negotiation, &mut Vec<Step>)) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        change(&mut seat.negotiation, &mut self.steps);
+        let deadline = seat.negotiation.deadline();
+        if deadline != seat.deadline {
+            if let Some(earlier) = seat.deadline {
+                self.deadlines.remove(&(earlier, number));
+            }
+            self.deadlines.extend(deadline.map(|at| (at, number)));
+            seat.deadline = deadline;
+        }
+        let to = seat.negotiation.peer;
+        let outputs = self.steps.drain(..).map(|step| match step {
+            Step::Do(action) => Output::Do { number, action },
+            Step::Send(ways, signal) => Output::Send { to, ways, signal },
+        });
+        self.outputs.extend(outputs);
+    }
+}
