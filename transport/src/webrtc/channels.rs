@@ -3,7 +3,7 @@
 //! A binary message is one packet, on either channel. A text on the ordered channel is credit: in decimal, how many
 //! bytes of ordered packets its sender takes, counted from the first of the connection. There is nothing else.
 
-/// The stream of the channel for datagrams: unordered, and nothing is sent again.
+/// The stream of the channel for datagrams, which delivers as [`DatagramMode`] says.
 pub(super) const DATAGRAMS: u16 = 0;
 
 /// The stream of the channel that loses and reorders nothing.
@@ -11,6 +11,28 @@ pub(super) const ORDERED: u16 = 1;
 
 /// The label of both channels, which is not sent.
 pub(super) const LABEL: &str = "liferaft";
+
+/// How the channel for datagrams delivers what an end sends. Each end chooses for itself.
+///
+/// The default is neither ordered nor reliable, and what consensus wants: it sends again what matters and is still
+/// true, and takes messages in any order. The other modes are there to be compared with it, as `docs/webrtc.md` in the
+/// repository does.
+///
+/// ```
+/// # mod liferaft { pub use liferaft_transport as transport; }
+/// use liferaft::transport::webrtc::{DatagramMode, WebRtcConfig};
+///
+/// let tcp_like = DatagramMode { is_ordered: true, is_reliable: true };
+/// let config = WebRtcConfig::default().with_datagram_mode(tcp_like);
+/// # drop(config);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatagramMode {
+    /// No packet overtakes another: what follows a lost one waits until that has arrived, or is given up.
+    pub is_ordered: bool,
+    /// A lost packet is sent again until it arrives, and not given up.
+    pub is_reliable: bool,
+}
 
 /// Returns the text that gives credit.
 pub(super) fn credit_text(until: u64) -> String {

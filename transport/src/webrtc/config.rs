@@ -1,13 +1,15 @@
 //! Says how a carrier is to be.
 
+use super::channels::DatagramMode;
 use super::limits::WebRtcLimits;
 use super::native::WebRtcIdentity;
 
-/// How a [`WebRtcCarrier`](super::WebRtcCarrier) is: its certificate and its bounds.
+/// How a [`WebRtcCarrier`](super::WebRtcCarrier) is: its certificate, its bounds and its channel for datagrams.
 #[derive(Clone, Debug, Default)]
 pub struct WebRtcConfig {
     pub(super) limits: WebRtcLimits,
     pub(super) identity: Option<WebRtcIdentity>,
+    pub(super) datagram_mode: DatagramMode,
     pub(super) is_on_this_machine: bool,
 }
 
@@ -24,6 +26,13 @@ impl WebRtcConfig {
     #[must_use]
     pub fn with_identity(mut self, identity: WebRtcIdentity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Sends datagrams by a channel of this mode.
+    #[must_use]
+    pub fn with_datagram_mode(mut self, mode: DatagramMode) -> Self {
+        self.datagram_mode = mode;
         self
     }
 

@@ -33,7 +33,7 @@
 //! # Two channels
 //!
 //! A connection has two data channels, agreed upon beforehand and never closed and opened again: datagrams, unordered
-//! and sent once, and one that loses and reorders nothing, for snapshots and other bulk. What is under way on the
+//! and sent once unless [`DatagramMode`] says otherwise, and one that loses and reorders nothing, for snapshots and other bulk. What is under way on the
 //! second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that heartbeats never wait behind bulk.
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -63,6 +63,7 @@ mod wasm;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::{
+    channels::DatagramMode,
     config::WebRtcConfig,
     flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX},
     limits::{PACKET_BYTES_MAX, WebRtcLimits},

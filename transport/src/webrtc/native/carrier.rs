@@ -79,6 +79,7 @@ impl WebRtcCarrier {
             maker: Maker {
                 identity,
                 limits,
+                datagram_mode: config.datagram_mode,
                 meter,
             },
             sockets,

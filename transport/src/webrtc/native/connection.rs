@@ -12,7 +12,7 @@ use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
-use super::super::channels::{DATAGRAMS, LABEL, ORDERED, credit_text, read_credit};
+use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_text, read_credit};
 use super::super::credentials::Credentials;
 use super::super::flow::{Incoming, Outgoing};
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
@@ -70,6 +70,7 @@ enum Stage {
 pub(super) struct Maker {
     pub(super) identity: WebRtcIdentity,
     pub(super) limits: WebRtcLimits,
+    pub(super) datagram_mode: DatagramMode,
     pub(super) meter: WebRtcMeter,
 }
 
@@ -177,9 +178,17 @@ impl Maker {
             negotiated: Some(stream),
             protocol: String::new(),
         };
-        let once = Reliability::MaxRetransmits { retransmits: 0 };
+        let DatagramMode {
+            is_ordered,
+            is_reliable,
+        } = self.datagram_mode;
+        let reliability = if is_reliable {
+            Reliability::Reliable
+        } else {
+            Reliability::MaxRetransmits { retransmits: 0 }
+        };
         let mut api = rtc.direct_api();
-        let datagrams = api.create_data_channel(channel(DATAGRAMS, false, once));
+        let datagrams = api.create_data_channel(channel(DATAGRAMS, is_ordered, reliability));
         let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
         Connection {
             path,

@@ -9,6 +9,7 @@ use super::certificate::WebRtcIdentity;
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
 use crate::carrier::{Binding, CarrierEvent, Channel, Packet, Path};
 use crate::hosts::Fingerprint;
+use crate::webrtc::channels::DatagramMode;
 use crate::webrtc::flow::CREDIT_BYTES;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use crate::webrtc::meter::WebRtcMeter;
@@ -46,15 +47,20 @@ struct Network {
 
 impl Network {
     fn new() -> Self {
-        let listener = WebRtcIdentity::generate();
-        Self::to(&listener.fingerprint(), listener)
+        Self::in_mode(DatagramMode::default())
     }
 
-    fn to(expected: &Fingerprint, listener: WebRtcIdentity) -> Self {
+    fn in_mode(mode: DatagramMode) -> Self {
+        let listener = WebRtcIdentity::generate();
+        Self::to(&listener.fingerprint(), listener, mode)
+    }
+
+    fn to(expected: &Fingerprint, listener: WebRtcIdentity, datagram_mode: DatagramMode) -> Self {
         let now = Instant::now();
         let maker = |identity: &WebRtcIdentity| Maker {
             identity: identity.clone(),
             limits: WebRtcLimits::default(),
+            datagram_mode,
             meter: WebRtcMeter::default(),
         };
         let dialer = WebRtcIdentity::generate();
@@ -98,12 +104,15 @@ impl Network {
     }
 
     fn open() -> Self {
-        let mut network = Self::new();
-        network.run_until(|network| {
+        Self::new().opened()
+    }
+
+    fn opened(mut self) -> Self {
+        self.run_until(|network| {
             let mut ends = network.ends.iter();
             ends.all(|end| end.connection.is_open())
         });
-        network
+        self
     }
 
     /// Takes what has come of something at an end.
@@ -242,7 +251,11 @@ fn both_ends_learn_which_certificate_the_other_has() {
 #[test]
 fn another_certificate_is_no_connection() {
     let expected = WebRtcIdentity::generate().fingerprint();
-    let mut network = Network::to(&expected, WebRtcIdentity::generate());
+    let mut network = Network::to(
+        &expected,
+        WebRtcIdentity::generate(),
+        DatagramMode::default(),
+    );
 
     network.run_until(|network| network.ends[0].ending.is_some());
 
@@ -345,6 +358,41 @@ fn a_datagram_overtakes_ordered_packets_that_wait() {
     let arrived = network.packets(1);
     let place = arrived.iter().position(|packet| packet == "heartbeat");
     assert!(place.is_some_and(|place| place <= 4), "{place:?}");
+}
+
+/// One datagram in five is lost. Returns the numbers of those that arrive, in their order.
+fn datagrams_of(is_ordered: bool, is_reliable: bool) -> Vec<u8> {
+    let mode = DatagramMode {
+        is_ordered,
+        is_reliable,
+    };
+    let mut network = Network::in_mode(mode).opened();
+    network.lost_of = Some(5);
+    for number in 0..40 {
+        network.send(0, Channel::Datagram, packet(&[number]));
+        network.step();
+    }
+    let until = network.now + WebRtcLimits::default().idle_time_max / 2;
+    network.run_until(|network| network.now > until);
+    let packets = network.packets(1);
+    packets.iter().map(|packet| packet[0]).collect()
+}
+
+#[test]
+fn datagrams_are_lost_or_overtaken_as_their_mode_says() {
+    let sent: Vec<_> = (0..40).collect();
+    for is_ordered in [false, true] {
+        for is_reliable in [false, true] {
+            let arrived = datagrams_of(is_ordered, is_reliable);
+
+            assert_eq!(arrived.is_sorted(), is_ordered || !is_reliable);
+            assert_eq!(arrived.len() == sent.len(), is_reliable, "{arrived:?}");
+            let mut once = arrived.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), arrived.len());
+        }
+    }
 }
 
 #[test]
