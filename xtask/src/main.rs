@@ -22,6 +22,8 @@ mod skips;
 mod soak;
 mod stages;
 mod test;
+mod wasm_tools;
+mod web;
 mod workspace;
 
 #[derive(Parser)]
@@ -57,6 +59,8 @@ enum Command {
     /// Fill the file system of a member until it stops, and look for all that it acknowledged; needs root and loop
     /// devices
     FullDisk(full_disk::Args),
+    /// Make the pages that run a member in a browser
+    Web(web::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::PowerLoss(args) => power_loss::run(&args),
         Command::FullDisk(args) => full_disk::run(&args),
+        Command::Web(args) => web::run(&args),
     });
     match done {
         Ok(code) => code,

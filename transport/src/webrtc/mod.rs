@@ -1,7 +1,7 @@
-//! Carries packets over the data channels of WebRTC, by UDP: between native members by an address alone, without any
+//! Carries packets over the data channels of WebRTC, by UDP: to native members by an address alone, without any
 //! signaling.
 //!
-//! [`WebRtcCarrier`] dials and listens. All that it does about peers is to move bytes and to bound what that costs; who
+//! [`WebRtcCarrier`] is the carrier of both hosts: natively it dials and listens, in browsers it dials. All that it does about peers is to move bytes and to bound what that costs; who
 //! is there, encryption end to end, reconnecting and finding dead connections are the business of
 //! [`links`](crate::links), whose handshakes are bound to the certificates of both ends of the connection.
 //! `docs/webrtc.md` in the repository has addresses, bounds, and what was measured.
@@ -28,30 +28,26 @@
 //! # }
 //! ```
 //!
-//! In browsers there is nothing yet: the feature adds no carrier there.
-//!
 //! # Two channels
 //!
 //! A connection has two data channels, agreed upon beforehand and never closed and opened again: datagrams, unordered
-//! and sent once unless [`DatagramMode`] says otherwise, and one that loses and reorders nothing, for snapshots and other bulk. What is under way on the
-//! second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that heartbeats never wait behind bulk.
+//! and sent once unless [`DatagramMode`] says otherwise, and one that loses and reorders nothing, for snapshots and
+//! other bulk. What is under way on the second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that
+//! heartbeats never wait behind bulk.
 
-#[cfg(not(target_arch = "wasm32"))]
 mod address;
-#[cfg(not(target_arch = "wasm32"))]
 mod channels;
-#[cfg(not(target_arch = "wasm32"))]
 mod config;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod credentials;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 pub(crate) mod description;
-#[cfg(not(target_arch = "wasm32"))]
+#[allow(dead_code, reason = "not each host asks all of it")]
 mod flow;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod limits;
-#[cfg(not(target_arch = "wasm32"))]
 mod meter;
+
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
@@ -62,14 +58,18 @@ mod negotiations;
 mod wasm;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use self::{
-    channels::DatagramMode,
-    config::WebRtcConfig,
-    flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX},
-    limits::{PACKET_BYTES_MAX, WebRtcLimits},
-    meter::{WebRtcCounters, WebRtcMeter},
-    native::{WebRtcCarrier, WebRtcIdentity, WebRtcIdentityError},
-};
+use native as host;
+#[cfg(target_arch = "wasm32")]
+use wasm as host;
+
+pub use self::channels::DatagramMode;
+pub use self::config::WebRtcConfig;
+pub use self::flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX};
+pub use self::host::WebRtcCarrier;
+pub use self::limits::{PACKET_BYTES_MAX, WebRtcLimits};
+pub use self::meter::{WebRtcCounters, WebRtcMeter};
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::native::{WebRtcIdentity, WebRtcIdentityError};
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::hosts::ListenError;
 pub use crate::hosts::{Fingerprint, ParseFingerprintError};

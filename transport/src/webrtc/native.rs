@@ -22,13 +22,40 @@ use super::config::WebRtcConfig;
 use super::meter::WebRtcMeter;
 use crate::hosts::{ListenError, PIN_MARK};
 
+/// What only a native carrier is told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    identity: Option<WebRtcIdentity>,
+    is_on_this_machine: bool,
+}
+
+impl WebRtcConfig {
+    /// Shows this certificate. Without it each carrier makes one of its own, and the address of a listener is another
+    /// at each start.
+    #[must_use]
+    pub fn with_identity(mut self, identity: WebRtcIdentity) -> Self {
+        self.host.identity = Some(identity);
+        self
+    }
+
+    /// Stays on this machine: listens on and dials loopback addresses only, so that an open cluster may be run over it
+    /// ([`Reach::Machine`](crate::carrier::Reach::Machine)).
+    ///
+    /// A page in a browser of this machine can reach it if it knows the fingerprint.
+    #[must_use]
+    pub fn on_this_machine(mut self) -> Self {
+        self.host.is_on_this_machine = true;
+        self
+    }
+}
+
 impl WebRtcCarrier {
     /// Makes a carrier that dials, and listens on a socket of UDP. With port 0 the system chooses a free one.
     ///
     /// # Errors
     /// When it cannot listen there: see [`ListenError`].
     pub async fn listen(config: WebRtcConfig, address: SocketAddr) -> Result<Self, ListenError> {
-        if config.is_on_this_machine && !address.ip().is_loopback() {
+        if config.host.is_on_this_machine && !address.ip().is_loopback() {
             return Err(ListenError::NotOnThisMachine { address });
         }
         let meter = WebRtcMeter::default();

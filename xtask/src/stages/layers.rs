@@ -18,7 +18,7 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
@@ -29,6 +29,7 @@ const LAYERS: [&str; 12] = [
     "liferaft",
     "liferaft-signaling",
     "liferaft-cli",
+    "liferaft-web",
     "liferaft-network",
     "xtask",
 ];

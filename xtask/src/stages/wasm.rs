@@ -1,15 +1,13 @@
 //! The library in WebAssembly: it compiles, and a cluster of it runs under Node, as does the WebSocket carrier.
-//!
-//! Builds go to `target/wasm`, since the compiler may be another one: in one folder the two would undo each other's
-//! work.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Checks, Stage};
 use crate::process::Program;
+use crate::wasm_tools::Tools;
 use crate::workspace::{self, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
@@ -19,14 +17,14 @@ pub(super) const STAGE: Stage = Stage {
     run,
 };
 
-const TARGET: &str = "wasm32-unknown-unknown";
 /// What runs in browsers, with default features.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
     "liferaft-kv",
     "liferaft",
+    "liferaft-web",
 ];
 /// The facade's test that runs there.
 const TEST: &str = "--package liferaft --test wasm";
@@ -36,12 +34,6 @@ const KIT: &str = "--package liferaft-transport --features websocket --test webs
 const SOCKETS: &str = "ws@8.23.0";
 /// For the tests, not counting their build.
 const DEADLINE: Duration = Duration::from_secs(120);
-
-/// What `scripts/setup-wasm.sh` installed.
-struct Tools {
-    toolchain: String,
-    bindgen: PathBuf,
-}
 
 fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     if Program::new("node").arg("--version").attempt().is_err() {
@@ -53,9 +45,8 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     for package in PACKAGES {
         check = check.arg("--package").arg(package);
     }
-    // What has no half for browsers yet adds nothing there.
     check.args("--features liferaft-transport/webrtc").run()?;
-    tools.test(workspace, TEST)?;
+    test(&tools, workspace, TEST)?;
     if Program::new("npm").arg("--version").attempt().is_err() {
         checks.skip_part("npm is not installed: the WebSocket carrier has no sockets under Node");
         return Ok(());
@@ -66,57 +57,30 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .arg(workspace.target.join("node"))
         .arg(SOCKETS)
         .run()?;
-    tools.test(workspace, KIT)
+    test(&tools, workspace, KIT)
 }
 
-impl Tools {
-    fn install(workspace: &Workspace) -> Result<Self> {
-        let said = workspace
-            .program(Program::new("bash"))
-            .arg("scripts/setup-wasm.sh")
-            .stdout()?;
-        let value = |key: &str| {
-            said.lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-                .with_context(|| format!("scripts/setup-wasm.sh did not say {key}"))
-        };
-        Ok(Self {
-            toolchain: value("WASM_TOOLCHAIN")?.to_owned(),
-            bindgen: value("WASM_BINDGEN_BIN")?.into(),
-        })
-    }
-
-    /// Builds a test and runs it under Node.
-    fn test(&self, workspace: &Workspace, test: &str) -> Result<()> {
-        let module = workspace::executable(
-            self.cargo(workspace, "test")
-                .args(test)
-                .args("--no-run --message-format json-render-diagnostics"),
-        )?;
-        ensure_nothing_from_outside(&module)?;
-        self.cargo(workspace, "test")
+/// Builds a test and runs it under Node.
+fn test(tools: &Tools, workspace: &Workspace, test: &str) -> Result<()> {
+    let module = workspace::executable(
+        tools
+            .cargo(workspace, "test")
             .args(test)
-            .env(
-                "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
-                self.bindgen.join("wasm-bindgen-test-runner"),
-            )
-            // Sockets as browsers have them, which Node has by itself from version 22.
-            .env("NODE_OPTIONS", "--experimental-websocket")
-            .env("NODE_PATH", workspace.target.join("node/node_modules"))
-            .deadline(DEADLINE)
-            .run()
-    }
-
-    /// A cargo command for wasm, by rustup's cargo: ours belongs to another toolchain.
-    fn cargo(&self, workspace: &Workspace, command: &str) -> Program {
-        workspace
-            .program(Program::new("cargo"))
-            .arg(command)
-            .args("--locked --target")
-            .arg(TARGET)
-            .env("RUSTUP_TOOLCHAIN", &self.toolchain)
-            .env("CARGO_TARGET_DIR", workspace.target.join("wasm"))
-    }
+            .args("--no-run --message-format json-render-diagnostics"),
+    )?;
+    ensure_nothing_from_outside(&module)?;
+    tools
+        .cargo(workspace, "test")
+        .args(test)
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+            tools.bindgen.join("wasm-bindgen-test-runner"),
+        )
+        // Sockets as browsers have them, which Node has by itself from version 22.
+        .env("NODE_OPTIONS", "--experimental-websocket")
+        .env("NODE_PATH", workspace.target.join("node/node_modules"))
+        .deadline(DEADLINE)
+        .run()
 }
 
 /// An import from `env` is a C function that some crate believes to find: no JavaScript has it.

@@ -71,6 +71,7 @@ impl WebRtcCarrier {
     pub(super) fn over(config: WebRtcConfig, meter: WebRtcMeter, sockets: Vec<Socket>) -> Self {
         let limits = config.limits;
         let identity = config
+            .host
             .identity
             .unwrap_or_else(super::WebRtcIdentity::generate);
         let own = Credentials::of_listener(&identity.fingerprint());
@@ -83,7 +84,7 @@ impl WebRtcCarrier {
                 meter,
             },
             sockets,
-            is_on_this_machine: config.is_on_this_machine,
+            is_on_this_machine: config.host.is_on_this_machine,
             resolving: FuturesUnordered::new(),
             events: VecDeque::new(),
             turn: Turn::default(),

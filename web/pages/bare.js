@@ -1,0 +1,90 @@
+// A member in a tab: founds or joins a cluster as the address of the page says, shows where it stands, and chats.
+//
+//   ?channel=N#firstServer   claims the room N of the signaling server and founds, if nobody has
+//   #found                   founds a cluster without a room
+//   #INVITATION              joins
+//
+// `server=URL` in the query names the signaling server; else it is the one that the page is from. Whatever others have
+// written gets into the page by textContent alone.
+import init, { Member } from './liferaft_web.js';
+
+const REFRESH_MS = 250;
+const element = (id) => document.getElementById(id);
+const tell = (text) => { element('story').textContent = text; };
+
+let member;
+let read = 0n;
+
+function list(id, items) {
+  element(id).replaceChildren(...items.map((text) => {
+    const item = document.createElement('li');
+    item.textContent = text;
+    return item;
+  }));
+}
+
+async function refresh() {
+  const status = member.status();
+  for (const id of ['id', 'role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
+  for (const id of ['voters', 'learners']) list(id, status[id]);
+  if (status.exclusion) tell(`It takes no part: ${status.exclusion}.`);
+  status.free();
+  for (const line of await member.lines(read)) {
+    const item = document.createElement('li');
+    item.textContent = line;
+    element('lines').append(item);
+    read += 1n;
+  }
+}
+
+// The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
+async function share() {
+  const link = new URL(location);
+  link.hash = await member.invite();
+  element('share').textContent = link.href;
+  history.replaceState(null, '', link);
+}
+
+async function run(started) {
+  member = await started;
+  element('join').hidden = true;
+  tell('It runs.');
+  setInterval(() => refresh().catch((error) => tell(String(error))), REFRESH_MS);
+  await share();
+}
+
+async function claim(server, channel) {
+  const nonce = crypto.randomUUID();
+  const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' });
+  return (await answer.json()).founder;
+}
+
+async function begin() {
+  await init();
+  const query = new URLSearchParams(location.search);
+  const fragment = location.hash.slice(1);
+  if (fragment === 'firstServer') {
+    const channel = query.get('channel');
+    if (await claim(query.get('server') ?? location.origin, channel)) return run(Member.found());
+    tell('Another tab has founded this room: ask it for its link.');
+  } else if (fragment === 'found') {
+    return run(Member.found());
+  } else if (fragment) {
+    return run(Member.join(fragment));
+  } else {
+    tell('Paste an invitation.');
+  }
+  element('join').hidden = false;
+}
+
+element('join').addEventListener('submit', (event) => {
+  event.preventDefault();
+  run(Member.join(element('invitation').value)).catch((error) => tell(String(error)));
+});
+element('say').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const line = element('line').value;
+  element('line').value = '';
+  member?.say(line).catch((error) => tell(String(error)));
+});
+begin().catch((error) => tell(String(error)));

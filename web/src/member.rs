@@ -1,0 +1,117 @@
+//! Gives JavaScript a member that keeps lines of text, as a chat.
+
+use std::fmt::Display;
+
+use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
+use liferaft::{
+    Endpoint, Founding, Handle, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage, Storage,
+    Terms,
+};
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::status::Status;
+
+/// The sequence that holds the lines.
+const CHAT: &str = "chat";
+
+/// The most lines that are read at once.
+const LINES_MAX: usize = 256;
+
+/// How many may join by one invitation.
+const INVITATION_USES: u32 = 64;
+
+/// A member of a cluster, which runs until it is stopped or its page is gone. It keeps all in memory.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Member {
+    handle: Handle<Kv>,
+    kv: KvHandle,
+}
+
+#[wasm_bindgen]
+impl Member {
+    /// Founds a closed cluster, of which it is the first member.
+    ///
+    /// # Errors
+    /// When the member cannot start, as a text.
+    pub async fn found() -> Result<Member, JsError> {
+        let mut storage = MemoryStorage::default();
+        let founding = Founding::by(storage.identity()).closed();
+        founding.found(&mut storage).await.map_err(error)?;
+        Self::start(storage, |member| member).await
+    }
+
+    /// Asks to join the cluster that an invitation is to: its text, or a link with it.
+    ///
+    /// # Errors
+    /// When there is no invitation in the text, or the member cannot start, as a text.
+    pub async fn join(invitation: String) -> Result<Member, JsError> {
+        let invitation: Invitation = invitation.parse().map_err(error)?;
+        Self::start(MemoryStorage::default(), |member| {
+            member.invited(invitation)
+        })
+        .await
+    }
+
+    /// Returns where it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(&self.handle)
+    }
+
+    /// Appends a line, and returns its place among all lines.
+    ///
+    /// # Errors
+    /// When that was not done, or nobody knows, as a text.
+    pub async fn say(&self, line: String) -> Result<u64, JsError> {
+        Ok(self.kv.append(CHAT, line).await.map_err(error)?.value)
+    }
+
+    /// Returns the lines from this place on, as far as the member has them.
+    ///
+    /// # Errors
+    /// When it cannot read any more, as a text.
+    pub async fn lines(&self, from: u64) -> Result<Vec<String>, JsError> {
+        let read = self.kv.read_sequence_local(CHAT, from, LINES_MAX).await;
+        let lines = read.map_err(error)?.answer.value.values;
+        let lines = lines.iter();
+        Ok(lines
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect())
+    }
+
+    /// Makes an invitation to its cluster. It is a secret: whoever has it may join.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, as a text.
+    pub async fn invite(&self) -> Result<String, JsError> {
+        let terms = Terms::membership().with_uses(INVITATION_USES);
+        let invitation = self.handle.invite(terms).await.map_err(error)?;
+        Ok(invitation.to_string())
+    }
+
+    /// Leaves the cluster for good.
+    ///
+    /// # Errors
+    /// When nobody lets it go, as a text.
+    pub async fn leave(&self) -> Result<(), JsError> {
+        self.handle.leave().await.map_err(error)
+    }
+
+    async fn start(
+        storage: MemoryStorage,
+        prepare: impl FnOnce(MemberBuilder<Kv>) -> MemberBuilder<Kv>,
+    ) -> Result<Self, JsError> {
+        let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default());
+        let transport = Endpoint::new(storage.identity().clone(), carrier);
+        let member = liferaft::Member::builder(Kv::new(), transport, storage);
+        let handle = prepare(member).start().await.map_err(error)?;
+        let kv = KvHandle::new(handle.clone());
+        Ok(Self { handle, kv })
+    }
+}
+
+fn error(error: impl Display) -> JsError {
+    JsError::new(&error.to_string())
+}
