@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Much longer than any of these takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "duplicated",
     "elect_after_half_ms",
     "elect_after_leader_ms",
@@ -23,6 +23,7 @@ const KEYS: [&str; 13] = [
     "propagate_1_ms",
     "recover_half_ms",
     "recover_leader_ms",
+    "udp_datagrams",
     "up_ms",
     "verified",
 ];
@@ -153,6 +154,51 @@ fn three_processes_survive_the_kill_of_their_leader() {
     assert!(json["elect_after_leader_ms"].is_number());
     assert!(json["recover_leader_ms"].is_number());
     assert!(json["elect_after_half_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
+}
+
+/// Runs the demo over WebRTC, with its leader and just under half of the members killed. The demo fails by itself if a
+/// survivor has sent nothing by UDP.
+fn verified_over_webrtc(arguments: &[&str]) -> Value {
+    let json = verified(&[&["--json", "--transport=webrtc"], arguments].concat());
+
+    assert!(json["elect_after_leader_ms"].is_number());
+    assert!(json["elect_after_half_ms"].is_number());
+    assert!(json["udp_datagrams"].as_u64() > Some(0), "{json}");
+    json
+}
+
+#[test]
+fn three_members_over_webrtc_survive_their_leader() {
+    verified_over_webrtc(&["--nodes=3", "--election-timeout=250"]);
+}
+
+#[test]
+fn five_members_over_webrtc_survive_just_under_half() {
+    let json = verified_over_webrtc(&["--election-timeout=250"]);
+
+    assert!(json["recover_leader_ms"].is_number());
+    assert!(json["recover_half_ms"].is_number());
+}
+
+#[test]
+fn eleven_members_over_webrtc_survive_just_under_half() {
+    let json = verified_over_webrtc(&["--nodes=11", "--lines=110"]);
+
+    assert!(json["recover_half_ms"].is_number());
+}
+
+#[test]
+fn three_processes_over_webrtc_survive_the_kill_of_their_leader() {
+    let json = verified_over_webrtc(&["--processes", "--lab", "--nodes=3"]);
+
+    assert!(json["recover_leader_ms"].is_number());
+}
+
+#[test]
+fn eleven_processes_over_webrtc_survive_the_kill_of_just_under_half() {
+    let json = verified_over_webrtc(&["--processes", "--lab", "--nodes=11", "--lines=110"]);
+
     assert!(json["recover_half_ms"].is_number());
 }
 

@@ -8,6 +8,7 @@ use futures::future::{join_all, try_join_all};
 use liferaft::driver::{Handle, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::time::Instant;
+use liferaft::transport::webrtc::WebRtcMeter;
 use liferaft::{Invitation, MembershipPolicy};
 use tokio::sync::watch;
 
@@ -18,7 +19,7 @@ use super::options::Options;
 use super::process::{self, Orders, Process};
 use super::recorder::{Record, Recorder, now};
 use super::settings::{Part, Settings};
-use super::severable::Knife;
+use super::severable::{Kill, Knife};
 use super::verify::Outcome;
 use super::words::{Contact, Order, Standing};
 
@@ -71,6 +72,7 @@ enum Body {
     Here {
         status: watch::Receiver<MemberStatus>,
         knife: Knife,
+        meter: Option<WebRtcMeter>,
     },
     There {
         standing: watch::Receiver<Option<Standing>>,
@@ -201,10 +203,13 @@ impl Cluster {
 
     /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are
     /// gone. Their disks remain. Returns the moment.
+    ///
+    /// In this process they go in turn in two ways: the first one by falling silent, the next one by closing its sockets.
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
-        for member in members {
-            self.seats[*member].life.body.kill();
+        let ways = [Kill::Pause, Kill::Close];
+        for (member, way) in members.iter().zip(ways.into_iter().cycle()) {
+            self.seats[*member].life.body.kill(way);
         }
         for member in members {
             self.seats[*member].life.release();
@@ -236,12 +241,15 @@ impl Cluster {
     }
 
     /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for
-    /// a fault.
-    pub(super) async fn stop(&mut self) {
+    /// a fault. Returns how many datagrams of UDP each one that lived has sent, in the life that it had; `None` for those
+    /// that did not count them.
+    pub(super) async fn stop(&mut self) -> Vec<Option<u64>> {
+        let living = self.living();
         for seat in &mut self.seats {
             seat.life.release();
         }
-        join_all(self.seats.iter_mut().map(|seat| seat.life.body.ended())).await;
+        let sent = join_all(self.seats.iter_mut().map(|seat| seat.life.body.ended())).await;
+        living.into_iter().map(|member| sent[member]).collect()
     }
 
     /// Runs a member that has arrived. The first one founds the cluster.
@@ -365,6 +373,7 @@ impl Life {
             body: Body::Here {
                 status: here.status,
                 knife: here.knife,
+                meter: here.meter,
             },
         }
     }
@@ -398,9 +407,9 @@ impl Body {
         }
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self, way: Kill) {
         match self {
-            Self::Here { knife, .. } => knife.cut(),
+            Self::Here { knife, .. } => knife.sever(way),
             Self::There { process, .. } => {
                 if let Some(process) = process {
                     process.kill();
@@ -409,15 +418,15 @@ impl Body {
         }
     }
 
-    /// Waits until it is over, and its storage is closed. Whoever used it has let go of it.
-    async fn ended(&mut self) {
+    /// Waits until it is over, and its storage is closed. Whoever used it has let go of it. Returns how many datagrams
+    /// of UDP it has sent, if they are counted.
+    async fn ended(&mut self) -> Option<u64> {
         match self {
-            Self::Here { status, .. } => while status.changed().await.is_ok() {},
-            Self::There { process, .. } => {
-                if let Some(process) = process.take() {
-                    process.end().await;
-                }
+            Self::Here { status, meter, .. } => {
+                while status.changed().await.is_ok() {}
+                meter.as_ref().map(|meter| meter.read().udp_sent)
             }
+            Self::There { process, .. } => process.take()?.end().await,
         }
     }
 }

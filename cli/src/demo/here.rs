@@ -11,6 +11,7 @@ use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::kv::{Command, Done, KvError};
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
+use liferaft::transport::webrtc::WebRtcMeter;
 use liferaft::{Identity, Invitation};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -61,6 +62,7 @@ pub(super) struct Here {
     pub(super) status: watch::Receiver<MemberStatus>,
     pub(super) record: Record,
     pub(super) knife: Knife,
+    pub(super) meter: Option<WebRtcMeter>,
 }
 
 impl Disk {
@@ -134,6 +136,7 @@ impl Opened {
             transport,
             address,
             knife,
+            meter,
         } = self.end;
         let mut builder = match self.disk {
             OpenDisk::Folder(storage) => built(recorder, transport, storage),
@@ -164,6 +167,7 @@ impl Opened {
             handle,
             record,
             knife,
+            meter,
         })
     }
 }
@@ -182,6 +186,11 @@ fn built(
 impl Here {
     pub(super) fn handle(&self) -> Handle<Recorder> {
         self.handle.clone()
+    }
+
+    /// Returns how many datagrams of UDP it has sent; `None` where they are not counted.
+    pub(super) fn udp_datagrams(&self) -> Option<u64> {
+        self.meter.as_ref().map(|meter| meter.read().udp_sent)
     }
 
     pub(super) fn cluster(&self) -> ClusterId {

@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use liferaft::configuration::Address;
 use liferaft::identity::Identity;
+use liferaft::transport::carrier::Carrier;
 use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::memory::{Faults, MemoryNetwork, MemoryTransport, Probability};
+use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcMeter};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 
 use super::options::{Options, Transport};
@@ -23,6 +25,8 @@ pub(super) enum Medium {
     },
     /// WebSocket, over the loopback interface.
     WebSocket,
+    /// WebRTC, over the loopback interface.
+    WebRtc,
 }
 
 /// A member's end of it.
@@ -30,8 +34,10 @@ pub(super) struct End {
     pub(super) transport: EndTransport,
     /// Where others reach it; `None` where members find each other by their ids.
     pub(super) address: Option<Address>,
-    /// Cuts it off.
+    /// Severs it.
     pub(super) knife: Knife,
+    /// Counts what it sends by UDP; `None` where it sends nothing by that.
+    pub(super) meter: Option<WebRtcMeter>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one for each member")]
@@ -46,8 +52,8 @@ const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 /// The files that a process has open beside those of its members.
 const OWN_FILES: u64 = 64;
 
-/// The files that a member has open beside its connections: of its storage, and the socket that it listens on.
-const FILES_PER_MEMBER: u64 = 16;
+/// The files that a member has open beside its connections: of its storage, and the sockets that all of them share.
+const FILES_PER_MEMBER: u64 = 32;
 
 impl Medium {
     /// One for as many members as are asked for.
@@ -62,9 +68,23 @@ impl Medium {
                 Ok(Self::Memory { network, unproven })
             }
             Transport::WebSocket => {
-                check_files(files_of(options.nodes as u64), files)?;
+                let members = options.nodes as u64;
+                check_files(files_of(members) + connections_of(members), files)?;
                 Ok(Self::WebSocket)
             }
+            Transport::WebRtc => {
+                check_files(files_of(options.nodes as u64), files)?;
+                Ok(Self::WebRtc)
+            }
+        }
+    }
+
+    /// One that processes share.
+    pub(super) fn of_processes(transport: Transport) -> anyhow::Result<Self> {
+        match transport {
+            Transport::Memory => bail!("processes do not share their memory"),
+            Transport::WebSocket => Ok(Self::WebSocket),
+            Transport::WebRtc => Ok(Self::WebRtc),
         }
     }
 
@@ -79,51 +99,71 @@ impl Medium {
                     EndTransport::Proven(network.connect(identity)?)
                 };
                 let network = network.clone();
-                let knife = Knife::new(move || {
+                let knife = Knife::new(move |_| {
                     network.kill(id);
                 });
-                let address = None;
                 Ok(End {
                     transport,
-                    address,
+                    address: None,
                     knife,
+                    meter: None,
                 })
             }
             Self::WebSocket => {
-                let carrier = listen().await?;
+                let config = WebSocketConfig::default().on_this_machine();
+                let carrier = WebSocketCarrier::listen(config, LOOPBACK).await;
+                let carrier = carrier.context("a member cannot listen")?;
                 let address = carrier.local_address();
-                let (carrier, knife) = Severable::new(carrier);
-                let transport = EndTransport::Proven(Endpoint::new(identity, carrier));
-                Ok(End {
-                    transport,
-                    address,
-                    knife,
-                })
+                Ok(End::over(identity, carrier, address, None))
+            }
+            Self::WebRtc => {
+                let config = WebRtcConfig::default().on_this_machine();
+                let carrier = WebRtcCarrier::listen(config, LOOPBACK).await;
+                let carrier = carrier.context("a member cannot listen")?;
+                let (address, meter) = (carrier.local_address(), carrier.meter());
+                Ok(End::over(identity, carrier, address, Some(meter)))
             }
         }
     }
 }
 
-/// Listens at a free port of this machine.
-pub(super) async fn listen() -> anyhow::Result<WebSocketCarrier> {
-    let config = WebSocketConfig::default().on_this_machine();
-    let carrier = WebSocketCarrier::listen(config, LOOPBACK).await;
-    carrier.context("a member cannot listen")
+impl End {
+    /// One over a carrier that listens at this address, and has no other.
+    fn over(
+        identity: Identity,
+        carrier: impl Carrier,
+        address: Option<Address>,
+        meter: Option<WebRtcMeter>,
+    ) -> Self {
+        let (carrier, knife) = Severable::new(carrier);
+        Self {
+            transport: EndTransport::Proven(Endpoint::new(identity, carrier)),
+            address,
+            knife,
+            meter,
+        }
+    }
 }
 
-/// How many files so many members may have open in one process. A link has two ends here; both members of a pair may
-/// dial at the same moment, and one of the two connections is closed then, so there is room for half as many again.
+/// How many files so many members may have open in one process, without connections.
 const fn files_of(members: u64) -> u64 {
+    OWN_FILES + FILES_PER_MEMBER * members
+}
+
+/// How many connections of TCP so many members may have in one process. A link has two ends here; both members of a
+/// pair may dial at the same moment, and one of the two connections is closed then, so there is room for half as many
+/// again.
+const fn connections_of(members: u64) -> u64 {
     let link_ends = members * members.saturating_sub(1);
-    OWN_FILES + FILES_PER_MEMBER * members + link_ends * 3 / 2
+    link_ends * 3 / 2
 }
 
 /// Refuses members that need more files than this process may have open.
 fn check_files(needed: u64, allowed: u64) -> anyhow::Result<()> {
     ensure!(
         allowed >= needed,
-        "members that share a process over WebSocket have {needed} files open, and this system lets a process have \
-         {allowed} (`ulimit -Hn`): fewer --nodes, or --processes"
+        "members that share a process have {needed} files open over this --transport, and this system lets a process \
+         have {allowed} (`ulimit -Hn`): fewer --nodes, or --processes"
     );
     Ok(())
 }
@@ -134,8 +174,8 @@ mod tests {
 
     #[test]
     fn members_of_one_process_have_files_for_both_ends_of_a_link() {
-        assert_eq!(files_of(1), 80);
-        assert_eq!(files_of(41), 64 + 656 + 2460);
+        assert_eq!((files_of(1), connections_of(1)), (96, 0));
+        assert_eq!((files_of(41), connections_of(41)), (64 + 1312, 2460));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 
@@ -39,11 +40,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = within::<u32>(0..=50))]
     pub(crate) loss: u32,
 
-    /// What carries the members' messages: the memory of this process, or WebSocket over the loopback interface
+    /// What carries the members' messages: the memory of this process, or over the loopback interface WebSocket, or the
+    /// data channels of WebRTC by UDP
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     transport: Option<Transport>,
 
-    /// Run each member in a process of its own, over WebSocket: who is killed, is killed as by SIGKILL
+    /// Run each member in a process of its own, over WebSocket or WebRTC: who is killed, is killed as by SIGKILL
     #[arg(long)]
     pub(crate) processes: bool,
 
@@ -70,6 +72,8 @@ pub(crate) struct Options {
     /// member leads; null when no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until
     /// every survivor knows that a configuration without the killed is committed; null when none was killed, or so many
     /// that the least number of voters keeps them. `evict_after_ms`: the silence after which a member is evicted.
+    /// `udp_datagrams`: how many datagrams of UDP each member that lived to the end has sent at least; null unless over
+    /// WebRTC, and there nothing else carries a message.
     /// What a member in a process of its own tells happened when this one reads it, some tens of microseconds later.
     #[arg(long, env = "LIFERAFT_JSON")]
     pub(crate) json: bool,
@@ -85,13 +89,17 @@ const NODES_MAX: u64 = 101;
 const PROCESSES_MAX: usize = 41;
 
 /// What carries messages from member to member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Transport {
     /// The memory of this process
     Memory,
-    /// Sockets of the loopback interface
+    /// TCP on the loopback interface
     #[value(name = "websocket")]
     WebSocket,
+    /// UDP on the loopback interface
+    #[value(name = "webrtc")]
+    WebRtc,
 }
 
 impl Options {
@@ -131,9 +139,9 @@ impl Options {
 
     /// Why these do not go together; `None` if they do.
     pub(crate) fn conflict(&self) -> Option<String> {
-        let over_sockets = self.transport() == Transport::WebSocket;
+        let over_sockets = self.transport() != Transport::Memory;
         let why = if self.processes && !over_sockets {
-            "--processes is for --transport websocket: processes do not share their memory"
+            "--processes is for --transport websocket or webrtc: processes do not share their memory"
         } else if self.processes && self.memory {
             "--memory is not for --processes: who is killed comes back from its disk, and its memory dies with it"
         } else if self.processes && self.nodes > PROCESSES_MAX {
@@ -141,7 +149,7 @@ impl Options {
                 "--processes is for at most {PROCESSES_MAX} --nodes"
             ));
         } else if over_sockets && self.loss > 0 {
-            "--loss is for --transport memory: what a network loses TCP sends again, so that nothing is lost here"
+            "--loss is for --transport memory: the loopback interface loses nothing"
         } else if over_sockets && self.unproven {
             "--unproven is for --transport memory: over sockets, which others reach too, links prove who is there"
         } else {
@@ -157,6 +165,7 @@ impl Options {
             evict_after: self.evict_after(),
             lab: self.lab,
             patience: self.patience(),
+            transport: self.transport(),
         }
     }
 
@@ -266,6 +275,10 @@ pub(super) mod tests {
             transport(&["--transport", "websocket"]),
             Transport::WebSocket
         );
+        assert_eq!(
+            transport(&["--processes", "--transport", "webrtc"]),
+            Transport::WebRtc
+        );
     }
 
     #[test]
@@ -276,7 +289,7 @@ pub(super) mod tests {
         };
         let over_sockets = "--transport=websocket";
 
-        assert!(why([over_sockets, "--loss", "20"]).contains("TCP"));
+        assert!(why([over_sockets, "--loss", "20"]).contains("loses nothing"));
         assert!(why([over_sockets, "--unproven", "--lab"]).contains("prove"));
         assert!(why(["--processes", "--memory", "--lab"]).contains("disk"));
         assert!(why(["--processes", "--nodes", "101"]).contains("at most 41"));

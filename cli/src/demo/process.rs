@@ -9,6 +9,7 @@ use liferaft::ids::{ClusterId, Index, ServerId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::chronicle::Chronicle;
 use super::recorder::{Applied, Record, now};
@@ -28,6 +29,8 @@ pub(super) struct Process {
     child: Child,
     contact: Contact,
     orders: Orders,
+    /// Ends with the process, and returns how many datagrams of UDP that has sent.
+    listening: JoinHandle<Option<u64>>,
     /// `None` as long as it does not run.
     pub(super) standing: watch::Receiver<Option<Standing>>,
     pub(super) record: Record,
@@ -88,7 +91,7 @@ impl Process {
             standing,
             record,
         };
-        tokio::spawn(ear.listen(output));
+        let listening = tokio::spawn(ear.listen(output));
         let orders = Orders { queue, unanswered };
         orders.give(Order::Open(part.clone())).await;
         let contact = contact.await;
@@ -97,6 +100,7 @@ impl Process {
             child,
             contact,
             orders,
+            listening,
             standing: stands,
             record: reader,
             started: has_started,
@@ -124,13 +128,18 @@ impl Process {
         self.child.start_kill();
     }
 
-    /// Ends it by the end of its input, of which this is the last end. Returns when it is gone.
-    pub(super) async fn end(self) {
+    /// Ends it by the end of its input, of which this is the last end. Returns when it is gone, and how many datagrams
+    /// of UDP it has sent; `None` if it did not say.
+    pub(super) async fn end(self) -> Option<u64> {
         let Self {
-            mut child, orders, ..
+            mut child,
+            orders,
+            listening,
+            ..
         } = self;
         drop(orders);
         child.end().await;
+        listening.await.ok()?
     }
 }
 
@@ -208,16 +217,18 @@ impl Orders {
 }
 
 impl Ear {
-    async fn listen(mut self, mut output: Output) {
+    async fn listen(mut self, mut output: Output) -> Option<u64> {
+        let mut sent = None;
         loop {
             match output.next().await {
+                Told::News(Word::Stopped { udp_datagrams }) => sent = udp_datagrams,
                 Told::News(word) => self.hear(word),
                 Told::Ended(why) => {
                     let mut unanswered = locked(&self.unanswered);
                     unanswered.ended = Some(why);
                     unanswered.appends.clear();
                     unanswered.reads.clear();
-                    return;
+                    return sent;
                 }
             }
         }
@@ -272,6 +283,7 @@ impl Ear {
                     let _gone = reading.reader.send(Err(anyhow!(why)));
                 }
             }
+            Word::Stopped { .. } => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc as channel;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -38,13 +38,14 @@ pub(crate) fn run() -> ExitCode {
 }
 
 async fn serve() -> anyhow::Result<()> {
-    let (mut orders, words) = (read_orders(), write_words());
+    let (mut orders, (words, writing)) = (read_orders(), write_words());
     let Some(Order::Open(part)) = orders.recv().await else {
         bail!("this is for `liferaft demo --processes`, which says what to do on standard input");
     };
     files::raise_limit();
     let disk = Disk::new(part.folder.clone());
-    let mut opened = Opened::new(&disk, &Medium::WebSocket).await?;
+    let medium = Medium::of_processes(part.settings.transport)?;
+    let mut opened = Opened::new(&disk, &medium).await?;
     let contact = opened.contact().clone();
     tell(&words, Word::Opened { contact });
     let joins = match orders.recv().await {
@@ -67,6 +68,10 @@ async fn serve() -> anyhow::Result<()> {
     tell(&words, Word::Started { cluster });
     follow(&mut here, &mut orders, &words).await?;
     here.handle().stop().await;
+    let udp_datagrams = here.udp_datagrams();
+    tell(&words, Word::Stopped { udp_datagrams });
+    // A process that ends takes its threads with it.
+    let _written = writing.join();
     Ok(())
 }
 
@@ -195,22 +200,21 @@ fn read_orders() -> mpsc::Receiver<Order> {
     orders
 }
 
-/// Writes words in a thread of its own, each at once: moments are those at which they are read.
-fn write_words() -> Words {
+/// Writes words in a thread of its own, each at once: moments are those at which they are read. The thread ends after
+/// the last word.
+fn write_words() -> (Words, JoinHandle<()>) {
     let (words, queue) = channel::channel();
-    thread::spawn(move || {
+    let writing = thread::spawn(move || {
         let mut output = std::io::stdout().lock();
         for word in queue {
+            let is_last = matches!(word, Word::Stopped { .. });
             let mut line = serde_json::to_vec(&word).expect("a word is JSON");
             line.push(b'\n');
-            if output
-                .write_all(&line)
-                .and_then(|()| output.flush())
-                .is_err()
-            {
+            let written = output.write_all(&line).and_then(|()| output.flush());
+            if written.is_err() || is_last {
                 return;
             }
         }
     });
-    words
+    (words, writing)
 }

@@ -8,6 +8,8 @@ use liferaft::MembershipPolicy;
 use liferaft::config::Config;
 use serde::{Deserialize, Serialize};
 
+use super::options::Transport;
+
 /// What is the same for all members, and for all their lives.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Settings {
@@ -19,6 +21,8 @@ pub(super) struct Settings {
     pub(super) lab: bool,
     /// How long a request may take.
     pub(super) patience: Duration,
+    /// What carries the messages.
+    pub(super) transport: Transport,
 }
 
 /// What is a member's own.

@@ -1,8 +1,10 @@
-//! Carries packets until its end is cut off: what a kill does to a member that shares its process with others.
+//! Carries packets until its end is severed: what a kill does to a member that shares its process with others.
 
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use liferaft::ids::ServerId;
 use liferaft::transport::carrier::{
     Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path, Reach,
@@ -19,11 +21,26 @@ pub(super) struct Severable<C> {
     is_reliable: bool,
 }
 
-/// Cuts a member off.
-pub(super) struct Knife(Box<dyn Fn() + Send>);
+/// What becomes of the end of a member that is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kill {
+    /// It falls silent with its sockets open, as a process that is stopped: peers find out by themselves.
+    Pause,
+    /// Its sockets are closed, as of a process that has ended: peers may be told.
+    Close,
+}
 
-/// `None` once it is cut off.
-type Shared<C> = Arc<Mutex<Option<C>>>;
+/// Severs a member's end.
+pub(super) struct Knife(Box<dyn Fn(Kill) + Send>);
+
+type Shared<C> = Arc<Mutex<State<C>>>;
+
+enum State<C> {
+    Works(C),
+    /// It is kept as it was, and nobody polls it.
+    Paused(C),
+    Closed,
+}
 
 impl<C: Carrier> Severable<C> {
     pub(super) fn new(carrier: C) -> (Self, Knife) {
@@ -34,36 +51,45 @@ impl<C: Carrier> Severable<C> {
             reach: carrier.reach(),
             is_inside_process: carrier.is_inside_process(),
             is_reliable: carrier.is_reliable(),
-            carrier: Arc::new(Mutex::new(Some(carrier))),
+            carrier: Arc::new(Mutex::new(State::Works(carrier))),
         };
         let shared = Arc::clone(&severable.carrier);
-        let knife = Knife(Box::new(move || drop(taken(&shared))));
+        let knife = Knife(Box::new(move |kill| sever(&shared, kill)));
         (severable, knife)
     }
 
     fn with<T>(&self, ask: impl FnOnce(&mut C) -> T) -> Option<T> {
-        let mut carrier = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
-        carrier.as_mut().map(ask)
+        let mut state = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            State::Works(carrier) => Some(ask(carrier)),
+            State::Paused(_) | State::Closed => None,
+        }
     }
 }
 
 impl Knife {
     /// One that does this.
-    pub(super) fn new(cut: impl Fn() + Send + 'static) -> Self {
-        Self(Box::new(cut))
+    pub(super) fn new(sever: impl Fn(Kill) + Send + 'static) -> Self {
+        Self(Box::new(sever))
     }
 
-    /// Nothing that the member says from here on gets out, and its connections are closed.
-    pub(super) fn cut(&self) {
-        (self.0)();
+    /// Nothing that the member says from here on gets out. What is paused stays as it is until this is dropped.
+    pub(super) fn sever(&self, kill: Kill) {
+        (self.0)(kill);
     }
 }
 
-fn taken<C>(carrier: &Shared<C>) -> Option<C> {
-    carrier
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take()
+fn sever<C>(carrier: &Shared<C>, kill: Kill) {
+    let mut state = carrier.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = mem::replace(&mut *state, State::Closed);
+    match (before, kill) {
+        (State::Works(carrier), Kill::Pause) => *state = State::Paused(carrier),
+        (before, _) => {
+            drop(state);
+            // Its last words are sent without the lock.
+            drop(before);
+        }
+    }
 }
 
 impl<C: Carrier> Carrier for Severable<C> {
@@ -91,6 +117,18 @@ impl<C: Carrier> Carrier for Severable<C> {
         self.is_reliable
     }
 
+    fn introduce(&mut self, local: ServerId) {
+        self.with(|carrier| carrier.introduce(local));
+    }
+
+    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+        self.with(|carrier| carrier.on_signal(from, signal));
+    }
+
+    fn describe(&self, path: &Path) -> Option<String> {
+        self.with(|carrier| carrier.describe(path))?
+    }
+
     fn address_of(&self, server: ServerId) -> Option<Address> {
         self.with(|carrier| carrier.address_of(server))?
     }
@@ -111,7 +149,7 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        // Nothing ever wakes a member that is cut off but the end of its last handle.
+        // Nothing ever wakes a member that is severed but the end of its last handle.
         self.with(|carrier| carrier.poll(context))
             .unwrap_or(Poll::Pending)
     }

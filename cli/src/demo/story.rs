@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::chronicle::Election;
 use super::cluster::Cluster;
-use super::options::Options;
+use super::options::{Options, Transport};
 use super::recorder::{Record, now};
 use super::summary::Report;
 use super::timeline::{Mark, Strip, Timeline};
@@ -45,7 +45,10 @@ async fn acts(
     timeline.title(options, seed);
     let mut story = Story::begin(options, seed, root, timeline, report).await?;
     let played = story.play(options).await;
-    story.cluster.stop().await;
+    let sent = story.cluster.stop().await;
+    if options.transport() == Transport::WebRtc {
+        story.judge_datagrams(&sent);
+    }
     played
 }
 
@@ -205,6 +208,18 @@ impl<'a> Story<'a> {
         };
         self.timeline.tell(now(), mark, &text, None);
         Ok(())
+    }
+
+    /// Examines how many datagrams of UDP each survivor has sent. Over WebRTC there is nothing else that could carry a
+    /// message.
+    fn judge_datagrams(&mut self, sent: &[Option<u64>]) {
+        let fewest = sent.iter().copied().min().flatten();
+        self.report.udp_datagrams = fewest;
+        if fewest.unwrap_or_default() == 0 && self.report.nodes > 1 {
+            self.report.verified = false;
+            let finding = "a member has sent nothing by UDP, or does not say what";
+            self.report.findings.push(finding.to_owned());
+        }
     }
 
     /// Appends lines one by one through a member. Returns the time from the first append until the last line is applied

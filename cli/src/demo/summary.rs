@@ -44,6 +44,8 @@ pub(super) struct Report {
     pub(super) recover_half: Option<Duration>,
     /// The silence after which a member is evicted, in milliseconds.
     evict_after_ms: u64,
+    /// The fewest datagrams of UDP that a member which lived to the end has sent; `None` where they are not counted.
+    pub(super) udp_datagrams: Option<u64>,
     /// Lines appended in all, with those that measure.
     #[serde(skip)]
     pub(super) written: usize,
@@ -78,6 +80,7 @@ impl Report {
             recover_leader: None,
             recover_half: None,
             evict_after_ms: u64::try_from(options.evict_after().as_millis()).unwrap_or(u64::MAX),
+            udp_datagrams: None,
             written: 0,
             acknowledged: 0,
             survivors: 0,
@@ -160,6 +163,12 @@ impl fmt::Display for Report {
             count(self.duplicated)
         );
         writeln!(f, "  {counts}")?;
+        if let Some(datagrams) = self.udp_datagrams {
+            writeln!(
+                f,
+                "  carried by UDP alone: each survivor sent at least {datagrams} datagrams"
+            )?;
+        }
         if self.verified {
             let verified = style("✔ verified").green().bold();
             let identical = "survivors applied and read identical histories";
@@ -189,7 +198,7 @@ mod tests {
                 "verified": false, "nodes": 2, "lines": 40, "lost": null, "duplicated": null, "up_ms": 1.235,
                 "propagate_1_ms": null, "propagate_100_ms": null, "elect_after_leader_ms": null,
                 "elect_after_half_ms": null, "recover_leader_ms": null, "recover_half_ms": null,
-                "evict_after_ms": 4000,
+                "evict_after_ms": 4000, "udp_datagrams": null,
             })
         );
     }

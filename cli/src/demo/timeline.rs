@@ -91,13 +91,18 @@ impl Timeline {
             loss => format!(" · {loss} % of messages lost"),
         };
         let lab = if options.lab { " · laboratory" } else { "" };
-        let place = match (options.processes, options.transport()) {
-            (true, _) => "in processes of their own, over WebSocket",
-            (false, Transport::WebSocket) => "in this process, over WebSocket",
-            (false, Transport::Memory) => "in this process",
+        let place = if options.processes {
+            "in processes of their own"
+        } else {
+            "in this process"
+        };
+        let over = match options.transport() {
+            Transport::Memory => "",
+            Transport::WebSocket => ", over WebSocket",
+            Transport::WebRtc => ", over WebRTC",
         };
         let about = format!(
-            "{members} {place} · election timeout {} ms · evicted after {} ms{lab}{loss} · seed {seed}",
+            "{members} {place}{over} · election timeout {} ms · evicted after {} ms{lab}{loss} · seed {seed}",
             options.election_timeout().as_millis(),
             options.evict_after().as_millis()
         );

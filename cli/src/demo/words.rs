@@ -58,6 +58,8 @@ pub(super) enum Word {
     },
     /// It cannot read.
     Unread { request: u64, why: String },
+    /// Its last word: it has stopped, and has sent so many datagrams of UDP in all, if they are counted.
+    Stopped { udp_datagrams: Option<u64> },
 }
 
 /// Who a member is, and where others reach it.

@@ -10,14 +10,19 @@ use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
     name: "demo",
-    about: "`cargo liferaft demo` verifies itself and says so in JSON, in one process and in five",
+    about: "`cargo liferaft demo` verifies itself and says so in JSON, in one process and in five, over each transport",
     budget: Duration::from_secs(240),
     run,
 };
 
-const NODES: u64 = 5;
-/// How the members are run: the flags of each run of the demo.
-const WAYS: [&str; 3] = ["", "--transport websocket", "--processes"];
+/// The members of each run of the demo, and the flags that say how they are run.
+const RUNS: [(u64, &str); 5] = [
+    (5, ""),
+    (5, "--transport websocket"),
+    (5, "--processes"),
+    (5, "--processes --transport webrtc"),
+    (41, "--transport webrtc --lab"),
+];
 /// Not counting the build.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Counts, in the demo's object.
@@ -38,21 +43,21 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
         .cargo()
         .args("build --release --package liferaft-cli --bin liferaft --locked")
         .run()?;
-    for way in WAYS {
+    for (nodes, way) in RUNS {
         let mut json = String::new();
         workspace
             .cargo()
             .args("liferaft demo --json --nodes")
-            .arg(NODES.to_string())
+            .arg(nodes.to_string())
             .args(way)
             .deadline(DEADLINE)
             .run_with_lines(|line| json.push_str(line))?;
-        check(&json).with_context(|| format!("liferaft demo {way}"))?;
+        check(&json, nodes).with_context(|| format!("liferaft demo {way}"))?;
     }
     Ok(())
 }
 
-fn check(json: &str) -> Result<()> {
+fn check(json: &str, nodes: u64) -> Result<()> {
     let object: Map<String, Value> =
         serde_json::from_str(json).context("the demo's output is not one JSON object")?;
     ensure!(
@@ -72,7 +77,7 @@ fn check(json: &str) -> Result<()> {
         );
     }
     ensure!(
-        object["nodes"] == NODES,
+        object["nodes"] == nodes,
         "the demo ran with {} nodes",
         object["nodes"]
     );
@@ -93,21 +98,21 @@ mod tests {
 
     #[test]
     fn a_verified_run_with_all_its_figures_passes() {
-        check(GOOD).expect("nothing is missing");
+        check(GOOD, 5).expect("nothing is missing");
     }
 
     #[test]
     fn a_run_that_is_not_verified_fails() {
-        check(&GOOD.replace("true", "false")).expect_err("it is not verified");
+        check(&GOOD.replace("true", "false"), 5).expect_err("it is not verified");
     }
 
     #[test]
     fn a_missing_figure_fails() {
-        check(&GOOD.replace("up_ms", "down_ms")).expect_err("up_ms is missing");
+        check(&GOOD.replace("up_ms", "down_ms"), 5).expect_err("up_ms is missing");
     }
 
     #[test]
     fn a_second_object_on_standard_output_fails() {
-        check(&format!("{GOOD}\n{GOOD}")).expect_err("two objects");
+        check(&format!("{GOOD}\n{GOOD}"), 5).expect_err("two objects");
     }
 }
