@@ -9,6 +9,7 @@ use clap::Args;
 use liferaft::driver::Client;
 use liferaft::kv::Kv;
 use liferaft::transport::access::Permit;
+use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, contact_at};
 use liferaft::{Endpoint, Identity, Invitation};
 use tokio::runtime::Builder;
@@ -71,6 +72,10 @@ pub(crate) async fn invitation_of(
     text: &str,
     timeout: Duration,
 ) -> anyhow::Result<Invitation> {
+    if text.starts_with("rtc:") {
+        let wrong = "an address of WebRTC does not say of which cluster: an invitation does, or the contact of a member";
+        return Err(Misuse(format!("{option}: {wrong}")).into());
+    }
     let Some(address) = address_of(text) else {
         if text.contains('.') && !text.contains('/') && !text.starts_with("liferaft:") {
             let wrong = "an address has a host and a port, as 127.0.0.1:4000";
@@ -98,8 +103,9 @@ pub(crate) async fn invitation_of(
 /// Starts a client, which reaches the cluster with its first operation.
 fn connect(invitation: Invitation, timeout: Duration) -> anyhow::Result<Client<Kv>> {
     let identity = Identity::draw();
-    let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-    let end = Endpoint::new(identity.clone(), carrier);
+    let rtc = WebRtcCarrier::dial_only(WebRtcConfig::default());
+    let websocket = WebSocketCarrier::dial_only(WebSocketConfig::default());
+    let end = Endpoint::new(identity.clone(), rtc).with_carrier(websocket);
     let client = Client::builder(identity, end, invitation);
     Ok(client.request_timeout(timeout).start()?)
 }

@@ -86,13 +86,14 @@ async fn init(options: &Options) -> anyhow::Result<()> {
     } = options;
     check_blank(data, place)?;
     let mut signals = place.signals()?;
-    let doors = place.open().await?;
+    let doors = place.open(Some(data)).await?;
     let mut disk = DiskStorage::open(data).await?;
     let mut founding = Founding::by(disk.identity());
     if !place.is_open {
         founding = founding.closed();
     }
     founding.found(&mut disk).await?;
+    doors.keep_certificate(data)?;
     let (member, web) = place.member(doors, disk, Some(founding.cluster()), None, true);
     let member = member.start().await?;
     let report = place.report();
@@ -138,7 +139,7 @@ fn check_blank(data: &Path, place: &Place) -> anyhow::Result<()> {
     if is_begun && !found.in_use {
         return Ok(());
     }
-    let run = format!("liferaft node --data {shown} --listen {}", place.listen());
+    let run = format!("liferaft node --data {shown} {}", place.flags());
     match is_bound {
         Some(true) => bail!("{shown} holds a member already: `{run}` runs it"),
         _ => bail!(

@@ -37,7 +37,7 @@ async fn leave(options: &Options) -> anyhow::Result<()> {
         bail!("{} is no folder", data.display());
     }
     let name = stored_name(data);
-    let doors = place.open().await?;
+    let doors = place.open(Some(data)).await?;
     let disk = DiskStorage::open(data).await?;
     if disk.cluster().is_none() {
         bail!("{} holds no member", data.display());

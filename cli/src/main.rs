@@ -20,6 +20,7 @@ mod backup;
 mod child;
 mod client;
 mod cluster;
+mod code;
 mod demo;
 mod failure;
 mod files;

@@ -193,7 +193,10 @@ async fn operate(client: &Client<Kv>, options: &Options) -> anyhow::Result<Strin
             let invitation = client.invite(terms).await?;
             return Ok(match json {
                 true => format!("{}\n", json!({ "invitation": invitation.to_string() })),
-                false => format!("{invitation}\n"),
+                false => format!(
+                    "{invitation}\n{}",
+                    crate::code::of(&invitation).unwrap_or_default()
+                ),
             });
         }
     };

@@ -65,7 +65,7 @@ pub(crate) struct Options {
 
 /// How the names begin of what may be in a folder without a store: what is left of one that was about to be made or was
 /// set aside, the outboxes of an application, and what file systems have at their roots.
-const BESIDE_STORES: [&str; 9] = [
+const BESIDE_STORES: [&str; 10] = [
     "header",
     "left",
     "lock",
@@ -75,6 +75,7 @@ const BESIDE_STORES: [&str; 9] = [
     "reserve",
     "set-aside-",
     "snapshot-",
+    "webrtc.pem",
 ];
 
 /// So long whoever is at an address is waited for, to say which open cluster is there.
@@ -95,12 +96,15 @@ async fn node(options: &Options) -> anyhow::Result<()> {
         Some(text) => Some(invitation_of("--join", text, CONTACT_TIME_MAX).await?),
         None => None,
     };
+    if let Some(invitation) = &invitation {
+        place.check_reach(invitation)?;
+    }
     let cluster = invitation.as_ref().map(Invitation::cluster);
     match &options.data {
         Some(data) => {
             check_known(data, options)?;
             let name = stored_name(data);
-            let doors = place.open().await?;
+            let doors = place.open(Some(data)).await?;
             let disk = DiskStorage::open(data).await?;
             if disk.cluster().is_none() && options.join.is_none() {
                 return Err(unknown(data, options));
@@ -112,6 +116,7 @@ async fn node(options: &Options) -> anyhow::Result<()> {
             }
             let is_newcomer = disk.cluster().is_none();
             note_what_is_no_admission(data, options, invitation.as_ref().filter(|_| is_newcomer));
+            doors.keep_certificate(data)?;
             let cluster = disk.cluster().or(cluster);
             if invitation.is_some() {
                 forget_left(data)?;
@@ -120,7 +125,7 @@ async fn node(options: &Options) -> anyhow::Result<()> {
             start(options, member, invitation, &report, Ending::Stay).await
         }
         None => {
-            let doors = place.open().await?;
+            let doors = place.open(None).await?;
             let member = place.member(doors, MemoryStorage::default(), cluster, None, false);
             start(options, member, invitation, &report, Ending::Leave).await
         }
@@ -253,10 +258,10 @@ fn foreign(data: &Path) -> anyhow::Result<Option<String>> {
 }
 
 fn unknown(data: &Path, options: &Options) -> anyhow::Error {
-    let (data, listen) = (data.display(), options.place.listen());
+    let (data, flags) = (data.display(), options.place.flags());
     anyhow::anyhow!(
-        "{data} holds no member. `liferaft node --data {data} --listen {listen} --join INVITATION` joins the cluster \
-         that is there, also if the member's folder was lost; `liferaft init --data {data} --listen {listen}` makes a \
+        "{data} holds no member. `liferaft node --data {data} {flags} --join INVITATION` joins the cluster \
+         that is there, also if the member's folder was lost; `liferaft init --data {data} {flags}` makes a \
          new cluster, an empty one, once"
     )
 }

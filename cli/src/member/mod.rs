@@ -10,30 +10,32 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::config::Config;
-use liferaft::configuration::{ADDRESSES_MAX, Address, Label};
+use liferaft::configuration::{Address, Label};
 use liferaft::driver::{
     Exclusion, Handle, Member, MemberBuilder, MemberStatus, StartError, StopReason,
 };
 use liferaft::kv::Kv;
 use liferaft::storage::{Storage, inspect};
-use liferaft::transport::endpoint::Endpoint;
-use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocketLimits};
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy, ServerId};
 use tokio::runtime::Builder;
 
 use crate::failure::{MISUSE, Misuse};
-use crate::files;
 use crate::runtime::run_in;
 
 mod advertised;
+mod certificate;
+mod doors;
 mod lines;
 mod report;
 mod signals;
 mod web;
 
+pub(crate) use self::doors::Doors;
 pub(crate) use self::report::{News, Report, Standing};
 pub(crate) use self::signals::Signals;
 pub(crate) use self::web::Web;
+
+use self::advertised::Advertised;
 
 /// The longest time that a command takes: a year, in seconds. Longer ones would overflow what is computed from them.
 pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
@@ -41,20 +43,33 @@ pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
 /// Where a member is, and what it is called.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Place {
-    /// The address and port that it listens on: 0.0.0.0 or [::] for all interfaces, port 0 for any that is free
-    #[arg(long, value_name = "ADDR", env = "LIFERAFT_LISTEN", value_parser = listening_address)]
-    listen: SocketAddr,
+    /// The address and port that it listens on for WebSocket: 0.0.0.0 or [::] for all interfaces, port 0 for any that is
+    /// free
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "LIFERAFT_LISTEN",
+        required_unless_present = "rtc",
+        value_parser = listening_address,
+    )]
+    listen: Option<SocketAddr>,
 
-    /// Where others reach it, if not at the address it listens on, as `van-2.example:4000`, or behind a proxy as
-    /// `wss://van-2.example/raft`: up to 4, with commas between them
+    /// The address and port of UDP that it listens on for WebRTC, beside --listen or in its place. It is preferred where
+    /// both reach a member
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_RTC", value_parser = listening_address)]
+    rtc: Option<SocketAddr>,
+
+    /// Where others reach it, if not at the address it listens on: for --listen as `van-2.example:4000`, or behind a
+    /// proxy as `wss://van-2.example/raft`; for --rtc as `rtc://van-2.example:4000`, to which the fingerprint is added.
+    /// Up to 4 in all, with commas between them
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = "LIFERAFT_ADVERTISE",
         value_delimiter = ',',
-        value_parser = advertised::advertised,
+        value_parser = Advertised::read,
     )]
-    advertise: Vec<String>,
+    advertise: Vec<Advertised>,
 
     /// What people call it, in up to 32 bytes
     #[arg(long, value_name = "NAME", env = "LIFERAFT_NAME")]
@@ -100,14 +115,6 @@ pub(crate) struct Place {
 fn listening_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "an IP address and a port are wanted, as 127.0.0.1:4000 or [::1]:4000")
-}
-
-/// Where others reach a process.
-pub(crate) struct Doors {
-    carrier: WebSocketCarrier,
-    /// What other members are told.
-    addresses: Vec<Address>,
-    web: Option<Web>,
 }
 
 /// Members on disk are evicted after ten minutes of silence: an upgrade is no eviction.
@@ -176,76 +183,41 @@ pub(crate) enum Ending {
 }
 
 impl Place {
-    pub(crate) const fn listen(&self) -> SocketAddr {
-        self.listen
+    /// Returns the flags that say where it listens, as one writes them.
+    pub(crate) fn flags(&self) -> String {
+        let listen = self.listen.map(|at| format!("--listen {at}"));
+        let rtc = self.rtc.map(|at| format!("--rtc {at}"));
+        let given: Vec<_> = [listen, rtc].into_iter().flatten().collect();
+        given.join(" ")
     }
 
-    /// Listens. This comes before anything is written: an address that is taken founds nothing.
-    pub(crate) async fn open(&self) -> anyhow::Result<Doors> {
-        let mut config = WebSocketConfig::default();
-        if self.is_open {
-            config = config.on_this_machine();
-        }
-        let files = files::raise_limit();
-        let mut limits = WebSocketLimits::default();
-        limits.accepted_max = files::accepted_max(files, limits.accepted_max);
-        limits.dialed_max = files::dialed_max(files, limits.dialed_max);
-        let carrier = WebSocketCarrier::listen(config.with_limits(limits), self.listen).await;
-        let carrier = carrier.context(if self.is_open {
-            "--open is for loopback addresses"
-        } else {
-            "--listen"
-        })?;
-        let addresses = self.addresses(&carrier)?;
-        let web = match self.monitor {
-            Some(address) => Some(Web::listen(address).await?),
-            None => None,
-        };
-        Ok(Doors {
-            carrier,
-            addresses,
-            web,
-        })
+    /// Listens. This comes before anything is written: an address that is taken founds nothing. `data` is the member's
+    /// folder, if it has one.
+    pub(crate) async fn open(&self, data: Option<&Path>) -> anyhow::Result<Doors> {
+        Doors::open(self, data).await
     }
 
-    fn addresses(&self, carrier: &WebSocketCarrier) -> anyhow::Result<Vec<Address>> {
-        if self.advertise.len() > ADDRESSES_MAX {
-            bail!("--advertise: at most {ADDRESSES_MAX} addresses are told to others");
+    /// Refuses an invitation to members that this one has no way to.
+    pub(crate) fn check_reach(&self, invitation: &Invitation) -> anyhow::Result<()> {
+        let mut schemes = invitation.addresses().iter().map(Address::scheme);
+        let is_rtc = |scheme: &str| scheme.starts_with("rtc");
+        if self.rtc.is_none() && !invitation.addresses().is_empty() && schemes.all(is_rtc) {
+            let wrong = "--join: its members are reached by WebRTC alone: --rtc ADDR, as --rtc 0.0.0.0:0, reaches them";
+            return Err(Misuse(wrong.to_owned()).into());
         }
-        if self.advertise.is_empty() {
-            if self.listen.ip().is_unspecified() {
-                bail!(
-                    "it would listen on all interfaces: --advertise HOST:PORT says where others reach it"
-                );
-            }
-            return Ok(carrier.local_address().into_iter().collect());
-        }
-        let at = |host: &String| {
-            let is_whole = host.contains("://");
-            let address = if is_whole {
-                host.parse()
-            } else {
-                carrier.address_at(host)
-            };
-            address.with_context(|| format!("--advertise {host}"))
-        };
-        self.advertise.iter().map(at).collect()
+        Ok(())
     }
 
     /// Builds the member over a storage.
     pub(crate) fn member(
         &self,
-        doors: Doors,
+        mut doors: Doors,
         storage: impl Storage,
         cluster: Option<ClusterId>,
         stored_name: Option<String>,
         is_on_disk: bool,
     ) -> (MemberBuilder<Kv>, Option<Web>) {
-        let Doors {
-            carrier,
-            addresses,
-            web,
-        } = doors;
+        let (addresses, web) = (doors.told().to_vec(), doors.web.take());
         let mut policy = MembershipPolicy::default();
         if let Some(seconds) = self.evict_after {
             policy = policy.with_evict_after(Duration::from_secs(seconds));
@@ -258,9 +230,9 @@ impl Place {
         {
             let contact = Invitation::new(cluster, [identity.public_key()])
                 .and_then(|contact| contact.with_addresses(addresses.clone()));
-            carrier.tell_contact(&contact.expect("it has one key and few addresses"));
+            doors.tell_contact(&contact.expect("it has one key and few addresses"));
         }
-        let mut member = Member::builder(Kv::new(), Endpoint::new(identity, carrier), storage)
+        let mut member = Member::builder(Kv::new(), doors.endpoint(identity), storage)
             .membership(policy)
             .serve_clients()
             .addresses(addresses);

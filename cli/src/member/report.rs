@@ -116,7 +116,12 @@ impl fmt::Display for News {
                 write!(
                     f,
                     "an invitation {purpose}, which is a secret:\n\n{invitation}\n"
-                )
+                )?;
+                let code = invitation
+                    .parse()
+                    .ok()
+                    .and_then(|read| crate::code::of(&read));
+                code.map_or(Ok(()), |code| write!(f, "\n{code}"))
             }
             Self::Led {
                 term, is_own: true, ..

@@ -11,6 +11,10 @@ mod monitor;
 mod node;
 #[cfg(unix)]
 mod procedures;
+#[cfg(unix)]
+#[path = "../../../transport/tests/qr/reader.rs"]
+mod reader;
+mod rtc;
 mod signaling;
 #[cfg(unix)]
 mod stopping;

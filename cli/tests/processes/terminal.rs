@@ -1,19 +1,22 @@
-//! Tests `liferaft cluster` as whoever tries it sees it: in a terminal, by its keys.
+//! Tests what people see in a terminal: `liferaft cluster` by its keys, and the QR codes of invitations.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
+use liferaft::Invitation;
+use liferaft::configuration::Address;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::node::{Ending, Folder, PATIENCE, liferaft, told_by, until};
+use crate::node::{ANYWHERE, Ending, Folder, PATIENCE, liferaft, told_by, until};
+use crate::reader::read;
 
 /// A cluster in a terminal of its own.
 struct Shown {
@@ -34,53 +37,12 @@ struct Row {
 
 impl Shown {
     fn start(folder: &Folder) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let controller = openpt(flags).expect("there are terminals");
-        grantpt(&controller).expect("it is our own");
-        unlockpt(&controller).expect("it is our own");
-        let size = Winsize {
-            ws_row: 40,
-            ws_col: 120,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&controller, size).expect("it is a terminal");
-        let name = ptsname(&controller, Vec::new()).expect("it has a name");
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let terminal = open(&*name, flags, Mode::empty()).expect("it is unlocked");
-        let other: OwnedFd = terminal.try_clone().expect("there are file descriptors");
-        let process = liferaft()
-            .args(["cluster", "3"])
-            .env("TMPDIR", &folder.0)
-            .env("TERM", "xterm")
-            .stdin(Stdio::from(terminal))
-            .stdout(Stdio::from(other))
-            .stderr(File::create(folder.0.join("errors")).expect("there is room"))
-            .spawn()
-            .expect("the program starts");
-        let keys = File::from(controller);
-        let mut output = keys.try_clone().expect("there are file descriptors");
-        let (sender, drawn) = channel();
-        thread::spawn(move || {
-            let (mut bytes, mut line) = ([0; 4096], Vec::new());
-            // It fails once the last process is gone that has the terminal.
-            while let Ok(read @ 1..) = output.read(&mut bytes) {
-                for byte in &bytes[..read] {
-                    match byte {
-                        b'\n' => {
-                            let text = String::from_utf8_lossy(&line).into_owned();
-                            line.clear();
-                            if sender.send(plain(&text)).is_err() {
-                                return;
-                            }
-                        }
-                        byte => line.push(*byte),
-                    }
-                }
-            }
-        });
+        let mut command = liferaft();
+        command.args(["cluster", "3"]).env("TMPDIR", &folder.0);
+        let errors = File::create(folder.0.join("errors")).expect("there is room");
+        let (process, keys, drawn) = in_terminal(120, command.stderr(errors));
         Self {
-            process: Ending(process),
+            process,
             keys,
             drawn,
             lines: Vec::new(),
@@ -109,6 +71,54 @@ impl Shown {
             }
         }
     }
+}
+
+/// Runs a command in a terminal of its own, with so many columns. Returns what presses its keys, and the lines that it
+/// draws.
+fn in_terminal(columns: u16, command: &mut Command) -> (Ending, File, Receiver<String>) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let controller = openpt(flags).expect("there are terminals");
+    grantpt(&controller).expect("it is our own");
+    unlockpt(&controller).expect("it is our own");
+    let size = Winsize {
+        ws_row: 40,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&controller, size).expect("it is a terminal");
+    let name = ptsname(&controller, Vec::new()).expect("it has a name");
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let terminal = open(&*name, flags, Mode::empty()).expect("it is unlocked");
+    let other: OwnedFd = terminal.try_clone().expect("there are file descriptors");
+    let process = command
+        .env("TERM", "xterm")
+        .stdin(Stdio::from(terminal))
+        .stdout(Stdio::from(other))
+        .spawn()
+        .expect("the program starts");
+    let keys = File::from(controller);
+    let mut output = keys.try_clone().expect("there are file descriptors");
+    let (sender, drawn) = channel();
+    thread::spawn(move || {
+        let (mut bytes, mut line) = ([0; 4096], Vec::new());
+        // It fails once the last process is gone that has the terminal.
+        while let Ok(read @ 1..) = output.read(&mut bytes) {
+            for byte in &bytes[..read] {
+                match byte {
+                    b'\n' => {
+                        let text = String::from_utf8_lossy(&line).into_owned();
+                        line.clear();
+                        if sender.send(plain(&text)).is_err() {
+                            return;
+                        }
+                    }
+                    byte => line.push(*byte),
+                }
+            }
+        }
+    });
+    (Ending(process), keys, drawn)
 }
 
 /// A line without what colors it and moves the cursor.
@@ -207,4 +217,50 @@ fn a_cluster_in_a_terminal_does_what_its_keys_say() {
     );
     let left = fs::read_dir(&folder.0).expect("it is there");
     assert_eq!(left.count(), 1);
+}
+
+/// The code that `liferaft init` shows in a terminal of this width, and the text before it.
+fn invited(folder: &Folder, member: &str, columns: u16) -> (String, String) {
+    let data = folder.of(member);
+    let mut command = liferaft();
+    command.args([
+        "init", "--data", &data, "--listen", ANYWHERE, "--rtc", ANYWHERE,
+    ]);
+    let (_process, _keys, drawn) = in_terminal(columns, &mut command);
+    let deadline = Instant::now() + PATIENCE;
+    let (mut text, mut code) = (String::new(), String::new());
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line = drawn.recv_timeout(left).expect("it is shown in time");
+        if line.starts_with("liferaft:") {
+            text = line;
+        } else if line.starts_with(['█', '▀']) {
+            code += &(line + "\n");
+        } else if line.starts_with("an invitation to operators") || line.starts_with("leads") {
+            return (text, code);
+        }
+    }
+}
+
+#[test]
+fn a_terminal_shows_an_invitation_as_a_code_too() {
+    let folder = Folder::new("code");
+
+    let (text, code) = invited(&folder, "wide", 80);
+
+    assert!(code.lines().all(|line| line.chars().count() <= 80));
+    assert_eq!(read(&code), text);
+    let invitation: Invitation = text.parse().expect("it is one");
+    let schemes: Vec<_> = invitation.addresses().iter().map(Address::scheme).collect();
+    assert_eq!(schemes, ["rtc", "ws"]);
+}
+
+#[test]
+fn a_terminal_that_is_too_narrow_shows_the_text_alone() {
+    let folder = Folder::new("narrow");
+
+    let (text, code) = invited(&folder, "narrow", 40);
+
+    assert!(text.parse::<Invitation>().is_ok());
+    assert_eq!(code, "");
 }
