@@ -13,6 +13,7 @@ mod handshakes;
 mod instructions;
 mod kills;
 mod mounted;
+mod netlab;
 mod network;
 mod power_loss;
 mod process;
@@ -47,6 +48,9 @@ enum Command {
     Handshakes(handshakes::Args),
     /// Measure clusters of processes, beside etcd
     Network(network::Args),
+    /// Compare the modes of WebRTC's channel for consensus over a network that delays, loses, doubles and reorders;
+    /// needs Linux and network namespaces with TUN devices
+    Netlab(netlab::Args),
     /// Simulate whole clusters with faults, and check them at every step
     Sim(sim::Args),
     /// Kill a member under load, again and again, and look for all that it acknowledged
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Recovery(args) => recovery::run(&args),
         Command::Handshakes(args) => handshakes::run(&args),
         Command::Network(args) => network::run(&args),
+        Command::Netlab(args) => netlab::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Kills(args) => kills::run(&args),
         Command::Soak(args) => soak::run(&args),

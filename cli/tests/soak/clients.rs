@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use liferaft::Invitation;
-use liferaft::driver::Client;
+use liferaft::driver::{Calls, Client};
 use liferaft::kv::{
     Compare, CompareAndSet, Keys, Kv, KvError, KvHandle, Scan, SequencePart, Step, StepDone, Txn,
     TxnDone,
@@ -29,16 +29,14 @@ const PACE: Duration = Duration::from_millis(10);
 /// unknown, and not so much less that each client has several, which takes the judge long.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// After so many calls all clients go over to the next group: the search for an order takes longer than in
-/// proportion to what is asked of one group.
-const GROUP_CALLS: u64 = 1_000;
-
 /// More than is ever in a sequence: each call of a group appends one at most.
 const SEQUENCE_MAX: usize = 2_000;
 
 /// What all clients share.
 pub(crate) struct Book {
     began: Instant,
+    /// After so many calls all clients go over to the next group.
+    group_calls: u64,
     is_over: AtomicBool,
     calls: AtomicU64,
     last_value: AtomicU64,
@@ -46,9 +44,10 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    pub(crate) fn new(began: Instant) -> Self {
+    pub(crate) fn new(group_calls: u64) -> Self {
         Self {
-            began,
+            began: Instant::now(),
+            group_calls,
             is_over: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             last_value: AtomicU64::new(0),
@@ -68,10 +67,17 @@ impl Book {
 
     /// How many groups there are.
     pub(crate) fn groups(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed).div_ceil(GROUP_CALLS)
+        self.calls
+            .load(Ordering::Relaxed)
+            .div_ceil(self.group_calls)
     }
 
-    fn fresh(&self) -> u64 {
+    /// Counts a call, and says of which group it is to be.
+    pub(crate) fn next_group(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) / self.group_calls
+    }
+
+    pub(crate) fn fresh(&self) -> u64 {
         self.last_value.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -83,9 +89,9 @@ impl Book {
     }
 }
 
-/// A client, which is no member.
-pub(crate) struct Caller {
-    store: KvHandle<Client<Kv>>,
+/// A client, which is no member unless it is said to be.
+pub(crate) struct Caller<H = Client<Kv>> {
+    store: KvHandle<H>,
     number: usize,
     book: Arc<Book>,
 }
@@ -93,8 +99,14 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn new(invitation: &str, number: usize, book: &Arc<Book>) -> Self {
         let invitation: Invitation = invitation.parse().expect("it was just printed");
+        Self::by(client(invitation, TIMEOUT), number, book)
+    }
+}
+
+impl<H: Calls<Kv>> Caller<H> {
+    pub(crate) fn by(store: KvHandle<H>, number: usize, book: &Arc<Book>) -> Self {
         Self {
-            store: client(invitation, TIMEOUT),
+            store,
             number,
             book: Arc::clone(book),
         }
@@ -113,7 +125,7 @@ impl Caller {
         let mut last_group = 0;
         while !self.book.is_over.load(Ordering::Relaxed) {
             pace.tick().await;
-            let group = self.book.calls.fetch_add(1, Ordering::Relaxed) / GROUP_CALLS;
+            let group = self.book.next_group();
             if group != last_group {
                 (last_group, known) = (group, [0; VALUES]);
             }
@@ -144,7 +156,13 @@ impl Caller {
         Ok(part.value)
     }
 
-    async fn call(&self, group: u64, ask: &Ask, known: &mut [u64; VALUES]) -> Result<(), KvError> {
+    /// Asks, and notes what it hears.
+    pub(crate) async fn call(
+        &self,
+        group: u64,
+        ask: &Ask,
+        known: &mut [u64; VALUES],
+    ) -> Result<(), KvError> {
         let call = self.book.now();
         let result = self.done(group, ask).await;
         let returned = self.book.now();

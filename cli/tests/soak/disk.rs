@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::network::run;
+use crate::lab::run;
 
 /// A member's log and snapshots take a few MiB.
 const IMAGE_BYTES: u64 = 256 << 20;

@@ -17,6 +17,12 @@ mod faults;
 #[cfg(unix)]
 mod group;
 #[cfg(unix)]
+mod judging;
+#[cfg(unix)]
+#[path = "../lab/mod.rs"]
+#[expect(dead_code, reason = "the comparison of channels uses more of it")]
+mod lab;
+#[cfg(unix)]
 mod network;
 #[cfg(unix)]
 #[path = "../processes/node.rs"]

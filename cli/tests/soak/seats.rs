@@ -48,8 +48,9 @@ pub(crate) struct Seats {
 }
 
 impl Seats {
-    /// Makes a cluster of all members, on disks of their own if these can hang.
-    pub(crate) fn start(folder: &Path, disks_can_hang: bool) -> Self {
+    /// Makes a cluster of all members, in namespaces if the program is inside of some, and on disks of their own if
+    /// these can hang.
+    pub(crate) fn start(folder: &Path, is_inside: bool, disks_can_hang: bool) -> Self {
         let seat = |name: &&str| {
             let folder = folder.join(name);
             Seat {
@@ -63,7 +64,7 @@ impl Seats {
         };
         let mut seats = Self {
             seats: NAMES.iter().map(seat).collect(),
-            network: Network::new(MEMBERS),
+            network: Network::new(MEMBERS, is_inside),
             operator: String::new(),
             totals: BTreeMap::new(),
         };

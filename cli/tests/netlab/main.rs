@@ -1,0 +1,54 @@
+//! Five members, each in a network namespace, reach each other over WebRTC through a network that delays, loses, doubles
+//! and reorders packets: what their clients hear has an order that explains it, in each of the four modes that the
+//! channel of consensus has, and how soon commands are committed in each of them is told.
+//!
+//! It takes a few seconds and checks no times, or as many for each mode as `LIFERAFT_NETLAB_SECONDS` says, and then
+//! compares the modes: `cargo xtask netlab`. What happens to packets is drawn from `LIFERAFT_NETLAB_SEED`, which is
+//! printed; when they are sent, only the system knows.
+//!
+//! It is a program of its own, and not a function among tests, so that it can start itself anew in network namespaces
+//! before it has threads, and so that what it tells is seen.
+
+#[cfg(unix)]
+#[path = "../soak/clients.rs"]
+#[expect(dead_code, reason = "the soak has clients of its own")]
+mod clients;
+#[cfg(unix)]
+mod comparison;
+#[cfg(unix)]
+#[path = "../soak/group.rs"]
+mod group;
+#[cfg(unix)]
+#[path = "../soak/judging.rs"]
+mod judging;
+#[cfg(unix)]
+#[path = "../lab/mod.rs"]
+#[expect(dead_code, reason = "the soak cuts ways")]
+mod lab;
+#[cfg(unix)]
+mod load;
+#[cfg(unix)]
+mod members;
+#[cfg(unix)]
+#[path = "../processes/node.rs"]
+#[expect(dead_code, reason = "here members are no processes")]
+mod node;
+
+/// What `cargo test NAME` must be a part of, or it is another test that is wanted.
+const NAME: &str = "what_clients_hear_has_an_order_in_each_mode_of_the_channel";
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if std::env::args().any(|argument| argument == "--list") {
+        println!("{NAME}: test");
+        return;
+    }
+    let filter = arguments.find(|argument| !argument.starts_with('-'));
+    if filter.is_none_or(|filter| NAME.contains(&filter)) {
+        #[cfg(unix)]
+        comparison::run();
+        #[cfg(not(unix))]
+        println!("skipped: netlab: there are no network namespaces here");
+        println!("test {NAME} ... ok");
+    }
+}
