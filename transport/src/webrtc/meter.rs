@@ -36,6 +36,10 @@ pub struct WebRtcCounters {
     pub broken: u64,
     /// Connections closed because no packet had come, or none was to be sent, for too long.
     pub silent: u64,
+    /// Addresses that servers of TURN have lent.
+    pub relays_allocated: u64,
+    /// Addresses that servers of TURN refused, took back or forgot, and servers that did not answer: the log says why.
+    pub relays_lost: u64,
 }
 
 /// Reads a carrier's counters, also while an [`Endpoint`](crate::endpoint::Endpoint) has the carrier.
@@ -57,6 +61,8 @@ pub(super) struct Tally {
     pub(super) unopened: Count,
     pub(super) broken: Count,
     pub(super) silent: Count,
+    pub(super) relays_allocated: Count,
+    pub(super) relays_lost: Count,
 }
 
 /// A number that grows.
@@ -98,6 +104,8 @@ impl WebRtcMeter {
             unopened: tally.unopened.read(),
             broken: tally.broken.read(),
             silent: tally.silent.read(),
+            relays_allocated: tally.relays_allocated.read(),
+            relays_lost: tally.relays_lost.read(),
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) mod description;
 #[allow(dead_code, reason = "not each host asks all of it")]
 mod flow;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod ice_servers;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod limits;
 mod meter;
 
@@ -66,6 +68,7 @@ pub use self::channels::DatagramMode;
 pub use self::config::WebRtcConfig;
 pub use self::flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX};
 pub use self::host::WebRtcCarrier;
+pub use self::ice_servers::{IceServer, IceTransportPolicy};
 pub use self::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 pub use self::meter::{WebRtcCounters, WebRtcMeter};
 #[cfg(not(target_arch = "wasm32"))]

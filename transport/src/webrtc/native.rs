@@ -4,6 +4,14 @@ mod carrier;
 mod certificate;
 mod connection;
 mod crypto;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "connections by signaling are what gathers addresses"
+    )
+)]
+mod gathering;
 mod socket;
 mod table;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Checks, Stage};
+use crate::process::Program;
 use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
@@ -17,6 +18,8 @@ pub(super) const STAGE: Stage = Stage {
 
 /// Names the folder with another implementation's cases.
 const CONFORMANCE: &str = "LIFERAFT_CONFORMANCE";
+/// Names the program of coturn.
+const TURN_SERVER: &str = "LIFERAFT_TURNSERVER";
 /// Not counting the build.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
@@ -34,15 +37,37 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         note_ignored(line, checks);
         note_skipped(line, checks);
     })?;
+    let turn_server = turn_server(workspace, checks)?;
     for with_feature in [
         "test -p liferaft-raft --features metrics --test metrics --locked",
         "test -p liferaft-transport --features qr --test qr --locked",
         "test -p liferaft-transport --features webrtc,websocket --lib --test webrtc --test websocket --test websocket_kit --locked",
         "test -p liferaft --features websocket --test websocket --locked",
     ] {
-        workspace.cargo().args(with_feature).run()?;
+        let mut tests = workspace.cargo().args(with_feature);
+        if let Some(turn_server) = &turn_server {
+            tests = tests.env(TURN_SERVER, turn_server);
+        }
+        tests.run()?;
     }
     Ok(())
+}
+
+/// Returns the coturn that the tests of STUN and TURN start, if there is one.
+fn turn_server(workspace: &Workspace, checks: &mut Checks) -> Result<Option<String>> {
+    let said = workspace
+        .program(Program::new("bash"))
+        .arg("scripts/setup-coturn.sh")
+        .stdout()?;
+    let found = said
+        .lines()
+        .find_map(|line| line.strip_prefix("TURNSERVER="));
+    let found = found.context("scripts/setup-coturn.sh did not say TURNSERVER")?;
+    if found.is_empty() {
+        checks.skip_part("coturn is not installed: nothing is asked of a server of STUN and TURN");
+        return Ok(None);
+    }
+    Ok(Some(found.to_owned()))
 }
 
 /// Tests run in the folder of their package, where a relative path would name another place.

@@ -34,6 +34,9 @@ impl WebRtcCarrier {
         let WebRtcConfig {
             limits,
             datagram_mode,
+            // A listener that is dialed by its address is reached without help.
+            ice_servers: _,
+            ice_transport_policy: _,
             host: Options {},
         } = config;
         let (sender, arrivals) = mpsc::unbounded();
