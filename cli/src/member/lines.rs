@@ -90,12 +90,15 @@ mod tests {
 
     /// An output that is read one line at a time.
     struct Reluctant {
+        /// Told of each line before it waits to be read.
+        asked: Sender<()>,
         may_write: Receiver<()>,
         written: Sender<String>,
     }
 
     impl Write for Reluctant {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _nobody_asks = self.asked.send(());
             let _all_may = self.may_write.recv();
             let line = String::from_utf8_lossy(bytes).into_owned();
             self.written.send(line).map_err(io::Error::other)?;
@@ -109,12 +112,20 @@ mod tests {
 
     #[test]
     fn lines_that_nobody_reads_are_left_out_and_counted() {
+        let (asked, asking) = channel();
         let (reading, may_write) = channel();
         let (written, output) = channel();
-        let reluctant = Reluctant { may_write, written };
+        let reluctant = Reluctant {
+            asked,
+            may_write,
+            written,
+        };
         let lines = Lines::new(reluctant, |count| format!("{count} left out"));
 
-        for number in 0..2 * LINES_MAX {
+        lines.push("0".to_owned());
+        // The thread has taken it, and makes no room for another one between those that are left out.
+        asking.recv().expect("it is about to be written");
+        for number in 1..2 * LINES_MAX {
             lines.push(number.to_string());
         }
         drop(reading);
@@ -123,8 +134,8 @@ mod tests {
         let mut output: Vec<String> = output.iter().collect();
         let counted = output.pop().expect("it ends with the count");
         let queued = output.len();
-        // One is with the thread, at most.
-        assert!((LINES_MAX..=LINES_MAX + 1).contains(&queued), "{queued}");
+        // One is with the thread.
+        assert_eq!(queued, LINES_MAX + 1);
         assert_eq!(counted, format!("{} left out", 2 * LINES_MAX - queued));
         let order: Vec<_> = (0..queued).map(|number| number.to_string()).collect();
         assert_eq!(output, order);
@@ -132,9 +143,15 @@ mod tests {
 
     #[test]
     fn an_output_that_is_never_read_does_not_hold_up_the_end() {
+        let (asked, _asking) = channel();
         let (_nobody_reads, may_write) = channel();
         let (written, output) = channel();
-        let lines = Lines::new(Reluctant { may_write, written }, |_| String::new());
+        let reluctant = Reluctant {
+            asked,
+            may_write,
+            written,
+        };
+        let lines = Lines::new(reluctant, |_| String::new());
         lines.push("unread".to_owned());
 
         drop(lines);
