@@ -1,4 +1,4 @@
-//! The one place that asks where it runs: time, timers, tasks and entropy.
+//! The one place that asks where it runs: time, timers, tasks, entropy and files that others may not read.
 //!
 //! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`], and what a server tells of
 //! itself: its [`PublicKey`], [`Starts`], [`Versions`], [`Address`]es and [`Label`]. These and [`CACHED_BYTES_MAX`] are
@@ -32,6 +32,8 @@ mod address;
 mod boot;
 #[cfg(feature = "std")]
 mod environment;
+#[cfg(feature = "std")]
+mod files;
 mod identity;
 mod label;
 mod memory;
@@ -55,6 +57,8 @@ pub use boot::Boot;
 pub use environment::{
     Task, compute, entropy_u64, entropy_u128, now, sleep_until, spawn, suspension_uncounted_max,
 };
+#[cfg(feature = "std")]
+pub use files::private_file;
 pub use identity::{ClusterId, ParseIdError, ServerId};
 pub use label::{LABEL_BYTES_MAX, Label, LabelError};
 pub use memory::CACHED_BYTES_MAX;

@@ -1,11 +1,12 @@
 //! Keeps the certificate by which others know a member over WebRTC, in its folder: the addresses that it has told them
 //! have its fingerprint.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use liferaft::platform::private_file;
 use liferaft::transport::webrtc::WebRtcIdentity;
 
 /// The file, with the key.
@@ -42,22 +43,6 @@ pub(super) fn keep(data: &Path, identity: &WebRtcIdentity) -> anyhow::Result<()>
         sync_folder(data)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-#[cfg(unix)]
-fn private_file() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true);
-    options
 }
 
 #[cfg(unix)]

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use liferaft_platform::private_file;
+
 /// The files of one folder, by name.
 ///
 /// What is written, created, renamed or removed may be lost, in part and in any order, until it is synced: contents by
@@ -263,23 +265,6 @@ pub(super) fn os_error(error: &io::Error) -> Option<i32> {
     let inner = error.get_ref();
     let of_path = inner.and_then(|inner| inner.downcast_ref::<AtPath>());
     of_path.map_or(error, |of| &of.error).raw_os_error()
-}
-
-/// How a file is opened, and made if there is none, that nobody but its owner may read: one of them holds a secret key.
-#[cfg(unix)]
-fn private_file() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true);
-    options
 }
 
 #[cfg(unix)]
