@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::process::Program;
 use crate::workspace::Workspace;
@@ -21,18 +21,10 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
-        let said = workspace
-            .program(Program::new("bash"))
-            .arg("scripts/setup-wasm.sh")
-            .stdout()?;
-        let value = |key: &str| {
-            said.lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-                .with_context(|| format!("scripts/setup-wasm.sh did not say {key}"))
-        };
+        let found = workspace.set_up("setup-wasm.sh")?;
         Ok(Self {
-            toolchain: value("WASM_TOOLCHAIN")?.to_owned(),
-            bindgen: value("WASM_BINDGEN_BIN")?.into(),
+            toolchain: found.value("WASM_TOOLCHAIN")?.to_owned(),
+            bindgen: found.value("WASM_BINDGEN_BIN")?.into(),
         })
     }
 

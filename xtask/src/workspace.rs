@@ -49,6 +49,24 @@ pub(crate) struct Target {
     pub(crate) required_features: Vec<String>,
 }
 
+/// What a script has found or installed.
+pub(crate) struct SetUp {
+    script: &'static str,
+    said: String,
+}
+
+impl SetUp {
+    /// Returns the value of a key, which the script must have said; it is empty where there is nothing.
+    pub(crate) fn value(&self, key: &str) -> Result<&str> {
+        let values = self.said.lines().filter_map(|line| line.split_once('='));
+        let mut values = values.filter(|(said, _)| *said == key);
+        let (_, value) = values
+            .next()
+            .with_context(|| format!("scripts/{} did not say {key}", self.script))?;
+        Ok(value)
+    }
+}
+
 impl Workspace {
     /// Asks cargo.
     ///
@@ -73,6 +91,15 @@ impl Workspace {
     /// A program, in the root.
     pub(crate) fn program(&self, program: Program) -> Program {
         program.directory(&self.root)
+    }
+
+    /// Runs a script that finds or installs what is needed, and returns what it says: lines of a key, `=` and a value.
+    pub(crate) fn set_up(&self, script: &'static str) -> Result<SetUp> {
+        let said = self
+            .program(Program::new("bash"))
+            .arg(format!("scripts/{script}"))
+            .stdout()?;
+        Ok(SetUp { script, said })
     }
 
     /// Our packages.

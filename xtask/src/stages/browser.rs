@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Checks, Stage};
 use crate::process::Program;
@@ -29,12 +29,8 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
             return Ok(());
         }
     }
-    let said = workspace
-        .program(Program::new("bash"))
-        .arg("scripts/setup-chromium.sh")
-        .stdout()?;
-    let chromium = said.lines().find_map(|line| line.strip_prefix("CHROMIUM="));
-    let chromium = chromium.context("scripts/setup-chromium.sh did not say CHROMIUM")?;
+    let found = workspace.set_up("setup-chromium.sh")?;
+    let chromium = found.value("CHROMIUM")?;
     if chromium.is_empty() {
         checks.skip_whole("Chromium is not installed");
         return Ok(());

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Checks, Stage};
-use crate::process::Program;
 use crate::workspace::Workspace;
 
 pub(super) const STAGE: Stage = Stage {
@@ -55,14 +54,8 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
 
 /// Returns the coturn that the tests of STUN and TURN start, if there is one.
 fn turn_server(workspace: &Workspace, checks: &mut Checks) -> Result<Option<String>> {
-    let said = workspace
-        .program(Program::new("bash"))
-        .arg("scripts/setup-coturn.sh")
-        .stdout()?;
-    let found = said
-        .lines()
-        .find_map(|line| line.strip_prefix("TURNSERVER="));
-    let found = found.context("scripts/setup-coturn.sh did not say TURNSERVER")?;
+    let found = workspace.set_up("setup-coturn.sh")?;
+    let found = found.value("TURNSERVER")?;
     if found.is_empty() {
         checks.skip_part("coturn is not installed: nothing is asked of a server of STUN and TURN");
         return Ok(None);
