@@ -24,8 +24,8 @@ const WEATHER: Weather = Weather {
 /// So long each mode is tried where nobody says for how long.
 const SECONDS: u64 = 1;
 
-/// At the 99th percentile, commands over either unordered channel take at most this part of the time that they take over
-/// either ordered one.
+/// At the 99th percentile, commands over either unordered channel take at most this part of the time that they take
+/// over either ordered one.
 const P99_RATIO_MAX: f64 = 0.5;
 
 /// The search for an order takes longer than in proportion to what is asked of one group.

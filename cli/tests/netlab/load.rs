@@ -1,5 +1,5 @@
-//! Asks members at a steady pace, however long they take to answer: in each mode it is the same load, and one that stands
-//! still is not asked less.
+//! Asks members at a steady pace, however long they take to answer: in each mode it is the same load, and one that
+//! stands still is not asked less.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

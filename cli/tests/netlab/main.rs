@@ -1,6 +1,6 @@
-//! Five members, each in a network namespace, reach each other over WebRTC through a network that delays, loses, doubles
-//! and reorders packets: what their clients hear has an order that explains it, in each of the four modes that the
-//! channel of consensus has, and how soon commands are committed in each of them is told.
+//! Five members, each in a network namespace, reach each other over WebRTC through a network that delays, loses,
+//! doubles and reorders packets: what their clients hear has an order that explains it, in each of the four modes that
+//! the channel of consensus has, and how soon commands are committed in each of them is told.
 //!
 //! It takes a few seconds and checks no times, or as many for each mode as `LIFERAFT_NETLAB_SECONDS` says, and then
 //! compares the modes: `cargo xtask netlab`. What happens to packets is drawn from `LIFERAFT_NETLAB_SEED`, which is
@@ -27,6 +27,8 @@ mod judging;
 mod lab;
 #[cfg(unix)]
 mod load;
+#[path = "../soak/lone.rs"]
+mod lone;
 #[cfg(unix)]
 mod members;
 #[cfg(unix)]
@@ -38,17 +40,10 @@ mod node;
 const NAME: &str = "what_clients_hear_has_an_order_in_each_mode_of_the_channel";
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    if std::env::args().any(|argument| argument == "--list") {
-        println!("{NAME}: test");
-        return;
-    }
-    let filter = arguments.find(|argument| !argument.starts_with('-'));
-    if filter.is_none_or(|filter| NAME.contains(&filter)) {
+    lone::main(NAME, || {
         #[cfg(unix)]
         comparison::run();
         #[cfg(not(unix))]
         println!("skipped: netlab: there are no network namespaces here");
-        println!("test {NAME} ... ok");
-    }
+    });
 }

@@ -22,6 +22,7 @@ mod judging;
 #[path = "../lab/mod.rs"]
 #[expect(dead_code, reason = "the comparison of channels uses more of it")]
 mod lab;
+mod lone;
 #[cfg(unix)]
 mod network;
 #[cfg(unix)]
@@ -39,17 +40,10 @@ mod soak;
 const NAME: &str = "what_clients_hear_has_an_order_while_members_are_hurt";
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    if std::env::args().any(|argument| argument == "--list") {
-        println!("{NAME}: test");
-        return;
-    }
-    let filter = arguments.find(|argument| !argument.starts_with('-'));
-    if filter.is_none_or(|filter| NAME.contains(&filter)) {
+    lone::main(NAME, || {
         #[cfg(unix)]
         soak::run();
         #[cfg(not(unix))]
         println!("skipped: soak: members are killed and paused by signals");
-        println!("test {NAME} ... ok");
-    }
+    });
 }
