@@ -56,8 +56,8 @@ pub trait Carrier: Send + 'static {
         None
     }
 
-    /// Takes the id of the server whose carrier it is. It is told once, before anything else; carriers that are found by
-    /// an address have no use for it. Default: nothing.
+    /// Takes the id of the server whose carrier it is. It is told once, before anything else; carriers that are found
+    /// by an address have no use for it. Default: nothing.
     fn introduce(&mut self, local: ServerId) {
         let _ = local;
     }

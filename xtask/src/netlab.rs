@@ -1,6 +1,6 @@
-//! `cargo xtask netlab`: members reach each other over WebRTC through a network that delays, loses, doubles and reorders
-//! packets, by each of the four modes of the channel for consensus, and how soon commands are committed is compared.
-//! The test `netlab` of the program does it, for a second each and without times.
+//! `cargo xtask netlab`: members reach each other over WebRTC through a network that delays, loses, doubles and
+//! reorders packets, by each of the four modes of the channel for consensus, and how soon commands are committed is
+//! compared. The test `netlab` of the program does it, for a second each and without times.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -204,7 +204,8 @@ impl Cluster {
     /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are
     /// gone. Their disks remain. Returns the moment.
     ///
-    /// In this process they go in turn in two ways: the first one by falling silent, the next one by closing its sockets.
+    /// In this process they go in turn in two ways: the first one by falling silent, the next one by closing its
+    /// sockets.
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
         let ways = [Kill::Pause, Kill::Close];
@@ -241,8 +242,8 @@ impl Cluster {
     }
 
     /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for
-    /// a fault. Returns how many datagrams of UDP each one that lived has sent, in the life that it had; `None` for those
-    /// that did not count them.
+    /// a fault. Returns how many datagrams of UDP each one that lived has sent, in the life that it had; `None` for
+    /// those that did not count them.
     pub(super) async fn stop(&mut self) -> Vec<Option<u64>> {
         let living = self.living();
         for seat in &mut self.seats {

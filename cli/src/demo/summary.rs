@@ -1,4 +1,4 @@
-//! What came of it: as a table for people, and as an object for programs.
+//! Sums up what came of the demo: as a table for people, and as an object for programs.
 
 use std::fmt;
 use std::time::Duration;

@@ -43,8 +43,8 @@ pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
 /// Where a member is, and what it is called.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Place {
-    /// The address and port that it listens on for WebSocket: 0.0.0.0 or [::] for all interfaces, port 0 for any that is
-    /// free
+    /// The address and port that it listens on for WebSocket: 0.0.0.0 or [::] for all interfaces, port 0 for any that
+    /// is free
     #[arg(
         long,
         value_name = "ADDR",
@@ -54,8 +54,8 @@ pub(crate) struct Place {
     )]
     listen: Option<SocketAddr>,
 
-    /// The address and port of UDP that it listens on for WebRTC, beside --listen or in its place. It is preferred where
-    /// both reach a member
+    /// The address and port of UDP that it listens on for WebRTC, beside --listen or in its place. It is preferred
+    /// where both reach a member
     #[arg(long, value_name = "ADDR", env = "LIFERAFT_RTC", value_parser = listening_address)]
     rtc: Option<SocketAddr>,
 

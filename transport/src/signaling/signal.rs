@@ -1,4 +1,4 @@
-//! What servers tell each other to set up a connection, and its compact form for links.
+//! Defines what servers tell each other to set up a connection, and its compact form for links.
 //!
 //! A *session* is one attempt to connect two servers, numbered by whoever begins it, and each *round* of it one
 //! exchange of descriptions: the first connects, later ones restart ICE. Whatever belongs to another session or round

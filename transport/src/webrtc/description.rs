@@ -1,8 +1,8 @@
 //! Describes an end of a connection to the other one: how ICE reaches it, and by which certificate DTLS knows it.
 //!
 //! It has what two ends need that have two data channels between them and nothing else. Descriptions travel as SDP to
-//! and from browsers and PeerJS's clients ([`sdp`]), and in a compact form between members. Both forms come from whoever
-//! sends signals, so that reading bounds everything, and keeps nothing that is not understood.
+//! and from browsers and PeerJS's clients ([`sdp`]), and in a compact form between members. Both forms come from
+//! whoever sends signals, so that reading bounds everything, and keeps nothing that is not understood.
 
 pub(crate) mod sdp;
 
@@ -197,8 +197,8 @@ impl Default for Mid {
 }
 
 impl IceCandidate {
-    /// Makes a candidate, with the priority that RFC 8445, section 5.1.2.1, gives it: `preference` tells those of a kind
-    /// apart, and the greater is tried first.
+    /// Makes a candidate, with the priority that RFC 8445, section 5.1.2.1, gives it: `preference` tells those of a
+    /// kind apart, and the greater is tried first.
     pub(crate) fn new(kind: CandidateKind, ip: IpAddr, port: u16, preference: u16) -> Self {
         let of_kind: u32 = match kind {
             CandidateKind::Host => 126,

@@ -1,10 +1,11 @@
 //! Carries packets over the data channels of WebRTC, by UDP: to native members by an address alone, without any
 //! signaling.
 //!
-//! [`WebRtcCarrier`] is the carrier of both hosts: natively it dials and listens, in browsers it dials. All that it does about peers is to move bytes and to bound what that costs; who
-//! is there, encryption end to end, reconnecting and finding dead connections are the business of
-//! [`links`](crate::links), whose handshakes are bound to the certificates of both ends of the connection.
-//! `docs/webrtc.md` in the repository has addresses, bounds, and what was measured.
+//! [`WebRtcCarrier`] is the carrier of both hosts: natively it dials and listens, in browsers it dials. All that it
+//! does about peers is to move bytes and to bound what that costs; who is there, encryption end to end, reconnecting
+//! and finding dead connections are the business of [`links`](crate::links), whose handshakes are bound to the
+//! certificates of both ends of the connection. `docs/webrtc.md` in the repository has addresses, bounds, and what was
+//! measured.
 //!
 //! ```
 //! # mod liferaft { pub use liferaft_transport as transport; }

@@ -1,8 +1,8 @@
 //! Decides how two ends come to a connection: who offers, what is repeated, and when it is given up.
 //!
 //! It is the same natively and in browsers, and pure: signals of the peer, what the medium tells ([`MediumEvent`]) and
-//! the time go in, and what the medium is to do ([`Action`]) and what the peer is to be sent come out. A [`Negotiation`]
-//! is one connection; [`Negotiations`](super::negotiations::Negotiations) are all of a carrier.
+//! the time go in, and what the medium is to do ([`Action`]) and what the peer is to be sent come out. A
+//! [`Negotiation`] is one connection; [`Negotiations`](super::negotiations::Negotiations) are all of a carrier.
 //!
 //! Whoever dials asks first, which costs neither end anything, and offers when the other one is ready: a browser makes
 //! only about 500 connections in the life of a page, and none is made for a peer that is not there. Offers are repeated
@@ -31,8 +31,8 @@ pub(crate) const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
 /// How long a connection that is disconnected may take to come back.
 pub(crate) const RESTART_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// For how long other ways come first, if the last connection that a signaling server has brought about came to nothing:
-/// one that swaps descriptions must not win each time because it is quick.
+/// For how long other ways come first, if the last connection that a signaling server has brought about came to
+/// nothing: one that swaps descriptions must not win each time because it is quick.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
 
 /// One connection, from when it is dialed or offered until it has ended.

@@ -1,11 +1,11 @@
 //! Keeps all negotiations of a carrier: which signal belongs to which connection, whose offer counts when both ends
 //! dial, and what strangers may cost.
 //!
-//! A signal of an unknown session begins a connection if it offers one; what of a session came before or comes after its
-//! time is ignored, so that an offer that is replayed makes no second connection. When both ends dial, the offer of the
-//! smaller id counts: the other end gives up its own, and answers by the connection that it has dialed. An offer never
-//! ends a connection that is open: anybody may have made it up, and links decide when the new one has proven who is
-//! there.
+//! A signal of an unknown session begins a connection if it offers one; what of a session came before or comes after
+//! its time is ignored, so that an offer that is replayed makes no second connection. When both ends dial, the offer of
+//! the smaller id counts: the other end gives up its own, and answers by the connection that it has dialed. An offer
+//! never ends a connection that is open: anybody may have made it up, and links decide when the new one has proven who
+//! is there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

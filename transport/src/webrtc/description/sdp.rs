@@ -148,8 +148,8 @@ impl IceCandidate {
         format!("candidate:{foundation} 1 udp {priority} {host} {port} typ {kind}{related}")
     }
 
-    /// Reads the value of an attribute of SDP, or what a browser tells of a candidate. `None` if it is none, or one that
-    /// is not tried: of TCP, or of another component.
+    /// Reads the value of an attribute of SDP, or what a browser tells of a candidate. `None` if it is none, or one
+    /// that is not tried: of TCP, or of another component.
     pub(crate) fn from_sdp(text: &str) -> Option<Self> {
         let text = text.strip_prefix("a=").unwrap_or(text);
         Self::read_sdp(text.strip_prefix("candidate:")?)

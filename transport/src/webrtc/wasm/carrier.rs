@@ -49,8 +49,8 @@ impl WebRtcCarrier {
         }
     }
 
-    /// Returns what reads the counters of this carrier, as long as one likes. Those of UDP stay zero: a browser does not
-    /// show its datagrams.
+    /// Returns what reads the counters of this carrier, as long as one likes. Those of UDP stay zero: a browser does
+    /// not show its datagrams.
     #[must_use]
     pub fn meter(&self) -> WebRtcMeter {
         self.table.meter.clone()

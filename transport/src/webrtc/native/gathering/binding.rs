@@ -1,4 +1,5 @@
-//! Asks a server under which address it sees a socket of ours: the server-reflexive address of ICE (RFC 8489, RFC 8445).
+//! Asks a server under which address it sees a socket of ours: the server-reflexive address of ICE (RFC 8489, RFC
+//! 8445).
 //!
 //! It has no socket and no clock: datagrams and the time go in, datagrams and an address come out.
 

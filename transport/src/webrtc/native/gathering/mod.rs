@@ -1,8 +1,8 @@
 //! Gathers addresses at which other ends may reach this one, beside its own: those that servers of STUN see, and those
 //! that servers of TURN lend.
 //!
-//! A [`Gatherer`] has no socket and no clock: datagrams, answers and the time go in, and what the carrier is to do comes
-//! out. A server that is not there costs a candidate, and nothing waits for it.
+//! A [`Gatherer`] has no socket and no clock: datagrams, answers and the time go in, and what the carrier is to do
+//! comes out. A server that is not there costs a candidate, and nothing waits for it.
 
 mod asking;
 mod binding;

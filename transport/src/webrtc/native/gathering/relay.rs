@@ -193,7 +193,8 @@ impl Relay {
         }
     }
 
-    /// Sends a datagram to a peer. It is dropped where the server has not said yet that it may be sent: ICE sends again.
+    /// Sends a datagram to a peer. It is dropped where the server has not said yet that it may be sent: ICE sends
+    /// again.
     pub(super) fn send(
         &mut self,
         to: SocketAddr,
