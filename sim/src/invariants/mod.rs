@@ -146,17 +146,20 @@ impl<'a> Turn<'a> {
         configuration: Option<&Configuration>,
         holds: impl Fn(&Durable) -> bool,
     ) -> bool {
-        let of = |voter: ServerId| {
-            let member = member_of(self.members, voter).filter(|member| !member.is_blank);
-            let durable = member.map(|member| member.disk.durable());
-            u8::from(
-                durable
-                    .or_else(|| self.lost.get(&voter))
-                    .is_some_and(&holds),
-            )
-        };
+        let of = |voter| u8::from(held(self.members, self.lost, voter).is_some_and(&holds));
         configuration.is_some_and(|configuration| quorum_by_hand(configuration, of))
     }
+}
+
+/// What a server has on its disk, or had when it was lost.
+fn held<'a>(
+    members: &'a [Member],
+    lost: &'a BTreeMap<ServerId, Durable>,
+    id: ServerId,
+) -> Option<&'a Durable> {
+    let member = member_of(members, id).filter(|member| !member.is_blank);
+    let durable = member.map(|member| member.disk.durable());
+    durable.or_else(|| lost.get(&id))
 }
 
 /// The member with this id.

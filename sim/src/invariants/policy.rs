@@ -5,7 +5,7 @@
 //! A change is judged when the policy calls for it. What the core makes of it is another matter: until the change is
 //! appended, those who are promoted catch up, and those who are evicted may come back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use liferaft_raft::configuration::Configuration;
@@ -13,8 +13,9 @@ use liferaft_raft::consensus::{Addition, MembershipChange, MembershipStep, Overs
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::time::Instant;
 
-use super::{Verdict, demand, member_of};
+use super::{Verdict, demand, held, member_of};
 use crate::clock::Nanos;
+use crate::disk::Durable;
 use crate::member::Member;
 use crate::network::Network;
 use crate::plan::MembershipPlan;
@@ -39,6 +40,8 @@ pub(crate) struct Call<'a> {
     pub(crate) known: Index,
     pub(crate) plan: MembershipPlan,
     pub(crate) members: &'a [Member],
+    /// What servers that are gone had on their disks.
+    pub(crate) lost: &'a BTreeMap<ServerId, Durable>,
     pub(crate) network: &'a Network,
     pub(crate) stewards: &'a Stewards,
     pub(crate) now: Nanos,
@@ -221,13 +224,11 @@ impl Call<'_> {
         let Some(goal) = self.stewards.witness.goal(self.by, id) else {
             return Err(format!("{id} is promoted before it was seen"));
         };
-        let Some(member) = member_of(self.members, id) else {
-            // Its disk is gone since it has answered.
-            return Ok(());
-        };
-        let durable = member.disk.durable();
+        // Its disk may be gone since it has answered.
+        let holds =
+            |durable: &Durable| durable.snapshot_index() >= goal || durable.entry(goal).is_some();
         demand!(
-            durable.snapshot_index() >= goal || durable.entry(goal).is_some(),
+            held(self.members, self.lost, id).is_none_or(holds),
             "{id} is promoted and does not hold {goal}"
         );
         Ok(())

@@ -35,6 +35,7 @@ impl World {
                         known: raft.configuration().0,
                         plan,
                         members: &self.members,
+                        lost: &self.lost,
                         network: &self.network,
                         stewards: &self.stewards,
                         now: self.now,
