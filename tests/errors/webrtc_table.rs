@@ -1,5 +1,6 @@
 //! The errors of links over WebRTC, with their texts; why it does not listen is in the table of WebSocket.
 
+use liferaft::transport::signaling::SignalingServerError;
 use liferaft::transport::webrtc::WebRtcIdentityError;
 
 use crate::row::Row;
@@ -15,5 +16,9 @@ pub(crate) fn table() -> Vec<Row> {
             => "the private key is none of ECDSA with P-256 in PKCS #8";
         "WebRtcIdentityError::NotOfOneAnother": WebRtcIdentityError::NotOfOneAnother
             => "the certificate is not that of the private key";
+        "SignalingServerError::BadAddress": SignalingServerError::BadAddress("http://a/b".to_owned())
+            => "\"http://a/b\" is no signaling server: ws://host:port/room and wss://host/room are";
+        "SignalingServerError::BadToken": SignalingServerError::BadToken
+            => "a token has 1 to 128 letters, digits, '-' and '_'";
     }
 }

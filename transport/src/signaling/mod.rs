@@ -5,10 +5,13 @@
 //! ([`CarrierEvent::Signal`](crate::carrier::CarrierEvent::Signal)). Nobody is believed: signals may be lost, late,
 //! doubled, changed and made up, and who is at the other end of a connection is proven on that connection.
 
+mod server;
 mod signal;
 
 use std::task::{Context, Poll};
 
+pub(crate) use self::server::{Place, read_id, write_id};
+pub use self::server::{SignalingServer, SignalingServerError};
 pub use self::signal::Signal;
 pub(crate) use self::signal::{Body, Session};
 

@@ -6,6 +6,7 @@ use super::channels::DatagramMode;
 use super::host;
 use super::ice_servers::{IceServer, IceServers, IceTransportPolicy};
 use super::limits::WebRtcLimits;
+use crate::signaling::SignalingServer;
 
 /// How a [`WebRtcCarrier`](super::WebRtcCarrier) is: its bounds, its channel for datagrams, the servers that help it,
 /// and what only the host that it runs on has.
@@ -16,6 +17,7 @@ pub struct WebRtcConfig {
     pub(super) datagram_mode: DatagramMode,
     pub(super) ice_servers: Option<IceServers>,
     pub(super) ice_transport_policy: IceTransportPolicy,
+    pub(super) servers: Vec<SignalingServer>,
     pub(super) host: host::Options,
 }
 
@@ -67,6 +69,14 @@ impl WebRtcConfig {
     #[must_use]
     pub fn with_ice_transport_policy(mut self, policy: IceTransportPolicy) -> Self {
         self.ice_transport_policy = policy;
+        self
+    }
+
+    /// Registers at a signaling server too, where others find this server by its id. A carrier uses at most eight of
+    /// them, those in the addresses that it dials included.
+    #[must_use]
+    pub fn with_signaling(mut self, server: SignalingServer) -> Self {
+        self.servers.push(server);
         self
     }
 }

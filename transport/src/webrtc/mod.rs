@@ -36,6 +36,7 @@
 //! other bulk. What is under way on the second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that
 //! heartbeats never wait behind bulk.
 
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod address;
 mod channels;
 mod config;
@@ -57,6 +58,8 @@ mod native;
 mod negotiation;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod negotiations;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod switchboard;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

@@ -12,6 +12,8 @@ mod crypto;
     )
 )]
 mod gathering;
+mod interfaces;
+mod resolving;
 mod socket;
 mod table;
 #[cfg(test)]

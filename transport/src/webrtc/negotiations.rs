@@ -161,6 +161,11 @@ impl Negotiations {
         }
     }
 
+    /// Returns whom a connection is with.
+    pub(crate) fn peer(&self, number: u64) -> Option<ServerId> {
+        Some(self.seats.get(&number)?.negotiation.peer)
+    }
+
     /// Takes what the medium tells of a connection.
     pub(crate) fn on_medium(&mut self, number: u64, event: MediumEvent, now: Duration) {
         if event == MediumEvent::Open

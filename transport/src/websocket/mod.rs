@@ -57,6 +57,8 @@ pub use self::limits::{PACKET_BYTES_MAX, UNREAD_EVENTS_MAX, WebSocketLimits};
 pub use self::meter::{WebSocketCounters, WebSocketMeter};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::native::{ContactError, TlsError, TlsIdentity, contact_at};
+#[cfg(feature = "webrtc")]
+pub(crate) use self::target::Target;
 #[cfg(target_arch = "wasm32")]
 pub use self::wasm::WebSocketAcceptor;
 #[cfg(not(target_arch = "wasm32"))]

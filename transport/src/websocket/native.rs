@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub use self::contact::{ContactError, contact_at};
 pub use self::tls::{TlsError, TlsIdentity};
 
-use self::opening::Opener;
+use self::opening::{OpenError, Opener, Socket};
 use self::tls::Trust;
 use super::carrier::WebSocketCarrier;
 use super::config::WebSocketConfig;
@@ -66,6 +66,13 @@ impl WebSocketConfig {
     pub fn on_this_machine(mut self) -> Self {
         self.host.is_on_this_machine = true;
         self
+    }
+}
+
+impl WebSocketConfig {
+    /// Opens a socket for something else than packets.
+    pub(crate) async fn open(self, target: &Target) -> Result<Socket, OpenError> {
+        Host::new(self.host).opener.dial(target).await
     }
 }
 

@@ -12,15 +12,15 @@ pub(super) const SECURE: &str = "wss";
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) is_secure: bool,
+pub(crate) struct Target {
+    pub(crate) is_secure: bool,
     /// A name, an IPv4 address, or an IPv6 address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// The path and the query that are asked for. It begins with a slash.
-    pub(super) resource: String,
+    pub(crate) resource: String,
     /// The only certificate that is taken.
-    pub(super) pin: Option<Fingerprint>,
+    pub(crate) pin: Option<Fingerprint>,
 }
 
 impl Target {
@@ -58,7 +58,7 @@ impl Target {
     }
 
     /// Returns the URL that is asked for, which has no fragment.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let Self {
             host,
             port,

@@ -1,4 +1,5 @@
-//! Links over WebRTC: between ends on loopback, and beside peers that keep to no rule.
+//! Links over WebRTC: between ends on loopback, by addresses and by signals, and beside peers and signaling servers that
+//! keep to no rule.
 
 mod bad_peers;
 mod binding;
@@ -7,7 +8,10 @@ mod bulk;
 mod cluster;
 mod conformance;
 mod ends;
+mod exchange;
+mod hostile;
 mod links;
 #[path = "../websocket/polling.rs"]
 mod polling;
 mod raw;
+mod signaled;

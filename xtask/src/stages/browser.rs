@@ -1,4 +1,5 @@
-//! Shows in Chromium that published PeerJS clients meet through our signaling server.
+//! Shows in Chromium that published PeerJS clients meet through our signaling server, and that our members meet through
+//! the published one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,14 +12,18 @@ use crate::workspace::{self, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "browser",
-    about: "published PeerJS clients in Chromium meet through the signaling server",
+    about: "published PeerJS clients in Chromium meet through our server, and members through theirs",
     budget: Duration::from_secs(120),
     run,
 };
 
 /// What runs in the browser, and what drives it, from npm.
-const MODULES: &str = "peerjs@1.5.5 playwright-core@1.65.1";
+const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
 const TEST: &str = "signaling/tests/browser/peerjs.mjs";
+/// Runs a command while npm's `peer` serves.
+const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
+/// What our members do with it.
+const AT_PUBLISHED_SERVER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server";
 /// For the test, not counting builds and installations.
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -42,10 +47,17 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .arg(&folder)
         .args(MODULES)
         .run()?;
+    let modules = folder.join("node_modules");
+    workspace
+        .program(Program::new("node"))
+        .arg(PUBLISHED_SERVER)
+        .arg(&modules)
+        .args(AT_PUBLISHED_SERVER)
+        .run()?;
     let program = workspace::executable(workspace.cargo().args(
         "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
     ))?;
-    meet(workspace, &program, chromium, &folder.join("node_modules"))
+    meet(workspace, &program, chromium, &modules)
 }
 
 fn meet(workspace: &Workspace, program: &Path, chromium: &str, modules: &Path) -> Result<()> {

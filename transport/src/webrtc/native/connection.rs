@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_text, read_credit};
 use super::super::credentials::Credentials;
+use super::super::description::{CandidateKind, Description, IceCandidate, Setup};
 use super::super::flow::{Incoming, Outgoing};
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
+use super::super::negotiation::{MediumEvent, Unreached};
 use super::certificate::WebRtcIdentity;
 use super::crypto::provider;
 use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
@@ -57,10 +59,16 @@ pub(super) struct Connection {
     is_used: bool,
     limits: WebRtcLimits,
     meter: WebRtcMeter,
+    /// The candidates of the other end that were told by signals.
+    candidates: Vec<(SocketAddr, CandidateKind)>,
+    /// Where the last datagram of the connection itself went, ICE's checks aside.
+    sent_to: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// The other end is not known: it has not answered the offer.
+    Offered,
     Opening,
     Open,
 }
@@ -79,6 +87,8 @@ pub(super) struct Maker {
 pub(super) struct Turn {
     pub(super) datagrams: Vec<(SocketAddr, Vec<u8>)>,
     pub(super) events: Vec<CarrierEvent>,
+    /// What negotiations are told.
+    pub(super) medium: Vec<MediumEvent>,
     /// Why the connection has ended, if it has.
     pub(super) ending: Option<Ending>,
 }
@@ -91,6 +101,8 @@ pub(super) enum Ending {
     TooLong,
     /// The name of the host has no address.
     Unresolved(String),
+    /// Signals have brought about nothing.
+    Unreached(Unreached),
     /// What came is no packet.
     NoPacket(String),
     Failed(String),
@@ -154,6 +166,43 @@ impl Maker {
         Ok(connection)
     }
 
+    /// Makes this end of a connection that is found by signaling, and offers it. Returns the connection and what the
+    /// other end is told, without candidates.
+    pub(super) fn offer(&self, path: Path, now: Instant) -> (Connection, Description) {
+        let own = Credentials::random();
+        let mut connection = self.connection(path, self.config(ice(own.clone())), now);
+        connection.stage = Stage::Offered;
+        connection.rtc.direct_api().set_ice_controlling(true);
+        let fingerprint = self.identity.fingerprint();
+        let offer = Description::new(own, fingerprint, Setup::ActivePassive);
+        (connection, offer)
+    }
+
+    /// Makes this end of a connection that another offers by signals. Returns the connection and the answer, without
+    /// candidates.
+    pub(super) fn answer(
+        &self,
+        path: Path,
+        offer: &Description,
+        now: Instant,
+    ) -> Result<(Connection, Description), Ending> {
+        let own = Credentials::random();
+        let mut connection = self.connection(path, self.config(ice(own.clone())), now);
+        // One that makes no checks has to be checked.
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(offer.is_lite);
+        let is_active = offer.setup != Setup::Active;
+        connection.connect(offer, is_active)?;
+        let setup = if is_active {
+            Setup::Active
+        } else {
+            Setup::Passive
+        };
+        let mut answer = Description::new(own, self.identity.fingerprint(), setup);
+        answer.mid = offer.mid.clone();
+        Ok((connection, answer))
+    }
+
     fn config(&self, own: IceCreds) -> RtcConfig {
         RtcConfig::new()
             .clear_codecs()
@@ -206,11 +255,78 @@ impl Maker {
             is_used: false,
             limits: self.limits,
             meter: self.meter.clone(),
+            candidates: Vec::new(),
+            sent_to: None,
         }
     }
 }
 
 impl Connection {
+    /// Connects to whoever has answered the offer.
+    pub(super) fn on_answer(&mut self, answer: &Description) -> Result<(), Ending> {
+        if self.stage != Stage::Offered {
+            return self.on_restart_answered(answer);
+        }
+        self.stage = Stage::Opening;
+        self.connect(answer, answer.setup == Setup::Passive)
+    }
+
+    /// Begins ICE anew, and returns what the other end is told, without candidates.
+    pub(super) fn restart(&mut self, setup: Setup) -> Description {
+        let own = Credentials::random();
+        let mut api = self.rtc.direct_api();
+        api.set_local_ice_credentials(ice(own.clone()));
+        Description::new(own, self.own, setup)
+    }
+
+    /// Takes the other end's part of an ICE that begins anew.
+    pub(super) fn on_restart_answered(&mut self, theirs: &Description) -> Result<(), Ending> {
+        let credentials = ice(theirs.credentials.clone());
+        self.rtc
+            .direct_api()
+            .set_remote_ice_credentials(credentials);
+        Ok(())
+    }
+
+    fn connect(&mut self, theirs: &Description, is_active: bool) -> Result<(), Ending> {
+        let mut api = self.rtc.direct_api();
+        api.set_remote_ice_credentials(ice(theirs.credentials.clone()));
+        api.set_remote_fingerprint(in_str0m(&theirs.fingerprint));
+        api.start_dtls(is_active).map_err(failed)?;
+        api.start_sctp(is_active);
+        Ok(())
+    }
+
+    /// Tries one more address of the other end.
+    pub(super) fn add_candidate(&mut self, address: SocketAddr, candidate: &IceCandidate) {
+        match Candidate::from_sdp_string(&candidate.to_sdp()) {
+            Ok(in_str0m) => {
+                self.candidates.push((address, candidate.kind));
+                self.rtc.add_remote_candidate(in_str0m);
+            }
+            Err(error) => tracing::debug!(path = ?self.path, %error, "a candidate is not tried"),
+        }
+    }
+
+    /// Returns true if a datagram of STUN is of this connection, by its password.
+    pub(super) fn accepts(&self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        let ours = OURS[usize::from(from.is_ipv6())];
+        let received = Receive::new(Protocol::Udp, from, ours, datagram);
+        // Before the other end is known nothing is checked.
+        self.stage != Stage::Offered
+            && received.is_ok_and(|received| self.rtc.accepts(&Input::Receive(now, received)))
+    }
+
+    /// Returns where its other end is, and how it is known.
+    pub(super) fn selected(&self) -> Option<(SocketAddr, CandidateKind)> {
+        let to = self.sent_to.filter(|_| self.is_open())?;
+        let mut told = self.candidates.iter();
+        let kind = told
+            .find(|(address, _)| *address == to)
+            .map(|(_, kind)| *kind);
+        Some((to, kind.unwrap_or(CandidateKind::PeerReflexive)))
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.stage == Stage::Open
     }
@@ -223,7 +339,7 @@ impl Connection {
     /// Does what is due.
     pub(super) fn on_time(&mut self, now: Instant, turn: &mut Turn) {
         if self.look_at <= now {
-            if self.stage == Stage::Opening {
+            if self.stage != Stage::Open {
                 return turn.end(Ending::TooLong);
             }
             // Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has said
@@ -269,7 +385,7 @@ impl Connection {
         if packet.len() > PACKET_BYTES_MAX {
             return Err(CarryError::TooLarge);
         }
-        if self.stage == Stage::Opening {
+        if self.stage != Stage::Open {
             return Err(CarryError::Full);
         }
         self.is_used = true;
@@ -346,7 +462,7 @@ impl Connection {
 
     /// Gives the next ordered packet to SCTP, if there is one that may be sent. Returns true if it did.
     fn send_ordered(&mut self, turn: &mut Turn) -> bool {
-        if self.outgoing.is_empty() || self.stage == Stage::Opening {
+        if self.outgoing.is_empty() || self.stage != Stage::Open {
             return false;
         }
         let Some(mut channel) = self.rtc.channel(self.ordered) else {
@@ -376,6 +492,10 @@ impl Connection {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(datagram)) => {
                     let to = datagram.destination;
+                    // Checks of ICE, which begin with 0 or 1, go to all candidates (RFC 7983).
+                    if datagram.contents.first().is_some_and(|first| *first > 3) {
+                        self.sent_to = Some(to);
+                    }
                     turn.datagrams.push((to, datagram.contents.into()));
                 }
                 Ok(Output::Event(event)) => self.on_event(event, turn),
@@ -399,6 +519,12 @@ impl Connection {
                 turn.end(Ending::NoPacket("a channel of its own".into()));
             }
             Event::ChannelData(data) => self.on_data(data, turn),
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                turn.medium.push(MediumEvent::Disconnected);
+            }
+            Event::IceConnectionStateChange(state) if state.is_connected() => {
+                turn.medium.push(MediumEvent::Connected);
+            }
             Event::ChannelClose(_) | Event::Closed => turn.end(Ending::ByPeer),
             // Whether anybody is there, links find out themselves.
             _ => {}
@@ -418,6 +544,7 @@ impl Connection {
         self.stage = Stage::Open;
         self.look_at = self.told + self.limits.idle_time_max;
         self.meter.tally().opened.add_one();
+        turn.medium.push(MediumEvent::Open);
         turn.events.push(CarrierEvent::Opened {
             path: self.path,
             binding: Some(Binding {
@@ -491,6 +618,7 @@ impl From<&Ending> for OpenFailure {
         match ending {
             Ending::TooLong => Self::TimedOut,
             Ending::Unresolved(why) => Self::NameNotResolved(why.clone()),
+            Ending::Unreached(why) => (*why).into(),
             Ending::NoPacket(_) => Self::OtherProtocol(ending.to_string()),
             Ending::ByPeer | Ending::Silent | Ending::Failed(_) => {
                 Self::NotConnected(ending.to_string())
@@ -506,6 +634,7 @@ impl fmt::Display for Ending {
             Self::Silent => f.write_str("no packet came, or none was to be sent, for too long"),
             Self::TooLong => f.write_str("it took too long"),
             Self::NoPacket(what) => write!(f, "what came is no packet: {what}"),
+            Self::Unreached(why) => why.fmt(f),
             Self::Unresolved(why) | Self::Failed(why) => f.write_str(why),
         }
     }

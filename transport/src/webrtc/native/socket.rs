@@ -28,30 +28,45 @@ const ERRORS_IN_A_ROW_MAX: usize = 16;
 pub(super) struct Socket {
     udp: UdpSocket,
     pub(super) bound: SocketAddr,
-    /// Whether strangers are answered here.
-    pub(super) listens: bool,
+    pub(super) purpose: Purpose,
     unsent: VecDeque<(SocketAddr, Vec<u8>)>,
     meter: WebRtcMeter,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
 }
 
+/// What a socket is for. No two connections run between the same two sockets, so that each purpose has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Strangers who know the address are answered, and connections run that are found by signaling.
+    Listening,
+    /// Listeners are dialed by their addresses.
+    Dialing,
+    /// Connections run that are found by signaling.
+    Signaled,
+}
+
 impl Socket {
     /// Makes a socket that listens at an address.
     pub(super) fn listening(address: SocketAddr, meter: WebRtcMeter) -> io::Result<Self> {
-        Self::bind(address, true, meter)
+        Self::bind(address, Purpose::Listening, meter)
     }
 
-    /// Makes a socket that dials, by IPv6 and IPv4 or by what of these there is.
-    pub(super) fn dialing(meter: &WebRtcMeter) -> io::Result<Self> {
+    /// Makes a socket that does not listen, by IPv6 and IPv4 or by what of these there is.
+    pub(super) fn of_any_port(purpose: Purpose, meter: &WebRtcMeter) -> io::Result<Self> {
         let [v6, v4] = [
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         ];
-        Self::bind((v6, 0).into(), false, meter.clone())
-            .or_else(|_| Self::bind((v4, 0).into(), false, meter.clone()))
+        Self::bind((v6, 0).into(), purpose, meter.clone())
+            .or_else(|_| Self::bind((v4, 0).into(), purpose, meter.clone()))
     }
 
-    fn bind(address: SocketAddr, listens: bool, meter: WebRtcMeter) -> io::Result<Self> {
+    /// Makes a socket that only this machine reaches.
+    pub(super) fn of_this_machine(purpose: Purpose, meter: &WebRtcMeter) -> io::Result<Self> {
+        Self::bind((Ipv4Addr::LOCALHOST, 0).into(), purpose, meter.clone())
+    }
+
+    fn bind(address: SocketAddr, purpose: Purpose, meter: WebRtcMeter) -> io::Result<Self> {
         let domain = Domain::for_address(address);
         let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if domain == Domain::IPV6 {
@@ -65,7 +80,7 @@ impl Socket {
         Ok(Self {
             bound: udp.local_addr()?,
             udp,
-            listens,
+            purpose,
             unsent: VecDeque::new(),
             meter,
             buffer: Box::new([0; DATAGRAM_BYTES_MAX]),

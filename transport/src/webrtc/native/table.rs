@@ -11,6 +11,7 @@ use super::super::limits::WebRtcLimits;
 use super::super::meter::WebRtcMeter;
 use super::connection::Connection;
 use super::crypto::hmac_sha1;
+use crate::ServerId;
 use crate::carrier::Path;
 use crate::hosts::origin_of;
 
@@ -46,9 +47,15 @@ pub(super) struct Table {
     pairs: BTreeMap<Pair, u64>,
     /// Connections of others, by their names in ICE.
     ufrags: BTreeMap<String, u64>,
+    /// Connections that are found by signaling, by our names in ICE.
+    own_ufrags: BTreeMap<String, u64>,
+    /// Connections that are found by signaling, by the candidates of their other ends.
+    candidates: BTreeMap<Pair, BTreeSet<u64>>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// Pairs of connections that were closed, and when they may be used again.
     waiting: VecDeque<(Instant, Pair)>,
+    /// Sockets by which connections with a peer ran that were closed, and when they may be used again for it.
+    resting: VecDeque<(Instant, ServerId, usize)>,
     next: u64,
 }
 
@@ -63,6 +70,10 @@ pub(super) struct Seat {
     pub(super) socket: usize,
     pairs: Vec<Pair>,
     ufrag: Option<String>,
+    /// Who was found by signaling.
+    pub(super) peer: Option<ServerId>,
+    own_ufrag: Option<String>,
+    candidates: Vec<Pair>,
     deadline: Option<Instant>,
     /// When the place was taken.
     since: Instant,
@@ -85,6 +96,8 @@ pub(super) enum Side {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Addressee {
     Connection(u64),
+    /// The first of these that takes it.
+    Claimed(Vec<u64>),
     /// A stranger asks for a connection, by this name in ICE.
     Stranger(String),
     Nobody,
@@ -99,14 +112,23 @@ impl Table {
             seats: BTreeMap::new(),
             pairs: BTreeMap::new(),
             ufrags: BTreeMap::new(),
+            own_ufrags: BTreeMap::new(),
+            candidates: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             waiting: VecDeque::new(),
+            resting: VecDeque::new(),
             next: 0,
         }
     }
 
     pub(super) fn seat(&mut self, number: u64) -> Option<&mut Seat> {
         self.seats.get_mut(&number)
+    }
+
+    /// Returns a connection, and the socket that it sends by.
+    pub(super) fn connection(&self, number: u64) -> Option<(usize, &Connection)> {
+        let seat = self.seats.get(&number)?;
+        Some((seat.socket, seat.connection.as_ref()?))
     }
 
     pub(super) fn numbers(&self) -> Vec<u64> {
@@ -139,7 +161,8 @@ impl Table {
             let seats = self.seats.iter();
             seats.filter(|(_, seat)| seat.side == Side::Accepted)
         };
-        let opening = || accepted().filter(|(_, seat)| !seat.is_open());
+        // Those that were offered by signals have bounds of their own.
+        let opening = || accepted().filter(|(_, seat)| !seat.is_open() && seat.ufrag.is_some());
         // Numbers grow: the first is the oldest.
         let (mut of_origin, mut of_all) =
             (opening().filter(|(_, seat)| is_of_origin(seat)), opening());
@@ -178,6 +201,80 @@ impl Table {
         Some((number, path))
     }
 
+    /// Takes a place for a connection that a peer offers by signals, who is an origin of its own. Returns `None`, and
+    /// counts it, if there are too many.
+    pub(super) fn accept_offer(&mut self, peer: ServerId, now: Instant) -> Option<u64> {
+        let accepted = self
+            .seats
+            .values()
+            .filter(|seat| seat.side == Side::Accepted);
+        if accepted.count() >= self.limits.accepted_max {
+            self.meter.tally().refused.add_one();
+            return None;
+        }
+        self.meter.tally().accepted.add_one();
+        let origin = u128::from(peer).to_be_bytes();
+        let path = Path::new(&origin, &self.next.to_be_bytes());
+        Some(self.sit(path, Side::Accepted, now))
+    }
+
+    /// Lets a connection with a peer run by a socket, by the name that this end has in ICE.
+    pub(super) fn on_described(&mut self, number: u64, peer: ServerId, socket: usize, ufrag: &str) {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return;
+        };
+        if let Some(earlier) = seat.own_ufrag.replace(ufrag.to_owned()) {
+            self.own_ufrags.remove(&earlier);
+        }
+        self.own_ufrags.insert(ufrag.to_owned(), number);
+        seat.peer = Some(peer);
+        seat.socket = socket;
+    }
+
+    /// Lets answers to checks come from a candidate of the other end.
+    pub(super) fn add_candidate(&mut self, number: u64, candidate: SocketAddr) {
+        if let Some(seat) = self.seats.get_mut(&number) {
+            let pair = (seat.socket, candidate);
+            seat.candidates.push(pair);
+            self.candidates.entry(pair).or_default().insert(number);
+        }
+    }
+
+    /// Gives a pair of sockets to a connection that has taken a check there. Returns false if it is another's: it is
+    /// not taken away.
+    pub(super) fn claim(&mut self, number: u64, pair: Pair) -> bool {
+        match self.pairs.get(&pair) {
+            Some(owner) => *owner == number,
+            None => {
+                self.add_pair(number, pair);
+                true
+            }
+        }
+    }
+
+    /// Returns true if a connection with a peer runs by a socket, or ran there until a moment ago.
+    pub(super) fn is_used_with(&mut self, peer: ServerId, socket: usize, now: Instant) -> bool {
+        while self
+            .resting
+            .front()
+            .is_some_and(|(until, ..)| *until <= now)
+        {
+            self.resting.pop_front();
+        }
+        let mut seats = self.seats.values();
+        let mut resting = self.resting.iter();
+        seats.any(|seat| seat.peer == Some(peer) && seat.socket == socket)
+            || resting.any(|(_, other, used)| (*other, *used) == (peer, socket))
+    }
+
+    /// Takes a connection from its place, which stays taken.
+    pub(super) fn vacate(&mut self, number: u64, now: Instant) -> Option<Connection> {
+        let mut seat = self.seats.remove(&number)?;
+        let connection = self.clear(number, &mut seat, now);
+        self.seats.insert(number, seat);
+        connection
+    }
+
     /// Puts a connection on its place.
     pub(super) fn place(&mut self, number: u64, connection: Connection) {
         if let Some(seat) = self.seats.get_mut(&number) {
@@ -188,8 +285,13 @@ impl Table {
 
     /// Takes away a connection, and returns it.
     pub(super) fn remove(&mut self, number: u64, now: Instant) -> Option<Connection> {
-        let seat = self.seats.remove(&number)?;
-        for pair in seat.pairs {
+        let mut seat = self.seats.remove(&number)?;
+        self.clear(number, &mut seat, now)
+    }
+
+    /// Forgets by what the connection of a place is found.
+    fn clear(&mut self, number: u64, seat: &mut Seat, now: Instant) -> Option<Connection> {
+        for pair in seat.pairs.drain(..) {
             self.pairs.remove(&pair);
             if seat.side == Side::Dialed {
                 self.waiting.push_back((now + TIME_WAIT, pair));
@@ -198,13 +300,30 @@ impl Table {
         while self.waiting.len() > WAITING_MAX {
             self.waiting.pop_front();
         }
-        if let Some(ufrag) = seat.ufrag {
+        for pair in seat.candidates.drain(..) {
+            if let Some(numbers) = self.candidates.get_mut(&pair) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.candidates.remove(&pair);
+                }
+            }
+        }
+        if let Some(peer) = seat.peer.take() {
+            self.resting.push_back((now + TIME_WAIT, peer, seat.socket));
+            if self.resting.len() > WAITING_MAX {
+                self.resting.pop_front();
+            }
+        }
+        if let Some(ufrag) = seat.ufrag.take() {
             self.ufrags.remove(&ufrag);
         }
-        if let Some(deadline) = seat.deadline {
+        if let Some(ufrag) = seat.own_ufrag.take() {
+            self.own_ufrags.remove(&ufrag);
+        }
+        if let Some(deadline) = seat.deadline.take() {
             self.deadlines.remove(&(deadline, number));
         }
-        seat.connection
+        seat.connection.take()
     }
 
     /// Takes up when a connection is due next.
@@ -262,10 +381,20 @@ impl Table {
                 let Ok(message) = StunMessage::parse(datagram) else {
                     return Addressee::Nobody;
                 };
-                if listens && message.is_binding_request() {
-                    self.asker(&message, known)
+                if message.is_binding_request() {
+                    let ours = message.split_username().map(|(ours, _)| ours);
+                    match ours.and_then(|ours| self.own_ufrags.get(ours)) {
+                        Some(number) => Addressee::Claimed(vec![*number]),
+                        None if listens => self.asker(&message, known),
+                        None => of_pair,
+                    }
                 } else {
-                    of_pair
+                    match self.candidates.get(&from) {
+                        Some(numbers) => {
+                            Addressee::Claimed(numbers.iter().copied().chain(known).collect())
+                        }
+                        None => of_pair,
+                    }
                 }
             }
             // DTLS.
@@ -302,6 +431,9 @@ impl Table {
             socket: 0,
             pairs: Vec::new(),
             ufrag: None,
+            peer: None,
+            own_ufrag: None,
+            candidates: Vec::new(),
             deadline: None,
             since: now,
         };

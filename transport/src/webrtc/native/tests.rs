@@ -121,6 +121,7 @@ impl Network {
             datagrams,
             events,
             ending,
+            ..
         } = turn;
         for (to, datagram) in datagrams {
             assert_eq!(to, self.ends[1 - end].address);

@@ -37,6 +37,8 @@ impl WebRtcCarrier {
             // A listener that is dialed by its address is reached without help.
             ice_servers: _,
             ice_transport_policy: _,
+            // Addresses that need signaling are refused.
+            servers: _,
             host: Options {},
         } = config;
         let (sender, arrivals) = mpsc::unbounded();

@@ -42,10 +42,10 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const ADDRESSES_MAX: usize = 8;
 
 /// A connection that is open.
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// TCP, with or without TLS.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -61,7 +61,7 @@ pub(super) struct Opener {
 
 /// Why a connection was not opened.
 #[derive(Debug, Error)]
-pub(super) enum OpenError {
+pub(crate) enum OpenError {
     #[error("cannot resolve the name: {0}")]
     Name(io::Error),
     #[error("cannot connect: {0}")]

@@ -1,0 +1,321 @@
+//! Keeps an id registered at a PeerJS server: when to connect, what to say, and when to try again.
+//!
+//! It is a value: what its socket tells and the time go in, and what the socket is to do comes out. The server knows a
+//! peer by its id and its token, so that whoever comes back with both has the id again, and is told nothing of it: no
+//! second `OPEN` comes. So a connection counts as registered when anything has come on it, or nothing for a moment.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::SignalingEvent;
+use super::message::{HEARTBEAT, Message, echo};
+use crate::ServerId;
+
+/// How often the server is told that we are here. PeerJS's clients do it as often.
+const HEARTBEAT_AFTER: Duration = Duration::from_secs(5);
+
+/// How long nothing may come, our own echo included, until the connection counts as dead.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// How long opening a connection may take.
+const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// For how long nothing comes on a new connection when the id is ours.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// How long to wait before a connection is tried again. It doubles each time, and up to half of it is added by chance.
+const BACK_OFF_MIN: Duration = Duration::from_millis(200);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// How long to wait when the id was another's.
+const TAKEN_BACK_OFF: Duration = Duration::from_secs(15);
+
+/// A peer of a server.
+#[derive(Debug)]
+pub(super) struct Client {
+    own: ServerId,
+    stage: Stage,
+    back_off: Duration,
+    /// When something came last.
+    heard_at: Duration,
+    is_taken: bool,
+    commands: VecDeque<Command>,
+    events: VecDeque<SignalingEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting { until: Duration },
+    Opening { until: Duration },
+    Registering { until: Duration },
+    Registered { beat_at: Duration },
+}
+
+/// What the socket is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Connect, in place of what there may be.
+    Connect,
+    Send(String),
+    Disconnect,
+}
+
+impl Client {
+    /// Makes a peer that connects at once.
+    pub(super) fn new(own: ServerId, now: Duration) -> Self {
+        Self {
+            own,
+            stage: Stage::Waiting { until: now },
+            back_off: BACK_OFF_MIN,
+            heard_at: now,
+            is_taken: false,
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Returns true if what is sent reaches the server.
+    pub(super) fn is_registered(&self) -> bool {
+        matches!(self.stage, Stage::Registered { .. })
+    }
+
+    pub(super) fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<SignalingEvent> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        match self.stage {
+            Stage::Waiting { until } | Stage::Opening { until } | Stage::Registering { until } => {
+                until
+            }
+            Stage::Registered { beat_at } => beat_at,
+        }
+    }
+
+    /// The socket is open.
+    pub(super) fn on_open(&mut self, now: Duration) {
+        if matches!(self.stage, Stage::Opening { .. }) {
+            let until = now.saturating_add(QUIET_FOR);
+            self.stage = Stage::Registering { until };
+        }
+    }
+
+    /// A text came.
+    pub(super) fn on_text(&mut self, text: &str, now: Duration, random: u64) {
+        self.heard_at = now;
+        let message = Message::read(text);
+        match &message {
+            Message::IdTaken => {
+                if !std::mem::replace(&mut self.is_taken, true) {
+                    tracing::warn!(
+                        id = %self.own,
+                        "the signaling server says that this id is another's: somebody else uses it, or the token is \
+                         another than before"
+                    );
+                }
+                self.back_off = TAKEN_BACK_OFF;
+                return self.retry(now, random);
+            }
+            Message::Error(why) => {
+                tracing::warn!(%why, "the signaling server refuses");
+                return self.retry(now, random);
+            }
+            _ if matches!(self.stage, Stage::Registering { .. }) => self.register(now),
+            _ => {}
+        }
+        match message {
+            Message::Signal(from, signal) => {
+                self.events
+                    .push_back(SignalingEvent::Signal { from, signal });
+            }
+            Message::Expired(to) => self.events.push_back(SignalingEvent::Unreached { to }),
+            _ => {}
+        }
+    }
+
+    /// The socket is closed, or was not opened.
+    pub(super) fn on_closed(&mut self, now: Duration, random: u64) {
+        if !matches!(self.stage, Stage::Waiting { .. }) {
+            self.retry(now, random);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn on_time(&mut self, now: Duration, random: u64) {
+        if now < self.deadline() {
+            return;
+        }
+        match self.stage {
+            Stage::Waiting { .. } => {
+                let until = now.saturating_add(OPENING_TIME_MAX);
+                self.stage = Stage::Opening { until };
+                self.heard_at = now;
+                self.commands.push_back(Command::Connect);
+            }
+            Stage::Opening { .. } => self.retry(now, random),
+            Stage::Registering { .. } => self.register(now),
+            Stage::Registered { .. } if now >= self.heard_at.saturating_add(SILENCE_MAX) => {
+                tracing::debug!("the signaling server has not said anything for too long");
+                self.retry(now, random);
+            }
+            Stage::Registered { .. } => self.beat(now),
+        }
+    }
+
+    fn register(&mut self, now: Duration) {
+        self.back_off = BACK_OFF_MIN;
+        self.is_taken = false;
+        self.heard_at = now;
+        self.events.push_back(SignalingEvent::Ready);
+        self.beat(now);
+    }
+
+    fn beat(&mut self, now: Duration) {
+        let beat_at = now.saturating_add(HEARTBEAT_AFTER);
+        self.stage = Stage::Registered { beat_at };
+        self.commands.push_back(Command::Send(HEARTBEAT.to_owned()));
+        self.commands.push_back(Command::Send(echo(self.own)));
+    }
+
+    fn retry(&mut self, now: Duration, random: u64) {
+        let after = self.back_off;
+        let spread = u64::try_from(after.as_millis() / 2).unwrap_or(u64::MAX) + 1;
+        let until = now.saturating_add(after + Duration::from_millis(random % spread));
+        self.back_off = (2 * after).min(BACK_OFF_MAX);
+        self.stage = Stage::Waiting { until };
+        self.commands.push_back(Command::Disconnect);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+    const SECOND: Duration = Duration::from_secs(1);
+    const OPEN: &str = r#"{"type":"OPEN"}"#;
+
+    fn client() -> Client {
+        Client::new(ServerId::from(0x1f), NOW)
+    }
+
+    fn commands(client: &mut Client) -> Vec<Command> {
+        std::iter::from_fn(|| client.next_command()).collect()
+    }
+
+    fn events(client: &mut Client) -> Vec<SignalingEvent> {
+        std::iter::from_fn(|| client.next_event()).collect()
+    }
+
+    fn opened() -> Client {
+        let mut client = client();
+        client.on_time(NOW, 0);
+        client.on_open(NOW);
+        assert_eq!(commands(&mut client), [Command::Connect]);
+        client
+    }
+
+    fn registered() -> Client {
+        let mut client = opened();
+        client.on_text(OPEN, NOW, 0);
+        assert_eq!(events(&mut client), [SignalingEvent::Ready]);
+        assert_eq!(commands(&mut client).len(), 2);
+        client
+    }
+
+    #[test]
+    fn an_id_that_is_open_is_told_once_and_kept_by_heartbeats() {
+        let mut client = registered();
+
+        client.on_text(OPEN, NOW, 0);
+        client.on_time(NOW + 5 * SECOND, 0);
+
+        assert_eq!(events(&mut client), []);
+        let heartbeat = Command::Send(HEARTBEAT.to_owned());
+        assert_eq!(commands(&mut client)[0], heartbeat);
+    }
+
+    #[test]
+    fn an_id_that_is_taken_back_is_ours_without_an_open() {
+        let mut client = opened();
+
+        assert!(!client.is_registered());
+        client.on_time(NOW + QUIET_FOR, 0);
+
+        assert!(client.is_registered());
+        assert_eq!(events(&mut client), [SignalingEvent::Ready]);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_tried_again_less_and_less_often() {
+        let mut client = client();
+        let mut waits = Vec::new();
+
+        let mut now = NOW;
+        for _ in 0..8 {
+            client.on_time(now, u64::MAX);
+            client.on_closed(now, u64::MAX);
+            let at = client.deadline();
+            waits.push(at - now);
+            now = at;
+        }
+
+        assert!(waits[0] >= BACK_OFF_MIN && waits[0] <= 2 * BACK_OFF_MIN);
+        assert!(waits.is_sorted_by(|a, b| *b >= *a / 2));
+        assert!(waits[7] >= BACK_OFF_MAX && waits[7] <= BACK_OFF_MAX * 3 / 2);
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_at_all_is_connected_to_anew() {
+        let mut client = registered();
+
+        let mut now = NOW;
+        while now < NOW + SILENCE_MAX {
+            now = client.deadline();
+            client.on_time(now, 0);
+        }
+
+        assert!(!client.is_registered());
+        assert_eq!(commands(&mut client).last(), Some(&Command::Disconnect));
+    }
+
+    #[test]
+    fn an_id_of_another_is_tried_again_slowly() {
+        let mut client = opened();
+
+        client.on_text(r#"{"type":"ID-TAKEN"}"#, NOW, 0);
+        client.on_closed(NOW, 0);
+
+        assert_eq!(commands(&mut client), [Command::Disconnect]);
+        assert_eq!(client.deadline(), NOW + TAKEN_BACK_OFF);
+        assert_eq!(events(&mut client), []);
+    }
+
+    #[test]
+    fn what_nobody_has_taken_is_told() {
+        let mut client = registered();
+        let expired = r#"{"type":"EXPIRE","src":"0000000000000000000000000000001f"}"#;
+
+        client.on_text(expired, NOW, 0);
+
+        let to = ServerId::from(0x1f);
+        assert_eq!(events(&mut client), [SignalingEvent::Unreached { to }]);
+    }
+
+    #[test]
+    fn a_socket_that_does_not_open_in_time_is_given_up() {
+        let mut client = client();
+        client.on_time(NOW, 0);
+
+        client.on_time(NOW + OPENING_TIME_MAX, 0);
+
+        assert_eq!(
+            commands(&mut client),
+            [Command::Connect, Command::Disconnect]
+        );
+    }
+}

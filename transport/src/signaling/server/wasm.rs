@@ -1,0 +1,80 @@
+//! In browsers: the sockets of the host, a task for each.
+
+use futures::channel::mpsc;
+use futures::{FutureExt, SinkExt, StreamExt, select_biased};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{MessageEvent, WebSocket};
+
+use super::{SocketEnd, SocketEvent, TEXTS_MAX};
+use crate::websocket::Target;
+
+/// What only this host is told: nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Options;
+
+/// Opens a socket, and moves its texts until it ends.
+pub(super) fn open(target: Target, _options: &Options, end: SocketEnd) {
+    spawn_local(async move {
+        if let Ok(socket) = WebSocket::new(&target.url()) {
+            run(&socket, end).await;
+            for forget in [
+                WebSocket::set_onopen,
+                WebSocket::set_onmessage,
+                WebSocket::set_onclose,
+                WebSocket::set_onerror,
+            ] {
+                forget(&socket, None);
+            }
+            let _closed = socket.close();
+        }
+    });
+}
+
+async fn run(socket: &WebSocket, end: SocketEnd) {
+    let SocketEnd {
+        mut texts,
+        mut events,
+    } = end;
+    // `None` when the socket is closed. A host reads on whether texts are taken or not: more than there is room for end
+    // it.
+    let (mut told, mut tells) = mpsc::channel::<Option<SocketEvent>>(TEXTS_MAX);
+    let mut opened = told.clone();
+    let on_open = Closure::<dyn FnMut()>::new(move || {
+        let _gone = opened.try_send(Some(SocketEvent::Open));
+    });
+    let mut closed = told.clone();
+    let on_close = Closure::<dyn FnMut()>::new(move || {
+        let _gone = closed.try_send(None);
+    });
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
+        let event = message.data().as_string().map(SocketEvent::Text);
+        if told.try_send(event).is_err() {
+            told.close_channel();
+        }
+    });
+    socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
+    socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
+    socket.set_onerror(Some(on_close.as_ref().unchecked_ref()));
+    socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    loop {
+        select_biased! {
+            event = tells.next().fuse() => match event {
+                Some(Some(event)) => {
+                    if events.send(event).await.is_err() {
+                        return;
+                    }
+                }
+                Some(None) | None => return,
+            },
+            text = texts.next().fuse() => match text {
+                // One that comes too early is lost: whoever has sent it repeats it.
+                Some(text) => {
+                    let _early = socket.send_with_str(&text);
+                }
+                None => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Connects negotiations with the ways by which signals travel: signaling servers, and the links of members.
+//!
+//! It is the same natively and in browsers. A carrier gives it what it is told and asked for, polls it, and does its
+//! [`Wish`]es.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use liferaft_platform::{entropy_u64, now, sleep_until};
+
+use super::limits::WebRtcLimits;
+use super::negotiation::{Action, MediumEvent, Ways};
+use super::negotiations::{Negotiations, Output};
+use crate::ServerId;
+use crate::signaling::{Place, Signal, Signaling, SignalingEvent, SignalingServer, Way};
+
+/// The most signaling servers that a carrier uses. Addresses that name further ones are dialed by those.
+pub(crate) const SERVERS_MAX: usize = 8;
+
+/// The most signals of a server that are taken in between two other things.
+const SIGNALS_IN_A_ROW_MAX: usize = 16;
+
+/// What a carrier is to do.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Do this about a connection.
+    Do { number: u64, action: Action },
+    /// Have links carry a signal.
+    Signal { to: ServerId, signal: Bytes },
+}
+
+/// The negotiations of a carrier and their ways.
+pub(crate) struct Switchboard {
+    negotiations: Negotiations,
+    local: Option<ServerId>,
+    servers: Vec<Server>,
+    wishes: VecDeque<Wish>,
+    /// What rings, and when.
+    alarm: Option<(Duration, Alarm)>,
+}
+
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Server {
+    /// Where it is, if it is one of PeerJS's protocol.
+    place: Option<Place>,
+    /// `None` once it has ended.
+    signaling: Option<Box<dyn Signaling>>,
+}
+
+impl Switchboard {
+    pub(crate) fn new(limits: WebRtcLimits, servers: Vec<SignalingServer>) -> Self {
+        let mut switchboard = Self {
+            negotiations: Negotiations::new(limits),
+            local: None,
+            servers: Vec::new(),
+            wishes: VecDeque::new(),
+            alarm: None,
+        };
+        for server in servers {
+            switchboard.add_server(server);
+        }
+        switchboard
+    }
+
+    /// Takes the id of this server, and tells it to all ways.
+    pub(crate) fn introduce(&mut self, local: ServerId) {
+        self.local = Some(local);
+        self.negotiations.introduce(local);
+        for server in &mut self.servers {
+            if let Some(signaling) = &mut server.signaling {
+                signaling.introduce(local);
+            }
+        }
+    }
+
+    /// Uses one more way. Returns false if there are too many.
+    pub(crate) fn add(&mut self, mut signaling: Box<dyn Signaling>, place: Option<Place>) -> bool {
+        if self.servers.len() >= SERVERS_MAX {
+            return false;
+        }
+        if let Some(local) = self.local {
+            signaling.introduce(local);
+        }
+        self.servers.push(Server {
+            place,
+            signaling: Some(signaling),
+        });
+        true
+    }
+
+    /// Begins to connect to a server, which may be registered at this place. Returns false if it cannot.
+    pub(crate) fn dial(&mut self, number: u64, peer: ServerId, place: Option<Place>) -> bool {
+        if let Some(place) = place {
+            self.add_server(SignalingServer::new(place));
+        }
+        let is_begun = self.negotiations.dial(number, peer, entropy_u64(), now());
+        self.take_outputs();
+        is_begun
+    }
+
+    /// Takes a signal that links have carried. `admit` gives a number to a connection for a peer, if there is room.
+    pub(crate) fn on_signal(
+        &mut self,
+        from: ServerId,
+        signal: &[u8],
+        admit: impl FnOnce(ServerId) -> Option<u64>,
+    ) {
+        if let Some(signal) = Signal::from_bytes(signal) {
+            self.negotiations
+                .on_signal(from, Way::Mesh, signal, now(), || admit(from));
+            self.take_outputs();
+        }
+    }
+
+    /// Returns whom a connection is with.
+    pub(crate) fn peer(&self, number: u64) -> Option<ServerId> {
+        self.negotiations.peer(number)
+    }
+
+    /// Takes what the medium tells of a connection.
+    pub(crate) fn on_medium(&mut self, number: u64, event: MediumEvent) {
+        self.negotiations.on_medium(number, event, now());
+        self.take_outputs();
+    }
+
+    /// Forgets a connection that is closed.
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.negotiations.remove(number, now());
+    }
+
+    /// Returns true if it is to be polled, after it was given something.
+    pub(crate) fn is_awake(&self) -> bool {
+        let rings_at = self.alarm.as_ref().map(|(at, _)| *at);
+        !self.wishes.is_empty() || self.negotiations.deadline() != rings_at
+    }
+
+    /// Returns the next thing to do.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        mut admit: impl FnMut(ServerId) -> Option<u64>,
+    ) -> Poll<Wish> {
+        let mut signals = 0;
+        loop {
+            if let Some(wish) = self.wishes.pop_front() {
+                return Poll::Ready(wish);
+            }
+            if signals >= SIGNALS_IN_A_ROW_MAX {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Some((place, event)) = self.next_event(context) {
+                signals += 1;
+                self.on_event(Way::Server(place), event, &mut admit);
+            } else if self.is_due(context) {
+                self.negotiations.on_time(now());
+                self.take_outputs();
+            } else {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn add_server(&mut self, server: SignalingServer) {
+        let place = server.place().clone();
+        let mut known = self.servers.iter();
+        if known.any(|known| known.place.as_ref() == Some(&place)) {
+            return;
+        }
+        if !self.add(Box::new(server.into_signaling()), Some(place)) {
+            tracing::debug!(
+                SERVERS_MAX,
+                "a signaling server is not used: there are as many already"
+            );
+        }
+    }
+
+    fn next_event(&mut self, context: &mut Context<'_>) -> Option<(usize, SignalingEvent)> {
+        for (place, server) in self.servers.iter_mut().enumerate() {
+            let Some(signaling) = &mut server.signaling else {
+                continue;
+            };
+            match signaling.poll(context) {
+                Poll::Ready(Some(event)) => return Some((place, event)),
+                Poll::Ready(None) => server.signaling = None,
+                Poll::Pending => {}
+            }
+        }
+        None
+    }
+
+    fn on_event(
+        &mut self,
+        way: Way,
+        event: SignalingEvent,
+        admit: &mut impl FnMut(ServerId) -> Option<u64>,
+    ) {
+        match event {
+            SignalingEvent::Ready => self.negotiations.on_way_ready(way),
+            SignalingEvent::Signal { from, signal } => {
+                let admit = || admit(from);
+                self.negotiations.on_signal(from, way, signal, now(), admit);
+            }
+            // Another way may reach it.
+            SignalingEvent::Unreached { to } => {
+                tracing::debug!(%to, "the signaling server does not reach it");
+            }
+        }
+        self.take_outputs();
+    }
+
+    fn take_outputs(&mut self) {
+        while let Some(output) = self.negotiations.next_output() {
+            match output {
+                Output::Do { number, action } => {
+                    self.wishes.push_back(Wish::Do { number, action });
+                }
+                Output::Send { to, ways, signal } => self.send(to, ways, &signal),
+            }
+        }
+    }
+
+    fn send(&mut self, to: ServerId, ways: Ways, signal: &Signal) {
+        if matches!(ways, Ways::All | Ways::One(Way::Mesh)) {
+            let signal = signal.to_bytes();
+            self.wishes.push_back(Wish::Signal { to, signal });
+        }
+        for (place, server) in self.servers.iter_mut().enumerate() {
+            let is_way = ways == Ways::All || ways == Ways::One(Way::Server(place));
+            if let Some(signaling) = server.signaling.as_mut().filter(|_| is_way) {
+                signaling.send(to, signal);
+            }
+        }
+    }
+
+    /// Returns true if the time has come for which a negotiation waits.
+    fn is_due(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.negotiations.deadline() else {
+            self.alarm = None;
+            return false;
+        };
+        if self.alarm.as_ref().is_none_or(|(at, _)| *at != deadline) {
+            self.alarm = Some((deadline, Box::pin(sleep_until(deadline))));
+        }
+        let alarm = self.alarm.as_mut();
+        let is_due = alarm.is_some_and(|(_, alarm)| alarm.as_mut().poll(context).is_ready());
+        if is_due {
+            self.alarm = None;
+        }
+        is_due
+    }
+}
+
+impl std::fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchboard")
+            .field("servers", &self.servers.len())
+            .finish_non_exhaustive()
+    }
+}
