@@ -4,13 +4,6 @@ mod carrier;
 mod certificate;
 mod connection;
 mod crypto;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "connections by signaling are what gathers addresses"
-    )
-)]
 mod gathering;
 mod interfaces;
 mod resolving;

@@ -7,6 +7,9 @@ mod bulk;
 #[path = "../websocket_kit/cluster.rs"]
 mod cluster;
 mod conformance;
+#[path = "../../src/webrtc/native/gathering/tests/coturn.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod coturn;
 mod ends;
 mod exchange;
 mod hostile;
@@ -14,4 +17,6 @@ mod links;
 #[path = "../websocket/polling.rs"]
 mod polling;
 mod raw;
+mod relayed;
+mod servers;
 mod signaled;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -15,12 +15,14 @@ use tokio::time::{Sleep, sleep_until};
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, Target, address_of};
 use super::super::config::WebRtcConfig;
 use super::super::credentials::Credentials;
-use super::super::description::{CandidateHost, Description, IceCandidate, Setup};
+use super::super::description::{CandidateHost, CandidateKind, Description, IceCandidate, Setup};
+use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::{Action, MediumEvent};
 use super::super::switchboard::{Switchboard, Wish};
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
+use super::gathering::{Found, Outlets, Place, RelayId};
 use super::interfaces::{host_candidates, source_towards};
 use super::resolving::{Resolving, resolve};
 use super::socket::{Purpose, Socket};
@@ -60,6 +62,7 @@ pub struct WebRtcCarrier {
     sockets: Vec<Socket>,
     is_on_this_machine: bool,
     switchboard: Switchboard,
+    outlets: Outlets,
     resolving: FuturesUnordered<Resolving>,
     events: VecDeque<CarrierEvent>,
     turn: Turn,
@@ -85,16 +88,25 @@ impl WebRtcCarrier {
             .identity
             .unwrap_or_else(super::WebRtcIdentity::generate);
         let own = Credentials::of_listener(&identity.fingerprint());
+        let is_on_this_machine = config.host.is_on_this_machine;
+        let policy = config.ice_transport_policy;
         Self {
+            outlets: Outlets::new(
+                config.ice_servers,
+                policy,
+                is_on_this_machine,
+                meter.clone(),
+            ),
             table: Table::new(limits, meter.clone(), own),
             maker: Maker {
                 identity,
                 limits,
                 datagram_mode: config.datagram_mode,
                 meter,
+                policy,
             },
             sockets,
-            is_on_this_machine: config.host.is_on_this_machine,
+            is_on_this_machine,
             switchboard: Switchboard::new(limits, config.servers),
             resolving: FuturesUnordered::new(),
             events: VecDeque::new(),
@@ -145,8 +157,11 @@ impl WebRtcCarrier {
         let connection = seat.connection.as_mut()?;
         let done = change(connection, &mut self.turn);
         let socket = &mut self.sockets[socket];
-        for (to, datagram) in self.turn.datagrams.drain(..) {
-            socket.send(to, datagram);
+        for (relay, to, datagram) in self.turn.datagrams.drain(..) {
+            match relay {
+                None => socket.send(to, datagram),
+                Some(relay) => self.outlets.send(relay, to, &datagram, now()),
+            }
         }
         self.events.extend(self.turn.events.drain(..));
         for event in self.turn.medium.drain(..) {
@@ -202,8 +217,11 @@ impl WebRtcCarrier {
         if let Some(mut connection) = connection {
             let mut turn = Turn::default();
             connection.close(&mut turn);
-            for (to, datagram) in turn.datagrams {
-                self.sockets[socket].send(to, datagram);
+            for (relay, to, datagram) in turn.datagrams {
+                match relay {
+                    None => self.sockets[socket].send(to, datagram),
+                    Some(relay) => self.outlets.send(relay, to, &datagram, now()),
+                }
             }
         }
     }
@@ -257,9 +275,7 @@ impl WebRtcCarrier {
             None => self.maker.offer(path, now),
             Some(offer) => self.maker.answer(path, offer, now)?,
         };
-        for candidate in host_candidates(self.sockets[socket].bound) {
-            own.add(candidate);
-        }
+        self.add_hosts(socket, &mut own);
         self.table
             .on_described(number, peer, socket, &own.credentials.ufrag);
         self.table.place(number, connection);
@@ -268,7 +284,65 @@ impl WebRtcCarrier {
         }
         self.switchboard
             .on_medium(number, MediumEvent::Described(own));
+        // What is known already is told at once, and the rest as it comes.
+        self.outlets.gather(socket, now);
         Ok(())
+    }
+
+    /// Describes the addresses of this host, unless nobody is to know them.
+    fn add_hosts(&self, socket: usize, own: &mut Description) {
+        if self.maker.policy == IceTransportPolicy::Relay {
+            return;
+        }
+        for candidate in host_candidates(self.sockets[socket].bound) {
+            own.add(candidate);
+        }
+    }
+
+    /// Does what gathering addresses has brought.
+    fn on_found(&mut self, found: Found) {
+        match found {
+            Found::Send {
+                socket,
+                to,
+                datagram,
+            } => self.sockets[socket].send(to, datagram),
+            Found::Reflexive { socket, address } => {
+                for number in self.table.signaled(Some(socket)) {
+                    self.tell(number, CandidateKind::ServerReflexive, address);
+                }
+            }
+            Found::Relayed { relay, address } => {
+                for number in self.table.signaled(None) {
+                    self.add_relay(number, relay, address);
+                }
+            }
+            Found::Received {
+                relay,
+                from,
+                datagram,
+            } => self.on_datagram((Place::Relay(relay), from), &datagram, false),
+        }
+    }
+
+    /// Tells the other end of a connection one more address of this one.
+    fn tell(&mut self, number: u64, kind: CandidateKind, address: SocketAddr) {
+        let candidate = IceCandidate::new(kind, address.ip(), address.port(), u16::MAX);
+        self.switchboard
+            .on_medium(number, MediumEvent::Candidate(candidate));
+    }
+
+    /// Lets a connection go through a relay.
+    fn add_relay(&mut self, number: u64, relay: RelayId, address: SocketAddr) {
+        let added = self.with(number, |connection, _| connection.add_relay(relay, address));
+        if added == Some(true) {
+            let now = now();
+            for host in self.table.add_relay(number, relay) {
+                self.outlets.permit(relay, host, now);
+            }
+            self.with(number, |connection, turn| connection.on_time(now, turn));
+        }
+        self.tell(number, CandidateKind::Relayed, address);
     }
 
     /// Begins ICE anew, by the socket that there is.
@@ -279,13 +353,12 @@ impl WebRtcCarrier {
             return;
         };
         let socket = seat.socket;
-        for candidate in host_candidates(self.sockets[socket].bound) {
-            own.add(candidate);
-        }
+        self.add_hosts(socket, &mut own);
         self.table
             .on_described(number, peer, socket, &own.credentials.ufrag);
         self.switchboard
             .on_medium(number, MediumEvent::Described(own));
+        self.outlets.gather(socket, now());
     }
 
     /// Tries addresses of the other end. Names that browsers make up are found by the checks that they send.
@@ -301,10 +374,21 @@ impl WebRtcCarrier {
             if is_near && self.sockets[socket].reaches(ip) {
                 let address = SocketAddr::new(ip, candidate.port);
                 self.table.add_candidate(number, address);
+                self.permit(number, ip);
                 self.with(number, |connection, _| {
                     connection.add_candidate(address, candidate);
                 });
             }
+        }
+    }
+
+    /// Has the relays of a connection let a host of its other end through.
+    fn permit(&mut self, number: u64, host: IpAddr) {
+        let Some(seat) = self.table.seat(number) else {
+            return;
+        };
+        for relay in &seat.relays {
+            self.outlets.permit(*relay, host, now());
         }
     }
 
@@ -361,7 +445,8 @@ impl WebRtcCarrier {
             let path = seat.ok_or(Ending::TooLong)?.path;
             let connection = self.maker.dial(path, listener, &addresses, now)?;
             for address in &addresses {
-                self.table.add_pair(number, (socket, *address));
+                self.table
+                    .add_pair(number, (Place::Shared(socket), *address));
             }
             self.table.place(number, connection);
             Ok(())
@@ -381,7 +466,7 @@ impl WebRtcCarrier {
     ) -> Result<usize, Ending> {
         let is_free = |table: &mut Table, place: usize| {
             let mut addresses = addresses.iter();
-            !addresses.any(|address| table.is_taken((place, *address), now))
+            !addresses.any(|address| table.is_taken((Place::Shared(place), *address), now))
         };
         let places = 0..self.sockets.len();
         let is_dialing = |place: &usize| self.sockets[*place].purpose == Purpose::Dialing;
@@ -420,28 +505,35 @@ impl WebRtcCarrier {
             let Poll::Ready((from, datagram)) = socket.poll_receive(context) else {
                 continue;
             };
-            let from = (place, from);
             // Copied, as the connection answers by the same socket.
             let datagram = datagram.to_vec();
-            let number = match self.table.addressee(from, &datagram, listens) {
-                Addressee::Connection(number) => Some(number),
-                Addressee::Claimed(numbers) => self.claimant(&numbers, from, &datagram),
-                Addressee::Stranger(ufrag) => self.accept(from, &ufrag),
-                Addressee::Nobody => None,
-            };
-            let tally = self.maker.meter.tally();
-            let Some(number) = number else {
-                tally.udp_ignored.add_one();
+            if self.outlets.on_datagram(place, from, &datagram, now()) {
                 return true;
-            };
-            tally.udp_received.add_one();
-            let now = now();
-            self.with(number, |connection, turn| {
-                connection.on_datagram(from.1, &datagram, now, turn);
-            });
+            }
+            self.on_datagram((Place::Shared(place), from), &datagram, listens);
             return true;
         }
         false
+    }
+
+    /// Gives a datagram to whomever it is for.
+    fn on_datagram(&mut self, from: Pair, datagram: &[u8], listens: bool) {
+        let number = match self.table.addressee(from, datagram, listens) {
+            Addressee::Connection(number) => Some(number),
+            Addressee::Claimed(numbers) => self.claimant(&numbers, from, datagram),
+            Addressee::Stranger(ufrag) => self.accept(from, &ufrag),
+            Addressee::Nobody => None,
+        };
+        let tally = self.maker.meter.tally();
+        let Some(number) = number else {
+            tally.udp_ignored.add_one();
+            return;
+        };
+        tally.udp_received.add_one();
+        let now = now();
+        self.with(number, |connection, turn| {
+            connection.on_datagram(from, datagram, now, turn);
+        });
     }
 
     /// Returns the connection that takes a datagram of ICE, to which all that comes from there belongs then.
@@ -453,7 +545,7 @@ impl WebRtcCarrier {
                 .table
                 .seat(*number)
                 .and_then(|seat| seat.connection.as_ref());
-            connection.is_some_and(|connection| connection.accepts(from.1, datagram, now))
+            connection.is_some_and(|connection| connection.accepts(from, datagram, now))
         });
         taker.filter(|number| self.table.claim(*number, from))
     }
@@ -488,9 +580,15 @@ impl WebRtcCarrier {
         Some(event)
     }
 
-    /// Waits for the next connection that is due. Returns false if one is due.
+    /// Returns when a connection is due, or a server.
+    fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.table.deadline(), self.outlets.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Waits for the next connection or server that is due. Returns false if one is due.
     fn sleep(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.table.deadline() else {
+        let Some(deadline) = self.deadline() else {
             self.rings_at = None;
             return true;
         };
@@ -515,14 +613,16 @@ impl WebRtcCarrier {
 
     /// Asks to be polled, after it was given something outside of [`poll`](Carrier::poll), if there is a reason.
     fn wake(&self) {
-        let is_early = match (self.table.deadline(), self.rings_at) {
+        let is_early = match (self.deadline(), self.rings_at) {
             (Some(deadline), Some(rings_at)) => deadline < rings_at,
             (Some(_), None) => true,
             (None, _) => false,
         };
         let has_unsent = self.sockets.iter().any(Socket::has_unsent);
-        let has_more =
-            !self.events.is_empty() || !self.resolving.is_empty() || self.switchboard.is_awake();
+        let has_more = !self.events.is_empty()
+            || !self.resolving.is_empty()
+            || self.switchboard.is_awake()
+            || self.outlets.is_awake();
         if let Some(waker) = &self.waker
             && (is_early || has_unsent || has_more)
         {
@@ -574,9 +674,14 @@ impl Carrier for WebRtcCarrier {
     fn describe(&self, path: &Path) -> Option<String> {
         let number = self.table.number_of(path)?;
         let (socket, connection) = self.table.connection(number)?;
-        let (to, kind) = connection.selected()?;
-        let port = self.sockets[socket].bound.port();
-        let from = source_towards(to).map(|ip| SocketAddr::new(ip, port))?;
+        let (relay, to, kind) = connection.selected()?;
+        let from = match relay {
+            Some(relay) => format!("relay {relay}"),
+            None => {
+                let port = self.sockets[socket].bound.port();
+                SocketAddr::new(source_towards(to)?, port).to_string()
+            }
+        };
         Some(format!("{from} to {to} ({})", kind.name()))
     }
 
@@ -667,6 +772,13 @@ impl Carrier for WebRtcCarrier {
                 Poll::Pending => {}
             }
             let now = now();
+            if let Some(found) = self.outlets.next_found() {
+                self.on_found(found);
+                continue;
+            }
+            if self.outlets.poll(context, now) {
+                continue;
+            }
             if let Some(number) = self.table.due(now) {
                 self.with(number, |connection, turn| connection.on_time(now, turn));
                 // Of two that are due all the time, each has its turn.
@@ -699,6 +811,7 @@ impl Drop for WebRtcCarrier {
         for number in self.table.numbers() {
             self.part(number);
         }
+        self.outlets.close(now());
     }
 }
 

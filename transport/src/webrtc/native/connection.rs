@@ -16,11 +16,14 @@ use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_tex
 use super::super::credentials::Credentials;
 use super::super::description::{CandidateKind, Description, IceCandidate, Setup};
 use super::super::flow::{Incoming, Outgoing};
+use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::{MediumEvent, Unreached};
 use super::certificate::WebRtcIdentity;
 use super::crypto::provider;
+use super::gathering::{Place, RelayId};
+use super::table::Pair;
 use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
 use crate::hosts::Fingerprint;
 
@@ -32,6 +35,9 @@ const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
 
 /// What both channels of a connection may hold together, in bytes. It is never reached: each is bounded before.
 const SCTP_BYTES_MAX: usize = 1024 * 1024;
+
+/// The most relays that a connection may go through.
+const RELAYS_MAX: usize = 4;
 
 /// The addresses that ICE takes for ours. Which of ours a datagram came to does not matter: all are one socket.
 const OURS: [SocketAddr; 2] = [
@@ -61,8 +67,10 @@ pub(super) struct Connection {
     meter: WebRtcMeter,
     /// The candidates of the other end that were told by signals.
     candidates: Vec<(SocketAddr, CandidateKind)>,
-    /// Where the last datagram of the connection itself went, ICE's checks aside.
-    sent_to: Option<SocketAddr>,
+    /// The relays that it may go through, and their addresses.
+    relays: Vec<(RelayId, SocketAddr)>,
+    /// Where the last datagram of the connection itself went, and through which relay, ICE's checks aside.
+    sent_to: Option<(Option<RelayId>, SocketAddr)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +88,14 @@ pub(super) struct Maker {
     pub(super) limits: WebRtcLimits,
     pub(super) datagram_mode: DatagramMode,
     pub(super) meter: WebRtcMeter,
+    pub(super) policy: IceTransportPolicy,
 }
 
 /// What comes of giving a connection something.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    pub(super) datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    /// Each with the relay that it goes through, if it does not go by the connection's socket.
+    pub(super) datagrams: Vec<(Option<RelayId>, SocketAddr, Vec<u8>)>,
     pub(super) events: Vec<CarrierEvent>,
     /// What negotiations are told.
     pub(super) medium: Vec<MediumEvent>,
@@ -170,7 +180,7 @@ impl Maker {
     /// other end is told, without candidates.
     pub(super) fn offer(&self, path: Path, now: Instant) -> (Connection, Description) {
         let own = Credentials::random();
-        let mut connection = self.connection(path, self.config(ice(own.clone())), now);
+        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
         connection.stage = Stage::Offered;
         connection.rtc.direct_api().set_ice_controlling(true);
         let fingerprint = self.identity.fingerprint();
@@ -187,7 +197,7 @@ impl Maker {
         now: Instant,
     ) -> Result<(Connection, Description), Ending> {
         let own = Credentials::random();
-        let mut connection = self.connection(path, self.config(ice(own.clone())), now);
+        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
         // One that makes no checks has to be checked.
         let mut api = connection.rtc.direct_api();
         api.set_ice_controlling(offer.is_lite);
@@ -214,12 +224,28 @@ impl Maker {
             .set_sctp_max_message_size(u32::try_from(PACKET_BYTES_MAX).expect("it is short"))
     }
 
+    /// Makes a connection that is reached by the socket that all share.
     fn connection(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        let mut rtc = Box::new(config.build(now));
+        let mut connection = self.unreached(path, config, now);
         for ours in OURS {
             let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
-            rtc.add_local_candidate(candidate);
+            connection.rtc.add_local_candidate(candidate);
         }
+        connection
+    }
+
+    /// Makes a connection that is found by signaling.
+    fn signaled(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        match self.policy {
+            IceTransportPolicy::All => self.connection(path, config, now),
+            // Not even a check shows where this end is.
+            IceTransportPolicy::Relay => self.unreached(path, config, now),
+        }
+    }
+
+    /// Makes a connection that has no address yet.
+    fn unreached(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        let mut rtc = Box::new(config.build(now));
         let channel = |stream, ordered, reliability| ChannelConfig {
             label: LABEL.to_owned(),
             ordered,
@@ -256,6 +282,7 @@ impl Maker {
             limits: self.limits,
             meter: self.meter.clone(),
             candidates: Vec::new(),
+            relays: Vec::new(),
             sent_to: None,
         }
     }
@@ -308,23 +335,58 @@ impl Connection {
         }
     }
 
+    /// Lets it go through a relay too. Returns false if it may already, or goes through as many as it may.
+    pub(super) fn add_relay(&mut self, relay: RelayId, address: SocketAddr) -> bool {
+        let is_known = self.relays.iter().any(|(known, _)| *known == relay);
+        if is_known || self.relays.len() >= RELAYS_MAX {
+            return false;
+        }
+        let ours = OURS[usize::from(address.is_ipv6())];
+        let Ok(candidate) = Candidate::relayed(address, ours, Protocol::Udp) else {
+            return false;
+        };
+        self.relays.push((relay, address));
+        self.rtc.add_local_candidate(candidate);
+        true
+    }
+
+    /// Returns the address that ICE takes for that of a place; `None` of a relay that is not the connection's.
+    fn ours(&self, (place, from): Pair) -> Option<SocketAddr> {
+        match place {
+            Place::Shared(_) => Some(OURS[usize::from(from.is_ipv6())]),
+            Place::Relay(relay) => {
+                let mut relays = self.relays.iter();
+                let of_relay = relays.find(|(known, _)| *known == relay);
+                of_relay.map(|(_, address)| *address)
+            }
+        }
+    }
+
     /// Returns true if a datagram of STUN is of this connection, by its password.
-    pub(super) fn accepts(&self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
-        let ours = OURS[usize::from(from.is_ipv6())];
+    pub(super) fn accepts(&self, from: Pair, datagram: &[u8], now: Instant) -> bool {
+        let Some(ours) = self.ours(from) else {
+            return false;
+        };
+        let (_, from) = from;
         let received = Receive::new(Protocol::Udp, from, ours, datagram);
         // Before the other end is known nothing is checked.
         self.stage != Stage::Offered
             && received.is_ok_and(|received| self.rtc.accepts(&Input::Receive(now, received)))
     }
 
-    /// Returns where its other end is, and how it is known.
-    pub(super) fn selected(&self) -> Option<(SocketAddr, CandidateKind)> {
-        let to = self.sent_to.filter(|_| self.is_open())?;
+    /// Returns the address of the relay that it goes through, if it does, where its other end is, and how that is known.
+    pub(super) fn selected(&self) -> Option<(Option<SocketAddr>, SocketAddr, CandidateKind)> {
+        let (relay, to) = self.sent_to.filter(|_| self.is_open())?;
+        let relay = relay.and_then(|relay| {
+            let mut relays = self.relays.iter();
+            relays.find(|(known, _)| *known == relay)
+        });
         let mut told = self.candidates.iter();
         let kind = told
             .find(|(address, _)| *address == to)
             .map(|(_, kind)| *kind);
-        Some((to, kind.unwrap_or(CandidateKind::PeerReflexive)))
+        let kind = kind.unwrap_or(CandidateKind::PeerReflexive);
+        Some((relay.map(|(_, address)| *address), to, kind))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -357,12 +419,15 @@ impl Connection {
     /// Takes a datagram. What is not of this connection changes nothing.
     pub(super) fn on_datagram(
         &mut self,
-        from: SocketAddr,
+        from: Pair,
         datagram: &[u8],
         now: Instant,
         turn: &mut Turn,
     ) {
-        let ours = OURS[usize::from(from.is_ipv6())];
+        let Some(ours) = self.ours(from) else {
+            return;
+        };
+        let (_, from) = from;
         let Ok(received) = Receive::new(Protocol::Udp, from, ours, datagram) else {
             return;
         };
@@ -492,11 +557,14 @@ impl Connection {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(datagram)) => {
                     let to = datagram.destination;
+                    let mut relays = self.relays.iter();
+                    let relay = relays.find(|(_, address)| *address == datagram.source);
+                    let relay = relay.map(|(relay, _)| *relay);
                     // Checks of ICE, which begin with 0 or 1, go to all candidates (RFC 7983).
                     if datagram.contents.first().is_some_and(|first| *first > 3) {
-                        self.sent_to = Some(to);
+                        self.sent_to = Some((relay, to));
                     }
-                    turn.datagrams.push((to, datagram.contents.into()));
+                    turn.datagrams.push((relay, to, datagram.contents.into()));
                 }
                 Ok(Output::Event(event)) => self.on_event(event, turn),
                 Ok(Output::Timeout(due)) => {

@@ -43,6 +43,8 @@ pub(super) enum Purpose {
     Dialing,
     /// Connections run that are found by signaling.
     Signaled,
+    /// A server of TURN relays.
+    Relayed,
 }
 
 impl Socket {

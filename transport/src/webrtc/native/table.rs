@@ -1,7 +1,7 @@
 //! Keeps a carrier's connections: who may have one, to which a datagram belongs, and which is due next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
@@ -11,6 +11,7 @@ use super::super::limits::WebRtcLimits;
 use super::super::meter::WebRtcMeter;
 use super::connection::Connection;
 use super::crypto::hmac_sha1;
+use super::gathering::{Place, RelayId};
 use crate::ServerId;
 use crate::carrier::Path;
 use crate::hosts::origin_of;
@@ -33,7 +34,7 @@ const UFRAG_BYTES_MAX: usize = 256;
 const OPENING_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// A socket of the carrier, by its place, and an address that it is reached from.
-pub(super) type Pair = (usize, SocketAddr);
+pub(super) type Pair = (Place, SocketAddr);
 
 /// The connections of a carrier.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub(super) struct Seat {
     pub(super) peer: Option<ServerId>,
     own_ufrag: Option<String>,
     candidates: Vec<Pair>,
+    pub(super) relays: Vec<RelayId>,
     deadline: Option<Instant>,
     /// When the place was taken.
     since: Instant,
@@ -234,10 +236,38 @@ impl Table {
     /// Lets answers to checks come from a candidate of the other end.
     pub(super) fn add_candidate(&mut self, number: u64, candidate: SocketAddr) {
         if let Some(seat) = self.seats.get_mut(&number) {
-            let pair = (seat.socket, candidate);
+            let relays = seat.relays.iter().copied().map(Place::Relay);
+            for place in relays.chain([Place::Shared(seat.socket)]) {
+                let pair = (place, candidate);
+                seat.candidates.push(pair);
+                self.candidates.entry(pair).or_default().insert(number);
+            }
+        }
+    }
+
+    /// Lets answers to checks come through a relay too. Returns the hosts that it is to let through.
+    pub(super) fn add_relay(&mut self, number: u64, relay: RelayId) -> BTreeSet<IpAddr> {
+        let Some(seat) = self.seats.get_mut(&number) else {
+            return BTreeSet::new();
+        };
+        seat.relays.push(relay);
+        let candidates = seat.candidates.iter().map(|(_, candidate)| *candidate);
+        let candidates: BTreeSet<_> = candidates.collect();
+        for candidate in &candidates {
+            let pair = (Place::Relay(relay), *candidate);
             seat.candidates.push(pair);
             self.candidates.entry(pair).or_default().insert(number);
         }
+        candidates.iter().map(SocketAddr::ip).collect()
+    }
+
+    /// Returns the connections that are found by signaling, by whichever socket or by this one.
+    pub(super) fn signaled(&self, socket: Option<usize>) -> Vec<u64> {
+        let seats = self.seats.iter().filter(|(_, seat)| seat.peer.is_some());
+        seats
+            .filter(|(_, seat)| socket.is_none_or(|socket| socket == seat.socket))
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     /// Gives a pair of sockets to a connection that has taken a check there. Returns false if it is another's: it is
@@ -308,6 +338,7 @@ impl Table {
                 }
             }
         }
+        seat.relays.clear();
         if let Some(peer) = seat.peer.take() {
             self.resting.push_back((now + TIME_WAIT, peer, seat.socket));
             if self.resting.len() > WAITING_MAX {
@@ -366,7 +397,9 @@ impl Table {
         let Some(seat) = self.seats.get_mut(&number) else {
             return;
         };
-        seat.socket = pair.0;
+        if let Place::Shared(socket) = pair.0 {
+            seat.socket = socket;
+        }
         seat.pairs.push(pair);
         self.pairs.insert(pair, number);
     }
@@ -434,6 +467,7 @@ impl Table {
             peer: None,
             own_ufrag: None,
             candidates: Vec::new(),
+            relays: Vec::new(),
             deadline: None,
             since: now,
         };

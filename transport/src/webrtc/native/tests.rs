@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use super::certificate::WebRtcIdentity;
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
+use super::gathering::Place;
 use crate::carrier::{Binding, CarrierEvent, Channel, Packet, Path};
 use crate::hosts::Fingerprint;
 use crate::webrtc::channels::DatagramMode;
 use crate::webrtc::flow::CREDIT_BYTES;
+use crate::webrtc::ice_servers::IceTransportPolicy;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use crate::webrtc::meter::WebRtcMeter;
 
@@ -62,6 +64,7 @@ impl Network {
             limits: WebRtcLimits::default(),
             datagram_mode,
             meter: WebRtcMeter::default(),
+            policy: IceTransportPolicy::All,
         };
         let dialer = WebRtcIdentity::generate();
         let path = |number: u8| Path::new(&[number], &[]);
@@ -76,7 +79,7 @@ impl Network {
         let ufrag = turn
             .datagrams
             .first()
-            .map(|(_, datagram)| asker_of(datagram));
+            .map(|(_, _, datagram)| asker_of(datagram));
         let listening = maker(&listener)
             .accept(path(2), ufrag.as_deref().unwrap_or(UFRAG), now)
             .expect("it can be accepted");
@@ -123,7 +126,7 @@ impl Network {
             ending,
             ..
         } = turn;
-        for (to, datagram) in datagrams {
+        for (_, to, datagram) in datagrams {
             assert_eq!(to, self.ends[1 - end].address);
             self.sent += 1;
             if end == 0 {
@@ -156,6 +159,7 @@ impl Network {
         let from = self.ends[1 - end].address;
         let mut turn = Turn::default();
         let connection = &mut self.ends[end].connection;
+        let from = (Place::Shared(0), from);
         connection.on_datagram(from, datagram, self.now, &mut turn);
         self.take(end, turn);
     }

@@ -6,6 +6,7 @@
 
 mod asking;
 mod binding;
+mod outlets;
 mod relay;
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "as the module says"))]
-pub(super) use self::asking::ask;
+pub(super) use self::outlets::{Found, Outlets};
 
 use self::asking::Servers;
 use self::binding::Binding;
@@ -73,7 +73,7 @@ pub(super) enum Place {
 
 /// What the carrier is to do, or to know.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Gathered {
+enum Gathered {
     /// Ask for the servers, and give the answer to [`Gatherer::on_servers`].
     Ask,
     Send {
@@ -100,7 +100,7 @@ pub(super) enum Gathered {
 }
 
 /// Speaks to the servers.
-pub(super) struct Gatherer {
+struct Gatherer {
     policy: IceTransportPolicy,
     meter: WebRtcMeter,
     servers: Vec<Server>,

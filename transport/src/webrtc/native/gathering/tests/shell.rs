@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use crate::webrtc::ice_servers::{IceServer, IceServers, IceTransportPolicy};
 use crate::webrtc::meter::WebRtcMeter;
-use crate::webrtc::native::gathering::{Gathered, Gatherer, Place, RelayId, ask};
+use crate::webrtc::native::gathering::asking::ask;
+use crate::webrtc::native::gathering::{Gathered, Gatherer, Place, RelayId};
 
 /// How long a test waits for whatever it waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
