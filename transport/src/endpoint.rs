@@ -21,8 +21,8 @@ use crate::access::Authorizer;
 use crate::carrier::{Carrier, CarryError, DialError, Reach};
 use crate::frame::Frame;
 use crate::links::{
-    CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, Links,
-    TransitCounters, Wanted,
+    CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, LinkPath,
+    Links, TransitCounters, Wanted,
 };
 use crate::signing::SIGNATURE_BYTES;
 use crate::{DeliveryClass, Event, SendError, ServerId, Transport};
@@ -140,7 +140,8 @@ impl Endpoint {
         }
     }
 
-    /// Adds a carrier: a peer with addresses of several is dialed by each in turn.
+    /// Adds a carrier. Carriers are preferred in the order in which an end is given them: a peer is dialed by the others
+    /// where nothing comes of the first, and again by those that are better than the carrier of its link.
     ///
     /// # Panics
     /// When this end was introduced.
@@ -197,19 +198,27 @@ impl Endpoint {
         self.signer.public_key().server_id()
     }
 
-    /// Replaces the peers that links are wanted to, as [`Links::want`] does. Those without an address are looked for
-    /// where carriers find servers by their ids.
+    /// Replaces the peers that links are wanted to, as [`Links::want`] does. Carriers that find servers by their ids look
+    /// for those that have no address of theirs.
     pub fn want(&mut self, wanted: &[Wanted]) {
-        let found = |peer| {
+        let found = |wanted: &Wanted| {
             let carriers = self.carriers.iter().flatten();
-            carriers.filter_map(move |carrier| carrier.address_of(peer))
+            let others = carriers.filter(|carrier| {
+                let is_own = |scheme| {
+                    carrier.scheme() == scheme || carrier.other_schemes().contains(&scheme)
+                };
+                !wanted
+                    .addresses
+                    .iter()
+                    .any(|address| is_own(address.scheme()))
+            });
+            others
+                .filter_map(|carrier| carrier.address_of(wanted.peer))
+                .collect::<Vec<_>>()
         };
-        let with_addresses = wanted.iter().map(|wanted| match &wanted.addresses[..] {
-            [] => Wanted {
-                addresses: found(wanted.peer).collect(),
-                ..wanted.clone()
-            },
-            _ => wanted.clone(),
+        let with_addresses = wanted.iter().map(|wanted| Wanted {
+            addresses: [&wanted.addresses[..], &found(wanted)].concat(),
+            ..wanted.clone()
         });
         let wanted: Vec<_> = with_addresses.collect();
         if let Some(Linked { links, .. }) = &mut self.linked {
@@ -252,6 +261,19 @@ impl Endpoint {
     #[must_use]
     pub fn link(&self, peer: ServerId) -> Option<&Link> {
         self.linked.as_ref()?.links.link(peer)
+    }
+
+    /// Returns where the link to a peer runs, if it is up, and what its carrier says of that now.
+    #[must_use]
+    pub fn link_path(&self, peer: ServerId) -> Option<LinkPath> {
+        let links = &self.linked.as_ref()?.links;
+        let route = links.route(peer)?;
+        if let Some(relay) = links.relay_of(&route) {
+            return Some(LinkPath::through(relay));
+        }
+        let carrier = self.carriers.get(route.carrier)?.as_ref()?;
+        let description = carrier.describe(&route.path);
+        Some(LinkPath::by(carrier.scheme(), description))
     }
 
     /// Returns what has passed that is not for the ends of a link alone.
@@ -485,6 +507,10 @@ impl Transport for Endpoint {
 
     fn link(&self, peer: ServerId) -> Option<&Link> {
         self.link(peer)
+    }
+
+    fn link_path(&self, peer: ServerId) -> Option<LinkPath> {
+        self.link_path(peer)
     }
 
     fn close(&mut self, peer: ServerId, reason: CloseReason) {

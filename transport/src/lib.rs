@@ -41,7 +41,7 @@ pub use liferaft_platform::ServerId;
 
 use access::Authorizer;
 use carrier::{Address, Reach};
-use links::{CloseReason, Credentials, Link, LinkError, Wanted};
+use links::{CloseReason, Credentials, Link, LinkError, LinkPath, Wanted};
 
 /// One end of all of a member's links.
 ///
@@ -97,6 +97,13 @@ pub trait Transport: Send + 'static {
     /// Returns the link to a peer, as its handshake has left it; `None` if there is none, and by default: then nothing
     /// is known of a peer but its id.
     fn link(&self, peer: ServerId) -> Option<&Link> {
+        let _ = peer;
+        None
+    }
+
+    /// Returns where the link to a peer runs, as it is now; `None` if there is no link or nothing is known of it, which is
+    /// the default.
+    fn link_path(&self, peer: ServerId) -> Option<LinkPath> {
         let _ = peer;
         None
     }

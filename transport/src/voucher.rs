@@ -5,13 +5,16 @@
 //! a key which the member trusts.
 
 use bytes::Bytes;
-use liferaft_platform::{ClusterId, PublicKey};
+use liferaft_platform::{ClusterId, PUBLIC_KEY_BYTES, PublicKey};
 
 use crate::signing::{Purpose, SIGNATURE_BYTES, verifies};
 
 /// The longest chain of vouchers. It bounds what a handshake carries and how many signatures it verifies. A member that
 /// missed so many admissions one upon the other needs an invitation.
 pub const VOUCHERS_MAX: usize = 8;
+
+/// What a voucher takes in a message of a handshake, in bytes: a key and a signature.
+pub(crate) const VOUCHER_BYTES: usize = PUBLIC_KEY_BYTES + SIGNATURE_BYTES;
 
 /// A server's word, signed, that a key is that of a server of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

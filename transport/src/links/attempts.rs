@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use liferaft_platform::Address;
 
-use super::event::{LinkError, Route};
+use super::event::{Cargo, LinkError, LinkOutput, RELAY, Route};
 use super::handshakes::{Due, Handshakes, Side, Target};
 use super::local::LocalEnd;
-use super::wants::{Wanted, Wants};
+use super::table::Table;
+use super::wants::{DueWay, Wanted, Wants};
 use crate::ServerId;
 use crate::access::Authorizer;
-use crate::carrier::{DialError, Path};
+use crate::carrier::{Channel, DialError, Path};
 use crate::handshake::{Addressee, Established, HandshakeError, Heading, Output};
 use crate::signing::SIGNATURE_BYTES;
 
@@ -22,23 +23,15 @@ pub(super) struct Attempts {
     pub(super) wants: Wants,
     handshakes: Handshakes,
     /// The addresses that are being dialed, by their attempts.
-    dials: BTreeMap<u64, (usize, Target)>,
+    dials: BTreeMap<u64, Target>,
     outcomes: VecDeque<Outcome>,
 }
 
 /// What comes of attempts.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Dial {
-        attempt: u64,
-        carrier: usize,
-        address: Address,
-    },
-    Send(Route, Bytes),
-    Sign {
-        attempt: u64,
-        bytes: Bytes,
-    },
+    /// Something is to be done.
+    Do(LinkOutput),
     /// Both ends have proven who they are.
     Established {
         route: Route,
@@ -70,21 +63,34 @@ impl Attempts {
     pub(super) fn want(
         &mut self,
         wanted: &[Wanted],
-        own: ServerId,
+        local: &LocalEnd,
         now: Duration,
     ) -> Vec<ServerId> {
-        let dropped = self.wants.replace(wanted, own, now);
-        for attempt in dropped.iter().filter_map(|(_, attempt)| *attempt) {
-            self.cancel(attempt);
-        }
-        dropped.into_iter().map(|(peer, _)| peer).collect()
+        let carrier_for = |address: &Address| local.carrier_for(address);
+        let (dropped, cancelled) = self.wants.replace(wanted, local.id, carrier_for, now);
+        cancelled
+            .into_iter()
+            .for_each(|attempt| self.cancel(attempt));
+        dropped
     }
 
-    /// A link to a peer is up: no attempt to reach it is needed.
-    pub(super) fn on_up(&mut self, peer: ServerId) {
-        if let Some(attempt) = self.wants.on_up(peer) {
-            self.cancel(attempt);
-        }
+    /// A link to a peer is up: no attempt to get one that is not better is needed.
+    pub(super) fn on_up(
+        &mut self,
+        peer: ServerId,
+        carrier: usize,
+        local: &mut LocalEnd,
+        now: Duration,
+    ) {
+        let superfluous = self.wants.on_up(peer, carrier, now, &mut local.random);
+        superfluous
+            .into_iter()
+            .for_each(|attempt| self.cancel(attempt));
+    }
+
+    /// Returns the paths of handshakes.
+    pub(super) fn routes(&self) -> impl Iterator<Item = Route> {
+        self.handshakes.routes()
     }
 
     pub(super) fn on_dialed(
@@ -94,9 +100,10 @@ impl Attempts {
         local: &mut LocalEnd,
         now: Duration,
     ) {
-        let Some((carrier, target)) = self.dials.remove(&attempt) else {
+        let Some(target) = self.dials.remove(&attempt) else {
             return;
         };
+        let carrier = target.carrier.expect("a carrier has dialed it");
         match answer {
             Ok(path) => self.begin(attempt, Route { carrier, path }, target, local, now),
             Err(error) => self.fail(target, error.into(), local, now),
@@ -194,16 +201,17 @@ impl Attempts {
         }
     }
 
-    /// Returns when something is due. A wanted peer is dialed if it `is_idle`: if it has no link.
-    pub(super) fn deadline(&self, is_idle: impl Fn(ServerId) -> bool) -> Option<Duration> {
-        let deadlines = [self.handshakes.deadline(), self.wants.deadline(is_idle)];
+    /// Returns when something is due.
+    pub(super) fn deadline(&self, table: &Table) -> Option<Duration> {
+        let deadlines = [self.handshakes.deadline(), self.wants.deadline(table)];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`. The way to a peer through a third server is `relay_to` it.
     pub(super) fn on_time(
         &mut self,
-        is_idle: impl Fn(ServerId) -> bool,
+        table: &Table,
+        mut relay_to: impl FnMut(ServerId) -> Option<Route>,
         local: &mut LocalEnd,
         now: Duration,
     ) {
@@ -221,9 +229,27 @@ impl Attempts {
                 }
             }
         }
-        while let Some((peer, address)) = self.wants.next_due(now, &is_idle) {
-            let target = Target { peer, address };
-            match local.carrier_for(&target.address) {
+        while let Some(due) = self.wants.next_due(now, table) {
+            let DueWay {
+                peer,
+                carrier,
+                address,
+            } = due;
+            let address = address.unwrap_or_else(|| relayed_address(peer));
+            let target = Target {
+                peer,
+                carrier,
+                address,
+            };
+            match carrier {
+                Some(RELAY) => match relay_to(peer) {
+                    Some(route) => {
+                        let attempt = self.handshakes.number();
+                        self.wants.on_begun(peer, RELAY, attempt);
+                        self.begin(attempt, route, target, local, now);
+                    }
+                    None => self.fail(target, LinkError::PathClosed, local, now),
+                },
                 Some(carrier) => self.dial(carrier, target),
                 None => {
                     let error = LinkError::NoCarrier(target.address.clone());
@@ -235,14 +261,14 @@ impl Attempts {
 
     fn dial(&mut self, carrier: usize, target: Target) {
         let attempt = self.handshakes.number();
-        self.wants.on_begun(target.peer, attempt);
+        self.wants.on_begun(target.peer, carrier, attempt);
         let address = target.address.clone();
-        self.dials.insert(attempt, (carrier, target));
-        self.outcomes.push_back(Outcome::Dial {
+        self.dials.insert(attempt, target);
+        self.outcomes.push_back(Outcome::Do(LinkOutput::Dial {
             attempt,
             carrier,
             address,
-        });
+        }));
     }
 
     fn begin(
@@ -279,14 +305,15 @@ impl Attempts {
             Output::Send(message) => self.send(route, Some(message)),
             Output::Sign(bytes) => {
                 let attempt = number;
-                self.outcomes.push_back(Outcome::Sign { attempt, bytes });
+                let sign = LinkOutput::Sign { attempt, bytes };
+                self.outcomes.push_back(Outcome::Do(sign));
             }
             Output::Done { last, established } => {
                 self.send(route, last);
                 // A responder stays for a while, to repeat its last message should that be lost.
                 if let Some(target) = &target {
                     self.handshakes.remove(number);
-                    self.wants.on_answered(target.peer);
+                    self.wants.on_answered(target.peer, target.carrier);
                 }
                 self.outcomes.push_back(Outcome::Established {
                     route,
@@ -321,8 +348,14 @@ impl Attempts {
 
     fn fail(&mut self, target: Target, error: LinkError, local: &mut LocalEnd, now: Duration) {
         tracing::debug!(peer = %target.peer, %error, "an attempt has come to nothing");
-        self.wants.on_failed(target.peer, now, &mut local.random);
-        self.outcomes.push_back(Outcome::Failed(target, error));
+        let random = &mut local.random;
+        self.wants
+            .on_failed(target.peer, target.carrier, now, random);
+        // Why there is no link is told of the addresses. That third servers have none either is no news.
+        let is_verdict = matches!(&error, LinkError::Handshake(error) if !matches!(error, HandshakeError::TimedOut { .. }));
+        if is_verdict || target.carrier != Some(RELAY) {
+            self.outcomes.push_back(Outcome::Failed(target, error));
+        }
     }
 
     /// Gives up an attempt that is not needed any more.
@@ -334,7 +367,18 @@ impl Attempts {
     }
 
     fn send(&mut self, route: Route, message: Option<Bytes>) {
-        self.outcomes
-            .extend(message.map(|message| Outcome::Send(route, message)));
+        let send = message.map(|message| LinkOutput::Send {
+            route,
+            channel: Channel::Ordered,
+            packet: message.into(),
+            cargo: Cargo::HANDSHAKE,
+        });
+        self.outcomes.extend(send.map(Outcome::Do));
     }
+}
+
+/// Returns what stands for the address of a server that is reached through another.
+fn relayed_address(peer: ServerId) -> Address {
+    let address = format!("relay:{peer:?}");
+    address.parse().expect("an id is printable and short")
 }

@@ -1,4 +1,4 @@
-//! Decides when to dial a peer, and at which of its addresses.
+//! Decides when to dial a peer in one way, and at which of its addresses.
 //!
 //! Attempts rotate through the addresses. Each one that comes to nothing doubles the wait for the next, up to a bound;
 //! waits are drawn at random, so that those who lost a peer at the same moment do not return at the same moment.
@@ -16,7 +16,13 @@ pub const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 /// for long is found again within seconds.
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
-/// When and where to dial one peer.
+/// The shortest wait before a peer that has a link is dialed for a better one, before jitter.
+pub const UPGRADE_BACK_OFF_MIN: Duration = Duration::from_secs(1);
+
+/// The longest wait between two attempts to get a better link, before jitter.
+pub const UPGRADE_BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// When and where to dial one peer, in one way.
 #[derive(Clone, Debug)]
 pub(super) struct Dialing {
     addresses: Vec<Address>,
@@ -24,8 +30,10 @@ pub(super) struct Dialing {
     turn: usize,
     /// How many attempts came to nothing since a link lived for long.
     failures: u32,
-    /// Not before this.
+    /// Not before this while there is no link.
     not_before: Duration,
+    /// Not before this while there is a worse link.
+    upgrade_not_before: Duration,
 }
 
 impl Dialing {
@@ -36,6 +44,7 @@ impl Dialing {
             turn: 0,
             failures: 0,
             not_before: now,
+            upgrade_not_before: now,
         }
     }
 
@@ -46,20 +55,25 @@ impl Dialing {
         }
     }
 
-    /// Returns when the next attempt is due, `None` if there is no address.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        (!self.addresses.is_empty()).then_some(self.not_before)
+    /// Returns when the next attempt is due while there is no link.
+    pub(super) fn deadline(&self) -> Duration {
+        self.not_before
     }
 
-    /// Returns the address to dial at `now`, if an attempt is due.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Address> {
-        if self.deadline()? > now {
-            return None;
-        }
-        let address = self
-            .addresses
-            .get(self.turn % self.addresses.len())
-            .cloned();
+    /// Returns when the next attempt is due while there is a worse link.
+    pub(super) fn upgrade_deadline(&self) -> Duration {
+        self.upgrade_not_before
+    }
+
+    /// Returns true if an attempt came to nothing since a link lived for long.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Returns the address whose turn it is, `None` if there is none.
+    pub(super) fn next(&mut self) -> Option<Address> {
+        let count = self.addresses.len().max(1);
+        let address = self.addresses.get(self.turn % count).cloned();
         self.turn = self.turn.wrapping_add(1);
         address
     }
@@ -71,23 +85,35 @@ impl Dialing {
             .unwrap_or(u32::MAX)
             .max(1);
         let doublings = (self.failures / count).min(16);
-        let back_off = BACK_OFF_MIN
-            .saturating_mul(1 << doublings)
-            .min(BACK_OFF_MAX);
         self.failures = self.failures.saturating_add(1);
-        let jitter = back_off / 2 * (random.next_u32() % 1_024) / 1_024;
-        self.not_before = now.saturating_add(back_off / 2 + jitter);
+        let after = |min: Duration, max: Duration, random: &mut ChaCha20Rng| {
+            let back_off = min.saturating_mul(1 << doublings).min(max);
+            now.saturating_add(jittered(back_off, random))
+        };
+        self.not_before = after(BACK_OFF_MIN, BACK_OFF_MAX, random);
+        self.upgrade_not_before = after(UPGRADE_BACK_OFF_MIN, UPGRADE_BACK_OFF_MAX, random);
     }
 
-    /// A link is up. The address that worked is tried first when it is lost.
+    /// A link by this way is up. The address that worked is tried first when it is lost.
     pub(super) fn on_up(&mut self) {
         self.turn = self.turn.wrapping_sub(1);
+    }
+
+    /// A link by a worse way is up.
+    pub(super) fn on_worse_up(&mut self, now: Duration, random: &mut ChaCha20Rng) {
+        let soonest = now.saturating_add(jittered(UPGRADE_BACK_OFF_MIN, random));
+        self.upgrade_not_before = self.upgrade_not_before.max(soonest);
     }
 
     /// The peer is well: the next wait is the shortest.
     pub(super) fn forget_failures(&mut self) {
         self.failures = 0;
     }
+}
+
+/// Returns between half of a wait and all of it.
+fn jittered(wait: Duration, random: &mut ChaCha20Rng) -> Duration {
+    wait / 2 + wait / 2 * (random.next_u32() % 1_024) / 1_024
 }
 
 #[cfg(test)]
@@ -107,10 +133,10 @@ mod tests {
     fn failing(dialing: &mut Dialing, times: usize) -> Vec<(Duration, String)> {
         let mut random = ChaCha20Rng::seed_from_u64(1);
         let attempt = |_| {
-            let at = dialing.deadline().unwrap();
-            let address = dialing.next(at).unwrap();
+            let at = dialing.deadline();
+            let address = dialing.next().unwrap();
             dialing.on_failure(at, &mut random);
-            (dialing.deadline().unwrap() - at, address.to_string())
+            (dialing.deadline() - at, address.to_string())
         };
         (0..times).map(attempt).collect()
     }
@@ -119,15 +145,15 @@ mod tests {
     fn the_first_attempt_is_made_at_once() {
         let mut dialing = Dialing::new(&addresses(&["udp:a"]), ms(5));
 
-        assert_eq!(dialing.next(ms(5)).unwrap().to_string(), "udp:a");
+        assert_eq!(dialing.deadline(), ms(5));
+        assert_eq!(dialing.next().unwrap().to_string(), "udp:a");
     }
 
     #[test]
     fn a_peer_without_addresses_is_not_dialed() {
         let mut dialing = Dialing::new(&[], ms(0));
 
-        assert_eq!(dialing.deadline(), None);
-        assert_eq!(dialing.next(ms(1_000_000)), None);
+        assert_eq!(dialing.next(), None);
     }
 
     #[test]
@@ -165,9 +191,26 @@ mod tests {
         failing(&mut dialing, 10);
 
         dialing.set_addresses(&addresses(&["udp:a"]), ms(7));
-        assert!(dialing.deadline() > Some(ms(7)));
+        assert!(dialing.deadline() > ms(7));
         dialing.set_addresses(&addresses(&["udp:b"]), ms(7));
 
-        assert_eq!(dialing.next(ms(7)).unwrap().to_string(), "udp:b");
+        assert_eq!(dialing.deadline(), ms(7));
+        assert_eq!(dialing.next().unwrap().to_string(), "udp:b");
+    }
+
+    #[test]
+    fn better_links_are_tried_for_after_a_second_to_a_minute() {
+        let mut random = ChaCha20Rng::seed_from_u64(1);
+        let mut dialing = Dialing::new(&addresses(&["udp:a"]), ms(0));
+
+        dialing.on_worse_up(ms(0), &mut random);
+        let first = dialing.upgrade_deadline();
+        failing(&mut dialing, 20);
+        let at = dialing.deadline();
+        dialing.on_failure(at, &mut random);
+        let last = dialing.upgrade_deadline() - at;
+
+        assert!(first >= UPGRADE_BACK_OFF_MIN / 2 && first <= UPGRADE_BACK_OFF_MIN);
+        assert!(last >= UPGRADE_BACK_OFF_MAX / 2 && last <= UPGRADE_BACK_OFF_MAX);
     }
 }

@@ -33,6 +33,54 @@ pub struct Link {
     pub generation: u64,
 }
 
+/// Where a link runs, as whoever looks after the cluster wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkPath {
+    /// The scheme of its carrier; `relay` if a third server passes its packets on.
+    pub carrier: String,
+    /// The server that passes its packets on, if one does.
+    pub relay: Option<ServerId>,
+    /// What the carrier says of the path, if it says anything: of a connection the two addresses between which it runs.
+    pub description: Option<String>,
+}
+
+impl LinkPath {
+    /// Makes the path of a link over a carrier of this scheme.
+    #[must_use]
+    pub fn by(carrier: &str, description: Option<String>) -> Self {
+        Self {
+            carrier: carrier.to_owned(),
+            relay: None,
+            description,
+        }
+    }
+
+    /// Makes the path of a link whose packets this server passes on.
+    #[must_use]
+    pub fn through(relay: ServerId) -> Self {
+        Self {
+            carrier: "relay".to_owned(),
+            relay: Some(relay),
+            description: None,
+        }
+    }
+}
+
+/// `ws`, `rtc (192.0.2.1:4000 - 192.0.2.7:4000)` or `relay through 0x1f…`.
+impl std::fmt::Display for LinkPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.carrier)?;
+        if let Some(relay) = self.relay {
+            write!(f, " through {relay}")?;
+        }
+        if let Some(description) = &self.description {
+            write!(f, " ({description})")?;
+        }
+        Ok(())
+    }
+}
+
 impl From<&Established> for Link {
     fn from(established: &Established) -> Self {
         Self {
@@ -199,6 +247,35 @@ pub struct Route {
     pub carrier: usize,
     /// The path, as the carrier names it.
     pub path: Path,
+}
+
+/// The place of the carrier of routes that lead through a third server, which is no carrier: after all others.
+pub(super) const RELAY: usize = usize::MAX;
+
+impl Route {
+    /// Returns the route to a server through the peer of the link of this generation.
+    pub(super) fn relayed(generation: u64, to: ServerId) -> Self {
+        Self {
+            carrier: RELAY,
+            path: Path::new(&generation.to_be_bytes(), &to.0.to_be_bytes()),
+        }
+    }
+
+    /// Returns true if the route leads through a third server.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.carrier == RELAY
+    }
+
+    /// Returns the generation of the link that the route takes, and to whom it leads, if that is through a third
+    /// server.
+    pub(super) fn relay(&self) -> Option<(u64, ServerId)> {
+        let (generation, to) = self.path.as_bytes().split_first_chunk()?;
+        let to = to.try_into().ok().filter(|_| self.is_relayed())?;
+        Some((
+            u64::from_be_bytes(*generation),
+            ServerId(u128::from_be_bytes(to)),
+        ))
+    }
 }
 
 /// What a packet holds, as links need to know it when the packet is refused.

@@ -64,6 +64,8 @@ enum End {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) peer: ServerId,
+    /// The carrier that dials it; `None` if none does.
+    pub(super) carrier: Option<usize>,
     pub(super) address: Address,
 }
 
@@ -230,6 +232,11 @@ impl Handshakes {
             .iter()
             .filter(|(_, attempt)| attempt.route == route);
         on_route.map(|(number, _)| *number).collect()
+    }
+
+    /// Returns the paths of handshakes.
+    pub(super) fn routes(&self) -> impl Iterator<Item = Route> {
+        self.attempts.values().map(|attempt| attempt.route)
     }
 
     /// Returns true if a handshake is under way on a path.

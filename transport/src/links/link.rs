@@ -7,11 +7,15 @@ use bytes::Bytes;
 
 use super::allowance::{Allowance, Rate};
 use super::event::{Cargo, CloseReason, DownReason, Link, LinkOutput, Route};
-use super::limits::{FRAME_COST_BYTES, LinkLimits, SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX};
+use super::limits::{
+    FRAME_COST_BYTES, LinkLimits, RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX,
+    SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX,
+};
 use super::packet::{
     self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES, Transit,
 };
 use super::stream::{Incoming, Outgoing, Segment, StreamError};
+use crate::access::Role;
 use crate::carrier::{Channel, Head, Packet};
 use crate::frame::Frame;
 use crate::handshake::Established;
@@ -25,6 +29,12 @@ const GREETING_INTERVAL: Duration = Duration::from_millis(200);
 const SIGNAL_RATE: Rate = Rate {
     per_second: SIGNALS_PER_SECOND_MAX,
     at_once_max: SIGNALS_AT_ONCE_MAX,
+};
+
+/// How many bytes of packets are passed on for the peer of a link.
+const RELAY_RATE: Rate = Rate {
+    per_second: RELAYED_BYTES_PER_SECOND_MAX,
+    at_once_max: RELAYED_BYTES_AT_ONCE_MAX,
 };
 
 /// A link whose handshake is done.
@@ -44,6 +54,7 @@ pub(super) struct ActiveLink {
     life: Life,
     flow: Flow,
     signals: Allowance,
+    relayed: Allowance,
 }
 
 /// What packets are sealed with.
@@ -161,6 +172,7 @@ impl ActiveLink {
             },
             flow: Flow::default(),
             signals: Allowance::new(SIGNAL_RATE, now),
+            relayed: Allowance::new(RELAY_RATE, now),
         }
     }
 
@@ -254,6 +266,24 @@ impl ActiveLink {
     /// Returns true if the peer has not sent more signals than it may.
     pub(super) fn takes_signal(&mut self, now: Duration) -> bool {
         self.signals.take(1, now)
+    }
+
+    /// Returns true if the peer may have so many more bytes passed on.
+    pub(super) fn relays(&mut self, bytes: usize, now: Duration) -> bool {
+        self.relayed.take(bytes, now)
+    }
+
+    /// Returns true if what the peer sends is passed on to others, and what others send to it. Clients and strangers
+    /// deal with nobody but those who have let them in; and what has come through a third server goes no further.
+    pub(super) fn may_pass(&self) -> bool {
+        !self.route.is_relayed() && is_server(self.about.role)
+    }
+
+    /// Returns true if the peer passes on what this end sends, and is believed whose it is what it passes on: a server
+    /// of the cluster, to which this end is no client.
+    pub(super) fn passes_on(&self) -> bool {
+        let is_trusted = matches!(self.about.role, Role::Member | Role::Vouched);
+        is_trusted && is_server(self.about.role_granted) && self.may_pass()
     }
 
     /// The member has taken a frame.
@@ -476,6 +506,11 @@ impl ActiveLink {
         });
         Ok(())
     }
+}
+
+/// Returns true for servers of the cluster, and for those that may become one.
+pub(super) const fn is_server(role: Role) -> bool {
+    matches!(role, Role::Member | Role::Vouched | Role::Joiner)
 }
 
 impl Seal {

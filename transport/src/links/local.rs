@@ -7,17 +7,30 @@ use liferaft_platform::{Address, ClusterId, PublicKey, Starts, Versions};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::event::Route;
+use super::event::{RELAY, Route};
 use super::link::Medium;
+use super::packet::RELAYED_PACKET_BYTES_MAX;
 use crate::ServerId;
 use crate::access::Role;
 use crate::carrier::{Binding, Carrier, PACKET_BYTES_MIN, Path};
-use crate::handshake::{Initiator, Intent, Local, Protection, Responder};
+use crate::handshake::{Initiator, Intent, Local, MESSAGE_BYTES_MAX, Protection, Responder};
 use crate::token::TokenSecret;
-use crate::voucher::Voucher;
+use crate::voucher::{VOUCHER_BYTES, VOUCHERS_MAX, Voucher};
 
 /// The most bindings of connections that are kept for handshakes to come, for each carrier.
 const BINDINGS_MAX: usize = 1_024;
+
+/// The most vouchers that are shown through a third server, where messages of a handshake have less room.
+const RELAYED_VOUCHERS_MAX: usize = VOUCHERS_MAX - 1;
+
+const _: () = assert!(MESSAGE_BYTES_MAX - VOUCHER_BYTES <= RELAYED_PACKET_BYTES_MAX);
+
+/// What a third server carries: packets that anybody may lose and that it may not read.
+const RELAYED: Medium = Medium {
+    packet_bytes_max: RELAYED_PACKET_BYTES_MAX,
+    is_inside_process: false,
+    is_reliable: false,
+};
 
 /// What this end shows of itself, and wants to be taken for.
 #[derive(Clone, Debug)]
@@ -121,6 +134,9 @@ impl LocalEnd {
     }
 
     pub(super) fn medium(&self, carrier: usize) -> Medium {
+        if carrier == RELAY {
+            return RELAYED;
+        }
         let traits = &self.carriers[carrier].traits;
         Medium {
             packet_bytes_max: traits.packet_bytes_max,
@@ -140,7 +156,9 @@ impl LocalEnd {
     }
 
     pub(super) fn on_closed(&mut self, route: Route) {
-        self.carriers[route.carrier].bindings.remove(&route.path);
+        if let Some(carrier) = self.carriers.get_mut(route.carrier) {
+            carrier.bindings.remove(&route.path);
+        }
     }
 
     /// Begins a handshake with one of these servers, or one for which one of them vouches.
@@ -169,14 +187,22 @@ impl LocalEnd {
             vouchers,
             ..
         } = &self.credentials;
-        let KnownCarrier { traits, bindings } = &self.carriers[route.carrier];
-        let protection = match bindings.get(&route.path) {
-            _ if traits.is_inside_process => Protection::Inside,
+        let carrier = self.carriers.get(route.carrier);
+        let binding = carrier.and_then(|carrier| carrier.bindings.get(&route.path));
+        let protection = match binding {
+            _ if carrier.is_some_and(|carrier| carrier.traits.is_inside_process) => {
+                Protection::Inside
+            }
             Some(Binding { own, peer }) => Protection::Bound {
                 own: *own,
                 peer: *peer,
             },
             None => Protection::Sealed,
+        };
+        let vouchers = if route.is_relayed() && vouchers.len() > RELAYED_VOUCHERS_MAX {
+            &vouchers[..RELAYED_VOUCHERS_MAX].into()
+        } else {
+            vouchers
         };
         Local {
             cluster: *cluster,

@@ -16,8 +16,10 @@
 //!
 //! [`Endpoint`]: crate::endpoint::Endpoint
 
+mod agreement;
 mod allowance;
 mod attempts;
+mod clock;
 mod dialing;
 mod event;
 mod handshakes;
@@ -31,31 +33,35 @@ mod transit;
 mod unread;
 mod wants;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-pub use self::dialing::{BACK_OFF_MAX, BACK_OFF_MIN};
+pub use self::dialing::{BACK_OFF_MAX, BACK_OFF_MIN, UPGRADE_BACK_OFF_MAX, UPGRADE_BACK_OFF_MIN};
 pub use self::event::{
-    Cargo, CloseReason, DownReason, Link, LinkError, LinkEvent, LinkOutput, Route,
+    Cargo, CloseReason, DownReason, Link, LinkError, LinkEvent, LinkOutput, LinkPath, Route,
 };
 pub use self::limits::{
-    HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits, SIGNAL_FORWARDERS_MAX,
-    SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX, UNREAD_EVENTS_MAX, UNWANTED_LINKS_MAX, WANTED_MAX,
+    HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits,
+    RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX, RELAYED_BYTES_PER_SECOND_TOTAL_MAX,
+    SIGNAL_FORWARDERS_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX, UNREAD_EVENTS_MAX,
+    UNWANTED_LINKS_MAX, WANTED_MAX,
 };
 pub use self::local::{CarrierTraits, Credentials};
 pub use self::stream::{
     CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, SEGMENT_BYTES_MAX, StreamError,
 };
 pub use self::transit::TransitCounters;
-pub use self::wants::{DIALS_MAX, Wanted};
+pub use self::wants::{DIALS_MAX, RELAYED_DIALS_MAX, UPGRADES_MAX, WAY_DELAY, Wanted};
 
+use self::agreement::Fate;
 use self::attempts::{Attempts, Outcome};
+use self::clock::Clock;
 use self::handshakes::Target;
 use self::link::{ActiveLink, Arrival};
 use self::local::LocalEnd;
 use self::packet::{Content, Incoming};
 use self::table::Table;
-use self::transit::{Crossing, Ways};
+use self::transit::{Crossing, Onward, Ways};
 use self::unread::UnreadEvents;
 use crate::access::Authorizer;
 use crate::carrier::{CarrierEvent, CarryError, Channel, DialError, Packet, Path};
@@ -75,20 +81,6 @@ pub struct Links {
     ways: Ways,
     outputs: VecDeque<LinkOutput>,
     unread: UnreadEvents,
-}
-
-/// What is known of time.
-#[derive(Debug)]
-struct Clock {
-    now: Duration,
-    /// Nothing is due before.
-    wake_at: Option<Duration>,
-}
-
-impl Clock {
-    fn schedule(&mut self, at: Duration) {
-        self.wake_at = Some(self.wake_at.map_or(at, |wake_at| wake_at.min(at)));
-    }
 }
 
 impl Links {
@@ -112,7 +104,7 @@ impl Links {
             clock: Clock { now, wake_at: None },
             attempts: Attempts::default(),
             table: Table::default(),
-            ways: Ways::default(),
+            ways: Ways::new(now),
             outputs: VecDeque::new(),
             unread: UnreadEvents::default(),
         }
@@ -140,7 +132,7 @@ impl Links {
     /// New ones are dialed at once. Of those that are not wanted any more, the links that this end has dialed are
     /// closed.
     pub fn want(&mut self, wanted: &[Wanted]) {
-        for peer in self.attempts.want(wanted, self.local.id, self.clock.now) {
+        for peer in self.attempts.want(wanted, &self.local, self.clock.now) {
             let link = self.table.active(peer);
             if link.is_some_and(|link| link.is_initiator) {
                 self.close(peer, CloseReason::Unwanted);
@@ -179,6 +171,18 @@ impl Links {
     #[must_use]
     pub fn link(&self, peer: ServerId) -> Option<&Link> {
         self.table.active(peer).map(|link| &link.about)
+    }
+
+    /// Returns the route of the link to a peer, if it is up.
+    #[must_use]
+    pub fn route(&self, peer: ServerId) -> Option<Route> {
+        self.table.active(peer).map(|link| link.route)
+    }
+
+    /// Returns the server that passes on the packets of a route, if one does.
+    #[must_use]
+    pub fn relay_of(&self, route: &Route) -> Option<ServerId> {
+        self.table.peer_of(route.relay()?.0)
     }
 
     /// Returns how many datagram frames of the link to a peer were dropped, because too many waited unread.
@@ -224,6 +228,7 @@ impl Links {
     #[must_use]
     pub fn needs_time(&self, event: &CarrierEvent) -> bool {
         !matches!(event, CarrierEvent::Packet { packet, .. } if packet::is_datagram(packet))
+            || self.ways.is_relaying(self.clock.now)
     }
 
     /// Takes what a carrier tells.
@@ -325,8 +330,7 @@ impl Links {
         self.time_links();
         self.try_wanted();
         self.flush();
-        let is_idle = |peer| !self.table.has(peer);
-        let deadlines = [self.table.deadline(), self.attempts.deadline(is_idle)];
+        let deadlines = [self.table.deadline(), self.attempts.deadline(&self.table)];
         self.clock.wake_at = deadlines.into_iter().flatten().min();
     }
 
@@ -338,10 +342,25 @@ impl Links {
 
     /// Returns the next thing to do. It is to be asked until there is none, after all that has happened was told.
     pub fn next_output(&mut self) -> Option<LinkOutput> {
-        if self.outputs.is_empty() {
-            self.flush();
+        loop {
+            if self.outputs.is_empty() {
+                self.flush();
+            }
+            match self.outputs.pop_front()? {
+                LinkOutput::Send {
+                    route,
+                    packet,
+                    cargo,
+                    ..
+                } if route.is_relayed() => {
+                    let (ways, mut crossing) = self.crossing();
+                    if !ways.send_relayed(&mut crossing, route, packet) {
+                        self.on_refused(route, cargo, CarryError::Full);
+                    }
+                }
+                output => return Some(output),
+            }
         }
-        self.outputs.pop_front()
     }
 
     /// Returns the next event for the member. Frames that it takes give their sender credit for more.
@@ -366,7 +385,14 @@ impl Links {
                 generation,
                 content,
             }) => {
-                self.on_content(route, (channel, generation), content);
+                match self.on_content(route, (channel, generation), content) {
+                    // What comes through a third server goes no further, so this goes no deeper.
+                    Some(Onward::Packet(route, packet)) => {
+                        self.on_packet(route, packet.into(), authorizer);
+                    }
+                    Some(Onward::Closed(route)) => self.on_closed(route, &LinkError::PathClosed),
+                    None => {}
+                }
             }
             Some(Incoming::Handshake(message)) => {
                 let trust = (authorizer, !self.unread.is_full());
@@ -380,19 +406,18 @@ impl Links {
         }
     }
 
-    /// Takes a packet that claims to be of a link. Whatever is not from its peer, by its path, is dropped.
+    /// Takes a packet that claims to be of a link. Whatever is not from its peer, by its path, is dropped. Returns what it
+    /// has brought of a third server.
     fn on_content(
         &mut self,
         route: Route,
         (channel, generation): (Channel, u64),
         content: Content,
-    ) {
+    ) -> Option<Onward> {
         let now = self.clock.now;
-        let Some((link, is_active)) = self.table.by_generation(generation) else {
-            return;
-        };
+        let (link, is_active) = self.table.by_generation(generation)?;
         if link.route != route {
-            return;
+            return None;
         }
         let peer = link.about.peer;
         if is_active {
@@ -402,22 +427,20 @@ impl Links {
             });
             let is_waiting = link.is_waiting();
             self.clock.schedule(link.deadline());
-            self.after_content(peer, result, is_waiting);
-            return;
+            return self.after_content(peer, result, is_waiting);
         }
         let mut delivered = Vec::new();
         let result = link.on_content(channel, content, now, &mut |frame| delivered.push(frame));
         if result == Ok(Arrival::Nothing) {
-            return;
+            return None;
         }
         let is_it = |link: &ActiveLink, _| link.about.generation == generation;
-        if let Some((link, _)) = self.table.take_pending(peer, is_it).pop() {
-            self.up(link);
-            delivered
-                .into_iter()
-                .for_each(|frame| self.unread.push_frame(peer, generation, frame));
-            self.after_content(peer, result, true);
-        }
+        let (link, _) = self.table.take_pending(peer, is_it).pop()?;
+        self.up(link);
+        delivered
+            .into_iter()
+            .for_each(|frame| self.unread.push_frame(peer, generation, frame));
+        self.after_content(peer, result, true)
     }
 
     fn after_content(
@@ -425,14 +448,14 @@ impl Links {
         peer: ServerId,
         result: Result<Arrival, DownReason>,
         is_waiting: bool,
-    ) {
+    ) -> Option<Onward> {
         if is_waiting && result.is_ok() {
             self.table.dirty.insert(peer);
         }
         match result {
             Ok(Arrival::Transit(transit)) => {
                 let (ways, mut crossing) = self.crossing();
-                ways.on_transit(&mut crossing, peer, transit);
+                return ways.on_transit(&mut crossing, peer, transit);
             }
             Ok(Arrival::Own | Arrival::Nothing) => {}
             Err(why @ DownReason::RuleBroken(_)) => {
@@ -444,6 +467,7 @@ impl Links {
             }
             Err(why) => self.down(peer, why),
         }
+        None
     }
 
     fn crossing(&mut self) -> (&mut Ways, Crossing<'_>) {
@@ -461,30 +485,13 @@ impl Links {
         while let Some(outcome) = self.attempts.next_outcome() {
             self.clock.schedule(self.clock.now);
             match outcome {
-                Outcome::Dial {
-                    attempt,
-                    carrier,
-                    address,
-                } => self.outputs.push_back(LinkOutput::Dial {
-                    attempt,
-                    carrier,
-                    address,
-                }),
-                Outcome::Send(route, message) => self.outputs.push_back(LinkOutput::Send {
-                    route,
-                    channel: Channel::Ordered,
-                    packet: message.into(),
-                    cargo: Cargo::HANDSHAKE,
-                }),
-                Outcome::Sign { attempt, bytes } => {
-                    self.outputs.push_back(LinkOutput::Sign { attempt, bytes });
-                }
+                Outcome::Do(output) => self.outputs.push_back(output),
                 Outcome::Established {
                     route,
                     target,
                     established,
                 } => self.on_established(route, target, *established),
-                Outcome::Failed(Target { peer, address }, error) if !self.unread.is_full() => {
+                Outcome::Failed(Target { peer, address, .. }, error) if !self.unread.is_full() => {
                     self.unread.push(LinkEvent::Failed {
                         peer,
                         address,
@@ -499,57 +506,37 @@ impl Links {
 
     fn on_established(&mut self, route: Route, target: Option<Target>, established: Established) {
         let peer = established.peer.server_id();
-        let generation = established.generation;
-        let is_old = self
-            .table
-            .active(peer)
-            .is_some_and(|link| !established.starts.may_follow(&link.about.starts.newest()));
-        // Where several are looked for at one address, whoever is there answers for each: one link to it will do.
-        let is_superfluous = target.as_ref().is_some_and(|target| target.peer != peer)
-            && self
-                .table
-                .active(peer)
-                .is_some_and(|link| link.about.starts.newest() == established.starts.newest());
-        if let Some(target) = target.as_ref().filter(|target| target.peer != peer) {
+        let looked_for = target.as_ref().map(|target| target.peer);
+        let is_crowded = self.is_crowded(peer);
+        let own = (self.local.id, is_crowded);
+        let fate = Fate::of(&established, (route, looked_for), own, &self.table);
+        let is_answer = looked_for.is_none_or(|looked_for| looked_for == peer);
+        let now = self.clock.now;
+        if let Some(target) = target
+            && (!is_answer || fate == Fate::Refused)
+        {
             let random = &mut self.local.random;
-            self.attempts
-                .wants
-                .on_failed(target.peer, self.clock.now, random);
+            let wants = &mut self.attempts.wants;
+            wants.on_failed(target.peer, target.carrier, now, random);
         }
-        if is_superfluous {
+        if fate == Fate::Superfluous {
             return self.leave(route);
         }
-        let is_refused = is_old || self.is_crowded(peer) || self.table.has_generation(generation);
         let medium = self.local.medium(route.carrier);
-        let limits = self.limits;
-        let (is_initiator, now) = (target.is_some(), self.clock.now);
-        let mut link = Box::new(ActiveLink::new(
-            established,
-            (route, medium),
-            is_initiator,
-            limits,
-            now,
-        ));
-        if is_refused {
-            link.say_goodbye(CloseReason::Forbidden, now, &mut self.outputs);
-        }
-        let Some(target) = target else {
-            if !is_refused {
-                self.table.set_pending(link, now);
+        let is_initiator = looked_for.is_some();
+        let link = ActiveLink::new(established, (route, medium), is_initiator, self.limits, now);
+        let mut link = Box::new(link);
+        match fate {
+            Fate::Waits => self.table.set_pending(link, now),
+            Fate::ComesUp => self.up(link),
+            Fate::Refused => {
+                link.say_goodbye(CloseReason::Forbidden, now, &mut self.outputs);
+                // A responder stays for a while, and leaves then.
+                if is_initiator {
+                    self.leave(route);
+                }
             }
-            return;
-        };
-        let is_same_start =
-            |pending: &ActiveLink| pending.about.starts.newest() == link.about.starts.newest();
-        let gives_way = peer < self.local.id && self.table.pending(peer).any(is_same_start);
-        if is_refused {
-            let random = &mut self.local.random;
-            self.attempts.wants.on_failed(target.peer, now, random);
-        }
-        if is_refused || gives_way {
-            self.leave(route);
-        } else {
-            self.up(link);
+            Fate::Superfluous | Fate::GivesWay => self.leave(route),
         }
     }
 
@@ -565,15 +552,16 @@ impl Links {
     fn up(&mut self, link: Box<ActiveLink>) {
         let about = link.about;
         let peer = about.peer;
-        self.down(peer, DownReason::Replaced);
+        let carrier = link.route.carrier;
+        self.end(peer, DownReason::Replaced, Some(carrier));
         self.table.take_pending(peer, |_, _| true);
         self.unread.forget_frames_of(peer);
-        self.attempts.on_up(peer);
+        let (local, now) = (&mut self.local, self.clock.now);
+        self.attempts.on_up(peer, carrier, local, now);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
         self.unread.push(LinkEvent::Up(Box::new(about)));
         // The peer takes the link for up by what is sent first.
-        let now = self.clock.now;
         if let Some(link) = self.table.active_mut(peer)
             && let Err(why) = link.greet(now, &mut self.outputs)
         {
@@ -584,6 +572,11 @@ impl Links {
     }
 
     fn down(&mut self, peer: ServerId, why: DownReason) {
+        self.end(peer, why, None);
+    }
+
+    /// Ends the link to a peer. One by another carrier may have taken its place.
+    fn end(&mut self, peer: ServerId, why: DownReason, taken_by: Option<usize>) {
         let Some(link) = self.table.take_active(peer) else {
             return;
         };
@@ -596,9 +589,24 @@ impl Links {
         });
         let lived = self.clock.now.saturating_sub(link.up_at());
         let (random, now) = (&mut self.local.random, self.clock.now);
-        self.attempts.wants.on_down(peer, lived, now, random);
+        let carriers = (link.route.carrier, taken_by);
+        self.attempts
+            .wants
+            .on_down(peer, carriers, lived, now, random);
         self.clock.schedule(self.clock.now);
         self.leave(link.route);
+        // What went through it has lost its way.
+        for route in self.routes_through(generation) {
+            self.on_closed(route, &LinkError::PathClosed);
+        }
+    }
+
+    /// Returns the routes that lead through the peer of the link of this generation.
+    fn routes_through(&self, generation: u64) -> BTreeSet<Route> {
+        let routes = self.table.routes().chain(self.attempts.routes());
+        let is_through =
+            |route: &Route| route.relay().is_some_and(|(relay, _)| relay == generation);
+        routes.filter(is_through).collect()
     }
 
     fn on_closed(&mut self, route: Route, why: &LinkError) {
@@ -618,9 +626,15 @@ impl Links {
     fn on_writable(&mut self, route: Route) {
         let (active, _) = self.table.on_route(route);
         for peer in active {
-            if let Some(link) = self.table.active_mut(peer) {
-                link.on_writable();
-                self.table.dirty.insert(peer);
+            let Some(link) = self.table.active_mut(peer) else {
+                continue;
+            };
+            link.on_writable();
+            let generation = link.about.generation;
+            self.table.dirty.insert(peer);
+            // There is room again for what goes through it, too.
+            for route in self.routes_through(generation) {
+                self.on_writable(route);
             }
         }
     }
@@ -645,16 +659,16 @@ impl Links {
 
     /// Does what is due for attempts.
     fn try_wanted(&mut self) {
-        let table = &self.table;
-        let is_idle = |peer| !table.has(peer);
+        let (table, ways) = (&self.table, &mut self.ways);
+        let relay_to = |peer| ways.relay_to(peer, table);
         let (local, now) = (&mut self.local, self.clock.now);
-        self.attempts.on_time(is_idle, local, now);
+        self.attempts.on_time(table, relay_to, local, now);
         self.settle();
     }
 
     /// Closes a path that nothing uses any more.
     fn leave(&mut self, route: Route) {
-        if !self.table.uses(route) && !self.attempts.uses(route) {
+        if !route.is_relayed() && !self.table.uses(route) && !self.attempts.uses(route) {
             self.outputs.push_back(LinkOutput::Close(route));
         }
     }

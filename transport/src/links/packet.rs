@@ -43,14 +43,15 @@ const STATUS_BYTES: usize = 8 + 4 + 4 + 2 + 1;
 /// The bytes before what is passed on by a third server: what it is, and the server.
 pub(super) const FORWARD_HEAD_BYTES: usize = 1 + 16;
 
+/// The longest packet that a third server passes on, in bytes: it fits a packet of any carrier.
+pub(super) const RELAYED_PACKET_BYTES_MAX: usize =
+    PACKET_BYTES_MIN - LINK_HEAD_BYTES - SEALING_BYTES - FORWARD_HEAD_BYTES;
+
 /// The longest scheme of a carrier whose signals are carried, in bytes.
 const SCHEME_BYTES_MAX: usize = 64;
 
 // A signal fits a packet of any carrier, also where a third server passes it on.
-const _: () = assert!(
-    LINK_HEAD_BYTES + SEALING_BYTES + FORWARD_HEAD_BYTES + 2 + SCHEME_BYTES_MAX + SIGNAL_BYTES_MAX
-        <= PACKET_BYTES_MIN
-);
+const _: () = assert!(2 + SCHEME_BYTES_MAX + SIGNAL_BYTES_MAX <= RELAYED_PACKET_BYTES_MAX);
 
 /// The bytes before each frame on a stream: its class and its length.
 pub(super) const FRAME_HEAD_BYTES: usize = 1 + 4;

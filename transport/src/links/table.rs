@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::event::{Link, Route};
+use super::event::Route;
 use super::limits::HANDSHAKE_TIME_MAX;
 use super::link::ActiveLink;
 use crate::ServerId;
@@ -52,6 +52,11 @@ impl Table {
 
     pub(super) fn has_generation(&self, generation: u64) -> bool {
         self.generations.contains_key(&generation)
+    }
+
+    /// Returns whose link has a generation.
+    pub(super) fn peer_of(&self, generation: u64) -> Option<ServerId> {
+        self.generations.get(&generation).copied()
     }
 
     /// Returns the link of a generation, and whether it is up.
@@ -137,10 +142,23 @@ impl Table {
             .any(|link| link.route == route)
     }
 
-    /// Returns what is known of the links that are up.
-    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
-        let active = self.slots.values().filter_map(|slot| slot.active.as_ref());
-        active.map(|link| &link.about)
+    /// Returns the links that are up to servers that pass things on.
+    pub(super) fn relays(&self) -> impl Iterator<Item = &ActiveLink> {
+        let active = self.slots.values();
+        let active = active.filter_map(|slot| slot.active.as_deref());
+        active.filter(|link| link.passes_on())
+    }
+
+    /// Returns the place of the best carrier by which there is a link to a peer, up or pending.
+    pub(super) fn carrier_to(&self, peer: ServerId) -> Option<usize> {
+        let links = self.slots.get(&peer)?.links();
+        links.map(|link| link.route.carrier).min()
+    }
+
+    /// Returns the paths of links.
+    pub(super) fn routes(&self) -> impl Iterator<Item = Route> {
+        let links = self.slots.values().flat_map(Slot::links);
+        links.map(|link| link.route)
     }
 
     /// Returns the peers that have a link.

@@ -1,4 +1,8 @@
 //! Keeps whom the member wants links to, and how far dialing them has come.
+//!
+//! A peer is dialed in several ways: by each carrier that dials one of its addresses, and through a third server. Ways
+//! are preferred in the order of the carriers; the last is the third server. A peer without a link is dialed in all of
+//! them, one after another until a link is up; one that has a link in the ways that are better than that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,16 +11,32 @@ use liferaft_platform::{ADDRESSES_MAX, Address, PublicKey};
 use rand_chacha::ChaCha20Rng;
 
 use super::dialing::Dialing;
+use super::event::RELAY;
 use super::limits::WANTED_MAX;
+use super::table::Table;
 use crate::ServerId;
 
-/// The most peers that are dialed at a time. The others wait for their turn: a browser that opens many connections at
-/// once runs out of sockets.
+/// The most dials at a time, of peers by their addresses. The others wait for their turn: a browser that opens many
+/// connections at once runs out of sockets.
 pub const DIALS_MAX: usize = 16;
+
+/// The most dials at a time through third servers.
+pub const RELAYED_DIALS_MAX: usize = 16;
+
+/// The most dials at a time, of all [`DIALS_MAX`], to peers that have a worse link: those without any come first.
+pub const UPGRADES_MAX: usize = 4;
+
+/// How much later than the way before it a way is tried, of a peer that had no link yet, if nothing has come of that
+/// before. A peer whose link was lost is dialed in all ways at once.
+pub const WAY_DELAY: Duration = Duration::from_millis(500);
 
 /// A link that lived for less counts as an attempt that came to nothing: a peer that hangs up at once is not dialed
 /// without a pause.
 const LIVED_MIN: Duration = Duration::from_secs(5);
+
+/// The most addresses of a peer that are dialed: those that are known, and one more for each of as many carriers that
+/// find servers by their ids.
+const DIALED_ADDRESSES_MAX: usize = 2 * ADDRESSES_MAX;
 
 /// A peer that a link is wanted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +46,8 @@ pub struct Wanted {
     /// The keys of which whoever answers must have one, or be vouched for by one: the peer's own, or all that an
     /// invitation names. Empty: the peer's own, of which its id is the digest.
     pub keys: Vec<PublicKey>,
-    /// Where to reach it: the first [`ADDRESSES_MAX`] are tried in turn. Without any it is waited for.
+    /// Where to reach it: at most twice [`ADDRESSES_MAX`] are tried, those of each carrier in turn. Without any it is
+    /// waited for, and looked for through other servers.
     pub addresses: Vec<Address>,
 }
 
@@ -39,20 +60,59 @@ pub(super) struct Wants {
 #[derive(Debug)]
 struct Want {
     keys: Vec<PublicKey>,
+    /// The best first.
+    ways: Vec<Way>,
+    /// Since when the peer is wanted, if it has had no link since.
+    new_since: Option<Duration>,
+}
+
+/// One way to reach a peer.
+#[derive(Debug)]
+struct Way {
+    carrier: Option<usize>,
     dialing: Dialing,
     /// The attempt that is under way.
     attempt: Option<u64>,
 }
 
+/// A way that is to be tried.
+#[derive(Debug)]
+pub(super) struct DueWay {
+    pub(super) peer: ServerId,
+    /// The carrier that dials; `None` if no carrier dials the address.
+    pub(super) carrier: Option<usize>,
+    /// The address; `None` if the way leads through a third server.
+    pub(super) address: Option<Address>,
+}
+
+/// A way that may be tried, in the order in which they are if several are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_upgrade: bool,
+    deadline: Duration,
+    peer: ServerId,
+    carrier: Option<usize>,
+}
+
+/// How many attempts are under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dials {
+    by_address: usize,
+    relayed: usize,
+    upgrades: usize,
+}
+
 impl Wants {
-    /// Replaces what is wanted. Returns the peers that are not wanted any more, and their attempts.
+    /// Replaces what is wanted. Returns the peers that are not wanted any more, and the attempts that are not.
     pub(super) fn replace(
         &mut self,
         wanted: &[Wanted],
         own: ServerId,
+        carrier_for: impl Fn(&Address) -> Option<usize>,
         now: Duration,
-    ) -> Vec<(ServerId, Option<u64>)> {
+    ) -> (Vec<ServerId>, Vec<u64>) {
         let mut earlier = std::mem::take(&mut self.wants);
+        let mut cancelled = Vec::new();
         for Wanted {
             peer,
             keys,
@@ -62,20 +122,20 @@ impl Wants {
             if *peer == own {
                 continue;
             }
-            let addresses = &addresses[..addresses.len().min(ADDRESSES_MAX)];
             let mut want = earlier.remove(peer).unwrap_or_else(|| Want {
                 keys: Vec::new(),
-                dialing: Dialing::new(addresses, now),
-                attempt: None,
+                ways: Vec::new(),
+                new_since: Some(now),
             });
             want.keys.clone_from(keys);
-            want.dialing.set_addresses(addresses, now);
+            let addresses = addresses.iter().take(DIALED_ADDRESSES_MAX);
+            let addresses = addresses.map(|address| (carrier_for(address), address.clone()));
+            cancelled.extend(want.set_addresses(addresses, now));
             self.wants.insert(*peer, want);
         }
-        earlier
-            .into_iter()
-            .map(|(peer, want)| (peer, want.attempt))
-            .collect()
+        let ways = earlier.values().flat_map(|want| &want.ways);
+        cancelled.extend(ways.filter_map(|way| way.attempt));
+        (earlier.into_keys().collect(), cancelled)
     }
 
     pub(super) fn contains(&self, peer: ServerId) -> bool {
@@ -87,90 +147,211 @@ impl Wants {
         self.wants.get(&peer).map(|want| &want.keys[..])
     }
 
-    /// Returns when the next attempt is due, of the peers that are `idle`: those without a link.
-    pub(super) fn deadline(&self, is_idle: impl Fn(ServerId) -> bool) -> Option<Duration> {
-        if self.dials() >= DIALS_MAX {
-            return None;
-        }
-        self.idle(is_idle)
-            .filter_map(|(_, want)| want.dialing.deadline())
-            .min()
+    /// Returns when the next attempt is due.
+    pub(super) fn deadline(&self, table: &Table) -> Option<Duration> {
+        self.turns(table).map(|turn| turn.deadline).min()
     }
 
-    /// Returns a peer and the address to dial at `now`, if an attempt is due.
-    pub(super) fn next_due(
-        &mut self,
-        now: Duration,
-        is_idle: impl Fn(ServerId) -> bool,
-    ) -> Option<(ServerId, Address)> {
-        if self.dials() >= DIALS_MAX {
-            return None;
-        }
-        // Whoever waits for the longest time comes first: peers that are gone keep nobody else from their turn.
-        let deadlines = self
-            .idle(is_idle)
-            .filter_map(|(peer, want)| Some((want.dialing.deadline()?, peer)));
-        let (_, peer) = deadlines.min().filter(|(deadline, _)| *deadline <= now)?;
-        let address = self.wants.get_mut(&peer)?.dialing.next(now)?;
-        Some((peer, address))
+    /// Returns a way to be tried at `now`, if one is due: first one to a peer that has no link, and of those the one that
+    /// is due for the longest time, so that peers that are gone keep nobody else from their turn.
+    pub(super) fn next_due(&mut self, now: Duration, table: &Table) -> Option<DueWay> {
+        let due = self.turns(table).filter(|turn| turn.deadline <= now);
+        let Turn { peer, carrier, .. } = due.min()?;
+        let address = self.way_mut(peer, carrier)?.dialing.next();
+        Some(DueWay {
+            peer,
+            carrier,
+            address,
+        })
     }
 
     /// An attempt has begun.
-    pub(super) fn on_begun(&mut self, peer: ServerId, attempt: u64) {
-        if let Some(want) = self.wants.get_mut(&peer) {
-            want.attempt = Some(attempt);
+    pub(super) fn on_begun(&mut self, peer: ServerId, carrier: usize, attempt: u64) {
+        if let Some(way) = self.way_mut(peer, Some(carrier)) {
+            way.attempt = Some(attempt);
         }
     }
 
     /// An attempt came to nothing.
-    pub(super) fn on_failed(&mut self, peer: ServerId, now: Duration, random: &mut ChaCha20Rng) {
-        if let Some(want) = self.wants.get_mut(&peer) {
-            want.attempt = None;
-            want.dialing.on_failure(now, random);
+    pub(super) fn on_failed(
+        &mut self,
+        peer: ServerId,
+        carrier: Option<usize>,
+        now: Duration,
+        random: &mut ChaCha20Rng,
+    ) {
+        if let Some(way) = self.way_mut(peer, carrier) {
+            way.attempt = None;
+            way.dialing.on_failure(now, random);
         }
     }
 
-    /// A link to a peer is up, or about to be. Returns the attempt that it makes superfluous.
-    pub(super) fn on_up(&mut self, peer: ServerId) -> Option<u64> {
-        let want = self.wants.get_mut(&peer)?;
-        want.dialing.on_up();
-        want.attempt.take()
+    /// A link to a peer is up, or about to be. Returns the attempts that it makes superfluous: those to get one that is
+    /// not better.
+    pub(super) fn on_up(
+        &mut self,
+        peer: ServerId,
+        carrier: usize,
+        now: Duration,
+        random: &mut ChaCha20Rng,
+    ) -> Vec<u64> {
+        let Some(want) = self.wants.get_mut(&peer) else {
+            return Vec::new();
+        };
+        want.new_since = None;
+        let mut superfluous = Vec::new();
+        for way in &mut want.ways {
+            if way.is_better_than(carrier) {
+                way.dialing.on_worse_up(now, random);
+                continue;
+            }
+            if way.carrier == Some(carrier) {
+                way.dialing.on_up();
+            }
+            superfluous.extend(way.attempt.take());
+        }
+        superfluous
     }
 
     /// The attempt to reach a peer is done: it has answered, or another that is as good.
-    pub(super) fn on_answered(&mut self, peer: ServerId) {
-        if let Some(want) = self.wants.get_mut(&peer) {
-            want.attempt = None;
+    pub(super) fn on_answered(&mut self, peer: ServerId, carrier: Option<usize>) {
+        if let Some(way) = self.way_mut(peer, carrier) {
+            way.attempt = None;
         }
     }
 
-    /// A link that `lived` for some time is down.
+    /// A link that `lived` for some time is down, and perhaps one by another carrier has taken its place.
     pub(super) fn on_down(
         &mut self,
         peer: ServerId,
+        (carrier, taken_by): (usize, Option<usize>),
         lived: Duration,
         now: Duration,
         random: &mut ChaCha20Rng,
     ) {
-        if let Some(want) = self.wants.get_mut(&peer)
-            && want.attempt.is_none()
-        {
-            if lived >= LIVED_MIN {
-                want.dialing.forget_failures();
+        // A link that gives way to one that is as good has not come to nothing.
+        if taken_by.is_some_and(|taken_by| taken_by <= carrier) {
+            return;
+        }
+        let Some(want) = self.wants.get_mut(&peer) else {
+            return;
+        };
+        // Whoever came by a way that this end does not dial is not dialed without a pause either.
+        let is_dialed = want.way_mut(Some(carrier)).is_some();
+        for way in &mut want.ways {
+            if way.attempt.is_none() && (!is_dialed || way.carrier == Some(carrier)) {
+                if lived >= LIVED_MIN {
+                    way.dialing.forget_failures();
+                }
+                way.dialing.on_failure(now, random);
             }
-            want.dialing.on_failure(now, random);
         }
     }
 
-    fn dials(&self) -> usize {
-        self.wants
-            .values()
-            .filter(|want| want.attempt.is_some())
-            .count()
+    fn way_mut(&mut self, peer: ServerId, carrier: Option<usize>) -> Option<&mut Way> {
+        self.wants.get_mut(&peer)?.way_mut(carrier)
     }
 
-    fn idle(&self, is_idle: impl Fn(ServerId) -> bool) -> impl Iterator<Item = (ServerId, &Want)> {
-        let all = self.wants.iter().map(|(peer, want)| (*peer, want));
-        all.filter(move |(peer, want)| want.attempt.is_none() && is_idle(*peer))
+    /// Returns all ways that may be tried, whenever they are due.
+    fn turns(&self, table: &Table) -> impl Iterator<Item = Turn> {
+        let dials = self.dials(table);
+        let has_relays = table.relays().next().is_some();
+        self.wants.iter().flat_map(move |(peer, want)| {
+            let linked = table.carrier_to(*peer);
+            let turn = move |(place, way): (usize, &Way)| Turn {
+                is_upgrade: linked.is_some(),
+                deadline: match linked {
+                    None => want.deadline(place),
+                    Some(_) => way.dialing.upgrade_deadline(),
+                },
+                peer: *peer,
+                carrier: way.carrier,
+            };
+            let is_possible = move |(_, way): &(usize, &Way)| {
+                let is_wanted = linked.is_none_or(|carrier| way.is_better_than(carrier));
+                let has_room = match way.carrier {
+                    Some(RELAY) => has_relays && dials.relayed < RELAYED_DIALS_MAX,
+                    _ if linked.is_some() && dials.upgrades >= UPGRADES_MAX => false,
+                    _ => dials.by_address < DIALS_MAX,
+                };
+                way.attempt.is_none() && is_wanted && has_room
+            };
+            want.ways.iter().enumerate().filter(is_possible).map(turn)
+        })
+    }
+
+    fn dials(&self, table: &Table) -> Dials {
+        let mut dials = Dials::default();
+        for (peer, want) in &self.wants {
+            let under_way = want.ways.iter().filter(|way| way.attempt.is_some());
+            let relayed = under_way.clone().filter(|way| way.carrier == Some(RELAY));
+            let (all, relayed) = (under_way.count(), relayed.count());
+            dials.relayed += relayed;
+            dials.by_address += all - relayed;
+            if all > 0 && table.carrier_to(*peer).is_some() {
+                dials.upgrades += all - relayed;
+            }
+        }
+        dials
+    }
+}
+
+impl Want {
+    /// Replaces the addresses, each with the carrier that dials it. Returns the attempts in ways that there are not any
+    /// more.
+    fn set_addresses(
+        &mut self,
+        addresses: impl Iterator<Item = (Option<usize>, Address)>,
+        now: Duration,
+    ) -> impl Iterator<Item = u64> {
+        let mut by_carrier: Vec<(Option<usize>, Vec<Address>)> = Vec::new();
+        for (carrier, address) in addresses {
+            match by_carrier.iter_mut().find(|(known, _)| *known == carrier) {
+                Some((_, addresses)) => addresses.push(address),
+                None => by_carrier.push((carrier, vec![address])),
+            }
+        }
+        by_carrier.push((Some(RELAY), Vec::new()));
+        // Addresses that no carrier dials come to nothing at once, and are told of.
+        by_carrier.sort_by_key(|(carrier, _)| *carrier);
+        let mut earlier = std::mem::take(&mut self.ways);
+        for (carrier, addresses) in by_carrier {
+            let known = earlier.iter().position(|way| way.carrier == carrier);
+            let mut way = known.map_or_else(
+                || Way {
+                    carrier,
+                    dialing: Dialing::new(&addresses, now),
+                    attempt: None,
+                },
+                |known| earlier.swap_remove(known),
+            );
+            way.dialing.set_addresses(&addresses, now);
+            self.ways.push(way);
+        }
+        earlier.into_iter().filter_map(|way| way.attempt)
+    }
+
+    fn way_mut(&mut self, carrier: Option<usize>) -> Option<&mut Way> {
+        self.ways.iter_mut().find(|way| way.carrier == carrier)
+    }
+
+    /// Returns when a way is to be tried while there is no link.
+    fn deadline(&self, place: usize) -> Duration {
+        let own = self.ways[place].dialing.deadline();
+        let mut before = self.ways[..place].iter();
+        let all_failed = before.all(|way| way.attempt.is_none() && way.dialing.has_failed());
+        match self.new_since {
+            Some(since) if !all_failed => {
+                let places = u32::try_from(place).unwrap_or(u32::MAX);
+                own.max(since.saturating_add(WAY_DELAY.saturating_mul(places)))
+            }
+            _ => own,
+        }
+    }
+}
+
+impl Way {
+    fn is_better_than(&self, carrier: usize) -> bool {
+        self.carrier.is_some_and(|own| own < carrier)
     }
 }

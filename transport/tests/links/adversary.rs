@@ -234,7 +234,7 @@ proptest! {
 
         for packet in packets {
             let bytes = [&[kind][..], &generation, &packet].concat().into();
-            world.inject(Flight { from: 0, to: 1, bytes });
+            world.inject(Flight { carrier: 0, from: 0, to: 1, bytes });
         }
         world.run_for(ms(3_000));
 

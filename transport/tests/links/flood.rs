@@ -35,7 +35,12 @@ fn half_open_handshakes_are_bounded_and_forgotten() {
 
     for (number, bytes) in openings.into_iter().enumerate() {
         let from = 10 + u8::try_from(number % 200).unwrap();
-        world.inject(Flight { from, to: 1, bytes });
+        world.inject(Flight {
+            carrier: 0,
+            from,
+            to: 1,
+            bytes,
+        });
     }
     world.run_for(ms(1));
 
@@ -50,7 +55,12 @@ fn a_flood_of_openings_takes_no_link_down() {
 
     for (number, bytes) in openings(2_000).into_iter().enumerate() {
         let from = u8::try_from(number % 250).unwrap();
-        world.inject(Flight { from, to: 1, bytes });
+        world.inject(Flight {
+            carrier: 0,
+            from,
+            to: 1,
+            bytes,
+        });
         world.run_for(ms(1));
     }
     world.send(0, 1, DATAGRAM, &frame("hello")).unwrap();
@@ -68,6 +78,7 @@ fn a_flood_from_one_origin_does_not_keep_others_out() {
     world.want(0, &[1]);
     for bytes in flood.by_ref().take(1_000) {
         world.inject(Flight {
+            carrier: 0,
             from: 9,
             to: 1,
             bytes,
@@ -86,6 +97,7 @@ fn an_opening_is_answered_by_no_more_bytes_than_it_has() {
     let bytes = opening.len();
 
     world.inject(Flight {
+        carrier: 0,
         from: 9,
         to: 1,
         bytes: opening,

@@ -27,6 +27,7 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
 /// How the medium behaves where the adversary leaves it alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Medium {
+    pub(crate) scheme: &'static str,
     pub(crate) packet_bytes_max: usize,
     pub(crate) is_inside_process: bool,
     pub(crate) delay: Duration,
@@ -35,6 +36,7 @@ pub(crate) struct Medium {
 }
 
 pub(crate) const SEALED: Medium = Medium {
+    scheme: "test",
     packet_bytes_max: 1_200,
     is_inside_process: false,
     delay: ms(5),
@@ -47,7 +49,7 @@ pub(crate) const INSIDE: Medium = Medium {
 
 impl Carrier for Medium {
     fn scheme(&self) -> &str {
-        "test"
+        self.scheme
     }
 
     fn packet_bytes_max(&self) -> usize {
@@ -74,6 +76,8 @@ impl Carrier for Medium {
 /// A packet between two ends, by their numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
+    /// The carrier, by its place among those of each end.
+    pub(crate) carrier: usize,
     pub(crate) from: u8,
     pub(crate) to: u8,
     pub(crate) bytes: Bytes,
@@ -104,7 +108,7 @@ pub(crate) struct World {
     pub(crate) adversary: Adversary,
     /// All packets that were sent.
     pub(crate) seen: Vec<Flight>,
-    medium: Medium,
+    media: Vec<Medium>,
     limits: LinkLimits,
     access: AccessTable,
     /// What ends claim to be, if not members.
@@ -157,6 +161,11 @@ impl World {
     }
 
     pub(crate) fn with_limits(ends: u8, medium: Medium, limits: LinkLimits) -> Self {
+        Self::over(ends, &[medium], limits)
+    }
+
+    /// Ends that have all of these carriers.
+    pub(crate) fn over(ends: u8, media: &[Medium], limits: LinkLimits) -> Self {
         let access = AccessTable {
             members: (0..ends).map(id_of).collect(),
             ..AccessTable::default()
@@ -166,7 +175,7 @@ impl World {
             ends: Vec::new(),
             adversary: nobody(),
             seen: Vec::new(),
-            medium,
+            media: media.to_vec(),
             limits,
             access,
             claims: BTreeMap::new(),
@@ -191,7 +200,7 @@ impl World {
         let mut seed = [end; 32];
         seed[..8].copy_from_slice(&starts.newest().nonce.to_be_bytes());
         seed[8..16].copy_from_slice(&self.seen.len().to_be_bytes());
-        let traits = vec![CarrierTraits::from(&self.medium)];
+        let traits = self.media.iter().map(CarrierTraits::from).collect();
         End {
             links: Links::new(credentials, self.limits, traits, seed, self.now),
             events: Vec::new(),
@@ -224,6 +233,21 @@ impl World {
         let links = &mut self.end(end).links;
         links.set_time(now);
         links.want(&wanted);
+    }
+
+    /// Lets an end want a link to another at these addresses.
+    pub(crate) fn want_at(&mut self, end: u8, other: u8, addresses: &[&str]) {
+        let addresses = addresses
+            .iter()
+            .map(|text| text.parse().expect("it is an address"));
+        let wanted = Wanted {
+            addresses: addresses.collect(),
+            ..wanted(other)
+        };
+        let now = self.now;
+        let links = &mut self.end(end).links;
+        links.set_time(now);
+        links.want(&[wanted]);
     }
 
     /// Two ends with a link that the first has dialed.
@@ -302,7 +326,8 @@ impl World {
         self.end(end).carrier_is_full = is_full;
         if !is_full {
             let access = self.access.clone();
-            for other in 0..2 {
+            let ends = u8::try_from(self.ends.len()).expect("there are few ends");
+            for other in 0..ends {
                 let event = CarrierEvent::Writable {
                     path: path_to(other),
                 };
@@ -378,7 +403,12 @@ impl World {
         while let Some(entry) = self.flying.first_entry()
             && entry.key().0 <= self.now
         {
-            let Flight { from, to, bytes } = entry.remove();
+            let Flight {
+                carrier,
+                from,
+                to,
+                bytes,
+            } = entry.remove();
             let Some(end) = self
                 .ends
                 .get_mut(usize::from(to))
@@ -393,7 +423,7 @@ impl World {
                 packet,
             };
             end.links.set_time(self.now);
-            end.links.on_carrier_event(0, event, &self.access);
+            end.links.on_carrier_event(carrier, event, &self.access);
         }
     }
 
@@ -418,15 +448,21 @@ impl World {
                 end.events.push(event);
             }
             let from = u8::try_from(number).expect("there are few ends");
-            sent.into_iter()
-                .for_each(|(to, bytes)| self.fly(Flight { from, to, bytes }));
+            let flights = sent.into_iter().map(|(carrier, to, bytes)| Flight {
+                carrier,
+                from,
+                to,
+                bytes,
+            });
+            flights.for_each(|flight| self.fly(flight));
         }
     }
 
     fn fly(&mut self, flight: Flight) {
         self.seen.push(flight.clone());
         let mut sent_at = self.now;
-        if let Some(rate) = self.medium.bytes_per_second {
+        let medium = self.media[flight.carrier];
+        if let Some(rate) = medium.bytes_per_second {
             let idle_at = self.idle_at.entry(flight.from).or_default();
             let bytes = u32::try_from(flight.bytes.len()).expect("packets are short");
             *idle_at = (*idle_at).max(self.now) + bytes * (Duration::from_secs(1) / rate);
@@ -435,13 +471,13 @@ impl World {
         for flight in (self.adversary)(flight) {
             self.flown += 1;
             self.flying
-                .insert((sent_at + self.medium.delay, self.flown), flight);
+                .insert((sent_at + medium.delay, self.flown), flight);
         }
     }
 }
 
 impl End {
-    fn act(&mut self, output: LinkOutput, sent: &mut VecDeque<(u8, Bytes)>) {
+    fn act(&mut self, output: LinkOutput, sent: &mut VecDeque<(usize, u8, Bytes)>) {
         match output {
             LinkOutput::Dial {
                 attempt, address, ..
@@ -453,7 +489,8 @@ impl End {
                 self.links.on_refused(route, cargo, CarryError::Full);
             }
             LinkOutput::Send { route, packet, .. } => {
-                sent.push_back((route.path.as_bytes()[0], packet.into_bytes()));
+                let to = route.path.as_bytes()[0];
+                sent.push_back((route.carrier, to, packet.into_bytes()));
             }
             LinkOutput::Signal { from, signal, .. } => self.signals.push((from, signal)),
             LinkOutput::Sign { attempt, bytes } => {
