@@ -11,7 +11,7 @@ use liferaft::ServerId;
 use liferaft::consensus::RoleKind;
 use liferaft::driver::Client;
 use liferaft::kv::Kv;
-use liferaft::wire::{PeerReport, Report};
+use liferaft::wire::{LinkReport, PeerReport, Report};
 use serde_json::{Value, json};
 
 use crate::client::{Access, block_on};
@@ -29,6 +29,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     access: Access,
 
+    /// Show each link too: its carrier and path, or the member that passes its packets on
+    #[arg(long)]
+    links: bool,
+
     /// Show it again each second, until Ctrl-C
     #[arg(long)]
     watch: bool,
@@ -44,14 +48,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     block_on(async {
         let client = options.access.client().await?;
         if !options.watch {
-            let shown = table(&client, options.access.json()).await?;
+            let shown = table(&client, options.access.json(), options.links).await?;
             crate::print(&shown.text)?;
             return shown.fault.map_or(Ok(()), Err);
         }
         let terminal = Term::stdout();
         let mut drawn = 0;
         loop {
-            let shown = table(&client, options.access.json()).await?;
+            let shown = table(&client, options.access.json(), options.links).await?;
             if terminal.is_term() && !options.access.json() {
                 terminal.clear_last_lines(drawn)?;
             }
@@ -72,7 +76,7 @@ struct Table {
     fault: Option<anyhow::Error>,
 }
 
-async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<Table> {
+async fn table(client: &Client<Kv>, json: bool, with_links: bool) -> anyhow::Result<Table> {
     let mut fault = None;
     let patient = client.within(ANSWER_TIME);
     let mut report = of_leader(&patient).await;
@@ -127,7 +131,16 @@ async fn table(client: &Client<Kv>, json: bool) -> anyhow::Result<Table> {
         "{:<16} {:<10} {:>6} {:>10} {:>10} {:>10} {:>8} {:>6} {:>10}\n",
         "member", "role", "term", "last", "commit", "applied", "lag", "links", "round trip"
     );
-    let text = rows.iter().fold(head, |text, row| text + &row.line());
+    let mut text = rows.iter().fold(head, |text, row| text + &row.line());
+    if with_links {
+        let name_of = |id: ServerId| {
+            let row = rows.iter().find(|row| row.id == id);
+            row.map_or_else(|| id.to_string(), |row| row.name.clone())
+        };
+        let lines = rows.iter().flat_map(|row| row.link_lines(&name_of));
+        text += &format!("\n{:<16} {:<16} {}\n", "link of", "to", "runs over");
+        text.extend(lines);
+    }
     Ok(Table { text, fault })
 }
 
@@ -180,7 +193,37 @@ impl Row {
         )
     }
 
+    /// A line for each link that the member has told of.
+    fn link_lines(&self, name_of: &impl Fn(ServerId) -> String) -> Vec<String> {
+        let paths = self.report.iter().flat_map(|report| &report.paths);
+        let line = |link: &LinkReport| {
+            let relay = link
+                .relay
+                .map(|relay| format!(" through {}", name_of(relay)));
+            let path = link.description.as_ref().map(|path| format!(" ({path})"));
+            format!(
+                "{:<16} {:<16} {}{}{}\n",
+                self.name,
+                name_of(link.peer),
+                link.carrier,
+                relay.unwrap_or_default(),
+                path.unwrap_or_default(),
+            )
+        };
+        paths.map(line).collect()
+    }
+
     fn json(&self, unix_ms: u128) -> Value {
+        let paths = self.report.iter().flat_map(|report| &report.paths);
+        let path = |link: &LinkReport| {
+            json!({
+                "peer": format!("{:?}", link.peer),
+                "carrier": link.carrier,
+                "relay": link.relay.map(|relay| format!("{relay:?}")),
+                "path": link.description,
+            })
+        };
+        let paths = paths.map(path).collect::<Vec<_>>();
         let report = self.report.as_ref();
         let of = |number: fn(&Report) -> u64| report.map(number);
         json!({
@@ -197,6 +240,7 @@ impl Row {
             "snapshot": of(|report| report.snapshot.0),
             "log_bytes": of(|report| report.log_bytes),
             "links": of(|report| report.links.into()),
+            "paths": paths,
             "lag_entries": self.peer.map(|peer| peer.lag_entries),
             "round_trip_us": self.peer.and_then(|peer| peer.round_trip).map(|time| time.as_micros()),
             "silent_for_us": self.peer.and_then(|peer| peer.silent_for).map(|time| time.as_micros()),

@@ -136,6 +136,10 @@ impl World {
                 };
                 self.tell(end, event);
             }
+            5 if choice % 8 == 7 => {
+                let (to, signal) = (id_of(other), Bytes::copy_from_slice(&[7; 16]));
+                self.tell(end, CarrierEvent::Signal { to, signal });
+            }
             5 => self.send(end, other, choice),
             6 => {
                 self.ends[end]
@@ -228,6 +232,9 @@ impl World {
                     Some(refusal) => links.on_refused(route, cargo, refusal),
                     None => self.sent.push((end, packet.into_bytes())),
                 },
+                LinkOutput::Signal { from, .. } => {
+                    assert_ne!(from, id_of(end), "a signal of its own");
+                }
                 LinkOutput::Sign { attempt, bytes } => {
                     let signature = KEYS[end].sign(&bytes).to_bytes();
                     links.on_signed(attempt, Some(&signature));
@@ -277,9 +284,13 @@ impl World {
 
     fn check(&self) {
         for end in &self.ends {
-            // Beside those of others there are its own, one for each peer that it wants.
+            // Beside those of others there are its own: to each peer that it wants one by its address, and one through the
+            // third end.
             let handshakes = end.links.handshakes();
-            assert!(handshakes <= HALF_OPEN_MAX + ENDS, "too many handshakes");
+            assert!(
+                handshakes <= HALF_OPEN_MAX + 2 * ENDS,
+                "too many handshakes"
+            );
         }
     }
 }

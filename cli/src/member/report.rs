@@ -74,6 +74,19 @@ pub(crate) struct Standing {
     pub(crate) commit: u64,
     pub(crate) applied: u64,
     pub(crate) voters: usize,
+    /// Where its links to servers run.
+    pub(crate) links: Vec<StandingLink>,
+}
+
+/// Where a link to a server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StandingLink {
+    pub(crate) peer: String,
+    pub(crate) carrier: String,
+    /// The server that passes its packets on.
+    pub(crate) relay: Option<String>,
+    /// What the carrier says of its path.
+    pub(crate) path: Option<String>,
 }
 
 impl News {
@@ -258,6 +271,12 @@ fn standing(status: &MemberStatus) -> Standing {
         RoleKind::Follower if raft.configuration.is_voter(raft.id) => "follower",
         RoleKind::Follower => "learner",
     };
+    let links = status.links.iter().map(|link| StandingLink {
+        peer: format!("{:?}", link.peer),
+        carrier: link.path.carrier.clone(),
+        relay: link.path.relay.map(|relay| format!("{relay:?}")),
+        path: link.path.description.clone(),
+    });
     Standing {
         server: format!("{:?}", raft.id),
         name: status.label.to_string(),
@@ -268,5 +287,6 @@ fn standing(status: &MemberStatus) -> Standing {
         commit: raft.commit.0,
         applied: raft.applied.0,
         voters: raft.configuration.voters().len(),
+        links: links.collect(),
     }
 }

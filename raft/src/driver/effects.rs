@@ -1,5 +1,6 @@
 //! Carries out what the core returns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use liferaft_platform::WallTime;
@@ -11,7 +12,7 @@ use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
 use super::membership::POLICY_CHANGE;
 use super::served::Answer;
-use super::status::{Fresh, LastError, MemberError, Queues, StorageStatus};
+use super::status::{Fresh, LastError, LinkStatus, MemberError, Queues, StorageStatus};
 use super::task::Driver;
 use super::transfers::Asker;
 use crate::consensus::{
@@ -407,6 +408,14 @@ impl<S: StateMachine> Driver<S> {
             writes: self.disk.len(),
             applying: self.work.handed().distance_from(self.work.applied()),
         };
+        if now >= self.links_looked_at + LINKS_LOOKED_AT_EACH {
+            self.links_looked_at = now;
+            let links = self.peers.servers_linked().filter_map(|peer| {
+                let path = self.links.path(peer)?;
+                Some(LinkStatus { peer, path })
+            });
+            self.links_told = links.collect();
+        }
         Fresh {
             raft: self.raft.status(),
             counters: self.counters,
@@ -416,11 +425,15 @@ impl<S: StateMachine> Driver<S> {
                 waiting_bytes: self.disk.waiting_bytes(),
                 is_low: self.disk.is_low(),
             },
+            links: Arc::clone(&self.links_told),
             exclusion: self.membership.exclusion(),
             last_error: self.last_error.clone(),
         }
     }
 }
+
+/// So often it is looked where links run: less often than the status is posted, as carriers have to find the words.
+const LINKS_LOOKED_AT_EACH: Duration = Duration::from_secs(1);
 
 /// How a refusal is told to the member that forwarded.
 fn refusal(refused: &ProposeRefused) -> ProposeAnswer {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use liferaft_transport::links::{CloseReason, Link};
+use liferaft_transport::links::{CloseReason, Link, LinkPath};
 use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 
 use super::peers::Introduction;
@@ -70,6 +70,11 @@ impl Links {
     /// The link to a peer, where the transport proves who it is.
     pub(super) fn link(&self, peer: ServerId) -> Option<&Link> {
         self.transport.link(peer)
+    }
+
+    /// Where the link to a peer runs now, if that is known.
+    pub(super) fn path(&self, peer: ServerId) -> Option<LinkPath> {
+        self.transport.link_path(peer)
     }
 
     /// Closes the link to a peer that may not have it.

@@ -91,4 +91,6 @@ pub use outbox::{
     FlushError, OnExpiry, OpenOutboxError, Outbox, OutboxCause, OutboxConfig, OutboxError,
     OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState, PushError, Ticket,
 };
-pub use status::{Counters, LastError, MemberError, MemberStatus, Queues, StorageStatus};
+pub use status::{
+    Counters, LastError, LinkStatus, MemberError, MemberStatus, Queues, StorageStatus,
+};

@@ -338,7 +338,8 @@ impl Peers {
         self.servers_linked().count()
     }
 
-    fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
+    /// The servers of the cluster that have a link.
+    pub(super) fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
         let servers = self.linked.iter().filter(|(_, is_server)| **is_server);
         servers.map(|(id, _)| *id)
     }

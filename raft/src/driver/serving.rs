@@ -36,7 +36,7 @@ use crate::sessions::{Envelope, Owner, owned_registration};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
-    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, PeerReport,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, LinkReport, PeerReport,
     QUERIES_MAX, QueryOutcome, Report, VIEW_MEMBERS_MAX, View,
 };
 
@@ -293,6 +293,15 @@ impl<S: StateMachine> Driver<S> {
             round_trip: peer.round_trip,
             silent_for: peer.silent_for,
         });
+        let paths = self.peers.servers_linked().filter_map(|peer| {
+            let path = self.links.path(peer)?;
+            Some(LinkReport {
+                peer,
+                carrier: path.carrier,
+                relay: path.relay,
+                description: path.description,
+            })
+        });
         Report {
             role: status.role,
             term: status.term,
@@ -312,6 +321,7 @@ impl<S: StateMachine> Driver<S> {
                 false => Vec::new(),
             },
             time: self.raft.last_stamp(),
+            paths: paths.collect(),
         }
     }
 

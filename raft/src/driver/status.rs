@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use liferaft_platform::{WallTime, sleep_until};
 use liferaft_transport::SendError;
-use liferaft_transport::links::LinkError;
+use liferaft_transport::links::{LinkError, LinkPath};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -53,6 +53,8 @@ pub struct MemberStatus {
     pub queues: Queues,
     /// How its storage gets on.
     pub storage: StorageStatus,
+    /// Where its links to servers of the cluster run, where the transport knows it: as of some time in the last second.
+    pub links: Arc<[LinkStatus]>,
     /// What was not whole in its storage when that was opened for this start, and was repaired
     /// ([`Storage::repairs`](crate::storage::Storage::repairs)).
     pub repairs: Arc<[Repair]>,
@@ -115,6 +117,16 @@ impl MemberStatus {
     pub const fn applied(&self) -> Index {
         self.raft.applied
     }
+}
+
+/// Where the link to a server runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStatus {
+    /// The server.
+    pub peer: ServerId,
+    /// The carrier, and what it says of the path; or who passes packets on.
+    pub path: LinkPath,
 }
 
 /// What a member has counted since it started.
@@ -305,6 +317,7 @@ pub(super) struct Fresh {
     pub(super) counters: Counters,
     pub(super) queues: Queues,
     pub(super) storage: StorageStatus,
+    pub(super) links: Arc<[LinkStatus]>,
     pub(super) exclusion: Option<Exclusion>,
     pub(super) last_error: Option<LastError>,
 }
@@ -328,6 +341,7 @@ impl StatusBoard {
             counters: Counters::default(),
             queues: Queues::default(),
             storage: StorageStatus::default(),
+            links: Arc::default(),
             repairs,
             exclusion: None,
             last_error: None,
@@ -362,6 +376,7 @@ impl StatusBoard {
                 counters,
                 queues,
                 storage,
+                links,
                 exclusion,
                 last_error,
             } = fresh;
@@ -369,12 +384,14 @@ impl StatusBoard {
                 || status.counters != counters
                 || status.queues != queues
                 || status.storage != storage
+                || status.links != links
                 || status.exclusion != exclusion
                 || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
             status.queues = queues;
             status.storage = storage;
+            status.links = links;
             status.exclusion = exclusion;
             status.last_error = last_error;
             changed

@@ -35,7 +35,7 @@ use super::request::{Budget, CommandBytes, Request};
 use super::served::Served;
 use super::serving::{ClientCodec, Serving};
 use super::snapshots::Snapshots;
-use super::status::{Counters, LastError, LastWord, StatusBoard};
+use super::status::{Counters, LastError, LastWord, LinkStatus, StatusBoard};
 use super::transfers::{Asker, Transfers};
 use super::wakes::Wakes;
 use super::work::Work;
@@ -141,6 +141,9 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) meters: Meters,
     pub(super) counters: Counters,
     pub(super) last_error: Option<LastError>,
+    /// Where links run, as it was looked at last, and when that was.
+    pub(super) links_told: Arc<[LinkStatus]>,
+    pub(super) links_looked_at: Instant,
     /// The most frames taken in at once since that was last told.
     pub(super) frames_at_once: usize,
     pub(super) observer: Option<Observer>,
@@ -212,6 +215,8 @@ impl<S: StateMachine> Driver<S> {
             meters: parts.meters,
             counters: Counters::default(),
             last_error: None,
+            links_told: Arc::default(),
+            links_looked_at: Instant::ORIGIN,
             frames_at_once: 0,
             observer: parts.observer,
             changed: true,

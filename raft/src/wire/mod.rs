@@ -46,7 +46,7 @@ pub use content::{
     ProposeAnswer, QueryOutcome, View,
 };
 pub use error::DecodeError;
-pub use report::{PeerReport, Report};
+pub use report::{LINK_TEXT_BYTES_MAX, LinkReport, PeerReport, Report};
 
 pub use crate::message::ENTRIES_MAX;
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use prost::Message;
 
 pub(super) use self::client::{
-    ClientQuery, ClientReply, ClientRequest, ClientView, CommandOutcome, PeerReport, QueryAnswer,
-    Report, Reported, Seen,
+    ClientQuery, ClientReply, ClientRequest, ClientView, CommandOutcome, LinkReport, PeerReport,
+    QueryAnswer, Report, Reported, Seen,
 };
 
 /// The kinds of frames: what [`Envelope::body`] holds.

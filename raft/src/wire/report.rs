@@ -1,5 +1,7 @@
 //! Encodes where a member stands, for clients that look after a cluster.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -44,6 +46,25 @@ pub struct Report {
     pub tokens: Vec<AccessToken>,
     /// The cluster time of its last entry, by which tokens expire.
     pub time: ClusterTime,
+    /// Where its links to servers run, where that is known.
+    pub paths: Vec<LinkReport>,
+}
+
+/// The longest text that is told of a link, in bytes.
+pub const LINK_TEXT_BYTES_MAX: usize = 256;
+
+/// What a member tells of its link to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkReport {
+    /// The server.
+    pub peer: ServerId,
+    /// The scheme of the link's carrier; `relay` if a third server passes on its packets. It ends after
+    /// [`LINK_TEXT_BYTES_MAX`], as the description does.
+    pub carrier: String,
+    /// The server that passes on its packets, if one does.
+    pub relay: Option<ServerId>,
+    /// What the carrier says of the path, if it says anything.
+    pub description: Option<String>,
 }
 
 /// What a leader tells of a server that it replicates to.
@@ -74,6 +95,12 @@ pub(super) fn encode(report: &Report) -> Bytes {
         round_trip: peer.round_trip.map(micros),
         silent_for: peer.silent_for.map(micros),
     });
+    let paths = report.paths.iter().map(|path| proto::LinkReport {
+        peer: Some(server_bytes(path.peer)),
+        carrier: text_bytes(&path.carrier),
+        relay: path.relay.map(server_bytes),
+        description: text_bytes(path.description.as_deref().unwrap_or_default()),
+    });
     let report = proto::Report {
         role: Some(match report.role {
             RoleKind::Follower => proto::Report::FOLLOWER,
@@ -93,8 +120,27 @@ pub(super) fn encode(report: &Report) -> Bytes {
         peers: peers.collect(),
         tokens: report.tokens.iter().map(proto_token).collect(),
         time: report.time.0,
+        paths: paths.collect(),
     };
     report.encode_to_vec().into()
+}
+
+/// The text, up to where it gets too long.
+fn text_bytes(text: &str) -> Bytes {
+    let ends = text
+        .char_indices()
+        .map(|(at, letter)| at + letter.len_utf8());
+    let end = ends.take_while(|end| *end <= LINK_TEXT_BYTES_MAX).last();
+    Bytes::copy_from_slice(&text.as_bytes()[..end.unwrap_or(0)])
+}
+
+fn text(bytes: &[u8]) -> Result<String, DecodeError> {
+    let text = core::str::from_utf8(bytes).ok();
+    let text = text.filter(|text| text.len() <= LINK_TEXT_BYTES_MAX);
+    let text = text.ok_or(DecodeError::Malformed {
+        part: "text about a link",
+    })?;
+    Ok(text.to_owned())
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -117,6 +163,11 @@ pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
             items: "tokens",
             field: proto::Report::TOKENS,
             count_max: TOKENS_MAX,
+        },
+        List {
+            items: "paths",
+            field: proto::Report::PATHS,
+            count_max: SERVERS_MAX,
         },
     ];
     let read: proto::Report = field::decode_lists(bytes, PART, &lists)?;
@@ -144,6 +195,15 @@ pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
             silent_for: peer.silent_for.map(Duration::from_micros),
         })
     });
+    let paths = read.paths.into_iter().map(|path| {
+        let description = text(&path.description)?;
+        Ok(LinkReport {
+            peer: server(path.peer, "peer")?,
+            carrier: text(&path.carrier)?,
+            relay: server_if_any(path.relay, "relay")?,
+            description: (!description.is_empty()).then_some(description),
+        })
+    });
     Ok(Report {
         role,
         term: term(read.term, "term")?,
@@ -162,5 +222,6 @@ pub(super) fn decode(bytes: Bytes) -> Result<Report, DecodeError> {
             .map(token)
             .collect::<Result<_, _>>()?,
         time: ClusterTime(read.time),
+        paths: paths.collect::<Result<_, DecodeError>>()?,
     })
 }

@@ -13,7 +13,7 @@ use crate::links::{Site, builder, patient, start};
 use crate::machine::Journal;
 
 /// Three members of a closed cluster, in which nobody is evicted within a story.
-async fn three() -> (Site, Vec<Handle<Journal>>) {
+pub(crate) async fn three() -> (Site, Vec<Handle<Journal>>) {
     let mut site = Site::closed().await;
     site.founder.stop().await;
     site.founder = start(&site.network, &site.disk, |member| {

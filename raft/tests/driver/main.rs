@@ -22,6 +22,7 @@ mod links_copies;
 mod links_expulsion;
 mod links_faults;
 mod links_impostors;
+mod links_relay;
 mod links_vouching;
 mod machine;
 mod membership;

@@ -279,11 +279,10 @@ impl ActiveLink {
         !self.route.is_relayed() && is_server(self.about.role)
     }
 
-    /// Returns true if the peer passes on what this end sends, and is believed whose it is what it passes on: a server
-    /// of the cluster, to which this end is no client.
+    /// Returns true if the peer passes on what this end sends, and is believed whose it is what it passes on: a server to
+    /// which this end is no client. One that was linked as it joined is that for as long as the link is up, member or not.
     pub(super) fn passes_on(&self) -> bool {
-        let is_trusted = matches!(self.about.role, Role::Member | Role::Vouched);
-        is_trusted && is_server(self.about.role_granted) && self.may_pass()
+        is_server(self.about.role_granted) && self.may_pass()
     }
 
     /// The member has taken a frame.

@@ -588,7 +588,10 @@ mod tests {
         fn bytes_of_strangers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let bytes = Bytes::from(bytes);
             let _outer = read(bytes.clone().into());
-            let _inner = Content::from(bytes).read();
+            let inner = Content::from(bytes).read();
+            if let Some(Message::Transit(Transit::Signal(signal))) = inner {
+                let _parts = signal.parts();
+            }
         }
     }
 }

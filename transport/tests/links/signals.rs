@@ -17,6 +17,7 @@ use crate::memory::{connect, endpoint, id, key, next};
 use crate::world::*;
 
 /// The codes of contents: `docs/links.md`.
+const SIGNAL: u8 = 5;
 const FORWARD: u8 = 6;
 const FORWARDED: u8 = 7;
 
@@ -134,21 +135,22 @@ fn joiners_have_their_signals_passed_on() {
 }
 
 #[test]
-fn a_joiner_is_not_believed_whose_signal_it_passes_on() {
-    // The joiner says that what it sends to end 1 comes from end 2, in place of asking that it be passed on.
+fn a_client_is_not_believed_whose_signal_it_passes_on() {
+    // The client says that what it sends to end 1 comes from end 2, in place of itself.
     let mut world = World::of(2, INSIDE);
-    world.cast(0, Role::Joiner);
+    world.cast(0, Role::Client(Permit::Operate));
     link_star(&mut world);
     world.adversary = Box::new(|flight| {
-        let mut bytes = flight.bytes.to_vec();
-        if flight.from == 0 && bytes[CODE_AT] == FORWARD {
-            bytes[CODE_AT] = FORWARDED;
-        }
-        let bytes = bytes.into();
+        let (head, signal) = flight.bytes.split_at(CODE_AT);
+        let forged_sender = id_of(2).0.to_be_bytes();
+        let bytes = match signal[0] {
+            SIGNAL => [head, &[FORWARDED], &forged_sender, signal].concat().into(),
+            _ => flight.bytes.clone(),
+        };
         vec![Flight { bytes, ..flight }]
     });
 
-    world.signal(0, 2, "forged");
+    world.signal(0, 1, "forged");
     world.run_for(ms(50));
 
     assert_eq!(world.signals(1), []);
@@ -276,6 +278,13 @@ impl Carrier for Signaling {
         self.post.lock().unwrap().received.push((from, signal));
     }
 
+    fn describe(&self, _: &Path) -> Option<String> {
+        Some(format!(
+            "{} signals",
+            self.post.lock().unwrap().received.len()
+        ))
+    }
+
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
         self.carrier.dial(address)
     }
@@ -324,4 +333,6 @@ async fn endpoints_give_signals_to_their_carriers() {
         post_of_b.lock().unwrap().received,
         [(id(1), frame("offer"))]
     );
+    let path = b.link_path(id(1)).expect("the link is up");
+    assert_eq!(path.to_string(), "memory (1 signals)");
 }

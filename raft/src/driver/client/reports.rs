@@ -114,6 +114,7 @@ mod tests {
             peers: Vec::new(),
             tokens: Vec::new(),
             time: crate::time::ClusterTime::ZERO,
+            paths: Vec::new(),
         }
     }
 

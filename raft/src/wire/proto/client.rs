@@ -125,12 +125,15 @@ pub(in crate::wire) struct Report {
     pub(in crate::wire) tokens: Vec<super::AccessToken>,
     #[prost(uint64, tag = "13")]
     pub(in crate::wire) time: u64,
+    #[prost(message, repeated, tag = "14")]
+    pub(in crate::wire) paths: Vec<LinkReport>,
 }
 
 impl Report {
     pub(in crate::wire) const MEMBERS: u64 = 10;
     pub(in crate::wire) const PEERS: u64 = 11;
     pub(in crate::wire) const TOKENS: u64 = 12;
+    pub(in crate::wire) const PATHS: u64 = 14;
 
     pub(in crate::wire) const FOLLOWER: u32 = 1;
     pub(in crate::wire) const PRE_CANDIDATE: u32 = 2;
@@ -163,6 +166,22 @@ pub(in crate::wire) struct PeerReport {
     /// In microseconds; absent before the first answer.
     #[prost(uint64, optional, tag = "4")]
     pub(in crate::wire) silent_for: Option<u64>,
+}
+
+/// Where a link to a server runs.
+#[derive(Clone, PartialEq, Message)]
+pub(in crate::wire) struct LinkReport {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(in crate::wire) peer: Option<Bytes>,
+    /// In UTF-8, as is the description.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(in crate::wire) carrier: Bytes,
+    /// Absent if no server passes on its packets.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(in crate::wire) relay: Option<Bytes>,
+    /// Empty if the carrier says nothing of the path.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(in crate::wire) description: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Decline, PeerReport, QueryOutcome,
-    Report, View,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Decline, LinkReport, PeerReport,
+    QueryOutcome, Report, View,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -65,15 +65,35 @@ fn report() -> impl Strategy<Value = Report> {
         round_trip,
         silent_for,
     });
+    let path = (
+        server(),
+        "[a-z]{1,9}",
+        option::of(server()),
+        option::of(".{1,9}"),
+    );
+    let path = path.prop_map(|(peer, carrier, relay, description)| LinkReport {
+        peer,
+        carrier,
+        relay,
+        description,
+    });
     let members = vec((server(), any::<bool>(), description()), 0..4);
     let places = (index(), index(), index(), index());
     let told = (term(), option::of(server()), any::<u64>(), any::<u32>());
     let tokens = (
         vec(access_token(), 0..4),
         any::<u64>().prop_map(ClusterTime),
+        vec(path, 0..4),
     );
     (role, told, places, members, vec(peer, 0..4), tokens).prop_map(
-        |(role, (term, leader, log_bytes, links), places, members, peers, (tokens, time))| {
+        |(
+            role,
+            (term, leader, log_bytes, links),
+            places,
+            members,
+            peers,
+            (tokens, time, paths),
+        )| {
             let (last, commit, applied, snapshot) = places;
             Report {
                 role,
@@ -89,6 +109,7 @@ fn report() -> impl Strategy<Value = Report> {
                 peers,
                 tokens,
                 time,
+                paths,
             }
         },
     )

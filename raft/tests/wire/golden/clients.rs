@@ -7,7 +7,7 @@ use liferaft_raft::consensus::RoleKind;
 use liferaft_raft::ids::{Index, ServerId, Term};
 use liferaft_raft::time::ClusterTime;
 use liferaft_raft::wire::{
-    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, PeerReport,
+    ClientAnswer, ClientAsk, ClientQuery, CommandOutcome, Content, Decline, LinkReport, PeerReport,
     QueryOutcome, Report, View,
 };
 
@@ -82,16 +82,24 @@ fn the_bytes_of_a_report() {
         peers: vec![peer],
         tokens: Vec::new(),
         time: ClusterTime::ZERO,
+        paths: vec![LinkReport {
+            peer: ServerId(4),
+            carrier: "relay".into(),
+            relay: Some(ServerId(3)),
+            description: Some("far".into()),
+        }],
     };
 
     assert_golden(
         &answers(ClientAnswer::Report(Box::new(report))),
-        "1831 2a8c01 0809 7a8701 0804 1005 1a10 00000000000000000000000000000003 \
+        "1831 2abe01 0809 7ab901 0804 1005 1a10 00000000000000000000000000000003 \
          2009 2808 3007 3802 4064 4801 \
          524b 0a10 00000000000000000000000000000003 1001 \
          1a35 0a20 0707070707070707070707070707070707070707070707070707070707070707 \
          1203 616461 1a08 6d656d6f72793a37 2001 2802 \
-         5a16 0a10 00000000000000000000000000000004 1006 1807",
+         5a16 0a10 00000000000000000000000000000004 1006 1807 \
+         7230 0a10 00000000000000000000000000000004 1205 72656c6179 \
+         1a10 00000000000000000000000000000003 2203 666172",
     );
 }
 
