@@ -14,6 +14,7 @@ const tell = (text) => { element('story').textContent = text; };
 
 let member;
 let read = 0n;
+let shared;
 
 function list(id, items) {
   element(id).replaceChildren(...items.map((text) => {
@@ -28,6 +29,7 @@ async function refresh() {
   for (const id of ['id', 'role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
   for (const id of ['voters', 'learners']) list(id, status[id]);
   if (status.exclusion) tell(`It takes no part: ${status.exclusion}.`);
+  const members = [...status.voters, ...status.learners].join();
   status.free();
   for (const line of await member.lines(read)) {
     const item = document.createElement('li');
@@ -35,12 +37,17 @@ async function refresh() {
     element('lines').append(item);
     read += 1n;
   }
+  // The link has the addresses of members that are there.
+  if (members !== shared) {
+    await share();
+    shared = members;
+  }
 }
 
 // The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
 async function share() {
   const link = new URL(location);
-  link.hash = await member.invite();
+  link.hash = (await member.invite()).replace(/^liferaft:/, '');
   element('share').textContent = link.href;
   history.replaceState(null, '', link);
 }
@@ -49,11 +56,18 @@ async function run(started) {
   member = await started;
   element('join').hidden = true;
   tell('It runs.');
-  setInterval(() => refresh().catch((error) => tell(String(error))), REFRESH_MS);
-  await share();
+  for (;;) {
+    await refresh().catch((error) => tell(String(error)));
+    await new Promise((later) => setTimeout(later, REFRESH_MS));
+  }
 }
 
-async function claim(server, channel) {
+const query = new URLSearchParams(location.search);
+const channel = query.get('channel');
+const server = query.get('server') ?? location.origin;
+const room = channel ? `${server.replace(/^http/, 'ws')}/${channel}` : undefined;
+
+async function claim() {
   const nonce = crypto.randomUUID();
   const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' });
   return (await answer.json()).founder;
@@ -61,16 +75,14 @@ async function claim(server, channel) {
 
 async function begin() {
   await init();
-  const query = new URLSearchParams(location.search);
   const fragment = location.hash.slice(1);
   if (fragment === 'firstServer') {
-    const channel = query.get('channel');
-    if (await claim(query.get('server') ?? location.origin, channel)) return run(Member.found());
+    if (await claim()) return run(Member.found(room));
     tell('Another tab has founded this room: ask it for its link.');
   } else if (fragment === 'found') {
-    return run(Member.found());
+    return run(Member.found(room));
   } else if (fragment) {
-    return run(Member.join(fragment));
+    return run(Member.join(fragment, room));
   } else {
     tell('Paste an invitation.');
   }
@@ -79,7 +91,7 @@ async function begin() {
 
 element('join').addEventListener('submit', (event) => {
   event.preventDefault();
-  run(Member.join(element('invitation').value)).catch((error) => tell(String(error)));
+  run(Member.join(element('invitation').value, room)).catch((error) => tell(String(error)));
 });
 element('say').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -1,7 +1,10 @@
 //! Gives JavaScript a member that keeps lines of text, as a chat.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 
+use liferaft::transport::signaling::SignalingServer;
+use liferaft::transport::token::TokenSecret;
 use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 use liferaft::{
     Endpoint, Founding, Handle, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage, Storage,
@@ -27,31 +30,32 @@ const INVITATION_USES: u32 = 64;
 pub struct Member {
     handle: Handle<Kv>,
     kv: KvHandle,
+    /// What its invitations let in by.
+    token: RefCell<Option<TokenSecret>>,
 }
 
 #[wasm_bindgen]
 impl Member {
-    /// Founds a closed cluster, of which it is the first member.
+    /// Founds a closed cluster, of which it is the first member. Others find it in this room of a signaling server,
+    /// `ws://host:port/room`, or not at all but by links.
     ///
     /// # Errors
-    /// When the member cannot start, as a text.
-    pub async fn found() -> Result<Member, JsError> {
+    /// When the room has no such address, or the member cannot start, as a text.
+    pub async fn found(room: Option<String>) -> Result<Member, JsError> {
         let mut storage = MemoryStorage::default();
         let founding = Founding::by(storage.identity()).closed();
         founding.found(&mut storage).await.map_err(error)?;
-        Self::start(storage, |member| member).await
+        Self::start(storage, room, |member| member).await
     }
 
-    /// Asks to join the cluster that an invitation is to: its text, or a link with it.
+    /// Asks to join the cluster that an invitation is to: its text, or a link with it. Others find it in this room, too.
     ///
     /// # Errors
-    /// When there is no invitation in the text, or the member cannot start, as a text.
-    pub async fn join(invitation: String) -> Result<Member, JsError> {
+    /// When there is no invitation in the text, the room has no such address, or the member cannot start, as a text.
+    pub async fn join(invitation: String, room: Option<String>) -> Result<Member, JsError> {
         let invitation: Invitation = invitation.parse().map_err(error)?;
-        Self::start(MemoryStorage::default(), |member| {
-            member.invited(invitation)
-        })
-        .await
+        let storage = MemoryStorage::default();
+        Self::start(storage, room, |member| member.invited(invitation)).await
     }
 
     /// Returns where it stands.
@@ -81,14 +85,25 @@ impl Member {
             .collect())
     }
 
-    /// Makes an invitation to its cluster. It is a secret: whoever has it may join.
+    /// Returns an invitation to its cluster as that is now, always with the same token, which is made when it is first
+    /// asked for. It is a secret: whoever has it may join.
     ///
     /// # Errors
     /// When the cluster does not answer, as a text.
     pub async fn invite(&self) -> Result<String, JsError> {
-        let terms = Terms::membership().with_uses(INVITATION_USES);
-        let invitation = self.handle.invite(terms).await.map_err(error)?;
-        Ok(invitation.to_string())
+        let known = self.token.borrow().clone();
+        let token = match known {
+            Some(token) => token,
+            None => {
+                let terms = Terms::membership().with_uses(INVITATION_USES);
+                let invitation = self.handle.invite(terms).await.map_err(error)?;
+                let token = invitation.token().cloned();
+                let token = token.ok_or_else(|| JsError::new("the invitation has no token"))?;
+                self.token.replace(Some(token.clone()));
+                token
+            }
+        };
+        Ok(self.handle.contact().with_token(token).to_string())
     }
 
     /// Leaves the cluster for good.
@@ -101,14 +116,23 @@ impl Member {
 
     async fn start(
         storage: MemoryStorage,
+        room: Option<String>,
         prepare: impl FnOnce(MemberBuilder<Kv>) -> MemberBuilder<Kv>,
     ) -> Result<Self, JsError> {
-        let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default());
+        let mut config = WebRtcConfig::default();
+        let mut addresses = Vec::new();
+        if let Some(room) = room {
+            config = config.with_signaling(SignalingServer::at(&room).map_err(error)?);
+            let address = format!("rtc+{room}/{:032x}", storage.identity().id().0);
+            addresses.push(address.parse().map_err(error)?);
+        }
+        let carrier = WebRtcCarrier::dial_only(config);
         let transport = Endpoint::new(storage.identity().clone(), carrier);
-        let member = liferaft::Member::builder(Kv::new(), transport, storage);
+        let member = liferaft::Member::builder(Kv::new(), transport, storage).addresses(addresses);
         let handle = prepare(member).start().await.map_err(error)?;
         let kv = KvHandle::new(handle.clone());
-        Ok(Self { handle, kv })
+        let token = RefCell::new(None);
+        Ok(Self { handle, kv, token })
     }
 }
 

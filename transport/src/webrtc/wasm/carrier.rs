@@ -1,54 +1,76 @@
 //! Carries the packets of links over the connections of a browser.
 
-use std::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use wasm_bindgen_futures::spawn_local;
 
-use super::super::address::{SCHEME, Target};
+use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, address_of};
 use super::super::config::WebRtcConfig;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
+use super::super::negotiation::Action;
+use super::super::switchboard::{Switchboard, Wish};
 use super::Options;
-use super::connection::dial_all;
-use super::table::{End, Table};
+use super::connection::{Means, Order, run_all};
+use super::table::{News, Table};
+use crate::ServerId;
 use crate::carrier::{
-    Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path,
+    Address, Carrier, CarrierEvent, CarryError, Channel, DialError, OpenFailure, Packet, Path,
 };
+use crate::signaling::Signaling;
 
-/// A carrier over the data channels of a browser, which has them in pages and not in workers. It dials
-/// `rtc://host:port#sha256=FINGERPRINT`. Dropping it closes all connections.
-#[derive(Debug)]
+/// A carrier over the data channels of a browser, which has them in pages and not in workers.
+///
+/// It dials native listeners by `rtc://host:port#sha256=FINGERPRINT`, and servers by their ids: `rtc:ID`, and
+/// `rtc+ws://host:port/ROOM/ID` of those that are registered at a signaling server. Signals to these go through links
+/// too, so that whoever has a link with a server, or with one that has, needs no signaling server. Dropping the carrier
+/// closes all connections.
 pub struct WebRtcCarrier {
     table: Table,
-    /// To the task that makes connections. At most as many wait there as connections may be dialed.
-    dials: mpsc::UnboundedSender<(Target, End)>,
-    arrivals: mpsc::UnboundedReceiver<CarrierEvent>,
+    switchboard: Switchboard,
+    news: mpsc::UnboundedReceiver<News>,
+    events: VecDeque<CarrierEvent>,
+    waker: Option<Waker>,
 }
 
 impl WebRtcCarrier {
-    /// Makes a carrier that dials.
+    /// Makes a carrier that dials, and that others dial by signals.
     #[must_use]
     pub fn dial_only(config: WebRtcConfig) -> Self {
         let WebRtcConfig {
             limits,
             datagram_mode,
-            // A listener that is dialed by its address is reached without help.
-            ice_servers: _,
-            ice_transport_policy: _,
-            // Addresses that need signaling are refused.
-            servers: _,
+            ice_servers,
+            ice_transport_policy,
+            servers,
             host: Options {},
         } = config;
-        let (sender, arrivals) = mpsc::unbounded();
-        let (dials, dialed) = mpsc::unbounded();
-        spawn_local(dial_all(dialed, datagram_mode));
+        let (sender, news) = mpsc::unbounded();
+        let (tasks, given) = mpsc::unbounded();
+        let means = Means {
+            mode: datagram_mode,
+            ice_servers,
+            policy: ice_transport_policy,
+        };
+        spawn_local(run_all(given, means));
         Self {
-            table: Table::new(limits, sender),
-            dials,
-            arrivals,
+            table: Table::new(limits, sender, tasks),
+            switchboard: Switchboard::new(limits, servers),
+            news,
+            events: VecDeque::new(),
+            waker: None,
         }
+    }
+
+    /// Sends and takes signals by one more way than links and signaling servers. Returns false if there are eight ways
+    /// already.
+    pub fn add_signaling(&mut self, signaling: impl Signaling) -> bool {
+        self.switchboard.add(Box::new(signaling), None)
     }
 
     /// Returns what reads the counters of this carrier, as long as one likes. Those of UDP stay zero: a browser does
@@ -57,11 +79,81 @@ impl WebRtcCarrier {
     pub fn meter(&self) -> WebRtcMeter {
         self.table.meter.clone()
     }
+
+    fn grant(&mut self, wish: Wish) {
+        match wish {
+            Wish::Signal { to, signal } => {
+                self.events.push_back(CarrierEvent::Signal { to, signal });
+            }
+            Wish::Do {
+                number,
+                action: Action::Close(why),
+            } => {
+                tracing::debug!(number, %why, "a connection is given up");
+                self.give_up(number, why.into());
+            }
+            Wish::Do { number, action } => self.table.order(number, Order::Do(action)),
+        }
+    }
+
+    /// Closes a connection that has come to nothing, and tells so.
+    fn give_up(&mut self, number: u64, why: OpenFailure) {
+        self.switchboard.remove(number);
+        let Some(path) = self.table.path(number) else {
+            return;
+        };
+        let is_open = self.table.is_open(number);
+        if !is_open {
+            self.table.meter.tally().unopened.add_one();
+        }
+        if self.table.close(number) {
+            self.events.push_back(if is_open {
+                CarrierEvent::Closed { path }
+            } else {
+                CarrierEvent::Unopened { path, why }
+            });
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        match news {
+            News::Carrier(event) => {
+                let number = event.path().and_then(|path| self.table.number_of(path));
+                let has_ended = matches!(
+                    event,
+                    CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. }
+                );
+                self.events.extend(self.table.take(event));
+                if let Some(number) = number.filter(|_| has_ended) {
+                    self.switchboard.remove(number);
+                }
+            }
+            News::Medium {
+                number,
+                generation,
+                event,
+            } if self.table.is_current(number, generation) => {
+                self.switchboard.on_medium(number, event);
+            }
+            News::Medium { .. } => {}
+        }
+    }
+
+    /// Asks to be polled, after it was given something outside of [`poll`](Carrier::poll).
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 impl Carrier for WebRtcCarrier {
     fn scheme(&self) -> &str {
         SCHEME
+    }
+
+    fn other_schemes(&self) -> &[&'static str] {
+        &SIGNALED_SCHEMES
     }
 
     fn packet_bytes_max(&self) -> usize {
@@ -72,20 +164,42 @@ impl Carrier for WebRtcCarrier {
         true
     }
 
+    fn address_of(&self, server: ServerId) -> Option<Address> {
+        Some(address_of(server))
+    }
+
+    fn introduce(&mut self, local: ServerId) {
+        self.switchboard.introduce(local);
+    }
+
+    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+        let table = &mut self.table;
+        self.switchboard
+            .on_signal(from, &signal, |peer| table.accept(peer));
+        self.wake();
+    }
+
     fn describe(&self, path: &Path) -> Option<String> {
         self.table.describe(path)
     }
 
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
-        let target = Target::read(address);
-        let target = target.ok_or_else(|| DialError::BadAddress(address.clone()))?;
-        let end = self.table.dialed().ok_or_else(|| DialError::TooMany {
+        let dialed = Dialed::read(address);
+        let dialed = dialed.ok_or_else(|| DialError::BadAddress(address.clone()))?;
+        let (number, path) = self.table.dial().ok_or_else(|| DialError::TooMany {
             address: address.clone(),
             connections_max: self.table.limits.dialed_max,
         })?;
-        let path = end.path;
-        let sent = self.dials.unbounded_send((target, end));
-        assert!(sent.is_ok(), "the task lives as long as the carrier");
+        match dialed {
+            Dialed::Listener(listener) => self.table.order(number, Order::Reach(listener)),
+            Dialed::Server(peer, place) => {
+                if !self.switchboard.dial(number, peer, place) {
+                    let why = "this end is that server, or does not know which one it is";
+                    self.give_up(number, OpenFailure::NotConnected(why.to_owned()));
+                }
+            }
+        }
+        self.wake();
         Ok(path)
     }
 
@@ -94,19 +208,40 @@ impl Carrier for WebRtcCarrier {
     }
 
     fn close(&mut self, path: &Path) {
-        self.table.close(path);
+        if let Some(number) = self.table.number_of(path) {
+            self.table.close(number);
+            self.switchboard.remove(number);
+            // Nobody is to be told of it any more.
+            self.events.retain(|event| event.path() != Some(path));
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        while let Poll::Ready(event) = self.arrivals.poll_next_unpin(context) {
-            // The table has a sender as long as the carrier lives.
-            let Some(event) = event else {
-                return Poll::Ready(None);
-            };
-            if let Some(news) = self.table.take(event) {
-                return Poll::Ready(Some(news));
+        self.waker = Some(context.waker().clone());
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(Some(event));
+            }
+            match self.news.poll_next_unpin(context) {
+                Poll::Ready(Some(news)) => {
+                    self.take(news);
+                    continue;
+                }
+                // The table has a sender as long as the carrier lives.
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            let table = &mut self.table;
+            match self.switchboard.poll(context, |peer| table.accept(peer)) {
+                Poll::Ready(wish) => self.grant(wish),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Pending
+    }
+}
+
+impl fmt::Debug for WebRtcCarrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebRtcCarrier").finish_non_exhaustive()
     }
 }

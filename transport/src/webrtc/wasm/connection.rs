@@ -1,29 +1,62 @@
-//! Runs connections: makes them, opens them, moves what waits, and ends them.
+//! Runs connections: does what the carrier orders, moves what waits, and ends them.
 
 use std::fmt;
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, select_biased};
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use liferaft_platform::{now, sleep_until};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{RtcPeerConnection, RtcPeerConnectionState};
+use web_sys::{
+    RtcConfiguration, RtcIceServer, RtcIceTransportPolicy, RtcPeerConnection,
+    RtcPeerConnectionState,
+};
 
 use super::super::address::Target;
 use super::super::channels::DatagramMode;
-use super::listener::{answer_of, fingerprint_in};
+use super::super::description::{Description, IceCandidate};
+use super::super::ice_servers::{IceServer, IceServers, IceTransportPolicy};
+use super::super::negotiation::{Action, MediumEvent};
+use super::listener::answer_of;
 use super::peer::{Notice, Peer, Refusal};
 use super::table::End;
-use crate::carrier::{Binding, CarrierEvent, OpenFailure};
+use crate::carrier::{CarrierEvent, OpenFailure};
 
-/// Makes the connections that are dialed, for as long as there is the carrier.
-pub(super) async fn dial_all(
-    mut dialed: mpsc::UnboundedReceiver<(Target, End)>,
-    mode: DatagramMode,
-) {
+/// How long whoever knows the servers of STUN and TURN has to say them.
+const ICE_SERVERS_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A connection that is to be run.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) end: End,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+}
+
+/// What the carrier orders.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Reach a listener, whose answer is known.
+    Reach(Target),
+    /// Do what a negotiation wants, and tell it what comes of it.
+    Do(Action),
+}
+
+/// What connections are made with.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    pub(super) mode: DatagramMode,
+    pub(super) ice_servers: Option<IceServers>,
+    pub(super) policy: IceTransportPolicy,
+}
+
+/// Runs the connections of a carrier, for as long as there is the carrier.
+pub(super) async fn run_all(mut tasks: mpsc::UnboundedReceiver<Task>, means: Means) {
     let mut certificate = None;
-    while let Some((target, end)) = dialed.next().await {
+    while let Some(Task { end, orders }) = tasks.next().await {
         // Made once: it takes some time.
         if certificate.is_none() {
             match generate_certificate().await {
@@ -32,9 +65,26 @@ pub(super) async fn dial_all(
             }
         }
         if let Some(certificate) = certificate.clone() {
-            spawn_local(run(certificate, mode, target, end));
+            let connection = Connection {
+                end,
+                certificate,
+                means: means.clone(),
+                peer: None,
+                generation: 0,
+                is_negotiated: false,
+            };
+            spawn_local(connection.run(orders));
         }
     }
+}
+
+async fn generate_certificate() -> Result<JsValue, Refusal> {
+    let algorithm = Object::new();
+    for (name, value) in [("name", "ECDSA"), ("namedCurve", "P-256")] {
+        Reflect::set(&algorithm, &name.into(), &value.into())?;
+    }
+    let made = RtcPeerConnection::generate_certificate_with_object(&algorithm)?;
+    Ok(JsFuture::from(made).await?)
 }
 
 /// Why a connection ended.
@@ -51,28 +101,247 @@ enum Ending {
     Refused(Refusal),
 }
 
-async fn generate_certificate() -> Result<JsValue, Refusal> {
-    let algorithm = Object::new();
-    for (name, value) in [("name", "ECDSA"), ("namedCurve", "P-256")] {
-        Reflect::set(&algorithm, &name.into(), &value.into())?;
-    }
-    let made = RtcPeerConnection::generate_certificate_with_object(&algorithm)?;
-    Ok(JsFuture::from(made).await?)
+/// One connection.
+struct Connection {
+    end: End,
+    certificate: JsValue,
+    means: Means,
+    /// The browser's connection that counts, and what it tells.
+    peer: Option<(Peer, mpsc::UnboundedReceiver<Notice>)>,
+    /// How many there were.
+    generation: u64,
+    is_negotiated: bool,
 }
 
-/// Opens a connection, and runs it to its end.
-async fn run(certificate: JsValue, mode: DatagramMode, target: Target, end: End) {
-    let (is_open, ending) = match Peer::new(&certificate, mode, end.clone()) {
-        Ok((peer, mut notices)) => {
-            let ending = match open(&peer, &target, &mut notices, &end).await {
-                Ok(()) => drive(&peer, &mut notices, &end).await,
-                Err(ending) => ending,
-            };
-            (peer.is_open(), ending)
+/// What a task waits for.
+enum Cause {
+    Order(Order),
+    Notice(Notice),
+    Port,
+    Time,
+    /// The carrier has gone.
+    Gone,
+}
+
+impl Connection {
+    /// Runs it to its end.
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let ending = self.serve(&mut orders).await;
+        let is_open = self.is_open();
+        // Closed before that is told.
+        self.peer = None;
+        tell_end(&self.end, is_open, &ending);
+    }
+
+    async fn serve(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Ending {
+        let limits = self.end.limits;
+        let mut alarm = pin!(sleep_until(now() + limits.opening_time_max).fuse());
+        loop {
+            match self.wait(orders, &mut alarm).await {
+                Cause::Order(order) => {
+                    if let Err(refusal) = self.obey(order).await {
+                        return refusal.into();
+                    }
+                }
+                Cause::Notice(Notice::Open) => {
+                    self.tell(MediumEvent::Open);
+                    alarm.set(sleep_until(now() + limits.idle_time_max).fuse());
+                }
+                Cause::Notice(notice) => {
+                    if let Some(ending) = self.take(notice) {
+                        return ending;
+                    }
+                }
+                Cause::Port => {}
+                Cause::Time => {
+                    // How long a negotiation may take it knows itself.
+                    if !self.is_open() && !self.is_negotiated {
+                        return Ending::TooLong;
+                    }
+                    // Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has
+                    // said nothing that means anything, and is not to keep a place by that.
+                    if self.is_open() && !self.end.port.take_alive() {
+                        return Ending::Silent;
+                    }
+                    alarm.set(sleep_until(now() + limits.idle_time_max).fuse());
+                }
+                Cause::Gone => return Ending::ByUs,
+            }
+            if let Some(ending) = self.flush() {
+                return ending;
+            }
         }
-        Err(refusal) => (false, Ending::Refused(refusal)),
-    };
-    tell_end(&end, is_open, &ending);
+    }
+
+    async fn wait(
+        &mut self,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        mut alarm: &mut (impl Future<Output = ()> + futures::future::FusedFuture + Unpin),
+    ) -> Cause {
+        let notice = async {
+            match &mut self.peer {
+                Some((_, notices)) => notices.select_next_some().await,
+                None => pending().await,
+            }
+        };
+        let mut notice = pin!(notice.fuse());
+        let mut changed = pin!(self.end.port.changed().fuse());
+        let mut order = orders.next();
+        select_biased! {
+            order = order => order.map_or(Cause::Gone, Cause::Order),
+            notice = notice => Cause::Notice(notice),
+            () = changed => Cause::Port,
+            () = alarm => Cause::Time,
+        }
+    }
+
+    /// Gives the browser what waits. Returns why the connection has ended, if it has.
+    fn flush(&self) -> Option<Ending> {
+        if let Some((peer, _)) = &self.peer {
+            if let Err(refusal) = peer.flush() {
+                return Some(refusal.into());
+            }
+            if self.end.port.take_description_wanted() {
+                peer.find_out_pair();
+            }
+        }
+        self.end.port.is_closed().then_some(Ending::ByUs)
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Refusal> {
+        let action = match order {
+            Order::Reach(listener) => {
+                // It needs no help: its address is known.
+                let peer = self.make_peer(configuration(&self.certificate))?;
+                peer.offer(false).await?;
+                let answer = answer_of(&listener);
+                return peer.take_answer(&answer, listener.fingerprint).await;
+            }
+            Order::Do(action) => action,
+        };
+        self.is_negotiated = true;
+        let own = match action {
+            Action::MakeOffer => {
+                let configuration = self.with_servers().await;
+                self.make_peer(configuration)?.offer(false).await?
+            }
+            Action::TakeOffer(offer) => {
+                let configuration = self.with_servers().await;
+                let peer = self.make_peer(configuration)?;
+                peer.take_offer(&offer.to_sdp(), offer.fingerprint).await?
+            }
+            Action::MakeRestart => {
+                let configuration = self.with_servers().await;
+                self.peer()?.configure(&configuration)?;
+                self.peer()?.offer(true).await?
+            }
+            Action::TakeRestart(offer) => {
+                let configuration = self.with_servers().await;
+                let peer = self.peer()?;
+                peer.configure(&configuration)?;
+                peer.take_offer(&offer.to_sdp(), offer.fingerprint).await?
+            }
+            Action::TakeAnswer(answer) => {
+                let peer = self.peer()?;
+                return peer.take_answer(&answer.to_sdp(), answer.fingerprint).await;
+            }
+            Action::AddCandidate(candidate) => {
+                let added = self.peer()?.add_candidate(&candidate.to_sdp()).await;
+                if let Err(refusal) = added {
+                    // Anybody can have made it up.
+                    tracing::debug!(path = ?self.end.path, %refusal, "a candidate means nothing");
+                }
+                return Ok(());
+            }
+            // The carrier closes by the port.
+            Action::Close(_) => return Ok(()),
+        };
+        let own = Description::from_sdp(&own).map_err(Refusal::of)?;
+        self.tell(MediumEvent::Described(own));
+        Ok(())
+    }
+
+    /// Makes a connection of the browser, in place of the one that there may be.
+    fn make_peer(&mut self, configuration: RtcConfiguration) -> Result<&Peer, Refusal> {
+        self.peer = None;
+        self.generation += 1;
+        let made = Peer::new(&configuration, self.means.mode, self.end.clone())?;
+        Ok(&self.peer.insert(made).0)
+    }
+
+    /// Asks for servers of STUN and TURN, whose credentials expire.
+    async fn with_servers(&self) -> RtcConfiguration {
+        let configuration = configuration(&self.certificate);
+        if self.means.policy == IceTransportPolicy::Relay {
+            configuration.set_ice_transport_policy(RtcIceTransportPolicy::Relay);
+        }
+        let Some(servers) = &self.means.ice_servers else {
+            return configuration;
+        };
+        let mut late = pin!(sleep_until(now() + ICE_SERVERS_TIME_MAX).fuse());
+        let servers = select_biased! {
+            servers = servers.ask().fuse() => servers,
+            () = late => Vec::new(),
+        };
+        let servers: Array = servers.iter().map(ice_server).collect();
+        configuration.set_ice_servers(&servers);
+        configuration
+    }
+
+    fn peer(&self) -> Result<&Peer, Refusal> {
+        let peer = self.peer.as_ref().map(|(peer, _)| peer);
+        peer.ok_or_else(|| Refusal::of("there is no connection"))
+    }
+
+    fn is_open(&self) -> bool {
+        self.peer.as_ref().is_some_and(|(peer, _)| peer.is_open())
+    }
+
+    fn tell(&self, event: MediumEvent) {
+        if self.is_negotiated {
+            self.end.tell_medium(self.generation, event);
+        }
+    }
+
+    /// Takes what the browser tells. Returns why the connection has ended, if it has.
+    fn take(&self, notice: Notice) -> Option<Ending> {
+        use RtcPeerConnectionState::{Closed, Connected, Disconnected, Failed};
+        match notice {
+            Notice::Candidate(text) => {
+                if let Some(candidate) = IceCandidate::from_sdp(&text) {
+                    self.tell(MediumEvent::Candidate(candidate));
+                }
+            }
+            Notice::State(Connected) => self.tell(MediumEvent::Connected),
+            // Whether anybody is there, links find out themselves.
+            Notice::State(Disconnected) => self.tell(MediumEvent::Disconnected),
+            Notice::State(Failed) if self.is_negotiated => self.tell(MediumEvent::Failed),
+            Notice::State(Failed | Closed) => return Some(Ending::GivenUp),
+            Notice::Open | Notice::State(_) => {}
+            Notice::Closed => return Some(Ending::ByPeer),
+            Notice::Broken(what) => return Some(Ending::NoPacket(what)),
+        }
+        None
+    }
+}
+
+fn configuration(certificate: &JsValue) -> RtcConfiguration {
+    let configuration = RtcConfiguration::new();
+    configuration.set_certificates(&Array::of1(certificate));
+    configuration
+}
+
+fn ice_server(server: &IceServer) -> RtcIceServer {
+    let made = RtcIceServer::new();
+    let urls: Array = server.urls.iter().map(JsValue::from).collect();
+    made.set_urls(&urls);
+    if let Some(username) = &server.username {
+        made.set_username(username);
+    }
+    if let Some(credential) = &server.credential {
+        made.set_credential(credential);
+    }
+    made
 }
 
 fn tell_end(end: &End, is_open: bool, ending: &Ending) {
@@ -80,6 +349,7 @@ fn tell_end(end: &End, is_open: bool, ending: &Ending) {
     tracing::debug!(?path, %ending, is_open, "a connection has ended");
     let tally = end.meter.tally();
     match ending {
+        Ending::ByUs => {}
         _ if !is_open => tally.unopened.add_one(),
         Ending::NoPacket(_) => tally.broken.add_one(),
         Ending::Silent => tally.silent.add_one(),
@@ -91,98 +361,6 @@ fn tell_end(end: &End, is_open: bool, ending: &Ending) {
         let why = ending.into();
         CarrierEvent::Unopened { path, why }
     });
-}
-
-/// Returns once the connection is open.
-async fn open(
-    peer: &Peer,
-    target: &Target,
-    notices: &mut mpsc::UnboundedReceiver<Notice>,
-    end: &End,
-) -> Result<(), Ending> {
-    let opened = async {
-        connect(peer, target).await?;
-        loop {
-            match notices.select_next_some().await {
-                Notice::Open => return Ok(()),
-                notice => ending_of(notice).map_or(Ok(()), Err)?,
-            }
-        }
-    };
-    select_biased! {
-        () = end.port.closed().fuse() => Err(Ending::ByUs),
-        opened = Box::pin(opened).fuse() => opened,
-        () = sleep_until(now() + end.limits.opening_time_max).fuse() => Err(Ending::TooLong),
-    }
-}
-
-/// Asks a listener, whose answer is known.
-async fn connect(peer: &Peer, listener: &Target) -> Result<(), Refusal> {
-    let offer = peer.offer().await?;
-    let own = fingerprint_in(&offer).ok_or_else(Refusal::no_fingerprint)?;
-    let binding = Binding {
-        own: own.0,
-        peer: listener.fingerprint.0,
-    };
-    peer.take_answer(&answer_of(listener), binding).await
-}
-
-async fn drive(peer: &Peer, notices: &mut mpsc::UnboundedReceiver<Notice>, end: &End) -> Ending {
-    let ended = async {
-        loop {
-            if let Some(ending) = ending_of(notices.select_next_some().await) {
-                return ending;
-            }
-        }
-    };
-    select_biased! {
-        ending = Box::pin(ended).fuse() => ending,
-        ending = Box::pin(write(peer, end)).fuse() => ending,
-        () = Box::pin(silence(end)).fuse() => Ending::Silent,
-    }
-}
-
-/// Returns what a notice ends a connection with, if it does.
-fn ending_of(notice: Notice) -> Option<Ending> {
-    match notice {
-        // Whether anybody is there, links find out themselves.
-        Notice::Open | Notice::State(RtcPeerConnectionState::Disconnected) => None,
-        Notice::State(RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed) => {
-            Some(Ending::GivenUp)
-        }
-        Notice::State(_) => None,
-        Notice::Closed => Some(Ending::ByPeer),
-        Notice::Broken(what) => Some(Ending::NoPacket(what)),
-    }
-}
-
-/// Gives the browser what waits, until the connection is to be closed.
-async fn write(peer: &Peer, end: &End) -> Ending {
-    loop {
-        if let Err(refusal) = peer.flush() {
-            return Ending::Refused(refusal);
-        }
-        if end.port.is_closed() {
-            return Ending::ByUs;
-        }
-        if end.port.take_description_wanted() {
-            peer.find_out_pair();
-        }
-        end.port.changed().await;
-    }
-}
-
-/// Waits until for too long no packet has come, or none was to be sent.
-///
-/// Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has said nothing that
-/// means anything, and is not to keep a place by that.
-async fn silence(end: &End) {
-    loop {
-        sleep_until(now() + end.limits.idle_time_max).await;
-        if !end.port.take_alive() {
-            return;
-        }
-    }
 }
 
 impl From<Refusal> for Ending {

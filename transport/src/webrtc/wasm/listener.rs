@@ -1,5 +1,4 @@
-//! Writes the answer of a native listener, which is known before it is asked (`docs/webrtc.md` in the repository), and
-//! reads fingerprints of descriptions.
+//! Writes the answer of a native listener, which is known before it is asked (`docs/webrtc.md` in the repository).
 
 use std::fmt::Write;
 
@@ -7,9 +6,6 @@ use super::super::address::Target;
 use super::super::credentials::Credentials;
 use super::super::limits::PACKET_BYTES_MAX;
 use crate::hosts::Fingerprint;
-
-/// What stands before a fingerprint in a description (RFC 8122, section 5).
-const FINGERPRINT_MARK: &str = "a=fingerprint:sha-256 ";
 
 /// Returns the description with which a listener answers any offer.
 pub(super) fn answer_of(listener: &Target) -> String {
@@ -32,7 +28,7 @@ pub(super) fn answer_of(listener: &Target) -> String {
         "a=mid:0",
         &format!("a=ice-ufrag:{ufrag}"),
         &format!("a=ice-pwd:{password}"),
-        &format!("{FINGERPRINT_MARK}{fingerprint}"),
+        &format!("a=fingerprint:sha-256 {fingerprint}"),
         "a=setup:passive",
         "a=sctp-port:5000",
         &format!("a=max-message-size:{PACKET_BYTES_MAX}"),
@@ -40,25 +36,6 @@ pub(super) fn answer_of(listener: &Target) -> String {
         "a=end-of-candidates",
     ];
     lines.map(|line| format!("{line}\r\n")).concat()
-}
-
-/// Returns the fingerprint in a description; `None` if it has no SHA-256 fingerprint, or several that differ.
-pub(super) fn fingerprint_in(description: &str) -> Option<Fingerprint> {
-    let lines = description.lines();
-    let mut found = lines.filter_map(|line| line.strip_prefix(FINGERPRINT_MARK));
-    let first = found.next()?;
-    if found.any(|other| other != first) {
-        return None;
-    }
-    let mut digest = [0; 32];
-    let mut pairs = first.trim_end().split(':');
-    for byte in &mut digest {
-        *byte = pairs
-            .next()
-            .filter(|pair| pair.len() == 2)
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())?;
-    }
-    pairs.next().is_none().then_some(Fingerprint(digest))
 }
 
 fn hexadecimal(fingerprint: &Fingerprint) -> String {

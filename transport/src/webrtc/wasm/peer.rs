@@ -6,23 +6,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::channel::mpsc;
-use js_sys::{Array, ArrayBuffer, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     Event, MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelInit, RtcDataChannelState,
-    RtcDataChannelType, RtcPeerConnection, RtcPeerConnectionState, RtcSdpType,
-    RtcSessionDescriptionInit,
+    RtcDataChannelType, RtcIceCandidateInit, RtcOfferOptions, RtcPeerConnection,
+    RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
 use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_text, read_credit};
+use super::super::description::Description;
 use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::port::Fate;
 use super::statistics::selected_pair;
 use super::table::End;
 use crate::carrier::{Binding, CarrierEvent, Channel};
+use crate::hosts::Fingerprint;
 
 /// At so many bytes in the ordered channel a browser tells that there is room, for any packet.
 const LOW_BYTES: usize = UNACKNOWLEDGED_BYTES_MAX - PACKET_BYTES_MAX;
@@ -33,6 +35,7 @@ pub(super) struct Peer {
     datagrams: RtcDataChannel,
     ordered: RtcDataChannel,
     ear: Rc<Ear>,
+    own: Cell<Option<Fingerprint>>,
     /// What the browser calls as long as this is here.
     _listeners: Vec<Closure<dyn FnMut(Event)>>,
 }
@@ -41,6 +44,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) enum Notice {
     Open,
+    /// Another address at which this end may be reached, as an attribute of SDP.
+    Candidate(String),
     /// What the browser says of the connection. None of it is proof that anybody is there, or not.
     State(RtcPeerConnectionState),
     /// A channel was closed.
@@ -64,8 +69,8 @@ struct Ear {
 pub(super) struct Refusal(String);
 
 impl Refusal {
-    pub(super) fn no_fingerprint() -> Self {
-        Self("its description has no fingerprint by SHA-256".to_owned())
+    pub(super) fn of(why: impl ToString) -> Self {
+        Self(why.to_string())
     }
 }
 
@@ -78,16 +83,13 @@ impl From<JsValue> for Refusal {
 }
 
 impl Peer {
-    /// Makes a connection that shows this certificate, and both of its channels, so that none of their messages is
-    /// missed.
+    /// Makes a connection and both of its channels, so that none of their messages is missed.
     pub(super) fn new(
-        certificate: &JsValue,
+        configuration: &RtcConfiguration,
         mode: DatagramMode,
         end: End,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Notice>), Refusal> {
-        let configuration = RtcConfiguration::new();
-        configuration.set_certificates(&Array::of1(certificate));
-        let connection = RtcPeerConnection::new_with_configuration(&configuration)?;
+        let connection = RtcPeerConnection::new_with_configuration(configuration)?;
         let channel = |stream, mode: DatagramMode| {
             let options = RtcDataChannelInit::new();
             options.set_negotiated(true);
@@ -120,6 +122,7 @@ impl Peer {
             datagrams,
             ordered,
             ear,
+            own: Cell::new(None),
             _listeners: Vec::new(),
         };
         peer.listen();
@@ -155,24 +158,95 @@ impl Peer {
             }
         });
         self.connection.set_onconnectionstatechange(Some(&on_state));
+        let on_candidate = hears(|ear, event| {
+            let event: &RtcPeerConnectionIceEvent = event.unchecked_ref();
+            if let Some(candidate) = event.candidate() {
+                ear.tell(Notice::Candidate(candidate.candidate()));
+            }
+        });
+        self.connection.set_onicecandidate(Some(&on_candidate));
         self._listeners = listeners.into_inner();
     }
 
-    /// Makes an offer and begins to gather addresses. Returns the description.
-    pub(super) async fn offer(&self) -> Result<String, Refusal> {
-        let offer = JsFuture::from(self.connection.create_offer()).await?;
-        let offer: RtcSessionDescriptionInit = offer.unchecked_into();
-        JsFuture::from(self.connection.set_local_description(&offer)).await?;
-        Ok(offer.get_sdp().unwrap_or_default())
+    /// Uses other servers when it gathers addresses next.
+    pub(super) fn configure(&self, configuration: &RtcConfiguration) -> Result<(), Refusal> {
+        let configured = self
+            .connection
+            .set_configuration_with_configuration(configuration);
+        Ok(configured?)
     }
 
-    /// Takes the answer of the other end. The connection may open at any time after this, with this binding.
-    pub(super) async fn take_answer(&self, answer: &str, binding: Binding) -> Result<(), Refusal> {
-        self.ear.binding.set(Some(binding));
-        let description = RtcSessionDescriptionInit::new(RtcSdpType::Answer);
-        description.set_sdp(answer);
+    /// Makes an offer, which may restart ICE, and begins to gather addresses. Returns the description.
+    pub(super) async fn offer(&self, is_restart: bool) -> Result<String, Refusal> {
+        let options = RtcOfferOptions::new();
+        options.set_ice_restart(is_restart);
+        let offer = self
+            .connection
+            .create_offer_with_rtc_offer_options(&options);
+        let offer: RtcSessionDescriptionInit = JsFuture::from(offer).await?.unchecked_into();
+        let sdp = offer.get_sdp().unwrap_or_default();
+        self.own.set(Some(fingerprint_in(&sdp)?));
+        JsFuture::from(self.connection.set_local_description(&offer)).await?;
+        Ok(sdp)
+    }
+
+    /// Takes an offer of the other end, and answers it. Returns the answer.
+    pub(super) async fn take_offer(
+        &self,
+        offer: &str,
+        theirs: Fingerprint,
+    ) -> Result<String, Refusal> {
+        self.take(RtcSdpType::Offer, offer).await?;
+        let answer = JsFuture::from(self.connection.create_answer()).await?;
+        let answer: RtcSessionDescriptionInit = answer.unchecked_into();
+        let sdp = answer.get_sdp().unwrap_or_default();
+        self.own.set(Some(fingerprint_in(&sdp)?));
+        self.bind(theirs)?;
+        JsFuture::from(self.connection.set_local_description(&answer)).await?;
+        Ok(sdp)
+    }
+
+    /// Takes the answer of the other end. The connection may open at any time after this.
+    pub(super) async fn take_answer(
+        &self,
+        answer: &str,
+        theirs: Fingerprint,
+    ) -> Result<(), Refusal> {
+        self.bind(theirs)?;
+        self.take(RtcSdpType::Answer, answer).await
+    }
+
+    /// Takes one more address at which the other end may be reached.
+    pub(super) async fn add_candidate(&self, candidate: &str) -> Result<(), Refusal> {
+        let init = RtcIceCandidateInit::new(candidate);
+        init.set_sdp_m_line_index(Some(0));
+        let added = self
+            .connection
+            .add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&init));
+        JsFuture::from(added).await?;
+        Ok(())
+    }
+
+    async fn take(&self, kind: RtcSdpType, sdp: &str) -> Result<(), Refusal> {
+        let description = RtcSessionDescriptionInit::new(kind);
+        description.set_sdp(sdp);
         JsFuture::from(self.connection.set_remote_description(&description)).await?;
         Ok(())
+    }
+
+    /// Ties the connection to the certificates of both ends, of which that of the other end stays the same.
+    fn bind(&self, theirs: Fingerprint) -> Result<(), Refusal> {
+        let own = self.own.get().ok_or(Refusal::of("it is not described"))?;
+        let binding = Binding {
+            own: own.0,
+            peer: theirs.0,
+        };
+        match self.ear.binding.replace(Some(binding)) {
+            Some(earlier) if earlier != binding => {
+                Err(Refusal::of("the other end has shown another certificate"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives the browser all that may be sent now.
@@ -244,6 +318,7 @@ impl Drop for Peer {
             channel.set_onbufferedamountlow(None);
         }
         self.connection.set_onconnectionstatechange(None);
+        self.connection.set_onicecandidate(None);
         self.connection.close();
     }
 }
@@ -308,4 +383,10 @@ impl Ear {
 fn send(channel: &RtcDataChannel, packet: Bytes) -> Result<(), JsValue> {
     // A copy: the browser may send it when this memory holds something else.
     channel.send_with_array_buffer(&Uint8Array::from(&*packet).buffer())
+}
+
+/// Returns the fingerprint of this end's certificate, as the browser describes it.
+fn fingerprint_in(description: &str) -> Result<Fingerprint, Refusal> {
+    let description = Description::from_sdp(description).map_err(Refusal::of)?;
+    Ok(description.fingerprint)
 }

@@ -123,13 +123,6 @@ impl Port {
         self.lock().is_closed
     }
 
-    /// Waits until the connection is to be closed.
-    pub(super) async fn closed(&self) {
-        while !self.is_closed() {
-            self.changed().await;
-        }
-    }
-
     /// The carrier's user has taken a packet. What is taken gives its sender credit for more.
     pub(super) fn on_taken(&self, channel: Channel, bytes: usize) {
         let mut state = self.lock();

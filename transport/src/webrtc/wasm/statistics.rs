@@ -22,22 +22,30 @@ pub(super) fn selected_pair(report: &Object) -> Option<String> {
         Some(id) => by_id(&id)?,
         None => of_kind("candidate-pair").find(|entry| is_true(entry, "selected"))?,
     };
-    let candidate = |of: &str| by_id(&text(pair, of)?).and_then(candidate);
+    let candidate = |of: &str| by_id(&text(pair, of)?);
     let (local, remote) = (
         candidate("localCandidateId")?,
         candidate("remoteCandidateId")?,
     );
-    Some(format!("{local} - {remote}"))
+    let kind = text(remote, "candidateType")?;
+    Some(format!(
+        "{} to {} ({kind})",
+        address(local),
+        address(remote)
+    ))
 }
 
-/// Returns the kind of a candidate, and its address if the browser shows it.
-fn candidate(entry: &JsValue) -> Option<String> {
-    let kind = text(entry, "candidateType")?;
-    let port = Reflect::get(entry, &"port".into()).ok()?.as_f64();
-    Some(match (text(entry, "address"), port) {
-        (Some(host), Some(port)) if !host.is_empty() => format!("{kind} {host}:{port}"),
-        _ => kind,
-    })
+/// Returns the address of a candidate, if the browser shows it.
+fn address(candidate: &JsValue) -> String {
+    let port = Reflect::get(candidate, &"port".into()).ok();
+    match (
+        text(candidate, "address"),
+        port.and_then(|port| port.as_f64()),
+    ) {
+        (Some(host), Some(port)) if host.contains(':') => format!("[{host}]:{port}"),
+        (Some(host), Some(port)) if !host.is_empty() => format!("{host}:{port}"),
+        _ => "a hidden address".to_owned(),
+    }
 }
 
 /// Returns the values of a map of JavaScript.
