@@ -419,6 +419,7 @@ impl<S: StateMachine> Driver<S> {
         Fresh {
             raft: self.raft.status(),
             counters: self.counters,
+            servers_linked: self.peers.servers_linked_count(),
             queues,
             storage: StorageStatus {
                 stalled_for: self.storage_stalled_for(now),

@@ -18,7 +18,8 @@ use liferaft_transport::voucher::{VOUCHERS_MAX, Voucher};
 use super::solitude::{Loneliness, Solitude};
 use crate::boots::{Boots, OldBoot, Seen};
 use crate::configuration::{
-    self, Configuration, Description, Dismissal, Grants, PublicKey, TokenKey, VOUCHER_CHAIN_MAX,
+    self, Configuration, Description, Dismissal, Grants, Member, PublicKey, TokenKey,
+    VOUCHER_CHAIN_MAX,
 };
 use crate::consensus::planted::{Bug, is_planted};
 use crate::identity::Identity;
@@ -344,9 +345,21 @@ impl Peers {
         servers.map(|(id, _)| *id)
     }
 
-    /// The servers that this one may reach: those that the configuration names, and who has invited it.
+    /// The members that this server reaches for: all of them, but a learner the voters alone, which have all that it
+    /// needs. So links grow as members times voters. Where no voter is reached for long, a learner may have missed who
+    /// took their place, and reaches for all.
+    fn sought<'a>(
+        &self,
+        configuration: &'a Configuration,
+    ) -> impl Iterator<Item = (ServerId, &'a Member)> + use<'a> {
+        let voters_only = configuration.is_learner(self.identity.id()) && !self.is_lost;
+        let members = configuration.members();
+        members.filter(move |(_, member)| !voters_only || member.votes())
+    }
+
+    /// The servers that this one may reach: those that it reaches for, and who has invited it.
     fn known(&self, configuration: &Configuration) -> BTreeSet<ServerId> {
-        let members = configuration.members().map(|(id, _)| id);
+        let members = self.sought(configuration).map(|(id, _)| id);
         let mut known: BTreeSet<ServerId> = members.collect();
         known.extend(
             self.invitation_to_use(configuration)
@@ -494,7 +507,7 @@ impl Peers {
         table
     }
 
-    /// Returns to whom links are wanted: all members, and who else was to be sent something.
+    /// Returns to whom links are wanted: the members that this server reaches for, and who else was to be sent something.
     fn wanted(&self, configuration: &Configuration) -> Vec<Wanted> {
         let mut wanted: BTreeMap<ServerId, Wanted> = BTreeMap::new();
         let mut want = |peer, keys: &[PublicKey], addresses: &[_]| {
@@ -514,7 +527,7 @@ impl Peers {
                 want(inviter, invitation.inviters(), invitation.addresses());
             }
         }
-        for (id, member) in configuration.members() {
+        for (id, member) in self.sought(configuration) {
             let key = member.description.public_key();
             want(id, key.as_slice(), member.description.addresses());
         }

@@ -49,6 +49,8 @@ pub struct MemberStatus {
     pub raft: Status,
     /// What it has counted since it started.
     pub counters: Counters,
+    /// How many servers of its cluster it has links with.
+    pub servers_linked: usize,
     /// How much waits in it.
     pub queues: Queues,
     /// How its storage gets on.
@@ -315,6 +317,7 @@ pub enum MemberError {
 pub(super) struct Fresh {
     pub(super) raft: Status,
     pub(super) counters: Counters,
+    pub(super) servers_linked: usize,
     pub(super) queues: Queues,
     pub(super) storage: StorageStatus,
     pub(super) links: Arc<[LinkStatus]>,
@@ -339,6 +342,7 @@ impl StatusBoard {
             label,
             raft,
             counters: Counters::default(),
+            servers_linked: 0,
             queues: Queues::default(),
             storage: StorageStatus::default(),
             links: Arc::default(),
@@ -374,6 +378,7 @@ impl StatusBoard {
             let Fresh {
                 raft,
                 counters,
+                servers_linked,
                 queues,
                 storage,
                 links,
@@ -382,6 +387,7 @@ impl StatusBoard {
             } = fresh;
             let changed = status.raft != raft
                 || status.counters != counters
+                || status.servers_linked != servers_linked
                 || status.queues != queues
                 || status.storage != storage
                 || status.links != links
@@ -389,6 +395,7 @@ impl StatusBoard {
                 || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
+            status.servers_linked = servers_linked;
             status.queues = queues;
             status.storage = storage;
             status.links = links;

@@ -94,6 +94,50 @@ fn a_member_wants_all_others_by_their_keys_and_addresses() {
     assert_eq!(introduction.credentials.role, Role::Member);
 }
 
+/// A cluster of these voters, in which this server learns beside another.
+fn learning(numbers: impl IntoIterator<Item = u64>) -> Configuration {
+    let voters = voters(numbers);
+    let learners = [OURSELVES, 9].map(|number| {
+        let description = Description::of(key(number)).with_addresses([address(number)]);
+        (id(number), Member::learner(description))
+    });
+    let members = voters.members().map(|(id, member)| (id, member.clone()));
+    Configuration::from_members(members.chain(learners)).with_open(false)
+}
+
+#[test]
+fn a_learner_wants_links_to_voters_alone() {
+    let mut peers = peers(None);
+
+    let learns = introduced(&mut peers, &learning([2, 3]));
+    let votes = introduced(&mut peers, &voters([OURSELVES, 2, 3, 9]));
+
+    assert_eq!(wanted(&learns), [id(2), id(3)].into());
+    assert_eq!(wanted(&votes), [id(2), id(3), id(9)].into());
+    // Whoever comes is let in all the same.
+    assert_eq!(judged(&learns, 9), Ok(Role::Member));
+}
+
+#[test]
+fn a_learner_that_reaches_no_voter_for_long_wants_links_to_all() {
+    let mut peers = peers(None);
+    let configuration = learning([2]);
+    introduced(&mut peers, &configuration);
+    peers.loneliness(&configuration, None, Instant::ORIGIN);
+    peers.on_not_linked(id(2), None);
+
+    let due = peers.due();
+    peers.loneliness(&configuration, None, due);
+    let lost = peers.introduce(&configuration, true);
+    peers.loneliness(&configuration, Some(id(2)), due);
+    let found = peers.introduce(&configuration, true);
+
+    let wanted_by =
+        |introduction: Option<Introduction>| introduction.map(|introduction| wanted(&introduction));
+    assert_eq!(wanted_by(lost), Some([id(2), id(9)].into()));
+    assert_eq!(wanted_by(found), Some([id(2)].into()));
+}
+
 #[test]
 fn who_is_invited_looks_for_those_who_invite_it() {
     let mut peers = peers(Some(invitation(2)));
