@@ -11,13 +11,15 @@ use serde_json::Value;
 /// Much longer than any of these takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "duplicated",
     "elect_after_half_ms",
     "elect_after_leader_ms",
     "evict_after_ms",
     "lines",
+    "links",
     "lost",
+    "mesh_ms",
     "nodes",
     "propagate_100_ms",
     "propagate_1_ms",
@@ -186,6 +188,30 @@ fn eleven_members_over_webrtc_survive_just_under_half() {
     let json = verified_over_webrtc(&["--nodes=11", "--lines=110"]);
 
     assert!(json["recover_half_ms"].is_number());
+}
+
+#[test]
+fn links_grow_as_members_times_voters() {
+    let json = verified_over_webrtc(&["--nodes=11", "--voters=3", "--lab", "--lines=22"]);
+
+    // Of the voters among themselves, and with each learner.
+    assert_eq!(json["links"], 3 + 3 * 8);
+}
+
+#[test]
+fn nobody_is_evicted_before_its_time() {
+    let json = verified_over_webrtc(&[
+        "--processes",
+        "--evict-after=2500",
+        "--election-timeout=250",
+    ]);
+
+    // Silence counts from the last answer, a heartbeat of 50 ms before the kill at most.
+    assert!(
+        json["recover_leader_ms"].as_f64() >= Some(2_450.0),
+        "{json}"
+    );
+    assert!(json["recover_half_ms"].as_f64() >= Some(2_450.0), "{json}");
 }
 
 #[test]

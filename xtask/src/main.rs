@@ -25,6 +25,7 @@ mod stages;
 mod test;
 mod wasm_tools;
 mod web;
+mod webrtc;
 mod workspace;
 
 #[derive(Parser)]
@@ -44,6 +45,8 @@ enum Command {
     Conformance(conformance::Args),
     /// Measure how long a cluster takes to recover, in the laboratory's profile
     Recovery(recovery::Args),
+    /// Measure clusters over WebRTC
+    Webrtc(webrtc::Args),
     /// Measure what it costs that links prove who is at their other end
     Handshakes(handshakes::Args),
     /// Measure clusters of processes, beside etcd
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Instructions(args) => instructions::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Recovery(args) => recovery::run(&args),
+        Command::Webrtc(args) => webrtc::run(&args),
         Command::Handshakes(args) => handshakes::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Netlab(args) => netlab::run(&args),

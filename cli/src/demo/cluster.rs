@@ -159,18 +159,40 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until these members, and no others, are the voters, and each of them knows that this is committed. Returns
-    /// when the last one learnt it.
+    /// Waits until these and no others are the members, as many of them vote as are to, and each of them knows that this
+    /// is committed. Returns when the last one learnt it.
     pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
         let servers = members.iter().map(|member| self.seats[*member].server());
-        let mut voters: Vec<ServerId> = servers.collect();
-        voters.sort_unstable();
+        let mut servers: Vec<ServerId> = servers.collect();
+        servers.sort_unstable();
+        let voters = self.settings.policy().voters_wanted();
         let mut last = Index::ZERO;
         for member in members {
-            let index = self.seats[*member].life.body.settled(&voters).await;
-            last = last.max(index.context("a member has stopped")?);
+            let body = &self.seats[*member].life.body;
+            let index = body.until(|standing| standing.settled(&servers, voters));
+            last = last.max(index.await.context("a member has stopped")?);
         }
         Ok(self.chronicle.committed_by(members, last).await)
+    }
+
+    /// Waits until each of these members has the links that it is to have. Returns how many links that are.
+    pub(super) async fn meshed(&self, members: &[usize]) -> anyhow::Result<usize> {
+        let mut ends = 0;
+        for member in members {
+            let links = |standing: &Standing| standing.is_meshed().then_some(standing.links);
+            let links = self.seats[*member].life.body.until(links).await;
+            ends += links.context("a member has stopped")?;
+        }
+        Ok(ends / 2)
+    }
+
+    /// Returns who votes, as this member knows it.
+    pub(super) async fn voters(&self, member: usize) -> anyhow::Result<Vec<usize>> {
+        let body = &self.seats[member].life.body;
+        let voters = body.until(|standing| Some(standing.voters.clone())).await;
+        let voters = voters.context("a member has stopped")?;
+        let votes = |member: &usize| voters.contains(&self.seats[*member].server());
+        Ok((0..self.seats.len()).filter(votes).collect())
     }
 
     /// Whether a policy that keeps a least number of voters lets so few be all of them.
@@ -399,12 +421,11 @@ impl Life {
 }
 
 impl Body {
-    /// Waits until these are all voters, and that is committed. Returns the index of the configuration, or `None` if
-    /// the member has stopped.
-    async fn settled(&self, voters: &[ServerId]) -> Option<Index> {
+    /// Waits until it stands so that there is what is wanted, and returns it; `None` if the member has stopped.
+    async fn until<T>(&self, wanted: impl Fn(&Standing) -> Option<T>) -> Option<T> {
         match self {
-            Self::Here { status, .. } => here::settled(&mut status.clone(), voters).await,
-            Self::There { standing, .. } => process::settled(&mut standing.clone(), voters).await,
+            Self::Here { status, .. } => here::until(&mut status.clone(), wanted).await,
+            Self::There { standing, .. } => process::until(&mut standing.clone(), wanted).await,
         }
     }
 

@@ -41,7 +41,7 @@ impl Story<'_> {
             now(),
             Mark::Step,
             &format!(
-                "member {} is back from its disk, votes, reads {} lines",
+                "member {} is back from its disk, reads {} lines",
                 leader + 1,
                 read.len()
             ),
@@ -54,7 +54,7 @@ impl Story<'_> {
     pub(super) async fn kill_half(&mut self, half: usize, lines: usize) -> anyhow::Result<()> {
         let leader = self.leader()?;
         // Around the circle from the leader on.
-        let mut victims = self.cluster.living();
+        let mut victims = self.cluster.voters(leader).await?;
         victims.sort_by_key(|member| (*member < leader, *member));
         victims.truncate(half);
         self.timeline.act("just under half are killed");
@@ -83,9 +83,9 @@ impl Story<'_> {
         let text = match victims {
             [_] => format!("member {}, the leader, is killed", self.election.leader + 1),
             _ => format!(
-                "{} of {} are killed, the leader too",
+                "{} of {} voters are killed, the leader too",
                 victims.len(),
-                self.report.nodes
+                self.report.voters
             ),
         };
         let strip = self.strip(None);

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use liferaft::consensus::Event;
 use liferaft::driver::{Handle, Member, MemberBuilder, MemberStatus};
-use liferaft::ids::{ClusterId, Index, ServerId};
+use liferaft::ids::{ClusterId, ServerId};
 use liferaft::kv::{Command, Done, KvError};
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
@@ -198,15 +198,14 @@ impl Here {
     }
 }
 
-/// Waits until these are all voters, and that is committed. Returns the index of the configuration, or `None` if the
-/// member has stopped.
-pub(super) async fn settled(
+/// Waits until a member stands so that there is what is wanted, and returns it; `None` if the member has stopped.
+pub(super) async fn until<T>(
     status: &mut watch::Receiver<MemberStatus>,
-    voters: &[ServerId],
-) -> Option<Index> {
-    let is_settled = |status: &MemberStatus| Standing::of(status).settled(voters).is_some();
-    let settled = status.wait_for(is_settled).await.ok()?;
-    Some(settled.raft.configuration_index)
+    wanted: impl Fn(&Standing) -> Option<T>,
+) -> Option<T> {
+    let found = |status: &MemberStatus| wanted(&Standing::of(status));
+    let status = status.wait_for(|now| found(now).is_some()).await.ok()?;
+    found(&status)
 }
 
 /// Appends a line, once: what is lost on the way is sent again by the member, under one name.

@@ -11,7 +11,7 @@ use super::settings::Settings;
 /// Run a cluster on this machine, break it, and verify that nothing was lost
 ///
 /// Newcomers join by any member's address; members append chat lines; the leader is killed, evicted, and comes back
-/// from its disk; just under half of the members are killed at once, the leader among them, and evicted; all that is
+/// from its disk; just under half of the voters are killed at once, the leader among them, and evicted; all that is
 /// left goes on. Then the complete histories of all survivors are compared: success means that they are identical, that
 /// every acknowledged line is there exactly once and that no line is there twice.
 #[derive(Args, Clone, Debug)]
@@ -19,6 +19,10 @@ pub(crate) struct Options {
     /// Members of the cluster, 1 to 101, or to 41 with --processes; of fewer than 3 none are killed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = within::<usize>(1..=NODES_MAX))]
     pub(crate) nodes: usize,
+
+    /// So many of the members vote, 3 or more, and the others learn, and take the place of voters that die [default: all]
+    #[arg(long, value_name = "N", value_parser = within::<usize>(3..=NODES_MAX))]
+    voters: Option<usize>,
 
     /// Chat lines, written by all members in turn; 101 more are written to measure [default: 20 for each member]
     #[arg(long, value_name = "N", value_parser = within::<usize>(1..=100_000))]
@@ -66,7 +70,9 @@ pub(crate) struct Options {
     /// Print one JSON object on standard output, and nothing else
     ///
     /// Times are in milliseconds. `up_ms`: from the moment when the first member is constructed until the last one
-    /// knows that a configuration with all of them as voters is committed. `propagate_1_ms`: from a follower's `append`
+    /// knows that a configuration with all of them, and as many voters as there are to be, is committed. `mesh_ms`: from
+    /// the same moment until each voter has a link with each member, and no learner with another; `links`: how many
+    /// links that are; null with --unproven. `propagate_1_ms`: from a follower's `append`
     /// of one line until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged
     /// before the next is appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another
     /// member leads; null when no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until
@@ -127,6 +133,12 @@ impl Options {
         )
     }
 
+    /// How many members vote.
+    pub(crate) fn voters(&self) -> usize {
+        self.voters
+            .map_or(self.nodes, |voters| voters.min(self.nodes))
+    }
+
     /// What carries the messages.
     pub(crate) fn transport(&self) -> Transport {
         let usual = if self.processes {
@@ -165,6 +177,7 @@ impl Options {
             evict_after: self.evict_after(),
             lab: self.lab,
             patience: self.patience(),
+            voters: self.voters,
             transport: self.transport(),
         }
     }
@@ -176,9 +189,9 @@ impl Options {
             .unwrap_or_else(|| liferaft::platform::entropy_u64() % 1_000_000)
     }
 
-    /// How many members are killed at once: just under half.
-    pub(crate) const fn half(&self) -> usize {
-        (self.nodes - 1) / 2
+    /// How many members are killed at once: just under half of the voters.
+    pub(crate) fn half(&self) -> usize {
+        (self.voters() - 1) / 2
     }
 }
 
@@ -294,6 +307,16 @@ pub(super) mod tests {
         assert!(why(["--processes", "--memory", "--lab"]).contains("disk"));
         assert!(why(["--processes", "--nodes", "101"]).contains("at most 41"));
         assert!(why(["--processes", "--transport", "memory"]).contains("share"));
+    }
+
+    #[test]
+    fn of_members_that_learn_none_counts_for_the_half() {
+        let options = parse(["--nodes", "101", "--voters", "7"]).expect("all is well");
+        let few = parse(["--nodes", "5", "--voters", "7"]).expect("all is well");
+
+        assert_eq!((options.voters(), options.half()), (7, 3));
+        assert_eq!((few.voters(), few.half()), (5, 2));
+        assert_eq!(options.settings().policy().voters_wanted(), 7);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
-use liferaft::ids::{ClusterId, Index, ServerId};
+use liferaft::ids::ClusterId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -143,15 +143,14 @@ impl Process {
     }
 }
 
-/// Waits until these are all voters, and that is committed. Returns the index of the configuration, or `None` if the
-/// member has stopped.
-pub(super) async fn settled(
+/// Waits until a member stands so that there is what is wanted, and returns it; `None` if the member has stopped.
+pub(super) async fn until<T>(
     standing: &mut watch::Receiver<Option<Standing>>,
-    voters: &[ServerId],
-) -> Option<Index> {
-    let settled = |standing: &Option<Standing>| standing.as_ref()?.settled(voters);
-    let standing = standing.wait_for(|now| settled(now).is_some()).await.ok()?;
-    settled(&standing)
+    wanted: impl Fn(&Standing) -> Option<T>,
+) -> Option<T> {
+    let found = |standing: &Option<Standing>| wanted(standing.as_ref()?);
+    let standing = standing.wait_for(|now| found(now).is_some()).await.ok()?;
+    found(&standing)
 }
 
 /// Writes the orders to the input of a process, which ends when nobody gives any.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use liferaft::MembershipPolicy;
 use liferaft::config::Config;
+use liferaft::policy::Target;
 use serde::{Deserialize, Serialize};
 
 use super::options::Transport;
@@ -21,6 +22,8 @@ pub(super) struct Settings {
     pub(super) lab: bool,
     /// How long a request may take.
     pub(super) patience: Duration,
+    /// How many members vote; `None` if all do.
+    pub(super) voters: Option<usize>,
     /// What carries the messages.
     pub(super) transport: Transport,
 }
@@ -55,6 +58,9 @@ impl Settings {
         } else {
             MembershipPolicy::default()
         };
-        policy.with_evict_after(self.evict_after)
+        let voters = self.voters.map_or(Target::All, Target::Count);
+        policy
+            .with_evict_after(self.evict_after)
+            .with_voters(voters)
     }
 }

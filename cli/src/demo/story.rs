@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use liferaft::ids::Term;
+use liferaft::time::Instant;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -94,7 +95,7 @@ impl<'a> Story<'a> {
             .chronicle()
             .last_election()
             .context("no leader stands")?;
-        let story = Self {
+        let mut story = Self {
             cluster,
             timeline,
             report,
@@ -104,13 +105,38 @@ impl<'a> Story<'a> {
             election,
         };
         story.tell_election(None);
+        let learners = match nodes - options.voters() {
+            0 => String::new(),
+            learners => format!(" and {learners} learners"),
+        };
         timeline.tell(
             up,
             Mark::Step,
-            &format!("{nodes} voters: every member knows it is committed"),
+            &format!(
+                "{} voters{learners}: every member knows it is committed",
+                options.voters()
+            ),
             story.report.up,
         );
+        // Links that prove nothing lead to whoever is there.
+        if !options.unproven {
+            story.mesh(born).await?;
+        }
         Ok(story)
+    }
+
+    /// All voters have a link with each member.
+    async fn mesh(&mut self, born: Instant) -> anyhow::Result<()> {
+        let living = self.cluster.living();
+        let links = timeout(self.patience, self.cluster.meshed(&living))
+            .await
+            .context("members are without the links that they are to have")??;
+        let at = now();
+        self.report.mesh = Some(at.since(born));
+        self.report.links = Some(links);
+        let text = format!("{links} links: each voter has one with each member");
+        self.timeline.tell(at, Mark::Step, &text, self.report.mesh);
+        Ok(())
     }
 
     /// All that comes once the cluster is up.

@@ -21,9 +21,14 @@ pub(super) struct Report {
     pub(super) lost: Option<usize>,
     /// Lines that a survivor has more than once; `None` if that was not examined.
     pub(super) duplicated: Option<usize>,
-    /// From the construction of the first member until all know that they are voters.
+    /// From the construction of the first member until all know that they are members, and as many vote as are to.
     #[serde(rename = "up_ms", serialize_with = "as_milliseconds")]
     pub(super) up: Option<Duration>,
+    /// From the same moment until each voter has a link with each member.
+    #[serde(rename = "mesh_ms", serialize_with = "as_milliseconds")]
+    pub(super) mesh: Option<Duration>,
+    /// How many links that are.
+    pub(super) links: Option<usize>,
     /// From a follower's append until the line is applied on all.
     #[serde(rename = "propagate_1_ms", serialize_with = "as_milliseconds")]
     pub(super) propagate_1: Option<Duration>,
@@ -55,9 +60,11 @@ pub(super) struct Report {
     /// Members that lived to the end.
     #[serde(skip)]
     pub(super) survivors: usize,
-    /// How many are killed at once.
+    /// How many are killed at once, of how many voters.
     #[serde(skip)]
     half: usize,
+    #[serde(skip)]
+    pub(super) voters: usize,
     /// What is wrong.
     #[serde(skip)]
     pub(super) findings: Vec<String>,
@@ -73,6 +80,8 @@ impl Report {
             lost: None,
             duplicated: None,
             up: None,
+            mesh: None,
+            links: None,
             propagate_1: None,
             propagate_100: None,
             elect_after_leader: None,
@@ -85,6 +94,7 @@ impl Report {
             acknowledged: 0,
             survivors: 0,
             half: options.half(),
+            voters: options.voters(),
             findings: Vec::new(),
         }
     }
@@ -105,7 +115,7 @@ fn as_milliseconds<S: Serializer>(
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, half, .. } = *self;
+        let Self { voters, half, .. } = *self;
         writeln!(f)?;
         let mut row = |what: &str, time: Option<Duration>, about: &str| {
             let time = time.map_or_else(|| "–".to_owned(), milliseconds);
@@ -115,7 +125,15 @@ impl fmt::Display for Report {
         row(
             "up",
             self.up,
-            "first member constructed → all know that all are voters",
+            "first member constructed → all know who takes part",
+        )?;
+        let links = self
+            .links
+            .map_or_else(String::new, |links| links.to_string());
+        row(
+            "mesh",
+            self.mesh,
+            &format!("first member constructed → all {links} links are up"),
         )?;
         row(
             "1 line",
@@ -133,7 +151,7 @@ impl fmt::Display for Report {
             "kill → another leads",
         )?;
         row(
-            &format!("{half} of {nodes} killed"),
+            &format!("{half} of {voters} killed"),
             self.elect_after_half,
             "kill, the leader among them → another leads",
         )?;
@@ -143,7 +161,7 @@ impl fmt::Display for Report {
         );
         row("leader evicted", self.recover_leader, &evicted)?;
         row(
-            &format!("{half} of {nodes} evicted"),
+            &format!("{half} of {voters} evicted"),
             self.recover_half,
             &evicted,
         )?;
@@ -196,6 +214,7 @@ mod tests {
             json,
             serde_json::json!({
                 "verified": false, "nodes": 2, "lines": 40, "lost": null, "duplicated": null, "up_ms": 1.235,
+                "mesh_ms": null, "links": null,
                 "propagate_1_ms": null, "propagate_100_ms": null, "elect_after_leader_ms": null,
                 "elect_after_half_ms": null, "recover_leader_ms": null, "recover_half_ms": null,
                 "evict_after_ms": 4000, "udp_datagrams": null,

@@ -70,30 +70,52 @@ pub(super) struct Contact {
     pub(super) address: Option<Address>,
 }
 
-/// Which configuration a member goes by.
+/// Which configuration a member goes by, and how many links it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Standing {
-    voters: Vec<ServerId>,
+    pub(super) voters: Vec<ServerId>,
+    members: Vec<ServerId>,
     is_joint: bool,
     index: u64,
     is_committed: bool,
+    pub(super) links: usize,
+    links_wanted: usize,
 }
 
 impl Standing {
     pub(super) fn of(status: &MemberStatus) -> Self {
         let raft = &status.raft;
+        let members = raft.configuration.members().map(|(id, _)| id);
+        let members: Vec<ServerId> = members.collect();
+        let voters = raft.configuration.voters();
+        let links_wanted = if voters.contains(&raft.id) {
+            members.len() - 1
+        } else {
+            voters.len()
+        };
         Self {
-            voters: raft.configuration.voters().to_vec(),
+            voters: voters.to_vec(),
+            members,
             is_joint: raft.configuration.is_joint(),
             index: raft.configuration_index.0,
             is_committed: raft.commit >= raft.configuration_index,
+            links: status.servers_linked,
+            links_wanted,
         }
     }
 
-    /// Returns the index of the configuration if these, in ascending order, are all its voters and it knows that it is
-    /// committed.
-    pub(super) fn settled(&self, voters: &[ServerId]) -> Option<Index> {
-        let is_settled = !self.is_joint && self.is_committed && self.voters == voters;
+    /// Returns the index of the configuration if these, in ascending order, are all its members, as many as there are
+    /// to be vote, and it knows that it is committed.
+    pub(super) fn settled(&self, members: &[ServerId], voters: usize) -> Option<Index> {
+        let is_settled = !self.is_joint
+            && self.is_committed
+            && self.members == members
+            && self.voters.len() == voters.min(members.len());
         is_settled.then_some(Index(self.index))
+    }
+
+    /// Returns true if it has the links that it is to have, and no others.
+    pub(super) const fn is_meshed(&self) -> bool {
+        self.links == self.links_wanted
     }
 }

@@ -1,0 +1,196 @@
+//! `cargo xtask webrtc`: how clusters over WebRTC do in the demo, each figure beside its target.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::workspace::Workspace;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How often each cluster is run
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+}
+
+/// How long one run may take: the longest takes about half a minute.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+/// A cluster that the demo runs.
+struct Plan {
+    about: &'static str,
+    flags: &'static str,
+    figures: &'static [Figure],
+}
+
+/// A key of the demo's object, and between what its value is to be in every run.
+struct Figure {
+    key: &'static str,
+    about: &'static str,
+    least: f64,
+    most: f64,
+}
+
+const fn figure(key: &'static str, about: &'static str, most: f64) -> Figure {
+    Figure {
+        key,
+        about,
+        least: 0.0,
+        most,
+    }
+}
+
+/// Silence counts from the last answer, which came up to a heartbeat before the kill, and a heartbeat takes a fifth of
+/// the election timeout.
+const EVICTED: [Figure; 2] = [
+    Figure {
+        key: "recover_leader_ms",
+        about: "leader killed → evicted everywhere",
+        least: 2_450.0,
+        most: 3_000.0,
+    },
+    Figure {
+        key: "recover_half_ms",
+        about: "2 of 5 killed → evicted everywhere",
+        least: 2_450.0,
+        most: 3_000.0,
+    },
+];
+
+const PLANS: [Plan; 3] = [
+    Plan {
+        about: "41 members in one process, laboratory, election timeout 1000 ms",
+        flags: "--nodes 41 --lab --memory",
+        figures: &[
+            figure(
+                "mesh_ms",
+                "constructed → all know all, all links up",
+                8_000.0,
+            ),
+            figure("propagate_1_ms", "1 line, until applied on all", 50.0),
+            figure(
+                "propagate_100_ms",
+                "100 lines one by one, the same",
+                1_000.0,
+            ),
+            figure(
+                "recover_leader_ms",
+                "leader killed → replaced, evicted",
+                1_400.0,
+            ),
+            figure(
+                "recover_half_ms",
+                "20 of 41 killed → replaced, evicted",
+                1_600.0,
+            ),
+        ],
+    },
+    Plan {
+        about: "101 members with 7 voters in one process, laboratory",
+        flags: "--nodes 101 --voters 7 --lab --memory",
+        // Voters among themselves, and with each learner.
+        figures: &[figure("links", "links (all with all would be 5050)", 679.0)],
+    },
+    Plan {
+        about: "5 processes, evicted after 2500 ms of silence, election timeout 250 ms",
+        flags: "--nodes 5 --processes --evict-after 2500 --election-timeout 250",
+        figures: &EVICTED,
+    },
+];
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let mut all_met = true;
+    for plan in &PLANS {
+        let mut runs = Vec::new();
+        for number in 1..=args.runs {
+            eprintln!("run {number} of {}: {}", args.runs, plan.about);
+            runs.push(demo(&workspace, plan)?);
+        }
+        println!("{}", plan.about);
+        println!(
+            "  {:42}{:>8}{:>8}{:>8}{:>14}",
+            "", "least", "median", "most", "target"
+        );
+        for figure in plan.figures {
+            let (line, met) = judged(figure, &runs)?;
+            println!("{line}");
+            all_met &= met;
+        }
+    }
+    Ok(if all_met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn demo(workspace: &Workspace, plan: &Plan) -> Result<Value> {
+    let mut json = String::new();
+    workspace
+        .cargo()
+        .args("liferaft demo --json --transport webrtc")
+        .args(plan.flags)
+        .deadline(DEADLINE)
+        .run_with_lines(|line| json.push_str(line))?;
+    let run: Value = serde_json::from_str(&json).context("the demo's output is not JSON")?;
+    ensure!(
+        run["verified"] == true,
+        "the demo did not verify itself: {json}"
+    );
+    Ok(run)
+}
+
+/// Returns the line of a figure, and whether each run was within its bounds.
+fn judged(figure: &Figure, runs: &[Value]) -> Result<(String, bool)> {
+    let Figure {
+        key,
+        about,
+        least,
+        most,
+    } = figure;
+    let values = runs.iter().map(|run| run[key].as_f64());
+    let mut values: Vec<f64> = values
+        .collect::<Option<_>>()
+        .with_context(|| format!("the demo measured no `{key}`"))?;
+    values.sort_by(f64::total_cmp);
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let met = first >= *least && last <= *most;
+    let target = if *least > 0.0 {
+        format!("{least:.0}–{most:.0}")
+    } else {
+        format!("{most:.0}")
+    };
+    let verdict = if met { "met" } else { "missed" };
+    let median = values[values.len() / 2];
+    let line = format!("  {about:42}{first:>8.0}{median:>8.0}{last:>8.0}{target:>14}   {verdict}");
+    Ok((line, met))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(values: [f64; 2]) -> bool {
+        let runs = values.map(|value| serde_json::json!({ "recover_leader_ms": value }));
+        let (line, met) = judged(&EVICTED[0], &runs).expect("nothing is missing");
+        assert_eq!(line.ends_with("   met"), met);
+        met
+    }
+
+    #[test]
+    fn every_run_counts_and_nothing_may_come_too_early() {
+        assert!(met([2_900.0, 2_500.0]));
+        assert!(!met([2_900.0, 3_001.0]));
+        assert!(!met([2_900.0, 2_000.0]));
+    }
+
+    #[test]
+    fn a_run_without_the_figure_is_no_measurement() {
+        let run = serde_json::json!({ "recover_leader_ms": null });
+
+        assert!(judged(&EVICTED[0], &[run]).is_err());
+    }
+}
