@@ -4,6 +4,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
+use liferaft::MembershipPolicy;
 use liferaft::transport::webrtc::DatagramMode;
 use liferaft_sim::dice::{Dice, PerMillion};
 
@@ -11,10 +12,10 @@ use crate::clients::{Book, Caller};
 use crate::lab::{self, Lab, Weather};
 use crate::members::{MEMBERS, Members};
 use crate::node::PATIENCE;
-use crate::{group, judging, load};
+use crate::{crash, group, judging, load};
 
 /// What happens to each packet.
-const WEATHER: Weather = Weather {
+pub(crate) const WEATHER: Weather = Weather {
     delay: Duration::from_millis(50),
     jitter: Duration::from_millis(10),
     loss: PerMillion::percent(5),
@@ -32,7 +33,7 @@ const P99_RATIO_MAX: f64 = 0.5;
 const GROUP_CALLS: u64 = 200;
 
 /// The modes: that of TCP first, those that are ordered before those that are not, and the default last.
-const MODES: [(&str, DatagramMode); 4] = [
+pub(crate) const MODES: [(&str, DatagramMode); 4] = [
     ("ordered, reliable", mode(true, true)),
     ("ordered, sent once", mode(true, false)),
     ("unordered, reliable", mode(false, true)),
@@ -72,6 +73,7 @@ pub(crate) fn run() {
     });
     if seconds.is_some() {
         tell(&rows);
+        runtime.block_on(crash::run(seed));
     }
 }
 
@@ -83,7 +85,7 @@ async fn tried(
     seed: u64,
     lasts: Duration,
 ) -> Row {
-    let members = Members::start(lab, mode).await;
+    let members = Members::start(lab, mode, MembershipPolicy::default()).await;
     let elections = members.elections();
     let book = Arc::new(Book::new(GROUP_CALLS));
     let mut dice = Dice::new(seed, u64::MAX);

@@ -16,6 +16,8 @@ mod clients;
 #[cfg(unix)]
 mod comparison;
 #[cfg(unix)]
+mod crash;
+#[cfg(unix)]
 #[path = "../soak/group.rs"]
 mod group;
 #[cfg(unix)]
@@ -23,7 +25,6 @@ mod group;
 mod judging;
 #[cfg(unix)]
 #[path = "../lab/mod.rs"]
-#[expect(dead_code, reason = "the soak cuts ways")]
 mod lab;
 #[cfg(unix)]
 mod load;

@@ -5,12 +5,14 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use liferaft::configuration::{self, Address, Configuration, Description};
-use liferaft::driver::Handle;
+use liferaft::driver::{Handle, MemberStatus};
 use liferaft::kv::{Kv, KvHandle};
 use liferaft::transport::webrtc::{
     DatagramMode, WebRtcCarrier, WebRtcConfig, WebRtcCounters, WebRtcIdentity, WebRtcMeter,
 };
-use liferaft::{Endpoint, Founding, Member, MemoryStorage, ServerId, Storage as _};
+use liferaft::{
+    Endpoint, Founding, Member, MembershipPolicy, MemoryStorage, ServerId, Storage as _,
+};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -31,6 +33,9 @@ struct Seat {
     thread: JoinHandle<()>,
 }
 
+/// What all members are told.
+type Settings = (DatagramMode, MembershipPolicy);
+
 /// What a member is before it starts.
 struct Founder {
     storage: MemoryStorage,
@@ -41,7 +46,7 @@ struct Founder {
 
 impl Members {
     /// Founds a cluster of all members, starts them, and waits until all know who leads.
-    pub(crate) async fn start(lab: &Lab, mode: DatagramMode) -> Self {
+    pub(crate) async fn start(lab: &Lab, mode: DatagramMode, policy: MembershipPolicy) -> Self {
         let founders: Vec<_> = (0..MEMBERS).map(Founder::new).collect();
         let voters = founders.iter().map(Founder::voter);
         let founding = Founding::new(Configuration::from_members(voters)).closed();
@@ -49,7 +54,7 @@ impl Members {
         for (member, mut founder) in founders.into_iter().enumerate() {
             let founded = founding.found(&mut founder.storage).await;
             founded.expect("its storage is new");
-            seats.push(Seat::start(lab, member, founder, mode));
+            seats.push(Seat::start(lab, member, founder, (mode, policy)));
         }
         for seat in &seats {
             let led = seat.handle.wait_for(|status| status.leader().is_some());
@@ -57,6 +62,29 @@ impl Members {
             led.expect("one leads in time").expect("it runs");
         }
         Self(seats)
+    }
+
+    /// Waits until each knows that all vote.
+    pub(crate) async fn until_all_vote(&self) {
+        for seat in &self.0 {
+            let all_vote = seat.handle.wait_for(|status| {
+                let configuration = &status.raft.configuration;
+                configuration.voters().len() == MEMBERS && !configuration.is_joint()
+            });
+            let all_vote = timeout(PATIENCE, all_vote).await;
+            all_vote.expect("all vote in time").expect("it runs");
+        }
+    }
+
+    /// Waits until one knows that another is a member no more.
+    pub(crate) async fn until_evicted(&self, knows: usize, evicted: usize) {
+        let id = self.0[evicted].handle.id();
+        let is_out = |status: &MemberStatus| !status.raft.configuration.contains(id);
+        self.0[knows]
+            .handle
+            .wait_for(is_out)
+            .await
+            .expect("it runs");
     }
 
     pub(crate) fn stores(&self) -> impl Iterator<Item = KvHandle> {
@@ -115,7 +143,7 @@ impl Founder {
         (identity.id(), configuration::Member::voter(description))
     }
 
-    async fn start(self, mode: DatagramMode) -> (Handle<Kv>, WebRtcMeter) {
+    async fn start(self, (mode, policy): Settings) -> (Handle<Kv>, WebRtcMeter) {
         let config = WebRtcConfig::default()
             .with_identity(self.certificate)
             .with_datagram_mode(mode);
@@ -124,20 +152,24 @@ impl Founder {
         let meter = carrier.meter();
         let transport = Endpoint::new(self.storage.identity().clone(), carrier);
         let member = Member::builder(Kv::new(), transport, self.storage);
-        let started = member.addresses([self.address]).start().await;
+        let started = member
+            .membership(policy)
+            .addresses([self.address])
+            .start()
+            .await;
         (started.expect("it is well made"), meter)
     }
 }
 
 impl Seat {
-    fn start(lab: &Lab, member: usize, founder: Founder, mode: DatagramMode) -> Self {
+    fn start(lab: &Lab, member: usize, founder: Founder, settings: Settings) -> Self {
         let (started, starts) = mpsc::channel();
         let (end, ends) = oneshot::channel();
         let thread = lab.run_at(member, move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().expect("there are files");
             runtime.block_on(async {
-                let (handle, meter) = founder.start(mode).await;
+                let (handle, meter) = founder.start(settings).await;
                 let told = started.send((handle.clone(), meter));
                 told.expect("somebody waits for it");
                 let _ended = ends.await;

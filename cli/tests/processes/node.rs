@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use liferaft::driver::Client;
 use liferaft::kv::{Kv, KvHandle};
+use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
 use liferaft::{Endpoint, Identity, Invitation};
 #[cfg(unix)]
@@ -108,7 +109,8 @@ fn failed(arguments: &[&str], code: i32) -> String {
 /// A member in a process.
 pub(crate) struct Node {
     pub(crate) process: Ending,
-    news: Receiver<Value>,
+    /// What it has told and nobody has asked for.
+    pub(crate) news: Receiver<Value>,
 }
 
 impl Node {
@@ -256,11 +258,12 @@ pub(crate) fn join_with(folder: &str, invitation: &str, name: &str, more: &[&str
     Node::start(&[&join, more].concat())
 }
 
-/// Starts a client by an invitation.
+/// Starts a client by an invitation, by whatever its members listen for.
 pub(crate) fn client(invitation: Invitation, request_timeout: Duration) -> KvHandle<Client<Kv>> {
     let identity = Identity::draw();
     let carrier = WebSocketCarrier::dial_only(WebSocketConfig::default());
-    let endpoint = Endpoint::new(identity.clone(), carrier);
+    let endpoint = Endpoint::new(identity.clone(), carrier)
+        .with_carrier(WebRtcCarrier::dial_only(WebRtcConfig::default()));
     let client = Client::<Kv>::builder(identity, endpoint, invitation);
     let client = client.request_timeout(request_timeout).start();
     KvHandle::new(client.expect("its transport is its own"))

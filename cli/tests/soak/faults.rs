@@ -169,7 +169,7 @@ fn end(seats: &mut Seats, hurts: &[Hurt]) {
 }
 
 /// Lets a time pass that is drawn.
-fn pass(dice: &mut Dice, (from, to): (u64, u64)) {
+pub(crate) fn pass(dice: &mut Dice, (from, to): (u64, u64)) {
     thread::sleep(Duration::from_millis(dice.between(from, to)));
 }
 

@@ -1,7 +1,9 @@
 //! Five members as processes that are killed, paused, cut off one way and restarted, and whose disks hang, while
 //! clients read and write a few keys: what these hear has an order that explains it, and nothing acknowledged is lost.
 //!
-//! It takes 30 seconds, or as many as `LIFERAFT_SOAK_SECONDS` says: `cargo xtask soak`. All faults are drawn from
+//! It takes 30 seconds, or as many as `LIFERAFT_SOAK_SECONDS` says: `cargo xtask soak`. With `evictions` for
+//! `LIFERAFT_SOAK_STORY` the members reach each other over WebRTC, and are paused for as long as none is to be evicted for.
+//! All faults are drawn from
 //! `LIFERAFT_SOAK_SEED`, which is printed; when they meet what, only the system knows. What clients heard is written to
 //! a file in the target directory, as `docs/simulation.md` says.
 //!
@@ -12,6 +14,8 @@
 mod clients;
 #[cfg(unix)]
 mod disk;
+#[cfg(unix)]
+mod evictions;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]

@@ -33,13 +33,13 @@ pub(crate) fn enter() -> bool {
 }
 
 impl Network {
+    /// Makes one that loses nothing by chance.
     pub(crate) fn new(members: usize, is_inside: bool) -> Self {
         if !is_inside {
             println!("one-way cuts: proxies");
             return Self::Proxies(Proxies::new(members));
         }
         println!("one-way cuts: network namespaces");
-        // It loses nothing by chance, and needs no seed.
         Self::Lab(Lab::new(members, Weather::default(), 0))
     }
 

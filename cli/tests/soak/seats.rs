@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::disk::{Disk, Freeze};
 use crate::network::Network;
@@ -15,9 +16,6 @@ use crate::node::{Node, awaited};
 const NAMES: [&str; 5] = ["ada", "bob", "eve", "sue", "tom"];
 
 pub(crate) const MEMBERS: usize = NAMES.len();
-
-/// Few bytes, so that there are snapshots all the time, and whoever was away for a second gets one.
-const SNAPSHOT_AFTER: &str = "16384";
 
 /// A member that does not answer a monitor within this time is paused.
 const MONITOR_TIME: Duration = Duration::from_millis(500);
@@ -38,19 +36,32 @@ struct Seat {
     monitor: Option<SocketAddr>,
 }
 
+/// How members reach each other, and what they are told beside that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wiring {
+    /// The flag of what they listen for.
+    pub(crate) listen: &'static str,
+    pub(crate) flags: &'static [&'static str],
+}
+
 /// All members.
 pub(crate) struct Seats {
     seats: Vec<Seat>,
     pub(crate) network: Network,
+    wiring: Wiring,
     /// An invitation to operators.
     pub(crate) operator: String,
     totals: BTreeMap<&'static str, u64>,
 }
 
 impl Seats {
-    /// Makes a cluster of all members, in namespaces if the program is inside of some, and on disks of their own if
-    /// these can hang.
-    pub(crate) fn start(folder: &Path, is_inside: bool, disks_can_hang: bool) -> Self {
+    /// Makes a cluster of all members, on disks of their own if these can hang.
+    pub(crate) fn start(
+        folder: &Path,
+        network: Network,
+        wiring: Wiring,
+        disks_can_hang: bool,
+    ) -> Self {
         let seat = |name: &&str| {
             let folder = folder.join(name);
             Seat {
@@ -64,7 +75,8 @@ impl Seats {
         };
         let mut seats = Self {
             seats: NAMES.iter().map(seat).collect(),
-            network: Network::new(MEMBERS, is_inside),
+            network,
+            wiring,
             operator: String::new(),
             totals: BTreeMap::new(),
         };
@@ -88,8 +100,13 @@ impl Seats {
         let (listen, advertise) = self.network.addresses(member);
         let monitor = self.network.monitor(member);
         let seat = &mut self.seats[member];
-        let mut arguments = vec![command, "--data", &seat.folder, "--listen", &listen];
-        arguments.extend(["--monitor", &monitor, "--snapshot-after", SNAPSHOT_AFTER]);
+        let Wiring {
+            listen: listens_for,
+            flags,
+        } = self.wiring;
+        let mut arguments = vec![command, "--data", &seat.folder, listens_for, &listen];
+        arguments.extend(flags);
+        arguments.extend(["--monitor", &monitor]);
         if let Some(advertise) = &advertise {
             arguments.extend(["--advertise", advertise]);
         }
@@ -168,6 +185,12 @@ impl Seats {
             let applied = figure(&self.figures(member)?, "liferaft_applied_index");
             (applied >= target).then_some(())
         });
+    }
+
+    /// Takes what members have told, each of what it saw.
+    pub(crate) fn news(&self) -> impl Iterator<Item = Value> {
+        let nodes = self.seats.iter().filter_map(|seat| seat.node.as_ref());
+        nodes.flat_map(|node| node.news.try_iter())
     }
 
     /// Adds up what all members have counted. They are left running.
