@@ -8,6 +8,9 @@ use liferaft_raft::ids::ServerId;
 use crate::cluster::filter::{chunks, entries, vote_requests};
 use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, Id, ONE_COMMAND};
 
+/// The indexes of no entry.
+const NOTHING: [u64; 0] = [];
+
 /// Nothing is held that is committed and stored, and nothing stays behind a snapshot.
 fn nothing_held(limits: &mut Limits) {
     limits.log_memory_bytes_max = 0;
@@ -32,7 +35,7 @@ fn one_behind(limit: impl Fn(&mut Limits)) -> Cluster {
     cluster.isolate(3);
     propose(&mut cluster, 1, &["a", "b", "c"]);
     cluster.settle();
-    assert_eq!(cluster.in_memory(1), []);
+    assert_eq!(cluster.in_memory(1), NOTHING);
     cluster
 }
 
@@ -48,7 +51,10 @@ fn entries_leave_memory_once_they_are_committed_and_stored() {
     let mut cluster = Cluster::with_limits(3, nothing_held).with_leader(1);
     cluster.commit(1, "a");
     cluster.settle();
-    assert_eq!([cluster.in_memory(1), cluster.in_memory(2)], [[], []]);
+    assert_eq!(
+        [cluster.in_memory(1), cluster.in_memory(2)],
+        [NOTHING, NOTHING]
+    );
 
     cluster.hold_disk(1);
     cluster.drop_all(entries().to(3));
@@ -60,7 +66,7 @@ fn entries_leave_memory_once_they_are_committed_and_stored() {
     cluster.run_for(HEARTBEAT);
     assert_eq!(cluster.commit_index(1), 4);
     assert_eq!(cluster.in_memory(1), [4], "it is not on its own disk");
-    assert_eq!(cluster.in_memory(3), [], "it is on this one");
+    assert_eq!(cluster.in_memory(3), NOTHING, "it is on this one");
 }
 
 #[test]
@@ -165,7 +171,7 @@ fn a_server_that_starts_again_applies_from_storage() {
 
     assert_eq!(waiting, 1);
     assert_eq!(cluster.applied(2), ["a", "b", "c", "d"]);
-    assert_eq!(cluster.in_memory(2), []);
+    assert_eq!(cluster.in_memory(2), NOTHING);
 }
 
 /// The snapshot is not durable when the answer comes, and the state machine has not restored it.
@@ -278,7 +284,7 @@ fn logs_that_part_among_evicted_entries_are_made_equal() {
     cluster.isolate(3);
     cluster.elect(1);
     cluster.settle();
-    assert_eq!(cluster.in_memory(1), []);
+    assert_eq!(cluster.in_memory(1), NOTHING);
 
     cluster.heal();
     cluster.run_for(3 * HEARTBEAT);

@@ -18,5 +18,4 @@ mod links;
 mod polling;
 mod raw;
 mod relayed;
-mod servers;
 mod signaled;

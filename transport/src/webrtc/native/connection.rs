@@ -3,25 +3,26 @@
 //! It has no socket and no clock. Datagrams, packets and the time go in; what comes of them is in a [`Turn`]. After
 //! each thing that str0m is given, all that it wants in return is taken.
 
+mod maker;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+use str0m::channel::{ChannelData, ChannelId};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
-use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_text, read_credit};
+pub(super) use self::maker::Maker;
+use self::maker::{ice, in_str0m};
+use super::super::channels::{credit_text, read_credit};
 use super::super::credentials::Credentials;
 use super::super::description::{CandidateKind, Description, IceCandidate, Setup};
 use super::super::flow::{Incoming, Outgoing};
-use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::{MediumEvent, Unreached};
-use super::certificate::WebRtcIdentity;
-use super::crypto::provider;
 use super::gathering::{Place, RelayId};
 use super::table::Pair;
 use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
@@ -32,9 +33,6 @@ const STALE_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// How long str0m waits at least until it is told the time again: it asks for times in the past too.
 const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
-
-/// What both channels of a connection may hold together, in bytes. It is never reached: each is bounded before.
-const SCTP_BYTES_MAX: usize = 1024 * 1024;
 
 /// The most relays that a connection may go through.
 const RELAYS_MAX: usize = 4;
@@ -81,16 +79,6 @@ enum Stage {
     Open,
 }
 
-/// What all connections of a carrier are made with.
-#[derive(Debug)]
-pub(super) struct Maker {
-    pub(super) identity: WebRtcIdentity,
-    pub(super) limits: WebRtcLimits,
-    pub(super) datagram_mode: DatagramMode,
-    pub(super) meter: WebRtcMeter,
-    pub(super) policy: IceTransportPolicy,
-}
-
 /// What comes of giving a connection something.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -123,169 +111,6 @@ pub(super) enum Ending {
 pub(super) enum Fate {
     Sent,
     Dropped,
-}
-
-impl Maker {
-    /// Makes a connection to a listener that is known by its fingerprint. ICE tries all of its addresses.
-    pub(super) fn dial(
-        &self,
-        path: Path,
-        listener: &Fingerprint,
-        addresses: &[SocketAddr],
-        now: Instant,
-    ) -> Result<Connection, Ending> {
-        let own = ice(Credentials::random());
-        let mut connection = self.connection(path, self.config(own), now);
-        for address in addresses {
-            let candidate = Candidate::host(*address, Protocol::Udp).map_err(failed)?;
-            connection.rtc.add_remote_candidate(candidate);
-        }
-        let mut api = connection.rtc.direct_api();
-        api.set_ice_controlling(true);
-        api.set_remote_ice_credentials(ice(Credentials::of_listener(listener)));
-        api.set_remote_fingerprint(in_str0m(listener));
-        api.start_dtls(true).map_err(failed)?;
-        api.start_sctp(true);
-        Ok(connection)
-    }
-
-    /// Makes the listener's end of a connection that another dials, who is known by a name in ICE alone.
-    pub(super) fn accept(
-        &self,
-        path: Path,
-        ufrag: &str,
-        now: Instant,
-    ) -> Result<Connection, Ending> {
-        let own = ice(Credentials::of_listener(&self.identity.fingerprint()));
-        let config = self
-            .config(own)
-            .set_ice_lite(true)
-            .set_fingerprint_verification(false);
-        let mut connection = self.connection(path, config, now);
-        let mut api = connection.rtc.direct_api();
-        api.set_ice_controlling(false);
-        // A listener asks for nothing, and needs no password for it. Nor does it know which certificate it will be
-        // shown: links find out whose it is.
-        api.set_remote_ice_credentials(IceCreds {
-            ufrag: ufrag.to_owned(),
-            pass: Credentials::random().password,
-        });
-        api.set_remote_fingerprint(in_str0m(&Fingerprint([0; 32])));
-        api.start_dtls(false).map_err(failed)?;
-        api.start_sctp(false);
-        Ok(connection)
-    }
-
-    /// Makes this end of a connection that is found by signaling, and offers it. Returns the connection and what the
-    /// other end is told, without candidates.
-    pub(super) fn offer(&self, path: Path, now: Instant) -> (Connection, Description) {
-        let own = Credentials::random();
-        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
-        connection.stage = Stage::Offered;
-        connection.rtc.direct_api().set_ice_controlling(true);
-        let fingerprint = self.identity.fingerprint();
-        let offer = Description::new(own, fingerprint, Setup::ActivePassive);
-        (connection, offer)
-    }
-
-    /// Makes this end of a connection that another offers by signals. Returns the connection and the answer, without
-    /// candidates.
-    pub(super) fn answer(
-        &self,
-        path: Path,
-        offer: &Description,
-        now: Instant,
-    ) -> Result<(Connection, Description), Ending> {
-        let own = Credentials::random();
-        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
-        // One that makes no checks has to be checked.
-        let mut api = connection.rtc.direct_api();
-        api.set_ice_controlling(offer.is_lite);
-        let is_active = offer.setup != Setup::Active;
-        connection.connect(offer, is_active)?;
-        let setup = if is_active {
-            Setup::Active
-        } else {
-            Setup::Passive
-        };
-        let mut answer = Description::new(own, self.identity.fingerprint(), setup);
-        answer.mid = offer.mid.clone();
-        Ok((connection, answer))
-    }
-
-    fn config(&self, own: IceCreds) -> RtcConfig {
-        RtcConfig::new()
-            .clear_codecs()
-            .clear_extension_map()
-            .set_crypto_provider(provider())
-            .set_dtls_cert(self.identity.certificate().clone())
-            .set_local_ice_credentials(own)
-            .set_sctp_max_buffered_amount(SCTP_BYTES_MAX)
-            .set_sctp_max_message_size(u32::try_from(PACKET_BYTES_MAX).expect("it is short"))
-    }
-
-    /// Makes a connection that is reached by the socket that all share.
-    fn connection(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        let mut connection = self.unreached(path, config, now);
-        for ours in OURS {
-            let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
-            connection.rtc.add_local_candidate(candidate);
-        }
-        connection
-    }
-
-    /// Makes a connection that is found by signaling.
-    fn signaled(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        match self.policy {
-            IceTransportPolicy::All => self.connection(path, config, now),
-            // Not even a check shows where this end is.
-            IceTransportPolicy::Relay => self.unreached(path, config, now),
-        }
-    }
-
-    /// Makes a connection that has no address yet.
-    fn unreached(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        let mut rtc = Box::new(config.build(now));
-        let channel = |stream, ordered, reliability| ChannelConfig {
-            label: LABEL.to_owned(),
-            ordered,
-            reliability,
-            negotiated: Some(stream),
-            protocol: String::new(),
-        };
-        let DatagramMode {
-            is_ordered,
-            is_reliable,
-        } = self.datagram_mode;
-        let reliability = if is_reliable {
-            Reliability::Reliable
-        } else {
-            Reliability::MaxRetransmits { retransmits: 0 }
-        };
-        let mut api = rtc.direct_api();
-        let datagrams = api.create_data_channel(channel(DATAGRAMS, is_ordered, reliability));
-        let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
-        Connection {
-            path,
-            stage: Stage::Opening,
-            rtc,
-            own: self.identity.fingerprint(),
-            datagrams,
-            ordered,
-            outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
-            incoming: Incoming::new(),
-            told: now,
-            due: now,
-            look_at: now + self.limits.opening_time_max,
-            is_heard: false,
-            is_used: false,
-            limits: self.limits,
-            meter: self.meter.clone(),
-            candidates: Vec::new(),
-            relays: Vec::new(),
-            sent_to: None,
-        }
-    }
 }
 
 impl Connection {
@@ -659,20 +484,6 @@ impl Turn {
     /// The first reason counts.
     fn end(&mut self, ending: Ending) {
         self.ending.get_or_insert(ending);
-    }
-}
-
-fn ice(credentials: Credentials) -> IceCreds {
-    IceCreds {
-        ufrag: credentials.ufrag,
-        pass: credentials.password,
-    }
-}
-
-fn in_str0m(fingerprint: &Fingerprint) -> str0m::config::Fingerprint {
-    str0m::config::Fingerprint {
-        hash_func: "sha-256".to_owned(),
-        bytes: fingerprint.0.to_vec(),
     }
 }
 

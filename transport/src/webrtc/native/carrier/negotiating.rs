@@ -1,0 +1,216 @@
+//! Does what negotiations want of connections, and tells them what comes of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::super::super::description::{
+    CandidateHost, CandidateKind, Description, IceCandidate, Setup,
+};
+use super::super::super::ice_servers::IceTransportPolicy;
+use super::super::super::negotiation::{Action, MediumEvent};
+use super::super::connection::Ending;
+use super::super::gathering::{Found, Place, RelayId};
+use super::super::interfaces::host_candidates;
+use super::super::socket::{Purpose, Socket};
+use super::{WebRtcCarrier, now};
+use crate::ServerId;
+
+/// The most sockets by which connections run that are found by signaling, beside the one that listens. There is more
+/// than one when a peer is connected to again shortly after a connection with it was closed.
+const SIGNALED_SOCKETS_MAX: usize = 16;
+
+impl WebRtcCarrier {
+    /// Does what a negotiation wants of a connection.
+    pub(super) fn act(&mut self, number: u64, action: Action) {
+        let acted = match action {
+            Action::MakeOffer => self.describe(number, None),
+            Action::TakeOffer(offer) => self.describe(number, Some(&offer)),
+            Action::TakeAnswer(answer) => {
+                let taken = self.with(number, |connection, _| connection.on_answer(&answer));
+                self.add_candidates(number, answer.candidates());
+                taken.unwrap_or(Ok(()))
+            }
+            Action::MakeRestart => {
+                self.restart(number, Setup::ActivePassive);
+                Ok(())
+            }
+            Action::TakeRestart(offer) => {
+                let taken = self.with(number, |connection, _| {
+                    connection.on_restart_answered(&offer)
+                });
+                self.add_candidates(number, offer.candidates());
+                self.restart(number, Setup::Active);
+                taken.unwrap_or(Ok(()))
+            }
+            Action::AddCandidate(candidate) => {
+                self.add_candidates(number, &[candidate]);
+                Ok(())
+            }
+            Action::Close(why) => Err(Ending::Unreached(why)),
+        };
+        if let Err(ending) = acted {
+            return self.end(number, &ending);
+        }
+        let now = now();
+        self.with(number, |connection, turn| connection.on_time(now, turn));
+    }
+
+    /// Makes this end of a connection, in place of the one that there may be, and describes it.
+    fn describe(&mut self, number: u64, offer: Option<&Description>) -> Result<(), Ending> {
+        let now = now();
+        let gone = || Ending::Failed("its place is gone".into());
+        let peer = self.switchboard.peer(number).ok_or_else(gone)?;
+        let seat = self.table.seat(number).ok_or_else(gone)?;
+        let (path, earlier) = (seat.path, seat.socket);
+        let replaced = self.table.vacate(number, now);
+        self.say_goodbye(earlier, replaced);
+        let socket = self.signaled_socket(peer, now)?;
+        let (connection, mut own) = match offer {
+            None => self.maker.offer(path, now),
+            Some(offer) => self.maker.answer(path, offer, now)?,
+        };
+        self.add_hosts(socket, &mut own);
+        self.table
+            .on_described(number, peer, socket, &own.credentials.ufrag);
+        self.table.place(number, connection);
+        if let Some(offer) = offer {
+            self.add_candidates(number, offer.candidates());
+        }
+        self.switchboard
+            .on_medium(number, MediumEvent::Described(own));
+        // What is known already is told at once, and the rest as it comes.
+        self.outlets.gather(socket, now);
+        Ok(())
+    }
+
+    /// Describes the addresses of this host, unless nobody is to know them.
+    fn add_hosts(&self, socket: usize, own: &mut Description) {
+        if self.maker.policy == IceTransportPolicy::Relay {
+            return;
+        }
+        for candidate in host_candidates(self.sockets[socket].bound) {
+            own.add(candidate);
+        }
+    }
+
+    /// Does what gathering addresses has brought.
+    pub(super) fn on_found(&mut self, found: Found) {
+        match found {
+            Found::Send {
+                socket,
+                to,
+                datagram,
+            } => self.sockets[socket].send(to, datagram),
+            Found::Reflexive { socket, address } => {
+                for number in self.table.signaled(Some(socket)) {
+                    self.tell(number, CandidateKind::ServerReflexive, address);
+                }
+            }
+            Found::Relayed { relay, address } => {
+                for number in self.table.signaled(None) {
+                    self.add_relay(number, relay, address);
+                }
+            }
+            Found::Received {
+                relay,
+                from,
+                datagram,
+            } => self.on_datagram((Place::Relay(relay), from), &datagram, false),
+        }
+    }
+
+    /// Tells the other end of a connection one more address of this one.
+    fn tell(&mut self, number: u64, kind: CandidateKind, address: SocketAddr) {
+        let candidate = IceCandidate::new(kind, address.ip(), address.port(), u16::MAX);
+        self.switchboard
+            .on_medium(number, MediumEvent::Candidate(candidate));
+    }
+
+    /// Lets a connection go through a relay.
+    fn add_relay(&mut self, number: u64, relay: RelayId, address: SocketAddr) {
+        let added = self.with(number, |connection, _| connection.add_relay(relay, address));
+        if added == Some(true) {
+            let now = now();
+            for host in self.table.add_relay(number, relay) {
+                self.outlets.permit(relay, host, now);
+            }
+            self.with(number, |connection, turn| connection.on_time(now, turn));
+        }
+        self.tell(number, CandidateKind::Relayed, address);
+    }
+
+    /// Begins ICE anew, by the socket that there is.
+    fn restart(&mut self, number: u64, setup: Setup) {
+        let own = self.with(number, |connection, _| connection.restart(setup));
+        let peer = self.switchboard.peer(number);
+        let (Some(mut own), Some(peer), Some(seat)) = (own, peer, self.table.seat(number)) else {
+            return;
+        };
+        let socket = seat.socket;
+        self.add_hosts(socket, &mut own);
+        self.table
+            .on_described(number, peer, socket, &own.credentials.ufrag);
+        self.switchboard
+            .on_medium(number, MediumEvent::Described(own));
+        self.outlets.gather(socket, now());
+    }
+
+    /// Tries addresses of the other end. Names that browsers make up are found by the checks that they send.
+    fn add_candidates(&mut self, number: u64, candidates: &[IceCandidate]) {
+        let Some(socket) = self.table.seat(number).map(|seat| seat.socket) else {
+            return;
+        };
+        for candidate in candidates {
+            let CandidateHost::Ip(ip) = candidate.host else {
+                continue;
+            };
+            let is_near = !self.is_on_this_machine || ip.is_loopback();
+            if is_near && self.sockets[socket].reaches(ip) {
+                let address = SocketAddr::new(ip, candidate.port);
+                self.table.add_candidate(number, address);
+                self.permit(number, ip);
+                self.with(number, |connection, _| {
+                    connection.add_candidate(address, candidate);
+                });
+            }
+        }
+    }
+
+    /// Has the relays of a connection let a host of its other end through.
+    fn permit(&mut self, number: u64, host: IpAddr) {
+        let Some(seat) = self.table.seat(number) else {
+            return;
+        };
+        for relay in &seat.relays {
+            self.outlets.permit(*relay, host, now());
+        }
+    }
+
+    /// Returns a socket for a connection with a peer, by which there is no other with it: whoever is there has one
+    /// socket for all, and datagrams tell connections apart by both ends' sockets alone.
+    fn signaled_socket(&mut self, peer: ServerId, now: Instant) -> Result<usize, Ending> {
+        let places = 0..self.sockets.len();
+        let of_signaled = places.filter(|place| self.sockets[*place].purpose != Purpose::Dialing);
+        let mut places: Vec<_> = of_signaled.collect();
+        if let Some(free) = places
+            .iter()
+            .find(|place| !self.table.is_used_with(peer, **place, now))
+        {
+            return Ok(*free);
+        }
+        places.retain(|place| self.sockets[*place].purpose == Purpose::Signaled);
+        if places.len() >= SIGNALED_SOCKETS_MAX {
+            return Err(Ending::Failed("it was connected to too often".into()));
+        }
+        let socket = if self.is_on_this_machine {
+            Socket::of_this_machine(Purpose::Signaled, &self.maker.meter)
+        } else {
+            Socket::of_any_port(Purpose::Signaled, &self.maker.meter)
+        };
+        let socket = socket.map_err(|error| Ending::Failed(error.to_string()))?;
+        self.sockets.push(socket);
+        // It has not been polled, and is to be.
+        self.rings_at = None;
+        Ok(self.sockets.len() - 1)
+    }
+}

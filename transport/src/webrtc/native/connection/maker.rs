@@ -1,0 +1,211 @@
+//! Makes connections: to listeners, of those who dial one, and with servers that signals have found.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::channel::{ChannelConfig, Reliability};
+use str0m::net::Protocol;
+use str0m::{Candidate, IceCreds, RtcConfig};
+
+use super::super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED};
+use super::super::super::credentials::Credentials;
+use super::super::super::description::{Description, Setup};
+use super::super::super::flow::{Incoming, Outgoing};
+use super::super::super::ice_servers::IceTransportPolicy;
+use super::super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
+use super::super::super::meter::WebRtcMeter;
+use super::super::certificate::WebRtcIdentity;
+use super::super::crypto::provider;
+use super::{Connection, Ending, OURS, Stage, failed};
+use crate::carrier::Path;
+use crate::hosts::Fingerprint;
+
+/// What both channels of a connection may hold together, in bytes. It is never reached: each is bounded before.
+const SCTP_BYTES_MAX: usize = 1024 * 1024;
+
+/// What all connections of a carrier are made with.
+#[derive(Debug)]
+pub(in super::super) struct Maker {
+    pub(in super::super) identity: WebRtcIdentity,
+    pub(in super::super) limits: WebRtcLimits,
+    pub(in super::super) datagram_mode: DatagramMode,
+    pub(in super::super) meter: WebRtcMeter,
+    pub(in super::super) policy: IceTransportPolicy,
+}
+
+impl Maker {
+    /// Makes a connection to a listener that is known by its fingerprint. ICE tries all of its addresses.
+    pub(in super::super) fn dial(
+        &self,
+        path: Path,
+        listener: &Fingerprint,
+        addresses: &[SocketAddr],
+        now: Instant,
+    ) -> Result<Connection, Ending> {
+        let own = ice(Credentials::random());
+        let mut connection = self.connection(path, self.config(own), now);
+        for address in addresses {
+            let candidate = Candidate::host(*address, Protocol::Udp).map_err(failed)?;
+            connection.rtc.add_remote_candidate(candidate);
+        }
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(true);
+        api.set_remote_ice_credentials(ice(Credentials::of_listener(listener)));
+        api.set_remote_fingerprint(in_str0m(listener));
+        api.start_dtls(true).map_err(failed)?;
+        api.start_sctp(true);
+        Ok(connection)
+    }
+
+    /// Makes the listener's end of a connection that another dials, who is known by a name in ICE alone.
+    pub(in super::super) fn accept(
+        &self,
+        path: Path,
+        ufrag: &str,
+        now: Instant,
+    ) -> Result<Connection, Ending> {
+        let own = ice(Credentials::of_listener(&self.identity.fingerprint()));
+        let config = self
+            .config(own)
+            .set_ice_lite(true)
+            .set_fingerprint_verification(false);
+        let mut connection = self.connection(path, config, now);
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(false);
+        // A listener asks for nothing, and needs no password for it. Nor does it know which certificate it will be
+        // shown: links find out whose it is.
+        api.set_remote_ice_credentials(IceCreds {
+            ufrag: ufrag.to_owned(),
+            pass: Credentials::random().password,
+        });
+        api.set_remote_fingerprint(in_str0m(&Fingerprint([0; 32])));
+        api.start_dtls(false).map_err(failed)?;
+        api.start_sctp(false);
+        Ok(connection)
+    }
+
+    /// Makes this end of a connection that is found by signaling, and offers it. Returns the connection and what the
+    /// other end is told, without candidates.
+    pub(in super::super) fn offer(&self, path: Path, now: Instant) -> (Connection, Description) {
+        let own = Credentials::random();
+        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
+        connection.stage = Stage::Offered;
+        connection.rtc.direct_api().set_ice_controlling(true);
+        let fingerprint = self.identity.fingerprint();
+        let offer = Description::new(own, fingerprint, Setup::ActivePassive);
+        (connection, offer)
+    }
+
+    /// Makes this end of a connection that another offers by signals. Returns the connection and the answer, without
+    /// candidates.
+    pub(in super::super) fn answer(
+        &self,
+        path: Path,
+        offer: &Description,
+        now: Instant,
+    ) -> Result<(Connection, Description), Ending> {
+        let own = Credentials::random();
+        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
+        // One that makes no checks has to be checked.
+        let mut api = connection.rtc.direct_api();
+        api.set_ice_controlling(offer.is_lite);
+        let is_active = offer.setup != Setup::Active;
+        connection.connect(offer, is_active)?;
+        let setup = if is_active {
+            Setup::Active
+        } else {
+            Setup::Passive
+        };
+        let mut answer = Description::new(own, self.identity.fingerprint(), setup);
+        answer.mid = offer.mid.clone();
+        Ok((connection, answer))
+    }
+
+    fn config(&self, own: IceCreds) -> RtcConfig {
+        RtcConfig::new()
+            .clear_codecs()
+            .clear_extension_map()
+            .set_crypto_provider(provider())
+            .set_dtls_cert(self.identity.certificate().clone())
+            .set_local_ice_credentials(own)
+            .set_sctp_max_buffered_amount(SCTP_BYTES_MAX)
+            .set_sctp_max_message_size(u32::try_from(PACKET_BYTES_MAX).expect("it is short"))
+    }
+
+    /// Makes a connection that is reached by the socket that all share.
+    fn connection(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        let mut connection = self.unreached(path, config, now);
+        for ours in OURS {
+            let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
+            connection.rtc.add_local_candidate(candidate);
+        }
+        connection
+    }
+
+    /// Makes a connection that is found by signaling.
+    fn signaled(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        match self.policy {
+            IceTransportPolicy::All => self.connection(path, config, now),
+            // Not even a check shows where this end is.
+            IceTransportPolicy::Relay => self.unreached(path, config, now),
+        }
+    }
+
+    /// Makes a connection that has no address yet.
+    fn unreached(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
+        let mut rtc = Box::new(config.build(now));
+        let channel = |stream, ordered, reliability| ChannelConfig {
+            label: LABEL.to_owned(),
+            ordered,
+            reliability,
+            negotiated: Some(stream),
+            protocol: String::new(),
+        };
+        let DatagramMode {
+            is_ordered,
+            is_reliable,
+        } = self.datagram_mode;
+        let reliability = if is_reliable {
+            Reliability::Reliable
+        } else {
+            Reliability::MaxRetransmits { retransmits: 0 }
+        };
+        let mut api = rtc.direct_api();
+        let datagrams = api.create_data_channel(channel(DATAGRAMS, is_ordered, reliability));
+        let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
+        Connection {
+            path,
+            stage: Stage::Opening,
+            rtc,
+            own: self.identity.fingerprint(),
+            datagrams,
+            ordered,
+            outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
+            incoming: Incoming::new(),
+            told: now,
+            due: now,
+            look_at: now + self.limits.opening_time_max,
+            is_heard: false,
+            is_used: false,
+            limits: self.limits,
+            meter: self.meter.clone(),
+            candidates: Vec::new(),
+            relays: Vec::new(),
+            sent_to: None,
+        }
+    }
+}
+
+pub(super) fn ice(credentials: Credentials) -> IceCreds {
+    IceCreds {
+        ufrag: credentials.ufrag,
+        pass: credentials.password,
+    }
+}
+
+pub(super) fn in_str0m(fingerprint: &Fingerprint) -> str0m::config::Fingerprint {
+    str0m::config::Fingerprint {
+        hash_func: "sha-256".to_owned(),
+        bytes: fingerprint.0.to_vec(),
+    }
+}
