@@ -38,8 +38,6 @@ impl WebRtcConfig {
 
     /// Takes servers of STUN and TURN from this function. Without it there are none.
     ///
-    /// They are for connections that are set up by signaling. No carrier makes such yet, so that nothing asks.
-    ///
     /// It is called each time that addresses are gathered for a connection that is set up by signaling, and whenever a
     /// server of TURN no longer takes the credentials: what it returns is used at once, and never kept for later. It
     /// has five seconds to answer; without an answer there are no servers.
@@ -64,8 +62,7 @@ impl WebRtcConfig {
         self
     }
 
-    /// Restricts the ways by which this end is reached, on connections that are set up by signaling, which no carrier
-    /// makes yet. Default: all.
+    /// Restricts the ways by which this end is reached, on connections that are set up by signaling. Default: all.
     #[must_use]
     pub fn with_ice_transport_policy(mut self, policy: IceTransportPolicy) -> Self {
         self.ice_transport_policy = policy;
