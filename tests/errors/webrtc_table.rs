@@ -18,6 +18,8 @@ pub(crate) fn table() -> Vec<Row> {
             => "the certificate is not that of the private key";
         "SignalingServerError::BadAddress": SignalingServerError::BadAddress("http://a/b".to_owned())
             => "\"http://a/b\" is no signaling server: ws://host:port/room and wss://host/room are";
+        "SignalingServerError::TooLong": SignalingServerError::TooLong { bytes: 140 }
+            => "an address of 140 bytes is too long for a signaling server: with the id of a server it has at most 128";
         "SignalingServerError::BadToken": SignalingServerError::BadToken
             => "a token has 1 to 128 letters, digits, '-' and '_'";
     }

@@ -6,12 +6,14 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use liferaft::configuration::{ADDRESSES_MAX, Address};
 use liferaft::transport::endpoint::Endpoint;
+use liferaft::transport::signaling::SignalingServer;
 use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcIdentity};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocketLimits};
-use liferaft::{Identity, Invitation};
+use liferaft::{Identity, Invitation, ServerId};
 
 use super::advertised::Advertised;
-use super::{Place, Web, certificate};
+use super::{Place, Web, certificate, room};
+use crate::failure::Misuse;
 use crate::files;
 
 /// Where others reach a process.
@@ -21,34 +23,35 @@ pub(crate) struct Doors {
     rtc: Option<WebRtcCarrier>,
     /// The certificate of `rtc`, if it is a new one.
     new_certificate: Option<WebRtcIdentity>,
-    /// What other members are told, what is preferred first.
+    /// Where others reach what listens, what is preferred first.
     addresses: Vec<Address>,
+    /// Where others find the member by its id.
+    rooms: Vec<SignalingServer>,
     pub(super) web: Option<Web>,
 }
 
 impl Doors {
     /// Listens. The certificate is that of the member's folder, if there is one.
     pub(super) async fn open(place: &Place, data: Option<&Path>) -> anyhow::Result<Self> {
-        let websocket = websocket(place).await?;
-        let kept = match data {
-            Some(data) if place.rtc.is_some() => certificate::kept(data)?,
-            _ => None,
-        };
-        let (rtc, new_certificate) = match (place.rtc, kept) {
-            (None, _) => (None, None),
-            (Some(at), Some(kept)) => (Some(rtc(place, at, kept).await?), None),
-            (Some(at), None) => {
-                let new = WebRtcIdentity::generate();
-                (Some(rtc(place, at, new.clone()).await?), Some(new))
-            }
-        };
+        let rooms = rooms(place)?;
+        let config = websocket_config(place);
+        let websocket = websocket(place, config.clone()).await?;
         let mut doors = Self {
             websocket,
-            rtc,
-            new_certificate,
+            rtc: None,
+            new_certificate: None,
             addresses: Vec::new(),
+            rooms,
             web: None,
         };
+        if place.rtc.is_some() || !doors.rooms.is_empty() {
+            let kept = data.map(certificate::kept).transpose()?.flatten();
+            let identity = kept.clone().unwrap_or_else(WebRtcIdentity::generate);
+            let signaling = doors.rooms.iter().cloned();
+            let signaling = signaling.map(|room| room.with_websocket(config.clone()));
+            doors.rtc = Some(rtc(place, identity.clone(), signaling).await?);
+            doors.new_certificate = kept.is_none().then_some(identity);
+        }
         doors.addresses = doors.addresses(place)?;
         if let Some(address) = place.monitor {
             doors.web = Some(Web::listen(address).await?);
@@ -62,9 +65,10 @@ impl Doors {
         new.map_or(Ok(()), |new| certificate::keep(data, new))
     }
 
-    /// Returns what other members are told.
-    pub(super) fn told(&self) -> &[Address] {
-        &self.addresses
+    /// Returns what other members are told of this one.
+    pub(super) fn told(&self, server: ServerId) -> Vec<Address> {
+        let rooms = self.rooms.iter().map(|room| room.address_of(server));
+        self.addresses.iter().cloned().chain(rooms).collect()
     }
 
     /// Says at the doors how an open cluster is joined.
@@ -80,11 +84,13 @@ impl Doors {
         }
     }
 
-    /// Returns where others reach what listens: where the operator says, or at the address that it listens on.
+    /// Returns where others reach what listens: where the operator says, or at the address that it listens on. Whoever
+    /// listens for WebRTC on all interfaces and says nothing is found in rooms alone.
     fn addresses(&self, place: &Place) -> anyhow::Result<Vec<Address>> {
         let (mut of_rtc, mut of_websocket) = (Vec::new(), Vec::new());
+        let listening = self.rtc.as_ref().filter(|_| place.rtc.is_some());
         for advertised in &place.advertise {
-            match (advertised, &self.rtc, place.listen) {
+            match (advertised, listening, place.listen) {
                 (Advertised::Rtc(host), Some(rtc), _) => {
                     let address = rtc.address_at(host);
                     of_rtc.push(address.with_context(|| format!("--advertise rtc://{host}"))?);
@@ -107,7 +113,8 @@ impl Doors {
                 }
             }
         }
-        if let Some(rtc) = self.rtc.as_ref().filter(|_| of_rtc.is_empty()) {
+        let is_found_in_rooms = is_all(place.rtc) && !self.rooms.is_empty();
+        if let Some(rtc) = listening.filter(|_| of_rtc.is_empty() && !is_found_in_rooms) {
             check_interface(place.rtc, "rtc://HOST:PORT")?;
             of_rtc.extend(rtc.local_address());
         }
@@ -117,8 +124,9 @@ impl Doors {
         }
         let addresses = [of_rtc, of_websocket].concat();
         ensure!(
-            addresses.len() <= ADDRESSES_MAX,
-            "--advertise: at most {ADDRESSES_MAX} addresses are told to others, of --listen and --rtc together"
+            addresses.len() + self.rooms.len() <= ADDRESSES_MAX,
+            "--advertise, --room: at most {ADDRESSES_MAX} addresses are told to others, of --listen, --rtc and rooms \
+             together"
         );
         Ok(addresses)
     }
@@ -126,15 +134,25 @@ impl Doors {
 
 /// Refuses all interfaces, at which others cannot be told to look.
 fn check_interface(listens: Option<SocketAddr>, form: &str) -> anyhow::Result<()> {
-    let is_all = listens.is_some_and(|address| address.ip().is_unspecified());
     ensure!(
-        !is_all,
+        !is_all(listens),
         "it would listen on all interfaces: --advertise {form} says where others reach it"
     );
     Ok(())
 }
 
-async fn websocket(place: &Place) -> anyhow::Result<WebSocketCarrier> {
+fn is_all(listens: Option<SocketAddr>) -> bool {
+    listens.is_some_and(|address| address.ip().is_unspecified())
+}
+
+/// Reads where others find the member.
+fn rooms(place: &Place) -> anyhow::Result<Vec<SignalingServer>> {
+    let rooms = place.room.iter().map(|room| room::read(room));
+    let rooms: Result<_, _> = rooms.collect();
+    Ok(rooms.map_err(Misuse)?)
+}
+
+fn websocket_config(place: &Place) -> WebSocketConfig {
     let mut config = WebSocketConfig::default();
     if place.is_open {
         config = config.on_this_machine();
@@ -143,7 +161,10 @@ async fn websocket(place: &Place) -> anyhow::Result<WebSocketCarrier> {
     let mut limits = WebSocketLimits::default();
     limits.accepted_max = files::accepted_max(files, limits.accepted_max);
     limits.dialed_max = files::dialed_max(files, limits.dialed_max);
-    let config = config.with_limits(limits);
+    config.with_limits(limits)
+}
+
+async fn websocket(place: &Place, config: WebSocketConfig) -> anyhow::Result<WebSocketCarrier> {
     match place.listen {
         Some(address) => {
             let carrier = WebSocketCarrier::listen(config, address).await;
@@ -155,15 +176,21 @@ async fn websocket(place: &Place) -> anyhow::Result<WebSocketCarrier> {
 
 async fn rtc(
     place: &Place,
-    address: SocketAddr,
     identity: WebRtcIdentity,
+    signaling: impl Iterator<Item = SignalingServer>,
 ) -> anyhow::Result<WebRtcCarrier> {
     let mut config = WebRtcConfig::default().with_identity(identity);
     if place.is_open {
         config = config.on_this_machine();
     }
-    let carrier = WebRtcCarrier::listen(config, address).await;
-    carrier.context(refused_by(place, "--rtc"))
+    let config = signaling.fold(config, WebRtcConfig::with_signaling);
+    match place.rtc {
+        Some(address) => {
+            let carrier = WebRtcCarrier::listen(config, address).await;
+            carrier.context(refused_by(place, "--rtc"))
+        }
+        None => Ok(WebRtcCarrier::dial_only(config)),
+    }
 }
 
 /// Names the flag by which it does not listen.

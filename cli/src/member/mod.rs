@@ -27,6 +27,7 @@ mod certificate;
 mod doors;
 mod lines;
 mod report;
+mod room;
 mod signals;
 mod web;
 
@@ -49,7 +50,7 @@ pub(crate) struct Place {
         long,
         value_name = "ADDR",
         env = "LIFERAFT_LISTEN",
-        required_unless_present = "rtc",
+        required_unless_present_any = ["rtc", "room"],
         value_parser = listening_address,
     )]
     listen: Option<SocketAddr>,
@@ -59,9 +60,21 @@ pub(crate) struct Place {
     #[arg(long, value_name = "ADDR", env = "LIFERAFT_RTC", value_parser = listening_address)]
     rtc: Option<SocketAddr>,
 
+    /// A room of a signaling server where others find it, over WebRTC: the link of the room, as
+    /// https://signaling.example/?channel=ROOM, or its address, as wss://signaling.example/ROOM. Invitations name it.
+    /// Members that have met need no room. It may be given more than once
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LIFERAFT_ROOM",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    room: Vec<String>,
+
     /// Where others reach it, if not at the address it listens on: for --listen as `van-2.example:4000`, or behind a
     /// proxy as `wss://van-2.example/raft`; for --rtc as `rtc://van-2.example:4000`, to which the fingerprint is added.
-    /// Up to 4 in all, with commas between them
+    /// Up to 4 in all, rooms included, with commas between them
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -187,7 +200,9 @@ impl Place {
     pub(crate) fn flags(&self) -> String {
         let listen = self.listen.map(|at| format!("--listen {at}"));
         let rtc = self.rtc.map(|at| format!("--rtc {at}"));
-        let given: Vec<_> = [listen, rtc].into_iter().flatten().collect();
+        let rooms = self.room.iter().map(|room| room::shown(room));
+        let rooms = rooms.map(|room| format!("--room '{room}'"));
+        let given: Vec<_> = [listen, rtc].into_iter().flatten().chain(rooms).collect();
         given.join(" ")
     }
 
@@ -201,8 +216,10 @@ impl Place {
     pub(crate) fn check_reach(&self, invitation: &Invitation) -> anyhow::Result<()> {
         let mut schemes = invitation.addresses().iter().map(Address::scheme);
         let is_rtc = |scheme: &str| scheme.starts_with("rtc");
-        if self.rtc.is_none() && !invitation.addresses().is_empty() && schemes.all(is_rtc) {
-            let wrong = "--join: its members are reached by WebRTC alone: --rtc ADDR, as --rtc 0.0.0.0:0, reaches them";
+        let has_rtc = self.rtc.is_some() || !self.room.is_empty();
+        if !has_rtc && !invitation.addresses().is_empty() && schemes.all(is_rtc) {
+            let wrong = "--join: its members are reached by WebRTC alone: --rtc ADDR, as --rtc 0.0.0.0:0, reaches them, \
+                         and so does --room URL";
             return Err(Misuse(wrong.to_owned()).into());
         }
         Ok(())
@@ -217,14 +234,14 @@ impl Place {
         stored_name: Option<String>,
         is_on_disk: bool,
     ) -> (MemberBuilder<Kv>, Option<Web>) {
-        let (addresses, web) = (doors.told().to_vec(), doors.web.take());
+        let identity: Identity = storage.identity().clone();
+        let (addresses, web) = (doors.told(identity.id()), doors.web.take());
         let mut policy = MembershipPolicy::default();
         if let Some(seconds) = self.evict_after {
             policy = policy.with_evict_after(Duration::from_secs(seconds));
         } else if is_on_disk {
             policy = policy.with_evict_after(EVICT_AFTER_ON_DISK);
         }
-        let identity: Identity = storage.identity().clone();
         if self.is_open
             && let Some(cluster) = cluster
         {

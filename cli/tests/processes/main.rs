@@ -14,6 +14,7 @@ mod procedures;
 #[cfg(unix)]
 #[path = "../../../transport/tests/qr/reader.rs"]
 mod reader;
+mod rooms;
 mod rtc;
 mod signaling;
 #[cfg(unix)]

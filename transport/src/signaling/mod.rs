@@ -10,7 +10,7 @@ mod signal;
 
 use std::task::{Context, Poll};
 
-pub(crate) use self::server::{Place, read_id, write_id};
+pub(crate) use self::server::{Place, TokenSource, read_id, write_id};
 pub use self::server::{SignalingServer, SignalingServerError};
 pub use self::signal::Signal;
 pub(crate) use self::signal::{Body, Session};

@@ -16,7 +16,9 @@ use super::limits::WebRtcLimits;
 use super::negotiation::{Action, MediumEvent, Ways};
 use super::negotiations::{Negotiations, Output};
 use crate::ServerId;
-use crate::signaling::{Place, Signal, Signaling, SignalingEvent, SignalingServer, Way};
+use crate::signaling::{
+    Place, Signal, Signaling, SignalingEvent, SignalingServer, TokenSource, Way,
+};
 
 /// The most signaling servers that a carrier uses. Addresses that name further ones are dialed by those.
 pub(crate) const SERVERS_MAX: usize = 8;
@@ -38,6 +40,7 @@ pub(crate) struct Switchboard {
     negotiations: Negotiations,
     local: Option<ServerId>,
     servers: Vec<Server>,
+    token_source: TokenSource,
     wishes: VecDeque<Wish>,
     /// What rings, and when.
     alarm: Option<(Duration, Alarm)>,
@@ -53,11 +56,17 @@ struct Server {
 }
 
 impl Switchboard {
-    pub(crate) fn new(limits: WebRtcLimits, servers: Vec<SignalingServer>) -> Self {
+    /// Registers at these servers, by tokens from that source if they come with none.
+    pub(crate) fn new(
+        limits: WebRtcLimits,
+        servers: Vec<SignalingServer>,
+        token_source: TokenSource,
+    ) -> Self {
         let mut switchboard = Self {
             negotiations: Negotiations::new(limits),
             local: None,
             servers: Vec::new(),
+            token_source,
             wishes: VecDeque::new(),
             alarm: None,
         };
@@ -172,7 +181,8 @@ impl Switchboard {
         if known.any(|known| known.place.as_ref() == Some(&place)) {
             return;
         }
-        if !self.add(Box::new(server.into_signaling()), Some(place)) {
+        let signaling = server.into_signaling(&self.token_source);
+        if !self.add(Box::new(signaling), Some(place)) {
             tracing::debug!(
                 SERVERS_MAX,
                 "a signaling server is not used: there are as many already"

@@ -35,7 +35,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use liferaft_platform::{entropy_u64, entropy_u128, now, sleep_until};
+use liferaft_platform::{ADDRESS_BYTES_MAX, Address, entropy_u64, now, sleep_until};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -51,11 +52,20 @@ use crate::websocket::Target;
 /// nothing until there is room; what is to be sent beyond it is dropped, and repeated by whoever has sent it.
 const TEXTS_MAX: usize = 256;
 
+/// What stands before the address of a room in that of a server that is registered there.
+const RTC_PREFIX: &str = "rtc+";
+
 /// The longest name of a room that is taken, in bytes.
 const ROOM_BYTES_MAX: usize = 64;
 
 /// The longest token (`docs/signaling.md`), in bytes.
 const TOKEN_BYTES_MAX: usize = 128;
+
+/// Sets the digests by which tokens are drawn from a secret apart from any other.
+const TOKEN_RULE: &[u8] = b"liferaft signaling token 1";
+
+/// The bytes of a digest that become a token, in hexadecimal.
+const TOKEN_DIGEST_BYTES: usize = 16;
 
 /// A signaling server, and the room there in which others find this server.
 ///
@@ -75,6 +85,14 @@ pub enum SignalingServerError {
     /// The address is none.
     #[error("{0:?} is no signaling server: ws://host:port/room and wss://host/room are")]
     BadAddress(String),
+    /// The address is so long that the addresses of servers registered there have more than 128 bytes.
+    #[error(
+        "an address of {bytes} bytes is too long for a signaling server: with the id of a server it has at most {ADDRESS_BYTES_MAX}"
+    )]
+    TooLong {
+        /// The length of the addresses of servers registered there, in bytes.
+        bytes: usize,
+    },
     /// The token is none.
     #[error("a token has 1 to {TOKEN_BYTES_MAX} letters, digits, '-' and '_'")]
     BadToken,
@@ -96,10 +114,14 @@ impl SignalingServer {
     /// room for a server that is not at the root. The room of PeerJS's own clients is `peerjs` if they name none.
     ///
     /// # Errors
-    /// When it is no such address.
+    /// When it is no such address, or too long.
     pub fn at(address: &str) -> Result<Self, SignalingServerError> {
         let place = Place::read(address);
         let place = place.ok_or_else(|| SignalingServerError::BadAddress(address.to_owned()))?;
+        let bytes = place.address_of(ServerId::from(0)).len();
+        if bytes > ADDRESS_BYTES_MAX {
+            return Err(SignalingServerError::TooLong { bytes });
+        }
         Ok(Self::new(place))
     }
 
@@ -111,7 +133,9 @@ impl SignalingServer {
         }
     }
 
-    /// Shows this token, by which the id is taken back. Without it each carrier draws one.
+    /// Shows this token, by which the id is taken back. Without it the carrier makes one: a native carrier from the key
+    /// of its certificate and the server's address, so that a member that keeps its certificate takes its id back after
+    /// a restart; one in a browser by chance.
     ///
     /// # Errors
     /// When it is none.
@@ -124,14 +148,38 @@ impl SignalingServer {
         Ok(self)
     }
 
+    /// Returns the address at which others dial a server that is registered there:
+    /// `rtc+ws://host:port/room/ID`.
+    ///
+    /// ```
+    /// # mod liferaft { pub use {liferaft_platform as platform, liferaft_transport as transport}; }
+    /// use liferaft::platform::ServerId;
+    /// use liferaft::transport::signaling::SignalingServer;
+    ///
+    /// let server = SignalingServer::at("wss://signaling.example.org/peerjs")?;
+    /// let address = server.address_of(ServerId::from(7));
+    ///
+    /// let id = "00000000000000000000000000000007";
+    /// assert_eq!(address.to_string(), format!("rtc+wss://signaling.example.org/peerjs/{id}"));
+    /// # Ok::<(), liferaft::transport::signaling::SignalingServerError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// Never: an address that would be too long was refused.
+    #[must_use]
+    pub fn address_of(&self, server: ServerId) -> Address {
+        let address = self.place.address_of(server).parse();
+        address.expect("its length was checked when it was read")
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Returns what connects to it when it is told who it is for.
-    pub(crate) fn into_signaling(self) -> impl Signaling {
+    /// Returns what connects to it when it is told who it is for. A token that was not given is made from a secret.
+    pub(crate) fn into_signaling(self, secret: &TokenSource) -> impl Signaling {
         let Self { place, token, host } = self;
-        let token = token.unwrap_or_else(|| Zeroizing::new(format!("{:032x}", entropy_u128())));
+        let token = token.unwrap_or_else(|| secret.token_at(&place));
         Registration {
             place,
             token,
@@ -154,7 +202,54 @@ impl fmt::Debug for SignalingServer {
     }
 }
 
+/// The secret from which a carrier makes its tokens: another one for each server and room, so that none of them can
+/// take its id elsewhere.
+pub(crate) struct TokenSource(pub(crate) Zeroizing<[u8; 32]>);
+
+impl TokenSource {
+    fn token_at(&self, place: &Place) -> Zeroizing<String> {
+        let digest = Sha256::new()
+            .chain_update(TOKEN_RULE)
+            .chain_update(*self.0)
+            .chain_update(place.to_string())
+            .finalize();
+        let digits = digest[..TOKEN_DIGEST_BYTES].iter();
+        Zeroizing::new(digits.map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// As it is read, without a port that goes without saying.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            is_secure,
+            host,
+            port,
+            prefix,
+            room,
+        } = self;
+        let scheme = if *is_secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://")?;
+        match host.contains(':') {
+            true => write!(f, "[{host}]")?,
+            false => f.write_str(host)?,
+        }
+        if *port != usual_port(*is_secure) {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{prefix}/{room}")
+    }
+}
+
+const fn usual_port(is_secure: bool) -> u16 {
+    if is_secure { 443 } else { 80 }
+}
+
 impl Place {
+    fn address_of(&self, server: ServerId) -> String {
+        format!("{RTC_PREFIX}{self}/{}", write_id(server))
+    }
+
     /// Reads `ws://authority/prefix/room`; `None` if it is none.
     pub(crate) fn read(address: &str) -> Option<Self> {
         let (is_secure, rest) = match address.strip_prefix("wss://") {
@@ -171,7 +266,7 @@ impl Place {
         (is_room && is_prefix).then(|| Self {
             is_secure,
             host: host.to_owned(),
-            port: port.unwrap_or(if is_secure { 443 } else { 80 }),
+            port: port.unwrap_or(usual_port(is_secure)),
             prefix: prefix.to_owned(),
             room: room.to_owned(),
         })
@@ -378,6 +473,38 @@ mod tests {
         ] {
             assert!(SignalingServer::at(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_address_is_written_as_short_as_it_is_read() {
+        for (text, written) in [
+            ("ws://127.0.0.1:9000/7AB", "ws://127.0.0.1:9000/7AB"),
+            ("wss://a.example:443/b/room-1", "wss://a.example/b/room-1"),
+            ("ws://[::1]:80/room", "ws://[::1]/room"),
+        ] {
+            let place = Place::read(text).expect("it is one");
+
+            assert_eq!(place.to_string(), written);
+            assert_eq!(Place::read(written), Some(place));
+        }
+        let long = format!("wss://{}.example/room", "a".repeat(80));
+        let refused = SignalingServer::at(&long).err();
+        let bytes = long.len() + 4 + 1 + 32;
+        assert_eq!(refused, Some(SignalingServerError::TooLong { bytes }));
+    }
+
+    #[test]
+    fn each_room_gets_a_token_of_its_own_and_always_the_same() {
+        let secret = |byte| TokenSource(Zeroizing::new([byte; 32]));
+        let place = |text| Place::read(text).expect("it is one");
+        let (a, b) = (place("ws://a/room"), place("ws://b/room"));
+
+        let token = secret(1).token_at(&a);
+
+        assert_eq!(token.len(), 32);
+        assert_eq!(token, secret(1).token_at(&a));
+        assert_ne!(token, secret(1).token_at(&b));
+        assert_ne!(token, secret(2).token_at(&a));
     }
 
     #[test]

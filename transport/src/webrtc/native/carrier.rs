@@ -83,6 +83,7 @@ impl WebRtcCarrier {
             .identity
             .unwrap_or_else(super::WebRtcIdentity::generate);
         let own = Credentials::of_listener(&identity.fingerprint());
+        let token_source = identity.token_source();
         let is_on_this_machine = config.host.is_on_this_machine;
         let policy = config.ice_transport_policy;
         Self {
@@ -102,7 +103,7 @@ impl WebRtcCarrier {
             },
             sockets,
             is_on_this_machine,
-            switchboard: Switchboard::new(limits, config.servers),
+            switchboard: Switchboard::new(limits, config.servers, token_source),
             resolving: FuturesUnordered::new(),
             events: VecDeque::new(),
             turn: Turn::default(),

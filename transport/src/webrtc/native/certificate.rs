@@ -15,6 +15,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::hosts::{Fingerprint, push_pem};
+use crate::signaling::TokenSource;
 
 /// The bytes of a serial number. Browsers want each to be another.
 const SERIAL_BYTES: usize = 16;
@@ -98,6 +99,12 @@ impl WebRtcIdentity {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// Returns what the tokens are made from by which ids are taken back at signaling servers: whoever has the key.
+    pub(super) fn token_source(&self) -> TokenSource {
+        let digest = Sha256::digest(&self.certificate.private_key);
+        TokenSource(Zeroizing::new(digest.into()))
     }
 
     pub(super) fn certificate(&self) -> &DtlsCert {

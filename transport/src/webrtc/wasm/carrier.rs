@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::channel::mpsc;
+use liferaft_platform::entropy_u128;
 use wasm_bindgen_futures::spawn_local;
+use zeroize::Zeroizing;
 
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, address_of};
 use super::super::config::WebRtcConfig;
@@ -22,7 +24,7 @@ use crate::ServerId;
 use crate::carrier::{
     Address, Carrier, CarrierEvent, CarryError, Channel, DialError, OpenFailure, Packet, Path,
 };
-use crate::signaling::Signaling;
+use crate::signaling::{Signaling, TokenSource};
 
 /// A carrier over the data channels of a browser, which has them in pages and not in workers.
 ///
@@ -60,7 +62,7 @@ impl WebRtcCarrier {
         spawn_local(run_all(given, means));
         Self {
             table: Table::new(limits, sender, tasks),
-            switchboard: Switchboard::new(limits, servers),
+            switchboard: Switchboard::new(limits, servers, token_source()),
             news,
             events: VecDeque::new(),
             waker: None,
@@ -145,6 +147,14 @@ impl WebRtcCarrier {
             waker.wake_by_ref();
         }
     }
+}
+
+/// Draws what tokens are made from. A page that keeps its id beyond its own end gives a token instead.
+fn token_source() -> TokenSource {
+    let mut secret = Zeroizing::new([0; 32]);
+    secret[..16].copy_from_slice(&entropy_u128().to_le_bytes());
+    secret[16..].copy_from_slice(&entropy_u128().to_le_bytes());
+    TokenSource(secret)
 }
 
 impl Carrier for WebRtcCarrier {

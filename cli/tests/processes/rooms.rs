@@ -1,0 +1,144 @@
+//! Tests members that find each other in a room of a signaling server, and clusters that grow without it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::monitor::get;
+use crate::node::{ANYWHERE, Folder, Node, awaited, misuse_of, rows, told_by};
+
+/// A signaling server in a process.
+struct Server {
+    node: Node,
+    address: SocketAddr,
+    monitor: SocketAddr,
+}
+
+impl Server {
+    fn start(listen: &str) -> Self {
+        let node = Node::start(&["serve", "--listen", listen, "--monitor", ANYWHERE]);
+        let started = node.until("started", |_| true);
+        let address = |of: &str| {
+            let url = started[of].as_str().expect("it listens");
+            url["http://".len()..].parse().expect("it is an address")
+        };
+        let (address, monitor) = (address("address"), address("monitor"));
+        Self {
+            node,
+            address,
+            monitor,
+        }
+    }
+
+    /// Opens a room, and returns its link as its founder has it.
+    fn room(&self) -> String {
+        let answer = get(self.address, "/new");
+        let lines = answer.lines();
+        let location = lines.filter_map(|line| line.strip_prefix("location: "));
+        let location = location.last().expect("it leads to a room");
+        format!("http://{}{location}", self.address)
+    }
+
+    fn figure(&self, name: &str) -> u64 {
+        let figures = get(self.monitor, "/metrics");
+        let prefix = format!("liferaft_signaling_{name} ");
+        let found = figures.lines().find_map(|line| line.strip_prefix(&prefix));
+        found.and_then(|found| found.parse().ok()).expect(name)
+    }
+
+    /// Kills it, and returns where it was.
+    fn kill(mut self) -> String {
+        kill(&mut self.node);
+        self.address.to_string()
+    }
+}
+
+fn kill(node: &mut Node) {
+    node.process.0.kill().expect("it runs");
+    node.ended();
+}
+
+/// A member that has no address but that of its room.
+fn init_in(room: &str, folder: &str) -> Node {
+    Node::start(&["init", "--data", folder, "--room", room, "--name", "ada"])
+}
+
+fn join_in(room: &str, folder: &str, invitation: &str, name: &str) -> Node {
+    let join = ["node", "--data", folder, "--room", room];
+    Node::start(&[&join[..], &["--name", name, "--join", invitation]].concat())
+}
+
+/// The addresses that a member tells others.
+fn addresses(node: &Node) -> Vec<String> {
+    let told = node.until("started", |_| true);
+    let addresses = told["addresses"].as_array().expect("it is a list").iter();
+    let text = |address: &Value| address.as_str().expect("it is text").to_owned();
+    addresses.map(text).collect()
+}
+
+#[test]
+fn a_room_is_all_that_it_takes_to_join() {
+    let folder = Folder::new("room");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+
+    let ada = init_in(&room, &folder.of("ada"));
+    let told = addresses(&ada);
+    let invitation = ada.invitation();
+    let operator = ada.invitation_for("operator");
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    // This one is in no room, and dials by the address that the invitation names.
+    let eve = ["node", "--data", &folder.of("eve"), "--rtc", ANYWHERE];
+    let eve = Node::start(&[&eve[..], &["--name", "eve", "--join", &invitation]].concat());
+
+    bob.until_voters(3);
+    eve.until_voters(3);
+    told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);
+    let number =
+        &room[room.find('=').expect("it has a number") + 1..room.len() - "#firstServer".len()];
+    let prefix = format!("rtc+ws://{}/{number}/", server.address);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with(&prefix), "{told:?}");
+}
+
+#[test]
+fn a_member_that_was_killed_gets_its_id_back() {
+    let folder = Folder::new("room-again");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let data = folder.of("ada");
+    let mut ada = init_in(&room, &data);
+    let told = addresses(&ada);
+    let invitation = ada.invitation();
+    let registered = || (server.figure("peers") == 1).then_some(());
+    awaited("it is registered", registered);
+
+    kill(&mut ada);
+    let again = Node::start(&["node", "--data", &data, "--room", &room]);
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+
+    bob.until_voters(2);
+    assert_eq!(addresses(&again), told);
+    assert_eq!(server.figure("ids_taken_total"), 0);
+}
+
+#[test]
+fn rooms_are_judged_before_anything_is_made() {
+    let folder = Folder::new("room-judged");
+    let ada = folder.of("ada");
+
+    for (wrong, why) in [
+        (
+            "http://127.0.0.1:9000",
+            "http://127.0.0.1:9000/new makes one",
+        ),
+        ("127.0.0.1:9000/?channel=1#SECRET", "?channel=ROOM"),
+    ] {
+        let refused = misuse_of(&["init", "--data", &ada, "--room", wrong]);
+
+        assert!(refused.contains(why), "{refused}");
+        assert!(!refused.contains("SECRET"), "{refused}");
+        assert!(!Path::new(&ada).exists());
+    }
+}
