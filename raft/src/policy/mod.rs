@@ -98,8 +98,10 @@ impl MembershipPolicy {
     /// Who has answered nothing for so long is removed. Default 10 s, whatever the election timeout: people's phones
     /// sleep.
     ///
-    /// Silence counts from the last answer. A leader that has just been elected has had no answers: it counts from when
-    /// the leader before it was last heard, but it asks for itself before it believes, for
+    /// Silence counts from a heartbeat interval after the last answer, by when the next one was asked for: so a server
+    /// that crashes is evicted no sooner than after this time, and within a heartbeat interval of it, unless answers
+    /// were lost on the way. A leader that has just been elected has had no answers: it counts from when the leader
+    /// before it was last heard, but it asks for itself before it believes, for
     /// `(evict_after - election timeout) * 4/3`, at most `evict_after`, and at least a few round trips. So from four
     /// election timeouts on nobody is evicted whose own silences are shorter than this, whoever leads; with less, a
     /// server that falls silent at the very moment of an election may be.

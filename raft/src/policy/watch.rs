@@ -59,6 +59,16 @@ struct Inquiry {
     next_at: Instant,
 }
 
+/// Who may be dead.
+struct Suspicion {
+    /// Who is to be asked: those below, and those whose time is over by the time that they have been.
+    suspects: BTreeSet<ServerId>,
+    /// Who has been silent for as long as it may be; who has lost what it acknowledged; and which voter's disk hangs.
+    overdue: BTreeSet<ServerId>,
+    /// When one more is to be asked, or is overdue.
+    next_at: Instant,
+}
+
 impl Watch {
     /// Begins with what a leader that has just been elected knows.
     pub(super) fn begin(view: &Oversight<'_>, now: Instant) -> Self {
@@ -157,32 +167,64 @@ impl Watch {
         self.inquiry = None;
     }
 
-    /// Who has been silent for so long that it must be dead, unless it answers when it is asked; and, whatever it
-    /// answers, who has lost what it acknowledged, and which voter's disk hangs.
-    fn overdue(
+    /// Who counts as dead, and who will unless it answers the asks that end when it would.
+    fn suspicion(
         &self,
         policy: &MembershipPolicy,
         view: &Oversight<'_>,
         now: Instant,
-    ) -> BTreeSet<ServerId> {
-        let asked_for = now.since(self.asking_since);
-        let long_enough = policy.ask_for(view.timing.election_timeout());
-        let may_believe = asked_for >= long_enough || is_planted(Bug::SilenceByHearsay);
-        let members = view.configuration.members().map(|(id, _)| id);
-        let is_silent = |id: &ServerId| {
-            let silence = self.silent_since.get(id).map(|since| now.since(*since));
-            may_believe && silence.is_some_and(|silence| silence >= policy.evict_after())
+    ) -> Suspicion {
+        let asking = asking_time(view);
+        let mut suspicion = Suspicion {
+            suspects: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            next_at: Instant::MAX,
         };
-        let is_overdue = |id: &ServerId| {
-            let is_lost = view.has_forgotten(*id) || is_stalled(policy, view, *id);
-            *id != view.id && (is_silent(id) || is_lost)
-        };
-        members.filter(is_overdue).collect()
+        let others = view.configuration.members().map(|(id, _)| id);
+        for id in others.filter(|id| *id != view.id) {
+            // Whatever these answer, one has lost what it acknowledged, and the disk of the other hangs.
+            let is_lost = view.has_forgotten(id) || is_stalled(policy, view, id);
+            let dead_at = self.dead_at(policy, view, id);
+            let ask_at = dead_at - asking;
+            if is_lost || dead_at <= now {
+                suspicion.overdue.insert(id);
+            }
+            if is_lost || ask_at <= now {
+                suspicion.suspects.insert(id);
+            }
+            let later = [ask_at, dead_at].into_iter().filter(|at| *at > now);
+            suspicion.next_at = later.fold(suspicion.next_at, Instant::min);
+        }
+        suspicion
     }
 
-    fn is_catching_up(&self, overdue: &BTreeSet<ServerId>) -> bool {
+    /// When a server has been silent for as long as it may be, if it stays so.
+    ///
+    /// One that has answered was there until it left something unanswered, which was asked up to a heartbeat interval
+    /// after its last answer: counted from there, no silence is shorter than it seems unless answers were lost.
+    fn dead_at(&self, policy: &MembershipPolicy, view: &Oversight<'_>, id: ServerId) -> Instant {
+        let has_answered = view.peer(id).is_some_and(|peer| peer.heard_at.is_some());
+        let until_asked = if has_answered {
+            view.timing.heartbeat_interval()
+        } else {
+            Duration::ZERO
+        };
+        let since = self.silent_since.get(&id);
+        let silent_at = since.map_or(Instant::MAX, |since| {
+            *since + until_asked + policy.evict_after()
+        });
+        let long_enough = policy.ask_for(view.timing.election_timeout());
+        let believed_at = if is_planted(Bug::SilenceByHearsay) {
+            Instant::ORIGIN
+        } else {
+            self.asking_since + long_enough
+        };
+        silent_at.max(believed_at)
+    }
+
+    fn is_catching_up(&self, suspects: &BTreeSet<ServerId>) -> bool {
         let mut learners = self.learners.iter();
-        learners.any(|(id, learner)| !learner.ready && !learner.stuck && !overdue.contains(id))
+        learners.any(|(id, learner)| !learner.ready && !learner.stuck && !suspects.contains(id))
     }
 
     /// What is to be done, and when to look again. Nothing that is under way may be in its way.
@@ -194,15 +236,16 @@ impl Watch {
         now: Instant,
     ) -> (Act, Instant) {
         let heartbeat = view.timing.heartbeat_interval();
-        let overdue = self.overdue(policy, view, now);
+        let suspicion = self.suspicion(policy, view, now);
+        let suspects = &suspicion.suspects;
         let mut situation = Situation {
             id: view.id,
             configuration: view.configuration,
-            // What is there to do, if all who are overdue are dead and all others answer?
+            // What is there to do, if all suspects are dead and all others answer?
             voices: voices(view, |id| {
                 if view.has_forgotten(id) {
                     Voice::Forgot
-                } else if overdue.contains(&id) {
+                } else if suspects.contains(&id) {
                     Voice::Dead
                 } else {
                     Voice::Answered
@@ -212,8 +255,8 @@ impl Watch {
             joiners: gathered(joiners, heartbeat, now),
             cluster_time: view.cluster_time,
         };
-        let is_catching_up = self.is_catching_up(&overdue);
-        let next_look = next_look(joiners, is_catching_up, heartbeat, now);
+        let is_catching_up = self.is_catching_up(suspects);
+        let next_look = next_look(joiners, is_catching_up, heartbeat, now).min(suspicion.next_at);
         let Some(wanted) = next_change(policy, &situation) else {
             self.interrupt();
             self.ready_since = None;
@@ -231,7 +274,7 @@ impl Watch {
         if self.inquiry.is_none() && now < self.inquire_at {
             return (Act::Rest, next_look.min(self.inquire_at));
         }
-        let (act, due) = self.inquire(policy, &mut situation, &overdue, view, next_look, now);
+        let (act, due) = self.inquire(policy, &mut situation, &suspicion, view, next_look, now);
         // It looks at least this often, so that a sleep shows.
         (act, due.min(now + heartbeat))
     }
@@ -241,13 +284,13 @@ impl Watch {
         &mut self,
         policy: &MembershipPolicy,
         situation: &mut Situation<'_>,
-        overdue: &BTreeSet<ServerId>,
+        suspicion: &Suspicion,
         view: &Oversight<'_>,
         next_look: Instant,
         now: Instant,
     ) -> (Act, Instant) {
         let heartbeat = view.timing.heartbeat_interval();
-        let pace = heartbeat / ASKS_PER_HEARTBEAT;
+        let pace = pace(view);
         let Some(inquiry) = &mut self.inquiry else {
             self.inquiry = Some(Inquiry {
                 from: view.round.next(),
@@ -265,7 +308,7 @@ impl Watch {
                 Voice::Dead
             } else if view.peer(id).is_some_and(|peer| peer.round >= from) {
                 Voice::Answered
-            } else if is_over && overdue.contains(&id) {
+            } else if is_over && suspicion.overdue.contains(&id) {
                 Voice::Dead
             } else {
                 Voice::Awaited
@@ -280,16 +323,21 @@ impl Watch {
             {
                 self.submit(change, now, heartbeat)
             }
+            // The time of some is not over: those who fell silent together go together.
+            _ if is_over && suspicion.suspects.len() > suspicion.overdue.len() => {
+                (Act::Rest, next_look)
+            }
             _ if is_over => {
                 self.inquiry = None;
-                self.inquire_at = now + heartbeat;
+                // One who is about to count as dead may be who was awaited.
+                self.inquire_at = suspicion.next_at.min(now + heartbeat);
                 (Act::Rest, next_look)
             }
             _ if now >= inquiry.next_at => {
                 inquiry.asked += 1;
                 inquiry.next_at = now + pace;
                 if inquiry.asked == ASKS {
-                    inquiry.next_at = now + pace.max(time_to_answer(view, overdue));
+                    inquiry.next_at = now + last_wait(view);
                 }
                 (Act::Ask, inquiry.next_at)
             }
@@ -392,13 +440,21 @@ fn concerns_members(change: &MembershipChange, situation: &Situation<'_>) -> boo
         .any(|id| situation.configuration.contains(id))
 }
 
-/// How long the last ask is waited for: twice the longest round trip of those who live.
-fn time_to_answer(view: &Oversight<'_>, overdue: &BTreeSet<ServerId>) -> Duration {
-    let trips = view
-        .peers
-        .iter()
-        .filter(|peer| !overdue.contains(&peer.id))
-        .filter_map(|peer| peer.round_trip);
-    let longest = trips.max().unwrap_or_default();
-    (longest * 2).min(view.timing.election_timeout())
+/// How long after one another asks are sent.
+fn pace(view: &Oversight<'_>) -> Duration {
+    view.timing.heartbeat_interval() / ASKS_PER_HEARTBEAT
+}
+
+/// How long an inquiry takes.
+fn asking_time(view: &Oversight<'_>) -> Duration {
+    pace(view) * (ASKS - 1) + last_wait(view)
+}
+
+/// How long the last ask is waited for: twice the longest round trip, as far as any is known.
+fn last_wait(view: &Oversight<'_>) -> Duration {
+    let trips = view.peers.iter().filter_map(|peer| peer.round_trip);
+    let to_answer = trips.max().unwrap_or_default() * 2;
+    to_answer
+        .min(view.timing.election_timeout())
+        .max(pace(view))
 }
