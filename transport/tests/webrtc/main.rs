@@ -14,6 +14,7 @@ mod ends;
 mod exchange;
 mod hostile;
 mod links;
+mod misuse;
 #[path = "../websocket/polling.rs"]
 mod polling;
 mod raw;

@@ -1,5 +1,5 @@
-//! Checks the maps from Raft's sections, traps and threats to code and tests, and what other documents say of files:
-//! they must not name what is not there.
+//! Checks the maps from Raft's sections, traps, threats and reports to code and tests, and what other documents say of
+//! files: they must not name what is not there.
 
 mod files;
 
@@ -21,8 +21,12 @@ pub(super) const STAGE: Stage = Stage {
     run,
 };
 
-/// From the dissertation to code and tests, and from threats to tests.
-const MAPS: [&str; 2] = ["docs/dissertation.md", "docs/security.md"];
+/// From the dissertation to code and tests, from threats to tests, and from what breaks for others to tests.
+const MAPS: [&str; 3] = [
+    "docs/dissertation.md",
+    "docs/security.md",
+    "docs/field-reports.md",
+];
 
 /// The functions of a module, by name: whether each is a test.
 type Functions = BTreeMap<String, bool>;
