@@ -1,6 +1,7 @@
 //! `cargo xtask soak`: members as processes are killed, paused, cut off one way and restarted, and their disks hang,
 //! while clients write and read, for as long as one likes. The test `soak` of the program does it, for 30 seconds. With
-//! `--evictions` they are paused, over links that lose packets, and nobody is to be evicted.
+//! `--evictions` they are paused, over links that lose packets, and nobody is to be evicted. With `--signaling` leaders
+//! are killed while the signaling server is away, and the next ones are to be there as soon as with it.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,29 +12,53 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long the members are hurt
-    #[arg(long, value_name = "N", default_value_t = 600)]
-    seconds: u64,
+    /// How long the members are hurt [default: 600]; with --signaling, how long the server is away each time [default:
+    /// 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
     /// Pauses members that reach each other over WebRTC through a network that loses 10 %, for as long as none is to be
     /// evicted for; needs Linux and network namespaces with TUN devices
     #[arg(long)]
     evictions: bool,
+    /// Kills leaders of 5 and of 11 members that have found each other by a signaling server, while that is killed,
+    /// stopped, late by 30 s or loses everything, and compares how soon the next one answers
+    #[arg(long, conflicts_with = "evictions")]
+    signaling: bool,
     /// Repeats the faults of a run that printed this seed [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
+/// How long members are hurt where nobody says.
+const SECONDS: u64 = 600;
+
+/// How long the signaling server is away where nobody says.
+const OUTAGE_SECONDS: u64 = 60;
+
+/// The members are hurt for so many times as long as the server is away: twice, each of four ways, and half as long
+/// with the server beside each.
+const OUTAGES: u64 = 12;
+
 /// What building, starting, ending and judging take.
 const MARGIN: Duration = Duration::from_secs(1800);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let (default, times) = if args.signaling {
+        (OUTAGE_SECONDS, OUTAGES)
+    } else {
+        (SECONDS, 1)
+    };
+    let seconds = args.seconds.unwrap_or(default);
     let mut soak = Workspace::load()?
         .cargo()
         .args("test --quiet --package liferaft-cli --test soak --locked")
-        .deadline(MARGIN + Duration::from_secs(args.seconds))
-        .env("LIFERAFT_SOAK_SECONDS", args.seconds.to_string());
+        .deadline(MARGIN + Duration::from_secs(times.saturating_mul(seconds)))
+        .env("LIFERAFT_SOAK_SECONDS", seconds.to_string());
     if args.evictions {
         soak = soak.env("LIFERAFT_SOAK_STORY", "evictions");
+    }
+    if args.signaling {
+        soak = soak.env("LIFERAFT_SOAK_STORY", "signaling");
     }
     if let Some(seed) = args.seed {
         soak = soak.env("LIFERAFT_SOAK_SEED", seed.to_string());

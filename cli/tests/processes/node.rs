@@ -1,8 +1,8 @@
 //! Runs the program, and members of it as processes that end with their test.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -86,8 +86,15 @@ pub(crate) fn awaited<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
 
 /// A port of loopback that nobody listens on.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(ANYWHERE).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    free_ports(1)[0]
+}
+
+/// Ports of loopback, each another, that nobody listens on.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let listen = |_| TcpListener::bind(ANYWHERE).expect("a port is free");
+    let listeners: Vec<_> = (0..count).map(listen).collect();
+    let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
+    listeners.iter().map(port).collect()
 }
 
 /// The error that a command ends with.
@@ -222,6 +229,18 @@ impl Node {
 pub(crate) fn ended(process: &mut Ending) -> Option<i32> {
     let status = || process.0.try_wait().expect("it is a child");
     awaited("it ends", status).code()
+}
+
+/// Opens a room of a signaling server, and returns the link of its founder.
+pub(crate) fn open_room(server: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(server).expect("it listens");
+    let request = format!("GET /new HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it is read");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("it is text");
+    let mut lines = response.lines();
+    let location = lines.find_map(|line| line.strip_prefix("location: "));
+    format!("http://{server}{}", location.expect("it leads to a room"))
 }
 
 /// A process that ends with this at the latest.

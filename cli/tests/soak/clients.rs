@@ -41,6 +41,7 @@ pub(crate) struct Book {
     calls: AtomicU64,
     last_value: AtomicU64,
     history: Mutex<Vec<Entry>>,
+    failures: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Book {
@@ -52,6 +53,7 @@ impl Book {
             calls: AtomicU64::new(0),
             last_value: AtomicU64::new(0),
             history: Mutex::default(),
+            failures: Mutex::default(),
         }
     }
 
@@ -86,6 +88,11 @@ impl Book {
         let mut history = self.history.lock().expect("nobody panics");
         history.sort_by_key(|told| told.call);
         std::mem::take(&mut *history)
+    }
+
+    /// Takes from when to when calls were under way that failed.
+    pub(crate) fn take_failures(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut *self.failures.lock().expect("nobody panics"))
     }
 }
 
@@ -184,6 +191,10 @@ impl<H: Calls<Kv>> Caller<H> {
             outcome,
         };
         self.book.history.lock().expect("nobody panics").push(told);
+        if result.is_err() {
+            let mut failures = self.book.failures.lock().expect("nobody panics");
+            failures.push((call, returned));
+        }
         result
     }
 

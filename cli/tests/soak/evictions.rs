@@ -25,8 +25,10 @@ const WEATHER: Weather = Weather {
 
 /// Members are evicted after four election timeouts of silence: from then on nobody is whose own silences are shorter,
 /// whoever leads.
-const WIRING: Wiring = Wiring {
+const WIRING: Wiring<'_> = Wiring {
+    members: MEMBERS,
     listen: "--rtc",
+    found_by: None,
     flags: &["--evict-after", "4"],
 };
 
@@ -45,11 +47,7 @@ pub(crate) fn run(folder: &Path, seed: u64, lasts: Duration) {
     // How they came together is of no interest.
     seats.news().for_each(drop);
     let heard = while_asked(&mut seats, seed, lasts, pause);
-    let evictions: Vec<_> = seats
-        .news()
-        .filter(|told| told["news"] == "members")
-        .filter(|told| told["voters"].as_array().map(Vec::len) != Some(MEMBERS))
-        .collect();
+    let evictions = seats.departures();
     let (seats, totals) = seats.totals();
 
     judging::keep("soak", seed, &heard.history);
@@ -71,7 +69,7 @@ pub(crate) fn run(folder: &Path, seed: u64, lasts: Duration) {
 
 /// Pauses one after another until the time is over, and the leader at least once. Returns how often, and how often the
 /// leader.
-fn pause(seats: &mut Seats, book: &Book, dice: &mut Dice, until: Instant) -> (u32, u32) {
+fn pause(seats: &mut Seats<'_>, book: &Book, dice: &mut Dice, until: Instant) -> (u32, u32) {
     let (mut pauses, mut of_leader) = (0, 0);
     while Instant::now() < until || of_leader == 0 {
         let leader = seats.until_led(&[]);

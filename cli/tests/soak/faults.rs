@@ -81,7 +81,7 @@ pub(crate) fn possible(disks_can_hang: bool) -> Vec<Fault> {
 
 /// Hurts members until the time is over, and by each of these faults at least once; at the end all are well.
 pub(crate) fn hurt(
-    seats: &mut Seats,
+    seats: &mut Seats<'_>,
     faults: &[Fault],
     book: &Book,
     dice: &mut Dice,
@@ -135,7 +135,7 @@ pub(crate) fn hurt(
     strikes
 }
 
-fn begin(seats: &mut Seats, hurt: Hurt) {
+fn begin(seats: &mut Seats<'_>, hurt: Hurt) {
     let Hurt { victim, .. } = hurt;
     match hurt.fault {
         Fault::Kill => seats.kill(victim),
@@ -153,7 +153,7 @@ fn others(victim: usize) -> impl Iterator<Item = usize> {
 }
 
 /// All is well again, and who was hurt catches up.
-fn end(seats: &mut Seats, hurts: &[Hurt]) {
+fn end(seats: &mut Seats<'_>, hurts: &[Hurt]) {
     seats.network.heal();
     for Hurt { fault, victim, .. } in hurts {
         match fault {
@@ -182,7 +182,7 @@ pub(crate) fn tell(strikes: &[Strike], history: &[Entry]) {
         let kind = (strike.fault, strike.is_on_leader, strike.beside.is_some());
         let (count, silence) = kinds.entry(kind).or_default();
         *count += 1;
-        *silence = (*silence).max(longest_silence(&answers, strike));
+        *silence = (*silence).max(longest_silence(&answers, strike.from, strike.to));
     }
     for ((fault, is_on_leader, is_beside), (count, silence)) in kinds {
         let whom = if is_on_leader {
@@ -198,16 +198,15 @@ pub(crate) fn tell(strikes: &[Strike], history: &[Entry]) {
     }
 }
 
-fn longest_silence(answers: &[u64], strike: &Strike) -> u64 {
-    let first = answers
-        .partition_point(|at| *at < strike.from)
-        .saturating_sub(1);
-    let last = answers.partition_point(|at| *at <= strike.to);
+/// Returns for how long at most nobody was answered in a part of a run, by when clients were, the earliest first.
+pub(crate) fn longest_silence(answers: &[u64], from: u64, to: u64) -> u64 {
+    let first = answers.partition_point(|at| *at < from).saturating_sub(1);
+    let last = answers.partition_point(|at| *at <= to);
     let during = answers.get(first..=last).unwrap_or(&answers[first..]);
     let silences = during.windows(2).map(|pair| pair[1] - pair[0]);
-    silences.max().unwrap_or(strike.to - strike.from)
+    silences.max().unwrap_or(to - from)
 }
 
-fn seconds(nanos: u64) -> f64 {
+pub(crate) fn seconds(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64()
 }

@@ -2,7 +2,8 @@
 //! clients read and write a few keys: what these hear has an order that explains it, and nothing acknowledged is lost.
 //!
 //! It takes 30 seconds, or as many as `LIFERAFT_SOAK_SECONDS` says: `cargo xtask soak`. With `evictions` for
-//! `LIFERAFT_SOAK_STORY` the members reach each other over WebRTC, and are paused for as long as none is to be evicted for.
+//! `LIFERAFT_SOAK_STORY` the members reach each other over WebRTC, and are paused for as long as none is to be evicted
+//! for; with `signaling` their leaders are killed while the signaling server, by which they found each other, is away.
 //! All faults are drawn from
 //! `LIFERAFT_SOAK_SEED`, which is printed; when they meet what, only the system knows. What clients heard is written to
 //! a file in the target directory, as `docs/simulation.md` says.
@@ -14,6 +15,8 @@
 mod clients;
 #[cfg(unix)]
 mod disk;
+#[cfg(unix)]
+mod door;
 #[cfg(unix)]
 mod evictions;
 #[cfg(unix)]
@@ -37,6 +40,8 @@ mod node;
 mod proxy;
 #[cfg(unix)]
 mod seats;
+#[cfg(unix)]
+mod signaling;
 #[cfg(unix)]
 mod soak;
 

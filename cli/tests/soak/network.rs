@@ -7,7 +7,7 @@ use std::env;
 use std::process::Command;
 
 use crate::lab::{self, Lab, Weather};
-use crate::node::{ANYWHERE, liferaft};
+use crate::node::{ANYWHERE, free_ports, liferaft};
 use crate::proxy::Proxies;
 
 /// `proxy` here keeps the run out of namespaces.
@@ -18,6 +18,8 @@ pub(crate) enum Network {
     Lab(Lab),
     /// A proxy before each.
     Proxies(Proxies),
+    /// The loopback device, with a port for each, and no cuts.
+    Loopback(Vec<u16>),
 }
 
 /// Starts this program anew inside of namespaces, if that is possible. Tells whether it is inside.
@@ -43,6 +45,11 @@ impl Network {
         Self::Lab(Lab::new(members, Weather::default(), 0))
     }
 
+    /// Makes one that is never cut.
+    pub(crate) fn loopback(members: usize) -> Self {
+        Self::Loopback(free_ports(members))
+    }
+
     /// The program, run where the member is.
     pub(crate) fn program(&self, member: usize) -> Command {
         match self {
@@ -52,7 +59,7 @@ impl Network {
                 command.arg(liferaft().get_program());
                 command
             }
-            Self::Proxies(_) => liferaft(),
+            Self::Proxies(_) | Self::Loopback(_) => liferaft(),
         }
     }
 
@@ -64,6 +71,7 @@ impl Network {
                 let (listen, advertise) = proxies.addresses(member);
                 (listen, Some(advertise))
             }
+            Self::Loopback(ports) => (format!("127.0.0.1:{}", ports[member]), None),
         }
     }
 
@@ -71,7 +79,7 @@ impl Network {
     pub(crate) fn monitor(&self, member: usize) -> String {
         match self {
             Self::Lab(_) => format!("{}:9000", lab::address(member)),
-            Self::Proxies(_) => ANYWHERE.to_owned(),
+            Self::Proxies(_) | Self::Loopback(_) => ANYWHERE.to_owned(),
         }
     }
 
@@ -87,6 +95,7 @@ impl Network {
         match self {
             Self::Lab(lab) => lab.cut(from, to),
             Self::Proxies(proxies) => proxies.cut(from, to),
+            Self::Loopback(_) => unreachable!("nobody cuts it"),
         }
     }
 
@@ -95,6 +104,7 @@ impl Network {
         match self {
             Self::Lab(lab) => lab.heal(),
             Self::Proxies(proxies) => proxies.heal(),
+            Self::Loopback(_) => {}
         }
     }
 }

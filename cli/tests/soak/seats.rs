@@ -6,16 +6,20 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use liferaft::Invitation;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::disk::{Disk, Freeze};
 use crate::network::Network;
-use crate::node::{Node, awaited};
+use crate::node::{Node, awaited, rows, run};
 
-const NAMES: [&str; 5] = ["ada", "bob", "eve", "sue", "tom"];
+const NAMES: [&str; 11] = [
+    "ada", "bob", "eve", "sue", "tom", "amy", "ben", "cat", "dan", "fay", "gus",
+];
 
-pub(crate) const MEMBERS: usize = NAMES.len();
+/// So many members there are, unless a story is about more.
+pub(crate) const MEMBERS: usize = 5;
 
 /// A member that does not answer a monitor within this time is paused.
 const MONITOR_TIME: Duration = Duration::from_millis(500);
@@ -36,30 +40,51 @@ struct Seat {
     monitor: Option<SocketAddr>,
 }
 
-/// How members reach each other, and what they are told beside that.
+/// How many members there are, how they reach each other, and what they are told beside that.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wiring {
+pub(crate) struct Wiring<'a> {
+    pub(crate) members: usize,
     /// The flag of what they listen for.
     pub(crate) listen: &'static str,
-    pub(crate) flags: &'static [&'static str],
+    /// Newcomers find the others by addresses of this scheme alone, if it is said.
+    pub(crate) found_by: Option<&'static str>,
+    pub(crate) flags: &'a [&'a str],
+}
+
+impl Wiring<'_> {
+    /// Returns the invitation that newcomers get.
+    fn restricted(&self, invitation: String) -> String {
+        let Some(scheme) = self.found_by else {
+            return invitation;
+        };
+        let invitation: Invitation = invitation.parse().expect("it was just printed");
+        let addresses = invitation.addresses().iter();
+        let addresses = addresses
+            .filter(|address| address.scheme() == scheme)
+            .cloned();
+        let addresses: Vec<_> = addresses.collect();
+        assert!(!addresses.is_empty(), "{scheme} is a way");
+        let restricted = invitation.with_addresses(addresses);
+        restricted.expect("they are fewer").to_string()
+    }
 }
 
 /// All members.
-pub(crate) struct Seats {
+pub(crate) struct Seats<'a> {
     seats: Vec<Seat>,
     pub(crate) network: Network,
-    wiring: Wiring,
+    wiring: Wiring<'a>,
     /// An invitation to operators.
     pub(crate) operator: String,
     totals: BTreeMap<&'static str, u64>,
 }
 
-impl Seats {
+impl<'a> Seats<'a> {
     /// Makes a cluster of all members, on disks of their own if these can hang.
     pub(crate) fn start(
         folder: &Path,
         network: Network,
-        wiring: Wiring,
+        wiring: Wiring<'a>,
         disks_can_hang: bool,
     ) -> Self {
         let seat = |name: &&str| {
@@ -74,7 +99,7 @@ impl Seats {
             }
         };
         let mut seats = Self {
-            seats: NAMES.iter().map(seat).collect(),
+            seats: NAMES.iter().take(wiring.members).map(seat).collect(),
             network,
             wiring,
             operator: String::new(),
@@ -82,13 +107,13 @@ impl Seats {
         };
         seats.run(0, "init", &["--name", NAMES[0]]);
         let first = seats.node(0);
-        let invitation = first.invitation();
+        let invitation = wiring.restricted(first.invitation());
         seats.operator = first.invitation_for("operator");
-        for (member, name) in NAMES.into_iter().enumerate().skip(1) {
+        for (member, name) in NAMES.into_iter().enumerate().take(wiring.members).skip(1) {
             let named = ["--name", name, "--join", &invitation];
             seats.run(member, "node", &named);
         }
-        seats.node(MEMBERS - 1).until_voters(MEMBERS);
+        seats.node(wiring.members - 1).until_voters(wiring.members);
         seats
     }
 
@@ -103,6 +128,7 @@ impl Seats {
         let Wiring {
             listen: listens_for,
             flags,
+            ..
         } = self.wiring;
         let mut arguments = vec![command, "--data", &seat.folder, listens_for, &listen];
         arguments.extend(flags);
@@ -147,9 +173,7 @@ impl Seats {
     }
 
     fn signal(&self, member: usize, signal: Signal) {
-        let process = self.node(member).process.0.id();
-        let process = Pid::from_raw(process.try_into().expect("it is small"));
-        kill_process(process.expect("it is one"), signal).expect("it runs");
+        self.node(member).signal(signal);
     }
 
     pub(crate) fn freeze(&mut self, member: usize) {
@@ -169,7 +193,7 @@ impl Seats {
                 let leads = figure(&figures, "liferaft_is_leader") == 1;
                 leads.then(|| (figure(&figures, "liferaft_term"), *member))
             };
-            let members = (0..MEMBERS).filter(|member| !but.contains(member));
+            let members = (0..self.seats.len()).filter(|member| !but.contains(member));
             members.filter_map(|member| leads(&member)).max()
         };
         awaited(&format!("another than {but:?} leads"), leader).1
@@ -187,6 +211,31 @@ impl Seats {
         });
     }
 
+    /// Waits until each member has a link with each other one that runs over this carrier.
+    pub(crate) fn until_linked_by(&self, carrier: &str) {
+        let ask = ["status", "--at", &self.operator, "--links", "--json"];
+        awaited(&format!("all are linked by {carrier}"), || {
+            let told = String::from_utf8(run(&ask).stdout).expect("it is text");
+            let rows = rows(&told);
+            let is_member = |path: &Value| rows.iter().any(|row| row["id"] == path["peer"]);
+            let is_linked = |row: &Value| {
+                let paths = row["paths"].as_array().into_iter().flatten();
+                let paths = paths.filter(|path| is_member(path) && path["carrier"] == carrier);
+                paths.count() + 1 == self.seats.len()
+            };
+            (rows.len() == self.seats.len() && rows.iter().all(is_linked)).then_some(())
+        });
+    }
+
+    /// Takes what members have told of others that they saw leave.
+    pub(crate) fn departures(&self) -> Vec<Value> {
+        let is_other = |told: &Value| {
+            let voters = told["voters"].as_array().map(Vec::len);
+            told["news"] == "members" && voters != Some(self.seats.len())
+        };
+        self.news().filter(is_other).collect()
+    }
+
     /// Takes what members have told, each of what it saw.
     pub(crate) fn news(&self) -> impl Iterator<Item = Value> {
         let nodes = self.seats.iter().filter_map(|seat| seat.node.as_ref());
@@ -195,7 +244,7 @@ impl Seats {
 
     /// Adds up what all members have counted. They are left running.
     pub(crate) fn totals(mut self) -> (Self, BTreeMap<&'static str, u64>) {
-        for member in 0..MEMBERS {
+        for member in 0..self.seats.len() {
             self.add_up(member);
         }
         let totals = self.totals.clone();

@@ -13,15 +13,17 @@ use crate::clients::{Book, CLIENTS, Caller, Entry};
 use crate::network::{self, Network};
 use crate::node::{Folder, PATIENCE, run as run_program};
 use crate::seats::{ELECTIONS, INSTALLED, MEMBERS, Seats, TAKEN, Wiring};
-use crate::{disk, evictions, faults, group, judging};
+use crate::{disk, evictions, faults, group, judging, signaling};
 
 /// After so many calls all clients go over to the next group: the search for an order takes longer than in
 /// proportion to what is asked of one group.
 const GROUP_CALLS: u64 = 1_000;
 
 /// Few bytes, so that there are snapshots all the time, and whoever was away for a second gets one.
-const WIRING: Wiring = Wiring {
+const WIRING: Wiring<'_> = Wiring {
+    members: MEMBERS,
     listen: "--listen",
+    found_by: None,
     flags: &["--snapshot-after", "16384"],
 };
 
@@ -41,8 +43,12 @@ pub(crate) fn run() {
             println!("skipped: soak: no network can lose packets here");
         }
         Ok("evictions") => evictions::run(&folder.0, seed, lasts),
+        Ok("signaling") => signaling::run(&folder.0, seed, lasts),
         Ok(other) => panic!("there is no story {other}"),
-        Err(_) => hurt(&folder.0, is_inside, seed, lasts),
+        Err(_) => {
+            hurt(&folder.0, is_inside, seed, lasts);
+            signaling::run_briefly(&folder.0, seed);
+        }
     }
 }
 
@@ -78,16 +84,18 @@ pub(crate) struct Heard<T> {
     /// What was done to members.
     pub(crate) strikes: T,
     pub(crate) history: Vec<Entry>,
+    /// From when to when calls were under way that failed.
+    pub(crate) failures: Vec<(u64, u64)>,
     /// The sequences of all groups in the end.
     pub(crate) sequences: Vec<Vec<u64>>,
 }
 
 /// Does something to members while clients ask them.
 pub(crate) fn while_asked<T>(
-    seats: &mut Seats,
+    seats: &mut Seats<'_>,
     seed: u64,
     lasts: Duration,
-    strike: impl FnOnce(&mut Seats, &Book, &mut Dice, Instant) -> T,
+    strike: impl FnOnce(&mut Seats<'_>, &Book, &mut Dice, Instant) -> T,
 ) -> Heard<T> {
     let writer = invite(&seats.operator);
     let book = Arc::new(Book::new(GROUP_CALLS));
@@ -116,6 +124,7 @@ pub(crate) fn while_asked<T>(
     Heard {
         strikes,
         history: book.take(),
+        failures: book.take_failures(),
         sequences,
     }
 }
