@@ -56,7 +56,10 @@ async fn what_is_sent_on_a_path_that_is_gone_is_refused() {
         .map(|channel| listening.send(&to, channel, packet(1)));
 
     assert_eq!(own, [Err(CarryError::Closed); 2]);
-    assert!(matches!(closed, CarrierEvent::Closed { path, .. } if path == to), "{closed:?}");
+    assert!(
+        matches!(closed, CarrierEvent::Closed { path, .. } if path == to),
+        "{closed:?}"
+    );
     assert_eq!(other, [Err(CarryError::Closed); 2]);
 }
 
