@@ -1,5 +1,6 @@
 //! Opens the sockets by which others reach a member, and says at which addresses they do.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocke
 use liferaft::{Identity, Invitation, ServerId};
 
 use super::advertised::Advertised;
-use super::{Place, Web, certificate, room};
+use super::{Place, Web, certificate, ice_servers, room};
 use crate::failure::Misuse;
 use crate::files;
 
@@ -44,7 +45,12 @@ impl Doors {
             rooms,
             web: None,
         };
-        if place.rtc.is_some() || !doors.rooms.is_empty() {
+        let has_rtc = place.rtc.is_some() || !doors.rooms.is_empty();
+        if !has_rtc && place.ice_servers.is_some() {
+            let wrong = "--ice-servers: it is --rtc or --room by which others reach it over WebRTC";
+            return Err(Misuse(wrong.to_owned()).into());
+        }
+        if has_rtc {
             let kept = data.map(certificate::kept).transpose()?.flatten();
             let identity = kept.clone().unwrap_or_else(WebRtcIdentity::generate);
             let signaling = doors.rooms.iter().cloned();
@@ -182,6 +188,12 @@ async fn rtc(
     let mut config = WebRtcConfig::default().with_identity(identity);
     if place.is_open {
         config = config.on_this_machine();
+    }
+    if let Some(file) = &place.ice_servers {
+        // Whoever starts a member hears at once what is wrong with it.
+        ice_servers::read(file).context("--ice-servers")?;
+        let file = file.clone();
+        config = config.with_ice_servers(move || ready(ice_servers::read_again(&file)));
     }
     let config = signaling.fold(config, WebRtcConfig::with_signaling);
     match place.rtc {

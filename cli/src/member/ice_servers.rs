@@ -34,6 +34,12 @@ enum Urls {
 /// If it cannot be read, is too long, or has another form.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<IceServer>> {
     let mut text = String::new();
+    // A pipe has nothing more to read the second time, and keeps whoever opens it waiting.
+    ensure!(
+        file.metadata().is_ok_and(|metadata| metadata.is_file()),
+        "{} is no file",
+        file.display()
+    );
     let reading = || format!("cannot read {}", file.display());
     let opened = File::open(file).with_context(reading)?;
     let mut start = opened.take(FILE_BYTES_MAX + 1);
@@ -96,7 +102,12 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_servers_is_refused_without_its_secrets() {
-        for text in ["", "{}", r#"[{"credential": "secret"}]"#, r#"[{"urls": 1}]"#] {
+        for text in [
+            "",
+            "{}",
+            r#"[{"credential": "secret"}]"#,
+            r#"[{"urls": 1}]"#,
+        ] {
             let error = parse(text).expect_err(text).to_string();
 
             assert!(!error.contains("secret"), "{error}");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::runtime::run_in;
 mod advertised;
 mod certificate;
 mod doors;
+mod ice_servers;
 mod lines;
 mod report;
 mod room;
@@ -71,6 +72,12 @@ pub(crate) struct Place {
         value_delimiter = ','
     )]
     room: Vec<String>,
+
+    /// A file that names servers of STUN and TURN, as browsers take them: [{"urls": "turn:turn.example", "username":
+    /// "van", "credential": "SECRET"}]. By them members behind NATs are reached that are found in rooms or by others.
+    /// It is read whenever it is needed, so that credentials may change
+    #[arg(long, value_name = "FILE", env = "LIFERAFT_ICE_SERVERS")]
+    ice_servers: Option<PathBuf>,
 
     /// Where others reach it, if not at the address it listens on: for --listen as `van-2.example:4000`, or behind a
     /// proxy as `wss://van-2.example/raft`; for --rtc as `rtc://van-2.example:4000`, to which the fingerprint is added.

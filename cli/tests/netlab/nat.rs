@@ -174,10 +174,10 @@ impl Networks {
 impl Drop for Networks {
     fn drop(&mut self) {
         for member in 0..MEMBERS {
+            // A namespace takes what is in it along, some time later.
+            run_line(&format!("ip link delete wan-{member}"));
             run_line(&format!("ip netns delete {}", space(member)));
             run_line(&format!("ip netns delete {}", router(member)));
-            // Its end in a namespace goes with that, some time later.
-            run_line(&format!("ip link delete wan-{member}"));
         }
     }
 }

@@ -204,3 +204,21 @@ fn an_invitation_by_webrtc_is_not_taken_without_it() {
     assert!(refused.contains("--rtc 0.0.0.0:0"), "{refused}");
     assert!(address.contains("of which cluster"), "{address}");
 }
+
+#[test]
+fn servers_of_stun_and_turn_are_judged_first() {
+    let folder = Folder::new("ice-servers");
+    let (data, file) = (folder.of("ada"), folder.of("servers.json"));
+    let init = ["init", "--data", &data, "--ice-servers", &file];
+    fs::write(&file, r#"[{"credential": "SECRET"}]"#).expect("it is written");
+
+    let useless = misuse_of(&[&init[..], &["--listen", ANYWHERE]].concat());
+    let wrong = error_of(&[&init[..], &["--rtc", ANYWHERE]].concat());
+    fs::remove_file(&file).expect("it is there");
+    let missing = error_of(&[&init[..], &["--rtc", ANYWHERE]].concat());
+
+    assert!(useless.contains("--rtc or --room"), "{useless}");
+    assert!(wrong.contains("no list of servers"), "{wrong}");
+    assert!(missing.contains("is no file"), "{missing}");
+    assert!(!Path::new(&data).exists());
+}

@@ -2,7 +2,6 @@
 //! on, whoever is started again is taken back, and the next leader is there as soon as with the server.
 
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use liferaft_sim::dice::Dice;
@@ -69,7 +68,7 @@ pub(crate) fn run(folder: &Path, seed: u64, lasts: Duration) {
 
 /// One of them, drawn, for seconds, and no times.
 pub(crate) fn run_briefly(folder: &Path, seed: u64) {
-    let outage = *Dice::new(seed, u64::MAX).pick(&OUTAGES).expect("some");
+    let outage = Dice::new(seed, u64::MAX).pick(&OUTAGES).expect("some");
     let elections = tried(
         &folder.join("brief"),
         seed,
