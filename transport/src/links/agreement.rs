@@ -1,4 +1,6 @@
-//! Decides what becomes of a link that a handshake has agreed upon.
+//! Decides what becomes of a link that a handshake has agreed upon, and whose preference counts.
+
+use std::time::Duration;
 
 use super::event::Route;
 use super::link::{ActiveLink, is_server};
@@ -51,14 +53,28 @@ impl Fate {
         if looked_for.is_none() {
             return Self::Waits;
         }
-        // Of two links that come up at once both ends keep the better one, or that which the lesser id has begun.
-        let comes_before = |pending: &ActiveLink| {
-            is_same_start(pending) && (pending.route.carrier, peer) < (route.carrier, own)
-        };
-        if table.pending(peer).any(comes_before) {
+        // Of two links that come up at once both ends keep that which the lesser id has begun. Which one is better they
+        // may see differently, and a better one replaces it soon.
+        if peer < own && table.pending(peer).any(is_same_start) {
             Self::GivesWay
         } else {
             Self::ComesUp
         }
     }
+}
+
+/// Returns how long the link has lived that another takes the place of, if the peer has made that although this end
+/// holds it for worse, and the peer's word counts for more: that of the lesser id.
+pub(super) fn outweighed(
+    link: &ActiveLink,
+    own: ServerId,
+    table: &Table,
+    now: Duration,
+) -> Option<Duration> {
+    let earlier = table.active(link.about.peer)?;
+    let is_worse = earlier.route.carrier < link.route.carrier && !link.route.is_relayed();
+    let is_same_start = earlier.about.starts.newest() == link.about.starts.newest();
+    let is_by_choice = is_worse && is_same_start && earlier.is_heard_lately(now);
+    let is_of_peer = !link.is_initiator && link.about.peer < own;
+    (is_by_choice && is_of_peer).then(|| now.saturating_sub(earlier.up_at()))
 }

@@ -99,9 +99,9 @@ impl Dialing {
         self.turn = self.turn.wrapping_sub(1);
     }
 
-    /// A link by a worse way is up.
-    pub(super) fn on_worse_up(&mut self, now: Duration, random: &mut ChaCha20Rng) {
-        let soonest = now.saturating_add(jittered(UPGRADE_BACK_OFF_MIN, random));
+    /// A link by a worse way is up, which is left alone for this time, or half of it.
+    pub(super) fn on_worse_up(&mut self, wait: Duration, now: Duration, random: &mut ChaCha20Rng) {
+        let soonest = now.saturating_add(jittered(wait, random));
         self.upgrade_not_before = self.upgrade_not_before.max(soonest);
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut random = ChaCha20Rng::seed_from_u64(1);
         let mut dialing = Dialing::new(&addresses(&["udp:a"]), ms(0));
 
-        dialing.on_worse_up(ms(0), &mut random);
+        dialing.on_worse_up(UPGRADE_BACK_OFF_MIN, ms(0), &mut random);
         let first = dialing.upgrade_deadline();
         failing(&mut dialing, 20);
         let at = dialing.deadline();

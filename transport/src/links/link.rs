@@ -263,6 +263,15 @@ impl ActiveLink {
         !self.flow.is_full && self.push(Channel::Datagram, transit, now, outputs).is_ok()
     }
 
+    /// Returns true if the peer has used the link, and something has come from it since it last had to send.
+    pub(super) fn is_heard_lately(&self, now: Duration) -> bool {
+        let silent_at = self
+            .life
+            .received_at
+            .saturating_add(2 * self.limits.keep_alive_after);
+        self.life.is_heard && (self.life.has_received || now < silent_at)
+    }
+
     /// Returns true if the peer has not sent more signals than it may.
     pub(super) fn takes_signal(&mut self, now: Duration) -> bool {
         self.signals.take(1, now)

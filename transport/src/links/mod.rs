@@ -553,11 +553,16 @@ impl Links {
         let about = link.about;
         let peer = about.peer;
         let carrier = link.route.carrier;
+        let outweighed = agreement::outweighed(&link, self.local.id, &self.table, self.clock.now);
         self.end(peer, DownReason::Replaced, Some(carrier));
         self.table.take_pending(peer, |_, _| true);
         self.unread.forget_frames_of(peer);
         let (local, now) = (&mut self.local, self.clock.now);
         self.attempts.on_up(peer, carrier, local, now);
+        if let Some(lived) = outweighed {
+            let (wants, random) = (&mut self.attempts.wants, &mut self.local.random);
+            wants.on_outweighed(peer, carrier, lived, now, random);
+        }
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
         self.unread.push(LinkEvent::Up(Box::new(about)));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use liferaft_platform::{ADDRESSES_MAX, Address, PublicKey};
 use rand_chacha::ChaCha20Rng;
 
-use super::dialing::Dialing;
+use super::dialing::{Dialing, UPGRADE_BACK_OFF_MAX, UPGRADE_BACK_OFF_MIN};
 use super::event::RELAY;
 use super::limits::WANTED_MAX;
 use super::table::Table;
@@ -33,6 +33,12 @@ pub const WAY_DELAY: Duration = Duration::from_millis(500);
 /// A link that lived for less counts as an attempt that came to nothing: a peer that hangs up at once is not dialed
 /// without a pause.
 const LIVED_MIN: Duration = Duration::from_secs(5);
+
+/// A better link that has lived for so long is none that the peer, which prefers another, was about to replace.
+const AGREED_AFTER: Duration = UPGRADE_BACK_OFF_MAX.saturating_mul(10);
+
+/// How often the wait for a link that the peer holds for worse is made four times as long: up to 17 hours.
+const OUTWEIGHED_MAX: u32 = 5;
 
 /// The most addresses of a peer that are dialed: those that are known, and one more for each of as many carriers that
 /// find servers by their ids.
@@ -64,6 +70,8 @@ struct Want {
     ways: Vec<Way>,
     /// Since when the peer is wanted, if it has had no link since.
     new_since: Option<Duration>,
+    /// How often the peer has replaced a better link by one that it prefers.
+    outweighed: u32,
 }
 
 /// One way to reach a peer.
@@ -126,6 +134,7 @@ impl Wants {
                 keys: Vec::new(),
                 ways: Vec::new(),
                 new_since: Some(now),
+                outweighed: 0,
             });
             want.keys.clone_from(keys);
             let addresses = addresses.iter().take(DIALED_ADDRESSES_MAX);
@@ -202,7 +211,7 @@ impl Wants {
         let mut superfluous = Vec::new();
         for way in &mut want.ways {
             if way.is_better_than(carrier) {
-                way.dialing.on_worse_up(now, random);
+                way.dialing.on_worse_up(UPGRADE_BACK_OFF_MIN, now, random);
                 continue;
             }
             if way.carrier == Some(carrier) {
@@ -211,6 +220,31 @@ impl Wants {
             superfluous.extend(way.attempt.take());
         }
         superfluous
+    }
+
+    /// A peer has replaced a better link, which `lived` for some time, by one that it prefers, and its word counts for
+    /// more. Better ones are tried ever more seldom, in case that it only had lost that link.
+    pub(super) fn on_outweighed(
+        &mut self,
+        peer: ServerId,
+        carrier: usize,
+        lived: Duration,
+        now: Duration,
+        random: &mut ChaCha20Rng,
+    ) {
+        let Some(want) = self.wants.get_mut(&peer) else {
+            return;
+        };
+        if lived >= AGREED_AFTER {
+            want.outweighed = 0;
+        }
+        let wait = UPGRADE_BACK_OFF_MAX.saturating_mul(4_u32.pow(want.outweighed));
+        want.outweighed = (want.outweighed + 1).min(OUTWEIGHED_MAX);
+        for way in &mut want.ways {
+            if way.is_better_than(carrier) {
+                way.dialing.on_worse_up(wait, now, random);
+            }
+        }
     }
 
     /// The attempt to reach a peer is done: it has answered, or another that is as good.

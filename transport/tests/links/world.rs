@@ -1,6 +1,6 @@
 //! Ends of links and the medium between them, in virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use liferaft_transport::carrier::{
     Address, Carrier, CarrierEvent, CarryError, Channel, DialError, Packet, Path,
 };
 use liferaft_transport::links::{
-    CarrierTraits, Credentials, DownReason, LinkEvent, LinkLimits, LinkOutput, Links, Wanted,
+    Credentials, DownReason, LinkEvent, LinkLimits, LinkOutput, Links, Wanted,
 };
 use liferaft_transport::{DeliveryClass, SendError};
 
@@ -97,6 +97,8 @@ pub(crate) struct End {
     pub(crate) signals: Vec<(ServerId, Bytes)>,
     pub(crate) is_reading: bool,
     key: SigningKey,
+    /// The carriers that it has, the one that it prefers first, by their places among those of the world.
+    carriers: Vec<usize>,
     /// Nothing that is sent to it arrives, and nothing that it does is done.
     pub(crate) is_dead: bool,
     carrier_is_full: bool,
@@ -109,6 +111,8 @@ pub(crate) struct World {
     /// All packets that were sent.
     pub(crate) seen: Vec<Flight>,
     media: Vec<Medium>,
+    /// The ends that prefer the last of the carriers to the first.
+    contrary: BTreeSet<u8>,
     limits: LinkLimits,
     access: AccessTable,
     /// What ends claim to be, if not members.
@@ -176,6 +180,7 @@ impl World {
             adversary: nobody(),
             seen: Vec::new(),
             media: media.to_vec(),
+            contrary: BTreeSet::new(),
             limits,
             access,
             claims: BTreeMap::new(),
@@ -200,13 +205,19 @@ impl World {
         let mut seed = [end; 32];
         seed[..8].copy_from_slice(&starts.newest().nonce.to_be_bytes());
         seed[8..16].copy_from_slice(&self.seen.len().to_be_bytes());
-        let traits = self.media.iter().map(CarrierTraits::from).collect();
+        let mut carriers: Vec<usize> = (0..self.media.len()).collect();
+        if self.contrary.contains(&end) {
+            carriers.reverse();
+        }
+        let traits = carriers.iter().map(|place| (&self.media[*place]).into());
+        let traits = traits.collect();
         End {
             links: Links::new(credentials, self.limits, traits, seed, self.now),
             events: Vec::new(),
             signals: Vec::new(),
             is_reading: true,
             key: signing_key(end),
+            carriers,
             is_dead: false,
             carrier_is_full: false,
         }
@@ -229,6 +240,25 @@ impl World {
     /// Lets an end want links to others.
     pub(crate) fn want(&mut self, end: u8, others: &[u8]) {
         let wanted: Vec<Wanted> = others.iter().map(|other| wanted(*other)).collect();
+        let now = self.now;
+        let links = &mut self.end(end).links;
+        links.set_time(now);
+        links.want(&wanted);
+    }
+
+    /// Lets an end want links to others by all carriers.
+    pub(crate) fn want_by_all(&mut self, end: u8, others: &[u8]) {
+        let wanted = others.iter().map(|other| {
+            let addresses = self.media.iter().map(|medium| {
+                let address = format!("{}:{other}", medium.scheme);
+                address.parse().expect("it is an address")
+            });
+            Wanted {
+                addresses: addresses.collect(),
+                ..wanted(*other)
+            }
+        });
+        let wanted: Vec<_> = wanted.collect();
         let now = self.now;
         let links = &mut self.end(end).links;
         links.set_time(now);
@@ -295,6 +325,12 @@ impl World {
         self.access.is_open = true;
         self.access.members.remove(&id_of(end));
         self.claims.insert(end, role);
+        self.restart(end, 2);
+    }
+
+    /// Lets an end be given its carriers in the opposite order, from its next start on.
+    pub(crate) fn turn_preference(&mut self, end: u8) {
+        self.contrary.insert(end);
         self.restart(end, 2);
     }
 
@@ -422,6 +458,9 @@ impl World {
                 channel,
                 packet,
             };
+            let mut carriers = end.carriers.iter();
+            let carrier = carriers.position(|own| *own == carrier);
+            let carrier = carrier.expect("all ends have all carriers");
             end.links.set_time(self.now);
             end.links.on_carrier_event(carrier, event, &self.access);
         }
@@ -490,7 +529,8 @@ impl End {
             }
             LinkOutput::Send { route, packet, .. } => {
                 let to = route.path.as_bytes()[0];
-                sent.push_back((route.carrier, to, packet.into_bytes()));
+                let carrier = self.carriers[route.carrier];
+                sent.push_back((carrier, to, packet.into_bytes()));
             }
             LinkOutput::Signal { from, signal, .. } => self.signals.push((from, signal)),
             LinkOutput::Sign { attempt, bytes } => {
