@@ -273,7 +273,7 @@ impl Handshakes {
     }
 
     /// Returns the responder that gives way to another from this path, if there are too many: of those that have shown
-    /// nothing yet the oldest, else the oldest of all.
+    /// nothing yet, else of all, the oldest from the same path, else the oldest. Through a third server come many.
     fn eviction(&self, route: &Route) -> Option<u64> {
         let is_near = |attempt: &Attempt| {
             attempt.route.carrier == route.carrier
@@ -285,7 +285,9 @@ impl Handshakes {
                 .filter(|(_, attempt)| attempt.side() == Side::Responder)
         };
         let near = || all().filter(|(_, attempt)| is_near(attempt));
-        let oldest_first = |(number, attempt): &(&u64, &Attempt)| (attempt.is_signing, **number);
+        let oldest_first = |(number, attempt): &(&u64, &Attempt)| {
+            (attempt.is_signing, attempt.route != *route, **number)
+        };
         let evicted = if near().count() >= HALF_OPEN_PER_ORIGIN_MAX {
             near().min_by_key(oldest_first)
         } else if all().count() >= HALF_OPEN_MAX {

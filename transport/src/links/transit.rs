@@ -28,6 +28,9 @@ const RELAY_RATE: Rate = Rate {
     at_once_max: RELAYED_BYTES_AT_ONCE_MAX,
 };
 
+/// What a packet that is passed on counts for at least, in bytes: short ones cost as much to pass on.
+const RELAYED_COST_BYTES_MIN: usize = 256;
+
 /// For so long after a packet was passed on, or came that way, the time is told for each packet that arrives: what is
 /// passed on is bounded by the second, and round trips are measured.
 const TIMED_FOR: Duration = Duration::from_secs(1);
@@ -141,12 +144,16 @@ impl Ways {
                 tracing::error!(scheme, bytes = signal.len(), "a signal is too long");
                 false
             }
-            Some(signal) if crossing.table.active(to).is_some() => {
-                crossing.carry(to, Transit::Signal(signal))
-            }
             Some(signal) => {
-                let mut is_sent = false;
-                for forwarder in self.forwarders_to(to, crossing.table) {
+                let link = crossing.table.active(to);
+                let is_heard = link.is_some_and(|link| link.is_heard_lately(crossing.now));
+                let mut is_sent = crossing.carry(to, Transit::Signal(signal.clone()));
+                // A link that has fallen silent may be what the signal is to replace.
+                let forwarders = match is_sent && is_heard {
+                    true => Vec::new(),
+                    false => self.forwarders_to(to, crossing.table),
+                };
+                for forwarder in forwarders {
                     let passed = Passed::Signal(signal.clone());
                     is_sent |= crossing.carry(forwarder, Transit::Forward { to, passed });
                 }
@@ -218,11 +225,11 @@ impl Ways {
         let Some(link) = crossing.table.active_mut(from) else {
             return false;
         };
-        let bytes = packet.len();
-        if bytes > RELAYED_PACKET_BYTES_MAX
+        let cost = packet.len().max(RELAYED_COST_BYTES_MIN);
+        if cost > RELAYED_PACKET_BYTES_MAX
             || !link.may_pass()
-            || !link.relays(bytes, now)
-            || !self.relayed.take(bytes, now)
+            || !link.relays(cost, now)
+            || !self.relayed.take(cost, now)
         {
             return false;
         }
@@ -271,7 +278,8 @@ impl Ways {
         signal: CarrierSignal,
     ) -> Option<()> {
         let link = crossing.table.active_mut(from)?;
-        if !link.may_pass() || !link.takes_signal(crossing.now) {
+        // One that is too long for its receiver may be too long for the link to it.
+        if !link.may_pass() || !link.takes_signal(crossing.now) || signal.parts().is_none() {
             return None;
         }
         let receiver = crossing.table.active(to)?;
@@ -284,7 +292,8 @@ impl Ways {
 
     /// Returns the servers through which a signal is sent: the one through which the last has come, and others in turn.
     fn forwarders_to(&mut self, to: ServerId, table: &Table) -> Vec<ServerId> {
-        let known: Vec<_> = table.relays().map(|link| link.about.peer).collect();
+        let peers = table.relays().map(|link| link.about.peer);
+        let known: Vec<_> = peers.filter(|peer| *peer != to).collect();
         let back = self.back.get(&to).filter(|peer| known.contains(peer));
         let mut chosen: Vec<_> = back.copied().into_iter().collect();
         for _ in 0..known.len().min(SIGNAL_FORWARDERS_MAX) {

@@ -15,7 +15,7 @@ use crate::memory::endpoint;
 use crate::world::*;
 
 /// Returns openings of handshakes, each of another index, that nobody will go on with.
-fn openings(count: usize) -> Vec<Bytes> {
+pub(crate) fn openings(count: usize) -> Vec<Bytes> {
     let mut world = World::of(2, SEALED);
     let mut openings = Vec::new();
     world.end(1).is_dead = true;

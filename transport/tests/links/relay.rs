@@ -7,6 +7,7 @@ use liferaft_transport::SendError;
 use liferaft_transport::access::{Permit, Role};
 use liferaft_transport::links::{CloseReason, DownReason, RELAYED_BYTES_AT_ONCE_MAX, WAY_DELAY};
 
+use crate::flood::openings;
 use crate::world::*;
 
 /// The code of the content that asks to pass something on, and where it is in a packet that is not sealed.
@@ -331,4 +332,55 @@ fn a_relay_that_loses_much_still_carries_a_stream() {
     world.run_for(ms(60_000));
 
     assert_eq!(world.frames(1), [long]);
+}
+
+/// Returns the packet by which an end asks another to pass something on to a third, over a link that is not sealed.
+fn forward(world: &World, (from, by, to): (u8, u8, u8), passed: &[u8]) -> Flight {
+    let generation = world.generation(from, by).expect("a link is up");
+    let generation = generation.to_be_bytes();
+    let to = id_of(to).0.to_be_bytes();
+    Flight {
+        carrier: 0,
+        from,
+        to: by,
+        bytes: [&[1], &generation[..], &[FORWARD], &to, passed]
+            .concat()
+            .into(),
+    }
+}
+
+#[test]
+fn packets_without_bytes_are_not_passed_on_without_end() {
+    let mut world = relayed(3, INSIDE);
+    let empty = forward(&world, (0, 2, 1), &[]);
+    world.seen.clear();
+
+    (0..20_000).for_each(|_| world.inject(empty.clone()));
+    world.run_for(ms(20));
+
+    let passed = world.seen.iter().filter(|flight| flight.from == 2).count();
+    assert!(passed < 2_000, "{passed} packets");
+}
+
+#[test]
+fn openings_through_a_third_server_do_not_keep_others_from_that_way() {
+    // End 3, which has joined, floods end 1 by the way that ends 0 and 1 have to each other.
+    let mut world = World::of(4, INSIDE);
+    world.adversary = Box::new(|flight| {
+        let is_direct = [0, 3].contains(&flight.from) && flight.to == 1
+            || [0, 3].contains(&flight.to) && flight.from == 1;
+        if is_direct { vec![] } else { vec![flight] }
+    });
+    world.cast(3, Role::Joiner);
+    [0, 1, 3].into_iter().for_each(|end| world.want(end, &[2]));
+    world.run_for(ms(500));
+
+    world.want(0, &[1, 2]);
+    for opening in openings(3_000) {
+        let flight = forward(&world, (3, 2, 1), &opening);
+        world.inject(flight);
+        world.run_for(ms(1));
+    }
+
+    assert!(world.is_up(0, 1) && world.is_up(1, 0));
 }

@@ -54,6 +54,54 @@ fn a_signal_takes_the_link_to_its_server() {
 }
 
 #[test]
+fn signals_leave_a_link_that_has_fallen_silent_for_other_ways() {
+    let mut world = World::of(3, SEALED);
+    world.want(0, &[1, 2]);
+    world.want(1, &[2]);
+    world.run_for(ms(1_500));
+    world.adversary = Box::new(|flight| {
+        let is_between = flight.from.max(flight.to) == 1;
+        if is_between { vec![] } else { vec![flight] }
+    });
+
+    world.run_for(ms(4_000));
+    assert!(world.is_up(0, 1), "it is not taken for dead yet");
+    world.signal(0, 1, "offer");
+    world.run_for(ms(50));
+
+    assert_eq!(world.signals(1), [(id_of(0), frame("offer"))]);
+}
+
+#[test]
+fn signals_that_are_too_long_are_not_passed_on() {
+    let mut world = star(3, INSIDE);
+    let generation = world.generation(0, 2).expect("a link is up");
+    let (generation, to) = (generation.to_be_bytes(), id_of(1).0.to_be_bytes());
+    let long = [7; 8_000];
+    let head = [
+        &[1],
+        &generation[..],
+        &[FORWARD],
+        &to,
+        &[SIGNAL, 4],
+        b"test",
+    ]
+    .concat();
+    world.seen.clear();
+
+    world.inject(Flight {
+        carrier: 0,
+        from: 0,
+        to: 2,
+        bytes: [&head[..], &long].concat().into(),
+    });
+    world.run_for(ms(50));
+
+    assert!(world.seen.iter().all(|flight| flight.bytes.len() <= 1_200));
+    assert_eq!(world.end(2).links.transit().signals_dropped, 1);
+}
+
+#[test]
 fn a_signal_reaches_its_addressee_alone_through_a_third_server() {
     let mut world = star(5, SEALED);
 
