@@ -1,10 +1,12 @@
-//! Members that a signaling server introduces to each other, and that do not need it any more then.
+//! Members that a signaling server introduces to each other, and that do not need it any more then; and clients of
+//! PeerJS that dial them.
 
 #[path = "../../../transport/tests/websocket_kit/cluster.rs"]
 mod cluster;
 #[path = "../../../transport/tests/websocket/polling.rs"]
 #[allow(dead_code, reason = "not every test polls in all ways")]
 mod polling;
+mod visitors;
 
 use std::net::SocketAddr;
 
@@ -37,7 +39,11 @@ struct Served {
 
 impl Served {
     async fn start(address: SocketAddr) -> Self {
-        let server = Server::bind(address, Config::default()).await;
+        Self::start_with(address, Config::default()).await
+    }
+
+    async fn start_with(address: SocketAddr, config: Config) -> Self {
+        let server = Server::bind(address, config).await;
         let server = server.expect("the port is free");
         let address = server.address().expect("it listens");
         let (ends, ended) = oneshot::channel::<()>();

@@ -7,6 +7,8 @@
 
 mod server;
 mod signal;
+#[allow(dead_code, reason = "tabs receive no visitors")]
+mod visitor;
 
 use std::task::{Context, Poll};
 
@@ -14,6 +16,8 @@ pub(crate) use self::server::{Place, TokenSource, read_id, write_id};
 pub use self::server::{SignalingServer, SignalingServerError};
 pub use self::signal::Signal;
 pub(crate) use self::signal::{Body, Session};
+pub use self::visitor::Visit;
+pub(crate) use self::visitor::{Serialization, VisitBody, Visitor};
 
 use crate::ServerId;
 
@@ -25,6 +29,10 @@ pub trait Signaling: Send + 'static {
     /// Sends a signal, best effort and without waiting. What cannot be sent for now is dropped: whoever sends repeats
     /// it.
     fn send(&mut self, to: ServerId, signal: &Signal);
+
+    /// Answers a client that is no server, best effort and without waiting, if such come this way
+    /// ([`SignalingEvent::Visit`]). It does nothing otherwise, which is the default.
+    fn answer(&mut self, _answer: &Visit) {}
 
     /// Returns the next event; `None` once the way has ended for good.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SignalingEvent>>;
@@ -48,6 +56,8 @@ pub enum SignalingEvent {
         /// Whom it was for.
         to: ServerId,
     },
+    /// A client that is no server, such as one of PeerJS, offers a connection, or says more of one that it has offered.
+    Visit(Visit),
 }
 
 /// The ways by which a carrier sends and takes signals.

@@ -40,6 +40,8 @@ pub struct WebRtcCounters {
     pub relays_allocated: u64,
     /// Addresses that servers of TURN refused, took back or forgot, and servers that did not answer: the log says why.
     pub relays_lost: u64,
+    /// Clients of PeerJS that dialed this server, and were told that it takes an invitation to join.
+    pub visitors_refused: u64,
 }
 
 /// Reads a carrier's counters, also while an [`Endpoint`](crate::endpoint::Endpoint) has the carrier.
@@ -63,6 +65,7 @@ pub(super) struct Tally {
     pub(super) silent: Count,
     pub(super) relays_allocated: Count,
     pub(super) relays_lost: Count,
+    pub(super) visitors_refused: Count,
 }
 
 /// A number that grows.
@@ -106,6 +109,7 @@ impl WebRtcMeter {
             silent: tally.silent.read(),
             relays_allocated: tally.relays_allocated.read(),
             relays_lost: tally.relays_lost.read(),
+            visitors_refused: tally.visitors_refused.read(),
         }
     }
 

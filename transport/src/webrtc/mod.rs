@@ -60,6 +60,8 @@ mod negotiation;
 mod negotiations;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod switchboard;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod visitors;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

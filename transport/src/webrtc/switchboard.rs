@@ -1,4 +1,4 @@
-//! Connects negotiations with the ways by which signals travel: signaling servers, and the links of members.
+//! Connects negotiations and visitors with the ways by which signals travel: signaling servers, and members' links.
 //!
 //! It is the same natively and in browsers. A carrier gives it what it is told and asked for, polls it, and does its
 //! [`Wish`]es.
@@ -12,12 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use liferaft_platform::{entropy_u64, now, sleep_until};
 
+use super::description::Description;
 use super::limits::WebRtcLimits;
 use super::negotiation::{Action, MediumEvent, Ways};
 use super::negotiations::{Negotiations, Output};
+use super::visitors::Visitors;
 use crate::ServerId;
 use crate::signaling::{
-    Place, Signal, Signaling, SignalingEvent, SignalingServer, TokenSource, Way,
+    Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer, TokenSource, Way,
 };
 
 /// The most signaling servers that a carrier uses. Addresses that name further ones are dialed by those.
@@ -33,11 +35,25 @@ pub(crate) enum Wish {
     Do { number: u64, action: Action },
     /// Have links carry a signal.
     Signal { to: ServerId, signal: Bytes },
+    /// Answer a visitor's offer, and tell it what it takes to join.
+    Receive {
+        number: u64,
+        offer: Description,
+        serialization: Serialization,
+    },
+}
+
+/// Who is to be given a place among the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guest {
+    Server(ServerId),
+    Visitor,
 }
 
 /// The negotiations of a carrier and their ways.
 pub(crate) struct Switchboard {
     negotiations: Negotiations,
+    visitors: Visitors,
     local: Option<ServerId>,
     servers: Vec<Server>,
     token_source: TokenSource,
@@ -64,6 +80,7 @@ impl Switchboard {
     ) -> Self {
         let mut switchboard = Self {
             negotiations: Negotiations::new(limits),
+            visitors: Visitors::default(),
             local: None,
             servers: Vec::new(),
             token_source,
@@ -137,8 +154,19 @@ impl Switchboard {
         self.take_outputs();
     }
 
+    /// Sends a visitor the description of this end.
+    pub(crate) fn answer_visitor(&mut self, number: u64, own: Description) {
+        if let Some((place, answer)) = self.visitors.answer(number, own)
+            && let Some(server) = self.servers.get_mut(place)
+            && let Some(signaling) = &mut server.signaling
+        {
+            signaling.answer(&answer);
+        }
+    }
+
     /// Forgets a connection that is closed.
     pub(crate) fn remove(&mut self, number: u64) {
+        self.visitors.remove(number);
         self.negotiations.remove(number, now());
     }
 
@@ -152,7 +180,7 @@ impl Switchboard {
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
-        mut admit: impl FnMut(ServerId) -> Option<u64>,
+        mut admit: impl FnMut(Guest) -> Option<u64>,
     ) -> Poll<Wish> {
         let mut signals = 0;
         loop {
@@ -165,7 +193,7 @@ impl Switchboard {
             }
             if let Some((place, event)) = self.next_event(context) {
                 signals += 1;
-                self.on_event(Way::Server(place), event, &mut admit);
+                self.on_event(place, event, &mut admit);
             } else if self.is_due(context) {
                 self.negotiations.on_time(now());
                 self.take_outputs();
@@ -206,19 +234,25 @@ impl Switchboard {
 
     fn on_event(
         &mut self,
-        way: Way,
+        place: usize,
         event: SignalingEvent,
-        admit: &mut impl FnMut(ServerId) -> Option<u64>,
+        admit: &mut impl FnMut(Guest) -> Option<u64>,
     ) {
+        let way = Way::Server(place);
         match event {
             SignalingEvent::Ready => self.negotiations.on_way_ready(way),
             SignalingEvent::Signal { from, signal } => {
-                let admit = || admit(from);
+                let admit = || admit(Guest::Server(from));
                 self.negotiations.on_signal(from, way, signal, now(), admit);
             }
             // Another way may reach it.
             SignalingEvent::Unreached { to } => {
                 tracing::debug!(%to, "the signaling server does not reach it");
+            }
+            SignalingEvent::Visit(visit) => {
+                let admit = || admit(Guest::Visitor);
+                let wish = self.visitors.on_visit(place, visit, now(), admit);
+                self.wishes.extend(wish);
             }
         }
         self.take_outputs();

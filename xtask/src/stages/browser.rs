@@ -1,5 +1,6 @@
-//! Shows in Chromium that tabs are members and that published PeerJS clients meet through our signaling server, and that
-//! our members meet through the published one.
+//! Shows in Chromium that tabs are members and that published PeerJS clients meet through our signaling server, that
+//! our members meet through the published one, and that a published client that dials a member is told to get an
+//! invitation.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +32,8 @@ const KIT: &str =
 const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
 /// What our members do with it.
 const AT_PUBLISHED_SERVER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server";
+/// Dials a member of ours by a published client.
+const VISITED_MEMBER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_client";
 /// For each script, not counting builds and installations.
 const DEADLINE: Duration = Duration::from_secs(150);
 
@@ -71,6 +74,12 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
             .fold(node, |node, argument| node.arg(argument));
         node.deadline(DEADLINE).run()
     };
+    workspace
+        .cargo()
+        .args(VISITED_MEMBER)
+        .env("CHROMIUM", chromium)
+        .env("PEERJS_MODULES", &modules)
+        .run()?;
     let chromium = Path::new(chromium);
     drive(PEERJS, &[&program, chromium, &modules])?;
     let tools = Tools::install(workspace)?;

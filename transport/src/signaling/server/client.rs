@@ -132,6 +132,7 @@ impl Client {
                 self.events
                     .push_back(SignalingEvent::Signal { from, signal });
             }
+            Message::Visit(visit) => self.events.push_back(SignalingEvent::Visit(visit)),
             Message::Expired(to) => self.events.push_back(SignalingEvent::Unreached { to }),
             _ => {}
         }

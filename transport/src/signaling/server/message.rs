@@ -3,11 +3,12 @@
 //! Offers, answers and candidates are as PeerJS's own clients send them, so that these and we understand each other. A
 //! session and its round are in `connectionId`: `liferaft_`, 16 hexadecimal digits, `_` and the round. What asks whether
 //! anybody is there, and what says so, are candidates with the field `liferaft` and without a candidate: PeerJS's server
-//! carries no other types, and its clients make nothing of them.
+//! carries no other types, and its clients make nothing of them. Any other `connectionId` is of a visitor: a client of
+//! PeerJS that has dialed this server.
 
 use serde_json::{Value, json};
 
-use super::super::{Body, Session, Signal};
+use super::super::{Body, Serialization, Session, Signal, Visit, VisitBody, Visitor};
 use crate::ServerId;
 use crate::webrtc::description::{Description, IceCandidate, MID};
 
@@ -32,6 +33,7 @@ pub(super) enum Message {
     /// Nobody of this id has taken what we sent.
     Expired(ServerId),
     Signal(ServerId, Signal),
+    Visit(Visit),
     /// What is nothing of ours. It shows that the server is there.
     Other,
 }
@@ -58,25 +60,63 @@ impl Message {
             }
             _ => {}
         }
-        let from = read_id(message.get("src")?.as_str()?)?;
+        let source = message.get("src")?.as_str()?;
         if kind == "EXPIRE" {
-            return Some(Self::Expired(from));
+            return Some(Self::Expired(read_id(source)?));
         }
-        let session = read_session(payload["connectionId"].as_str()?)?;
-        let sdp = || Description::from_sdp(payload["sdp"]["sdp"].as_str()?).ok();
+        let connection = payload["connectionId"].as_str()?;
+        if !connection.starts_with(SESSION_MARK) {
+            let visitor = Visitor::new(source, connection)?;
+            let body = read_visit(kind, payload)?;
+            return Some(Self::Visit(Visit { visitor, body }));
+        }
+        let from = read_id(source)?;
+        let session = read_session(connection)?;
+        let sdp = || read_sdp(payload);
         let body = match (kind, payload["liferaft"].as_str()) {
             ("OFFER", _) => Body::Offer(sdp()?),
             ("ANSWER", _) => Body::Answer(sdp()?),
             ("CANDIDATE", Some("ask")) => Body::Ask,
             ("CANDIDATE", Some("ready")) => Body::Ready,
-            ("CANDIDATE", None) => {
-                let candidate = payload["candidate"]["candidate"].as_str()?;
-                Body::Candidate(IceCandidate::from_sdp(candidate)?)
-            }
+            ("CANDIDATE", None) => Body::Candidate(read_candidate(payload)?),
             _ => return None,
         };
         Some(Self::Signal(from, Signal::new(session, body)))
     }
+}
+
+/// Reads what a client of PeerJS says of a connection that it offers. Those of media are none.
+fn read_visit(kind: &str, payload: &Value) -> Option<VisitBody> {
+    match (kind, payload["type"].as_str()?) {
+        ("OFFER", "data") => {
+            let serialization = Serialization::of_name(payload["serialization"].as_str());
+            Some(VisitBody::Offer(read_sdp(payload)?, serialization))
+        }
+        ("CANDIDATE", "data") => Some(VisitBody::Candidate(read_candidate(payload)?)),
+        _ => None,
+    }
+}
+
+fn read_sdp(payload: &Value) -> Option<Description> {
+    Description::from_sdp(payload["sdp"]["sdp"].as_str()?).ok()
+}
+
+fn read_candidate(payload: &Value) -> Option<IceCandidate> {
+    IceCandidate::from_sdp(payload["candidate"]["candidate"].as_str()?)
+}
+
+/// Writes what answers a visitor's offer; `None` if it is nothing that members say.
+pub(super) fn write_answer(answer: &Visit) -> Option<String> {
+    let VisitBody::Answer(description) = &answer.body else {
+        return None;
+    };
+    let payload = json!({
+        "type": "data",
+        "connectionId": answer.visitor.connection(),
+        "sdp": { "type": "answer", "sdp": description.to_sdp() },
+    });
+    let message = json!({ "type": "ANSWER", "dst": answer.visitor.peer(), "payload": payload });
+    Some(message.to_string())
 }
 
 /// Writes a signal for a server.
@@ -213,7 +253,75 @@ mod tests {
         }
     }
 
+    fn offer_of_peerjs(serialization: &str) -> Value {
+        let sdp = crate::webrtc::description::tests::description(1).to_sdp();
+        let payload = json!({
+            "sdp": { "type": "offer", "sdp": sdp },
+            "type": "data",
+            "connectionId": "dc_xk3v",
+            "metadata": { "of": ["whoever"] },
+            "label": "dc_xk3v",
+            "reliable": false,
+            "serialization": serialization,
+        });
+        json!({ "type": "OFFER", "src": "5a1f9d2c-5c5e", "dst": write_id(id()), "payload": payload })
+    }
+
+    #[test]
+    fn an_offer_of_a_client_of_peerjs_is_a_visit() {
+        let message = Message::read(&offer_of_peerjs("json").to_string());
+
+        let visitor = Visitor::new("5a1f9d2c-5c5e", "dc_xk3v").expect("names");
+        let description = crate::webrtc::description::tests::description(1);
+        let body = VisitBody::Offer(description, Serialization::Json);
+        assert_eq!(message, Message::Visit(Visit { visitor, body }));
+    }
+
+    #[test]
+    fn an_offer_of_media_or_without_names_is_no_visit() {
+        for (field, value) in [
+            ("/payload/type", json!("media")),
+            ("/payload/connectionId", json!("<b>")),
+            ("/payload/sdp/sdp", json!("v=0")),
+            ("/src", json!("a".repeat(65))),
+            ("/type", json!("ANSWER")),
+        ] {
+            let mut message = offer_of_peerjs("binary");
+            *message.pointer_mut(field).expect("it has the field") = value;
+
+            let read = Message::read(&message.to_string());
+
+            assert_eq!(read, Message::Other, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_visitor_is_answered_by_the_names_that_it_has_given() {
+        let visitor = Visitor::new("ada", "dc_7").expect("names");
+        let description = crate::webrtc::description::tests::description(2);
+        let body = VisitBody::Answer(description.clone());
+
+        let written = write_answer(&Visit { visitor, body }).expect("it is an answer");
+
+        let message: Value = serde_json::from_str(&written).expect("it is JSON");
+        assert_eq!(
+            (&message["type"], &message["dst"]),
+            (&json!("ANSWER"), &json!("ada"))
+        );
+        assert_eq!(message["payload"]["connectionId"], "dc_7");
+        assert_eq!(message["payload"]["sdp"]["sdp"], description.to_sdp());
+    }
+
     proptest! {
+        #[test]
+        fn an_offer_of_a_client_that_is_changed_is_read(at in 0..2_000_usize, byte in b' '..b'~') {
+            let mut text = offer_of_peerjs("raw").to_string().into_bytes();
+            let at = at % text.len();
+            text[at] = byte;
+
+            let _any = Message::read(&String::from_utf8(text).expect("it is ASCII"));
+        }
+
         #[test]
         fn a_signal_is_read_as_it_is_written(signal in signals()) {
             let text = write(id(), &signal);

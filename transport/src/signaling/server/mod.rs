@@ -43,7 +43,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::message::{read_id, write_id};
 
 use self::client::{Client, Command};
-use super::{Signal, Signaling, SignalingEvent};
+use super::{Signal, Signaling, SignalingEvent, Visit};
 use crate::ServerId;
 use crate::hosts::split_authority;
 use crate::websocket::Target;
@@ -386,6 +386,13 @@ impl Signaling for Registration {
         let is_registered = self.client.as_ref().is_some_and(Client::is_registered);
         if is_registered {
             self.obey(Command::Send(message::write(to, signal)));
+        }
+    }
+
+    fn answer(&mut self, answer: &Visit) {
+        let is_registered = self.client.as_ref().is_some_and(Client::is_registered);
+        if let Some(text) = message::write_answer(answer).filter(|_| is_registered) {
+            self.obey(Command::Send(text));
         }
     }
 

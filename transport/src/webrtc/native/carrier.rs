@@ -17,9 +17,10 @@ use tokio::time::{Sleep, sleep_until};
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, Target, address_of};
 use super::super::config::WebRtcConfig;
 use super::super::credentials::Credentials;
+use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
-use super::super::switchboard::{Switchboard, Wish};
+use super::super::switchboard::{Guest, Switchboard, Wish};
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
 use super::gathering::{Outlets, Place};
 use super::interfaces::source_towards;
@@ -182,6 +183,7 @@ impl WebRtcCarrier {
         tracing::debug!(?path, %ending, is_open, "a connection has ended");
         let tally = self.maker.meter.tally();
         match ending {
+            Ending::Refused => tally.visitors_refused.add_one(),
             _ if !is_open => tally.unopened.add_one(),
             Ending::NoPacket(_) => tally.broken.add_one(),
             Ending::Silent => tally.silent.add_one(),
@@ -561,11 +563,24 @@ impl Carrier for WebRtcCarrier {
                 }
                 continue;
             }
-            let table = &mut self.table;
-            let admit = |peer| table.accept_offer(peer, now());
+            let (table, policy) = (&mut self.table, self.maker.policy);
+            let admit = |guest| match guest {
+                Guest::Server(peer) => table.accept_offer(peer, now()),
+                // Relays are for members.
+                Guest::Visitor if policy == IceTransportPolicy::Relay => None,
+                Guest::Visitor => Some(table.accept_visitor(now())),
+            };
             match self.switchboard.poll(context, admit) {
                 Poll::Ready(Wish::Do { number, action }) => {
                     self.act(number, action);
+                    continue;
+                }
+                Poll::Ready(Wish::Receive {
+                    number,
+                    offer,
+                    serialization,
+                }) => {
+                    self.receive(number, &offer, serialization);
                     continue;
                 }
                 Poll::Ready(Wish::Signal { to, signal }) => {

@@ -4,6 +4,7 @@
 //! each thing that str0m is given, all that it wants in return is taken.
 
 mod maker;
+mod visiting;
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,6 +17,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 pub(super) use self::maker::Maker;
 use self::maker::{ice, in_str0m};
+use self::visiting::Reception;
 use super::super::channels::{credit_text, read_credit};
 use super::super::credentials::Credentials;
 use super::super::description::{CandidateKind, Description, IceCandidate, Setup};
@@ -49,8 +51,7 @@ pub(super) struct Connection {
     stage: Stage,
     rtc: Box<Rtc>,
     own: Fingerprint,
-    datagrams: ChannelId,
-    ordered: ChannelId,
+    used_for: Use,
     outgoing: Outgoing,
     incoming: Incoming,
     /// The last time that str0m was told.
@@ -69,6 +70,18 @@ pub(super) struct Connection {
     relays: Vec<(RelayId, SocketAddr)>,
     /// Where the last datagram of the connection itself went, and through which relay, ICE's checks aside.
     sent_to: Option<(Option<RelayId>, SocketAddr)>,
+}
+
+/// What a connection is for.
+#[derive(Debug)]
+enum Use {
+    /// A link, whose two channels are agreed upon beforehand.
+    Link {
+        datagrams: ChannelId,
+        ordered: ChannelId,
+    },
+    /// A visitor, who makes a channel of its own. It is never open to the carrier's user.
+    Visit(Reception),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +116,8 @@ pub(super) enum Ending {
     Unreached(Unreached),
     /// What came is no packet.
     NoPacket(String),
+    /// A visitor was told what it takes to join.
+    Refused,
     Failed(String),
 }
 
@@ -256,6 +271,11 @@ impl Connection {
         let Ok(received) = Receive::new(Protocol::Udp, from, ours, datagram) else {
             return;
         };
+        if let Use::Visit(reception) = &mut self.used_for
+            && !reception.takes_datagram()
+        {
+            return turn.end(Ending::NoPacket("a visitor says too much".into()));
+        }
         self.told = now;
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, received)) {
             // Anybody can send it.
@@ -303,7 +323,7 @@ impl Connection {
             return;
         };
         let text = credit_text(credit);
-        if let Some(mut channel) = self.rtc.channel(self.ordered) {
+        if let Some(mut channel) = self.channel(Channel::Ordered) {
             match channel.write(false, text.as_bytes()) {
                 Ok(true) => {}
                 // Its peer would wait for ever.
@@ -331,10 +351,11 @@ impl Connection {
     }
 
     fn send_datagram(&mut self, packet: Packet, turn: &mut Turn) -> Fate {
-        let Some(mut channel) = self.rtc.channel(self.datagrams) else {
+        let bytes_max = self.limits.datagram_bytes_max;
+        let Some(mut channel) = self.channel(Channel::Datagram) else {
             return Fate::Dropped;
         };
-        if channel.buffered_amount() + packet.len() > self.limits.datagram_bytes_max {
+        if channel.buffered_amount() + packet.len() > bytes_max {
             return Fate::Dropped;
         }
         match channel.write(true, &packet.into_bytes()) {
@@ -355,7 +376,10 @@ impl Connection {
         if self.outgoing.is_empty() || self.stage != Stage::Open {
             return false;
         }
-        let Some(mut channel) = self.rtc.channel(self.ordered) else {
+        let Use::Link { ordered, .. } = self.used_for else {
+            return false;
+        };
+        let Some(mut channel) = self.rtc.channel(ordered) else {
             return false;
         };
         let under_way = channel.buffered_amount();
@@ -395,7 +419,7 @@ impl Connection {
                 Ok(Output::Timeout(due)) => {
                     self.due = due.max(self.told + DUE_AFTER_MIN);
                     if !self.send_ordered(turn) {
-                        return;
+                        return self.see_off(turn);
                     }
                 }
                 Err(error) => turn.end(failed(error)),
@@ -403,9 +427,23 @@ impl Connection {
         }
     }
 
+    /// Returns one of the channels of a link, if it is open.
+    fn channel(&mut self, channel: Channel) -> Option<str0m::channel::Channel<'_>> {
+        let Use::Link { datagrams, ordered } = self.used_for else {
+            return None;
+        };
+        self.rtc.channel(match channel {
+            Channel::Datagram => datagrams,
+            Channel::Ordered => ordered,
+        })
+    }
+
     fn on_event(&mut self, event: Event, turn: &mut Turn) {
+        let Use::Link { datagrams, ordered } = self.used_for else {
+            return self.on_event_of_visitor(&event, turn);
+        };
         match event {
-            Event::ChannelOpen(id, _) if id == self.datagrams || id == self.ordered => {
+            Event::ChannelOpen(id, _) if id == datagrams || id == ordered => {
                 self.on_open(turn);
             }
             Event::ChannelOpen(..) => {
@@ -449,10 +487,13 @@ impl Connection {
 
     fn on_data(&mut self, data: ChannelData, turn: &mut Turn) {
         let ChannelData { id, binary, data } = data;
+        let Use::Link { datagrams, ordered } = self.used_for else {
+            return;
+        };
         let channel = match (id, binary) {
-            (id, true) if id == self.datagrams => Channel::Datagram,
-            (id, true) if id == self.ordered => Channel::Ordered,
-            (id, false) if id == self.ordered => {
+            (id, true) if id == datagrams => Channel::Datagram,
+            (id, true) if id == ordered => Channel::Ordered,
+            (id, false) if id == ordered => {
                 let Some(until) = read_credit(&data) else {
                     return turn.end(Ending::NoPacket("a text that gives no credit".into()));
                 };
@@ -499,7 +540,7 @@ impl From<&Ending> for OpenFailure {
             Ending::Unresolved(why) => Self::NameNotResolved(why.clone()),
             Ending::Unreached(why) => (*why).into(),
             Ending::NoPacket(_) => Self::OtherProtocol(ending.to_string()),
-            Ending::ByPeer | Ending::Silent | Ending::Failed(_) => {
+            Ending::ByPeer | Ending::Silent | Ending::Refused | Ending::Failed(_) => {
                 Self::NotConnected(ending.to_string())
             }
         }
@@ -513,6 +554,7 @@ impl fmt::Display for Ending {
             Self::Silent => f.write_str("no packet came, or none was to be sent, for too long"),
             Self::TooLong => f.write_str("it took too long"),
             Self::NoPacket(what) => write!(f, "what came is no packet: {what}"),
+            Self::Refused => f.write_str("a visitor was told what it takes to join"),
             Self::Unreached(why) => why.fmt(f),
             Self::Unresolved(why) | Self::Failed(why) => f.write_str(why),
         }

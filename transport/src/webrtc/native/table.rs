@@ -92,6 +92,8 @@ impl Seat {
 pub(super) enum Side {
     Dialed,
     Accepted,
+    /// A visitor, who takes no place of others.
+    Visiting,
 }
 
 /// What a datagram is for.
@@ -220,8 +222,21 @@ impl Table {
         Some(self.sit(path, Side::Accepted, now))
     }
 
-    /// Lets a connection with a peer run by a socket, by the name that this end has in ICE.
-    pub(super) fn on_described(&mut self, number: u64, peer: ServerId, socket: usize, ufrag: &str) {
+    /// Takes a place for a visitor. Its bound is that of [`Visitors`](super::super::visitors::Visitors).
+    pub(super) fn accept_visitor(&mut self, now: Instant) -> u64 {
+        let path = Path::new(&[], &self.next.to_be_bytes());
+        self.sit(path, Side::Visiting, now)
+    }
+
+    /// Lets a connection that is found by signaling run by a socket, by the name that this end has in ICE. A visitor is
+    /// no peer.
+    pub(super) fn on_described(
+        &mut self,
+        number: u64,
+        peer: Option<ServerId>,
+        socket: usize,
+        ufrag: &str,
+    ) {
         let Some(seat) = self.seats.get_mut(&number) else {
             return;
         };
@@ -229,7 +244,7 @@ impl Table {
             self.own_ufrags.remove(&earlier);
         }
         self.own_ufrags.insert(ufrag.to_owned(), number);
-        seat.peer = Some(peer);
+        seat.peer = peer;
         seat.socket = socket;
     }
 
@@ -261,7 +276,7 @@ impl Table {
         candidates.iter().map(SocketAddr::ip).collect()
     }
 
-    /// Returns the connections that are found by signaling, by whichever socket or by this one.
+    /// Returns the connections with peers that are found by signaling, by whichever socket or by this one.
     pub(super) fn signaled(&self, socket: Option<usize>) -> Vec<u64> {
         let seats = self.seats.iter().filter(|(_, seat)| seat.peer.is_some());
         seats

@@ -1,5 +1,7 @@
 //! Connections between two ends in memory, over a network that does what it is told to.
 
+mod visiting;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use super::super::config::WebRtcConfig;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::Action;
-use super::super::switchboard::{Switchboard, Wish};
+use super::super::switchboard::{Guest, Switchboard, Wish};
 use super::Options;
 use super::connection::{Means, Order, run_all};
 use super::table::{News, Table};
@@ -95,6 +95,8 @@ impl WebRtcCarrier {
                 self.give_up(number, why.into());
             }
             Wish::Do { number, action } => self.table.order(number, Order::Do(action)),
+            // Visitors get no number.
+            Wish::Receive { number, .. } => self.switchboard.remove(number),
         }
     }
 
@@ -242,7 +244,12 @@ impl Carrier for WebRtcCarrier {
                 Poll::Pending => {}
             }
             let table = &mut self.table;
-            match self.switchboard.poll(context, |peer| table.accept(peer)) {
+            let admit = |guest| match guest {
+                Guest::Server(peer) => table.accept(peer),
+                // A page makes about 500 connections in its life: none of them is for whoever may not join.
+                Guest::Visitor => None,
+            };
+            match self.switchboard.poll(context, admit) {
                 Poll::Ready(wish) => self.grant(wish),
                 Poll::Pending => return Poll::Pending,
             }

@@ -14,6 +14,7 @@ use super::super::interfaces::host_candidates;
 use super::super::socket::{Purpose, Socket};
 use super::{WebRtcCarrier, now};
 use crate::ServerId;
+use crate::signaling::Serialization;
 
 /// The most sockets by which connections run that are found by signaling, beside the one that listens. There is more
 /// than one when a peer is connected to again shortly after a connection with it was closed.
@@ -64,14 +65,14 @@ impl WebRtcCarrier {
         let (path, earlier) = (seat.path, seat.socket);
         let replaced = self.table.vacate(number, now);
         self.say_goodbye(earlier, replaced);
-        let socket = self.signaled_socket(peer, now)?;
+        let socket = self.signaled_socket(Some(peer), now)?;
         let (connection, mut own) = match offer {
             None => self.maker.offer(path, now),
             Some(offer) => self.maker.answer(path, offer, now)?,
         };
         self.add_hosts(socket, &mut own);
         self.table
-            .on_described(number, peer, socket, &own.credentials.ufrag);
+            .on_described(number, Some(peer), socket, &own.credentials.ufrag);
         self.table.place(number, connection);
         if let Some(offer) = offer {
             self.add_candidates(number, offer.candidates());
@@ -80,6 +81,40 @@ impl WebRtcCarrier {
             .on_medium(number, MediumEvent::Described(own));
         // What is known already is told at once, and the rest as it comes.
         self.outlets.gather(socket, now);
+        Ok(())
+    }
+
+    /// Answers a visitor's offer. It is told the addresses of this host alone, and no server is asked for others.
+    pub(super) fn receive(
+        &mut self,
+        number: u64,
+        offer: &Description,
+        serialization: Serialization,
+    ) {
+        if let Err(ending) = self.answer_visitor(number, offer, serialization) {
+            return self.end(number, &ending);
+        }
+        let now = now();
+        self.with(number, |connection, turn| connection.on_time(now, turn));
+    }
+
+    fn answer_visitor(
+        &mut self,
+        number: u64,
+        offer: &Description,
+        serialization: Serialization,
+    ) -> Result<(), Ending> {
+        let now = now();
+        let gone = || Ending::Failed("its place is gone".into());
+        let path = self.table.seat(number).ok_or_else(gone)?.path;
+        let socket = self.signaled_socket(None, now)?;
+        let (connection, mut own) = self.maker.receive(path, offer, serialization, now)?;
+        self.add_hosts(socket, &mut own);
+        self.table
+            .on_described(number, None, socket, &own.credentials.ufrag);
+        self.table.place(number, connection);
+        self.add_candidates(number, offer.candidates());
+        self.switchboard.answer_visitor(number, own);
         Ok(())
     }
 
@@ -149,7 +184,7 @@ impl WebRtcCarrier {
         let socket = seat.socket;
         self.add_hosts(socket, &mut own);
         self.table
-            .on_described(number, peer, socket, &own.credentials.ufrag);
+            .on_described(number, Some(peer), socket, &own.credentials.ufrag);
         self.switchboard
             .on_medium(number, MediumEvent::Described(own));
         self.outlets.gather(socket, now());
@@ -187,14 +222,15 @@ impl WebRtcCarrier {
     }
 
     /// Returns a socket for a connection with a peer, by which there is no other with it: whoever is there has one
-    /// socket for all, and datagrams tell connections apart by both ends' sockets alone.
-    fn signaled_socket(&mut self, peer: ServerId, now: Instant) -> Result<usize, Ending> {
+    /// socket for all, and datagrams tell connections apart by both ends' sockets alone. A visitor, which is no peer,
+    /// has a socket for each connection.
+    fn signaled_socket(&mut self, peer: Option<ServerId>, now: Instant) -> Result<usize, Ending> {
         let places = 0..self.sockets.len();
         let of_signaled = places.filter(|place| self.sockets[*place].purpose != Purpose::Dialing);
         let mut places: Vec<_> = of_signaled.collect();
         if let Some(free) = places
             .iter()
-            .find(|place| !self.table.is_used_with(peer, **place, now))
+            .find(|place| peer.is_none_or(|peer| !self.table.is_used_with(peer, **place, now)))
         {
             return Ok(*free);
         }

@@ -1,11 +1,11 @@
-//! Makes connections: to listeners, of those who dial one, and with servers that signals have found.
+//! Makes connections: to listeners, of those who dial one, with servers that signals have found, and with visitors.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::net::Protocol;
-use str0m::{Candidate, IceCreds, RtcConfig};
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use super::super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED};
 use super::super::super::credentials::Credentials;
@@ -14,11 +14,14 @@ use super::super::super::flow::{Incoming, Outgoing};
 use super::super::super::ice_servers::IceTransportPolicy;
 use super::super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::super::meter::WebRtcMeter;
+use super::super::super::visitors::VISIT_TIME_MAX;
 use super::super::certificate::WebRtcIdentity;
 use super::super::crypto::provider;
-use super::{Connection, Ending, OURS, Stage, failed};
+use super::visiting::Reception;
+use super::{Connection, Ending, OURS, Stage, Use, failed};
 use crate::carrier::Path;
 use crate::hosts::Fingerprint;
+use crate::signaling::Serialization;
 
 /// What both channels of a connection may hold together, in bytes. It is never reached: each is bounded before.
 const SCTP_BYTES_MAX: usize = 1024 * 1024;
@@ -105,7 +108,32 @@ impl Maker {
         now: Instant,
     ) -> Result<(Connection, Description), Ending> {
         let own = Credentials::random();
-        let mut connection = self.signaled(path, self.config(ice(own.clone())), now);
+        let connection = self.signaled(path, self.config(ice(own.clone())), now);
+        self.answered(connection, own, offer)
+    }
+
+    /// Makes this end of a connection that a visitor offers. Returns the connection and the answer, without candidates.
+    pub(in super::super) fn receive(
+        &self,
+        path: Path,
+        offer: &Description,
+        serialization: Serialization,
+        now: Instant,
+    ) -> Result<(Connection, Description), Ending> {
+        let own = Credentials::random();
+        let rtc = Box::new(self.config(ice(own.clone())).build(now));
+        let mut connection = self.over(path, rtc, Use::Visit(Reception::new(serialization)), now);
+        connection.look_at = now + VISIT_TIME_MAX;
+        self.answered(reached(connection), own, offer)
+    }
+
+    /// Lets a connection answer an offer.
+    fn answered(
+        &self,
+        mut connection: Connection,
+        own: Credentials,
+        offer: &Description,
+    ) -> Result<(Connection, Description), Ending> {
         // One that makes no checks has to be checked.
         let mut api = connection.rtc.direct_api();
         api.set_ice_controlling(offer.is_lite);
@@ -134,12 +162,7 @@ impl Maker {
 
     /// Makes a connection that is reached by the socket that all share.
     fn connection(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        let mut connection = self.unreached(path, config, now);
-        for ours in OURS {
-            let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
-            connection.rtc.add_local_candidate(candidate);
-        }
-        connection
+        reached(self.unreached(path, config, now))
     }
 
     /// Makes a connection that is found by signaling.
@@ -173,13 +196,17 @@ impl Maker {
         let mut api = rtc.direct_api();
         let datagrams = api.create_data_channel(channel(DATAGRAMS, is_ordered, reliability));
         let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
+        let channels = Use::Link { datagrams, ordered };
+        self.over(path, rtc, channels, now)
+    }
+
+    fn over(&self, path: Path, rtc: Box<Rtc>, used_for: Use, now: Instant) -> Connection {
         Connection {
             path,
             stage: Stage::Opening,
             rtc,
             own: self.identity.fingerprint(),
-            datagrams,
-            ordered,
+            used_for,
             outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
             incoming: Incoming::new(),
             told: now,
@@ -194,6 +221,15 @@ impl Maker {
             sent_to: None,
         }
     }
+}
+
+/// Lets a connection be reached by the socket that all share.
+fn reached(mut connection: Connection) -> Connection {
+    for ours in OURS {
+        let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
+        connection.rtc.add_local_candidate(candidate);
+    }
+    connection
 }
 
 pub(super) fn ice(credentials: Credentials) -> IceCreds {

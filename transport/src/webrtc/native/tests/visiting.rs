@@ -1,0 +1,228 @@
+//! Visitors: clients as PeerJS's own are, which make a channel by themselves.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use super::super::certificate::WebRtcIdentity;
+use super::super::connection::{Connection, Ending, Maker, Turn};
+use super::super::crypto::provider;
+use super::super::gathering::Place;
+use super::{STEPS_MAX, WAY};
+use crate::carrier::Path;
+use crate::signaling::Serialization;
+use crate::webrtc::channels::DatagramMode;
+use crate::webrtc::credentials::Credentials;
+use crate::webrtc::description::{Description, Setup};
+use crate::webrtc::ice_servers::IceTransportPolicy;
+use crate::webrtc::limits::WebRtcLimits;
+use crate::webrtc::meter::WebRtcMeter;
+use crate::webrtc::visitors::{REFUSAL, VISIT_TIME_MAX};
+
+/// A client, and the member that it visits.
+struct Visit {
+    client: Rtc,
+    client_due: Instant,
+    addresses: [SocketAddr; 2],
+    member: Connection,
+    began: Instant,
+    now: Instant,
+    to_member: Vec<Vec<u8>>,
+    to_client: Vec<Vec<u8>>,
+    open: Vec<ChannelId>,
+    /// What the client was told: whether it is binary, and what it is.
+    told: Vec<(bool, Vec<u8>)>,
+    ending: Option<Ending>,
+}
+
+impl Visit {
+    /// Begins a visit by a client with some channels.
+    fn with_channels(channels: usize, serialization: Serialization) -> Self {
+        let now = Instant::now();
+        let addresses = ["192.0.2.1:1000", "192.0.2.2:2000"];
+        let addresses = addresses.map(|text| text.parse::<SocketAddr>().expect("an address"));
+        let maker = Maker {
+            identity: WebRtcIdentity::generate(),
+            limits: WebRtcLimits::default(),
+            datagram_mode: DatagramMode::default(),
+            meter: WebRtcMeter::default(),
+            policy: IceTransportPolicy::All,
+        };
+        let identity = WebRtcIdentity::generate();
+        let own = Credentials::random();
+        let mut client = RtcConfig::new()
+            .set_crypto_provider(provider())
+            .set_dtls_cert(identity.certificate().clone())
+            .set_local_ice_credentials(in_str0m(&own))
+            .build(now);
+        let offer = Description::new(own, identity.fingerprint(), Setup::ActivePassive);
+        let path = Path::new(&[], &[1]);
+        let received = maker.receive(path, &offer, serialization, now);
+        let (member, answer) = received.expect("it is received");
+
+        let [here, there] = addresses.map(|address| {
+            let candidate = Candidate::host(address, Protocol::Udp);
+            candidate.expect("it is a host's address")
+        });
+        client.add_local_candidate(here);
+        client.add_remote_candidate(there);
+        let mut api = client.direct_api();
+        api.set_ice_controlling(true);
+        api.set_remote_ice_credentials(in_str0m(&answer.credentials));
+        api.set_remote_fingerprint(str0m::config::Fingerprint {
+            hash_func: "sha-256".to_owned(),
+            bytes: answer.fingerprint.0.to_vec(),
+        });
+        api.start_dtls(false).expect("it has not begun");
+        api.start_sctp(false);
+        for _ in 0..channels {
+            api.create_data_channel(ChannelConfig {
+                label: "dc_xk3v".to_owned(),
+                ordered: false,
+                reliability: Reliability::Reliable,
+                negotiated: None,
+                protocol: String::new(),
+            });
+        }
+        Self {
+            client,
+            client_due: now,
+            addresses,
+            member,
+            began: now,
+            now,
+            to_member: Vec::new(),
+            to_client: Vec::new(),
+            open: Vec::new(),
+            told: Vec::new(),
+            ending: None,
+        }
+    }
+
+    /// Lets one thing after another happen until the member has ended the visit.
+    fn run(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if self.ending.is_some() {
+                return;
+            }
+            self.step();
+        }
+        panic!("it never ends");
+    }
+
+    fn step(&mut self) {
+        let is_quiet = self.to_member.is_empty() && self.to_client.is_empty();
+        let due = self.client_due.min(self.member.deadline());
+        self.now = if is_quiet {
+            due.max(self.now) + WAY
+        } else {
+            self.now + WAY
+        };
+        let [client, member] = self.addresses;
+        for datagram in std::mem::take(&mut self.to_client) {
+            let received = Receive::new(Protocol::Udp, member, client, &datagram);
+            let received = received.expect("it is of WebRTC");
+            let taken = self.client.handle_input(Input::Receive(self.now, received));
+            taken.expect("the client takes it");
+            self.drain_client();
+        }
+        let taken = self.client.handle_input(Input::Timeout(self.now));
+        taken.expect("the client takes the time");
+        self.drain_client();
+        let mut turn = Turn::default();
+        for datagram in std::mem::take(&mut self.to_member) {
+            let from = (Place::Shared(0), client);
+            self.member
+                .on_datagram(from, &datagram, self.now, &mut turn);
+        }
+        if self.member.deadline() <= self.now {
+            self.member.on_time(self.now, &mut turn);
+        }
+        assert!(turn.events.is_empty(), "nobody learns of a visitor");
+        let datagrams = turn.datagrams.into_iter();
+        self.to_client
+            .extend(datagrams.map(|(_, _, datagram)| datagram));
+        self.ending = turn.ending;
+    }
+
+    fn drain_client(&mut self) {
+        loop {
+            match self.client.poll_output().expect("the client is well") {
+                Output::Transmit(datagram) => self.to_member.push(datagram.contents.into()),
+                Output::Event(Event::ChannelOpen(id, _)) => self.open.push(id),
+                Output::Event(Event::ChannelData(data)) => {
+                    self.told.push((data.binary, data.data));
+                }
+                Output::Event(_) => {}
+                Output::Timeout(due) => {
+                    self.client_due = due;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn in_str0m(credentials: &Credentials) -> str0m::IceCreds {
+    str0m::IceCreds {
+        ufrag: credentials.ufrag.clone(),
+        pass: credentials.password.clone(),
+    }
+}
+
+#[test]
+fn a_visitor_is_told_what_it_takes_to_join() {
+    for serialization in [
+        Serialization::BinaryPack,
+        Serialization::Json,
+        Serialization::Raw,
+    ] {
+        let mut visit = Visit::with_channels(1, serialization);
+
+        visit.run();
+
+        assert_eq!(visit.told, [serialization.write(REFUSAL)]);
+        assert!(matches!(visit.ending, Some(Ending::Refused)));
+        assert!(visit.now < visit.began + Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_visitor_that_makes_no_channel_is_seen_off_in_time() {
+    let mut visit = Visit::with_channels(0, Serialization::Raw);
+
+    visit.run();
+
+    assert!(matches!(visit.ending, Some(Ending::TooLong)));
+    assert!(visit.now <= visit.began + VISIT_TIME_MAX + Duration::from_secs(1));
+}
+
+#[test]
+fn a_visitor_that_makes_many_channels_is_told_on_one() {
+    let mut visit = Visit::with_channels(20, Serialization::Raw);
+
+    visit.run();
+
+    assert!(matches!(visit.ending, Some(Ending::NoPacket(_))));
+    assert!(visit.told.len() <= 1);
+}
+
+#[test]
+fn a_visitor_that_sends_without_end_is_seen_off() {
+    let mut visit = Visit::with_channels(0, Serialization::Raw);
+    let mut last = None;
+
+    while visit.ending.is_none() {
+        visit.step();
+        last = visit.to_member.last().cloned().or(last);
+        let again = std::iter::repeat_n(last.clone(), 20).flatten();
+        visit.to_member.extend(again);
+    }
+
+    let ending = visit.ending;
+    assert!(matches!(ending, Some(Ending::NoPacket(_))), "{ending:?}");
+    assert!(visit.now < visit.began + Duration::from_secs(2));
+}
