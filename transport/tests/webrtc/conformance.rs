@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use liferaft_transport::conformance::{Fixture, check_all};
-use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::webrtc::{UNACKNOWLEDGED_BYTES_MAX, WebRtcConfig, WebRtcMeter};
 
+use crate::direct::{Direct, direct};
 use crate::ends::{PATIENCE, endpoint, listen, wanted};
 
 /// Ends of which each listens and dials all others, and what reads their counters.
@@ -13,9 +13,9 @@ use crate::ends::{PATIENCE, endpoint, listen, wanted};
 struct Ends(Vec<WebRtcMeter>);
 
 impl Fixture for Ends {
-    type End = Endpoint;
+    type End = Direct;
 
-    async fn connect(&mut self, ends: usize) -> Vec<Endpoint> {
+    async fn connect(&mut self, ends: usize) -> Vec<Direct> {
         let mut made = Vec::new();
         let mut wants = Vec::new();
         for number in (1..).take(ends) {
@@ -27,7 +27,7 @@ impl Fixture for Ends {
         for end in &mut made {
             end.want(&wants);
         }
-        made
+        direct(made).await
     }
 
     fn patience(&self) -> Duration {

@@ -8,6 +8,7 @@ use liferaft_transport::links::LinkEvent;
 use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcMeter};
 use tokio::time::timeout;
 
+use crate::direct::{Direct, direct};
 use crate::ends::{PATIENCE, assert_linked, connect, endpoint, id, listen, next, socket, wanted};
 use crate::exchange::{Exchange, address_of};
 
@@ -123,9 +124,9 @@ async fn nobody_there_is_told_in_time() {
 struct Ends(Vec<WebRtcMeter>);
 
 impl Fixture for Ends {
-    type End = Endpoint;
+    type End = Direct;
 
-    async fn connect(&mut self, ends: usize) -> Vec<Endpoint> {
+    async fn connect(&mut self, ends: usize) -> Vec<Direct> {
         let exchange = Exchange::honest();
         let numbers = 1..=u8::try_from(ends).expect("they are few");
         let wants: Vec<_> = numbers
@@ -139,7 +140,7 @@ impl Fixture for Ends {
             end.want(&wants);
             end
         });
-        made.collect()
+        direct(made.collect()).await
     }
 
     fn patience(&self) -> Duration {

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use liferaft_transport::conformance::{Fixture, check_all};
-use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::websocket::{TlsIdentity, WebSocketConfig};
 
+use crate::direct::{Direct, direct};
 use crate::ends::{PATIENCE, endpoint, listen, wanted};
 
 /// Ends of which each listens and dials all others.
 struct Ends(WebSocketConfig);
 
 impl Fixture for Ends {
-    type End = Endpoint;
+    type End = Direct;
 
-    async fn connect(&mut self, ends: usize) -> Vec<Endpoint> {
+    async fn connect(&mut self, ends: usize) -> Vec<Direct> {
         let numbers = (1..).take(ends);
         let mut made = Vec::new();
         let mut wants = Vec::new();
@@ -26,7 +26,7 @@ impl Fixture for Ends {
         for end in &mut made {
             end.want(&wants);
         }
-        made
+        direct(made).await
     }
 
     fn patience(&self) -> Duration {

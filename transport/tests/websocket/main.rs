@@ -5,6 +5,7 @@ mod bad_peers;
 mod cluster;
 mod conformance;
 mod contact;
+mod direct;
 mod ends;
 mod links;
 mod order;

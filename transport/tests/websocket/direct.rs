@@ -1,0 +1,69 @@
+//! Ends that are handed out when all of their links are direct, for the conformance kit.
+//!
+//! On a busy machine a link through a third end may be up before the direct one, which takes its place then: that a
+//! link goes down for a better one is told, and is none of the kit's promises.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use liferaft_platform::ServerId;
+use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
+use tokio::time::timeout;
+
+use crate::polling::PATIENCE;
+
+/// An end, and what it has still to tell of the time before it was handed out.
+pub(crate) struct Direct {
+    end: Endpoint,
+    told: VecDeque<Event>,
+}
+
+/// Waits until each of these ends has a direct link with each other one. They tell then that all are up.
+pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
+    let ids: Vec<_> = ends.iter().map(Endpoint::local).collect();
+    let linked = poll_fn(|context| {
+        for end in &mut ends {
+            while end.poll_event(context).is_ready() {}
+        }
+        let is_direct = |end: &Endpoint, peer: ServerId| {
+            peer == end.local() || end.link_path(peer).is_some_and(|path| path.relay.is_none())
+        };
+        let mut pairs = ends
+            .iter()
+            .flat_map(|end| ids.iter().map(move |id| (end, *id)));
+        if pairs.all(|(end, peer)| is_direct(end, peer)) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    });
+    timeout(PATIENCE, linked).await.expect("all are linked");
+    let handed_out = ends.into_iter().map(|end| {
+        let others = ids.iter().copied().filter(|id| *id != end.local());
+        let told = others.map(Event::PeerUp).collect();
+        Direct { end, told }
+    });
+    handed_out.collect()
+}
+
+impl Transport for Direct {
+    fn local(&self) -> ServerId {
+        self.end.local()
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.end.frame_bytes_max()
+    }
+
+    fn send(&mut self, to: ServerId, class: DeliveryClass, frame: Frame) -> Result<(), SendError> {
+        self.end.send(to, class, frame)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        match self.told.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None => self.end.poll_event(context),
+        }
+    }
+}
