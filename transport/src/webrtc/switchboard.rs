@@ -57,6 +57,8 @@ pub(crate) struct Switchboard {
     local: Option<ServerId>,
     servers: Vec<Server>,
     token_source: TokenSource,
+    /// The server that is heard first.
+    hears_next: usize,
     wishes: VecDeque<Wish>,
     /// What rings, and when.
     alarm: Option<(Duration, Alarm)>,
@@ -84,6 +86,7 @@ impl Switchboard {
             local: None,
             servers: Vec::new(),
             token_source,
+            hears_next: 0,
             wishes: VecDeque::new(),
             alarm: None,
         };
@@ -191,12 +194,13 @@ impl Switchboard {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if let Some((place, event)) = self.next_event(context) {
-                signals += 1;
-                self.on_event(place, event, &mut admit);
-            } else if self.is_due(context) {
+            // Time first: a server that never ends what it says keeps nobody from being given up.
+            if self.is_due(context) {
                 self.negotiations.on_time(now());
                 self.take_outputs();
+            } else if let Some((place, event)) = self.next_event(context) {
+                signals += 1;
+                self.on_event(place, event, &mut admit);
             } else {
                 return Poll::Pending;
             }
@@ -218,8 +222,12 @@ impl Switchboard {
         }
     }
 
+    /// Returns what a server says next. Each has its turn, however much others say.
     fn next_event(&mut self, context: &mut Context<'_>) -> Option<(usize, SignalingEvent)> {
-        for (place, server) in self.servers.iter_mut().enumerate() {
+        for _ in 0..self.servers.len() {
+            let place = self.hears_next % self.servers.len();
+            self.hears_next = place + 1;
+            let server = &mut self.servers[place];
             let Some(signaling) = &mut server.signaling else {
                 continue;
             };
@@ -305,5 +313,67 @@ impl std::fmt::Debug for Switchboard {
         f.debug_struct("Switchboard")
             .field("servers", &self.servers.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::signaling::{Body, Session};
+
+    /// A server that says the same without end, and what it was given to send.
+    struct Endless(SignalingEvent, Arc<Mutex<Vec<Signal>>>);
+
+    impl Signaling for Endless {
+        fn introduce(&mut self, _local: ServerId) {}
+
+        fn send(&mut self, _to: ServerId, signal: &Signal) {
+            self.1.lock().expect("one thread").push(signal.clone());
+        }
+
+        fn poll(&mut self, _context: &mut Context<'_>) -> Poll<Option<SignalingEvent>> {
+            Poll::Ready(Some(self.0.clone()))
+        }
+    }
+
+    fn ask(from: u128) -> SignalingEvent {
+        let session = Session {
+            number: 7,
+            round: 0,
+        };
+        let from = ServerId::from(from);
+        let signal = Signal::new(session, Body::Ask);
+        SignalingEvent::Signal { from, signal }
+    }
+
+    /// Of a server that came first, nothing else was heard, and nothing was given up in time.
+    #[test]
+    fn a_server_that_never_ends_keeps_nobody_from_being_heard() {
+        let mut limits = WebRtcLimits::default();
+        limits.opening_time_max = Duration::ZERO;
+        let secret = TokenSource(zeroize::Zeroizing::new([7; 32]));
+        let mut switchboard = Switchboard::new(limits, Vec::new(), secret);
+        switchboard.introduce(ServerId::from(1));
+        let sent = Arc::<Mutex<Vec<_>>>::default();
+        let endless = Endless(SignalingEvent::Ready, Arc::default());
+        assert!(switchboard.add(Box::new(endless), None));
+        assert!(switchboard.add(Box::new(Endless(ask(2), Arc::clone(&sent))), None));
+        assert!(switchboard.dial(40, ServerId::from(3), None));
+
+        let mut is_given_up = false;
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..10 {
+            if let Poll::Ready(Wish::Do { number: 40, .. }) =
+                switchboard.poll(&mut context, |_| None)
+            {
+                is_given_up = true;
+            }
+        }
+
+        assert!(is_given_up);
+        let sent = sent.lock().expect("one thread");
+        assert!(sent.iter().any(|signal| signal.body == Body::Ready));
     }
 }

@@ -55,6 +55,9 @@ const TEXTS_MAX: usize = 256;
 /// What stands before the address of a room in that of a server that is registered there.
 const RTC_PREFIX: &str = "rtc+";
 
+/// The most texts that are read before others of this thread have their turn.
+const TEXTS_IN_A_ROW_MAX: usize = 64;
+
 /// The longest name of a room that is taken, in bytes.
 const ROOM_BYTES_MAX: usize = 64;
 
@@ -397,6 +400,7 @@ impl Signaling for Registration {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SignalingEvent>> {
+        let mut texts = 0;
         loop {
             let Some(client) = &mut self.client else {
                 self.waker = Some(context.waker().clone());
@@ -409,6 +413,11 @@ impl Signaling for Registration {
                 self.obey(command);
                 continue;
             }
+            // A server may say what is nothing to us as fast as it is read.
+            if texts >= TEXTS_IN_A_ROW_MAX {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let told = self
                 .socket
                 .as_mut()
@@ -416,6 +425,7 @@ impl Signaling for Registration {
             match told {
                 Some(Poll::Ready(Some(SocketEvent::Open))) => client.on_open(now()),
                 Some(Poll::Ready(Some(SocketEvent::Text(text)))) => {
+                    texts += 1;
                     client.on_text(&text, now(), entropy_u64());
                 }
                 Some(Poll::Ready(None)) => {
