@@ -51,6 +51,11 @@ pub struct WebRtcLimits {
     /// twice as long. It must be longer than this end's and peers'
     /// [`keep_alive_after`](crate::links::LinkLimits::keep_alive_after). Default 10 s.
     pub idle_time_max: Duration,
+    /// A connection that signals have found, and on which nothing has come for so long, gets a restart of ICE. It must
+    /// be longer than this end's and peers' [`keep_alive_after`](crate::links::LinkLimits::keep_alive_after), and
+    /// shorter than their [`dead_after`](crate::links::LinkLimits::dead_after), or it comes too late. In browsers, the
+    /// browser decides. Default 2.5 s.
+    pub disconnected_after: Duration,
 }
 
 impl Default for WebRtcLimits {
@@ -65,6 +70,7 @@ impl Default for WebRtcLimits {
             ordered_queue_bytes_max: CREDIT_BYTES_MAX + 256 * 1024,
             opening_time_max: Duration::from_secs(5),
             idle_time_max: Duration::from_secs(10),
+            disconnected_after: Duration::from_millis(2_500),
         }
     }
 }

@@ -42,6 +42,12 @@ pub struct WebRtcCounters {
     pub relays_lost: u64,
     /// Clients of PeerJS that dialed this server, and were told that it takes an invitation to join.
     pub visitors_refused: u64,
+    /// Restarts of ICE that this end has offered or answered, since nothing came on a connection.
+    pub restarts: u64,
+    /// Of these, those after which something came again.
+    pub restarts_recovered: u64,
+    /// Of these, those whose connection was closed before anything came.
+    pub restarts_lost: u64,
 }
 
 /// Reads a carrier's counters, also while an [`Endpoint`](crate::endpoint::Endpoint) has the carrier.
@@ -66,6 +72,9 @@ pub(super) struct Tally {
     pub(super) relays_allocated: Count,
     pub(super) relays_lost: Count,
     pub(super) visitors_refused: Count,
+    pub(super) restarts: Count,
+    pub(super) restarts_recovered: Count,
+    pub(super) restarts_lost: Count,
 }
 
 /// A number that grows.
@@ -110,6 +119,9 @@ impl WebRtcMeter {
             relays_allocated: tally.relays_allocated.read(),
             relays_lost: tally.relays_lost.read(),
             visitors_refused: tally.visitors_refused.read(),
+            restarts: tally.restarts.read(),
+            restarts_recovered: tally.restarts_recovered.read(),
+            restarts_lost: tally.restarts_lost.read(),
         }
     }
 

@@ -215,6 +215,12 @@ impl Negotiation {
         self.role == Role::Answerer && !self.is_opened
     }
 
+    /// Returns true if this offer is the one that it answers, candidates aside.
+    pub(crate) fn is_offered_by(&self, offer: &Description) -> bool {
+        let mut theirs = self.theirs.iter();
+        self.role == Role::Answerer && theirs.any(|theirs| theirs.is_of_same_end(offer))
+    }
+
     /// Returns true if nobody has said to be there yet.
     pub(crate) fn is_asking(&self) -> bool {
         self.stage == Stage::Asking
@@ -258,8 +264,9 @@ impl Negotiation {
             }
             Body::Answer(answer) if self.role == Role::Offerer && is_of_round => {
                 self.on_answer(answer, way, steps);
+                self.settle_if_connected();
             }
-            Body::Offer(offer) if self.role == Role::Answerer && is_of_round => {
+            Body::Offer(offer) if is_of_round && self.is_offered_by(&offer) => {
                 self.merge(&offer, steps);
                 if self.stage != Stage::Describing {
                     self.send_own(Ways::One(way), steps);
@@ -293,6 +300,7 @@ impl Negotiation {
                     self.repeat = Some(Repeat::first(now));
                 }
                 self.send_own(self.way.map_or(Ways::All, Ways::One), steps);
+                self.settle_if_connected();
             }
             MediumEvent::Candidate(candidate) => {
                 let is_new = self
@@ -307,10 +315,13 @@ impl Negotiation {
             }
             MediumEvent::Open => {
                 self.is_opened = true;
-                self.on_connected();
+                self.settle();
             }
-            MediumEvent::Connected if self.is_opened => self.on_connected(),
-            MediumEvent::Disconnected if self.stage == Stage::Open && !self.is_disconnected => {
+            MediumEvent::Connected if self.is_opened => {
+                self.is_disconnected = false;
+                self.settle_if_connected();
+            }
+            MediumEvent::Disconnected if self.is_opened && !self.is_disconnected => {
                 self.on_disconnected(now, steps);
             }
             MediumEvent::Failed => {
@@ -328,6 +339,10 @@ impl Negotiation {
     /// Does what is due.
     pub(crate) fn on_time(&mut self, now: Duration, steps: &mut Vec<Step>) {
         if self.over_at.is_some_and(|at| at <= now) {
+            // It came back by itself, and nobody has answered the restart.
+            if self.is_opened && !self.is_disconnected {
+                return self.settle();
+            }
             self.over_at = None;
             self.repeat = None;
             let why = match self.stage {
@@ -398,21 +413,32 @@ impl Negotiation {
     fn is_restart(&self, round: u8, offer: &Description) -> bool {
         let theirs = self.theirs.as_ref();
         let is_same_end = theirs.is_some_and(|theirs| theirs.fingerprint == offer.fingerprint);
-        let is_next = self.session.round.checked_add(1) == Some(round);
-        self.role == Role::Answerer && self.is_disconnected && is_next && is_same_end
+        // Offers of earlier restarts may have been lost, and the connection have come back without them.
+        let is_later = self.session.round < round;
+        self.role == Role::Answerer && self.is_disconnected && is_later && is_same_end
     }
 
-    fn on_connected(&mut self) {
+    /// Waits for nothing more.
+    fn settle(&mut self) {
         self.stage = Stage::Open;
         self.is_disconnected = false;
         self.repeat = None;
         self.over_at = None;
     }
 
+    /// Ends a restart that both ends have taken part in. One that is not answered goes on for its time, though the
+    /// connection has come back: the other end may have taken it, and then waits for this one.
+    fn settle_if_connected(&mut self) {
+        let is_half_way = matches!(self.stage, Stage::Describing | Stage::Offered);
+        if self.is_opened && !self.is_disconnected && !is_half_way {
+            self.settle();
+        }
+    }
+
     fn on_disconnected(&mut self, now: Duration, steps: &mut Vec<Step>) {
         self.is_disconnected = true;
         self.over_at = Some(now.saturating_add(RESTART_TIME_MAX));
-        if self.role == Role::Answerer {
+        if self.role == Role::Answerer || self.stage != Stage::Open {
             return;
         }
         let Some(round) = self.session.round.checked_add(1) else {

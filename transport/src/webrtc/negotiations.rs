@@ -2,7 +2,8 @@
 //! dial, and what strangers may cost.
 //!
 //! A signal of an unknown session begins a connection if it offers one; what of a session came before or comes after
-//! its time is ignored, so that an offer that is replayed makes no second connection. When both ends dial, the offer of
+//! its time is ignored, so that an offer that is replayed makes no second connection. One that two ends offer is
+//! answered to both. When both ends dial, the offer of
 //! the smaller id counts: the other end gives up its own, and answers by the connection that it has dialed. An offer
 //! never ends a connection that is open: anybody may have made it up, and links decide when the new one has proven who
 //! is there.
@@ -34,7 +35,8 @@ pub(crate) struct Negotiations {
     local: Option<ServerId>,
     limits: WebRtcLimits,
     seats: BTreeMap<u64, Seat>,
-    sessions: BTreeMap<(ServerId, u64), u64>,
+    /// Each has one connection, or one for each end that offers it: only the peer's own leads to it.
+    sessions: BTreeMap<(ServerId, u64), Vec<u64>>,
     deadlines: BTreeSet<(Duration, u64)>,
     ended: VecDeque<(ServerId, u64)>,
     shunned: BTreeMap<ServerId, Way>,
@@ -115,14 +117,19 @@ impl Negotiations {
         };
         let Signal { session, body } = signal;
         let key = (from, session.number);
-        if let Some(number) = self.sessions.get(&key).copied() {
+        let seated = self.sessions.get(&key).cloned().unwrap_or_default();
+        if !seated.is_empty() && !self.is_of_another_end(&seated, session.round, &body) {
             let time_max = self.limits.opening_time_max;
-            self.with(number, |negotiation, steps| {
-                negotiation.on_signal((session.round, body), way, now, time_max, steps);
-            });
+            for number in seated {
+                let body = body.clone();
+                self.with(number, |negotiation, steps| {
+                    negotiation.on_signal((session.round, body), way, now, time_max, steps);
+                });
+            }
             return;
         }
-        if self.ended.contains(&key) || session.round > 0 {
+        let has_ended = seated.is_empty() && self.ended.contains(&key);
+        if has_ended || session.round > 0 {
             return;
         }
         let dialed = self.unanswered(from);
@@ -234,6 +241,21 @@ impl Negotiations {
         self.outputs.pop_front()
     }
 
+    /// Returns true if a session is offered by another end than those that have offered it before: one of them has made
+    /// it up, and the peer is not to be kept away by whoever was quicker.
+    fn is_of_another_end(&self, seated: &[u64], round: u8, body: &Body) -> bool {
+        let Body::Offer(offer) = body else {
+            return false;
+        };
+        let is_other = |number: &u64| {
+            let seat = self.seats.get(number);
+            seat.is_some_and(|Seat { negotiation, .. }| {
+                negotiation.is_opening_for_peer() && !negotiation.is_offered_by(offer)
+            })
+        };
+        round == 0 && seated.iter().all(is_other)
+    }
+
     /// Returns the connection that this end has dialed to a peer and that nothing came of yet.
     fn unanswered(&self, peer: ServerId) -> Option<u64> {
         let mut of_peer = self.of_peer(peer);
@@ -255,12 +277,13 @@ impl Negotiations {
 
     fn of_peer(&self, peer: ServerId) -> impl Iterator<Item = (u64, &Negotiation)> {
         let sessions = self.sessions.range((peer, 0)..=(peer, u64::MAX));
-        sessions.filter_map(|(_, number)| Some((*number, &self.seats.get(number)?.negotiation)))
+        let numbers = sessions.flat_map(|(_, numbers)| numbers);
+        numbers.filter_map(|number| Some((*number, &self.seats.get(number)?.negotiation)))
     }
 
     fn sit(&mut self, number: u64, negotiation: Negotiation) {
         let session = (negotiation.peer, negotiation.session.number);
-        self.sessions.insert(session, number);
+        self.sessions.entry(session).or_default().push(number);
         let seat = Seat {
             negotiation,
             opened_at: None,
@@ -277,7 +300,12 @@ impl Negotiations {
             self.deadlines.remove(&(at, number));
         }
         let Negotiation { peer, session, .. } = seat.negotiation;
-        self.sessions.remove(&(peer, session.number));
+        if let Some(numbers) = self.sessions.get_mut(&(peer, session.number)) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.sessions.remove(&(peer, session.number));
+            }
+        }
         self.ended.push_back((peer, session.number));
         if self.ended.len() > ENDED_MAX {
             self.ended.pop_front();

@@ -1,5 +1,5 @@
-//! Links over WebRTC: between ends on loopback, by addresses and by signals, and beside peers and signaling servers that
-//! keep to no rule.
+//! Links over WebRTC: between ends on loopback, by addresses and by signals, over paths that go away, and beside
+//! peers and signaling servers that keep to no rule.
 
 mod bad_peers;
 mod binding;
@@ -10,6 +10,8 @@ mod conformance;
 #[path = "../../src/webrtc/native/gathering/tests/coturn.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod coturn;
+#[path = "../websocket/direct.rs"]
+mod direct;
 mod ends;
 mod exchange;
 mod hostile;
@@ -19,4 +21,6 @@ mod misuse;
 mod polling;
 mod raw;
 mod relayed;
+mod restarts;
 mod signaled;
+mod wires;

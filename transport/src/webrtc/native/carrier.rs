@@ -213,6 +213,9 @@ impl WebRtcCarrier {
 
     fn say_goodbye(&mut self, socket: usize, connection: Option<Connection>) {
         if let Some(mut connection) = connection {
+            if connection.is_restarting() {
+                self.maker.meter.tally().restarts_lost.add_one();
+            }
             let mut turn = Turn::default();
             connection.close(&mut turn);
             for (relay, to, datagram) in turn.datagrams {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc};
 
 pub(super) use self::maker::Maker;
 use self::maker::{ice, in_str0m};
@@ -35,6 +35,9 @@ const STALE_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// How long str0m waits at least until it is told the time again: it asks for times in the past too.
 const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
+
+/// How late this end may look whether something has come. If it is later, it was itself stopped.
+const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// The most relays that a connection may go through.
 const RELAYS_MAX: usize = 4;
@@ -62,12 +65,19 @@ pub(super) struct Connection {
     look_at: Instant,
     is_heard: bool,
     is_used: bool,
+    /// When the last datagram came.
+    heard_at: Instant,
+    /// None has come for too long.
+    is_disconnected: bool,
+    restart: Restart,
     limits: WebRtcLimits,
     meter: WebRtcMeter,
     /// The candidates of the other end that were told by signals.
     candidates: Vec<(SocketAddr, CandidateKind)>,
     /// The relays that it may go through, and their addresses.
     relays: Vec<(RelayId, SocketAddr)>,
+    /// The candidates of this end.
+    ours: Vec<Candidate>,
     /// Where the last datagram of the connection itself went, and through which relay, ICE's checks aside.
     sent_to: Option<(Option<RelayId>, SocketAddr)>,
 }
@@ -82,6 +92,17 @@ enum Use {
     },
     /// A visitor, who makes a channel of its own. It is never open to the carrier's user.
     Visit(Reception),
+}
+
+/// How far a restart of ICE has come.
+#[derive(Debug)]
+enum Restart {
+    None,
+    /// It is offered by this name and password, which count when it is answered: until then the other end uses those
+    /// that it knows, if it can.
+    Offered(Credentials),
+    /// Both ends have taken part, and nothing has come since then.
+    Begun,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,28 +152,56 @@ pub(super) enum Fate {
 impl Connection {
     /// Connects to whoever has answered the offer.
     pub(super) fn on_answer(&mut self, answer: &Description) -> Result<(), Ending> {
-        if self.stage != Stage::Offered {
-            return self.on_restart_answered(answer);
+        if let Restart::Offered(own) = std::mem::replace(&mut self.restart, Restart::None) {
+            self.begin_restart(own, answer);
+            return Ok(());
         }
         self.stage = Stage::Opening;
         self.connect(answer, answer.setup == Setup::Passive)
     }
 
-    /// Begins ICE anew, and returns what the other end is told, without candidates.
-    pub(super) fn restart(&mut self, setup: Setup) -> Description {
+    /// Offers to begin ICE anew, and returns what the other end is told, without candidates.
+    pub(super) fn offer_restart(&mut self) -> Description {
+        self.meter.tally().restarts.add_one();
         let own = Credentials::random();
-        let mut api = self.rtc.direct_api();
-        api.set_local_ice_credentials(ice(own.clone()));
-        Description::new(own, self.own, setup)
+        self.restart = Restart::Offered(own.clone());
+        Description::new(own, self.own, Setup::ActivePassive)
     }
 
-    /// Takes the other end's part of an ICE that begins anew.
-    pub(super) fn on_restart_answered(&mut self, theirs: &Description) -> Result<(), Ending> {
-        let credentials = ice(theirs.credentials.clone());
-        self.rtc
-            .direct_api()
-            .set_remote_ice_credentials(credentials);
-        Ok(())
+    /// Begins ICE anew as the other end offers, and returns the answer, without candidates.
+    pub(super) fn answer_restart(&mut self, offer: &Description) -> Description {
+        self.meter.tally().restarts.add_one();
+        let own = Credentials::random();
+        self.begin_restart(own.clone(), offer);
+        let mut answer = Description::new(own, self.own, Setup::Active);
+        answer.mid = offer.mid.clone();
+        answer
+    }
+
+    fn begin_restart(&mut self, own: Credentials, theirs: &Description) {
+        let mut api = self.rtc.direct_api();
+        api.set_local_ice_credentials(ice(own));
+        api.set_remote_ice_credentials(ice(theirs.credentials.clone()));
+        // Taking away this end's candidates takes away all pairs: those that were found before would be kept for their
+        // time, and be preferred to what is found now.
+        for candidate in &self.ours {
+            api.invalidate_candidate(candidate);
+        }
+        for candidate in &self.ours {
+            self.rtc.add_local_candidate(candidate.clone());
+        }
+        self.restart = Restart::Begun;
+    }
+
+    /// Returns true if ICE was restarted, and nothing has come since then.
+    pub(super) fn is_restarting(&self) -> bool {
+        !matches!(self.restart, Restart::None)
+    }
+
+    /// Lets it be reached at one more address of this end.
+    fn add_own(&mut self, candidate: Candidate) {
+        self.ours.push(candidate.clone());
+        self.rtc.add_local_candidate(candidate);
     }
 
     fn connect(&mut self, theirs: &Description, is_active: bool) -> Result<(), Ending> {
@@ -186,7 +235,7 @@ impl Connection {
             return false;
         };
         self.relays.push((relay, address));
-        self.rtc.add_local_candidate(candidate);
+        self.add_own(candidate);
         true
     }
 
@@ -235,7 +284,26 @@ impl Connection {
 
     /// Returns when [`on_time`](Self::on_time) has something to do.
     pub(super) fn deadline(&self) -> Instant {
-        self.due.min(self.look_at)
+        let at = self.due.min(self.look_at);
+        self.disconnected_at().map_or(at, |then| at.min(then))
+    }
+
+    /// Returns when nothing has come for too long.
+    fn disconnected_at(&self) -> Option<Instant> {
+        let is_awaited = self.stage == Stage::Open && !self.is_disconnected;
+        is_awaited.then(|| self.heard_at + self.limits.disconnected_after)
+    }
+
+    /// Something has come, or it is as if it had.
+    fn hear(&mut self, now: Instant, turn: &mut Turn) {
+        self.heard_at = now;
+        if matches!(self.restart, Restart::Begun) {
+            self.restart = Restart::None;
+            self.meter.tally().restarts_recovered.add_one();
+        }
+        if std::mem::take(&mut self.is_disconnected) {
+            turn.medium.push(MediumEvent::Connected);
+        }
     }
 
     /// Does what is due.
@@ -250,6 +318,15 @@ impl Connection {
                 return turn.end(Ending::Silent);
             }
             self.look_at = now + self.limits.idle_time_max;
+        }
+        if let Some(at) = self.disconnected_at().filter(|at| *at <= now) {
+            // An end that was itself stopped has not read what came meanwhile.
+            if now > at + LATE_MAX {
+                self.heard_at = now;
+            } else {
+                self.is_disconnected = true;
+                turn.medium.push(MediumEvent::Disconnected);
+            }
         }
         if self.due <= now {
             self.tell(now, turn);
@@ -281,6 +358,7 @@ impl Connection {
             // Anybody can send it.
             tracing::debug!(path = ?self.path, %error, "a datagram means nothing");
         }
+        self.hear(now, turn);
         self.drain(turn);
     }
 
@@ -450,12 +528,6 @@ impl Connection {
                 turn.end(Ending::NoPacket("a channel of its own".into()));
             }
             Event::ChannelData(data) => self.on_data(data, turn),
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                turn.medium.push(MediumEvent::Disconnected);
-            }
-            Event::IceConnectionStateChange(state) if state.is_connected() => {
-                turn.medium.push(MediumEvent::Connected);
-            }
             Event::ChannelClose(_) | Event::Closed => turn.end(Ending::ByPeer),
             // Whether anybody is there, links find out themselves.
             _ => {}
@@ -473,6 +545,7 @@ impl Connection {
             return turn.end(Ending::Failed("it has shown no certificate".into()));
         };
         self.stage = Stage::Open;
+        self.heard_at = self.told;
         self.look_at = self.told + self.limits.idle_time_max;
         self.meter.tally().opened.add_one();
         turn.medium.push(MediumEvent::Open);

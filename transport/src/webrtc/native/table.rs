@@ -29,6 +29,13 @@ const WAITING_MAX: usize = 1_024;
 /// The longest name in ICE (RFC 8445, section 5.3), in bytes.
 const UFRAG_BYTES_MAX: usize = 256;
 
+/// The most names in ICE that a connection has at once: the one of a restart counts when the other end has answered.
+const OWN_UFRAGS_MAX: usize = 2;
+
+/// The most addresses from which a connection is reached. Checks of its other end may come from anywhere; the address
+/// that has been there longest is forgotten, until a check comes from there again.
+const PAIRS_MAX: usize = 32;
+
 /// How long a connection that is being opened keeps its place, however many others ask: enough for the few round trips
 /// that it takes.
 const OPENING_TIME_MIN: Duration = Duration::from_millis(500);
@@ -69,11 +76,12 @@ pub(super) struct Seat {
     pub(super) connection: Option<Connection>,
     /// The socket that it sends by.
     pub(super) socket: usize,
-    pairs: Vec<Pair>,
+    pairs: VecDeque<Pair>,
     ufrag: Option<String>,
     /// Who was found by signaling.
     pub(super) peer: Option<ServerId>,
-    own_ufrag: Option<String>,
+    /// The name that it has now, and the one that it had before ICE was restarted.
+    own_ufrags: VecDeque<String>,
     candidates: Vec<Pair>,
     pub(super) relays: Vec<RelayId>,
     deadline: Option<Instant>,
@@ -240,8 +248,11 @@ impl Table {
         let Some(seat) = self.seats.get_mut(&number) else {
             return;
         };
-        if let Some(earlier) = seat.own_ufrag.replace(ufrag.to_owned()) {
-            self.own_ufrags.remove(&earlier);
+        seat.own_ufrags.push_back(ufrag.to_owned());
+        if seat.own_ufrags.len() > OWN_UFRAGS_MAX
+            && let Some(earliest) = seat.own_ufrags.pop_front()
+        {
+            self.own_ufrags.remove(&earliest);
         }
         self.own_ufrags.insert(ufrag.to_owned(), number);
         seat.peer = peer;
@@ -363,7 +374,7 @@ impl Table {
         if let Some(ufrag) = seat.ufrag.take() {
             self.ufrags.remove(&ufrag);
         }
-        if let Some(ufrag) = seat.own_ufrag.take() {
+        for ufrag in seat.own_ufrags.drain(..) {
             self.own_ufrags.remove(&ufrag);
         }
         if let Some(deadline) = seat.deadline.take() {
@@ -415,8 +426,13 @@ impl Table {
         if let Place::Shared(socket) = pair.0 {
             seat.socket = socket;
         }
-        seat.pairs.push(pair);
+        seat.pairs.push_back(pair);
         self.pairs.insert(pair, number);
+        if seat.pairs.len() > PAIRS_MAX
+            && let Some(earliest) = seat.pairs.pop_front()
+        {
+            self.pairs.remove(&earliest);
+        }
     }
 
     /// Finds out for whom a datagram is that has come to a socket.
@@ -477,10 +493,10 @@ impl Table {
             side,
             connection: None,
             socket: 0,
-            pairs: Vec::new(),
+            pairs: VecDeque::new(),
             ufrag: None,
             peer: None,
-            own_ufrag: None,
+            own_ufrags: VecDeque::new(),
             candidates: Vec::new(),
             relays: Vec::new(),
             deadline: None,

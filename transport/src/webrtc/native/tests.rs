@@ -10,9 +10,11 @@ use bytes::Bytes;
 use super::certificate::WebRtcIdentity;
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
 use super::gathering::Place;
+use super::table::{Addressee, Table};
 use crate::carrier::{Binding, CarrierEvent, Channel, Packet, Path};
 use crate::hosts::Fingerprint;
 use crate::webrtc::channels::DatagramMode;
+use crate::webrtc::credentials::Credentials;
 use crate::webrtc::flow::CREDIT_BYTES;
 use crate::webrtc::ice_servers::IceTransportPolicy;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
@@ -433,4 +435,26 @@ fn who_closes_tells_the_other_end() {
     network.run_until(|network| network.ends[1].ending.is_some());
 
     assert!(matches!(network.ends[1].ending, Some(Ending::ByPeer)));
+}
+
+/// Whoever has its password may send checks from wherever it likes.
+#[test]
+fn a_connection_is_reached_from_few_addresses() {
+    let limits = WebRtcLimits::default();
+    let own = Credentials::of_listener(&Fingerprint([0; 32]));
+    let mut table = Table::new(limits, WebRtcMeter::default(), own);
+    let now = Instant::now();
+    let (number, _) = table.dial(now).expect("there is room");
+    let from = |port| (Place::Shared(0), SocketAddr::from(([192, 0, 2, 1], port)));
+
+    for port in 1..=1_000 {
+        assert!(table.claim(number, from(port)));
+    }
+
+    let known = (1..=1_000).filter(|port| {
+        let dtls = table.addressee(from(*port), &[22], false);
+        dtls == Addressee::Connection(number)
+    });
+    let known: Vec<_> = known.collect();
+    assert_eq!((known.len(), known.last()), (32, Some(&1_000)));
 }

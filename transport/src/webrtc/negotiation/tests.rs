@@ -508,6 +508,79 @@ fn a_connection_that_is_disconnected_gets_one_restart() {
     assert_eq!(done, [Action::Close(Unreached::Lost)]);
 }
 
+/// An end whose connection was offered to it and is open.
+fn answerer() -> End {
+    let mut end = End::new(2);
+    let offer = signal(7, 0, Body::Offer(description(1)));
+    end.take(id(1), SERVER, &offer, NOW);
+    let number = end.next;
+    end.tell(number, MediumEvent::Described(description(2)), NOW);
+    end.tell(number, MediumEvent::Open, NOW);
+    end.actions();
+    end
+}
+
+/// The offer of the first restart was lost, and the connection came back without it.
+#[test]
+fn a_restart_after_one_that_was_lost_is_taken() {
+    let mut end = answerer();
+    let number = end.next;
+    end.tell(number, MediumEvent::Disconnected, NOW);
+    end.tell(number, MediumEvent::Connected, NOW);
+    end.tell(number, MediumEvent::Disconnected, NOW);
+
+    let offer = signal(7, 2, Body::Offer(description(1)));
+    end.take(id(1), SERVER, &offer, NOW);
+
+    assert_eq!(end.actions(), [Action::TakeRestart(description(1))]);
+}
+
+#[test]
+fn a_connection_that_comes_back_by_itself_is_kept() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    let answer = signal(2_001, 0, Body::Answer(description(2)));
+    end.take(id(2), SERVER, &answer, NOW);
+    end.tell(number, MediumEvent::Open, NOW);
+    end.actions();
+
+    end.tell(number, MediumEvent::Disconnected, NOW);
+    end.tell(number, MediumEvent::Described(description(3)), NOW);
+    end.tell(number, MediumEvent::Connected, NOW);
+    for _ in 0..20 {
+        if let Some(at) = end.negotiations.deadline() {
+            end.wait(at);
+        }
+    }
+
+    assert_eq!(end.actions(), [Action::MakeRestart]);
+    assert_eq!(end.negotiations.deadline(), None);
+}
+
+/// Its answer comes after the connection has come back: the other end has restarted, and so must this one.
+#[test]
+fn a_restart_that_is_answered_late_is_completed() {
+    let mut end = End::new(1);
+    let number = end.dial(2, NOW);
+    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
+    end.tell(number, MediumEvent::Described(description(1)), NOW);
+    let answer = signal(2_001, 0, Body::Answer(description(2)));
+    end.take(id(2), SERVER, &answer, NOW);
+    end.tell(number, MediumEvent::Open, NOW);
+    end.tell(number, MediumEvent::Disconnected, NOW);
+    end.tell(number, MediumEvent::Described(description(3)), NOW);
+    end.tell(number, MediumEvent::Connected, NOW);
+    end.actions();
+
+    let answer = signal(2_001, 1, Body::Answer(description(4)));
+    end.take(id(2), SERVER, &answer, NOW);
+
+    assert_eq!(end.actions(), [Action::TakeAnswer(description(4))]);
+    assert_eq!(end.negotiations.deadline(), None);
+}
+
 #[test]
 fn a_server_that_swaps_answers_does_not_win_twice() {
     let mut end = End::new(1);
@@ -544,6 +617,25 @@ fn a_server_that_swaps_answers_does_not_win_twice() {
 
     let expected = [Action::MakeOffer, Action::TakeAnswer(description(2))];
     assert_eq!(end.actions(), expected);
+}
+
+/// The server has seen the number of the session, and is quicker than the peer's offer by another way.
+#[test]
+fn an_offer_that_is_made_up_keeps_the_true_one_from_nothing() {
+    let mut end = End::new(2);
+    let forged = signal(7, 0, Body::Offer(description(6)));
+    let offer = signal(7, 0, Body::Offer(description(1)));
+
+    end.take(id(1), SERVER, &forged, NOW);
+    end.tell(1, MediumEvent::Described(description(2)), NOW);
+    end.take(id(1), Way::Mesh, &offer, NOW);
+    end.tell(2, MediumEvent::Described(description(3)), NOW);
+    end.take(id(1), Way::Mesh, &offer, NOW);
+
+    let taken = [description(6), description(1)].map(Action::TakeOffer);
+    assert_eq!(end.actions(), taken);
+    let answers = [2, 3, 3].map(|number| Body::Answer(description(number)));
+    assert_eq!(end.bodies(), answers);
 }
 
 #[test]

@@ -3,9 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::super::super::description::{
-    CandidateHost, CandidateKind, Description, IceCandidate, Setup,
-};
+use super::super::super::description::{CandidateHost, CandidateKind, Description, IceCandidate};
 use super::super::super::ice_servers::IceTransportPolicy;
 use super::super::super::negotiation::{Action, MediumEvent};
 use super::super::connection::Ending;
@@ -32,16 +30,12 @@ impl WebRtcCarrier {
                 taken.unwrap_or(Ok(()))
             }
             Action::MakeRestart => {
-                self.restart(number, Setup::ActivePassive);
+                self.restart(number, None);
                 Ok(())
             }
             Action::TakeRestart(offer) => {
-                let taken = self.with(number, |connection, _| {
-                    connection.on_restart_answered(&offer)
-                });
-                self.add_candidates(number, offer.candidates());
-                self.restart(number, Setup::Active);
-                taken.unwrap_or(Ok(()))
+                self.restart(number, Some(&offer));
+                Ok(())
             }
             Action::AddCandidate(candidate) => {
                 self.add_candidates(number, &[candidate]);
@@ -174,9 +168,12 @@ impl WebRtcCarrier {
         self.tell(number, CandidateKind::Relayed, address);
     }
 
-    /// Begins ICE anew, by the socket that there is.
-    fn restart(&mut self, number: u64, setup: Setup) {
-        let own = self.with(number, |connection, _| connection.restart(setup));
+    /// Begins ICE anew, by the socket that there is: offers it, or answers this offer.
+    fn restart(&mut self, number: u64, offer: Option<&Description>) {
+        let own = self.with(number, |connection, _| match offer {
+            None => connection.offer_restart(),
+            Some(offer) => connection.answer_restart(offer),
+        });
         let peer = self.switchboard.peer(number);
         let (Some(mut own), Some(peer), Some(seat)) = (own, peer, self.table.seat(number)) else {
             return;
@@ -185,6 +182,9 @@ impl WebRtcCarrier {
         self.add_hosts(socket, &mut own);
         self.table
             .on_described(number, Some(peer), socket, &own.credentials.ufrag);
+        if let Some(offer) = offer {
+            self.add_candidates(number, offer.candidates());
+        }
         self.switchboard
             .on_medium(number, MediumEvent::Described(own));
         self.outlets.gather(socket, now());

@@ -18,7 +18,7 @@ use super::super::super::visitors::VISIT_TIME_MAX;
 use super::super::certificate::WebRtcIdentity;
 use super::super::crypto::provider;
 use super::visiting::Reception;
-use super::{Connection, Ending, OURS, Stage, Use, failed};
+use super::{Connection, Ending, OURS, Restart, Stage, Use, failed};
 use crate::carrier::Path;
 use crate::hosts::Fingerprint;
 use crate::signaling::Serialization;
@@ -214,10 +214,14 @@ impl Maker {
             look_at: now + self.limits.opening_time_max,
             is_heard: false,
             is_used: false,
+            heard_at: now,
+            is_disconnected: false,
+            restart: Restart::None,
             limits: self.limits,
             meter: self.meter.clone(),
             candidates: Vec::new(),
             relays: Vec::new(),
+            ours: Vec::new(),
             sent_to: None,
         }
     }
@@ -227,7 +231,7 @@ impl Maker {
 fn reached(mut connection: Connection) -> Connection {
     for ours in OURS {
         let candidate = Candidate::host(ours, Protocol::Udp).expect("it is a host's address");
-        connection.rtc.add_local_candidate(candidate);
+        connection.add_own(candidate);
     }
     connection
 }
