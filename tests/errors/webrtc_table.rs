@@ -1,7 +1,7 @@
 //! The errors of links over WebRTC, with their texts; why it does not listen is in the table of WebSocket.
 
-use liferaft::transport::signaling::SignalingServerError;
-use liferaft::transport::webrtc::WebRtcIdentityError;
+use liferaft::transport::signaling::{ParseByHandError, SignalingServerError};
+use liferaft::transport::webrtc::{ByHandError, WebRtcIdentityError};
 
 use crate::row::Row;
 
@@ -22,5 +22,29 @@ pub(crate) fn table() -> Vec<Row> {
             => "an address of 140 bytes is too long for a signaling server: with the id of a server it has at most 128";
         "SignalingServerError::BadToken": SignalingServerError::BadToken
             => "a token has 1 to 128 letters, digits, '-' and '_'";
+        "ParseByHandError::TooLong": ParseByHandError::TooLong { bytes: 5_000 }
+            => "5000 bytes are no offer or answer: with white space they have at most 4096";
+        "ParseByHandError::NoNote": ParseByHandError::NoNote
+            => "it is no offer or answer: these begin with rtc-offer: or rtc-answer:";
+        "ParseByHandError::Damaged": ParseByHandError::Damaged
+            => "the offer or answer is damaged, or has lost its end: copy it to its end, and nothing else";
+        "ParseByHandError::NewerVersion": ParseByHandError::NewerVersion { version: 2 }
+            => "the offer or answer is of version 2, and this program knows 1: use a newer one";
+        "ParseByHandError::Senseless": ParseByHandError::Senseless
+            => "the offer or answer makes no sense";
+        "ByHandError::Unreadable": ByHandError::Unreadable(ParseByHandError::Senseless)
+            => "the offer or answer makes no sense";
+        "ByHandError::Own": ByHandError::Own
+            => "this text is of this end: the other end is to take it";
+        "ByHandError::NoOffer": ByHandError::NoOffer
+            => "the offer of this answer is answered, or its time is over: make another one";
+        "ByHandError::TakenBefore": ByHandError::TakenBefore
+            => "this offer was taken before: its end is to make another one";
+        "ByHandError::TooMany": ByHandError::TooMany
+            => "8 offers and answers wait already: no more are allowed";
+        "ByHandError::NotMade": ByHandError::NotMade("it was closed".to_owned())
+            => "no connection was made: it was closed";
+        "ByHandError::Closed": ByHandError::Closed
+            => "there is no end that could be connected";
     }
 }

@@ -27,7 +27,7 @@ function list(id, items) {
 async function refresh() {
   const status = member.status();
   for (const id of ['id', 'role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
-  for (const id of ['voters', 'learners']) list(id, status[id]);
+  for (const id of ['voters', 'learners', 'links']) list(id, status[id]);
   if (status.exclusion) tell(`It takes no part: ${status.exclusion}.`);
   const members = [...status.voters, ...status.learners].join();
   status.free();
@@ -38,7 +38,7 @@ async function refresh() {
     read += 1n;
   }
   // The link has the addresses of members that are there.
-  if (members !== shared) {
+  if (members && members !== shared) {
     await share();
     shared = members;
   }
@@ -91,7 +91,27 @@ async function begin() {
 
 element('join').addEventListener('submit', (event) => {
   event.preventDefault();
-  run(Member.join(element('invitation').value, room)).catch((error) => tell(String(error)));
+  // Nobody joins twice.
+  element('join').hidden = true;
+  run(Member.join(element('invitation').value, room)).catch((error) => {
+    element('join').hidden = false;
+    tell(String(error));
+  });
+});
+element('offer').addEventListener('click', () => {
+  member?.offer()
+    .then((offer) => { element('given').value = offer; tell('Give the offer to the other tab. It is good for ten minutes.'); })
+    .catch((error) => tell(String(error)));
+});
+element('hand').addEventListener('submit', (event) => {
+  event.preventDefault();
+  member?.take(element('pasted').value)
+    .then((answer) => {
+      element('pasted').value = '';
+      element('given').value = answer ?? '';
+      tell(answer ? 'Give the answer to the other tab.' : 'It connects.');
+    })
+    .catch((error) => tell(String(error)));
 });
 element('say').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use liferaft::transport::signaling::SignalingServer;
 use liferaft::transport::token::TokenSecret;
-use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
+use liferaft::transport::webrtc::{ByHand, WebRtcCarrier, WebRtcConfig};
 use liferaft::{
     Endpoint, Founding, Handle, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage, Storage,
     Terms,
@@ -30,6 +30,7 @@ const INVITATION_USES: u32 = 64;
 pub struct Member {
     handle: Handle<Kv>,
     kv: KvHandle,
+    by_hand: ByHand,
     /// What its invitations let in by.
     token: RefCell<Option<TokenSecret>>,
 }
@@ -106,6 +107,22 @@ impl Member {
         Ok(self.handle.contact().with_token(token).to_string())
     }
 
+    /// Makes an offer: a text for another tab to [`take`](Self::take), which connects both without a server.
+    ///
+    /// # Errors
+    /// When none can be made, as a text.
+    pub async fn offer(&self) -> Result<String, JsError> {
+        self.by_hand.offer().await.map_err(error)
+    }
+
+    /// Takes an offer of another tab, and returns the answer that is to be given to that; or takes an answer.
+    ///
+    /// # Errors
+    /// When it is neither, or nobody waits for it, as a text.
+    pub async fn take(&self, text: String) -> Result<Option<String>, JsError> {
+        self.by_hand.take(&text).await.map_err(error)
+    }
+
     /// Leaves the cluster for good.
     ///
     /// # Errors
@@ -127,12 +144,18 @@ impl Member {
             addresses.push(address.parse().map_err(error)?);
         }
         let carrier = WebRtcCarrier::dial_only(config);
+        let by_hand = carrier.by_hand();
         let transport = Endpoint::new(storage.identity().clone(), carrier);
         let member = liferaft::Member::builder(Kv::new(), transport, storage).addresses(addresses);
         let handle = prepare(member).start().await.map_err(error)?;
         let kv = KvHandle::new(handle.clone());
         let token = RefCell::new(None);
-        Ok(Self { handle, kv, token })
+        Ok(Self {
+            handle,
+            kv,
+            by_hand,
+            token,
+        })
     }
 }
 

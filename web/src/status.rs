@@ -19,6 +19,8 @@ pub struct Status {
     pub voters: Vec<String>,
     /// Those without one.
     pub learners: Vec<String>,
+    /// Where its links run: the peer, the carrier and the addresses, or who passes packets on.
+    pub links: Vec<String>,
     /// Why it takes no part, if it takes none.
     pub exclusion: Option<String>,
 }
@@ -30,6 +32,7 @@ impl Status {
         let id = |id: ServerId| format!("{id:?}");
         let members = configuration.members();
         let learners = members.filter(|(_, member)| !member.votes());
+        let links = status.links.iter();
         Self {
             id: id(member.id()),
             role: format!("{:?}", status.raft.role).to_lowercase(),
@@ -37,6 +40,9 @@ impl Status {
             leader: status.leader().map(id),
             voters: configuration.voters().iter().copied().map(id).collect(),
             learners: learners.map(|(learner, _)| id(learner)).collect(),
+            links: links
+                .map(|link| format!("{:?} by {}", link.peer, link.path))
+                .collect(),
             exclusion: status.exclusion.map(|why| why.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask web`: makes the pages that run a member in a browser, ready to be served, in `target/web`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -37,23 +37,53 @@ pub(crate) fn make(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
         .cargo(workspace, "build")
         .args("--package")
         .arg(PACKAGE);
-    let (build, profile) = if is_release {
-        (build.arg("--release"), "release")
-    } else {
-        (build, "debug")
-    };
+    let (build, profile) = of_profile(build, is_release);
     build.run()?;
     let site = workspace.target.join("web");
-    workspace
-        .program(Program::new(tools.bindgen.join("wasm-bindgen")))
-        .args("--target web --no-typescript --out-dir")
-        .arg(&site)
-        .arg(built(workspace, profile).join(MODULE))
-        .run()?;
+    bind(
+        workspace,
+        &tools,
+        &site,
+        &built(workspace, profile).join(MODULE),
+    )?;
     let pages = workspace.root.join(PAGES);
     for page in fs::read_dir(&pages).with_context(|| format!("reading {}", pages.display()))? {
         let page = page?;
         fs::copy(page.path(), site.join(page.file_name()))?;
     }
     Ok(site)
+}
+
+/// Makes the page that moves bulk between tabs, and returns its folder.
+pub(crate) fn make_transfer(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
+    let tools = Tools::install(workspace)?;
+    let build = tools
+        .cargo(workspace, "build")
+        .args("--package liferaft-web --example transfer");
+    let (build, profile) = of_profile(build, is_release);
+    build.run()?;
+    let site = workspace.target.join("transfer");
+    let module = built(workspace, profile).join("examples/transfer.wasm");
+    bind(workspace, &tools, &site, &module)?;
+    let page = workspace.root.join("web/tests/browser/transfer.html");
+    fs::copy(page, site.join("transfer.html"))?;
+    Ok(site)
+}
+
+fn of_profile(build: Program, is_release: bool) -> (Program, &'static str) {
+    if is_release {
+        (build.arg("--release"), "release")
+    } else {
+        (build, "debug")
+    }
+}
+
+/// Writes what JavaScript loads of a module.
+fn bind(workspace: &Workspace, tools: &Tools, site: &Path, module: &Path) -> Result<()> {
+    workspace
+        .program(Program::new(tools.bindgen.join("wasm-bindgen")))
+        .args("--target web --no-typescript --out-dir")
+        .arg(site)
+        .arg(module)
+        .run()
 }

@@ -1,11 +1,14 @@
 //! `cargo xtask webrtc`: how clusters over WebRTC do in the demo, each figure beside its target.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::browser::{BY_HAND, Browser, TRANSFER, drive};
+use crate::web;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -13,7 +16,24 @@ pub(crate) struct Args {
     /// How often each cluster is run
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+
+    /// Instead, move 16 MiB between two tabs of Chromium that often, and look for gaps in their heartbeats
+    #[arg(long, conflicts_with = "by_hand")]
+    tabs: bool,
+
+    /// Instead, connect tabs of Chromium by texts that are taken two minutes after they were made
+    #[arg(long)]
+    by_hand: bool,
 }
+
+/// How long a text of an offer or an answer waits until it is taken, in seconds.
+const DAWDLED_SECONDS: &str = "120";
+
+/// How much goes from tab to tab, in MiB.
+const TRANSFERRED_MEBIBYTES: &str = "16";
+
+/// How long driving pages may take.
+const PAGES_DEADLINE: Duration = Duration::from_secs(600);
 
 /// How long one run may take: the longest takes about half a minute.
 const DEADLINE: Duration = Duration::from_secs(240);
@@ -102,6 +122,10 @@ const PLANS: [Plan; 3] = [
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
+    if args.tabs || args.by_hand {
+        drive_tabs(&workspace, args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut all_met = true;
     for plan in &PLANS {
         let mut runs = Vec::new();
@@ -125,6 +149,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn drive_tabs(workspace: &Workspace, args: &Args) -> Result<()> {
+    let browser = Browser::find(workspace)?;
+    let Browser { chromium, modules } = browser.map_err(anyhow::Error::msg)?;
+    if args.by_hand {
+        let site = web::make(workspace, true)?;
+        let seconds = Path::new(DAWDLED_SECONDS);
+        let arguments = [&*chromium, &modules, &site, seconds];
+        return drive(workspace, BY_HAND, &arguments, PAGES_DEADLINE);
+    }
+    let site = web::make_transfer(workspace, true)?;
+    let runs = args.runs.to_string();
+    let numbers = [TRANSFERRED_MEBIBYTES, &runs, "figures"].map(Path::new);
+    let [mebibytes, runs, figures] = numbers;
+    let arguments = [&*chromium, &modules, &site, mebibytes, runs, figures];
+    drive(workspace, TRANSFER, &arguments, PAGES_DEADLINE)
 }
 
 fn demo(workspace: &Workspace, plan: &Plan) -> Result<Value> {

@@ -5,6 +5,7 @@
 //! ([`CarrierEvent::Signal`](crate::carrier::CarrierEvent::Signal)). Nobody is believed: signals may be lost, late,
 //! doubled, changed and made up, and who is at the other end of a connection is proven on that connection.
 
+mod by_hand;
 mod server;
 mod signal;
 #[allow(dead_code, reason = "tabs receive no visitors")]
@@ -12,6 +13,8 @@ mod visitor;
 
 use std::task::{Context, Poll};
 
+pub use self::by_hand::{BY_HAND_CHARS_MAX, BY_HAND_TEXT_BYTES_MAX, ParseByHandError};
+pub(crate) use self::by_hand::{Note, NoteKind};
 pub(crate) use self::server::{Place, TokenSource, read_id, write_id};
 pub use self::server::{SignalingServer, SignalingServerError};
 pub use self::signal::Signal;
@@ -67,4 +70,6 @@ pub(crate) enum Way {
     Mesh,
     /// One of the carrier's [`Signaling`]s, by its place.
     Server(usize),
+    /// People, who carry one text each way and no more.
+    Hand,
 }

@@ -105,6 +105,18 @@ impl Description {
         &self.candidates
     }
 
+    /// Returns the description of the same end without its candidates.
+    pub(crate) fn without_candidates(&self) -> Self {
+        Self {
+            credentials: self.credentials.clone(),
+            fingerprint: self.fingerprint,
+            setup: self.setup,
+            is_lite: self.is_lite,
+            mid: self.mid.clone(),
+            candidates: Vec::new(),
+        }
+    }
+
     /// Adds a candidate. Returns false if it is known, or there are too many.
     pub(crate) fn add(&mut self, candidate: IceCandidate) -> bool {
         let is_new = !self.candidates.contains(&candidate);
@@ -366,6 +378,13 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Describes an end whose name and password in ICE are so long.
+    pub(crate) fn of_lengths(ufrag: usize, password: usize) -> Description {
+        let credentials = credentials(&"u".repeat(ufrag), &"p".repeat(password));
+        let credentials = credentials.expect("they are as ICE wants them");
+        Description::new(credentials, Fingerprint([7; 32]), Setup::ActivePassive)
+    }
 
     pub(crate) fn description(number: u8) -> Description {
         let text = |length| char::from(b'a' + number).to_string().repeat(length);

@@ -38,6 +38,7 @@
 
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod address;
+mod by_hand;
 mod channels;
 mod config;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
@@ -70,6 +71,7 @@ use native as host;
 #[cfg(target_arch = "wasm32")]
 use wasm as host;
 
+pub use self::by_hand::{BY_HAND_MAX, BY_HAND_TIME_MAX, ByHand, ByHandError};
 pub use self::channels::DatagramMode;
 pub use self::config::WebRtcConfig;
 pub use self::flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX};

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::description::{CANDIDATES_MAX, Description, IceCandidate};
+use super::by_hand::BY_HAND_TIME_MAX;
+use super::description::{CANDIDATES_MAX, Description, IceCandidate, Setup};
 use crate::ServerId;
 use crate::carrier::OpenFailure;
 use crate::signaling::{Body, Session, Signal, Way};
@@ -34,6 +35,13 @@ pub(crate) const RESTART_TIME_MAX: Duration = Duration::from_secs(5);
 /// For how long other ways come first, if the last connection that a signaling server has brought about came to
 /// nothing: one that swaps descriptions must not win each time because it is quick.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
+
+/// How long connecting may take when an answer that people carry has come: the other end checks its addresses seldom
+/// by then.
+pub(crate) const BY_HAND_CONNECTING_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Stands for the peer that an offer by hand is for, until it is answered. No key has this id.
+pub(crate) const ANYBODY: ServerId = ServerId(0);
 
 /// One connection, from when it is dialed or offered until it has ended.
 #[derive(Debug)]
@@ -112,6 +120,8 @@ pub(crate) enum MediumEvent {
     Described(Description),
     /// Another candidate is known, after the description was made.
     Candidate(IceCandidate),
+    /// All candidates are known.
+    Gathered,
     /// The channels are open.
     Open,
     /// What was disconnected is connected again.
@@ -135,6 +145,8 @@ pub(crate) enum Unreached {
     Failed,
     #[error("the connection was lost, and did not come back")]
     Lost,
+    #[error("a connection was made by hand meanwhile")]
+    MadeByHand,
 }
 
 /// What comes of something.
@@ -205,9 +217,90 @@ impl Negotiation {
         }
     }
 
+    /// Makes an offer that people carry to whoever takes it.
+    pub(crate) fn offer_by_hand(number: u64, now: Duration, steps: &mut Vec<Step>) -> Self {
+        steps.push(Step::Do(Action::MakeOffer));
+        let session = Session { number, round: 0 };
+        Self::by_hand((ANYBODY, session), Role::Offerer, None, now)
+    }
+
+    /// Takes an offer that people have carried, whose answer they carry back.
+    ///
+    /// Minutes may pass until whoever has offered connects. Whoever is active in DTLS would give up before, so that is
+    /// left to the other end: it begins when it has the answer.
+    pub(crate) fn answer_by_hand(
+        (peer, number): (ServerId, u64),
+        mut offer: Description,
+        now: Duration,
+        steps: &mut Vec<Step>,
+    ) -> Self {
+        offer.setup = Setup::Active;
+        steps.push(Step::Do(Action::TakeOffer(offer.clone())));
+        let session = Session { number, round: 0 };
+        Self::by_hand((peer, session), Role::Answerer, Some(offer), now)
+    }
+
+    fn by_hand(
+        (peer, session): (ServerId, Session),
+        role: Role,
+        theirs: Option<Description>,
+        now: Duration,
+    ) -> Self {
+        Self {
+            peer,
+            session,
+            role,
+            stage: Stage::Describing,
+            is_opened: false,
+            is_disconnected: false,
+            way: Some(Way::Hand),
+            shunned: None,
+            own: None,
+            theirs,
+            early: Vec::new(),
+            since: now,
+            repeat: None,
+            over_at: Some(now.saturating_add(BY_HAND_TIME_MAX)),
+        }
+    }
+
+    /// Takes the answer to an offer by hand, of whoever has taken it. Returns false if it is answered already, or was
+    /// not given out.
+    pub(crate) fn take_answer_by_hand(
+        &mut self,
+        peer: ServerId,
+        answer: Description,
+        now: Duration,
+        steps: &mut Vec<Step>,
+    ) -> bool {
+        let is_waiting = self.peer == ANYBODY && self.stage == Stage::Offered;
+        if is_waiting {
+            self.peer = peer;
+            self.over_at = Some(now.saturating_add(BY_HAND_CONNECTING_TIME_MAX));
+            self.on_answer(answer, Way::Hand, steps);
+        }
+        is_waiting
+    }
+
+    /// Returns the description that people carry, once it is made.
+    pub(crate) fn own_by_hand(&self) -> Option<&Description> {
+        self.own.as_ref().filter(|_| self.is_waiting_by_hand())
+    }
+
+    /// Returns true if people carry its signals, and it is not open yet.
+    pub(crate) fn is_waiting_by_hand(&self) -> bool {
+        self.way == Some(Way::Hand) && !self.is_opened
+    }
+
+    /// Returns true if this end has made the offer.
+    pub(crate) fn is_offerer(&self) -> bool {
+        self.role == Role::Offerer
+    }
+
     /// Returns true if the peer's own offer may take its place: nothing of the peer's was taken yet.
     pub(crate) fn is_unanswered(&self) -> bool {
-        self.role == Role::Offerer && !self.is_opened && self.theirs.is_none()
+        let is_by_hand = self.way == Some(Way::Hand);
+        self.role == Role::Offerer && !self.is_opened && !is_by_hand && self.theirs.is_none()
     }
 
     /// Returns true if it was offered and is not open yet.
@@ -296,6 +389,9 @@ impl Negotiation {
                     Role::Offerer => Stage::Offered,
                     Role::Answerer => Stage::Connecting,
                 };
+                if self.way == Some(Way::Hand) {
+                    return;
+                }
                 if self.role == Role::Offerer {
                     self.repeat = Some(Repeat::first(now));
                 }
@@ -307,7 +403,7 @@ impl Negotiation {
                     .own
                     .as_mut()
                     .is_some_and(|own| own.add(candidate.clone()));
-                if is_new && self.stage != Stage::Open {
+                if is_new && self.stage != Stage::Open && self.way != Some(Way::Hand) {
                     let ways = self.way.map_or(Ways::All, Ways::One);
                     let signal = Signal::new(self.session, Body::Candidate(candidate));
                     steps.push(Step::Send(ways, signal));
@@ -324,6 +420,14 @@ impl Negotiation {
             MediumEvent::Disconnected if self.is_opened && !self.is_disconnected => {
                 self.on_disconnected(now, steps);
             }
+            // Whoever has offered has not got the answer yet, and checks nothing: it is tried again.
+            MediumEvent::Failed | MediumEvent::Disconnected
+                if self.is_waiting_by_hand() && self.role == Role::Answerer =>
+            {
+                let theirs = self.theirs.iter().flat_map(Description::candidates);
+                let again = theirs.cloned().map(Action::AddCandidate);
+                steps.extend(again.map(Step::Do));
+            }
             MediumEvent::Failed => {
                 let why = if self.is_opened {
                     Unreached::Lost
@@ -332,7 +436,10 @@ impl Negotiation {
                 };
                 steps.push(Step::Do(Action::Close(why)));
             }
-            MediumEvent::Described(_) | MediumEvent::Connected | MediumEvent::Disconnected => {}
+            MediumEvent::Described(_)
+            | MediumEvent::Gathered
+            | MediumEvent::Connected
+            | MediumEvent::Disconnected => {}
         }
     }
 
@@ -479,9 +586,10 @@ impl From<Unreached> for OpenFailure {
     fn from(why: Unreached) -> Self {
         match why {
             Unreached::NobodyThere | Unreached::Unanswered => Self::TimedOut,
-            Unreached::Unconnected | Unreached::Failed | Unreached::Lost => {
-                Self::NotConnected(why.to_string())
-            }
+            Unreached::Unconnected
+            | Unreached::Failed
+            | Unreached::Lost
+            | Unreached::MadeByHand => Self::NotConnected(why.to_string()),
         }
     }
 }

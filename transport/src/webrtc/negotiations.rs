@@ -11,10 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::by_hand::BY_HAND_MAX;
 use super::limits::WebRtcLimits;
-use super::negotiation::{Action, MediumEvent, Negotiation, Step, Ways};
+use super::negotiation::{ANYBODY, Action, MediumEvent, Negotiation, Step, Unreached, Ways};
 use crate::ServerId;
-use crate::signaling::{Body, Signal, Way};
+use crate::signaling::{Body, Note, NoteKind, Signal, Way};
 
 /// The most connections that one peer has offered and that are being opened.
 const OFFERED_BY_PEER_MAX: usize = 2;
@@ -49,6 +50,17 @@ struct Seat {
     negotiation: Negotiation,
     opened_at: Option<Duration>,
     deadline: Option<Duration>,
+    /// It was made by hand, and whoever dials the peer next has it.
+    is_unclaimed: bool,
+}
+
+/// Whether an offer by hand was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Not,
+    /// Its answer waits, on this connection.
+    Waits(u64),
+    Before,
 }
 
 /// What is to be done.
@@ -112,7 +124,8 @@ impl Negotiations {
         now: Duration,
         admit: impl FnOnce() -> Option<u64>,
     ) {
-        let Some(local) = self.local.filter(|local| *local != from) else {
+        let is_other = |local: &ServerId| *local != from && from != ANYBODY;
+        let Some(local) = self.local.filter(is_other) else {
             return;
         };
         let Signal { session, body } = signal;
@@ -168,6 +181,92 @@ impl Negotiations {
         }
     }
 
+    /// Makes an offer that people carry.
+    pub(crate) fn offer_by_hand(&mut self, number: u64, session: u64, now: Duration) {
+        let negotiation = Negotiation::offer_by_hand(session, now, &mut self.steps);
+        self.sit(number, negotiation);
+    }
+
+    /// Returns true if one more offer or answer by hand may wait.
+    pub(crate) fn has_room_by_hand(&self) -> bool {
+        let seats = self.seats.values();
+        let waiting = seats.filter(|seat| seat.negotiation.is_waiting_by_hand());
+        waiting.count() < BY_HAND_MAX
+    }
+
+    fn is_waiting_by_hand(&self, number: u64) -> bool {
+        let seat = self.seats.get(&number);
+        seat.is_some_and(|seat| seat.negotiation.is_waiting_by_hand())
+    }
+
+    /// Returns the connection of an offer by hand that was taken already.
+    pub(crate) fn taken_by_hand(&self, offer: &Note) -> Taken {
+        let key = (offer.from, offer.session);
+        match self.sessions.get(&key) {
+            Some(numbers) => {
+                let mut numbers = numbers.iter().copied();
+                let waiting = numbers.find(|number| self.is_waiting_by_hand(*number));
+                waiting.map_or(Taken::Before, Taken::Waits)
+            }
+            None if self.ended.contains(&key) => Taken::Before,
+            None => Taken::Not,
+        }
+    }
+
+    /// Takes an offer that people have carried.
+    pub(crate) fn answer_by_hand(&mut self, number: u64, offer: Note, now: Duration) {
+        let of = (offer.from, offer.session);
+        let negotiation = Negotiation::answer_by_hand(of, offer.description, now, &mut self.steps);
+        self.sit(number, negotiation);
+    }
+
+    /// Takes the answer to an offer by hand. Returns false if there is no such offer that waits.
+    pub(crate) fn take_answer_by_hand(&mut self, answer: Note, now: Duration) -> bool {
+        let Note { from, session, .. } = answer;
+        // Nobody else offers in the name of nobody in particular, so that there is one.
+        let offered = self.sessions.get(&(ANYBODY, session));
+        let Some(number) = offered.and_then(|numbers| numbers.first()).copied() else {
+            return false;
+        };
+        let mut is_taken = false;
+        self.with(number, |negotiation, steps| {
+            is_taken = negotiation.take_answer_by_hand(from, answer.description, now, steps);
+        });
+        if is_taken {
+            self.sessions.remove(&(ANYBODY, session));
+            let numbers = self.sessions.entry((from, session)).or_default();
+            numbers.push(number);
+        }
+        is_taken
+    }
+
+    /// Returns what people are to carry of a connection, once it is known.
+    pub(crate) fn note(&self, number: u64) -> Option<Note> {
+        let Seat { negotiation, .. } = self.seats.get(&number)?;
+        let kind = match negotiation.is_offerer() {
+            true => NoteKind::Offer,
+            false => NoteKind::Answer,
+        };
+        Some(Note {
+            from: self.local?,
+            session: negotiation.session.number,
+            kind,
+            description: negotiation.own_by_hand()?.clone(),
+        })
+    }
+
+    /// Returns the open connection with a peer that was made by hand, once, to whoever dials that peer.
+    pub(crate) fn claim(&mut self, peer: ServerId) -> Option<u64> {
+        let numbers: Vec<u64> = self.of_peer(peer).map(|(number, _)| number).collect();
+        let is_there = |number: &u64| {
+            let seat = self.seats.get(number);
+            seat.is_some_and(|seat| seat.is_unclaimed && seat.opened_at.is_some())
+        };
+        let number = numbers.into_iter().find(is_there)?;
+        self.seats.get_mut(&number)?.is_unclaimed = false;
+        Some(number)
+    }
+
     /// Returns whom a connection is with.
     pub(crate) fn peer(&self, number: u64) -> Option<ServerId> {
         Some(self.seats.get(&number)?.negotiation.peer)
@@ -179,6 +278,16 @@ impl Negotiations {
             && let Some(seat) = self.seats.get_mut(&number)
         {
             seat.opened_at.get_or_insert(now);
+            // Whoever asks for the peer in vain has this when it dials next.
+            let peer = seat.negotiation.peer;
+            let asking = match seat.is_unclaimed {
+                true => self.unanswered(peer),
+                false => None,
+            };
+            self.outputs.extend(asking.map(|number| Output::Do {
+                number,
+                action: Action::Close(Unreached::MadeByHand),
+            }));
         }
         self.with(number, |negotiation, steps| {
             negotiation.on_medium(event, now, steps);
@@ -218,7 +327,7 @@ impl Negotiations {
                 }
                 self.shunned.insert(peer, way);
             }
-            Some(Way::Mesh) | None => {}
+            Some(Way::Mesh | Way::Hand) | None => {}
         }
     }
 
@@ -285,9 +394,10 @@ impl Negotiations {
         let session = (negotiation.peer, negotiation.session.number);
         self.sessions.entry(session).or_default().push(number);
         let seat = Seat {
-            negotiation,
             opened_at: None,
             deadline: None,
+            is_unclaimed: negotiation.is_waiting_by_hand(),
+            negotiation,
         };
         self.seats.insert(number, seat);
         self.with(number, |_, _| {});

@@ -12,14 +12,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use liferaft_platform::{entropy_u64, now, sleep_until};
 
+use super::by_hand::{Asked, ByHand, ByHandError, Desk, Reply, Request};
 use super::description::Description;
 use super::limits::WebRtcLimits;
-use super::negotiation::{Action, MediumEvent, Ways};
-use super::negotiations::{Negotiations, Output};
+use super::negotiation::{ANYBODY, Action, MediumEvent, Unreached, Ways};
+use super::negotiations::{Negotiations, Output, Taken};
 use super::visitors::Visitors;
 use crate::ServerId;
 use crate::signaling::{
-    Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer, TokenSource, Way,
+    Note, NoteKind, Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer,
+    TokenSource, Way,
 };
 
 /// The most signaling servers that a carrier uses. Addresses that name further ones are dialed by those.
@@ -59,6 +61,7 @@ pub(crate) struct Switchboard {
     token_source: TokenSource,
     /// The server that is heard first.
     hears_next: usize,
+    desk: Desk,
     wishes: VecDeque<Wish>,
     /// What rings, and when.
     alarm: Option<(Duration, Alarm)>,
@@ -87,6 +90,7 @@ impl Switchboard {
             servers: Vec::new(),
             token_source,
             hears_next: 0,
+            desk: Desk::new(),
             wishes: VecDeque::new(),
             alarm: None,
         };
@@ -122,6 +126,16 @@ impl Switchboard {
         true
     }
 
+    /// Returns what people ask by who carry signals.
+    pub(crate) fn by_hand(&self) -> ByHand {
+        self.desk.handle()
+    }
+
+    /// Returns the open connection with a server that was made by hand, once, to whoever dials that server.
+    pub(crate) fn claim(&mut self, peer: ServerId) -> Option<u64> {
+        self.negotiations.claim(peer)
+    }
+
     /// Begins to connect to a server, which may be registered at this place. Returns false if it cannot.
     pub(crate) fn dial(&mut self, number: u64, peer: ServerId, place: Option<Place>) -> bool {
         if let Some(place) = place {
@@ -153,8 +167,12 @@ impl Switchboard {
 
     /// Takes what the medium tells of a connection.
     pub(crate) fn on_medium(&mut self, number: u64, event: MediumEvent) {
+        let is_gathered = event == MediumEvent::Gathered;
         self.negotiations.on_medium(number, event, now());
         self.take_outputs();
+        if is_gathered {
+            self.finish_text(number);
+        }
     }
 
     /// Sends a visitor the description of this end.
@@ -171,12 +189,14 @@ impl Switchboard {
     pub(crate) fn remove(&mut self, number: u64) {
         self.visitors.remove(number);
         self.negotiations.remove(number, now());
+        let why = ByHandError::NotMade("it was closed".to_owned());
+        self.desk.finish(number, &Err(why));
     }
 
     /// Returns true if it is to be polled, after it was given something.
     pub(crate) fn is_awake(&self) -> bool {
         let rings_at = self.alarm.as_ref().map(|(at, _)| *at);
-        !self.wishes.is_empty() || self.negotiations.deadline() != rings_at
+        !self.wishes.is_empty() || self.deadline() != rings_at
     }
 
     /// Returns the next thing to do.
@@ -198,9 +218,15 @@ impl Switchboard {
             if self.is_due(context) {
                 self.negotiations.on_time(now());
                 self.take_outputs();
+                while let Some(number) = self.desk.due(now()) {
+                    self.finish_text(number);
+                }
             } else if let Some((place, event)) = self.next_event(context) {
                 signals += 1;
                 self.on_event(place, event, &mut admit);
+            } else if let Some(request) = self.desk.next_request(context) {
+                signals += 1;
+                self.on_request(request, &mut admit);
             } else {
                 return Poll::Pending;
             }
@@ -266,6 +292,94 @@ impl Switchboard {
         self.take_outputs();
     }
 
+    fn on_request(
+        &mut self,
+        Request { asked, reply }: Request,
+        admit: &mut impl FnMut(Guest) -> Option<u64>,
+    ) {
+        let taken = match asked {
+            _ if self.local.is_none() => Err(ByHandError::Closed),
+            Asked::Offer => self.make_offer(admit).map(Some),
+            Asked::Take(text) => self.take_text(&text, admit),
+        };
+        self.take_outputs();
+        match taken {
+            Ok(Some(number)) => self.draft(number, reply),
+            // Whoever has asked may have gone.
+            Ok(None) => drop(reply.send(Ok(None))),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn make_offer(
+        &mut self,
+        admit: &mut impl FnMut(Guest) -> Option<u64>,
+    ) -> Result<u64, ByHandError> {
+        let number = self.admit_by_hand(ANYBODY, admit)?;
+        self.negotiations
+            .offer_by_hand(number, entropy_u64(), now());
+        Ok(number)
+    }
+
+    /// Takes a text. Returns the connection whose text is the answer, if it was an offer.
+    fn take_text(
+        &mut self,
+        text: &str,
+        admit: &mut impl FnMut(Guest) -> Option<u64>,
+    ) -> Result<Option<u64>, ByHandError> {
+        let note = Note::read(text)?;
+        if note.from == ANYBODY || Some(note.from) == self.local {
+            return Err(ByHandError::Own);
+        }
+        if note.kind == NoteKind::Answer {
+            let is_taken = self.negotiations.take_answer_by_hand(note, now());
+            return is_taken.then_some(None).ok_or(ByHandError::NoOffer);
+        }
+        match self.negotiations.taken_by_hand(&note) {
+            Taken::Waits(number) => return Ok(Some(number)),
+            Taken::Before => return Err(ByHandError::TakenBefore),
+            Taken::Not => {}
+        }
+        let number = self.admit_by_hand(note.from, admit)?;
+        self.negotiations.answer_by_hand(number, note, now());
+        Ok(Some(number))
+    }
+
+    fn admit_by_hand(
+        &self,
+        peer: ServerId,
+        admit: &mut impl FnMut(Guest) -> Option<u64>,
+    ) -> Result<u64, ByHandError> {
+        let has_room = self.negotiations.has_room_by_hand();
+        let number = has_room.then(|| admit(Guest::Server(peer))).flatten();
+        number.ok_or(ByHandError::TooMany)
+    }
+
+    /// Gives out the text of a connection once that is made.
+    fn draft(&mut self, number: u64, reply: Reply) {
+        let is_made = !self.desk.is_drafting(number) && self.negotiations.note(number).is_some();
+        self.desk.draft(number, reply, now());
+        if is_made {
+            self.finish_text(number);
+        }
+    }
+
+    fn finish_text(&mut self, number: u64) {
+        let note = self.negotiations.note(number);
+        let text = note.and_then(|note| note.to_text());
+        if text.is_none() && self.desk.is_drafting(number) {
+            let action = Action::Close(Unreached::Unanswered);
+            self.wishes.push_back(Wish::Do { number, action });
+        }
+        let why = || ByHandError::NotMade("it was not described in time".to_owned());
+        self.desk.finish(number, &text.ok_or_else(why));
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        let deadlines = [self.negotiations.deadline(), self.desk.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
     fn take_outputs(&mut self) {
         while let Some(output) = self.negotiations.next_output() {
             match output {
@@ -292,7 +406,7 @@ impl Switchboard {
 
     /// Returns true if the time has come for which a negotiation waits.
     fn is_due(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.negotiations.deadline() else {
+        let Some(deadline) = self.deadline() else {
             self.alarm = None;
             return false;
         };

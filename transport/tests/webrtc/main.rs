@@ -4,6 +4,7 @@
 mod bad_peers;
 mod binding;
 mod bulk;
+mod by_hand;
 #[path = "../websocket_kit/cluster.rs"]
 mod cluster;
 mod conformance;

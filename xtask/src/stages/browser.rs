@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage};
+use crate::browser::{BY_HAND, Browser, TRANSFER, drive};
 use crate::process::Program;
 use crate::wasm_tools::Tools;
 use crate::web;
@@ -20,11 +21,13 @@ pub(super) const STAGE: Stage = Stage {
     run,
 };
 
-/// What runs in the browser, and what drives it, from npm.
-const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
 const PEERJS: &str = "signaling/tests/browser/peerjs.mjs";
 const CARRIER: &str = "web/tests/browser/carrier.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
+/// How long a text waits until it is taken. `cargo xtask webrtc --by-hand` has two minutes.
+const DAWDLED_SECONDS: &str = "1";
+/// How many MiB go from tab to tab, and how often. `cargo xtask webrtc --tabs` has 16, and looks at the time.
+const TRANSFERRED: [&str; 2] = ["4", "1"];
 /// The conformance kit over the carrier of browsers.
 const KIT: &str =
     "--package liferaft-web --test carrier --no-run --message-format json-render-diagnostics";
@@ -38,26 +41,13 @@ const VISITED_MEMBER: &str = "cargo test --package liferaft-signaling --test mem
 const DEADLINE: Duration = Duration::from_secs(150);
 
 fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
-    for program in ["node", "npm"] {
-        if Program::new(program).arg("--version").attempt().is_err() {
-            checks.skip_whole(format!("{program} is not installed"));
+    let Browser { chromium, modules } = match Browser::find(workspace)? {
+        Ok(browser) => browser,
+        Err(missing) => {
+            checks.skip_whole(missing);
             return Ok(());
         }
-    }
-    let found = workspace.set_up("setup-chromium.sh")?;
-    let chromium = found.value("CHROMIUM")?;
-    if chromium.is_empty() {
-        checks.skip_whole("Chromium is not installed");
-        return Ok(());
-    }
-    let folder = workspace.target.join("browser");
-    workspace
-        .program(Program::new("npm"))
-        .args("install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix")
-        .arg(&folder)
-        .args(MODULES)
-        .run()?;
-    let modules = folder.join("node_modules");
+    };
     workspace
         .program(Program::new("node"))
         .arg(PUBLISHED_SERVER)
@@ -67,25 +57,23 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let program = workspace::executable(workspace.cargo().args(
         "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
     ))?;
-    let drive = |script: &str, arguments: &[&Path]| {
-        let node = workspace.program(Program::new("node")).arg(script);
-        let node = arguments
-            .iter()
-            .fold(node, |node, argument| node.arg(argument));
-        node.deadline(DEADLINE).run()
-    };
+    let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace
         .cargo()
         .args(VISITED_MEMBER)
-        .env("CHROMIUM", chromium)
+        .env("CHROMIUM", &chromium)
         .env("PEERJS_MODULES", &modules)
         .run()?;
-    let chromium = Path::new(chromium);
-    drive(PEERJS, &[&program, chromium, &modules])?;
+    drive(PEERJS, &[&program, &chromium, &modules])?;
     let tools = Tools::install(workspace)?;
     let kit = workspace::executable(tools.cargo(workspace, "test").args(KIT))?;
     let runner = tools.bindgen.join("wasm-bindgen-test-runner");
-    drive(CARRIER, &[&runner, &kit, chromium, &modules])?;
+    drive(CARRIER, &[&runner, &kit, &chromium, &modules])?;
     let site = web::make(workspace, false)?;
-    drive(ROOMS, &[&program, chromium, &modules, &site])
+    drive(ROOMS, &[&program, &chromium, &modules, &site])?;
+    let dawdled = Path::new(DAWDLED_SECONDS);
+    drive(BY_HAND, &[&chromium, &modules, &site, dawdled])?;
+    let site = web::make_transfer(workspace, false)?;
+    let [mebibytes, runs] = TRANSFERRED.map(Path::new);
+    drive(TRANSFER, &[&chromium, &modules, &site, mebibytes, runs])
 }

@@ -15,6 +15,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Sleep, sleep_until};
 
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, Target, address_of};
+use super::super::by_hand::ByHand;
 use super::super::config::WebRtcConfig;
 use super::super::credentials::Credentials;
 use super::super::ice_servers::IceTransportPolicy;
@@ -121,6 +122,12 @@ impl WebRtcCarrier {
         self.switchboard.add(Box::new(signaling), None)
     }
 
+    /// Returns what connects this carrier to others by texts that people carry.
+    #[must_use]
+    pub fn by_hand(&self) -> ByHand {
+        self.switchboard.by_hand()
+    }
+
     /// Returns what reads the counters of this carrier, as long as one likes.
     #[must_use]
     pub fn meter(&self) -> WebRtcMeter {
@@ -225,6 +232,15 @@ impl WebRtcCarrier {
                 }
             }
         }
+    }
+
+    /// Returns the path of an open connection with the server that is dialed, if one was made by hand.
+    fn claim(&mut self, dialed: &Dialed) -> Option<Path> {
+        let Dialed::Server(peer, _) = dialed else {
+            return None;
+        };
+        let number = self.switchboard.claim(*peer)?;
+        self.table.seat(number).map(|seat| seat.path)
     }
 
     /// Finds out where a listener is.
@@ -495,6 +511,9 @@ impl Carrier for WebRtcCarrier {
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
         let dialed = Dialed::read(address);
         let dialed = dialed.ok_or_else(|| DialError::BadAddress(address.clone()))?;
+        if let Some(path) = self.claim(&dialed) {
+            return Ok(path);
+        }
         let (number, path) = self.table.dial(now()).ok_or_else(|| DialError::TooMany {
             address: address.clone(),
             connections_max: self.maker.limits.dialed_max,

@@ -63,6 +63,8 @@ pub(super) struct Connection {
     due: Instant,
     /// When the time for opening it is over, or the next look at whether it is idle.
     look_at: Instant,
+    /// How long opening it may take its negotiation knows.
+    is_negotiated: bool,
     is_heard: bool,
     is_used: bool,
     /// When the last datagram came.
@@ -217,7 +219,9 @@ impl Connection {
     pub(super) fn add_candidate(&mut self, address: SocketAddr, candidate: &IceCandidate) {
         match Candidate::from_sdp_string(&candidate.to_sdp()) {
             Ok(in_str0m) => {
-                self.candidates.push((address, candidate.kind));
+                if !self.candidates.contains(&(address, candidate.kind)) {
+                    self.candidates.push((address, candidate.kind));
+                }
                 self.rtc.add_remote_candidate(in_str0m);
             }
             Err(error) => tracing::debug!(path = ?self.path, %error, "a candidate is not tried"),
@@ -309,12 +313,13 @@ impl Connection {
     /// Does what is due.
     pub(super) fn on_time(&mut self, now: Instant, turn: &mut Turn) {
         if self.look_at <= now {
-            if self.stage != Stage::Open {
+            if self.stage != Stage::Open && !self.is_negotiated {
                 return turn.end(Ending::TooLong);
             }
             // Links answer whoever means them, and keep those alive that are up: a peer that gets nothing has said
             // nothing that means anything, and is not to keep a place by that.
-            if !std::mem::take(&mut self.is_heard) || !std::mem::take(&mut self.is_used) {
+            let is_idle = !std::mem::take(&mut self.is_heard) || !std::mem::take(&mut self.is_used);
+            if is_idle && self.stage == Stage::Open {
                 return turn.end(Ending::Silent);
             }
             self.look_at = now + self.limits.idle_time_max;

@@ -18,6 +18,8 @@ use str0m::crypto::{
     SupportedAeadAes256Gcm, SupportedAes128CmSha1_80,
 };
 
+use super::super::by_hand::BY_HAND_TIME_MAX;
+
 /// How long an answer to a message of the handshake is waited for, before it is sent again: longer than most round
 /// trips, and short beside the time that opening a connection may take.
 const FLIGHT_TIME: Duration = Duration::from_millis(400);
@@ -97,6 +99,8 @@ fn config() -> Arc<dimpl::Config> {
         let config = dimpl::Config::builder()
             .mtu(str0m::DATAGRAM_MTU_TARGET)
             .flight_start_rto(FLIGHT_TIME)
+            // How long opening a connection may take is known elsewhere.
+            .handshake_timeout(2 * BY_HAND_TIME_MAX)
             .build();
         Arc::new(config.expect("the cryptography of dimpl is complete"))
     });

@@ -265,8 +265,9 @@ impl Table {
             let relays = seat.relays.iter().copied().map(Place::Relay);
             for place in relays.chain([Place::Shared(seat.socket)]) {
                 let pair = (place, candidate);
-                seat.candidates.push(pair);
-                self.candidates.entry(pair).or_default().insert(number);
+                if self.candidates.entry(pair).or_default().insert(number) {
+                    seat.candidates.push(pair);
+                }
             }
         }
     }

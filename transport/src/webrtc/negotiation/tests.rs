@@ -1,5 +1,7 @@
 //! Two carriers with media that do as they are told, and a network for signals that does not.
 
+mod by_hand;
+
 use std::collections::BTreeMap;
 
 use super::super::description::tests::{candidate, description};

@@ -12,6 +12,7 @@ use wasm_bindgen_futures::spawn_local;
 use zeroize::Zeroizing;
 
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, address_of};
+use super::super::by_hand::ByHand;
 use super::super::config::WebRtcConfig;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
@@ -73,6 +74,12 @@ impl WebRtcCarrier {
     /// already.
     pub fn add_signaling(&mut self, signaling: impl Signaling) -> bool {
         self.switchboard.add(Box::new(signaling), None)
+    }
+
+    /// Returns what connects this carrier to others by texts that people carry.
+    #[must_use]
+    pub fn by_hand(&self) -> ByHand {
+        self.switchboard.by_hand()
     }
 
     /// Returns what reads the counters of this carrier, as long as one likes. Those of UDP stay zero: a browser does
@@ -143,6 +150,15 @@ impl WebRtcCarrier {
         }
     }
 
+    /// Returns the path of an open connection with the server that is dialed, if one was made by hand.
+    fn claim(&mut self, dialed: &Dialed) -> Option<Path> {
+        let Dialed::Server(peer, _) = dialed else {
+            return None;
+        };
+        let number = self.switchboard.claim(*peer)?;
+        self.table.path(number)
+    }
+
     /// Asks to be polled, after it was given something outside of [`poll`](Carrier::poll).
     fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -198,6 +214,9 @@ impl Carrier for WebRtcCarrier {
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
         let dialed = Dialed::read(address);
         let dialed = dialed.ok_or_else(|| DialError::BadAddress(address.clone()))?;
+        if let Some(path) = self.claim(&dialed) {
+            return Ok(path);
+        }
         let (number, path) = self.table.dial().ok_or_else(|| DialError::TooMany {
             address: address.clone(),
             connections_max: self.table.limits.dialed_max,

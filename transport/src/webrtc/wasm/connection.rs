@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
@@ -139,8 +140,15 @@ impl Connection {
         loop {
             match self.wait(orders, &mut alarm).await {
                 Cause::Order(order) => {
-                    if let Err(refusal) = self.obey(order).await {
-                        return refusal.into();
+                    // What a browser or whoever names servers never answers keeps nothing open.
+                    let port = Arc::clone(&self.end.port);
+                    let mut closed = pin!(port.closed().fuse());
+                    let mut obeyed = pin!(self.obey(order).fuse());
+                    select_biased! {
+                        obeyed = obeyed => if let Err(refusal) = obeyed {
+                            return refusal.into();
+                        },
+                        () = closed => return Ending::ByUs,
                     }
                 }
                 Cause::Notice(Notice::Open) => {
@@ -312,6 +320,7 @@ impl Connection {
                     self.tell(MediumEvent::Candidate(candidate));
                 }
             }
+            Notice::Gathered => self.tell(MediumEvent::Gathered),
             Notice::State(Connected) => self.tell(MediumEvent::Connected),
             // Whether anybody is there, links find out themselves.
             Notice::State(Disconnected) => self.tell(MediumEvent::Disconnected),

@@ -46,6 +46,8 @@ pub(super) enum Notice {
     Open,
     /// Another address at which this end may be reached, as an attribute of SDP.
     Candidate(String),
+    /// All of them are told.
+    Gathered,
     /// What the browser says of the connection. None of it is proof that anybody is there, or not.
     State(RtcPeerConnectionState),
     /// A channel was closed.
@@ -160,9 +162,11 @@ impl Peer {
         self.connection.set_onconnectionstatechange(Some(&on_state));
         let on_candidate = hears(|ear, event| {
             let event: &RtcPeerConnectionIceEvent = event.unchecked_ref();
-            if let Some(candidate) = event.candidate() {
-                ear.tell(Notice::Candidate(candidate.candidate()));
-            }
+            // The last one is none, or in some browsers an empty one before that.
+            ear.tell(match event.candidate() {
+                Some(candidate) => Notice::Candidate(candidate.candidate()),
+                None => Notice::Gathered,
+            });
         });
         self.connection.set_onicecandidate(Some(&on_candidate));
         self._listeners = listeners.into_inner();

@@ -160,6 +160,19 @@ impl Port {
         .await;
     }
 
+    /// Waits until it is closed, at the place where [`changed`](Self::changed) is waited for otherwise.
+    pub(super) async fn closed(&self) {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.is_closed() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
     /// A packet has come: returns what becomes of it.
     pub(super) fn on_packet(&self, channel: Channel, bytes: usize) -> Result<Fate, Breach> {
         let mut state = self.lock();

@@ -25,6 +25,7 @@ impl WebRtcCarrier {
             Action::MakeOffer => self.describe(number, None),
             Action::TakeOffer(offer) => self.describe(number, Some(&offer)),
             Action::TakeAnswer(answer) => {
+                self.recognize(number);
                 let taken = self.with(number, |connection, _| connection.on_answer(&answer));
                 self.add_candidates(number, answer.candidates());
                 taken.unwrap_or(Ok(()))
@@ -74,7 +75,9 @@ impl WebRtcCarrier {
         self.switchboard
             .on_medium(number, MediumEvent::Described(own));
         // What is known already is told at once, and the rest as it comes.
-        self.outlets.gather(socket, now);
+        if !self.outlets.gather(socket, now) {
+            self.switchboard.on_medium(number, MediumEvent::Gathered);
+        }
         Ok(())
     }
 
@@ -110,6 +113,13 @@ impl WebRtcCarrier {
         self.add_candidates(number, offer.candidates());
         self.switchboard.answer_visitor(number, own);
         Ok(())
+    }
+
+    /// Takes up who is at the other end of a connection, of which an offer by hand knows nothing.
+    fn recognize(&mut self, number: u64) {
+        if let Some(seat) = self.table.seat(number) {
+            seat.peer = self.switchboard.peer(number);
+        }
     }
 
     /// Describes the addresses of this host, unless nobody is to know them.

@@ -167,11 +167,13 @@ impl Maker {
 
     /// Makes a connection that is found by signaling.
     fn signaled(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
-        match self.policy {
+        let mut connection = match self.policy {
             IceTransportPolicy::All => self.connection(path, config, now),
             // Not even a check shows where this end is.
             IceTransportPolicy::Relay => self.unreached(path, config, now),
-        }
+        };
+        connection.is_negotiated = true;
+        connection
     }
 
     /// Makes a connection that has no address yet.
@@ -212,6 +214,7 @@ impl Maker {
             told: now,
             due: now,
             look_at: now + self.limits.opening_time_max,
+            is_negotiated: false,
             is_heard: false,
             is_used: false,
             heard_at: now,

@@ -68,12 +68,14 @@ impl Outlets {
         }
     }
 
-    /// Gathers addresses for a shared socket, for a connection that begins.
-    pub(in super::super) fn gather(&mut self, socket: usize, now: Instant) {
-        if self.servers.is_some() {
+    /// Gathers addresses for a shared socket, for a connection that begins. Returns false if there are none to come.
+    pub(in super::super) fn gather(&mut self, socket: usize, now: Instant) -> bool {
+        let has_servers = self.servers.is_some();
+        if has_servers {
             self.gatherer.gather(socket, now, &mut self.out);
             self.carry_out();
         }
+        has_servers
     }
 
     /// Asks a relay to let datagrams of a host through, so that the first is not lost.

@@ -1,0 +1,66 @@
+//! Drives Chromium by scripts of Node, for tests and measurements of pages.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::process::Program;
+use crate::workspace::Workspace;
+
+/// What runs in the browser, and what drives it, from npm.
+const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
+
+/// Connects members in tabs by texts.
+pub(crate) const BY_HAND: &str = "web/tests/browser/by_hand.mjs";
+
+/// Moves bulk between tabs.
+pub(crate) const TRANSFER: &str = "web/tests/browser/transfer.mjs";
+
+/// What scripts need.
+pub(crate) struct Browser {
+    pub(crate) chromium: PathBuf,
+    /// The folder of node_modules.
+    pub(crate) modules: PathBuf,
+}
+
+impl Browser {
+    /// Finds all, or installs it. Returns why there is none, if something is missing that is not installed here.
+    pub(crate) fn find(workspace: &Workspace) -> Result<Result<Self, String>> {
+        for program in ["node", "npm"] {
+            if Program::new(program).arg("--version").attempt().is_err() {
+                return Ok(Err(format!("{program} is not installed")));
+            }
+        }
+        let found = workspace.set_up("setup-chromium.sh")?;
+        let chromium = found.value("CHROMIUM")?;
+        if chromium.is_empty() {
+            return Ok(Err("Chromium is not installed".to_owned()));
+        }
+        let folder = workspace.target.join("browser");
+        workspace
+            .program(Program::new("npm"))
+            .args("install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix")
+            .arg(&folder)
+            .args(MODULES)
+            .run()?;
+        Ok(Ok(Self {
+            chromium: chromium.into(),
+            modules: folder.join("node_modules"),
+        }))
+    }
+}
+
+/// Runs a script of Node with these arguments, for so long at most.
+pub(crate) fn drive(
+    workspace: &Workspace,
+    script: &str,
+    arguments: &[&Path],
+    deadline: Duration,
+) -> Result<()> {
+    let node = workspace.program(Program::new("node")).arg(script);
+    let node = arguments
+        .iter()
+        .fold(node, |node, argument| node.arg(argument));
+    node.deadline(deadline).run()
+}
