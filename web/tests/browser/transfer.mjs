@@ -16,7 +16,7 @@ let met = true;
 function line(about, value, target) {
   const isMet = value <= target;
   met &&= isMet;
-  console.log(`  ${about.padEnd(46)}${value.toFixed(0).padStart(8)}${String(target).padStart(8)}   ${isMet ? 'met' : 'missed'}`);
+  console.log(`  ${about.padEnd(48)}${value.toFixed(0).padStart(8)}${String(target).padStart(8)}   ${isMet ? 'met' : 'missed'}`);
 }
 
 // Keeps what the page makes, for its figures.
@@ -28,11 +28,13 @@ const keepConnections = () => {
   };
 };
 const discarded = async () => {
-  let packets = 0;
+  const figures = [];
   for (const connection of window.connections) {
-    for (const entry of (await connection.getStats()).values()) packets += entry.packetsDiscardedOnSend ?? 0;
+    for (const entry of (await connection.getStats()).values()) {
+      if (entry.state === 'succeeded') figures.push(entry.packetsDiscardedOnSend);
+    }
   }
-  return packets;
+  return figures;
 };
 
 async function transfer() {
@@ -69,13 +71,13 @@ try {
   for (let run = 1; run <= Number(runs); run += 1) {
     const [sender, receiver] = await transfer();
     for (const [who, report] of [['the sender', sender], ['the receiver', receiver]]) {
-      check(report.discarded === 0, `no packet of ${who} is discarded`);
+      check(report.discarded.length > 0 && report.discarded.every((packets) => packets === 0), `no packet of ${who} is discarded`);
       check(report.links_down === 0 && report.broken === 0, `the link of ${who} stays up, and credit is kept to`);
       check(report.unacknowledged_peak <= report.unacknowledged_max, `${who} has at most ${report.unacknowledged_max} bytes under way`);
       check(report.heartbeats > 0, `${who} has heartbeats meanwhile`);
     }
     if (!figures) continue;
-    console.log(`${mebibytes} MiB between two tabs, run ${run} of ${runs}${' '.repeat(20)}measured  target`);
+    console.log(`${mebibytes} MiB between two tabs, run ${run} of ${runs}${' '.repeat(17)}measured  target`);
     line('first byte sent → last arrived, ms', receiver.ended - sender.began, 3000);
     line('worst gap in heartbeats at the receiver, ms', receiver.gap, 300);
     line('p99 of heartbeats to the receiver, ms', receiver.p99, 150);
