@@ -199,22 +199,13 @@ impl Endpoint {
     }
 
     /// Replaces the peers that links are wanted to, as [`Links::want`] does. Carriers that find servers by their ids look
-    /// for those that have no address of theirs.
+    /// for them where their addresses lead nowhere: a listener behind a NAT is reached by signals.
     pub fn want(&mut self, wanted: &[Wanted]) {
         let found = |wanted: &Wanted| {
             let carriers = self.carriers.iter().flatten();
-            let others = carriers.filter(|carrier| {
-                let is_own = |scheme| {
-                    carrier.scheme() == scheme || carrier.other_schemes().contains(&scheme)
-                };
-                !wanted
-                    .addresses
-                    .iter()
-                    .any(|address| is_own(address.scheme()))
-            });
-            others
-                .filter_map(|carrier| carrier.address_of(wanted.peer))
-                .collect::<Vec<_>>()
+            let found = carriers.filter_map(|carrier| carrier.address_of(wanted.peer));
+            let unknown = found.filter(|address| !wanted.addresses.contains(address));
+            unknown.collect::<Vec<_>>()
         };
         let with_addresses = wanted.iter().map(|wanted| Wanted {
             addresses: [&wanted.addresses[..], &found(wanted)].concat(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use liferaft_transport::conformance::{Fixture, check_all};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::links::LinkEvent;
-use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcMeter};
+use liferaft_transport::webrtc::{Fingerprint, WebRtcCarrier, WebRtcConfig, WebRtcMeter};
 use tokio::time::timeout;
 
 use crate::direct::{Direct, direct};
@@ -104,8 +104,39 @@ async fn members_are_introduced_by_one_that_has_links_with_both() {
     timeout(PATIENCE, linked).await.expect("they are linked");
 }
 
+/// As behind a NAT: the address that a listener tells of itself leads others nowhere.
+#[tokio::test]
+async fn a_listener_whose_address_leads_nowhere_is_found_by_signals() {
+    let (carrier, address) = listen(WebRtcConfig::default()).await;
+    let mut hub = endpoint(1, carrier);
+    let (carrier, _) = listen(WebRtcConfig::default().on_this_machine()).await;
+    let mut a = endpoint(2, carrier);
+    let none = WebRtcCarrier::dial_only(WebRtcConfig::default().on_this_machine());
+    let mut b = endpoint(3, none);
+    let pin = Fingerprint([7; 32]);
+    let nowhere = format!("rtc://127.0.0.1:9#sha256={pin}");
+
+    a.want(&[wanted(1, &address)]);
+    b.want(&[
+        wanted(1, &address),
+        wanted(2, &nowhere.parse().expect("an address")),
+    ]);
+    let linked = async {
+        while !is_over_webrtc(&b, 2) {
+            tokio::select! {
+                event = next(&mut hub) => drop(event),
+                event = next(&mut a) => drop(event),
+                event = next(&mut b) => drop(event),
+            }
+        }
+    };
+
+    timeout(PATIENCE, linked).await.expect("they are linked");
+}
+
 fn is_over_webrtc(end: &Endpoint, peer: u8) -> bool {
-    end.link(id(peer)).is_some()
+    let path = end.link_path(id(peer));
+    path.is_some_and(|path| path.carrier == "rtc")
 }
 
 #[tokio::test]
