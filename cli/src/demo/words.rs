@@ -99,7 +99,7 @@ impl Standing {
             is_joint: raft.configuration.is_joint(),
             index: raft.configuration_index.0,
             is_committed: raft.commit >= raft.configuration_index,
-            links: status.servers_linked,
+            links: status.links.len(),
             links_wanted,
         }
     }

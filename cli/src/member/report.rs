@@ -271,11 +271,14 @@ fn standing(status: &MemberStatus) -> Standing {
         RoleKind::Follower if raft.configuration.is_voter(raft.id) => "follower",
         RoleKind::Follower => "learner",
     };
-    let links = status.links.iter().map(|link| StandingLink {
-        peer: format!("{:?}", link.peer),
-        carrier: link.path.carrier.clone(),
-        relay: link.path.relay.map(|relay| format!("{relay:?}")),
-        path: link.path.description.clone(),
+    let links = status.links.iter().filter_map(|link| {
+        let path = link.path.as_ref()?;
+        Some(StandingLink {
+            peer: format!("{:?}", link.peer),
+            carrier: path.carrier.clone(),
+            relay: path.relay.map(|relay| format!("{relay:?}")),
+            path: path.description.clone(),
+        })
     });
     Standing {
         server: format!("{:?}", raft.id),

@@ -408,18 +408,20 @@ impl<S: StateMachine> Driver<S> {
             writes: self.disk.len(),
             applying: self.work.handed().distance_from(self.work.applied()),
         };
-        if now >= self.links_looked_at + LINKS_LOOKED_AT_EACH {
+        let told = self.links_told.iter().map(|link| link.peer);
+        if now >= self.links_looked_at + LINKS_LOOKED_AT_EACH
+            || !told.eq(self.peers.servers_linked())
+        {
             self.links_looked_at = now;
-            let links = self.peers.servers_linked().filter_map(|peer| {
-                let path = self.links.path(peer)?;
-                Some(LinkStatus { peer, path })
+            let links = self.peers.servers_linked().map(|peer| LinkStatus {
+                peer,
+                path: self.links.path(peer),
             });
             self.links_told = links.collect();
         }
         Fresh {
             raft: self.raft.status(),
             counters: self.counters,
-            servers_linked: self.peers.servers_linked_count(),
             queues,
             storage: StorageStatus {
                 stalled_for: self.storage_stalled_for(now),
@@ -433,7 +435,8 @@ impl<S: StateMachine> Driver<S> {
     }
 }
 
-/// So often it is looked where links run: less often than the status is posted, as carriers have to find the words.
+/// So often it is looked where links run, if none has come or gone: less often than the status is posted, as carriers
+/// have to find the words.
 const LINKS_LOOKED_AT_EACH: Duration = Duration::from_secs(1);
 
 /// How a refusal is told to the member that forwarded.

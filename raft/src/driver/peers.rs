@@ -334,11 +334,6 @@ impl Peers {
         loneliness
     }
 
-    /// How many servers of the cluster have a link.
-    pub(super) fn servers_linked_count(&self) -> usize {
-        self.servers_linked().count()
-    }
-
     /// The servers of the cluster that have a link.
     pub(super) fn servers_linked(&self) -> impl Iterator<Item = ServerId> {
         let servers = self.linked.iter().filter(|(_, is_server)| **is_server);

@@ -311,7 +311,7 @@ impl<S: StateMachine> Driver<S> {
             applied: status.applied,
             snapshot: status.snapshot,
             log_bytes: status.log_bytes,
-            links: u32::try_from(self.peers.servers_linked_count()).unwrap_or(u32::MAX),
+            links: u32::try_from(self.peers.servers_linked().count()).unwrap_or(u32::MAX),
             members: members
                 .map(|(id, member)| (id, configuration.is_voter(id), member.description.clone()))
                 .collect(),

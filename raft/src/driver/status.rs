@@ -49,13 +49,11 @@ pub struct MemberStatus {
     pub raft: Status,
     /// What it has counted since it started.
     pub counters: Counters,
-    /// How many servers of its cluster it has links with.
-    pub servers_linked: usize,
     /// How much waits in it.
     pub queues: Queues,
     /// How its storage gets on.
     pub storage: StorageStatus,
-    /// Where its links to servers of the cluster run, where the transport knows it: as of some time in the last second.
+    /// Its links to servers of the cluster.
     pub links: Arc<[LinkStatus]>,
     /// What was not whole in its storage when that was opened for this start, and was repaired
     /// ([`Storage::repairs`](crate::storage::Storage::repairs)).
@@ -121,14 +119,15 @@ impl MemberStatus {
     }
 }
 
-/// Where the link to a server runs.
+/// A link to a server, and where it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkStatus {
     /// The server.
     pub peer: ServerId,
-    /// The carrier, and what it says of the path; or who passes packets on.
-    pub path: LinkPath,
+    /// The carrier, and what it said of the path within the last second; or who passes packets on. `None` where the
+    /// transport does not tell.
+    pub path: Option<LinkPath>,
 }
 
 /// What a member has counted since it started.
@@ -317,7 +316,6 @@ pub enum MemberError {
 pub(super) struct Fresh {
     pub(super) raft: Status,
     pub(super) counters: Counters,
-    pub(super) servers_linked: usize,
     pub(super) queues: Queues,
     pub(super) storage: StorageStatus,
     pub(super) links: Arc<[LinkStatus]>,
@@ -342,7 +340,6 @@ impl StatusBoard {
             label,
             raft,
             counters: Counters::default(),
-            servers_linked: 0,
             queues: Queues::default(),
             storage: StorageStatus::default(),
             links: Arc::default(),
@@ -378,7 +375,6 @@ impl StatusBoard {
             let Fresh {
                 raft,
                 counters,
-                servers_linked,
                 queues,
                 storage,
                 links,
@@ -387,7 +383,6 @@ impl StatusBoard {
             } = fresh;
             let changed = status.raft != raft
                 || status.counters != counters
-                || status.servers_linked != servers_linked
                 || status.queues != queues
                 || status.storage != storage
                 || status.links != links
@@ -395,7 +390,6 @@ impl StatusBoard {
                 || status.last_error != last_error;
             status.raft = raft;
             status.counters = counters;
-            status.servers_linked = servers_linked;
             status.queues = queues;
             status.storage = storage;
             status.links = links;
