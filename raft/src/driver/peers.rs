@@ -69,6 +69,9 @@ pub(super) struct Peers {
     solitude: Solitude,
     /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
     is_lost: bool,
+    /// Whether this server reaches for learners too if it is one: it was lost, and nobody who leads was reached but
+    /// through a third server since.
+    reaches_far: bool,
     /// When this server may have been alone for long.
     alone_at: Instant,
     /// Whether it may be reached by those whom no open cluster is meant for.
@@ -138,6 +141,7 @@ impl Peers {
             dismissed: BTreeSet::new(),
             solitude: Solitude::default(),
             is_lost: false,
+            reaches_far: false,
             alone_at: Instant::MAX,
             is_exposed: false,
             is_stale: true,
@@ -305,20 +309,32 @@ impl Peers {
         awaited.fold(self.alone_at, Instant::min)
     }
 
-    /// Says whether there is nobody left whom this server could reach.
+    /// Says whether there is nobody left whom this server could reach. `is_relayed` says of a leader whether it is
+    /// reached through a third server.
     pub(super) fn loneliness(
         &mut self,
         configuration: &Configuration,
         leader: Option<ServerId>,
+        is_relayed: impl FnOnce(ServerId) -> bool,
         now: Instant,
     ) -> Option<Loneliness> {
-        let has_company = leader.is_some() || self.servers_linked().next().is_some();
+        // A learner never gives up the leader that it knew, however long it has not heard of it.
+        let is_led = leader.is_some_and(|leader| {
+            leader == self.identity.id() || self.linked.contains_key(&leader)
+        });
+        let has_company = is_led || self.servers_linked().next().is_some();
         if let Some(leader) = leader {
             let count = self.introduced.len();
             // This one is believed while it leads: what it replicates first may say that it was removed.
             self.introduced.retain(|(named, _)| *named == leader);
+            self.is_stale |= self.introduced.len() < count;
+        }
+        if let Some(leader) = leader.filter(|_| is_led) {
             let is_found = std::mem::take(&mut self.is_lost);
-            self.is_stale |= is_found || self.introduced.len() < count;
+            // The learner that passes on what comes of the leader is needed for that.
+            let is_near = self.reaches_far && !is_relayed(leader);
+            self.reaches_far &= !is_near;
+            self.is_stale |= is_found || is_near;
         }
         let known = if has_company {
             BTreeSet::new()
@@ -329,6 +345,7 @@ impl Peers {
         self.alone_at = self.solitude.due(now);
         if loneliness.is_some() && !self.is_lost {
             self.is_lost = true;
+            self.reaches_far = true;
             self.is_stale = true;
         }
         loneliness
@@ -342,12 +359,12 @@ impl Peers {
 
     /// The members that this server reaches for: all of them, but a learner the voters alone, which have all that it
     /// needs. So links grow as members times voters. Where no voter is reached for long, a learner may have missed who
-    /// took their place, and reaches for all.
+    /// took their place, or is cut off from them, and reaches for all.
     fn sought<'a>(
         &self,
         configuration: &'a Configuration,
     ) -> impl Iterator<Item = (ServerId, &'a Member)> + use<'a> {
-        let voters_only = configuration.is_learner(self.identity.id()) && !self.is_lost;
+        let voters_only = configuration.is_learner(self.identity.id()) && !self.reaches_far;
         let members = configuration.members();
         members.filter(move |(_, member)| !voters_only || member.votes())
     }

@@ -515,7 +515,11 @@ impl<S: StateMachine> Driver<S> {
         }
         // Before the transport is told anything: where there is a leader, nobody's word of another one counts.
         let leader = self.raft.leader();
-        let loneliness = self.peers.loneliness(configuration, leader, now);
+        let links = &self.links;
+        let is_relayed = |leader| links.path(leader).is_some_and(|path| path.relay.is_some());
+        let loneliness = self
+            .peers
+            .loneliness(configuration, leader, is_relayed, now);
         if let Some(introduction) = self.peers.introduce(configuration, is_committed) {
             self.links.introduce(introduction);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use liferaft_raft::driver::Handle;
+use liferaft_raft::policy::MembershipPolicy;
 use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::invitation::Invitation;
@@ -14,10 +15,15 @@ use crate::machine::Journal;
 
 /// Three members of a closed cluster, in which nobody is evicted within a story.
 pub(crate) async fn three() -> (Site, Vec<Handle<Journal>>) {
+    three_by(patient()).await
+}
+
+/// Three members of a closed cluster that keep to this policy.
+pub(crate) async fn three_by(policy: MembershipPolicy) -> (Site, Vec<Handle<Journal>>) {
     let mut site = Site::closed().await;
     site.founder.stop().await;
     site.founder = start(&site.network, &site.disk, |member| {
-        member.membership(patient())
+        member.membership(policy)
     })
     .await;
     let mut members = vec![site.founder.clone()];
@@ -25,7 +31,7 @@ pub(crate) async fn three() -> (Site, Vec<Handle<Journal>>) {
         let invitation = site.invite(1).await;
         let disk = MemoryStorage::default();
         let member = start(&site.network, &disk, |member| {
-            member.invited(invitation).membership(patient())
+            member.invited(invitation).membership(policy)
         });
         let member = member.await;
         member.joined().await.expect("it is invited");

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use liferaft_raft::driver::Handle;
+use liferaft_raft::driver::{Handle, MemberStatus};
 use liferaft_raft::ids::ServerId;
+use liferaft_raft::policy::Target;
 use liferaft_transport::links::LinkPath;
 use tokio::time::timeout;
 
-use crate::links_faults::three;
+use crate::links::patient;
+use crate::links_faults::{three, three_by};
 use crate::machine::Journal;
 
 /// Waits until a member says that its link to a server runs as wanted.
@@ -47,4 +49,30 @@ async fn members_reach_each_other_through_a_third_until_they_can_without() {
     linked(&members[0], b, |path| path.carrier == "memory").await;
     linked(&members[1], a, |path| path.carrier == "memory").await;
     write_and_read(&members, 6).await;
+}
+
+/// Learners link to voters alone, until one of them reaches none.
+#[tokio::test(start_paused = true)]
+async fn a_learner_that_is_cut_off_reaches_the_voter_through_another() {
+    let one_voter = patient().with_voters_min(1).with_voters(Target::Count(1));
+    let (site, members) = three_by(one_voter).await;
+    let [voter, learner, other] = [0, 1, 2].map(|place: usize| members[place].id());
+    write_and_read(&members, 3).await;
+
+    site.network.cut(voter, learner);
+    site.network.cut(learner, voter);
+    linked(&members[1], voter, |path| path.relay == Some(other)).await;
+    let mut status = members[1].status();
+    status.mark_unchanged();
+    let stays = status.wait_for(|now| now.links.iter().all(|link| link.peer != voter));
+    let stays = timeout(Duration::from_secs(600), stays).await;
+    assert!(stays.is_err(), "the link through the other learner stays");
+    write_and_read(&members, 6).await;
+
+    site.network.heal_all();
+    linked(&members[1], voter, |path| path.carrier == "memory").await;
+    let mut status = members[1].status();
+    let is_alone = |now: &MemberStatus| now.links.len() == 1;
+    let left = timeout(Duration::from_secs(60), status.wait_for(is_alone)).await;
+    left.expect("it leaves the other alone").expect("it runs");
 }

@@ -94,6 +94,11 @@ fn a_member_wants_all_others_by_their_keys_and_addresses() {
     assert_eq!(introduction.credentials.role, Role::Member);
 }
 
+/// The leader is reached without a third server.
+fn directly(_: ServerId) -> bool {
+    false
+}
+
 /// A cluster of these voters, in which this server learns beside another.
 fn learning(numbers: impl IntoIterator<Item = u64>) -> Configuration {
     let voters = voters(numbers);
@@ -123,18 +128,25 @@ fn a_learner_that_reaches_no_voter_for_long_wants_links_to_all() {
     let mut peers = peers(None);
     let configuration = learning([2]);
     introduced(&mut peers, &configuration);
-    peers.loneliness(&configuration, None, Instant::ORIGIN);
+    // A learner still knows who led when it was heard last.
+    let leader = Some(id(2));
+    peers.loneliness(&configuration, leader, directly, Instant::ORIGIN);
     peers.on_not_linked(id(2), None);
 
     let due = peers.due();
-    peers.loneliness(&configuration, None, due);
+    peers.loneliness(&configuration, leader, directly, due);
     let lost = peers.introduce(&configuration, true);
-    peers.loneliness(&configuration, Some(id(2)), due);
+    peers.linked.insert(id(2), true);
+    peers.loneliness(&configuration, leader, |_| true, due);
+    let relayed = peers.introduce(&configuration, true);
+    peers.loneliness(&configuration, leader, directly, due);
     let found = peers.introduce(&configuration, true);
 
     let wanted_by =
         |introduction: Option<Introduction>| introduction.map(|introduction| wanted(&introduction));
     assert_eq!(wanted_by(lost), Some([id(2), id(9)].into()));
+    // Whoever passes on what comes of the leader is wanted until it is reached without.
+    assert_eq!(wanted_by(relayed), Some([id(2), id(9)].into()));
     assert_eq!(wanted_by(found), Some([id(2)].into()));
 }
 
@@ -162,11 +174,11 @@ fn a_member_goes_by_an_invitation_only_when_it_reaches_nobody() {
     let configuration = voters([OURSELVES, 2]);
     let before = introduced(&mut peers, &configuration);
     let now = Instant::ORIGIN;
-    let early = peers.loneliness(&configuration, None, now);
+    let early = peers.loneliness(&configuration, None, directly, now);
     peers.on_not_linked(id(2), None);
 
     let due = peers.due();
-    let late = peers.loneliness(&configuration, None, due);
+    let late = peers.loneliness(&configuration, None, directly, due);
     let after = peers.introduce(&configuration, true);
 
     let after = after.expect("the invitation counts");
@@ -307,7 +319,7 @@ fn a_newcomer_wants_and_believes_the_leader_that_is_named_to_it() {
     let newcomer = introduced(&mut peers, &Configuration::default());
     let judged_then = judged(&newcomer, 3);
     let configuration = voters([OURSELVES, 2]);
-    peers.loneliness(&configuration, Some(id(2)), Instant::ORIGIN);
+    peers.loneliness(&configuration, Some(id(2)), directly, Instant::ORIGIN);
     let member = introduced(&mut peers, &configuration);
 
     assert_eq!(judged_then, Ok(Role::Member));
@@ -325,7 +337,7 @@ fn a_removed_server_is_believed_while_members_say_it_leads() {
     let mut peers = peers(None);
     let configuration = voters([OURSELVES, 2]).with_dismissed([(id(3), Dismissal::Removed)]);
     let judged_after = |peers: &mut Peers, leader| {
-        peers.loneliness(&configuration, leader, Instant::ORIGIN);
+        peers.loneliness(&configuration, leader, directly, Instant::ORIGIN);
         let introduction = introduced(peers, &configuration);
         (
             judged(&introduction, 3),
