@@ -91,9 +91,9 @@ impl Lab {
         }
     }
 
-    /// Nothing that one member sends reaches the other.
-    pub(crate) fn cut(&self, from: usize, to: usize) {
-        self.router.cut(from, to);
+    /// Nothing that one member sends reaches the other, of those packets of IPv4 that are to be cut.
+    pub(crate) fn cut(&self, from: usize, to: usize, is_cut: fn(&[u8]) -> bool) {
+        self.router.cut(from, to, is_cut);
     }
 
     /// Ends all cuts.

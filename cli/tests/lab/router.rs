@@ -1,7 +1,7 @@
 //! Forwards packets between devices, each after its time: a heap of what is under way, and dice for each way.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -28,11 +28,13 @@ pub(super) struct Router {
     members: usize,
     weather: Weather,
     seed: u64,
-    /// From whom to whom nothing goes.
-    cuts: Mutex<BTreeSet<(usize, usize)>>,
+    /// From whom to whom which packets do not go.
+    cuts: Mutex<Cuts>,
     counts: Mutex<Counts>,
     is_over: AtomicBool,
 }
+
+type Cuts = BTreeMap<(usize, usize), fn(&[u8]) -> bool>;
 
 /// A packet under way, ordered by when it arrives.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +72,8 @@ impl Router {
         }
     }
 
-    pub(super) fn cut(&self, from: usize, to: usize) {
-        self.cutting().insert((from, to));
+    pub(super) fn cut(&self, from: usize, to: usize, is_cut: fn(&[u8]) -> bool) {
+        self.cutting().insert((from, to), is_cut);
     }
 
     pub(super) fn heal(&self) {
@@ -146,7 +148,8 @@ impl Router {
         let (due, again) = (due(), due());
         let mut counts = self.counting();
         counts.sent += 1;
-        if self.cutting().contains(&(from, to)) {
+        let is_cut = self.cutting().get(&(from, to)).copied();
+        if is_cut.is_some_and(|is_cut| is_cut(packet)) {
             counts.cut += 1;
             return;
         }
@@ -176,7 +179,7 @@ impl Router {
         }
     }
 
-    fn cutting(&self) -> MutexGuard<'_, BTreeSet<(usize, usize)>> {
+    fn cutting(&self) -> MutexGuard<'_, Cuts> {
         self.cuts.lock().expect("nobody panics")
     }
 

@@ -31,8 +31,8 @@ pub(crate) async fn run(seed: u64) {
         let victim = (leader + 1) % MEMBERS;
         let began = Instant::now();
         for other in (0..MEMBERS).filter(|other| *other != victim) {
-            lab.cut(victim, other);
-            lab.cut(other, victim);
+            lab.cut(victim, other, |_| true);
+            lab.cut(other, victim, |_| true);
         }
         let evicted = members.until_evicted(leader, victim);
         timeout(PATIENCE, evicted).await.expect("it is evicted");

@@ -93,7 +93,7 @@ impl Network {
     /// Nothing that one member sends reaches the other.
     pub(crate) fn cut(&self, from: usize, to: usize) {
         match self {
-            Self::Lab(lab) => lab.cut(from, to),
+            Self::Lab(lab) => lab.cut(from, to, |_| true),
             Self::Proxies(proxies) => proxies.cut(from, to),
             Self::Loopback(_) => unreachable!("nobody cuts it"),
         }
