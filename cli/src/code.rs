@@ -2,11 +2,12 @@
 
 use console::Term;
 use liferaft::Invitation;
+use liferaft::configuration::Address;
 
 /// Returns the QR code of an invitation, as wide as the terminal at most. **It is a secret as the invitation is.**
 ///
-/// Where a code has no room for all of its addresses, it has the first of them alone. Returns `None` where there is no
-/// room for any, or the standard output is no terminal: the text says the same.
+/// Where a code has no room for all of its addresses, it has the first of them alone, and one by which a member is found
+/// in a room if there is one: whoever has the camera may be anywhere. Returns `None` where there is no room for any, or the standard output is no terminal: the text says the same.
 pub(crate) fn of(invitation: &Invitation) -> Option<String> {
     let terminal = Term::stdout();
     let (_rows, columns) = terminal.is_term().then(|| terminal.size_checked())??;
@@ -22,7 +23,20 @@ fn drawn(invitation: &Invitation, columns: usize) -> Option<String> {
         if fitting.is_some() || addresses.len() <= 1 {
             return fitting;
         }
-        addresses.pop();
+        let place = one_too_many(&addresses);
+        addresses.remove(place);
+    }
+}
+
+/// Returns the place of the last address, but of the only one in a room only when there is one other.
+fn one_too_many(addresses: &[Address]) -> usize {
+    let last = addresses.len() - 1;
+    let in_rooms = addresses.iter().filter(|address| address.is_signaled());
+    let is_only_room = in_rooms.count() == 1 && addresses[last].is_signaled();
+    if is_only_room && last > 1 {
+        last - 1
+    } else {
+        last
     }
 }
 
@@ -53,6 +67,26 @@ mod tests {
         assert!(one.is_some());
         assert!(invitation(8).qr().is_err());
         assert_eq!(eight, drawn(&invitation(2), 80).or(one));
+    }
+
+    #[test]
+    fn one_address_in_a_room_stays_as_long_as_another_does() {
+        let all = [
+            "ws://a:1",
+            "ws://b:1",
+            "rtc+ws://s/room/1",
+            "rtc+ws://s/room/2",
+        ];
+        let read = |text: &&str| text.parse().expect("it is an address");
+        let mut left: Vec<Address> = all.iter().map(read).collect();
+
+        let mut removed = Vec::new();
+        while !left.is_empty() {
+            let place = one_too_many(&left);
+            removed.push(left.remove(place).to_string());
+        }
+
+        assert_eq!(removed, [all[3], all[1], all[2], all[0]]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub const ADDRESSES_MAX: usize = 4;
 ///
 /// let address: Address = "udp:127.0.0.1:4000".parse()?;
 /// assert_eq!((address.scheme(), address.rest()), ("udp", "127.0.0.1:4000"));
+/// assert!(!address.is_signaled());
 /// assert_eq!("127.0.0.1".parse::<Address>(), Err(AddressError::NoScheme));
 /// # Ok::<(), AddressError>(())
 /// ```
@@ -73,6 +74,13 @@ impl Address {
     #[must_use]
     pub fn rest(&self) -> &str {
         self.parts().1
+    }
+
+    /// Returns true if others find the server by one in between, which the scheme names behind a `+`, as in
+    /// `rtc+wss://example.org/room/7`. Whoever needs none is preferred.
+    #[must_use]
+    pub fn is_signaled(&self) -> bool {
+        self.scheme().contains('+')
     }
 
     /// Returns the whole address.

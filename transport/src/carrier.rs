@@ -342,6 +342,9 @@ pub enum CarrierEvent {
         /// The path.
         path: Path,
     },
+    /// The carrier reaches others by a way that it did not have, or not for a while. Peers without a link are dialed at
+    /// once, as what has come to nothing before may come to a link.
+    Ready,
     /// A signal is to be carried over links to another server's carrier of the same scheme, best effort: to set up a
     /// connection to a server that has a link with this one, or with one of those that do.
     Signal {
@@ -371,7 +374,7 @@ impl CarrierEvent {
             | Self::Unopened { path, .. }
             | Self::Writable { path }
             | Self::Packet { path, .. } => Some(path),
-            Self::Signal { .. } => None,
+            Self::Ready | Self::Signal { .. } => None,
         }
     }
 }

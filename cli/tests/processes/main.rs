@@ -7,6 +7,7 @@ mod contacts;
 mod dialect;
 mod flags;
 mod joining;
+mod liar;
 mod monitor;
 mod node;
 #[cfg(unix)]

@@ -1,12 +1,13 @@
 //! Tests members that find each other in a room of a signaling server, and clusters that grow without it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Folder, Node, awaited, misuse_of, rows, told_by};
+use crate::node::{ANYWHERE, Folder, Node, misuse_of, rows, told_by, until};
 
 /// A signaling server in a process.
 struct Server {
@@ -111,8 +112,7 @@ fn a_member_that_was_killed_gets_its_id_back() {
     let mut ada = init_in(&room, &data);
     let told = addresses(&ada);
     let invitation = ada.invitation();
-    let registered = || (server.figure("peers") == 1).then_some(());
-    awaited("it is registered", registered);
+    until("it is registered", || server.figure("peers") == 1);
 
     kill(&mut ada);
     let again = Node::start(&["node", "--data", &data, "--room", &room]);
@@ -121,6 +121,82 @@ fn a_member_that_was_killed_gets_its_id_back() {
     bob.until_voters(2);
     assert_eq!(addresses(&again), told);
     assert_eq!(server.figure("ids_taken_total"), 0);
+}
+
+/// So long a join takes at most that waits for the server's return.
+const JOINING_TIME: Duration = Duration::from_secs(5);
+
+/// So long it may take on a machine that builds and tests besides.
+const PATIENCE_WITH_JOINS: Duration = Duration::from_secs(30);
+
+/// So many connections are refused before the server returns: by then three peers wait as long as they ever do.
+const REFUSED: usize = 18;
+
+#[test]
+fn a_join_succeeds_soon_after_the_server_has_returned() {
+    let folder = Folder::new("room-returns");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let ada = init_in(&room, &folder.of("ada"));
+    let invitation = ada.invitation();
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    bob.until_voters(2);
+
+    let address = server.kill();
+    let closed = TcpListener::bind(&address).expect("it is free again");
+    let eve = join_in(&room, &folder.of("eve"), &invitation, "eve");
+    for _ in 0..REFUSED {
+        drop(closed.accept().expect("a peer tries"));
+    }
+    drop(closed);
+    // It knows nothing of the room.
+    let _server = Server::start(&address);
+    let returned_at = Instant::now();
+    eve.until_voters(3);
+
+    let took = returned_at.elapsed();
+    println!("joined {took:?} after the server's return; target {JOINING_TIME:?}");
+    assert!(took < PATIENCE_WITH_JOINS, "{took:?}");
+}
+
+#[test]
+fn a_members_link_lets_newcomers_in_without_the_server() {
+    let folder = Folder::new("room-dead");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let data = folder.of("ada");
+    let ada = ["init", "--data", &data, "--rtc", ANYWHERE, "--name", "ada"];
+    let ada = Node::start(&[&ada[..], &["--room", &room]].concat());
+    let told = addresses(&ada);
+    let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    let eve = join_in(&room, &folder.of("eve"), &invitation, "eve");
+    eve.until_voters(3);
+    bob.until_voters(3);
+
+    server.kill();
+    // Of all others but the first there are no addresses that lead anywhere.
+    let data = folder.of("dan");
+    let dan = ["node", "--data", &data, "--rtc", ANYWHERE, "--name", "dan"];
+    let dan = Node::start(&[&dan[..], &["--join", &invitation]].concat());
+
+    dan.until_voters(4);
+    until("it has direct links with all", || {
+        links(&operator, "dan") == ["rtc", "rtc", "rtc"]
+    });
+    assert!(told[0].starts_with("rtc://"), "{told:?}");
+    assert!(told[1].starts_with("rtc+ws://"), "{told:?}");
+}
+
+/// Returns by which carriers the direct links of a member run.
+fn links(operator: &str, member: &str) -> Vec<String> {
+    let told = rows(&told_by(&["status", "--at", operator, "--links", "--json"]));
+    let row = told.iter().find(|row| row["name"] == member);
+    let row = row.expect("it is a member");
+    let paths = row["paths"].as_array().expect("it is a list").iter();
+    let direct = paths.filter(|path| path["relay"].is_null());
+    let carrier = |path: &Value| path["carrier"].as_str().expect("it is text").to_owned();
+    direct.map(carrier).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Invites newcomers: has a token issued, and writes the text that carries its secret.
 
+use std::iter;
 use std::time::Duration;
 
 use liferaft_platform as platform;
@@ -211,14 +212,79 @@ fn invitation(
         let key = description.public_key();
         key.is_some_and(|key| inviters.contains(&key))
     });
-    let mut addresses = own_addresses.to_vec();
-    for address in believed.flat_map(|description| description.addresses()) {
-        if !addresses.contains(address) {
-            addresses.push(address.clone());
-        }
-    }
-    addresses.truncate(INVITATION_ADDRESSES_MAX);
+    let others = believed.flat_map(|description| description.addresses());
+    let addresses = chosen_addresses(own_addresses, others);
     Invitation::new(cluster, inviters)
         .and_then(|invitation| invitation.with_addresses(addresses))
         .expect("there is an inviter, and no more of anything than allowed")
+}
+
+/// Returns the addresses that an invitation has: all of this server's own, and as many of others as there is room for.
+///
+/// Those come first that need no signaling server, as they are dialed first. Of others there are as many of either kind
+/// if there are many: whoever is invited may reach a member by one alone.
+pub(super) fn chosen_addresses<'a>(
+    own: &[Address],
+    others: impl Iterator<Item = &'a Address>,
+) -> Vec<Address> {
+    let (signaled, direct): (Vec<_>, Vec<_>) = others.partition(|address| address.is_signaled());
+    let (mut signaled, mut direct) = (signaled.into_iter(), direct.into_iter());
+    let in_turn = iter::from_fn(|| {
+        let pair = [direct.next(), signaled.next()];
+        pair.iter().any(Option::is_some).then_some(pair)
+    });
+    let mut chosen = own.to_vec();
+    for address in in_turn.flatten().flatten() {
+        if !chosen.contains(address) {
+            chosen.push(address.clone());
+        }
+    }
+    chosen.truncate(INVITATION_ADDRESSES_MAX);
+    chosen.sort_by_key(Address::is_signaled);
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        let read = |text: &&str| text.parse().expect("it is an address");
+        texts.iter().map(read).collect()
+    }
+
+    #[test]
+    fn what_needs_no_signaling_server_comes_first() {
+        let own = addresses(&["rtc+ws://s/room/1", "ws://a:1"]);
+        let others = addresses(&["rtc+ws://s/room/2", "ws://b:1", "ws://a:1"]);
+
+        let chosen = chosen_addresses(&own, others.iter());
+
+        let expected = [
+            "ws://a:1",
+            "ws://b:1",
+            "rtc+ws://s/room/1",
+            "rtc+ws://s/room/2",
+        ];
+        assert_eq!(chosen, addresses(&expected));
+    }
+
+    #[test]
+    fn there_are_both_kinds_where_there_is_no_room_for_all() {
+        let own = addresses(&["ws://a:1"]);
+        let direct = [
+            "ws://b:1", "ws://b:2", "ws://c:1", "ws://c:2", "ws://d:1", "ws://d:2",
+        ];
+        let signaled = [
+            "rtc+ws://s/room/2",
+            "rtc+ws://s/room/3",
+            "rtc+ws://s/room/4",
+        ];
+        let others = addresses(&[&direct[..], &signaled].concat());
+
+        let chosen = chosen_addresses(&own, others.iter());
+
+        let expected = [&["ws://a:1"], &direct[..4], &signaled].concat();
+        assert_eq!(chosen, addresses(&expected));
+    }
 }

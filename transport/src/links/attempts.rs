@@ -74,11 +74,12 @@ impl Attempts {
         dropped
     }
 
-    /// A link to a peer is up: no attempt to get one that is not better is needed.
+    /// A link to a peer is up: no attempt to get one that is not better is needed. It may have
+    /// replaced a better one that has lived for some time, as the peer's preference has `outweighed` this end's.
     pub(super) fn on_up(
         &mut self,
-        peer: ServerId,
-        carrier: usize,
+        (peer, carrier): (ServerId, usize),
+        outweighed: Option<Duration>,
         local: &mut LocalEnd,
         now: Duration,
     ) {
@@ -86,6 +87,10 @@ impl Attempts {
         superfluous
             .into_iter()
             .for_each(|attempt| self.cancel(attempt));
+        if let Some(lived) = outweighed {
+            let random = &mut local.random;
+            self.wants.on_outweighed(peer, carrier, lived, now, random);
+        }
     }
 
     /// Returns the paths of handshakes.
@@ -245,12 +250,12 @@ impl Attempts {
                 Some(RELAY) => match relay_to(peer) {
                     Some(route) => {
                         let attempt = self.handshakes.number();
-                        self.wants.on_begun(peer, RELAY, attempt);
+                        self.wants.on_begun(attempt, &target, now);
                         self.begin(attempt, route, target, local, now);
                     }
                     None => self.fail(target, LinkError::PathClosed, local, now),
                 },
-                Some(carrier) => self.dial(carrier, target),
+                Some(carrier) => self.dial(carrier, target, now),
                 None => {
                     let error = LinkError::NoCarrier(target.address.clone());
                     self.fail(target, error, local, now);
@@ -259,9 +264,9 @@ impl Attempts {
         }
     }
 
-    fn dial(&mut self, carrier: usize, target: Target) {
+    fn dial(&mut self, carrier: usize, target: Target, now: Duration) {
         let attempt = self.handshakes.number();
-        self.wants.on_begun(target.peer, carrier, attempt);
+        self.wants.on_begun(attempt, &target, now);
         let address = target.address.clone();
         self.dials.insert(attempt, target);
         self.outcomes.push_back(Outcome::Do(LinkOutput::Dial {
@@ -313,7 +318,7 @@ impl Attempts {
                 // A responder stays for a while, to repeat its last message should that be lost.
                 if let Some(target) = &target {
                     self.handshakes.remove(number);
-                    self.wants.on_answered(target.peer, target.carrier);
+                    self.wants.on_answered(target);
                 }
                 self.outcomes.push_back(Outcome::Established {
                     route,
@@ -349,8 +354,7 @@ impl Attempts {
     fn fail(&mut self, target: Target, error: LinkError, local: &mut LocalEnd, now: Duration) {
         tracing::debug!(peer = %target.peer, %error, "an attempt has come to nothing");
         let random = &mut local.random;
-        self.wants
-            .on_failed(target.peer, target.carrier, now, random);
+        self.wants.on_failed(&target, now, random);
         // Why there is no link is told of the addresses. That third servers have none either is no news.
         let is_verdict = matches!(&error, LinkError::Handshake(error) if !matches!(error, HandshakeError::TimedOut { .. }));
         if is_verdict || target.carrier != Some(RELAY) {

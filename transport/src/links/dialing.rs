@@ -1,6 +1,6 @@
 //! Decides when to dial a peer in one way, and at which of its addresses.
 //!
-//! Attempts rotate through the addresses. Each one that comes to nothing doubles the wait for the next, up to a bound;
+//! Attempts rotate through the addresses, and leave out those that are being dialed. Each one that comes to nothing doubles the wait for the next, up to a bound;
 //! waits are drawn at random, so that those who lost a peer at the same moment do not return at the same moment.
 
 use std::time::Duration;
@@ -70,12 +70,18 @@ impl Dialing {
         self.failures > 0
     }
 
-    /// Returns the address whose turn it is, `None` if there is none.
-    pub(super) fn next(&mut self) -> Option<Address> {
-        let count = self.addresses.len().max(1);
-        let address = self.addresses.get(self.turn % count).cloned();
-        self.turn = self.turn.wrapping_add(1);
-        address
+    /// Returns how many attempts may be under way at a time: one for each address, and one where there are none.
+    pub(super) fn attempts_max(&self) -> usize {
+        self.addresses.len().max(1)
+    }
+
+    /// Returns the address whose turn it is, of those that are not being dialed; `None` if there is none.
+    pub(super) fn next(&mut self, is_dialed: impl Fn(&Address) -> bool) -> Option<Address> {
+        let count = self.addresses.len();
+        let mut turns = (0..count).map(|after| (self.turn + after) % count);
+        let turn = turns.find(|turn| !is_dialed(&self.addresses[*turn]))?;
+        self.turn = (turn + 1) % count;
+        Some(self.addresses[turn].clone())
     }
 
     /// An attempt came to nothing. The wait is between half the back-off and all of it.
@@ -94,9 +100,20 @@ impl Dialing {
         self.upgrade_not_before = after(UPGRADE_BACK_OFF_MIN, UPGRADE_BACK_OFF_MAX, random);
     }
 
-    /// A link by this way is up. The address that worked is tried first when it is lost.
-    pub(super) fn on_up(&mut self) {
-        self.turn = self.turn.wrapping_sub(1);
+    /// The next address is this one.
+    pub(super) fn prefer(&mut self, address: &Address) {
+        let turn = self.addresses.iter().position(|known| known == address);
+        self.turn = turn.unwrap_or(self.turn);
+    }
+
+    /// The next address is the first one.
+    pub(super) fn begin_anew(&mut self) {
+        self.turn = 0;
+    }
+
+    /// The next attempt is made at once, as it may come to more than the last ones.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        self.not_before = self.not_before.min(now);
     }
 
     /// A link by a worse way is up, which is left alone for this time, or half of it.
@@ -134,7 +151,7 @@ mod tests {
         let mut random = ChaCha20Rng::seed_from_u64(1);
         let attempt = |_| {
             let at = dialing.deadline();
-            let address = dialing.next().unwrap();
+            let address = dialing.next(|_| false).unwrap();
             dialing.on_failure(at, &mut random);
             (dialing.deadline() - at, address.to_string())
         };
@@ -146,14 +163,14 @@ mod tests {
         let mut dialing = Dialing::new(&addresses(&["udp:a"]), ms(5));
 
         assert_eq!(dialing.deadline(), ms(5));
-        assert_eq!(dialing.next().unwrap().to_string(), "udp:a");
+        assert_eq!(dialing.next(|_| false).unwrap().to_string(), "udp:a");
     }
 
     #[test]
     fn a_peer_without_addresses_is_not_dialed() {
         let mut dialing = Dialing::new(&[], ms(0));
 
-        assert_eq!(dialing.next(), None);
+        assert_eq!(dialing.next(|_| false), None);
     }
 
     #[test]
@@ -168,6 +185,18 @@ mod tests {
             tried.collect::<Vec<_>>(),
             ["udp:a", "ws:b", "udp:a", "ws:b"]
         );
+    }
+
+    #[test]
+    fn an_address_that_is_being_dialed_is_left_out() {
+        let mut dialing = Dialing::new(&addresses(&["udp:a", "ws:b"]), ms(0));
+        let first = dialing.next(|_| false).unwrap();
+
+        dialing.prefer(&first);
+        let second = dialing.next(|address| *address == first).unwrap();
+
+        assert_eq!(second.to_string(), "ws:b");
+        assert_eq!(dialing.next(|_| true), None);
     }
 
     #[test]
@@ -195,7 +224,7 @@ mod tests {
         dialing.set_addresses(&addresses(&["udp:b"]), ms(7));
 
         assert_eq!(dialing.deadline(), ms(7));
-        assert_eq!(dialing.next().unwrap().to_string(), "udp:b");
+        assert_eq!(dialing.next(|_| false).unwrap().to_string(), "udp:b");
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub use self::stream::{
     CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, SEGMENT_BYTES_MAX, StreamError,
 };
 pub use self::transit::TransitCounters;
-pub use self::wants::{DIALS_MAX, RELAYED_DIALS_MAX, UPGRADES_MAX, WAY_DELAY, Wanted};
+pub use self::wants::{
+    ADDRESS_DELAY, DIALS_MAX, RELAYED_DIALS_MAX, UPGRADES_MAX, WAY_DELAY, Wanted,
+};
 
 use self::agreement::Fate;
 use self::attempts::{Attempts, Outcome};
@@ -257,6 +259,11 @@ impl Links {
                 self.on_closed(Route { carrier, path }, &why.into());
             }
             CarrierEvent::Writable { path } => self.on_writable(Route { carrier, path }),
+            CarrierEvent::Ready => {
+                let now = self.clock.now;
+                self.attempts.wants.on_ready(carrier, &self.table, now);
+                self.clock.schedule(now);
+            }
             CarrierEvent::Signal { to, signal } => {
                 let (ways, mut crossing) = self.crossing();
                 ways.send_signal(&mut crossing, carrier, to, &signal);
@@ -517,7 +524,7 @@ impl Links {
         {
             let random = &mut self.local.random;
             let wants = &mut self.attempts.wants;
-            wants.on_failed(target.peer, target.carrier, now, random);
+            wants.on_failed(&target, now, random);
         }
         if fate == Fate::Superfluous {
             return self.leave(route);
@@ -558,11 +565,7 @@ impl Links {
         self.table.take_pending(peer, |_, _| true);
         self.unread.forget_frames_of(peer);
         let (local, now) = (&mut self.local, self.clock.now);
-        self.attempts.on_up(peer, carrier, local, now);
-        if let Some(lived) = outweighed {
-            let (wants, random) = (&mut self.attempts.wants, &mut self.local.random);
-            wants.on_outweighed(peer, carrier, lived, now, random);
-        }
+        self.attempts.on_up((peer, carrier), outweighed, local, now);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
         self.unread.push(LinkEvent::Up(Box::new(about)));

@@ -3,6 +3,9 @@
 //! A peer is dialed in several ways: by each carrier that dials one of its addresses, and through a third server. Ways
 //! are preferred in the order of the carriers; the last is the third server. A peer without a link is dialed in all of
 //! them, one after another until a link is up; one that has a link in the ways that are better than that.
+//!
+//! The addresses of a way are dialed one after another too, of a peer without a link each a moment after the one before
+//! it, if nothing has come of that: an address where nobody answers keeps it from the others for that moment alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::dialing::{Dialing, UPGRADE_BACK_OFF_MAX, UPGRADE_BACK_OFF_MIN};
 use super::event::RELAY;
+use super::handshakes::Target;
 use super::limits::WANTED_MAX;
 use super::table::Table;
 use crate::ServerId;
@@ -29,6 +33,10 @@ pub const UPGRADES_MAX: usize = 4;
 /// How much later than the way before it a way is tried, of a peer that had no link yet, if nothing has come of that
 /// before. A peer whose link was lost is dialed in all ways at once.
 pub const WAY_DELAY: Duration = Duration::from_millis(500);
+
+/// How much later than the address before it an address is dialed in the same way, of a peer that has no link, if
+/// nothing has come of that before.
+pub const ADDRESS_DELAY: Duration = Duration::from_secs(1);
 
 /// A link that lived for less counts as an attempt that came to nothing: a peer that hangs up at once is not dialed
 /// without a pause.
@@ -79,8 +87,18 @@ struct Want {
 struct Way {
     carrier: Option<usize>,
     dialing: Dialing,
-    /// The attempt that is under way.
-    attempt: Option<u64>,
+    /// Those that are under way, the first one in front: one for each address at most.
+    attempts: Vec<Attempt>,
+    /// The peer has answered at an address, and no link is up as yet.
+    has_answered: bool,
+}
+
+/// An attempt that is under way.
+#[derive(Debug)]
+struct Attempt {
+    number: u64,
+    address: Address,
+    begun_at: Duration,
 }
 
 /// A way that is to be tried.
@@ -97,6 +115,8 @@ pub(super) struct DueWay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     is_upgrade: bool,
+    /// Another address of the peer is being dialed in this way.
+    is_further: bool,
     deadline: Duration,
     peer: ServerId,
     carrier: Option<usize>,
@@ -143,7 +163,8 @@ impl Wants {
             self.wants.insert(*peer, want);
         }
         let ways = earlier.values().flat_map(|want| &want.ways);
-        cancelled.extend(ways.filter_map(|way| way.attempt));
+        let attempts = ways.flat_map(|way| &way.attempts);
+        cancelled.extend(attempts.map(|attempt| attempt.number));
         (earlier.into_keys().collect(), cancelled)
     }
 
@@ -166,7 +187,11 @@ impl Wants {
     pub(super) fn next_due(&mut self, now: Duration, table: &Table) -> Option<DueWay> {
         let due = self.turns(table).filter(|turn| turn.deadline <= now);
         let Turn { peer, carrier, .. } = due.min()?;
-        let address = self.way_mut(peer, carrier)?.dialing.next();
+        let Way {
+            dialing, attempts, ..
+        } = self.way_mut(peer, carrier)?;
+        let is_dialed = |address: &Address| attempts.iter().any(|it| it.address == *address);
+        let address = dialing.next(is_dialed);
         Some(DueWay {
             peer,
             carrier,
@@ -175,22 +200,21 @@ impl Wants {
     }
 
     /// An attempt has begun.
-    pub(super) fn on_begun(&mut self, peer: ServerId, carrier: usize, attempt: u64) {
-        if let Some(way) = self.way_mut(peer, Some(carrier)) {
-            way.attempt = Some(attempt);
+    pub(super) fn on_begun(&mut self, number: u64, target: &Target, now: Duration) {
+        if let Some(way) = self.way_mut(target.peer, target.carrier) {
+            way.attempts.push(Attempt {
+                number,
+                address: target.address.clone(),
+                begun_at: now,
+            });
         }
     }
 
     /// An attempt came to nothing.
-    pub(super) fn on_failed(
-        &mut self,
-        peer: ServerId,
-        carrier: Option<usize>,
-        now: Duration,
-        random: &mut ChaCha20Rng,
-    ) {
-        if let Some(way) = self.way_mut(peer, carrier) {
-            way.attempt = None;
+    pub(super) fn on_failed(&mut self, target: &Target, now: Duration, random: &mut ChaCha20Rng) {
+        if let Some(way) = self.way_mut(target.peer, target.carrier) {
+            way.forget(&target.address);
+            way.has_answered = false;
             way.dialing.on_failure(now, random);
         }
     }
@@ -214,10 +238,10 @@ impl Wants {
                 way.dialing.on_worse_up(UPGRADE_BACK_OFF_MIN, now, random);
                 continue;
             }
-            if way.carrier == Some(carrier) {
-                way.dialing.on_up();
+            if way.carrier == Some(carrier) && !std::mem::take(&mut way.has_answered) {
+                way.dialing.begin_anew();
             }
-            superfluous.extend(way.attempt.take());
+            superfluous.extend(way.attempts.drain(..).map(|attempt| attempt.number));
         }
         superfluous
     }
@@ -247,10 +271,24 @@ impl Wants {
         }
     }
 
-    /// The attempt to reach a peer is done: it has answered, or another that is as good.
-    pub(super) fn on_answered(&mut self, peer: ServerId, carrier: Option<usize>) {
-        if let Some(way) = self.way_mut(peer, carrier) {
-            way.attempt = None;
+    /// The attempt to reach a peer is done: it has answered, or another that is as good. The address that worked is
+    /// dialed first when the link is lost.
+    pub(super) fn on_answered(&mut self, target: &Target) {
+        if let Some(way) = self.way_mut(target.peer, target.carrier) {
+            way.forget(&target.address);
+            way.has_answered = true;
+            way.dialing.prefer(&target.address);
+        }
+    }
+
+    /// A carrier reaches others by a way that it did not have. Peers without a link are dialed by it at once.
+    pub(super) fn on_ready(&mut self, carrier: usize, table: &Table, now: Duration) {
+        let wants = self.wants.iter_mut();
+        let unlinked = wants.filter(|(peer, _)| table.carrier_to(**peer).is_none());
+        for (_, want) in unlinked {
+            if let Some(way) = want.way_mut(Some(carrier)) {
+                way.dialing.hurry(now);
+            }
         }
     }
 
@@ -273,7 +311,7 @@ impl Wants {
         // Whoever came by a way that this end does not dial is not dialed without a pause either.
         let is_dialed = want.way_mut(Some(carrier)).is_some();
         for way in &mut want.ways {
-            if way.attempt.is_none() && (!is_dialed || way.carrier == Some(carrier)) {
+            if way.attempts.is_empty() && (!is_dialed || way.carrier == Some(carrier)) {
                 if lived >= LIVED_MIN {
                     way.dialing.forget_failures();
                 }
@@ -294,6 +332,7 @@ impl Wants {
             let linked = table.carrier_to(*peer);
             let turn = move |(place, way): (usize, &Way)| Turn {
                 is_upgrade: linked.is_some(),
+                is_further: !way.attempts.is_empty(),
                 deadline: match linked {
                     None => want.deadline(place),
                     Some(_) => way.dialing.upgrade_deadline(),
@@ -308,7 +347,12 @@ impl Wants {
                     _ if linked.is_some() && dials.upgrades >= UPGRADES_MAX => false,
                     _ => dials.by_address < DIALS_MAX,
                 };
-                way.attempt.is_none() && is_wanted && has_room
+                // Whoever has a link is dialed for a better one at one address at a time.
+                let is_free = match linked {
+                    None => way.attempts.len() < way.dialing.attempts_max(),
+                    Some(_) => way.attempts.is_empty(),
+                };
+                is_free && is_wanted && has_room
             };
             want.ways.iter().enumerate().filter(is_possible).map(turn)
         })
@@ -317,9 +361,10 @@ impl Wants {
     fn dials(&self, table: &Table) -> Dials {
         let mut dials = Dials::default();
         for (peer, want) in &self.wants {
-            let under_way = want.ways.iter().filter(|way| way.attempt.is_some());
-            let relayed = under_way.clone().filter(|way| way.carrier == Some(RELAY));
-            let (all, relayed) = (under_way.count(), relayed.count());
+            let attempts = want.ways.iter().map(|way| way.attempts.len());
+            let relays = want.ways.iter().filter(|way| way.carrier == Some(RELAY));
+            let relayed: usize = relays.map(|way| way.attempts.len()).sum();
+            let all: usize = attempts.sum();
             dials.relayed += relayed;
             dials.by_address += all - relayed;
             if all > 0 && table.carrier_to(*peer).is_some() {
@@ -341,6 +386,7 @@ impl Want {
         let mut by_carrier: Vec<(Option<usize>, Vec<Address>)> = Vec::new();
         for (carrier, address) in addresses {
             match by_carrier.iter_mut().find(|(known, _)| *known == carrier) {
+                Some((_, addresses)) if addresses.contains(&address) => {}
                 Some((_, addresses)) => addresses.push(address),
                 None => by_carrier.push((carrier, vec![address])),
             }
@@ -355,14 +401,16 @@ impl Want {
                 || Way {
                     carrier,
                     dialing: Dialing::new(&addresses, now),
-                    attempt: None,
+                    attempts: Vec::new(),
+                    has_answered: false,
                 },
                 |known| earlier.swap_remove(known),
             );
             way.dialing.set_addresses(&addresses, now);
             self.ways.push(way);
         }
-        earlier.into_iter().filter_map(|way| way.attempt)
+        let attempts = earlier.into_iter().flat_map(|way| way.attempts);
+        attempts.map(|attempt| attempt.number)
     }
 
     fn way_mut(&mut self, carrier: Option<usize>) -> Option<&mut Way> {
@@ -371,9 +419,9 @@ impl Want {
 
     /// Returns when a way is to be tried while there is no link.
     fn deadline(&self, place: usize) -> Duration {
-        let own = self.ways[place].dialing.deadline();
+        let own = self.ways[place].deadline();
         let mut before = self.ways[..place].iter();
-        let all_failed = before.all(|way| way.attempt.is_none() && way.dialing.has_failed());
+        let all_failed = before.all(|way| way.attempts.is_empty() && way.dialing.has_failed());
         match self.new_since {
             Some(since) if !all_failed => {
                 let places = u32::try_from(place).unwrap_or(u32::MAX);
@@ -385,6 +433,19 @@ impl Want {
 }
 
 impl Way {
+    /// Returns when one more address is to be dialed.
+    fn deadline(&self) -> Duration {
+        let own = self.dialing.deadline();
+        let last = self.attempts.last();
+        last.map_or(own, |last| {
+            own.max(last.begun_at.saturating_add(ADDRESS_DELAY))
+        })
+    }
+
+    fn forget(&mut self, address: &Address) {
+        self.attempts.retain(|attempt| attempt.address != *address);
+    }
+
     fn is_better_than(&self, carrier: usize) -> bool {
         self.carrier.is_some_and(|own| own < carrier)
     }

@@ -43,6 +43,8 @@ pub(crate) enum Wish {
         offer: Description,
         serialization: Serialization,
     },
+    /// Have links dial anew: a way is there that was not.
+    Dial,
 }
 
 /// Who is to be given a place among the connections.
@@ -274,7 +276,10 @@ impl Switchboard {
     ) {
         let way = Way::Server(place);
         match event {
-            SignalingEvent::Ready => self.negotiations.on_way_ready(way),
+            SignalingEvent::Ready => {
+                self.negotiations.on_way_ready(way);
+                self.wishes.push_back(Wish::Dial);
+            }
             SignalingEvent::Signal { from, signal } => {
                 let admit = || admit(Guest::Server(from));
                 self.negotiations.on_signal(from, way, signal, now(), admit);

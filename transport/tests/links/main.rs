@@ -1,5 +1,6 @@
 //! Links between ends, over a medium on which an adversary sees and changes every packet.
 
+mod addresses;
 mod adversary;
 mod carriers;
 mod chaos;

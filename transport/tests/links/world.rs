@@ -346,6 +346,14 @@ impl World {
         links.on_carrier_event(0, event, &access);
     }
 
+    /// Lets the carrier of an end say that it reaches others again.
+    pub(crate) fn ready(&mut self, end: u8) {
+        let (now, access) = (self.now, self.access.clone());
+        let links = &mut self.end(end).links;
+        links.set_time(now);
+        links.on_carrier_event(0, CarrierEvent::Ready, &access);
+    }
+
     /// Takes the signals that the carrier of an end was given: whose they are, and what they say.
     pub(crate) fn signals(&mut self, end: u8) -> Vec<(ServerId, Bytes)> {
         std::mem::take(&mut self.end(end).signals)

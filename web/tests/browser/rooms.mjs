@@ -1,5 +1,6 @@
 // Members in tabs: three found a cluster in a room of `liferaft serve`, elect and chat; the cluster goes on without the
-// server and without a tab that crashes, and takes in a tab that is loaded anew and a native member. Run by
+// server and without a tab that crashes, and takes in a tab that is loaded anew, a native member, and without the server a
+// tab by a member's link. Run by
 // `cargo xtask test --only browser`:
 //
 //   node rooms.mjs LIFERAFT CHROMIUM MODULES SITE
@@ -57,12 +58,17 @@ try {
   await say(ada, 'without the server');
   await all([ada, bob, eve], 'tabs chat without the server', hasLine, 'without the server');
 
+  const dan = await tab(browser, await text(bob, 'share'));
+  await shows(dan, 'a tab joins by a link of a member without the server', hasLine, 'without the server');
+  await say(dan, 'hello, I am Dan');
+  await all([ada, bob, eve], 'and chats with all', hasLine, 'hello, I am Dan');
+
   // Nobody says goodbye: the others notice by silence.
   const adaId = await text(ada, 'id');
   await ada.goto('chrome://crash').catch(() => {});
-  await all([bob, eve], 'tabs go on without one that crashed', hasLeader, adaId);
+  await all([bob, eve, dan], 'tabs go on without one that crashed', hasLeader, adaId);
   await say(bob, 'without Ada');
-  await all([bob, eve], 'and chat', hasLine, 'without Ada');
+  await all([bob, eve, dan], 'and chat', hasLine, 'without Ada');
   check((await lines(eve)).at(-1) === 'without Ada', 'in one order');
 } catch (error) {
   for (const context of browser.contexts()) {

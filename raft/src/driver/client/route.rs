@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use liferaft_transport::invitation::{INVITATION_ADDRESSES_MAX, INVITERS_MAX, Invitation};
+use liferaft_transport::invitation::{INVITERS_MAX, Invitation};
 use liferaft_transport::links::Wanted;
 
 use crate::configuration::{ADDRESSES_MAX, Description, PublicKey};
 use crate::driver::attempt::NEVER;
+use crate::driver::invite::chosen_addresses;
 use crate::ids::{ServerId, Term};
 use crate::time::Instant;
 use crate::wire::View;
@@ -201,8 +202,8 @@ impl Route {
             let key = description.public_key();
             key.is_some_and(|key| believed.contains(&key))
         });
-        let addresses = known.flat_map(|description| description.addresses().iter().cloned());
-        let addresses: Vec<_> = addresses.take(INVITATION_ADDRESSES_MAX).collect();
+        let addresses = known.flat_map(|description| description.addresses());
+        let addresses = chosen_addresses(&[], addresses);
         Invitation::new(self.invitation.cluster(), believed)
             .and_then(|contact| contact.with_addresses(addresses))
             .expect("there is an inviter, and no more of anything than allowed")

@@ -24,8 +24,9 @@ const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 const QUIET_FOR: Duration = Duration::from_secs(1);
 
 /// How long to wait before a connection is tried again. It doubles each time, and up to half of it is added by chance.
+/// The longest is so short that whoever waits for a server gets in within five seconds of its return.
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
-const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 
 /// How long to wait when the id was another's.
 const TAKEN_BACK_OFF: Duration = Duration::from_secs(15);

@@ -608,6 +608,7 @@ impl Carrier for WebRtcCarrier {
                 Poll::Ready(Wish::Signal { to, signal }) => {
                     return Poll::Ready(Some(CarrierEvent::Signal { to, signal }));
                 }
+                Poll::Ready(Wish::Dial) => return Poll::Ready(Some(CarrierEvent::Ready)),
                 Poll::Pending => {}
             }
             let now = now();

@@ -94,6 +94,7 @@ impl WebRtcCarrier {
             Wish::Signal { to, signal } => {
                 self.events.push_back(CarrierEvent::Signal { to, signal });
             }
+            Wish::Dial => self.events.push_back(CarrierEvent::Ready),
             Wish::Do {
                 number,
                 action: Action::Close(why),
