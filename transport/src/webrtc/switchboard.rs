@@ -470,8 +470,10 @@ mod tests {
     /// Of a server that came first, nothing else was heard, and nothing was given up in time.
     #[test]
     fn a_server_that_never_ends_keeps_nobody_from_being_heard() {
-        let mut limits = WebRtcLimits::default();
-        limits.opening_time_max = Duration::ZERO;
+        let limits = WebRtcLimits {
+            opening_time_max: Duration::ZERO,
+            ..WebRtcLimits::default()
+        };
         let secret = TokenSource(zeroize::Zeroizing::new([7; 32]));
         let mut switchboard = Switchboard::new(limits, Vec::new(), secret);
         switchboard.introduce(ServerId::from(1));
