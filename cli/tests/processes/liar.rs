@@ -137,7 +137,6 @@ impl Liar {
             query = request.uri().query().unwrap_or_default().to_owned();
             Ok(response)
         };
-        #[allow(clippy::result_large_err, reason = "the callback is tungstenite's")]
         let socket = accept_hdr_async(stream, read).await.ok()?;
         let of = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));

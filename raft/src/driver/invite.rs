@@ -284,7 +284,7 @@ mod tests {
 
         let chosen = chosen_addresses(&own, others.iter());
 
-        let expected = [&["ws://a:1"], &direct[..4], &signaled].concat();
+        let expected = [&["ws://a:1"][..], &direct[..4], &signaled].concat();
         assert_eq!(chosen, addresses(&expected));
     }
 }
