@@ -133,6 +133,7 @@ impl Liar {
     /// Serves a peer until it is gone.
     async fn attend(self, stream: tokio::net::TcpStream) -> Option<()> {
         let mut query = String::new();
+        #[expect(clippy::result_large_err, reason = "it is tungstenite's callback")]
         let read = |request: &Request, response: Response| {
             query = request.uri().query().unwrap_or_default().to_owned();
             Ok(response)

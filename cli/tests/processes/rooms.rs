@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Folder, Node, misuse_of, rows, told_by, until};
+use crate::node::{ANYWHERE, Folder, Node, misuse_of, open_room, rows, told_by, until};
 
 /// A signaling server in a process.
 struct Server {
@@ -34,11 +34,7 @@ impl Server {
 
     /// Opens a room, and returns its link as its founder has it.
     fn room(&self) -> String {
-        let answer = get(self.address, "/new");
-        let lines = answer.lines();
-        let location = lines.filter_map(|line| line.strip_prefix("location: "));
-        let location = location.last().expect("it leads to a room");
-        format!("http://{}{location}", self.address)
+        open_room(self.address)
     }
 
     fn figure(&self, name: &str) -> u64 {

@@ -1,7 +1,8 @@
 //! Decides when to dial a peer in one way, and at which of its addresses.
 //!
-//! Attempts rotate through the addresses, and leave out those that are being dialed. Each one that comes to nothing doubles the wait for the next, up to a bound;
-//! waits are drawn at random, so that those who lost a peer at the same moment do not return at the same moment.
+//! Attempts rotate through the addresses, and leave out those that are being dialed. Each one that comes to nothing
+//! doubles the wait for the next, up to a bound; waits are drawn at random, so that those who lost a peer at the same
+//! moment do not return at the same moment.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ pub use self::stream::{
 };
 pub use self::transit::TransitCounters;
 pub use self::wants::{
-    ADDRESS_DELAY, DIALS_MAX, RELAYED_DIALS_MAX, UPGRADES_MAX, WAY_DELAY, Wanted,
+    ADDRESS_DELAY, DIALS_MAX, FURTHER_DIALS_MAX, RELAYED_DIALS_MAX, UPGRADES_MAX, WAY_DELAY, Wanted,
 };
 
 use self::agreement::Fate;

@@ -30,6 +30,10 @@ pub const RELAYED_DIALS_MAX: usize = 16;
 /// The most dials at a time, of all [`DIALS_MAX`], to peers that have a worse link: those without any come first.
 pub const UPGRADES_MAX: usize = 4;
 
+/// The most dials at a time, of all [`DIALS_MAX`], to peers that are being dialed at another address by the same carrier:
+/// where all are slow, dialing each twice makes none faster.
+pub const FURTHER_DIALS_MAX: usize = 8;
+
 /// How much later than the way before it a way is tried, of a peer that had no link yet, if nothing has come of that
 /// before. A peer whose link was lost is dialed in all ways at once.
 pub const WAY_DELAY: Duration = Duration::from_millis(500);
@@ -128,6 +132,7 @@ struct Dials {
     by_address: usize,
     relayed: usize,
     upgrades: usize,
+    further: usize,
 }
 
 impl Wants {
@@ -345,6 +350,7 @@ impl Wants {
                 let has_room = match way.carrier {
                     Some(RELAY) => has_relays && dials.relayed < RELAYED_DIALS_MAX,
                     _ if linked.is_some() && dials.upgrades >= UPGRADES_MAX => false,
+                    _ if !way.attempts.is_empty() && dials.further >= FURTHER_DIALS_MAX => false,
                     _ => dials.by_address < DIALS_MAX,
                 };
                 // Whoever has a link is dialed for a better one at one address at a time.
@@ -365,6 +371,8 @@ impl Wants {
             let relays = want.ways.iter().filter(|way| way.carrier == Some(RELAY));
             let relayed: usize = relays.map(|way| way.attempts.len()).sum();
             let all: usize = attempts.sum();
+            let further = want.ways.iter().map(|way| way.attempts.len());
+            dials.further += further.map(|count| count.saturating_sub(1)).sum::<usize>();
             dials.relayed += relayed;
             dials.by_address += all - relayed;
             if all > 0 && table.carrier_to(*peer).is_some() {

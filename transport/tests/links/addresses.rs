@@ -1,6 +1,6 @@
 //! Several addresses of one peer: one where nobody answers holds up none of the others.
 
-use liferaft_transport::links::{ADDRESS_DELAY, BACK_OFF_MAX};
+use liferaft_transport::links::{ADDRESS_DELAY, BACK_OFF_MAX, FURTHER_DIALS_MAX, Wanted};
 
 use crate::world::*;
 
@@ -44,6 +44,29 @@ fn each_address_is_dialed_by_one_attempt_at_a_time() {
     world.run_for(4 * ADDRESS_DELAY);
 
     assert_eq!(world.ends[0].links.handshakes(), 2);
+}
+
+#[test]
+fn few_peers_are_dialed_at_further_addresses_at_a_time() {
+    let mut world = World::of(1, SEALED);
+    let addresses =
+        [NOBODY, "test:8", "test:7"].map(|text| text.parse().expect("it is an address"));
+    let wanted: Vec<Wanted> = (1..=6)
+        .map(|peer| Wanted {
+            addresses: addresses.to_vec(),
+            ..wanted(peer)
+        })
+        .collect();
+
+    let now = world.now;
+    let links = &mut world.end(0).links;
+    links.set_time(now);
+    links.want(&wanted);
+    world.run_for(3 * ADDRESS_DELAY);
+
+    // Three addresses each: all first ones, and of the others as many as there may be.
+    let handshakes = world.ends[0].links.handshakes();
+    assert_eq!(handshakes, 6 + FURTHER_DIALS_MAX);
 }
 
 #[test]
