@@ -60,6 +60,8 @@ mod negotiation;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod negotiations;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod supply;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod switchboard;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod visitors;

@@ -19,7 +19,7 @@ use super::super::meter::WebRtcMeter;
 use super::super::negotiation::Action;
 use super::super::switchboard::{Guest, Switchboard, Wish};
 use super::Options;
-use super::connection::{Means, Order, run_all};
+use super::connection::{Order, run_all};
 use super::table::{News, Table};
 use crate::ServerId;
 use crate::carrier::{
@@ -55,11 +55,7 @@ impl WebRtcCarrier {
         } = config;
         let (sender, news) = mpsc::unbounded();
         let (tasks, given) = mpsc::unbounded();
-        let means = Means {
-            mode: datagram_mode,
-            ice_servers,
-            policy: ice_transport_policy,
-        };
+        let means = (datagram_mode, ice_servers, ice_transport_policy);
         spawn_local(run_all(given, means));
         Self {
             table: Table::new(limits, sender, tasks),
