@@ -4,9 +4,10 @@
 //   #found                   founds a cluster without a room
 //   #INVITATION              joins
 //
-// `server=URL` in the query names the signaling server; else it is the one that the page is from. Whatever others have
-// written gets into the page by textContent alone.
-import init, { Member } from './liferaft_web.js';
+// `server=URL` in the query names the signaling server; else it is the one that the page is from. `ice=FILE` names a list of
+// servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone. Whatever others
+// have written gets into the page by textContent alone.
+import init, { Member, Network } from './liferaft_web.js';
 
 const REFRESH_MS = 250;
 const element = (id) => document.getElementById(id);
@@ -67,6 +68,21 @@ const channel = query.get('channel');
 const server = query.get('server') ?? location.origin;
 const room = channel ? `${server.replace(/^http/, 'ws')}/${channel}` : undefined;
 
+let iceServers = [];
+
+async function learnIceServers() {
+  const file = query.get('ice');
+  if (file) iceServers = await (await fetch(new URL(file, location))).json();
+}
+
+// A member takes it for itself.
+function network() {
+  const made = new Network(room);
+  for (const { urls, username, credential } of iceServers) made.addIceServer([urls].flat(), username, credential);
+  if (query.has('relay')) made.relayOnly();
+  return made;
+}
+
 async function claim() {
   const nonce = crypto.randomUUID();
   const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' });
@@ -74,15 +90,15 @@ async function claim() {
 }
 
 async function begin() {
-  await init();
+  await Promise.all([init(), learnIceServers()]);
   const fragment = location.hash.slice(1);
   if (fragment === 'firstServer') {
-    if (await claim()) return run(Member.found(room));
+    if (await claim()) return run(Member.found(network()));
     tell('Another tab has founded this room: ask it for its link.');
   } else if (fragment === 'found') {
-    return run(Member.found(room));
+    return run(Member.found(network()));
   } else if (fragment) {
-    return run(Member.join(fragment, room));
+    return run(Member.join(fragment, network()));
   } else {
     tell('Paste an invitation.');
   }
@@ -93,7 +109,7 @@ element('join').addEventListener('submit', (event) => {
   event.preventDefault();
   // Nobody joins twice.
   element('join').hidden = true;
-  run(Member.join(element('invitation').value, room)).catch((error) => {
+  run(Member.join(element('invitation').value, network())).catch((error) => {
     element('join').hidden = false;
     tell(String(error));
   });

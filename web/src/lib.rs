@@ -6,4 +6,6 @@
 #[cfg(target_arch = "wasm32")]
 mod member;
 #[cfg(target_arch = "wasm32")]
+mod network;
+#[cfg(target_arch = "wasm32")]
 mod status;

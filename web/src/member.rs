@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 
-use liferaft::transport::signaling::SignalingServer;
 use liferaft::transport::token::TokenSecret;
-use liferaft::transport::webrtc::{ByHand, WebRtcCarrier, WebRtcConfig};
+use liferaft::transport::webrtc::{ByHand, WebRtcCarrier};
 use liferaft::{
     Endpoint, Founding, Handle, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage, Storage,
     Terms,
@@ -13,6 +12,7 @@ use liferaft::{
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::network::Network;
 use crate::status::Status;
 
 /// The sequence that holds the lines.
@@ -37,26 +37,25 @@ pub struct Member {
 
 #[wasm_bindgen]
 impl Member {
-    /// Founds a closed cluster, of which it is the first member. Others find it in this room of a signaling server,
-    /// `ws://host:port/room`, or not at all but by links.
+    /// Founds a closed cluster, of which it is the first member, and is reached by this.
     ///
     /// # Errors
-    /// When the room has no such address, or the member cannot start, as a text.
-    pub async fn found(room: Option<String>) -> Result<Member, JsError> {
+    /// When a room has no such address, or the member cannot start, as a text.
+    pub async fn found(network: Network) -> Result<Member, JsError> {
         let mut storage = MemoryStorage::default();
         let founding = Founding::by(storage.identity()).closed();
         founding.found(&mut storage).await.map_err(error)?;
-        Self::start(storage, room, |member| member).await
+        Self::start(storage, network, |member| member).await
     }
 
-    /// Asks to join the cluster that an invitation is to: its text, or a link with it. Others find it in this room, too.
+    /// Asks to join the cluster that an invitation is to: its text, or a link with it. It is reached by this.
     ///
     /// # Errors
-    /// When there is no invitation in the text, the room has no such address, or the member cannot start, as a text.
-    pub async fn join(invitation: String, room: Option<String>) -> Result<Member, JsError> {
+    /// When there is no invitation in the text, a room has no such address, or the member cannot start, as a text.
+    pub async fn join(invitation: String, network: Network) -> Result<Member, JsError> {
         let invitation: Invitation = invitation.parse().map_err(error)?;
         let storage = MemoryStorage::default();
-        Self::start(storage, room, |member| member.invited(invitation)).await
+        Self::start(storage, network, |member| member.invited(invitation)).await
     }
 
     /// Returns where it stands.
@@ -133,16 +132,15 @@ impl Member {
 
     async fn start(
         storage: MemoryStorage,
-        room: Option<String>,
+        network: Network,
         prepare: impl FnOnce(MemberBuilder<Kv>) -> MemberBuilder<Kv>,
     ) -> Result<Self, JsError> {
-        let mut config = WebRtcConfig::default();
         let mut addresses = Vec::new();
-        if let Some(room) = room {
-            config = config.with_signaling(SignalingServer::at(&room).map_err(error)?);
+        if let Some(room) = network.room() {
             let address = format!("rtc+{room}/{:032x}", storage.identity().id().0);
             addresses.push(address.parse().map_err(error)?);
         }
+        let config = network.config()?;
         let carrier = WebRtcCarrier::dial_only(config);
         let by_hand = carrier.by_hand();
         let transport = Endpoint::new(storage.identity().clone(), carrier);

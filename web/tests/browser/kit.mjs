@@ -23,11 +23,12 @@ export function launch(modules, executablePath) {
 
 // Serves the files of one folder by their names.
 export async function serveFiles(folder) {
+  const added = new Map();
   const server = createServer((request, response) => {
     const name = path.basename(new URL(request.url, 'http://here').pathname);
     const kind = KINDS[path.extname(name)];
     try {
-      const file = readFileSync(path.join(folder, name));
+      const file = added.get(name) ?? readFileSync(path.join(folder, name));
       response.setHeader('content-type', kind ?? 'application/octet-stream');
       response.end(file);
     } catch {
@@ -35,7 +36,7 @@ export async function serveFiles(folder) {
     }
   });
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { origin: `http://127.0.0.1:${server.address().port}`, add: (name, text) => added.set(name, text), close: () => server.close() };
 }
 
 // Starts a program and returns it with the first line that `found` takes something from.

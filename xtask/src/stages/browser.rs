@@ -24,6 +24,7 @@ pub(super) const STAGE: Stage = Stage {
 const PEERJS: &str = "signaling/tests/browser/peerjs.mjs";
 const CARRIER: &str = "web/tests/browser/carrier.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
+const RELAY: &str = "web/tests/browser/relay.mjs";
 /// How long a text waits until it is taken. `cargo xtask webrtc --by-hand` has two minutes.
 const DAWDLED_SECONDS: &str = "1";
 /// How many MiB go from tab to tab, and how often. `cargo xtask webrtc --tabs` has 16, and looks at the time.
@@ -71,6 +72,15 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     drive(CARRIER, &[&runner, &kit, &chromium, &modules])?;
     let site = web::make(workspace, false)?;
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
+    match workspace.set_up("setup-coturn.sh")?.value("TURNSERVER")? {
+        "" => {
+            checks.skip_part("coturn is not installed: no tab is reached through a server of TURN")
+        }
+        turnserver => {
+            let turnserver = Path::new(turnserver);
+            drive(RELAY, &[&program, &chromium, &modules, &site, turnserver])?;
+        }
+    }
     let dawdled = Path::new(DAWDLED_SECONDS);
     drive(BY_HAND, &[&chromium, &modules, &site, dawdled])?;
     let site = web::make_transfer(workspace, false)?;

@@ -28,8 +28,12 @@ pub(super) fn selected_pair(report: &Object) -> Option<String> {
         candidate("remoteCandidateId")?,
     );
     let kind = text(remote, "candidateType")?;
+    let through = match text(local, "candidateType").as_deref() {
+        Some("relay") => "relay ",
+        _ => "",
+    };
     Some(format!(
-        "{} to {} ({kind})",
+        "{through}{} to {} ({kind})",
         address(local),
         address(remote)
     ))
