@@ -74,7 +74,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
     match workspace.set_up("setup-coturn.sh")?.value("TURNSERVER")? {
         "" => {
-            checks.skip_part("coturn is not installed: no tab is reached through a server of TURN")
+            checks.skip_part("coturn is not installed: no tab is reached through a server of TURN");
         }
         turnserver => {
             let turnserver = Path::new(turnserver);
