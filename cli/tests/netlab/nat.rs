@@ -36,6 +36,8 @@ const MEMBERS: usize = 2;
 
 /// Where the servers are, and the network around them: addresses for documentation (RFC 5737).
 const SERVERS: &str = "203.0.113.1";
+/// An address in that network that nobody has.
+const NOBODY: &str = "203.0.113.254";
 const STUN_PORT: u16 = 3478;
 
 const USERNAME: &str = "van";
@@ -53,6 +55,12 @@ pub(crate) fn run() {
     run_line("ip link add wan type bridge");
     run_line(&format!("ip address add {SERVERS}/24 dev wan"));
     run_line("ip link set wan up");
+    // What is for nobody is lost without a word, as on the Internet: coturn ends a session by which something was sent
+    // for which its host has no route.
+    run_line(&format!(
+        "ip neigh add {NOBODY} lladdr 02:00:00:00:00:01 dev wan nud permanent"
+    ));
+    run_line(&format!("ip route add default via {NOBODY}"));
     let _coturn = start_coturn(&coturn);
     for (nats, is_direct) in CASES {
         tried(nats, is_direct);
@@ -97,8 +105,8 @@ fn tried(nats: [Nat; MEMBERS], is_direct: bool) {
     let target = if is_direct { "direct" } else { "by TURN" };
     for path in &paths {
         println!("{nats:?}: {path}; target: {target}");
-        let (is_relayed, is_reflexive) = (path.contains("relay"), path.ends_with("(srflx)"));
-        assert_eq!((is_relayed, is_reflexive), (!is_direct, is_direct));
+        assert_eq!(path.contains("relay"), !is_direct);
+        assert!(!is_direct || path.ends_with("(srflx)"));
     }
     told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);
 }
