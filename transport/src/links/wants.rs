@@ -20,14 +20,15 @@ use super::limits::WANTED_MAX;
 use super::table::Table;
 use crate::ServerId;
 
-/// The most dials at a time, of peers by their addresses. The others wait for their turn: a browser that opens many
+/// The most dials at a time, of peers without a link by their addresses. The others wait for their turn: a browser that opens many
 /// connections at once runs out of sockets.
 pub const DIALS_MAX: usize = 16;
 
 /// The most dials at a time through third servers.
 pub const RELAYED_DIALS_MAX: usize = 16;
 
-/// The most dials at a time, of all [`DIALS_MAX`], to peers that have a worse link: those without any come first.
+/// The most dials at a time to peers that have a worse link, beside those of [`DIALS_MAX`]: peers that are gone are
+/// dialed all the time, and keep no others from a better link.
 pub const UPGRADES_MAX: usize = 4;
 
 /// The most dials at a time, of all [`DIALS_MAX`], to peers that are being dialed at another address by the same carrier:
@@ -129,8 +130,10 @@ struct Turn {
 /// How many attempts are under way.
 #[derive(Clone, Copy, Debug, Default)]
 struct Dials {
+    /// To peers without a link, by their addresses.
     by_address: usize,
     relayed: usize,
+    /// To peers that have a worse link.
     upgrades: usize,
     further: usize,
 }
@@ -349,7 +352,7 @@ impl Wants {
                 let is_wanted = linked.is_none_or(|carrier| way.is_better_than(carrier));
                 let has_room = match way.carrier {
                     Some(RELAY) => has_relays && dials.relayed < RELAYED_DIALS_MAX,
-                    _ if linked.is_some() && dials.upgrades >= UPGRADES_MAX => false,
+                    _ if linked.is_some() => dials.upgrades < UPGRADES_MAX,
                     _ if !way.attempts.is_empty() && dials.further >= FURTHER_DIALS_MAX => false,
                     _ => dials.by_address < DIALS_MAX,
                 };
@@ -374,9 +377,9 @@ impl Wants {
             let further = want.ways.iter().map(|way| way.attempts.len());
             dials.further += further.map(|count| count.saturating_sub(1)).sum::<usize>();
             dials.relayed += relayed;
-            dials.by_address += all - relayed;
-            if all > 0 && table.carrier_to(*peer).is_some() {
-                dials.upgrades += all - relayed;
+            match table.carrier_to(*peer) {
+                Some(_) => dials.upgrades += all - relayed,
+                None => dials.by_address += all - relayed,
             }
         }
         dials

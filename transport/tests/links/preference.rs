@@ -14,6 +14,15 @@ fn mixed(ends: u8) -> World {
     World::over(ends, &[BETTER, SEALED], LinkLimits::default())
 }
 
+/// The same whose packets are not sealed: hours take seconds.
+fn mixed_inside(ends: u8) -> World {
+    let better = Medium {
+        scheme: "better",
+        ..INSIDE
+    };
+    World::over(ends, &[better, INSIDE], LinkLimits::default())
+}
+
 fn black_hole(carrier: usize) -> Adversary {
     Box::new(move |flight| {
         if flight.carrier == carrier {
@@ -81,7 +90,7 @@ fn an_attempt_for_a_better_link_that_fails_changes_nothing() {
 
 #[test]
 fn attempts_for_better_links_that_fail_cost_little() {
-    let mut world = mixed(11);
+    let mut world = mixed_inside(11);
     world.adversary = black_hole(0);
     for end in 0..11 {
         let others: Vec<_> = (0..11).filter(|other| *other != end).collect();
@@ -96,6 +105,21 @@ fn attempts_for_better_links_that_fail_cost_little() {
     let (in_vain, all) = (in_vain.count(), world.seen.len());
     assert!(in_vain > 0, "they go on");
     assert!(in_vain * 5 < all, "{in_vain} of {all} packets");
+}
+
+#[test]
+fn dials_of_many_that_are_gone_do_not_keep_from_better_links() {
+    let mut world = mixed(23);
+    world.adversary = black_hole(0);
+    (2..23).for_each(|gone| world.end(gone).is_dead = true);
+    world.want_by_all(0, &(1..23).collect::<Vec<_>>());
+    world.run_for(ms(30_000));
+    assert_eq!(carriers(&mut world), [1]);
+
+    world.adversary = nobody();
+    world.run_for(2 * UPGRADE_BACK_OFF_MAX);
+
+    assert_eq!(carriers(&mut world), [0]);
 }
 
 #[test]
@@ -180,7 +204,7 @@ fn a_stream_that_a_better_link_ends_is_told_to_be_down() {
 #[test]
 fn ends_that_prefer_different_carriers_come_to_rest() {
     for contrary in [0, 1] {
-        let mut world = mixed(2);
+        let mut world = mixed_inside(2);
         world.turn_preference(contrary);
         want_each_other(&mut world);
         world.run_for(ms(3_600_000));
