@@ -25,7 +25,7 @@ pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
     let ids: Vec<_> = ends.iter().map(Endpoint::local).collect();
     let linked = poll_fn(|context| {
         for end in &mut ends {
-            while end.poll_event(context).is_ready() {}
+            while let Poll::Ready(Some(_)) = end.poll_event(context) {}
         }
         let is_direct = |end: &Endpoint, peer: ServerId| {
             peer == end.local() || end.link_path(peer).is_some_and(|path| path.relay.is_none())

@@ -122,7 +122,7 @@ impl Client {
                 return self.retry(now, random);
             }
             Message::Error(why) => {
-                tracing::warn!(%why, "the signaling server refuses");
+                tracing::warn!(?why, "the signaling server refuses");
                 return self.retry(now, random);
             }
             _ if matches!(self.stage, Stage::Registering { .. }) => self.register(now),
@@ -164,12 +164,15 @@ impl Client {
                 tracing::debug!("the signaling server has not said anything for too long");
                 self.retry(now, random);
             }
-            Stage::Registered { .. } => self.beat(now),
+            Stage::Registered { .. } => {
+                // The id has been kept for a while: a loss is no refusal.
+                self.back_off = BACK_OFF_MIN;
+                self.beat(now);
+            }
         }
     }
 
     fn register(&mut self, now: Duration) {
-        self.back_off = BACK_OFF_MIN;
         self.is_taken = false;
         self.heard_at = now;
         self.events.push_back(SignalingEvent::Ready);
@@ -269,6 +272,25 @@ mod tests {
         assert!(waits[0] >= BACK_OFF_MIN && waits[0] <= 2 * BACK_OFF_MIN);
         assert!(waits.is_sorted_by(|a, b| *b >= *a / 2));
         assert!(waits[7] >= BACK_OFF_MAX && waits[7] <= BACK_OFF_MAX * 3 / 2);
+    }
+
+    /// It would be connected to four times a second, and each time the log would say so.
+    #[test]
+    fn a_server_that_refuses_whoever_has_registered_is_left_alone() {
+        let mut client = client();
+
+        for _ in 0..8 {
+            let now = client.deadline();
+            client.on_time(now, 0);
+            client.on_open(now);
+            client.on_text(OPEN, now, 0);
+            client.on_text(r#"{"type":"ERROR","payload":{"msg":"go"}}"#, now, 0);
+        }
+
+        let now = client.deadline();
+        client.on_time(now, 0);
+        client.on_closed(now, 0);
+        assert_eq!(client.deadline(), now + BACK_OFF_MAX);
     }
 
     #[test]
