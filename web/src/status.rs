@@ -41,7 +41,10 @@ impl Status {
             voters: configuration.voters().iter().copied().map(id).collect(),
             learners: learners.map(|(learner, _)| id(learner)).collect(),
             links: links
-                .map(|link| format!("{:?} by {}", link.peer, link.path))
+                .map(|link| match &link.path {
+                    Some(path) => format!("{:?} by {path}", link.peer),
+                    None => id(link.peer),
+                })
                 .collect(),
             exclusion: status.exclusion.map(|why| why.to_string()),
         }
