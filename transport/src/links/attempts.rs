@@ -354,7 +354,11 @@ impl Attempts {
     fn fail(&mut self, target: Target, error: LinkError, local: &mut LocalEnd, now: Duration) {
         tracing::debug!(peer = %target.peer, %error, "an attempt has come to nothing");
         let random = &mut local.random;
-        self.wants.on_failed(&target, now, random);
+        let is_refused = matches!(
+            &error,
+            LinkError::Handshake(HandshakeError::Rejected { .. })
+        );
+        self.wants.on_failed(&target, is_refused, now, random);
         // Why there is no link is told of the addresses. That third servers have none either is no news.
         let is_verdict = matches!(&error, LinkError::Handshake(error) if !matches!(error, HandshakeError::TimedOut { .. }));
         if is_verdict || target.carrier != Some(RELAY) {

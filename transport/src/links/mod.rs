@@ -524,7 +524,7 @@ impl Links {
         {
             let random = &mut self.local.random;
             let wants = &mut self.attempts.wants;
-            wants.on_failed(&target, now, random);
+            wants.on_failed(&target, false, now, random);
         }
         if fate == Fate::Superfluous {
             return self.leave(route);

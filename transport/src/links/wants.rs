@@ -96,6 +96,9 @@ struct Way {
     attempts: Vec<Attempt>,
     /// The peer has answered at an address, and no link is up as yet.
     has_answered: bool,
+    /// Where this end was refused last: somebody is there, who may think better of it. The silence of other addresses
+    /// keeps it from being dialed again no longer than its own back-off does.
+    refuses_at: Option<Address>,
 }
 
 /// An attempt that is under way.
@@ -195,11 +198,12 @@ impl Wants {
     pub(super) fn next_due(&mut self, now: Duration, table: &Table) -> Option<DueWay> {
         let due = self.turns(table).filter(|turn| turn.deadline <= now);
         let Turn { peer, carrier, .. } = due.min()?;
-        let Way {
-            dialing, attempts, ..
-        } = self.way_mut(peer, carrier)?;
+        let way = self.way_mut(peer, carrier)?;
+        let attempts = &way.attempts;
         let is_dialed = |address: &Address| attempts.iter().any(|it| it.address == *address);
-        let address = dialing.next(is_dialed);
+        let refusing = way.refuses_at.clone().filter(|_| !attempts.is_empty());
+        let refusing = refusing.filter(|address| !is_dialed(address));
+        let address = refusing.or_else(|| way.dialing.next(is_dialed));
         Some(DueWay {
             peer,
             carrier,
@@ -218,11 +222,22 @@ impl Wants {
         }
     }
 
-    /// An attempt came to nothing.
-    pub(super) fn on_failed(&mut self, target: &Target, now: Duration, random: &mut ChaCha20Rng) {
+    /// An attempt came to nothing, perhaps as whoever is there has refused it.
+    pub(super) fn on_failed(
+        &mut self,
+        target: &Target,
+        is_refused: bool,
+        now: Duration,
+        random: &mut ChaCha20Rng,
+    ) {
         if let Some(way) = self.way_mut(target.peer, target.carrier) {
             way.forget(&target.address);
             way.has_answered = false;
+            if is_refused {
+                way.refuses_at = Some(target.address.clone());
+            } else if way.refuses_at.as_ref() == Some(&target.address) {
+                way.refuses_at = None;
+            }
             way.dialing.on_failure(now, random);
         }
     }
@@ -414,10 +429,13 @@ impl Want {
                     dialing: Dialing::new(&addresses, now),
                     attempts: Vec::new(),
                     has_answered: false,
+                    refuses_at: None,
                 },
                 |known| earlier.swap_remove(known),
             );
             way.dialing.set_addresses(&addresses, now);
+            way.refuses_at
+                .take_if(|address| !addresses.contains(address));
             self.ways.push(way);
         }
         let attempts = earlier.into_iter().flat_map(|way| way.attempts);
@@ -447,10 +465,14 @@ impl Way {
     /// Returns when one more address is to be dialed.
     fn deadline(&self) -> Duration {
         let own = self.dialing.deadline();
-        let last = self.attempts.last();
-        last.map_or(own, |last| {
-            own.max(last.begun_at.saturating_add(ADDRESS_DELAY))
-        })
+        let is_dialed = |address: &Address| self.attempts.iter().any(|it| it.address == *address);
+        let refuses = self.refuses_at.as_ref();
+        match self.attempts.last() {
+            Some(last) if refuses.is_none_or(is_dialed) => {
+                own.max(last.begun_at.saturating_add(ADDRESS_DELAY))
+            }
+            _ => own,
+        }
     }
 
     fn forget(&mut self, address: &Address) {

@@ -47,6 +47,23 @@ fn each_address_is_dialed_by_one_attempt_at_a_time() {
 }
 
 #[test]
+fn whoever_refuses_is_asked_again_while_other_addresses_are_silent() {
+    let mut world = World::of(2, SEALED);
+    world.dismiss(0);
+    world.want_at(0, 1, &["test:1", NOBODY]);
+    world.run_for(ms(600));
+
+    let openings = world
+        .seen
+        .iter()
+        .filter(|flight| (flight.from, flight.to) == (0, 1));
+    let asked = openings.count();
+
+    // Each time with an opening and a claim: at once, and then after at most 100, 200 and 400 ms.
+    assert!(asked >= 2 * 3, "{asked}");
+}
+
+#[test]
 fn few_peers_are_dialed_at_further_addresses_at_a_time() {
     let mut world = World::of(1, SEALED);
     let addresses =
