@@ -35,12 +35,13 @@ impl Supply {
 
     /// Takes one, for a peer that has answered or not. Returns false if there is none.
     pub(super) fn take(&mut self, is_answered: bool, now: Duration) -> bool {
-        if self.left >= SUPPLY_MAX {
-            self.supplied_at = now.saturating_add(SUPPLIED_AFTER);
-        }
         while self.left < SUPPLY_MAX && self.supplied_at <= now {
             self.left += 1;
             self.supplied_at = self.supplied_at.saturating_add(SUPPLIED_AFTER);
+        }
+        // Time in which there was no room for more brings nothing.
+        if self.left >= SUPPLY_MAX {
+            self.supplied_at = now.saturating_add(SUPPLIED_AFTER);
         }
         let kept = if is_answered { 0 } else { KEPT_FOR_ANSWERED };
         let is_taken = self.left > kept;
