@@ -1,8 +1,9 @@
-//! Puts members behind NATs, which translate the addresses of a network of their own: they find each other at a signaling
-//! server, and are linked directly where a server of STUN tells them how they are seen, or else through one of TURN.
+//! Puts members behind NATs, which translate the addresses of a network of their own: they find each other at a
+//! signaling server, and are linked directly where a server of STUN tells them how they are seen, or else through one of
+//! TURN.
 //!
-//! The home namespace is the Internet. It has a bridge, to which the NAT of each member is connected, and the servers. A
-//! NAT is a namespace that forwards by rules of nftables; behind it is the namespace of the member.
+//! The home namespace is the Internet. It has a bridge, to which the NAT of each member is connected, and the servers.
+//! A NAT is a namespace that forwards by rules of nftables; behind it is the namespace of the member.
 
 use std::fs;
 use std::net::TcpStream;
@@ -221,9 +222,9 @@ impl Nat {
 
 fn start_coturn(program: &Path) -> Ending {
     let arguments = format!(
-        "-n --listening-ip={SERVERS} --listening-port={STUN_PORT} --relay-ip={SERVERS} --realm=example.org --lt-cred-mech \
-         --user={USERNAME}:{CREDENTIAL} --userdb=/nonexistent --pidfile=/dev/null --log-file=stdout --no-cli --no-dtls \
-         --no-rfc5780 --no-tls"
+        "-n --listening-ip={SERVERS} --listening-port={STUN_PORT} --relay-ip={SERVERS} --realm=example.org \
+         --lt-cred-mech --user={USERNAME}:{CREDENTIAL} --userdb=/nonexistent --pidfile=/dev/null --log-file=stdout \
+         --no-cli --no-dtls --no-rfc5780 --no-tls"
     );
     let mut command = Command::new(program);
     let command = command.args(arguments.split(' ')).stdin(Stdio::null());

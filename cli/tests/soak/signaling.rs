@@ -176,8 +176,8 @@ fn elections(kills: &[Kill], history: &[Entry]) -> Vec<Election> {
     kills.iter().map(election).collect()
 }
 
-/// Prints for how long nobody was answered after each kill, with the server and without. Returns whether the targets are
-/// met.
+/// Prints for how long nobody was answered after each kill, with the server and without. Returns true if the targets
+/// are met.
 fn tell(members: usize, elections: &[Election]) -> bool {
     println!("{members} members, leader killed → next answer, in ms");
     println!(
