@@ -6,13 +6,16 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use liferaft_platform::ServerId;
 use liferaft_transport::endpoint::Endpoint;
+use liferaft_transport::links::UPGRADE_BACK_OFF_MAX;
 use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 use tokio::time::timeout;
 
-use crate::polling::PATIENCE;
+/// Longer than ends wait at most before they try a better way again.
+const UPGRADED_WITHIN: Duration = UPGRADE_BACK_OFF_MAX.saturating_mul(2);
 
 /// An end, and what it has still to tell of the time before it was handed out.
 pub(crate) struct Direct {
@@ -38,7 +41,9 @@ pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
         }
         Poll::Pending
     });
-    timeout(PATIENCE, linked).await.expect("all are linked");
+    timeout(UPGRADED_WITHIN, linked)
+        .await
+        .expect("all are linked");
     let handed_out = ends.into_iter().map(|end| {
         let others = ids.iter().copied().filter(|id| *id != end.local());
         let told = others.map(Event::PeerUp).collect();

@@ -204,6 +204,13 @@ impl Connection {
     fn add_own(&mut self, candidate: Candidate) {
         self.ours.push(candidate.clone());
         self.rtc.add_local_candidate(candidate);
+        self.be_due();
+    }
+
+    /// Has str0m told the time as soon as it can be: it checks new addresses then, and asks for no earlier time by
+    /// itself.
+    fn be_due(&mut self) {
+        self.due = self.told;
     }
 
     fn connect(&mut self, theirs: &Description, is_active: bool) -> Result<(), Ending> {
@@ -223,6 +230,7 @@ impl Connection {
                     self.candidates.push((address, candidate.kind));
                 }
                 self.rtc.add_remote_candidate(in_str0m);
+                self.be_due();
             }
             Err(error) => tracing::debug!(path = ?self.path, %error, "a candidate is not tried"),
         }
