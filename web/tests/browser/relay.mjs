@@ -4,9 +4,10 @@
 //   node relay.mjs LIFERAFT CHROMIUM MODULES SITE TURNSERVER
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and coturn.
+import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
 import { endsWithin, launch, say, serveFiles, shows, start, tab } from './kit.mjs';
 
@@ -15,19 +16,39 @@ const end = endsWithin(90_000);
 
 async function freePort() {
   const socket = createSocket('udp4');
-  await new Promise((bound) => socket.bind(0, '127.0.0.1', bound));
+  await new Promise((bound) => socket.bind(0, ip, bound));
   const { port } = socket.address();
   await new Promise((closed) => socket.close(closed));
   return port;
 }
 
+// A relay lets those through whose addresses it was told, and what comes to a loopback address comes from one: it has the
+// address that the native member has.
+const ip = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
+
+// Asks a server of STUN until it answers.
+async function answers(port) {
+  const socket = createSocket('udp4');
+  const request = Buffer.alloc(20);
+  request.writeUInt16BE(1);
+  request.writeUInt32BE(0x2112a442, 4);
+  // Before it listens, the system says that nobody does.
+  socket.on('error', () => {});
+  const asking = setInterval(() => socket.send(request, port, ip, () => {}), 100);
+  await new Promise((answered) => socket.once('message', answered));
+  clearInterval(asking);
+  socket.close();
+}
+
 const port = await freePort();
-const flags = `-n --listening-ip=127.0.0.1 --listening-port=${port} --relay-ip=127.0.0.1 --realm=example.org --userdb=/nonexistent
+const flags = `-n --listening-ip=${ip} --listening-port=${port} --relay-ip=${ip} --realm=example.org --userdb=/nonexistent
   --pidfile=/dev/null --log-file=stdout --allow-loopback-peers --no-cli --no-dtls --no-rfc5780 --no-tcp --no-tls --lt-cred-mech
   --user=tab:secret`;
-const turn = await start(turnserver, flags.split(/\s+/), (line) => /UDP listener opened on/.test(line));
+const turn = spawn(turnserver, flags.split(/\s+/), { stdio: 'ignore' });
+process.on('exit', () => turn.kill('SIGKILL'));
+await answers(port);
 const files = await serveFiles(site);
-files.add('ice.json', JSON.stringify([{ urls: `turn:127.0.0.1:${port}`, username: 'tab', credential: 'secret' }]));
+files.add('ice.json', JSON.stringify([{ urls: `turn:${ip}:${port}`, username: 'tab', credential: 'secret' }]));
 const server = await start(program, ['serve', '--listen', '127.0.0.1:0', '--allow-origin', files.origin, '--until-eof'],
   (line) => line.match(/^signaling at (http:\/\/127\.0\.0\.1:\d+)$/)?.[1]);
 const browser = await launch(modules, chromium);
@@ -43,7 +64,7 @@ try {
   const answer = await fetch(`${server.said}/new`, { redirect: 'manual' });
   const room = `${server.said}${answer.headers.get('location')}`;
   native = await start(program, ['init', '--data', path.join(folder, 'native'), '--room', room, '--name', 'ada'],
-    (line) => line.match(/liferaft:[\w-]+/)?.[0]);
+    (line) => line.match(/^liferaft:[\w-]+$/)?.[0]);
   const channel = new URL(room).searchParams.get('channel');
   const query = new URLSearchParams({ channel, server: server.said, ice: 'ice.json', relay: '' });
   const page = await tab(browser, `${files.origin}/bare.html?${query}#${native.said.replace('liferaft:', '')}`);
@@ -60,7 +81,7 @@ try {
   await browser.close();
   await native?.stop('SIGKILL');
   await server.stop('SIGKILL');
-  await turn.stop('SIGKILL');
+  turn.kill('SIGKILL');
   files.close();
   rmSync(folder, { recursive: true });
   end();
