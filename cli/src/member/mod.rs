@@ -11,9 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use liferaft::config::Config;
 use liferaft::configuration::{Address, Label};
-use liferaft::driver::{
-    Exclusion, Handle, Member, MemberBuilder, MemberStatus, StartError, StopReason,
-};
+use liferaft::driver::{Handle, Member, MemberBuilder, StartError, StopReason};
 use liferaft::kv::Kv;
 use liferaft::storage::{Storage, inspect};
 use liferaft::{ClusterId, Identity, Invitation, MembershipPolicy, ServerId};
@@ -38,6 +36,7 @@ pub(crate) use self::signals::Signals;
 pub(crate) use self::web::Web;
 
 use self::advertised::Advertised;
+use self::report::End;
 
 /// The longest time that a command takes: a year, in seconds. Longer ones would overflow what is computed from them.
 pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
@@ -327,24 +326,6 @@ pub(crate) fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> ExitCo
     }
 }
 
-/// Waits until a member is expelled that took part since it was started: it has heard of a leader, whatever its store
-/// says of who is a member. One that is started again after that asks whether it may come back, and is there when it is
-/// added.
-async fn expelled(member: &Handle<Kv>) {
-    let mut status = member.status();
-    let takes_part = |now: &MemberStatus| {
-        let is_member = now.raft.configuration.contains(now.raft.id);
-        is_member && now.leader().is_some() && now.exclusion.is_none()
-    };
-    let is_expelled = |now: &MemberStatus| now.exclusion == Some(Exclusion::Removed);
-    if status.wait_for(takes_part).await.is_err() || status.wait_for(is_expelled).await.is_err() {
-        // It has stopped, which others tell.
-        std::future::pending::<()>().await;
-    }
-    // Whoever reports it has its turn first: the status may have changed after it had looked.
-    tokio::task::yield_now().await;
-}
-
 /// Tells what happens to a member until Ctrl-C or a request to terminate, and then ends it. One that is expelled ends
 /// by itself.
 pub(crate) async fn run(
@@ -363,12 +344,14 @@ pub(crate) async fn run(
     tokio::select! {
         // What has happened is told before it ends the member.
         biased;
-        why = report.follow(member) => bail!("the member has stopped: {why}"),
-        () = expelled(member) => {
-            member.stop().await;
-            let server = member.id();
-            return Err(Expelled { server }.into());
-        }
+        end = report.follow(member) => match end {
+            End::Stopped(why) => bail!("the member has stopped: {why}"),
+            End::Expelled => {
+                member.stop().await;
+                let server = member.id();
+                return Err(Expelled { server }.into());
+            }
+        },
         () = serving => {}
         () = signals.next() => {}
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use liferaft::configuration::Suffrage;
 use liferaft::consensus::RoleKind;
-use liferaft::driver::{Handle, MemberStatus, StopReason};
+use liferaft::driver::{Exclusion, Handle, MemberStatus, StopReason};
 use liferaft::kv::Kv;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
@@ -163,6 +163,14 @@ impl fmt::Display for News {
     }
 }
 
+/// How there came to be no more to tell of a member.
+#[derive(Debug)]
+pub(crate) enum End {
+    Stopped(StopReason),
+    /// An operator has removed it.
+    Expelled,
+}
+
 /// Writes news on standard output, in the order in which they come.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -184,23 +192,37 @@ impl Report {
         }
     }
 
-    /// Tells what becomes of a member until it stops, and returns why it did.
-    pub(crate) async fn follow(&self, member: &Handle<Kv>) -> StopReason {
+    /// Tells what becomes of a member until it stops, or is expelled.
+    ///
+    /// It is expelled if it took part since it was started: if it has heard of a leader, whatever its store says of who
+    /// is a member. One that is started again after that asks whether it may come back, and is there when it is added.
+    pub(crate) async fn follow(&self, member: &Handle<Kv>) -> End {
         let mut status = member.status();
+        let mut took_part = false;
         let mut told = Vec::new();
         let mut standing_told = None;
         let mut next = Instant::now();
         loop {
-            let (news, standing, stopped) = {
+            let (news, standing, stopped, exclusion) = {
                 let now = status.borrow_and_update();
-                (news(&now), standing(&now), now.stopped.clone())
+                let is_member = now.raft.configuration.contains(now.raft.id);
+                took_part |= is_member && now.leader().is_some() && now.exclusion.is_none();
+                (
+                    news(&now),
+                    standing(&now),
+                    now.stopped.clone(),
+                    now.exclusion,
+                )
             };
             for item in news.iter().filter(|item| !told.contains(*item)) {
                 self.tell(item);
             }
             told = news;
             if let Some(why) = stopped {
-                return why;
+                return End::Stopped(why);
+            }
+            if took_part && exclusion == Some(Exclusion::Removed) {
+                return End::Expelled;
             }
             if self.json && standing_told.as_ref() != Some(&standing) && next <= Instant::now() {
                 next = Instant::now() + STATUS_INTERVAL;
@@ -210,7 +232,7 @@ impl Report {
             tokio::select! {
                 changed = status.changed() => if changed.is_err() {
                     let last = status.borrow().stopped.clone();
-                    return last.unwrap_or(StopReason::RuntimeEnded);
+                    return End::Stopped(last.unwrap_or(StopReason::RuntimeEnded));
                 },
                 () = sleep_until(next), if self.json && next > Instant::now() => {}
             }

@@ -161,11 +161,13 @@ impl Node {
     /// Waits for news of this kind about which this is true.
     pub(crate) fn until(&self, kind: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
+        let mut other = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let item = self.news.recv_timeout(left).expect("it is told in time");
-            if item["news"] == kind && is_it(&item) {
-                return item;
+            match self.news.recv_timeout(left) {
+                Ok(item) if item["news"] == kind && is_it(&item) => return item,
+                Ok(item) => other.push(item.to_string()),
+                Err(error) => panic!("no {kind} is told: {error}, but {other:#?}"),
             }
         }
     }

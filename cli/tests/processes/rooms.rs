@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Folder, Node, misuse_of, open_room, rows, told_by, until};
+use crate::node::{ANYWHERE, Folder, Node, misuse_of, open_room, rows, run, told_by, until};
 
 /// A signaling server in a process.
 struct Server {
@@ -97,6 +97,27 @@ fn a_room_is_all_that_it_takes_to_join() {
     let prefix = format!("rtc+ws://{}/{number}/", server.address);
     assert_eq!(told.len(), 1);
     assert!(told[0].starts_with(&prefix), "{told:?}");
+}
+
+/// The leader may close its link with whom the configuration names no more before it has answered.
+#[test]
+fn who_is_found_in_a_room_leaves_when_it_is_asked_to() {
+    let folder = Folder::new("room-leave");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let ada = init_in(&room, &folder.of("ada"));
+    let invitation = ada.invitation();
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    let eve = join_in(&room, &folder.of("eve"), &invitation, "eve");
+    ada.until_voters(3);
+    eve.until_voters(3);
+    assert_eq!(bob.stop(), Some(0));
+
+    let left = run(&["leave", "--data", &folder.of("bob"), "--room", &room]);
+
+    let told = String::from_utf8_lossy(&left.stderr);
+    assert_eq!(left.status.code(), Some(0), "{told}");
+    ada.until_voters(2);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Gives callers a handle on their member.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use liferaft_platform as platform;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -474,7 +476,7 @@ impl<S: StateMachine> Handle<S> {
             let left = match only {
                 _ if !takes_part => break,
                 Some(only) if only.others == 0 => return Err(LeaveError::OnlyVoter(only)),
-                Some(_) | None => self.change_by(MembershipChange::evict(id), deadline).await,
+                Some(_) | None => self.take_out(id, deadline).await,
             };
             let now = Instant::from_origin(platform::now());
             match left {
@@ -497,6 +499,22 @@ impl<S: StateMachine> Handle<S> {
         }
         self.stop().await;
         Ok(())
+    }
+
+    /// Has this server taken out. Its own log may say that it is out where no answer comes: the leader may close its
+    /// link with whom the configuration does not name.
+    async fn take_out(&self, id: ServerId, deadline: Instant) -> Result<(), MembershipError> {
+        let is_out = |status: &MemberStatus| {
+            let raft = &status.raft;
+            raft.configuration_index <= raft.commit && !raft.configuration.contains(id)
+        };
+        let answered = pin!(self.change_by(MembershipChange::evict(id), deadline));
+        let out = pin!(self.wait_for(is_out));
+        match select(answered, out).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right((Ok(_), _)) => Ok(()),
+            Either::Right((Err(_), answered)) => answered.await,
+        }
     }
 
     /// Stops the member, which stays in the configuration. If it leads, it hands leadership over first, for two
