@@ -1,6 +1,5 @@
 //! Opens the sockets by which others reach a member, and says at which addresses they do.
 
-use std::future::ready;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use liferaft::transport::signaling::SignalingServer;
 use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcIdentity};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig, WebSocketLimits};
 use liferaft::{Identity, Invitation, ServerId};
+use tokio::task::spawn_blocking;
 
 use super::advertised::Advertised;
 use super::{Place, Web, certificate, ice_servers, room};
@@ -193,7 +193,12 @@ async fn rtc(
         // Whoever starts a member hears at once what is wrong with it.
         ice_servers::read(file).context("--ice-servers")?;
         let file = file.clone();
-        config = config.with_ice_servers(move || ready(ice_servers::read_again(&file)));
+        config = config.with_ice_servers(move || {
+            let file = file.clone();
+            // A file system that hangs holds up no link.
+            let reading = spawn_blocking(move || ice_servers::read_again(&file));
+            async { reading.await.unwrap_or_default() }
+        });
     }
     let config = signaling.fold(config, WebRtcConfig::with_signaling);
     match place.rtc {

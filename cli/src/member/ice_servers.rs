@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use liferaft::transport::webrtc::IceServer;
 use serde::Deserialize;
 
@@ -66,8 +66,10 @@ pub(super) fn read_again(file: &Path) -> Vec<IceServer> {
     })
 }
 
-fn parse(text: &str) -> serde_json::Result<Vec<IceServer>> {
-    let named: Vec<Named> = serde_json::from_str(text)?;
+/// Says where a text is wrong, and not how: that repeats what stands there, which may be a secret.
+fn parse(text: &str) -> anyhow::Result<Vec<IceServer>> {
+    let named: Vec<Named> = serde_json::from_str(text)
+        .map_err(|error| anyhow!("line {}, column {}", error.line(), error.column()))?;
     let servers = named.into_iter().map(|named| {
         let mut server = IceServer::stun("");
         server.urls = match named.urls {
@@ -105,7 +107,10 @@ mod tests {
         for text in [
             "",
             "{}",
+            r#""secret""#,
             r#"[{"credential": "secret"}]"#,
+            r#"[{"urls": "turn:a.example", "credential": ["secret"]}]"#,
+            r#"[{"urls": "turn:a.example", "secret", "#,
             r#"[{"urls": 1}]"#,
         ] {
             let error = parse(text).expect_err(text).to_string();

@@ -1,12 +1,18 @@
 //! Natively: WebSocket over TCP and TLS, a task for each socket.
 
+use std::time::Duration;
+
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
 use liferaft_platform::spawn;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{SignalingServer, SocketEnd, SocketEvent};
 use crate::websocket::{Target, WebSocketConfig};
+
+/// A server that reads nothing for so long is none.
+const SENDING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What only a native host is told.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +63,8 @@ async fn run(config: WebSocketConfig, target: &Target, end: SocketEnd) {
                     // Not the goodbye of a peer that leaves: the id stays ours.
                     return;
                 };
-                if socket.send(Message::text(text)).await.is_err() {
+                let sending = timeout(SENDING_TIME_MAX, socket.send(Message::text(text)));
+                if !matches!(sending.await, Ok(Ok(()))) {
                     return;
                 }
             }
