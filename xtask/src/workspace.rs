@@ -44,6 +44,8 @@ pub(crate) struct Dependency {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) kind: Vec<String>,
+    /// `bin` for a program, and what a library is else.
+    pub(crate) crate_types: Vec<String>,
     /// Without these of its package it is not built.
     #[serde(rename = "required-features", default)]
     pub(crate) required_features: Vec<String>,

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use super::{Checks, Stage};
 use crate::process::Program;
-use crate::workspace::Workspace;
+use crate::workspace::{Target, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "examples",
@@ -36,7 +36,9 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     let built = workspace.target.join("debug/examples");
     let mut ran = 0;
     for package in workspace.members() {
-        for example in package.targets_of_kind("example") {
+        // One that is a module for pages is run by the stage `browser`.
+        let is_program = |example: &&Target| example.crate_types.iter().any(|own| own == "bin");
+        for example in package.targets_of_kind("example").filter(is_program) {
             // Not `cargo run`, which builds again for this package's features alone.
             let program = Program::new(built.join(&example.name)).env("TMPDIR", &kept);
             workspace.program(program).deadline(DEADLINE).run()?;
