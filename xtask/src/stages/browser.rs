@@ -37,7 +37,8 @@ const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
 /// What our members do with it.
 const AT_PUBLISHED_SERVER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server";
 /// Dials a member of ours by a published client.
-const VISITED_MEMBER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_client";
+const VISITED_MEMBER: &str =
+    "test --package liferaft-signaling --test members --locked -- --ignored a_published_client";
 /// For each script, not counting builds and installations.
 const DEADLINE: Duration = Duration::from_secs(150);
 
