@@ -6,8 +6,9 @@ use liferaft::configuration::Address;
 
 /// Returns the QR code of an invitation, as wide as the terminal at most. **It is a secret as the invitation is.**
 ///
-/// Where a code has no room for all of its addresses, it has the first of them alone, and one by which a member is found
-/// in a room if there is one: whoever has the camera may be anywhere. Returns `None` where there is no room for any, or the standard output is no terminal: the text says the same.
+/// Where a code has no room for all of its addresses, it has the first of them alone, and one by which a member is
+/// found in a room if there is one: whoever has the camera may be anywhere. Returns `None` where there is no room for
+/// any, or the standard output is no terminal: the text says the same.
 pub(crate) fn of(invitation: &Invitation) -> Option<String> {
     let terminal = Term::stdout();
     let (_rows, columns) = terminal.is_term().then(|| terminal.size_checked())??;

@@ -284,8 +284,8 @@ impl World {
 
     fn check(&self) {
         for end in &self.ends {
-            // Beside those of others there are its own: to each peer that it wants one by its address, and one through the
-            // third end.
+            // Beside those of others there are its own: to each peer that it wants one by its address, and one through
+            // the third end.
             let handshakes = end.links.handshakes();
             assert!(
                 handshakes <= HALF_OPEN_MAX + 2 * ENDS,

@@ -140,8 +140,8 @@ impl Endpoint {
         }
     }
 
-    /// Adds a carrier. Carriers are preferred in the order in which an end is given them: a peer is dialed by the others
-    /// where nothing comes of the first, and again by those that are better than the carrier of its link.
+    /// Adds a carrier. Carriers are preferred in the order in which an end is given them: a peer is dialed by the
+    /// others where nothing comes of the first, and again by those that are better than the carrier of its link.
     ///
     /// # Panics
     /// When this end was introduced.
@@ -198,8 +198,8 @@ impl Endpoint {
         self.signer.public_key().server_id()
     }
 
-    /// Replaces the peers that links are wanted to, as [`Links::want`] does. Carriers that find servers by their ids look
-    /// for them where their addresses lead nowhere: a listener behind a NAT is reached by signals.
+    /// Replaces the peers that links are wanted to, as [`Links::want`] does. Carriers that find servers by their ids
+    /// look for them where their addresses lead nowhere: a listener behind a NAT is reached by signals.
     pub fn want(&mut self, wanted: &[Wanted]) {
         let found = |wanted: &Wanted| {
             let carriers = self.carriers.iter().flatten();

@@ -101,8 +101,8 @@ pub trait Transport: Send + 'static {
         None
     }
 
-    /// Returns where the link to a peer runs, as it is now; `None` if there is no link or nothing is known of it, which is
-    /// the default.
+    /// Returns where the link to a peer runs, as it is now; `None` if there is no link or nothing is known of it, which
+    /// is the default.
     fn link_path(&self, peer: ServerId) -> Option<LinkPath> {
         let _ = peer;
         None

@@ -159,8 +159,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until these and no others are the members, as many of them vote as are to, and each of them knows that this
-    /// is committed. Returns when the last one learnt it.
+    /// Waits until these and no others are the members, as many of them vote as are to, and each of them knows that
+    /// this is committed. Returns when the last one learnt it.
     pub(super) async fn settled(&self, members: &[usize]) -> anyhow::Result<Instant> {
         let servers = members.iter().map(|member| self.seats[*member].server());
         let mut servers: Vec<ServerId> = servers.collect();

@@ -1,4 +1,4 @@
-//! What befalls the cluster: its leader dies and comes back, then just under half die at once.
+//! Kills the leader, which comes back, and then just under half of the members at once.
 
 use std::time::Duration;
 

@@ -20,7 +20,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = within::<usize>(1..=NODES_MAX))]
     pub(crate) nodes: usize,
 
-    /// So many of the members vote, 3 or more, and the others learn, and take the place of voters that die [default: all]
+    /// So many of the members vote, 3 or more, and the others learn, and take the place of voters that die [default:
+    /// all]
     #[arg(long, value_name = "N", value_parser = within::<usize>(3..=NODES_MAX))]
     voters: Option<usize>,
 
@@ -70,17 +71,17 @@ pub(crate) struct Options {
     /// Print one JSON object on standard output, and nothing else
     ///
     /// Times are in milliseconds. `up_ms`: from the moment when the first member is constructed until the last one
-    /// knows that a configuration with all of them, and as many voters as there are to be, is committed. `mesh_ms`: from
-    /// the same moment until each voter has a link with each member, and no learner with another; `links`: how many
-    /// links that are; null with --unproven. `propagate_1_ms`: from a follower's `append`
-    /// of one line until the last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged
-    /// before the next is appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another
-    /// member leads; null when no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until
-    /// every survivor knows that a configuration without the killed is committed; null when none was killed, or so many
-    /// that the least number of voters keeps them. `evict_after_ms`: the silence after which a member is evicted.
-    /// `udp_datagrams`: how many datagrams of UDP each member that lived to the end has sent at least; null unless over
-    /// WebRTC, and there nothing else carries a message.
-    /// What a member in a process of its own tells happened when this one reads it, some tens of microseconds later.
+    /// knows that a configuration with all of them, and as many voters as there are to be, is committed. `mesh_ms`:
+    /// from the same moment until each voter has a link with each member, and no learner with another; `links`: how
+    /// many links that are; null with --unproven. `propagate_1_ms`: from a follower's `append` of one line until the
+    /// last member has applied it. `propagate_100_ms`: the same for 100 lines, each acknowledged before the next is
+    /// appended. `elect_after_leader_ms` and `elect_after_half_ms`: from the kill until another member leads; null when
+    /// no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until every survivor knows that a
+    /// configuration without the killed is committed; null when none was killed, or so many that the least number of
+    /// voters keeps them. `evict_after_ms`: the silence after which a member is evicted. `udp_datagrams`: how many
+    /// datagrams of UDP each member that lived to the end has sent at least; null unless over WebRTC, and there nothing
+    /// else carries a message. What a member in a process of its own tells happened when this one reads it, some tens
+    /// of microseconds later.
     #[arg(long, env = "LIFERAFT_JSON")]
     pub(crate) json: bool,
 

@@ -1,6 +1,6 @@
 //! Three members, each in a network namespace and on WebRTC and WebSocket at once, use the best way to each other that
-//! works: while UDP is cut between two of them WebSocket, while everything is cut the third member, and WebRTC again when
-//! all is well.
+//! works: while UDP is cut between two of them WebSocket, while everything is cut the third member, and WebRTC again
+//! when all is well.
 //!
 //! It is a program of its own, and not a function among tests, so that it can start itself anew in network namespaces
 //! before it has threads.

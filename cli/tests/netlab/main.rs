@@ -5,8 +5,9 @@
 //! Before that, two members behind NATs find each other at a signaling server, and what links them is checked.
 //!
 //! It takes a few seconds and checks no times, or as many for each mode as `LIFERAFT_NETLAB_SECONDS` says, and then
-//! compares the modes: `cargo xtask netlab`. With `nat` for `LIFERAFT_NETLAB_STORY` it is about NATs alone. What happens to packets is drawn from `LIFERAFT_NETLAB_SEED`, which is
-//! printed; when they are sent, only the system knows.
+//! compares the modes: `cargo xtask netlab`. With `nat` for `LIFERAFT_NETLAB_STORY` it is about NATs alone. What
+//! happens to packets is drawn from `LIFERAFT_NETLAB_SEED`, which is printed; when they are sent, only the system
+//! knows.
 //!
 //! It is a program of its own, and not a function among tests, so that it can start itself anew in network namespaces
 //! before it has threads, and so that what it tells is seen.

@@ -1,6 +1,6 @@
 //! Puts members behind NATs, which translate the addresses of a network of their own: they find each other at a
-//! signaling server, and are linked directly where a server of STUN tells them how they are seen, or else through one of
-//! TURN.
+//! signaling server, and are linked directly where a server of STUN tells them how they are seen, or else through one
+//! of TURN.
 //!
 //! The home namespace is the Internet. It has a bridge, to which the NAT of each member is connected, and the servers.
 //! A NAT is a namespace that forwards by rules of nftables; behind it is the namespace of the member.

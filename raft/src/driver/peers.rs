@@ -519,7 +519,8 @@ impl Peers {
         table
     }
 
-    /// Returns to whom links are wanted: the members that this server reaches for, and who else was to be sent something.
+    /// Returns to whom links are wanted: the members that this server reaches for, and who else was to be sent
+    /// something.
     fn wanted(&self, configuration: &Configuration) -> Vec<Wanted> {
         let mut wanted: BTreeMap<ServerId, Wanted> = BTreeMap::new();
         let mut want = |peer, keys: &[PublicKey], addresses: &[_]| {

@@ -1,4 +1,4 @@
-//! What must hold after every turn of every member, one file for each property.
+//! Checks what must hold after every turn of every member, one file for each property.
 //!
 //! A check looks at what the turn has changed and at nothing else, so that its cost does not grow with the run. The
 //! checks believe the members' outputs (what they write, send, apply and answer) and what is on their disks; what a

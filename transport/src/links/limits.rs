@@ -34,8 +34,8 @@ pub const SIGNALS_PER_SECOND_MAX: u32 = 64;
 /// The most signals that are taken from a link at once, after it has sent none for some seconds. More are dropped.
 pub const SIGNALS_AT_ONCE_MAX: u32 = 256;
 
-/// The most bytes of packets that are passed on for the peer of a link in a second. More are dropped, so that they do not
-/// push out what this end has to send itself.
+/// The most bytes of packets that are passed on for the peer of a link in a second. More are dropped, so that they do
+/// not push out what this end has to send itself.
 pub const RELAYED_BYTES_PER_SECOND_MAX: u32 = 1024 * 1024;
 
 /// The most bytes of packets that are passed on for the peer of a link at once. More are dropped.

@@ -288,8 +288,9 @@ impl ActiveLink {
         !self.route.is_relayed() && is_server(self.about.role)
     }
 
-    /// Returns true if the peer passes on what this end sends, and is believed whose it is what it passes on: a server to
-    /// which this end is no client. One that was linked as it joined is that for as long as the link is up, member or not.
+    /// Returns true if the peer passes on what this end sends, and is believed whose it is what it passes on: a server
+    /// to which this end is no client. One that was linked as it joined is that for as long as the link is up, member
+    /// or not.
     pub(super) fn passes_on(&self) -> bool {
         is_server(self.about.role_granted) && self.may_pass()
     }

@@ -413,8 +413,8 @@ impl Links {
         }
     }
 
-    /// Takes a packet that claims to be of a link. Whatever is not from its peer, by its path, is dropped. Returns what it
-    /// has brought of a third server.
+    /// Takes a packet that claims to be of a link. Whatever is not from its peer, by its path, is dropped. Returns what
+    /// it has brought of a third server.
     fn on_content(
         &mut self,
         route: Route,

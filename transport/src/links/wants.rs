@@ -20,8 +20,8 @@ use super::limits::WANTED_MAX;
 use super::table::Table;
 use crate::ServerId;
 
-/// The most dials at a time, of peers without a link by their addresses. The others wait for their turn: a browser that opens many
-/// connections at once runs out of sockets.
+/// The most dials at a time, of peers without a link by their addresses. The others wait for their turn: a browser that
+/// opens many connections at once runs out of sockets.
 pub const DIALS_MAX: usize = 16;
 
 /// The most dials at a time through third servers.
@@ -31,8 +31,8 @@ pub const RELAYED_DIALS_MAX: usize = 16;
 /// dialed all the time, and keep no others from a better link.
 pub const UPGRADES_MAX: usize = 4;
 
-/// The most dials at a time, of all [`DIALS_MAX`], to peers that are being dialed at another address by the same carrier:
-/// where all are slow, dialing each twice makes none faster.
+/// The most dials at a time, of all [`DIALS_MAX`], to peers that are being dialed at another address by the same
+/// carrier: where all are slow, dialing each twice makes none faster.
 pub const FURTHER_DIALS_MAX: usize = 8;
 
 /// How much later than the way before it a way is tried, of a peer that had no link yet, if nothing has come of that
@@ -193,8 +193,8 @@ impl Wants {
         self.turns(table).map(|turn| turn.deadline).min()
     }
 
-    /// Returns a way to be tried at `now`, if one is due: first one to a peer that has no link, and of those the one that
-    /// is due for the longest time, so that peers that are gone keep nobody else from their turn.
+    /// Returns a way to be tried at `now`, if one is due: first one to a peer that has no link, and of those the one
+    /// that is due for the longest time, so that peers that are gone keep nobody else from their turn.
     pub(super) fn next_due(&mut self, now: Duration, table: &Table) -> Option<DueWay> {
         let due = self.turns(table).filter(|turn| turn.deadline <= now);
         let Turn { peer, carrier, .. } = due.min()?;

@@ -1,4 +1,4 @@
-//! What somebody on the way who drops, repeats, changes and redirects packets can do to links: nothing but cut them.
+//! Shows what who drops, repeats, changes and redirects packets on the way can do to links: nothing but cut them.
 
 use bytes::Bytes;
 use liferaft_transport::links::DownReason;

@@ -1,15 +1,13 @@
 //! Handshakes of links are bound to the connections that they go through.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
 
-use liferaft_platform::Address;
-use liferaft_transport::carrier::{Binding, Carrier, CarrierEvent, Path};
+use liferaft_transport::carrier::{Binding, Carrier, CarrierEvent};
 use liferaft_transport::links::LinkEvent;
 use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 use tokio::time::timeout;
 
+use crate::between::Between;
 use crate::ends::{PATIENCE, endpoint, id, listen, wanted};
 
 async fn opened(carrier: &mut WebRtcCarrier) -> Binding {
@@ -46,68 +44,14 @@ async fn both_ends_know_the_certificates_of_their_connection() {
     );
 }
 
-/// One who stands between two ends, and passes on all packets as they are: to each end by a connection of its own.
-struct Between {
-    front: WebRtcCarrier,
-    back: WebRtcCarrier,
-    to: Address,
-    /// The path behind for each in front.
-    paths: BTreeMap<Path, Path>,
-    passed: usize,
-}
-
-impl Between {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Poll::Ready(Some(event)) = self.front.poll(context) {
-                match event {
-                    CarrierEvent::Opened { path, .. } => {
-                        let behind = self.back.dial(&self.to).expect("it is an address");
-                        self.paths.insert(path, behind);
-                    }
-                    CarrierEvent::Packet {
-                        path,
-                        channel,
-                        packet,
-                    } => {
-                        self.passed += 1;
-                        // What is refused before the connection is open is sent again.
-                        let _full = self.back.send(&self.paths[&path], channel, packet);
-                    }
-                    _ => {}
-                }
-            } else if let Poll::Ready(Some(event)) = self.back.poll(context) {
-                if let CarrierEvent::Packet {
-                    path,
-                    channel,
-                    packet,
-                } = event
-                {
-                    self.passed += 1;
-                    let front = self.paths.iter().find(|(_, behind)| **behind == path);
-                    let (front, _) = front.expect("it was dialed for one");
-                    let _full = self.front.send(front, channel, packet);
-                }
-            } else {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
 /// The keys of both ends are proven through it as they would be without it, but not that nobody stands between.
 #[tokio::test]
 async fn whoever_stands_between_two_ends_lets_no_link_come_up() {
     let (carrier, of_a) = listen(WebRtcConfig::default()).await;
     let mut a = endpoint(1, carrier);
     let (front, of_front) = listen(WebRtcConfig::default()).await;
-    let mut between = Between {
-        front,
-        back: WebRtcCarrier::dial_only(WebRtcConfig::default()),
-        to: of_a,
-        paths: BTreeMap::new(),
-        passed: 0,
-    };
+    let back = WebRtcCarrier::dial_only(WebRtcConfig::default());
+    let mut between = Between::new(front, back, of_a);
     let mut b = endpoint(2, WebRtcCarrier::dial_only(WebRtcConfig::default()));
     b.want(&[wanted(1, &of_front)]);
 

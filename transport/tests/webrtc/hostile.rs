@@ -1,83 +1,30 @@
 //! Signaling servers that lie.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use liferaft_platform::ServerId;
-use liferaft_transport::carrier::{Carrier, CarrierEvent, Path};
+use liferaft_transport::carrier::Carrier;
 use liferaft_transport::links::LinkEvent;
 use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcLimits};
 use tokio::time::timeout;
 
+use crate::between::Between;
 use crate::ends::{PATIENCE, assert_linked, connect, during, endpoint, id, wanted};
 use crate::exchange::{Carried, Exchange, address_of};
 
-/// A server that stands between two ends: to each it shows descriptions of its own, with the fingerprints of its own
-/// certificates, and passes on all packets between the two connections as they are.
-struct Between {
-    /// Seems to be the second end to the first.
-    front: WebRtcCarrier,
-    /// Seems to be the first end to the second.
-    back: WebRtcCarrier,
-    paths: BTreeMap<Path, Path>,
-    passed: usize,
-}
-
-impl Between {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Poll::Ready(Some(event)) = self.front.poll(context) {
-                match event {
-                    CarrierEvent::Opened { path, .. } => {
-                        let behind = self.back.dial(&address_of(id(2))).expect("an address");
-                        self.paths.insert(path, behind);
-                    }
-                    CarrierEvent::Packet {
-                        path,
-                        channel,
-                        packet,
-                    } => {
-                        self.passed += 1;
-                        // What is refused before the connection is open is sent again.
-                        let _full = self.back.send(&self.paths[&path], channel, packet);
-                    }
-                    _ => {}
-                }
-            } else if let Poll::Ready(Some(event)) = self.back.poll(context) {
-                if let CarrierEvent::Packet {
-                    path,
-                    channel,
-                    packet,
-                } = event
-                {
-                    self.passed += 1;
-                    let front = self.paths.iter().find(|(_, behind)| **behind == path);
-                    let (front, _) = front.expect("it was dialed for one");
-                    let _full = self.front.send(front, channel, packet);
-                }
-            } else {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
+/// The server shows each end descriptions of its own, with the fingerprints of its own certificates, and passes on all
+/// packets between the two connections as they are.
 #[tokio::test]
 async fn a_server_that_swaps_descriptions_gets_no_link() {
     let (of_first, of_second) = (Exchange::honest(), Exchange::honest());
     let mut a = endpoint(1, of_first.carrier());
     let mut b = endpoint(2, of_second.carrier());
-    let mut between = Between {
-        front: of_first.carrier(),
-        back: of_second.carrier(),
-        paths: BTreeMap::new(),
-        passed: 0,
-    };
-    between.front.introduce(id(2));
-    between.back.introduce(id(1));
+    let (mut front, mut back) = (of_first.carrier(), of_second.carrier());
+    front.introduce(id(2));
+    back.introduce(id(1));
+    let mut between = Between::new(front, back, address_of(id(2)));
     a.want(&[wanted(2, &address_of(id(2)))]);
 
     let mut tried = 0;
@@ -146,8 +93,8 @@ async fn a_server_that_swallows_everything_keeps_nobody_from_another_way() {
 /// Whatever a server makes up, it makes up so many signals.
 const MADE_UP_MAX: usize = 20_000;
 
-/// Carries each signal, and once it is told to be hostile all earlier ones again: to both ends, in the name of others, and
-/// each changed in one byte.
+/// Carries each signal, and once it is told to be hostile all earlier ones again: to both ends, in the name of others,
+/// and each changed in one byte.
 struct Flood {
     is_hostile: Arc<AtomicBool>,
     earlier: Vec<Carried>,

@@ -2,6 +2,7 @@
 //! peers and signaling servers that keep to no rule.
 
 mod bad_peers;
+mod between;
 mod binding;
 mod bulk;
 mod by_hand;

@@ -1,4 +1,4 @@
-//! What certainly does not get through is an error or an event, whenever it is sent or dialed: nothing panics.
+//! Sends and dials where nothing gets through: that is told by an error or an event, and nothing panics.
 
 use std::future::poll_fn;
 use std::time::Duration;

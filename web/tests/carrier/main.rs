@@ -1,5 +1,5 @@
-//! The conformance kit over data channels between two ends that find each other by signals, as two tabs do. It runs in a
-//! browser, which has all ends in one page.
+//! The conformance kit over data channels between two ends that find each other by signals, as two tabs do. It runs in
+//! a browser, which has all ends in one page.
 
 #![cfg(target_arch = "wasm32")]
 

@@ -1,10 +1,10 @@
 //! Reads and writes the messages of a PeerJS server: JSON objects of a type, a source, a destination and a payload.
 //!
 //! Offers, answers and candidates are as PeerJS's own clients send them, so that these and we understand each other. A
-//! session and its round are in `connectionId`: `liferaft_`, 16 hexadecimal digits, `_` and the round. What asks whether
-//! anybody is there, and what says so, are candidates with the field `liferaft` and without a candidate: PeerJS's server
-//! carries no other types, and its clients make nothing of them. Any other `connectionId` is of a visitor: a client of
-//! PeerJS that has dialed this server.
+//! session and its round are in `connectionId`: `liferaft_`, 16 hexadecimal digits, `_` and the round. What asks
+//! whether anybody is there, and what says so, are candidates with the field `liferaft` and without a candidate:
+//! PeerJS's server carries no other types, and its clients make nothing of them. Any other `connectionId` is of a
+//! visitor: a client of PeerJS that has dialed this server.
 
 use serde_json::{Value, json};
 

@@ -11,8 +11,8 @@
 //! # Ok::<(), liferaft::transport::signaling::SignalingServerError>(())
 //! ```
 //!
-//! What is decided is the same everywhere ([`Client`]); a host ([`native`](self), and the one in browsers) opens a socket
-//! and moves texts, between a [`Socket`] and its [`SocketEnd`].
+//! What is decided is the same everywhere ([`Client`]); a host ([`native`](self), and the one in browsers) opens a
+//! socket and moves texts, between a [`Socket`] and its [`SocketEnd`].
 
 mod client;
 mod message;
@@ -72,8 +72,8 @@ const TOKEN_DIGEST_BYTES: usize = 16;
 
 /// A signaling server, and the room there in which others find this server.
 ///
-/// This server's peer id there is its [`ServerId`] in 32 hexadecimal digits. It belongs to a token, with which it is taken
-/// back after a loss: a member that keeps its token takes its id back after a restart too.
+/// This server's peer id there is its [`ServerId`] in 32 hexadecimal digits. It belongs to a token, with which it is
+/// taken back after a loss: a member that keeps its token takes its id back after a restart too.
 #[derive(Clone)]
 pub struct SignalingServer {
     place: Place,

@@ -275,7 +275,8 @@ impl Connection {
             && received.is_ok_and(|received| self.rtc.accepts(&Input::Receive(now, received)))
     }
 
-    /// Returns the address of the relay that it goes through, if it does, where its other end is, and how that is known.
+    /// Returns the address of the relay that it goes through, if it does, where its other end is, and how that is
+    /// known.
     pub(super) fn selected(&self) -> Option<(Option<SocketAddr>, SocketAddr, CandidateKind)> {
         let (relay, to) = self.sent_to.filter(|_| self.is_open())?;
         let relay = relay.and_then(|relay| {
