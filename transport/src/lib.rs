@@ -8,6 +8,8 @@
 //! [`sealing`] protects what the link carries.
 
 pub mod access;
+#[cfg(feature = "webrtc")]
+mod alarm;
 pub mod carrier;
 pub mod conformance;
 pub mod endpoint;

@@ -4,13 +4,11 @@
 //! [`Wish`]es.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_platform::{entropy_u64, now, sleep_until};
+use liferaft_platform::{entropy_u64, now};
 
 use super::by_hand::{Asked, ByHand, ByHandError, Desk, Reply, Request};
 use super::description::Description;
@@ -19,6 +17,7 @@ use super::negotiation::{ANYBODY, Action, MediumEvent, Unreached, Ways};
 use super::negotiations::{Negotiations, Output, Taken};
 use super::visitors::Visitors;
 use crate::ServerId;
+use crate::alarm::Alarm;
 use crate::signaling::{
     Note, NoteKind, Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer,
     TokenSource, Way,
@@ -65,11 +64,8 @@ pub(crate) struct Switchboard {
     hears_next: usize,
     desk: Desk,
     wishes: VecDeque<Wish>,
-    /// What rings, and when.
-    alarm: Option<(Duration, Alarm)>,
+    alarm: Alarm,
 }
-
-type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Server {
     /// Where it is, if it is one of PeerJS's protocol.
@@ -94,7 +90,7 @@ impl Switchboard {
             hears_next: 0,
             desk: Desk::new(),
             wishes: VecDeque::new(),
-            alarm: None,
+            alarm: Alarm::default(),
         };
         for server in servers {
             switchboard.add_server(server);
@@ -197,8 +193,7 @@ impl Switchboard {
 
     /// Returns true if it is to be polled, after it was given something.
     pub(crate) fn is_awake(&self) -> bool {
-        let rings_at = self.alarm.as_ref().map(|(at, _)| *at);
-        !self.wishes.is_empty() || self.deadline() != rings_at
+        !self.wishes.is_empty() || self.deadline() != self.alarm.rings_at()
     }
 
     /// Returns the next thing to do.
@@ -217,7 +212,7 @@ impl Switchboard {
                 return Poll::Pending;
             }
             // Time first: a server that never ends what it says keeps nobody from being given up.
-            if self.is_due(context) {
+            if self.alarm.is_due(self.deadline(), context) {
                 self.negotiations.on_time(now());
                 self.take_outputs();
                 while let Some(number) = self.desk.due(now()) {
@@ -407,23 +402,6 @@ impl Switchboard {
                 signaling.send(to, signal);
             }
         }
-    }
-
-    /// Returns true if the time has come for which a negotiation waits.
-    fn is_due(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline() else {
-            self.alarm = None;
-            return false;
-        };
-        if self.alarm.as_ref().is_none_or(|(at, _)| *at != deadline) {
-            self.alarm = Some((deadline, Box::pin(sleep_until(deadline))));
-        }
-        let alarm = self.alarm.as_mut();
-        let is_due = alarm.is_some_and(|(_, alarm)| alarm.as_mut().poll(context).is_ready());
-        if is_due {
-            self.alarm = None;
-        }
-        is_due
     }
 }
 

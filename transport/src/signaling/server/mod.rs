@@ -28,14 +28,11 @@ use native as host;
 use wasm as host;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use liferaft_platform::{ADDRESS_BYTES_MAX, Address, entropy_u64, now, sleep_until};
+use liferaft_platform::{ADDRESS_BYTES_MAX, Address, entropy_u64, now};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -45,6 +42,7 @@ pub(crate) use self::message::{read_id, write_id};
 use self::client::{Client, Command};
 use super::{Signal, Signaling, SignalingEvent, Visit};
 use crate::ServerId;
+use crate::alarm::Alarm;
 use crate::hosts::split_authority;
 use crate::websocket::Target;
 
@@ -190,7 +188,7 @@ impl SignalingServer {
             client: None,
             own: None,
             socket: None,
-            alarm: None,
+            alarm: Alarm::default(),
             waker: None,
         }
     }
@@ -297,12 +295,9 @@ struct Registration {
     own: Option<ServerId>,
     client: Option<Client>,
     socket: Option<Socket>,
-    /// What rings, and when.
-    alarm: Option<(Duration, Alarm)>,
+    alarm: Alarm,
     waker: Option<std::task::Waker>,
 }
-
-type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The carrier's end of a socket. Dropping it closes the socket.
 #[derive(Debug)]
@@ -357,22 +352,6 @@ impl Registration {
             }
             Command::Disconnect => self.socket = None,
         }
-    }
-
-    /// Returns true if the time has come for which the client waits.
-    fn is_due(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.client.as_ref().map(Client::deadline) else {
-            return false;
-        };
-        if self.alarm.as_ref().is_none_or(|(at, _)| *at != deadline) {
-            self.alarm = Some((deadline, Box::pin(sleep_until(deadline))));
-        }
-        let alarm = self.alarm.as_mut();
-        let is_due = alarm.is_some_and(|(_, alarm)| alarm.as_mut().poll(context).is_ready());
-        if is_due {
-            self.alarm = None;
-        }
-        is_due
     }
 }
 
@@ -433,12 +412,10 @@ impl Signaling for Registration {
                     client.on_closed(now(), entropy_u64());
                 }
                 Some(Poll::Pending) | None => {
-                    if !self.is_due(context) {
+                    if !self.alarm.is_due(Some(client.deadline()), context) {
                         return Poll::Pending;
                     }
-                    if let Some(client) = &mut self.client {
-                        client.on_time(now(), entropy_u64());
-                    }
+                    client.on_time(now(), entropy_u64());
                 }
             }
         }
