@@ -15,7 +15,7 @@ const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
 pub(crate) const BY_HAND: &str = "web/tests/browser/by_hand.mjs";
 
 /// Moves bulk between tabs.
-pub(crate) const TRANSFER: &str = "web/tests/browser/transfer.mjs";
+pub(crate) const SNAPSHOT: &str = "web/tests/browser/snapshot.mjs";
 
 /// What scripts need.
 pub(crate) struct Browser {

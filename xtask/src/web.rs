@@ -54,19 +54,19 @@ pub(crate) fn make(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
     Ok(site)
 }
 
-/// Makes the page that moves bulk between tabs, and returns its folder.
-pub(crate) fn make_transfer(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
+/// Makes the page of members that hand over a snapshot, and returns its folder.
+pub(crate) fn make_snapshot(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
     let tools = Tools::install(workspace)?;
     let build = tools
         .cargo(workspace, "build")
-        .args("--package liferaft-web --example transfer");
+        .args("--package liferaft-web --example snapshot");
     let (build, profile) = of_profile(build, is_release);
     build.run()?;
-    let site = workspace.target.join("transfer");
-    let module = built(workspace, profile).join("examples/transfer.wasm");
+    let site = workspace.target.join("snapshot");
+    let module = built(workspace, profile).join("examples/snapshot.wasm");
     bind(workspace, &tools, &site, &module)?;
-    let page = workspace.root.join("web/tests/browser/transfer.html");
-    fs::copy(page, site.join("transfer.html"))?;
+    let page = workspace.root.join("web/tests/browser/snapshot.html");
+    fs::copy(page, site.join("snapshot.html"))?;
     Ok(site)
 }
 

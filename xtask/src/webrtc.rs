@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::browser::{BY_HAND, Browser, TRANSFER, drive};
+use crate::browser::{BY_HAND, Browser, SNAPSHOT, drive};
 use crate::web;
 use crate::workspace::Workspace;
 
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 
-    /// Instead, move 16 MiB between two tabs of Chromium that often, and look for gaps in their heartbeats
+    /// Instead, have a tab of Chromium take in 16 MB of another's snapshot that often, and look at their heartbeats
     #[arg(long, conflicts_with = "by_hand")]
     tabs: bool,
 
@@ -29,8 +29,8 @@ pub(crate) struct Args {
 /// How long a text of an offer or an answer waits until it is taken, in seconds.
 const DAWDLED_SECONDS: &str = "120";
 
-/// How much goes from tab to tab, in MiB.
-const TRANSFERRED_MEBIBYTES: &str = "16";
+/// Of how many values of 500 kB the snapshot is that goes from tab to tab. It has 8 MB besides, of recent changes.
+const SNAPSHOT_VALUES: &str = "16";
 
 /// How long driving pages may take.
 const PAGES_DEADLINE: Duration = Duration::from_secs(600);
@@ -159,12 +159,12 @@ fn drive_tabs(workspace: &Workspace, args: &Args) -> Result<()> {
         let arguments = [&*chromium, &modules, &site, seconds];
         return drive(workspace, BY_HAND, &arguments, PAGES_DEADLINE);
     }
-    let site = web::make_transfer(workspace, true)?;
+    let site = web::make_snapshot(workspace, true)?;
     let runs = args.runs.to_string();
-    let numbers = [TRANSFERRED_MEBIBYTES, &runs, "figures"].map(Path::new);
-    let [mebibytes, runs, figures] = numbers;
-    let arguments = [&*chromium, &modules, &site, mebibytes, runs, figures];
-    drive(workspace, TRANSFER, &arguments, PAGES_DEADLINE)
+    let numbers = [SNAPSHOT_VALUES, &runs, "figures"].map(Path::new);
+    let [values, runs, figures] = numbers;
+    let arguments = [&*chromium, &modules, &site, values, runs, figures];
+    drive(workspace, SNAPSHOT, &arguments, PAGES_DEADLINE)
 }
 
 fn demo(workspace: &Workspace, plan: &Plan) -> Result<Value> {

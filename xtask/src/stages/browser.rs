@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage};
-use crate::browser::{BY_HAND, Browser, TRANSFER, drive};
+use crate::browser::{BY_HAND, Browser, SNAPSHOT, drive};
 use crate::process::Program;
 use crate::wasm_tools::Tools;
 use crate::web;
@@ -27,8 +27,9 @@ const ROOMS: &str = "web/tests/browser/rooms.mjs";
 const RELAY: &str = "web/tests/browser/relay.mjs";
 /// How long a text waits until it is taken. `cargo xtask webrtc --by-hand` has two minutes.
 const DAWDLED_SECONDS: &str = "1";
-/// How many MiB go from tab to tab, and how often. `cargo xtask webrtc --tabs` has 16, and looks at the time.
-const TRANSFERRED: [&str; 2] = ["4", "1"];
+/// Of how many values of 500 kB a snapshot is, and how often a tab takes it in. `cargo xtask webrtc --tabs` has 16 of
+/// them, and looks at the time.
+const SNAPSHOT_VALUES_AND_RUNS: [&str; 2] = ["2", "1"];
 /// The conformance kit over the carrier of browsers.
 const KIT: &str =
     "--package liferaft-web --test carrier --no-run --message-format json-render-diagnostics";
@@ -84,7 +85,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     }
     let dawdled = Path::new(DAWDLED_SECONDS);
     drive(BY_HAND, &[&chromium, &modules, &site, dawdled])?;
-    let site = web::make_transfer(workspace, false)?;
-    let [mebibytes, runs] = TRANSFERRED.map(Path::new);
-    drive(TRANSFER, &[&chromium, &modules, &site, mebibytes, runs])
+    let site = web::make_snapshot(workspace, false)?;
+    let [values, runs] = SNAPSHOT_VALUES_AND_RUNS.map(Path::new);
+    drive(SNAPSHOT, &[&chromium, &modules, &site, values, runs])
 }
