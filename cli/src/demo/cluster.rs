@@ -62,6 +62,8 @@ enum Arrival {
 struct Life {
     /// `None` once it is killed.
     hand: Option<Hand>,
+    /// What it lives on by, cut off, though the others take it for dead.
+    cut_off: Option<Hand>,
     killed: watch::Sender<bool>,
     record: Record,
     body: Body,
@@ -226,16 +228,20 @@ impl Cluster {
     /// Kills members, all at once, as a power cut would: first nothing that they say gets out any more, then they are
     /// gone. Their disks remain. Returns the moment.
     ///
-    /// In this process they go in turn in two ways: the first one by falling silent, the next one by closing its
-    /// sockets.
+    /// In this process they go in turn in three ways: the first one by falling silent, the next one by closing its
+    /// sockets, and the one after that is not gone at all but cut off from the others.
     pub(super) fn kill(&mut self, members: &[usize]) -> Instant {
         let at = now();
-        let ways = [Kill::Pause, Kill::Close];
-        for (member, way) in members.iter().zip(ways.into_iter().cycle()) {
+        let ways = [Kill::Pause, Kill::Close, Kill::Cut];
+        let ways = members.iter().zip(ways.into_iter().cycle());
+        for (member, way) in ways.clone() {
             self.seats[*member].life.body.kill(way);
         }
-        for member in members {
-            self.seats[*member].life.release();
+        for (member, way) in ways {
+            let life = &mut self.seats[*member].life;
+            let lives_on = life.hand.clone().filter(|_| way == Kill::Cut);
+            life.release();
+            life.cut_off = lives_on;
         }
         at
     }
@@ -391,6 +397,7 @@ impl Life {
     fn here(here: Here) -> Self {
         Self {
             hand: Some(Hand::Here(here.handle())),
+            cut_off: None,
             killed: watch::Sender::new(false),
             record: here.record,
             body: Body::Here {
@@ -404,6 +411,7 @@ impl Life {
     fn there(process: Process) -> Self {
         Self {
             hand: Some(Hand::There(process.orders())),
+            cut_off: None,
             killed: watch::Sender::new(false),
             record: process.record.clone(),
             body: Body::There {
@@ -417,6 +425,7 @@ impl Life {
     fn release(&mut self) {
         self.killed.send_replace(true);
         self.hand = None;
+        self.cut_off = None;
     }
 }
 

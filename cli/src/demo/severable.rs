@@ -28,6 +28,8 @@ pub(super) enum Kill {
     Pause,
     /// Its sockets are closed, as of a process that has ended: peers may be told.
     Close,
+    /// It lives on and is cut off: its connections stay as they are, and no packet passes along them, either way.
+    Cut,
 }
 
 /// Severs a member's end.
@@ -37,6 +39,7 @@ type Shared<C> = Arc<Mutex<State<C>>>;
 
 enum State<C> {
     Works(C),
+    Cut(C),
     /// It is kept as it was, and nobody polls it.
     Paused(C),
     Closed,
@@ -61,9 +64,14 @@ impl<C: Carrier> Severable<C> {
     fn with<T>(&self, ask: impl FnOnce(&mut C) -> T) -> Option<T> {
         let mut state = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            State::Works(carrier) => Some(ask(carrier)),
+            State::Works(carrier) | State::Cut(carrier) => Some(ask(carrier)),
             State::Paused(_) | State::Closed => None,
         }
+    }
+
+    fn is_cut(&self) -> bool {
+        let state = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, State::Cut(_))
     }
 }
 
@@ -84,6 +92,7 @@ fn sever<C>(carrier: &Shared<C>, kill: Kill) {
     let before = mem::replace(&mut *state, State::Closed);
     match (before, kill) {
         (State::Works(carrier), Kill::Pause) => *state = State::Paused(carrier),
+        (State::Works(carrier), Kill::Cut) => *state = State::Cut(carrier),
         (before, _) => {
             drop(state);
             // Its last words are sent without the lock.
@@ -122,7 +131,9 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn on_signal(&mut self, from: ServerId, signal: Bytes) {
-        self.with(|carrier| carrier.on_signal(from, signal));
+        if !self.is_cut() {
+            self.with(|carrier| carrier.on_signal(from, signal));
+        }
     }
 
     fn describe(&self, path: &Path) -> Option<String> {
@@ -140,6 +151,9 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
+        if self.is_cut() {
+            return Ok(());
+        }
         self.with(|carrier| carrier.send(path, channel, packet))
             .unwrap_or(Err(CarryError::Closed))
     }
@@ -149,8 +163,19 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        // Nothing ever wakes a member that is severed but the end of its last handle.
-        self.with(|carrier| carrier.poll(context))
-            .unwrap_or(Poll::Pending)
+        loop {
+            // Nothing ever wakes a member whose carrier is away but the end of its last handle.
+            let polled = self.with(|carrier| carrier.poll(context));
+            let polled = polled.unwrap_or(Poll::Pending);
+            let passes = matches!(
+                polled,
+                Poll::Ready(Some(
+                    CarrierEvent::Packet { .. } | CarrierEvent::Signal { .. }
+                ))
+            );
+            if !passes || !self.is_cut() {
+                return polled;
+            }
+        }
     }
 }
