@@ -1,7 +1,8 @@
-//! Ends that are handed out when all of their links are direct, for the conformance kit.
+//! Ends that are handed out when all of their links are direct and agreed upon, for the conformance kit.
 //!
-//! On a busy machine a link through a third end may be up before the direct one, which takes its place then: that a
-//! link goes down for a better one is told, and is none of the kit's promises.
+//! On a busy machine a link through a third end may be up before the direct one, which takes its place then; and where
+//! both ends dial, one may have the link up that it has begun while the other one has its own, of which the lesser id's
+//! stays. That a link goes down for another one is told, and is none of the kit's promises.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,20 +24,26 @@ pub(crate) struct Direct {
     told: VecDeque<Event>,
 }
 
-/// Waits until each of these ends has a direct link with each other one. They tell then that all are up.
+/// Waits until each two of these ends have the same link, and a direct one: whatever else they had begun is given up
+/// then. They tell that all are up.
 pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
     let ids: Vec<_> = ends.iter().map(Endpoint::local).collect();
     let linked = poll_fn(|context| {
         for end in &mut ends {
             while let Poll::Ready(Some(_)) = end.poll_event(context) {}
         }
-        let is_direct = |end: &Endpoint, peer: ServerId| {
-            peer == end.local() || end.link_path(peer).is_some_and(|path| path.relay.is_none())
+        let is_direct = |end: &Endpoint, peer: &Endpoint| {
+            let path = end.link_path(peer.local());
+            path.is_some_and(|path| path.relay.is_none())
         };
-        let mut pairs = ends
-            .iter()
-            .flat_map(|end| ids.iter().map(move |id| (end, *id)));
-        if pairs.all(|(end, peer)| is_direct(end, peer)) {
+        let generation =
+            |end: &Endpoint, peer: &Endpoint| end.link(peer.local()).map(|link| link.generation);
+        let is_agreed = |(end, peer): (&Endpoint, &Endpoint)| {
+            end.local() == peer.local()
+                || is_direct(end, peer) && generation(end, peer) == generation(peer, end)
+        };
+        let others = |end| ends.iter().map(move |other| (end, other));
+        if ends.iter().flat_map(others).all(is_agreed) {
             return Poll::Ready(());
         }
         Poll::Pending
