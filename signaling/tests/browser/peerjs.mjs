@@ -4,46 +4,20 @@
 //   node peerjs.mjs LIFERAFT CHROMIUM MODULES
 //
 // with the program, the browser, and the folder of node_modules that holds peerjs and playwright-core.
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
+import { check, endsWithin, launch, serveFiles, start, tab } from '../../../web/tests/browser/kit.mjs';
 
-const [program, executablePath, modules] = process.argv.slice(2);
-const require = createRequire(path.join(path.resolve(modules), 'here.js'));
-const { chromium } = require('playwright-core');
-
-const DEADLINE_MS = 60_000;
-const watchdog = setTimeout(() => { console.error(`no end after ${DEADLINE_MS} ms`); process.exit(1); }, DEADLINE_MS);
-
+const [program, chromium, modules] = process.argv.slice(2);
+const end = endsWithin(60_000);
 // The pages come from another origin, as an application's do.
-const script = readFileSync(path.join(modules, 'peerjs/dist/peerjs.min.js'));
-const pages = createServer((request, response) => {
-  const isScript = request.url === '/peerjs.js';
-  response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
-  response.end(isScript ? script : '<!doctype html><script src="/peerjs.js"></script>');
-});
-await new Promise((listening) => pages.listen(0, '127.0.0.1', listening));
-const origin = `http://127.0.0.1:${pages.address().port}`;
+const files = await serveFiles(path.join(modules, 'peerjs/dist'));
+files.add('page.html', '<!doctype html><script src="/peerjs.min.js"></script>');
 
 // A server that ends with this program, whose input it waits for.
 async function serve(listen) {
-  const process_ = spawn(program, ['serve', '--listen', listen, '--allow-origin', origin, '--list-peers', '--until-eof'],
-    { stdio: ['pipe', 'pipe', 'inherit'] });
-  for await (const line of createInterface({ input: process_.stdout })) {
-    const port = line.match(/^signaling at http:\/\/127\.0\.0\.1:(\d+)$/)?.[1];
-    if (port) {
-      return { port: Number(port), stop: () => new Promise((ended) => { process_.on('exit', ended); process_.kill('SIGTERM'); }) };
-    }
-  }
-  throw new Error('the server does not run');
-}
-
-function check(holds, what) {
-  if (!holds) throw new Error(`not so: ${what}`);
-  console.log(`ok: ${what}`);
+  const args = ['serve', '--listen', listen, '--allow-origin', files.origin, '--list-peers', '--until-eof'];
+  const server = await start(program, args, (line) => line.match(/^signaling at http:\/\/127\.0\.0\.1:(\d+)$/)?.[1]);
+  return { port: Number(server.said), stop: server.stop };
 }
 
 // Waits in Node for what the server says.
@@ -52,11 +26,8 @@ async function until(holds) {
 }
 
 let server = await serve('127.0.0.1:0');
-const browser = await chromium.launch({
-  executablePath,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
-});
+const browser = await launch(modules, chromium);
+const page = () => tab(browser, `${files.origin}/page.html`);
 
 // Runs in the pages.
 const open = ({ id, port, key }) => new Promise((done, failed) => {
@@ -78,19 +49,13 @@ const exchange = ({ to, text }) => new Promise((done, failed) => {
 });
 const reconnect = () => new Promise((done) => { window.peer.once('open', done); window.peer.reconnect(); });
 
-async function tab() {
-  const page = await (await browser.newContext()).newPage();
-  await page.goto(origin);
-  return page;
-}
-
 async function peers(key) {
   const answer = await fetch(`http://127.0.0.1:${server.port}/${key}/peers`);
   return answer.json();
 }
 
 try {
-  const [ada, bob] = [await tab(), await tab()];
+  const [ada, bob] = [await page(), await page()];
 
   // Without an id, PeerJS asks for one.
   const adaId = await ada.evaluate(open, { id: undefined, port: server.port, key: 'peerjs' });
@@ -98,7 +63,7 @@ try {
   check(adaId.length === 36, 'a client without an id is given one');
   check(await ada.evaluate(exchange, { to: 'bob', text: 'one' }) === 'heard one', 'two clients exchange data');
 
-  const eve = await tab();
+  const eve = await page();
   const refused = await eve.evaluate(open, { id: 'bob', port: server.port, key: 'peerjs' }).then(() => 'opened', () => 'refused');
   check(refused === 'refused' && await eve.evaluate(() => window.lastError) === 'unavailable-id', 'an id is not taken over');
 
@@ -123,7 +88,7 @@ try {
   check(await bob.evaluate(exchange, { to: adaId, text: 'three' }) === 'heard three', 'and they exchange data');
 
   // A room is a key of PeerJS.
-  const [one, two] = [await tab(), await tab()];
+  const [one, two] = [await page(), await page()];
   const answer = await fetch(`http://127.0.0.1:${server.port}/new`, { redirect: 'manual' });
   const room = answer.headers.get('location').match(/^\/\?channel=([0-9a-z]{20})#firstServer$/)[1];
   await one.evaluate(open, { id: 'bob', port: server.port, key: room });
@@ -133,6 +98,6 @@ try {
 } finally {
   await browser.close();
   await server.stop();
-  pages.close();
-  clearTimeout(watchdog);
+  files.close();
+  end();
 }
