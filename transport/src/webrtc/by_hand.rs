@@ -4,6 +4,8 @@
 //! [`Switchboard`](super::switchboard::Switchboard) as a [`Request`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,6 +50,8 @@ const GATHERING_TIME_MAX: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct ByHand {
     requests: mpsc::Sender<Request>,
+    /// An endpoint has the carrier, and polls it.
+    has_end: Arc<AtomicBool>,
 }
 
 /// Why an offer was not made, or a text not taken.
@@ -72,7 +76,7 @@ pub enum ByHandError {
     /// No connection could be made.
     #[error("no connection was made: {0}")]
     NotMade(String),
-    /// The carrier is gone, or no endpoint has it.
+    /// The carrier is gone, or no endpoint has it yet.
     #[error("there is no end that could be connected")]
     Closed,
 }
@@ -99,6 +103,9 @@ impl ByHand {
     }
 
     async fn ask(&self, asked: Asked) -> Result<Option<String>, ByHandError> {
+        if !self.has_end.load(Ordering::Relaxed) {
+            return Err(ByHandError::Closed);
+        }
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.clone().send(Request { asked, reply }).await;
         sent.map_err(|_| ByHandError::Closed)?;
@@ -125,7 +132,7 @@ pub(super) type Reply = oneshot::Sender<Result<Option<String>, ByHandError>>;
 #[derive(Debug)]
 pub(super) struct Desk {
     requests: mpsc::Receiver<Request>,
-    door: mpsc::Sender<Request>,
+    handle: ByHand,
     /// By the numbers of their connections, with the time when they are given out as they are.
     drafts: BTreeMap<u64, (Duration, Vec<Reply>)>,
 }
@@ -133,16 +140,24 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new() -> Self {
         let (door, requests) = mpsc::channel(BY_HAND_MAX);
+        let handle = ByHand {
+            requests: door,
+            has_end: Arc::default(),
+        };
         Self {
             requests,
-            door,
+            handle,
             drafts: BTreeMap::new(),
         }
     }
 
     pub(super) fn handle(&self) -> ByHand {
-        let requests = self.door.clone();
-        ByHand { requests }
+        self.handle.clone()
+    }
+
+    /// An endpoint has the carrier: what is asked is answered from here on.
+    pub(super) fn open(&self) {
+        self.handle.has_end.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn next_request(&mut self, context: &mut Context<'_>) -> Option<Request> {

@@ -101,6 +101,7 @@ impl Switchboard {
     /// Takes the id of this server, and tells it to all ways.
     pub(crate) fn introduce(&mut self, local: ServerId) {
         self.local = Some(local);
+        self.desk.open();
         self.negotiations.introduce(local);
         for server in &mut self.servers {
             if let Some(signaling) = &mut server.signaling {
@@ -298,7 +299,6 @@ impl Switchboard {
         admit: &mut impl FnMut(Guest) -> Option<u64>,
     ) {
         let taken = match asked {
-            _ if self.local.is_none() => Err(ByHandError::Closed),
             Asked::Offer => self.make_offer(admit).map(Some),
             Asked::Take(text) => self.take_text(&text, admit),
         };

@@ -13,17 +13,36 @@ use crate::ends::{assert_linked, connect, during, endpoint, id, wanted};
 use crate::exchange::address_of;
 
 /// An end that is reached by hand alone.
-fn end(number: u8) -> (Endpoint, ByHand) {
+fn end(number: u8) -> End {
     let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default().on_this_machine());
     let by_hand = carrier.by_hand();
     (endpoint(number, carrier), by_hand)
 }
 
+type End = (Endpoint, ByHand);
+
+/// Has the first end make an offer.
+async fn offer(a: &mut End, b: &mut End) -> String {
+    let made = during(&mut a.0, &mut b.0, a.1.offer()).await;
+    made.expect("there is room for one")
+}
+
+/// Gives the second end a text.
+async fn give(a: &mut End, b: &mut End, text: &str) -> Result<Option<String>, ByHandError> {
+    during(&mut a.0, &mut b.0, b.1.take(text)).await
+}
+
+/// Gives the second end an offer, and returns its answer.
+async fn answer(a: &mut End, b: &mut End, offer: &str) -> String {
+    let answer = give(a, b, offer).await.expect("it is an offer");
+    answer.expect("offers are answered")
+}
+
 /// Polls both ends while a person dawdles.
-async fn dawdle(a: &mut Endpoint, b: &mut Endpoint, time: Duration) {
+async fn dawdle(a: &mut End, b: &mut End, time: Duration) {
     pause();
     for _ in 0..time.as_secs() {
-        during(a, b, sleep(Duration::from_secs(1))).await;
+        during(&mut a.0, &mut b.0, sleep(Duration::from_secs(1))).await;
     }
     resume();
 }
@@ -32,24 +51,19 @@ const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn two_ends_are_linked_by_texts_two_minutes_apart() {
-    let ((mut a, at_a), (mut b, at_b)) = (end(1), end(2));
-    b.want(&[wanted(1, &address_of(id(1)))]);
+    let (mut a, mut b) = (end(1), end(2));
+    b.0.want(&[wanted(1, &address_of(id(1)))]);
 
-    let offer = during(&mut a, &mut b, at_a.offer())
-        .await
-        .expect("one is made");
+    let offer = offer(&mut a, &mut b).await;
     dawdle(&mut a, &mut b, TWO_MINUTES).await;
-    let answer = during(&mut a, &mut b, at_b.take(&offer)).await;
-    let answer = answer
-        .expect("it is an offer")
-        .expect("offers are answered");
+    let answer = answer(&mut a, &mut b, &offer).await;
     dawdle(&mut a, &mut b, TWO_MINUTES).await;
-    let taken = during(&mut a, &mut b, at_a.take(&answer)).await;
+    let taken = give(&mut b, &mut a, &answer).await;
 
     assert_eq!(taken, Ok(None));
-    connect(&mut a, &mut b).await;
-    assert_linked(&mut a, &mut b).await;
-    assert_linked(&mut b, &mut a).await;
+    connect(&mut a.0, &mut b.0).await;
+    assert_linked(&mut a.0, &mut b.0).await;
+    assert_linked(&mut b.0, &mut a.0).await;
     for text in [offer, answer] {
         assert!(text.len() <= BY_HAND_CHARS_MAX, "{} characters", text.len());
     }
@@ -57,39 +71,29 @@ async fn two_ends_are_linked_by_texts_two_minutes_apart() {
 
 #[tokio::test]
 async fn whoever_has_offered_may_be_who_looks_for_the_other() {
-    let ((mut a, at_a), (mut b, at_b)) = (end(1), end(2));
-    a.want(&[wanted(2, &address_of(id(2)))]);
+    let (mut a, mut b) = (end(1), end(2));
+    a.0.want(&[wanted(2, &address_of(id(2)))]);
 
-    let offer = during(&mut a, &mut b, at_a.offer())
-        .await
-        .expect("one is made");
-    let answer = during(&mut a, &mut b, at_b.take(&offer)).await;
-    let answer = answer
-        .expect("it is an offer")
-        .expect("offers are answered");
-    let taken = during(&mut a, &mut b, at_a.take(&answer)).await;
+    let offer = offer(&mut a, &mut b).await;
+    let answer = answer(&mut a, &mut b, &offer).await;
+    let taken = give(&mut b, &mut a, &answer).await;
 
     assert_eq!(taken, Ok(None));
-    connect(&mut a, &mut b).await;
-    assert_linked(&mut a, &mut b).await;
+    connect(&mut a.0, &mut b.0).await;
+    assert_linked(&mut a.0, &mut b.0).await;
 }
 
 #[tokio::test]
 async fn an_offer_is_good_once_and_for_ten_minutes() {
-    let ((mut a, at_a), (mut b, at_b)) = (end(1), end(2));
-    let offer = during(&mut a, &mut b, at_a.offer())
-        .await
-        .expect("one is made");
-    let answer = during(&mut a, &mut b, at_b.take(&offer)).await;
-    let answer = answer
-        .expect("it is an offer")
-        .expect("offers are answered");
+    let (mut a, mut b) = (end(1), end(2));
+    let offer = offer(&mut a, &mut b).await;
+    let answer = answer(&mut a, &mut b, &offer).await;
 
-    let again = during(&mut a, &mut b, at_b.take(&offer)).await;
+    let again = give(&mut a, &mut b, &offer).await;
     assert_eq!(again, Ok(Some(answer.clone())));
     dawdle(&mut a, &mut b, BY_HAND_TIME_MAX + Duration::from_secs(2)).await;
-    let late = during(&mut a, &mut b, at_a.take(&answer)).await;
-    let taken = during(&mut a, &mut b, at_b.take(&offer)).await;
+    let late = give(&mut b, &mut a, &answer).await;
+    let taken = give(&mut a, &mut b, &offer).await;
 
     assert_eq!(late, Err(ByHandError::NoOffer));
     assert_eq!(taken, Err(ByHandError::TakenBefore));
@@ -97,15 +101,13 @@ async fn an_offer_is_good_once_and_for_ten_minutes() {
 
 #[tokio::test]
 async fn texts_of_no_use_are_refused_each_for_its_reason() {
-    let ((mut a, at_a), (mut b, at_b)) = (end(1), end(2));
-    let offer = during(&mut a, &mut b, at_a.offer())
-        .await
-        .expect("one is made");
+    let (mut a, mut b) = (end(1), end(2));
+    let offer = offer(&mut a, &mut b).await;
     let damaged = offer.replace("rtc-offer:", "rtc-offer:A");
 
-    let own = during(&mut a, &mut b, at_a.take(&offer)).await;
-    let garbage = during(&mut a, &mut b, at_b.take("hello")).await;
-    let damaged = during(&mut a, &mut b, at_b.take(&damaged)).await;
+    let own = give(&mut b, &mut a, &offer).await;
+    let garbage = give(&mut a, &mut b, "hello").await;
+    let damaged = give(&mut a, &mut b, &damaged).await;
 
     assert_eq!(own, Err(ByHandError::Own));
     assert_eq!(garbage, Err(ParseByHandError::NoNote.into()));
@@ -114,13 +116,12 @@ async fn texts_of_no_use_are_refused_each_for_its_reason() {
 
 #[tokio::test]
 async fn more_offers_than_may_wait_are_refused() {
-    let ((mut a, at_a), (mut b, _)) = (end(1), end(2));
+    let (mut a, mut b) = (end(1), end(2));
     for _ in 0..BY_HAND_MAX {
-        let offer = during(&mut a, &mut b, at_a.offer()).await;
-        assert!(offer.is_ok(), "{offer:?}");
+        offer(&mut a, &mut b).await;
     }
 
-    let one_more = during(&mut a, &mut b, at_a.offer()).await;
+    let one_more = during(&mut a.0, &mut b.0, a.1.offer()).await;
 
     assert_eq!(one_more, Err(ByHandError::TooMany));
 }
@@ -131,4 +132,14 @@ async fn an_end_that_is_gone_makes_no_offers() {
     drop(a);
 
     assert_eq!(at_a.offer().await, Err(ByHandError::Closed));
+}
+
+/// It waited for an answer that nobody was there to give.
+#[tokio::test]
+async fn a_carrier_that_no_endpoint_has_makes_no_offers() {
+    let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default());
+    let by_hand = carrier.by_hand();
+
+    assert_eq!(by_hand.offer().await, Err(ByHandError::Closed));
+    assert_eq!(by_hand.take("hello").await, Err(ByHandError::Closed));
 }
