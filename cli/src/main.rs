@@ -46,15 +46,21 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// What the members tell on standard error: off, error, warn, info, debug or trace
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        env = "LIFERAFT_LOG",
-        default_value = "error"
-    )]
-    log: LevelFilter,
+    /// What is told on standard error: off, error, warn, info, debug or trace [default: warn for a member that is run
+    /// until it is stopped, and error otherwise]
+    #[arg(long, global = true, value_name = "LEVEL", env = "LIFERAFT_LOG")]
+    log: Option<LevelFilter>,
+}
+
+impl Cli {
+    /// Returns what is told on standard error: of a member also what it tries in vain, as nothing else says so.
+    fn log(&self) -> LevelFilter {
+        let default = match self.command {
+            Command::Init(_) | Command::Leave(_) | Command::Node(_) => LevelFilter::WARN,
+            _ => LevelFilter::ERROR,
+        };
+        self.log.unwrap_or(default)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,7 +89,7 @@ fn main() -> ExitCode {
     let cli =
         Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
     tracing_subscriber::fmt()
-        .with_max_level(cli.log)
+        .with_max_level(cli.log())
         .with_writer(std::io::stderr)
         // They would go to standard error as well, and panic.
         .log_internal_errors(false)

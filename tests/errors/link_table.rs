@@ -55,6 +55,10 @@ fn carried() -> Vec<Row> {
         "OpenFailure::ConnectionRefused": OpenFailure::ConnectionRefused => "the connection is refused";
         "OpenFailure::TimedOut": OpenFailure::TimedOut => "nobody answers in time";
         "OpenFailure::NotConnected": OpenFailure::NotConnected("why".into()) => "there is no connection: why";
+        "OpenFailure::NoSignaling": OpenFailure::NoSignaling {
+            server: "ws://a/room".into(),
+            why: "the connection is refused".into(),
+        } => "the signaling server ws://a/room is not reached: the connection is refused";
         "OpenFailure::Tls": OpenFailure::Tls("why".into()) => "there is no TLS session: why";
         "OpenFailure::OtherProtocol": OpenFailure::OtherProtocol("why".into())
             => "whoever is there speaks another protocol: why";

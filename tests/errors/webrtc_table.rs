@@ -1,6 +1,8 @@
 //! The errors of links over WebRTC, with their texts; why it does not listen is in the table of WebSocket.
 
-use liferaft::transport::signaling::{ParseByHandError, SignalingServerError};
+use liferaft::transport::signaling::{
+    ParseByHandError, SignalingAddressFault, SignalingServerError,
+};
 use liferaft::transport::webrtc::{ByHandError, WebRtcIdentityError};
 
 use crate::row::Row;
@@ -16,8 +18,23 @@ pub(crate) fn table() -> Vec<Row> {
             => "the private key is none of ECDSA with P-256 in PKCS #8";
         "WebRtcIdentityError::NotOfOneAnother": WebRtcIdentityError::NotOfOneAnother
             => "the certificate is not that of the private key";
-        "SignalingServerError::BadAddress": SignalingServerError::BadAddress("http://a/b".to_owned())
-            => "\"http://a/b\" is no signaling server: ws://host:port/room and wss://host/room are";
+        "SignalingServerError::BadAddress": SignalingServerError::BadAddress {
+            address: "a".to_owned(),
+            fault: SignalingAddressFault::NoScheme,
+        } => "\"a\": there is no http://, https://, ws:// or wss:// at its beginning: it is the link of a room, as \
+              https://signaling.example/?channel=ROOM, or its address, as wss://signaling.example/ROOM";
+        "SignalingAddressFault::NoScheme": SignalingAddressFault::NoScheme
+            => "there is no http://, https://, ws:// or wss:// at its beginning";
+        "SignalingAddressFault::NoRoom": SignalingAddressFault::NoRoom { new: "http://a/new".to_owned() }
+            => "there is no room in it, and http://a/new makes one";
+        "SignalingAddressFault::BadRoom": SignalingAddressFault::BadRoom
+            => "the name of a room has 1 to 64 letters, digits, '-' and '_'";
+        "SignalingAddressFault::BadHost": SignalingAddressFault::BadHost
+            => "there is no host in it, or its port is no number from 1 to 65535";
+        "SignalingAddressFault::BadPath": SignalingAddressFault::BadPath
+            => "the path before the room has letters, digits, '/', '.', '~', '-' and '_' alone";
+        "SignalingAddressFault::BadServer": SignalingAddressFault::BadServer
+            => "its server is none of http:// or https://";
         "SignalingServerError::TooLong": SignalingServerError::TooLong { bytes: 140 }
             => "an address of 140 bytes is too long for a signaling server: with the id of a server it has at most 128";
         "SignalingServerError::BadToken": SignalingServerError::BadToken

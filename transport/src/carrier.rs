@@ -417,6 +417,14 @@ pub enum OpenFailure {
     /// TLS found something wrong, such as a certificate that is not trusted.
     #[error("there is no TLS session: {0}")]
     Tls(String),
+    /// Nobody answers, and the signaling server by which the peer was asked is not reached.
+    #[error("the signaling server {server} is not reached: {why}")]
+    NoSignaling {
+        /// The room at the server, such as `ws://host:port/room`.
+        server: String,
+        /// Why the server is not reached.
+        why: String,
+    },
     /// Whoever is there does not speak the protocol of the carrier.
     #[error("whoever is there speaks another protocol: {0}")]
     OtherProtocol(String),

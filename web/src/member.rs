@@ -135,11 +135,8 @@ impl Member {
         network: Network,
         prepare: impl FnOnce(MemberBuilder<Kv>) -> MemberBuilder<Kv>,
     ) -> Result<Self, JsError> {
-        let mut addresses = Vec::new();
-        if let Some(room) = network.room() {
-            let address = format!("rtc+{room}/{:032x}", storage.identity().id().0);
-            addresses.push(address.parse().map_err(error)?);
-        }
+        let room = network.room()?;
+        let addresses = room.map(|room| room.address_of(storage.identity().id()));
         let config = network.config()?;
         let carrier = WebRtcCarrier::dial_only(config);
         let by_hand = carrier.by_hand();

@@ -16,7 +16,8 @@ pub struct Network {
 
 #[wasm_bindgen]
 impl Network {
-    /// Has others find the member in this room of a signaling server, `ws://host:port/room`, if one is named.
+    /// Has others find the member in this room of a signaling server, if one is named: its address, as
+    /// `ws://host:port/room`, or its link, as `https://host/?channel=room`.
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new(room: Option<String>) -> Self {
@@ -49,15 +50,16 @@ impl Network {
 }
 
 impl Network {
-    /// Returns the address of the room, before the id of a member.
-    pub(crate) fn room(&self) -> Option<&str> {
-        self.room.as_deref()
+    /// Returns the room in which others find the member.
+    pub(crate) fn room(&self) -> Result<Option<SignalingServer>, JsError> {
+        let room = self.room.as_deref().map(SignalingServer::at);
+        Ok(room.transpose()?)
     }
 
     pub(crate) fn config(self) -> Result<WebRtcConfig, JsError> {
         let mut config = WebRtcConfig::default();
-        if let Some(room) = &self.room {
-            config = config.with_signaling(SignalingServer::at(room)?);
+        if let Some(room) = self.room()? {
+            config = config.with_signaling(room);
         }
         if self.is_relayed {
             config = config.with_ice_transport_policy(IceTransportPolicy::Relay);

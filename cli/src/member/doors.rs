@@ -13,7 +13,7 @@ use liferaft::{Identity, Invitation, ServerId};
 use tokio::task::spawn_blocking;
 
 use super::advertised::Advertised;
-use super::{Place, Web, certificate, ice_servers, room};
+use super::{Place, Web, certificate, ice_servers};
 use crate::failure::Misuse;
 use crate::files;
 
@@ -153,9 +153,9 @@ fn is_all(listens: Option<SocketAddr>) -> bool {
 
 /// Reads where others find the member.
 fn rooms(place: &Place) -> anyhow::Result<Vec<SignalingServer>> {
-    let rooms = place.room.iter().map(|room| room::read(room));
+    let rooms = place.room.iter().map(|room| SignalingServer::at(room));
     let rooms: Result<_, _> = rooms.collect();
-    Ok(rooms.map_err(Misuse)?)
+    Ok(rooms.map_err(|error| Misuse(format!("--room {error}")))?)
 }
 
 fn websocket_config(place: &Place) -> WebSocketConfig {

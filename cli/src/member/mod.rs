@@ -26,7 +26,6 @@ mod doors;
 mod ice_servers;
 mod lines;
 mod report;
-mod room;
 mod signals;
 mod web;
 
@@ -206,8 +205,9 @@ impl Place {
     pub(crate) fn flags(&self) -> String {
         let listen = self.listen.map(|at| format!("--listen {at}"));
         let rtc = self.rtc.map(|at| format!("--rtc {at}"));
-        let rooms = self.room.iter().map(|room| room::shown(room));
-        let rooms = rooms.map(|room| format!("--room '{room}'"));
+        // What a link has behind `#` may be an invitation.
+        let rooms = self.room.iter().filter_map(|room| room.split('#').next());
+        let rooms = rooms.map(|room| format!("--room '{}'", room.trim()));
         let given: Vec<_> = [listen, rtc].into_iter().flatten().chain(rooms).collect();
         given.join(" ")
     }

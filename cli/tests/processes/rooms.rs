@@ -1,13 +1,17 @@
 //! Tests members that find each other in a room of a signaling server, and clusters that grow without it.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Folder, Node, misuse_of, open_room, rows, run, told_by, until};
+use crate::node::{
+    ANYWHERE, Folder, Node, liferaft, misuse_of, open_room, rows, run, told_by, until,
+};
 
 /// A signaling server in a process.
 struct Server {
@@ -214,6 +218,59 @@ fn links(operator: &str, member: &str) -> Vec<String> {
     let direct = paths.filter(|path| path["relay"].is_null());
     let carrier = |path: &Value| path["carrier"].as_str().expect("it is text").to_owned();
     direct.map(carrier).collect()
+}
+
+/// A client that was there for a moment left its id behind, for whoever looked into the room.
+#[test]
+fn a_client_leaves_nothing_behind_in_a_room() {
+    let folder = Folder::new("room-client");
+    let server = Server::start(ANYWHERE);
+    let ada = init_in(&server.room(), &folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+
+    told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);
+
+    until("the member alone is left", || server.figure("peers") == 1);
+    assert_eq!(ada.stop(), Some(0));
+}
+
+/// Whoever joins heard of no leader, and of nothing else; and clients, that nobody answers in time.
+#[test]
+fn whoever_finds_no_server_hears_which_one_and_why() {
+    let folder = Folder::new("room-unreached");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let data = folder.of("ada");
+    let ada = init_in(&room, &data);
+    let operator = ada.invitation_for("operator");
+    assert_eq!(ada.stop(), Some(0));
+    let address = server.kill();
+
+    let refused = run(&["kv", "--at", &operator, "--timeout", "7", "get", "camp"]);
+    let again = ["node", "--data", &data, "--room", &room];
+    let mut again = liferaft()
+        .args(again)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let errors = BufReader::new(again.stderr.take().expect("it is piped"));
+    let warned = errors
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.contains("WARN"));
+    again.kill().expect("it runs");
+    again.wait().expect("it is ours");
+
+    let why = String::from_utf8_lossy(&refused.stderr);
+    let named = format!("the signaling server ws://{address}/");
+    assert_eq!(refused.status.code(), Some(5), "{why}");
+    assert!(why.contains(&named), "{why}");
+    assert!(why.contains("the connection is refused"), "{why}");
+    let warned = warned.expect("it is told");
+    assert!(warned.contains("is not reached"), "{warned}");
+    assert!(warned.contains(&address), "{warned}");
 }
 
 #[test]

@@ -11,14 +11,16 @@ mod visitors;
 use std::net::SocketAddr;
 
 use liferaft_platform::{Address, ServerId};
-use liferaft_signaling::{Config, Server};
+use liferaft_signaling::{Config, Hub, Server};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::signaling::SignalingServer;
-use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig};
+use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcIdentity};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::cluster::{endpoint, id, wanted};
-use crate::polling::{assert_linked, connect, during};
+use crate::polling::{PATIENCE, assert_linked, connect, during};
 
 /// The address of an end of which nothing is known but its id.
 fn address_of(server: ServerId) -> Address {
@@ -33,6 +35,7 @@ fn loopback() -> SocketAddr {
 /// A signaling server on loopback, for as long as it is held.
 struct Served {
     address: SocketAddr,
+    hub: Hub,
     ends: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -46,12 +49,14 @@ impl Served {
         let server = Server::bind(address, config).await;
         let server = server.expect("the port is free");
         let address = server.address().expect("it listens");
+        let hub = server.hub().clone();
         let (ends, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async {
             let _ends = ended.await;
         }));
         Self {
             address,
+            hub,
             ends,
             task,
         }
@@ -128,6 +133,32 @@ async fn links_outlive_the_server_and_ids_are_taken_back_when_it_returns() {
     assert_eq!(now, generation, "the link is the same");
 }
 
+/// Their ids stayed behind at the server, which keeps those of whoever says no goodbye.
+#[tokio::test]
+async fn an_end_whose_token_nobody_keeps_gives_up_its_id() {
+    let served = Served::start(loopback()).await;
+    let room = format!("ws://{}/peerjs", served.address);
+    let kept = WebRtcConfig::default()
+        .on_this_machine()
+        .with_identity(WebRtcIdentity::generate())
+        .with_signaling(SignalingServer::at(&room).expect("an address"));
+    let mut a = endpoint(1, registered(served.address));
+    let mut b = endpoint(2, WebRtcCarrier::dial_only(kept));
+    a.want(&[wanted(2, &address_of(id(2)))]);
+    connect(&mut a, &mut b).await;
+    let peers = served.hub.figures().peers;
+
+    drop((a, b));
+    let is_over = async {
+        while served.hub.figures().connections > 0 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, is_over).await.expect("both have gone");
+
+    assert_eq!((peers, served.hub.figures().peers), (2, 1));
+}
+
 /// npm's `peer`, whose address is in `PEERJS_SERVER` as `ws://127.0.0.1:9000/peerjs`.
 #[tokio::test]
 #[ignore = "needs npm's peer, which cargo xtask test --only browser has"]
@@ -136,7 +167,7 @@ async fn a_published_server_introduces_ends_and_gives_ids_back() {
     let mut a = endpoint(1, registered_at(&server));
 
     for _ in 0..2 {
-        // The second has another token, and says no goodbye: it gets its id when the server has seen that it is gone.
+        // The second has another token: it gets its id as the first one has given it up.
         let mut b = endpoint(2, registered_at(&server));
         b.want(&[wanted(1, &address_of(id(1)))]);
         connect(&mut a, &mut b).await;

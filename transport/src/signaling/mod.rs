@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 pub use self::by_hand::{BY_HAND_CHARS_MAX, BY_HAND_TEXT_BYTES_MAX, ParseByHandError};
 pub(crate) use self::by_hand::{Note, NoteKind};
 pub(crate) use self::server::{Place, TokenSource, read_id, write_id};
-pub use self::server::{SignalingServer, SignalingServerError};
+pub use self::server::{SignalingAddressFault, SignalingServer, SignalingServerError};
 pub use self::signal::Signal;
 pub(crate) use self::signal::{Body, Session};
 pub use self::visitor::Visit;
@@ -47,6 +47,12 @@ pub trait Signaling: Send + 'static {
 pub enum SignalingEvent {
     /// Signals reach others now. It is told again whenever the way was interrupted.
     Ready,
+    /// Signals reach nobody for now, as the way is interrupted or was not there yet. It is told each time that it is
+    /// tried in vain.
+    Interrupted {
+        /// What went wrong, for people, such as "the connection is refused".
+        why: String,
+    },
     /// A signal came, from whom is not proven.
     Signal {
         /// Who has sent it, as the way says.

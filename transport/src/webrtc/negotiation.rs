@@ -149,6 +149,13 @@ pub(crate) enum Unreached {
     MadeByHand,
 }
 
+impl Unreached {
+    /// Returns true if nothing came from the peer.
+    pub(crate) const fn is_silence(self) -> bool {
+        matches!(self, Self::NobodyThere | Self::Unanswered)
+    }
+}
+
 /// What comes of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -584,12 +591,9 @@ impl Repeat {
 /// What links are told of it.
 impl From<Unreached> for OpenFailure {
     fn from(why: Unreached) -> Self {
-        match why {
-            Unreached::NobodyThere | Unreached::Unanswered => Self::TimedOut,
-            Unreached::Unconnected
-            | Unreached::Failed
-            | Unreached::Lost
-            | Unreached::MadeByHand => Self::NotConnected(why.to_string()),
+        match why.is_silence() {
+            true => Self::TimedOut,
+            false => Self::NotConnected(why.to_string()),
         }
     }
 }

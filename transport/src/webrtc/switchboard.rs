@@ -3,7 +3,7 @@
 //! It is the same natively and in browsers. A carrier gives it what it is told and asked for, polls it, and does its
 //! [`Wish`]es.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::negotiations::{Negotiations, Output, Taken};
 use super::visitors::Visitors;
 use crate::ServerId;
 use crate::alarm::Alarm;
+use crate::carrier::OpenFailure;
 use crate::signaling::{
     Note, NoteKind, Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer,
     TokenSource, Way,
@@ -59,6 +60,8 @@ pub(crate) struct Switchboard {
     visitors: Visitors,
     local: Option<ServerId>,
     servers: Vec<Server>,
+    /// The connections with peers that were dialed by their ids, and where those are said to be registered.
+    dialed: BTreeMap<u64, Option<Place>>,
     token_source: TokenSource,
     /// The server that is heard first.
     hears_next: usize,
@@ -72,6 +75,8 @@ struct Server {
     place: Option<Place>,
     /// `None` once it has ended.
     signaling: Option<Box<dyn Signaling>>,
+    /// Why it is not reached, as far as that is known.
+    outage: Option<String>,
 }
 
 impl Switchboard {
@@ -86,6 +91,7 @@ impl Switchboard {
             visitors: Visitors::default(),
             local: None,
             servers: Vec::new(),
+            dialed: BTreeMap::new(),
             token_source,
             hears_next: 0,
             desk: Desk::new(),
@@ -121,6 +127,7 @@ impl Switchboard {
         self.servers.push(Server {
             place,
             signaling: Some(signaling),
+            outage: None,
         });
         true
     }
@@ -137,12 +144,36 @@ impl Switchboard {
 
     /// Begins to connect to a server, which may be registered at this place. Returns false if it cannot.
     pub(crate) fn dial(&mut self, number: u64, peer: ServerId, place: Option<Place>) -> bool {
-        if let Some(place) = place {
-            self.add_server(SignalingServer::new(place));
+        if let Some(place) = &place {
+            self.add_server(SignalingServer::new(place.clone()));
         }
         let is_begun = self.negotiations.dial(number, peer, entropy_u64(), now());
+        if is_begun {
+            self.dialed.insert(number, place);
+        }
         self.take_outputs();
         is_begun
+    }
+
+    /// Returns why a connection did not come about: if nobody has answered, and none of the signaling servers is reached
+    /// by which the peer was asked, that is why.
+    pub(crate) fn failure(&self, number: u64, why: Unreached) -> OpenFailure {
+        let Some(registered) = self.dialed.get(&number).filter(|_| why.is_silence()) else {
+            return why.into();
+        };
+        let asked = self.servers.iter().filter(|server| {
+            let is_there = registered.is_none() || server.place == *registered;
+            is_there && server.signaling.is_some()
+        });
+        let outages = asked.map(|server| server.place.as_ref().zip(server.outage.as_ref()));
+        let outages: Option<Vec<_>> = outages.collect();
+        match outages.as_deref() {
+            Some([(place, outage), ..]) => OpenFailure::NoSignaling {
+                server: place.to_string(),
+                why: (*outage).clone(),
+            },
+            Some([]) | None => why.into(),
+        }
     }
 
     /// Takes a signal that links have carried. `admit` gives a number to a connection for a peer, if there is room.
@@ -186,6 +217,7 @@ impl Switchboard {
 
     /// Forgets a connection that is closed.
     pub(crate) fn remove(&mut self, number: u64) {
+        self.dialed.remove(&number);
         self.visitors.remove(number);
         self.negotiations.remove(number, now());
         let why = ByHandError::NotMade("it was closed".to_owned());
@@ -272,7 +304,9 @@ impl Switchboard {
     ) {
         let way = Way::Server(place);
         match event {
+            SignalingEvent::Interrupted { why } => self.servers[place].outage = Some(why),
             SignalingEvent::Ready => {
+                self.servers[place].outage = None;
                 self.negotiations.on_way_ready(way);
                 self.wishes.push_back(Wish::Dial);
             }
@@ -445,6 +479,49 @@ mod tests {
         SignalingEvent::Signal { from, signal }
     }
 
+    fn switchboard(limits: WebRtcLimits) -> Switchboard {
+        let secret = TokenSource {
+            secret: zeroize::Zeroizing::new([7; 32]),
+            is_kept: true,
+        };
+        let mut switchboard = Switchboard::new(limits, Vec::new(), secret);
+        switchboard.introduce(ServerId::from(1));
+        switchboard
+    }
+
+    #[test]
+    fn a_server_is_blamed_only_if_no_other_could_have_asked() {
+        let place = |text| Place::read(text).expect("it is one");
+        let (a, b) = (place("ws://a/room"), place("ws://b/room"));
+        let mut switchboard = switchboard(WebRtcLimits::default());
+        let peer = ServerId::from(3);
+        assert!(switchboard.dial(40, peer, Some(a.clone())));
+        assert!(switchboard.dial(41, peer, Some(b)));
+        assert!(switchboard.dial(42, peer, None));
+        let failures = |switchboard: &Switchboard| {
+            [40, 41, 42].map(|number| switchboard.failure(number, Unreached::NobodyThere))
+        };
+        let out = OpenFailure::NoSignaling {
+            server: a.to_string(),
+            why: "why".to_owned(),
+        };
+
+        let why = "why".to_owned();
+        switchboard.on_event(0, SignalingEvent::Interrupted { why }, &mut |_| None);
+        let one_is_out = failures(&switchboard);
+        let why = "why".to_owned();
+        switchboard.on_event(1, SignalingEvent::Interrupted { why }, &mut |_| None);
+        let both_are_out = failures(&switchboard)[2].clone();
+        switchboard.on_event(0, SignalingEvent::Ready, &mut |_| None);
+        let it_is_back = failures(&switchboard)[0].clone();
+
+        let silent = OpenFailure::TimedOut;
+        assert_eq!(one_is_out, [out.clone(), silent.clone(), silent.clone()]);
+        assert_eq!((both_are_out, it_is_back), (out, silent));
+        let lost = switchboard.failure(41, Unreached::Lost);
+        assert_eq!(lost, Unreached::Lost.into());
+    }
+
     /// Of a server that came first, nothing else was heard, and nothing was given up in time.
     #[test]
     fn a_server_that_never_ends_keeps_nobody_from_being_heard() {
@@ -452,9 +529,7 @@ mod tests {
             opening_time_max: Duration::ZERO,
             ..WebRtcLimits::default()
         };
-        let secret = TokenSource(zeroize::Zeroizing::new([7; 32]));
-        let mut switchboard = Switchboard::new(limits, Vec::new(), secret);
-        switchboard.introduce(ServerId::from(1));
+        let mut switchboard = switchboard(limits);
         let sent = Arc::<Mutex<Vec<_>>>::default();
         let endless = Endless(SignalingEvent::Ready, Arc::default());
         assert!(switchboard.add(Box::new(endless), None));

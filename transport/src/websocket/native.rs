@@ -17,9 +17,10 @@ use liferaft_platform::{Address, AddressError, now, sleep_until, spawn};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::contact::{ContactError, contact_at};
+pub(crate) use self::opening::Socket;
 pub use self::tls::{TlsError, TlsIdentity};
 
-use self::opening::{OpenError, Opener, Socket};
+use self::opening::{OpenError, Opener};
 use self::tls::Trust;
 use super::carrier::WebSocketCarrier;
 use super::config::WebSocketConfig;

@@ -75,7 +75,7 @@ async fn no_message_is_longer_than_every_browser_takes() {
 }
 
 #[tokio::test]
-async fn whoever_dials_without_a_network_is_told() {
+async fn a_signaling_server_that_is_missing_is_named() {
     let mut limits = WebRtcLimits::default();
     limits.opening_time_max = Duration::from_millis(300);
     // Nobody listens there.
@@ -95,6 +95,9 @@ async fn whoever_dials_without_a_network_is_told() {
         }
     };
 
-    let why = OpenFailure::TimedOut;
+    let why = OpenFailure::NoSignaling {
+        server: "ws://127.0.0.1:1/room".to_owned(),
+        why: OpenFailure::ConnectionRefused.to_string(),
+    };
     assert_eq!(unopened, CarrierEvent::Unopened { path, why });
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::super::SignalingEvent;
 use super::message::{HEARTBEAT, Message, echo};
 use crate::ServerId;
+use crate::carrier::OpenFailure;
 
 /// How often the server is told that we are here. PeerJS's clients do it as often.
 const HEARTBEAT_AFTER: Duration = Duration::from_secs(5);
@@ -35,11 +36,14 @@ const TAKEN_BACK_OFF: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Client {
     own: ServerId,
+    /// The server and the room there, for the log.
+    server: String,
     stage: Stage,
     back_off: Duration,
     /// When something came last.
     heard_at: Duration,
-    is_taken: bool,
+    /// The server is not reached, or the id was not kept there for a while since it was: the log has said so.
+    is_out: bool,
     commands: VecDeque<Command>,
     events: VecDeque<SignalingEvent>,
 }
@@ -63,13 +67,14 @@ pub(super) enum Command {
 
 impl Client {
     /// Makes a peer that connects at once.
-    pub(super) fn new(own: ServerId, now: Duration) -> Self {
+    pub(super) fn new(own: ServerId, server: String, now: Duration) -> Self {
         Self {
             own,
+            server,
             stage: Stage::Waiting { until: now },
             back_off: BACK_OFF_MIN,
             heard_at: now,
-            is_taken: false,
+            is_out: false,
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -111,19 +116,13 @@ impl Client {
         let message = Message::read(text);
         match &message {
             Message::IdTaken => {
-                if !std::mem::replace(&mut self.is_taken, true) {
-                    tracing::warn!(
-                        id = %self.own,
-                        "the signaling server says that this id is another's: somebody else uses it, or the token is \
-                         another than before"
-                    );
-                }
                 self.back_off = TAKEN_BACK_OFF;
-                return self.retry(now, random);
+                let why = "it says that the id of this server is another's: somebody else uses it, or the token is \
+                           another than before";
+                return self.retry(why.to_owned(), now, random);
             }
             Message::Error(why) => {
-                tracing::warn!(?why, "the signaling server refuses");
-                return self.retry(now, random);
+                return self.retry(format!("it refuses: {why:?}"), now, random);
             }
             _ if matches!(self.stage, Stage::Registering { .. }) => self.register(now),
             _ => {}
@@ -140,9 +139,9 @@ impl Client {
     }
 
     /// The socket is closed, or was not opened.
-    pub(super) fn on_closed(&mut self, now: Duration, random: u64) {
+    pub(super) fn on_closed(&mut self, why: String, now: Duration, random: u64) {
         if !matches!(self.stage, Stage::Waiting { .. }) {
-            self.retry(now, random);
+            self.retry(why, now, random);
         }
     }
 
@@ -158,22 +157,30 @@ impl Client {
                 self.heard_at = now;
                 self.commands.push_back(Command::Connect);
             }
-            Stage::Opening { .. } => self.retry(now, random),
+            Stage::Opening { .. } => self.retry(OpenFailure::TimedOut.to_string(), now, random),
             Stage::Registering { .. } => self.register(now),
             Stage::Registered { .. } if now >= self.heard_at.saturating_add(SILENCE_MAX) => {
-                tracing::debug!("the signaling server has not said anything for too long");
-                self.retry(now, random);
+                self.retry(
+                    "it has not said anything for too long".to_owned(),
+                    now,
+                    random,
+                );
             }
             Stage::Registered { .. } => {
                 // The id has been kept for a while: a loss is no refusal.
                 self.back_off = BACK_OFF_MIN;
+                if std::mem::take(&mut self.is_out) {
+                    tracing::info!(
+                        server = self.server,
+                        "the signaling server is reached again"
+                    );
+                }
                 self.beat(now);
             }
         }
     }
 
     fn register(&mut self, now: Duration) {
-        self.is_taken = false;
         self.heard_at = now;
         self.events.push_back(SignalingEvent::Ready);
         self.beat(now);
@@ -186,7 +193,12 @@ impl Client {
         self.commands.push_back(Command::Send(echo(self.own)));
     }
 
-    fn retry(&mut self, now: Duration, random: u64) {
+    fn retry(&mut self, why: String, now: Duration, random: u64) {
+        if !std::mem::replace(&mut self.is_out, true) {
+            let (id, server) = (self.own, &self.server);
+            tracing::warn!(%id, server, why, "the signaling server is not reached: it is tried again and again");
+        }
+        self.events.push_back(SignalingEvent::Interrupted { why });
         let after = self.back_off;
         let spread = u64::try_from(after.as_millis() / 2).unwrap_or(u64::MAX) + 1;
         let until = now.saturating_add(after + Duration::from_millis(random % spread));
@@ -203,9 +215,10 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
     const SECOND: Duration = Duration::from_secs(1);
     const OPEN: &str = r#"{"type":"OPEN"}"#;
+    const WHY: &str = "the connection is refused";
 
     fn client() -> Client {
-        Client::new(ServerId::from(0x1f), NOW)
+        Client::new(ServerId::from(0x1f), "ws://a/room".to_owned(), NOW)
     }
 
     fn commands(client: &mut Client) -> Vec<Command> {
@@ -263,7 +276,7 @@ mod tests {
         let mut now = NOW;
         for _ in 0..8 {
             client.on_time(now, u64::MAX);
-            client.on_closed(now, u64::MAX);
+            client.on_closed(WHY.to_owned(), now, u64::MAX);
             let at = client.deadline();
             waits.push(at - now);
             now = at;
@@ -289,7 +302,7 @@ mod tests {
 
         let now = client.deadline();
         client.on_time(now, 0);
-        client.on_closed(now, 0);
+        client.on_closed(WHY.to_owned(), now, 0);
         assert_eq!(client.deadline(), now + BACK_OFF_MAX);
     }
 
@@ -312,11 +325,33 @@ mod tests {
         let mut client = opened();
 
         client.on_text(r#"{"type":"ID-TAKEN"}"#, NOW, 0);
-        client.on_closed(NOW, 0);
+        client.on_closed(WHY.to_owned(), NOW, 0);
 
         assert_eq!(commands(&mut client), [Command::Disconnect]);
         assert_eq!(client.deadline(), NOW + TAKEN_BACK_OFF);
-        assert_eq!(events(&mut client), []);
+        let events = events(&mut client);
+        assert!(
+            matches!(&events[..], [SignalingEvent::Interrupted { why }] if why.contains("another's")),
+            "{events:?}"
+        );
+    }
+
+    #[test]
+    fn an_outage_lasts_until_the_id_is_kept_for_a_while() {
+        let mut client = registered();
+
+        client.on_closed(WHY.to_owned(), NOW, 0);
+        let lost = (client.is_out, events(&mut client));
+        let now = client.deadline();
+        client.on_time(now, 0);
+        client.on_open(now);
+        client.on_text(OPEN, now, 0);
+        let registered = client.is_out;
+        client.on_time(now + HEARTBEAT_AFTER, 0);
+
+        let why = WHY.to_owned();
+        assert_eq!(lost, (true, vec![SignalingEvent::Interrupted { why }]));
+        assert!(registered && !client.is_out);
     }
 
     #[test]

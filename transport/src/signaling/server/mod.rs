@@ -16,6 +16,7 @@
 
 mod client;
 mod message;
+mod place;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
@@ -38,26 +39,21 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub(crate) use self::message::{read_id, write_id};
+pub(crate) use self::place::Place;
+pub use self::place::SignalingAddressFault;
 
 use self::client::{Client, Command};
 use super::{Signal, Signaling, SignalingEvent, Visit};
 use crate::ServerId;
 use crate::alarm::Alarm;
-use crate::hosts::split_authority;
-use crate::websocket::Target;
+use crate::carrier::OpenFailure;
 
 /// The most texts that wait to be sent on a socket, and that wait to be read. A socket that has more to tell reads
 /// nothing until there is room; what is to be sent beyond it is dropped, and repeated by whoever has sent it.
 const TEXTS_MAX: usize = 256;
 
-/// What stands before the address of a room in that of a server that is registered there.
-const RTC_PREFIX: &str = "rtc+";
-
 /// The most texts that are read before others of this thread have their turn.
 const TEXTS_IN_A_ROW_MAX: usize = 64;
-
-/// The longest name of a room that is taken, in bytes.
-const ROOM_BYTES_MAX: usize = 64;
 
 /// The longest token (`docs/signaling.md`), in bytes.
 const TOKEN_BYTES_MAX: usize = 128;
@@ -84,8 +80,16 @@ pub struct SignalingServer {
 #[non_exhaustive]
 pub enum SignalingServerError {
     /// The address is none.
-    #[error("{0:?} is no signaling server: ws://host:port/room and wss://host/room are")]
-    BadAddress(String),
+    #[error(
+        "{address:?}: {fault}: it is the link of a room, as https://signaling.example/?channel=ROOM, or its address, as \
+         wss://signaling.example/ROOM"
+    )]
+    BadAddress {
+        /// The address, without what stands behind `#`, which may be a secret.
+        address: String,
+        /// What is wrong with it.
+        fault: SignalingAddressFault,
+    },
     /// The address is so long that the addresses of servers registered there have more than 128 bytes.
     #[error(
         "an address of {bytes} bytes is too long for a signaling server: with the id of a server it has at most {ADDRESS_BYTES_MAX}"
@@ -99,31 +103,17 @@ pub enum SignalingServerError {
     BadToken,
 }
 
-/// Where a server and a room there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    is_secure: bool,
-    host: String,
-    port: u16,
-    /// What the server's paths begin with: empty, or it begins with a slash and ends with none.
-    prefix: String,
-    room: String,
-}
-
 impl SignalingServer {
-    /// Takes the address of a server and a room: `ws://host:port/room`, `wss://host/room`, or with a path before the
-    /// room for a server that is not at the root. The room of PeerJS's own clients is `peerjs` if they name none.
+    /// Takes where a room of a server is: its address, `ws://host:port/room` or `wss://host/room`, or with a path
+    /// before the room for a server that is not at the root; or the link of a page in the room, as `GET /new` answers
+    /// with one: `https://host/?channel=room#firstServer`, of which nothing behind `#` counts, and `&server=https://host`
+    /// if the page is from elsewhere. White space around it counts for nothing. The room of PeerJS's own clients is
+    /// `peerjs` if they name none.
     ///
     /// # Errors
-    /// When it is no such address, or too long.
-    pub fn at(address: &str) -> Result<Self, SignalingServerError> {
-        let place = Place::read(address);
-        let place = place.ok_or_else(|| SignalingServerError::BadAddress(address.to_owned()))?;
-        let bytes = place.address_of(ServerId::from(0)).len();
-        if bytes > ADDRESS_BYTES_MAX {
-            return Err(SignalingServerError::TooLong { bytes });
-        }
-        Ok(Self::new(place))
+    /// When it is neither, or too long.
+    pub fn at(room: &str) -> Result<Self, SignalingServerError> {
+        Place::find(room).map(Self::new)
     }
 
     pub(crate) fn new(place: Place) -> Self {
@@ -180,10 +170,12 @@ impl SignalingServer {
     /// Returns what connects to it when it is told who it is for. A token that was not given is made from a secret.
     pub(crate) fn into_signaling(self, secret: &TokenSource) -> impl Signaling {
         let Self { place, token, host } = self;
+        let keeps_id = token.is_some() || secret.is_kept;
         let token = token.unwrap_or_else(|| secret.token_at(&place));
         Registration {
             place,
             token,
+            keeps_id,
             host,
             client: None,
             own: None,
@@ -205,13 +197,17 @@ impl fmt::Debug for SignalingServer {
 
 /// The secret from which a carrier makes its tokens: another one for each server and room, so that none of them can
 /// take its id elsewhere.
-pub(crate) struct TokenSource(pub(crate) Zeroizing<[u8; 32]>);
+pub(crate) struct TokenSource {
+    pub(crate) secret: Zeroizing<[u8; 32]>,
+    /// Whether the secret is there after the end of the carrier, so that somebody comes back with its tokens.
+    pub(crate) is_kept: bool,
+}
 
 impl TokenSource {
     fn token_at(&self, place: &Place) -> Zeroizing<String> {
         let digest = Sha256::new()
             .chain_update(TOKEN_RULE)
-            .chain_update(*self.0)
+            .chain_update(*self.secret)
             .chain_update(place.to_string())
             .finalize();
         let digits = digest[..TOKEN_DIGEST_BYTES].iter();
@@ -219,78 +215,12 @@ impl TokenSource {
     }
 }
 
-/// As it is read, without a port that goes without saying.
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            is_secure,
-            host,
-            port,
-            prefix,
-            room,
-        } = self;
-        let scheme = if *is_secure { "wss" } else { "ws" };
-        write!(f, "{scheme}://")?;
-        match host.contains(':') {
-            true => write!(f, "[{host}]")?,
-            false => f.write_str(host)?,
-        }
-        if *port != usual_port(*is_secure) {
-            write!(f, ":{port}")?;
-        }
-        write!(f, "{prefix}/{room}")
-    }
-}
-
-const fn usual_port(is_secure: bool) -> u16 {
-    if is_secure { 443 } else { 80 }
-}
-
-impl Place {
-    fn address_of(&self, server: ServerId) -> String {
-        format!("{RTC_PREFIX}{self}/{}", write_id(server))
-    }
-
-    /// Reads `ws://authority/prefix/room`; `None` if it is none.
-    pub(crate) fn read(address: &str) -> Option<Self> {
-        let (is_secure, rest) = match address.strip_prefix("wss://") {
-            Some(rest) => (true, rest),
-            None => (false, address.strip_prefix("ws://")?),
-        };
-        let (authority, path) = rest.split_at(rest.find('/')?);
-        let (host, port) = split_authority(authority)?;
-        let (prefix, room) = path.rsplit_once('/')?;
-        let is_room_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let is_room = (1..=ROOM_BYTES_MAX).contains(&room.len()) && room.bytes().all(is_room_byte);
-        let is_prefix_byte = |byte: u8| is_room_byte(byte) || b"/.~".contains(&byte);
-        let is_prefix = prefix.bytes().all(is_prefix_byte) && !prefix.ends_with('/');
-        (is_room && is_prefix).then(|| Self {
-            is_secure,
-            host: host.to_owned(),
-            port: port.unwrap_or(usual_port(is_secure)),
-            prefix: prefix.to_owned(),
-            room: room.to_owned(),
-        })
-    }
-
-    /// Returns what the socket of a peer is opened to.
-    fn target(&self, own: ServerId, token: &str) -> Target {
-        let Self { prefix, room, .. } = self;
-        let id = write_id(own);
-        Target {
-            is_secure: self.is_secure,
-            host: self.host.clone(),
-            port: self.port,
-            resource: format!("{prefix}/peerjs?key={room}&id={id}&token={token}&version=1.5.5"),
-            pin: None,
-        }
-    }
-}
-
 /// The registration of a server at a signaling server.
 struct Registration {
     place: Place,
     token: Zeroizing<String>,
+    /// Whether somebody may come back with the token. If not, the id is given up with each socket.
+    keeps_id: bool,
     host: host::Options,
     own: Option<ServerId>,
     client: Option<Client>,
@@ -318,6 +248,8 @@ struct SocketEnd {
 enum SocketEvent {
     Open,
     Text(String),
+    /// It was not opened, and the host knows why.
+    Unopened(OpenFailure),
 }
 
 impl Socket {
@@ -341,7 +273,8 @@ impl Registration {
                     return;
                 };
                 let (socket, end) = Socket::pair();
-                host::open(self.place.target(own, &self.token), &self.host, end);
+                let target = self.place.target(own, &self.token);
+                host::open(target, &self.host, self.keeps_id, end);
                 self.socket = Some(socket);
             }
             Command::Send(text) => {
@@ -358,7 +291,7 @@ impl Registration {
 impl Signaling for Registration {
     fn introduce(&mut self, local: ServerId) {
         self.own = Some(local);
-        self.client = Some(Client::new(local, now()));
+        self.client = Some(Client::new(local, self.place.to_string(), now()));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -407,9 +340,13 @@ impl Signaling for Registration {
                     texts += 1;
                     client.on_text(&text, now(), entropy_u64());
                 }
+                Some(Poll::Ready(Some(SocketEvent::Unopened(why)))) => {
+                    client.on_closed(why.to_string(), now(), entropy_u64());
+                }
                 Some(Poll::Ready(None)) => {
                     self.socket = None;
-                    client.on_closed(now(), entropy_u64());
+                    let why = "the connection is closed".to_owned();
+                    client.on_closed(why, now(), entropy_u64());
                 }
                 Some(Poll::Pending) | None => {
                     if !self.alarm.is_due(Some(client.deadline()), context) {
@@ -437,59 +374,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_is_at_the_end_of_its_servers_address() {
-        let place = |text: &str| Place::read(text).expect("it is one");
-        let url = |text: &str| place(text).target(ServerId::from(0x1f), "t").url();
-        let query = "id=0000000000000000000000000000001f&token=t&version=1.5.5";
-
-        assert_eq!(
-            url("ws://127.0.0.1:9000/7AB"),
-            format!("ws://127.0.0.1:9000/peerjs?key=7AB&{query}")
-        );
-        assert_eq!(
-            url("wss://a.example/signal/room-1"),
-            format!("wss://a.example:443/signal/peerjs?key=room-1&{query}")
-        );
-    }
-
-    #[test]
-    fn what_names_no_server_and_room_is_refused() {
-        for text in [
-            "http://a/room",
-            "ws://a",
-            "ws://a/",
-            "ws://a//room",
-            "ws://a/?key=b",
-            "ws://a/room#b",
-            "ws://a/room&b",
-            "ws://a:0/room",
-            "ws://a/pre fix/room",
-        ] {
-            assert!(SignalingServer::at(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_written_as_short_as_it_is_read() {
-        for (text, written) in [
-            ("ws://127.0.0.1:9000/7AB", "ws://127.0.0.1:9000/7AB"),
-            ("wss://a.example:443/b/room-1", "wss://a.example/b/room-1"),
-            ("ws://[::1]:80/room", "ws://[::1]/room"),
-        ] {
-            let place = Place::read(text).expect("it is one");
-
-            assert_eq!(place.to_string(), written);
-            assert_eq!(Place::read(written), Some(place));
-        }
-        let long = format!("wss://{}.example/room", "a".repeat(80));
-        let refused = SignalingServer::at(&long).err();
-        let bytes = long.len() + 4 + 1 + 32;
-        assert_eq!(refused, Some(SignalingServerError::TooLong { bytes }));
-    }
-
-    #[test]
     fn each_room_gets_a_token_of_its_own_and_always_the_same() {
-        let secret = |byte| TokenSource(Zeroizing::new([byte; 32]));
+        let secret = |byte| TokenSource {
+            secret: Zeroizing::new([byte; 32]),
+            is_kept: true,
+        };
         let place = |text| Place::read(text).expect("it is one");
         let (a, b) = (place("ws://a/room"), place("ws://b/room"));
 

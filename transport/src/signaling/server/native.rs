@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use liferaft_platform::spawn;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{SignalingServer, SocketEnd, SocketEvent};
-use crate::websocket::{Target, WebSocketConfig};
+use crate::websocket::{Socket, Target, WebSocketConfig};
 
 /// A server that reads nothing for so long is none.
 const SENDING_TIME_MAX: Duration = Duration::from_secs(10);
@@ -30,13 +30,30 @@ impl SignalingServer {
     }
 }
 
-/// Opens a socket, and moves its texts until it ends.
-pub(super) fn open(target: Target, options: &Options, end: SocketEnd) {
+/// Opens a socket, and moves its texts until it ends. It ends without a goodbye if its id is kept for whoever comes back
+/// with its token.
+pub(super) fn open(target: Target, options: &Options, keeps_id: bool, end: SocketEnd) {
     let config = options.websocket.clone();
-    spawn(async move { run(config, &target, end).await });
+    spawn(async move { run(config, &target, keeps_id, end).await });
 }
 
-async fn run(config: WebSocketConfig, target: &Target, end: SocketEnd) {
+/// A socket that says goodbye when it is dropped, if its id is given up with it: also at the end of a program, when no
+/// task gets to do anything any more.
+struct Parting {
+    socket: Socket,
+    keeps_id: bool,
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        if !self.keeps_id {
+            // What the system does not take at once is lost.
+            let _said = self.socket.close(None).now_or_never();
+        }
+    }
+}
+
+async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: SocketEnd) {
     let SocketEnd {
         mut texts,
         mut events,
@@ -46,13 +63,16 @@ async fn run(config: WebSocketConfig, target: &Target, end: SocketEnd) {
         // Nobody waits for it any more.
         () = ended(&mut texts) => return,
     };
-    let mut socket = match opened {
+    let socket = match opened {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::debug!(host = target.host, %error, "the signaling server is not reached");
+            // Whoever has asked for it may have gone.
+            let _gone = events.send(SocketEvent::Unopened(error.into())).await;
             return;
         }
     };
+    let mut parting = Parting { socket, keeps_id };
+    let socket = &mut parting.socket;
     if events.send(SocketEvent::Open).await.is_err() {
         return;
     }
@@ -60,7 +80,6 @@ async fn run(config: WebSocketConfig, target: &Target, end: SocketEnd) {
         tokio::select! {
             text = texts.next() => {
                 let Some(text) = text else {
-                    // Not the goodbye of a peer that leaves: the id stays ours.
                     return;
                 };
                 let sending = timeout(SENDING_TIME_MAX, socket.send(Message::text(text)));

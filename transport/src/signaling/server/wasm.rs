@@ -8,14 +8,15 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{MessageEvent, WebSocket};
 
 use super::{SocketEnd, SocketEvent, TEXTS_MAX};
+use crate::carrier::OpenFailure;
 use crate::websocket::Target;
 
 /// What only this host is told: nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options;
 
-/// Opens a socket, and moves its texts until it ends.
-pub(super) fn open(target: Target, _options: &Options, end: SocketEnd) {
+/// Opens a socket, and moves its texts until it ends. A browser says goodbye in any case.
+pub(super) fn open(target: Target, _options: &Options, _keeps_id: bool, end: SocketEnd) {
     spawn_local(async move {
         if let Ok(socket) = WebSocket::new(&target.url()) {
             run(&socket, end).await;
@@ -40,6 +41,7 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
     // `None` when the socket is closed. A host reads on whether texts are taken or not: more than there is room for end
     // it.
     let (mut told, mut tells) = mpsc::channel::<Option<SocketEvent>>(TEXTS_MAX);
+    let mut is_open = false;
     let mut opened = told.clone();
     let on_open = Closure::<dyn FnMut()>::new(move || {
         let _gone = opened.try_send(Some(SocketEvent::Open));
@@ -62,11 +64,18 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
         select_biased! {
             event = tells.next().fuse() => match event {
                 Some(Some(event)) => {
+                    is_open = true;
                     if events.send(event).await.is_err() {
                         return;
                     }
                 }
-                Some(None) | None => return,
+                Some(None) | None if is_open => return,
+                Some(None) | None => {
+                    let why = OpenFailure::NotConnected("the browser does not say why".to_owned());
+                    // Whoever has asked for it may have gone.
+                    let _gone = events.send(SocketEvent::Unopened(why)).await;
+                    return;
+                }
             },
             text = texts.next().fuse() => match text {
                 // One that comes too early is lost: whoever has sent it repeats it.

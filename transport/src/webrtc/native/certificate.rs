@@ -102,9 +102,11 @@ impl WebRtcIdentity {
     }
 
     /// Returns what the tokens are made from by which ids are taken back at signaling servers: whoever has the key.
-    pub(super) fn token_source(&self) -> TokenSource {
+    /// `is_kept` is whether it outlives its carrier.
+    pub(super) fn token_source(&self, is_kept: bool) -> TokenSource {
         let digest = Sha256::digest(&self.certificate.private_key);
-        TokenSource(Zeroizing::new(digest.into()))
+        let secret = Zeroizing::new(digest.into());
+        TokenSource { secret, is_kept }
     }
 
     pub(super) fn certificate(&self) -> &DtlsCert {

@@ -24,7 +24,7 @@ use super::super::description::{CandidateKind, Description, IceCandidate, Setup}
 use super::super::flow::{Incoming, Outgoing};
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
-use super::super::negotiation::{MediumEvent, Unreached};
+use super::super::negotiation::MediumEvent;
 use super::gathering::{Place, RelayId};
 use super::table::Pair;
 use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
@@ -136,7 +136,7 @@ pub(super) enum Ending {
     /// The name of the host has no address.
     Unresolved(String),
     /// Signals have brought about nothing.
-    Unreached(Unreached),
+    Unreached(OpenFailure),
     /// What came is no packet.
     NoPacket(String),
     /// A visitor was told what it takes to join.
@@ -625,7 +625,7 @@ impl From<&Ending> for OpenFailure {
         match ending {
             Ending::TooLong => Self::TimedOut,
             Ending::Unresolved(why) => Self::NameNotResolved(why.clone()),
-            Ending::Unreached(why) => (*why).into(),
+            Ending::Unreached(why) => why.clone(),
             Ending::NoPacket(_) => Self::OtherProtocol(ending.to_string()),
             Ending::ByPeer | Ending::Silent | Ending::Refused | Ending::Failed(_) => {
                 Self::NotConnected(ending.to_string())

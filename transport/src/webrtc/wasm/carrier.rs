@@ -96,7 +96,8 @@ impl WebRtcCarrier {
                 action: Action::Close(why),
             } => {
                 tracing::debug!(number, %why, "a connection is given up");
-                self.give_up(number, why.into());
+                let why = self.switchboard.failure(number, why);
+                self.give_up(number, why);
             }
             Wish::Do { number, action } => self.table.order(number, Order::Do(action)),
             // Visitors get no number.
@@ -169,7 +170,8 @@ fn token_source() -> TokenSource {
     let mut secret = Zeroizing::new([0; 32]);
     secret[..16].copy_from_slice(&entropy_u128().to_le_bytes());
     secret[16..].copy_from_slice(&entropy_u128().to_le_bytes());
-    TokenSource(secret)
+    let is_kept = false;
+    TokenSource { secret, is_kept }
 }
 
 impl Carrier for WebRtcCarrier {

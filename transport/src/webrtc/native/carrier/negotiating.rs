@@ -42,7 +42,7 @@ impl WebRtcCarrier {
                 self.add_candidates(number, &[candidate]);
                 Ok(())
             }
-            Action::Close(why) => Err(Ending::Unreached(why)),
+            Action::Close(why) => Err(Ending::Unreached(self.switchboard.failure(number, why))),
         };
         if let Err(ending) = acted {
             return self.end(number, &ending);
