@@ -3,7 +3,7 @@
 use liferaft::transport::signaling::{
     ParseByHandError, SignalingAddressFault, SignalingServerError,
 };
-use liferaft::transport::webrtc::{ByHandError, WebRtcIdentityError};
+use liferaft::transport::webrtc::{ByHandError, IceServerError, WebRtcIdentityError};
 
 use crate::row::Row;
 
@@ -39,6 +39,18 @@ pub(crate) fn table() -> Vec<Row> {
             => "an address of 140 bytes is too long for a signaling server: with the id of a server it has at most 128";
         "SignalingServerError::BadToken": SignalingServerError::BadToken
             => "a token has 1 to 128 letters, digits, '-' and '_'";
+        "IceServerError::NoUrl": IceServerError::NoUrl => "it has no URL";
+        "IceServerError::UrlTooLong": IceServerError::UrlTooLong => "its URL has more than 320 bytes";
+        "IceServerError::UnknownScheme": IceServerError::UnknownScheme
+            => "its URL begins with none of stun:, turn:, stuns: and turns:";
+        "IceServerError::NoHost": IceServerError::NoHost => "its URL names no host";
+        "IceServerError::BadPort": IceServerError::BadPort => "the port of its URL is no number from 1 to 65535";
+        "IceServerError::BadQuery": IceServerError::BadQuery
+            => "its URL asks for something else than ?transport=udp or ?transport=tcp";
+        "IceServerError::NotByUdp": IceServerError::NotByUdp
+            => "native ends reach servers of STUN and TURN by UDP only";
+        "IceServerError::NoCredentials": IceServerError::NoCredentials
+            => "a server of TURN needs a username and a credential, of 1 to 508 bytes each";
         "ParseByHandError::TooLong": ParseByHandError::TooLong { bytes: 5_000 }
             => "5000 bytes are no offer or answer: with white space they have at most 4096";
         "ParseByHandError::NoNote": ParseByHandError::NoNote

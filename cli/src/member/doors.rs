@@ -191,7 +191,7 @@ async fn rtc(
     }
     if let Some(file) = &place.ice_servers {
         // Whoever starts a member hears at once what is wrong with it.
-        ice_servers::read(file).context("--ice-servers")?;
+        ice_servers::read(file).context(Misuse("--ice-servers".to_owned()))?;
         let file = file.clone();
         config = config.with_ice_servers(move || {
             let file = file.clone();

@@ -31,7 +31,7 @@ enum Urls {
 /// Reads all servers of a file.
 ///
 /// # Errors
-/// If it cannot be read, is too long, or has another form.
+/// If it cannot be read, is too long, or has another form, or if one of the servers is none.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<IceServer>> {
     let mut text = String::new();
     // A pipe has nothing more to read the second time, and keeps whoever opens it waiting.
@@ -70,7 +70,7 @@ pub(super) fn read_again(file: &Path) -> Vec<IceServer> {
 fn parse(text: &str) -> anyhow::Result<Vec<IceServer>> {
     let named: Vec<Named> = serde_json::from_str(text)
         .map_err(|error| anyhow!("line {}, column {}", error.line(), error.column()))?;
-    let servers = named.into_iter().map(|named| {
+    let servers = named.into_iter().zip(1..).map(|(named, place)| {
         let mut server = IceServer::stun("");
         server.urls = match named.urls {
             Urls::One(url) => vec![url],
@@ -78,9 +78,11 @@ fn parse(text: &str) -> anyhow::Result<Vec<IceServer>> {
         };
         server.username = named.username;
         server.credential = named.credential;
-        server
+        let checked = server.check();
+        checked.with_context(|| format!("server {place} of the list"))?;
+        Ok(server)
     });
-    Ok(servers.collect())
+    servers.collect()
 }
 
 #[cfg(test)]
@@ -112,8 +114,11 @@ mod tests {
             r#"[{"urls": "turn:a.example", "credential": ["secret"]}]"#,
             r#"[{"urls": "turn:a.example", "secret", "#,
             r#"[{"urls": 1}]"#,
+            r#"[{"urls": []}]"#,
+            r#"[{"urls": "http://secret.example"}]"#,
+            r#"[{"urls": "turn:a.example", "credential": "secret"}]"#,
         ] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = format!("{:#}", parse(text).expect_err(text));
 
             assert!(!error.contains("secret"), "{error}");
         }

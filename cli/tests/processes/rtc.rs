@@ -210,15 +210,32 @@ fn servers_of_stun_and_turn_are_judged_first() {
     let folder = Folder::new("ice-servers");
     let (data, file) = (folder.of("ada"), folder.of("servers.json"));
     let init = ["init", "--data", &data, "--ice-servers", &file];
-    fs::write(&file, r#"[{"credential": "SECRET"}]"#).expect("it is written");
+    let refused = |text: &str, door: &str| {
+        fs::write(&file, text).expect("it is written");
+        misuse_of(&[&init[..], &[door, ANYWHERE]].concat())
+    };
+    let wrong = [
+        (r#"[{"credential": "SECRET"}]"#, "no list of servers"),
+        (
+            r#"[{"urls": "turn:turn.example"}]"#,
+            "a username and a credential",
+        ),
+        (
+            r#"[{"urls": "stun:a.example"}, {"urls": "http://SECRET.example"}]"#,
+            "server 2 of the list: its URL begins with none of stun:",
+        ),
+    ];
 
-    let useless = misuse_of(&[&init[..], &["--listen", ANYWHERE]].concat());
-    let wrong = error_of(&[&init[..], &["--rtc", ANYWHERE]].concat());
+    let useless = refused(wrong[0].0, "--listen");
+    for (text, why) in wrong {
+        let refused = refused(text, "--rtc");
+        assert!(refused.contains(why), "{refused}");
+        assert!(!refused.contains("SECRET.example"), "{refused}");
+    }
     fs::remove_file(&file).expect("it is there");
-    let missing = error_of(&[&init[..], &["--rtc", ANYWHERE]].concat());
+    let missing = misuse_of(&[&init[..], &["--rtc", ANYWHERE]].concat());
 
     assert!(useless.contains("--rtc or --room"), "{useless}");
-    assert!(wrong.contains("no list of servers"), "{wrong}");
     assert!(missing.contains("is no file"), "{missing}");
     assert!(!Path::new(&data).exists());
 }

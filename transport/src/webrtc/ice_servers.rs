@@ -70,6 +70,24 @@ impl IceServer {
             credential: Some(credential.into()),
         }
     }
+
+    /// Checks that each of its URLs is one, and that there is what TURN needs. Those for browsers alone pass: `stuns:`,
+    /// `turns:` and `?transport=tcp`.
+    ///
+    /// # Errors
+    /// What is wrong first, without what stands there: see [`IceServerError`].
+    pub fn check(&self) -> Result<(), IceServerError> {
+        if self.urls.is_empty() {
+            return Err(IceServerError::NoUrl);
+        }
+        for url in &self.urls {
+            match NamedServer::read(self, url) {
+                Ok(_) | Err(IceServerError::NotByUdp) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Shows no credential.
@@ -145,21 +163,32 @@ impl fmt::Debug for User {
     }
 }
 
-/// Why a server is not used.
+/// Why a server of STUN or TURN is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum IceServerError {
+#[non_exhaustive]
+pub enum IceServerError {
+    /// It has no URL.
+    #[error("it has no URL")]
+    NoUrl,
+    /// A URL of it is too long.
     #[error("its URL has more than {URL_BYTES_MAX} bytes")]
     UrlTooLong,
+    /// A URL of it has another scheme.
     #[error("its URL begins with none of stun:, turn:, stuns: and turns:")]
     UnknownScheme,
+    /// A URL of it names no host.
     #[error("its URL names no host")]
     NoHost,
+    /// The port of a URL of it is none.
     #[error("the port of its URL is no number from 1 to 65535")]
     BadPort,
+    /// What stands behind `?` in a URL of it is unknown.
     #[error("its URL asks for something else than ?transport=udp or ?transport=tcp")]
     BadQuery,
+    /// It is for browsers alone.
     #[error("native ends reach servers of STUN and TURN by UDP only")]
     NotByUdp,
+    /// It is one of TURN, and who uses it is not said, or at too great a length.
     #[error(
         "a server of TURN needs a username and a credential, of 1 to {CREDENTIAL_BYTES_MAX} bytes each"
     )]
@@ -212,13 +241,13 @@ impl NamedServer {
         };
         let default_port = if is_secure { TLS_PORT } else { PORT };
         let (host, port) = split_authority(authority, default_port)?;
-        if is_secure || is_tcp {
-            return Err(IceServerError::NotByUdp);
-        }
         let user = match relays {
             true => Some(User::of(server).ok_or(IceServerError::NoCredentials)?),
             false => None,
         };
+        if is_secure || is_tcp {
+            return Err(IceServerError::NotByUdp);
+        }
         Ok(Self {
             host: host.to_owned(),
             port,
@@ -282,6 +311,24 @@ mod tests {
         let server = IceServer::turn(url, "node1", "secret");
         let named = NamedServer::read(&server, url)?;
         Ok((named.host, named.port, named.user.is_some()))
+    }
+
+    #[test]
+    fn a_server_is_checked_for_browsers_and_native_ends_alike() {
+        let turn = |url: &str| IceServer::turn(url, "node1", "secret");
+        let unnamed = |url: &str| IceServer::stun(url).check();
+        let mut two = turn("turn:a.example");
+        two.urls.push("http://a.example".to_owned());
+        let mut none = IceServer::stun("");
+        none.urls.clear();
+
+        for url in ["turn:a.example", "turns:a.example?transport=tcp"] {
+            assert_eq!(turn(url).check(), Ok(()));
+            assert_eq!(unnamed(url), Err(IceServerError::NoCredentials));
+        }
+        assert_eq!(unnamed("stuns:a.example"), Ok(()));
+        assert_eq!(two.check(), Err(IceServerError::UnknownScheme));
+        assert_eq!(none.check(), Err(IceServerError::NoUrl));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub use self::channels::DatagramMode;
 pub use self::config::WebRtcConfig;
 pub use self::flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX};
 pub use self::host::WebRtcCarrier;
-pub use self::ice_servers::{IceServer, IceTransportPolicy};
+pub use self::ice_servers::{IceServer, IceServerError, IceTransportPolicy};
 pub use self::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 pub use self::meter::{WebRtcCounters, WebRtcMeter};
 #[cfg(not(target_arch = "wasm32"))]
