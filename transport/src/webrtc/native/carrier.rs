@@ -80,12 +80,13 @@ impl WebRtcCarrier {
 
     pub(super) fn over(config: WebRtcConfig, meter: WebRtcMeter, sockets: Vec<Socket>) -> Self {
         let limits = config.limits;
+        let is_kept = config.host.identity.is_some();
         let identity = config
             .host
             .identity
             .unwrap_or_else(super::WebRtcIdentity::generate);
         let own = Credentials::of_listener(&identity.fingerprint());
-        let token_source = identity.token_source();
+        let token_source = identity.token_source(is_kept);
         let is_on_this_machine = config.host.is_on_this_machine;
         let policy = config.ice_transport_policy;
         Self {
@@ -500,10 +501,7 @@ impl Carrier for WebRtcCarrier {
         let (relay, to, kind) = connection.selected()?;
         let from = match relay {
             Some(relay) => format!("relay {relay}"),
-            None => {
-                let port = self.sockets[socket].bound.port();
-                SocketAddr::new(source_towards(to)?, port).to_string()
-            }
+            None => source_towards(to, self.sockets[socket].bound)?.to_string(),
         };
         Some(format!("{from} to {to} ({})", kind.name()))
     }

@@ -45,8 +45,12 @@ fn is_told(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the address of this host from which datagrams to another one go.
-pub(super) fn source_towards(other: SocketAddr) -> Option<IpAddr> {
+/// Returns from where datagrams to another host go that are sent by a socket bound like this: from its own address, or
+/// from that of the interface which leads there if it is bound to all.
+pub(super) fn source_towards(other: SocketAddr, bound: SocketAddr) -> Option<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return Some(SocketAddr::new(bound.ip().to_canonical(), bound.port()));
+    }
     let any: IpAddr = match other {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -54,7 +58,10 @@ pub(super) fn source_towards(other: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     // Nothing is sent.
     socket.connect(other).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    Some(SocketAddr::new(
+        socket.local_addr().ok()?.ip(),
+        bound.port(),
+    ))
 }
 
 #[cfg(test)]
@@ -82,9 +89,16 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_to_this_host_come_from_this_host() {
-        let other = "127.0.0.1:9".parse().expect("an address");
+    fn datagrams_come_from_where_the_socket_is_bound() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (here, elsewhere) = (address("127.0.0.1:9"), address("192.0.2.1:9"));
+        let loopback = address("127.0.0.1:4000");
 
-        assert_eq!(source_towards(other), Some(Ipv4Addr::LOCALHOST.into()));
+        for all in ["0.0.0.0:4000", "[::]:4000"].map(address) {
+            assert_eq!(source_towards(here, all), Some(loopback));
+        }
+        for bound in ["127.0.0.1:4000", "[::ffff:127.0.0.1]:4000"].map(address) {
+            assert_eq!(source_towards(elsewhere, bound), Some(loopback));
+        }
     }
 }
