@@ -48,10 +48,16 @@ async fn leave(options: &Options) -> anyhow::Result<()> {
     report.tell(&News::started(&member, None));
     let mut signals = place.signals()?;
     let patient = member.within(JOINING_TIME_MAX);
+    let takes_part = patient.wait_for(|status| {
+        let configuration = &status.raft.configuration;
+        status.leader().is_some() && configuration.contains(status.raft.id)
+    });
     tokio::select! {
         joined = patient.joined() => {
             joined.context("it cannot leave")?;
         }
+        // A learner that is to be a voter has not joined yet, and may wait for that for ever.
+        Ok(_) = takes_part => {}
         () = signals.next() => bail!("interrupted: it has not left"),
     }
     tokio::select! {

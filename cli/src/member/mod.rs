@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use liferaft::config::Config;
 use liferaft::configuration::{Address, Label};
 use liferaft::driver::{Handle, Member, MemberBuilder, StartError, StopReason};
@@ -42,6 +42,7 @@ pub(crate) const SECONDS_MAX: u64 = 365 * 24 * 3600;
 
 /// Where a member is, and what it is called.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("door").required(true).multiple(true))]
 pub(crate) struct Place {
     /// The address and port that it listens on for WebSocket: 0.0.0.0 or [::] for all interfaces, port 0 for any that
     /// is free
@@ -49,14 +50,14 @@ pub(crate) struct Place {
         long,
         value_name = "ADDR",
         env = "LIFERAFT_LISTEN",
-        required_unless_present_any = ["rtc", "room"],
+        group = "door",
         value_parser = listening_address,
     )]
     listen: Option<SocketAddr>,
 
     /// The address and port of UDP that it listens on for WebRTC, beside --listen or in its place. It is preferred
     /// where both reach a member
-    #[arg(long, value_name = "ADDR", env = "LIFERAFT_RTC", value_parser = listening_address)]
+    #[arg(long, value_name = "ADDR", env = "LIFERAFT_RTC", group = "door", value_parser = listening_address)]
     rtc: Option<SocketAddr>,
 
     /// A room of a signaling server where others find it, over WebRTC: the link of the room, as
@@ -66,6 +67,7 @@ pub(crate) struct Place {
         long,
         value_name = "URL",
         env = "LIFERAFT_ROOM",
+        group = "door",
         hide_env_values = true,
         value_delimiter = ','
     )]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use liferaft::storage::DiskStorage;
+use serde_json::Value;
 
 use crate::node::{ANYWHERE, Folder, Node, error_of, init, init_with, join, misuse_of, run};
 
@@ -90,6 +91,33 @@ fn a_member_leaves_when_it_is_asked_to() {
     ada.until_voters(1);
     let refused = error_of(&["node", "--data", &folder.of("bob"), "--listen", ANYWHERE]);
     assert!(refused.contains("has left its cluster"), "{refused}");
+}
+
+/// It waited to become a voter first, for a minute, and did not leave then.
+#[test]
+fn a_learner_that_is_to_be_a_voter_leaves_at_once() {
+    let folder = Folder::new("leave-learner");
+    let ada = init(&folder.of("ada"));
+    let invitation = ada.invitation();
+    let _bob = join(&folder.of("bob"), &invitation, "bob");
+    let mut eve = join(&folder.of("eve"), &invitation, "eve");
+    ada.until_voters(3);
+    // Nobody gets a vote before all voters answer.
+    eve.process.0.kill().expect("it runs");
+    eve.ended();
+    let dan = join(&folder.of("dan"), &invitation, "dan");
+    let named = |told: &Value, suffrage: &str| {
+        let named = told[suffrage].as_array().expect("it is a list");
+        named.iter().any(|name| name == "dan")
+    };
+    ada.until("members", |told| named(told, "learners"));
+    assert_eq!(dan.stop(), Some(0));
+
+    let left = run(&["leave", "--data", &folder.of("dan"), "--listen", ANYWHERE]);
+
+    let why = String::from_utf8_lossy(&left.stderr);
+    assert_eq!(left.status.code(), Some(0), "{why}");
+    ada.until("members", |told| !named(told, "learners"));
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use liferaft::Invitation;
 use rustix::process::Signal;
@@ -12,21 +11,14 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::monitor::get;
 use crate::node::{
-    ANYWHERE, Folder, Node, PATIENCE, client, free_port, init, join, liferaft, rows, run, until,
+    ANYWHERE, Folder, Node, awaited, client, free_port, init, join, liferaft, rows, run, until,
 };
 
 /// Runs a command until it succeeds, and returns what it prints.
 fn until_done(arguments: &[&str]) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let output = run(arguments);
-        if output.status.success() {
-            return String::from_utf8(output.stdout).expect("it is text");
-        }
-        let why = String::from_utf8_lossy(&output.stderr);
-        assert!(Instant::now() < deadline, "{arguments:?}: {why}");
-        thread::sleep(Duration::from_millis(100));
-    }
+    let done = || Some(run(arguments)).filter(|output| output.status.success());
+    let output = awaited(&format!("{arguments:?} succeeds"), done);
+    String::from_utf8(output.stdout).expect("it is text")
 }
 
 fn again(folder: &str) -> Node {
