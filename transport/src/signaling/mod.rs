@@ -74,7 +74,7 @@ pub enum SignalingEvent {
 pub(crate) enum Way {
     /// The links of members, who have proven who they are.
     Mesh,
-    /// One of the carrier's [`Signaling`]s, by its place.
+    /// One of the carrier's [`Signaling`]s, by its number.
     Server(usize),
     /// People, who carry one text each way and no more.
     Hand,

@@ -21,6 +21,7 @@ use super::by_hand::BY_HAND_TIME_MAX;
 use super::description::{CANDIDATES_MAX, Description, IceCandidate, Setup};
 use crate::ServerId;
 use crate::carrier::OpenFailure;
+use crate::hosts::Fingerprint;
 use crate::signaling::{Body, Session, Signal, Way};
 
 /// How long an answer is waited for before what is unanswered is repeated. It doubles each time.
@@ -32,8 +33,8 @@ pub(crate) const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
 /// How long a connection that is disconnected may take to come back.
 pub(crate) const RESTART_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// For how long other ways come first, if the last connection that a signaling server has brought about came to
-/// nothing: one that swaps descriptions must not win each time because it is quick.
+/// For how long other ways come first, if what a signaling server has brought about came to nothing: one that swaps
+/// descriptions must not win each time because it is quick.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
 
 /// How long connecting may take when an answer that people carry has come: the other end checks its addresses seldom
@@ -56,10 +57,12 @@ pub(crate) struct Negotiation {
     is_disconnected: bool,
     /// The way by which the peer has answered or offered.
     way: Option<Way>,
-    /// A way that others are preferred to.
-    shunned: Option<Way>,
+    /// The ways that others are preferred to, and of these the earlier ones to the later ones.
+    shunned: Vec<Way>,
     own: Option<Description>,
     theirs: Option<Description>,
+    /// The certificate that the other end has shown on the connection. No signal changes it.
+    proven: Option<Fingerprint>,
     /// The peer's candidates that came before its answer.
     early: Vec<IceCandidate>,
     since: Duration,
@@ -174,7 +177,7 @@ impl Negotiation {
     /// Begins to reach a peer.
     pub(crate) fn dial(
         (peer, number): (ServerId, u64),
-        shunned: Option<Way>,
+        shunned: Vec<Way>,
         (now, time_max): (Duration, Duration),
         steps: &mut Vec<Step>,
     ) -> Self {
@@ -191,6 +194,7 @@ impl Negotiation {
             shunned,
             own: None,
             theirs: None,
+            proven: None,
             early: Vec::new(),
             since: now,
             repeat: Some(Repeat::first(now)),
@@ -214,9 +218,10 @@ impl Negotiation {
             is_opened: false,
             is_disconnected: false,
             way: Some(way),
-            shunned: None,
+            shunned: Vec::new(),
             own: None,
             theirs: Some(offer),
+            proven: None,
             early: Vec::new(),
             since: now,
             repeat: None,
@@ -261,9 +266,10 @@ impl Negotiation {
             is_opened: false,
             is_disconnected: false,
             way: Some(Way::Hand),
-            shunned: None,
+            shunned: Vec::new(),
             own: None,
             theirs,
+            proven: None,
             early: Vec::new(),
             since: now,
             repeat: None,
@@ -336,10 +342,18 @@ impl Negotiation {
         [repeat, self.over_at].into_iter().flatten().min()
     }
 
-    /// Returns true if what comes by a way counts.
+    /// Returns true if what comes by a way counts. Of the ways that have led nowhere, the one that did so longest ago has
+    /// its time after all others, and those that did so since then after that: each has its turn, however quick they
+    /// are.
     pub(crate) fn takes(&self, way: Way, now: Duration) -> bool {
-        let is_late = self.way.is_none() && now >= self.since.saturating_add(HEAD_START);
-        self.shunned != Some(way) || self.way == Some(way) || is_late
+        let place = self.shunned.iter().position(|shunned| *shunned == way);
+        let head_starts = match place {
+            None => return true,
+            Some(0) => 1,
+            Some(_) => 2,
+        };
+        let is_late = now >= self.since.saturating_add(head_starts * HEAD_START);
+        self.way.map_or(is_late, |taken| taken == way)
     }
 
     /// Takes a signal of this session.
@@ -372,7 +386,7 @@ impl Negotiation {
                     self.send_own(Ways::One(way), steps);
                 }
             }
-            Body::Offer(offer) if self.is_restart(round, &offer) => {
+            Body::Offer(offer) if self.is_restart(round, &offer, way) => {
                 self.session.round = round;
                 self.way = Some(way);
                 self.stage = Stage::Describing;
@@ -418,6 +432,7 @@ impl Negotiation {
             }
             MediumEvent::Open => {
                 self.is_opened = true;
+                self.proven = self.theirs.as_ref().map(|theirs| theirs.fingerprint);
                 self.settle();
             }
             MediumEvent::Connected if self.is_opened => {
@@ -499,6 +514,14 @@ impl Negotiation {
     }
 
     fn on_answer(&mut self, answer: Description, way: Way, steps: &mut Vec<Step>) {
+        if self.is_opened && !self.may_restart(&answer, way) {
+            return;
+        }
+        let is_known = |theirs: &Description| theirs.is_of_same_end(&answer);
+        let is_made_up = self.is_proven_better(way) && !self.theirs.as_ref().is_some_and(is_known);
+        if is_made_up {
+            return self.restart(Some(way), steps);
+        }
         if self.stage != Stage::Offered {
             return self.merge(&answer, steps);
         }
@@ -524,12 +547,27 @@ impl Negotiation {
 
     /// Returns true if an offer restarts ICE on a connection that has need of it: one that works is not given up for
     /// what anybody may have made up.
-    fn is_restart(&self, round: u8, offer: &Description) -> bool {
-        let theirs = self.theirs.as_ref();
-        let is_same_end = theirs.is_some_and(|theirs| theirs.fingerprint == offer.fingerprint);
+    fn is_restart(&self, round: u8, offer: &Description, way: Way) -> bool {
         // Offers of earlier restarts may have been lost, and the connection have come back without them.
         let is_later = self.session.round < round;
-        self.role == Role::Answerer && self.is_disconnected && is_later && is_same_end
+        let is_needed = self.role == Role::Answerer && self.is_disconnected;
+        is_needed
+            && self.may_restart(offer, way)
+            && (is_later || self.is_proven_better(way) && !self.is_offered_by(offer))
+    }
+
+    /// Returns true if a description may be of whoever the connection has proven to be at its other end. Members have
+    /// proven who they are, so that a server is not heard after one.
+    fn may_restart(&self, theirs: &Description, way: Way) -> bool {
+        let is_after_member = self.way == Some(Way::Mesh) && way != Way::Mesh;
+        self.proven == Some(theirs.fingerprint) && !is_after_member
+    }
+
+    /// Returns true if a restart was taken from a server, and this is what members say of the same connection.
+    fn is_proven_better(&self, way: Way) -> bool {
+        let is_of_server = matches!(self.way, Some(Way::Server(_)));
+        let is_restarting = self.is_disconnected && self.stage == Stage::Connecting;
+        self.is_opened && is_restarting && is_of_server && way == Way::Mesh
     }
 
     /// Waits for nothing more.
@@ -552,16 +590,24 @@ impl Negotiation {
     fn on_disconnected(&mut self, now: Duration, steps: &mut Vec<Step>) {
         self.is_disconnected = true;
         self.over_at = Some(now.saturating_add(RESTART_TIME_MAX));
-        if self.role == Role::Answerer || self.stage != Stage::Open {
+        if self.stage != Stage::Open {
             return;
         }
+        // The way that has led to it may be the connection's own link.
+        self.way = None;
+        if self.role == Role::Offerer {
+            self.restart(None, steps);
+        }
+    }
+
+    /// Offers to begin ICE anew, by all ways or to whoever has answered by this one.
+    fn restart(&mut self, way: Option<Way>, steps: &mut Vec<Step>) {
         let Some(round) = self.session.round.checked_add(1) else {
             return steps.push(Step::Do(Action::Close(Unreached::Lost)));
         };
         self.session.round = round;
         self.stage = Stage::Describing;
-        // The way that has led to it may be the connection's own link.
-        self.way = None;
+        self.way = way;
         (self.own, self.theirs) = (None, None);
         self.early.clear();
         steps.push(Step::Do(Action::MakeRestart));

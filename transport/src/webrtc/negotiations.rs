@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::by_hand::BY_HAND_MAX;
 use super::limits::WebRtcLimits;
 use super::negotiation::{ANYBODY, Action, MediumEvent, Negotiation, Step, Unreached, Ways};
+use super::shunned::Shunned;
 use crate::ServerId;
 use crate::signaling::{Body, Note, NoteKind, Signal, Way};
 
@@ -22,9 +23,6 @@ const OFFERED_BY_PEER_MAX: usize = 2;
 
 /// The most sessions that have ended and are remembered. The oldest is forgotten first.
 const ENDED_MAX: usize = 1_024;
-
-/// The most peers for which a signaling server is remembered that has not brought about a connection.
-const SHUNNED_MAX: usize = 1_024;
 
 /// How long a connection has been open when it is certain that links have found the right peer at its other end: longer
 /// than a handshake takes.
@@ -40,7 +38,7 @@ pub(crate) struct Negotiations {
     sessions: BTreeMap<(ServerId, u64), Vec<u64>>,
     deadlines: BTreeSet<(Duration, u64)>,
     ended: VecDeque<(ServerId, u64)>,
-    shunned: BTreeMap<ServerId, Way>,
+    shunned: Shunned,
     outputs: VecDeque<Output>,
     steps: Vec<Step>,
 }
@@ -48,8 +46,11 @@ pub(crate) struct Negotiations {
 #[derive(Debug)]
 struct Seat {
     negotiation: Negotiation,
-    opened_at: Option<Duration>,
+    /// When it has opened, and which way had led to that.
+    opened: Option<(Duration, Option<Way>)>,
     deadline: Option<Duration>,
+    /// This end has dialed, whosever offer it came to.
+    is_dialed: bool,
     /// It was made by hand, and whoever dials the peer next has it.
     is_unclaimed: bool,
 }
@@ -85,7 +86,7 @@ impl Negotiations {
             sessions: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             ended: VecDeque::new(),
-            shunned: BTreeMap::new(),
+            shunned: Shunned::default(),
             outputs: VecDeque::new(),
             steps: Vec::new(),
         }
@@ -107,11 +108,11 @@ impl Negotiations {
         if self.local.is_none_or(|local| local == peer) {
             return false;
         }
-        let shunned = self.shunned.get(&peer).copied();
+        let shunned = self.shunned.ways_to(peer, now);
         let time_max = self.limits.opening_time_max;
         let negotiation =
             Negotiation::dial((peer, session), shunned, (now, time_max), &mut self.steps);
-        self.sit(number, negotiation);
+        self.sit(number, negotiation, true);
         true
     }
 
@@ -175,7 +176,7 @@ impl Negotiations {
                 let times = (now, self.limits.opening_time_max);
                 let negotiation =
                     Negotiation::answer((from, session), (offer, way), times, &mut self.steps);
-                self.sit(number, negotiation);
+                self.sit(number, negotiation, dialed.is_some());
             }
             Body::Ready | Body::Answer(_) | Body::Candidate(_) => {}
         }
@@ -184,7 +185,7 @@ impl Negotiations {
     /// Makes an offer that people carry.
     pub(crate) fn offer_by_hand(&mut self, number: u64, session: u64, now: Duration) {
         let negotiation = Negotiation::offer_by_hand(session, now, &mut self.steps);
-        self.sit(number, negotiation);
+        self.sit(number, negotiation, false);
     }
 
     /// Returns true if one more offer or answer by hand may wait.
@@ -192,6 +193,12 @@ impl Negotiations {
         let seats = self.seats.values();
         let waiting = seats.filter(|seat| seat.negotiation.is_waiting_by_hand());
         waiting.count() < BY_HAND_MAX
+    }
+
+    /// Returns true if an offer or answer by hand waits.
+    pub(crate) fn is_any_waiting_by_hand(&self) -> bool {
+        let mut seats = self.seats.values();
+        seats.any(|seat| seat.negotiation.is_waiting_by_hand())
     }
 
     fn is_waiting_by_hand(&self, number: u64) -> bool {
@@ -217,7 +224,7 @@ impl Negotiations {
     pub(crate) fn answer_by_hand(&mut self, number: u64, offer: Note, now: Duration) {
         let of = (offer.from, offer.session);
         let negotiation = Negotiation::answer_by_hand(of, offer.description, now, &mut self.steps);
-        self.sit(number, negotiation);
+        self.sit(number, negotiation, false);
     }
 
     /// Takes the answer to an offer by hand. Returns false if there is no such offer that waits.
@@ -260,7 +267,7 @@ impl Negotiations {
         let numbers: Vec<u64> = self.of_peer(peer).map(|(number, _)| number).collect();
         let is_there = |number: &u64| {
             let seat = self.seats.get(number);
-            seat.is_some_and(|seat| seat.is_unclaimed && seat.opened_at.is_some())
+            seat.is_some_and(|seat| seat.is_unclaimed && seat.opened.is_some())
         };
         let number = numbers.into_iter().find(is_there)?;
         self.seats.get_mut(&number)?.is_unclaimed = false;
@@ -277,7 +284,8 @@ impl Negotiations {
         if event == MediumEvent::Open
             && let Some(seat) = self.seats.get_mut(&number)
         {
-            seat.opened_at.get_or_insert(now);
+            let way = seat.negotiation.way();
+            seat.opened.get_or_insert((now, way));
             // Whoever asks for the peer in vain has this when it dials next.
             let peer = seat.negotiation.peer;
             let asking = match seat.is_unclaimed {
@@ -294,10 +302,12 @@ impl Negotiations {
         });
     }
 
-    /// A way carries signals again: who is being asked for is asked by it at once.
-    pub(crate) fn on_way_ready(&mut self, way: Way) {
-        let asking =
-            |(number, seat): (&u64, &Seat)| seat.negotiation.is_asking().then_some(*number);
+    /// A way carries signals again: who is being asked for, and may be there, is asked by it at once.
+    pub(crate) fn on_way_ready(&mut self, way: Way, leads_to: impl Fn(ServerId) -> bool) {
+        let asking = |(number, Seat { negotiation, .. }): (&u64, &Seat)| {
+            let is_asked = negotiation.is_asking() && leads_to(negotiation.peer);
+            is_asked.then_some(*number)
+        };
         let asking: Vec<u64> = self.seats.iter().filter_map(asking).collect();
         for number in asking {
             self.with(number, |negotiation, steps| {
@@ -312,22 +322,13 @@ impl Negotiations {
             return;
         };
         let peer = seat.negotiation.peer;
-        let is_proven = seat
-            .opened_at
-            .is_some_and(|at| now >= at.saturating_add(PROVEN_AFTER));
-        match seat.negotiation.way() {
-            Some(way) if is_proven => {
-                if self.shunned.get(&peer) == Some(&way) {
-                    self.shunned.remove(&peer);
-                }
-            }
-            Some(way @ Way::Server(_)) => {
-                if self.shunned.len() >= SHUNNED_MAX {
-                    self.shunned.pop_first();
-                }
-                self.shunned.insert(peer, way);
-            }
-            Some(Way::Mesh | Way::Hand) | None => {}
+        let is_proven = |(at, _)| now >= Duration::saturating_add(at, PROVEN_AFTER);
+        let is_proven = seat.opened.is_some_and(is_proven);
+        match seat.opened.map_or(seat.negotiation.way(), |(_, way)| way) {
+            Some(way) if is_proven => self.shunned.remove(peer, way),
+            // Whoever is not dialed may not even be there.
+            Some(way @ Way::Server(_)) if seat.is_dialed => self.shunned.add(peer, way, now),
+            _ => {}
         }
     }
 
@@ -390,12 +391,13 @@ impl Negotiations {
         numbers.filter_map(|number| Some((*number, &self.seats.get(number)?.negotiation)))
     }
 
-    fn sit(&mut self, number: u64, negotiation: Negotiation) {
+    fn sit(&mut self, number: u64, negotiation: Negotiation, is_dialed: bool) {
         let session = (negotiation.peer, negotiation.session.number);
         self.sessions.entry(session).or_default().push(number);
         let seat = Seat {
-            opened_at: None,
+            opened: None,
             deadline: None,
+            is_dialed,
             is_unclaimed: negotiation.is_waiting_by_hand(),
             negotiation,
         };

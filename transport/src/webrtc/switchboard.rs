@@ -15,6 +15,7 @@ use super::description::Description;
 use super::limits::WebRtcLimits;
 use super::negotiation::{ANYBODY, Action, MediumEvent, Unreached, Ways};
 use super::negotiations::{Negotiations, Output, Taken};
+use super::servers::{SERVERS_MAX, Servers};
 use super::visitors::Visitors;
 use crate::ServerId;
 use crate::alarm::Alarm;
@@ -23,9 +24,6 @@ use crate::signaling::{
     Note, NoteKind, Place, Serialization, Signal, Signaling, SignalingEvent, SignalingServer,
     TokenSource, Way,
 };
-
-/// The most signaling servers that a carrier uses. Addresses that name further ones are dialed by those.
-pub(crate) const SERVERS_MAX: usize = 8;
 
 /// The most signals of a server that are taken in between two other things.
 const SIGNALS_IN_A_ROW_MAX: usize = 16;
@@ -59,24 +57,13 @@ pub(crate) struct Switchboard {
     negotiations: Negotiations,
     visitors: Visitors,
     local: Option<ServerId>,
-    servers: Vec<Server>,
+    servers: Servers,
     /// The connections with peers that were dialed by their ids, and where those are said to be registered.
-    dialed: BTreeMap<u64, Option<Place>>,
+    dialed: BTreeMap<u64, (ServerId, Option<Place>)>,
     token_source: TokenSource,
-    /// The server that is heard first.
-    hears_next: usize,
     desk: Desk,
     wishes: VecDeque<Wish>,
     alarm: Alarm,
-}
-
-struct Server {
-    /// Where it is, if it is one of PeerJS's protocol.
-    place: Option<Place>,
-    /// `None` once it has ended.
-    signaling: Option<Box<dyn Signaling>>,
-    /// Why it is not reached, as far as that is known.
-    outage: Option<String>,
 }
 
 impl Switchboard {
@@ -90,16 +77,19 @@ impl Switchboard {
             negotiations: Negotiations::new(limits),
             visitors: Visitors::default(),
             local: None,
-            servers: Vec::new(),
+            servers: Servers::default(),
             dialed: BTreeMap::new(),
             token_source,
-            hears_next: 0,
             desk: Desk::new(),
             wishes: VecDeque::new(),
             alarm: Alarm::default(),
         };
         for server in servers {
-            switchboard.add_server(server);
+            let place = server.place().clone();
+            let signaling = server.into_signaling(&switchboard.token_source);
+            if !switchboard.add(Box::new(signaling), Some(place)) {
+                tracing::warn!(SERVERS_MAX, "too many signaling servers");
+            }
         }
         switchboard
     }
@@ -109,27 +99,12 @@ impl Switchboard {
         self.local = Some(local);
         self.desk.open();
         self.negotiations.introduce(local);
-        for server in &mut self.servers {
-            if let Some(signaling) = &mut server.signaling {
-                signaling.introduce(local);
-            }
-        }
+        self.servers.introduce(local);
     }
 
-    /// Uses one more way. Returns false if there are too many.
-    pub(crate) fn add(&mut self, mut signaling: Box<dyn Signaling>, place: Option<Place>) -> bool {
-        if self.servers.len() >= SERVERS_MAX {
-            return false;
-        }
-        if let Some(local) = self.local {
-            signaling.introduce(local);
-        }
-        self.servers.push(Server {
-            place,
-            signaling: Some(signaling),
-            outage: None,
-        });
-        true
+    /// Uses one more way as this end's own. Returns false if there are too many.
+    pub(crate) fn add(&mut self, signaling: Box<dyn Signaling>, place: Option<Place>) -> bool {
+        self.servers.add(place, signaling, now())
     }
 
     /// Returns what people ask by who carry signals.
@@ -145,11 +120,19 @@ impl Switchboard {
     /// Begins to connect to a server, which may be registered at this place. Returns false if it cannot.
     pub(crate) fn dial(&mut self, number: u64, peer: ServerId, place: Option<Place>) -> bool {
         if let Some(place) = &place {
-            self.add_server(SignalingServer::new(place.clone()));
+            let make = |place| -> Box<dyn Signaling> {
+                Box::new(SignalingServer::new(place).into_signaling(&self.token_source))
+            };
+            if !self.servers.name(place.clone(), peer, now(), make) {
+                tracing::debug!(
+                    SERVERS_MAX,
+                    "a signaling server is not used: there are as many already"
+                );
+            }
         }
         let is_begun = self.negotiations.dial(number, peer, entropy_u64(), now());
         if is_begun {
-            self.dialed.insert(number, place);
+            self.dialed.insert(number, (peer, place));
         }
         self.take_outputs();
         is_begun
@@ -158,22 +141,15 @@ impl Switchboard {
     /// Returns why a connection did not come about: if nobody has answered, and none of the signaling servers is reached
     /// by which the peer was asked, that is why.
     pub(crate) fn failure(&self, number: u64, why: Unreached) -> OpenFailure {
-        let Some(registered) = self.dialed.get(&number).filter(|_| why.is_silence()) else {
-            return why.into();
-        };
-        let asked = self.servers.iter().filter(|server| {
-            let is_there = registered.is_none() || server.place == *registered;
-            is_there && server.signaling.is_some()
-        });
-        let outages = asked.map(|server| server.place.as_ref().zip(server.outage.as_ref()));
-        let outages: Option<Vec<_>> = outages.collect();
-        match outages.as_deref() {
-            Some([(place, outage), ..]) => OpenFailure::NoSignaling {
-                server: place.to_string(),
-                why: (*outage).clone(),
+        let dialed = self.dialed.get(&number).filter(|_| why.is_silence());
+        let outage = dialed.and_then(|(peer, place)| self.servers.outage(*peer, place.as_ref()));
+        outage.map_or_else(
+            || why.into(),
+            |(server, why)| OpenFailure::NoSignaling {
+                server: server.to_string(),
+                why: why.to_owned(),
             },
-            Some([]) | None => why.into(),
-        }
+        )
     }
 
     /// Takes a signal that links have carried. `admit` gives a number to a connection for a peer, if there is room.
@@ -188,6 +164,11 @@ impl Switchboard {
                 .on_signal(from, Way::Mesh, signal, now(), || admit(from));
             self.take_outputs();
         }
+    }
+
+    /// Returns true if a text waits for whoever carries it, so that the addresses in it are to lead here.
+    pub(crate) fn is_waiting_by_hand(&self) -> bool {
+        self.negotiations.is_any_waiting_by_hand()
     }
 
     /// Returns whom a connection is with.
@@ -207,9 +188,8 @@ impl Switchboard {
 
     /// Sends a visitor the description of this end.
     pub(crate) fn answer_visitor(&mut self, number: u64, own: Description) {
-        if let Some((place, answer)) = self.visitors.answer(number, own)
-            && let Some(server) = self.servers.get_mut(place)
-            && let Some(signaling) = &mut server.signaling
+        if let Some((server, answer)) = self.visitors.answer(number, own)
+            && let Some(signaling) = self.servers.get(server)
         {
             signaling.answer(&answer);
         }
@@ -247,13 +227,14 @@ impl Switchboard {
             // Time first: a server that never ends what it says keeps nobody from being given up.
             if self.alarm.is_due(self.deadline(), context) {
                 self.negotiations.on_time(now());
+                self.servers.on_time(now());
                 self.take_outputs();
                 while let Some(number) = self.desk.due(now()) {
                     self.finish_text(number);
                 }
-            } else if let Some((place, event)) = self.next_event(context) {
+            } else if let Some((server, event)) = self.servers.next_event(context) {
                 signals += 1;
-                self.on_event(place, event, &mut admit);
+                self.on_event(server, event, &mut admit);
             } else if let Some(request) = self.desk.next_request(context) {
                 signals += 1;
                 self.on_request(request, &mut admit);
@@ -263,51 +244,20 @@ impl Switchboard {
         }
     }
 
-    fn add_server(&mut self, server: SignalingServer) {
-        let place = server.place().clone();
-        let mut known = self.servers.iter();
-        if known.any(|known| known.place.as_ref() == Some(&place)) {
-            return;
-        }
-        let signaling = server.into_signaling(&self.token_source);
-        if !self.add(Box::new(signaling), Some(place)) {
-            tracing::debug!(
-                SERVERS_MAX,
-                "a signaling server is not used: there are as many already"
-            );
-        }
-    }
-
-    /// Returns what a server says next. Each has its turn, however much others say.
-    fn next_event(&mut self, context: &mut Context<'_>) -> Option<(usize, SignalingEvent)> {
-        for _ in 0..self.servers.len() {
-            let place = self.hears_next % self.servers.len();
-            self.hears_next = place + 1;
-            let server = &mut self.servers[place];
-            let Some(signaling) = &mut server.signaling else {
-                continue;
-            };
-            match signaling.poll(context) {
-                Poll::Ready(Some(event)) => return Some((place, event)),
-                Poll::Ready(None) => server.signaling = None,
-                Poll::Pending => {}
-            }
-        }
-        None
-    }
-
     fn on_event(
         &mut self,
-        place: usize,
+        server: usize,
         event: SignalingEvent,
         admit: &mut impl FnMut(Guest) -> Option<u64>,
     ) {
-        let way = Way::Server(place);
+        let way = Way::Server(server);
         match event {
-            SignalingEvent::Interrupted { why } => self.servers[place].outage = Some(why),
+            SignalingEvent::Interrupted { why } => self.servers.note_outage(server, Some(why)),
             SignalingEvent::Ready => {
-                self.servers[place].outage = None;
-                self.negotiations.on_way_ready(way);
+                self.servers.note_outage(server, None);
+                let servers = &self.servers;
+                self.negotiations
+                    .on_way_ready(way, |peer| servers.leads_to(server, peer));
                 self.wishes.push_back(Wish::Dial);
             }
             SignalingEvent::Signal { from, signal } => {
@@ -320,7 +270,7 @@ impl Switchboard {
             }
             SignalingEvent::Visit(visit) => {
                 let admit = || admit(Guest::Visitor);
-                let wish = self.visitors.on_visit(place, visit, now(), admit);
+                let wish = self.visitors.on_visit(server, visit, now(), admit);
                 self.wishes.extend(wish);
             }
         }
@@ -410,7 +360,11 @@ impl Switchboard {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        let deadlines = [self.negotiations.deadline(), self.desk.deadline()];
+        let deadlines = [
+            self.negotiations.deadline(),
+            self.servers.deadline(),
+            self.desk.deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -430,11 +384,18 @@ impl Switchboard {
             let signal = signal.to_bytes();
             self.wishes.push_back(Wish::Signal { to, signal });
         }
-        for (place, server) in self.servers.iter_mut().enumerate() {
-            let is_way = ways == Ways::All || ways == Ways::One(Way::Server(place));
-            if let Some(signaling) = server.signaling.as_mut().filter(|_| is_way) {
-                signaling.send(to, signal);
+        match ways {
+            Ways::All => {
+                for signaling in self.servers.leading_to(to) {
+                    signaling.send(to, signal);
+                }
             }
+            Ways::One(Way::Server(server)) => {
+                if let Some(signaling) = self.servers.get(server) {
+                    signaling.send(to, signal);
+                }
+            }
+            Ways::One(Way::Mesh | Way::Hand) => {}
         }
     }
 }

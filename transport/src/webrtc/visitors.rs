@@ -32,7 +32,7 @@ pub(crate) struct Visitors {
 
 #[derive(Debug)]
 struct Seat {
-    /// The place of the way by which it came.
+    /// The number of the way by which it came.
     way: usize,
     visitor: Visitor,
     /// How many candidates were taken, after the offer.
@@ -83,7 +83,7 @@ impl Visitors {
         }
     }
 
-    /// Returns the answer to a visitor, and the place of the way by which it goes.
+    /// Returns the answer to a visitor, and the number of the way by which it goes.
     pub(crate) fn answer(&self, number: u64, own: Description) -> Option<(usize, Visit)> {
         let seat = self.seats.get(&number)?;
         let visitor = seat.visitor.clone();

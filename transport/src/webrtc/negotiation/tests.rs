@@ -1,6 +1,7 @@
 //! Two carriers with media that do as they are told, and a network for signals that does not.
 
 mod by_hand;
+mod hostile;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use super::super::description::tests::{candidate, description};
 use super::super::limits::WebRtcLimits;
 use super::super::negotiations::{Negotiations, Output};
 use super::*;
+use crate::hosts::Fingerprint;
 
 const SERVER: Way = Way::Server(0);
 
@@ -207,6 +209,13 @@ impl Pair {
 
 fn signal(number: u64, round: u8, body: Body) -> Signal {
     Signal::new(Session { number, round }, body)
+}
+
+/// What an end that was described as the first number says of itself when it restarts ICE.
+fn again(end: u8, number: u8) -> Description {
+    let mut description = description(number);
+    description.fingerprint = Fingerprint([end; 32]);
+    description
 }
 
 const NOW: Duration = Duration::from_secs(100);
@@ -576,10 +585,10 @@ fn a_restart_that_is_answered_late_is_completed() {
     end.tell(number, MediumEvent::Connected, NOW);
     end.actions();
 
-    let answer = signal(2_001, 1, Body::Answer(description(4)));
+    let answer = signal(2_001, 1, Body::Answer(again(2, 4)));
     end.take(id(2), SERVER, &answer, NOW);
 
-    assert_eq!(end.actions(), [Action::TakeAnswer(description(4))]);
+    assert_eq!(end.actions(), [Action::TakeAnswer(again(2, 4))]);
     assert_eq!(end.negotiations.deadline(), None);
 }
 
@@ -665,7 +674,7 @@ fn a_way_that_opens_is_asked_at_once() {
     end.dial(2, NOW);
     end.bodies();
 
-    end.negotiations.on_way_ready(SERVER);
+    end.negotiations.on_way_ready(SERVER, |_| true);
     end.run();
 
     let ways: Vec<_> = end.sent.iter().map(|(_, ways, _)| *ways).collect();
