@@ -614,7 +614,8 @@ impl Carrier for WebRtcCarrier {
                 self.on_found(found);
                 continue;
             }
-            if self.outlets.poll(context, now) {
+            let is_awaited = self.switchboard.is_waiting_by_hand();
+            if self.outlets.poll(context, now, is_awaited) {
                 continue;
             }
             if let Some(number) = self.table.due(now) {

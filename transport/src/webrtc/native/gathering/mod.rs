@@ -32,7 +32,7 @@ const SOCKETS_MAX: usize = 32;
 /// Servers that were named so recently are not asked for again: many connections begin at once.
 const NAMED_FOR: Duration = Duration::from_secs(1);
 
-/// How long after the last gathering addresses are kept, and servers tried again.
+/// How long after the last gathering addresses are kept, and servers tried again, if nobody waits for them.
 const WANTED_FOR: Duration = Duration::from_secs(60);
 
 /// After so long a server is asked again under which address it sees a socket, which keeps what NATs know of it.
@@ -273,8 +273,12 @@ impl Gatherer {
         servers.filter_map(|server| server.retry_at(until)).min()
     }
 
-    /// Does what is due.
-    pub(super) fn on_time(&mut self, now: Instant, out: &mut Vec<Gathered>) {
+    /// Does what is due. `is_awaited` says that somebody may come to the addresses that were gathered however late, as
+    /// to those in a text that people carry.
+    pub(super) fn on_time(&mut self, now: Instant, is_awaited: bool, out: &mut Vec<Gathered>) {
+        if is_awaited {
+            self.wanted = Some(now);
+        }
         let until = self.wanted.map(|wanted| wanted + WANTED_FOR);
         let is_wanted = until.is_some_and(|until| now < until);
         let mut has_used = false;

@@ -127,8 +127,14 @@ impl Outlets {
         self.is_touched || !self.found.is_empty() || self.relays.values().any(Socket::has_unsent)
     }
 
-    /// Takes one answer or datagram, or does what is due. Returns false if there is nothing to do for now.
-    pub(in super::super) fn poll(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+    /// Takes one answer or datagram, or does what is due. Returns false if there is nothing to do for now. `is_awaited`
+    /// says that somebody may come however late.
+    pub(in super::super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+        is_awaited: bool,
+    ) -> bool {
         self.is_touched = false;
         if let Some(asking) = &mut self.asking
             && let Poll::Ready(servers) = asking.as_mut().poll(context)
@@ -139,7 +145,7 @@ impl Outlets {
             return true;
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.gatherer.on_time(now, &mut self.out);
+            self.gatherer.on_time(now, is_awaited, &mut self.out);
             self.carry_out();
             return true;
         }

@@ -7,6 +7,7 @@ mod shell;
 use self::coturn::{CREDENTIAL, Coturn, USERNAME, credential_of};
 use self::shell::Shell;
 use super::Gathered;
+use crate::webrtc::by_hand::BY_HAND_TIME_MAX;
 use crate::webrtc::ice_servers::{IceServer, IceTransportPolicy};
 
 #[tokio::test]
@@ -139,6 +140,29 @@ async fn a_restarted_server_is_found_out_and_asked_again() {
 
     assert_ne!(addresses, again);
     assert_eq!(one.asked, 2);
+}
+
+/// Whoever is given it in a text that people carry comes minutes later. The permission is asked for when it comes.
+#[tokio::test]
+async fn a_relay_that_is_awaited_is_kept_for_ten_minutes() {
+    let Some(coturn) = Coturn::start().await else {
+        return;
+    };
+    let mut ends = [relayed(&coturn), relayed(&coturn)];
+    let [one, other] = &mut ends;
+    one.is_awaited = true;
+    one.gather();
+    let told = one.relayed().await;
+
+    one.let_pass(BY_HAND_TIME_MAX).await;
+    other.gather();
+    let addresses = [told, other.relayed().await];
+    one.exchange(other, addresses, 1).await;
+    one.is_awaited = false;
+    one.let_pass(BY_HAND_TIME_MAX).await;
+
+    assert_eq!(one.meter.read().relays_allocated, 1);
+    assert_eq!(one.is_lost(), Some(()), "nobody waits for it any more");
 }
 
 /// Returns an end that is reached through a server only.

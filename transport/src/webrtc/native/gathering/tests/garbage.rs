@@ -39,7 +39,7 @@ fn run_for(gatherer: &mut Gatherer, start: Instant, time: Duration) -> Vec<Gathe
     let mut out = Vec::new();
     let mut steps = 0;
     while let Some(deadline) = gatherer.deadline().filter(|due| *due <= start + time) {
-        gatherer.on_time(deadline, &mut out);
+        gatherer.on_time(deadline, false, &mut out);
         steps += 1;
         assert!(steps < 1_000, "time goes on");
     }

@@ -35,6 +35,12 @@ pub(super) struct Shell {
     sockets: BTreeMap<Place, UdpSocket>,
     received: Vec<(SocketAddr, Vec<u8>)>,
     questions: usize,
+    /// Somebody may come to what was gathered however late.
+    pub(super) is_awaited: bool,
+    /// A server was sent a request, and has said nothing since then.
+    has_asked: bool,
+    /// How far the time is ahead of the clock.
+    ahead: Duration,
     /// The length of the last datagram to a server of TURN, in bytes.
     pub(super) last_wrapped_bytes: usize,
 }
@@ -54,6 +60,9 @@ impl Shell {
             sockets: BTreeMap::from([(Place::Shared(SHARED), socket())]),
             received: Vec::new(),
             questions: 0,
+            is_awaited: false,
+            has_asked: false,
+            ahead: Duration::ZERO,
             last_wrapped_bytes: 0,
         }
     }
@@ -64,20 +73,20 @@ impl Shell {
 
     pub(super) fn gather(&mut self) {
         let mut out = Vec::new();
-        self.gatherer.gather(SHARED, Instant::now(), &mut out);
+        self.gatherer.gather(SHARED, self.now(), &mut out);
         self.carry_out(out);
     }
 
     pub(super) fn close(&mut self) {
         let mut out = Vec::new();
-        self.gatherer.close(Instant::now(), &mut out);
+        self.gatherer.close(self.now(), &mut out);
         self.carry_out(out);
     }
 
     pub(super) fn permit(&mut self, host: IpAddr) {
         let (relay, _) = self.relay().expect("there is a relay");
         let mut out = Vec::new();
-        self.gatherer.permit(relay, host, Instant::now(), &mut out);
+        self.gatherer.permit(relay, host, self.now(), &mut out);
         self.carry_out(out);
     }
 
@@ -86,9 +95,28 @@ impl Shell {
             return;
         };
         let mut out = Vec::new();
-        let now = Instant::now();
+        let now = self.now();
         self.gatherer.send(relay, to, datagram, now, &mut out);
         self.carry_out(out);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now() + self.ahead
+    }
+
+    /// Lets a time pass without waiting for it. What is due meanwhile is done, and servers answer it.
+    pub(super) async fn let_pass(&mut self, time: Duration) {
+        let until = self.now() + time;
+        while let Some(deadline) = self.gatherer.deadline().filter(|due| *due <= until) {
+            self.ahead += deadline.saturating_duration_since(self.now());
+            self.step().await;
+            while self.has_asked {
+                let answer = timeout(PATIENCE, self.receive()).await;
+                let out = self.take(answer.expect("the server answers"));
+                self.carry_out(out);
+            }
+        }
+        self.ahead += until.saturating_duration_since(self.now());
     }
 
     /// Waits for the address under which a server sees the shared socket.
@@ -185,21 +213,26 @@ impl Shell {
             let servers = ask(servers, true).await;
             self.questions -= 1;
             self.asked += 1;
-            self.gatherer.on_servers(servers, Instant::now(), &mut out);
+            self.gatherer.on_servers(servers, self.now(), &mut out);
             return self.carry_out(out);
         }
         let wait = self.gatherer.deadline().map_or(PATIENCE, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
+            deadline.saturating_duration_since(self.now())
         });
         match timeout(wait, self.receive()).await {
-            Ok((place, from, datagram)) => {
-                let now = Instant::now();
-                self.gatherer
-                    .on_datagram(place, from, &datagram, now, &mut out);
-            }
-            Err(_due) => self.gatherer.on_time(Instant::now(), &mut out),
+            Ok(datagram) => out = self.take(datagram),
+            Err(_due) => self.gatherer.on_time(self.now(), self.is_awaited, &mut out),
         }
         self.carry_out(out);
+    }
+
+    fn take(&mut self, (place, from, datagram): (Place, SocketAddr, Vec<u8>)) -> Vec<Gathered> {
+        let mut out = Vec::new();
+        let now = self.now();
+        self.has_asked = false;
+        self.gatherer
+            .on_datagram(place, from, &datagram, now, &mut out);
+        out
     }
 
     async fn receive(&mut self) -> (Place, SocketAddr, Vec<u8>) {
@@ -224,12 +257,15 @@ impl Shell {
                     self.sockets.insert(Place::Relay(relay), socket());
                 }
                 Gathered::Close(relay) => {
+                    // Whatever is answered to it is heard by nobody.
+                    self.has_asked = false;
                     self.sockets.remove(&Place::Relay(relay));
                 }
                 Gathered::Send { by, to, datagram } => {
                     if let Place::Relay(_) = by {
                         self.last_wrapped_bytes = datagram.len();
                     }
+                    self.has_asked |= is_request(&datagram);
                     // A socket that was made just now takes it, and whatever else is lost is sent again.
                     let _sent = std_send(&self.sockets[&by], to, &datagram);
                 }
@@ -238,6 +274,11 @@ impl Shell {
             }
         }
     }
+}
+
+/// Returns true for a request of STUN or TURN (RFC 8489, section 5), which is answered.
+fn is_request(datagram: &[u8]) -> bool {
+    matches!(datagram, [first, second, ..] if *first < 4 && first & 1 == 0 && second & 0x10 == 0)
 }
 
 fn socket() -> UdpSocket {
