@@ -68,6 +68,10 @@ pub trait Carrier: Send + 'static {
         let _ = (from, signal);
     }
 
+    /// Finds out who else is there than those who are dialed, best effort, where the medium has somebody to ask:
+    /// [`CarrierEvent::Present`] tells. An end asks while it reaches nobody, each ten seconds at most. Default: nothing.
+    fn look_around(&mut self) {}
+
     /// Returns what is to be known of a path by whoever looks after the cluster, in a few words: of a connection the
     /// two addresses between which it runs. Default: nothing.
     fn describe(&self, path: &Path) -> Option<String> {
@@ -345,6 +349,12 @@ pub enum CarrierEvent {
     /// The carrier reaches others by a way that it did not have, or not for a while. Peers without a link are dialed at
     /// once, as what has come to nothing before may come to a link.
     Ready,
+    /// Somebody says that these servers are there, each to be dialed by this address. Nobody has proven it: it is a hint
+    /// whom else to dial, and whoever answers proves who it is, as ever.
+    Present {
+        /// The servers, none of them twice.
+        servers: Vec<(ServerId, Address)>,
+    },
     /// A signal is to be carried over links to another server's carrier of the same scheme, best effort: to set up a
     /// connection to a server that has a link with this one, or with one of those that do.
     Signal {
@@ -374,7 +384,7 @@ impl CarrierEvent {
             | Self::Unopened { path, .. }
             | Self::Writable { path }
             | Self::Packet { path, .. } => Some(path),
-            Self::Ready | Self::Signal { .. } => None,
+            Self::Ready | Self::Signal { .. } | Self::Present { .. } => None,
         }
     }
 }

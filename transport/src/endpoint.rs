@@ -3,6 +3,8 @@
 //! An [`Endpoint`] decides nothing. It tells [`Links`] what has happened and does what they want, on the task that
 //! polls it: it starts no task of its own.
 
+mod hints;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,10 +17,11 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use liferaft_platform::{PublicKey, entropy_u128, now, sleep_until};
+use liferaft_platform::{PublicKey, entropy_u64, entropy_u128, now, sleep_until};
 
+use self::hints::Hints;
 use crate::access::Authorizer;
-use crate::carrier::{Carrier, CarryError, DialError, Reach};
+use crate::carrier::{Address, Carrier, CarrierEvent, CarryError, DialError, Reach};
 use crate::frame::Frame;
 use crate::links::{
     CarrierTraits, CloseReason, Credentials, Link, LinkEvent, LinkLimits, LinkOutput, LinkPath,
@@ -99,6 +102,7 @@ pub struct Endpoint {
     carriers: Vec<Option<Box<dyn Carrier>>>,
     signer: Box<dyn Signer>,
     signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
+    hints: Hints,
     /// How many events of carriers were read since what is due was done.
     read: usize,
     alarm: Option<Alarm>,
@@ -115,6 +119,8 @@ struct Polled {
     read: usize,
     /// Nothing more has arrived.
     is_all: bool,
+    /// Who is said to be there, answer by answer.
+    answers: Vec<Vec<(ServerId, Address)>>,
 }
 
 /// The time at which links want to be woken.
@@ -135,6 +141,7 @@ impl Endpoint {
             carriers: vec![Some(Box::new(carrier))],
             signer: Box::new(signer),
             signing: FuturesUnordered::new(),
+            hints: Hints::new(),
             read: 0,
             alarm: None,
         }
@@ -199,7 +206,8 @@ impl Endpoint {
     }
 
     /// Replaces the peers that links are wanted to, as [`Links::want`] does. Carriers that find servers by their ids
-    /// look for them where their addresses lead nowhere: a listener behind a NAT is reached by signals.
+    /// look for them where their addresses lead nowhere: a listener behind a NAT is reached by signals. While nobody is
+    /// reached, carriers look for others who may be there, and a few of those are dialed as well.
     pub fn want(&mut self, wanted: &[Wanted]) {
         let found = |wanted: &Wanted| {
             let carriers = self.carriers.iter().flatten();
@@ -212,11 +220,44 @@ impl Endpoint {
             ..wanted.clone()
         });
         let wanted: Vec<_> = with_addresses.collect();
+        self.hints.want(wanted);
+        self.want_all();
+        self.act();
+    }
+
+    fn want_all(&mut self) {
         if let Some(Linked { links, .. }) = &mut self.linked {
             links.set_time(now());
-            links.want(&wanted);
+            links.want(&self.hints.all());
         }
-        self.act();
+    }
+
+    /// Dials a few of those who are said to be there, if nobody else is reached.
+    fn on_present(&mut self, found: Vec<(ServerId, Address)>) {
+        let is_alone = |Linked { links, .. }: &Linked| !links.has_links();
+        if self.linked.as_ref().is_some_and(is_alone) {
+            self.hints.find(found, entropy_u64());
+            self.want_all();
+        }
+    }
+
+    /// Returns the next event of links, and whether that means to look for others, or to do so no longer.
+    fn next_event(&mut self) -> Option<LinkEvent> {
+        let Linked { links, .. } = self.linked.as_mut()?;
+        let event = links.next_event()?;
+        match &event {
+            LinkEvent::Failed { .. } if !links.has_links() && self.hints.look(links.time()) => {
+                for carrier in self.carriers.iter_mut().flatten() {
+                    carrier.look_around();
+                }
+            }
+            LinkEvent::Up(_) if self.hints.is_some() => {
+                self.hints.keep(|server| links.link(server).is_some());
+                self.want_all();
+            }
+            _ => {}
+        }
+        Some(event)
     }
 
     /// Sends a frame to a peer, without waiting, as [`Links::send`] does.
@@ -289,14 +330,22 @@ impl Endpoint {
     pub fn poll_link_event(&mut self, context: &mut Context<'_>) -> Poll<Option<LinkEvent>> {
         let mut in_vain = 0;
         loop {
+            let Some(Linked { links, .. }) = &self.linked else {
+                return Poll::Pending;
+            };
+            if links.has_event()
+                && let Some(event) = self.next_event()
+            {
+                return Poll::Ready(Some(event));
+            }
             let Some(Linked { links, authorizer }) = &mut self.linked else {
                 return Poll::Pending;
             };
-            if let Some(event) = links.next_event() {
-                return Poll::Ready(Some(event));
-            }
-            let Polled { read, is_all } =
-                poll_carriers(&mut self.carriers, links, &**authorizer, context);
+            let Polled {
+                read,
+                is_all,
+                answers,
+            } = poll_carriers(&mut self.carriers, links, &**authorizer, context);
             let mut has_news = read > 0;
             while !self.signing.is_empty()
                 && let Poll::Ready(Some((attempt, signature))) =
@@ -312,11 +361,12 @@ impl Endpoint {
                 self.read = 0;
                 links.on_time(links.time());
             }
+            for found in answers {
+                self.on_present(found);
+            }
             // A carrier or a signer that was given something wants to be polled for it.
             has_news |= self.act();
-            if let Some(Linked { links, .. }) = &mut self.linked
-                && let Some(event) = links.next_event()
-            {
+            if let Some(event) = self.next_event() {
                 return Poll::Ready(Some(event));
             }
             in_vain += read;
@@ -425,6 +475,7 @@ fn poll_carriers(
     context: &mut Context<'_>,
 ) -> Polled {
     let (mut read, mut is_all, mut has_time) = (0, true, false);
+    let mut answers = Vec::new();
     for (number, slot) in carriers.iter_mut().enumerate() {
         let mut left = BATCH;
         while let Some(carrier) = slot {
@@ -435,6 +486,10 @@ fn poll_carriers(
             }
             left -= 1;
             match carrier.poll(context) {
+                Poll::Ready(Some(CarrierEvent::Present { servers })) => {
+                    read += 1;
+                    answers.push(servers);
+                }
                 Poll::Ready(Some(event)) => {
                     if !has_time && links.needs_time(&event) {
                         links.set_time(now());
@@ -451,7 +506,11 @@ fn poll_carriers(
             }
         }
     }
-    Polled { read, is_all }
+    Polled {
+        read,
+        is_all,
+        answers,
+    }
 }
 
 impl Transport for Endpoint {

@@ -169,6 +169,12 @@ impl Links {
         self.table.active(peer).map_or(0, |link| link.room(class))
     }
 
+    /// Returns true if a link is up, to whomever.
+    #[must_use]
+    pub fn has_links(&self) -> bool {
+        self.table.peers().next().is_some()
+    }
+
     /// Returns the link to a peer, if it is up.
     #[must_use]
     pub fn link(&self, peer: ServerId) -> Option<&Link> {
@@ -264,6 +270,8 @@ impl Links {
                 self.attempts.wants.on_ready(carrier, &self.table, now);
                 self.clock.schedule(now);
             }
+            // Whoever runs links wants them, or not.
+            CarrierEvent::Present { .. } => {}
             CarrierEvent::Signal { to, signal } => {
                 let (ways, mut crossing) = self.crossing();
                 ways.send_signal(&mut crossing, carrier, to, &signal);

@@ -37,6 +37,10 @@ pub trait Signaling: Send + 'static {
     /// ([`SignalingEvent::Visit`]). It does nothing otherwise, which is the default.
     fn answer(&mut self, _answer: &Visit) {}
 
+    /// Finds out who else is there, best effort and without waiting, if this way can be asked:
+    /// [`SignalingEvent::Present`] tells. It does nothing otherwise, which is the default.
+    fn look_around(&mut self) {}
+
     /// Returns the next event; `None` once the way has ended for good.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SignalingEvent>>;
 }
@@ -65,6 +69,8 @@ pub enum SignalingEvent {
         /// Whom it was for.
         to: ServerId,
     },
+    /// These servers are there, as the way says: none of them is twice among them, nor is this server.
+    Present(Vec<ServerId>),
     /// A client that is no server, such as one of PeerJS, offers a connection, or says more of one that it has offered.
     Visit(Visit),
 }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use liferaft_platform::Address;
+
+use super::address::address_of;
 use crate::ServerId;
 use crate::signaling::{Place, Signaling, SignalingEvent};
 
@@ -166,6 +169,23 @@ impl Servers {
         let outages = asked.map(|server| server.place.as_ref().zip(server.outage.as_deref()));
         let outages: Option<Vec<_>> = outages.collect();
         outages?.first().copied()
+    }
+
+    /// Has all of them find out who else is there.
+    pub(crate) fn look_around(&mut self) {
+        for server in &mut self.servers {
+            server.signaling.look_around();
+        }
+    }
+
+    /// Returns where a server has said that another one is.
+    pub(crate) fn address_at(&self, number: usize, peer: ServerId) -> Option<Address> {
+        let mut servers = self.servers.iter();
+        let server = servers.find(|server| server.number == number)?;
+        match &server.place {
+            Some(place) => place.address_of(peer).parse().ok(),
+            None => Some(address_of(peer)),
+        }
     }
 
     /// Returns the server of a number, unless it was given back.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_platform::{entropy_u64, now};
+use liferaft_platform::{Address, entropy_u64, now};
 
 use super::by_hand::{Asked, ByHand, ByHandError, Desk, Reply, Request};
 use super::description::Description;
@@ -43,6 +43,8 @@ pub(crate) enum Wish {
     },
     /// Have links dial anew: a way is there that was not.
     Dial,
+    /// Tell links who is said to be there.
+    Present(Vec<(ServerId, Address)>),
 }
 
 /// Who is to be given a place among the connections.
@@ -166,6 +168,11 @@ impl Switchboard {
         }
     }
 
+    /// Finds out who else is there.
+    pub(crate) fn look_around(&mut self) {
+        self.servers.look_around();
+    }
+
     /// Returns true if a text waits for whoever carries it, so that the addresses in it are to lead here.
     pub(crate) fn is_waiting_by_hand(&self) -> bool {
         self.negotiations.is_any_waiting_by_hand()
@@ -267,6 +274,11 @@ impl Switchboard {
             // Another way may reach it.
             SignalingEvent::Unreached { to } => {
                 tracing::debug!(%to, "the signaling server does not reach it");
+            }
+            SignalingEvent::Present(present) => {
+                let found = |peer| Some((peer, self.servers.address_at(server, peer)?));
+                let found = present.into_iter().filter_map(found).collect();
+                self.wishes.push_back(Wish::Present(found));
             }
             SignalingEvent::Visit(visit) => {
                 let admit = || admit(Guest::Visitor);

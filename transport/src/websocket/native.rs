@@ -2,6 +2,7 @@
 
 mod connection;
 mod contact;
+mod fetching;
 mod opening;
 mod tls;
 
@@ -20,6 +21,7 @@ pub use self::contact::{ContactError, contact_at};
 pub(crate) use self::opening::Socket;
 pub use self::tls::{TlsError, TlsIdentity};
 
+use self::fetching::fetch;
 use self::opening::{OpenError, Opener};
 use self::tls::Trust;
 use super::carrier::WebSocketCarrier;
@@ -74,6 +76,13 @@ impl WebSocketConfig {
     /// Opens a socket for something else than packets.
     pub(crate) async fn open(self, target: &Target) -> Result<Socket, OpenError> {
         Host::new(self.host).opener.dial(target).await
+    }
+
+    /// Asks a server of HTTP for a text of at most so many bytes.
+    pub(crate) async fn fetch(self, target: &Target, bytes_max: usize) -> io::Result<String> {
+        let opener = Host::new(self.host).opener;
+        let stream = opener.connect(target).await.map_err(io::Error::other)?;
+        fetch(stream, target, bytes_max).await
     }
 }
 

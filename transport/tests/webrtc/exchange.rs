@@ -21,6 +21,8 @@ pub(crate) struct Exchange(Arc<Mutex<State>>);
 struct State {
     rule: Rule,
     boxes: BTreeMap<ServerId, Inbox>,
+    /// Who it says is there.
+    listed: Vec<ServerId>,
 }
 
 #[derive(Default)]
@@ -40,7 +42,16 @@ impl Exchange {
         Self(Arc::new(Mutex::new(State {
             rule: Box::new(rule),
             boxes: BTreeMap::new(),
+            listed: Vec::new(),
         })))
+    }
+
+    /// Says to whoever asks that these are there.
+    pub(crate) fn listing(self, listed: &[ServerId]) -> Self {
+        let mut state = self.0.lock().expect("nobody panics with it");
+        state.listed.extend(listed);
+        drop(state);
+        self
     }
 
     /// Makes a carrier that others reach by this exchange alone.
@@ -81,6 +92,14 @@ impl Signaling for End {
             if let Some(waker) = inbox.waker.take() {
                 waker.wake();
             }
+        }
+    }
+
+    fn look_around(&mut self) {
+        let mut state = self.0.0.lock().expect("nobody panics with it");
+        let present = SignalingEvent::Present(state.listed.clone());
+        if let Some(inbox) = self.1.and_then(|own| state.boxes.get_mut(&own)) {
+            inbox.events.push_back(present);
         }
     }
 

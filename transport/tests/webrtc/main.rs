@@ -24,5 +24,6 @@ mod polling;
 mod raw;
 mod relayed;
 mod restarts;
+mod roster;
 mod signaled;
 mod wires;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::SignalingEvent;
-use super::message::{HEARTBEAT, Message, echo};
+use super::message::{HEARTBEAT, Message, echo, read_present};
 use crate::ServerId;
 use crate::carrier::OpenFailure;
 
@@ -63,6 +63,8 @@ pub(super) enum Command {
     Connect,
     Send(String),
     Disconnect,
+    /// Ask the server who is there, beside the socket.
+    List,
 }
 
 impl Client {
@@ -99,6 +101,21 @@ impl Client {
                 until
             }
             Stage::Registered { beat_at } => beat_at,
+        }
+    }
+
+    /// Asks who else is there, if the server is reached.
+    pub(super) fn look_around(&mut self) {
+        if self.is_registered() {
+            self.commands.push_back(Command::List);
+        }
+    }
+
+    /// The server has said who is there.
+    pub(super) fn on_list(&mut self, text: &str) {
+        let present = read_present(text, self.own);
+        if !present.is_empty() {
+            self.events.push_back(SignalingEvent::Present(present));
         }
     }
 
@@ -210,6 +227,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::PRESENT_MAX;
     use super::*;
 
     const NOW: Duration = Duration::from_secs(100);
@@ -352,6 +370,41 @@ mod tests {
         let why = WHY.to_owned();
         assert_eq!(lost, (true, vec![SignalingEvent::Interrupted { why }]));
         assert!(registered && !client.is_out);
+    }
+
+    #[test]
+    fn who_is_there_is_asked_where_a_server_is_and_told_without_garbage() {
+        let mut client = client();
+        client.look_around();
+        assert_eq!(commands(&mut client), []);
+        let mut client = registered();
+        client.look_around();
+        assert_eq!(commands(&mut client), [Command::List]);
+        let id = |number: u128| format!("{number:032x}");
+
+        let listed = [id(0x1f), id(7), id(7), "a visitor".to_owned(), id(5)];
+        client.on_list(&serde_json::to_string(&listed).expect("they are texts"));
+        for garbage in ["", "[", "{}", "[7]", "[[]]", "\"a\""] {
+            client.on_list(garbage);
+        }
+
+        let present = vec![ServerId::from(5), ServerId::from(7)];
+        assert_eq!(events(&mut client), [SignalingEvent::Present(present)]);
+    }
+
+    #[test]
+    fn of_a_list_without_end_only_so_many_are_taken() {
+        let mut client = registered();
+        let many = 1_000..1_000 + u128::try_from(2 * PRESENT_MAX).expect("it is short");
+        let many: Vec<_> = many.map(|number| format!("{number:032x}")).collect();
+
+        client.on_list(&serde_json::to_string(&many).expect("they are texts"));
+
+        let present = match &events(&mut client)[..] {
+            [SignalingEvent::Present(present)] => present.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(present, PRESENT_MAX);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! PeerJS's server carries no other types, and its clients make nothing of them. Any other `connectionId` is of a
 //! visitor: a client of PeerJS that has dialed this server.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::{Body, Serialization, Session, Signal, Visit, VisitBody, Visitor};
@@ -14,6 +16,9 @@ use crate::webrtc::description::{Description, IceCandidate, MID};
 
 /// The longest message that is read or written, in bytes: the longest frame that our server carries.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most peers of a room that are taken from a server's list: as many as our server has in one.
+pub(super) const PRESENT_MAX: usize = 256;
 
 /// What `connectionId` of our sessions begins with.
 const SESSION_MARK: &str = "liferaft_";
@@ -36,6 +41,17 @@ pub(super) enum Message {
     Visit(Visit),
     /// What is nothing of ours. It shows that the server is there.
     Other,
+}
+
+/// Reads the list of those who are registered in a room: servers that are not this one. Others are left out.
+pub(super) fn read_present(text: &str, own: ServerId) -> Vec<ServerId> {
+    let listed: Vec<Value> = match text.len() {
+        0..=MESSAGE_BYTES_MAX => serde_json::from_str(text).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let servers = listed.iter().filter_map(|id| read_id(id.as_str()?));
+    let servers: BTreeSet<_> = servers.filter(|id| *id != own).take(PRESENT_MAX).collect();
+    servers.into_iter().collect()
 }
 
 impl Message {

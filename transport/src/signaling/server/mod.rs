@@ -31,8 +31,8 @@ use wasm as host;
 use std::fmt;
 use std::task::{Context, Poll};
 
-use futures::StreamExt;
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
+use futures::{FutureExt, StreamExt};
 use liferaft_platform::{ADDRESS_BYTES_MAX, Address, entropy_u64, now};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -180,6 +180,7 @@ impl SignalingServer {
             client: None,
             own: None,
             socket: None,
+            list: None,
             alarm: Alarm::default(),
             waker: None,
         }
@@ -225,6 +226,8 @@ struct Registration {
     own: Option<ServerId>,
     client: Option<Client>,
     socket: Option<Socket>,
+    /// What comes of asking who is there.
+    list: Option<oneshot::Receiver<String>>,
     alarm: Alarm,
     waker: Option<std::task::Waker>,
 }
@@ -284,6 +287,11 @@ impl Registration {
                 }
             }
             Command::Disconnect => self.socket = None,
+            Command::List => {
+                let (answer, list) = oneshot::channel();
+                host::list(self.place.list(), &self.host, answer);
+                self.list = Some(list);
+            }
         }
     }
 }
@@ -311,6 +319,12 @@ impl Signaling for Registration {
         }
     }
 
+    fn look_around(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.look_around();
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SignalingEvent>> {
         let mut texts = 0;
         loop {
@@ -323,6 +337,16 @@ impl Signaling for Registration {
             }
             if let Some(command) = client.next_command() {
                 self.obey(command);
+                continue;
+            }
+            if let Some(list) = &mut self.list
+                && let Poll::Ready(listed) = list.poll_unpin(context)
+            {
+                self.list = None;
+                // What was not answered in time, or at all, is asked again when somebody wants to know.
+                if let Ok(text) = listed {
+                    client.on_list(&text);
+                }
                 continue;
             }
             // A server may say what is nothing to us as fast as it is read.

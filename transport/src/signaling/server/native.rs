@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 use liferaft_platform::spawn;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::message::MESSAGE_BYTES_MAX;
 use super::{SignalingServer, SocketEnd, SocketEvent};
 use crate::websocket::{Socket, Target, WebSocketConfig};
 
 /// A server that reads nothing for so long is none.
 const SENDING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a server may take to say who is there.
+const LISTING_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What only a native host is told.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +104,24 @@ async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: Sock
             },
         }
     }
+}
+
+/// Asks the server who is there, and tells what it answers, if that is something.
+pub(super) fn list(target: Target, options: &Options, answer: oneshot::Sender<String>) {
+    let config = options.websocket.clone();
+    spawn(async move {
+        let fetched = timeout(LISTING_TIME_MAX, config.fetch(&target, MESSAGE_BYTES_MAX)).await;
+        match fetched {
+            // Nobody may wait for it any more.
+            Ok(Ok(text)) => drop(answer.send(text)),
+            Ok(Err(error)) => {
+                tracing::debug!(host = target.host, %error, "the signaling server does not say who is there");
+            }
+            Err(_late) => {
+                tracing::debug!(host = target.host, "it does not say in time who is there");
+            }
+        }
+    });
 }
 
 /// Waits until nobody is at the other end. What is said before the socket is open is lost.

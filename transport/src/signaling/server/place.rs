@@ -146,8 +146,20 @@ impl Place {
     }
 
     /// Returns the address of a server that is registered there.
-    pub(super) fn address_of(&self, server: ServerId) -> String {
+    pub(crate) fn address_of(&self, server: ServerId) -> String {
         format!("{RTC_PREFIX}{self}/{}", write_id(server))
+    }
+
+    /// Returns where the server says who is in the room.
+    pub(super) fn list(&self) -> Target {
+        let Self { prefix, room, .. } = self;
+        Target {
+            is_secure: self.is_secure,
+            host: self.host.clone(),
+            port: self.port,
+            resource: format!("{prefix}/{room}/peers"),
+            pin: None,
+        }
     }
 
     /// Returns what the socket of a peer is opened to.
@@ -320,6 +332,8 @@ mod tests {
             url("ws://127.0.0.1:9000/7AB"),
             format!("ws://127.0.0.1:9000/peerjs?key=7AB&{query}")
         );
+        let list = place("wss://a.example/signal/room-1").list().url();
+        assert_eq!(list, "wss://a.example:443/signal/room-1/peers");
         assert_eq!(
             url("wss://a.example/signal/room-1"),
             format!("wss://a.example:443/signal/peerjs?key=room-1&{query}")

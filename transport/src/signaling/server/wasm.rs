@@ -1,6 +1,6 @@
 //! In browsers: the sockets of the host, a task for each.
 
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt, select_biased};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
@@ -32,6 +32,9 @@ pub(super) fn open(target: Target, _options: &Options, _keeps_id: bool, end: Soc
         }
     });
 }
+
+/// Pages know who is in their room by whoever serves them. Dropping the answer says that there is none.
+pub(super) fn list(_target: Target, _options: &Options, _answer: oneshot::Sender<String>) {}
 
 async fn run(socket: &WebSocket, end: SocketEnd) {
     let SocketEnd {

@@ -495,6 +495,14 @@ impl Carrier for WebRtcCarrier {
         self.wake();
     }
 
+    fn look_around(&mut self) {
+        self.switchboard.look_around();
+        // What a server is asked it is asked when it is polled.
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
     fn describe(&self, path: &Path) -> Option<String> {
         let number = self.table.number_of(path)?;
         let (socket, connection) = self.table.connection(number)?;
@@ -605,6 +613,9 @@ impl Carrier for WebRtcCarrier {
                 }
                 Poll::Ready(Wish::Signal { to, signal }) => {
                     return Poll::Ready(Some(CarrierEvent::Signal { to, signal }));
+                }
+                Poll::Ready(Wish::Present(servers)) => {
+                    return Poll::Ready(Some(CarrierEvent::Present { servers }));
                 }
                 Poll::Ready(Wish::Dial) => return Poll::Ready(Some(CarrierEvent::Ready)),
                 Poll::Pending => {}

@@ -90,6 +90,7 @@ impl WebRtcCarrier {
             Wish::Signal { to, signal } => {
                 self.events.push_back(CarrierEvent::Signal { to, signal });
             }
+            Wish::Present(servers) => self.events.push_back(CarrierEvent::Present { servers }),
             Wish::Dial => self.events.push_back(CarrierEvent::Ready),
             Wish::Do {
                 number,
@@ -203,6 +204,11 @@ impl Carrier for WebRtcCarrier {
         let table = &mut self.table;
         self.switchboard
             .on_signal(from, &signal, |peer| table.accept(peer));
+        self.wake();
+    }
+
+    fn look_around(&mut self) {
+        self.switchboard.look_around();
         self.wake();
     }
 

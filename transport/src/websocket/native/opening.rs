@@ -105,6 +105,13 @@ impl Opener {
         &self,
         target: &Target,
     ) -> Result<(Socket, tungstenite::handshake::client::Response), OpenError> {
+        let stream = self.connect(target).await?;
+        let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
+        upgraded.map_err(|error| Box::new(error).into())
+    }
+
+    /// Connects to the host of a target, by TLS if that is wanted.
+    pub(super) async fn connect(&self, target: &Target) -> Result<Box<dyn Stream>, OpenError> {
         let host = (&*target.host, target.port);
         let addresses = lookup_host(host).await.map_err(OpenError::Name)?;
         let addresses: Vec<_> = addresses
@@ -114,14 +121,12 @@ impl Opener {
             return Err(OpenError::NotOnThisMachine);
         }
         let socket = connect(addresses).await.map_err(OpenError::Connect)?;
-        let stream: Box<dyn Stream> = if target.is_secure {
+        Ok(if target.is_secure {
             let stream = self.trust.connect(&target.host, target.pin, socket).await;
             Box::new(stream.map_err(OpenError::Tls)?)
         } else {
             Box::new(socket)
-        };
-        let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
-        upgraded.map_err(|error| Box::new(error).into())
+        })
     }
 
     /// Lets in a connection of another.
