@@ -10,6 +10,7 @@
 pub mod access;
 #[cfg(feature = "webrtc")]
 mod alarm;
+mod allowance;
 pub mod carrier;
 pub mod conformance;
 pub mod endpoint;

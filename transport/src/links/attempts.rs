@@ -8,6 +8,7 @@ use liferaft_platform::Address;
 
 use super::event::{Cargo, LinkError, LinkOutput, RELAY, Route};
 use super::handshakes::{Due, Handshakes, Side, Target};
+use super::limits::UNWANTED_LINKS_MAX;
 use super::local::LocalEnd;
 use super::table::Table;
 use super::wants::{DueWay, Wanted, Wants};
@@ -57,6 +58,14 @@ impl Attempts {
     /// Returns true if a handshake is under way on a path.
     pub(super) fn uses(&self, route: Route) -> bool {
         self.handshakes.uses(route)
+    }
+
+    /// Returns true if there is no room for a link to a peer that is not wanted.
+    pub(super) fn is_crowded(&self, peer: ServerId, table: &Table) -> bool {
+        let is_unwanted = |peer: &ServerId| !self.wants.contains(*peer);
+        is_unwanted(&peer)
+            && !table.has(peer)
+            && table.peers().filter(is_unwanted).count() >= UNWANTED_LINKS_MAX
     }
 
     /// Replaces the peers that are wanted. Returns those that are not any more.

@@ -28,11 +28,22 @@ pub const UNREAD_EVENTS_MAX: usize = 8_192;
 /// signal, so that each has its turn.
 pub const SIGNAL_FORWARDERS_MAX: usize = 3;
 
-/// The most signals that are taken from a link in a second, for carriers here and to be passed on. More are dropped.
+/// The most signals of a sender that are taken from a link in a second, for carriers here and to be passed on: of its
+/// peer, and of each server whose signals the peer passes on. More are dropped.
 pub const SIGNALS_PER_SECOND_MAX: u32 = 64;
 
-/// The most signals that are taken from a link at once, after it has sent none for some seconds. More are dropped.
+/// The most signals of a sender that are taken from a link at once, after it has sent none for some seconds. More are
+/// dropped.
 pub const SIGNALS_AT_ONCE_MAX: u32 = 256;
+
+/// The most signals that a peer passes on in a second, of all senders together. More are dropped.
+pub const SIGNALS_PER_SECOND_TOTAL_MAX: u32 = 16 * SIGNALS_PER_SECOND_MAX;
+
+/// The most signals that a peer passes on at once, of all senders together. More are dropped.
+pub const SIGNALS_AT_ONCE_TOTAL_MAX: u32 = 16 * SIGNALS_AT_ONCE_MAX;
+
+/// The most senders of a link whose signals are counted. Whoever has sent none for the longest is forgotten.
+pub(super) const SIGNAL_SENDERS_MAX: usize = 256;
 
 /// The most bytes of packets that are passed on for the peer of a link in a second. More are dropped, so that they do
 /// not push out what this end has to send itself.

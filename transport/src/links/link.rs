@@ -1,34 +1,41 @@
 //! Runs one link that is up: frames in and out, liveness, and what is said about the stream.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::allowance::{Allowance, Rate};
 use super::event::{Cargo, CloseReason, DownReason, Link, LinkOutput, Route};
 use super::limits::{
     FRAME_COST_BYTES, LinkLimits, RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX,
-    SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX,
+    SIGNAL_SENDERS_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_AT_ONCE_TOTAL_MAX, SIGNALS_PER_SECOND_MAX,
+    SIGNALS_PER_SECOND_TOTAL_MAX,
 };
 use super::packet::{
     self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES, Transit,
 };
 use super::stream::{Incoming, Outgoing, Segment, StreamError};
 use crate::access::Role;
+use crate::allowance::{Allowance, Rate};
 use crate::carrier::{Channel, Head, Packet};
 use crate::frame::Frame;
 use crate::handshake::Established;
 use crate::sealing::{Opener, SEALING_BYTES, Sealer, Secrets};
-use crate::{DeliveryClass, SendError};
+use crate::{DeliveryClass, SendError, ServerId};
 
 /// How often an end that has not heard of its peer yet tells that it is there. The peer takes the link for up by that.
 const GREETING_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many signals are taken from a link.
+/// How many signals of a sender are taken from a link.
 const SIGNAL_RATE: Rate = Rate {
     per_second: SIGNALS_PER_SECOND_MAX,
     at_once_max: SIGNALS_AT_ONCE_MAX,
+};
+
+/// How many signals are taken that the peer of a link passes on.
+const PASSED_SIGNAL_RATE: Rate = Rate {
+    per_second: SIGNALS_PER_SECOND_TOTAL_MAX,
+    at_once_max: SIGNALS_AT_ONCE_TOTAL_MAX,
 };
 
 /// How many bytes of packets are passed on for the peer of a link.
@@ -53,7 +60,7 @@ pub(super) struct ActiveLink {
     unread: Unread,
     life: Life,
     flow: Flow,
-    signals: Allowance,
+    signals: Signals,
     relayed: Allowance,
 }
 
@@ -77,6 +84,14 @@ struct Keys {
 struct Unread {
     bytes: usize,
     dropped: u64,
+}
+
+/// The signals that a link may still bring. Each sender has its own: one that floods is in no other's way.
+#[derive(Debug)]
+struct Signals {
+    senders: BTreeMap<ServerId, Allowance>,
+    /// Of all that the peer passes on, which may make senders up.
+    passed: Allowance,
 }
 
 /// When anything passed.
@@ -171,7 +186,7 @@ impl ActiveLink {
                 is_heard: false,
             },
             flow: Flow::default(),
-            signals: Allowance::new(SIGNAL_RATE, now),
+            signals: Signals::new(now),
             relayed: Allowance::new(RELAY_RATE, now),
         }
     }
@@ -272,9 +287,10 @@ impl ActiveLink {
         self.life.is_heard && (self.life.has_received || now < silent_at)
     }
 
-    /// Returns true if the peer has not sent more signals than it may.
-    pub(super) fn takes_signal(&mut self, now: Duration) -> bool {
-        self.signals.take(1, now)
+    /// Returns true if no more signals have come than may, of the peer itself or of another whose it passes on.
+    pub(super) fn takes_signal(&mut self, from: ServerId, now: Duration) -> bool {
+        let is_passed = from != self.about.peer;
+        self.signals.of(from, now).take(1, now) && (!is_passed || self.signals.passed.take(1, now))
     }
 
     /// Returns true if the peer may have so many more bytes passed on.
@@ -520,6 +536,26 @@ impl ActiveLink {
 /// Returns true for servers of the cluster, and for those that may become one.
 pub(super) const fn is_server(role: Role) -> bool {
     matches!(role, Role::Member | Role::Vouched | Role::Joiner)
+}
+
+impl Signals {
+    fn new(now: Duration) -> Self {
+        Self {
+            senders: BTreeMap::new(),
+            passed: Allowance::new(PASSED_SIGNAL_RATE, now),
+        }
+    }
+
+    fn of(&mut self, sender: ServerId, now: Duration) -> &mut Allowance {
+        if self.senders.len() >= SIGNAL_SENDERS_MAX && !self.senders.contains_key(&sender) {
+            let asked_at = |(_, allowance): &(&ServerId, &Allowance)| allowance.asked_at();
+            let idlest = self.senders.iter().min_by_key(asked_at);
+            let idlest = idlest.map(|(sender, _)| *sender);
+            idlest.map(|sender| self.senders.remove(&sender));
+        }
+        let fresh = || Allowance::new(SIGNAL_RATE, now);
+        self.senders.entry(sender).or_insert_with(fresh)
+    }
 }
 
 impl Seal {

@@ -17,7 +17,6 @@
 //! [`Endpoint`]: crate::endpoint::Endpoint
 
 mod agreement;
-mod allowance;
 mod attempts;
 mod clock;
 mod dialing;
@@ -43,8 +42,8 @@ pub use self::event::{
 pub use self::limits::{
     HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits,
     RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX, RELAYED_BYTES_PER_SECOND_TOTAL_MAX,
-    SIGNAL_FORWARDERS_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_PER_SECOND_MAX, UNREAD_EVENTS_MAX,
-    UNWANTED_LINKS_MAX, WANTED_MAX,
+    SIGNAL_FORWARDERS_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_AT_ONCE_TOTAL_MAX, SIGNALS_PER_SECOND_MAX,
+    SIGNALS_PER_SECOND_TOTAL_MAX, UNREAD_EVENTS_MAX, UNWANTED_LINKS_MAX, WANTED_MAX,
 };
 pub use self::local::{CarrierTraits, Credentials};
 pub use self::stream::{
@@ -522,7 +521,7 @@ impl Links {
     fn on_established(&mut self, route: Route, target: Option<Target>, established: Established) {
         let peer = established.peer.server_id();
         let looked_for = target.as_ref().map(|target| target.peer);
-        let is_crowded = self.is_crowded(peer);
+        let is_crowded = self.attempts.is_crowded(peer, &self.table);
         let own = (self.local.id, is_crowded);
         let fate = Fate::of(&established, (route, looked_for), own, &self.table);
         let is_answer = looked_for.is_none_or(|looked_for| looked_for == peer);
@@ -553,14 +552,6 @@ impl Links {
             }
             Fate::Superfluous | Fate::GivesWay => self.leave(route),
         }
-    }
-
-    /// Returns true if there is no room for a link to a peer that is not wanted.
-    fn is_crowded(&self, peer: ServerId) -> bool {
-        let is_unwanted = |peer: &ServerId| !self.attempts.wants.contains(*peer);
-        is_unwanted(&peer)
-            && !self.table.has(peer)
-            && self.table.peers().filter(is_unwanted).count() >= UNWANTED_LINKS_MAX
     }
 
     /// Puts a link up, in place of the peer's earlier one.

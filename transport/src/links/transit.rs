@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::allowance::{Allowance, Rate};
 use super::event::{LinkOutput, Route};
 use super::limits::{
     RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_TOTAL_MAX, SIGNAL_FORWARDERS_MAX,
@@ -20,6 +19,7 @@ use super::local::LocalEnd;
 use super::packet::{CarrierSignal, Passed, RELAYED_PACKET_BYTES_MAX, Transit};
 use super::table::Table;
 use crate::ServerId;
+use crate::allowance::{Allowance, Rate};
 use crate::carrier::Packet;
 
 /// How many bytes of packets are passed on for all peers together.
@@ -252,7 +252,7 @@ impl Ways {
     ) -> Option<()> {
         let link = crossing.table.active_mut(by)?;
         let is_believed = from == by || from != crossing.local.id && link.passes_on();
-        if !is_believed || !link.takes_signal(crossing.now) {
+        if !is_believed || !link.takes_signal(from, crossing.now) {
             return None;
         }
         let (scheme, signal) = signal.parts()?;
@@ -279,7 +279,7 @@ impl Ways {
     ) -> Option<()> {
         let link = crossing.table.active_mut(from)?;
         // One that is too long for its receiver may be too long for the link to it.
-        if !link.may_pass() || !link.takes_signal(crossing.now) || signal.parts().is_none() {
+        if !link.may_pass() || !link.takes_signal(from, crossing.now) || signal.parts().is_none() {
             return None;
         }
         let receiver = crossing.table.active(to)?;

@@ -269,6 +269,25 @@ fn a_flood_of_signals_is_dropped_beyond_its_bound() {
     assert!(world.is_up(0, 2) && world.is_up(2, 1), "the links stay");
 }
 
+/// What was taken from a link was bounded for all together whose signals came by it.
+#[test]
+fn a_flood_of_one_sender_leaves_others_their_signals() {
+    let mut world = star(4, SEALED);
+    let burst = usize::try_from(SIGNALS_AT_ONCE_MAX).unwrap();
+
+    (0..2 * burst).for_each(|_| world.signal(0, 1, "flood"));
+    world.run_for(ms(100));
+    for _ in 0..50 {
+        (0..5).for_each(|_| world.signal(0, 1, "flood"));
+        world.signal(2, 1, "offer");
+        world.run_for(ms(10));
+    }
+
+    let signals = world.signals(1);
+    let of_other = signals.iter().filter(|(from, _)| *from == id_of(2));
+    assert_eq!(of_other.count(), 50);
+}
+
 #[test]
 fn a_signal_that_is_too_long_is_dropped_and_counted() {
     let mut world = World::linked(SEALED);
