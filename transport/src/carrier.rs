@@ -63,9 +63,17 @@ pub trait Carrier: Send + 'static {
     }
 
     /// Takes a signal that another server's carrier of this scheme has sent, by [`CarrierEvent::Signal`], over links.
-    /// Whose it is was proven. It may be lost, and it may come twice. Default: nothing.
-    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
-        let _ = (from, signal);
+    /// The link with the server `by` has brought it, which has sent it itself or says that it is `from` another. It may
+    /// be lost, and it may come twice. Default: nothing.
+    fn on_signal(&mut self, from: ServerId, by: ServerId, signal: Bytes) {
+        let _ = (from, by, signal);
+    }
+
+    /// Takes that a link is up along a path: whoever is at its other end has proven to be a server or client that may
+    /// be there. Until then it may be anybody, and a carrier that has too many connections does well to close others.
+    /// Default: nothing.
+    fn on_linked(&mut self, path: &Path) {
+        let _ = path;
     }
 
     /// Finds out who else is there than those who are dialed, best effort, where the medium has somebody to ask:

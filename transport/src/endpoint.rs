@@ -447,13 +447,19 @@ impl Endpoint {
                         carrier.close(&route.path);
                     }
                 }
+                LinkOutput::Linked(route) => {
+                    if let Some(carrier) = &mut self.carriers[route.carrier] {
+                        carrier.on_linked(&route.path);
+                    }
+                }
                 LinkOutput::Signal {
                     carrier,
                     from,
+                    by,
                     signal,
                 } => {
                     if let Some(carrier) = &mut self.carriers[carrier] {
-                        carrier.on_signal(from, signal);
+                        carrier.on_signal(from, by, signal);
                     }
                 }
                 LinkOutput::Sign { attempt, bytes } => {

@@ -130,10 +130,14 @@ impl<C: Carrier> Carrier for Severable<C> {
         self.with(|carrier| carrier.introduce(local));
     }
 
-    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+    fn on_signal(&mut self, from: ServerId, by: ServerId, signal: Bytes) {
         if !self.is_cut() {
-            self.with(|carrier| carrier.on_signal(from, signal));
+            self.with(|carrier| carrier.on_signal(from, by, signal));
         }
+    }
+
+    fn on_linked(&mut self, path: &Path) {
+        self.with(|carrier| carrier.on_linked(path));
     }
 
     fn describe(&self, path: &Path) -> Option<String> {

@@ -320,12 +320,16 @@ pub enum LinkOutput {
     },
     /// Close a path.
     Close(Route),
+    /// Tell a carrier that a link is up along a path, by [`on_linked`](crate::carrier::Carrier::on_linked).
+    Linked(Route),
     /// Give a signal to a carrier, by [`on_signal`](crate::carrier::Carrier::on_signal).
     Signal {
         /// The carrier.
         carrier: usize,
         /// The server whose carrier has sent it.
         from: ServerId,
+        /// The server whose link has brought it: the same, or one that has passed it on.
+        by: ServerId,
         /// The signal.
         signal: Bytes,
     },

@@ -557,16 +557,18 @@ impl Links {
     /// Puts a link up, in place of the peer's earlier one.
     fn up(&mut self, link: Box<ActiveLink>) {
         let about = link.about;
-        let peer = about.peer;
-        let carrier = link.route.carrier;
+        let (peer, route) = (about.peer, link.route);
         let outweighed = agreement::outweighed(&link, self.local.id, &self.table, self.clock.now);
-        self.end(peer, DownReason::Replaced, Some(carrier));
+        self.end(peer, DownReason::Replaced, Some(route.carrier));
         self.table.take_pending(peer, |_, _| true);
         self.unread.forget_frames_of(peer);
         let (local, now) = (&mut self.local, self.clock.now);
-        self.attempts.on_up((peer, carrier), outweighed, local, now);
+        let to = (peer, route.carrier);
+        self.attempts.on_up(to, outweighed, local, now);
         tracing::debug!(%peer, role = %about.role, generation = about.generation, "a link is up");
         self.table.set_active(link);
+        let linked = Some(LinkOutput::Linked(route));
+        self.outputs.extend(linked.filter(|_| !route.is_relayed()));
         self.unread.push(LinkEvent::Up(Box::new(about)));
         // The peer takes the link for up by what is sent first.
         if let Some(link) = self.table.active_mut(peer)

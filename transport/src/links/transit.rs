@@ -264,6 +264,7 @@ impl Ways {
         crossing.outputs.push_back(LinkOutput::Signal {
             carrier,
             from,
+            by,
             signal,
         });
         Some(())

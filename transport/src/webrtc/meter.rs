@@ -25,7 +25,7 @@ pub struct WebRtcCounters {
     /// Connections of others that were taken, to be opened.
     pub accepted: u64,
     /// Connections of others that were not answered because there were too many, or that gave their place to others
-    /// before they were open.
+    /// before a link was up by them.
     pub refused: u64,
     /// Connections, of whichever end, that were opened.
     pub opened: u64,

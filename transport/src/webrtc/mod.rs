@@ -62,6 +62,8 @@ mod negotiations;
 mod servers;
 mod shunned;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
+mod places;
+#[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod supply;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod switchboard;

@@ -18,9 +18,6 @@ use super::shunned::Shunned;
 use crate::ServerId;
 use crate::signaling::{Body, Note, NoteKind, Signal, Way};
 
-/// The most connections that one peer has offered and that are being opened.
-const OFFERED_BY_PEER_MAX: usize = 2;
-
 /// The most sessions that have ended and are remembered. The oldest is forgotten first.
 const ENDED_MAX: usize = 1_024;
 
@@ -167,8 +164,7 @@ impl Negotiations {
                         self.rise(number);
                         Some(number)
                     }
-                    None if self.has_room(from, way) => admit(),
-                    None => None,
+                    None => admit(),
                 };
                 let Some(number) = number else {
                     return;
@@ -371,18 +367,6 @@ impl Negotiations {
         let mut of_peer = self.of_peer(peer);
         let unanswered = of_peer.find(|(_, negotiation)| negotiation.is_unanswered());
         unanswered.map(|(number, _)| number)
-    }
-
-    /// Returns true if one more offer may be taken. Each way has room of its own: what a server makes up does not crowd
-    /// out members, who have proven who they are.
-    fn has_room(&self, peer: ServerId, way: Way) -> bool {
-        let is_opening = |it: &Negotiation| it.is_opening_for_peer() && it.way() == Some(way);
-        let of_peer = self.of_peer(peer).filter(|(_, it)| is_opening(it));
-        let of_all = self
-            .seats
-            .values()
-            .filter(|seat| is_opening(&seat.negotiation));
-        of_peer.count() < OFFERED_BY_PEER_MAX && of_all.count() < self.limits.opening_max
     }
 
     fn of_peer(&self, peer: ServerId) -> impl Iterator<Item = (u64, &Negotiation)> {

@@ -2,20 +2,38 @@
 //!
 //! A page has about 500 of the browser's connections, and those that are closed count until the browser collects its
 //! garbage, which takes it many minutes: with Chromium 156, 593 were made in four minutes, and then none. Whoever
-//! answers without connecting, or an address where nobody is, must not use them all up. A connection that opens is
-//! given back.
+//! answers or offers and does not connect, or an address where nobody is, must not use them all up. One by which a link
+//! has come up is given back: whoever opens a connection and says nothing costs as much as who does not open it.
 
 use std::time::Duration;
 
 /// The most connections in a row that come to nothing.
 const SUPPLY_MAX: u32 = 64;
 
-/// How many of them are kept for those of whom it is known that somebody is there: addresses of listeners are dialed
-/// whether anybody listens or not.
-const KEPT_FOR_ANSWERED: u32 = 32;
-
 /// After so long there is one more.
 const SUPPLIED_AFTER: Duration = Duration::from_secs(30);
+
+/// What a connection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To answer an offer that a signaling server has brought, of whomever.
+    Stranger,
+    /// To dial the address of a listener, whether anybody listens there or not.
+    Listener,
+    /// To answer whoever has a link with a member, or people know, or to reach a peer that has said that it is there.
+    Peer,
+}
+
+impl Purpose {
+    /// Returns how many are kept for others.
+    const fn kept(self) -> u32 {
+        match self {
+            Self::Stranger => 48,
+            Self::Listener => 32,
+            Self::Peer => 0,
+        }
+    }
+}
 
 /// The connections that may still be made.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +51,8 @@ impl Supply {
         }
     }
 
-    /// Takes one, for a peer that has answered or not. Returns false if there is none.
-    pub(super) fn take(&mut self, is_answered: bool, now: Duration) -> bool {
+    /// Returns true if there is one.
+    pub(super) fn has(&mut self, purpose: Purpose, now: Duration) -> bool {
         while self.left < SUPPLY_MAX && self.supplied_at <= now {
             self.left += 1;
             self.supplied_at = self.supplied_at.saturating_add(SUPPLIED_AFTER);
@@ -43,13 +61,17 @@ impl Supply {
         if self.left >= SUPPLY_MAX {
             self.supplied_at = now.saturating_add(SUPPLIED_AFTER);
         }
-        let kept = if is_answered { 0 } else { KEPT_FOR_ANSWERED };
-        let is_taken = self.left > kept;
+        self.left > purpose.kept()
+    }
+
+    /// Takes one. Returns false if there is none.
+    pub(super) fn take(&mut self, purpose: Purpose, now: Duration) -> bool {
+        let is_taken = self.has(purpose, now);
         self.left -= u32::from(is_taken);
         is_taken
     }
 
-    /// One that was taken has opened.
+    /// A link has come up by one that was taken.
     pub(super) fn give_back(&mut self) {
         self.left = (self.left + 1).min(SUPPLY_MAX);
     }
@@ -61,9 +83,9 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_000);
 
-    fn taken(supply: &mut Supply, is_answered: bool, now: Duration) -> u32 {
+    fn taken(supply: &mut Supply, purpose: Purpose, now: Duration) -> u32 {
         let mut taken = 0;
-        while supply.take(is_answered, now) {
+        while supply.take(purpose, now) {
             taken += 1;
         }
         taken
@@ -73,28 +95,51 @@ mod tests {
     fn addresses_where_nobody_is_leave_enough_for_others() {
         let mut supply = Supply::new(NOW);
 
-        assert_eq!(taken(&mut supply, false, NOW), 32);
-        assert_eq!(taken(&mut supply, true, NOW), 32);
+        assert_eq!(taken(&mut supply, Purpose::Listener, NOW), 32);
+        assert_eq!(taken(&mut supply, Purpose::Peer, NOW), 32);
+    }
+
+    /// They were given back when they opened, so that whoever opened one after the other used up all 500.
+    #[test]
+    fn strangers_who_open_connections_without_end_get_few() {
+        let mut supply = Supply::new(NOW);
+
+        assert_eq!(taken(&mut supply, Purpose::Stranger, NOW), 16);
+        let an_hour_later = NOW + 120 * SUPPLIED_AFTER;
+        let a_minute_after_that = an_hour_later + 2 * SUPPLIED_AFTER;
+        assert_eq!(taken(&mut supply, Purpose::Stranger, an_hour_later), 16);
+        assert_eq!(
+            taken(&mut supply, Purpose::Stranger, a_minute_after_that),
+            2
+        );
+        assert_eq!(taken(&mut supply, Purpose::Listener, NOW), 16);
+        assert_eq!(taken(&mut supply, Purpose::Peer, NOW), 32);
     }
 
     #[test]
     fn there_is_one_more_each_half_minute_up_to_a_bound() {
         let mut supply = Supply::new(NOW);
-        taken(&mut supply, true, NOW);
+        taken(&mut supply, Purpose::Peer, NOW);
 
-        assert_eq!(taken(&mut supply, true, NOW + 3 * SUPPLIED_AFTER), 3);
-        assert_eq!(taken(&mut supply, true, NOW + 1_000 * SUPPLIED_AFTER), 64);
+        assert_eq!(
+            taken(&mut supply, Purpose::Peer, NOW + 3 * SUPPLIED_AFTER),
+            3
+        );
+        assert_eq!(
+            taken(&mut supply, Purpose::Peer, NOW + 1_000 * SUPPLIED_AFTER),
+            64
+        );
     }
 
     #[test]
-    fn connections_that_open_cost_nothing() {
+    fn connections_that_links_come_up_by_cost_nothing() {
         let mut supply = Supply::new(NOW);
 
         for _ in 0..1_000 {
-            assert!(supply.take(true, NOW));
+            assert!(supply.take(Purpose::Stranger, NOW));
             supply.give_back();
         }
 
-        assert_eq!(taken(&mut supply, true, NOW), 64);
+        assert_eq!(taken(&mut supply, Purpose::Peer, NOW), 64);
     }
 }

@@ -15,6 +15,7 @@ use super::description::Description;
 use super::limits::WebRtcLimits;
 use super::negotiation::{ANYBODY, Action, MediumEvent, Unreached, Ways};
 use super::negotiations::{Negotiations, Output, Taken};
+use super::places::{Claim, Gate};
 use super::servers::{SERVERS_MAX, Servers};
 use super::visitors::Visitors;
 use crate::ServerId;
@@ -50,7 +51,7 @@ pub(crate) enum Wish {
 /// Who is to be given a place among the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guest {
-    Server(ServerId),
+    Server(Claim),
     Visitor,
 }
 
@@ -154,16 +155,18 @@ impl Switchboard {
         )
     }
 
-    /// Takes a signal that links have carried. `admit` gives a number to a connection for a peer, if there is room.
+    /// Takes a signal that the link with a server has brought, which may have passed it on. `admit` gives a number to a
+    /// connection for a peer, if there is room.
     pub(crate) fn on_signal(
         &mut self,
-        from: ServerId,
+        (from, by): (ServerId, ServerId),
         signal: &[u8],
-        admit: impl FnOnce(ServerId) -> Option<u64>,
+        admit: impl FnOnce(Claim) -> Option<u64>,
     ) {
         if let Some(signal) = Signal::from_bytes(signal) {
+            let claim = Claim::Peer(from, Gate::Mesh(by));
             self.negotiations
-                .on_signal(from, Way::Mesh, signal, now(), || admit(from));
+                .on_signal(from, Way::Mesh, signal, now(), || admit(claim));
             self.take_outputs();
         }
     }
@@ -268,7 +271,8 @@ impl Switchboard {
                 self.wishes.push_back(Wish::Dial);
             }
             SignalingEvent::Signal { from, signal } => {
-                let admit = || admit(Guest::Server(from));
+                let claim = Claim::Peer(from, Gate::Server(place));
+                let admit = || admit(Guest::Server(claim));
                 self.negotiations.on_signal(from, way, signal, now(), admit);
             }
             // Another way may reach it.
@@ -347,7 +351,8 @@ impl Switchboard {
         admit: &mut impl FnMut(Guest) -> Option<u64>,
     ) -> Result<u64, ByHandError> {
         let has_room = self.negotiations.has_room_by_hand();
-        let number = has_room.then(|| admit(Guest::Server(peer))).flatten();
+        let guest = Guest::Server(Claim::Peer(peer, Gate::Hand));
+        let number = has_room.then(|| admit(guest)).flatten();
         number.ok_or(ByHandError::TooMany)
     }
 

@@ -341,7 +341,7 @@ impl Carrier for Signaling {
         self.carrier.address_of(server)
     }
 
-    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+    fn on_signal(&mut self, from: ServerId, _by: ServerId, signal: Bytes) {
         self.post.lock().unwrap().received.push((from, signal));
     }
 

@@ -12,6 +12,7 @@ mod conformance;
 #[path = "../../src/webrtc/native/gathering/tests/coturn.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod coturn;
+mod crowds;
 #[path = "../websocket/direct.rs"]
 mod direct;
 mod ends;

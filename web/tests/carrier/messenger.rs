@@ -73,6 +73,10 @@ impl<C: Carrier> Carrier for Messenger<C> {
         self.carrier.introduce(local);
     }
 
+    fn on_linked(&mut self, path: &Path) {
+        self.carrier.on_linked(path);
+    }
+
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
         self.carrier.dial(address)
     }
@@ -89,7 +93,7 @@ impl<C: Carrier> Carrier for Messenger<C> {
         let local = self.local.expect("it is introduced first");
         loop {
             while let Some((from, signal)) = self.post.poll(local, context) {
-                self.carrier.on_signal(from, signal);
+                self.carrier.on_signal(from, from, signal);
             }
             match self.carrier.poll(context) {
                 Poll::Ready(Some(CarrierEvent::Signal { to, signal })) => {

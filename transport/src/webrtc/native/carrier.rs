@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use liferaft_platform::now as platform_now;
 use tokio::time::{Sleep, sleep_until};
 
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, Target, address_of};
@@ -168,7 +169,12 @@ impl WebRtcCarrier {
                 Some(relay) => self.outlets.send(relay, to, &datagram, now()),
             }
         }
-        self.events.extend(self.turn.events.drain(..));
+        for event in self.turn.events.drain(..) {
+            if let CarrierEvent::Opened { path, .. } = &event {
+                self.table.on_open(path, platform_now());
+            }
+            self.events.push_back(event);
+        }
         for event in self.turn.medium.drain(..) {
             self.switchboard.on_medium(number, event);
         }
@@ -319,12 +325,17 @@ impl WebRtcCarrier {
         Ok(place)
     }
 
-    /// Reads a datagram from one of the sockets. Returns false if there is none.
+    /// Reads a datagram from one of the sockets, or from each of the relays. Returns false if there is none.
     fn read(&mut self, context: &mut Context<'_>) -> bool {
-        for _ in 0..self.sockets.len() {
-            self.reads_next = (self.reads_next + 1) % self.sockets.len();
+        for _ in 0..=self.sockets.len() {
+            self.reads_next = (self.reads_next + 1) % (self.sockets.len() + 1);
             let place = self.reads_next;
-            let socket = &mut self.sockets[place];
+            let Some(socket) = self.sockets.get_mut(place) else {
+                if self.outlets.read(context, now()) {
+                    return true;
+                }
+                continue;
+            };
             let listens = socket.purpose == Purpose::Listening;
             let Poll::Ready((from, datagram)) = socket.poll_receive(context) else {
                 continue;
@@ -376,9 +387,10 @@ impl WebRtcCarrier {
 
     /// Makes the end of a connection that a stranger asks for.
     fn accept(&mut self, from: Pair, ufrag: &str) -> Option<u64> {
-        let now = now();
-        let (number, path) = self.table.accept(from, ufrag, now)?;
-        match self.maker.accept(path, ufrag, now) {
+        let number = self.table.accept(from, ufrag, platform_now())?;
+        self.evict();
+        let path = self.table.seat(number)?.path;
+        match self.maker.accept(path, ufrag, now()) {
             Ok(connection) => self.table.place(number, connection),
             Err(ending) => {
                 self.end(number, &ending);
@@ -386,6 +398,13 @@ impl WebRtcCarrier {
             }
         }
         Some(number)
+    }
+
+    /// Closes the connections that have lost their places to others.
+    fn evict(&mut self) {
+        while let Some(number) = self.table.next_displaced() {
+            self.end(number, &Ending::Displaced);
+        }
     }
 
     /// Takes out the next event. What is taken gives its sender credit for more.
@@ -488,10 +507,11 @@ impl Carrier for WebRtcCarrier {
         self.switchboard.introduce(local);
     }
 
-    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+    fn on_signal(&mut self, from: ServerId, by: ServerId, signal: Bytes) {
         let table = &mut self.table;
-        let admit = |peer| table.accept_offer(peer, now());
-        self.switchboard.on_signal(from, &signal, admit);
+        let admit = |claim| table.admit(claim, platform_now());
+        self.switchboard.on_signal((from, by), &signal, admit);
+        self.evict();
         self.wake();
     }
 
@@ -501,6 +521,10 @@ impl Carrier for WebRtcCarrier {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    fn on_linked(&mut self, path: &Path) {
+        self.table.on_linked(path);
     }
 
     fn describe(&self, path: &Path) -> Option<String> {
@@ -520,7 +544,7 @@ impl Carrier for WebRtcCarrier {
         if let Some(path) = self.claim(&dialed) {
             return Ok(path);
         }
-        let (number, path) = self.table.dial(now()).ok_or_else(|| DialError::TooMany {
+        let (number, path) = self.table.dial().ok_or_else(|| DialError::TooMany {
             address: address.clone(),
             connections_max: self.maker.limits.dialed_max,
         })?;
@@ -593,24 +617,21 @@ impl Carrier for WebRtcCarrier {
             }
             let (table, policy) = (&mut self.table, self.maker.policy);
             let admit = |guest| match guest {
-                Guest::Server(peer) => table.accept_offer(peer, now()),
+                Guest::Server(claim) => table.admit(claim, platform_now()),
                 // Relays are for members.
                 Guest::Visitor if policy == IceTransportPolicy::Relay => None,
-                Guest::Visitor => Some(table.accept_visitor(now())),
+                Guest::Visitor => Some(table.accept_visitor()),
             };
-            match self.switchboard.poll(context, admit) {
-                Poll::Ready(Wish::Do { number, action }) => {
-                    self.act(number, action);
-                    continue;
-                }
+            let wish = self.switchboard.poll(context, admit);
+            self.evict();
+            let mut has_done = wish.is_ready() || !self.events.is_empty();
+            match wish {
+                Poll::Ready(Wish::Do { number, action }) => self.act(number, action),
                 Poll::Ready(Wish::Receive {
                     number,
                     offer,
                     serialization,
-                }) => {
-                    self.receive(number, &offer, serialization);
-                    continue;
-                }
+                }) => self.receive(number, &offer, serialization),
                 Poll::Ready(Wish::Signal { to, signal }) => {
                     return Poll::Ready(Some(CarrierEvent::Signal { to, signal }));
                 }
@@ -620,22 +641,19 @@ impl Carrier for WebRtcCarrier {
                 Poll::Ready(Wish::Dial) => return Poll::Ready(Some(CarrierEvent::Ready)),
                 Poll::Pending => {}
             }
+            // Of all that may never end, each has its turn: signals, times, and what comes to each socket.
             let now = now();
-            if let Some(found) = self.outlets.next_found() {
+            while let Some(found) = self.outlets.next_found() {
                 self.on_found(found);
-                continue;
+                has_done = true;
             }
             let is_awaited = self.switchboard.is_waiting_by_hand();
-            if self.outlets.poll(context, now, is_awaited) {
-                continue;
-            }
+            has_done |= self.outlets.poll(context, now, is_awaited);
             if let Some(number) = self.table.due(now) {
                 self.with(number, |connection, turn| connection.on_time(now, turn));
-                // Of two that are due all the time, each has its turn.
-                self.read(context);
-                continue;
+                has_done = true;
             }
-            if self.read(context) {
+            if self.read(context) || has_done {
                 continue;
             }
             for socket in &mut self.sockets {

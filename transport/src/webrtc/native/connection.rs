@@ -141,6 +141,8 @@ pub(super) enum Ending {
     NoPacket(String),
     /// A visitor was told what it takes to join.
     Refused,
+    /// Others need its place, and nobody has proven to be at its other end.
+    Displaced,
     Failed(String),
 }
 
@@ -627,9 +629,11 @@ impl From<&Ending> for OpenFailure {
             Ending::Unresolved(why) => Self::NameNotResolved(why.clone()),
             Ending::Unreached(why) => why.clone(),
             Ending::NoPacket(_) => Self::OtherProtocol(ending.to_string()),
-            Ending::ByPeer | Ending::Silent | Ending::Refused | Ending::Failed(_) => {
-                Self::NotConnected(ending.to_string())
-            }
+            Ending::ByPeer
+            | Ending::Silent
+            | Ending::Refused
+            | Ending::Displaced
+            | Ending::Failed(_) => Self::NotConnected(ending.to_string()),
         }
     }
 }
@@ -642,6 +646,7 @@ impl fmt::Display for Ending {
             Self::TooLong => f.write_str("it took too long"),
             Self::NoPacket(what) => write!(f, "what came is no packet: {what}"),
             Self::Refused => f.write_str("a visitor was told what it takes to join"),
+            Self::Displaced => f.write_str("others need its place"),
             Self::Unreached(why) => why.fmt(f),
             Self::Unresolved(why) | Self::Failed(why) => f.write_str(why),
         }

@@ -9,6 +9,7 @@ use str0m::ice::StunMessage;
 use super::super::credentials::Credentials;
 use super::super::limits::WebRtcLimits;
 use super::super::meter::WebRtcMeter;
+use super::super::places::{Claim, Places};
 use super::connection::Connection;
 use super::crypto::hmac_sha1;
 use super::gathering::{Place, RelayId};
@@ -36,10 +37,6 @@ const OWN_UFRAGS_MAX: usize = 2;
 /// that has been there longest is forgotten, until a check comes from there again.
 const PAIRS_MAX: usize = 32;
 
-/// How long a connection that is being opened keeps its place, however many others ask: enough for the few round trips
-/// that it takes.
-const OPENING_TIME_MIN: Duration = Duration::from_millis(500);
-
 /// A socket of the carrier, by its place, and an address that it is reached from.
 pub(super) type Pair = (Place, SocketAddr);
 
@@ -50,6 +47,9 @@ pub(super) struct Table {
     meter: WebRtcMeter,
     /// What strangers have to know.
     own: Credentials,
+    places: Places,
+    /// Connections that have lost their places.
+    displaced: Vec<u64>,
     /// By the numbers that end their paths. Places are taken before the connections are there.
     seats: BTreeMap<u64, Seat>,
     pairs: BTreeMap<Pair, u64>,
@@ -85,14 +85,8 @@ pub(super) struct Seat {
     candidates: Vec<Pair>,
     pub(super) relays: Vec<RelayId>,
     deadline: Option<Instant>,
-    /// When the place was taken.
-    since: Instant,
-}
-
-impl Seat {
-    fn is_open(&self) -> bool {
-        self.connection.as_ref().is_some_and(Connection::is_open)
-    }
+    /// A link has come up by it.
+    is_proven: bool,
 }
 
 /// Who has dialed.
@@ -102,6 +96,20 @@ pub(super) enum Side {
     Accepted,
     /// A visitor, who takes no place of others.
     Visiting,
+}
+
+/// How much a socket is used for connections with a peer: the one that is used least, or was longest ago, serves the
+/// next one. Whoever is there may be somebody else, with other sockets, so that one that is used serves as well, if
+/// there is no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Usage {
+    Free,
+    /// A connection was closed, whose datagrams may still come until then.
+    Resting(Instant),
+    /// By a connection of this number, the greatest of those that are unproven.
+    Unproven(u64),
+    /// By a link.
+    Proven,
 }
 
 /// What a datagram is for.
@@ -121,6 +129,8 @@ impl Table {
             limits,
             meter,
             own,
+            places: Places::new(limits),
+            displaced: Vec::new(),
             seats: BTreeMap::new(),
             pairs: BTreeMap::new(),
             ufrags: BTreeMap::new(),
@@ -156,84 +166,64 @@ impl Table {
 
     /// Takes a place for a connection that is being dialed, which is an origin of its own. Returns `None` if there are
     /// too many.
-    pub(super) fn dial(&mut self, now: Instant) -> Option<(u64, Path)> {
+    pub(super) fn dial(&mut self) -> Option<(u64, Path)> {
         let dialed = self.seats.values().filter(|seat| seat.side == Side::Dialed);
         if dialed.count() >= self.limits.dialed_max {
             return None;
         }
         let path = Path::new(&self.next.to_be_bytes(), &[]);
-        Some((self.sit(path, Side::Dialed, now), path))
+        Some((self.sit(path, Side::Dialed), path))
     }
 
-    /// Takes a place for a connection that another dials. Returns `None`, and counts it, if there are too many.
-    pub(super) fn accept(&mut self, from: Pair, ufrag: &str, now: Instant) -> Option<(u64, Path)> {
-        let origin = origin_of(from.1.ip());
-        let is_of_origin = |seat: &Seat| seat.path.origin() == origin;
-        let accepted = || {
-            let seats = self.seats.iter();
-            seats.filter(|(_, seat)| seat.side == Side::Accepted)
-        };
-        // Those that were offered by signals have bounds of their own.
-        let opening = || accepted().filter(|(_, seat)| !seat.is_open() && seat.ufrag.is_some());
-        // Numbers grow: the first is the oldest.
-        let (mut of_origin, mut of_all) =
-            (opening().filter(|(_, seat)| is_of_origin(seat)), opening());
-        let displaced = if of_origin.clone().count() >= self.limits.opening_per_origin_max {
-            of_origin.next()
-        } else if of_all.clone().count() >= self.limits.opening_max {
-            of_all.next()
-        } else {
-            None
-        };
-        let is_refused = match displaced {
-            Some((_, oldest)) => now < oldest.since + OPENING_TIME_MIN,
-            None => {
-                let of_origin = accepted().filter(|(_, seat)| is_of_origin(seat));
-                accepted().count() >= self.limits.accepted_max
-                    || of_origin.count() >= self.limits.accepted_per_origin_max
-            }
-        };
-        let displaced = displaced.map(|(number, _)| *number);
-        if is_refused || displaced.is_some() {
-            self.meter.tally().refused.add_one();
-        }
-        if is_refused {
-            return None;
-        }
-        if let Some(oldest) = displaced {
-            self.remove(oldest, now);
-        }
-        self.meter.tally().accepted.add_one();
-        let path = Path::new(&origin, &self.next.to_be_bytes());
-        let number = self.sit(path, Side::Accepted, now);
+    /// Takes a place for a connection that another dials by an address. Returns `None`, and counts it, if there is none.
+    pub(super) fn accept(&mut self, from: Pair, ufrag: &str, now: Duration) -> Option<u64> {
+        let claim = Claim::of_host(&origin_of(from.1.ip()));
+        let number = self.admit(claim, now)?;
         self.ufrags.insert(ufrag.to_owned(), number);
         let seat = self.seats.get_mut(&number).expect("it has just sat down");
         seat.ufrag = Some(ufrag.to_owned());
         self.add_pair(number, from);
-        Some((number, path))
+        Some(number)
     }
 
-    /// Takes a place for a connection that a peer offers by signals, who is an origin of its own. Returns `None`, and
-    /// counts it, if there are too many.
-    pub(super) fn accept_offer(&mut self, peer: ServerId, now: Instant) -> Option<u64> {
-        let accepted = self
-            .seats
-            .values()
-            .filter(|seat| seat.side == Side::Accepted);
-        if accepted.count() >= self.limits.accepted_max {
+    /// Takes a place for a connection that another end dials. Returns `None`, and counts it, if there is none.
+    pub(super) fn admit(&mut self, claim: Claim, now: Duration) -> Option<u64> {
+        let taken = self.places.take(self.next, claim, now);
+        if taken != Ok(None) {
             self.meter.tally().refused.add_one();
-            return None;
         }
+        self.displaced.extend(taken.ok()?);
         self.meter.tally().accepted.add_one();
-        let origin = u128::from(peer).to_be_bytes();
-        let path = Path::new(&origin, &self.next.to_be_bytes());
-        Some(self.sit(path, Side::Accepted, now))
+        let path = Path::new(&claim.origin(), &self.next.to_be_bytes());
+        Some(self.sit(path, Side::Accepted))
+    }
+
+    /// Returns a connection that has lost its place to another, and is to be closed.
+    pub(super) fn next_displaced(&mut self) -> Option<u64> {
+        self.displaced.pop()
+    }
+
+    /// A connection is open.
+    pub(super) fn on_open(&mut self, path: &Path, now: Duration) {
+        if let Some(number) = self.number_of(path) {
+            self.places.on_open(number, now);
+        }
+    }
+
+    /// A link has come up by a connection.
+    pub(super) fn on_linked(&mut self, path: &Path) {
+        if let Some(number) = self.number_of(path)
+            && let Some(seat) = self.seats.get_mut(&number)
+        {
+            seat.is_proven = true;
+            self.places.on_proven(number);
+        }
     }
 
     /// Takes a place for a visitor. Its bound is that of [`Visitors`](super::super::visitors::Visitors).
-    pub(super) fn accept_visitor(&mut self, now: Instant) -> u64 {
+    pub(super) fn accept_visitor(&mut self) -> u64 {
         let path = Path::new(&[], &self.next.to_be_bytes());
-        self.sit(path, Side::Visiting, now)
+        self.sit(path, Side::Visiting)
     }
 
     /// Lets a connection that is found by signaling run by a socket, by the name that this end has in ICE. A visitor is
@@ -309,19 +299,19 @@ impl Table {
         }
     }
 
-    /// Returns true if a connection with a peer runs by a socket, or ran there until a moment ago.
-    pub(super) fn is_used_with(&mut self, peer: ServerId, socket: usize, now: Instant) -> bool {
-        while self
-            .resting
-            .front()
-            .is_some_and(|(until, ..)| *until <= now)
-        {
-            self.resting.pop_front();
-        }
-        let mut seats = self.seats.values();
-        let mut resting = self.resting.iter();
-        seats.any(|seat| seat.peer == Some(peer) && seat.socket == socket)
-            || resting.any(|(_, other, used)| (*other, *used) == (peer, socket))
+    /// Returns how much a socket is used for connections with a peer.
+    pub(super) fn usage(&self, peer: ServerId, socket: usize, now: Instant) -> Usage {
+        let seats = self.seats.iter();
+        let seats = seats.filter(|(_, seat)| (seat.peer, seat.socket) == (Some(peer), socket));
+        let in_use = seats.map(|(number, seat)| match seat.is_proven {
+            true => Usage::Proven,
+            false => Usage::Unproven(*number),
+        });
+        let resting = self.resting.iter();
+        let resting = resting
+            .filter(|(until, other, used)| *until > now && (*other, *used) == (peer, socket));
+        let resting = resting.map(|(until, ..)| Usage::Resting(*until));
+        in_use.chain(resting).max().unwrap_or(Usage::Free)
     }
 
     /// Takes a connection from its place, which stays taken.
@@ -343,6 +333,7 @@ impl Table {
     /// Takes away a connection, and returns it.
     pub(super) fn remove(&mut self, number: u64, now: Instant) -> Option<Connection> {
         let mut seat = self.seats.remove(&number)?;
+        self.places.give_back(number);
         self.clear(number, &mut seat, now)
     }
 
@@ -486,7 +477,7 @@ impl Table {
         }
     }
 
-    fn sit(&mut self, path: Path, side: Side, now: Instant) -> u64 {
+    fn sit(&mut self, path: Path, side: Side) -> u64 {
         let number = self.next;
         self.next += 1;
         let seat = Seat {
@@ -501,7 +492,7 @@ impl Table {
             candidates: Vec::new(),
             relays: Vec::new(),
             deadline: None,
-            since: now,
+            is_proven: false,
         };
         self.seats.insert(number, seat);
         number

@@ -443,8 +443,7 @@ fn a_connection_is_reached_from_few_addresses() {
     let limits = WebRtcLimits::default();
     let own = Credentials::of_listener(&Fingerprint([0; 32]));
     let mut table = Table::new(limits, WebRtcMeter::default(), own);
-    let now = Instant::now();
-    let (number, _) = table.dial(now).expect("there is room");
+    let (number, _) = table.dial().expect("there is room");
     let from = |port| (Place::Shared(0), SocketAddr::from(([192, 0, 2, 1], port)));
 
     for port in 1..=1_000 {

@@ -400,24 +400,17 @@ fn an_offer_made_up_does_not_end_an_open_connection() {
 }
 
 #[test]
-fn offers_beyond_the_bound_are_not_answered_but_members_are() {
+fn an_offer_for_which_there_is_no_place_is_taken_when_there_is_one() {
     let mut end = End::new(2);
+    let offer = || signal(7, 0, Body::Offer(description(1)));
 
-    for number in 0..1_000 {
-        let offer = signal(number, 0, Body::Offer(description(1)));
-        end.take(id(u128::from(number) + 10), SERVER, &offer, NOW);
-        end.take(id(1), SERVER, &offer, NOW);
-    }
-    let of_strangers = end.actions().len();
-    end.take(
-        id(1),
-        Way::Mesh,
-        &signal(9_999, 0, Body::Offer(description(1))),
-        NOW,
-    );
+    end.negotiations
+        .on_signal(id(1), SERVER, offer(), NOW, || None);
+    end.run();
+    assert_eq!(end.actions(), []);
+    end.take(id(1), SERVER, &offer(), NOW);
 
-    assert_eq!(of_strangers, WebRtcLimits::default().opening_max);
-    assert_eq!(end.actions().len(), 1);
+    assert_eq!(end.actions(), [Action::TakeOffer(description(1))]);
 }
 
 #[test]

@@ -27,6 +27,9 @@ use crate::carrier::{
 };
 use crate::signaling::{Signaling, TokenSource};
 
+/// The most things that are done before others of this thread have their turn.
+const BATCH: usize = 256;
+
 /// A carrier over the data channels of a browser, which has them in pages and not in workers.
 ///
 /// It dials native listeners by `rtc://host:port#sha256=FINGERPRINT`, and servers by their ids: `rtc:ID`, and
@@ -100,9 +103,24 @@ impl WebRtcCarrier {
                 let why = self.switchboard.failure(number, why);
                 self.give_up(number, why);
             }
-            Wish::Do { number, action } => self.table.order(number, Order::Do(action)),
+            Wish::Do { number, action } => self.order(number, Order::Do(action)),
             // Visitors get no number.
             Wish::Receive { number, .. } => self.switchboard.remove(number),
+        }
+    }
+
+    fn order(&mut self, number: u64, order: Order) {
+        if !self.table.order(number, order) {
+            let why = "too many connections have come to nothing";
+            self.give_up(number, OpenFailure::NotConnected(why.to_owned()));
+        }
+    }
+
+    /// Closes the connections that have lost their places to others.
+    fn evict(&mut self) {
+        while let Some(number) = self.table.next_displaced() {
+            let why = "others need its place";
+            self.give_up(number, OpenFailure::NotConnected(why.to_owned()));
         }
     }
 
@@ -200,16 +218,21 @@ impl Carrier for WebRtcCarrier {
         self.switchboard.introduce(local);
     }
 
-    fn on_signal(&mut self, from: ServerId, signal: Bytes) {
+    fn on_signal(&mut self, from: ServerId, by: ServerId, signal: Bytes) {
         let table = &mut self.table;
-        self.switchboard
-            .on_signal(from, &signal, |peer| table.accept(peer));
+        let admit = |claim| table.admit(claim);
+        self.switchboard.on_signal((from, by), &signal, admit);
+        self.evict();
         self.wake();
     }
 
     fn look_around(&mut self) {
         self.switchboard.look_around();
         self.wake();
+    }
+
+    fn on_linked(&mut self, path: &Path) {
+        self.table.on_linked(path);
     }
 
     fn describe(&self, path: &Path) -> Option<String> {
@@ -227,7 +250,7 @@ impl Carrier for WebRtcCarrier {
             connections_max: self.table.limits.dialed_max,
         })?;
         match dialed {
-            Dialed::Listener(listener) => self.table.order(number, Order::Reach(listener)),
+            Dialed::Listener(listener) => self.order(number, Order::Reach(listener)),
             Dialed::Server(peer, place) => {
                 if !self.switchboard.dial(number, peer, place) {
                     let why = "this end is that server, or does not know which one it is";
@@ -254,7 +277,7 @@ impl Carrier for WebRtcCarrier {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
         self.waker = Some(context.waker().clone());
-        loop {
+        for _ in 0..BATCH {
             if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(Some(event));
             }
@@ -269,15 +292,20 @@ impl Carrier for WebRtcCarrier {
             }
             let table = &mut self.table;
             let admit = |guest| match guest {
-                Guest::Server(peer) => table.accept(peer),
+                Guest::Server(claim) => table.admit(claim),
                 // A page makes about 500 connections in its life: none of them is for whoever may not join.
                 Guest::Visitor => None,
             };
-            match self.switchboard.poll(context, admit) {
+            let wish = self.switchboard.poll(context, admit);
+            self.evict();
+            match wish {
                 Poll::Ready(wish) => self.grant(wish),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if self.events.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

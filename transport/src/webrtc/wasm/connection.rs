@@ -1,10 +1,8 @@
 //! Runs connections: does what the carrier orders, moves what waits, and ends them.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::future::pending;
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +22,6 @@ use super::super::channels::DatagramMode;
 use super::super::description::{Description, IceCandidate};
 use super::super::ice_servers::{IceServer, IceServers, IceTransportPolicy};
 use super::super::negotiation::{Action, MediumEvent};
-use super::super::supply::Supply;
 use super::listener::answer_of;
 use super::peer::{Notice, Peer, Refusal};
 use super::table::End;
@@ -55,7 +52,6 @@ struct Means {
     mode: DatagramMode,
     ice_servers: Option<IceServers>,
     policy: IceTransportPolicy,
-    supply: Rc<RefCell<Supply>>,
 }
 
 /// Runs the connections of a carrier, for as long as there is the carrier.
@@ -67,7 +63,6 @@ pub(super) async fn run_all(
         mode,
         ice_servers,
         policy,
-        supply: Rc::new(RefCell::new(Supply::new(now()))),
     };
     let mut certificate = None;
     while let Some(Task { end, orders }) = tasks.next().await {
@@ -165,7 +160,6 @@ impl Connection {
                     }
                 }
                 Cause::Notice(Notice::Open) => {
-                    self.means.supply.borrow_mut().give_back();
                     self.tell(MediumEvent::Open);
                     alarm.set(sleep_until(now() + limits.idle_time_max).fuse());
                 }
@@ -287,11 +281,6 @@ impl Connection {
     fn make_peer(&mut self, configuration: RtcConfiguration) -> Result<&Peer, Refusal> {
         self.peer = None;
         self.generation += 1;
-        let mut supply = self.means.supply.borrow_mut();
-        if !supply.take(self.is_negotiated, now()) {
-            return Err(Refusal::of("too many connections have come to nothing"));
-        }
-        drop(supply);
         let made = Peer::new(&configuration, self.means.mode, self.end.clone())?;
         Ok(&self.peer.insert(made).0)
     }

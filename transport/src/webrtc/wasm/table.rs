@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::channel::mpsc;
+use liferaft_platform::now;
 
 use super::super::limits::WebRtcLimits;
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::{Action, MediumEvent};
+use super::super::places::{Claim, Gate, Places};
+use super::super::supply::{Purpose, Supply};
 use super::connection::{Order, Task};
 use super::port::{Fate, Port};
-use crate::ServerId;
 use crate::carrier::{CarrierEvent, CarryError, Channel, Packet, Path};
 
 /// The connections of a carrier. A connection is here from when it is dialed or offered until its task has ended.
@@ -21,6 +23,10 @@ pub(super) struct Table {
     news: mpsc::UnboundedSender<News>,
     /// To whoever runs tasks.
     tasks: mpsc::UnboundedSender<Task>,
+    supply: Supply,
+    places: Places,
+    /// Connections that have lost their places.
+    displaced: Vec<u64>,
     /// By the numbers that end their paths.
     seats: BTreeMap<u64, Seat>,
     next: u64,
@@ -37,6 +43,10 @@ struct Seat {
     waiting: Option<Task>,
     /// How many connections of the browser the task was told to make, one in place of the other.
     generation: u64,
+    /// One of the browser's connections was taken for it, and is not made yet.
+    is_supplied: bool,
+    /// A link has come up by it.
+    is_proven: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +98,9 @@ impl Table {
             meter: WebRtcMeter::default(),
             news,
             tasks,
+            supply: Supply::new(now()),
+            places: Places::new(limits),
+            displaced: Vec::new(),
             seats: BTreeMap::new(),
             next: 0,
         }
@@ -103,23 +116,62 @@ impl Table {
         Some((self.sit(path, Side::Dialed), path))
     }
 
-    /// Takes a place for a connection that another offers. Returns `None`, and counts it, if there are too many.
-    pub(super) fn accept(&mut self, from: ServerId) -> Option<u64> {
-        let tally = self.meter.tally();
-        if self.count(Side::Accepted) >= self.limits.accepted_max {
-            tally.refused.add_one();
-            return None;
+    /// Takes a place for a connection that another offers, and one of the browser's. Returns `None`, and counts it, if
+    /// there is none.
+    pub(super) fn admit(&mut self, claim: Claim) -> Option<u64> {
+        let purpose = match claim {
+            Claim::Peer(_, Gate::Mesh(_) | Gate::Hand) => Purpose::Peer,
+            Claim::Peer(..) | Claim::Host(..) => Purpose::Stranger,
+        };
+        let is_there = self.supply.has(purpose, now());
+        let taken = is_there.then(|| self.places.take(self.next, claim, now()));
+        if taken != Some(Ok(None)) {
+            self.meter.tally().refused.add_one();
         }
-        tally.accepted.add_one();
-        let path = Path::new(&from.0.to_be_bytes(), &self.next.to_be_bytes());
-        Some(self.sit(path, Side::Accepted))
+        self.displaced.extend(taken?.ok()?);
+        self.meter.tally().accepted.add_one();
+        let path = Path::new(&claim.origin(), &self.next.to_be_bytes());
+        let number = self.sit(path, Side::Accepted);
+        if let Some(seat) = self.seats.get_mut(&number) {
+            seat.is_supplied = self.supply.take(purpose, now());
+        }
+        Some(number)
     }
 
-    /// Has the task of a connection do something.
-    pub(super) fn order(&mut self, number: u64, order: Order) {
+    /// Returns a connection that has lost its place to another, and is to be closed.
+    pub(super) fn next_displaced(&mut self) -> Option<u64> {
+        self.displaced.pop()
+    }
+
+    /// A link has come up by a connection: it was no waste.
+    pub(super) fn on_linked(&mut self, path: &Path) {
+        let number = self.number_of(path);
+        if let Some((number, seat)) =
+            number.and_then(|number| Some((number, self.seats.get_mut(&number)?)))
+            && !std::mem::replace(&mut seat.is_proven, true)
+        {
+            self.places.on_proven(number);
+            self.supply.give_back();
+        }
+    }
+
+    /// Has the task of a connection do something. Returns false if it is to make one of the browser's, and too many
+    /// have come to nothing.
+    pub(super) fn order(&mut self, number: u64, order: Order) -> bool {
         let Some(seat) = self.seats.get_mut(&number) else {
-            return;
+            return true;
         };
+        let purpose = match order {
+            Order::Reach(_) => Some(Purpose::Listener),
+            Order::Do(Action::MakeOffer | Action::TakeOffer(_)) => Some(Purpose::Peer),
+            Order::Do(_) => None,
+        };
+        if let Some(purpose) = purpose
+            && !std::mem::take(&mut seat.is_supplied)
+            && !self.supply.take(purpose, now())
+        {
+            return false;
+        }
         if let Some(task) = seat.waiting.take() {
             let sent = self.tasks.unbounded_send(task);
             assert!(
@@ -132,6 +184,7 @@ impl Table {
         }
         // A task that has ended has told so.
         let _ended = seat.orders.unbounded_send(order);
+        true
     }
 
     /// Returns true if a connection of the browser is the one that counts.
@@ -184,7 +237,7 @@ impl Table {
         seat.port.close();
         // Without a task nobody tells that it has ended.
         if seat.waiting.is_some() {
-            self.seats.remove(&number);
+            self.remove(number);
         }
         is_known
     }
@@ -211,16 +264,22 @@ impl Table {
         let is_opened = matches!(event, CarrierEvent::Opened { .. });
         let is_news = seat.stage != Stage::Closing && (is_opened || seat.is_known());
         match &event {
-            CarrierEvent::Opened { .. } if is_news => seat.stage = Stage::Open,
+            CarrierEvent::Opened { .. } if is_news => {
+                seat.stage = Stage::Open;
+                self.places.on_open(number, now());
+            }
             CarrierEvent::Packet {
                 channel, packet, ..
             } => seat.port.on_taken(*channel, packet.len()),
-            CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => {
-                self.seats.remove(&number);
-            }
+            CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => self.remove(number),
             _ => {}
         }
         is_news.then_some(event)
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.places.give_back(number);
+        self.seats.remove(&number);
     }
 
     fn count(&self, side: Side) -> usize {
@@ -252,6 +311,8 @@ impl Table {
                 orders: ordered,
             }),
             generation: 0,
+            is_supplied: false,
+            is_proven: false,
         };
         self.seats.insert(number, seat);
         number

@@ -10,6 +10,7 @@ use super::super::connection::Ending;
 use super::super::gathering::{Found, Place, RelayId};
 use super::super::interfaces::host_candidates;
 use super::super::socket::{Purpose, Socket};
+use super::super::table::Usage;
 use super::{WebRtcCarrier, now};
 use crate::ServerId;
 use crate::signaling::Serialization;
@@ -231,32 +232,37 @@ impl WebRtcCarrier {
         }
     }
 
-    /// Returns a socket for a connection with a peer, by which there is no other with it: whoever is there has one
-    /// socket for all, and datagrams tell connections apart by both ends' sockets alone. A visitor, which is no peer,
-    /// has a socket for each connection.
+    /// Returns a socket for a connection with a peer, by which there is no other with it if that can be: whoever is
+    /// there has one socket for all, and datagrams tell connections apart by both ends' sockets alone. A visitor, which
+    /// is no peer, has a socket for each connection.
     fn signaled_socket(&mut self, peer: Option<ServerId>, now: Instant) -> Result<usize, Ending> {
         let places = 0..self.sockets.len();
         let of_signaled = places.filter(|place| self.sockets[*place].purpose != Purpose::Dialing);
-        let mut places: Vec<_> = of_signaled.collect();
-        if let Some(free) = places
-            .iter()
-            .find(|place| peer.is_none_or(|peer| !self.table.is_used_with(peer, **place, now)))
-        {
-            return Ok(*free);
+        let usage = |place| peer.map_or(Usage::Free, |peer| self.table.usage(peer, place, now));
+        let least = of_signaled.map(|place| (usage(place), place)).min();
+        if let Some((Usage::Free, place)) = least {
+            return Ok(place);
         }
-        places.retain(|place| self.sockets[*place].purpose == Purpose::Signaled);
-        if places.len() >= SIGNALED_SOCKETS_MAX {
-            return Err(Ending::Failed("it was connected to too often".into()));
+        let sockets = self.sockets.iter();
+        let signaled = sockets.filter(|socket| socket.purpose == Purpose::Signaled);
+        let is_full = signaled.count() >= SIGNALED_SOCKETS_MAX;
+        if let Some((_, place)) = least.filter(|_| is_full) {
+            return Ok(place);
         }
         let socket = if self.is_on_this_machine {
             Socket::of_this_machine(Purpose::Signaled, &self.maker.meter)
         } else {
             Socket::of_any_port(Purpose::Signaled, &self.maker.meter)
         };
-        let socket = socket.map_err(|error| Ending::Failed(error.to_string()))?;
-        self.sockets.push(socket);
-        // It has not been polled, and is to be.
-        self.rings_at = None;
-        Ok(self.sockets.len() - 1)
+        match (socket, least) {
+            (Ok(socket), _) => {
+                self.sockets.push(socket);
+                // It has not been polled, and is to be.
+                self.rings_at = None;
+                Ok(self.sockets.len() - 1)
+            }
+            (Err(_), Some((_, place))) => Ok(place),
+            (Err(error), None) => Err(Ending::Failed(error.to_string())),
+        }
     }
 }

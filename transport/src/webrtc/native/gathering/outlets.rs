@@ -127,7 +127,7 @@ impl Outlets {
         self.is_touched || !self.found.is_empty() || self.relays.values().any(Socket::has_unsent)
     }
 
-    /// Takes one answer or datagram, or does what is due. Returns false if there is nothing to do for now. `is_awaited`
+    /// Takes an answer, or does what is due. Returns false if there is nothing to do for now. `is_awaited`
     /// says that somebody may come however late.
     pub(in super::super) fn poll(
         &mut self,
@@ -149,16 +149,14 @@ impl Outlets {
             self.carry_out();
             return true;
         }
-        if self.read(context, now) {
-            return true;
-        }
         for socket in self.relays.values_mut() {
             socket.poll_unsent(context);
         }
         false
     }
 
-    fn read(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+    /// Takes a datagram from each relay. Returns false if there is none.
+    pub(in super::super) fn read(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
         let mut has_read = false;
         for (relay, socket) in &mut self.relays {
             let Poll::Ready((from, datagram)) = socket.poll_receive(context) else {
