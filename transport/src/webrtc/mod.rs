@@ -59,10 +59,10 @@ mod native;
 mod negotiation;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod negotiations;
-mod servers;
-mod shunned;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod places;
+mod servers;
+mod shunned;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod supply;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]

@@ -27,7 +27,7 @@ const SIGNALED_STAGE_TIME_MIN: Duration = Duration::from_secs(2);
 pub(crate) enum Gate {
     /// By an address of this end, without signals.
     Address,
-    /// By signals through a server, by its place.
+    /// By signals through a server, by its number.
     Server(usize),
     /// By signals over the link with this server.
     Mesh(ServerId),
@@ -86,9 +86,9 @@ impl Claim {
             Self::Host(bytes, length) => bytes[..usize::from(*length)].to_vec(),
             Self::Peer(peer, gate) => {
                 let gate = match gate {
-                    Gate::Server(place) => u8::try_from(*place).unwrap_or(u8::MAX - 2),
-                    Gate::Hand => u8::MAX - 1,
-                    Gate::Mesh(_) | Gate::Address => u8::MAX,
+                    Gate::Server(number) => u8::try_from(number % 254).unwrap_or_default(),
+                    Gate::Hand => 254,
+                    Gate::Mesh(_) | Gate::Address => 255,
                 };
                 [&[gate], &peer.0.to_be_bytes()[..]].concat()
             }

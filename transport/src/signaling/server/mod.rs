@@ -43,17 +43,31 @@ pub(crate) use self::place::Place;
 pub use self::place::SignalingAddressFault;
 
 use self::client::{Client, Command};
+use self::message::MESSAGE_BYTES_MAX;
 use super::{Signal, Signaling, SignalingEvent, Visit};
 use crate::ServerId;
 use crate::alarm::Alarm;
+use crate::allowance::{Allowance, Rate};
 use crate::carrier::OpenFailure;
 
-/// The most texts that wait to be sent on a socket, and that wait to be read. A socket that has more to tell reads
-/// nothing until there is room; what is to be sent beyond it is dropped, and repeated by whoever has sent it.
+/// The most texts that wait to be sent on a socket. What is to be sent beyond it is dropped, and repeated by whoever has
+/// sent it.
 const TEXTS_MAX: usize = 256;
 
-/// The most texts that are read before others of this thread have their turn.
-const TEXTS_IN_A_ROW_MAX: usize = 64;
+/// The most texts that wait to be read from a socket. One that has more to tell reads nothing until there is room.
+const UNREAD_TEXTS_MAX: usize = 64;
+
+/// How many bytes of texts are read from a server. Beyond it the server is made to wait.
+const READING_RATE: Rate = Rate {
+    per_second: 1024 * 1024,
+    at_once_max: 4 * 1024 * 1024,
+};
+
+/// What a text counts for at least, in bytes: short ones cost as much to read.
+const TEXT_COST_BYTES_MIN: usize = 1_024;
+
+/// The most texts that mean nothing which are read before others of this thread have their turn.
+const TEXTS_IN_A_ROW_MAX: usize = 4;
 
 /// The longest token (`docs/signaling.md`), in bytes.
 const TOKEN_BYTES_MAX: usize = 128;
@@ -181,6 +195,7 @@ impl SignalingServer {
             own: None,
             socket: None,
             list: None,
+            reading: Allowance::new(READING_RATE, now()),
             alarm: Alarm::default(),
             waker: None,
         }
@@ -228,6 +243,8 @@ struct Registration {
     socket: Option<Socket>,
     /// What comes of asking who is there.
     list: Option<oneshot::Receiver<String>>,
+    /// The bytes that may still be read from the server.
+    reading: Allowance,
     alarm: Alarm,
     waker: Option<std::task::Waker>,
 }
@@ -258,7 +275,7 @@ enum SocketEvent {
 impl Socket {
     fn pair() -> (Self, SocketEnd) {
         let (to_host, texts) = mpsc::channel(TEXTS_MAX);
-        let (to_carrier, events) = mpsc::channel(TEXTS_MAX);
+        let (to_carrier, events) = mpsc::channel(UNREAD_TEXTS_MAX);
         let socket = Self {
             texts: to_host,
             events,
@@ -354,14 +371,16 @@ impl Signaling for Registration {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let told = self
-                .socket
-                .as_mut()
-                .map(|socket| socket.events.poll_next_unpin(context));
+            // The longest text is there, or none is read.
+            let read_at = self.reading.has_at(MESSAGE_BYTES_MAX, now());
+            let socket = self.socket.as_mut().filter(|_| read_at <= now());
+            let told = socket.map(|socket| socket.events.poll_next_unpin(context));
             match told {
                 Some(Poll::Ready(Some(SocketEvent::Open))) => client.on_open(now()),
                 Some(Poll::Ready(Some(SocketEvent::Text(text)))) => {
                     texts += 1;
+                    let cost = text.len().clamp(TEXT_COST_BYTES_MIN, MESSAGE_BYTES_MAX);
+                    let _there = self.reading.take(cost, now());
                     client.on_text(&text, now(), entropy_u64());
                 }
                 Some(Poll::Ready(Some(SocketEvent::Unopened(why)))) => {
@@ -373,7 +392,10 @@ impl Signaling for Registration {
                     client.on_closed(why, now(), entropy_u64());
                 }
                 Some(Poll::Pending) | None => {
-                    if !self.alarm.is_due(Some(client.deadline()), context) {
+                    let is_held_up = told.is_none() && self.socket.is_some();
+                    let read_at = is_held_up.then_some(read_at);
+                    let deadline = read_at.into_iter().chain([client.deadline()]).min();
+                    if !self.alarm.is_due(deadline, context) {
                         return Poll::Pending;
                     }
                     client.on_time(now(), entropy_u64());
@@ -395,7 +417,56 @@ impl fmt::Debug for Registration {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// It was read as fast as it said anything, and nothing else had its turn.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_floods_is_read_no_faster_than_allowed() {
+        let (socket, mut end) = Socket::pair();
+        let own = ServerId::from(1);
+        let mut registration = Registration {
+            place: Place::read("ws://127.0.0.1:1/room").expect("it is one"),
+            token: Zeroizing::new("t".to_owned()),
+            host: host::Options::default(),
+            own: Some(own),
+            client: Some(Client::new(own, now() + SECOND)),
+            socket: Some(socket),
+            list: None,
+            reading: Allowance::new(READING_RATE, now()),
+            alarm: Alarm::default(),
+            waker: None,
+        };
+        let text = || SocketEvent::Text(format!("[{}0]", "0,".repeat(MESSAGE_BYTES_MAX / 2 - 2)));
+        let mut read = || {
+            let mut read = 0;
+            for _ in 0..1_000 {
+                while end.events.try_send(text()).is_ok() {
+                    read += 1;
+                }
+                let mut context = Context::from_waker(std::task::Waker::noop());
+                assert!(registration.poll(&mut context).is_pending());
+            }
+            read
+        };
+
+        let at_once = read();
+        tokio::time::advance(SECOND / 2).await;
+        let half_a_second_later = read();
+
+        // What waits beyond it is little.
+        assert!(
+            (64..=64 + UNREAD_TEXTS_MAX + 1).contains(&at_once),
+            "{at_once}"
+        );
+        assert!(
+            (7..=9).contains(&half_a_second_later),
+            "{half_a_second_later}"
+        );
+    }
 
     #[test]
     fn each_room_gets_a_token_of_its_own_and_always_the_same() {

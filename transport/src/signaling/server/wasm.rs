@@ -2,14 +2,22 @@
 
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt, select_biased};
+use js_sys::JsString;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MessageEvent, WebSocket};
 
-use super::{SocketEnd, SocketEvent, TEXTS_MAX};
+use super::message::MESSAGE_BYTES_MAX;
+use super::{SocketEnd, SocketEvent};
 use crate::carrier::OpenFailure;
 use crate::websocket::Target;
+
+/// The most texts that wait for the task of their socket, which runs after each.
+const UNTOLD_TEXTS_MAX: usize = 8;
+
+/// The most bytes that a host holds to be sent. A server for which there are more reads nothing, and is none.
+const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
 
 /// What only this host is told: nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +51,7 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
     } = end;
     // `None` when the socket is closed. A host reads on whether texts are taken or not: more than there is room for end
     // it.
-    let (mut told, mut tells) = mpsc::channel::<Option<SocketEvent>>(TEXTS_MAX);
+    let (mut told, mut tells) = mpsc::channel::<Option<SocketEvent>>(UNTOLD_TEXTS_MAX);
     let mut is_open = false;
     let mut opened = told.clone();
     let on_open = Closure::<dyn FnMut()>::new(move || {
@@ -54,7 +62,7 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
         let _gone = closed.try_send(None);
     });
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-        let event = message.data().as_string().map(SocketEvent::Text);
+        let event = text_of(&message).map(SocketEvent::Text);
         if told.try_send(event).is_err() {
             told.close_channel();
         }
@@ -82,6 +90,7 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
             },
             text = texts.next().fuse() => match text {
                 // One that comes too early is lost: whoever has sent it repeats it.
+                Some(_) if socket.buffered_amount() > UNSENT_BYTES_MAX => return,
                 Some(text) => {
                     let _early = socket.send_with_str(&text);
                 }
@@ -89,4 +98,12 @@ async fn run(socket: &WebSocket, end: SocketEnd) {
             },
         }
     }
+}
+
+/// Returns the text of a message, if it is one that may be read. Its length is asked for before it is copied: in units
+/// of UTF-16, of which none is more than three bytes.
+fn text_of(message: &MessageEvent) -> Option<String> {
+    let text = message.data().dyn_into::<JsString>().ok()?;
+    let length = usize::try_from(text.length()).ok()?;
+    (length <= MESSAGE_BYTES_MAX).then(|| text.into())
 }
