@@ -271,7 +271,7 @@ impl Switchboard {
                 self.wishes.push_back(Wish::Dial);
             }
             SignalingEvent::Signal { from, signal } => {
-                let claim = Claim::Peer(from, Gate::Server(place));
+                let claim = Claim::Peer(from, Gate::Server(server));
                 let admit = || admit(Guest::Server(claim));
                 self.negotiations.on_signal(from, way, signal, now(), admit);
             }
