@@ -11,7 +11,9 @@ use std::sync::mpsc;
 use std::time::SystemTime;
 
 use liferaft::platform::Address;
-use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcMeter};
+use liferaft::transport::webrtc::{
+    UNACKNOWLEDGED_BYTES_MAX, WebRtcCarrier, WebRtcConfig, WebRtcMeter,
+};
 
 use crate::newcomer::{Report, Side};
 
@@ -144,6 +146,8 @@ async fn ended(side: Side, elections: u64, meter: &WebRtcMeter) -> Report {
         counters.broken,
     ];
     assert_eq!(spoilt, [0; 3], "{counters:?}");
+    let under_way = counters.ordered_unacknowledged_peak;
+    assert!(under_way <= UNACKNOWLEDGED_BYTES_MAX as u64, "{counters:?}");
     side.handle.stop().await;
     report
 }

@@ -49,6 +49,12 @@ pub trait Carrier: Send + 'static {
         false
     }
 
+    /// Returns how many bytes of a link's stream may be under way on a path, sent and not acknowledged by the link's
+    /// other end. It never changes. By default only the [credit](crate::links::CREDIT_BYTES_MAX) of that end bounds them.
+    fn stream_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Returns the address of a server of which nothing is known but its id, where the medium finds servers by their
     /// ids.
     fn address_of(&self, server: ServerId) -> Option<Address> {

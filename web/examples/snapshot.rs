@@ -9,7 +9,9 @@ mod newcomer;
 use std::fmt::Display;
 
 use js_sys::{Array, Date, Object};
-use liferaft::transport::webrtc::{ByHand, WebRtcCarrier, WebRtcConfig, WebRtcMeter};
+use liferaft::transport::webrtc::{
+    ByHand, UNACKNOWLEDGED_BYTES_MAX, WebRtcCarrier, WebRtcConfig, WebRtcMeter,
+};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, JsValue};
 
@@ -96,6 +98,8 @@ impl Tab {
             ("gap", gap),
             ("elections", elections as f64),
             ("broken", counters.broken as f64),
+            ("underWay", counters.ordered_unacknowledged_peak as f64),
+            ("underWayMax", UNACKNOWLEDGED_BYTES_MAX as f64),
         ];
         let entry = |(name, value): &(&str, f64)| Array::of2(&(*name).into(), &(*value).into());
         Object::from_entries(&entries.iter().map(entry).collect::<Array>())

@@ -19,6 +19,7 @@ pub(super) struct Severable<C> {
     reach: Reach,
     is_inside_process: bool,
     is_reliable: bool,
+    stream_bytes_max: usize,
 }
 
 /// What becomes of the end of a member that is killed.
@@ -54,6 +55,7 @@ impl<C: Carrier> Severable<C> {
             reach: carrier.reach(),
             is_inside_process: carrier.is_inside_process(),
             is_reliable: carrier.is_reliable(),
+            stream_bytes_max: carrier.stream_bytes_max(),
             carrier: Arc::new(Mutex::new(State::Works(carrier))),
         };
         let shared = Arc::clone(&severable.carrier);
@@ -124,6 +126,10 @@ impl<C: Carrier> Carrier for Severable<C> {
 
     fn is_reliable(&self) -> bool {
         self.is_reliable
+    }
+
+    fn stream_bytes_max(&self) -> usize {
+        self.stream_bytes_max
     }
 
     fn introduce(&mut self, local: ServerId) {

@@ -143,6 +143,7 @@ pub(super) struct Medium {
     pub(super) packet_bytes_max: usize,
     pub(super) is_inside_process: bool,
     pub(super) is_reliable: bool,
+    pub(super) stream_bytes_max: usize,
 }
 
 impl ActiveLink {
@@ -175,7 +176,8 @@ impl ActiveLink {
                 segment_bytes_max,
                 limits.queue_bytes_max,
                 medium.is_reliable,
-            ),
+            )
+            .within(medium.stream_bytes_max),
             incoming: Incoming::new(limits),
             unread: Unread::default(),
             life: Life {

@@ -30,6 +30,7 @@ const RELAYED: Medium = Medium {
     packet_bytes_max: RELAYED_PACKET_BYTES_MAX,
     is_inside_process: false,
     is_reliable: false,
+    stream_bytes_max: usize::MAX,
 };
 
 /// What this end shows of itself, and wants to be taken for.
@@ -58,6 +59,7 @@ pub struct CarrierTraits {
     packet_bytes_max: usize,
     is_inside_process: bool,
     is_reliable: bool,
+    stream_bytes_max: usize,
 }
 
 impl<C: Carrier + ?Sized> From<&C> for CarrierTraits {
@@ -69,6 +71,7 @@ impl<C: Carrier + ?Sized> From<&C> for CarrierTraits {
             packet_bytes_max: carrier.packet_bytes_max(),
             is_inside_process: carrier.is_inside_process(),
             is_reliable: carrier.is_reliable(),
+            stream_bytes_max: carrier.stream_bytes_max(),
         }
     }
 }
@@ -142,6 +145,7 @@ impl LocalEnd {
             packet_bytes_max: traits.packet_bytes_max,
             is_inside_process: traits.is_inside_process,
             is_reliable: traits.is_reliable,
+            stream_bytes_max: traits.stream_bytes_max,
         }
     }
 

@@ -1,13 +1,23 @@
 //! Says what is on the wire: two data channels, agreed upon beforehand, that are never closed and opened again.
 //!
-//! A binary message is one packet, on either channel. A text on the ordered channel is credit: in decimal, how many
-//! bytes of ordered packets its sender takes, counted from the first of the connection. There is nothing else.
+//! A binary message is one packet, on either channel. There is nothing else.
+//!
+//! Both channels share one association of SCTP and its congestion window. Of two packets that are lost together SCTP may
+//! find the second by its timeout alone, of one second, doubled each time, which closes the window to one packet: as
+//! long as a lost packet fills that, nothing else is sent, no heartbeat either. So what is lost of bulk gives its place
+//! up early ([`BULK_LIFETIME_MS`]), and links send it again.
 
 /// The stream of the channel for datagrams, which delivers as [`DatagramMode`] says.
 pub(super) const DATAGRAMS: u16 = 0;
 
-/// The stream of the channel that loses and reorders nothing.
-pub(super) const ORDERED: u16 = 1;
+/// The stream of the channel for bulk: in order, so that SCTP sends datagrams first.
+pub(super) const BULK: u16 = 1;
+
+/// How long SCTP tries to deliver a packet of bulk, in milliseconds. A heartbeat waits for a lost one no longer.
+///
+/// It is longer than a round trip to the other end of the world: what is not acknowledged in time is given up though it
+/// arrives, and the congestion window stays small.
+pub(super) const BULK_LIFETIME_MS: u16 = 500;
 
 /// The label of both channels, which is not sent.
 pub(super) const LABEL: &str = "liferaft";
@@ -32,47 +42,4 @@ pub struct DatagramMode {
     pub is_ordered: bool,
     /// A lost packet is sent again until it arrives, and not given up.
     pub is_reliable: bool,
-}
-
-/// Returns the text that gives credit.
-pub(super) fn credit_text(until: u64) -> String {
-    until.to_string()
-}
-
-/// Reads a text that gives credit; `None` if it is none.
-pub(super) fn read_credit(text: &[u8]) -> Option<u64> {
-    // A number's parser takes a sign too.
-    let is_number = text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|_| is_number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credit_is_read_as_it_is_written() {
-        for until in [0, 65_536, u64::MAX] {
-            assert_eq!(read_credit(credit_text(until).as_bytes()), Some(until));
-        }
-    }
-
-    #[test]
-    fn a_text_that_is_no_number_gives_no_credit() {
-        for text in [
-            "",
-            "+1",
-            "-1",
-            "1 ",
-            "0x1",
-            "18446744073709551616",
-            "\u{661}",
-        ] {
-            assert_eq!(read_credit(text.as_bytes()), None, "{text}");
-        }
-    }
 }

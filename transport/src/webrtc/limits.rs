@@ -41,7 +41,7 @@ pub struct WebRtcLimits {
     /// The most bytes of datagrams that a connection has under way, acknowledged by nobody. More are dropped and
     /// [counted](super::WebRtcCounters::datagrams_dropped). Default 256 KiB.
     pub datagram_bytes_max: usize,
-    /// The most bytes of ordered packets that wait on a connection. More are refused with
+    /// The most bytes of bulk that wait on a connection. More are refused with
     /// [`Full`](crate::carrier::CarryError::Full).
     ///
     /// The default is 256 KiB more than a link ever has under way ([`CREDIT_BYTES_MAX`]), as a link that was refused

@@ -15,11 +15,12 @@ pub struct WebRtcCounters {
     pub udp_ignored: u64,
     /// Datagrams of UDP that were dropped because the system took none for too long.
     pub udp_unsent: u64,
-    /// Packets of the datagram channel that were dropped because too many bytes of them were under way.
+    /// Packets that were dropped because too many bytes of datagrams were under way, or, in browsers, of either channel
+    /// unread.
     pub datagrams_dropped: u64,
-    /// Ordered packets that were refused until there is room.
+    /// Packets of bulk that were refused until there is room.
     pub ordered_refused: u64,
-    /// The most bytes that the ordered channel of a connection ever had under way without their being acknowledged:
+    /// The most bytes that the channel for bulk of a connection ever had under way without their being acknowledged:
     /// never more than [`UNACKNOWLEDGED_BYTES_MAX`](super::UNACKNOWLEDGED_BYTES_MAX).
     pub ordered_unacknowledged_peak: u64,
     /// Connections of others that were taken, to be opened.
@@ -32,7 +33,7 @@ pub struct WebRtcCounters {
     /// Connections, of whichever end, that were not opened: nobody was there, the certificate was another, or it took
     /// too long.
     pub unopened: u64,
-    /// Connections closed because the other end sent what is no packet, or more than it had credit for.
+    /// Connections closed because the other end sent what is no packet.
     pub broken: u64,
     /// Connections closed because no packet had come, or none was to be sent, for too long.
     pub silent: u64,

@@ -32,9 +32,9 @@
 //! # Two channels
 //!
 //! A connection has two data channels, agreed upon beforehand and never closed and opened again: datagrams, unordered
-//! and sent once unless [`DatagramMode`] says otherwise, and one that loses and reorders nothing, for snapshots and
-//! other bulk. What is under way on the second is bounded by credit that the receiver gives ([`CREDIT_BYTES`]), so that
-//! heartbeats never wait behind bulk.
+//! and sent once unless [`DatagramMode`] says otherwise, and one for snapshots and other bulk. On the second runs the
+//! stream of links, reliable and in order, under credit that the receiver gives: links repair what it loses, and SCTP
+//! does not. What is under way on it is bounded ([`UNACKNOWLEDGED_BYTES_MAX`]), so that heartbeats never wait behind bulk.
 
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod address;
@@ -80,7 +80,7 @@ use wasm as host;
 pub use self::by_hand::{BY_HAND_MAX, BY_HAND_TIME_MAX, ByHand, ByHandError};
 pub use self::channels::DatagramMode;
 pub use self::config::WebRtcConfig;
-pub use self::flow::{CREDIT_BYTES, UNACKNOWLEDGED_BYTES_MAX};
+pub use self::flow::UNACKNOWLEDGED_BYTES_MAX;
 pub use self::host::WebRtcCarrier;
 pub use self::ice_servers::{IceServer, IceServerError, IceTransportPolicy};
 pub use self::limits::{PACKET_BYTES_MAX, WebRtcLimits};

@@ -7,7 +7,7 @@ use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 
 pub(crate) use crate::cluster::{endpoint, id, wanted};
-pub(crate) use crate::polling::{PATIENCE, assert_linked, connect, during, next};
+pub(crate) use crate::polling::{PATIENCE, assert_linked, connect, during, frames, next};
 
 pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 

@@ -73,7 +73,9 @@ try {
     const [leader, newcomer, joinedAt] = await run();
     for (const [who, report, elections] of [['the leader', leader, 1], ['the newcomer', newcomer, 0]]) {
       check(report.discarded.length > 0 && report.discarded.every((packets) => packets === 0), `no packet of ${who} is discarded`);
-      check(report.broken === 0, `${who} keeps to the credit that it has`);
+      // A link whose other end goes beyond its credit is closed, and another one is made in its place.
+      check(report.broken === 0 && report.discarded.length === 1, `the link of ${who} stays up, and credit is kept to`);
+      check(report.underWay <= report.underWayMax, `${who} has at most ${report.underWayMax} bytes under way`);
       check(report.elections === elections, `${who} stood for ${elections} elections`);
       check(report.heartbeats > 0, `${who} has heartbeats meanwhile`);
     }

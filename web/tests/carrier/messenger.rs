@@ -68,6 +68,10 @@ impl<C: Carrier> Carrier for Messenger<C> {
         self.carrier.is_reliable()
     }
 
+    fn stream_bytes_max(&self) -> usize {
+        self.carrier.stream_bytes_max()
+    }
+
     fn introduce(&mut self, local: ServerId) {
         self.local = Some(local);
         self.carrier.introduce(local);

@@ -113,6 +113,12 @@ impl Outgoing {
         }
     }
 
+    /// Bounds the bytes under way by `bytes_max`, beside the credit that the receiver gives.
+    pub(in super::super) fn within(mut self, bytes_max: usize) -> Self {
+        self.window = self.window.within(bytes_max);
+        self
+    }
+
     /// Queues a frame. Returns false, having queued nothing, when there is no room.
     pub(in super::super) fn push(&mut self, class: DeliveryClass, frame: Bytes) -> bool {
         let has_room = frame.len() <= self.room();

@@ -29,6 +29,7 @@ const SHORTEST_BELIEVED: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     bytes: usize,
+    bytes_max: usize,
     /// The shortest round trip, and since when that is measured.
     shortest: Option<(Duration, Duration)>,
     /// By how much longer than the shortest the last one took.
@@ -41,10 +42,17 @@ impl Window {
     pub(super) fn new() -> Self {
         Self {
             bytes: WINDOW_INITIAL,
+            bytes_max: WINDOW_MAX,
             shortest: None,
             delay: Duration::ZERO,
             shrunk_until: 0,
         }
+    }
+
+    /// Bounds its growth by `bytes_max`, within what any window has.
+    pub(super) fn within(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max.clamp(WINDOW_INITIAL, WINDOW_MAX);
+        self
     }
 
     /// Returns the size of the window, in bytes.
@@ -96,7 +104,7 @@ impl Window {
         } else {
             STEP * bytes / self.bytes
         };
-        self.bytes = (self.bytes + growth).min(WINDOW_MAX);
+        self.bytes = (self.bytes + growth).min(self.bytes_max);
     }
 
     /// Bytes were lost, while those before `acknowledged` were acknowledged and those before `sent` under way.
@@ -137,6 +145,16 @@ mod tests {
         window.on_progress(WINDOW_INITIAL, WINDOW_INITIAL);
 
         assert_eq!(window.bytes(), 2 * WINDOW_INITIAL);
+    }
+
+    #[test]
+    fn the_window_does_not_grow_beyond_what_the_medium_takes() {
+        let mut window = Window::new().within(20_000);
+
+        window.on_sample(ms(10), ms(0), 0, 12_000);
+        window.on_progress(WINDOW_INITIAL, WINDOW_INITIAL);
+
+        assert_eq!(window.bytes(), 20_000);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, Target, address_of
 use super::super::by_hand::ByHand;
 use super::super::config::WebRtcConfig;
 use super::super::credentials::Credentials;
+use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
@@ -407,22 +408,6 @@ impl WebRtcCarrier {
         }
     }
 
-    /// Takes out the next event. What is taken gives its sender credit for more.
-    fn next_event(&mut self) -> Option<CarrierEvent> {
-        let event = self.events.pop_front()?;
-        if let CarrierEvent::Packet {
-            path,
-            channel: Channel::Ordered,
-            packet,
-        } = &event
-            && let Some(number) = self.table.number_of(path)
-        {
-            let bytes = packet.len();
-            self.with(number, |connection, turn| connection.on_taken(bytes, turn));
-        }
-        Some(event)
-    }
-
     /// Returns when a connection is due, or a server.
     fn deadline(&self) -> Option<Instant> {
         let deadlines = [self.table.deadline(), self.outlets.deadline()];
@@ -495,8 +480,8 @@ impl Carrier for WebRtcCarrier {
         }
     }
 
-    fn is_reliable(&self) -> bool {
-        true
+    fn stream_bytes_max(&self) -> usize {
+        UNACKNOWLEDGED_BYTES_MAX
     }
 
     fn address_of(&self, server: ServerId) -> Option<Address> {
@@ -603,7 +588,7 @@ impl Carrier for WebRtcCarrier {
             self.waker = Some(context.waker().clone());
         }
         for _ in 0..BATCH {
-            if let Some(event) = self.next_event() {
+            if let Some(event) = self.events.pop_front() {
                 return Poll::Ready(Some(event));
             }
             if let Poll::Ready(Some((number, fingerprint, resolved))) =

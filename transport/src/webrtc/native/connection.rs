@@ -1,4 +1,4 @@
-//! Runs one connection: ICE, DTLS and SCTP by str0m, and what waits to be sent on its ordered channel.
+//! Runs one connection: ICE, DTLS and SCTP by str0m, and what waits to be sent on its channel for bulk.
 //!
 //! It has no socket and no clock. Datagrams, packets and the time go in; what comes of them is in a [`Turn`]. After
 //! each thing that str0m is given, all that it wants in return is taken.
@@ -18,10 +18,9 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 pub(super) use self::maker::Maker;
 use self::maker::{ice, in_str0m};
 use self::visiting::Reception;
-use super::super::channels::{credit_text, read_credit};
 use super::super::credentials::Credentials;
 use super::super::description::{CandidateKind, Description, IceCandidate, Setup};
-use super::super::flow::{Incoming, Outgoing};
+use super::super::flow::Outgoing;
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::MediumEvent;
@@ -56,7 +55,6 @@ pub(super) struct Connection {
     own: Fingerprint,
     used_for: Use,
     outgoing: Outgoing,
-    incoming: Incoming,
     /// The last time that str0m was told.
     told: Instant,
     /// When str0m wants to be told the time.
@@ -90,7 +88,7 @@ enum Use {
     /// A link, whose two channels are agreed upon beforehand.
     Link {
         datagrams: ChannelId,
-        ordered: ChannelId,
+        bulk: ChannelId,
     },
     /// A visitor, who makes a channel of its own. It is never open to the carrier's user.
     Visit(Reception),
@@ -402,29 +400,12 @@ impl Connection {
         match channel {
             Channel::Datagram => Ok(self.send_datagram(packet, turn)),
             Channel::Ordered if self.outgoing.push(packet) => {
-                if self.send_ordered(turn) {
+                if self.send_bulk(turn) {
                     self.drain(turn);
                 }
                 Ok(Fate::Sent)
             }
             Channel::Ordered => Err(CarryError::Full),
-        }
-    }
-
-    /// The carrier's user has taken an ordered packet.
-    pub(super) fn on_taken(&mut self, bytes: usize, turn: &mut Turn) {
-        let Some(credit) = self.incoming.on_taken(bytes) else {
-            return;
-        };
-        let text = credit_text(credit);
-        if let Some(mut channel) = self.channel(Channel::Ordered) {
-            match channel.write(false, text.as_bytes()) {
-                Ok(true) => {}
-                // Its peer would wait for ever.
-                Ok(false) => return turn.end(Ending::Failed("there is no room for credit".into())),
-                Err(error) => return turn.end(failed(error)),
-            }
-            self.drain(turn);
         }
     }
 
@@ -465,15 +446,15 @@ impl Connection {
         }
     }
 
-    /// Gives the next ordered packet to SCTP, if there is one that may be sent. Returns true if it did.
-    fn send_ordered(&mut self, turn: &mut Turn) -> bool {
+    /// Gives the next packet of bulk to SCTP, if there is one that may be sent. Returns true if it did.
+    fn send_bulk(&mut self, turn: &mut Turn) -> bool {
         if self.outgoing.is_empty() || self.stage != Stage::Open {
             return false;
         }
-        let Use::Link { ordered, .. } = self.used_for else {
+        let Use::Link { bulk, .. } = self.used_for else {
             return false;
         };
-        let Some(mut channel) = self.rtc.channel(ordered) else {
+        let Some(mut channel) = self.rtc.channel(bulk) else {
             return false;
         };
         let under_way = channel.buffered_amount();
@@ -512,7 +493,7 @@ impl Connection {
                 Ok(Output::Event(event)) => self.on_event(event, turn),
                 Ok(Output::Timeout(due)) => {
                     self.due = due.max(self.told + DUE_AFTER_MIN);
-                    if !self.send_ordered(turn) {
+                    if !self.send_bulk(turn) {
                         return self.see_off(turn);
                     }
                 }
@@ -523,21 +504,21 @@ impl Connection {
 
     /// Returns one of the channels of a link, if it is open.
     fn channel(&mut self, channel: Channel) -> Option<str0m::channel::Channel<'_>> {
-        let Use::Link { datagrams, ordered } = self.used_for else {
+        let Use::Link { datagrams, bulk } = self.used_for else {
             return None;
         };
         self.rtc.channel(match channel {
             Channel::Datagram => datagrams,
-            Channel::Ordered => ordered,
+            Channel::Ordered => bulk,
         })
     }
 
     fn on_event(&mut self, event: Event, turn: &mut Turn) {
-        let Use::Link { datagrams, ordered } = self.used_for else {
+        let Use::Link { datagrams, bulk } = self.used_for else {
             return self.on_event_of_visitor(&event, turn);
         };
         match event {
-            Event::ChannelOpen(id, _) if id == datagrams || id == ordered => {
+            Event::ChannelOpen(id, _) if id == datagrams || id == bulk => {
                 self.on_open(turn);
             }
             Event::ChannelOpen(..) => {
@@ -576,30 +557,16 @@ impl Connection {
 
     fn on_data(&mut self, data: ChannelData, turn: &mut Turn) {
         let ChannelData { id, binary, data } = data;
-        let Use::Link { datagrams, ordered } = self.used_for else {
+        let Use::Link { datagrams, bulk } = self.used_for else {
             return;
         };
         let channel = match (id, binary) {
             (id, true) if id == datagrams => Channel::Datagram,
-            (id, true) if id == ordered => Channel::Ordered,
-            (id, false) if id == ordered => {
-                let Some(until) = read_credit(&data) else {
-                    return turn.end(Ending::NoPacket("a text that gives no credit".into()));
-                };
-                if let Err(error) = self.outgoing.on_credit(until) {
-                    turn.end(Ending::NoPacket(error.to_string()));
-                }
-                return;
-            }
-            _ => return turn.end(Ending::NoPacket("what is on no channel of ours".into())),
+            (id, true) if id == bulk => Channel::Ordered,
+            _ => return turn.end(Ending::NoPacket("a text, or what is on no channel".into())),
         };
         if data.len() > PACKET_BYTES_MAX {
             return turn.end(Ending::NoPacket(format!("{} bytes", data.len())));
-        }
-        if channel == Channel::Ordered
-            && let Err(error) = self.incoming.on_packet(data.len())
-        {
-            return turn.end(Ending::NoPacket(error.to_string()));
         }
         self.is_heard = true;
         turn.events.push(CarrierEvent::Packet {

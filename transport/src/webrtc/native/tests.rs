@@ -1,5 +1,6 @@
 //! Connections between two ends in memory, over a network that does what it is told to.
 
+mod bulk;
 mod visiting;
 
 use std::net::SocketAddr;
@@ -15,7 +16,6 @@ use crate::carrier::{Binding, CarrierEvent, Channel, Packet, Path};
 use crate::hosts::Fingerprint;
 use crate::webrtc::channels::DatagramMode;
 use crate::webrtc::credentials::Credentials;
-use crate::webrtc::flow::CREDIT_BYTES;
 use crate::webrtc::ice_servers::IceTransportPolicy;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use crate::webrtc::meter::WebRtcMeter;
@@ -47,8 +47,6 @@ struct Network {
     /// One datagram in so many is lost.
     lost_of: Option<usize>,
     sent: usize,
-    /// Whether what arrives is taken by the user of the carrier, which gives credit.
-    takes: bool,
 }
 
 impl Network {
@@ -104,7 +102,6 @@ impl Network {
             record: Vec::new(),
             lost_of: None,
             sent: 0,
-            takes: true,
         };
         network.take(0, turn);
         network
@@ -143,20 +140,7 @@ impl Network {
         if ending.is_some() {
             self.ends[end].ending = ending;
         }
-        for event in events {
-            let mut turn = Turn::default();
-            if let CarrierEvent::Packet {
-                channel: Channel::Ordered,
-                packet,
-                ..
-            } = &event
-                && self.takes
-            {
-                self.ends[end].connection.on_taken(packet.len(), &mut turn);
-            }
-            self.ends[end].events.push(event);
-            self.take(end, turn);
-        }
+        self.ends[end].events.extend(events);
     }
 
     fn give(&mut self, end: usize, datagram: &[u8]) {
@@ -320,42 +304,7 @@ fn what_was_sent_before_arrives_once() {
 }
 
 #[test]
-fn ordered_packets_arrive_in_order_over_a_network_that_loses() {
-    let mut network = Network::open();
-    network.lost_of = Some(13);
-    let lengths = (0..40).map(|number| 1 + number * 401 % PACKET_BYTES_MAX);
-    let packets: Vec<_> = lengths
-        .zip(0..)
-        .map(|(length, number)| Bytes::from(vec![number; length]))
-        .collect();
-
-    for packet in &packets {
-        network.send(0, Channel::Ordered, packet.clone().into());
-    }
-    network.run_until(|network| network.packets(1).len() == packets.len());
-
-    assert_eq!(network.packets(1), packets);
-}
-
-#[test]
-fn no_ordered_packet_is_sent_beyond_the_credit() {
-    let mut network = Network::open();
-    network.takes = false;
-    let long = packet(&[7; PACKET_BYTES_MAX]);
-
-    for _ in 0..8 {
-        network.send(0, Channel::Ordered, long.clone());
-    }
-    let until = network.now + Duration::from_secs(5);
-    network.run_until(|network| network.now > until);
-
-    let bytes: usize = network.packets(1).iter().map(Bytes::len).sum();
-    assert_eq!(bytes as u64, CREDIT_BYTES);
-    assert!(network.ends[0].ending.is_none());
-}
-
-#[test]
-fn a_datagram_overtakes_ordered_packets_that_wait() {
+fn a_datagram_overtakes_bulk_that_waits() {
     let mut network = Network::open();
 
     for _ in 0..8 {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::super::address::{Dialed, SCHEME, SIGNALED_SCHEMES, address_of};
 use super::super::by_hand::ByHand;
 use super::super::config::WebRtcConfig;
+use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::Action;
@@ -206,8 +207,8 @@ impl Carrier for WebRtcCarrier {
         PACKET_BYTES_MAX
     }
 
-    fn is_reliable(&self) -> bool {
-        true
+    fn stream_bytes_max(&self) -> usize {
+        UNACKNOWLEDGED_BYTES_MAX
     }
 
     fn address_of(&self, server: ServerId) -> Option<Address> {

@@ -16,7 +16,7 @@ use web_sys::{
     RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
-use super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED, credit_text, read_credit};
+use super::super::channels::{BULK, BULK_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL};
 use super::super::description::Description;
 use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::limits::PACKET_BYTES_MAX;
@@ -26,14 +26,14 @@ use super::table::End;
 use crate::carrier::{Binding, CarrierEvent, Channel};
 use crate::hosts::Fingerprint;
 
-/// At so many bytes in the ordered channel a browser tells that there is room, for any packet.
+/// At so many bytes in the channel for bulk a browser tells that there is room, for any packet.
 const LOW_BYTES: usize = UNACKNOWLEDGED_BYTES_MAX - PACKET_BYTES_MAX;
 
 /// A connection of the browser with its two channels.
 pub(super) struct Peer {
     connection: RtcPeerConnection,
     datagrams: RtcDataChannel,
-    ordered: RtcDataChannel,
+    bulk: RtcDataChannel,
     ear: Rc<Ear>,
     own: Cell<Option<Fingerprint>>,
     /// What the browser calls as long as this is here.
@@ -92,25 +92,26 @@ impl Peer {
         end: End,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Notice>), Refusal> {
         let connection = RtcPeerConnection::new_with_configuration(configuration)?;
-        let channel = |stream, mode: DatagramMode| {
+        let options = |stream, is_ordered| {
             let options = RtcDataChannelInit::new();
             options.set_negotiated(true);
             options.set_id(stream);
-            options.set_ordered(mode.is_ordered);
-            if !mode.is_reliable {
-                options.set_max_retransmits(0);
-            }
+            options.set_ordered(is_ordered);
+            options
+        };
+        let of_datagrams = options(DATAGRAMS, mode.is_ordered);
+        if !mode.is_reliable {
+            of_datagrams.set_max_retransmits(0);
+        }
+        let of_bulk = options(BULK, true);
+        of_bulk.set_max_packet_life_time(BULK_LIFETIME_MS);
+        let [datagrams, bulk] = [of_datagrams, of_bulk].map(|options| {
             let channel = connection.create_data_channel_with_data_channel_dict(LABEL, &options);
             channel.set_binary_type(RtcDataChannelType::Arraybuffer);
             channel
-        };
-        let bulk = DatagramMode {
-            is_ordered: true,
-            is_reliable: true,
-        };
-        let (datagrams, ordered) = (channel(DATAGRAMS, mode), channel(ORDERED, bulk));
+        });
         let low = u32::try_from(LOW_BYTES).expect("it is short");
-        ordered.set_buffered_amount_low_threshold(low);
+        bulk.set_buffered_amount_low_threshold(low);
         let (notices, noticed) = mpsc::unbounded();
         let ear = Rc::new(Ear {
             end,
@@ -122,7 +123,7 @@ impl Peer {
         let mut peer = Self {
             connection,
             datagrams,
-            ordered,
+            bulk,
             ear,
             own: Cell::new(None),
             _listeners: Vec::new(),
@@ -142,16 +143,16 @@ impl Peer {
         };
         let on_open = hears(|ear, _| ear.on_open());
         let on_close = hears(|ear, _| ear.tell(Notice::Closed));
-        for channel in [&self.datagrams, &self.ordered] {
+        for channel in [&self.datagrams, &self.bulk] {
             channel.set_onopen(Some(&on_open));
             channel.set_onclose(Some(&on_close));
         }
         let on_datagram = hears(|ear, event| ear.on_message(Channel::Datagram, &event));
         self.datagrams.set_onmessage(Some(&on_datagram));
-        let on_ordered = hears(|ear, event| ear.on_message(Channel::Ordered, &event));
-        self.ordered.set_onmessage(Some(&on_ordered));
+        let on_bulk = hears(|ear, event| ear.on_message(Channel::Ordered, &event));
+        self.bulk.set_onmessage(Some(&on_bulk));
         let on_room = hears(|ear, _| ear.end.port.on_room());
-        self.ordered.set_onbufferedamountlow(Some(&on_room));
+        self.bulk.set_onbufferedamountlow(Some(&on_room));
         let on_state = hears(|ear, event| {
             let connection = event.target();
             if let Some(connection) = connection {
@@ -259,17 +260,14 @@ impl Peer {
         if self.datagrams.ready_state() == RtcDataChannelState::Open {
             self.flush_datagrams()?;
         }
-        if self.ordered.ready_state() != RtcDataChannelState::Open {
+        if self.bulk.ready_state() != RtcDataChannelState::Open {
             return Ok(());
         }
-        if let Some(credit) = port.take_credit() {
-            self.ordered.send_with_str(&credit_text(credit))?;
-        }
-        let buffered = || usize::try_from(self.ordered.buffered_amount()).unwrap_or(usize::MAX);
-        while let Some(packet) = port.next_ordered(buffered()) {
+        let buffered = || usize::try_from(self.bulk.buffered_amount()).unwrap_or(usize::MAX);
+        while let Some(packet) = port.next_bulk(buffered()) {
             let peak = &meter.tally().ordered_unacknowledged_peak;
             peak.raise_to(buffered() + packet.len());
-            send(&self.ordered, packet.into_bytes())?;
+            send(&self.bulk, packet.into_bytes())?;
         }
         if port.take_writable() {
             let path = self.ear.end.path;
@@ -315,7 +313,7 @@ impl Peer {
 /// The closures may be called no more, and the browser is to forget the connection.
 impl Drop for Peer {
     fn drop(&mut self) {
-        for channel in [&self.datagrams, &self.ordered] {
+        for channel in [&self.datagrams, &self.bulk] {
             channel.set_onopen(None);
             channel.set_onclose(None);
             channel.set_onmessage(None);
@@ -361,18 +359,14 @@ impl Ear {
     fn take(&self, channel: Channel, data: &JsValue) -> Result<(), String> {
         let End { port, path, .. } = &self.end;
         if !data.is_instance_of::<ArrayBuffer>() {
-            let text = data.as_string().filter(|_| channel == Channel::Ordered);
-            let until = text.and_then(|text| read_credit(text.as_bytes()));
-            let until = until.ok_or("a text that gives no credit")?;
-            return port.on_credit(until).map_err(|error| error.to_string());
+            return Err("a text".to_owned());
         }
         let bytes = Uint8Array::new(data);
         let length = usize::try_from(bytes.length()).unwrap_or(usize::MAX);
         if length > PACKET_BYTES_MAX {
             return Err(format!("{length} bytes"));
         }
-        let fate = port.on_packet(channel, length);
-        match fate.map_err(|breach| breach.to_string())? {
+        match port.on_packet(length) {
             Fate::Waits => self.end.tell(CarrierEvent::Packet {
                 path: *path,
                 channel,

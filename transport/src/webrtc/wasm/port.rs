@@ -7,17 +7,16 @@ use std::task::Poll;
 
 use futures::task::AtomicWaker;
 
-use super::super::flow::{CreditError, Incoming, Outgoing};
+use super::super::flow::Outgoing;
 use super::super::limits::{PACKET_BYTES_MAX, PACKET_COST_BYTES, WebRtcLimits};
 use crate::carrier::{CarryError, Channel, Packet};
 
-/// The most packets of a connection that wait for the carrier. A browser reads on whether they are taken or not:
-/// datagrams beyond are dropped, and more ordered ones, for which there is credit only if they are nearly empty, close
-/// the connection.
+/// The most packets of a connection that wait for the carrier. A browser reads on whether they are taken or not: more
+/// are dropped.
 const UNREAD_PACKETS_MAX: usize = 4_096;
 
-/// The most bytes of datagrams that wait for the carrier. More are dropped.
-const UNREAD_DATAGRAM_BYTES_MAX: usize = 1024 * 1024;
+/// The most bytes of packets that wait for the carrier. More are dropped.
+const UNREAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// The packets of a connection that wait on their way, in both directions.
 #[derive(Debug)]
@@ -33,11 +32,8 @@ struct State {
     datagrams_cost: usize,
     datagrams_cost_max: usize,
     outgoing: Outgoing,
-    incoming: Incoming,
-    /// Credit that the other end is to be given.
-    credit: Option<u64>,
     unread_packets: usize,
-    unread_datagram_bytes: usize,
+    unread_bytes: usize,
     /// Something is to be done by the task.
     is_changed: bool,
     is_closed: bool,
@@ -54,15 +50,6 @@ pub(super) enum Fate {
     Dropped,
 }
 
-/// Why what has come closes a connection.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Breach {
-    #[error(transparent)]
-    Credit(#[from] CreditError),
-    #[error("more packets than may wait")]
-    TooMany,
-}
-
 impl Port {
     pub(super) fn new(limits: &WebRtcLimits) -> Self {
         Self {
@@ -71,10 +58,8 @@ impl Port {
                 datagrams_cost: 0,
                 datagrams_cost_max: limits.datagram_bytes_max,
                 outgoing: Outgoing::new(limits.ordered_queue_bytes_max),
-                incoming: Incoming::new(),
-                credit: None,
                 unread_packets: 0,
-                unread_datagram_bytes: 0,
+                unread_bytes: 0,
                 is_changed: false,
                 is_closed: false,
                 is_heard: false,
@@ -123,19 +108,11 @@ impl Port {
         self.lock().is_closed
     }
 
-    /// The carrier's user has taken a packet. What is taken gives its sender credit for more.
-    pub(super) fn on_taken(&self, channel: Channel, bytes: usize) {
+    /// The carrier's user has taken a packet.
+    pub(super) fn on_taken(&self, bytes: usize) {
         let mut state = self.lock();
         state.unread_packets -= 1;
-        match channel {
-            Channel::Datagram => state.unread_datagram_bytes -= bytes,
-            Channel::Ordered => {
-                if let Some(credit) = state.incoming.on_taken(bytes) {
-                    state.credit = Some(credit);
-                    self.wake(state);
-                }
-            }
-        }
+        state.unread_bytes -= bytes;
     }
 
     /// Returns how the connection runs, as of when this was last asked, and has it found out anew.
@@ -174,44 +151,21 @@ impl Port {
     }
 
     /// A packet has come: returns what becomes of it.
-    pub(super) fn on_packet(&self, channel: Channel, bytes: usize) -> Result<Fate, Breach> {
+    pub(super) fn on_packet(&self, bytes: usize) -> Fate {
         let mut state = self.lock();
-        let has_room = state.unread_packets < UNREAD_PACKETS_MAX;
-        match channel {
-            Channel::Datagram => {
-                let unread = state.unread_datagram_bytes + bytes;
-                if !has_room || unread > UNREAD_DATAGRAM_BYTES_MAX {
-                    return Ok(Fate::Dropped);
-                }
-                state.unread_datagram_bytes = unread;
-            }
-            Channel::Ordered => {
-                state.incoming.on_packet(bytes)?;
-                if !has_room {
-                    return Err(Breach::TooMany);
-                }
-            }
+        let unread = state.unread_bytes + bytes;
+        if state.unread_packets >= UNREAD_PACKETS_MAX || unread > UNREAD_BYTES_MAX {
+            return Fate::Dropped;
         }
         state.unread_packets += 1;
+        state.unread_bytes = unread;
         state.is_heard = true;
-        Ok(Fate::Waits)
-    }
-
-    /// The other end has given credit.
-    pub(super) fn on_credit(&self, until: u64) -> Result<(), CreditError> {
-        let mut state = self.lock();
-        state.outgoing.on_credit(until)?;
-        self.wake(state);
-        Ok(())
+        Fate::Waits
     }
 
     /// Has the task look again at what may be sent.
     pub(super) fn on_room(&self) {
         self.wake(self.lock());
-    }
-
-    pub(super) fn take_credit(&self) -> Option<u64> {
-        self.lock().credit.take()
     }
 
     pub(super) fn next_datagram(&self) -> Option<Packet> {
@@ -221,12 +175,12 @@ impl Port {
         Some(packet)
     }
 
-    /// Takes out the next ordered packet, if it may be sent while the browser holds `buffered` bytes.
-    pub(super) fn next_ordered(&self, buffered: usize) -> Option<Packet> {
+    /// Takes out the next packet of bulk, if it may be sent while the browser holds `buffered` bytes.
+    pub(super) fn next_bulk(&self, buffered: usize) -> Option<Packet> {
         self.lock().outgoing.next(buffered)
     }
 
-    /// Returns true, once, if an ordered packet was refused and there is room.
+    /// Returns true, once, if a packet of bulk was refused and there is room.
     pub(super) fn take_writable(&self) -> bool {
         self.lock().outgoing.take_writable()
     }

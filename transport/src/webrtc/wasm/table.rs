@@ -268,9 +268,7 @@ impl Table {
                 seat.stage = Stage::Open;
                 self.places.on_open(number, now());
             }
-            CarrierEvent::Packet {
-                channel, packet, ..
-            } => seat.port.on_taken(*channel, packet.len()),
+            CarrierEvent::Packet { packet, .. } => seat.port.on_taken(packet.len()),
             CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => self.remove(number),
             _ => {}
         }

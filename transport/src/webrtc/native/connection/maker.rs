@@ -7,10 +7,10 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::net::Protocol;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use super::super::super::channels::{DATAGRAMS, DatagramMode, LABEL, ORDERED};
+use super::super::super::channels::{BULK, BULK_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL};
 use super::super::super::credentials::Credentials;
 use super::super::super::description::{Description, Setup};
-use super::super::super::flow::{Incoming, Outgoing};
+use super::super::super::flow::Outgoing;
 use super::super::super::ice_servers::IceTransportPolicy;
 use super::super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::super::meter::WebRtcMeter;
@@ -179,12 +179,15 @@ impl Maker {
     /// Makes a connection that has no address yet.
     fn unreached(&self, path: Path, config: RtcConfig, now: Instant) -> Connection {
         let mut rtc = Box::new(config.build(now));
-        let channel = |stream, ordered, reliability| ChannelConfig {
-            label: LABEL.to_owned(),
-            ordered,
-            reliability,
-            negotiated: Some(stream),
-            protocol: String::new(),
+        let mut api = rtc.direct_api();
+        let mut channel = |stream, ordered, reliability| {
+            api.create_data_channel(ChannelConfig {
+                label: LABEL.to_owned(),
+                ordered,
+                reliability,
+                negotiated: Some(stream),
+                protocol: String::new(),
+            })
         };
         let DatagramMode {
             is_ordered,
@@ -195,10 +198,10 @@ impl Maker {
         } else {
             Reliability::MaxRetransmits { retransmits: 0 }
         };
-        let mut api = rtc.direct_api();
-        let datagrams = api.create_data_channel(channel(DATAGRAMS, is_ordered, reliability));
-        let ordered = api.create_data_channel(channel(ORDERED, true, Reliability::Reliable));
-        let channels = Use::Link { datagrams, ordered };
+        let datagrams = channel(DATAGRAMS, is_ordered, reliability);
+        let lifetime = BULK_LIFETIME_MS;
+        let bulk = channel(BULK, true, Reliability::MaxPacketLifetime { lifetime });
+        let channels = Use::Link { datagrams, bulk };
         self.over(path, rtc, channels, now)
     }
 
@@ -210,7 +213,6 @@ impl Maker {
             own: self.identity.fingerprint(),
             used_for,
             outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
-            incoming: Incoming::new(),
             told: now,
             due: now,
             look_at: now + self.limits.opening_time_max,
