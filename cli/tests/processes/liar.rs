@@ -6,11 +6,10 @@ use std::future::poll_fn;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use std::thread;
 
 use futures::{SinkExt as _, StreamExt as _};
-use liferaft::transport::carrier::{Address, Carrier as _, CarrierEvent, Path};
+use liferaft::transport::carrier::{Address, Carrier as _};
 use liferaft::transport::signaling::SignalingServer;
 use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig};
 use liferaft::{Invitation, ServerId};
@@ -20,6 +19,7 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
+use crate::between::Between;
 use crate::node::{ANYWHERE, Folder, Node, rows, told_by, until};
 
 /// The token of the connections that are the server's own.
@@ -172,15 +172,15 @@ impl Liar {
     fn stand_between(&self, room: &str, newcomer: ServerId, member: ServerId) {
         let (room, passed) = (room.to_owned(), Arc::clone(&self.passed));
         let ends = move || async move {
-            let member_by_id = format!("rtc:{:032x}", u128::from(member));
-            let mut between = Between {
-                front: impostor(&room, member),
-                back: impostor(&room, newcomer),
-                member: member_by_id.parse().expect("it is an address"),
-                paths: BTreeMap::new(),
-                passed,
-            };
-            poll_fn(|context| between.poll(context)).await;
+            let (front, back) = (impostor(&room, member), impostor(&room, newcomer));
+            let to = back.address_of(member).expect("it is dialed by its id");
+            let mut between = Between::new(front, back, to);
+            let standing = poll_fn(|context| {
+                let polled = between.poll(context);
+                passed.store(between.passed, Ordering::Relaxed);
+                polled
+            });
+            standing.await;
         };
         thread::spawn(move || runtime().block_on(ends()));
     }
@@ -203,55 +203,6 @@ fn impostor(room: &str, server: ServerId) -> WebRtcCarrier {
     let mut carrier = WebRtcCarrier::dial_only(config.with_signaling(signaling));
     carrier.introduce(server);
     carrier
-}
-
-/// Passes on all packets between a newcomer and a member as they are, over a connection with each.
-struct Between {
-    /// Seems to be the member to the newcomer.
-    front: WebRtcCarrier,
-    /// Seems to be the newcomer to the member.
-    back: WebRtcCarrier,
-    member: Address,
-    paths: BTreeMap<Path, Path>,
-    passed: Arc<AtomicUsize>,
-}
-
-impl Between {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Poll::Ready(Some(event)) = self.front.poll(context) {
-                match event {
-                    CarrierEvent::Opened { path, .. } => {
-                        let behind = self.back.dial(&self.member).expect("there is room");
-                        self.paths.insert(path, behind);
-                    }
-                    CarrierEvent::Packet {
-                        path,
-                        channel,
-                        packet,
-                    } => {
-                        self.passed.fetch_add(1, Ordering::Relaxed);
-                        // What is refused before the connection is open is sent again.
-                        let _full = self.back.send(&self.paths[&path], channel, packet);
-                    }
-                    _ => {}
-                }
-            } else if let Poll::Ready(Some(event)) = self.back.poll(context) {
-                if let CarrierEvent::Packet {
-                    path,
-                    channel,
-                    packet,
-                } = event
-                    && let Some((front, _)) = self.paths.iter().find(|(_, behind)| **behind == path)
-                {
-                    self.passed.fetch_add(1, Ordering::Relaxed);
-                    let _full = self.front.send(front, channel, packet);
-                }
-            } else {
-                return Poll::Pending;
-            }
-        }
-    }
 }
 
 /// Leaves the addresses in rooms alone.

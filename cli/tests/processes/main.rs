@@ -1,5 +1,7 @@
 //! Members as processes: `liferaft init`, `node`, `leave`, `cluster` and `serve`, as a shell or a supervisor runs them.
 
+#[path = "../../../transport/tests/webrtc/between.rs"]
+mod between;
 mod clients;
 mod cluster;
 mod commands;

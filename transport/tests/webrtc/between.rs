@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
-use liferaft_platform::Address;
-use liferaft_transport::carrier::{Carrier, CarrierEvent, Path};
+use liferaft_transport::carrier::{Address, Carrier, CarrierEvent, Path};
 use liferaft_transport::webrtc::WebRtcCarrier;
 
 /// One who stands between two ends, and passes on all packets as they are: to each end by a connection of its own.
@@ -50,15 +49,15 @@ impl Between {
                     _ => {}
                 }
             } else if let Poll::Ready(Some(event)) = self.back.poll(context) {
+                // Whoever dials at the back has nobody in front.
                 if let CarrierEvent::Packet {
                     path,
                     channel,
                     packet,
                 } = event
+                    && let Some((front, _)) = self.paths.iter().find(|(_, behind)| **behind == path)
                 {
                     self.passed += 1;
-                    let front = self.paths.iter().find(|(_, behind)| **behind == path);
-                    let (front, _) = front.expect("it was dialed for one");
                     let _full = self.front.send(front, channel, packet);
                 }
             } else {
