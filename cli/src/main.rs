@@ -9,7 +9,7 @@
 )]
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -91,6 +91,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(cli.log())
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         // They would go to standard error as well, and panic.
         .log_internal_errors(false)
         .init();

@@ -270,7 +270,10 @@ fn whoever_finds_no_server_hears_which_one_and_why() {
     assert!(why.contains("the connection is refused"), "{why}");
     let warned = warned.expect("it is told");
     assert!(warned.contains("is not reached"), "{warned}");
-    assert!(warned.contains(&address), "{warned}");
+    assert!(
+        warned.contains(&format!("server=\"ws://{address}/")),
+        "{warned}"
+    );
 }
 
 #[test]
