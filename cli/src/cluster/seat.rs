@@ -73,7 +73,8 @@ impl Seat {
         let started = Child::start(|command| {
             command
                 .args([what, "--open", "--json", "--until-eof", "--listen", &listen])
-                .args(["--name", &name])
+                // The last line that it writes there says why it has ended.
+                .args(["--name", &name, "--log", "error"])
                 .arg("--data")
                 .arg(&self.folder);
             tell(command)
