@@ -21,7 +21,8 @@ pub(crate) struct Args {
     #[arg(long)]
     evictions: bool,
     /// Kills leaders of 5 and of 11 members that have found each other by a signaling server, while that is killed,
-    /// stopped, late by 30 s or loses everything, and compares how soon the next one answers
+    /// stopped, late by 30 s or loses everything, and compares how soon the next one answers; and times how soon a
+    /// newcomer has joined that waited for the server's return
     #[arg(long, conflicts_with = "evictions")]
     signaling: bool,
     /// Repeats the faults of a run that printed this seed [default: another one each time]

@@ -180,6 +180,65 @@ fn a_join_succeeds_soon_after_the_server_has_returned() {
     assert!(took < PATIENCE_WITH_JOINS, "{took:?}");
 }
 
+/// Whoever knows both rooms comes in by the one whose server is there. When the other one is back, members are found
+/// there by the same ids.
+#[test]
+fn of_two_rooms_one_whose_server_is_there_is_enough() {
+    let folder = Folder::new("room-two");
+    let (first, second) = (Server::start(ANYWHERE), Server::start(ANYWHERE));
+    let rooms = [first.room(), second.room()];
+    let start = |command: &str, name: &str, more: &[&str]| {
+        let data = folder.of(name);
+        let flags = [command, "--data", &data, "--name", name];
+        let in_both = ["--room", &rooms[0], "--room", &rooms[1]];
+        Node::start(&[&flags[..], &in_both, more].concat())
+    };
+    let ada = start("init", "ada", &[]);
+    let invitation = ada.invitation();
+    until("it is registered in both", || {
+        first.figure("peers") == 1 && second.figure("peers") == 1
+    });
+
+    let address = first.kill();
+    let bob = start("node", "bob", &["--join", &invitation]);
+    bob.until_voters(2);
+    let first = Server::start(&address);
+    until("both are back", || first.figure("peers") == 2);
+    second.kill();
+    let eve = join_in(&rooms[0], &folder.of("eve"), &invitation, "eve");
+
+    eve.until_voters(3);
+    assert_eq!(first.figure("ids_taken_total"), 0);
+}
+
+/// The server's list of who is there is a hint, and members prove what they are.
+#[test]
+fn a_newcomer_finds_members_in_the_room_whom_nobody_has_named() {
+    let folder = Folder::new("room-listed");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let mut ada = init_in(&room, &folder.of("ada"));
+    // It names the one who is alone.
+    let invitation = ada.invitation();
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    let eve = join_in(&room, &folder.of("eve"), &invitation, "eve");
+    bob.until_voters(3);
+    eve.until_voters(3);
+
+    kill(&mut ada);
+    let dan = join_in(&room, &folder.of("dan"), &invitation, "dan");
+
+    // The dead one counts as a voter for some time.
+    dan.until("members", |told| {
+        let named = ["voters", "learners"].map(|role| told[role].as_array().cloned());
+        named
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|name| name == "dan")
+    });
+}
+
 #[test]
 fn a_members_link_lets_newcomers_in_without_the_server() {
     let folder = Folder::new("room-dead");

@@ -24,6 +24,8 @@ mod faults;
 #[cfg(unix)]
 mod group;
 #[cfg(unix)]
+mod joins;
+#[cfg(unix)]
 mod judging;
 #[cfg(unix)]
 #[path = "../lab/mod.rs"]

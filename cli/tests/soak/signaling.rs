@@ -1,5 +1,6 @@
 //! Takes the signaling server away from members that found each other through it, and kills their leaders: links go
-//! on, whoever is started again is taken back, and the next leader is there as soon as with the server.
+//! on, whoever is started again is taken back, and the next leader is there as soon as with the server. Newcomers that
+//! wait for it are in as soon as it is back.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use liferaft_sim::dice::Dice;
 use crate::clients::{Book, Entry};
 use crate::door::{Door, OUTAGES, Outage};
 use crate::faults::{longest_silence, pass, seconds};
+use crate::joins;
 use crate::judging;
 use crate::network::Network;
 use crate::seats::{ELECTIONS, Seats, Wiring};
@@ -63,7 +65,9 @@ pub(crate) fn run(folder: &Path, seed: u64, lasts: Duration) {
             &tried(&folder, seed, members, parts.as_flattened()),
         )
     });
-    assert!(are_met.iter().all(|met| *met), "a target is missed");
+    let are_joins_soon = joins::are_soon(&folder.join("joins"), lasts);
+    let is_met = are_joins_soon && are_met.iter().all(|met| *met);
+    assert!(is_met, "a target is missed");
 }
 
 /// One of them, drawn, for seconds, and no times.
