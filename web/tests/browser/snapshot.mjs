@@ -28,15 +28,11 @@ const keepConnections = () => {
     constructor(...configuration) { super(...configuration); window.connections.push(this); }
   };
 };
-const discarded = async () => {
-  const figures = [];
-  for (const connection of window.connections) {
-    for (const entry of (await connection.getStats()).values()) {
-      if (entry.state === 'succeeded') figures.push(entry.packetsDiscardedOnSend);
-    }
-  }
-  return figures;
-};
+// How many packets each connection has discarded: all its pairs of addresses that work count.
+const discarded = () => Promise.all(window.connections.map(async (connection) => {
+  const pairs = [...(await connection.getStats()).values()].filter(({ state }) => state === 'succeeded');
+  return pairs.reduce((packets, pair) => packets + pair.packetsDiscardedOnSend, pairs.length ? 0 : NaN);
+}));
 
 async function run() {
   const open = async () => {
