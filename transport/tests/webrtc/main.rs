@@ -13,7 +13,7 @@ mod conformance;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod coturn;
 mod crowds;
-#[path = "../websocket/direct.rs"]
+#[path = "../websocket_kit/direct.rs"]
 mod direct;
 mod ends;
 mod exchange;

@@ -5,6 +5,7 @@ mod bad_peers;
 mod cluster;
 mod conformance;
 mod contact;
+#[path = "../websocket_kit/direct.rs"]
 mod direct;
 mod ends;
 mod links;

@@ -5,12 +5,13 @@
 
 #[path = "../../../transport/tests/websocket_kit/cluster.rs"]
 mod cluster;
+#[path = "../../../transport/tests/websocket_kit/direct.rs"]
+mod direct;
 mod messenger;
 
 use std::time::Duration;
 
 use liferaft_transport::conformance::{Fixture, check_all};
-use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::links::Wanted;
 use liferaft_transport::webrtc::{
     UNACKNOWLEDGED_BYTES_MAX, WebRtcCarrier, WebRtcConfig, WebRtcMeter,
@@ -18,6 +19,7 @@ use liferaft_transport::webrtc::{
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::cluster::{endpoint, id, wanted};
+use crate::direct::{Direct, direct};
 use crate::messenger::{Messenger, Post};
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
@@ -27,9 +29,9 @@ wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 struct Ends(Vec<WebRtcMeter>);
 
 impl Fixture for Ends {
-    type End = Endpoint;
+    type End = Direct;
 
-    async fn connect(&mut self, ends: usize) -> Vec<Endpoint> {
+    async fn connect(&mut self, ends: usize) -> Vec<Direct> {
         let post = Post::default();
         let numbers = (1..).take(ends);
         let wants: Vec<Wanted> = numbers
@@ -39,15 +41,14 @@ impl Fixture for Ends {
                 wanted(number, &address.parse().expect("an address"))
             })
             .collect();
-        numbers
-            .map(|number| {
-                let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default());
-                self.0.push(carrier.meter());
-                let mut end = endpoint(number, Messenger::new(carrier, post.clone()));
-                end.want(&wants);
-                end
-            })
-            .collect()
+        let ends = numbers.map(|number| {
+            let carrier = WebRtcCarrier::dial_only(WebRtcConfig::default());
+            self.0.push(carrier.meter());
+            let mut end = endpoint(number, Messenger::new(carrier, post.clone()));
+            end.want(&wants);
+            end
+        });
+        direct(ends.collect()).await
     }
 
     fn patience(&self) -> Duration {

@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use liferaft_platform::ServerId;
+use futures::{FutureExt, select_biased};
+use liferaft_platform::{ServerId, now, sleep_until};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::links::UPGRADE_BACK_OFF_MAX;
 use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
-use tokio::time::timeout;
 
 /// Longer than ends wait at most before they try a better way again.
 const UPGRADED_WITHIN: Duration = UPGRADE_BACK_OFF_MAX.saturating_mul(2);
@@ -28,7 +29,7 @@ pub(crate) struct Direct {
 /// then. They tell that all are up.
 pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
     let ids: Vec<_> = ends.iter().map(Endpoint::local).collect();
-    let linked = poll_fn(|context| {
+    let mut linked = poll_fn(|context| {
         for end in &mut ends {
             while let Poll::Ready(Some(_)) = end.poll_event(context) {}
         }
@@ -47,10 +48,13 @@ pub(crate) async fn direct(mut ends: Vec<Endpoint>) -> Vec<Direct> {
             return Poll::Ready(());
         }
         Poll::Pending
-    });
-    timeout(UPGRADED_WITHIN, linked)
-        .await
-        .expect("all are linked");
+    })
+    .fuse();
+    let mut late = pin!(sleep_until(now() + UPGRADED_WITHIN).fuse());
+    select_biased! {
+        () = linked => {}
+        () = late => panic!("not all are linked"),
+    }
     let handed_out = ends.into_iter().map(|end| {
         let others = ids.iter().copied().filter(|id| *id != end.local());
         let told = others.map(Event::PeerUp).collect();
