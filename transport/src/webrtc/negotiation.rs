@@ -63,8 +63,8 @@ pub(crate) struct Negotiation {
     theirs: Option<Description>,
     /// The certificate that the other end has shown on the connection. No signal changes it.
     proven: Option<Fingerprint>,
-    /// The peer's candidates that came before its answer.
-    early: Vec<IceCandidate>,
+    /// The peer's candidates that came before its answer, at most [`CANDIDATES_MAX`] by each way.
+    early: Vec<(Way, IceCandidate)>,
     since: Duration,
     repeat: Option<Repeat>,
     over_at: Option<Duration>,
@@ -381,7 +381,7 @@ impl Negotiation {
                 self.settle_if_connected();
             }
             Body::Offer(offer) if is_of_round && self.is_offered_by(&offer) => {
-                self.merge(&offer, steps);
+                self.merge(&offer, way, steps);
                 if self.stage != Stage::Describing {
                     self.send_own(Ways::One(way), steps);
                 }
@@ -395,7 +395,7 @@ impl Negotiation {
                 self.over_at = Some(now.saturating_add(time_max));
                 steps.push(Step::Do(Action::TakeRestart(offer)));
             }
-            Body::Candidate(candidate) if is_of_round => self.on_candidate(candidate, steps),
+            Body::Candidate(candidate) if is_of_round => self.on_candidate(candidate, way, steps),
             // Late, repeated, or nothing that this end has asked for.
             _ => {}
         }
@@ -501,14 +501,18 @@ impl Negotiation {
         steps.push(Step::Send(ways, Signal::new(self.session, Body::Ask)));
     }
 
-    fn on_candidate(&mut self, candidate: IceCandidate, steps: &mut Vec<Step>) {
+    /// Takes a candidate by the way that the peer's description has come by, or by members. Others may have made it up,
+    /// and are not to take the room of those that are true.
+    fn on_candidate(&mut self, candidate: IceCandidate, way: Way, steps: &mut Vec<Step>) {
         let Some(theirs) = &mut self.theirs else {
-            if self.early.len() < CANDIDATES_MAX {
-                self.early.push(candidate);
+            let of_way = self.early.iter().filter(|(by, _)| *by == way);
+            if of_way.count() < CANDIDATES_MAX {
+                self.early.push((way, candidate));
             }
             return;
         };
-        if theirs.add(candidate.clone()) {
+        let counts = way == Way::Mesh || self.way == Some(way);
+        if counts && theirs.add(candidate.clone()) {
             steps.push(Step::Do(Action::AddCandidate(candidate)));
         }
     }
@@ -523,25 +527,25 @@ impl Negotiation {
             return self.restart(Some(way), steps);
         }
         if self.stage != Stage::Offered {
-            return self.merge(&answer, steps);
+            return self.merge(&answer, way, steps);
         }
         self.way = Some(way);
         self.stage = Stage::Connecting;
         self.theirs = Some(answer.clone());
         steps.push(Step::Do(Action::TakeAnswer(answer)));
-        for candidate in std::mem::take(&mut self.early) {
-            self.on_candidate(candidate, steps);
+        for (way, candidate) in std::mem::take(&mut self.early) {
+            self.on_candidate(candidate, way, steps);
         }
     }
 
     /// Takes the candidates of a description that is known otherwise.
-    fn merge(&mut self, repeated: &Description, steps: &mut Vec<Step>) {
+    fn merge(&mut self, repeated: &Description, way: Way, steps: &mut Vec<Step>) {
         let theirs = self.theirs.as_ref();
         if !theirs.is_some_and(|theirs| theirs.is_of_same_end(repeated)) {
             return;
         }
         for candidate in repeated.candidates() {
-            self.on_candidate(candidate.clone(), steps);
+            self.on_candidate(candidate.clone(), way, steps);
         }
     }
 

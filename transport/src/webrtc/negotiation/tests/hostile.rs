@@ -93,6 +93,68 @@ fn peers_that_are_made_up_erase_nothing_that_is_remembered() {
     assert_eq!(taken, Some(Way::Mesh));
 }
 
+/// As many candidates as nobody has, by a server that makes them up.
+fn made_up(end: &mut End, from: u128, session: u64) {
+    for number in 100..200 {
+        let body = Body::Candidate(candidate(number));
+        end.take(id(from), server(1), &signal(session, 0, body), NOW);
+    }
+}
+
+/// The server has heard the number of the session: whoever dials asks by all ways.
+#[test]
+fn a_server_keeps_out_no_candidate_of_whoever_answers() {
+    for way in [Way::Mesh, server(0)] {
+        let mut end = End::new(1);
+        let number = end.dial(2, NOW);
+        let answer = description(2).without_candidates();
+        let mut repeated = answer.clone();
+        repeated.add(candidate(79));
+        let mut forged = answer.clone();
+        forged.add(candidate(99));
+
+        let ready = signal(2_001, 0, Body::Ready);
+        let early = signal(2_001, 0, Body::Candidate(candidate(77)));
+        let late = signal(2_001, 0, Body::Candidate(candidate(78)));
+        made_up(&mut end, 2, 2_001);
+        end.take(id(2), way, &ready, NOW);
+        end.take(id(2), way, &early, NOW);
+        end.tell(number, MediumEvent::Described(description(1)), NOW);
+        let answer = signal(2_001, 0, Body::Answer(answer));
+        end.take(id(2), way, &answer, NOW);
+        made_up(&mut end, 2, 2_001);
+        let forged = signal(2_001, 0, Body::Answer(forged));
+        end.take(id(2), server(1), &forged, NOW);
+        end.take(id(2), way, &late, NOW);
+        let repeated = signal(2_001, 0, Body::Answer(repeated));
+        end.take(id(2), Way::Mesh, &repeated, NOW);
+
+        let tried = end.actions().split_off(2);
+        let expected = [77, 78, 79].map(candidate).map(Action::AddCandidate);
+        assert_eq!(tried, expected, "{way:?}");
+    }
+}
+
+#[test]
+fn a_server_keeps_out_no_candidate_of_whoever_offers() {
+    for way in [Way::Mesh, server(0)] {
+        let mut end = End::new(2);
+        let offer = description(1).without_candidates();
+        let mut forged = offer.clone();
+        forged.add(candidate(99));
+
+        end.take(id(1), way, &signal(7, 0, Body::Offer(offer)), NOW);
+        made_up(&mut end, 1, 7);
+        let forged = signal(7, 0, Body::Offer(forged));
+        end.take(id(1), server(1), &forged, NOW);
+        let told = signal(7, 0, Body::Candidate(candidate(77)));
+        end.take(id(1), way, &told, NOW);
+
+        let tried = end.actions().split_off(1);
+        assert_eq!(tried, [Action::AddCandidate(candidate(77))], "{way:?}");
+    }
+}
+
 /// An end that has offered its connection, which was open and is disconnected. Its restart is offered.
 fn restarting() -> End {
     let mut end = End::new(1);
