@@ -38,6 +38,15 @@ const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
 /// How late this end may look whether something has come. If it is later, it was itself stopped.
 const LATE_MAX: Duration = Duration::from_millis(500);
 
+/// The most bytes of datagrams that an open connection takes before a link has come up by it, ICE's checks aside. The
+/// handshake of a link takes some 20 KiB with all repeats, and more may overtake the packet that ends it. SCTP keeps
+/// something for each stream that the other end invents and looks at all of it for each datagram: it is to know none
+/// that it may do so at length.
+const UNPROVEN_BYTES_MAX: usize = 48 * 1024;
+
+/// How many of these bytes a datagram takes at least.
+const UNPROVEN_DATAGRAM_BYTES_MIN: usize = 256;
+
 /// The most relays that a connection may go through.
 const RELAYS_MAX: usize = 4;
 
@@ -54,6 +63,8 @@ pub(super) struct Connection {
     rtc: Box<Rtc>,
     own: Fingerprint,
     used_for: Use,
+    /// How many bytes it still takes before a link comes up by it; `None` once one has.
+    unproven_bytes: Option<usize>,
     outgoing: Outgoing,
     /// The last time that str0m was told.
     told: Instant,
@@ -367,6 +378,11 @@ impl Connection {
         {
             return turn.end(Ending::NoPacket("a visitor says too much".into()));
         }
+        if !self.takes_unproven(datagram) {
+            return turn.end(Ending::NoPacket(
+                "more than a link's handshake takes".into(),
+            ));
+        }
         self.told = now;
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, received)) {
             // Anybody can send it.
@@ -374,6 +390,26 @@ impl Connection {
         }
         self.hear(now, turn);
         self.drain(turn);
+    }
+
+    /// A link has come up by it: it takes as much as comes from now on.
+    pub(super) fn on_linked(&mut self) {
+        self.unproven_bytes = None;
+    }
+
+    /// Counts a datagram until a link has come up. Returns false if it is too much.
+    fn takes_unproven(&mut self, datagram: &[u8]) -> bool {
+        // Checks of ICE begin with 0 or 1 (RFC 7983).
+        let is_check = datagram.first().is_none_or(|first| *first < 2);
+        let Some(left) = &mut self.unproven_bytes else {
+            return true;
+        };
+        if is_check || self.stage != Stage::Open {
+            return true;
+        }
+        let rest = left.checked_sub(datagram.len().max(UNPROVEN_DATAGRAM_BYTES_MIN));
+        *left = rest.unwrap_or(0);
+        rest.is_some()
     }
 
     /// Sends a packet, or queues it. Datagrams without room are dropped.

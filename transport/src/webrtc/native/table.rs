@@ -216,6 +216,9 @@ impl Table {
             && let Some(seat) = self.seats.get_mut(&number)
         {
             seat.is_proven = true;
+            if let Some(connection) = &mut seat.connection {
+                connection.on_linked();
+            }
             self.places.on_proven(number);
         }
     }

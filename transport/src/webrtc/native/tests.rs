@@ -108,7 +108,7 @@ impl Network {
     }
 
     fn open() -> Self {
-        Self::new().opened()
+        Self::new().opened().linked()
     }
 
     fn opened(mut self) -> Self {
@@ -116,6 +116,14 @@ impl Network {
             let mut ends = network.ends.iter();
             ends.all(|end| end.connection.is_open())
         });
+        self
+    }
+
+    /// A link has come up.
+    fn linked(mut self) -> Self {
+        for end in &mut self.ends {
+            end.connection.on_linked();
+        }
         self
     }
 
@@ -324,7 +332,7 @@ fn datagrams_of(is_ordered: bool, is_reliable: bool) -> Vec<u8> {
         is_ordered,
         is_reliable,
     };
-    let mut network = Network::in_mode(mode).opened();
+    let mut network = Network::in_mode(mode).opened().linked();
     network.lost_of = Some(5);
     for number in 0..40 {
         network.send(0, Channel::Datagram, packet(&[number]));
@@ -362,6 +370,30 @@ fn datagrams_without_room_are_dropped() {
 
     assert_eq!(fates[..16], [Fate::Sent; 16]);
     assert_eq!(fates[16], Fate::Dropped);
+}
+
+/// Sends bulk to the second end until that has ended the connection, or some bytes have arrived. Returns how many have.
+fn pour(mut network: Network, bytes: usize) -> (usize, Option<Ending>) {
+    let arrived = |network: &Network| network.packets(1).iter().map(Bytes::len).sum::<usize>();
+    while arrived(&network) < bytes && network.ends[1].ending.is_none() {
+        let before = arrived(&network);
+        network.send(0, Channel::Ordered, packet(&[7; 1_000]));
+        network.run_until(|network| arrived(network) > before || network.ends[1].ending.is_some());
+    }
+    (arrived(&network), network.ends[1].ending.take())
+}
+
+/// SCTP works the longer on each datagram the more streams the other end has invented.
+#[test]
+fn whoever_proves_nothing_is_heard_for_a_handshake_and_no_longer() {
+    let bytes = 128 * 1_024;
+
+    let (unproven, ended) = pour(Network::new().opened(), bytes);
+    let (proven, goes_on) = pour(Network::new().opened().linked(), bytes);
+
+    assert!((20 * 1_024..48 * 1_024).contains(&unproven), "{unproven}");
+    assert!(matches!(ended, Some(Ending::NoPacket(_))), "{ended:?}");
+    assert!(proven >= bytes && goes_on.is_none(), "{goes_on:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::super::super::visitors::VISIT_TIME_MAX;
 use super::super::certificate::WebRtcIdentity;
 use super::super::crypto::provider;
 use super::visiting::Reception;
-use super::{Connection, Ending, OURS, Restart, Stage, Use, failed};
+use super::{Connection, Ending, OURS, Restart, Stage, UNPROVEN_BYTES_MAX, Use, failed};
 use crate::carrier::Path;
 use crate::hosts::Fingerprint;
 use crate::signaling::Serialization;
@@ -212,6 +212,7 @@ impl Maker {
             rtc,
             own: self.identity.fingerprint(),
             used_for,
+            unproven_bytes: Some(UNPROVEN_BYTES_MAX),
             outgoing: Outgoing::new(self.limits.ordered_queue_bytes_max),
             told: now,
             due: now,

@@ -123,6 +123,10 @@ impl Carrier for Wire {
         UNACKNOWLEDGED_BYTES_MAX
     }
 
+    fn on_linked(&mut self, _: &Path) {
+        self.connection.on_linked();
+    }
+
     fn dial(&mut self, _: &Address) -> Result<Path, DialError> {
         Ok(self.connection.path)
     }
@@ -178,11 +182,16 @@ fn id(end: usize) -> ServerId {
 
 /// Two ends that are linked, and the network between them, which has lost nothing yet.
 async fn linked(way: Duration) -> ([Endpoint; 2], Shared) {
+    linked_in_spite(way, 0, 1).await
+}
+
+/// Links both ends by a network that loses some of what is sent.
+async fn linked_in_spite(way: Duration, lost_percent: u32, seed: u64) -> ([Endpoint; 2], Shared) {
     let network = Arc::new(Mutex::new(Network {
         inboxes: Default::default(),
         way,
-        lost_percent: 0,
-        random: ChaCha8Rng::seed_from_u64(1),
+        lost_percent,
+        random: ChaCha8Rng::seed_from_u64(seed),
     }));
     let identities = [(); 2].map(|()| WebRtcIdentity::generate());
     let maker = |end: usize| Maker {
@@ -374,4 +383,14 @@ async fn bulk_arrives_in_time_at_the_other_end_of_the_world() {
     let outcome = exchange(way, 0, 8, Duration::from_secs(20)).await;
 
     assert!(outcome.bulk.is_some(), "{outcome:?}");
+}
+
+/// A wire asserts that its connection goes on.
+#[tokio::test(start_paused = true)]
+async fn a_lossy_network_lets_a_link_come_up_within_the_bound() {
+    for seed in 0..40 {
+        let (ends, _) = linked_in_spite(Duration::from_millis(50), 10, seed).await;
+
+        assert!(ends[0].link(id(1)).is_some(), "{seed}");
+    }
 }
