@@ -4,7 +4,7 @@
 //! Addresses come from others. Whoever makes them up learns by that whom they were made up for, and no more; and takes
 //! no place for longer than its addresses are dialed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,11 +25,18 @@ pub(crate) const NAMED_FOR: Duration = Duration::from_secs(2 * 60);
 /// How long a server is kept at least, which makes no room for others: dialing takes that long.
 pub(crate) const NAMED_FOR_MIN: Duration = Duration::from_secs(5);
 
-/// The signaling servers of a carrier. No number is given twice.
+/// The most places whose numbers are remembered, the latest: more than are named in the time for which what led nowhere
+/// is remembered, by number ([`Shunned`](super::shunned::Shunned)), of [`SERVERS_MAX`] in [`NAMED_FOR_MIN`].
+const NUMBERS_MAX: usize = 1_024;
+
+/// The signaling servers of a carrier. No number is given to two, and a server that comes back to its place has the one
+/// that it had: it is no other.
 #[derive(Default)]
 pub(crate) struct Servers {
     servers: Vec<Server>,
     next: usize,
+    /// The numbers of places, the latest last.
+    numbers: VecDeque<(Place, usize)>,
     /// Where in the list the one is that is heard first.
     hears_next: usize,
     local: Option<ServerId>,
@@ -120,8 +127,7 @@ impl Servers {
         if let Some(local) = self.local {
             signaling.introduce(local);
         }
-        let number = self.next;
-        self.next += 1;
+        let number = self.number_of(place.as_ref());
         self.servers.push(Server {
             number,
             place,
@@ -129,6 +135,25 @@ impl Servers {
             named,
             outage: None,
         });
+    }
+
+    /// Returns the number of a server at a place: the one that was there before, or a new one.
+    fn number_of(&mut self, place: Option<&Place>) -> usize {
+        let mut numbers = self.numbers.iter();
+        let at = numbers.position(|(known, _)| Some(known) == place);
+        let known = at.and_then(|at| self.numbers.remove(at));
+        // An address may name the place of one that is added as the carrier's own later: they are two.
+        let is_free = |number: &usize| self.servers.iter().all(|server| server.number != *number);
+        let known = known.map(|(_, number)| number).filter(is_free);
+        let number = known.unwrap_or(self.next);
+        self.next = self.next.max(number + 1);
+        if let Some(place) = place {
+            if self.numbers.len() >= NUMBERS_MAX {
+                self.numbers.pop_front();
+            }
+            self.numbers.push_back((place.clone(), number));
+        }
+        number
     }
 
     /// Returns those that hear of a peer.
@@ -370,5 +395,33 @@ mod tests {
         assert_eq!([at_once, later, is_added], [false, true, true]);
         assert_eq!((heard(&sent).len(), servers.len()), (1, SERVERS_MAX));
         assert!(servers.leads_to(0, id(2)) && !servers.leads_to(1, id(2)));
+    }
+    /// Has the addresses of a peer name as many servers as are remembered but two, one after the other.
+    fn name_others(servers: &mut Servers, first: usize, mut now: Duration) -> Duration {
+        for at in first..first + NUMBERS_MAX - 2 {
+            now += NAMED_FOR;
+            servers.on_time(now);
+            name(servers, at, 4, now);
+        }
+        now + NAMED_FOR
+    }
+
+    #[test]
+    fn a_server_that_comes_back_to_its_place_has_its_number() {
+        let mut servers = Servers::default();
+        name(&mut servers, 1, 2, NOW);
+        name(&mut servers, 2, 3, NOW);
+
+        let now = name_others(&mut servers, 10, NOW);
+        servers.on_time(now);
+        name(&mut servers, 2, 3, now);
+        name(&mut servers, 1, 2, now);
+        let own = Box::new(Silent(Sent::default()));
+        assert!(servers.add(Some(place(1)), own, now));
+
+        let numbers = servers.servers.iter().map(|server| server.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 0, NUMBERS_MAX]);
+        name_others(&mut servers, 10_000, now);
+        assert_eq!(servers.numbers.len(), NUMBERS_MAX);
     }
 }
