@@ -4,6 +4,7 @@
 //! Addresses come from others. Whoever makes them up learns by that whom they were made up for, and no more; and takes
 //! no place for longer than its addresses are dialed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,15 +15,15 @@ use super::address::address_of;
 use crate::ServerId;
 use crate::signaling::{Place, Signaling, SignalingEvent};
 
-/// The most signaling servers that a carrier uses. Of those that were named, the one that was named the longest ago
-/// makes room for another.
+/// The most signaling servers that a carrier uses. Of those that were named for the peer that named most, the one that
+/// was named the longest ago makes room for another.
 pub(crate) const SERVERS_MAX: usize = 8;
 
 /// How long a server is kept after the last dial that named it: longer than the longest time between two dials of one
 /// who is not reached, lest each begin with connecting to the server.
 pub(crate) const NAMED_FOR: Duration = Duration::from_secs(2 * 60);
 
-/// How long a server is kept at least, which makes no room for others: dialing takes that long.
+/// How long a server is kept at least once it is named, which makes no room for others: dialing takes that long.
 pub(crate) const NAMED_FOR_MIN: Duration = Duration::from_secs(5);
 
 /// The most places whose numbers are remembered, the latest: more than are named in the time for which what led nowhere
@@ -52,9 +53,12 @@ struct Server {
     outage: Option<String>,
 }
 
-/// When a server that is not the carrier's own was last named, for each peer whose address did.
-#[derive(Default)]
-struct Named(BTreeMap<ServerId, Duration>);
+/// When a server that is not the carrier's own was named.
+struct Named {
+    since: Duration,
+    /// The last time, for each peer whose address did.
+    peers: BTreeMap<ServerId, Duration>,
+}
 
 impl Servers {
     /// Takes the id of this server, and tells it to all.
@@ -93,13 +97,14 @@ impl Servers {
         let mut servers = self.servers.iter_mut();
         let known = servers.find(|server| server.place.as_ref() == Some(&place));
         if let Some(server) = known {
-            if let Some(Named(peers)) = &mut server.named {
+            if let Some(Named { peers, .. }) = &mut server.named {
                 peers.insert(peer, now);
             }
             return true;
         }
         self.make_room(now) && {
-            let named = Named(BTreeMap::from([(peer, now)]));
+            let (since, peers) = (now, BTreeMap::from([(peer, now)]));
+            let named = Named { since, peers };
             let signaling = make(place.clone());
             self.push(Some(place), signaling, Some(named));
             true
@@ -111,11 +116,24 @@ impl Servers {
         if self.servers.len() < SERVERS_MAX {
             return true;
         }
-        let named = self.servers.iter().enumerate();
-        let named = named.filter_map(|(at, server)| Some((server.named.as_ref()?.last()?, at)));
-        let oldest = named.min();
-        let oldest = oldest.filter(|(last, _)| last.saturating_add(NAMED_FOR_MIN) <= now);
-        oldest.map(|(_, at)| self.servers.remove(at)).is_some()
+        let named = self.servers.iter().enumerate().filter_map(|(at, server)| {
+            let named = server.named.as_ref()?;
+            let is_new = now < named.since.saturating_add(NAMED_FOR_MIN);
+            Some((Reverse(self.share(named)), is_new, named.last()?, at))
+        });
+        let given_back = named.min().filter(|(_, is_new, ..)| !is_new);
+        given_back.map(|(.., at)| self.servers.remove(at)).is_some()
+    }
+
+    /// Returns how many servers are named for the same peer as one; of several peers, the one for which the fewest are,
+    /// from whom others are not to take it by naming it too.
+    fn share(&self, named: &Named) -> Option<usize> {
+        let named_for = |peer: &ServerId| {
+            let servers = self.servers.iter();
+            let all = servers.filter_map(|server| server.named.as_ref());
+            all.filter(|named| named.peers.contains_key(peer)).count()
+        };
+        named.peers.keys().map(named_for).min()
     }
 
     fn push(
@@ -258,7 +276,7 @@ impl Servers {
     pub(crate) fn on_time(&mut self, now: Duration) {
         let is_recent = |at: Duration| now < at.saturating_add(NAMED_FOR);
         self.servers.retain_mut(|server| {
-            server.named.as_mut().is_none_or(|Named(peers)| {
+            server.named.as_mut().is_none_or(|Named { peers, .. }| {
                 peers.retain(|_, at| is_recent(*at));
                 !peers.is_empty()
             })
@@ -273,13 +291,13 @@ impl Servers {
 impl Server {
     fn leads_to(&self, peer: ServerId) -> bool {
         let named = self.named.as_ref();
-        named.is_none_or(|Named(peers)| peers.contains_key(&peer))
+        named.is_none_or(|named| named.peers.contains_key(&peer))
     }
 }
 
 impl Named {
     fn last(&self) -> Option<Duration> {
-        self.0.values().max().copied()
+        self.peers.values().max().copied()
     }
 }
 
@@ -396,6 +414,29 @@ mod tests {
         assert_eq!((heard(&sent).len(), servers.len()), (1, SERVERS_MAX));
         assert!(servers.leads_to(0, id(2)) && !servers.leads_to(1, id(2)));
     }
+    #[test]
+    fn servers_of_one_peer_that_is_dialed_on_leave_room_for_others() {
+        let mut servers = Servers::default();
+        name(&mut servers, 0, 2, NOW);
+        for at in 1..SERVERS_MAX {
+            assert!(name(&mut servers, at, 3, NOW + SECOND).0);
+        }
+        let mut now = NOW;
+
+        let used = [(); 20].map(|()| {
+            // Each of them is named again before it has its time, if it is there.
+            now += SECOND;
+            for at in 1..SERVERS_MAX {
+                name(&mut servers, at, 3, now);
+            }
+            name(&mut servers, SERVERS_MAX, 4, now).0
+        });
+
+        assert_eq!(used[..5], [false; 5]);
+        assert_eq!(used[5..], [true; 15]);
+        assert!(servers.leads_to(0, id(2)), "it was named first");
+    }
+
     /// Has the addresses of a peer name as many servers as are remembered but two, one after the other.
     fn name_others(servers: &mut Servers, first: usize, mut now: Duration) -> Duration {
         for at in first..first + NUMBERS_MAX - 2 {
