@@ -18,8 +18,10 @@ const HEARTBEAT_AFTER: Duration = Duration::from_secs(5);
 /// How long nothing may come, our own echo included, until the connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// How long opening a connection may take.
-const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long opening a connection may take. It is shorter than the time in which a connection with a peer is opened
+/// ([`opening_time_max`](crate::webrtc::WebRtcLimits::opening_time_max)), so that whoever dials by a server that is
+/// frozen hears which one.
+const OPENING_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// For how long nothing comes on a new connection when the id is ours.
 const QUIET_FOR: Duration = Duration::from_secs(1);
@@ -28,6 +30,9 @@ const QUIET_FOR: Duration = Duration::from_secs(1);
 /// The longest is so short that whoever waits for a server gets in within five seconds of its return.
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+
+/// The most reasons of one outage that the log tells: a server chooses some of them.
+const REASONS_TOLD_MAX: usize = 8;
 
 /// How long to wait when the id was another's.
 const TAKEN_BACK_OFF: Duration = Duration::from_secs(15);
@@ -42,8 +47,9 @@ pub(super) struct Client {
     back_off: Duration,
     /// When something came last.
     heard_at: Duration,
-    /// The server is not reached, or the id was not kept there for a while since it was: the log has said so.
-    is_out: bool,
+    /// Why the server is not reached, each reason that the log has told. It is kept until the id was kept there for a
+    /// while.
+    told: Vec<String>,
     commands: VecDeque<Command>,
     events: VecDeque<SignalingEvent>,
 }
@@ -76,7 +82,7 @@ impl Client {
             stage: Stage::Waiting { until: now },
             back_off: BACK_OFF_MIN,
             heard_at: now,
-            is_out: false,
+            told: Vec::new(),
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -186,8 +192,9 @@ impl Client {
             Stage::Registered { .. } => {
                 // The id has been kept for a while: a loss is no refusal.
                 self.back_off = BACK_OFF_MIN;
-                if std::mem::take(&mut self.is_out) {
-                    tracing::info!(
+                if !std::mem::take(&mut self.told).is_empty() {
+                    // It is no warning, and whoever was warned of the outage is to know that it is over.
+                    tracing::warn!(
                         server = self.server,
                         "the signaling server is reached again"
                     );
@@ -211,9 +218,10 @@ impl Client {
     }
 
     fn retry(&mut self, why: String, now: Duration, random: u64) {
-        if !std::mem::replace(&mut self.is_out, true) {
+        if self.told.len() < REASONS_TOLD_MAX && !self.told.contains(&why) {
             let (id, server) = (self.own, &self.server);
             tracing::warn!(%id, server, why, "the signaling server is not reached: it is tried again and again");
+            self.told.push(why.clone());
         }
         self.events.push_back(SignalingEvent::Interrupted { why });
         let after = self.back_off;
@@ -359,17 +367,38 @@ mod tests {
         let mut client = registered();
 
         client.on_closed(WHY.to_owned(), NOW, 0);
-        let lost = (client.is_out, events(&mut client));
+        let lost = (client.told.len(), events(&mut client));
         let now = client.deadline();
         client.on_time(now, 0);
         client.on_open(now);
         client.on_text(OPEN, now, 0);
-        let registered = client.is_out;
+        let registered = client.told.len();
         client.on_time(now + HEARTBEAT_AFTER, 0);
 
         let why = WHY.to_owned();
-        assert_eq!(lost, (true, vec![SignalingEvent::Interrupted { why }]));
-        assert!(registered && !client.is_out);
+        assert_eq!(lost, (1, vec![SignalingEvent::Interrupted { why }]));
+        assert_eq!((registered, client.told.len()), (1, 0));
+    }
+
+    #[test]
+    fn each_reason_of_an_outage_is_told_once_and_few_are() {
+        let mut client = client();
+        let fail = |client: &mut Client, why: &str| {
+            let now = client.deadline();
+            client.on_time(now, 0);
+            client.on_closed(why.to_owned(), now, 0);
+        };
+
+        for why in [WHY, "another", WHY, "another"] {
+            fail(&mut client, why);
+        }
+        let two = client.told.clone();
+        for number in 0..100 {
+            fail(&mut client, &number.to_string());
+        }
+
+        assert_eq!(two, [WHY, "another"]);
+        assert_eq!(client.told.len(), REASONS_TOLD_MAX);
     }
 
     #[test]
