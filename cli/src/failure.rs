@@ -10,6 +10,8 @@ use liferaft::driver::{
 };
 use liferaft::kv::{KvError, WatchError};
 use liferaft::transport::access::Refusal;
+use liferaft::transport::carrier::OpenFailure;
+use liferaft::transport::links::LinkError;
 use liferaft::transport::websocket::ContactError;
 
 /// What the exit codes of commands mean that ask a running cluster.
@@ -181,10 +183,16 @@ impl<'a> Failure<'a> {
     }
 
     /// What is to be done, where the error does not say it.
-    const fn advice(self) -> Option<&'static str> {
+    fn advice(self) -> Option<&'static str> {
         match self {
             Self::Link(why) | Self::Unreached(Some(why)) | Self::Unknown(Some(why)) => {
                 Some(match why.cause {
+                    UnreachedCause::NoAnswer | UnreachedCause::LeaderNotReached { .. }
+                        if lacks_signaling(why) =>
+                    {
+                        "those members are reached while their signaling server is; without it, a member that has an \
+                         address of its own (--listen, --rtc) is reached by an invitation that names it"
+                    }
                     UnreachedCause::NoAnswer => {
                         "check that its members run, and that these addresses are reached from this machine"
                     }
@@ -215,9 +223,21 @@ impl<'a> Failure<'a> {
     }
 }
 
+/// Returns true if a signaling server that is not reached keeps a client from members.
+fn lacks_signaling(why: &Unreached) -> bool {
+    why.tried.iter().any(|tried| {
+        matches!(
+            tried.error,
+            Some(LinkError::NotOpened(OpenFailure::NoSignaling { .. }))
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use liferaft::driver::Tried;
 
     use super::*;
 
@@ -268,6 +288,33 @@ mod tests {
         assert_eq!(failure.code(), 1);
         let advice = failure.advice().expect("there is some");
         assert!(advice.contains("liferaft members revoke"), "{advice}");
+    }
+
+    #[test]
+    fn a_signaling_server_that_is_not_reached_is_told_of() {
+        let error = OpenFailure::NoSignaling {
+            server: "ws://a/room".to_owned(),
+            why: "why".to_owned(),
+        };
+        let tried = Tried {
+            address: "rtc:1".parse().expect("it is an address"),
+            error: Some(error.into()),
+            was_dialed: true,
+        };
+        let with = |tried: Vec<Tried>| {
+            let cause = UnreachedCause::NoAnswer;
+            let is_lasting = false;
+            let why = Unreached {
+                cause,
+                is_lasting,
+                tried,
+            };
+            Failure::of_unreached(&why).advice()
+        };
+
+        let advice = with(vec![tried]).expect("there is some");
+        assert!(advice.contains("signaling server"), "{advice}");
+        assert_ne!(with(Vec::new()), Some(advice));
     }
 
     #[test]

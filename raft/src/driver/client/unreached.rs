@@ -21,8 +21,8 @@ use crate::time::Instant;
 /// behind does not know a token that was just issued.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// The most addresses that the text of an error names.
-const TRIED_SHOWN_MAX: usize = 8;
+/// The most reasons that the text of an error names, each with one or two addresses.
+const REASONS_SHOWN_MAX: usize = 8;
 
 /// Why a client reaches no leader, with the addresses that it has tried.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -84,37 +84,64 @@ pub struct Tried {
     pub was_dialed: bool,
 }
 
-/// The addresses as the end of a sentence.
+/// The addresses as the end of a sentence: those together of which the same came.
 struct List<'a>(&'a [Tried]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dialed, waiting): (Vec<_>, Vec<_>) = {
-            let shown = self.0.iter().take(TRIED_SHOWN_MAX);
-            shown.partition(|tried| tried.was_dialed)
-        };
-        for (place, tried) in dialed.iter().enumerate() {
+        let (dialed, waiting): (Vec<_>, Vec<_>) = self.0.iter().partition(|tried| tried.was_dialed);
+        let mut reasons: Vec<(String, Vec<&Address>)> = Vec::new();
+        for tried in dialed {
+            let reason = tried.reason();
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, addresses)) => addresses.push(&tried.address),
+                None => reasons.push((reason, vec![&tried.address])),
+            }
+        }
+        for (place, (reason, addresses)) in reasons.iter().take(REASONS_SHOWN_MAX).enumerate() {
             let before = if place == 0 { "; tried " } else { ", " };
-            write!(f, "{before}{tried}")?;
+            write!(f, "{before}{}: {reason}", Few(addresses))?;
         }
-        for (place, tried) in waiting.iter().enumerate() {
-            let before = if place == 0 { "; not tried yet " } else { ", " };
-            write!(f, "{before}{}", tried.address)?;
+        let others = reasons.iter().skip(REASONS_SHOWN_MAX);
+        match others.map(|(_, addresses)| addresses.len()).sum() {
+            0 => {}
+            more => write!(f, " and {more} more")?,
         }
-        match self.0.len().saturating_sub(TRIED_SHOWN_MAX) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        let waiting: Vec<_> = waiting.iter().map(|tried| &tried.address).collect();
+        match waiting.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; not tried yet {}", Few(&waiting)),
+        }
+    }
+}
+
+/// Some addresses: all of two, and of more the first one and how many there are.
+struct Few<'a>(&'a [&'a Address]);
+
+impl fmt::Display for Few<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            [one] => write!(f, "{one}"),
+            [one, other] => write!(f, "{one} and {other}"),
+            [first, others @ ..] => write!(f, "{first} and {} others", others.len()),
+        }
+    }
+}
+
+impl Tried {
+    fn reason(&self) -> String {
+        match &self.error {
+            Some(error) => error.to_string(),
+            None if self.was_dialed => "no answer yet".to_owned(),
+            None => "not tried yet".to_owned(),
         }
     }
 }
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.error {
-            Some(error) => write!(f, "{}: {error}", self.address),
-            None if self.was_dialed => write!(f, "{}: no answer yet", self.address),
-            None => write!(f, "{}: not tried yet", self.address),
-        }
+        write!(f, "{}: {}", self.address, self.reason())
     }
 }
 
@@ -404,6 +431,35 @@ mod tests {
         assert_eq!(
             unreached.to_string(),
             "no member of the cluster answers; tried ws://a:1: no answer yet; not tried yet ws://b:1"
+        );
+    }
+
+    #[test]
+    fn addresses_of_which_the_same_came_are_told_together() {
+        let tried = |text: &str, error: Option<LinkError>| Tried {
+            address: address(text),
+            was_dialed: error.is_some(),
+            error,
+        };
+        let refused = || Some(LinkError::from(OpenFailure::ConnectionRefused));
+        let late = Some(LinkError::from(OpenFailure::TimedOut));
+        let unreached = Unreached {
+            cause: UnreachedCause::NoAnswer,
+            is_lasting: false,
+            tried: vec![
+                tried("ws://a:1", refused()),
+                tried("ws://b:1", late),
+                tried("ws://c:1", refused()),
+                tried("ws://d:1", refused()),
+                tried("ws://e:1", None),
+                tried("ws://f:1", None),
+            ],
+        };
+
+        assert_eq!(
+            unreached.to_string(),
+            "no member of the cluster answers; tried ws://a:1 and 2 others: the connection is refused, ws://b:1: nobody \
+             answers in time; not tried yet ws://e:1 and ws://f:1"
         );
     }
 
