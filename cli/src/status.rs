@@ -1,5 +1,6 @@
 //! Shows where every member of a running cluster stands.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -8,8 +9,9 @@ use clap::Args;
 use console::Term;
 use futures::future::join_all;
 use liferaft::ServerId;
+use liferaft::configuration::{Address, Description};
 use liferaft::consensus::RoleKind;
-use liferaft::driver::Client;
+use liferaft::driver::{Client, ReadError, Unreached};
 use liferaft::kv::Kv;
 use liferaft::wire::{LinkReport, PeerReport, Report};
 use serde_json::{Value, json};
@@ -20,9 +22,10 @@ use crate::members::of_leader;
 
 /// Show where every member stands
 ///
-/// Each member is asked itself; one that does not answer within two seconds is shown as silent. The leader tells how
-/// far each other one is behind, and how long a round trip to it takes. A first member is waited for until --timeout.
-/// Without a leader the others are shown, and the exit code is 5.
+/// Each member is asked itself; one that does not answer within two seconds is shown as silent, or as unreached where
+/// others hear it: it runs, and there is no way to it from here. The leader tells how far each other one is behind, and
+/// how long a round trip to it takes. A first member is waited for until --timeout. Without a leader the others are
+/// shown, and the exit code is 5.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Options {
@@ -105,6 +108,8 @@ async fn table(client: &Client<Kv>, json: bool, with_links: bool) -> anyhow::Res
     }
     let reports = members.iter().map(|(id, ..)| patient.report(*id));
     let reports = join_all(reports).await;
+    let heard = heard(&reports, &peers);
+    let tried = client.status().borrow().unreached.clone();
     let mut rows = Vec::new();
     for ((id, is_voter, description), report) in members.iter().zip(reports) {
         let peer = peers.iter().find(|peer| peer.id == *id);
@@ -112,12 +117,15 @@ async fn table(client: &Client<Kv>, json: bool, with_links: bool) -> anyhow::Res
             "" => id.to_string(),
             label => label.to_owned(),
         };
+        let why = report.is_err() && heard.contains(id);
+        let why = why.then(|| why_unreached(description, tried.as_deref()));
         let row = Row {
             id: *id,
             name,
             is_voter: *is_voter,
             report: report.ok(),
             peer: peer.copied(),
+            unreached: why,
         };
         rows.push(row);
     }
@@ -132,6 +140,14 @@ async fn table(client: &Client<Kv>, json: bool, with_links: bool) -> anyhow::Res
         "member", "role", "term", "last", "commit", "applied", "lag", "links", "round trip"
     );
     let mut text = rows.iter().fold(head, |text, row| text + &row.line());
+    for row in &rows {
+        if let Some(why) = &row.unreached {
+            text += &format!(
+                "{} runs, as others hear it, and is not reached from here: {why}\n",
+                row.name
+            );
+        }
+    }
     if with_links {
         let name_of = |id: ServerId| {
             let row = rows.iter().find(|row| row.id == id);
@@ -142,6 +158,39 @@ async fn table(client: &Client<Kv>, json: bool, with_links: bool) -> anyhow::Res
         text.extend(lines);
     }
     Ok(Table { text, fault })
+}
+
+/// Returns the members that others hear: the leader says how long each has been silent, and without a leader those that
+/// answer say with whom they have links, and who leads.
+fn heard(reports: &[Result<Report, ReadError>], peers: &[PeerReport]) -> BTreeSet<ServerId> {
+    if !peers.is_empty() {
+        let is_heard = |peer: &&PeerReport| peer.silent_for.is_some_and(|time| time < ANSWER_TIME);
+        return peers.iter().filter(is_heard).map(|peer| peer.id).collect();
+    }
+    let reports = reports.iter().flatten();
+    let of_report = |report: &Report| {
+        let linked: Vec<_> = report.paths.iter().map(|path| path.peer).collect();
+        linked.into_iter().chain(report.leader)
+    };
+    reports.flat_map(of_report).collect()
+}
+
+/// Says why a member that runs is not reached, as far as it is known.
+fn why_unreached(member: &Description, tried: Option<&Unreached>) -> String {
+    let addresses = member.addresses();
+    let tried = tried.iter().flat_map(|why| &why.tried);
+    let mut of_member = tried.filter(|tried| addresses.contains(&tried.address));
+    if let Some(error) = of_member.find_map(|tried| tried.error.as_ref()) {
+        return error.to_string();
+    }
+    let is_met = |address: &Address| address.scheme().starts_with("rtc+");
+    match addresses {
+        [] => "it has no address".to_owned(),
+        addresses if addresses.iter().all(is_met) => {
+            "it has no address of its own, and is found by a signaling server alone".to_owned()
+        }
+        _ => "none of its addresses answers".to_owned(),
+    }
 }
 
 /// The time by the clock of this machine, since the start of 1970 in UTC. Who watches puts rows in order by it.
@@ -159,11 +208,14 @@ struct Row {
     report: Option<Report>,
     /// What the leader says of it.
     peer: Option<PeerReport>,
+    /// Why it is not reached, if it did not answer and others hear it.
+    unreached: Option<String>,
 }
 
 impl Row {
     fn role(&self) -> &'static str {
         match self.report.as_ref().map(|report| report.role) {
+            None if self.unreached.is_some() => "unreached",
             None => "silent",
             Some(RoleKind::Leader) => "leader",
             Some(RoleKind::Candidate | RoleKind::PreCandidate) => "candidate",
@@ -231,6 +283,7 @@ impl Row {
             "id": format!("{:?}", self.id),
             "name": self.name,
             "role": self.role(),
+            "unreached": self.unreached,
             "is_voter": self.is_voter,
             "term": of(|report| report.term.0),
             "leader": report.and_then(|report| report.leader).map(|leader| format!("{leader:?}")),
