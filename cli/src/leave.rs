@@ -27,6 +27,10 @@ pub(crate) struct Options {
 /// So long it waits for its cluster, at most.
 const JOINING_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// What to do where a member cannot leave since it was never taken in.
+const NEVER_TAKEN_IN: &str = "whoever was never taken in by a closed one has nothing to leave: if it is listed there, an \
+                              operator takes it out by `liferaft members --at OPERATOR remove NAME`";
+
 pub(crate) fn run(options: &Options) -> ExitCode {
     block_on(leave(options))
 }
@@ -43,7 +47,10 @@ async fn leave(options: &Options) -> anyhow::Result<()> {
         bail!("{} holds no member", data.display());
     }
     let (member, _web) = place.member(doors, disk, None, name, true);
-    let member = member.start().await.map_err(explained)?;
+    let member = member
+        .start()
+        .await
+        .map_err(|error| explained(error, NEVER_TAKEN_IN))?;
     let report = place.report();
     report.tell(&News::started(&member, None));
     let mut signals = place.signals()?;

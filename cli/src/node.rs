@@ -11,6 +11,7 @@ use liferaft::storage::{DiskStorage, MemoryStorage, Storage, Verdict, inspect};
 use liferaft::{Exclusion, Handle, Invitation, Kv, MemberBuilder};
 
 use crate::client::{invitation_of, purpose_of};
+use crate::failure::Misuse;
 use crate::init::Invitations;
 use crate::member::{
     Ending, News, Place, Report, SECONDS_MAX, Web, block_on, explained, forget_left, has_left,
@@ -143,7 +144,10 @@ async fn start(
     if let Some(invitation) = &invitation {
         member = member.invited(invitation.clone());
     }
-    let member = member.start().await.map_err(explained)?;
+    let member = member
+        .start()
+        .await
+        .map_err(|error| explained(error, "--join INVITATION joins a closed one"))?;
     report.tell(&News::started(&member, web.as_ref()));
     let inviting = async {
         // It takes as long as it takes: whoever waits for nobody is told why by the report.
@@ -204,10 +208,11 @@ async fn wrong_invitation(member: &Handle<Kv>, invitation: Invitation) -> anyhow
     }
     let purpose = purpose_of(invitation).await;
     let purpose = purpose.map_or("for something else", Purpose::in_words);
-    anyhow::anyhow!(
+    let wrong = format!(
         "--join takes an invitation to members, and this one is {purpose}: an operator prints one by `liferaft members \
          --at INVITATION invite member`"
-    )
+    );
+    Misuse(wrong).into()
 }
 
 /// Refuses a folder that holds no member, unless there is an invitation: nothing is written there.

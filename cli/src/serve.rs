@@ -8,6 +8,7 @@ use clap::Args;
 use liferaft_signaling::{Config, Limits, Origins, Server};
 use serde_json::json;
 
+use crate::failure::Misuse;
 use crate::files;
 use crate::member::{Signals, block_on};
 
@@ -83,9 +84,9 @@ impl Options {
         };
         let config = Config::default()
             .with_key(&self.peerjs_key)
-            .context("--peerjs-key")?
+            .context(Misuse("--peerjs-key".to_owned()))?
             .with_origins(origins)
-            .context("--allow-origin")?
+            .context(Misuse("--allow-origin".to_owned()))?
             .with_trusted_proxies(self.trust_proxy.clone());
         Ok(if self.list_peers {
             config.listed()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use liferaft::configuration::{ADDRESSES_MAX, Address};
 use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::signaling::SignalingServer;
@@ -99,23 +99,27 @@ impl Doors {
             match (advertised, listening, place.listen) {
                 (Advertised::Rtc(host), Some(rtc), _) => {
                     let address = rtc.address_at(host);
-                    of_rtc.push(address.with_context(|| format!("--advertise rtc://{host}"))?);
+                    of_rtc.push(
+                        address.with_context(|| Misuse(format!("--advertise rtc://{host}")))?,
+                    );
                 }
                 (Advertised::Rtc(host), None, _) => {
-                    bail!("--advertise rtc://{host}: it is --rtc that listens for WebRTC");
+                    let wrong = "it is --rtc that listens for WebRTC";
+                    return Err(Misuse(format!("--advertise rtc://{host}: {wrong}")).into());
                 }
                 (Advertised::Host(text) | Advertised::Url(text), _, None) => {
-                    bail!(
-                        "--advertise {text}: it is --listen that listens for WebSocket; for --rtc it is rtc://HOST:PORT"
-                    );
+                    let wrong = "it is --listen that listens for WebSocket; for --rtc it is rtc://HOST:PORT";
+                    return Err(Misuse(format!("--advertise {text}: {wrong}")).into());
                 }
                 (Advertised::Host(host), _, Some(_)) => {
                     let address = self.websocket.address_at(host);
-                    of_websocket.push(address.with_context(|| format!("--advertise {host}"))?);
+                    of_websocket
+                        .push(address.with_context(|| Misuse(format!("--advertise {host}")))?);
                 }
                 (Advertised::Url(url), _, Some(_)) => {
                     let address = url.parse();
-                    of_websocket.push(address.with_context(|| format!("--advertise {url}"))?);
+                    of_websocket
+                        .push(address.with_context(|| Misuse(format!("--advertise {url}")))?);
                 }
             }
         }
@@ -129,21 +133,24 @@ impl Doors {
             of_websocket.extend(self.websocket.local_address());
         }
         let addresses = [of_rtc, of_websocket].concat();
-        ensure!(
-            addresses.len() + self.rooms.len() <= ADDRESSES_MAX,
-            "--advertise, --room: at most {ADDRESSES_MAX} addresses are told to others, of --listen, --rtc and rooms \
-             together"
-        );
+        if addresses.len() + self.rooms.len() > ADDRESSES_MAX {
+            return Err(Misuse(format!(
+                "--advertise, --room: at most {ADDRESSES_MAX} addresses are told to others, of --listen, --rtc and \
+                 rooms together"
+            ))
+            .into());
+        }
         Ok(addresses)
     }
 }
 
 /// Refuses all interfaces, at which others cannot be told to look.
-fn check_interface(listens: Option<SocketAddr>, form: &str) -> anyhow::Result<()> {
-    ensure!(
-        !is_all(listens),
-        "it would listen on all interfaces: --advertise {form} says where others reach it"
-    );
+fn check_interface(listens: Option<SocketAddr>, form: &str) -> Result<(), Misuse> {
+    if is_all(listens) {
+        return Err(Misuse(format!(
+            "it would listen on all interfaces: --advertise {form} says where others reach it"
+        )));
+    }
     Ok(())
 }
 

@@ -61,8 +61,9 @@ pub(crate) struct Place {
     rtc: Option<SocketAddr>,
 
     /// A room of a signaling server where others find it, over WebRTC: the link of the room, as
-    /// https://signaling.example/?channel=ROOM, or its address, as wss://signaling.example/ROOM. Invitations name it.
-    /// Members that have met need no room. It may be given more than once
+    /// https://signaling.example/?channel=ROOM, or its address, as wss://signaling.example/ROOM; of npm's `peer`
+    /// wss://signaling.example/peerjs. Invitations name it. Members that have met need no room. It may be given more
+    /// than once
     #[arg(
         long,
         value_name = "URL",
@@ -182,12 +183,12 @@ pub(crate) fn is_of_closed_cluster(data: &Path) -> bool {
     configuration.is_some_and(|(_, configuration)| !configuration.is_open())
 }
 
-/// Says what to do about a member that does not start.
-pub(crate) fn explained(error: StartError) -> anyhow::Error {
+/// Says what to do about a member that does not start: `closed` says what of one of a closed cluster.
+pub(crate) fn explained(error: StartError, closed: &str) -> anyhow::Error {
     match error {
         StartError::OpenToAll | StartError::OpenToMachine => anyhow::anyhow!(
             "not started: its cluster is open, or it was never taken in: --open runs a member of an open cluster, on a \
-             loopback address, at every start; --join INVITATION joins a closed one"
+             loopback address, at every start; {closed}"
         ),
         error => error.into(),
     }

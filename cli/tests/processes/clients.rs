@@ -378,7 +378,7 @@ fn an_invitation_for_another_purpose_is_refused_at_once() {
     let why = String::from_utf8_lossy(&read.stderr);
     assert_eq!(read.status.code(), Some(6), "{why}");
     assert!(why.contains("for `liferaft node --join`"), "{why}");
-    assert_eq!(joining.ended(), Some(1));
+    assert_eq!(joining.ended(), Some(2));
     let joined = liferaft()
         .args(["node", "--data", &folder.of("eve"), "--listen", ANYWHERE])
         .args(["--join", &operator])

@@ -296,7 +296,7 @@ fn all_interfaces_need_an_address_to_tell_others() {
     let folder = Folder::new("interfaces");
     let ada = folder.of("ada");
 
-    let refused = error_of(&["init", "--data", &ada, "--listen", "0.0.0.0:0"]);
+    let refused = misuse_of(&["init", "--data", &ada, "--listen", "0.0.0.0:0"]);
 
     assert!(refused.contains("--advertise"), "{refused}");
     assert!(!Path::new(&ada).exists());

@@ -175,7 +175,7 @@ fn others_are_told_where_they_reach_a_member_by_webrtc() {
         (&["--rtc", ANYWHERE, "--advertise", "x:1"], "--listen"),
         (&["--listen", ANYWHERE, "--advertise", "rtc://x:1"], "--rtc"),
     ] {
-        let refused = error_of(&[&["init", "--data", &data], wrong].concat());
+        let refused = misuse_of(&[&["init", "--data", &data], wrong].concat());
         assert!(refused.contains(why), "{refused}");
         assert!(!Path::new(&data).exists());
     }

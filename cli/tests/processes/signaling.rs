@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Node, error_of};
+use crate::node::{ANYWHERE, Node, misuse_of};
 
 #[test]
 fn a_signaling_server_opens_rooms_and_is_monitored_elsewhere() {
@@ -32,7 +32,7 @@ fn a_signaling_server_opens_rooms_and_is_monitored_elsewhere() {
 
 #[test]
 fn a_signaling_server_refuses_what_makes_no_sense() {
-    let serve = |flag: &str, value: &str| error_of(&["serve", "--listen", ANYWHERE, flag, value]);
+    let serve = |flag: &str, value: &str| misuse_of(&["serve", "--listen", ANYWHERE, flag, value]);
 
     let origin = serve("--allow-origin", "example.org");
     let key = serve("--peerjs-key", "a/b");
