@@ -25,8 +25,10 @@ pub(crate) fn table() -> Vec<Row> {
               https://signaling.example/?channel=ROOM, or its address, as wss://signaling.example/ROOM";
         "SignalingAddressFault::NoScheme": SignalingAddressFault::NoScheme
             => "there is no http://, https://, ws:// or wss:// at its beginning";
-        "SignalingAddressFault::NoRoom": SignalingAddressFault::NoRoom { new: "http://a/new".to_owned() }
-            => "there is no room in it, and http://a/new makes one";
+        "SignalingAddressFault::NoRoom": SignalingAddressFault::NoRoom {
+            new: "http://a/new".to_owned(),
+            peerjs: "ws://a/peerjs".to_owned(),
+        } => "there is no room in it: http://a/new makes one, and that of npm's `peer` is ws://a/peerjs";
         "SignalingAddressFault::BadRoom": SignalingAddressFault::BadRoom
             => "the name of a room has 1 to 64 letters, digits, '-' and '_'";
         "SignalingAddressFault::BadHost": SignalingAddressFault::BadHost

@@ -41,10 +41,12 @@ pub enum SignalingAddressFault {
     #[error("there is no http://, https://, ws:// or wss:// at its beginning")]
     NoScheme,
     /// It names a server and no room there.
-    #[error("there is no room in it, and {new} makes one")]
+    #[error("there is no room in it: {new} makes one, and that of npm's `peer` is {peerjs}")]
     NoRoom {
         /// What makes a room when it is visited.
         new: String,
+        /// The address of the one room of npm's `peer`, if that is the server.
+        peerjs: String,
     },
     /// No room has this name.
     #[error("the name of a room has 1 to {ROOM_BYTES_MAX} letters, digits, '-' and '_'")]
@@ -209,9 +211,13 @@ fn without_fragment(text: &str) -> &str {
 }
 
 fn no_room(scheme: &str, server: &str) -> SignalingAddressFault {
-    let server = server.trim_end_matches("/new").trim_end_matches('/');
+    let mut server = server.trim_end_matches('/');
+    for page in ["/new", "/peerjs"] {
+        server = server.strip_suffix(page).unwrap_or(server);
+    }
     let new = format!("{scheme}://{server}/new");
-    SignalingAddressFault::NoRoom { new }
+    let peerjs = format!("{}://{server}/peerjs", scheme.replace("http", "ws"));
+    SignalingAddressFault::NoRoom { new, peerjs }
 }
 
 #[cfg(test)]
@@ -269,6 +275,7 @@ mod tests {
         use SignalingAddressFault::{BadHost, BadPath, BadRoom, BadServer, NoScheme};
         let no_room = |new: &str| SignalingAddressFault::NoRoom {
             new: new.to_owned(),
+            peerjs: new.replace("http", "ws").replace("/new", "/peerjs"),
         };
 
         for (wrong, why) in [
@@ -285,6 +292,7 @@ mod tests {
                 "http://127.0.0.1:9000/new#SECRET",
                 no_room("http://127.0.0.1:9000/new"),
             ),
+            ("http://a.example/peerjs", no_room("http://a.example/new")),
             (
                 "https://a.example/b/#SECRET",
                 no_room("https://a.example/b/new"),
