@@ -41,6 +41,27 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Returns what operators are to know of since an earlier moment, as text: what was refused or cut off, and how often.
+    /// `None` if nothing was.
+    pub(crate) fn troubles_since(&self, earlier: &Self) -> Option<String> {
+        let counts = [
+            (
+                "refused by a bound or a rate",
+                self.refused,
+                earlier.refused,
+            ),
+            ("pages of other origins", self.strangers, earlier.strangers),
+            ("ids taken", self.ids_taken, earlier.ids_taken),
+            ("frames that are no messages", self.garbage, earlier.garbage),
+            ("peers that did not read", self.slow, earlier.slow),
+            ("peers that fell silent", self.silent, earlier.silent),
+        ];
+        let grown = counts.into_iter().filter(|(_, now, before)| now > before);
+        let told = grown.map(|(what, now, before)| format!("{what}: {}", now - before));
+        let told: Vec<_> = told.collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+
     /// Writes all figures in the text format of Prometheus.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
@@ -80,6 +101,27 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_grown_is_told_and_nothing_else() {
+        let earlier = Figures {
+            refused: 3,
+            silent: 1,
+            ..Figures::default()
+        };
+        let now = Figures {
+            refused: 5,
+            ids_taken: 1,
+            relayed: 7,
+            ..earlier
+        };
+
+        let told = now.troubles_since(&earlier);
+
+        let text = "refused by a bound or a rate: 2, ids taken: 1";
+        assert_eq!(told.as_deref(), Some(text));
+        assert_eq!(now.troubles_since(&now), None);
+    }
 
     #[test]
     fn figures_are_written_as_prometheus_reads_them() {

@@ -37,6 +37,9 @@ const HEADERS_MAX: usize = 64;
 /// After an error of the listener, which mostly says that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// So often the log is told what was refused.
+const TROUBLES_TOLD_AFTER: Duration = Duration::from_secs(60);
+
 /// A server that listens by itself.
 #[derive(Debug)]
 pub struct Server {
@@ -97,6 +100,12 @@ impl Server {
             visitors,
             operators,
         } = self;
+        let address = |listener: &TcpListener| listener.local_addr().ok();
+        tracing::info!(
+            address = ?address(&visitors),
+            monitor = ?operators.as_ref().and_then(address),
+            "it serves"
+        );
         let operating = async {
             match operators {
                 Some(listener) => accept(&hub, listener, hub.operator_router()).await,
@@ -106,9 +115,26 @@ impl Server {
         tokio::select! {
             () = accept(&hub, visitors, hub.router()) => {}
             () = operating => {}
+            () = tell_troubles(&hub) => {}
             () = ends => {}
         }
+        let connections = hub.figures().connections;
+        tracing::info!(connections, "it ends, and closes all connections");
         hub.shut_down().await;
+    }
+}
+
+/// Tells the log what was refused or cut off: in sums, since whoever asks without end is not to fill it, and without a
+/// word of those who ask.
+async fn tell_troubles(hub: &Hub) {
+    let mut told = hub.figures();
+    loop {
+        sleep(TROUBLES_TOLD_AFTER).await;
+        let now = hub.figures();
+        if let Some(troubles) = now.troubles_since(&told) {
+            tracing::info!(troubles, "within a minute");
+        }
+        told = now;
     }
 }
 
