@@ -85,14 +85,19 @@ function network() {
 
 async function claim() {
   const nonce = crypto.randomUUID();
-  const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' });
-  return (await answer.json()).founder;
+  const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' }).catch(() => undefined);
+  const said = answer && await answer.json().catch(() => undefined);
+  if (typeof said?.founder === 'boolean') return said.founder;
+  throw new Error(query.has('server')
+    ? `The signaling server at ${server} does not answer this page: check that it runs, and lets in pages from here (--allow-origin ${location.origin}).`
+    : 'The server that this page is from is no signaling server: name one in the address of the page, as ?channel=N&server=http://127.0.0.1:9000#firstServer.');
 }
 
 async function begin() {
   await Promise.all([init(), learnIceServers()]);
   const fragment = location.hash.slice(1);
   if (fragment === 'firstServer') {
+    if (!channel) throw new Error('The address of the page names no room to found in: ?channel=N&server=URL#firstServer.');
     if (await claim()) return run(Member.found(network()));
     tell('Another tab has founded this room: ask it for its link.');
   } else if (fragment === 'found') {

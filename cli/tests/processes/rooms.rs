@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::monitor::get;
 use crate::node::{
-    ANYWHERE, Folder, Node, liferaft, misuse_of, open_room, rows, run, told_by, until,
+    ANYWHERE, Folder, Node, awaited, liferaft, misuse_of, open_room, rows, run, told_by, until,
 };
 
 /// A signaling server in a process.
@@ -293,6 +293,29 @@ fn a_client_leaves_nothing_behind_in_a_room() {
     assert_eq!(ada.stop(), Some(0));
 }
 
+/// A socket that is accepted by the system and answered by nobody is given up in time.
+#[test]
+fn a_signaling_server_that_is_frozen_is_named_in_time() {
+    let folder = Folder::new("room-frozen");
+    let server = Server::start(ANYWHERE);
+    let ada = init_in(&server.room(), &folder.of("ada"));
+    let operator = ada.invitation_for("operator");
+    assert_eq!(ada.stop(), Some(0));
+    let address = server.kill();
+    let _frozen = TcpListener::bind(&address).expect("it is free again");
+
+    let refused = run(&["kv", "--at", &operator, "get", "camp"]);
+
+    let why = String::from_utf8_lossy(&refused.stderr);
+    let named = format!("the signaling server ws://{address}/");
+    assert_eq!(refused.status.code(), Some(5), "{why}");
+    assert!(why.contains(&named), "{why}");
+    assert!(
+        why.contains("a member that has an address of its own"),
+        "{why}"
+    );
+}
+
 /// Whoever joins heard of no leader, and of nothing else; and clients, that nobody answers in time.
 #[test]
 fn whoever_finds_no_server_hears_which_one_and_why() {
@@ -345,6 +368,10 @@ fn rooms_are_judged_before_anything_is_made() {
             "http://127.0.0.1:9000",
             "http://127.0.0.1:9000/new makes one",
         ),
+        (
+            "http://127.0.0.1:9000/peerjs",
+            "is ws://127.0.0.1:9000/peerjs",
+        ),
         ("127.0.0.1:9000/?channel=1#SECRET", "?channel=ROOM"),
     ] {
         let refused = misuse_of(&["init", "--data", &ada, "--room", wrong]);
@@ -353,4 +380,40 @@ fn rooms_are_judged_before_anything_is_made() {
         assert!(!refused.contains("SECRET"), "{refused}");
         assert!(!Path::new(&ada).exists());
     }
+    let five = ["ws://127.0.0.1:9/ROOM"; 5].join(",");
+    let many = misuse_of(&["init", "--data", &ada, "--room", &five]);
+    assert!(many.contains("at most 4 addresses"), "{many}");
+    assert!(!Path::new(&ada).exists());
+}
+
+/// By the one member that has an address, while the others are found by the server alone, which is dead.
+#[test]
+fn a_member_that_others_alone_reach_is_told_from_a_dead_one() {
+    let folder = Folder::new("room-unlinked");
+    let server = Server::start(ANYWHERE);
+    let room = server.room();
+    let data = folder.of("ada");
+    let ada = ["init", "--data", &data, "--rtc", ANYWHERE, "--name", "ada"];
+    let ada = Node::start(&[&ada[..], &["--room", &room]].concat());
+    let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    let mut eve = join_in(&room, &folder.of("eve"), &invitation, "eve");
+    eve.until_voters(3);
+    bob.until_voters(3);
+
+    server.kill();
+    kill(&mut eve);
+    let roles = awaited("one is known to be dead", || {
+        let told = run(&["status", "--at", &operator, "--json"]);
+        let rows = rows(&String::from_utf8_lossy(&told.stdout));
+        let is_of = |row: &&Value, name: &str| row["name"] == name;
+        let [bob, eve] =
+            ["bob", "eve"].map(|name| rows.iter().find(|row| is_of(row, name)).cloned());
+        let (bob, eve) = (bob?, eve?);
+        (eve["role"] == "silent").then(|| (bob["role"].clone(), bob["unreached"].clone()))
+    });
+
+    assert_eq!(roles.0, "unreached");
+    let why = roles.1.as_str().expect("it is told");
+    assert!(why.contains("signaling server"), "{why}");
 }
