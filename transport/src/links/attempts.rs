@@ -145,7 +145,10 @@ impl Attempts {
             Some(number) => number,
             None if addressee == Addressee::NewResponder && is_open => {
                 let responder = local.responder(route);
-                let (number, evicted) = self.handshakes.accept((route, index), responder, now);
+                let accepted = self.handshakes.accept((route, index), responder, now);
+                let Some((number, evicted)) = accepted else {
+                    return false;
+                };
                 let evicted = evicted.map(|evicted| Outcome::Leave(evicted.route));
                 self.outcomes.extend(evicted);
                 number

@@ -1,5 +1,6 @@
 //! Keeps the handshakes that are not done, and bounds what those of unknown peers cost.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +8,10 @@ use bytes::Bytes;
 use liferaft_platform::Address;
 
 use super::event::Route;
-use super::limits::{HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX};
+use super::limits::{
+    HALF_OPEN_MAX, HALF_OPEN_PER_GATE_MAX, HALF_OPEN_PER_ORIGIN_MAX, HALF_OPEN_TIME_MIN,
+    HANDSHAKE_TIME_MAX,
+};
 use crate::ServerId;
 use crate::access::Authorizer;
 use crate::handshake::{Index, Initiator, Output, Responder};
@@ -40,12 +44,22 @@ pub(super) struct Attempt {
     pub(super) route: Route,
     end: End,
     index: Index,
-    /// A responder has seen that its peer reads what is sent to it, and waits for a signature.
-    is_signing: bool,
+    stage: Stage,
+    begun_at: Duration,
     over_at: Duration,
     /// When it is over because of a hint, unless an answer comes before.
     hinted_over_at: Option<Duration>,
     repeat: Option<Repeat>,
+}
+
+/// How far a handshake is. Whoever is further gives way later, but for those that need nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// It is signed: what is left is to say so again.
+    Signed,
+    Begun,
+    /// A responder has seen that its peer reads what is sent to it, and waits for a signature.
+    Signing,
 }
 
 #[derive(Debug)]
@@ -105,7 +119,8 @@ impl Handshakes {
                 route,
                 end: End::Initiator(Box::new(initiator), target),
                 index,
-                is_signing: false,
+                stage: Stage::Begun,
+                begun_at: now,
                 over_at: now.saturating_add(HANDSHAKE_TIME_MAX),
                 hinted_over_at: None,
                 repeat: Some(repeat),
@@ -114,14 +129,19 @@ impl Handshakes {
         opening
     }
 
-    /// Takes up the handshake of an unknown peer. Returns its number, and the handshake that had to give way to it.
+    /// Takes up the handshake of an unknown peer. Returns its number, and the handshake that had to give way to it;
+    /// `None` if there is no room, and none gives way yet.
     pub(super) fn accept(
         &mut self,
         (route, index): (Route, Index),
         responder: Responder,
         now: Duration,
-    ) -> (u64, Option<Box<Attempt>>) {
-        let evicted = self.eviction(&route).and_then(|number| self.remove(number));
+    ) -> Option<(u64, Option<Box<Attempt>>)> {
+        let evicted = match self.crowd(&route) {
+            None => None,
+            Some(crowd) => Some(Self::eviction(&route, &crowd, now)?),
+        };
+        let evicted = evicted.and_then(|number| self.remove(number));
         let number = self.number();
         self.insert(
             number,
@@ -129,13 +149,14 @@ impl Handshakes {
                 route,
                 end: End::Responder(Box::new(responder)),
                 index,
-                is_signing: false,
+                stage: Stage::Begun,
+                begun_at: now,
                 over_at: now.saturating_add(HANDSHAKE_TIME_MAX),
                 hinted_over_at: None,
                 repeat: None,
             },
         );
-        (number, evicted.map(Box::new))
+        Some((number, evicted.map(Box::new)))
     }
 
     /// Returns the number of the handshake that a message belongs to.
@@ -160,7 +181,7 @@ impl Handshakes {
             None => Output::Wait,
         };
         if let (Output::Sign(_), Some(attempt)) = (&output, self.attempts.get_mut(&number)) {
-            attempt.is_signing = true;
+            attempt.stage = Stage::Signing;
         }
         output
     }
@@ -203,7 +224,7 @@ impl Handshakes {
                 after: REPEAT_AFTER,
             };
         }
-        attempt.is_signing = false;
+        attempt.stage = Stage::Signed;
         match &mut attempt.end {
             End::Initiator(initiator, _) => initiator.on_signed(signature),
             End::Responder(responder) => responder.on_signed(signature),
@@ -272,31 +293,73 @@ impl Handshakes {
         self.attempts.insert(number, attempt);
     }
 
-    /// Returns the responder that gives way to another from this path, if there are too many: of those that have shown
-    /// nothing yet, else of all, the oldest from the same path, else the oldest. Through a third server come many.
-    fn eviction(&self, route: &Route) -> Option<u64> {
-        let is_near = |attempt: &Attempt| {
-            attempt.route.carrier == route.carrier
-                && attempt.route.path.origin() == route.path.origin()
+    /// Returns the responders of which one has to give way to another from this path; `None` if there is room.
+    fn crowd(&self, route: &Route) -> Option<Vec<(u64, &Attempt)>> {
+        let bounds: [(IsNear, usize); 3] = [
+            (
+                |one, other| origin(one) == origin(other),
+                HALF_OPEN_PER_ORIGIN_MAX,
+            ),
+            (
+                |one, other| gate(one) == gate(other),
+                HALF_OPEN_PER_GATE_MAX,
+            ),
+            (|_, _| true, HALF_OPEN_MAX),
+        ];
+        bounds.iter().find_map(|(is_near, max)| {
+            let near = self.attempts.iter().filter(|(_, attempt)| {
+                attempt.side() == Side::Responder && is_near(&attempt.route, route)
+            });
+            let near: Vec<_> = near.map(|(number, attempt)| (*number, attempt)).collect();
+            (near.len() >= *max).then_some(near)
+        })
+    }
+
+    /// Returns the one of a crowd that gives way to another from this path: of those that have had their time, the
+    /// oldest of the origin with most by the gate with most.
+    fn eviction(route: &Route, crowd: &[(u64, &Attempt)], now: Duration) -> Option<u64> {
+        let leaves = |attempt: &Attempt| {
+            attempt.stage == Stage::Signed
+                || now >= attempt.begun_at.saturating_add(HALF_OPEN_TIME_MIN)
         };
-        let all = || {
-            self.attempts
-                .iter()
-                .filter(|(_, attempt)| attempt.side() == Side::Responder)
-        };
-        let near = || all().filter(|(_, attempt)| is_near(attempt));
-        let oldest_first = |(number, attempt): &(&u64, &Attempt)| {
-            (attempt.is_signing, attempt.route != *route, **number)
-        };
-        let evicted = if near().count() >= HALF_OPEN_PER_ORIGIN_MAX {
-            near().min_by_key(oldest_first)
-        } else if all().count() >= HALF_OPEN_MAX {
-            all().min_by_key(oldest_first)
-        } else {
-            None
-        };
+        if !crowd.iter().any(|(_, attempt)| leaves(attempt)) {
+            return None;
+        }
+        let (mut of_gates, mut of_origins) = (BTreeMap::new(), BTreeMap::new());
+        for (_, attempt) in crowd {
+            *of_gates.entry(gate(&attempt.route)).or_insert(0_usize) += 1;
+            *of_origins.entry(origin(&attempt.route)).or_insert(0_usize) += 1;
+        }
+        let leaving = crowd.iter().filter(|(_, attempt)| leaves(attempt));
+        let evicted = leaving.min_by_key(|(number, attempt)| {
+            let of_gate = of_gates.get(&gate(&attempt.route));
+            let of_origin = of_origins.get(&origin(&attempt.route));
+            // Through a third server come many: whoever begins anew gives way to itself first.
+            let is_of_another = attempt.route != *route;
+            (
+                Reverse((of_gate, of_origin)),
+                attempt.stage,
+                is_of_another,
+                *number,
+            )
+        });
         evicted.map(|(number, _)| *number)
     }
+}
+
+/// Returns true if two paths share a bound of handshakes.
+type IsNear = fn(&Route, &Route) -> bool;
+
+/// Returns what shares a bound of handshakes: whatever comes from one host, or in one server's name by one gate.
+fn origin(route: &Route) -> (usize, &[u8]) {
+    (route.carrier, route.path.origin())
+}
+
+/// Returns by which of a carrier's gates a path comes, as far as its origin tells: the kind of it, and the first byte.
+/// That is the gate of what comes by signals, and of addresses of hosts the widest network.
+fn gate(route: &Route) -> (usize, usize, Option<u8>) {
+    let origin = route.path.origin();
+    (route.carrier, origin.len(), origin.first().copied())
 }
 
 impl Attempt {

@@ -5,12 +5,21 @@ use std::time::Duration;
 use crate::DeliveryClass;
 use crate::frame::FRAME_BYTES_MAX;
 
-/// The most handshakes that peers have begun and not finished. One more takes the place of the oldest.
-pub const HALF_OPEN_MAX: usize = 64;
+/// The most handshakes that peers have begun and not finished. One more takes the place of the oldest that has had
+/// [`HALF_OPEN_TIME_MIN`], of the origin with most by the gate with most; while there is none it is not taken up, and
+/// comes in when it is repeated.
+pub const HALF_OPEN_MAX: usize = 1_024;
+
+/// The most unfinished handshakes by one gate, with the same policy as [`HALF_OPEN_MAX`]: a server that carries signals,
+/// or a wide network of hosts (addresses of one length and first byte).
+pub const HALF_OPEN_PER_GATE_MAX: usize = HALF_OPEN_MAX / 2;
 
 /// The most unfinished handshakes from one origin of a carrier, such as the address of a host, with the same policy as
 /// [`HALF_OPEN_MAX`].
 pub const HALF_OPEN_PER_ORIGIN_MAX: usize = 8;
+
+/// How long an unfinished handshake keeps its place, however many others come: enough for its two round trips.
+pub const HALF_OPEN_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// How long a handshake may take.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);

@@ -40,10 +40,11 @@ pub use self::event::{
     Cargo, CloseReason, DownReason, Link, LinkError, LinkEvent, LinkOutput, LinkPath, Route,
 };
 pub use self::limits::{
-    HALF_OPEN_MAX, HALF_OPEN_PER_ORIGIN_MAX, HANDSHAKE_TIME_MAX, LinkLimits,
-    RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX, RELAYED_BYTES_PER_SECOND_TOTAL_MAX,
-    SIGNAL_FORWARDERS_MAX, SIGNALS_AT_ONCE_MAX, SIGNALS_AT_ONCE_TOTAL_MAX, SIGNALS_PER_SECOND_MAX,
-    SIGNALS_PER_SECOND_TOTAL_MAX, UNREAD_EVENTS_MAX, UNWANTED_LINKS_MAX, WANTED_MAX,
+    HALF_OPEN_MAX, HALF_OPEN_PER_GATE_MAX, HALF_OPEN_PER_ORIGIN_MAX, HALF_OPEN_TIME_MIN,
+    HANDSHAKE_TIME_MAX, LinkLimits, RELAYED_BYTES_AT_ONCE_MAX, RELAYED_BYTES_PER_SECOND_MAX,
+    RELAYED_BYTES_PER_SECOND_TOTAL_MAX, SIGNAL_FORWARDERS_MAX, SIGNALS_AT_ONCE_MAX,
+    SIGNALS_AT_ONCE_TOTAL_MAX, SIGNALS_PER_SECOND_MAX, SIGNALS_PER_SECOND_TOTAL_MAX,
+    UNREAD_EVENTS_MAX, UNWANTED_LINKS_MAX, WANTED_MAX,
 };
 pub use self::local::{CarrierTraits, Credentials};
 pub use self::stream::{
@@ -130,8 +131,7 @@ impl Links {
 
     /// Replaces the peers that links are wanted to, of which [`WANTED_MAX`] count.
     ///
-    /// New ones are dialed at once. Of those that are not wanted any more, the links that this end has dialed are
-    /// closed.
+    /// New ones are dialed at once. Links that this end has dialed to those that are not wanted any more are closed.
     pub fn want(&mut self, wanted: &[Wanted]) {
         for peer in self.attempts.want(wanted, &self.local, self.clock.now) {
             let link = self.table.active(peer);

@@ -90,6 +90,50 @@ fn a_flood_from_one_origin_does_not_keep_others_out() {
     assert!(world.end(1).links.handshakes() <= 9);
 }
 
+/// Has strangers of 200 origins open handshakes without end. Returns after how many milliseconds a server on a way of
+/// 25 ms, which dials meanwhile, has its link.
+fn linked_after(openings: &[Bytes], each_ms: usize) -> Option<u64> {
+    let mut world = World::of(
+        2,
+        Medium {
+            delay: ms(25),
+            ..SEALED
+        },
+    );
+    let mut flood = openings.iter().cycle().enumerate();
+    world.want(0, &[1]);
+    (0..10_000).find(|_| {
+        for (number, bytes) in flood.by_ref().take(each_ms) {
+            world.inject(Flight {
+                carrier: 0,
+                from: 10 + u8::try_from(number % 200).unwrap(),
+                to: 1,
+                bytes: bytes.clone(),
+            });
+        }
+        world.run_for(ms(1));
+        world.is_up(0, 1) && world.is_up(1, 0)
+    })
+}
+
+#[test]
+fn a_flood_from_many_origins_does_not_keep_others_out() {
+    let openings = openings(2_000);
+
+    let after = [1, 2, 4].map(|each_ms| linked_after(&openings, each_ms));
+
+    assert!(after[0].is_some_and(|after| after <= 200), "{after:?} ms");
+    assert!(after[1].is_some_and(|after| after <= 200), "{after:?} ms");
+    assert!(after[2].is_some_and(|after| after <= 6_000), "{after:?} ms");
+}
+
+#[test]
+fn openings_seen_once_and_sent_again_keep_nobody_out() {
+    let after = linked_after(&openings(7), 4);
+
+    assert!(after.is_some_and(|after| after <= 6_000), "{after:?} ms");
+}
+
 #[test]
 fn an_opening_is_answered_by_no_more_bytes_than_it_has() {
     let mut world = World::of(2, SEALED);
