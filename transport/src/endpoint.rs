@@ -330,12 +330,7 @@ impl Endpoint {
     pub fn poll_link_event(&mut self, context: &mut Context<'_>) -> Poll<Option<LinkEvent>> {
         let mut in_vain = 0;
         loop {
-            let Some(Linked { links, .. }) = &self.linked else {
-                return Poll::Pending;
-            };
-            if links.has_event()
-                && let Some(event) = self.next_event()
-            {
+            if let Some(event) = self.next_event() {
                 return Poll::Ready(Some(event));
             }
             let Some(Linked { links, authorizer }) = &mut self.linked else {

@@ -632,7 +632,7 @@ impl Carrier for WebRtcCarrier {
                 self.on_found(found);
                 has_done = true;
             }
-            let is_awaited = self.switchboard.is_waiting_by_hand();
+            let is_awaited = || self.switchboard.is_waiting_by_hand();
             has_done |= self.outlets.poll(context, now, is_awaited);
             if let Some(number) = self.table.due(now) {
                 self.with(number, |connection, turn| connection.on_time(now, turn));

@@ -128,12 +128,12 @@ impl Outlets {
     }
 
     /// Takes an answer, or does what is due. Returns false if there is nothing to do for now. `is_awaited`
-    /// says that somebody may come however late.
+    /// says that somebody may come however late; it is asked when something is due, and not for each datagram.
     pub(in super::super) fn poll(
         &mut self,
         context: &mut Context<'_>,
         now: Instant,
-        is_awaited: bool,
+        is_awaited: impl FnOnce() -> bool,
     ) -> bool {
         self.is_touched = false;
         if let Some(asking) = &mut self.asking
@@ -145,7 +145,7 @@ impl Outlets {
             return true;
         }
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.gatherer.on_time(now, is_awaited, &mut self.out);
+            self.gatherer.on_time(now, is_awaited(), &mut self.out);
             self.carry_out();
             return true;
         }
