@@ -63,17 +63,18 @@ impl<C: Carrier> Severable<C> {
         (severable, knife)
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&mut C) -> T) -> Option<T> {
+    /// Asks the carrier, which is told to be cut off or not, if it is not away.
+    fn with_cut<T>(&self, ask: impl FnOnce(&mut C, bool) -> T) -> Option<T> {
         let mut state = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            State::Works(carrier) | State::Cut(carrier) => Some(ask(carrier)),
+            State::Works(carrier) => Some(ask(carrier, false)),
+            State::Cut(carrier) => Some(ask(carrier, true)),
             State::Paused(_) | State::Closed => None,
         }
     }
 
-    fn is_cut(&self) -> bool {
-        let state = self.carrier.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, State::Cut(_))
+    fn with<T>(&self, ask: impl FnOnce(&mut C) -> T) -> Option<T> {
+        self.with_cut(|carrier, _| ask(carrier))
     }
 }
 
@@ -137,9 +138,11 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn on_signal(&mut self, from: ServerId, by: ServerId, signal: Bytes) {
-        if !self.is_cut() {
-            self.with(|carrier| carrier.on_signal(from, by, signal));
-        }
+        self.with_cut(|carrier, is_cut| {
+            if !is_cut {
+                carrier.on_signal(from, by, signal);
+            }
+        });
     }
 
     fn on_linked(&mut self, path: &Path) {
@@ -161,11 +164,11 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn send(&mut self, path: &Path, channel: Channel, packet: Packet) -> Result<(), CarryError> {
-        if self.is_cut() {
-            return Ok(());
-        }
-        self.with(|carrier| carrier.send(path, channel, packet))
-            .unwrap_or(Err(CarryError::Closed))
+        let sent = self.with_cut(|carrier, is_cut| match is_cut {
+            true => Ok(()),
+            false => carrier.send(path, channel, packet),
+        });
+        sent.unwrap_or(Err(CarryError::Closed))
     }
 
     fn close(&mut self, path: &Path) {
@@ -173,19 +176,17 @@ impl<C: Carrier> Carrier for Severable<C> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<CarrierEvent>> {
-        loop {
-            // Nothing ever wakes a member whose carrier is away but the end of its last handle.
-            let polled = self.with(|carrier| carrier.poll(context));
-            let polled = polled.unwrap_or(Poll::Pending);
-            let passes = matches!(
-                polled,
-                Poll::Ready(Some(
-                    CarrierEvent::Packet { .. } | CarrierEvent::Signal { .. }
-                ))
-            );
-            if !passes || !self.is_cut() {
-                return polled;
+        let polled = self.with_cut(|carrier, is_cut| {
+            loop {
+                match carrier.poll(context) {
+                    Poll::Ready(Some(
+                        CarrierEvent::Packet { .. } | CarrierEvent::Signal { .. },
+                    )) if is_cut => {}
+                    polled => return polled,
+                }
             }
-        }
+        });
+        // Nothing ever wakes a member whose carrier is away but the end of its last handle.
+        polled.unwrap_or(Poll::Pending)
     }
 }
