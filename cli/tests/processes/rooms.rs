@@ -239,14 +239,18 @@ fn a_newcomer_finds_members_in_the_room_whom_nobody_has_named() {
     });
 }
 
+/// Founds a cluster in a room, by a member that has an address of its own too.
+fn init_with_an_address(room: &str, data: &str) -> Node {
+    let ada = ["init", "--data", data, "--rtc", ANYWHERE, "--name", "ada"];
+    Node::start(&[&ada[..], &["--room", room]].concat())
+}
+
 #[test]
 fn a_members_link_lets_newcomers_in_without_the_server() {
     let folder = Folder::new("room-dead");
     let server = Server::start(ANYWHERE);
     let room = server.room();
-    let data = folder.of("ada");
-    let ada = ["init", "--data", &data, "--rtc", ANYWHERE, "--name", "ada"];
-    let ada = Node::start(&[&ada[..], &["--room", &room]].concat());
+    let ada = init_with_an_address(&room, &folder.of("ada"));
     let told = addresses(&ada);
     let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
     let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
@@ -392,9 +396,7 @@ fn a_member_that_others_alone_reach_is_told_from_a_dead_one() {
     let folder = Folder::new("room-unlinked");
     let server = Server::start(ANYWHERE);
     let room = server.room();
-    let data = folder.of("ada");
-    let ada = ["init", "--data", &data, "--rtc", ANYWHERE, "--name", "ada"];
-    let ada = Node::start(&[&ada[..], &["--room", &room]].concat());
+    let ada = init_with_an_address(&room, &folder.of("ada"));
     let (invitation, operator) = (ada.invitation(), ada.invitation_for("operator"));
     let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
     let mut eve = join_in(&room, &folder.of("eve"), &invitation, "eve");

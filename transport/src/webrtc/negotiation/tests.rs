@@ -563,9 +563,8 @@ fn a_connection_that_comes_back_by_itself_is_kept() {
     assert_eq!(end.negotiations.deadline(), None);
 }
 
-/// Its answer comes after the connection has come back: the other end has restarted, and so must this one.
-#[test]
-fn a_restart_that_is_answered_late_is_completed() {
+/// An end that has offered its connection, which was open and is disconnected.
+fn disconnected() -> (End, u64) {
     let mut end = End::new(1);
     let number = end.dial(2, NOW);
     end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
@@ -574,6 +573,13 @@ fn a_restart_that_is_answered_late_is_completed() {
     end.take(id(2), SERVER, &answer, NOW);
     end.tell(number, MediumEvent::Open, NOW);
     end.tell(number, MediumEvent::Disconnected, NOW);
+    (end, number)
+}
+
+/// Its answer comes after the connection has come back: the other end has restarted, and so must this one.
+#[test]
+fn a_restart_that_is_answered_late_is_completed() {
+    let (mut end, number) = disconnected();
     end.tell(number, MediumEvent::Described(description(3)), NOW);
     end.tell(number, MediumEvent::Connected, NOW);
     end.actions();

@@ -157,14 +157,7 @@ fn a_server_keeps_out_no_candidate_of_whoever_offers() {
 
 /// An end that has offered its connection, which was open and is disconnected. Its restart is offered.
 fn restarting() -> End {
-    let mut end = End::new(1);
-    let number = end.dial(2, NOW);
-    end.take(id(2), SERVER, &signal(2_001, 0, Body::Ready), NOW);
-    end.tell(number, MediumEvent::Described(description(1)), NOW);
-    let answer = signal(2_001, 0, Body::Answer(description(2)));
-    end.take(id(2), SERVER, &answer, NOW);
-    end.tell(number, MediumEvent::Open, NOW);
-    end.tell(number, MediumEvent::Disconnected, NOW);
+    let (mut end, number) = disconnected();
     let again = again(1, 3);
     end.tell(number, MediumEvent::Described(again), NOW);
     end.actions();
