@@ -597,16 +597,6 @@ pub use liferaft_transport as transport;
 
 // What the traits and types of this crate are written in, so that an application needs no dependency of its own for it.
 pub use async_trait::async_trait;
-/// The code in `docs/webrtc.md`.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/webrtc.md")]
-mod webrtc_guide {}
-
-/// The code in `docs/signaling.md`.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/signaling.md")]
-mod signaling_guide {}
-
 pub use bytes;
 pub use futures::{Stream, StreamExt};
 pub use serde;
@@ -632,3 +622,13 @@ pub use transport::carrier::Carrier;
 pub use transport::endpoint::Endpoint;
 pub use transport::invitation::{Invitation, ParseInvitationError};
 pub use transport::memory::MemoryNetwork;
+
+/// The code in `docs/webrtc.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/webrtc.md")]
+mod webrtc_guide {}
+
+/// The code in `docs/signaling.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/signaling.md")]
+mod signaling_guide {}

@@ -41,8 +41,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Returns what operators are to know of since an earlier moment, as text: what was refused or cut off, and how often.
-    /// `None` if nothing was.
+    /// Returns what operators are to know of since an earlier moment, as text: what was refused or cut off, and how
+    /// often. `None` if nothing was.
     pub(crate) fn troubles_since(&self, earlier: &Self) -> Option<String> {
         let counts = [
             (

@@ -50,7 +50,8 @@ pub trait Carrier: Send + 'static {
     }
 
     /// Returns how many bytes of a link's stream may be under way on a path, sent and not acknowledged by the link's
-    /// other end. It never changes. By default only the [credit](crate::links::CREDIT_BYTES_MAX) of that end bounds them.
+    /// other end. It never changes. By default only the [credit](crate::links::CREDIT_BYTES_MAX) of that end bounds
+    /// them.
     fn stream_bytes_max(&self) -> usize {
         usize::MAX
     }
@@ -83,7 +84,8 @@ pub trait Carrier: Send + 'static {
     }
 
     /// Finds out who else is there than those who are dialed, best effort, where the medium has somebody to ask:
-    /// [`CarrierEvent::Present`] tells. An end asks while it reaches nobody, each ten seconds at most. Default: nothing.
+    /// [`CarrierEvent::Present`] tells. An end asks while it reaches nobody, each ten seconds at most. Default:
+    /// nothing.
     fn look_around(&mut self) {}
 
     /// Returns what is to be known of a path by whoever looks after the cluster, in a few words: of a connection the
@@ -363,8 +365,8 @@ pub enum CarrierEvent {
     /// The carrier reaches others by a way that it did not have, or not for a while. Peers without a link are dialed at
     /// once, as what has come to nothing before may come to a link.
     Ready,
-    /// Somebody says that these servers are there, each to be dialed by this address. Nobody has proven it: it is a hint
-    /// whom else to dial, and whoever answers proves who it is, as ever.
+    /// Somebody says that these servers are there, each to be dialed by this address. Nobody has proven it: it is a
+    /// hint whom else to dial, and whoever answers proves who it is, as ever.
     Present {
         /// The servers, none of them twice.
         servers: Vec<(ServerId, Address)>,

@@ -14,7 +14,7 @@ const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
 /// Connects members in tabs by texts.
 pub(crate) const BY_HAND: &str = "web/tests/browser/by_hand.mjs";
 
-/// Moves bulk between tabs.
+/// Hands over a snapshot between tabs.
 pub(crate) const SNAPSHOT: &str = "web/tests/browser/snapshot.mjs";
 
 /// What scripts need.

@@ -1,5 +1,5 @@
-// A published PeerJS client in Chromium dials a member, gets a channel, and is told on it to get an invitation. Run by a
-// test of the members, which serves and is the member:
+// A published PeerJS client in Chromium dials a member, gets a channel, and is told on it to get an invitation. Run by
+// a test of the members, which serves and is the member:
 //
 //   node visitor.mjs CHROMIUM MODULES PORT ID
 //

@@ -1,7 +1,8 @@
-//! Keeps whom carriers have found who was not asked for: servers to dial as well, for as long as nobody else is reached.
+//! Keeps whom carriers have found who was not asked for: servers to dial as well, for as long as nobody else is
+//! reached.
 //!
-//! Whoever says that they are there is not believed, and may be a signaling server that makes them up: each costs a dial
-//! now and then, of a few at a time, and who is at the other end is proven as ever. So a hint leads to a link with
+//! Whoever says that they are there is not believed, and may be a signaling server that makes them up: each costs a
+//! dial now and then, of a few at a time, and who is at the other end is proven as ever. So a hint leads to a link with
 //! a server of the cluster, or to none; who is a member is for members to say.
 
 use std::time::Duration;
@@ -81,8 +82,8 @@ impl Hints {
         !self.found.is_empty()
     }
 
-    /// Returns all who are to be linked with. Whoever answers as a hint is one of those whom the member wants, or vouched
-    /// for by one.
+    /// Returns all who are to be linked with. Whoever answers as a hint is one of those whom the member wants, or
+    /// vouched for by one.
     pub(super) fn all(&self) -> Vec<Wanted> {
         if self.found.is_empty() {
             return self.wanted.clone();

@@ -10,8 +10,8 @@ use crate::frame::FRAME_BYTES_MAX;
 /// comes in when it is repeated.
 pub const HALF_OPEN_MAX: usize = 1_024;
 
-/// The most unfinished handshakes by one gate, with the same policy as [`HALF_OPEN_MAX`]: a server that carries signals,
-/// or a wide network of hosts (addresses of one length and first byte).
+/// The most unfinished handshakes by one gate, with the same policy as [`HALF_OPEN_MAX`]: a server that carries
+/// signals, or a wide network of hosts (addresses of one length and first byte).
 pub const HALF_OPEN_PER_GATE_MAX: usize = HALF_OPEN_MAX / 2;
 
 /// The most unfinished handshakes from one origin of a carrier, such as the address of a host, with the same policy as

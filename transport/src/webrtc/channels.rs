@@ -2,10 +2,10 @@
 //!
 //! A binary message is one packet, on either channel. There is nothing else.
 //!
-//! Both channels share one association of SCTP and its congestion window. Of two packets that are lost together SCTP may
-//! find the second by its timeout alone, of one second, doubled each time, which closes the window to one packet: as
-//! long as a lost packet fills that, nothing else is sent, no heartbeat either. So what is lost of bulk gives its place
-//! up early ([`BULK_LIFETIME_MS`]), and links send it again.
+//! Both channels share one association of SCTP and its congestion window. Of two packets that are lost together SCTP
+//! may find the second by its timeout alone, of one second, doubled each time, which closes the window to one packet:
+//! as long as a lost packet fills that, nothing else is sent, no heartbeat either. So what is lost of bulk gives its
+//! place up early ([`BULK_LIFETIME_MS`]), and links send it again.
 
 /// The stream of the channel for datagrams, which delivers as [`DatagramMode`] says.
 pub(super) const DATAGRAMS: u16 = 0;

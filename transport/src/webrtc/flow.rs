@@ -1,8 +1,8 @@
 //! Bounds what is under way on the channel for bulk, so that heartbeats on the other one do not wait behind it.
 //!
 //! Both channels share one association of SCTP, one congestion window and the buffers of both hosts, so what overruns
-//! them is lost on both. A link has at most [`UNACKNOWLEDGED_BYTES_MAX`] of its stream under way, within the credit that
-//! its receiver gives. What it sends again comes on top, and waits here. `docs/webrtc.md` has what was measured.
+//! them is lost on both. A link has at most [`UNACKNOWLEDGED_BYTES_MAX`] of its stream under way, within the credit
+//! that its receiver gives. What it sends again comes on top, and waits here. `docs/webrtc.md` has what was measured.
 
 use std::collections::VecDeque;
 

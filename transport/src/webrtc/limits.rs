@@ -23,11 +23,11 @@ pub(super) const PACKET_COST_BYTES: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebRtcLimits {
-    /// The most connections that others have dialed or offered, those that are being opened included. One more takes the
-    /// place of one by which no link is up, and otherwise is not answered. Default 1,024.
+    /// The most connections that others have dialed or offered, those that are being opened included. One more takes
+    /// the place of one by which no link is up, and otherwise is not answered. Default 1,024.
     pub accepted_max: usize,
-    /// The most such connections from one origin, with the same policy: an IPv4 address, or the first 64 bits of an IPv6
-    /// address. Default 128.
+    /// The most such connections from one origin, with the same policy: an IPv4 address, or the first 64 bits of an
+    /// IPv6 address. Default 128.
     pub accepted_per_origin_max: usize,
     /// The most that have dialed an address of this end and are being opened; and the most that each signaling server,
     /// and each server whose link brings signals, has brought and by which no link is up. One more takes the place of

@@ -342,9 +342,9 @@ impl Negotiation {
         [repeat, self.over_at].into_iter().flatten().min()
     }
 
-    /// Returns true if what comes by a way counts. Of the ways that have led nowhere, the one that did so longest ago has
-    /// its time after all others, and those that did so since then after that: each has its turn, however quick they
-    /// are.
+    /// Returns true if what comes by a way counts. Of the ways that have led nowhere, the one that did so longest ago
+    /// has its time after all others, and those that did so since then after that: each has its turn, however quick
+    /// they are.
     pub(crate) fn takes(&self, way: Way, now: Duration) -> bool {
         let place = self.shunned.iter().position(|shunned| *shunned == way);
         let head_starts = match place {

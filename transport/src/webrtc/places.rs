@@ -111,8 +111,8 @@ impl Places {
         }
     }
 
-    /// Gives a place to the connection of a number that is to be opened. Returns the number of the one that gives way to
-    /// it, if one has to: it is to be closed.
+    /// Gives a place to the connection of a number that is to be opened. Returns the number of the one that gives way
+    /// to it, if one has to: it is to be closed.
     pub(crate) fn take(
         &mut self,
         number: u64,
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_fullest_gate_gives_way_to_whoever_comes_by_another() {
+    fn the_oldest_of_the_fullest_gate_gives_way_to_another() {
         let mut places = places(40);
         places.take(7_000, HOST, NOW).expect("there is room");
         assert_eq!(crowd(&mut places, HOSTILE, NOW), 39);

@@ -1,5 +1,5 @@
-//! Remembers which signaling servers have led nowhere, of each peer that is dialed: one that swaps descriptions is quick,
-//! and must not win each time by that.
+//! Remembers which signaling servers have led nowhere, of each peer that is dialed: one that swaps descriptions is
+//! quick, and must not win each time by that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -141,8 +141,8 @@ impl Switchboard {
         is_begun
     }
 
-    /// Returns why a connection did not come about: if nobody has answered, and none of the signaling servers is reached
-    /// by which the peer was asked, that is why.
+    /// Returns why a connection did not come about: if nobody has answered, and none of the signaling servers is
+    /// reached by which the peer was asked, that is why.
     pub(crate) fn failure(&self, number: u64, why: Unreached) -> OpenFailure {
         let dialed = self.dialed.get(&number).filter(|_| why.is_silence());
         let outage = dialed.and_then(|(peer, place)| self.servers.outage(*peer, place.as_ref()));

@@ -31,7 +31,7 @@ fn hasty(exchange: &Exchange) -> Endpoint {
 
 /// As a newcomer whose invitation was given by several members, and names one that is gone.
 #[tokio::test]
-async fn who_reaches_nobody_is_linked_with_a_member_that_is_said_to_be_there() {
+async fn whoever_reaches_nobody_is_linked_with_one_that_is_listed() {
     let exchange = Exchange::honest().listing(&[id(9), id(3)]);
     let mut a = hasty(&exchange);
     let mut b = endpoint(3, exchange.carrier());

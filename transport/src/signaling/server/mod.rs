@@ -50,8 +50,8 @@ use crate::alarm::Alarm;
 use crate::allowance::{Allowance, Rate};
 use crate::carrier::OpenFailure;
 
-/// The most texts that wait to be sent on a socket. What is to be sent beyond it is dropped, and repeated by whoever has
-/// sent it.
+/// The most texts that wait to be sent on a socket. What is to be sent beyond it is dropped, and repeated by whoever
+/// has sent it.
 const TEXTS_MAX: usize = 256;
 
 /// The most texts that wait to be read from a socket. One that has more to tell reads nothing until there is room.
@@ -120,9 +120,9 @@ pub enum SignalingServerError {
 impl SignalingServer {
     /// Takes where a room of a server is: its address, `ws://host:port/room` or `wss://host/room`, or with a path
     /// before the room for a server that is not at the root; or the link of a page in the room, as `GET /new` answers
-    /// with one: `https://host/?channel=room#firstServer`, of which nothing behind `#` counts, and `&server=https://host`
-    /// if the page is from elsewhere. White space around it counts for nothing. The room of PeerJS's own clients is
-    /// `peerjs` if they name none.
+    /// with one: `https://host/?channel=room#firstServer`, of which nothing behind `#` counts, and
+    /// `&server=https://host` if the page is from elsewhere. White space around it counts for nothing. The room of
+    /// PeerJS's own clients is `peerjs` if they name none.
     ///
     /// # Errors
     /// When it is neither, or too long.

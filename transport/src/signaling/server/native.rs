@@ -34,8 +34,8 @@ impl SignalingServer {
     }
 }
 
-/// Opens a socket, and moves its texts until it ends. It ends without a goodbye if its id is kept for whoever comes back
-/// with its token.
+/// Opens a socket, and moves its texts until it ends. It ends without a goodbye if its id is kept for whoever comes
+/// back with its token.
 pub(super) fn open(target: Target, options: &Options, keeps_id: bool, end: SocketEnd) {
     let config = options.websocket.clone();
     spawn(async move { run(config, &target, keeps_id, end).await });

@@ -1,5 +1,5 @@
-//! Reads where a room of a signaling server is, as people and programs have it: the link of a page that is in it, or its
-//! address.
+//! Reads where a room of a signaling server is, as people and programs have it: the link of a page that is in it, or
+//! its address.
 
 use std::fmt;
 

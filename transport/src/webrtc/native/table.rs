@@ -175,7 +175,8 @@ impl Table {
         Some((self.sit(path, Side::Dialed), path))
     }
 
-    /// Takes a place for a connection that another dials by an address. Returns `None`, and counts it, if there is none.
+    /// Takes a place for a connection that another dials by an address. Returns `None`, and counts it, if there is
+    /// none.
     pub(super) fn accept(&mut self, from: Pair, ufrag: &str, now: Duration) -> Option<u64> {
         let claim = Claim::of_host(&origin_of(from.1.ip()));
         let number = self.admit(claim, now)?;
