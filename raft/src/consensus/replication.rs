@@ -212,20 +212,21 @@ impl Leader {
         self.conclude(common, from, before);
     }
 
-    /// A part of a snapshot was read that a peer is to be sent.
+    /// A part of a snapshot was read that a peer is to be sent. An earlier leadership of this server may have asked for
+    /// it, of another snapshot whose transfer had the same number.
     pub(super) fn on_snapshot_read(&mut self, read: SnapshotRead, data: Bytes) {
         let SnapshotRead {
             to,
             transfer,
+            name,
             offset,
             bytes,
-            ..
         } = read;
         let Some(peer) = self.peers.get_mut(to) else {
             return;
         };
         if let Flow::Snapshot(sending) = &mut peer.flow
-            && sending.transfer == transfer
+            && (sending.transfer, sending.snapshot.name) == (transfer, name)
         {
             sending.reading = sending.reading.saturating_sub(bytes as u64);
             if peer.is_jammed {

@@ -29,6 +29,46 @@ fn a_leader_reads_no_more_of_a_snapshot_than_a_window() {
     cluster.assert_applied_everywhere("third command");
 }
 
+/// Transfers are numbered anew by each leader: the answer was sent as a part of the later snapshot, whose receiver
+/// refused the whole.
+#[test]
+fn what_an_earlier_leadership_has_read_is_not_sent() {
+    let mut cluster = Cluster::with_limits(3, small_chunks).with_leader(1);
+    cluster.isolate(3);
+    cluster
+        .propose(1, "first command")
+        .expect("the leader takes proposals");
+    cluster.settle();
+    // Of which no part is as in the next one. Nobody gets all of it.
+    let (through, stamp, state) = cluster.capture(1);
+    cluster.hand_in(1, (through, stamp, vec![0; state.len()].into()));
+    cluster.settle();
+    cluster.hold_lane(1);
+    cluster.heal();
+    cluster.run_until("a part is to be read", |cluster| cluster.lane_bytes(1) > 0);
+
+    cluster.isolate(3);
+    cluster.transfer(1, Some(2));
+    cluster.run_until("another leads", |cluster| cluster.leads(2));
+    cluster.transfer(2, Some(1));
+    cluster.run_until("the first leads again", |cluster| cluster.leads(1));
+    cluster
+        .propose(1, "second command")
+        .expect("the leader takes proposals");
+    cluster.settle();
+    cluster.take_snapshot(1);
+    let asked = cluster.lane_bytes(1);
+    cluster.heal();
+    cluster.run_until("a part of another is to be read", |cluster| {
+        cluster.lane_bytes(1) > asked
+    });
+    cluster.release_lane(1);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    assert_eq!(cluster.refused(3, Refusal::BadSnapshot), 0);
+    cluster.assert_applied_everywhere("second command");
+}
+
 #[test]
 fn a_receiver_takes_no_more_of_a_snapshot_than_a_window() {
     let limits = |limits: &mut liferaft_raft::config::Limits| {
