@@ -26,6 +26,8 @@ pub struct Disk {
     pub shelf: Shelf,
     /// What is to be done with them.
     pub lane: VecDeque<SnapshotStep>,
+    /// When the step of the lane that is being done ends, or the last one did.
+    pub lane_step_ends: Nanos,
     /// Whether a step of the lane was to be done while it hung.
     pub lane_withheld: bool,
     under_way: VecDeque<Write>,
@@ -62,10 +64,11 @@ impl Disk {
         &self.durable
     }
 
-    /// Returns true if a write was under way, or the disk hung, within this time.
+    /// Returns true if a write or a step of the lane was under way, or the disk hung, within this time.
     #[must_use]
     pub fn was_busy(&self, now: Nanos, within: Nanos) -> bool {
-        self.hangs_since.is_some() || now < self.next_sync_ends.saturating_add(within)
+        let ends = self.next_sync_ends.max(self.lane_step_ends);
+        self.hangs_since.is_some() || now < ends.saturating_add(within)
     }
 
     /// Notes that a hang ends: what was withheld is written at this moment.
@@ -124,6 +127,7 @@ impl Disk {
         self.lane.clear();
         self.reads_withheld.clear();
         self.sync_ends = 0;
+        self.lane_step_ends = 0;
         self.next_sync_ends = 0;
         let parts = writes.into_iter().flat_map(parts).collect();
         let checks = flaw != Some(Flaw::ChecksumsSkipped);

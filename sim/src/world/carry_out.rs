@@ -223,15 +223,16 @@ impl World {
 
     fn begin_lane_step(&mut self, at: usize) {
         let takes = self.chance.lane_takes(at, &self.plan.disk);
-        let member = &self.members[at];
+        let member = &mut self.members[at];
         let (life, takes) = (member.life, takes * member.disk.slowness.max(1));
         // Only the end of a snapshot waits for a sync.
         let takes = match member.disk.lane.front() {
             Some(SnapshotStep::Finish { .. }) | None => takes,
             Some(_) => takes / STEPS_IN_A_SYNC,
         };
-        self.agenda
-            .enter(self.now + takes, Event::Laned { member: at, life });
+        let ends = self.now + takes;
+        member.disk.lane_step_ends = ends;
+        self.agenda.enter(ends, Event::Laned { member: at, life });
     }
 
     /// The oldest step of the lane of snapshots is done; on a full disk it stops the member instead.
