@@ -26,8 +26,6 @@ pub struct Disk {
     pub shelf: Shelf,
     /// What is to be done with them.
     pub lane: VecDeque<SnapshotStep>,
-    /// When the step of the lane that is being done ends, or the last one did.
-    pub lane_step_ends: Nanos,
     /// Whether a step of the lane was to be done while it hung.
     pub lane_withheld: bool,
     under_way: VecDeque<Write>,
@@ -37,6 +35,8 @@ pub struct Disk {
     next_sync_ends: Nanos,
     /// What was to be read of the log while it hung.
     pub reads_withheld: Vec<EntriesRead>,
+    /// When all ends, or ended, that was begun of writes and of the lane.
+    busy_until: Nanos,
     /// Writes take this many times longer.
     pub slowness: u64,
     /// Since when it hangs, while it does.
@@ -67,13 +67,18 @@ impl Disk {
     /// Returns true if a write or a step of the lane was under way, or the disk hung, within this time.
     #[must_use]
     pub fn was_busy(&self, now: Nanos, within: Nanos) -> bool {
-        let ends = self.next_sync_ends.max(self.lane_step_ends);
-        self.hangs_since.is_some() || now < ends.saturating_add(within)
+        self.hangs_since.is_some() || now < self.busy_until.saturating_add(within)
+    }
+
+    /// Notes that it does something until then.
+    pub fn works_until(&mut self, ends: Nanos) {
+        self.busy_until = self.busy_until.max(ends);
     }
 
     /// Notes that a hang ends: what was withheld is written at this moment.
     pub fn goes_on(&mut self, now: Nanos) {
         self.next_sync_ends = self.next_sync_ends.max(now);
+        self.works_until(now);
     }
 
     /// Begins a write. Tells when it will be done.
@@ -83,14 +88,13 @@ impl Disk {
         if now >= self.next_sync_ends {
             self.sync_ends = now + takes;
             self.next_sync_ends = self.sync_ends;
-            return self.sync_ends;
-        }
-        if now >= self.sync_ends {
+        } else if now >= self.sync_ends {
             self.sync_ends = self.next_sync_ends;
+            self.next_sync_ends += takes;
+        } else if self.next_sync_ends == self.sync_ends {
+            self.next_sync_ends += takes;
         }
-        if self.next_sync_ends == self.sync_ends {
-            self.next_sync_ends = self.sync_ends + takes;
-        }
+        self.works_until(self.next_sync_ends);
         self.next_sync_ends
     }
 
@@ -127,7 +131,6 @@ impl Disk {
         self.lane.clear();
         self.reads_withheld.clear();
         self.sync_ends = 0;
-        self.lane_step_ends = 0;
         self.next_sync_ends = 0;
         let parts = writes.into_iter().flat_map(parts).collect();
         let checks = flaw != Some(Flaw::ChecksumsSkipped);

@@ -231,7 +231,7 @@ impl World {
             Some(_) => takes / STEPS_IN_A_SYNC,
         };
         let ends = self.now + takes;
-        member.disk.lane_step_ends = ends;
+        member.disk.works_until(ends);
         self.agenda.enter(ends, Event::Laned { member: at, life });
     }
 
