@@ -76,9 +76,10 @@ impl Leader {
         self.change.is_none() && self.term_has_committed(common) && is_settled(common)
     }
 
-    /// Takes the change that is under way as far as it can go.
+    /// Takes the change that is under way as far as it can go. A leader that is removed itself begins none.
     pub(super) fn advance_change(&mut self, common: &mut Common) {
         let may_begin = self.change.is_some()
+            && !self.removed
             && (self.term_has_committed(common) || is_planted(Bug::ChangeBeforeCommit))
             && is_settled(common);
         if let Some(PendingChange {

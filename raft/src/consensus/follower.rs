@@ -36,6 +36,8 @@ pub(super) struct Follower {
     hurries: bool,
     /// Whether an election has been deferred since the leader was last heard.
     deferred: bool,
+    /// Whether a candidate whose log is behind this server's has asked for its vote since the leader was last heard.
+    has_denied: bool,
     /// Up to here the log is the same as the leader's.
     ///
     /// It begins at the commit index, which every later leader has (leader completeness, §3.6.3), and only grows.
@@ -80,6 +82,7 @@ impl Follower {
             patience: draw_patience(common),
             hurries: retry_soon,
             deferred: false,
+            has_denied: false,
             matched: common.commit_index,
             leader_commit: Index::ZERO,
             round: Round::ZERO,
@@ -132,10 +135,18 @@ impl Follower {
         self.waiting_since = common.now;
     }
 
-    /// When to campaign; never for a server that has no vote and is not needed: a blank one, a learner, one that was
-    /// removed. Not before the last vote is durable.
+    /// A candidate whose log is behind this server's has asked for its vote. It may need it, by a configuration that
+    /// this server does not have, while nobody else has a log that this server would vote for: so whoever knows of no
+    /// vote of its own, a learner above all, campaigns as well.
+    pub(super) fn on_vote_denied(&mut self) {
+        self.has_denied = true;
+    }
+
+    /// When to campaign; never for a server that has no vote and is not needed: a blank one, one that was removed, and
+    /// a learner unless it had to deny its vote. Not before the last vote is durable.
     fn election_at(&self, common: &Common) -> Option<Instant> {
-        (common.may_campaign() && common.vote_is_durable())
+        let is_needed = common.may_campaign() || self.has_denied;
+        (is_needed && common.vote_is_durable())
             .then(|| (self.waiting_since + self.patience).max(common.promised_until))
     }
 
@@ -201,6 +212,7 @@ impl Follower {
         self.heard_at = Some(common.now);
         common.led_at = Some(common.now);
         self.deferred = false;
+        self.has_denied = false;
         let promise = common.promise_loyalty();
         if round >= self.round {
             self.round = round;

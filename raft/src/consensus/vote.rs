@@ -88,6 +88,17 @@ impl Raft {
     }
 
     fn answer_vote(&mut self, to: ServerId, request: &RequestVote, granted: bool) {
+        let is_dismissed = self
+            .common
+            .configuration()
+            .dismissal(self.common.id)
+            .is_some();
+        if let Role::Follower(follower) = &mut self.role
+            && !is_dismissed
+            && request.last < self.common.log.last()
+        {
+            follower.on_vote_denied();
+        }
         let RequestVote {
             pre_vote, campaign, ..
         } = *request;

@@ -143,6 +143,26 @@ fn a_leader_that_is_removed_steps_down_once_the_removal_is_committed() {
     assert_eq!(cluster.voters(leader), [2, 3]);
 }
 
+// It took itself in again in the same turn, by its own word alone: whoever knew of its removal believed it no more.
+#[test]
+fn a_leader_whose_removal_is_committed_begins_no_other_change() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.drop_all(entries());
+    cluster.change(1, remove(1));
+    cluster.run_for(ONE_COMMAND);
+    cluster.crash(1);
+    cluster.restart(1);
+    cluster.elect(1);
+
+    let again = cluster.change(1, add_voter(1));
+    cluster.heal();
+    cluster.run_for(6 * ELECTION_TIMEOUT);
+
+    cluster.assert_change_refused(again, &ChangeError::NotLeader { leader: None });
+    let leader = cluster.assert_one_leader_among([2, 3]);
+    assert_eq!(cluster.voters(leader), [2, 3]);
+}
+
 #[test]
 fn a_leader_that_is_being_removed_does_not_count_itself() {
     let mut cluster = Cluster::of(3).with_leader(1);
@@ -359,6 +379,37 @@ fn a_learner_never_campaigns() {
     cluster.run_for(20 * ELECTION_TIMEOUT);
 
     assert!(cluster.sent(vote_requests().from(4)).is_empty());
+}
+
+// Of five voters three were left, and could elect nobody: 2 needed the vote of 6, whose log reaches beyond its own, and
+// 4 and 5 that of 2.
+#[test]
+fn a_learner_leads_if_no_voter_has_a_log_that_it_would_vote_for() {
+    let mut cluster = Cluster::of(5).with_leader(1);
+    cluster.add_blank(6);
+    let added = cluster.change(1, add_learner(6));
+    cluster.settle();
+    cluster.assert_changed(added);
+    for id in 3..=6 {
+        cluster.cut(1, id);
+    }
+    cluster.change(1, add_voter(6));
+    cluster.run_for(ONE_COMMAND);
+    assert_eq!(cluster.voters(2), [1, 2, 3, 4, 5, 6]);
+    cluster.crash(1);
+    for id in [2, 4, 5] {
+        cluster.drop_all(entries().from(3).to(id));
+    }
+    cluster.elect(3);
+    cluster.propose(3, "a").expect("the leader takes proposals");
+    cluster.run_for(ONE_COMMAND);
+    cluster.crash(3);
+    cluster.heal();
+
+    cluster.run_for(12 * ELECTION_TIMEOUT);
+
+    cluster.assert_one_leader_among([2, 4, 5]);
+    cluster.assert_applied_on([2, 4, 5, 6], "a");
 }
 
 #[test]

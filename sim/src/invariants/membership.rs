@@ -1,5 +1,6 @@
 //! Membership (§4.1, §4.3, plan 2.1 no. 11): one change at a time, quorums of consecutive configurations overlap, the
-//! newest configuration of the log is in force, and a server that was removed does not lead.
+//! newest configuration of the log is in force, and a server without a vote does not lead once it has committed what it
+//! was elected for.
 
 use std::collections::BTreeMap;
 
@@ -44,9 +45,10 @@ impl Membership {
                 "the configuration of entry {said} is in force, the newest of the log is that of {index}"
             );
         }
+        let start = self.term_starts.get(&after.term).copied();
         demand!(
             !after.leads()
-                || index > after.positions.commit
+                || index.max(start.unwrap_or_default()) > after.positions.commit
                 || configuration.is_some_and(|configuration| configuration.is_voter(turn.id())),
             "leads after the configuration of entry {index}, which leaves it out, is committed"
         );
