@@ -60,6 +60,9 @@ pub(super) struct Progress {
     /// does or the resend timeout has passed.
     pub(super) is_jammed: bool,
     pub(super) flow: Flow,
+    /// So many bytes of snapshots are being read for it, also for transfers that have ended. A window bounds them, however
+    /// often its transfer begins again.
+    pub(super) reading: u64,
     pub(super) standing: Standing,
     pub(super) round_trip: RoundTrip,
     pub(super) retry: Retry,
@@ -130,8 +133,6 @@ pub(super) struct Sending {
     pub(super) received: u64,
     /// So many have been sent, or are being read to be.
     pub(super) sent: u64,
-    /// So many of them are being read.
-    pub(super) reading: u64,
     /// What was read and has not been sent, with its offset.
     pub(super) read: Vec<(u64, Bytes)>,
     /// Whether the receiver must be asked how far it has got.
@@ -158,6 +159,7 @@ impl Progress {
             ask: false,
             is_jammed: false,
             flow: Flow::Probe { sent: false },
+            reading: 0,
             standing,
             round_trip: RoundTrip::default(),
             retry: Retry::default(),
@@ -294,7 +296,6 @@ impl Progress {
             acked: 0,
             received: 0,
             sent: 0,
-            reading: 0,
             read: Vec::new(),
             known: false,
         });
@@ -338,8 +339,8 @@ impl Sending {
         self.read.clear();
     }
 
-    /// What to send within a window, chunk by chunk: nothing, unless it is a whole chunk, the last one, or all there is
-    /// in flight. Several chunks fill a window, so that one is on its way while another is acknowledged.
+    /// What to read and send within a window, chunk by chunk: nothing, unless it is a whole chunk, the last one, or all
+    /// there is in flight. Several chunks fill a window, so that one is on its way while another is acknowledged.
     pub(super) fn next_chunk(&self, window: u64, chunk_bytes_max: u64) -> Option<(u64, u64)> {
         let length = self.snapshot.metadata.length;
         let chunk = (window / 4).max(WINDOW_MIN).min(chunk_bytes_max);

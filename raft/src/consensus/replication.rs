@@ -225,15 +225,15 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(to) else {
             return;
         };
+        peer.reading = peer.reading.saturating_sub(bytes as u64);
+        peer.stirred = true;
         if let Flow::Snapshot(sending) = &mut peer.flow
             && (sending.transfer, sending.snapshot.name) == (transfer, name)
         {
-            sending.reading = sending.reading.saturating_sub(bytes as u64);
             if peer.is_jammed {
                 sending.take_back(offset);
             } else {
                 sending.read.push((offset, data));
-                peer.stirred = true;
             }
         }
     }
@@ -287,7 +287,7 @@ impl Leader {
                 Flow::Probe { sent } => *sent = false,
                 Flow::Snapshot(sending) => {
                     // What is being read has not been sent at all.
-                    if sending.reading == 0 {
+                    if peer.reading == 0 {
                         sending.sent = sending.received.max(sending.acked);
                     }
                     sending.ask = true;
@@ -643,9 +643,11 @@ impl Line<'_> {
             self.common
                 .send(self.id, Body::InstallSnapshot(Box::new(chunk)));
         }
-        while let Some((from, to)) = sending.next_chunk(window, chunk_bytes) {
+        while let Some((from, to)) = sending.next_chunk(window, chunk_bytes)
+            && (peer.reading == 0 || peer.reading + (to - from) <= window)
+        {
             sending.sent = to;
-            sending.reading += to - from;
+            peer.reading += to - from;
             let read = SnapshotRead {
                 to: self.id,
                 transfer: sending.transfer,

@@ -1,6 +1,7 @@
 //! §5, the states of snapshots: read and written beside all else, in bounded parts, and kept as long as somebody needs
 //! them.
 
+use liferaft_raft::config::Limits;
 use liferaft_raft::consensus::Refusal;
 use liferaft_raft::message::Body;
 
@@ -11,6 +12,11 @@ use crate::compaction::{one_left_behind, small_chunks};
 
 /// Windows are no longer than this, and the state of [`one_left_behind`] is.
 const WINDOW: usize = 16;
+
+fn in_small_windows(limits: &mut Limits) {
+    small_chunks(limits);
+    limits.inflight_bytes_max = WINDOW as u64;
+}
 
 #[test]
 fn a_leader_reads_no_more_of_a_snapshot_than_a_window() {
@@ -27,6 +33,37 @@ fn a_leader_reads_no_more_of_a_snapshot_than_a_window() {
     assert!((1..=64).contains(&asked), "{asked} bytes");
     assert_eq!(led, Some(1), "heartbeats wait for no disk");
     cluster.assert_applied_everywhere("third command");
+}
+
+/// A transfer that begins again with the latest snapshot asked for a window more, and those behind it waited for all that
+/// nobody needed any more.
+#[test]
+fn transfers_that_begin_again_wait_for_what_is_being_read() {
+    let mut cluster = Cluster::with_limits(5, in_small_windows).with_leader(1);
+    cluster.hold_lane(1);
+    let snapshot_with = |cluster: &mut Cluster, command: &str| {
+        cluster
+            .propose(1, command)
+            .expect("the leader takes proposals");
+        cluster.settle();
+        cluster.take_snapshot(1);
+        cluster.run_for(ELECTION_TIMEOUT);
+    };
+    // The oldest transfer goes on. The other begins again with each snapshot.
+    cluster.isolate(4);
+    snapshot_with(&mut cluster, "first");
+    cluster.isolate(5);
+    snapshot_with(&mut cluster, "second");
+    for command in ["third", "fourth", "fifth", "sixth", "seventh"] {
+        snapshot_with(&mut cluster, command);
+    }
+    let asked = cluster.lane_bytes(1);
+    cluster.release_lane(1);
+    cluster.heal();
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+
+    assert!(asked <= 2 * WINDOW, "{asked} bytes");
+    cluster.assert_applied_everywhere("seventh");
 }
 
 /// Transfers are numbered anew by each leader: the answer was sent as a part of the later snapshot, whose receiver
@@ -71,11 +108,7 @@ fn what_an_earlier_leadership_has_read_is_not_sent() {
 
 #[test]
 fn a_receiver_takes_no_more_of_a_snapshot_than_a_window() {
-    let limits = |limits: &mut liferaft_raft::config::Limits| {
-        small_chunks(limits);
-        limits.inflight_bytes_max = WINDOW as u64;
-    };
-    let mut cluster = Cluster::with_limits(3, limits).with_leader(1);
+    let mut cluster = Cluster::with_limits(3, in_small_windows).with_leader(1);
     let term = cluster.term(1);
     let state = "a state that is longer than a window";
     cluster.hold_lane(3);

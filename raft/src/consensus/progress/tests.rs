@@ -78,7 +78,6 @@ fn sending(length: usize, acked: u64, sent: u64) -> Sending {
         acked,
         received: acked,
         sent,
-        reading: 0,
         read: Vec::new(),
         ask: false,
         known: false,
