@@ -57,6 +57,21 @@ pub async fn sleep_until(deadline: Duration) {
     }
 }
 
+/// In browsers and Node, has `alarm` ring for all that waits for a time: in the place of the host's `setTimeout`, which
+/// is held up by a second and more while a page is hidden. Nothing natively.
+///
+/// `alarm` is told after how many milliseconds to call [`rung`], no more than `setTimeout` takes, or `None` once nobody
+/// waits. What it was told before counts no more. It must not call [`rung`] before it returns; calls that come too
+/// early, or too often, do no harm.
+pub fn wake_by(alarm: impl Fn(Option<u32>) + 'static) {
+    host::wake_by(alarm);
+}
+
+/// In browsers and Node, wakes whoever has waited until now, as the alarm of [`wake_by`] rings. Nothing natively.
+pub fn rung() {
+    host::rung();
+}
+
 /// Runs `future` beside the caller until it ends or is [aborted](Task::abort).
 ///
 /// The future must be `Send` in browsers too, where nothing needs it, so that a caller that compiles for one compiles

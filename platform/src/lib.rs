@@ -6,7 +6,7 @@
 //! lets them be serialised, but for [`Starts`].
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
-//! `native.rs` / `wasm.rs`, which offer the same names; this file chooses between them and says what they promise.
+//! `native.rs` / `wasm/mod.rs`, which offer the same names; this file chooses between them and says what they promise.
 //!
 //! Time is a [`Duration`](core::time::Duration) since an arbitrary origin, not an `Instant`: the protocol takes time as
 //! a value, and a value can be written down, compared across tasks and made up in tests. Natively it is tokio's clock,
@@ -46,7 +46,7 @@ mod wall_time;
 #[path = "native.rs"]
 mod host;
 #[cfg(all(feature = "std", target_arch = "wasm32"))]
-#[path = "wasm.rs"]
+#[path = "wasm/mod.rs"]
 mod host;
 #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
 mod suspension;
@@ -55,7 +55,8 @@ pub use address::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Address, AddressError};
 pub use boot::Boot;
 #[cfg(feature = "std")]
 pub use environment::{
-    Task, compute, entropy_u64, entropy_u128, now, sleep_until, spawn, suspension_uncounted_max,
+    Task, compute, entropy_u64, entropy_u128, now, rung, sleep_until, spawn,
+    suspension_uncounted_max, wake_by,
 };
 #[cfg(feature = "std")]
 pub use files::private_file;

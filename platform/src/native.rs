@@ -38,6 +38,11 @@ pub(crate) async fn sleep(wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
+/// Tokio has timers of its own.
+pub(crate) fn wake_by(_alarm: impl Fn(Option<u32>) + 'static) {}
+
+pub(crate) fn rung() {}
+
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(future);
 }

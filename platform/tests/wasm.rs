@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use liferaft_platform::{WallTime, entropy_u64, entropy_u128, now, sleep_until, spawn};
+use liferaft_platform::{WallTime, compute, entropy_u64, entropy_u128, now, sleep_until, spawn};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -59,6 +59,19 @@ async fn a_task_whose_handle_is_dropped_goes_on() {
     }));
 
     assert_eq!(receiver.await, Ok(()));
+}
+
+#[wasm_bindgen_test]
+async fn a_computation_lets_timers_ring() {
+    let (sender, mut receiver) = oneshot::channel();
+    spawn(async move {
+        sleep_until(now() + SHORT).await;
+        sender.send("rung").expect("the computation goes on");
+    });
+
+    let result = compute(move || receiver.try_recv().ok().flatten()).await;
+
+    assert_eq!(result, "rung");
 }
 
 #[wasm_bindgen_test]

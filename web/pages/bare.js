@@ -7,12 +7,14 @@
 // `server=URL` in the query names the signaling server; else it is the one that the page is from. `ice=FILE` names a list of
 // servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone. Whatever others
 // have written gets into the page by textContent alone.
-import init, { Member, Network } from './liferaft_web.js';
+import { alarmBy } from './alarm.js';
+import init, { Member, Network, rung, setAlarm } from './liferaft_web.js';
 
 const REFRESH_MS = 250;
 const element = (id) => document.getElementById(id);
 const tell = (text) => { element('story').textContent = text; };
 
+let alarm;
 let member;
 let read = 0n;
 let shared;
@@ -29,6 +31,7 @@ async function refresh() {
   const status = member.status();
   for (const id of ['id', 'role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
   for (const id of ['voters', 'learners', 'links']) list(id, status[id]);
+  element('timers').textContent = alarm.keeper();
   if (status.exclusion) tell(`It takes no part: ${status.exclusion}.`);
   const members = [...status.voters, ...status.learners].join();
   status.free();
@@ -95,6 +98,8 @@ async function claim() {
 
 async function begin() {
   await Promise.all([init(), learnIceServers()]);
+  alarm = alarmBy(new URL('./worker.js', import.meta.url), rung);
+  setAlarm(alarm.set);
   const fragment = location.hash.slice(1);
   if (fragment === 'firstServer') {
     if (!channel) throw new Error('The address of the page names no room to found in: ?channel=N&server=URL#firstServer.');

@@ -4,6 +4,8 @@
 //! `Member` alone.
 
 #[cfg(target_arch = "wasm32")]
+pub mod alarm;
+#[cfg(target_arch = "wasm32")]
 mod member;
 #[cfg(target_arch = "wasm32")]
 mod network;

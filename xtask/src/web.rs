@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "liferaft-web";
 const MODULE: &str = "liferaft_web.wasm";
 /// The pages, and what they load beside the module.
-const PAGES: &str = "web/pages";
+const FILES: [&str; 2] = ["web/pages", "web/js"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -46,10 +46,13 @@ pub(crate) fn make(workspace: &Workspace, is_release: bool) -> Result<PathBuf> {
         &site,
         &built(workspace, profile).join(MODULE),
     )?;
-    let pages = workspace.root.join(PAGES);
-    for page in fs::read_dir(&pages).with_context(|| format!("reading {}", pages.display()))? {
-        let page = page?;
-        fs::copy(page.path(), site.join(page.file_name()))?;
+    for folder in FILES {
+        let folder = workspace.root.join(folder);
+        let files = fs::read_dir(&folder);
+        for file in files.with_context(|| format!("reading {}", folder.display()))? {
+            let file = file?;
+            fs::copy(file.path(), site.join(file.file_name()))?;
+        }
     }
     Ok(site)
 }

@@ -24,6 +24,7 @@ pub(super) const STAGE: Stage = Stage {
 const PEERJS: &str = "signaling/tests/browser/peerjs.mjs";
 const CARRIER: &str = "web/tests/browser/carrier.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
+const HIDDEN: &str = "web/tests/browser/hidden.mjs";
 const RELAY: &str = "web/tests/browser/relay.mjs";
 /// How long a text waits until it is taken. `cargo xtask webrtc --by-hand` has two minutes.
 const DAWDLED_SECONDS: &str = "1";
@@ -74,6 +75,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     drive(CARRIER, &[&runner, &kit, &chromium, &modules])?;
     let site = web::make(workspace, false)?;
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
+    drive(HIDDEN, &[&program, &chromium, &site])?;
     match workspace.set_up("setup-coturn.sh")?.value("TURNSERVER")? {
         "" => {
             checks.skip_part("coturn is not installed: no tab is reached through a server of TURN");

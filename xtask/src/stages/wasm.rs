@@ -26,8 +26,12 @@ const PACKAGES: [&str; 6] = [
     "liferaft",
     "liferaft-web",
 ];
-/// The facade's test that runs there.
-const TEST: &str = "--package liferaft --test wasm";
+/// What the platform promises of timers and tasks, and the facade's test that runs there.
+const TESTS: [&str; 3] = [
+    "--package liferaft-platform --test alarm",
+    "--package liferaft-platform --test wasm",
+    "--package liferaft --test wasm",
+];
 /// The conformance kit over the WebSocket carrier.
 const KIT: &str = "--package liferaft-transport --features websocket --test websocket_kit";
 /// The sockets that the carrier has under Node, from npm.
@@ -46,7 +50,9 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         check = check.arg("--package").arg(package);
     }
     check.args("--features liferaft-transport/webrtc").run()?;
-    test(&tools, workspace, TEST)?;
+    for tests in TESTS {
+        test(&tools, workspace, tests)?;
+    }
     if Program::new("npm").arg("--version").attempt().is_err() {
         checks.skip_part("npm is not installed: the WebSocket carrier has no sockets under Node");
         return Ok(());

@@ -1,0 +1,50 @@
+//! In browsers and Node: `performance.now()`, timers behind one alarm, messages to itself, and the microtask queue.
+
+mod alarm;
+mod port;
+mod timers;
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use web_time::{Instant, SystemTime};
+
+pub(crate) use timers::{rung, sleep, wake_by};
+
+pub(crate) fn now() -> Duration {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
+}
+
+pub(crate) fn since_unix_epoch() -> Duration {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed();
+    elapsed.unwrap_or_default()
+}
+
+/// Browsers differ in what `performance.now()` counts, and none promises to count all.
+pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {
+    None
+}
+
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    wasm_bindgen_futures::spawn_local(future);
+}
+
+/// How long steps of a computation are made before events are handled.
+const STRETCH: Duration = Duration::from_millis(8);
+
+pub(crate) async fn compute<T: Send + 'static>(
+    mut step: impl FnMut() -> Option<T> + Send + 'static,
+) -> T {
+    loop {
+        // A woken task would only let others of ours run.
+        port::turn().await;
+        let began = now();
+        while now().saturating_sub(began) < STRETCH {
+            if let Some(result) = step() {
+                return result;
+            }
+        }
+    }
+}

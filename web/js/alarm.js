@@ -1,0 +1,34 @@
+// Rings for the members of a page by a worker's timer: those of a hidden page are a second late and more, a worker's are
+// not.
+//
+// The page's own timer stands behind it. A worker that was not loaded, is not allowed or has ended costs precision alone:
+// no wait is lost.
+
+// So much longer than the worker the page's timer takes, so that it rings for a worker that does not.
+const GRACE_MS = 100;
+
+// Returns an alarm for `setAlarm` of the module, which calls `rung`, with the worker at this address.
+export function alarmBy(address, rung) {
+  let worker;
+  let timer;
+  let keeper = 'page';
+  const ring = (by) => { keeper = by; rung(); };
+  try {
+    worker = new Worker(address);
+    worker.onmessage = () => ring('worker');
+    // Asked once, so that it is known to be there before it is needed.
+    worker.postMessage(0);
+  } catch {
+    // No worker is allowed here.
+  }
+  return {
+    // Rings after this many milliseconds; not at all without.
+    set(delay) {
+      clearTimeout(timer);
+      if (delay !== undefined) timer = setTimeout(() => ring('page'), keeper === 'worker' ? delay + GRACE_MS : delay);
+      worker?.postMessage(delay);
+    },
+    // Returns who rang last: 'worker' or 'page'.
+    keeper: () => keeper,
+  };
+}
