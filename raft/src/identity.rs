@@ -5,6 +5,7 @@
 //! that a member takes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -21,7 +22,8 @@ use crate::ids::ServerId;
 /// The length of a secret key, in bytes.
 pub const SECRET_KEY_BYTES: usize = 32;
 
-/// Who a server is: its Ed25519 key pair, its id, and which of its starts this is.
+/// Who a server is: its Ed25519 key pair, its id, and which of its starts this is. It signs by
+/// [`Signer::sign`].
 ///
 /// ```
 /// # use liferaft_raft as liferaft;
@@ -32,9 +34,17 @@ pub const SECRET_KEY_BYTES: usize = 32;
 /// ```
 #[derive(Clone)]
 pub struct Identity {
-    key: SigningKey,
+    key: Key,
+    public_key: PublicKey,
     id: ServerId,
     starts: Starts,
+}
+
+/// Where the secret half of the key pair is.
+#[derive(Clone)]
+enum Key {
+    Memory(Arc<SigningKey>),
+    Elsewhere(Arc<dyn Signer>),
 }
 
 impl Identity {
@@ -44,12 +54,7 @@ impl Identity {
     /// When the system has no source of randomness.
     #[must_use]
     pub fn draw() -> Self {
-        let halves = [platform::entropy_u128(), platform::entropy_u128()];
-        let mut secret = [0; SECRET_KEY_BYTES];
-        for (bytes, half) in secret.chunks_exact_mut(size_of::<u128>()).zip(halves) {
-            bytes.copy_from_slice(&half.to_le_bytes());
-        }
-        Self::from_secret_key(&secret)
+        Self::from_secret_key(&draw_secret_key())
     }
 
     /// Derives a key pair from a number: the same pair for the same number, anywhere. For tests and simulations, since
@@ -66,10 +71,23 @@ impl Identity {
     #[must_use]
     pub fn from_secret_key(secret: &[u8; SECRET_KEY_BYTES]) -> Self {
         let key = SigningKey::from_bytes(secret);
-        let id = PublicKey(key.verifying_key().to_bytes()).server_id();
+        let public_key = PublicKey(key.verifying_key().to_bytes());
+        Self::of(Key::Memory(Arc::new(key)), public_key)
+    }
+
+    /// Takes up a key pair whose secret half this process cannot read, as a browser keeps it: it may take its time to
+    /// sign, and may fail to.
+    #[must_use]
+    pub fn by(signer: Arc<dyn Signer>) -> Self {
+        let public_key = signer.public_key();
+        Self::of(Key::Elsewhere(signer), public_key)
+    }
+
+    fn of(key: Key, public_key: PublicKey) -> Self {
         Self {
             key,
-            id,
+            public_key,
+            id: public_key.server_id(),
             starts: Starts::default(),
         }
     }
@@ -89,14 +107,18 @@ impl Identity {
 
     /// Returns the Ed25519 public key.
     #[must_use]
-    pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.key.verifying_key().to_bytes())
+    pub const fn public_key(&self) -> PublicKey {
+        self.public_key
     }
 
-    /// Returns the Ed25519 secret key, for the storage that keeps it and for nobody else.
+    /// Returns the Ed25519 secret key, for the storage that keeps it and for nobody else; `None` if it is not
+    /// [in memory](Self::by).
     #[must_use]
-    pub fn secret_key(&self) -> &[u8; SECRET_KEY_BYTES] {
-        self.key.as_bytes()
+    pub fn secret_key(&self) -> Option<&[u8; SECRET_KEY_BYTES]> {
+        match &self.key {
+            Key::Memory(key) => Some(key.as_bytes()),
+            Key::Elsewhere(_) => None,
+        }
     }
 
     /// Returns how often the storage was opened, this time included. It only grows, durably: no two starts of a server
@@ -119,22 +141,32 @@ impl Identity {
     pub const fn starts(&self) -> &Starts {
         &self.starts
     }
-
-    /// Signs bytes with Ed25519 (RFC 8032).
-    #[must_use]
-    pub fn sign(&self, bytes: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        self.key.sign(bytes).to_bytes()
-    }
 }
 
-/// Signs at once: its key is in memory.
+/// Draws the secret half of a key pair that nobody else has.
+///
+/// # Panics
+/// When the system has no source of randomness.
+pub(crate) fn draw_secret_key() -> [u8; SECRET_KEY_BYTES] {
+    let halves = [platform::entropy_u128(), platform::entropy_u128()];
+    let mut secret = [0; SECRET_KEY_BYTES];
+    for (bytes, half) in secret.chunks_exact_mut(size_of::<u128>()).zip(halves) {
+        bytes.copy_from_slice(&half.to_le_bytes());
+    }
+    secret
+}
+
+/// Signs at once if its key is in memory.
 impl Signer for Identity {
     fn public_key(&self) -> PublicKey {
-        self.public_key()
+        self.public_key
     }
 
     fn sign(&self, bytes: Bytes) -> BoxFuture<'static, Option<[u8; SIGNATURE_BYTES]>> {
-        Box::pin(std::future::ready(Some(self.sign(&bytes))))
+        match &self.key {
+            Key::Memory(key) => Box::pin(std::future::ready(Some(key.sign(&bytes).to_bytes()))),
+            Key::Elsewhere(signer) => signer.sign(bytes),
+        }
     }
 }
 
@@ -150,6 +182,8 @@ impl fmt::Debug for Identity {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     /// The first test of RFC 8032, section 7.1.
@@ -174,10 +208,23 @@ mod tests {
     fn a_secret_key_gives_back_the_identity() {
         let drawn = Identity::draw();
 
-        let again = Identity::from_secret_key(drawn.secret_key());
+        let secret = drawn.secret_key().expect("it is in memory");
+        let again = Identity::from_secret_key(secret);
 
         assert_eq!(again.id(), drawn.id());
         assert_eq!(again.public_key(), drawn.public_key());
+    }
+
+    #[test]
+    fn a_key_that_is_elsewhere_signs_and_is_not_given_out() {
+        let here = Identity::from_secret_key(&SECRET);
+
+        let elsewhere = Identity::by(Arc::new(here.clone()));
+
+        let [one, other] = [&here, &elsewhere].map(|identity| identity.sign(Bytes::new()));
+        assert_eq!(elsewhere.id(), here.id());
+        assert_eq!(one.now_or_never(), other.now_or_never());
+        assert_eq!(elsewhere.secret_key(), None);
     }
 
     #[test]

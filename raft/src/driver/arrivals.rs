@@ -15,7 +15,7 @@ use super::serving::Answered;
 use super::status::MemberError;
 use super::task::Driver;
 use super::transfers::Asker;
-use crate::consensus::{Input, WriteId};
+use crate::consensus::{Addition, Input, WriteId};
 use crate::ids::Index;
 use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
@@ -31,6 +31,8 @@ pub(super) struct Arrived<S: StateMachine> {
     pub(super) reports: Vec<Report<S::Reply>>,
     /// Queries of clients that are over.
     pub(super) answered: Vec<Answered>,
+    /// Servers that ask to be taken in, for which this one vouches.
+    pub(super) vouched: Vec<Addition>,
     pub(super) written: Option<Result<WriteId, StorageError>>,
     /// What the storage has done beside its writes.
     pub(super) answers: Vec<Result<Input, StorageError>>,
@@ -59,6 +61,7 @@ impl<S: StateMachine> Arrived<S> {
         !self.events.is_empty()
             || !self.reports.is_empty()
             || !self.answered.is_empty()
+            || !self.vouched.is_empty()
             || self.written.is_some()
             || !self.answers.is_empty()
             || self.transport_closed
@@ -74,6 +77,7 @@ impl<S: StateMachine> Default for Arrived<S> {
             requests: Vec::new(),
             reports: Vec::new(),
             answered: Vec::new(),
+            vouched: Vec::new(),
             written: None,
             answers: Vec::new(),
             transport_closed: false,
@@ -95,6 +99,9 @@ impl<S: StateMachine> Driver<S> {
             .try_for_each(|event| self.take_event(event, now));
         self.arrived.events = events;
         taken?;
+        for vouched in std::mem::take(&mut self.arrived.vouched) {
+            self.answer_join(vouched, now);
+        }
         if let Some(written) = self.arrived.written.take() {
             self.take_written(written, now)?;
         }

@@ -59,6 +59,7 @@ impl<S: StateMachine> Driver<S> {
             TransportEvent::PeerDown(peer) => {
                 tracing::debug!(term = %self.raft.term(), %peer, "link down");
                 self.peers.on_down(peer);
+                self.vouching.on_down(peer);
                 self.serving.on_down(peer);
                 self.announce(now, || Happening::PeerDown { peer });
                 Ok(())

@@ -169,6 +169,39 @@ impl<S: StateMachine> Driver<S> {
         if link.is_some() {
             self.take_description(from, description.clone(), now);
         }
+        let Some(link) = link else {
+            let addition = Addition {
+                description: Some(description),
+                token,
+                ..Addition::of(from)
+            };
+            return self.answer_join(addition, now);
+        };
+        let addition = Addition {
+            id: from,
+            description: Some(description),
+            voucher: None,
+            token: link.token,
+        };
+        let vouched = if self.takes_in() {
+            let peers = &self.peers;
+            self.vouching.begin(addition, || peers.vouch(link.key))
+        } else {
+            Some(addition)
+        };
+        if let Some(addition) = vouched {
+            self.answer_join(addition, now);
+        }
+    }
+
+    /// Returns true if this server takes in whoever asks, and may.
+    fn takes_in(&self) -> bool {
+        self.raft.role() == RoleKind::Leader && self.membership.steward.is_some()
+    }
+
+    /// Answers a server that asks to be taken in, with a voucher if this one takes it in by a link.
+    pub(super) fn answer_join(&mut self, addition: Addition, now: Instant) {
+        let from = addition.id;
         let reply = match (self.raft.oversight(), &mut self.membership.steward) {
             (None, _) => {
                 let recent = self.recent_leader(now);
@@ -183,19 +216,6 @@ impl<S: StateMachine> Driver<S> {
             (Some(oversight), None) if oversight.has_forgotten(from) => JoinReply::Forgot,
             (Some(oversight), None) => by_hand(oversight.configuration, from),
             (Some(oversight), Some(steward)) => {
-                let addition = match link {
-                    Some(link) => Addition {
-                        id: from,
-                        description: Some(description),
-                        voucher: Some(self.peers.vouch(link.key)),
-                        token: link.token,
-                    },
-                    None => Addition {
-                        description: Some(description),
-                        token,
-                        ..Addition::of(from)
-                    },
-                };
                 match steward.ask_to_join(addition, &oversight, now) {
                     JoinAnswer::Accepted => JoinReply::Accepted,
                     JoinAnswer::Member => JoinReply::Member,

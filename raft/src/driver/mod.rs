@@ -67,6 +67,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod transfers;
+mod vouching;
 mod wakes;
 mod work;
 mod yielding;

@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use liferaft_transport::access::{
     AccessTable, Authorizer, Claimant, Grant, Permit, Refusal, Role, TokenTerms,
 };
+use liferaft_transport::endpoint::Signer;
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::links::{BACK_OFF_MAX, Credentials, Link, Wanted};
 use liferaft_transport::voucher::{VOUCHERS_MAX, Voucher};
@@ -397,13 +400,17 @@ impl Peers {
         self.servers_linked().next().unwrap_or(server)
     }
 
-    /// Returns the word of this server that another may take part.
-    pub(super) fn vouch(&self, subject: PublicKey) -> configuration::Voucher {
+    /// Gives the word of this server that another may take part; `None` if its key cannot sign.
+    pub(super) fn vouch(
+        &self,
+        subject: PublicKey,
+    ) -> BoxFuture<'static, Option<configuration::Voucher>> {
         let statement = Voucher::statement(self.credentials.cluster, &subject);
-        configuration::Voucher {
-            by: self.identity.public_key(),
-            signature: self.identity.sign(&statement),
-        }
+        let by = self.identity.public_key();
+        let signature = self.identity.sign(statement).map(move |signature| {
+            signature.map(|signature| configuration::Voucher { by, signature })
+        });
+        signature.boxed()
     }
 
     /// Returns what the transport is to be told, if that may be something else than before.

@@ -37,6 +37,7 @@ use super::serving::{ClientCodec, Serving};
 use super::snapshots::Snapshots;
 use super::status::{Counters, LastError, LastWord, LinkStatus, StatusBoard};
 use super::transfers::{Asker, Transfers};
+use super::vouching::Vouching;
 use super::wakes::Wakes;
 use super::work::Work;
 use super::yielding::yield_now;
@@ -130,6 +131,7 @@ pub(super) struct Driver<S: StateMachine> {
     pub(super) began_in: Term,
     pub(super) transfers: Transfers,
     pub(super) membership: Membership,
+    pub(super) vouching: Vouching,
     pub(super) describing: Describing,
     /// What other members have forwarded since the core was last asked.
     pub(super) forwarded: Vec<ForwardedBatch>,
@@ -206,6 +208,7 @@ impl<S: StateMachine> Driver<S> {
             began_in,
             transfers: Transfers::default(),
             membership: parts.membership,
+            vouching: Vouching::default(),
             describing: Describing::default(),
             forwarded: Vec::new(),
             budget: parts.budget,
@@ -310,6 +313,7 @@ impl<S: StateMachine> Driver<S> {
             // It does not end: this member holds its other end too.
             let _count = self.serving.poll_answers(context, &mut arrived.answered);
         }
+        self.vouching.poll(context, &mut arrived.vouched);
         if arrived.written.is_none()
             && let Poll::Ready(written) = self.disk.poll(context)
         {

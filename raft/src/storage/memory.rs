@@ -81,7 +81,9 @@ impl MemoryStorage {
         }
     }
 
-    fn of(identity: Identity) -> Self {
+    /// Blank storage of this server, whose key is new as well.
+    #[must_use]
+    pub fn of(identity: Identity) -> Self {
         Self {
             identity,
             shelf: Arc::default(),

@@ -23,6 +23,7 @@ mod links_expulsion;
 mod links_faults;
 mod links_impostors;
 mod links_relay;
+mod links_signers;
 mod links_vouching;
 mod machine;
 mod membership;

@@ -12,7 +12,7 @@ use super::inspection::READINGS_MAX;
 use super::recovery::{self, Names, fault};
 use super::store::{UNFINISHED, create_file, io, segment_name, snapshot_name};
 use crate::consensus::HardState;
-use crate::identity::Identity;
+use crate::identity::draw_secret_key;
 use crate::ids::{Index, LogPosition};
 
 /// A copy of a store.
@@ -128,7 +128,7 @@ fn copy(folder: &Path, to: &Path) -> Result<Backup, StorageError> {
 /// The header of another server with the same log.
 fn stranger(header: &Header) -> Header {
     Header {
-        secret: Secret(*Identity::draw().secret_key()),
+        secret: Secret(draw_secret_key()),
         bound: header.bound,
         mark: header.mark,
         segment: header.segment,

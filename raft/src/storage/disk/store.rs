@@ -20,7 +20,7 @@ use super::snapshot_file;
 use super::{Repair, StorageError};
 use crate::configuration::History;
 use crate::consensus::HardState;
-use crate::identity::Identity;
+use crate::identity::draw_secret_key;
 use crate::ids::ClusterId;
 use crate::storage::{Recovered, Write};
 
@@ -554,7 +554,7 @@ fn create<F: Files>(files: &mut F, options: Options) -> Result<(), StorageError>
     };
     create_segment(files, &head, &[])?;
     let header = Header {
-        secret: Secret(*Identity::draw().secret_key()),
+        secret: Secret(draw_secret_key()),
         ..Header::default()
     };
     let copies = [header.encode(), header.encode()].concat();
