@@ -4,6 +4,7 @@
 //! polls it: it starts no task of its own.
 
 mod hints;
+mod redial;
 
 use std::fmt;
 use std::future::Future;
@@ -20,6 +21,7 @@ use futures::stream::FuturesUnordered;
 use liferaft_platform::{PublicKey, entropy_u64, entropy_u128, now, sleep_until};
 
 use self::hints::Hints;
+pub use self::redial::Redial;
 use crate::access::Authorizer;
 use crate::carrier::{Address, Carrier, CarrierEvent, CarryError, DialError, Reach};
 use crate::frame::Frame;
@@ -103,6 +105,8 @@ pub struct Endpoint {
     signer: Box<dyn Signer>,
     signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
     hints: Hints,
+    /// What others wish, if anybody can.
+    redial: Option<Redial>,
     /// How many events of carriers were read since what is due was done.
     read: usize,
     alarm: Option<Alarm>,
@@ -142,6 +146,7 @@ impl Endpoint {
             signer: Box::new(signer),
             signing: FuturesUnordered::new(),
             hints: Hints::new(),
+            redial: None,
             read: 0,
             alarm: None,
         }
@@ -169,6 +174,12 @@ impl Endpoint {
         assert!(self.linked.is_none(), "links know their limits");
         self.limits = limits;
         self
+    }
+
+    /// Returns what has this end dial at once, also when its member owns it.
+    #[must_use]
+    pub fn redial(&mut self) -> Redial {
+        self.redial.get_or_insert_default().clone()
     }
 
     /// Begins to link, or changes what is shown in handshakes from now on. Who judges stays who it was.
@@ -329,6 +340,10 @@ impl Endpoint {
     /// Natively when polled outside a tokio runtime whose timers are enabled.
     pub fn poll_link_event(&mut self, context: &mut Context<'_>) -> Poll<Option<LinkEvent>> {
         let mut in_vain = 0;
+        let redial = self.redial.as_ref();
+        if redial.is_some_and(|redial| redial.take(context)) {
+            self.dial_now();
+        }
         loop {
             if let Some(event) = self.next_event() {
                 return Poll::Ready(Some(event));
@@ -380,6 +395,16 @@ impl Endpoint {
             }
             if let Some(Linked { links, .. }) = &mut self.linked {
                 links.on_time(now());
+            }
+        }
+    }
+
+    /// Dials as if each carrier could reach others by a way that it did not have.
+    fn dial_now(&mut self) {
+        if let Some(Linked { links, authorizer }) = &mut self.linked {
+            links.set_time(now());
+            for carrier in 0..self.carriers.len() {
+                links.on_carrier_event(carrier, CarrierEvent::Ready, &**authorizer);
             }
         }
     }

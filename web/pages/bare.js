@@ -8,6 +8,7 @@
 // servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone. Whatever others
 // have written gets into the page by textContent alone.
 import { alarmBy } from './alarm.js';
+import { follow } from './lifecycle.js';
 import init, { Member, Network, rung, setAlarm } from './liferaft_web.js';
 
 const REFRESH_MS = 250;
@@ -58,6 +59,7 @@ async function share() {
 
 async function run(started) {
   member = await started;
+  follow({ away: () => member.handOver(), back: () => member.wake() });
   element('join').hidden = true;
   tell('It runs.');
   for (;;) {

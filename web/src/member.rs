@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 
+use liferaft::platform;
+use liferaft::transport::endpoint::Redial;
 use liferaft::transport::token::TokenSecret;
 use liferaft::transport::webrtc::{ByHand, WebRtcCarrier};
 use liferaft::{
@@ -31,6 +33,7 @@ pub struct Member {
     handle: Handle<Kv>,
     kv: KvHandle,
     by_hand: ByHand,
+    redial: Redial,
     /// What its invitations let in by.
     token: RefCell<Option<TokenSecret>>,
 }
@@ -122,6 +125,23 @@ impl Member {
         self.by_hand.take(&text).await.map_err(error)
     }
 
+    /// Hands leadership over if it leads, and does not wait for what comes of it: its page is about to stop.
+    #[wasm_bindgen(js_name = handOver)]
+    pub fn hand_over(&self) {
+        if self.handle.status().borrow().is_leader() {
+            let handle = self.handle.clone();
+            platform::spawn(async move {
+                // Whoever would be told is frozen, or gone.
+                let _untold = handle.transfer_leadership(None).await;
+            });
+        }
+    }
+
+    /// Dials whom it does not reach at once: its page goes on, or may reach others again.
+    pub fn wake(&self) {
+        self.redial.now();
+    }
+
     /// Leaves the cluster for good.
     ///
     /// # Errors
@@ -140,7 +160,8 @@ impl Member {
         let config = network.config()?;
         let carrier = WebRtcCarrier::dial_only(config);
         let by_hand = carrier.by_hand();
-        let transport = Endpoint::new(storage.identity().clone(), carrier);
+        let mut transport = Endpoint::new(storage.identity().clone(), carrier);
+        let redial = transport.redial();
         let member = liferaft::Member::builder(Kv::new(), transport, storage).addresses(addresses);
         let handle = prepare(member).start().await.map_err(error)?;
         let kv = KvHandle::new(handle.clone());
@@ -149,6 +170,7 @@ impl Member {
             handle,
             kv,
             by_hand,
+            redial,
             token,
         })
     }

@@ -1,4 +1,5 @@
-// Members in tabs that nobody sees: Chromium holds up the timers of their pages, and they keep their time by a worker. Run by
+// Members in tabs that nobody sees: Chromium holds up the timers of their pages, and they keep their time by a worker; a
+// leader whose page is frozen hands over before, and follows when it goes on. Run by
 // `cargo xtask test --only browser`:
 //
 //   node hidden.mjs LIFERAFT CHROMIUM SITE
@@ -24,6 +25,8 @@ const TIMERS = 6;
 const isVoter = (voters) => document.getElementById('voters').children.length === voters
   && [...document.getElementById('voters').children].some((voter) => voter.textContent === document.getElementById('id').textContent);
 const hasLine = (line) => [...document.getElementById('lines').children].some((item) => item.textContent === line);
+const hasLeader = ({ leader, is }) => /^0x/.test(document.getElementById('leader').textContent)
+  && (document.getElementById('leader').textContent === leader) === is;
 const say = (line) => {
   document.getElementById('line').value = line;
   document.getElementById('say').requestSubmit();
@@ -64,6 +67,17 @@ try {
   check((await texts('timers')).every((keeper) => keeper === 'worker'), 'a worker keeps their time');
   check(String(await texts('term')) === String(before), `nobody was elected since term ${before[0]}`);
   check(String(await texts('leader')) === String(leaders), 'the same one leads');
+
+  const at = (await texts('role')).indexOf('leader');
+  const [frozen] = tabs.splice(at, 1);
+  await frozen.setLifecycle('frozen');
+  await all('another leads when the page of the leader is frozen', hasLeader, { leader: leaders[0], is: false });
+  const [next] = await texts('leader');
+  await frozen.setLifecycle('active');
+  tabs.push(frozen);
+  await all('all follow it when that page goes on', hasLeader, { leader: next, is: true });
+  await frozen.evaluate(say, 'thawed');
+  await all('and chat', hasLine, 'thawed');
 } catch (error) {
   for (const tab of tabs) console.error(await tab.text('story').catch(String), await tab.evaluate(() => document.querySelector('dl').innerText).catch(String));
   throw error;

@@ -26,6 +26,8 @@ const isVoter = (voters) => document.getElementById('voters').children.length ==
 const hasLine = (line) => [...document.getElementById('lines').children].some((item) => item.textContent === line);
 const hasLeader = (but) => /^0x/.test(document.getElementById('leader').textContent)
   && document.getElementById('leader').textContent !== but;
+const follows = () => document.getElementById('role').textContent === 'follower'
+  && /^0x/.test(document.getElementById('leader').textContent);
 
 const all = (pages, what, holds, argument) => Promise.all(pages.map((page) => shows(page, what, holds, argument)));
 
@@ -43,6 +45,11 @@ try {
   await all([ada, bob, eve], 'three tabs vote', isVoter, 3);
   for (const [index, tab_] of [ada, bob, eve].entries()) await say(tab_, `<b>line ${index}</b>`);
   for (const index of [0, 1, 2]) await all([ada, bob, eve], 'each tab shows each line, as text', hasLine, `<b>line ${index}</b>`);
+
+  const roles = await Promise.all([ada, bob, eve].map((tab_) => text(tab_, 'role')));
+  const leading = [ada, bob, eve][roles.indexOf('leader')];
+  await leading.evaluate(() => document.dispatchEvent(new Event('freeze')));
+  await shows(leading, 'a tab that leads hands over when it is about to be frozen', follows);
 
   await eve.reload();
   await shows(eve, 'a tab that is loaded anew comes back', hasLine, '<b>line 0</b>');

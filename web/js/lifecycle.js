@@ -1,0 +1,16 @@
+// Tells members what becomes of their page: it is left or frozen, or is there again.
+//
+// While `pagehide` and `freeze` are handled there is no time but for code that runs by then, and for promises that are
+// settled. So a member that leads hands over at once, and nobody waits for the answer. It does not leave the cluster: a
+// page that is loaded anew begins in the same way.
+
+// Calls `away` when the page is about to stop, and `back` when it goes on, or may reach others again.
+export function follow({ away, back }) {
+  addEventListener('pagehide', away);
+  document.addEventListener('freeze', away);
+  document.addEventListener('resume', back);
+  // Of the cache of pages that were left.
+  addEventListener('pageshow', back);
+  addEventListener('online', back);
+  document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') back(); });
+}
