@@ -59,6 +59,7 @@ async function share() {
 
 async function run(started) {
   member = await started;
+  element('key').textContent = member.isKeyHidden ? 'browser' : 'memory';
   follow({ away: () => member.handOver(), back: () => member.wake() });
   element('join').hidden = true;
   tell('It runs.');

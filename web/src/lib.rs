@@ -6,6 +6,8 @@
 #[cfg(target_arch = "wasm32")]
 pub mod alarm;
 #[cfg(target_arch = "wasm32")]
+mod key;
+#[cfg(target_arch = "wasm32")]
 mod member;
 #[cfg(target_arch = "wasm32")]
 mod network;

@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use liferaft::platform;
 use liferaft::transport::endpoint::Redial;
 use liferaft::transport::token::TokenSecret;
 use liferaft::transport::webrtc::{ByHand, WebRtcCarrier};
 use liferaft::{
-    Endpoint, Founding, Handle, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage, Storage,
-    Terms,
+    Endpoint, Founding, Handle, Identity, Invitation, Kv, KvHandle, MemberBuilder, MemoryStorage,
+    Storage, Terms,
 };
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::key::BrowserKey;
 use crate::network::Network;
 use crate::status::Status;
 
@@ -34,6 +36,7 @@ pub struct Member {
     kv: KvHandle,
     by_hand: ByHand,
     redial: Redial,
+    is_key_hidden: bool,
     /// What its invitations let in by.
     token: RefCell<Option<TokenSecret>>,
 }
@@ -45,7 +48,7 @@ impl Member {
     /// # Errors
     /// When a room has no such address, or the member cannot start, as a text.
     pub async fn found(network: Network) -> Result<Member, JsError> {
-        let mut storage = MemoryStorage::default();
+        let mut storage = blank().await;
         let founding = Founding::by(storage.identity()).closed();
         founding.found(&mut storage).await.map_err(error)?;
         Self::start(storage, network, |member| member).await
@@ -57,8 +60,15 @@ impl Member {
     /// When there is no invitation in the text, a room has no such address, or the member cannot start, as a text.
     pub async fn join(invitation: String, network: Network) -> Result<Member, JsError> {
         let invitation: Invitation = invitation.parse().map_err(error)?;
-        let storage = MemoryStorage::default();
+        let storage = blank().await;
         Self::start(storage, network, |member| member.invited(invitation)).await
+    }
+
+    /// Returns true if no script can read its key: the browser keeps it.
+    #[must_use]
+    #[wasm_bindgen(getter, js_name = isKeyHidden)]
+    pub fn is_key_hidden(&self) -> bool {
+        self.is_key_hidden
     }
 
     /// Returns where it stands.
@@ -162,6 +172,7 @@ impl Member {
         let by_hand = carrier.by_hand();
         let mut transport = Endpoint::new(storage.identity().clone(), carrier);
         let redial = transport.redial();
+        let is_key_hidden = storage.identity().secret_key().is_none();
         let member = liferaft::Member::builder(Kv::new(), transport, storage).addresses(addresses);
         let handle = prepare(member).start().await.map_err(error)?;
         let kv = KvHandle::new(handle.clone());
@@ -171,8 +182,17 @@ impl Member {
             kv,
             by_hand,
             redial,
+            is_key_hidden,
             token,
         })
+    }
+}
+
+/// Storage of a server that there was never before.
+async fn blank() -> MemoryStorage {
+    match BrowserKey::generate().await {
+        Some(key) => MemoryStorage::of(Identity::by(Arc::new(key))),
+        None => MemoryStorage::default(),
     }
 }
 

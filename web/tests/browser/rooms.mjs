@@ -43,6 +43,7 @@ try {
   check(link.startsWith(`${page}#`) && !link.endsWith('#firstServer'), 'its link has an invitation behind the #');
   const [bob, eve] = [await tab(browser, link), await tab(browser, link)];
   await all([ada, bob, eve], 'three tabs vote', isVoter, 3);
+  for (const tab_ of [ada, bob, eve]) check(await text(tab_, 'key') === 'browser', 'its key is where no script can read it');
   for (const [index, tab_] of [ada, bob, eve].entries()) await say(tab_, `<b>line ${index}</b>`);
   for (const index of [0, 1, 2]) await all([ada, bob, eve], 'each tab shows each line, as text', hasLine, `<b>line ${index}</b>`);
 
