@@ -16,6 +16,7 @@ mod disk;
 mod held;
 mod memory;
 pub mod outbox;
+mod records;
 
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -9,11 +9,12 @@ use super::StorageError;
 use super::files::{Files, Folder, LOCK, at};
 use super::header::{self, Header, Secret};
 use super::inspection::READINGS_MAX;
-use super::recovery::{self, Names, fault};
+use super::recovery::{self, Names};
 use super::store::{UNFINISHED, create_file, io, segment_name, snapshot_name};
 use crate::consensus::HardState;
 use crate::identity::draw_secret_key;
 use crate::ids::{Index, LogPosition};
+use crate::storage::records::fault;
 
 /// A copy of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

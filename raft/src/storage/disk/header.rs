@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
-use super::record::{self, Flaw, Kind, PAGE_BYTES, broken, contradictory};
-use super::{Bound, peer_boots};
+use super::Bound;
+use super::pages::{self, PAGE_BYTES};
 use crate::boots::{BOOTS_MAX, Boots};
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::SECRET_KEY_BYTES;
 use crate::ids::{Boot, ClusterId, EARLIER_STARTS_MAX, Index, ServerId, Starts, Term};
+use crate::storage::records::peer_boots;
+use crate::storage::records::record::{self, Flaw, Kind, broken, contradictory};
 use crate::wire::NUMBER_END;
 
 /// The name of its file.
@@ -82,7 +84,7 @@ impl Header {
         record::put_first(&mut page, Kind::Header, self.sequence, |body| {
             self.put(body);
         });
-        record::pad(&mut page);
+        pages::pad(&mut page);
         page
     }
 
@@ -122,7 +124,7 @@ impl Header {
     /// Decodes one copy.
     fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
         let record = record::take_first(&mut page, Kind::Header)?;
-        record::expect_zeros(page)?;
+        pages::expect_zeros(page)?;
         let mut body = record.body;
         if body.len() < BODY_BYTES {
             return Err(broken(format!("it has a body of {} bytes", body.len())));
@@ -388,7 +390,7 @@ mod tests {
         let mut newer = Vec::new();
         newer.put_slice(b"liferaft");
         record::Record::put(&mut newer, Kind::Header, (1, record::FORMAT + 1), |_| {});
-        record::pad(&mut newer);
+        pages::pad(&mut newer);
 
         let judged = Header::judge(&[newer.clone(), newer].concat());
 

@@ -6,7 +6,6 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::change::Change;
 use super::files::{Files, Folder, LOCK};
 use super::header::{self, Header};
 use super::outbox;
@@ -22,6 +21,7 @@ use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, ServerId};
 use crate::message::SnapshotMetadata;
 use crate::storage::outbox::OutboxPosition;
+use crate::storage::records::change::Change;
 use crate::storage::{Recovered, Snapshot};
 
 /// How often a store is read again that changes while it is read.

@@ -6,17 +6,20 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use super::StorageError;
-use super::change;
 use super::files::Files;
+use super::pages::{self, PAGE_BYTES};
 use super::places::{SPACING_BYTES, SharedPlaces, Stretch};
-use super::record::{self, Flaw, HEAD_BYTES, Kind, PAGE_BYTES, Record, broken, contradictory};
-use super::recovery::fault;
 use super::segment::{BATCH_BYTES, Begin};
 use super::store::{io, segment_name};
 use super::worker::{Marked, Worker};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
 use crate::storage::LogReader;
+use crate::storage::records::change;
+use crate::storage::records::fault;
+use crate::storage::records::record::{
+    self, Flaw, HEAD_BYTES, Kind, Record, broken, contradictory,
+};
 
 /// Reads what the places of a store lead to, through a file layer of its own.
 #[derive(Debug)]
@@ -209,7 +212,7 @@ impl<'a, F: Files> Cursor<'a, F> {
         let padding = usize::try_from(padding).expect("it is less than a page");
         let bytes = self.pass(padding + BATCH_BYTES)?;
         let (padding, mut begin) = bytes.split_at(padding.min(bytes.len()));
-        let begun = record::expect_zeros(padding).and_then(|()| Begin::take(&mut begin, salt));
+        let begun = pages::expect_zeros(padding).and_then(|()| Begin::take(&mut begin, salt));
         begun
             .map(|begin| begin.bytes)
             .map_err(|flaw| Fault::Flaw { at, flaw })

@@ -1,21 +1,19 @@
 //! Keeps a member's state in a folder: a log of checksummed batches in segments, snapshots in files of their own, and a
 //! header that is kept twice. `docs/storage.md` shows every byte.
 //!
-//! `record`, `header`, `change`, `segment` and `snapshot_file` are functions of bytes, and so is most of `recovery`,
+//! `header`, `segment` and `snapshot_file` are functions of bytes, as the records in them are (`storage::records`), and so is most of `recovery`,
 //! which judges a whole folder. `store` writes the log, `lane` the snapshots, and `log_reader` reads entries again,
 //! through the small trait of `files`. Each of the three has a thread.
 
 mod backup;
-mod change;
 mod files;
 mod header;
 mod inspection;
 mod lane;
 mod log_reader;
 mod outbox;
-mod peer_boots;
+mod pages;
 mod places;
-mod record;
 mod recovery;
 mod rescue;
 mod segment;
@@ -49,7 +47,7 @@ pub use self::rescue::{FoundedAnew, SetAside, found_anew, set_aside};
 use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;
 use self::log_reader::EntryReader;
-use self::record::PAGE_BYTES;
+use self::pages::PAGE_BYTES;
 use self::store::{Opened, Options, Store, io};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]

@@ -11,9 +11,8 @@ use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes};
 
 use super::files::{Files, Folder};
-use super::record::{self, Flaw, Kind, PAGE_BYTES, Record, broken, contradictory, fields};
-use super::recovery::fault;
-use super::segment::{BatchRecord, NewBatch, Tail, read_batches};
+use super::pages::{self, PAGE_BYTES};
+use super::segment::{NewBatch, Tail, read_batches};
 use super::store::{create_file, io};
 use super::worker::{Marked, Worker};
 use super::{IDLE, Repair, StorageError};
@@ -22,6 +21,9 @@ use crate::storage::outbox::memory::store;
 use crate::storage::outbox::{
     OutboxPosition, OutboxStore, OutboxWrite, RecoveredOutbox, StoredCommand,
 };
+use crate::storage::records::BatchRecord;
+use crate::storage::records::fault;
+use crate::storage::records::record::{self, Flaw, Kind, Record, broken, contradictory, fields};
 
 /// How the name of an outbox's file begins; the name of the outbox follows.
 const PREFIX: &str = "outbox-";
@@ -403,7 +405,7 @@ impl Head {
             body.put_u64_le(self.bytes);
             body.put_slice(name.as_bytes());
         });
-        record::pad(&mut page);
+        pages::pad(&mut page);
         page
     }
 
@@ -413,7 +415,7 @@ impl Head {
             .get(..PAGE_BYTES)
             .ok_or_else(|| broken(format!("it has only {} bytes", bytes.len())))?;
         let record = record::take_first(&mut page, Kind::Outbox)?;
-        record::expect_zeros(page)?;
+        pages::expect_zeros(page)?;
         let mut body = record.body;
         if body.len() < 2 * size_of::<u64>() {
             return Err(contradictory("its head is too short"));

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::change::{Change, Shape};
-use super::record::PAGE_BYTES;
+use super::pages::PAGE_BYTES;
 use super::segment::Layout;
 use crate::ids::Index;
+use crate::storage::records::change::{Change, Shape};
 
 /// How far apart two places in a segment are, in bytes, or one record further.
 pub(super) const SPACING_BYTES: u64 = 64 << 10;

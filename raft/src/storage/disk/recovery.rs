@@ -5,20 +5,21 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use super::change::{Change, Replay, Replayed, Shape};
 use super::files::Files;
 use super::header::{self, Header, Judged};
 use super::log_reader;
+use super::pages::PAGE_BYTES;
 use super::places::{Placed, Places, SPACING_BYTES};
-use super::record::{Flaw, PAGE_BYTES};
 use super::segment::{self, Batch, Batches, Holdings, SegmentHead, Tail};
 use super::snapshot_file;
-use super::store::{KeptSegment, RESERVE, damaged, io, segment_name, snapshot_name};
+use super::store::{KeptSegment, RESERVE, io, segment_name, snapshot_name};
 use super::{Repair, StorageError};
 use crate::config::Config;
 use crate::consensus::Raft;
 use crate::ids::{Index, ServerId};
 use crate::storage::held::Held;
+use crate::storage::records::change::{Change, Replay, Replayed, Shape};
+use crate::storage::records::{damaged, fault};
 use crate::storage::{Outline, Recovered, Snapshot};
 use crate::time::Instant;
 use crate::wire::NUMBER_END;
@@ -508,17 +509,4 @@ fn lacking(segment: &LastSegment, witness: &str) -> StorageError {
         "log",
         format!("batch {batch} at byte {at} of {name}: {reason}, and {witness}"),
     )
-}
-
-/// What is wrong with a file that is always whole.
-pub(super) fn fault(what: &'static str, name: &str, flaw: &Flaw) -> StorageError {
-    match flaw {
-        Flaw::Unsupported(format) => {
-            let format = *format;
-            StorageError::Unsupported { what, format }
-        }
-        Flaw::Broken(reason) | Flaw::Contradictory(reason) => {
-            damaged(what, format!("{name}: {reason}"))
-        }
-    }
 }

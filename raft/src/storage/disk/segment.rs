@@ -8,11 +8,13 @@ use std::marker::PhantomData;
 
 use bytes::BufMut;
 
-use super::change::{Change, Shape, SnapshotRef};
-use super::record::{
-    self, Flaw, HEAD_BYTES, Kind, PAGE_BYTES, Record, broken, contradictory, fields,
-};
+use super::pages::{self, PAGE_BYTES};
 use crate::ids::{Index, LogPosition, Term};
+use crate::storage::records::BatchRecord;
+use crate::storage::records::change::{Change, Shape, SnapshotRef};
+use crate::storage::records::record::{
+    self, Flaw, HEAD_BYTES, Kind, Record, broken, contradictory, fields,
+};
 use crate::wire::NUMBER_END;
 
 /// How the name of a segment begins; its number follows.
@@ -57,7 +59,7 @@ impl SegmentHead {
             body.put_u64_le(last.index.0);
             body.put_u64_le(last.term.0);
         });
-        record::pad(&mut page);
+        pages::pad(&mut page);
         page
     }
 
@@ -80,7 +82,7 @@ impl SegmentHead {
     /// Reads it from the first page.
     pub(super) fn decode(mut page: &[u8]) -> Result<Self, Flaw> {
         let record = record::take_first(&mut page, Kind::Segment)?;
-        record::expect_zeros(page)?;
+        pages::expect_zeros(page)?;
         let [salt, numbers @ ..] = fields::<8>(record.body)?;
         let [bytes, first_batch, first, next, file, index, term] = numbers;
         let is_sound = numbers.iter().all(|number| *number < NUMBER_END);
@@ -100,18 +102,6 @@ impl SegmentHead {
             },
         })
     }
-}
-
-/// One of the changes that a batch makes: a record.
-pub(super) trait BatchRecord: Sized {
-    /// Appends its record.
-    fn put(&self, buffer: &mut Vec<u8>);
-
-    /// Decodes a record.
-    fn decode(record: &Record<'_>) -> Result<Self, Flaw>;
-
-    /// Says which one it is, as in "entry 7"; `None` for one that has no number.
-    fn name(&self) -> Option<String>;
 }
 
 /// A batch while its changes are gathered.
@@ -166,7 +156,7 @@ impl NewBatch {
             }
         });
         self.buffer[..BATCH_BYTES].copy_from_slice(&begin);
-        record::pad(&mut self.buffer);
+        pages::pad(&mut self.buffer);
         self.buffer
     }
 }
@@ -270,7 +260,7 @@ impl<T: BatchRecord> Iterator for Batches<'_, T> {
             return None;
         }
         let rest = &self.bytes[self.at..];
-        if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && record::is_zero(rest) {
+        if rest.iter().take(HEAD_BYTES).all(|byte| *byte == 0) && pages::is_zero(rest) {
             self.tail = Some(Tail::Blank);
             return None;
         }
@@ -390,7 +380,7 @@ fn batch<T: BatchRecord>(bytes: &[u8], salt: u64, number: u64) -> Result<(Vec<T>
     let written = bytes.len() - padding.len();
     let end = written.next_multiple_of(PAGE_BYTES);
     let padding = padding.get(..end - written);
-    record::expect_zeros(padding.ok_or_else(|| broken("its last page is not whole"))?)?;
+    pages::expect_zeros(padding.ok_or_else(|| broken("its last page is not whole"))?)?;
     Ok((changes, layout))
 }
 

@@ -2,9 +2,9 @@
 //! write that puts it in force names it.
 
 use super::files::Files;
-use super::record::{self, Flaw, HEAD_BYTES, Kind, MAGIC, broken};
 use super::store::snapshot_name;
 use crate::storage::Snapshot;
+use crate::storage::records::record::{self, Flaw, HEAD_BYTES, Kind, MAGIC, broken};
 
 /// How the name of a snapshot's file begins; its number follows.
 pub(super) const PREFIX: &str = "snapshot-";

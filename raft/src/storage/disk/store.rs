@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use liferaft_platform::CACHED_BYTES_MAX;
 
-use super::change::{Change, Shape};
 use super::files::Files;
 use super::header::{self, Header, Secret};
 use super::lane::{Lane, Shelf};
@@ -22,6 +21,8 @@ use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::draw_secret_key;
 use crate::ids::ClusterId;
+use crate::storage::records::change::{Change, Shape};
+use crate::storage::records::damaged;
 use crate::storage::{Recovered, Write};
 
 /// What a file is called until it is whole and durable.
@@ -540,7 +541,7 @@ impl<F: Files> Store<F> {
     }
 }
 
-const PAGE: u64 = super::record::PAGE_BYTES as u64;
+const PAGE: u64 = super::pages::PAGE_BYTES as u64;
 
 /// Makes a store, with the key of a server that there was never before. Its header comes last: a folder with a header
 /// has had all else.
@@ -643,11 +644,6 @@ pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full { action },
         _ => StorageError::Io { action, error },
     }
-}
-
-pub(super) fn damaged(what: &'static str, reason: impl Into<String>) -> StorageError {
-    let reason = reason.into();
-    StorageError::Damaged { what, reason }
 }
 
 #[cfg(test)]

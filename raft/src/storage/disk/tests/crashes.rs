@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fake::{Dice, FakeDisk, Step, What};
 use super::histories::Known;
 use crate::ids::Boot;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 
 /// Small, so that segments come and go.

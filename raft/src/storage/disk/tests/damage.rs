@@ -13,7 +13,7 @@ use crate::entry::Entry;
 use crate::ids::Index;
 use crate::storage::conformance::{boots, entry, hard_state, metadata};
 use crate::storage::disk::inspection::examine;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::{

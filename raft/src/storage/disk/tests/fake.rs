@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use crate::storage::disk::files::Files;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 
 /// What a disk writes at once.
 const SECTOR_BYTES: usize = 512;

@@ -4,7 +4,7 @@ use super::fake::{Dice, FakeDisk, Refusal};
 use super::histories::Known;
 use crate::storage::StorageError;
 use crate::storage::disk::lane::Lane;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 
 /// As many writes as a story has.

@@ -9,11 +9,12 @@ use crate::identity::SECRET_KEY_BYTES;
 use crate::ids::{Boot, ClusterId, Index, LogPosition, ServerId, Starts, Term};
 use crate::storage::Bound;
 use crate::storage::conformance::{boots, entry, metadata};
-use crate::storage::disk::change::{Change, Shape, SnapshotRef};
 use crate::storage::disk::header::{Header, Secret};
-use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::segment::{NewBatch, SegmentHead};
 use crate::storage::disk::snapshot_file;
+use crate::storage::records::change::{Change, Shape, SnapshotRef};
+use crate::storage::records::record::FORMAT;
 use crate::storage::{Snapshot, SnapshotName};
 
 const SNAPSHOT: SnapshotRef = SnapshotRef {

@@ -11,13 +11,14 @@ use super::folders::Temporary;
 use super::golden::hex;
 use crate::ids::Index;
 use crate::storage::disk::outbox::{OutboxFile, find};
-use crate::storage::disk::record::{FORMAT, PAGE_BYTES};
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::worker::Marked as _;
 use crate::storage::outbox::conformance::{self, Disk};
 use crate::storage::outbox::{
     DiskOutboxStore, OutboxPosition, OutboxStore as _, OutboxWrite, RecoveredOutbox, StoredCommand,
     memory,
 };
+use crate::storage::records::record::FORMAT;
 use crate::storage::{DiskStorage, Repair, Storage as _, StorageError};
 
 const NAME: &str = "outbox-uplink";

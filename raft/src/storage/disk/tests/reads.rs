@@ -11,8 +11,8 @@ use crate::ids::{Index, Term};
 use crate::storage::conformance::{entry, metadata};
 use crate::storage::disk::files::Files;
 use crate::storage::disk::log_reader;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::places::SPACING_BYTES;
-use crate::storage::disk::record::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::{Snapshot, StorageError, Write};
 

@@ -10,7 +10,7 @@ use crate::storage::conformance::{boots, entry, hard_state, metadata};
 use crate::storage::disk::files::Files as _;
 use crate::storage::disk::header::{self, Header};
 use crate::storage::disk::lane::Lane;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::rescue::found_anew_in;
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::{Recovered, Snapshot, StorageError, Write};

@@ -7,7 +7,7 @@ use super::fake::{Dice, FakeDisk, Refusal, Step, What};
 use super::histories::{Known, store_state};
 use crate::storage::conformance::{entry, metadata};
 use crate::storage::disk::files::Files;
-use crate::storage::disk::record::PAGE_BYTES;
+use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::store::{Options, Store};
 use crate::storage::{StorageError, Write};
 

@@ -5,17 +5,14 @@
 use bytes::{Buf, BufMut};
 use thiserror::Error;
 
-/// The format of all files, and of what the log and the snapshots in them hold. A store of another one is refused.
-pub(super) const FORMAT: u64 = 5;
+/// The format of all that is stored: files and values, and what the log and the snapshots in them hold. A store of another one is refused.
+pub(in crate::storage) const FORMAT: u64 = 5;
 
-/// Files are written in pages of this many bytes, so that no write touches a page that an earlier one has made durable.
-pub(super) const PAGE_BYTES: usize = 4096;
-
-/// How every file of a store begins.
-pub(super) const MAGIC: &[u8; 8] = b"liferaft";
+/// How every file of a store begins, and every value that stands for one.
+pub(in crate::storage) const MAGIC: &[u8; 8] = b"liferaft";
 
 /// The length of a record without its body.
-pub(super) const HEAD_BYTES: usize = 32;
+pub(in crate::storage) const HEAD_BYTES: usize = 32;
 
 /// The length of the head of a record up to where its checksum begins.
 const CHECKSUM_BYTES: usize = 4;
@@ -25,7 +22,7 @@ const LENGTH_AT: usize = 8;
 
 /// What a record is. The first three and that of an outbox begin a file each, and have the format in place of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::storage) enum Kind {
     Header = 1,
     Segment = 2,
     SnapshotFile = 3,
@@ -43,7 +40,7 @@ pub(super) enum Kind {
 
 /// Why bytes are not what they should be. Whoever reads them judges whether they were torn or are damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum Flaw {
+pub(in crate::storage) enum Flaw {
     /// They are not as they were written.
     #[error("{0}")]
     Broken(String),
@@ -57,16 +54,16 @@ pub(super) enum Flaw {
 
 /// A record, as it lies in the bytes of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) kind: u32,
-    pub(super) index: u64,
-    pub(super) term: u64,
-    pub(super) body: &'a [u8],
+pub(in crate::storage) struct Record<'a> {
+    pub(in crate::storage) kind: u32,
+    pub(in crate::storage) index: u64,
+    pub(in crate::storage) term: u64,
+    pub(in crate::storage) body: &'a [u8],
 }
 
 impl<'a> Record<'a> {
     /// Appends a record whose body this function appends.
-    pub(super) fn put(
+    pub(in crate::storage) fn put(
         buffer: &mut Vec<u8>,
         kind: Kind,
         (index, term): (u64, u64),
@@ -87,7 +84,7 @@ impl<'a> Record<'a> {
     }
 
     /// Takes a record from the front of `bytes`.
-    pub(super) fn take(bytes: &mut &'a [u8]) -> Result<Self, Flaw> {
+    pub(in crate::storage) fn take(bytes: &mut &'a [u8]) -> Result<Self, Flaw> {
         let whole = *bytes;
         let mut head = whole
             .get(..HEAD_BYTES)
@@ -115,14 +112,14 @@ impl<'a> Record<'a> {
 }
 
 /// Returns the length of the record that begins with this head, the head included.
-pub(super) fn length(head: &[u8]) -> Result<u64, Flaw> {
+pub(in crate::storage) fn length(head: &[u8]) -> Result<u64, Flaw> {
     let body = head.get(LENGTH_AT..).and_then(<[u8]>::first_chunk);
     let body = body.ok_or_else(|| broken("a record ends within its head"))?;
     Ok(u64::from_le_bytes(*body).saturating_add(HEAD_BYTES as u64))
 }
 
 /// Begins a file: a magic, and a record of this kind with the format in place of a term.
-pub(super) fn put_first(
+pub(in crate::storage) fn put_first(
     buffer: &mut Vec<u8>,
     kind: Kind,
     index: u64,
@@ -133,7 +130,10 @@ pub(super) fn put_first(
 }
 
 /// Takes from the front of a file what [`put_first`] appended.
-pub(super) fn take_first<'a>(bytes: &mut &'a [u8], kind: Kind) -> Result<Record<'a>, Flaw> {
+pub(in crate::storage) fn take_first<'a>(
+    bytes: &mut &'a [u8],
+    kind: Kind,
+) -> Result<Record<'a>, Flaw> {
     *bytes = bytes
         .strip_prefix(MAGIC)
         .ok_or_else(|| broken("it does not begin as a file of a store does"))?;
@@ -150,30 +150,10 @@ pub(super) fn take_first<'a>(bytes: &mut &'a [u8], kind: Kind) -> Result<Record<
     Ok(record)
 }
 
-/// Fills the last page up with zeros.
-pub(super) fn pad(buffer: &mut Vec<u8>) {
-    buffer.resize(buffer.len().next_multiple_of(PAGE_BYTES), 0);
-}
-
-/// Refuses what should be padding and is not.
-pub(super) fn expect_zeros(bytes: &[u8]) -> Result<(), Flaw> {
-    if is_zero(bytes) {
-        Ok(())
-    } else {
-        Err(broken("there is something in the padding"))
-    }
-}
-
-/// Returns true if all bytes are zero.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
-    bytes
-        .chunks(PAGE_BYTES)
-        .all(|piece| *piece == ZEROS[..piece.len()])
-}
-
 /// Reads the fields of a body, which has these and no more.
-pub(super) fn fields<const COUNT: usize>(mut body: &[u8]) -> Result<[u64; COUNT], Flaw> {
+pub(in crate::storage) fn fields<const COUNT: usize>(
+    mut body: &[u8],
+) -> Result<[u64; COUNT], Flaw> {
     if body.len() != COUNT * size_of::<u64>() {
         return Err(contradictory(format!(
             "a record has a body of {} bytes",
@@ -183,10 +163,10 @@ pub(super) fn fields<const COUNT: usize>(mut body: &[u8]) -> Result<[u64; COUNT]
     Ok(std::array::from_fn(|_| body.get_u64_le()))
 }
 
-pub(super) fn broken(reason: impl Into<String>) -> Flaw {
+pub(in crate::storage) fn broken(reason: impl Into<String>) -> Flaw {
     Flaw::Broken(reason.into())
 }
 
-pub(super) fn contradictory(reason: impl Into<String>) -> Flaw {
+pub(in crate::storage) fn contradictory(reason: impl Into<String>) -> Flaw {
     Flaw::Contradictory(reason.into())
 }

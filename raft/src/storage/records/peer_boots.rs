@@ -8,10 +8,10 @@ use crate::ids::{Boot, ServerId};
 use crate::wire::NUMBER_END;
 
 /// How many bytes each of them takes.
-pub(super) const BOOT_BYTES: usize = 32;
+pub(in crate::storage) const BOOT_BYTES: usize = 32;
 
 /// Appends them, in their order.
-pub(super) fn put(boots: &Boots, body: &mut Vec<u8>) {
+pub(in crate::storage) fn put(boots: &Boots, body: &mut Vec<u8>) {
     for (server, boot) in boots.iter() {
         body.put_u128(server.0);
         body.put_u64_le(boot.number);
@@ -20,7 +20,7 @@ pub(super) fn put(boots: &Boots, body: &mut Vec<u8>) {
 }
 
 /// Decodes what is nothing else.
-pub(super) fn decode(mut body: &[u8]) -> Result<Boots, Flaw> {
+pub(in crate::storage) fn decode(mut body: &[u8]) -> Result<Boots, Flaw> {
     let count = body.len() / BOOT_BYTES;
     let mut seen = Vec::with_capacity(count);
     while body.len() >= BOOT_BYTES {

@@ -3,9 +3,9 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::BatchRecord;
 use super::peer_boots;
 use super::record::{Flaw, Kind, Record, contradictory, fields};
-use super::segment::BatchRecord;
 use crate::boots::Boots;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
@@ -15,7 +15,7 @@ use crate::wire::{self, DecodeError};
 
 /// One change of what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(in crate::storage) enum Change {
     /// This snapshot, whose file is durable, is the one in force.
     Snapshot(Snapshot),
     /// Drops all entries from here on.
@@ -30,9 +30,9 @@ pub(super) enum Change {
 
 /// A snapshot, by the number of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SnapshotRef {
-    pub(super) file: u64,
-    pub(super) last: LogPosition,
+pub(in crate::storage) struct SnapshotRef {
+    pub(in crate::storage) file: u64,
+    pub(in crate::storage) last: LogPosition,
 }
 
 impl From<&Snapshot> for SnapshotRef {
@@ -103,7 +103,7 @@ impl BatchRecord for Change {
 }
 
 /// Decodes an entry. It is copied, so that it does not keep its whole segment in memory.
-pub(super) fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
+pub(in crate::storage) fn entry(place: LogPosition, body: &[u8]) -> Result<Entry, Flaw> {
     let entry = wire::decode_entry(place.index, Bytes::copy_from_slice(body));
     match entry {
         Ok(entry) if entry.term == place.term => Ok(entry),
@@ -141,12 +141,12 @@ fn snapshot(place: LogPosition, body: &[u8]) -> Result<Snapshot, Flaw> {
 
 /// Which entries the log has, and the snapshot before it, without what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(in crate::storage) struct Shape {
     /// The first index of the log, if it has entries.
-    pub(super) first: Index,
+    pub(in crate::storage) first: Index,
     /// The index after the last one; `first` if there are no entries.
-    pub(super) next: Index,
-    pub(super) snapshot: Option<SnapshotRef>,
+    pub(in crate::storage) next: Index,
+    pub(in crate::storage) snapshot: Option<SnapshotRef>,
 }
 
 impl Default for Shape {
@@ -174,7 +174,7 @@ impl Shape {
     ///
     /// # Errors
     /// When it leaves a gap in the log, or between the snapshot and the log.
-    pub(super) fn apply(&mut self, change: &Change) -> Result<(), String> {
+    pub(in crate::storage) fn apply(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::Snapshot(snapshot) => self.snapshot = Some(snapshot.into()),
             Change::Truncate(from) => self.next = self.next.min((*from).max(self.first)),
@@ -208,7 +208,7 @@ impl Shape {
 
 /// The log as it is read again, from a segment on that may not be the first.
 #[derive(Debug)]
-pub(super) struct Replay {
+pub(in crate::storage) struct Replay {
     shape: Shape,
     /// From here on all entries were read.
     present: Index,
@@ -226,22 +226,22 @@ pub(super) struct Replay {
 
 /// A log that is in order.
 #[derive(Debug)]
-pub(super) struct Replayed {
-    pub(super) shape: Shape,
+pub(in crate::storage) struct Replayed {
+    pub(in crate::storage) shape: Shape,
     /// The beginning of the log; `None` if it has to be read once more.
-    pub(super) outline: Option<Outline>,
+    pub(in crate::storage) outline: Option<Outline>,
     /// The rest.
-    pub(super) entries: Vec<Entry>,
-    pub(super) snapshot: Option<Snapshot>,
+    pub(in crate::storage) entries: Vec<Entry>,
+    pub(in crate::storage) snapshot: Option<Snapshot>,
     /// The last boots of other servers that it has.
-    pub(super) peer_boots: Option<Boots>,
+    pub(in crate::storage) peer_boots: Option<Boots>,
 }
 
 impl Replay {
     /// Begins where the log had this shape. Its entries up to there are missing, until they are dropped.
     ///
     /// Entries up to `commit` are not held if they would weigh more than `bytes_max` with those that follow them.
-    pub(super) fn starting_with(shape: Shape, bytes_max: u64, commit: Index) -> Self {
+    pub(in crate::storage) fn starting_with(shape: Shape, bytes_max: u64, commit: Index) -> Self {
         Self {
             shape,
             present: shape.next,
@@ -253,7 +253,7 @@ impl Replay {
         }
     }
 
-    pub(super) fn shape(&self) -> &Shape {
+    pub(in crate::storage) fn shape(&self) -> &Shape {
         &self.shape
     }
 
@@ -261,7 +261,7 @@ impl Replay {
     ///
     /// # Errors
     /// As [`Shape::apply`], and when terms decrease.
-    pub(super) fn apply(&mut self, change: Change) -> Result<(), String> {
+    pub(in crate::storage) fn apply(&mut self, change: Change) -> Result<(), String> {
         let was_empty = self.present == self.shape.next;
         self.shape.apply(&change)?;
         match change {
@@ -294,7 +294,7 @@ impl Replay {
     ///
     /// # Errors
     /// When the first of its entries are missing, or what says what the snapshot in force is.
-    pub(super) fn finish(self) -> Result<Replayed, String> {
+    pub(in crate::storage) fn finish(self) -> Result<Replayed, String> {
         let (shape, present, snapshot) = (self.shape, self.present, self.snapshot);
         let first = shape.first;
         if present > first {
