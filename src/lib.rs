@@ -616,7 +616,7 @@ pub use ids::{ClusterId, ParseIdError, ServerId};
 pub use kv::{Kv, KvError, KvHandle, KvOutbox};
 pub use policy::MembershipPolicy;
 pub use state_machine::{ApplyContext, Capture, Pieces, RestoreError, Restoring, StateMachine};
-pub use storage::{DiskStorage, MemoryStorage, Storage, StorageError};
+pub use storage::{BrowserStorage, DiskStorage, MemoryStorage, Storage, StorageError};
 pub use transport::Transport;
 pub use transport::carrier::Carrier;
 pub use transport::endpoint::Endpoint;

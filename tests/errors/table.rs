@@ -555,6 +555,10 @@ fn stored() -> Vec<Row> {
             wanted: "another".into(),
         } => "the store belongs to one, not to another: keep it; if the other one was founded by mistake, its founder \
                 joins this one, with empty storage";
+        "StorageError::Unavailable": StorageError::Unavailable { reason: "why".into() }
+            => "the browser stores nothing for this page: why; a member in memory can join";
+        "StorageError::Lost": StorageError::Lost { store: "the store".into() }
+            => "the store was removed, as by clearing the site's data: join as a new server";
         "StorageError::Stopped": StorageError::Stopped { reason: "why".into() }
             => "nothing more is written, since an earlier write failed (why); restart the member";
         "RestoreError": RestoreError::new("why") => "not a snapshot of this state machine: why";

@@ -1,8 +1,9 @@
 //! Keeps what must survive: the term and vote, the log, the snapshot.
 //!
 //! [`Storage`] is the seam, with a [`SnapshotLane`] beside its writes and a [`LogReader`]; [`DiskStorage`] keeps what
-//! is stored in a folder, [`MemoryStorage`] as long as its process lives, and [`conformance`] is the promise of a
-//! storage as tests that every implementation passes. What waits in an [`outbox`] has a store of its own.
+//! is stored in a folder, [`BrowserStorage`] in a browser, [`MemoryStorage`] as long as its process lives, and
+//! [`conformance`] is the promise of a storage as tests that every implementation passes. What waits in an [`outbox`]
+//! has a store of its own.
 //!
 //! For operators, [`inspect`] tells what a folder holds, [`back_up`] copies it while its member runs, [`set_aside`]
 //! moves a damaged store away, so that its member joins as a new server, and [`found_anew`] makes a cluster from the
@@ -11,6 +12,7 @@
 //!
 //! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md
 
+mod browser;
 pub mod conformance;
 mod disk;
 mod held;
@@ -27,6 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use browser::{BrowserHandle, BrowserOptions, BrowserStorage, Taken};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use disk::faulty;
@@ -353,6 +356,18 @@ pub enum StorageError {
         found: String,
         /// What it should belong to.
         wanted: String,
+    },
+    /// There is no storage for this page: the browser has none, refuses it, or does not open it.
+    #[error("the browser stores nothing for this page: {reason}; a member in memory can join")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// What was stored was removed while it was open. What it had promised is forgotten: its server is gone for good.
+    #[error("{store} was removed, as by clearing the site's data: join as a new server")]
+    Lost {
+        /// The store.
+        store: String,
     },
     /// An earlier write failed. Nothing is tried again: after a failed sync the system may take for written what is
     /// not.

@@ -1,7 +1,8 @@
 //! What must survive of an outbox: the commands that wait, and how far the sending has got.
 //!
-//! [`OutboxStore`] is the seam; [`DiskOutboxStore`] keeps what is stored in a folder, [`MemoryOutboxStore`] as long as
-//! its process lives, and [`conformance`] is the promise of a store as tests that every implementation passes.
+//! [`OutboxStore`] is the seam; [`DiskOutboxStore`] keeps what is stored in a folder, [`BrowserOutboxStore`] in a
+//! browser, [`MemoryOutboxStore`] as long as its process lives, and [`conformance`] is the promise of a store as tests
+//! that every implementation passes.
 
 pub mod conformance;
 pub(super) mod memory;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 pub use memory::MemoryOutboxStore;
 
+pub use super::browser::BrowserOutboxStore;
 pub use super::disk::DiskOutboxStore;
 
 use super::StorageError;

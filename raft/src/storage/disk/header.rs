@@ -19,8 +19,8 @@ use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::SECRET_KEY_BYTES;
 use crate::ids::{Boot, ClusterId, EARLIER_STARTS_MAX, Index, ServerId, Starts, Term};
-use crate::storage::records::peer_boots;
 use crate::storage::records::record::{self, Flaw, Kind, broken, contradictory};
+use crate::storage::records::{peer_boots, starts};
 use crate::wire::NUMBER_END;
 
 /// The name of its file.
@@ -117,7 +117,7 @@ impl Header {
         body.put_u128(cluster.map_or(0, |cluster| cluster.0));
         body.put_u128(voted_for.map_or(0, |server| server.0));
         body.put_slice(&self.secret.0);
-        earlier.iter().for_each(|mark| body.put_u16_le(*mark));
+        starts::put_earlier(&self.starts, body);
         peer_boots::put(&self.peer_boots, body);
     }
 
@@ -155,7 +155,7 @@ impl Header {
         if secret == Secret::default() {
             return Err(contradictory("it has no key"));
         }
-        let starts = take_starts(&mut body, newest, earlier_count)?;
+        let starts = starts::take_earlier(&mut body, newest, earlier_count.into())?;
         Ok(Self {
             sequence: record.index,
             secret,
@@ -214,18 +214,6 @@ impl Header {
         let first = self.sequence % 2;
         [first, 1 - first]
     }
-}
-
-/// Takes the marks of the starts before the newest one from the front of the rest of a body.
-fn take_starts(body: &mut &[u8], newest: Boot, earlier_count: u32) -> Result<Starts, Flaw> {
-    let unlikely = || contradictory(format!("it tells of {earlier_count} earlier starts"));
-    let count = usize::try_from(earlier_count).map_err(|_| unlikely())?;
-    let mut marks = [0; EARLIER_STARTS_MAX];
-    let earlier = marks.get_mut(..count).ok_or_else(unlikely)?;
-    for mark in &mut *earlier {
-        *mark = body.try_get_u16_le().map_err(|_| unlikely())?;
-    }
-    Starts::new(newest, earlier).ok_or_else(unlikely)
 }
 
 // What it holds at most fits its page.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 
 use super::files::{Files, Folder};
 use super::pages::{self, PAGE_BYTES};
@@ -16,14 +16,10 @@ use super::segment::{NewBatch, Tail, read_batches};
 use super::store::{create_file, io};
 use super::worker::{Marked, Worker};
 use super::{IDLE, Repair, StorageError};
-use crate::ids::Index;
 use crate::storage::outbox::memory::store;
-use crate::storage::outbox::{
-    OutboxPosition, OutboxStore, OutboxWrite, RecoveredOutbox, StoredCommand,
-};
-use crate::storage::records::BatchRecord;
-use crate::storage::records::fault;
-use crate::storage::records::record::{self, Flaw, Kind, Record, broken, contradictory, fields};
+use crate::storage::outbox::{OutboxStore, OutboxWrite, RecoveredOutbox};
+use crate::storage::records::outbox::{Change, is_name, outbox_damaged, outbox_fault};
+use crate::storage::records::record::{self, Flaw, Kind, broken, contradictory};
 
 /// How the name of an outbox's file begins; the name of the outbox follows.
 const PREFIX: &str = "outbox-";
@@ -33,9 +29,6 @@ const LOCKED: &str = ".lock";
 
 /// The length of a file, unless what is stored needs more.
 const FILE_BYTES: u64 = 4 << 20;
-
-/// The longest name of an outbox.
-const NAME_BYTES_MAX: usize = 64;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -148,12 +141,9 @@ impl fmt::Debug for DiskOutboxStore {
     }
 }
 
-/// Names the file of an outbox. Names are lower case, so that two of them are two files on every system.
+/// Names the file of an outbox.
 fn file_name(name: &str) -> Result<String, StorageError> {
-    let is_plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || [b'-', b'_'].contains(&byte)
-    };
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_plain) {
+    if !is_name(name) {
         return Err(StorageError::Unnameable {
             name: name.to_owned(),
         });
@@ -331,10 +321,7 @@ pub(super) fn find<F: Files>(files: &mut F, name: &str) -> Result<Found, Storage
 }
 
 fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
-    let flawed = |flaw: Flaw| match fault("outbox", name, &flaw) {
-        StorageError::Damaged { reason, .. } => outbox_damaged(reason),
-        other => other,
-    };
+    let flawed = |flaw: Flaw| outbox_fault(name, &flaw);
     let head = Head::decode(name, bytes).map_err(flawed)?;
     let (batches, tail) = read_batches::<Change>(bytes, head.salt, FIRST_BATCH).map_err(flawed)?;
     let next = FIRST_BATCH + batches.len() as u64;
@@ -384,11 +371,6 @@ fn judge(name: &str, bytes: &[u8]) -> Result<Found, StorageError> {
     Ok(Found { stored, repairs })
 }
 
-fn outbox_damaged(reason: impl Into<String>) -> StorageError {
-    let reason = reason.into();
-    StorageError::OutboxDamaged { reason }
-}
-
 /// The first page of an outbox's file.
 #[derive(Clone, Copy, Debug)]
 struct Head {
@@ -435,92 +417,5 @@ impl Head {
             salt,
             bytes: wanted,
         })
-    }
-}
-
-/// One change of what is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Position(OutboxPosition),
-    /// Removes the commands up to this number.
-    Remove(u64),
-    Command(StoredCommand),
-}
-
-/// The length of the body of a position.
-const POSITION_BYTES: usize = 40;
-
-impl Change {
-    fn all_of(write: &OutboxWrite) -> Vec<Self> {
-        let position = write.position.map(Self::Position);
-        let removal = write.remove_through.map(Self::Remove);
-        let commands = write.append.iter().cloned().map(Self::Command);
-        position
-            .into_iter()
-            .chain(removal)
-            .chain(commands)
-            .collect()
-    }
-}
-
-impl BatchRecord for Change {
-    fn put(&self, buffer: &mut Vec<u8>) {
-        match self {
-            Self::Position(position) => {
-                let OutboxPosition {
-                    nonce,
-                    session,
-                    first,
-                    sent_through,
-                } = *position;
-                Record::put(buffer, Kind::Position, (sent_through, 0), |body| {
-                    body.put_u128(nonce);
-                    body.put_u64_le(session.is_some().into());
-                    body.put_u64_le(session.unwrap_or(Index::ZERO).0);
-                    body.put_u64_le(first);
-                });
-            }
-            Self::Remove(through) => Record::put(buffer, Kind::Remove, (*through, 0), |_| {}),
-            Self::Command(StoredCommand { number, command }) => {
-                Record::put(buffer, Kind::Command, (*number, 0), |body| {
-                    body.put_slice(command);
-                });
-            }
-        }
-    }
-
-    fn decode(record: &Record<'_>) -> Result<Self, Flaw> {
-        let is = |kind: Kind| record.kind == kind as u32;
-        let mut body = record.body;
-        if is(Kind::Command) {
-            Ok(Self::Command(StoredCommand {
-                number: record.index,
-                command: Bytes::copy_from_slice(body),
-            }))
-        } else if is(Kind::Remove) {
-            let [] = fields(body)?;
-            Ok(Self::Remove(record.index))
-        } else if is(Kind::Position) && body.len() == POSITION_BYTES {
-            let nonce = body.get_u128();
-            let (has_session, session) = (body.get_u64_le() != 0, Index(body.get_u64_le()));
-            Ok(Self::Position(OutboxPosition {
-                nonce,
-                session: has_session.then_some(session),
-                first: body.get_u64_le(),
-                sent_through: record.index,
-            }))
-        } else {
-            let (kind, bytes) = (record.kind, body.len());
-            Err(contradictory(format!(
-                "a batch has a record of kind {kind} with {bytes} bytes"
-            )))
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Command(command) => Some(format!("command {}", command.number)),
-            Self::Position(_) | Self::Remove(_) => None,
-        }
     }
 }

@@ -21,7 +21,7 @@ use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::draw_secret_key;
 use crate::ids::ClusterId;
-use crate::storage::records::change::{Change, Shape};
+use crate::storage::records::change::{Change, Gathered, Shape};
 use crate::storage::records::damaged;
 use crate::storage::{Recovered, Write};
 
@@ -367,24 +367,12 @@ impl<F: Files> Store<F> {
     }
 
     fn make(&mut self, writes: Vec<Write>) -> Result<(), StorageError> {
-        let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
-        let mut peer_boots = None;
+        let Gathered {
+            hard_state,
+            peer_boots,
+            mut changes,
+        } = Gathered::of(writes, |snapshot| self.shelf.has(snapshot))?;
         let mut shape = self.shape;
-        let mut changes = Vec::new();
-        for write in writes {
-            peer_boots = write.peer_boots.or(peer_boots);
-            if let Some(snapshot) = write.snapshot {
-                if !self.shelf.has(&snapshot) {
-                    let (name, length) = (snapshot.name, snapshot.metadata.length);
-                    let reason = format!("no snapshot {name} of {length} bytes is finished");
-                    return Err(damaged("snapshot", reason));
-                }
-                changes.push(Change::Snapshot(snapshot));
-            }
-            changes.extend(write.truncate.map(Change::Truncate));
-            changes.extend(write.entries.into_iter().map(Change::Entry));
-            changes.extend(write.compact.map(Change::Compact));
-        }
         for change in &changes {
             shape
                 .apply(change)

@@ -3,14 +3,15 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::BatchRecord;
 use super::peer_boots;
 use super::record::{Flaw, Kind, Record, contradictory, fields};
+use super::{BatchRecord, damaged};
 use crate::boots::Boots;
+use crate::consensus::HardState;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
 use crate::storage::held::Held;
-use crate::storage::{Outline, Snapshot, SnapshotName};
+use crate::storage::{Outline, Snapshot, SnapshotName, StorageError, Write};
 use crate::wire::{self, DecodeError};
 
 /// One change of what is stored.
@@ -139,6 +140,49 @@ fn snapshot(place: LogPosition, body: &[u8]) -> Result<Snapshot, Flaw> {
     }
 }
 
+/// What writes that are made together come to.
+#[derive(Debug)]
+pub(in crate::storage) struct Gathered {
+    pub(in crate::storage) hard_state: Option<HardState>,
+    pub(in crate::storage) peer_boots: Option<Boots>,
+    /// All else, in order.
+    pub(in crate::storage) changes: Vec<Change>,
+}
+
+impl Gathered {
+    /// Gathers writes.
+    ///
+    /// # Errors
+    /// When one of them names a snapshot that is not finished.
+    pub(in crate::storage) fn of(
+        writes: Vec<Write>,
+        is_finished: impl Fn(&Snapshot) -> bool,
+    ) -> Result<Self, StorageError> {
+        let hard_state = writes.iter().rev().find_map(|write| write.hard_state);
+        let mut peer_boots = None;
+        let mut changes = Vec::new();
+        for write in writes {
+            peer_boots = write.peer_boots.or(peer_boots);
+            if let Some(snapshot) = write.snapshot {
+                if !is_finished(&snapshot) {
+                    let (name, length) = (snapshot.name, snapshot.metadata.length);
+                    let reason = format!("no snapshot {name} of {length} bytes is finished");
+                    return Err(damaged("snapshot", reason));
+                }
+                changes.push(Change::Snapshot(snapshot));
+            }
+            changes.extend(write.truncate.map(Change::Truncate));
+            changes.extend(write.entries.into_iter().map(Change::Entry));
+            changes.extend(write.compact.map(Change::Compact));
+        }
+        Ok(Self {
+            hard_state,
+            peer_boots,
+            changes,
+        })
+    }
+}
+
 /// Which entries the log has, and the snapshot before it, without what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Shape {
@@ -206,7 +250,7 @@ impl Shape {
     }
 }
 
-/// The log as it is read again, from a segment on that may not be the first.
+/// The log as it is read again, from a place on that may not be its beginning.
 #[derive(Debug)]
 pub(in crate::storage) struct Replay {
     shape: Shape,
@@ -218,7 +262,7 @@ pub(in crate::storage) struct Replay {
     bytes_max: u64,
     /// Entries up to here are committed.
     commit: Index,
-    /// The snapshot in force, if it came into force since.
+    /// The snapshot in force, if it is known what that is.
     snapshot: Option<Snapshot>,
     /// The boots of other servers, if they were stored since.
     peer_boots: Option<Boots>,
@@ -255,6 +299,17 @@ impl Replay {
 
     pub(in crate::storage) fn shape(&self) -> &Shape {
         &self.shape
+    }
+
+    /// Says what the snapshot is that was in force where it began, if that is known.
+    pub(in crate::storage) fn with_snapshot(mut self, snapshot: Option<Snapshot>) -> Self {
+        self.snapshot = snapshot;
+        self
+    }
+
+    /// Takes note that entries up to here are committed.
+    pub(in crate::storage) fn committed(&mut self, commit: Index) {
+        self.commit = self.commit.max(commit);
     }
 
     /// Makes a change again.

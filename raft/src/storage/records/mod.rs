@@ -4,8 +4,10 @@
 //! records.
 
 pub(super) mod change;
+pub(super) mod outbox;
 pub(super) mod peer_boots;
 pub(super) mod record;
+pub(super) mod starts;
 
 use self::record::{Flaw, Record};
 use super::StorageError;

@@ -20,7 +20,8 @@ const CHECKSUM_BYTES: usize = 4;
 /// Where the head of a record has the length of its body.
 const LENGTH_AT: usize = 8;
 
-/// What a record is. The first three and that of an outbox begin a file each, and have the format in place of a term.
+/// What a record is. The first three and that of an outbox begin a file each, and have the format in place of a term;
+/// so have those that begin a value, the base and a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Kind {
     Header = 1,
@@ -36,6 +37,9 @@ pub(in crate::storage) enum Kind {
     Remove = 11,
     Command = 12,
     PeerBoots = 13,
+    Base = 14,
+    Drain = 15,
+    Piece = 16,
 }
 
 /// Why bytes are not what they should be. Whoever reads them judges whether they were torn or are damaged.
@@ -118,7 +122,7 @@ pub(in crate::storage) fn length(head: &[u8]) -> Result<u64, Flaw> {
     Ok(u64::from_le_bytes(*body).saturating_add(HEAD_BYTES as u64))
 }
 
-/// Begins a file: a magic, and a record of this kind with the format in place of a term.
+/// Begins a file, or a value: a magic, and a record of this kind with the format in place of a term.
 pub(in crate::storage) fn put_first(
     buffer: &mut Vec<u8>,
     kind: Kind,
@@ -129,7 +133,7 @@ pub(in crate::storage) fn put_first(
     Record::put(buffer, kind, (index, FORMAT), body);
 }
 
-/// Takes from the front of a file what [`put_first`] appended.
+/// Takes from the front of a file, or of a value, what [`put_first`] appended.
 pub(in crate::storage) fn take_first<'a>(
     bytes: &mut &'a [u8],
     kind: Kind,
