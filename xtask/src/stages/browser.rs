@@ -1,6 +1,6 @@
-//! Shows in Chromium that tabs are members and that published PeerJS clients meet through our signaling server, that
-//! our members meet through the published one, and that a published client that dials a member is told to get an
-//! invitation.
+//! Shows in Chromium that tabs are members and store what members must, that published PeerJS clients meet through our
+//! signaling server and our members through the published one, and that a published client that dials a member is told
+//! to get an invitation.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +23,9 @@ pub(super) const STAGE: Stage = Stage {
 
 const PEERJS: &str = "signaling/tests/browser/peerjs.mjs";
 const CARRIER: &str = "web/tests/browser/carrier.mjs";
+const STORAGE: &str = "web/tests/browser/storage.mjs";
+/// How often three tabs are reloaded at once.
+const RELOADS: &str = "3";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
 const HIDDEN: &str = "web/tests/browser/hidden.mjs";
 const RELAY: &str = "web/tests/browser/relay.mjs";
@@ -31,9 +34,8 @@ const DAWDLED_SECONDS: &str = "1";
 /// Of how many values of 500 kB a snapshot is, and how often a tab takes it in. `cargo xtask webrtc --tabs` has 16 of
 /// them, and looks at the time.
 const SNAPSHOT_VALUES_AND_RUNS: [&str; 2] = ["2", "1"];
-/// The conformance kit over the carrier of browsers.
-const KIT: &str =
-    "--package liferaft-web --test carrier --no-run --message-format json-render-diagnostics";
+/// Builds the conformance kit over a part of browsers, whose name follows.
+const KIT: &str = "--package liferaft-web --no-run --message-format json-render-diagnostics --test";
 /// Runs a command while npm's `peer` serves.
 const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
 /// What our members do with it.
@@ -70,9 +72,12 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .run()?;
     drive(PEERJS, &[&program, &chromium, &modules])?;
     let tools = Tools::install(workspace)?;
-    let kit = workspace::executable(tools.cargo(workspace, "test").args(KIT))?;
+    let kit = |name| workspace::executable(tools.cargo(workspace, "test").args(KIT).arg(name));
     let runner = tools.bindgen.join("wasm-bindgen-test-runner");
-    drive(CARRIER, &[&runner, &kit, &chromium, &modules])?;
+    let (carrier, storage) = (kit("carrier")?, kit("storage")?);
+    drive(CARRIER, &[&runner, &carrier, &chromium, &modules])?;
+    let reloads = Path::new(RELOADS);
+    drive(STORAGE, &[&runner, &storage, &chromium, &modules, reloads])?;
     let site = web::make(workspace, false)?;
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
     drive(HIDDEN, &[&program, &chromium, &site])?;
