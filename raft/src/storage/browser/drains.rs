@@ -1,6 +1,7 @@
 //! Remembers which drain has which entries of the log, and from which drain on the log needs them.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use crate::ids::Index;
 use crate::storage::records::change::{Change, Shape};
@@ -31,14 +32,8 @@ struct Place {
     before: Shape,
 }
 
-/// Where an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The number of the drain.
-    pub(super) drain: u64,
-    /// How long that is, in bytes.
-    pub(super) bytes: u64,
-}
+/// The most drains with entries that are read at a time.
+const STRETCH_MAX: usize = 64;
 
 impl Drains {
     /// None yet, of a log that has this shape before the drain of this number.
@@ -115,17 +110,39 @@ impl Drains {
         front.map_or(self.last, |front| (front.drain, front.before))
     }
 
-    /// Returns the drain that has the entry at this index, if it is in the log.
-    pub(super) fn find(&self, index: Index) -> Option<Found> {
+    /// Returns the number of the drain that has the entry at this index, if it is in the log.
+    pub(super) fn find(&self, index: Index) -> Option<u64> {
+        self.place(index).map(|place| self.places[place].drain)
+    }
+
+    /// Returns the numbers of the drains that have the entries from here on: as many as are not much longer than
+    /// `bytes_max` together, and some that have none between them. `None` if the first entry is not in the log.
+    pub(super) fn stretch(
+        &self,
+        from: Index,
+        through: Index,
+        bytes_max: u64,
+    ) -> Option<RangeInclusive<u64>> {
+        let begin = self.place(from)?;
+        let first = self.places[begin].drain;
+        let (mut last, mut bytes) = (first, 0);
+        for place in self.places.range(begin..).take(STRETCH_MAX) {
+            if place.first > through || (place.drain > first && bytes >= bytes_max) {
+                break;
+            }
+            last = place.drain;
+            bytes += place.bytes;
+        }
+        Some(first..=last)
+    }
+
+    /// Where the place of the drain is that has the entry at this index.
+    fn place(&self, index: Index) -> Option<usize> {
         if index < self.shape.first || index >= self.shape.next {
             return None;
         }
         let after = self.places.partition_point(|place| place.first <= index);
-        let place = self.places[after.checked_sub(1)?];
-        Some(Found {
-            drain: place.drain,
-            bytes: place.bytes,
-        })
+        after.checked_sub(1)
     }
 }
 
@@ -158,7 +175,7 @@ mod tests {
 
     /// The drains of the entries at these indices; 0 for one that is not in the log.
     fn found<const COUNT: usize>(drains: &Drains, indices: [u64; COUNT]) -> [u64; COUNT] {
-        indices.map(|index| drains.find(Index(index)).map_or(0, |found| found.drain))
+        indices.map(|index| drains.find(Index(index)).unwrap_or(0))
     }
 
     #[test]
@@ -166,6 +183,18 @@ mod tests {
         let drains = after(&[entries(1..=3), vec![], entries(4..=4)]);
 
         assert_eq!(found(&drains, [0, 1, 3, 4, 5]), [0, 1, 1, 3, 0]);
+    }
+
+    #[test]
+    fn as_many_drains_are_read_as_are_wanted() {
+        let drains = after(&[entries(1..=1), vec![], entries(2..=2), entries(3..=3)]);
+        let stretch = |from, through, bytes| drains.stretch(Index(from), Index(through), bytes);
+
+        assert_eq!(stretch(1, 3, 1_000), Some(1..=4));
+        assert_eq!(stretch(1, 2, 1_000), Some(1..=3));
+        assert_eq!(stretch(2, 3, 100), Some(3..=3));
+        assert_eq!(stretch(3, 9, 0), Some(4..=4));
+        assert_eq!(stretch(4, 9, 1_000), None);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::storage::records::change::Change;
 use crate::storage::records::{damaged, fault};
 use crate::storage::{LogReader, StorageError};
 
-/// The most drains that are read at a time, beyond the first.
-const READ_DRAINS_MAX: u64 = 63;
+/// No more bytes of drains are read at a time than this and one drain.
+const READ_BYTES_MAX: u64 = 4 << 20;
 
 /// See [`LogReader::read`].
 async fn read(
@@ -28,27 +28,25 @@ async fn read(
     let mut entries: Vec<Entry> = Vec::new();
     let mut weight = 0;
     let mut next = from;
-    while next <= through
-        && (weight < bytes_max || entries.is_empty())
-        && let Some(first) = find(next)
-    {
-        // As many more as are likely to be wanted, if they are as long as the first.
-        let more = (bytes_max.saturating_sub(weight) / first.bytes.max(1)).min(READ_DRAINS_MAX);
-        let last = find(through).map_or(u64::MAX, |last| last.drain);
-        let last = first.drain.saturating_add(more).min(last);
-        let count = u32::try_from(more + 1).unwrap_or(u32::MAX);
-        let keys = numbered(first.drain)..=numbered(last);
+    while next <= through && (weight < bytes_max || entries.is_empty()) {
+        let wanted = bytes_max.saturating_sub(weight).min(READ_BYTES_MAX);
+        let Some(drains) = shared.drains.borrow().stretch(next, through, wanted) else {
+            break;
+        };
+        let (first, last) = drains.into_inner();
+        let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
+        let keys = numbered(first)..=numbered(last);
         let values = shared.database.list(Shelf::Log, keys, count).await;
         let values = values.map_err(|fault| fault.during("read the log"))?;
         let before = next;
-        for (number, value) in (first.drain..).zip(&values) {
+        for (number, value) in (first..).zip(&values) {
             let found = decode(number, value);
             if found.is_err() && find(next).is_none() {
                 return Ok(select(&entries, from, through, bytes_max));
             }
             for entry in found? {
                 // A later drain may have put another one in its place.
-                let is_there = || find(next).is_some_and(|found| found.drain == number);
+                let is_there = || find(next) == Some(number);
                 if entry.index == next && is_there() {
                     weight += entry.weight();
                     next = next.next();
@@ -59,10 +57,8 @@ async fn read(
         if next == before {
             // Since it was looked up it may have been compacted.
             if find(next).is_some() {
-                return Err(damaged(
-                    "log",
-                    format!("entry {next} is not in drain {}", first.drain),
-                ));
+                let reason = format!("entry {next} is not in drain {first}");
+                return Err(damaged("log", reason));
             }
             break;
         }

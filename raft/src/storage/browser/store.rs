@@ -34,7 +34,7 @@ const ASK_ROOM_AFTER: u64 = 4 << 20;
 const READ_BYTES: u64 = 4 << 20;
 
 /// The most drains that are read at a time.
-const READ_DRAINS_MAX: u32 = 256;
+const READ_DRAINS_MAX: u32 = 64;
 
 /// What is written of a log, and may be changed by one write at a time.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ async fn replay(
     let mut drains = Drains::starting_with(base.first, base.shape);
     let mut named_by = 0;
     let mut padding = 0;
-    let mut count = READ_DRAINS_MAX / 16;
+    let mut count = 1;
     loop {
         let keys = numbered(drains.next())..=numbered(u64::MAX);
         let values = database.list(Shelf::Log, keys, count).await;
