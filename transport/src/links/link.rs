@@ -15,6 +15,7 @@ use super::packet::{
     self, Content, DATAGRAM_HEAD_BYTES, LINK_HEAD_BYTES, Message, SEGMENT_HEAD_BYTES, Transit,
 };
 use super::stream::{Incoming, Outgoing, Segment, StreamError};
+use super::unread::Taken;
 use crate::access::Role;
 use crate::allowance::{Allowance, Rate};
 use crate::carrier::{Channel, Head, Packet};
@@ -124,6 +125,16 @@ pub(super) struct Delivered {
     pub(super) frame: Frame,
     /// Whether it came by the stream, and so takes credit.
     pub(super) is_of_stream: bool,
+}
+
+impl Delivered {
+    fn of_stream(class: DeliveryClass, frame: Bytes) -> Self {
+        Self {
+            class,
+            frame: frame.into(),
+            is_of_stream: true,
+        }
+    }
 }
 
 /// What a packet's content was.
@@ -313,15 +324,16 @@ impl ActiveLink {
         is_server(self.about.role_granted) && self.may_pass()
     }
 
-    /// The member has taken a frame.
-    pub(super) fn on_taken(&mut self, frame_bytes: usize, is_of_stream: bool) {
-        if is_of_stream {
-            self.flow.owes_status |= self.incoming.on_taken(frame_bytes);
+    /// The member has taken a frame. Others that the stream has held back may take its place.
+    pub(super) fn on_taken(&mut self, taken: Taken, mut deliver: impl FnMut(Delivered)) {
+        if taken.is_of_stream {
+            let mut deliver = |class, frame: Bytes| deliver(Delivered::of_stream(class, frame));
+            self.flow.owes_status |= self.incoming.on_taken(taken.bytes, &mut deliver);
         } else {
             self.unread.bytes = self
                 .unread
                 .bytes
-                .saturating_sub(frame_bytes + FRAME_COST_BYTES);
+                .saturating_sub(taken.bytes + FRAME_COST_BYTES);
         }
     }
 
@@ -480,13 +492,7 @@ impl ActiveLink {
         deliver: &mut impl FnMut(Delivered),
     ) -> Result<(), StreamError> {
         self.flow.owes_status = true;
-        let mut deliver = |class, frame: Bytes| {
-            deliver(Delivered {
-                class,
-                frame: frame.into(),
-                is_of_stream: true,
-            });
-        };
+        let mut deliver = |class, frame: Bytes| deliver(Delivered::of_stream(class, frame));
         let head = head.as_bytes();
         if !head.is_empty() {
             self.incoming

@@ -330,8 +330,7 @@ impl Links {
         self.clock.now
     }
 
-    /// Takes the time, and does what is due. Whatever has arrived by then is to be told before, so that nobody is given
-    /// up whose packets were only not read in time.
+    /// Takes the time, and does what is due. What has arrived by then is told before, lest its sender be given up.
     pub fn on_time(&mut self, now: Duration) {
         self.set_time(now);
         if self
@@ -383,9 +382,10 @@ impl Links {
         if let Some(taken) = taken
             && let Some((link, _)) = self.table.by_generation(taken.generation)
         {
-            link.on_taken(taken.bytes, taken.is_of_stream);
+            let peer = link.about.peer;
+            let deliver = |held| self.unread.push_frame(peer, taken.generation, held);
+            link.on_taken(taken, deliver);
             if link.is_waiting() {
-                let peer = link.about.peer;
                 self.table.dirty.insert(peer);
             }
         }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::super::limits::LinkLimits;
+use super::super::limits::{FRAME_COST_BYTES, LinkLimits};
 use super::super::packet::{FRAME_HEAD_BYTES, Status, read_frame_head};
 use super::{
-    CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, StreamError, distance, length,
+    CREDIT_BYTES_INITIAL, CREDIT_BYTES_MAX, EARLY_SEGMENTS_MAX, SEGMENT_BYTES_MAX, StreamError,
+    distance, length,
 };
 use crate::DeliveryClass;
+
+/// While so many frames wait unread, those that arrive stay bytes of the stream: an empty frame takes five bytes of
+/// credit, and costs the member [`FRAME_COST_BYTES`].
+const UNREAD_FRAMES_MAX: usize = CREDIT_BYTES_MAX / FRAME_COST_BYTES;
 
 /// The receiving end of a stream.
 #[derive(Debug)]
@@ -19,7 +24,10 @@ pub(in super::super) struct Incoming {
     /// What arrived after a gap, by its offset.
     early: BTreeMap<u64, Bytes>,
     early_bytes: usize,
+    /// What arrived in order while too many frames waited: the bytes before [`next`](Self::next).
+    held: BytesMut,
     frame: PartialFrame,
+    unread_frames: usize,
     /// The bytes of whole frames that the member has not taken, with their heads.
     unread: usize,
     /// How many bytes beyond those that the member has taken the sender may send.
@@ -45,12 +53,14 @@ impl Incoming {
             next: 0,
             early: BTreeMap::new(),
             early_bytes: 0,
+            held: BytesMut::new(),
             frame: PartialFrame {
                 limits,
                 head,
                 head_bytes: 0,
                 body: BytesMut::new(),
             },
+            unread_frames: 0,
             unread: 0,
             window: CREDIT_BYTES_INITIAL,
             credit: distance(CREDIT_BYTES_INITIAL),
@@ -90,15 +100,23 @@ impl Incoming {
         Ok(())
     }
 
-    /// The member has taken a frame of this length. Returns true if the sender should be told of the room.
-    pub(in super::super) fn on_taken(&mut self, frame_bytes: usize) -> bool {
+    /// The member has taken a frame of this length: frames that were held take its place. Returns true if the sender
+    /// should be told of the room.
+    pub(in super::super) fn on_taken(
+        &mut self,
+        frame_bytes: usize,
+        deliver: &mut impl FnMut(DeliveryClass, Bytes),
+    ) -> bool {
         self.unread = self.unread.saturating_sub(FRAME_HEAD_BYTES + frame_bytes);
+        self.unread_frames = self.unread_frames.saturating_sub(1);
+        // A rule that the held bytes break is broken for good: the next segment tells.
+        let _ = self.deliver_held(deliver);
         length(self.credit, self.possible_credit()) >= self.window / 2
     }
 
     /// The sender is held up by its credit: it gets more from now on, unless it is the member that does not read.
     pub(in super::super) fn on_asked(&mut self) {
-        if self.unread == 0 {
+        if self.unread == 0 && self.held.is_empty() {
             self.window = (2 * self.window).min(CREDIT_BYTES_MAX);
         }
     }
@@ -126,7 +144,7 @@ impl Incoming {
 
     /// A frame that is not whole takes no credit, so that one longer than the window arrives.
     fn possible_credit(&self) -> u64 {
-        let taken = self.next - distance(self.unread);
+        let taken = self.next - distance(self.unread + self.held.len());
         taken.saturating_add(distance(self.window)).max(self.next)
     }
 
@@ -160,11 +178,44 @@ impl Incoming {
         }
         bytes.advance(known);
         self.next += distance(bytes.len());
+        if self.held.is_empty() && self.has_room() {
+            return self.deliver_whole(bytes, deliver);
+        }
+        self.held.extend_from_slice(&bytes);
+        self.deliver_held(deliver)
+    }
+
+    /// Delivers frames of what is held, a segment at a time, until too many wait again.
+    fn deliver_held(
+        &mut self,
+        deliver: &mut impl FnMut(DeliveryClass, Bytes),
+    ) -> Result<(), StreamError> {
+        while !self.held.is_empty() && self.has_room() {
+            let bytes = self.held.len().min(SEGMENT_BYTES_MAX);
+            // A copy, so that no frame keeps all that is held in memory.
+            let segment = Bytes::copy_from_slice(&self.held[..bytes]);
+            self.held.advance(bytes);
+            self.deliver_whole(segment, deliver)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers the frames that are whole with these bytes.
+    fn deliver_whole(
+        &mut self,
+        mut bytes: Bytes,
+        deliver: &mut impl FnMut(DeliveryClass, Bytes),
+    ) -> Result<(), StreamError> {
         while let Some((class, frame)) = self.frame.take(&mut bytes)? {
             self.unread += FRAME_HEAD_BYTES + frame.len();
+            self.unread_frames += 1;
             deliver(class, frame);
         }
         Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.unread_frames < UNREAD_FRAMES_MAX
     }
 }
 

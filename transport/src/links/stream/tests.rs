@@ -178,7 +178,12 @@ impl Line {
 
     fn read_all(&mut self) {
         while let Some(bytes) = self.unread.pop_front() {
-            if self.incoming.on_taken(bytes) {
+            let (delivered, unread) = (&mut self.delivered, &mut self.unread);
+            let mut deliver = |class, frame: Bytes| {
+                unread.push_back(frame.len());
+                delivered.push((class, frame));
+            };
+            if self.incoming.on_taken(bytes, &mut deliver) {
                 let status = self.incoming.status();
                 self.fly(&Flying::Status(status));
             }
@@ -418,4 +423,45 @@ proptest! {
             let _segments = std::iter::from_fn(|| outgoing.next_segment(Duration::from_millis(now))).count();
         }
     }
+}
+
+/// Gives a receiver, which has given all the credit that it gives, empty frames up to that.
+fn full_of_empty_frames() -> (Incoming, u64, u64) {
+    let mut incoming = Incoming::new(limits(0));
+    let heads = Bytes::from(frame_head(STREAM, 0).repeat(3_000));
+    let (mut sent, mut delivered) = (0, 0);
+    for _ in 0..5 {
+        incoming.on_asked();
+    }
+    let credit = incoming.status().credit;
+    while sent + distance(heads.len()) <= credit {
+        let mut deliver = |_, _| delivered += 1;
+        let taken = incoming.on_segment(sent, heads.clone(), &mut deliver);
+        taken.expect("the sender keeps to the rules");
+        sent += distance(heads.len());
+    }
+    (incoming, sent, delivered)
+}
+
+#[test]
+fn empty_frames_that_nobody_reads_are_bounded() {
+    let (_, _, delivered) = full_of_empty_frames();
+
+    // One segment more than the 16,384 at most, as each is delivered whole.
+    assert!(delivered < 16_384 + 3_000, "{delivered} wait");
+}
+
+#[test]
+fn frames_that_are_held_back_arrive_as_others_are_read() {
+    let (mut incoming, sent, mut delivered) = full_of_empty_frames();
+    let mut taken = 0;
+
+    while taken < delivered {
+        taken += 1;
+        incoming.on_taken(0, &mut |_, _| delivered += 1);
+    }
+
+    assert_eq!(5 * taken, sent);
+    let credit = incoming.status().credit;
+    assert_eq!(credit, sent + distance(CREDIT_BYTES_MAX));
 }
