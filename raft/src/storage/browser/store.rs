@@ -8,7 +8,7 @@ use super::drains::Drains;
 use super::table::{Database, Fault, Shelf, Step, numbered};
 use super::task::Shared;
 use crate::configuration::History;
-use crate::identity::SECRET_KEY_BYTES;
+use crate::identity::Identity;
 use crate::ids::ClusterId;
 use crate::storage::records::change::{Change, Gathered, Replay, Replayed};
 use crate::storage::records::{damaged, fault};
@@ -59,11 +59,10 @@ pub(super) struct Found {
     pub(super) padding: u64,
 }
 
-/// Puts what a server begins with into a database that has nothing.
-pub(super) async fn create(
-    database: &Database,
-    secret: &[u8; SECRET_KEY_BYTES],
-) -> Result<(), StorageError> {
+/// Puts what a server begins with, whose key was just drawn, into a database that has nothing.
+pub(super) async fn create(database: &Database, identity: &Identity) -> Result<(), StorageError> {
+    let secret = identity.secret_key();
+    let secret = secret.expect("a key that was drawn is in memory");
     let steps = [
         (SECRET, secret.to_vec()),
         (base::KEY, Base::default().encode()),

@@ -94,7 +94,7 @@ pub(super) async fn take(
         folder: name.clone(),
     })?;
     let database = Database(origin.open(&name, lock).await?);
-    store::create(&database, identity.secret_key()).await?;
+    store::create(&database, &identity).await?;
     origin.remember(&own, &name);
     let taken = if is_lost {
         Taken::NewAfterLoss

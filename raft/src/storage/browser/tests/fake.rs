@@ -49,7 +49,7 @@ impl Fake {
         let fake = Self::default();
         fake.connect();
         let database = Database(Box::new(fake.clone()));
-        let created = store::create(&database, Identity::draw().secret_key()).await;
+        let created = store::create(&database, &Identity::draw()).await;
         created.expect("a database takes what a server begins with");
         fake
     }
