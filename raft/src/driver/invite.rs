@@ -10,7 +10,7 @@ use liferaft_transport::token::{TOKEN_SECRET_BYTES, TokenSecret};
 use super::error::MembershipError;
 use super::handle::Handle;
 use crate::configuration::{
-    Address, Configuration, Grants, InvalidScope, PublicKey, Scope, TokenKey,
+    Address, Configuration, Description, Grants, InvalidScope, PublicKey, Scope, TokenKey,
 };
 use crate::consensus::{MembershipChange, NewToken};
 use crate::ids::{ClusterId, ServerId};
@@ -193,30 +193,45 @@ fn draw_token() -> TokenSecret {
     TokenSecret::from_bytes(secret)
 }
 
-/// Returns an invitation by this server and other members, without a token. The leader comes before the others, as it
-/// is who takes newcomers in. This server knows its own addresses before the configuration has them.
+/// Returns an invitation by this server and other members, without a token. This server knows its own addresses before
+/// the configuration has them.
 fn invitation(
     cluster: ClusterId,
     (own, own_addresses): (PublicKey, &[Address]),
     leader: Option<ServerId>,
     configuration: &Configuration,
 ) -> Invitation {
-    let mut members: Vec<_> = configuration.members().collect();
-    members.sort_by_key(|(id, _)| (*id != own.server_id(), Some(*id) != leader));
-    let descriptions = || members.iter().map(|(_, member)| &member.description);
-    let known = descriptions().filter_map(|description| description.public_key());
-    let mut inviters = vec![own];
-    inviters.extend(known.filter(|key| *key != own));
-    inviters.truncate(INVITERS_MAX);
-    let believed = descriptions().filter(|description| {
-        let key = description.public_key();
-        key.is_some_and(|key| inviters.contains(&key))
-    });
-    let others = believed.flat_map(|description| description.addresses());
-    let addresses = chosen_addresses(own_addresses, others);
+    let others = configuration
+        .members()
+        .map(|(id, member)| (id, &member.description))
+        .filter(|(id, _)| *id != own.server_id());
+    let others = believed(others, leader, INVITERS_MAX - 1);
+    let keys = others.iter().filter_map(|other| other.public_key());
+    let inviters = iter::once(own).chain(keys);
+    let addresses = others.iter().flat_map(|other| other.addresses());
+    let addresses = chosen_addresses(own_addresses, addresses);
     Invitation::new(cluster, inviters)
         .and_then(|invitation| invitation.with_addresses(addresses))
         .expect("there is an inviter, and no more of anything than allowed")
+}
+
+/// Returns those of some members whom an invitation names as to be believed, this many at most.
+///
+/// The leader comes first, as it is who takes newcomers in. Of the others there are as many that have an address that
+/// needs no signaling server as there are that have none, if there are many: whoever is invited may reach one kind
+/// alone.
+pub(super) fn believed<'a>(
+    members: impl Iterator<Item = (ServerId, &'a Description)>,
+    leader: Option<ServerId>,
+    max: usize,
+) -> Vec<&'a Description> {
+    let known = members.filter(|(_, description)| description.public_key().is_some());
+    let (leading, others): (Vec<_>, Vec<_>) = known.partition(|(id, _)| Some(*id) == leader);
+    let others = by_turns(others, |(_, description)| {
+        description.addresses().iter().all(Address::is_signaled)
+    });
+    let chosen = leading.into_iter().chain(others).take(max);
+    chosen.map(|(_, description)| description).collect()
 }
 
 /// Returns the addresses that an invitation has: all of this server's own, and as many of others as there is room for.
@@ -227,14 +242,8 @@ pub(super) fn chosen_addresses<'a>(
     own: &[Address],
     others: impl Iterator<Item = &'a Address>,
 ) -> Vec<Address> {
-    let (signaled, direct): (Vec<_>, Vec<_>) = others.partition(|address| address.is_signaled());
-    let (mut signaled, mut direct) = (signaled.into_iter(), direct.into_iter());
-    let in_turn = iter::from_fn(|| {
-        let pair = [direct.next(), signaled.next()];
-        pair.iter().any(Option::is_some).then_some(pair)
-    });
     let mut chosen = own.to_vec();
-    for address in in_turn.flatten().flatten() {
+    for address in by_turns(others, |address| address.is_signaled()) {
         if !chosen.contains(address) {
             chosen.push(address.clone());
         }
@@ -244,9 +253,25 @@ pub(super) fn chosen_addresses<'a>(
     chosen
 }
 
+/// Returns one that is not late and one that is by turns, for as long as there are both; then the rest.
+fn by_turns<T>(
+    items: impl IntoIterator<Item = T>,
+    is_late: impl Fn(&T) -> bool,
+) -> impl Iterator<Item = T> {
+    let (late, early): (Vec<_>, Vec<_>) = items.into_iter().partition(is_late);
+    let (mut late, mut early) = (late.into_iter(), early.into_iter());
+    let pairs = iter::from_fn(move || {
+        let pair = [early.next(), late.next()];
+        pair.iter().any(Option::is_some).then_some(pair)
+    });
+    pairs.flatten().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configuration::Member;
+    use crate::identity::Identity;
 
     fn addresses(texts: &[&str]) -> Vec<Address> {
         let read = |text: &&str| text.parse().expect("it is an address");
@@ -267,6 +292,35 @@ mod tests {
             "rtc+ws://s/room/2",
         ];
         assert_eq!(chosen, addresses(&expected));
+    }
+
+    /// The key and the description of a server at this address.
+    fn server(number: u8, address: &str) -> (PublicKey, Description) {
+        let key = Identity::from_secret_key(&[number; 32]).public_key();
+        (
+            key,
+            Description::of(key).with_addresses(addresses(&[address])),
+        )
+    }
+
+    #[test]
+    fn some_are_believed_who_need_no_signaling_server() {
+        let (direct, description) = server(0, "ws://direct:1");
+        let signaled = (1..).map(|number| server(number, "rtc+ws://s/room/1"));
+        // All others come before it, by their ids.
+        let signaled = signaled.filter(|(key, _)| key.server_id() < direct.server_id());
+        let servers: Vec<_> = signaled.take(6).chain([(direct, description)]).collect();
+        let [(own, _), (leader, _)] = [&servers[0], &servers[1]];
+        let (own, leader) = (*own, leader.server_id());
+        let members = servers.into_iter();
+        let members =
+            members.map(|(key, description)| (key.server_id(), Member::voter(description)));
+        let configuration = Configuration::from_members(members);
+
+        let invitation = invitation(ClusterId(1), (own, &[]), Some(leader), &configuration);
+
+        assert!(invitation.inviters().contains(&direct));
+        assert_eq!(invitation.addresses()[..1], addresses(&["ws://direct:1"]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use liferaft_transport::links::Wanted;
 
 use crate::configuration::{ADDRESSES_MAX, Description, PublicKey};
 use crate::driver::attempt::NEVER;
-use crate::driver::invite::chosen_addresses;
+use crate::driver::invite::{believed, chosen_addresses};
 use crate::ids::{ServerId, Term};
 use crate::time::Instant;
 use crate::wire::View;
@@ -190,21 +190,16 @@ impl Route {
 
     /// Whom to believe and where they are, as an invitation without a token: the leader first.
     pub(super) fn contact(&self) -> Invitation {
-        let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_by_key(|(id, _)| self.leader != Some(**id));
-        let descriptions = || members.iter().map(|(_, description)| description);
-        let believed = descriptions().filter_map(|description| description.public_key());
-        let believed: Vec<_> = believed.take(INVITERS_MAX).collect();
+        let members = self.members.iter();
+        let members = members.map(|(id, description)| (*id, description));
+        let believed = believed(members, self.leader, INVITERS_MAX);
         if believed.is_empty() {
             return self.invitation.clone().without_token();
         }
-        let known = descriptions().filter(|description| {
-            let key = description.public_key();
-            key.is_some_and(|key| believed.contains(&key))
-        });
-        let addresses = known.flat_map(|description| description.addresses());
+        let keys = believed.iter().filter_map(|member| member.public_key());
+        let addresses = believed.iter().flat_map(|member| member.addresses());
         let addresses = chosen_addresses(&[], addresses);
-        Invitation::new(self.invitation.cluster(), believed)
+        Invitation::new(self.invitation.cluster(), keys)
             .and_then(|contact| contact.with_addresses(addresses))
             .expect("there is an inviter, and no more of anything than allowed")
     }
