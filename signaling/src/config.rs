@@ -1,10 +1,12 @@
 //! States every setting and every bound of a server.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::names::Channel;
 use crate::rate::Rate;
+use crate::site::Site;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -14,6 +16,7 @@ pub struct Config {
     pub(crate) origins: Origins,
     pub(crate) trusted_proxies: Vec<IpAddr>,
     pub(crate) limits: Limits,
+    pub(crate) site: Arc<Site>,
 }
 
 /// A setting that makes no sense.
@@ -124,7 +127,8 @@ impl Default for Limits {
 }
 
 impl Default for Config {
-    /// The key `peerjs`, no list of the common place, pages of the same origin, no proxies, the default limits.
+    /// The key `peerjs`, no list of the common place, pages of the same origin, no proxies, the default limits, and
+    /// a page that only says what the server is.
     fn default() -> Self {
         Self {
             key: "peerjs".to_owned(),
@@ -132,6 +136,7 @@ impl Default for Config {
             origins: Origins::Same,
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            site: Arc::default(),
         }
     }
 }
@@ -187,6 +192,14 @@ impl Config {
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Serves these pages instead of one that only says what the server is. People who come without a room get a new one
+    /// at once.
+    #[must_use]
+    pub fn with_site(mut self, site: Site) -> Self {
+        self.site = Arc::new(site);
         self
     }
 

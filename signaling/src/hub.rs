@@ -104,6 +104,18 @@ impl Hub {
         self.lock().rooms.figures()
     }
 
+    /// Stops signaling, or starts it again, while pages are served as before: connections of peers are closed, and what
+    /// has to do with rooms is answered with 503. Rooms stay as they are, and peers come back when it is started again.
+    pub fn set_open(&self, is_open: bool) {
+        self.change(|rooms, now| rooms.set_open(now, is_open));
+    }
+
+    /// Returns true if signaling is not stopped.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().rooms.is_open()
+    }
+
     /// Closes all connections, and waits until they have ended: 4 s at most. Peers come back if there is a server
     /// again.
     pub async fn shut_down(&self) {

@@ -17,11 +17,11 @@ mod hub;
 mod message;
 mod names;
 mod origin;
-mod pages;
 mod rate;
 mod rooms;
 mod routes;
 mod server;
+mod site;
 mod socket;
 
 pub use self::config::{Config, ConfigError, Limits, Origins};
@@ -32,3 +32,4 @@ pub use self::names::{Channel, Key, NameError, PeerId, Token};
 pub use self::rate::Rate;
 pub use self::rooms::{Action, Attach, Claim, Closing, ConnectionId, Ending, Refusal, Rooms};
 pub use self::server::Server;
+pub use self::site::{File, NoStartPage, Site};

@@ -20,8 +20,8 @@ use crate::hosts::Host;
 use crate::hub::{Hub, draw_channel, draw_id};
 use crate::names::{Key, PeerId, Token};
 use crate::origin;
-use crate::pages::{self, Page};
 use crate::rooms::{Attach, Claim, Refusal};
+use crate::site::{File, Site};
 use crate::socket::Connected;
 
 /// What PeerJS's server says of itself, in words of our own.
@@ -33,13 +33,14 @@ const BANNER: &str = concat!(
 const UPGRADE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Whoever asks too often is told to wait this long, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
-/// Pages show nothing but their own style sheet, run nothing, and are shown in no other.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
-/// Beside the policy. A room's number is in the address, which is therefore told to nobody.
+/// How long browsers keep a file whose name never has other bytes.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// What answers say where they say nothing else. A room's number is in the address, which is therefore told to nobody.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
     (
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
@@ -58,16 +59,18 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
 
 /// The routes of visitors and peers.
 pub(crate) fn public(hub: Hub) -> Router {
-    Router::new()
-        .route("/", get(start))
+    let signaling = Router::new()
         .route("/new", get(new_room))
         .route("/peerjs", get(websocket))
         .route("/peers/{key}", get(peers_of_room))
         .route("/{key}/id", get(id))
         .route("/{key}/peers", get(peers))
         .route("/{key}/founder", post(founder))
-        .route("/{key}", get(page))
-        .fallback(not_found)
+        .route_layer(middleware::from_fn_with_state(hub.clone(), while_open));
+    Router::new()
+        .route("/", get(start))
+        .merge(signaling)
+        .fallback(file)
         .layer(middleware::from_fn_with_state(hub.clone(), guard))
         .with_state(hub)
 }
@@ -100,7 +103,9 @@ async fn guard(State(hub): State<Hub>, mut request: Request, next: Next) -> Resp
         next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.extend(SECURITY_HEADERS);
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(value);
+    }
     headers.append(header::VARY, HeaderValue::from_static("accept, origin"));
     if let Some(origin) = asked_by.filter(|_| is_allowed) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -108,18 +113,29 @@ async fn guard(State(hub): State<Hub>, mut request: Request, next: Next) -> Resp
     response
 }
 
+/// Stands before what has to do with rooms: nothing of it is there while signaling is stopped.
+async fn while_open(State(hub): State<Hub>, request: Request, next: Next) -> Response {
+    if hub.is_open() {
+        return next.run(request).await;
+    }
+    refused(Refusal::Stopped)
+}
+
 /// A page for people, a banner for programs, as PeerJS's.
-async fn start(headers: HeaderMap, request: Request) -> Response {
+async fn start(State(hub): State<Hub>, request: Request) -> Response {
+    let headers = request.headers();
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    let is_room = request
-        .uri()
-        .query()
-        .is_some_and(|it| it.starts_with("channel="));
-    if is_room || accepted.any(|value| value.contains("text/html")) {
-        return pages::START.into_response();
+    let mut query = request.uri().query().unwrap_or_default().split('&');
+    let is_room = query.any(|it| it.starts_with("channel="));
+    if !is_room && !accepted.any(|value| value.contains("text/html")) {
+        return json(StatusCode::OK, BANNER.to_owned());
     }
-    json(StatusCode::OK, BANNER.to_owned())
+    let site = &hub.config().site;
+    if site.opens_rooms && !is_room && hub.is_open() {
+        return new_room(State(hub.clone()), request).await;
+    }
+    shown(site, site.start(), headers)
 }
 
 /// Makes a room, and tells this one visitor that it may found there.
@@ -271,11 +287,51 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
     is_handshake.then(|| accept.try_into().ok())?
 }
 
-async fn page(Path(path): Path<String>) -> Response {
-    match pages::page(&path) {
-        Some(page) => page.into_response(),
+/// Answers all that is not of the protocol.
+async fn file(State(hub): State<Hub>, request: Request) -> Response {
+    let site = &hub.config().site;
+    let is_asked = matches!(*request.method(), Method::GET | Method::HEAD);
+    let path = request.uri().path().strip_prefix('/');
+    let file = path.filter(|_| is_asked).and_then(|path| site.file(path));
+    match file {
+        Some(file) => shown(site, file, request.headers()),
         None => not_found().await,
     }
+}
+
+/// Returns a file, compressed where that is at hand and the browser takes it.
+fn shown(site: &Site, file: &File, headers: &HeaderMap) -> Response {
+    let gzip = file.gzip.as_ref().filter(|_| takes_gzip(headers));
+    let mut response = Response::new(Body::from(gzip.unwrap_or(&file.bytes).clone()));
+    let own = response.headers_mut();
+    if gzip.is_some() {
+        own.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if file.gzip.is_some() {
+        own.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if file.is_immutable {
+        own.insert(header::CACHE_CONTROL, IMMUTABLE);
+    }
+    let bytes = HeaderValue::from_static("application/octet-stream");
+    let content_type = HeaderValue::from_str(&file.content_type).unwrap_or(bytes);
+    own.insert(header::CONTENT_TYPE, content_type);
+    own.insert(header::CONTENT_SECURITY_POLICY, site.policy.clone());
+    response
+}
+
+/// Returns true if gzip is among the codings that are taken (RFC 9110, 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let mut codings = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=");
+        let is_refused = weight.and_then(|it| it.parse().ok()) == Some(0.0_f32);
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
 }
 
 async fn metrics(State(hub): State<Hub>) -> Response {
@@ -299,7 +355,7 @@ fn host(request: &Request) -> Host {
 fn refused(refusal: Refusal) -> Response {
     let status = match refusal {
         Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Full | Refusal::Exists => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Full | Refusal::Exists | Refusal::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     };
     let answer = plain(status, format!("{refusal}\n"));
     ([(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()
@@ -325,10 +381,4 @@ fn json(status: StatusCode, content: String) -> Response {
         content,
     )
         .into_response()
-}
-
-impl IntoResponse for &'static Page {
-    fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, self.content_type)], self.content).into_response()
-    }
 }

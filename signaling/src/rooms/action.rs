@@ -112,6 +112,9 @@ pub enum Refusal {
     /// The number is that of a room which is there.
     #[error("the room exists")]
     Exists,
+    /// The operator has stopped signaling.
+    #[error("signaling is stopped")]
+    Stopped,
 }
 
 /// Whether a visitor founds.

@@ -48,6 +48,8 @@ pub struct Rooms {
     timers: BTreeSet<(Duration, Timer)>,
     /// Peers are not taken as silent since before this.
     awake_since: Duration,
+    /// The operator has not stopped signaling.
+    is_open: bool,
     actions: Vec<Action>,
     figures: Figures,
 }
@@ -76,6 +78,7 @@ impl Rooms {
             hosts: Hosts::default(),
             timers: BTreeSet::new(),
             awake_since: Duration::ZERO,
+            is_open: true,
             actions: Vec::new(),
             figures: Figures::default(),
         }
@@ -168,13 +171,14 @@ impl Rooms {
     /// Takes a place for a connection.
     ///
     /// # Errors
-    /// The host, or all together, have too many.
+    /// The host, or all together, have too many, or signaling is stopped.
     pub fn connect(
         &mut self,
         now: Duration,
         host: Host,
         connection: ConnectionId,
     ) -> Result<(), Refusal> {
+        self.allowed(self.is_open, Refusal::Stopped)?;
         let has_room =
             self.connections.len() < self.limits.connections_max + REFUSED_CONNECTIONS_MAX;
         self.allowed(has_room, Refusal::Full)?;
@@ -369,6 +373,21 @@ impl Rooms {
             self.hosts.disconnect(entry.host);
             self.figures.outgoing_bytes -= entry.outgoing_bytes;
         }
+    }
+
+    /// Stops signaling, which closes all connections and takes no more, or starts it again. Rooms stay, and ids are kept
+    /// for their tokens as if their connections had broken.
+    pub fn set_open(&mut self, now: Duration, is_open: bool) {
+        self.is_open = is_open;
+        if !is_open {
+            self.shut_down(now);
+        }
+    }
+
+    /// Returns true if signaling is not stopped.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Closes all connections: the server ends.

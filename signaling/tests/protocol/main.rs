@@ -3,6 +3,7 @@
 mod hostile;
 mod peer;
 mod rooms;
+mod site;
 
 use std::time::Duration;
 
