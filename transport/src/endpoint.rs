@@ -5,6 +5,7 @@
 
 mod hints;
 mod redial;
+mod signing;
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +16,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
-use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use liferaft_platform::{PublicKey, entropy_u64, entropy_u128, now, sleep_until};
 
 use self::hints::Hints;
 pub use self::redial::Redial;
+use self::signing::Signing;
 use crate::access::Authorizer;
 use crate::carrier::{Address, Carrier, CarrierEvent, CarryError, DialError, Reach};
 use crate::frame::Frame;
@@ -103,7 +103,7 @@ pub struct Endpoint {
     /// A carrier that has ended is gone.
     carriers: Vec<Option<Box<dyn Carrier>>>,
     signer: Box<dyn Signer>,
-    signing: FuturesUnordered<BoxFuture<'static, (u64, Option<[u8; SIGNATURE_BYTES]>)>>,
+    signing: Signing,
     hints: Hints,
     /// What others wish, if anybody can.
     redial: Option<Redial>,
@@ -144,7 +144,7 @@ impl Endpoint {
             limits: LinkLimits::default(),
             carriers: vec![Some(Box::new(carrier))],
             signer: Box::new(signer),
-            signing: FuturesUnordered::new(),
+            signing: Signing::default(),
             hints: Hints::new(),
             redial: None,
             read: 0,
@@ -357,10 +357,7 @@ impl Endpoint {
                 answers,
             } = poll_carriers(&mut self.carriers, links, &**authorizer, context);
             let mut has_news = read > 0;
-            while !self.signing.is_empty()
-                && let Poll::Ready(Some((attempt, signature))) =
-                    self.signing.poll_next_unpin(context)
-            {
+            while let Poll::Ready((attempt, signature)) = self.signing.poll(context) {
                 has_news = true;
                 links.set_time(now());
                 links.on_signed(attempt, signature.as_ref());
@@ -484,8 +481,7 @@ impl Endpoint {
                 }
                 LinkOutput::Sign { attempt, bytes } => {
                     let signature = self.signer.sign(bytes);
-                    self.signing
-                        .push(Box::pin(async move { (attempt, signature.await) }));
+                    self.signing.begin(attempt, signature);
                 }
             }
         }
