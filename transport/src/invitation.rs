@@ -22,7 +22,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "qr")]
-pub use self::qr::qr;
+pub use self::qr::{QrModules, qr, qr_modules};
 use crate::token::{TOKEN_SECRET_BYTES, TokenSecret};
 
 /// The most addresses in an invitation.
@@ -136,7 +136,7 @@ pub enum InvitationError {
         "a link leads to a page https://… or http://…, of at most {PAGE_BYTES_MAX} visible ASCII characters, without #"
     )]
     Page,
-    /// A text is too long for a QR code that a terminal shows.
+    /// A text is too long for a QR code, or for one that a terminal shows.
     #[error("a text of {bytes} bytes is too long for a QR code of {QR_COLUMNS_MAX} columns")]
     QrTooLong {
         /// The length of the text.

@@ -23,6 +23,12 @@ impl Purpose {
     pub(crate) const TOKEN: Self = Self(*b"liferaft 1: token of invitation.");
     /// A server vouches for a key.
     pub(crate) const VOUCHER: Self = Self(*b"liferaft 1: voucher for a server");
+    /// A page draws from the signature by what it takes its id back at signaling servers. Nobody is shown it.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        allow(dead_code, reason = "only pages have no other secret")
+    )]
+    pub(crate) const SIGNALING: Self = Self(*b"liferaft 1: signaling server ids");
 
     /// Returns the bytes to be signed: the purpose, then the parts. The parts of one purpose have fixed lengths.
     pub(crate) fn statement(self, parts: &[&[u8]]) -> Bytes {
@@ -59,6 +65,7 @@ mod tests {
             Purpose::RESPONDER,
             Purpose::TOKEN,
             Purpose::VOUCHER,
+            Purpose::SIGNALING,
         ];
 
         let statements: BTreeSet<_> = purposes

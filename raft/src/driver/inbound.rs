@@ -225,6 +225,9 @@ impl<S: StateMachine> Driver<S> {
 
     /// Takes what the sender has any business to say. The core judges messages of the protocol itself.
     fn take_content(&mut self, from: ServerId, content: Content, now: Instant) {
+        if let Content::Message(message) = &content {
+            self.counters.messages_received.add(message);
+        }
         let is_member = self.is_member(from);
         // What a peer may be goes with its link. Of a transport that proves nothing there is none to go by.
         let asks_to_join = matches!(content, Content::Join { .. });

@@ -171,9 +171,12 @@ impl Links {
                 token,
             };
             let sent = self.send_encoded(&head, class, encoded, counters);
-            if !sent
-                && let Some((_, SendError::QueueFull(_))) = &self.failure
-                && let Content::Message(message) = content
+            let Content::Message(message) = content else {
+                continue;
+            };
+            if sent {
+                counters.messages_sent.add(message);
+            } else if let Some((_, SendError::QueueFull(_))) = &self.failure
                 && is_bulk(message)
             {
                 self.unsent.push((to, message.clone()));

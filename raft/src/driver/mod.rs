@@ -93,5 +93,6 @@ pub use outbox::{
     OutboxEvent, OutboxState, OutboxStatus, PendingCommand, PendingState, PushError, Ticket,
 };
 pub use status::{
-    Counters, LastError, LinkStatus, MemberError, MemberStatus, Queues, StorageStatus,
+    Counters, LastError, LinkStatus, MemberError, MemberStatus, MessageCounts, Queues,
+    StorageStatus,
 };

@@ -18,6 +18,7 @@ use crate::boots::OldBoot;
 use crate::configuration::{Foreign, Suffrage};
 use crate::consensus::{Refusal, RoleKind, Status};
 use crate::ids::{Index, ServerId, Term};
+use crate::message::{Body, Message};
 use crate::storage::Repair;
 use crate::time::Instant;
 use crate::wire::DecodeError;
@@ -138,6 +139,10 @@ pub struct Counters {
     pub frames_received: u64,
     /// Frames that the transport took.
     pub frames_sent: u64,
+    /// Of the frames received, those with these messages of the protocol.
+    pub messages_received: MessageCounts,
+    /// Of the frames sent, those with these messages of the protocol.
+    pub messages_sent: MessageCounts,
     /// Contents of frames that were encoded: one for all members that are sent the same.
     pub contents_encoded: u64,
     /// Frames that the transport did not take: no link, or a full queue.
@@ -171,6 +176,32 @@ pub struct Counters {
     pub leader_changes: u64,
     /// Times that it found, as the leader, a server that had lost what it had acknowledged.
     pub peers_forgot: u64,
+}
+
+/// How many messages of the protocol there were, of the kinds that tell how a cluster gets on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageCounts {
+    /// Requests for votes and pre-votes.
+    pub request_votes: u64,
+    /// Entries and heartbeats of leaders.
+    pub append_entries: u64,
+}
+
+impl MessageCounts {
+    pub(super) const fn add(&mut self, message: &Message) {
+        match &message.body {
+            Body::RequestVote(_) => self.request_votes += 1,
+            Body::AppendEntries(_) => self.append_entries += 1,
+            Body::RequestVoteReply(_)
+            | Body::AppendEntriesReply(_)
+            | Body::InstallSnapshot(_)
+            | Body::InstallSnapshotReply(_)
+            | Body::TimeoutNow
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply(_) => {}
+        }
+    }
 }
 
 /// How much waits in a member. Each has a bound, beyond which requests are answered *busy*.

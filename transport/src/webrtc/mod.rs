@@ -62,6 +62,7 @@ mod negotiation;
 mod negotiations;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod places;
+mod reached;
 mod servers;
 mod shunned;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
@@ -88,6 +89,7 @@ pub use self::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 pub use self::meter::{WebRtcCounters, WebRtcMeter};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::native::{WebRtcIdentity, WebRtcIdentityError};
+pub use self::reached::{SignalingMeter, SignalingStatus};
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::hosts::ListenError;
 pub use crate::hosts::{Fingerprint, ParseFingerprintError};

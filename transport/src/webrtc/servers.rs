@@ -12,6 +12,7 @@ use std::time::Duration;
 use liferaft_platform::Address;
 
 use super::address::address_of;
+use super::reached::{SignalingMeter, SignalingStatus};
 use crate::ServerId;
 use crate::signaling::{Place, Signaling, SignalingEvent};
 
@@ -41,6 +42,7 @@ pub(crate) struct Servers {
     /// Where in the list the one is that is heard first.
     hears_next: usize,
     local: Option<ServerId>,
+    meter: SignalingMeter,
 }
 
 struct Server {
@@ -49,6 +51,7 @@ struct Server {
     place: Option<Place>,
     signaling: Box<dyn Signaling>,
     named: Option<Named>,
+    is_reached: bool,
     /// Why it is not reached, as far as that is known.
     outage: Option<String>,
 }
@@ -151,8 +154,10 @@ impl Servers {
             place,
             signaling,
             named,
+            is_reached: false,
             outage: None,
         });
+        self.post();
     }
 
     /// Returns the number of a server at a place: the one that was there before, or a new one.
@@ -194,8 +199,27 @@ impl Servers {
     pub(crate) fn note_outage(&mut self, number: usize, outage: Option<String>) {
         let mut servers = self.servers.iter_mut();
         if let Some(server) = servers.find(|server| server.number == number) {
+            server.is_reached = outage.is_none();
             server.outage = outage;
+            self.post();
         }
+    }
+
+    /// Returns what tells which servers are reached.
+    pub(crate) fn meter(&self) -> SignalingMeter {
+        self.meter.clone()
+    }
+
+    fn post(&self) {
+        let servers = self.servers.iter().filter_map(|server| {
+            let address = server.place.as_ref()?.to_string();
+            let is_connected = server.is_reached;
+            Some(SignalingStatus {
+                address,
+                is_connected,
+            })
+        });
+        self.meter.post(servers.collect());
     }
 
     /// Returns a server that is not reached and why, if none is reached by which a peer is asked that is said to be
@@ -251,6 +275,7 @@ impl Servers {
                 Poll::Ready(Some(event)) => return Some((server.number, event)),
                 Poll::Ready(None) => {
                     self.servers.remove(at);
+                    self.post();
                     self.hears_next = at;
                     if self.servers.is_empty() {
                         return None;
@@ -281,6 +306,7 @@ impl Servers {
                 !peers.is_empty()
             })
         });
+        self.post();
     }
 
     pub(crate) fn len(&self) -> usize {

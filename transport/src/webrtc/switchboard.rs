@@ -16,6 +16,7 @@ use super::limits::WebRtcLimits;
 use super::negotiation::{ANYBODY, Action, MediumEvent, Unreached, Ways};
 use super::negotiations::{Negotiations, Output, Taken};
 use super::places::{Claim, Gate};
+use super::reached::SignalingMeter;
 use super::servers::{SERVERS_MAX, Servers};
 use super::visitors::Visitors;
 use crate::ServerId;
@@ -113,6 +114,11 @@ impl Switchboard {
     /// Returns what people ask by who carry signals.
     pub(crate) fn by_hand(&self) -> ByHand {
         self.desk.handle()
+    }
+
+    /// Returns what tells which signaling servers are reached.
+    pub(crate) fn signaling(&self) -> SignalingMeter {
+        self.servers.meter()
     }
 
     /// Returns the open connection with a server that was made by hand, once, to whoever dials that server.

@@ -10,8 +10,42 @@ mod port;
 mod statistics;
 mod table;
 
+use std::fmt;
+
 pub use self::carrier::WebRtcCarrier;
 
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::config::WebRtcConfig;
+use crate::endpoint::Signer;
+use crate::signing::Purpose;
+
 /// What only a carrier in a browser is told.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Options {}
+#[derive(Clone, Default)]
+pub(super) struct Options {
+    /// What tokens are made from, if a page comes back with them.
+    token_secret: Option<Zeroizing<[u8; 32]>>,
+}
+
+/// The secret stays out of logs.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
+}
+
+impl WebRtcConfig {
+    /// Takes this server's id back at signaling servers after its page has crashed or was loaded anew: by tokens that
+    /// are made from a signature of its key, which is the same each time. Without it, or if the key does not sign, they
+    /// are made by chance, and a signaling server keeps the id from whoever comes back, for a while after a crash.
+    #[must_use]
+    pub async fn with_tokens_of(mut self, key: &impl Signer) -> Self {
+        let signature = key.sign(Purpose::SIGNALING.statement(&[])).await;
+        self.host.token_secret = signature.map(|signature| {
+            let signature = Zeroizing::new(signature);
+            Zeroizing::new(Sha256::digest(*signature).into())
+        });
+        self
+    }
+}

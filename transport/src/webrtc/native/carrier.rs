@@ -131,6 +131,12 @@ impl WebRtcCarrier {
         self.switchboard.by_hand()
     }
 
+    /// Returns what tells which signaling servers this carrier reaches.
+    #[must_use]
+    pub fn signaling(&self) -> SignalingMeter {
+        self.switchboard.signaling()
+    }
+
     /// Returns what reads the counters of this carrier, as long as one likes.
     #[must_use]
     pub fn meter(&self) -> WebRtcMeter {

@@ -18,6 +18,7 @@ use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::Action;
+use super::super::reached::SignalingMeter;
 use super::super::switchboard::{Guest, Switchboard, Wish};
 use super::Options;
 use super::connection::{Order, run_all};
@@ -55,7 +56,7 @@ impl WebRtcCarrier {
             ice_servers,
             ice_transport_policy,
             servers,
-            host: Options {},
+            host: Options { token_secret },
         } = config;
         let (sender, news) = mpsc::unbounded();
         let (tasks, given) = mpsc::unbounded();
@@ -63,7 +64,7 @@ impl WebRtcCarrier {
         spawn_local(run_all(given, means));
         Self {
             table: Table::new(limits, sender, tasks),
-            switchboard: Switchboard::new(limits, servers, token_source()),
+            switchboard: Switchboard::new(limits, servers, token_source(token_secret)),
             news,
             events: VecDeque::new(),
             waker: None,
@@ -80,6 +81,12 @@ impl WebRtcCarrier {
     #[must_use]
     pub fn by_hand(&self) -> ByHand {
         self.switchboard.by_hand()
+    }
+
+    /// Returns what tells which signaling servers this carrier reaches.
+    #[must_use]
+    pub fn signaling(&self) -> SignalingMeter {
+        self.switchboard.signaling()
     }
 
     /// Returns what reads the counters of this carrier, as long as one likes. Those of UDP stay zero: a browser does
@@ -185,8 +192,12 @@ impl WebRtcCarrier {
     }
 }
 
-/// Draws what tokens are made from. A page that keeps its id beyond its own end gives a token instead.
-fn token_source() -> TokenSource {
+/// Returns what tokens are made from: what was given, or what is drawn.
+fn token_source(given: Option<Zeroizing<[u8; 32]>>) -> TokenSource {
+    if let Some(secret) = given {
+        let is_kept = true;
+        return TokenSource { secret, is_kept };
+    }
     let mut secret = Zeroizing::new([0; 32]);
     secret[..16].copy_from_slice(&entropy_u128().to_le_bytes());
     secret[16..].copy_from_slice(&entropy_u128().to_le_bytes());
