@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use browser::{BrowserHandle, BrowserOptions, BrowserStorage, Taken};
+pub use browser::{BrowserHandle, BrowserOptions, BrowserStorage, Taken, hidden_identity};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use disk::faulty;

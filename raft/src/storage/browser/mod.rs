@@ -45,6 +45,7 @@ use liferaft_transport::token::TokenSecret;
 
 pub use self::outbox::BrowserOutboxStore;
 
+use self::host::KeyPair;
 use self::lane::Lane;
 #[cfg(not(target_arch = "wasm32"))]
 use self::native as host;
@@ -175,9 +176,7 @@ impl BrowserStorage {
         let database = Database(table);
         let base = store::read_base(&database).await?;
         let base = base.ok_or_else(|| damaged("header", "there is no base"))?;
-        let secret = read(&database, SECRET).await?;
-        let secret = secret.and_then(|secret| secret.try_into().ok());
-        let secret = secret.ok_or_else(|| damaged("header", "there is no key"))?;
+        let identity = identity(&database).await?;
         let token = read(&database, TOKEN).await?;
         let token = token.and_then(|token| token.try_into().ok());
         let Found {
@@ -202,7 +201,7 @@ impl BrowserStorage {
         shared.look_for_room().await;
         Ok(Self {
             jobs: Jobs::start(shared),
-            identity: Identity::from_secret_key(&secret).at(starts),
+            identity: identity.at(starts),
             bound,
             taken,
             token: token.map(TokenSecret::from_bytes),
@@ -276,6 +275,28 @@ impl fmt::Debug for BrowserHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrowserHandle").finish_non_exhaustive()
     }
+}
+
+/// Makes an identity, that there was never before, of a key that the browser keeps where no script can read it. `None`
+/// where there are no such keys: natively, in pages that came over plain HTTP, and in browsers that do not know Ed25519.
+///
+/// It is for members in memory: a [`BrowserStorage`] has such a key by itself.
+pub async fn hidden_identity() -> Option<Identity> {
+    let pair = KeyPair::generate().await;
+    pair.as_ref().map(KeyPair::identity)
+}
+
+/// Returns who the server of a database is.
+async fn identity(database: &Database) -> Result<Identity, StorageError> {
+    if let Some(secret) = read(database, SECRET).await? {
+        let secret = secret.try_into();
+        let secret = secret.map_err(|_| damaged("header", "the key is none"))?;
+        return Ok(Identity::from_secret_key(&secret));
+    }
+    let pair = database.0.key().await;
+    let pair = pair.map_err(|fault| fault.during("read the store"))?;
+    let pair = pair.ok_or_else(|| damaged("header", "there is no key"))?;
+    Ok(pair.identity())
 }
 
 async fn read(database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

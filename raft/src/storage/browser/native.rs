@@ -1,6 +1,24 @@
 //! Natively there is no browser.
 
 use super::{BrowserOptions, BrowserStorage, StorageError};
+use crate::identity::Identity;
+
+/// A key pair that the browser keeps: there are none.
+pub(super) enum KeyPair {}
+
+impl KeyPair {
+    #[expect(
+        clippy::unused_async,
+        reason = "the other of the pair waits for the browser"
+    )]
+    pub(super) async fn generate() -> Option<Self> {
+        None
+    }
+
+    pub(super) const fn identity(&self) -> Identity {
+        match *self {}
+    }
+}
 
 #[expect(
     clippy::unused_async,

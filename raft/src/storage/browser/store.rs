@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::base::{self, Base};
 use super::drain;
 use super::drains::Drains;
+use super::host::KeyPair;
 use super::table::{Database, Fault, Shelf, Step, numbered};
 use super::task::Shared;
 use crate::configuration::History;
@@ -14,7 +15,7 @@ use crate::storage::records::change::{Change, Gathered, Replay, Replayed};
 use crate::storage::records::{damaged, fault};
 use crate::storage::{Recovered, Snapshot, StorageError, Write, held};
 
-/// The key of the server's secret key.
+/// The key of the server's secret key, where the browser keeps none.
 pub(super) const SECRET: &[u8] = b"key";
 
 /// The key of the secret of the token by which this server invites others.
@@ -59,20 +60,27 @@ pub(super) struct Found {
     pub(super) padding: u64,
 }
 
-/// Puts what a server begins with, whose key was just drawn, into a database that has nothing.
-pub(super) async fn create(database: &Database, identity: &Identity) -> Result<(), StorageError> {
-    let secret = identity.secret_key();
-    let secret = secret.expect("a key that was drawn is in memory");
-    let steps = [
-        (SECRET, secret.to_vec()),
-        (base::KEY, Base::default().encode()),
-    ];
+/// Puts what a server begins with into a database that has nothing: its base last, which says that all is there.
+pub(super) async fn create(
+    database: &Database,
+    identity: &Identity,
+    pair: Option<&KeyPair>,
+) -> Result<(), StorageError> {
+    if let Some(pair) = pair {
+        let kept = database.0.keep_key(pair).await;
+        kept.map_err(|fault| fault.during("create the store"))?;
+    }
+    let secret = identity
+        .secret_key()
+        .map(|secret| (SECRET, secret.to_vec()));
+    let base = (base::KEY, Base::default().encode());
+    let steps = secret.into_iter().chain([base]);
     let steps = steps.map(|(key, value)| Step::Put {
         shelf: Shelf::Server,
         key: key.to_vec(),
         value,
     });
-    let created = database.transact(&steps).await;
+    let created = database.transact(&steps.collect::<Vec<_>>()).await;
     created.map_err(|fault| fault.during("create the store"))
 }
 

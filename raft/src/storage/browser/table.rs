@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 
 use super::base;
+use super::host::KeyPair;
 use crate::storage::StorageError;
 
 /// Where a value is kept. Transactions that change one shelf are made one after the other, and hold up no others.
@@ -125,6 +126,12 @@ pub(super) trait Table {
         keys: RangeInclusive<Key>,
         count_max: u32,
     ) -> Result<Vec<Vec<u8>>, Fault>;
+
+    /// Keeps a key pair of the browser's in place of any other, durably.
+    async fn keep_key(&self, pair: &KeyPair) -> Result<(), Fault>;
+
+    /// Returns the key pair of the browser's that was kept, if there is one.
+    async fn key(&self) -> Result<Option<KeyPair>, Fault>;
 
     /// Connects again if the connection was lost. It never makes a database.
     async fn reconnect(&self) -> Result<(), Fault>;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::host::KeyPair;
 use super::store;
 use super::table::{Database, Table};
 use super::{BrowserOptions, BrowserStorage, Taken, Wanted};
@@ -87,14 +88,15 @@ pub(super) async fn take(
         let folder = format!("room {room:?} of this browser");
         return Err(StorageError::Blank { folder });
     }
-    let identity = Identity::draw();
+    let pair = KeyPair::generate().await;
+    let identity = pair.as_ref().map_or_else(Identity::draw, KeyPair::identity);
     let name = format!("{prefix}{:032x}", identity.id().0);
     let lock = origin.lock(&name, OWN_LOCK_WAIT).await?;
     let lock = lock.ok_or_else(|| StorageError::InUse {
         folder: name.clone(),
     })?;
     let database = Database(origin.open(&name, lock).await?);
-    store::create(&database, &identity).await?;
+    store::create(&database, &identity, pair.as_ref()).await?;
     origin.remember(&own, &name);
     let taken = if is_lost {
         Taken::NewAfterLoss

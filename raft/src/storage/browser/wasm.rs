@@ -3,6 +3,7 @@
 mod database;
 mod events;
 mod globals;
+mod key;
 mod locks;
 
 use std::time::Duration;
@@ -14,6 +15,8 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::IdbFactory;
+
+pub(super) use self::key::KeyPair;
 
 use self::database::Connection;
 use self::globals::{Databases, LockManager, global, property, told};

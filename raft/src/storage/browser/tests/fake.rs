@@ -10,6 +10,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::identity::Identity;
 use crate::storage::StorageError;
+use crate::storage::browser::host::KeyPair;
 use crate::storage::browser::table::{Database, Fault, Key, Room, Shelf, Step, Table};
 use crate::storage::browser::{BrowserStorage, Taken, store};
 
@@ -49,7 +50,7 @@ impl Fake {
         let fake = Self::default();
         fake.connect();
         let database = Database(Box::new(fake.clone()));
-        let created = store::create(&database, &Identity::draw()).await;
+        let created = store::create(&database, &Identity::draw(), None).await;
         created.expect("a database takes what a server begins with");
         fake
     }
@@ -182,6 +183,14 @@ impl Table for Fake {
         let values = machine.values.range((shelf, first)..=(shelf, last));
         let values = values.map(|(_, value)| value.clone());
         Ok(values.take(usize::try_from(count_max).unwrap()).collect())
+    }
+
+    async fn keep_key(&self, pair: &KeyPair) -> Result<(), Fault> {
+        match *pair {}
+    }
+
+    async fn key(&self) -> Result<Option<KeyPair>, Fault> {
+        Ok(None)
     }
 
     async fn reconnect(&self) -> Result<(), Fault> {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::fake::Fake;
 use super::run;
 use crate::ids::{ClusterId, ServerId};
+use crate::storage::browser::host::KeyPair;
 use crate::storage::browser::table::{Fault, Key, Room, Shelf, Step, Table};
 use crate::storage::browser::taking::{OWN_LOCK_WAIT, Origin, take};
 use crate::storage::browser::{BrowserOptions, BrowserStorage, Taken};
@@ -64,6 +65,14 @@ impl Table for Locked {
         count_max: u32,
     ) -> Result<Vec<Vec<u8>>, Fault> {
         self.0.list(shelf, keys, count_max).await
+    }
+
+    async fn keep_key(&self, pair: &KeyPair) -> Result<(), Fault> {
+        match *pair {}
+    }
+
+    async fn key(&self) -> Result<Option<KeyPair>, Fault> {
+        Ok(None)
     }
 
     async fn reconnect(&self) -> Result<(), Fault> {

@@ -17,11 +17,15 @@ use web_sys::{IdbDatabase, IdbFactory, IdbKeyRange, IdbOpenDbRequest, IdbTransac
 
 use super::events::{First, Listener, on_event};
 use super::globals::{Committed, Transactions, global, object, property, told};
+use super::key::KeyPair;
 use super::locks::Lock;
 use crate::storage::browser::table::{Fault, Key, Room, Shelf, Step, Table};
 
 /// The version of the database: which shelves it has.
 const VERSION: u32 = 1;
+
+/// The key of the key pair of the browser's. No other key is a text.
+const PAIR: &str = "pair";
 
 /// An open that takes longer does not count: browsers let some hang for ever.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -240,6 +244,33 @@ impl Table for Connection {
             return Ok(());
         }
         let error = transaction.error().map(JsValue::from);
+        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+    }
+
+    async fn keep_key(&self, pair: &KeyPair) -> Result<(), Fault> {
+        let transaction = self.begin(&[Shelf::Server], "readwrite")?;
+        let mut done = First::of(&transaction, &["complete", "abort"]);
+        let asked = transaction.object_store(Shelf::Server.name());
+        let asked = asked.and_then(|store| store.put_with_key(pair.value(), &PAIR.into()));
+        asked.map_err(|error| self.fault(&error))?;
+        if done.event().await == "complete" {
+            return Ok(());
+        }
+        let error = transaction.error().map(JsValue::from);
+        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+    }
+
+    async fn key(&self) -> Result<Option<KeyPair>, Fault> {
+        let transaction = self.begin(&[Shelf::Server], "readonly")?;
+        let asked = transaction.object_store(Shelf::Server.name());
+        let asked = asked.and_then(|store| store.get(&PAIR.into()));
+        let request = asked.map_err(|error| self.fault(&error))?;
+        let mut done = First::of(&request, &["success", "error"]);
+        if done.event().await == "success" {
+            let pair = request.result().map_err(|error| self.fault(&error))?;
+            return Ok(KeyPair::of(pair).await);
+        }
+        let error = request.error().ok().flatten().map(JsValue::from);
         Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
     }
 
