@@ -7,19 +7,23 @@
 // So much longer than the worker the page's timer takes, so that it rings for a worker that does not.
 const GRACE_MS = 100;
 
-// Returns an alarm for `setAlarm` of the module, which calls `rung`, with the worker at this address.
-export function alarmBy(address, rung) {
+// Returns an alarm for `setAlarm` of the module, which calls `rung`, with a worker, or the one at this address. `warn` is
+// told what is wrong with it.
+export function alarmBy(given, rung, warn) {
   let worker;
   let timer;
   let keeper = 'page';
   const ring = (by) => { keeper = by; rung(); };
+  const fail = () => { keeper = 'page'; warn('No worker keeps the time: while the page is hidden its timers are late.'); };
   try {
-    worker = new Worker(address);
+    worker = given instanceof Worker ? given : new Worker(given);
     worker.onmessage = () => ring('worker');
+    worker.onerror = fail;
     // Asked once, so that it is known to be there before it is needed.
     worker.postMessage(0);
   } catch {
     // No worker is allowed here.
+    fail();
   }
   return {
     // Rings after this many milliseconds; not at all without.

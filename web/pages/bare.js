@@ -7,17 +7,15 @@
 // `server=URL` in the query names the signaling server; else it is the one that the page is from. `ice=FILE` names a list of
 // servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone. Whatever others
 // have written gets into the page by textContent alone.
-import { alarmBy } from './alarm.js';
-import { follow } from './lifecycle.js';
-import init, { Member, Network, rung, setAlarm } from './liferaft_web.js';
+import { Liferaft, init } from './index.js';
+import { timekeeper } from './wasm.js';
 
-const REFRESH_MS = 250;
+const CHAT = 'chat';
+const LINES_MAX = 256;
 const element = (id) => document.getElementById(id);
 const tell = (text) => { element('story').textContent = text; };
 
-let alarm;
 let member;
-let read = 0n;
 let shared;
 
 function list(id, items) {
@@ -28,52 +26,62 @@ function list(id, items) {
   }));
 }
 
-async function refresh() {
-  const status = member.status();
-  for (const id of ['id', 'role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
-  for (const id of ['voters', 'learners', 'links']) list(id, status[id]);
-  element('timers').textContent = alarm.keeper();
-  if (status.exclusion) tell(`It takes no part: ${status.exclusion}.`);
-  const members = [...status.voters, ...status.learners].join();
-  status.free();
-  for (const line of await member.lines(read)) {
-    const item = document.createElement('li');
-    item.textContent = line;
-    element('lines').append(item);
-    read += 1n;
-  }
+function show(status) {
+  for (const id of ['role', 'term', 'leader']) element(id).textContent = String(status[id] ?? 'nobody');
+  for (const id of ['voters', 'learners']) list(id, status[id]);
+  list('links', status.links.map(({ peer, path }) => (path ? `${peer} by ${path}` : peer)));
+  element('timers').textContent = timekeeper();
+  if (status.exclusion) tell(`It takes no part: ${status.exclusion.message}.`);
   // The link has the addresses of members that are there.
+  const members = [...status.voters, ...status.learners].join();
   if (members && members !== shared) {
-    await share();
     shared = members;
+    share().catch((error) => { shared = undefined; tell(String(error)); });
   }
 }
 
 // The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
 async function share() {
-  const link = new URL(location);
-  link.hash = (await member.invite()).replace(/^liferaft:/, '');
-  element('share').textContent = link.href;
+  const { link } = await member.invite({ page: location.href.split('#')[0] });
+  element('share').textContent = link;
   history.replaceState(null, '', link);
+}
+
+function add(lines) {
+  element('lines').append(...lines.map((line) => {
+    const item = document.createElement('li');
+    item.textContent = line.text;
+    return item;
+  }));
+}
+
+async function follow() {
+  let [from, revision] = [0, 0];
+  for (;;) {
+    const part = await member.readSequence(CHAT, from, LINES_MAX, { local: true });
+    add(part.values);
+    [from, revision] = [from + part.values.length, part.revision];
+    if (part.values.length < LINES_MAX) break;
+  }
+  for await (const event of member.watch(CHAT, { from: revision + 1 })) {
+    if (event.type === 'changes') add(event.changes.filter(({ type }) => type === 'appended').map(({ value }) => value));
+  }
 }
 
 async function run(started) {
   member = await started;
-  element('key').textContent = member.isKeyHidden ? 'browser' : 'memory';
-  follow({ away: () => member.handOver(), back: () => member.wake() });
+  element('id').textContent = member.id;
+  element('key').textContent = member.storage.isKeyHidden ? 'browser' : 'memory';
   element('join').hidden = true;
   tell('It runs.');
-  for (;;) {
-    await refresh().catch((error) => tell(String(error)));
-    await new Promise((later) => setTimeout(later, REFRESH_MS));
-  }
+  member.addEventListener('status', ({ detail }) => show(detail));
+  show(member.status);
+  await follow();
 }
 
 const query = new URLSearchParams(location.search);
 const channel = query.get('channel');
 const server = query.get('server') ?? location.origin;
-const room = channel ? `${server.replace(/^http/, 'ws')}/${channel}` : undefined;
-
 let iceServers = [];
 
 async function learnIceServers() {
@@ -81,16 +89,15 @@ async function learnIceServers() {
   if (file) iceServers = await (await fetch(new URL(file, location))).json();
 }
 
-// A member takes it for itself.
-function network() {
-  const made = new Network(room);
-  for (const { urls, username, credential } of iceServers) made.addIceServer([urls].flat(), username, credential);
-  if (query.has('relay')) made.relayOnly();
-  return made;
-}
+const options = () => ({
+  signaling: channel ? [`${server.replace(/^http/, 'ws')}/${channel}`] : [],
+  iceServers,
+  relayOnly: query.has('relay'),
+  storage: 'memory',
+});
 
 async function claim() {
-  const nonce = crypto.randomUUID();
+  const nonce = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
   const answer = await fetch(new URL(`/${channel}/founder?claim=${nonce}`, server), { method: 'POST' }).catch(() => undefined);
   const said = answer && await answer.json().catch(() => undefined);
   if (typeof said?.founder === 'boolean') return said.founder;
@@ -101,17 +108,15 @@ async function claim() {
 
 async function begin() {
   await Promise.all([init(), learnIceServers()]);
-  alarm = alarmBy(new URL('./worker.js', import.meta.url), rung);
-  setAlarm(alarm.set);
   const fragment = location.hash.slice(1);
   if (fragment === 'firstServer') {
     if (!channel) throw new Error('The address of the page names no room to found in: ?channel=N&server=URL#firstServer.');
-    if (await claim()) return run(Member.found(network()));
+    if (await claim()) return run(Liferaft.found(options()));
     tell('Another tab has founded this room: ask it for its link.');
   } else if (fragment === 'found') {
-    return run(Member.found(network()));
+    return run(Liferaft.found(options()));
   } else if (fragment) {
-    return run(Member.join(fragment, network()));
+    return run(Liferaft.join(fragment, options()));
   } else {
     tell('Paste an invitation.');
   }
@@ -122,19 +127,19 @@ element('join').addEventListener('submit', (event) => {
   event.preventDefault();
   // Nobody joins twice.
   element('join').hidden = true;
-  run(Member.join(element('invitation').value, network())).catch((error) => {
+  run(Liferaft.join(element('invitation').value, options())).catch((error) => {
     element('join').hidden = false;
     tell(String(error));
   });
 });
 element('offer').addEventListener('click', () => {
-  member?.offer()
+  member?.byHand.offer()
     .then((offer) => { element('given').value = offer; tell('Give the offer to the other tab. It is good for ten minutes.'); })
     .catch((error) => tell(String(error)));
 });
 element('hand').addEventListener('submit', (event) => {
   event.preventDefault();
-  member?.take(element('pasted').value)
+  member?.byHand.take(element('pasted').value)
     .then((answer) => {
       element('pasted').value = '';
       element('given').value = answer ?? '';
@@ -146,6 +151,6 @@ element('say').addEventListener('submit', (event) => {
   event.preventDefault();
   const line = element('line').value;
   element('line').value = '';
-  member?.say(line).catch((error) => tell(String(error)));
+  member?.append(CHAT, line).catch((error) => tell(String(error)));
 });
 begin().catch((error) => tell(String(error)));

@@ -2,7 +2,7 @@
  * Members of a liferaft cluster in JavaScript: in browser tabs, and in Node.
  *
  * Times are milliseconds. Numbers are whole and at most `Number.MAX_SAFE_INTEGER`. Ids of servers and clusters are texts
- * of 32 hexadecimal digits. Every promise that is rejected is rejected with a {@link LiferaftError}.
+ * such as `0x9f3c21ab…`, with up to 32 digits. Every promise that is rejected is rejected with a {@link LiferaftError}.
  */
 
 /** What a key or a value is given as. A string stands for its UTF-8. */
@@ -54,6 +54,8 @@ export type ErrorCode =
   | 'aborted'
   /** The deadline passed. */
   | 'timeout'
+  /** The session under which it was sent has ended: it is not sent again. */
+  | 'expired'
   /** Too much waits already. */
   | 'busy'
   /** The cluster says no: a key of the other kind, a full store, a membership change that cannot be made. */
@@ -114,7 +116,7 @@ export interface CallOptions {
 // Members
 
 export interface Options extends CallOptions {
-  /** Where this server's state is kept, among those of other clusters: any text. By default the cluster's id. */
+  /** Where this server's state is kept, among those of other tabs: any text. Default `'default'`. */
   room?: string;
   /** What people call this member. */
   name?: string;
@@ -154,11 +156,12 @@ export class Liferaft extends EventTarget {
 
   /**
    * Joins a cluster. Resolves when the member runs, which needs nobody else; {@link joined} waits until it takes part.
-   * If this browser has stored a server of the room, which no other tab uses, the member goes on as that one.
+   * If this browser has stored a server of the cluster in the room, which no other tab uses, the member goes on as that
+   * one.
    * @param invitation its text, or a link that has it behind `#`
    */
   static join(invitation: string, options?: Options): Promise<Liferaft>;
-  /** Founds a closed cluster, of which this is the first member. */
+  /** Founds a closed cluster, of which this is the first member: another one with each call. */
   static found(options?: Options): Promise<Liferaft>;
   /** Goes on as a server of this room that is stored here and that no other tab uses; `undefined` if there is none. */
   static resume(options: Options & { room: string }): Promise<Liferaft | undefined>;
@@ -217,8 +220,8 @@ export class Liferaft extends EventTarget {
   /** Removes a member for good: it comes back only as another one. */
   remove(id: string, options?: CallOptions): Promise<void>;
   /**
-   * Invites others. It is a secret: whoever has it may join. The same token is used as long as it is good, also after
-   * a reload, unless `uses` or `validForMs` asks for another one.
+   * Invites others. It is a secret: whoever has it may join, 64 members within seven days. The same token is used as
+   * long as it is known, also after a reload, unless `uses` or `validForMs` asks for another one.
    */
   invite(options?: CallOptions & { uses?: number; validForMs?: number; page?: string }): Promise<Invitation>;
   /** Connects two tabs without a server, by texts that people carry. */
@@ -258,6 +261,8 @@ export interface Storage {
   /** Whether this is a server that was stored, another one, or another one because the browser has removed the one that
    * this tab had. */
   readonly taken: 'stored' | 'new' | 'new-after-loss';
+  /** True if the browser keeps the key of this server, so that no script can read it. */
+  readonly isKeyHidden: boolean;
   /** Why it is in memory although IndexedDB was asked for or would do. */
   readonly why?: string;
 }
@@ -270,7 +275,7 @@ export interface Status {
   readonly term: number;
   /** The id of the leader that it knows. */
   readonly leader?: string;
-  /** The newest configuration: ids. */
+  /** The newest configuration: ids. While the voters change, those of before are among them. */
   readonly voters: readonly string[];
   readonly learners: readonly string[];
   /** Indices of the log: its end, what is stored, what is committed, what the state reflects, what a snapshot covers. */
@@ -332,7 +337,7 @@ export interface Member {
 export interface Happening {
   readonly type: string;
   readonly term: number;
-  /** When, as `performance.now()` has it. */
+  /** When it was told, as `performance.now()` has it. */
   readonly at: number;
   readonly message: string;
 }
@@ -496,7 +501,7 @@ export class Outbox extends EventTarget {
   /** `'halted'`: commands were given up, and the others wait for `resume`. */
   readonly state: 'running' | 'halted' | 'closed';
   /** Waits until all that was written before is done. */
-  flush(options?: CallOptions): Promise<void>;
+  flush(options?: { signal?: AbortSignal }): Promise<void>;
   /** Lets go what was given up, and goes on. Returns false if it had not halted. */
   resume(): boolean;
   /** Ends the outbox. What is stored stays there. */
@@ -530,7 +535,7 @@ export interface Ticket<Result> {
 
 /**
  * A state machine of your own. The same commands in the same order must give the same state and the same replies on all
- * members: no clock but `timeMs`, no randomness. A throw in `apply` stops the member.
+ * members: no clock but `timeMs`, no randomness. A throw in `apply` or `snapshot` ends all members of the page.
  */
 export interface Machine {
   apply(command: Uint8Array, context: { readonly index: number; readonly term: number; readonly timeMs: number }): Bytes;

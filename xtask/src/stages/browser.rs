@@ -26,6 +26,7 @@ const CARRIER: &str = "web/tests/browser/carrier.mjs";
 const STORAGE: &str = "web/tests/browser/storage.mjs";
 /// How often three tabs are reloaded at once.
 const RELOADS: &str = "3";
+const FACADE: &str = "web/tests/browser/facade.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
 const HIDDEN: &str = "web/tests/browser/hidden.mjs";
 const RELAY: &str = "web/tests/browser/relay.mjs";
@@ -79,6 +80,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let reloads = Path::new(RELOADS);
     drive(STORAGE, &[&runner, &storage, &chromium, &modules, reloads])?;
     let site = web::make(workspace, false)?;
+    drive(FACADE, &[&chromium, &modules, &site])?;
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
     drive(HIDDEN, &[&program, &chromium, &site])?;
     match workspace.set_up("setup-coturn.sh")?.value("TURNSERVER")? {

@@ -1,0 +1,319 @@
+// Members of a cluster, as pages see them. What each call promises is in `liferaft.d.ts`.
+import { LiferaftError, fault, invalid, unsupported } from './errors.js';
+import { Value, answer, ask, bytes, keys, read, whole, write } from './keys.js';
+import { follow } from './lifecycle.js';
+import { Outbox } from './outbox.js';
+import { Qr } from './qr.js';
+import { aborted, exported, settled, socketMaker, warnings } from './wasm.js';
+
+export { Outbox };
+
+// Nobody else makes members.
+const KEY = Symbol('a member that runs');
+const STORAGES = ['auto', 'indexeddb', 'memory'];
+
+export class Liferaft extends EventTarget {
+  #raw;
+  #facts;
+  #status;
+  #page;
+  #warnings = [];
+  #lifecycle = new AbortController();
+  // Why it was stopped, if its page did not want that.
+  #why;
+  // Those of when it stopped.
+  #members = [];
+  #hasStopped;
+
+  constructor(key, raw, page) {
+    super();
+    if (key !== KEY) throw new TypeError('a member is made by Liferaft.join, found or resume');
+    this.#raw = raw;
+    this.#facts = raw.facts();
+    this.#page = page;
+    this.#status = raw.status();
+    if (this.#facts.storage.why) this.#warnings.push(`What this member knows is lost with its page: ${this.#facts.storage.why}`);
+    follow({
+      away: () => this.#raw?.handOver(),
+      back: () => this.#wake().catch((error) => this.#stop(error)),
+      signal: this.#lifecycle.signal,
+    });
+    this.#hasStopped = this.#tellStatus();
+    this.#tellEvents();
+  }
+
+  static join(invitation, options) {
+    if (typeof invitation !== 'string') return Promise.reject(invalid('an invitation is a text'));
+    return start({ invitation }, options);
+  }
+
+  static found(options) {
+    return start({ found: true }, options);
+  }
+
+  static resume(options) {
+    if (typeof options?.room !== 'string') return Promise.reject(invalid('a room is named to go on in'));
+    return start({ fresh: false }, options);
+  }
+
+  get id() { return this.#facts.id; }
+  get cluster() { return this.#facts.cluster; }
+  get name() { return this.#facts.name; }
+  get storage() { return this.#facts.storage; }
+  get warnings() { return [...warnings, ...this.#warnings]; }
+
+  get status() { return this.#status; }
+
+  joined(options) {
+    return this.#call(options, (raw, timeout) => raw.joined(timeout));
+  }
+
+  async get(key, options) {
+    return read(await this.#read(options, ask.get, key));
+  }
+
+  async entry(key, options) {
+    return answer(await this.#read(options, ask.entry, key)).entry;
+  }
+
+  async readSequence(key, from, limit, options) {
+    return answer(await this.#read(options, ask.sequence, key, from, limit));
+  }
+
+  async scan(given, options) {
+    return answer(await this.#read(options, ask.scan, given, options));
+  }
+
+  set(key, value, options) { return this.#write(options, write.set, key, value); }
+  delete(given, options) { return this.#write(options, write.delete, given); }
+  compareAndSet(key, expected, value, options) { return this.#write(options, write.compareAndSet, key, expected, value); }
+  seqAppend(key, count, value, options) { return this.#write(options, write.seqAppend, key, count, value); }
+  append(key, value, options) { return this.#write(options, write.append, key, value); }
+  trimBefore(key, count, options) { return this.#write(options, write.trimBefore, key, count); }
+  txn(txn, options) { return this.#write(options, write.txn, txn); }
+  batch(steps, options) { return this.#write(options, write.batch, steps); }
+
+  watch(given, { from, signal } = {}) {
+    const list = keys(given);
+    try {
+      return watch(this.#live().watch(list, whole(from, 'from')), signal);
+    } catch (error) {
+      throw fault(error);
+    }
+  }
+
+  async outbox(name = 'default', { commandsMax, bytesMax, onExpiry = 'stop' } = {}) {
+    if (!['stop', 'continue'].includes(onExpiry)) throw invalid("onExpiry is 'stop' or 'continue'");
+    const raw = this.#live();
+    const opened = raw.outbox(name, whole(commandsMax, 'commandsMax'), whole(bytesMax, 'bytesMax'), onExpiry === 'continue');
+    return Outbox.over(await settled(opened));
+  }
+
+  members() { return this.#raw ? this.#raw.members() : this.#members; }
+
+  transferLeadership(to, options) {
+    return this.#call(options, (raw, timeout) => raw.transfer(to, timeout));
+  }
+
+  remove(id, options) {
+    return this.#call(options, (raw, timeout) => raw.remove(id, timeout));
+  }
+
+  async invite(options = {}) {
+    const { uses, validForMs, page = this.#page } = options;
+    const { text, link, qr } = await this.#call(options, (raw, timeout) => raw.invite(page, whole(uses, 'uses'), whole(validForMs, 'validForMs'), timeout));
+    return { text, link, qr: qr && new Qr(qr) };
+  }
+
+  get byHand() {
+    return {
+      offer: () => this.#call({}, (raw) => raw.offer()),
+      take: (text) => this.#call({}, (raw) => raw.take(text)),
+    };
+  }
+
+  async propose(command, options) {
+    const given = bytes(command, 'a command');
+    return new Value(await this.#call(options, (raw, timeout) => raw.propose(given, timeout)));
+  }
+
+  async query(question, options) {
+    const given = bytes(question, 'a question');
+    return new Value(await this.#call(options, (raw, timeout) => raw.query(given, options?.local === true, timeout)));
+  }
+
+  async leave(options) {
+    await this.#call(options, (raw, timeout) => raw.leave(timeout));
+    await this.#hasStopped;
+  }
+
+  async stop() {
+    await this.#stop();
+  }
+
+  [Symbol.asyncDispose ?? Symbol('dispose')]() {
+    return this.stop();
+  }
+
+  #live() {
+    exported();
+    if (!this.#raw) throw new LiferaftError('stopped', 'not done: the member has stopped');
+    return this.#raw;
+  }
+
+  async #call({ timeoutMs, signal } = {}, asked) {
+    const raw = this.#live();
+    if (signal?.aborted) throw aborted(signal, 'not-done');
+    return settled(asked(raw, whole(timeoutMs, 'timeoutMs')), signal);
+  }
+
+  async #write(options, of, ...given) {
+    const list = of(...given);
+    return answer(await this.#call(options, (raw, timeout) => raw.write(list, timeout)));
+  }
+
+  async #read(options, of, ...given) {
+    const list = of(...given);
+    const { local = false } = options ?? {};
+    const age = local === true ? Infinity : whole(local?.maxAgeMs, 'maxAgeMs');
+    return this.#call(options, (raw, timeout) => raw.read(list, age, timeout));
+  }
+
+  // Its page goes on.
+  async #wake() {
+    if (!this.#raw || await settled(this.#raw.wake())) return;
+    throw new LiferaftError('storage-lost', 'while this page was frozen, another one may have gone on as this server');
+  }
+
+  async #stop(why) {
+    this.#why ??= why;
+    const raw = this.#raw;
+    if (raw) await settled(raw.stop());
+    await this.#hasStopped;
+  }
+
+  async #tellStatus() {
+    const raw = this.#raw;
+    let why;
+    try {
+      for (let next = await settled(raw.nextStatus()); next; next = await settled(raw.nextStatus())) {
+        this.#status = next;
+        this.dispatchEvent(new CustomEvent('status', { detail: next }));
+      }
+      this.#status = raw.status();
+      this.#members = raw.members();
+      why = this.#why ?? new LiferaftError('stopped', this.#status.stopped ?? 'the member has stopped', 'unknown');
+    } catch (error) {
+      // A bug has ended the module.
+      why = error;
+    }
+    this.#raw = undefined;
+    this.#lifecycle.abort();
+    this.dispatchEvent(new CustomEvent('stopped', { detail: why }));
+  }
+
+  async #tellEvents() {
+    const raw = this.#raw;
+    try {
+      for (let next = await settled(raw.nextEvent()); next; next = await settled(raw.nextEvent())) {
+        this.dispatchEvent(new CustomEvent('event', { detail: { ...next, at: performance.now() } }));
+      }
+    } catch {
+      // It is told with the status.
+    }
+  }
+}
+
+async function start(how, given = {}) {
+  const { start: begin } = exported();
+  const { signal, persist } = given;
+  if (signal?.aborted) throw aborted(signal, 'not-done');
+  const beginning = begin({ ...options(given), ...how });
+  if (persist) globalThis.navigator?.storage?.persist?.().catch(() => {});
+  try {
+    const raw = await settled(beginning, signal);
+    return raw && new Liferaft(KEY, raw, pageOf(given));
+  } catch (error) {
+    // Whoever does not want it any more leaves no member behind.
+    if (error.code === 'aborted') beginning.then((raw) => raw?.stop(), () => {});
+    throw error;
+  }
+}
+
+function options(given) {
+  const hasWebRtc = typeof RTCPeerConnection === 'function';
+  const { storage = 'auto', membership = {}, signaling = [], iceServers, machine } = given;
+  if (!STORAGES.includes(storage)) throw invalid(`storage is one of ${STORAGES.join(', ')}`);
+  const methods = ['apply', 'query', 'snapshot', 'restore'];
+  if (machine && methods.some((method) => typeof machine[method] !== 'function')) throw invalid(`a machine has the methods ${methods.join(', ')}`);
+  if (!hasWebRtc && [signaling].flat().length > 0) throw unsupported('members in rooms of signaling servers need WebRTC, which this host does not have');
+  const { evictAfterMs, votersMin, voters } = membership;
+  return {
+    room: given.room,
+    name: given.name,
+    signaling: [signaling].flat(),
+    addresses: given.addresses ?? [],
+    iceServers: iceServers && (async () => (typeof iceServers === 'function' ? await iceServers() : iceServers)
+      .map(({ urls, username, credential }) => ({ urls: [urls].flat(), username, credential }))),
+    relayOnly: given.relayOnly,
+    storage,
+    fresh: given.fresh,
+    electionTimeoutMs: whole(given.electionTimeoutMs, 'electionTimeoutMs'),
+    laboratory: membership === 'laboratory',
+    evictAfterMs: whole(evictAfterMs, 'evictAfterMs'),
+    votersMin: whole(votersMin, 'votersMin'),
+    voters: whole(voters, 'voters'),
+    timeoutMs: whole(given.timeoutMs, 'timeoutMs'),
+    machine: machine && inBytes(machine),
+    makeSocket: socketMaker(),
+    hasWebRtc,
+  };
+}
+
+// A machine that returns bytes where it may return texts.
+const inBytes = (machine) => ({
+  apply: (command, context) => bytes(machine.apply(command, context), 'a reply'),
+  query: (question) => bytes(machine.query(question), 'an answer'),
+  snapshot: () => bytes(machine.snapshot(), 'a snapshot'),
+  restore: (state) => { machine.restore(state); },
+});
+
+// Where links of invitations lead.
+function pageOf({ page }) {
+  if (page !== undefined) return page;
+  const here = globalThis.location?.href;
+  return here?.startsWith('http') ? here.split('#')[0] : undefined;
+}
+
+function watch(raw, signal) {
+  let isOver = false;
+  const end = () => {
+    isOver = true;
+    signal?.removeEventListener('abort', end);
+    raw.end();
+  };
+  signal?.addEventListener('abort', end);
+  if (signal?.aborted) end();
+  const OVER = { done: true, value: undefined };
+  return {
+    async next() {
+      if (isOver) return OVER;
+      try {
+        const next = await settled(raw.next());
+        if (!isOver && next) return { done: false, value: answer(next) };
+      } catch (error) {
+        end();
+        throw error;
+      }
+      end();
+      return OVER;
+    },
+    async return() {
+      end();
+      return OVER;
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+// Loads the module once for all members of a page, and ends what waits for it if it ends.
+import { alarmBy } from './alarm.js';
+import { LiferaftError, fault } from './errors.js';
+import * as raw from './liferaft_web.js';
+
+// That of the crate: a module of another one is not used.
+export const version = '0.1.0';
+
+const KIND = 'application/wasm';
+
+// What costs precision here, in sentences.
+export const warnings = [];
+
+// What rejects each promise that waits for the module.
+const waiting = new Set();
+let loading;
+let isLoaded = false;
+let ended;
+// Makes sockets in hosts that have none.
+let makeSocket;
+let alarm;
+
+// Who keeps the time of the members here: 'worker' or 'page'.
+export const timekeeper = () => alarm?.keeper() ?? 'page';
+
+export const socketMaker = () => makeSocket;
+
+// Loads it; `defaults` has where the module and the worker of this entry are.
+export function load(defaults, options = {}) {
+  loading ??= begin({ ...defaults, ...options }).catch((error) => {
+    // It may be tried again.
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+async function begin({ wasm, worker, WebSocket }) {
+  const module = await compile(wasm);
+  await raw.default({ module_or_path: module });
+  if (raw.version() !== version) {
+    throw new LiferaftError('version', `the module is of version ${raw.version()}, and this script of ${version}: load both anew`);
+  }
+  raw.onPanic(end);
+  if (worker) {
+    alarm = alarmBy(worker, raw.rung, (why) => warnings.push(why));
+    raw.setAlarm(alarm.set);
+  }
+  if (WebSocket) makeSocket = (address) => new WebSocket(address);
+  isLoaded = true;
+}
+
+async function compile(source) {
+  const given = await source;
+  if (given instanceof WebAssembly.Module) return given;
+  if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return WebAssembly.compile(given);
+  const response = given instanceof Response ? given : await fetch(given);
+  if (!response.ok) throw new LiferaftError('unreachable', `the module at ${response.url} was not loaded: ${response.status}`);
+  const kind = response.headers.get('content-type') ?? 'none';
+  if (kind.split(';')[0].trim().toLowerCase() === KIND) return WebAssembly.compileStreaming(response);
+  warnings.push(`The server sends ${response.url} as ${kind} and not as ${KIND}: it is compiled only when all of it is there.`);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+// There was a bug: the module settles no promise any more.
+function end(message) {
+  const [code, why] = message.includes('the state machine threw') ? ['machine', 'a state machine'] : ['internal', 'a bug'];
+  ended = new LiferaftError(code, `${why} has ended all members of this page: ${message}`, 'unknown');
+  console.error(ended);
+  for (const reject of [...waiting]) reject(ended);
+}
+
+// Returns what the module exports.
+export function exported() {
+  if (ended) throw ended;
+  if (!isLoaded) throw new LiferaftError('invalid-argument', 'await init() first');
+  return raw;
+}
+
+// Settles as a promise of the module, unless `signal` is aborted or the module ends before. What was asked may then be
+// done, or not.
+export function settled(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const over = () => {
+      waiting.delete(fail);
+      signal?.removeEventListener('abort', abort);
+    };
+    const fail = (error) => { over(); reject(fault(error)); };
+    const abort = () => fail(aborted(signal, 'unknown'));
+    waiting.add(fail);
+    signal?.addEventListener('abort', abort);
+    promise.then((value) => { over(); resolve(value); }, fail);
+  });
+}
+
+export const aborted = (signal, outcome) => new LiferaftError('aborted', `it was aborted: ${signal.reason}`, outcome, { reason: signal.reason });

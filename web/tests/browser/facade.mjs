@@ -1,0 +1,256 @@
+// The package in pages: two tabs of one browser found a cluster and join it without any server, write and read by every
+// call, watch, keep writes in an outbox over a reload, come back as who they were, and leave. Run by
+// `cargo xtask test --only browser`:
+//
+//   node facade.mjs CHROMIUM MODULES SITE
+//
+// with the browser, the folder of node_modules, and the folder that `cargo xtask web` makes.
+import { check, endsWithin, launch, serveFiles } from './kit.mjs';
+
+const [chromium, modules, site] = process.argv.slice(2);
+const end = endsWithin(90_000);
+const files = await serveFiles(site);
+files.add('blank.html', '<!doctype html><title>blank</title>');
+files.add('wrong.wasm.txt', 'no module');
+const browser = await launch(modules, chromium);
+const context = await browser.newContext();
+const same = (found, wanted, what) => check(JSON.stringify(found) === JSON.stringify(wanted), `${what}: ${JSON.stringify(found)}`);
+
+// A page with the package as `liferaft`, and what the others of this test do in it.
+async function open(page) {
+  page ??= await context.newPage();
+  page.on('pageerror', (error) => console.error(`page: ${error}`));
+  await page.goto(`${files.origin}/blank.html`);
+  await page.evaluate(async () => {
+    globalThis.liferaft = await import('./index.js');
+    await liferaft.init();
+    // What became of a call, in values that leave the page.
+    globalThis.outcome = (promise) => promise.then(() => 'done', ({ name, code, outcome }) => `${name} ${code} ${outcome}`);
+    globalThis.until = (target, type, holds) => new Promise((met) => {
+      const look = () => { if (holds()) { target.removeEventListener(type, look); met(); } };
+      target.addEventListener(type, look);
+      look();
+    });
+  });
+  return page;
+}
+
+// A reload that comes back before the store is read again is what a browser does: nothing is waited for.
+const again = (page) => open(page);
+
+try {
+  const ada = await open();
+  const unready = await ada.evaluate(async () => {
+    const frame = document.createElement('iframe');
+    frame.src = './blank.html';
+    document.body.append(frame);
+    await new Promise((loaded) => { frame.onload = loaded; });
+    const other = await frame.contentWindow.eval("import('./index.js')");
+    const early = await outcome(other.Liferaft.found());
+    const wrong = await outcome(other.init({ wasm: './wrong.wasm.txt' }));
+    frame.remove();
+    return [early, /^\w+ internal|^CompileError/.test(wrong)];
+  });
+  check(unready[0] === 'LiferaftError invalid-argument not-done' , 'nothing is done before init');
+
+  const founded = await ada.evaluate(async () => {
+    const { Liferaft } = liferaft;
+    globalThis.node = await Liferaft.found({ room: 'camp', name: 'Ada', electionTimeoutMs: 500 });
+    const events = [];
+    node.addEventListener('event', ({ detail }) => events.push(detail.type));
+    const joined = await node.joined();
+    return { joined, id: node.id, storage: node.storage.kind, taken: node.storage.taken, leads: node.status.leader === node.id || events, warnings: node.warnings };
+  });
+  same({ ...founded, id: '' }, { joined: 'voter', id: '', storage: 'indexeddb', taken: 'new', leads: true, warnings: [] }, 'a tab founds, in IndexedDB');
+
+  const calls = await ada.evaluate(async () => {
+    const none = await node.get('captain');
+    const first = await node.set('captain', 'Ada');
+    const found = await node.get('captain');
+    const local = await node.get('captain', { local: true });
+    const young = await node.get('captain', { local: { maxAgeMs: 5_000 } });
+    const swapped = await node.compareAndSet('captain', 'Ada', new Uint8Array([66, 111, 98]));
+    const kept = await node.compareAndSet('captain', 'Ada', null);
+    const place = await node.append('log', 'one');
+    const early = await node.seqAppend('log', 0, 'never');
+    const appended = await node.seqAppend('log', early.count, 'two');
+    const part = await node.readSequence('log', 0, 10);
+    const trimmed = await node.trimBefore('log', place.place === 0 ? { ...part.count, length: 1 } : 0);
+    const entry = await node.entry('captain');
+    const txn = await node.txn({
+      if: [{ key: 'captain', value: 'Bob' }, { key: 'nobody', exists: false }, { key: 'log', count: part.count }],
+      then: [{ set: 'tents/1', value: 'Bob' }, { append: 'log', value: 'three' }, { get: 'captain' }, { scan: { prefix: 'tents/' } }],
+      else: [{ delete: 'captain' }],
+    });
+    const batch = await node.batch([{ append: 'captain', value: 'no sequence' }, { set: 'tents/2', value: 'Eve' }]);
+    const page = await node.scan({ prefix: 'tents/' }, { limit: 1 });
+    const rest = await node.scan({ prefix: 'tents/' }, { after: page.after.bytes });
+    const past = await node.scan({ prefix: 'tents/' }, { revision: first.revision });
+    const gone = await node.delete({ prefix: 'tents/' });
+    const one = await node.delete('captain');
+    return {
+      none: [none.exists, none.text ?? null],
+      found: [found.exists, found.text, local.text, young.ageMs <= 5_000, typeof found.ageMs],
+      swapped: [swapped.swapped, kept.swapped, kept.current.text],
+      sequence: [place.place, early.appended, early.count.length, appended.appended, appended.count.length, part.values.map(({ text }) => text), part.first],
+      trimmed: [trimmed.trimmed, trimmed.first],
+      entry: [entry.key.text, entry.value.text, entry.version, entry.created === first.revision],
+      txn: [txn.succeeded, txn.results.length, txn.results[1].place, txn.results[2].entry.value.text, txn.results[3].entries.map(({ key }) => key.text)],
+      batch: [batch.results[0].code, Object.keys(batch.results[1]).length],
+      scan: [page.entries.map(({ key }) => key.text), rest.entries.map(({ key }) => key.text), rest.after ?? null, past.entries.length],
+      deleted: [gone.deleted, gone.more, one.deleted],
+    };
+  });
+  same(calls, {
+    none: [false, null],
+    found: [true, 'Ada', 'Ada', true, 'undefined'],
+    swapped: [true, false, 'Bob'],
+    sequence: [0, false, 1, true, 2, ['one', 'two'], 0],
+    trimmed: [1, 1],
+    entry: ['captain', 'Bob', 2, true],
+    txn: [true, 4, 2, 'Bob', ['tents/1']],
+    batch: ['refused', 0],
+    scan: [['tents/1'], ['tents/2'], null, 0],
+    deleted: [2, false, 1],
+  }, 'each call does what it says');
+
+  const refused = await ada.evaluate(async () => {
+    const stop = new AbortController();
+    stop.abort('enough');
+    return [
+      await outcome(node.get(7)),
+      await outcome(node.set('k'.repeat(5_000), 'v')),
+      await outcome(node.get('log')),
+      await outcome(node.set('', 'v')),
+      await outcome(node.get('log', { signal: stop.signal })),
+      await outcome(node.transferLeadership()),
+      await outcome(node.transferLeadership('nobody')),
+      await outcome(liferaft.Liferaft.join('liferaft:x')),
+      await outcome(node.propose?.('x') ?? Promise.resolve()),
+    ];
+  });
+  same(refused.slice(0, 8), [
+    'LiferaftError invalid-argument not-done',
+    'LiferaftError too-large not-done',
+    'LiferaftError refused not-done',
+    'LiferaftError invalid-argument not-done',
+    'LiferaftError aborted not-done',
+    'LiferaftError refused not-done',
+    'LiferaftError invalid-argument not-done',
+    'LiferaftError invalid-invitation not-done',
+  ], 'errors have codes and outcomes');
+
+  const seen = await ada.evaluate(async () => {
+    const { revision } = await node.set('watched/a', '1');
+    const changes = node.watch({ prefix: 'watched/' }, { from: revision });
+    await node.delete('watched/a');
+    await node.append('watched/b', 'x');
+    const told = [];
+    for await (const event of changes) {
+      if (event.type === 'changes') told.push(...event.changes.map(({ type, key, value, count }) => [type, key.text, value?.text ?? null, count?.length ?? null]));
+      if (told.length === 3) break;
+    }
+    const stop = new AbortController();
+    const ended = node.watch('nothing', { signal: stop.signal });
+    await ended.next();
+    const waiting = ended.next();
+    stop.abort();
+    return [told, (await waiting).done];
+  });
+  same(seen, [[['set', 'watched/a', '1', null], ['deleted', 'watched/a', null, null], ['appended', 'watched/b', 'x', 1]], true], 'a watch tells each change, and ends');
+
+  const invitation = await ada.evaluate(async () => {
+    const { text, link, qr } = await node.invite();
+    const other = await node.invite();
+    const svg = qr.svg(document);
+    return { text, isLink: link.startsWith(`${location.origin}/blank.html#`), size: qr.size, dark: [qr.isDark(0, 0), qr.isDark(-1, 0), qr.isDark(1, 1)], svg: svg.outerHTML.includes('viewBox="-4 -4 '), isSame: other.text === text };
+  });
+  same({ ...invitation, text: '', size: invitation.size > 20 }, { text: '', isLink: true, size: true, dark: [true, false, false], svg: true, isSame: true }, 'it invites by a link and a code, always by one token');
+
+  const bob = await open();
+  const joined = await bob.evaluate(async (text) => {
+    globalThis.node = await liferaft.Liferaft.join(text, { room: 'camp', name: 'Bob', electionTimeoutMs: 500 });
+    // Queued before anybody is reached.
+    globalThis.outbox = await node.outbox();
+    const ticket = outbox.append('lines', 'Bob is here');
+    const pending = outbox.pending().map(({ state, operation, key, value }) => [state, operation, key.text, value.text]);
+    const role = await node.joined({ timeoutMs: 30_000 });
+    const { place } = await ticket.done;
+    await outbox.flush();
+    return { role, pending, place, isStored: await ticket.stored, left: outbox.pending().length, state: outbox.state };
+  }, invitation.text);
+  same(joined, { role: 'voter', pending: [['waiting', 'append', 'lines', 'Bob is here']], place: 0, isStored: true, left: 0, state: 'running' }, 'a second tab joins without any server');
+
+  const members = await ada.evaluate(() => node.members().map(({ name, role, isSelf, link }) => [name, role, isSelf, link?.path.split(' ')[0] ?? null]).sort());
+  same(members, [['Ada', 'leader', true, null], ['Bob', 'voter', false, 'rtc']], 'they know each other by name');
+  const counted = await ada.evaluate(() => { const { appendsSent, appendsReceived } = node.status.messages; return appendsSent > 0 && appendsReceived === 0; });
+  check(counted, 'messages are counted');
+
+  const handed = await ada.evaluate(async () => {
+    const to = await node.transferLeadership();
+    await until(node, 'status', () => !node.status.isLeader && node.status.leader === to);
+    return to;
+  });
+  check(await bob.evaluate(() => node.id) === handed, 'leadership is handed over');
+
+  // Two voters of two: without Bob nothing is done, and all waits.
+  await bob.close();
+  const waiting = await ada.evaluate(async () => {
+    const late = await outcome(node.set('late', '1', { timeoutMs: 300 }));
+    globalThis.outbox = await node.outbox('lines');
+    const tickets = ['one', 'two'].map((line) => outbox.append('lines', line));
+    await Promise.all(tickets.map(({ stored }) => stored));
+    return [late.replace(/unknown|not-done/, 'in time'), outbox.pending().length];
+  });
+  same(waiting, ['LiferaftError timeout in time', 2], 'without the other one, calls end in time and the outbox waits');
+  await again(ada);
+  const bobAgain = await open();
+  const back = await ada.evaluate(async () => {
+    globalThis.node = await liferaft.Liferaft.resume({ room: 'camp', name: 'Ada', electionTimeoutMs: 500 });
+    globalThis.outbox = await node.outbox('lines');
+    return { id: node.id, taken: node.storage.taken, pending: outbox.pending().map(({ value, isStored }) => [value.text, isStored]) };
+  });
+  same(back, { id: founded.id, taken: 'stored', pending: [['one', true], ['two', true]] }, 'a reloaded tab is who it was, with what waited');
+  const bobBack = await bobAgain.evaluate(async () => {
+    globalThis.node = await liferaft.Liferaft.resume({ room: 'camp', name: 'Bob', electionTimeoutMs: 500 });
+    await node.joined({ timeoutMs: 30_000 });
+    return node.id;
+  });
+  check(bobBack === handed, 'and so is the other one, in another tab');
+  const lines = await ada.evaluate(async () => {
+    await outbox.flush();
+    return (await node.readSequence('lines', 0, 10)).values.map(({ text }) => text);
+  });
+  same(lines, ['Bob is here', 'one', 'two'], 'what waited is done once, in order');
+  check(await bobAgain.evaluate(async () => await liferaft.Liferaft.resume({ room: 'elsewhere' }) === undefined), 'where nothing is stored there is nobody to go on as');
+
+  const left = await bobAgain.evaluate(async () => {
+    let why;
+    node.addEventListener('stopped', ({ detail }) => { why = detail.code; });
+    await node.leave({ timeoutMs: 20_000 });
+    return [why, await outcome(node.get('lines'))];
+  });
+  same(left, ['stopped', 'LiferaftError stopped not-done'], 'a member leaves and stops');
+  const alone = await ada.evaluate(async () => {
+    await until(node, 'status', () => node.status.voters.length === 1);
+    await node.set('alone', 'yes');
+    const left = await outcome(node.leave());
+    await node.stop();
+    await node.stop();
+    return [left, node.status.role];
+  });
+  check(alone[0] === 'LiferaftError only-voter not-done', 'the last one does not leave');
+
+  const memory = await ada.evaluate(async () => {
+    const own = await liferaft.Liferaft.found({ storage: 'memory' });
+    await own.set('a', 'b');
+    const { kind, isKeyHidden } = own.storage;
+    await own.stop();
+    return [kind, isKeyHidden];
+  });
+  same(memory, ['memory', true], 'a member in memory has a key that no script can read');
+} finally {
+  await browser.close();
+  files.close();
+  end();
+}
