@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::process::Program;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// What runs in the browser, and what drives it, from npm.
 const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
@@ -16,6 +16,15 @@ pub(crate) const BY_HAND: &str = "web/tests/browser/by_hand.mjs";
 
 /// Hands over a snapshot between tabs.
 pub(crate) const SNAPSHOT: &str = "web/tests/browser/snapshot.mjs";
+
+/// Kills tabs of a cluster that has no other members.
+pub(crate) const KILLS: &str = "web/tests/browser/kills.mjs";
+
+/// Hides the tabs of a cluster.
+pub(crate) const HIDDEN: &str = "web/tests/browser/hidden.mjs";
+
+/// Closes tabs that lead.
+pub(crate) const HAND_OVERS: &str = "web/tests/browser/handovers.mjs";
 
 /// What scripts need.
 pub(crate) struct Browser {
@@ -49,6 +58,13 @@ impl Browser {
             modules: folder.join("node_modules"),
         }))
     }
+}
+
+/// Builds the program that has native members and a signaling server, and returns where it is.
+pub(crate) fn build_program(workspace: &Workspace) -> Result<PathBuf> {
+    workspace::executable(workspace.cargo().args(
+        "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
+    ))
 }
 
 /// Runs a script of Node with these arguments, for so long at most.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::browser::{BY_HAND, Browser, SNAPSHOT, drive};
+use crate::browser::{BY_HAND, Browser, HAND_OVERS, SNAPSHOT, build_program, drive};
 use crate::web;
 use crate::workspace::Workspace;
 
@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// Instead, connect tabs of Chromium by texts that are taken two minutes after they were made
     #[arg(long)]
     by_hand: bool,
+
+    /// Instead, close the tab of Chromium that leads, twenty times, and count how often it has handed over
+    #[arg(long, conflicts_with_all = ["tabs", "by_hand"])]
+    hand_overs: bool,
 }
 
 /// How long a text of an offer or an answer waits until it is taken, in seconds.
@@ -32,8 +36,11 @@ const DAWDLED_SECONDS: &str = "120";
 /// Of how many values of 500 kB the snapshot is that goes from tab to tab. It has 8 MB besides, of recent changes.
 const SNAPSHOT_VALUES: &str = "16";
 
+/// How many tabs that lead are closed, and how many of them are to hand over.
+const CLOSED_AND_LEAST: [&str; 2] = ["20", "18"];
+
 /// How long driving pages may take.
-const PAGES_DEADLINE: Duration = Duration::from_secs(600);
+const PAGES_DEADLINE: Duration = Duration::from_secs(900);
 
 /// How long one run may take: the longest takes about half a minute.
 const DEADLINE: Duration = Duration::from_secs(240);
@@ -121,7 +128,7 @@ const PLANS: [Plan; 3] = [
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    if args.tabs || args.by_hand {
+    if args.tabs || args.by_hand || args.hand_overs {
         drive_tabs(&workspace, args)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -158,6 +165,13 @@ fn drive_tabs(workspace: &Workspace, args: &Args) -> Result<()> {
         let seconds = Path::new(DAWDLED_SECONDS);
         let arguments = [&*chromium, &modules, &site, seconds];
         return drive(workspace, BY_HAND, &arguments, PAGES_DEADLINE);
+    }
+    if args.hand_overs {
+        let program = build_program(workspace)?;
+        let site = web::make(workspace, true)?;
+        let [closed, least] = CLOSED_AND_LEAST.map(Path::new);
+        let arguments = [&*program, &chromium, &modules, &site, closed, least];
+        return drive(workspace, HAND_OVERS, &arguments, PAGES_DEADLINE);
     }
     let site = web::make_snapshot(workspace, true)?;
     let runs = args.runs.to_string();

@@ -6,7 +6,8 @@
 //
 // with the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and the seconds between a text's
 // being made and its being taken.
-import { check, endsWithin, launch, lines, say, serveFiles, shows, tab, text } from './kit.mjs';
+import { check, endsWithin, launch, lines, serveFiles, shows, tab, text } from './kit.mjs';
+import { say } from './page.mjs';
 
 const [chromium, modules, site, seconds] = process.argv.slice(2);
 const end = endsWithin(90_000 + 4 * 1_000 * Number(seconds));

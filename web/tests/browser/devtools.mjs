@@ -6,9 +6,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { FLAGS } from './kit.mjs';
 
-const POLL_MS = 100;
-const SHOWN_WITHIN_MS = 30_000;
-
 export async function launch(executablePath) {
   const folder = mkdtempSync(path.join(tmpdir(), 'liferaft-chromium-'));
   const args = ['--headless', ...FLAGS, '--remote-debugging-pipe', `--user-data-dir=${folder}`, 'about:blank'];
@@ -63,20 +60,13 @@ class Tab {
     return result.value;
   }
 
-  text(id) {
-    return this.evaluate((id) => document.getElementById(id)?.textContent ?? '', id);
+  // What a page that nobody sees is given by hand: it takes no keys.
+  fill(selector, value) {
+    return this.evaluate(({ selector, value }) => { document.querySelector(selector).value = value; }, { selector, value });
   }
 
-  // Waits until the page shows what is asked for. It is asked from outside: the page's own timers may be held up.
-  async shows(what, holds, argument) {
-    for (const end = Date.now() + SHOWN_WITHIN_MS; Date.now() < end;) {
-      if (await this.evaluate(holds, argument).catch(() => false)) {
-        console.log(`ok: ${what}`);
-        return;
-      }
-      await new Promise((later) => setTimeout(later, POLL_MS));
-    }
-    throw new Error(`not shown: ${what}`);
+  press(selector) {
+    return this.evaluate((selector) => document.querySelector(selector).form.requestSubmit(), selector);
   }
 
   // `frozen` or `active`.

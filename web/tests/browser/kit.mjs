@@ -5,10 +5,15 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { read, say } from './page.mjs';
 
 const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 export const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
+
+// How long a page is waited for to show something, and how often it is asked.
+export const SHOWN_WITHIN_MS = 30_000;
+export const POLL_MS = 50;
 
 // Ends the test when its time is over: nothing of it waits for ever.
 export function endsWithin(milliseconds) {
@@ -59,6 +64,7 @@ export function check(holds, what) {
 // A page in a process of its own: another context, so that nothing is shared.
 export async function tab(browser, url) {
   const context = await browser.newContext();
+  await context.addInitScript(noteDepartures, DEPARTURES);
   const page = await context.newPage();
   page.on('pageerror', (error) => console.error(`page: ${error}`));
   page.on('console', (message) => { if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED/.test(message.text())) console.error(`page: ${message.text()}`); });
@@ -66,15 +72,83 @@ export async function tab(browser, url) {
   return page;
 }
 
-// Waits until a page shows what is asked for.
-export async function shows(page, what, holds, argument) {
-  await page.waitForFunction(holds, argument, { timeout: 30_000, polling: 50 });
+// Where a tab counts how often it was left: in the storage of its origin, where that is read when the page is gone.
+const DEPARTURES = 'departures, for a test';
+
+function noteDepartures(name) {
+  addEventListener('pagehide', () => localStorage.setItem(name, Number(localStorage.getItem(name)) + 1));
+}
+
+// Returns how often `pagehide` has run in a tab, which may be there or not.
+export async function departures(page) {
+  const { origins } = await page.context().storageState();
+  const counts = origins.flatMap(({ localStorage }) => localStorage).filter(({ name }) => name === DEPARTURES);
+  return counts.reduce((sum, { value }) => sum + Number(value), 0);
+}
+
+// Ends the process of a tab as a crash does: nothing of the page runs any more, and no other tab falls with it. Both are
+// shown.
+export async function crash(page, others) {
+  const before = await departures(page);
+  const devtools = await page.context().newCDPSession(page);
+  const crashed = page.waitForEvent('crash');
+  // Nobody is left who would answer.
+  devtools.send('Page.crash').catch(() => {});
+  await crashed;
+  check(await departures(page) === before, 'a tab crashes without being told');
+  check((await Promise.all(others.map((other) => other.evaluate(() => 1)))).every((one) => one === 1), 'no other one does');
+}
+
+// Closes a tab as a person does: its page is told, which is shown.
+export async function close(page) {
+  const before = await departures(page);
+  await page.close();
+  check(await departures(page) === before + 1, 'a tab that is closed is told');
+}
+
+// What each page shows of its member.
+export const seen = (pages) => Promise.all(pages.map((page) => page.evaluate(read)));
+
+// Waits until what each of some pages shows of its member is as asked for. They are asked from outside: the timers of a
+// page may be held up.
+export async function all(pages, what, holds) {
+  const end = Date.now() + SHOWN_WITHIN_MS;
+  for (let shown = await seen(pages); !shown.every(holds); shown = await seen(pages)) {
+    if (Date.now() > end) throw new Error(`not shown: ${what}: ${JSON.stringify(shown)}`);
+    await new Promise((later) => setTimeout(later, POLL_MS));
+  }
   console.log(`ok: ${what}`);
 }
 
-export async function say(page, line) {
-  await page.fill('#line', line);
-  await page.press('#line', 'Enter');
+// Has one page send a line, and waits until all have it.
+export async function chat(page, pages, line) {
+  await say(page, line);
+  await all(pages, `all have the line '${line}'`, ({ lines }) => lines.includes(line));
+}
+
+// Starts a signaling server for pages of another one.
+export function serveSignals(program, origin) {
+  const args = ['serve', '--listen', '127.0.0.1:0', '--allow-origin', origin, '--until-eof'];
+  return start(program, args, (line) => line.match(/^signaling at (http:\/\/127\.0\.0\.1:\d+)$/)?.[1]);
+}
+
+// Makes a room of a signaling server, and returns its number.
+export async function makeRoom(server) {
+  const answer = await fetch(`${server}/new`, { redirect: 'manual' });
+  return answer.headers.get('location').match(/^\/\?channel=([0-9a-z]{20})#firstServer$/)[1];
+}
+
+// Tells what the pages of a test that has failed show.
+export async function dump(browser) {
+  for (const context of browser.contexts()) {
+    for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
+  }
+}
+
+// Waits until a page shows what is asked for.
+export async function shows(page, what, holds, argument) {
+  await page.waitForFunction(holds, argument, { timeout: SHOWN_WITHIN_MS, polling: POLL_MS });
+  console.log(`ok: ${what}`);
 }
 
 export const text = (page, id) => page.textContent(`#${id}`);

@@ -9,7 +9,8 @@ import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
-import { endsWithin, launch, say, serveFiles, shows, start, tab } from './kit.mjs';
+import { endsWithin, launch, serveFiles, shows, start, tab } from './kit.mjs';
+import { say } from './page.mjs';
 
 const [program, chromium, modules, site, turnserver] = process.argv.slice(2);
 const end = endsWithin(90_000);

@@ -9,79 +9,67 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { check, endsWithin, launch, lines, say, serveFiles, shows, start, tab, text } from './kit.mjs';
+import { all, chat, check, crash, dump, endsWithin, launch, makeRoom, seen, serveFiles, serveSignals, start, tab } from './kit.mjs';
+import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site] = process.argv.slice(2);
 const end = endsWithin(120_000);
 const files = await serveFiles(site);
-const server = await start(program, ['serve', '--listen', '127.0.0.1:0', '--allow-origin', files.origin, '--until-eof'],
-  (line) => line.match(/^signaling at (http:\/\/127\.0\.0\.1:\d+)$/)?.[1]);
+const server = await serveSignals(program, files.origin);
 const browser = await launch(modules, chromium);
 const folder = mkdtempSync(path.join(tmpdir(), 'liferaft-rooms-'));
+// As soon as a tab does, whoever leads.
+const EVICT_AFTER_SECONDS = '10';
 let native;
 
-// Run in the pages.
-const isVoter = (voters) => document.getElementById('voters').children.length === voters
-  && [...document.getElementById('voters').children].some((voter) => voter.textContent === document.getElementById('id').textContent);
-const hasLine = (line) => [...document.getElementById('lines').children].some((item) => item.textContent === line);
-const hasLeader = (but) => /^0x/.test(document.getElementById('leader').textContent)
-  && document.getElementById('leader').textContent !== but;
-const follows = () => document.getElementById('role').textContent === 'follower'
-  && /^0x/.test(document.getElementById('leader').textContent);
-
-const all = (pages, what, holds, argument) => Promise.all(pages.map((page) => shows(page, what, holds, argument)));
+// These many vote, the one that shows it among them.
+const vote = (count) => ({ id, voters }) => voters.length === count && voters.includes(id);
+const has = (line) => ({ lines }) => lines.includes(line);
 
 try {
   // The room, and the page in it, which is from elsewhere.
-  const answer = await fetch(`${server.said}/new`, { redirect: 'manual' });
-  const room = answer.headers.get('location').match(/^\/\?channel=([0-9a-z]{20})#firstServer$/)[1];
-  const page = `${files.origin}/bare.html?channel=${room}&server=${encodeURIComponent(server.said)}`;
-
-  const ada = await tab(browser, `${page}#firstServer`);
-  await shows(ada, 'a first tab founds', () => document.getElementById('share').textContent);
-  const link = await text(ada, 'share');
-  check(link.startsWith(`${page}#`) && !link.endsWith('#firstServer'), 'its link has an invitation behind the #');
+  const address = at(files.origin, server.said, await makeRoom(server.said));
+  const ada = await tab(browser, founding(address));
+  await all([ada], 'a first tab founds', ({ link }) => link);
+  const [{ link }] = await seen([ada]);
+  check(link.startsWith(`${address}#`) && link !== founding(address), 'its link has an invitation behind the #');
   const [bob, eve] = [await tab(browser, link), await tab(browser, link)];
-  await all([ada, bob, eve], 'three tabs vote', isVoter, 3);
-  for (const tab_ of [ada, bob, eve]) check(await text(tab_, 'key') === 'browser', 'its key is where no script can read it');
-  for (const [index, tab_] of [ada, bob, eve].entries()) await say(tab_, `<b>line ${index}</b>`);
-  for (const index of [0, 1, 2]) await all([ada, bob, eve], 'each tab shows each line, as text', hasLine, `<b>line ${index}</b>`);
+  const tabs = [ada, bob, eve];
+  await all(tabs, 'three tabs vote', vote(3));
+  check((await seen(tabs)).every(({ key }) => key === 'browser'), 'their keys are where no script can read them');
+  for (const [index, one] of tabs.entries()) await chat(one, tabs, `<b>line ${index}</b>`);
 
-  const roles = await Promise.all([ada, bob, eve].map((tab_) => text(tab_, 'role')));
-  const leading = [ada, bob, eve][roles.indexOf('leader')];
+  const [first, , { id: before }] = await seen(tabs);
+  const leading = tabs[(await seen(tabs)).findIndex(({ id }) => id === first.leader)];
   await leading.evaluate(() => document.dispatchEvent(new Event('freeze')));
-  await shows(leading, 'a tab that leads hands over when it is about to be frozen', follows);
+  await all([leading], 'a tab that leads hands over when it is about to be frozen', ({ id, leader }) => leader && leader !== id);
 
   await eve.reload();
-  await shows(eve, 'a tab that is loaded anew comes back', hasLine, '<b>line 0</b>');
+  await all([eve], 'a tab that is loaded anew comes back', has('<b>line 0</b>'));
 
   // A member with an address of its own, that finds the others in the room.
-  native = await start(program, ['node', '--data', path.join(folder, 'native'), '--rtc', '127.0.0.1:0', '--join', link], (line) => /^(leads|follows)/.test(line));
-  await say(bob, 'a line for all');
-  await shows(eve, 'they chat with a native member among them', hasLine, 'a line for all');
-
-  await all([ada, bob, eve], 'four vote: the old self of that tab is evicted by its silence', isVoter, 4);
+  const args = ['node', '--data', path.join(folder, 'native'), '--rtc', '127.0.0.1:0', '--evict-after', EVICT_AFTER_SECONDS, '--join', link];
+  native = await start(program, args, (line) => /^(leads|follows)/.test(line));
+  await chat(bob, tabs, 'a line for all, a native member among them');
+  await all(tabs, 'four vote: the old self of that tab is evicted by its silence',
+    (shown) => vote(4)(shown) && !shown.voters.includes(before) && shown.learners.length === 0);
 
   await server.stop('SIGKILL');
-  await say(ada, 'without the server');
-  await all([ada, bob, eve], 'tabs chat without the server', hasLine, 'without the server');
+  await chat(ada, tabs, 'without the server');
 
-  const dan = await tab(browser, await text(bob, 'share'));
-  await shows(dan, 'a tab joins by a link of a member without the server', hasLine, 'without the server');
-  await say(dan, 'hello, I am Dan');
-  await all([ada, bob, eve], 'and chats with all', hasLine, 'hello, I am Dan');
+  const dan = await tab(browser, (await seen([bob]))[0].link);
+  await all([dan], 'a tab joins by a link of a member without the server', has('without the server'));
+  await chat(dan, [...tabs, dan], 'hello, I am Dan');
 
   // Nobody says goodbye: the others notice by silence.
-  const adaId = await text(ada, 'id');
-  await ada.goto('chrome://crash').catch(() => {});
-  await all([bob, eve, dan], 'tabs go on without one that crashed', hasLeader, adaId);
-  await say(bob, 'without Ada');
-  await all([bob, eve, dan], 'and chat', hasLine, 'without Ada');
-  check((await lines(eve)).at(-1) === 'without Ada', 'in one order');
+  const [{ id: crashed }] = await seen([ada]);
+  const left = [bob, eve, dan];
+  await crash(ada, left);
+  await all(left, 'tabs go on without one that crashed', ({ leader }) => leader && leader !== crashed);
+  await chat(bob, left, 'without Ada');
+  check((await seen([eve]))[0].lines.at(-1) === 'without Ada', 'in one order');
 } catch (error) {
-  for (const context of browser.contexts()) {
-    for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
-  }
+  await dump(browser);
   throw error;
 } finally {
   await browser.close();

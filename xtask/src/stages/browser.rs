@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage};
-use crate::browser::{BY_HAND, Browser, SNAPSHOT, drive};
+use crate::browser::{BY_HAND, Browser, HIDDEN, KILLS, SNAPSHOT, build_program, drive};
 use crate::process::Program;
 use crate::wasm_tools::Tools;
 use crate::web;
@@ -28,7 +28,11 @@ const STORAGE: &str = "web/tests/browser/storage.mjs";
 const RELOADS: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
-const HIDDEN: &str = "web/tests/browser/hidden.mjs";
+const MIXED: &str = "web/tests/browser/mixed.mjs";
+/// Of how many tabs a cluster is of which some are killed, and how many seconds tabs are hidden longer than it takes to
+/// show that they are. `cargo xtask soak --tabs` has more of both.
+const TABS: &str = "3";
+const HIDDEN_SECONDS: &str = "0";
 const RELAY: &str = "web/tests/browser/relay.mjs";
 /// How long a text waits until it is taken. `cargo xtask webrtc --by-hand` has two minutes.
 const DAWDLED_SECONDS: &str = "1";
@@ -61,9 +65,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .arg(&modules)
         .args(AT_PUBLISHED_SERVER)
         .run()?;
-    let program = workspace::executable(workspace.cargo().args(
-        "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
-    ))?;
+    let program = build_program(workspace)?;
     let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace
         .cargo()
@@ -82,7 +84,11 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let site = web::make(workspace, false)?;
     drive(FACADE, &[&chromium, &modules, &site])?;
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
-    drive(HIDDEN, &[&program, &chromium, &site])?;
+    let tabs = Path::new(TABS);
+    drive(KILLS, &[&program, &chromium, &modules, &site, tabs])?;
+    drive(MIXED, &[&program, &chromium, &modules, &site])?;
+    let seconds = Path::new(HIDDEN_SECONDS);
+    drive(HIDDEN, &[&program, &chromium, &site, seconds])?;
     match workspace.set_up("setup-coturn.sh")?.value("TURNSERVER")? {
         "" => {
             checks.skip_part("coturn is not installed: no tab is reached through a server of TURN");

@@ -1,0 +1,101 @@
+// A cluster of tabs alone: they elect and chat; the one that leads crashes, or is closed; newcomers are connected with one
+// member, and introduced to the others by that; one is loaded anew; just under half crash at once. All but the beginning
+// is without the signaling server. Run by `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask
+// soak --tabs`:
+//
+//   node kills.mjs LIFERAFT CHROMIUM MODULES SITE TABS
+//
+// with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and how many.
+import { all, chat, check, close, crash, dump, endsWithin, launch, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { at, connect, founding } from './page.mjs';
+
+const [program, chromium, modules, site, count] = process.argv.slice(2);
+const size = Number(count);
+const end = endsWithin(60_000 + 20_000 * size);
+const files = await serveFiles(site);
+const server = await serveSignals(program, files.origin);
+const browser = await launch(modules, chromium);
+let tabs = [];
+let said = 0;
+
+const without = (gone) => tabs.filter((tab) => !gone.includes(tab));
+
+// All tabs vote, and nobody else.
+const takesPart = ({ id, voters, leader }) => leader && voters.length === tabs.length && voters.includes(id);
+
+// Returns the tab that leads, as itself and all others say.
+async function leading() {
+  const shown = await seen(tabs);
+  const [{ leader }] = shown;
+  check(shown.every((one) => one.leader === leader), 'all follow one');
+  return tabs[shown.findIndex(({ id }) => id === leader)];
+}
+
+// Each tab says a line, and all have the same history.
+async function chatFromEach() {
+  for (const one of tabs) await chat(one, tabs, `line ${said += 1}`);
+  const histories = (await seen(tabs)).map(({ lines }) => lines.join('\n'));
+  check(histories.every((history) => history === histories[0]), `the ${said} lines are the same on all ${tabs.length}`);
+}
+
+// These are gone: the others elect, and evict them.
+async function goOnWithout(gone, ids) {
+  tabs = without(gone);
+  await all(tabs, `others are followed without ${gone.length}`, ({ leader }) => leader && !ids.includes(leader));
+  await chat(tabs[0], tabs, `line ${said += 1}`);
+}
+
+// Takes in newcomers, or who comes back as one, until so many take part.
+async function enter(newcomers) {
+  for (const newcomer of newcomers) {
+    await all([newcomer], 'a tab asks to join', ({ id }) => id);
+    await connect(tabs[0], newcomer);
+    tabs.push(newcomer);
+  }
+  await all(tabs, `${tabs.length} take part, and nobody else`, takesPart);
+}
+
+const idsOf = async (pages) => (await seen(pages)).map(({ id }) => id);
+
+try {
+  const address = at(files.origin, server.said, await makeRoom(server.said));
+  tabs.push(await tab(browser, founding(address)));
+  await all(tabs, 'a first tab founds', ({ link }) => link);
+  const [{ link }] = await seen(tabs);
+  tabs.push(...await Promise.all(Array.from({ length: size - 1 }, () => tab(browser, link))));
+  await all(tabs, `${size} take part`, takesPart);
+  await server.stop('SIGKILL');
+  await chatFromEach();
+  const invite = async () => tab(browser, (await seen(tabs))[0].link);
+
+  const crashed = await leading();
+  const crashedIds = await idsOf([crashed]);
+  await crash(crashed, without([crashed]));
+  await goOnWithout([crashed], crashedIds);
+  await enter([await invite()]);
+
+  const closed = await leading();
+  const closedIds = await idsOf([closed]);
+  await close(closed);
+  await goOnWithout([closed], closedIds);
+  await enter([await invite()]);
+
+  const reloaded = tabs.pop();
+  await reloaded.reload();
+  await enter([reloaded]);
+  await all([reloaded], 'it has all lines', ({ lines }) => lines.length === said);
+
+  const half = [await leading(), ...tabs].filter((one, index, all) => all.indexOf(one) === index).slice(0, Math.ceil(size / 2) - 1);
+  const halfIds = await idsOf(half);
+  for (const one of half) await crash(one, without(half));
+  await goOnWithout(half, halfIds);
+  await chatFromEach();
+} catch (error) {
+  await dump(browser);
+  throw error;
+} finally {
+  await browser.close();
+  await server.stop('SIGKILL');
+  files.close();
+  end();
+}
