@@ -23,6 +23,7 @@ use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::ice_servers::IceTransportPolicy;
 use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
+use super::super::reached::SignalingMeter;
 use super::super::switchboard::{Guest, Switchboard, Wish};
 use super::connection::{Connection, Ending, Fate, Maker, Turn};
 use super::gathering::{Outlets, Place};
