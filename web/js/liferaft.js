@@ -2,6 +2,7 @@
 import { LiferaftError, fault, invalid, unsupported } from './errors.js';
 import { Value, answer, ask, bytes, keys, read, whole, write } from './keys.js';
 import { follow } from './lifecycle.js';
+import { Guarded } from './machine.js';
 import { Outbox } from './outbox.js';
 import { Qr } from './qr.js';
 import { aborted, exported, settled, socketMaker, warnings } from './wasm.js';
@@ -17,6 +18,7 @@ export class Liferaft extends EventTarget {
   #facts;
   #status;
   #page;
+  #machine;
   #warnings = [];
   #lifecycle = new AbortController();
   // Why it was stopped, if its page did not want that.
@@ -25,7 +27,7 @@ export class Liferaft extends EventTarget {
   #members = [];
   #hasStopped;
 
-  constructor(key, raw, page) {
+  constructor(key, raw, page, machine) {
     super();
     if (key !== KEY) throw new TypeError('a member is made by Liferaft.join, found or resume');
     this.#raw = raw;
@@ -40,6 +42,8 @@ export class Liferaft extends EventTarget {
     });
     this.#hasStopped = this.#tellStatus();
     this.#tellEvents();
+    this.#machine = machine;
+    machine?.onFailure((why) => this.#stop(why));
   }
 
   static join(invitation, options) {
@@ -134,7 +138,9 @@ export class Liferaft extends EventTarget {
 
   async propose(command, options) {
     const given = bytes(command, 'a command');
-    return new Value(await this.#call(options, (raw, timeout) => raw.propose(given, timeout)));
+    const reply = await this.#call(options, (raw, timeout) => raw.propose(given, timeout));
+    this.#machine?.check();
+    return new Value(reply);
   }
 
   async query(question, options) {
@@ -228,11 +234,12 @@ async function start(how, given = {}) {
   const { start: begin } = exported();
   const { signal, persist } = given;
   if (signal?.aborted) throw aborted(signal, 'not-done');
-  const beginning = begin({ ...options(given), ...how });
+  const wanted = options(given);
+  const beginning = begin({ ...wanted, ...how });
   if (persist) globalThis.navigator?.storage?.persist?.().catch(() => {});
   try {
     const raw = await settled(beginning, signal);
-    return raw && new Liferaft(KEY, raw, pageOf(given));
+    return raw && new Liferaft(KEY, raw, pageOf(given), wanted.machine);
   } catch (error) {
     // Whoever does not want it any more leaves no member behind.
     if (error.code === 'aborted') beginning.then((raw) => raw?.stop(), () => {});
@@ -244,8 +251,6 @@ function options(given) {
   const hasWebRtc = typeof RTCPeerConnection === 'function';
   const { storage = 'auto', membership = {}, signaling = [], iceServers, machine } = given;
   if (!STORAGES.includes(storage)) throw invalid(`storage is one of ${STORAGES.join(', ')}`);
-  const methods = ['apply', 'query', 'snapshot', 'restore'];
-  if (machine && methods.some((method) => typeof machine[method] !== 'function')) throw invalid(`a machine has the methods ${methods.join(', ')}`);
   if (!hasWebRtc && [signaling].flat().length > 0) throw unsupported('members in rooms of signaling servers need WebRTC, which this host does not have');
   const { evictAfterMs, votersMin, voters } = membership;
   return {
@@ -264,19 +269,11 @@ function options(given) {
     votersMin: whole(votersMin, 'votersMin'),
     voters: whole(voters, 'voters'),
     timeoutMs: whole(given.timeoutMs, 'timeoutMs'),
-    machine: machine && inBytes(machine),
+    machine: machine && new Guarded(machine),
     makeSocket: socketMaker(),
     hasWebRtc,
   };
 }
-
-// A machine that returns bytes where it may return texts.
-const inBytes = (machine) => ({
-  apply: (command, context) => bytes(machine.apply(command, context), 'a reply'),
-  query: (question) => bytes(machine.query(question), 'an answer'),
-  snapshot: () => bytes(machine.snapshot(), 'a snapshot'),
-  restore: (state) => { machine.restore(state); },
-});
 
 // Where links of invitations lead.
 function pageOf({ page }) {

@@ -241,6 +241,52 @@ try {
   });
   check(alone[0] === 'LiferaftError only-voter not-done', 'the last one does not leave');
 
+  const robbed = await ada.evaluate(async () => {
+    const own = await liferaft.Liferaft.found({ room: 'robbed', signaling: 'ws://127.0.0.1:9/room' });
+    const signaling = own.status.signaling;
+    const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
+    const { held } = await navigator.locks.query();
+    const { name } = held.find((lock) => lock.name.startsWith('liferaft/robbed/'));
+    const stolen = new Promise((granted) => { navigator.locks.request(name, { steal: true }, granted).catch(() => {}); });
+    await stolen;
+    document.dispatchEvent(new Event('resume'));
+    return [await why, signaling];
+  });
+  same(robbed, ['storage-lost', [{ address: 'ws://127.0.0.1:9/room', isConnected: false }]], 'a page that goes on without its lock stops its member');
+
+  const machine = await ada.evaluate(async () => {
+    const { Liferaft } = liferaft;
+    const decoder = new TextDecoder();
+    let sum = 0;
+    const counter = {
+      apply: (command, { index }) => {
+        const added = Number(decoder.decode(command));
+        if (!Number.isSafeInteger(added) || index < 1) throw new Error('no number');
+        sum += added;
+        return String(sum);
+      },
+      query: () => String(sum),
+      snapshot: () => String(sum),
+      restore: (state) => { sum = Number(decoder.decode(state)); },
+    };
+    const own = await Liferaft.found({ room: 'counter', machine: counter });
+    await own.joined();
+    const replies = [(await own.propose('2')).text, (await own.propose('3')).text, (await own.query('')).text, (await own.query('', { local: true })).text];
+    const wrong = await outcome(own.set('a', 'b'));
+    await own.stop();
+    sum = 0;
+    const again = await Liferaft.resume({ room: 'counter', machine: counter });
+    await again.joined();
+    const kept = (await again.query('')).text;
+    let why;
+    again.addEventListener('stopped', ({ detail }) => { why = `${detail.code} ${detail.message}`; });
+    const thrown = await outcome(again.propose('many'));
+    await again.stop();
+    return [replies, wrong, kept, thrown, why];
+  });
+  same(machine, [['2', '5', '5', '5'], 'LiferaftError unsupported not-done', '5', 'LiferaftError machine unknown', machine[4]], 'a machine of the page applies commands, also after a restart');
+  check(/^machine .*no number$/.test(machine[4]), 'one that throws stops its member alone');
+
   const memory = await ada.evaluate(async () => {
     const own = await liferaft.Liferaft.found({ storage: 'memory' });
     await own.set('a', 'b');
