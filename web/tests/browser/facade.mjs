@@ -5,6 +5,8 @@
 //   node facade.mjs CHROMIUM MODULES SITE
 //
 // with the browser, the folder of node_modules, and the folder that `cargo xtask web` makes.
+import { readFileSync } from 'node:fs';
+
 import { check, endsWithin, launch, serveFiles } from './kit.mjs';
 
 const [chromium, modules, site] = process.argv.slice(2);
@@ -12,6 +14,8 @@ const end = endsWithin(90_000);
 const files = await serveFiles(site);
 files.add('blank.html', '<!doctype html><title>blank</title>');
 files.add('wrong.wasm.txt', 'no module');
+const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+files.add('readme.html', readme.match(/```html\n([^]*?)```/)[1].replace('./node_modules/@liferaft/web/', './'));
 const browser = await launch(modules, chromium);
 const context = await browser.newContext();
 const same = (found, wanted, what) => check(JSON.stringify(found) === JSON.stringify(wanted), `${what}: ${JSON.stringify(found)}`);
@@ -240,6 +244,18 @@ try {
     return [left, node.status.role];
   });
   check(alone[0] === 'LiferaftError only-voter not-done', 'the last one does not leave');
+
+  const first = await context.newPage();
+  await first.goto(`${files.origin}/readme.html`);
+  await first.waitForFunction(() => document.querySelector('#link').href !== '');
+  const second = await context.newPage();
+  await second.goto(await first.evaluate(() => document.querySelector('#link').href));
+  await second.waitForFunction(() => document.querySelector('#link').href !== '');
+  await second.fill('#note', '<b>milk</b>');
+  await second.press('#note', 'Enter');
+  await first.waitForFunction(() => document.querySelector('#notes li')?.textContent === '<b>milk</b>');
+  check(true, 'the page in the package\'s README works as it stands');
+  await Promise.all([first.close(), second.close()]);
 
   const robbed = await ada.evaluate(async () => {
     const own = await liferaft.Liferaft.found({ room: 'robbed', signaling: 'ws://127.0.0.1:9/room' });
