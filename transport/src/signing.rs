@@ -24,10 +24,7 @@ impl Purpose {
     /// A server vouches for a key.
     pub(crate) const VOUCHER: Self = Self(*b"liferaft 1: voucher for a server");
     /// A page draws from the signature by what it takes its id back at signaling servers. Nobody is shown it.
-    #[cfg_attr(
-        not(target_arch = "wasm32"),
-        allow(dead_code, reason = "only pages have no other secret")
-    )]
+    #[allow(dead_code, reason = "only pages have no other secret")]
     pub(crate) const SIGNALING: Self = Self(*b"liferaft 1: signaling server ids");
 
     /// Returns the bytes to be signed: the purpose, then the parts. The parts of one purpose have fixed lengths.
