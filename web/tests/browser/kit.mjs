@@ -21,9 +21,9 @@ export function endsWithin(milliseconds) {
   return () => clearTimeout(watchdog);
 }
 
-export function launch(modules, executablePath) {
+export function launch(modules, executablePath, args = []) {
   const require = createRequire(path.join(path.resolve(modules), 'here.js'));
-  return require('playwright-core').chromium.launch({ executablePath, args: FLAGS });
+  return require('playwright-core').chromium.launch({ executablePath, args: [...FLAGS, ...args] });
 }
 
 // Serves the files of one folder by their names.

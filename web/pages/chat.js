@@ -1,0 +1,388 @@
+// A chat whose tabs are the members of a cluster: founds or joins one as the address of the page says.
+//
+//   ?channel=N#firstServer   claims the room N of the signaling server and founds, if nobody has
+//   ?channel=N#INVITATION    joins, or goes on as the member that this browser has stored
+//   ?channel=N               goes on, if this browser has stored a member of the room
+//
+// In the query, besides: `server=URL` names the signaling server, else it is the one that the page is from; `ice=FILE` names
+// a list of servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone;
+// `et=MS` is the election timeout; `paused` waits for the button or `startChat()`; `laboratory` evicts within an election
+// timeout.
+import { Liferaft, init } from './index.js';
+import { SEQUENCE, parsed, plain, written } from './lines.js';
+import { append, drop, element, invited, note, outgoing, show, standing, tell, toEnd, wire } from './view.js';
+
+// So many lines are read at a time.
+const PART = 256;
+// Whatever failed for a reason that may pass is tried again after this time.
+const AGAIN_MS = 500;
+const NAME = 'liferaft/name';
+const REDUCED = 'This page came over plain HTTP, where browsers let no page keep anything safely: this tab forgets its place when it is closed or '
+  + 'loaded again, and comes back as a new member. Over HTTPS, or on localhost, it keeps its place.';
+const ELECTION_TIMEOUT_MIN_MS = 50;
+const ELECTION_TIMEOUT_MAX_MS = 60_000;
+const ANIMALS = ['Badger', 'Beaver', 'Crane', 'Dolphin', 'Falcon', 'Gannet', 'Heron', 'Ibex', 'Jackdaw', 'Kestrel', 'Lynx', 'Marten',
+  'Narwhal', 'Osprey', 'Otter', 'Puffin', 'Raven', 'Seal', 'Tern', 'Walrus', 'Whale', 'Wren'];
+
+const query = new URLSearchParams(location.search);
+// A page that came over plain HTTP has no locks, no hidden keys and no clipboard.
+const isReduced = !isSecureContext;
+const later = (milliseconds) => new Promise((over) => setTimeout(over, milliseconds));
+const now = () => performance.timeOrigin + performance.now();
+const announce = (type, detail) => document.dispatchEvent(new CustomEvent(`liferaft:${type}`, { detail: { ...detail, at: now() } }));
+const become = (state) => { document.body.dataset.state = state; };
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What the address says
+
+function signalingServer() {
+  const server = new URL(query.get('server') ?? location.origin, location);
+  if (!/^https?:$/.test(server.protocol)) throw new Error(`The signaling server of this address is none: ${server.protocol} is no way to reach it.`);
+  return server.href.replace(/\/$/, '');
+}
+
+function channelOf() {
+  const channel = query.get('channel');
+  if (channel !== null && !/^[0-9a-z]{20}$/.test(channel)) throw new Error('The room of this address is none: a room has 20 letters and digits.');
+  return channel ?? undefined;
+}
+
+async function options() {
+  const channel = channelOf();
+  const et = Number(query.get('et') ?? NaN);
+  const isTimeout = et >= ELECTION_TIMEOUT_MIN_MS && et <= ELECTION_TIMEOUT_MAX_MS;
+  if (query.has('et') && !isTimeout) note(`et is from ${ELECTION_TIMEOUT_MIN_MS} to ${ELECTION_TIMEOUT_MAX_MS} ms: it is not used`);
+  const ice = query.get('ice');
+  return {
+    room: channel,
+    name: element('name').value,
+    signaling: channel ? `${signalingServer().replace(/^http/, 'ws')}/${channel}` : [],
+    iceServers: ice ? await (await fetch(new URL(ice, location))).json() : undefined,
+    relayOnly: query.has('relay'),
+    electionTimeoutMs: isTimeout ? Math.trunc(et) : undefined,
+    membership: query.has('laboratory') ? 'laboratory' : undefined,
+    storage: isReduced ? 'memory' : 'auto',
+  };
+}
+
+// Asks the server whether this visit founds.
+async function claim() {
+  const channel = channelOf();
+  if (!channel) throw new Error('This address names no room.');
+  const nonce = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const answer = await fetch(`${signalingServer()}/${channel}/founder?claim=${nonce}`, { method: 'POST' }).catch(() => undefined);
+  const said = answer && await answer.json().catch(() => undefined);
+  if (typeof said?.founder === 'boolean') return said.founder;
+  throw new Error(query.has('server')
+    ? 'The signaling server does not answer this page. Does it run, and does it let in pages from here (--allow-origin)?'
+    : 'The server of this page does not answer: it may be gone, or too busy. Load the page again later.');
+}
+
+// Returns the member that this page is to be; `undefined` if it takes a link to be any.
+async function enter() {
+  const fragment = location.hash.slice(1);
+  const given = await options();
+  const resumed = async () => (given.room && !isReduced ? Liferaft.resume(given) : undefined);
+  if (fragment === 'firstServer') return await claim() ? Liferaft.found(given) : resumed();
+  return fragment ? Liferaft.join(fragment, given) : resumed();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// One member
+
+class Chat {
+  #node;
+  #outbox;
+  // Texts that were written here and of which nobody knows whether they were sent.
+  #unknown;
+  #shownTo = 0;
+  #invitedFor;
+  #isInviting = false;
+
+  // `left` is what the member that this tab was before has not said.
+  constructor(node, left) {
+    this.#node = node;
+    this.#unknown = left;
+    document.body.dataset.id = node.id;
+    node.addEventListener('status', () => this.#onStatus());
+    node.addEventListener('event', ({ detail }) => note(`term ${detail.term}: ${detail.message}`));
+    node.addEventListener('stopped', ({ detail }) => this.#onStopped(detail));
+  }
+
+  async run() {
+    become('waiting');
+    const { storage } = this.#node;
+    if (storage.kind === 'memory' && !isReduced) forgetful(`This tab forgets its place when it is closed or loaded again: ${storage.why ?? 'it is kept in memory'}.`);
+    if (storage.taken === 'new-after-loss') forgetful('The browser has removed what it had stored of this room: this tab is a new member.');
+    this.#onStatus();
+    this.#follow();
+    this.#outbox = await this.#node.outbox('chat', { onExpiry: 'continue' });
+    // What was written before a reload.
+    for (const { number, value } of this.#outbox.pending()) this.#watchOver(this.#outbox.ticket(number), value?.text ?? '');
+    this.#outbox.addEventListener('change', () => this.#showOutgoing());
+    this.#showOutgoing();
+    for (const id of ['line', 'send']) element(id).disabled = false;
+    element('line').focus({ preventScroll: true });
+    await this.#joined();
+  }
+
+  async #joined() {
+    while (document.body.dataset.state === 'waiting') {
+      try {
+        await this.#node.joined();
+        become('joined');
+        tell('');
+        for (const warning of this.#node.warnings) note(warning);
+        this.#onStatus();
+      } catch (error) {
+        if (error.code === 'stopped') return;
+        if (!this.#node.status.exclusion) tell('It waits for the others: nobody of the room is reached yet.');
+        await later(AGAIN_MS);
+      }
+    }
+  }
+
+  say(text) {
+    const line = written({ id: this.#node.id, name: plain(element('name').value), text, at: Date.now() });
+    this.#watchOver(this.#outbox.append(SEQUENCE, line), line);
+    this.#showOutgoing();
+    toEnd();
+  }
+
+  // Ends the member, and returns what it has not said.
+  async leave() {
+    const left = this.#written().map(({ text, state }) => ({ text, state: state === 'waiting' ? 'lost' : 'given-up' }));
+    await this.#node.stop().catch(() => {});
+    return left;
+  }
+
+  #watchOver(ticket, line) {
+    ticket?.done.catch((error) => {
+      note(`a message: ${error.message}`);
+      // What a page that ended has not sent is in its outbox still.
+      if (error.code === 'stopped') return;
+      this.#unknown.push({ text: parsed(line).text, state: error.outcome === 'not-done' ? 'lost' : 'given-up' });
+      this.#showOutgoing();
+    });
+  }
+
+  #written() {
+    const pending = this.#outbox?.pending() ?? [];
+    return [...this.#unknown, ...pending.filter(({ state }) => state !== 'given-up').map(({ state, value }) => ({ text: parsed(value?.text ?? '').text, state }))];
+  }
+
+  #showOutgoing() {
+    // An outbox that has ended tells nothing any more: what is shown stays.
+    try {
+      outgoing(this.#written());
+    } catch {}
+  }
+
+  // Shows the history from its beginning, and what is added from then on.
+  async #follow() {
+    while (document.body.dataset.state !== 'stopped') {
+      try {
+        const from = await this.#read();
+        for await (const event of this.#node.watch(SEQUENCE, { from })) {
+          if (event.type === 'changes' && !this.#take(event.changes)) break;
+        }
+      } catch (error) {
+        if (error.code === 'stopped' || error.code === 'internal') return;
+        note(`the history: ${error.message}`);
+        await later(AGAIN_MS);
+      }
+    }
+  }
+
+  // Reads what is there, and returns the revision behind it.
+  async #read() {
+    element('scroll').setAttribute('aria-busy', 'true');
+    try {
+      for (;;) {
+        const part = await this.#node.readSequence(SEQUENCE, this.#shownTo, PART, { local: true });
+        drop(part.first === this.#shownTo ? -1 : part.first);
+        this.#append(part.values, part.first);
+        if (part.values.length === 0 || this.#shownTo >= part.count.length) return part.revision + 1;
+      }
+    } finally {
+      element('scroll').removeAttribute('aria-busy');
+    }
+  }
+
+  // Shows changes; returns false if the sequence is to be read anew.
+  #take(changes) {
+    for (const change of changes) {
+      if (change.type === 'appended') {
+        const place = change.count.length - 1;
+        if (place > this.#shownTo) return false;
+        if (place === this.#shownTo) this.#append([change.value], place);
+      } else if (change.type === 'trimmed') {
+        drop(change.first);
+      } else {
+        drop();
+        this.#shownTo = 0;
+      }
+    }
+    return true;
+  }
+
+  #append(values, first) {
+    if (values.length === 0) return;
+    const lines = values.map((value, index) => ({ place: first + index, ...parsed(value.text) }));
+    append(lines, this.#node.id);
+    this.#shownTo = first + values.length;
+    for (const { place, text } of lines) announce('line', { place, text });
+  }
+
+  #onStatus() {
+    const { status } = this.#node;
+    if (document.body.dataset.state === 'stopped') return;
+    standing(status, this.#node.members(), this.#node.storage);
+    announce('status', { status });
+    const { exclusion } = status;
+    if (exclusion) tell(`It takes no part: ${exclusion.message}.`);
+    else if (status.isStorageLow) tell('This browser has little room left to store what is said.');
+    show('again', ['removed', 'forgotten'].includes(exclusion?.reason));
+    show('door', exclusion?.reason === 'token');
+    // A link has the addresses of members that are there.
+    const members = [...status.voters, ...status.learners].sort().join();
+    if (document.body.dataset.state === 'joined' && status.leader && members !== this.#invitedFor) this.#invite(members);
+  }
+
+  // The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
+  async #invite(members) {
+    if (this.#isInviting) return;
+    this.#isInviting = true;
+    try {
+      const invitation = await this.#node.invite();
+      invited(invitation);
+      if (invitation.link) history.replaceState(null, '', invitation.link);
+      this.#invitedFor = members;
+    } catch (error) {
+      note(`the link: ${error.message}`);
+      await later(AGAIN_MS);
+    } finally {
+      this.#isInviting = false;
+    }
+  }
+
+  #onStopped(why) {
+    become('stopped');
+    for (const id of ['line', 'send']) element(id).disabled = true;
+    show('invite', false);
+    tell(`It has stopped: ${why.message}. Load the page again to go on.`);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The page
+
+let chat;
+
+async function run(entering) {
+  // The words of the member that this tab was stay to read.
+  const left = await chat?.leave() ?? [];
+  chat = undefined;
+  become('starting');
+  tell('It starts.');
+  for (const id of ['door', 'again', 'reduced']) show(id, false);
+  if (isReduced) forgetful(REDUCED);
+  let node;
+  try {
+    node = await entering();
+  } catch (error) {
+    return ask(error.message);
+  }
+  if (!node) return ask('This browser has no place in this room: ask somebody who is in it for the link.');
+  chat = new Chat(node, left);
+  drop();
+  tell('It waits for the others.');
+  return chat.run().catch((error) => tell(error.message));
+}
+
+// Has people give a link.
+function ask(why) {
+  become('stopped');
+  tell(why);
+  show('door', true);
+  element('new-room').href = new URL('new', location.origin).href;
+  element('invitation').focus({ preventScroll: true });
+}
+
+// A link has its own room and its own server, so that it is opened; a bare invitation is taken here.
+function join(text) {
+  const link = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? new URL(text) : undefined;
+  if (link && link.origin === location.origin && link.pathname === location.pathname && link.search !== location.search) {
+    location.assign(link);
+    return undefined;
+  }
+  return run(async () => Liferaft.join(text, await options()));
+}
+
+// The member that this tab was is one no more.
+const rejoin = () => run(async () => Liferaft.join(location.hash.slice(1), { ...await options(), fresh: true }));
+
+// Says that this tab keeps nothing, or has kept nothing.
+function forgetful(why) {
+  element('reduced').textContent = why;
+  show('reduced', true);
+}
+
+function knownName() {
+  try {
+    return plain(localStorage.getItem(NAME));
+  } catch {
+    return undefined;
+  }
+}
+
+function keepName(name) {
+  try {
+    localStorage.setItem(NAME, name);
+  } catch {
+    // Without storage it is asked for again.
+  }
+}
+
+async function begin() {
+  show('beginning', false);
+  await run(async () => {
+    await init();
+    return enter();
+  });
+}
+
+wire();
+element('name').value = knownName() ?? ANIMALS[crypto.getRandomValues(new Uint32Array(1))[0] % ANIMALS.length];
+element('name').addEventListener('change', () => {
+  const name = plain(element('name').value);
+  if (name) keepName(name);
+});
+element('say').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const { value } = element('line');
+  if (!chat || value.trim() === '') return;
+  try {
+    chat.say(value);
+    element('line').value = '';
+  } catch (error) {
+    tell(error.message);
+  }
+});
+element('join').addEventListener('submit', (event) => {
+  event.preventDefault();
+  join(element('invitation').value.trim());
+});
+element('rejoin').addEventListener('click', () => rejoin());
+// The address is another one by hand: a link that was pasted into it, say.
+addEventListener('hashchange', () => location.reload());
+if (isReduced) forgetful(REDUCED);
+globalThis.startChat = begin;
+element('start').addEventListener('click', () => begin());
+if (query.has('paused')) {
+  become('paused');
+  tell('');
+  show('beginning', true);
+} else {
+  begin();
+}

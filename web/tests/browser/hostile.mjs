@@ -1,0 +1,130 @@
+// Whatever others write is only ever text, in the chat page: lines, names of members, and the address of the page; and a
+// client that was made by hand, which speaks PeerJS's protocol in the room, harms nothing. Run by
+// `cargo xtask test --only browser`:
+//
+//   node hostile.mjs LIFERAFT CHROMIUM MODULES
+//
+// with the program, which was built with the pages, the browser, and the folder of node_modules.
+import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { check, endsWithin, launch, shows, tab } from './kit.mjs';
+import { hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
+
+const [program, chromium, modules] = process.argv.slice(2);
+const WebSocket = createRequire(path.join(path.resolve(modules), 'here.js'))('ws');
+const end = endsWithin(120_000);
+const server = await serveChat(program);
+const browser = await launch(modules, chromium);
+const ATTACK = '<img src=x onerror="document.title=\'harmed\'"><script>document.title=\'harmed\'</script>';
+const errors = [];
+
+// Values that are no lines, as the member of a program may write them, and what is shown of them.
+const VALUES = [
+  ['no JSON <b>at all</b>', 'no JSON <b>at all</b>'],
+  ['{"v":1,"text":5}', '{"v":1,"text":5}'],
+  ['{"v":1,"name":{"toString":1},"text":"a name that is none","at":1e300}', 'a name that is none'],
+  ['{"v":1,"name":"\u202egnp.exe\\u0000\\n","id":["x"],"text":"a name that turns","at":"now"}', 'a name that turns'],
+  [`{"v":1,"__proto__":{"name":"x"},"text":${JSON.stringify(ATTACK)}}`, ATTACK],
+  [`{"v":1,"text":"${'x'.repeat(100_000)}"}`, `${'x'.repeat(4_096)}…`],
+  ['null', 'null'],
+];
+
+// Runs in a page that waits: joins as a member of its own, and writes.
+const write = async ({ values, name }) => {
+  const found = performance.getEntriesByType('resource').map((it) => it.name).find((it) => /\/index[^/]*\.js$/.test(it));
+  const { Liferaft, init } = await import(found);
+  await init();
+  const channel = new URLSearchParams(location.search).get('channel');
+  const signaling = `${location.origin.replace(/^http/, 'ws')}/${channel}`;
+  const node = await Liferaft.join(location.hash.slice(1), { name, signaling, storage: 'memory' });
+  await node.joined({ timeoutMs: 30_000 });
+  for (const value of values) await node.append('chat', value, { timeoutMs: 30_000 });
+};
+
+// Returns what the server says until it closes, to a client that sends these frames; it closes by itself after the last.
+const visit = (query, frames) => new Promise((done) => {
+  const said = [];
+  const socket = new WebSocket(`${server.said.replace(/^http/, 'ws')}peerjs?${query}`);
+  socket.on('message', (data) => said.push(String(data)));
+  socket.on('open', () => {
+    for (const frame of frames) socket.send(frame);
+    socket.close();
+  });
+  socket.on('close', () => done(said));
+  socket.on('error', () => done(said));
+});
+
+// What would make markup or code of a text.
+const MAKERS = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTMLUnsafe|srcdoc|\beval\(|new Function/;
+
+for (const folder of ['../../pages/', '../../js/'].map((it) => fileURLToPath(new URL(it, import.meta.url)))) {
+  for (const name of readdirSync(folder)) {
+    if (MAKERS.test(readFileSync(path.join(folder, name), 'utf8'))) throw new Error(`${name} makes markup or code of a text`);
+  }
+}
+
+const isUnharmed = async (page) => await page.title() === 'liferaft chat' && await page.locator('#history img, #members img, script:not([src])').count() === 0;
+
+try {
+  const ada = await tab(browser, server.said);
+  await shows(ada, 'a page founds', hasMembers, 1);
+  const link = new URL(ada.url());
+  const bob = await tab(browser, link.href);
+  for (const page of [ada, bob]) {
+    page.on('pageerror', (error) => errors.push(error));
+    page.on('dialog', () => errors.push('a dialog'));
+    await shows(page, 'two chat', hasMembers, 2);
+  }
+  await ada.fill('#name', '<b>Ada</b>');
+  await sayLine(ada, ATTACK);
+  await shows(bob, 'a line is shown as the text that it is', hasLine, ATTACK);
+  check(await bob.textContent('#history li:last-child .author') === '<b>Ada</b>', 'and so is a name');
+
+  const waiting = new URL(link);
+  waiting.searchParams.set('paused', '');
+  const eve = await tab(browser, waiting.href);
+  await eve.evaluate(write, { values: VALUES.map(([value]) => value), name: '<img src=x onerror=alert(1)>' });
+  for (const [, shown] of VALUES) await shows(bob, `a value is shown as '${shown.slice(0, 40)}'`, hasLine, shown);
+  await shows(bob, 'the name of a member is text', says, { id: 'members', words: '<img src=x onerror=alert(1)>' });
+  check(await isUnharmed(ada) && await isUnharmed(bob), 'nothing of it is run');
+  await eve.close();
+
+  const room = link.searchParams.get('channel');
+  const peers = await (await fetch(`${server.said}peers/${room}`)).json();
+  const garbage = (dst) => [
+    { type: 'OFFER', dst, payload: { sdp: { type: 'offer', sdp: ATTACK }, type: 'data', connectionId: ATTACK, label: ATTACK } },
+    { type: 'ANSWER', dst, payload: null },
+    { type: 'CANDIDATE', dst, payload: { candidate: { candidate: 'x'.repeat(30_000), sdpMid: ATTACK }, connectionId: 'liferaft_0_0' } },
+    { type: 'CANDIDATE', dst, payload: { liferaft: 'ask' } },
+    { type: 'OFFER', dst, payload: { sdp: { type: 'offer', sdp: 'v=0' }, connectionId: 'liferaft_0123456789abcdef_1' } },
+    { type: 'LEAVE', dst },
+    { type: 'EXPIRE', dst, payload: [[[[]]]] },
+  ].map((message) => JSON.stringify(message));
+  await visit(`key=${room}&id=eve&token=t`, peers.flatMap(garbage));
+  const [taken] = await visit(`key=${room}&id=${peers[0]}&token=guessed`, []);
+  check(taken.includes('ID-TAKEN'), 'a client by hand does not take the id of a tab');
+  for (const [query, why] of [[`key=${room}&id=${encodeURIComponent(ATTACK)}&token=t`, 'Invalid id'], [`key=${encodeURIComponent(ATTACK)}&id=eve&token=t`, 'Invalid key']]) {
+    const [said] = await visit(query, []);
+    check(said.includes(why) && !said.includes('<'), `it gets in by no such name: ${why}`);
+  }
+  await sayLine(ada, 'after all that');
+  await shows(bob, 'the tabs chat on', hasLine, 'after all that');
+
+  for (const [address, words] of [
+    [`?channel=${encodeURIComponent(ATTACK)}#${encodeURIComponent(ATTACK)}`, 'The room of this address is none'],
+    [`?channel=${room}&server=${encodeURIComponent('javascript:document.title="harmed"')}#firstServer`, 'is no way to reach it'],
+    [`?channel=${room}#${encodeURIComponent(ATTACK)}`, 'invitation'],
+  ]) {
+    const page = await tab(browser, `${server.said}${address}`);
+    await shows(page, `an address is refused: ${words}`, says, { id: 'banner', words });
+    check(await isUnharmed(page), 'and harms nothing');
+    await page.close();
+  }
+  check(errors.length === 0, `no page has failed: ${errors}`);
+} finally {
+  await browser.close();
+  await server.stop('SIGKILL');
+  end();
+}
