@@ -95,7 +95,9 @@ class Chat {
   #outbox;
   // Texts that were written here and of which nobody knows whether they were sent.
   #unknown;
+  // The place behind the last line that is shown, and in which of the sequences that there were.
   #shownTo = 0;
+  #incarnation;
   #invitedFor;
   #isInviting = false;
 
@@ -200,6 +202,11 @@ class Chat {
     try {
       for (;;) {
         const part = await this.#node.readSequence(SEQUENCE, this.#shownTo, PART, { local: true });
+        if (this.#shownTo > 0 && part.count.incarnation !== this.#incarnation) {
+          this.#forget();
+          continue;
+        }
+        this.#incarnation = part.count.incarnation;
         drop(part.first === this.#shownTo ? -1 : part.first);
         this.#append(part.values, part.first);
         if (part.values.length === 0 || this.#shownTo >= part.count.length) return part.revision + 1;
@@ -211,19 +218,31 @@ class Chat {
 
   // Shows changes; returns false if the sequence is to be read anew.
   #take(changes) {
+    const unshown = [];
+    const flush = () => this.#append(unshown.splice(0), this.#shownTo);
     for (const change of changes) {
       if (change.type === 'appended') {
         const place = change.count.length - 1;
-        if (place > this.#shownTo) return false;
-        if (place === this.#shownTo) this.#append([change.value], place);
+        const next = this.#shownTo + unshown.length;
+        if (place > next) return false;
+        if (place === next) unshown.push(change.value);
+        this.#incarnation = change.count.incarnation;
       } else if (change.type === 'trimmed') {
+        flush();
         drop(change.first);
       } else {
-        drop();
-        this.#shownTo = 0;
+        unshown.length = 0;
+        this.#forget();
       }
     }
+    flush();
     return true;
+  }
+
+  // The sequence is gone, or another one is in its place.
+  #forget() {
+    drop();
+    this.#shownTo = 0;
   }
 
   #append(values, first) {
@@ -328,19 +347,26 @@ function forgetful(why) {
   show('reduced', true);
 }
 
+// The name that this tab had, or that people have chosen in another one, or any.
 function knownName() {
   try {
-    return plain(localStorage.getItem(NAME));
+    const known = plain(sessionStorage.getItem(NAME)) ?? plain(localStorage.getItem(NAME));
+    if (known) return known;
+    const drawn = ANIMALS[crypto.getRandomValues(new Uint32Array(1))[0] % ANIMALS.length];
+    sessionStorage.setItem(NAME, drawn);
+    return drawn;
   } catch {
-    return undefined;
+    // Without storage nothing is known after a reload.
+    return ANIMALS[0];
   }
 }
 
 function keepName(name) {
   try {
+    sessionStorage.setItem(NAME, name);
     localStorage.setItem(NAME, name);
   } catch {
-    // Without storage it is asked for again.
+    // It is asked for again.
   }
 }
 
@@ -353,7 +379,7 @@ async function begin() {
 }
 
 wire();
-element('name').value = knownName() ?? ANIMALS[crypto.getRandomValues(new Uint32Array(1))[0] % ANIMALS.length];
+element('name').value = knownName();
 element('name').addEventListener('change', () => {
   const name = plain(element('name').value);
   if (name) keepName(name);

@@ -132,7 +132,8 @@ export function standing(status, members, storage) {
   const leader = members.find((member) => member.id === status.leader);
   const led = status.isLeader ? 'you' : leader && nameOf(leader);
   const people = members.length === 1 ? 'only you' : `${members.length} here`;
-  element('standing').textContent = led ? `${people}, led by ${led}` : `${people}, nobody leads`;
+  const isIn = members.some(({ isSelf }) => isSelf);
+  element('standing').textContent = !isIn ? 'not in yet' : led ? `${people}, led by ${led}` : `${people}, nobody leads`;
   element('leader').textContent = led ?? 'nobody';
   element('leader').dataset.id = status.leader ?? '';
   show('people', true);
@@ -160,7 +161,8 @@ export function standing(status, members, storage) {
 }
 
 function list(members) {
-  element('members').replaceChildren(...members.map((member) => {
+  const sorted = [...members].sort((one, other) => other.isSelf - one.isSelf || nameOf(one).localeCompare(nameOf(other)));
+  element('members').replaceChildren(...sorted.map((member) => {
     const item = made('li');
     item.dataset.id = member.id;
     item.dataset.role = member.role;
