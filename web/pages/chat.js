@@ -19,6 +19,11 @@ const AGAIN_MS = 500;
 const NAME = 'liferaft/name';
 const REDUCED = 'This page came over plain HTTP, where browsers let no page keep anything safely: this tab forgets its place when it is closed or '
   + 'loaded again, and comes back as a new member. Over HTTPS, or on localhost, it keeps its place.';
+const EXCLUSIONS = {
+  removed: 'Somebody has removed you from this room.',
+  forgotten: 'You were away for so long that this room has let you go.',
+  token: 'This link is not good any more: ask for another one.',
+};
 const ELECTION_TIMEOUT_MIN_MS = 50;
 const ELECTION_TIMEOUT_MAX_MS = 60_000;
 const ANIMALS = ['Badger', 'Beaver', 'Crane', 'Dolphin', 'Falcon', 'Gannet', 'Heron', 'Ibex', 'Jackdaw', 'Kestrel', 'Lynx', 'Marten',
@@ -259,7 +264,8 @@ class Chat {
     standing(status, this.#node.members(), this.#node.storage);
     announce('status', { status });
     const { exclusion } = status;
-    if (exclusion) tell(`It takes no part: ${exclusion.message}.`);
+    document.body.classList.toggle('excluded', Boolean(exclusion));
+    if (exclusion) tell(EXCLUSIONS[exclusion.reason] ?? `It takes no part: ${exclusion.message}.`);
     else if (status.isStorageLow) tell('This browser has little room left to store what is said.');
     show('again', ['removed', 'forgotten'].includes(exclusion?.reason));
     show('door', exclusion?.reason === 'token');

@@ -133,7 +133,7 @@ export function standing(status, members, storage) {
   const led = status.isLeader ? 'you' : leader && nameOf(leader);
   const people = members.length === 1 ? 'only you' : `${members.length} here`;
   const isIn = members.some(({ isSelf }) => isSelf);
-  element('standing').textContent = !isIn ? 'not in yet' : led ? `${people}, led by ${led}` : `${people}, nobody leads`;
+  element('standing').textContent = !isIn ? 'not in the room' : led ? `${people}, led by ${led}` : `${people}, nobody leads`;
   element('leader').textContent = led ?? 'nobody';
   element('leader').dataset.id = status.leader ?? '';
   show('people', true);

@@ -9,8 +9,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { check, endsWithin, launch, shows, tab } from './kit.mjs';
-import { hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
+import { check, dump, endsWithin, launch, shows, tab } from './kit.mjs';
+import { asProgram, hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
 const WebSocket = createRequire(path.join(path.resolve(modules), 'here.js'))('ws');
@@ -31,16 +31,9 @@ const VALUES = [
   ['null', 'null'],
 ];
 
-// Runs in a page that waits: joins as a member of its own, and writes.
-const write = async ({ values, name }) => {
-  const found = performance.getEntriesByType('resource').map((it) => it.name).find((it) => /\/index[^/]*\.js$/.test(it));
-  const { Liferaft, init } = await import(found);
-  await init();
-  const channel = new URLSearchParams(location.search).get('channel');
-  const signaling = `${location.origin.replace(/^http/, 'ws')}/${channel}`;
-  const node = await Liferaft.join(location.hash.slice(1), { name, signaling, storage: 'memory' });
-  await node.joined({ timeoutMs: 30_000 });
-  for (const value of values) await node.append('chat', value, { timeoutMs: 30_000 });
+// Runs in the page of a program.
+const write = async (values) => {
+  for (const value of values) await window.node.append('chat', value);
 };
 
 // Returns what the server says to a client that sends these frames and leaves, or without any stays until it is closed.
@@ -82,10 +75,8 @@ try {
   await shows(bob, 'a line is shown as the text that it is', hasLine, ATTACK);
   check(await bob.textContent('#history li:last-child .author') === '<b>Ada</b>', 'and so is a name');
 
-  const waiting = new URL(link);
-  waiting.searchParams.set('paused', '');
-  const eve = await tab(browser, waiting.href);
-  await eve.evaluate(write, { values: VALUES.map(([value]) => value), name: '<img src=x onerror=alert(1)>' });
+  const eve = await asProgram(browser, link, '<img src=x onerror=alert(1)>');
+  await eve.evaluate(write, VALUES.map(([value]) => value));
   for (const [, shown] of VALUES) await shows(bob, `a value is shown as '${shown.slice(0, 40)}'`, hasLine, shown);
   await shows(bob, 'the name of a member is text', says, { id: 'members', words: '<img src=x onerror=alert(1)>' });
   check(await isUnharmed(ada) && await isUnharmed(bob), 'nothing of it is run');
@@ -123,6 +114,9 @@ try {
     await page.close();
   }
   check(errors.length === 0, `no page has failed: ${errors}`);
+} catch (error) {
+  await dump(browser);
+  throw error;
 } finally {
   await browser.close();
   await server.stop('SIGKILL');

@@ -4,7 +4,7 @@
 //   node reduced.mjs LIFERAFT CHROMIUM MODULES
 //
 // with the program, which was built with the pages, the browser, and the folder of node_modules.
-import { check, endsWithin, launch, shows, tab, text } from './kit.mjs';
+import { check, dump, endsWithin, launch, shows, tab, text } from './kit.mjs';
 import { hasLine, hasMembers, sayLine, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
@@ -38,6 +38,9 @@ try {
 
   await ada.click('#copy');
   check(await ada.evaluate(() => String(getSelection())) === await text(ada, 'link'), 'the link is selected where it cannot be copied');
+} catch (error) {
+  await dump(browser);
+  throw error;
 } finally {
   await browser.close();
   await server.stop('SIGKILL');

@@ -1,0 +1,60 @@
+// Lines of the chat page that are written while nobody is reached are shown as pending, also when the page is loaded
+// again, and go out once when the others are there again, as those that they were. Run by
+// `cargo xtask test --only browser`:
+//
+//   node offline.mjs LIFERAFT CHROMIUM MODULES
+//
+// with the program, which was built with the pages, the browser, and the folder of node_modules.
+import { check, dump, endsWithin, launch, shows, tab } from './kit.mjs';
+import { hasLine, hasMembers, sayLine, serveChat } from './chat.mjs';
+
+const [program, chromium, modules] = process.argv.slice(2);
+const end = endsWithin(120_000);
+const server = await serveChat(program);
+const browser = await launch(modules, chromium);
+const LINES = ['written alone', 'and more'];
+
+// Run in the pages.
+const hasPending = (lines) => document.getElementById('pending').textContent === `${lines.length} pending`
+  && lines.every((line, index) => document.querySelectorAll('#outgoing .text')[index]?.textContent === line);
+const hasNonePending = () => document.getElementById('outgoing').childElementCount === 0;
+const history = () => [...document.querySelectorAll('#history .text')].map((item) => item.textContent);
+const ownId = () => document.body.dataset.id;
+
+try {
+  const ada = await tab(browser, server.said);
+  await shows(ada, 'a page founds', hasMembers, 1);
+  const others = [await tab(browser, ada.url()), await tab(browser, ada.url())];
+  await Promise.all([ada, ...others].map((page) => shows(page, 'three chat', hasMembers, 3)));
+  await sayLine(ada, 'with all');
+  await Promise.all(others.map((page) => shows(page, 'a line reaches all', hasLine, 'with all')));
+  const ids = await Promise.all(others.map((page) => page.evaluate(ownId)));
+
+  const addresses = others.map((page) => page.url());
+  for (const page of others) await page.close();
+  for (const line of LINES) await sayLine(ada, line);
+  await shows(ada, 'lines are pending', hasPending, LINES);
+  check(!(await ada.evaluate(history)).includes(LINES[0]), 'and not said');
+  await ada.reload();
+  await shows(ada, 'they are pending after a reload', hasPending, LINES);
+
+  const back = await Promise.all(others.map(async (page, index) => {
+    const again = await page.context().newPage();
+    await again.goto(addresses[index]);
+    return again;
+  }));
+  const all = [ada, ...back];
+  await Promise.all(all.map((page) => shows(page, 'they are said when the others are back', hasLine, LINES[1])));
+  await shows(ada, 'nothing is pending', hasNonePending);
+  const expected = ['with all', ...LINES].join();
+  const seen = await Promise.all(all.map((page) => page.evaluate(history)));
+  check(seen.every((lines) => lines.join() === expected), 'each of them once, in their order, on all');
+  check(String(await Promise.all(back.map((page) => page.evaluate(ownId)))) === String(ids), 'and all are who they were');
+} catch (error) {
+  await dump(browser);
+  throw error;
+} finally {
+  await browser.close();
+  await server.stop('SIGKILL');
+  end();
+}
