@@ -28,7 +28,6 @@ const POLL: Duration = Duration::from_millis(1);
 
 /// What a member keeps its state in.
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each member")]
 pub(super) enum Disk {
     Folder(PathBuf),
     Memory(MemoryStorage),
