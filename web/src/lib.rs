@@ -1,7 +1,7 @@
 //! Runs members of clusters in a browser or in Node, for the JavaScript in `web/js`; elsewhere there is nothing in it.
 //!
 //! What is exported is for that alone, which checks arguments, makes errors of JavaScript's, and has what pages see. A
-//! member is a [`RawNode`](node::RawNode), started by [`start`](node::start).
+//! member is a `RawNode`, started by `start` (`node`).
 
 #[cfg(target_arch = "wasm32")]
 pub mod alarm;
