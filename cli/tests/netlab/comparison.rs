@@ -35,9 +35,9 @@ const GROUP_CALLS: u64 = 200;
 /// The modes: that of TCP first, those that are ordered before those that are not, and the default last.
 pub(crate) const MODES: [(&str, DatagramMode); 4] = [
     ("ordered, reliable", mode(true, true)),
-    ("ordered, sent once", mode(true, false)),
+    ("ordered, with a lifetime", mode(true, false)),
     ("unordered, reliable", mode(false, true)),
-    ("unordered, sent once", mode(false, false)),
+    ("unordered, with a lifetime", mode(false, false)),
 ];
 
 const fn mode(is_ordered: bool, is_reliable: bool) -> DatagramMode {

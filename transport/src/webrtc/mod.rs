@@ -32,10 +32,10 @@
 //! # Two channels
 //!
 //! A connection has two data channels, agreed upon beforehand and never closed and opened again: datagrams, unordered
-//! and sent once unless [`DatagramMode`] says otherwise, and one for snapshots and other bulk. On the second runs the
-//! stream of links, reliable and in order, under credit that the receiver gives: links repair what it loses, and SCTP
-//! does not. What is under way on it is bounded ([`UNACKNOWLEDGED_BYTES_MAX`]), so that heartbeats never wait behind
-//! bulk.
+//! and given up after a third of a second unless [`DatagramMode`] says otherwise, and one for snapshots and other bulk.
+//! On the second runs the stream of links, reliable and in order, under credit that the receiver gives: links repair
+//! what it loses, and SCTP does not. What is under way on it is bounded ([`UNACKNOWLEDGED_BYTES_MAX`]), so that
+//! heartbeats never wait behind bulk.
 
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod address;

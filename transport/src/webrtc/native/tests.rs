@@ -14,7 +14,7 @@ use super::gathering::Place;
 use super::table::{Addressee, Table};
 use crate::carrier::{Binding, CarrierEvent, Channel, Packet, Path};
 use crate::hosts::Fingerprint;
-use crate::webrtc::channels::DatagramMode;
+use crate::webrtc::channels::{DATAGRAM_LIFETIME_MS, DatagramMode};
 use crate::webrtc::credentials::Credentials;
 use crate::webrtc::ice_servers::IceTransportPolicy;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
@@ -345,19 +345,40 @@ fn datagrams_of(is_ordered: bool, is_reliable: bool) -> Vec<u8> {
 }
 
 #[test]
-fn datagrams_are_lost_or_overtaken_as_their_mode_says() {
+fn datagrams_are_overtaken_as_their_mode_says() {
     let sent: Vec<_> = (0..40).collect();
     for is_ordered in [false, true] {
         for is_reliable in [false, true] {
             let arrived = datagrams_of(is_ordered, is_reliable);
 
-            assert_eq!(arrived.is_sorted(), is_ordered || !is_reliable);
-            assert_eq!(arrived.len() == sent.len(), is_reliable, "{arrived:?}");
+            assert_eq!(arrived.is_sorted(), is_ordered, "{arrived:?}");
+            assert!(arrived.len() == sent.len() || !is_reliable, "{arrived:?}");
             let mut once = arrived.clone();
             once.sort_unstable();
             once.dedup();
             assert_eq!(once.len(), arrived.len());
         }
+    }
+}
+
+#[test]
+fn a_datagram_that_is_lost_for_long_arrives_if_its_mode_says_so() {
+    for is_reliable in [false, true] {
+        let mode = DatagramMode {
+            is_ordered: false,
+            is_reliable,
+        };
+        let mut network = Network::in_mode(mode).opened();
+
+        network.lost_of = Some(1);
+        network.send(0, Channel::Datagram, packet(b"lost"));
+        let until = network.now + 2 * Duration::from_millis(DATAGRAM_LIFETIME_MS.into());
+        network.run_until(|network| network.now > until);
+        network.lost_of = None;
+        let until = network.now + WebRtcLimits::default().idle_time_max / 2;
+        network.run_until(|network| network.now > until);
+
+        assert_eq!(network.packets(1).contains(&"lost".into()), is_reliable);
     }
 }
 

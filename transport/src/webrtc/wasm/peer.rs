@@ -16,7 +16,9 @@ use web_sys::{
     RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
-use super::super::channels::{BULK, BULK_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL};
+use super::super::channels::{
+    BULK, BULK_LIFETIME_MS, DATAGRAM_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL,
+};
 use super::super::description::Description;
 use super::super::flow::UNACKNOWLEDGED_BYTES_MAX;
 use super::super::limits::PACKET_BYTES_MAX;
@@ -101,7 +103,7 @@ impl Peer {
         };
         let of_datagrams = options(DATAGRAMS, mode.is_ordered);
         if !mode.is_reliable {
-            of_datagrams.set_max_retransmits(0);
+            of_datagrams.set_max_packet_life_time(DATAGRAM_LIFETIME_MS);
         }
         let of_bulk = options(BULK, true);
         of_bulk.set_max_packet_life_time(BULK_LIFETIME_MS);

@@ -7,7 +7,9 @@ use str0m::channel::{ChannelConfig, Reliability};
 use str0m::net::Protocol;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use super::super::super::channels::{BULK, BULK_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL};
+use super::super::super::channels::{
+    BULK, BULK_LIFETIME_MS, DATAGRAM_LIFETIME_MS, DATAGRAMS, DatagramMode, LABEL,
+};
 use super::super::super::credentials::Credentials;
 use super::super::super::description::{Description, Setup};
 use super::super::super::flow::Outgoing;
@@ -193,14 +195,14 @@ impl Maker {
             is_ordered,
             is_reliable,
         } = self.datagram_mode;
+        let given_up_after = |lifetime| Reliability::MaxPacketLifetime { lifetime };
         let reliability = if is_reliable {
             Reliability::Reliable
         } else {
-            Reliability::MaxRetransmits { retransmits: 0 }
+            given_up_after(DATAGRAM_LIFETIME_MS)
         };
         let datagrams = channel(DATAGRAMS, is_ordered, reliability);
-        let lifetime = BULK_LIFETIME_MS;
-        let bulk = channel(BULK, true, Reliability::MaxPacketLifetime { lifetime });
+        let bulk = channel(BULK, true, given_up_after(BULK_LIFETIME_MS));
         let channels = Use::Link { datagrams, bulk };
         self.over(path, rtc, channels, now)
     }

@@ -387,6 +387,50 @@ async fn bulk_arrives_in_time_at_the_other_end_of_the_world() {
     assert!(outcome.bulk.is_some(), "{outcome:?}");
 }
 
+/// Returns how long after a pause of the other end a datagram arrives there that was sent since, over 10 % of loss.
+async fn first_after_a_pause(seed: u64) -> Duration {
+    let (mut ends, _network) = linked_in_spite(Duration::from_millis(15), 10, seed).await;
+    let began = Instant::now();
+    let pauses_at = began + Duration::from_millis(1_500);
+    let resumes_at = pauses_at + Duration::from_secs(2);
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while resumes_at.elapsed() < Duration::from_secs(5) {
+        let is_paused = (pauses_at..resumes_at).contains(&Instant::now());
+        let [sender, receiver] = &mut ends;
+        let event = tokio::select! {
+            _ = poll_fn(|context| sender.poll_link_event(context)) => continue,
+            event = poll_fn(|context| receiver.poll_link_event(context)), if !is_paused => event,
+            _ = ticks.tick() => {
+                let millis = u64::try_from(began.elapsed().as_millis()).expect("it is short");
+                let mut beat = vec![0; 150];
+                beat[..8].copy_from_slice(&millis.to_le_bytes());
+                let _is_down = sender.send(id(1), DeliveryClass::Datagram, Bytes::from(beat).into());
+                continue;
+            }
+        };
+        let Some(LinkEvent::Frame { frame, .. }) = event else {
+            continue;
+        };
+        let beat = frame.into_bytes();
+        let millis = u64::from_le_bytes(beat[..8].try_into().expect("eight bytes"));
+        if began + Duration::from_millis(millis) >= resumes_at {
+            break;
+        }
+    }
+    resumes_at.elapsed()
+}
+
+/// What was sent meanwhile fills the congestion window of SCTP, until its timeout if it is never given up.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_paused_is_reached_at_once() {
+    for seed in 0..10 {
+        let took = first_after_a_pause(seed).await;
+
+        println!("{seed}: {took:?}");
+        assert!(took <= Duration::from_millis(400), "{seed}: {took:?}");
+    }
+}
+
 /// A wire asserts that its connection goes on.
 #[tokio::test(start_paused = true)]
 async fn a_lossy_network_lets_a_link_come_up_within_the_bound() {
