@@ -1,8 +1,9 @@
-//! Draws invitations as QR codes on the terminal, for whoever has a camera.
+//! Draws invitations and addresses as QR codes on the terminal, for whoever has a camera.
 
 use console::Term;
 use liferaft::Invitation;
 use liferaft::configuration::Address;
+use liferaft::transport::invitation::qr;
 
 /// Returns the QR code of an invitation, as wide as the terminal at most. **It is a secret as the invitation is.**
 ///
@@ -15,12 +16,23 @@ pub(crate) fn of(invitation: &Invitation) -> Option<String> {
     drawn(invitation, columns.into())
 }
 
+/// Returns the QR code of a short text, as an address, under the same conditions.
+pub(crate) fn of_text(text: &str) -> Option<String> {
+    let terminal = Term::stdout();
+    let (_rows, columns) = terminal.is_term().then(|| terminal.size_checked())??;
+    qr(text).ok().filter(|code| fits(code, columns.into()))
+}
+
+fn fits(code: &str, columns: usize) -> bool {
+    code.lines().all(|line| line.chars().count() <= columns)
+}
+
 fn drawn(invitation: &Invitation, columns: usize) -> Option<String> {
     let mut addresses = invitation.addresses().to_vec();
     loop {
         let shorter = invitation.clone().with_addresses(addresses.clone());
         let code = shorter.ok()?.qr().ok();
-        let fitting = code.filter(|code| code.lines().all(|line| line.chars().count() <= columns));
+        let fitting = code.filter(|code| fits(code, columns));
         if fitting.is_some() || addresses.len() <= 1 {
             return fitting;
         }

@@ -26,6 +26,7 @@ mod failure;
 mod files;
 mod init;
 mod inspect;
+mod keys;
 mod kv;
 mod leave;
 mod member;
@@ -36,6 +37,7 @@ mod recover;
 mod runtime;
 mod scratch;
 mod serve;
+mod site;
 mod status;
 mod variables;
 

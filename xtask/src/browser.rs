@@ -60,11 +60,12 @@ impl Browser {
     }
 }
 
-/// Builds the program that has native members and a signaling server, and returns where it is.
-pub(crate) fn build_program(workspace: &Workspace) -> Result<PathBuf> {
-    workspace::executable(workspace.cargo().args(
+/// Builds the program that has native members and a signaling server, with these pages, and returns where it is.
+pub(crate) fn build_program(workspace: &Workspace, site: &Path) -> Result<PathBuf> {
+    let build = workspace.cargo().args(
         "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
-    ))
+    );
+    workspace::executable(build.env("LIFERAFT_PAGES", site))
 }
 
 /// Runs a script of Node with these arguments, for so long at most.

@@ -167,8 +167,8 @@ fn drive_tabs(workspace: &Workspace, args: &Args) -> Result<()> {
         return drive(workspace, BY_HAND, &arguments, PAGES_DEADLINE);
     }
     if args.hand_overs {
-        let program = build_program(workspace)?;
         let site = web::make(workspace, true)?;
+        let program = build_program(workspace, &site)?;
         let [closed, least] = CLOSED_AND_LEAST.map(Path::new);
         let arguments = [&*program, &chromium, &modules, &site, closed, least];
         return drive(workspace, HAND_OVERS, &arguments, PAGES_DEADLINE);

@@ -10,14 +10,13 @@ use clap::Args;
 use tokio::sync::mpsc;
 use tokio::time::interval;
 
+use crate::keys::Keys;
 use crate::member::{Signals, block_on};
 use crate::scratch::Root;
 
-mod keys;
 mod screen;
 mod seat;
 
-use self::keys::{Key, Keys};
 use self::screen::{Rate, Screen};
 use self::seat::{Heard, Seat};
 
@@ -102,10 +101,11 @@ impl Cluster {
             tokio::select! {
                 Some(news) = heard.recv() => self.hear(news),
                 key = keys.next() => match key {
-                    Key::Kill => self.kill_leader().await,
-                    Key::Pause => self.pause_or_resume()?,
-                    Key::Restart => self.restart()?,
-                    Key::Quit => return Ok(()),
+                    'k' => self.kill_leader().await,
+                    'p' => self.pause_or_resume()?,
+                    'r' => self.restart()?,
+                    'q' => return Ok(()),
+                    _ => {}
                 },
                 _ = frames.tick() => screen.draw(&self.seats, &mut self.rate)?,
             }

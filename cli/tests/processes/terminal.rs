@@ -1,4 +1,5 @@
-//! Tests what people see in a terminal: `liferaft cluster` by its keys, and the QR codes of invitations.
+//! Tests what people see in a terminal: `liferaft cluster` and `liferaft serve` by their keys, and the QR codes of
+//! invitations.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -15,6 +16,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use crate::monitor::get;
 use crate::node::{ANYWHERE, Ending, Folder, PATIENCE, liferaft, told_by, until};
 use crate::reader::read;
 
@@ -217,6 +219,44 @@ fn a_cluster_in_a_terminal_does_what_its_keys_say() {
     );
     let left = fs::read_dir(&folder.0).expect("it is there");
     assert_eq!(left.count(), 1);
+}
+
+#[test]
+fn a_key_stops_signaling_and_starts_it_again() {
+    let mut command = liferaft();
+    command.args(["serve", "--listen", ANYWHERE, "--no-open"]);
+    let (mut process, mut keys, drawn) = in_terminal(80, &mut command);
+    let deadline = Instant::now() + PATIENCE;
+    let said = |what: &str| -> String {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = drawn.recv_timeout(left).expect("it is said in time");
+            if let Some(rest) = line.strip_prefix(what) {
+                return rest.to_owned();
+            }
+        }
+    };
+    let address = said("signaling at http://");
+    let address = address.parse().expect("it is an address");
+    let status = || get(address, "/peerjs/id")[.."HTTP/1.1 200".len()].to_owned();
+    said("s stops signaling");
+
+    let before = status();
+    keys.write_all(b"s").expect("somebody reads");
+    said("signaling is stopped");
+    let stopped = status();
+    keys.write_all(b"s").expect("somebody reads");
+    said("signaling goes on");
+    let after = status();
+    keys.write_all(b"q").expect("somebody reads");
+    until("it ends", || {
+        let ended = process.0.try_wait().expect("it is a child");
+        ended.is_some()
+    });
+
+    let code = process.0.wait().expect("it is a child").code();
+    assert_eq!([before, after], ["HTTP/1.1 200", "HTTP/1.1 200"]);
+    assert_eq!((stopped.as_str(), code), ("HTTP/1.1 503", Some(0)));
 }
 
 /// The code that `liferaft init` shows in a terminal of this width, and the text before it.

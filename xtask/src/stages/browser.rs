@@ -28,6 +28,14 @@ const STORAGE: &str = "web/tests/browser/storage.mjs";
 const RELOADS: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
+/// The chat page: while nobody is reached, of a tab that was removed, as people use it who mean no good, and over plain
+/// HTTP.
+const CHAT: [&str; 4] = [
+    "web/tests/browser/offline.mjs",
+    "web/tests/browser/removed.mjs",
+    "web/tests/browser/hostile.mjs",
+    "web/tests/browser/reduced.mjs",
+];
 const MIXED: &str = "web/tests/browser/mixed.mjs";
 /// Of how many tabs a cluster is of which some are killed, and how many seconds tabs are hidden longer than it takes to
 /// show that they are. `cargo xtask soak --tabs` has more of both.
@@ -65,7 +73,8 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .arg(&modules)
         .args(AT_PUBLISHED_SERVER)
         .run()?;
-    let program = build_program(workspace)?;
+    let site = web::make(workspace, false)?;
+    let program = build_program(workspace, &site)?;
     let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace
         .cargo()
@@ -81,8 +90,10 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     drive(CARRIER, &[&runner, &carrier, &chromium, &modules])?;
     let reloads = Path::new(RELOADS);
     drive(STORAGE, &[&runner, &storage, &chromium, &modules, reloads])?;
-    let site = web::make(workspace, false)?;
     drive(FACADE, &[&chromium, &modules, &site])?;
+    for story in CHAT {
+        drive(story, &[&program, &chromium, &modules])?;
+    }
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
     let tabs = Path::new(TABS);
     drive(KILLS, &[&program, &chromium, &modules, &site, tabs])?;

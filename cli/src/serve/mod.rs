@@ -1,18 +1,28 @@
-//! Runs a signaling server.
+//! Runs a signaling server, with the chat in a browser if the program was built with it.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::Context as _;
 use clap::Args;
-use liferaft_signaling::{Config, Limits, Origins, Server};
-use serde_json::json;
+use liferaft_signaling::{Config, Hub, Limits, Origins, Server};
 
 use crate::failure::Misuse;
 use crate::files;
+use crate::keys::Keys;
 use crate::member::{Signals, block_on};
+use crate::site::site;
+
+mod announce;
+
+use self::announce::Place;
 
 /// Run a signaling server: it introduces peers that then talk directly, and holds nothing that they share
+///
+/// Built with the chat (`cargo xtask serve`), it serves that too: each tab is a member. In a terminal keys are: s stops
+/// signaling and starts it again, while those that are connected go on; q ends the server.
 ///
 /// It speaks HTTP and WebSocket without TLS: over a network, put a proxy in front of it. docs/signaling.md says how.
 #[derive(Args, Clone, Debug)]
@@ -62,6 +72,10 @@ pub(crate) struct Options {
     )]
     trust_proxy: Vec<IpAddr>,
 
+    /// Opens no browser. It opens one in a terminal alone, and without --json
+    #[arg(long, env = "LIFERAFT_NO_OPEN")]
+    no_open: bool,
+
     /// Tells where it listens as a line of JSON
     #[arg(long, env = "LIFERAFT_JSON")]
     json: bool,
@@ -98,29 +112,87 @@ impl Options {
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::listen(options.until_eof)?;
-    let config = options.config()?;
+    let mut config = options.config()?;
     let mut limits = Limits::default();
     limits.connections_max = files::accepted_max(files::raise_limit(), limits.connections_max);
+    let site = site();
+    let has_pages = site.is_some();
+    if let Some(site) = site {
+        config = config.with_site(site);
+    }
     let server = Server::bind(options.listen, config.with_limits(limits)).await;
     let mut server = server.with_context(|| format!("cannot listen on {}", options.listen))?;
     if let Some(address) = options.monitor {
         let monitored = server.with_operators(address).await;
         server = monitored.with_context(|| format!("cannot listen on {address} for monitors"))?;
     }
-    let address = server.address().context("cannot tell where it listens")?;
-    let monitor = server.operator_address();
-    crate::print(&news(options, address, monitor))?;
-    server.serve(signals.next()).await;
+    let place = Place {
+        address: server.address().context("cannot tell where it listens")?,
+        monitor: server.operator_address(),
+        has_pages,
+    };
+    if options.json {
+        crate::print(&place.to_json())?;
+    } else {
+        crate::print(&place.to_text(&interfaces()))?;
+    }
+    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let is_for_people = is_terminal && !options.json && !options.until_eof;
+    if is_for_people && has_pages && !options.no_open {
+        open_browser(place.page_here());
+    }
+    let hub = server.hub().clone();
+    let ends = async {
+        tokio::select! {
+            () = signals.next() => {}
+            () = obey_keys(&hub, is_for_people) => {}
+        }
+    };
+    server.serve(ends).await;
     Ok(())
 }
 
-fn news(options: &Options, address: SocketAddr, monitor: Option<SocketAddr>) -> String {
-    let url = |address| format!("http://{address}");
-    let (address, monitor) = (url(address), monitor.map(url));
-    if options.json {
-        let started = json!({ "news": "started", "address": address, "monitor": monitor });
-        return format!("{started}\n");
+/// Returns the addresses of this machine. Without them others are told less: that is no reason to end.
+fn interfaces() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().map(if_addrs::Interface::ip).collect()
+}
+
+/// Opens a page for whoever sits at this machine. Many machines have no browser.
+fn open_browser(page: String) {
+    // It waits to see whether one is started. The page is served meanwhile.
+    thread::spawn(move || {
+        if let Err(error) = open::that_detached(page) {
+            tracing::debug!(%error, "no browser is opened");
+        }
+    });
+}
+
+/// Does what keys ask for, until one asks to end.
+async fn obey_keys(hub: &Hub, is_terminal: bool) {
+    const KEYS: &str = "s stops signaling, and starts it again   q ends\n";
+    let mut keys = Keys::listen(is_terminal);
+    if is_terminal {
+        say(KEYS);
     }
-    let monitor = monitor.map(|monitor| format!("monitors at {monitor}\n"));
-    format!("signaling at {address}\n{}", monitor.unwrap_or_default())
+    loop {
+        match keys.next().await {
+            's' => {
+                let is_open = !hub.is_open();
+                hub.set_open(is_open);
+                say(if is_open {
+                    "signaling goes on\n"
+                } else {
+                    "signaling is stopped: whoever is connected goes on\n"
+                });
+            }
+            'q' => return,
+            _ => {}
+        }
+    }
+}
+
+/// Tells whoever presses keys. A terminal that is gone ends the server by its signal.
+fn say(line: &str) {
+    let _unread = crate::print(line);
 }
