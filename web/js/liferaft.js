@@ -41,7 +41,8 @@ export class Liferaft extends EventTarget {
       signal: this.#lifecycle.signal,
     });
     this.#hasStopped = this.#tellStatus();
-    this.#tellEvents();
+    // A module that has ended frees nothing.
+    Promise.all([this.#hasStopped, this.#tellEvents()]).then(() => raw.free()).catch(() => {});
     this.#machine = machine;
     machine?.onFailure((why) => this.#stop(why));
   }
@@ -285,9 +286,15 @@ function pageOf({ page }) {
 function watch(raw, signal) {
   let isOver = false;
   const end = () => {
+    if (isOver) return;
     isOver = true;
     signal?.removeEventListener('abort', end);
-    raw.end();
+    try {
+      raw.end();
+      raw.free();
+    } catch {
+      // A module that has ended frees nothing.
+    }
   };
   signal?.addEventListener('abort', end);
   if (signal?.aborted) end();
