@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * Members of a liferaft cluster in JavaScript: in browser tabs, and in Node.
  *
