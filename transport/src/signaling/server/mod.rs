@@ -140,7 +140,7 @@ impl SignalingServer {
 
     /// Shows this token, by which the id is taken back. Without it the carrier makes one: a native carrier from the key
     /// of its certificate and the server's address, so that a member that keeps its certificate takes its id back after
-    /// a restart; one in a browser by chance.
+    /// a restart; one in a browser from what its key signs, if it was given that, or else by chance.
     ///
     /// # Errors
     /// When it is none.
