@@ -52,7 +52,7 @@ mod tests {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
                 let _asked = asked;
-                pending().await
+                pending::<Signature>().await
             })
         };
 
