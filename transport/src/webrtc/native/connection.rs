@@ -41,8 +41,8 @@ const LATE_MAX: Duration = Duration::from_millis(500);
 /// The most bytes of datagrams that an open connection takes before a link has come up by it, ICE's checks aside. The
 /// handshake of a link takes some 20 KiB with all repeats, and more may overtake the packet that ends it. SCTP keeps
 /// something for each stream that the other end invents and looks at all of it for each datagram: it is to know none
-/// that it may do so at length.
-const UNPROVEN_BYTES_MAX: usize = 48 * 1024;
+/// that it may do so at length. To tell a visitor what it takes to join takes some 2 KiB, and ICE's checks.
+pub(super) const UNPROVEN_BYTES_MAX: usize = 48 * 1024;
 
 /// How many of these bytes a datagram takes at least.
 const UNPROVEN_DATAGRAM_BYTES_MIN: usize = 256;
@@ -373,14 +373,9 @@ impl Connection {
         let Ok(received) = Receive::new(Protocol::Udp, from, ours, datagram) else {
             return;
         };
-        if let Use::Visit(reception) = &mut self.used_for
-            && !reception.takes_datagram()
-        {
-            return turn.end(Ending::NoPacket("a visitor says too much".into()));
-        }
         if !self.takes_unproven(datagram) {
             return turn.end(Ending::NoPacket(
-                "more than a link's handshake takes".into(),
+                "more than is taken of whoever proves nothing".into(),
             ));
         }
         self.told = now;
@@ -397,14 +392,16 @@ impl Connection {
         self.unproven_bytes = None;
     }
 
-    /// Counts a datagram until a link has come up. Returns false if it is too much.
+    /// Counts a datagram until a link has come up; of a visitor, of whom none ever does, each from the first one on.
+    /// Returns false if it is too much.
     fn takes_unproven(&mut self, datagram: &[u8]) -> bool {
         // Checks of ICE begin with 0 or 1 (RFC 7983).
         let is_check = datagram.first().is_none_or(|first| *first < 2);
         let Some(left) = &mut self.unproven_bytes else {
             return true;
         };
-        if is_check || self.stage != Stage::Open {
+        let is_visitor = matches!(self.used_for, Use::Visit(_));
+        if !is_visitor && (is_check || self.stage != Stage::Open) {
             return true;
         }
         let rest = left.checked_sub(datagram.len().max(UNPROVEN_DATAGRAM_BYTES_MIN));

@@ -9,15 +9,10 @@ use super::super::super::visitors::REFUSAL;
 use super::{Connection, Ending, Turn, Use, failed};
 use crate::signaling::Serialization;
 
-/// The most datagrams that are taken of a visitor. Being told takes some 20, and a few more for what it says
-/// meanwhile.
-const DATAGRAMS_MAX: usize = 256;
-
 /// How far a visitor has come.
 #[derive(Debug)]
 pub(super) struct Reception {
     serialization: Serialization,
-    datagrams: usize,
     /// The channel on which it was told, if it was.
     told: Option<ChannelId>,
 }
@@ -26,15 +21,8 @@ impl Reception {
     pub(super) fn new(serialization: Serialization) -> Self {
         Self {
             serialization,
-            datagrams: 0,
             told: None,
         }
-    }
-
-    /// Counts a datagram. Returns false if it is one too many.
-    pub(super) fn takes_datagram(&mut self) -> bool {
-        self.datagrams += 1;
-        self.datagrams <= DATAGRAMS_MAX
     }
 }
 
