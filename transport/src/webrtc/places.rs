@@ -85,12 +85,13 @@ impl Claim {
         match self {
             Self::Host(bytes, length) => bytes[..usize::from(*length)].to_vec(),
             Self::Peer(peer, gate) => {
+                // Servers are numbered one by one, each new one some seconds after another: numbers never get so high.
                 let gate = match gate {
-                    Gate::Server(number) => u8::try_from(number % 254).unwrap_or_default(),
-                    Gate::Hand => 254,
-                    Gate::Mesh(_) | Gate::Address => 255,
+                    Gate::Server(number) => u32::try_from(*number).unwrap_or_default(),
+                    Gate::Hand => u32::MAX - 1,
+                    Gate::Mesh(_) | Gate::Address => u32::MAX,
                 };
-                [&[gate], &peer.0.to_be_bytes()[..]].concat()
+                [&gate.to_be_bytes()[..], &peer.0.to_be_bytes()].concat()
             }
         }
     }
@@ -238,6 +239,8 @@ impl Holder {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, VecDeque};
+
     use super::*;
 
     const NOW: Duration = Duration::from_secs(100);
@@ -313,6 +316,58 @@ mod tests {
             let displaced = places.take(number, peer(number, HOSTILE), LATER);
             assert_ne!(displaced, Ok(Some(7_000)));
         }
+    }
+
+    /// Has strangers ask for places by a gate 100 times a second, and hold each for as long as they can. Returns at
+    /// which of its own requests each of some newcomers, one after the other, has a place by the same gate.
+    fn requests_at_a_flooded_gate(newcomers: usize) -> Vec<usize> {
+        const TICK: Duration = Duration::from_millis(10);
+        let mut places = places(1_024);
+        let mut opening = VecDeque::new();
+        let (mut random, mut asks_at) = (1_u64, Duration::from_secs(5));
+        let (mut requests, mut taken) = (0, Vec::new());
+        for number in 0_u64.. {
+            let now = TICK * u32::try_from(number).expect("it ends before");
+            if now >= asks_at {
+                requests += 1;
+                if places.take(u64::MAX, peer(u64::MAX, HOSTILE), now).is_ok() {
+                    places.give_back(u64::MAX);
+                    taken.push(std::mem::take(&mut requests));
+                }
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                asks_at = now + Duration::from_millis(750 + random % 500);
+            }
+            if taken.len() == newcomers {
+                break;
+            }
+            if places.take(number, peer(number, HOSTILE), now).is_ok() {
+                // Whoever is open by then keeps its place for as long again.
+                opening.push_back((now + SIGNALED_STAGE_TIME_MIN - TICK, number));
+            }
+            while let Some((at, number)) = opening.front().copied().filter(|(at, _)| *at <= now) {
+                opening.pop_front();
+                places.on_open(number, at);
+            }
+        }
+        taken
+    }
+
+    /// A place is held for 4 s, so that 16 of 64 are free in a second.
+    #[test]
+    fn a_flooded_gate_lets_others_in_once_in_a_while() {
+        let mut requests = requests_at_a_flooded_gate(11);
+
+        requests.sort_unstable();
+        assert!(requests[5] <= 8 && requests[10] <= 64, "{requests:?}");
+    }
+
+    #[test]
+    fn no_two_servers_are_one_origin() {
+        let origins = (0..1_000).map(|number| peer(1, Gate::Server(number)).origin());
+
+        assert_eq!(origins.collect::<BTreeSet<_>>().len(), 1_000);
     }
 
     #[test]
