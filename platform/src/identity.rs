@@ -83,10 +83,19 @@ pub enum ParseIdError {
 const PREFIX: &str = "0x";
 
 /// As many digits are shown of an id that people only have to tell from others.
-const SHORT_DIGITS: u32 = 8;
+const SHORT_DIGITS: usize = 8;
 
 /// As many digits as write 128 bits.
 const DIGITS_MAX: usize = 32;
+
+/// Returns how many digits an id is written with. One that was drawn has them all, also the zeros in front: it is as
+/// long as all others, and begins as it does in addresses.
+const fn digits(id: u128) -> usize {
+    match id >> u64::BITS {
+        0 => (u128::BITS - id.leading_zeros()).div_ceil(4) as usize,
+        _ => DIGITS_MAX,
+    }
+}
 
 fn parse(text: &str) -> Result<u128, ParseIdError> {
     let digits = text.strip_prefix(PREFIX).ok_or(ParseIdError::NoPrefix)?;
@@ -143,10 +152,12 @@ macro_rules! id {
             }
         }
 
-        /// `0x` and all hexadecimal digits, without leading zeros.
+        /// `0x` and all hexadecimal digits: 32, as addresses have them, but of an id of 64 bits or less no leading
+        /// zeros.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:#x}", self.0)
+                let width = PREFIX.len() + digits(self.0);
+                write!(f, "{:#0width$x}", self.0)
             }
         }
 
@@ -193,7 +204,7 @@ impl fmt::Display for ServerId {
     }
 }
 
-/// `0x` and all hexadecimal digits, without leading zeros.
+/// All digits, as [`Debug`](fmt::Debug) writes them.
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -205,10 +216,9 @@ struct Short(u128);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = (u128::BITS - self.0.leading_zeros()).div_ceil(4);
-        match digits.saturating_sub(SHORT_DIGITS) {
+        match digits(self.0).saturating_sub(SHORT_DIGITS) {
             0 => write!(f, "{:#x}", self.0),
-            more => write!(f, "{:#x}…", self.0 >> (4 * more)),
+            more => write!(f, "{:#010x}…", self.0 >> (4 * more)),
         }
     }
 }
