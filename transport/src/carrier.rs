@@ -89,7 +89,7 @@ pub trait Carrier: Send + 'static {
     fn look_around(&mut self) {}
 
     /// Returns what is to be known of a path by whoever looks after the cluster, in a few words: of a connection the
-    /// two addresses between which it runs. Default: nothing.
+    /// addresses between which it runs, or that of the other end. Default: nothing.
     fn describe(&self, path: &Path) -> Option<String> {
         let _ = path;
         None

@@ -60,7 +60,7 @@ impl WebSocketCarrier {
                 return false;
             };
             // One that is refused is closed by being dropped.
-            if let Some(end) = self.table.accepted(&incoming.origin()) {
+            if let Some(end) = self.table.accepted(&incoming.origin(), incoming.from()) {
                 incoming.open(end);
             }
         }
@@ -89,13 +89,20 @@ impl Carrier for WebSocketCarrier {
         true
     }
 
+    fn describe(&self, path: &Path) -> Option<String> {
+        self.table.describe(path)
+    }
+
     fn dial(&mut self, address: &Address) -> Result<Path, DialError> {
         let target = Target::read(address).filter(|target| self.host.dials(target));
         let target = target.ok_or_else(|| DialError::BadAddress(address.clone()))?;
-        let end = self.table.dialed().ok_or_else(|| DialError::TooMany {
-            address: address.clone(),
-            connections_max: self.table.limits.dialed_max,
-        })?;
+        let end = self
+            .table
+            .dialed(address)
+            .ok_or_else(|| DialError::TooMany {
+                address: address.clone(),
+                connections_max: self.table.limits.dialed_max,
+            })?;
         let path = end.path;
         self.host.dial(target, end);
         Ok(path)

@@ -241,6 +241,10 @@ impl Incoming {
         origin_of(self.from.ip())
     }
 
+    pub(super) fn from(&self) -> SocketAddr {
+        self.from
+    }
+
     pub(super) fn open(self, end: End) {
         let Self { socket, opener, .. } = self;
         spawn(connection::run(

@@ -1,6 +1,7 @@
 //! Keeps a carrier's connections: who may have one, and how far it has come.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use futures::SinkExt;
@@ -9,7 +10,7 @@ use futures::channel::mpsc;
 use super::limits::WebSocketLimits;
 use super::meter::WebSocketMeter;
 use super::pipe::{Fate, Pipe};
-use crate::carrier::{CarrierEvent, CarryError, Channel, Packet, Path};
+use crate::carrier::{Address, CarrierEvent, CarryError, Channel, Packet, Path};
 
 /// The connections of a carrier. A connection is here from when it is dialed or accepted until its task has ended.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ struct Connection {
     pipe: Arc<Pipe>,
     side: Side,
     stage: Stage,
+    /// Where the other end is, in words.
+    other_end: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,19 +68,21 @@ impl Table {
         }
     }
 
-    /// Takes in a connection that is being dialed, which is an origin of its own. Returns `None` if there are too many.
-    pub(super) fn dialed(&mut self) -> Option<End> {
+    /// Takes in a connection to an address that is being dialed, which is an origin of its own. Returns `None` if there
+    /// are too many.
+    pub(super) fn dialed(&mut self, address: &Address) -> Option<End> {
         let dialed = self.connections.values();
         let dialed = dialed.filter(|connection| connection.side == Side::Dialed);
         if dialed.count() >= self.limits.dialed_max {
             return None;
         }
         let number = self.next;
-        Some(self.insert(Path::new(&number.to_be_bytes(), &[]), Side::Dialed))
+        let path = Path::new(&number.to_be_bytes(), &[]);
+        Some(self.insert(path, Side::Dialed, format!("to {address}")))
     }
 
-    /// Takes in a connection from an origin. Returns `None`, and counts it, if there are too many.
-    pub(super) fn accepted(&mut self, origin: &[u8]) -> Option<End> {
+    /// Takes in a connection from an origin, by an address there. Returns `None`, and counts it, if there are too many.
+    pub(super) fn accepted(&mut self, origin: &[u8], from: impl Display) -> Option<End> {
         let accepted = self.connections.values();
         let accepted = accepted.filter(|connection| connection.side == Side::Accepted);
         let (mut all, mut of_origin) = (0, 0);
@@ -91,7 +96,7 @@ impl Table {
         }
         self.meter.on_accepted();
         let path = Path::new(origin, &self.next.to_be_bytes());
-        Some(self.insert(path, Side::Accepted))
+        Some(self.insert(path, Side::Accepted, format!("from {from}")))
     }
 
     pub(super) fn send(
@@ -139,13 +144,20 @@ impl Table {
         is_news.then_some(event)
     }
 
-    fn insert(&mut self, path: Path, side: Side) -> End {
+    /// Says where the other end of a connection is.
+    pub(super) fn describe(&self, path: &Path) -> Option<String> {
+        let connection = self.connections.get(&number_of(path))?;
+        (connection.path == *path).then(|| connection.other_end.clone())
+    }
+
+    fn insert(&mut self, path: Path, side: Side, other_end: String) -> End {
         let pipe = Arc::new(Pipe::new(&self.limits));
         let connection = Connection {
             path,
             pipe: Arc::clone(&pipe),
             side,
             stage: Stage::Opening,
+            other_end,
         };
         self.connections.insert(self.next, connection);
         self.next += 1;
@@ -194,6 +206,14 @@ mod tests {
         Table::new(limits, mpsc::channel(8).0)
     }
 
+    fn dial(table: &mut Table) -> Option<End> {
+        table.dialed(&"ws://192.0.2.1:80".parse().expect("an address"))
+    }
+
+    fn accept(table: &mut Table, origin: &[u8]) -> Option<End> {
+        table.accepted(origin, "192.0.2.2:5000")
+    }
+
     fn few() -> WebSocketLimits {
         WebSocketLimits {
             accepted_max: 3,
@@ -207,8 +227,9 @@ mod tests {
     fn connections_are_bounded_in_all_and_for_each_origin() {
         let mut table = table(few());
 
-        let taken = [b"a", b"a", b"a", b"b", b"c"].map(|origin| table.accepted(origin).is_some());
-        let dialed = [(); 2].map(|()| table.dialed().is_some());
+        let taken =
+            [b"a", b"a", b"a", b"b", b"c"].map(|origin| accept(&mut table, origin).is_some());
+        let dialed = [(); 2].map(|()| dial(&mut table).is_some());
 
         assert_eq!(taken, [true, true, false, true, false]);
         assert_eq!(dialed, [true, false]);
@@ -219,19 +240,19 @@ mod tests {
     #[test]
     fn a_connection_that_is_gone_makes_room_for_another() {
         let mut table = table(few());
-        let path = table.dialed().expect("it is the first").path;
+        let path = dial(&mut table).expect("it is the first").path;
 
         table.close(&path);
-        assert!(table.dialed().is_none(), "it is still there");
+        assert!(dial(&mut table).is_none(), "it is still there");
         assert_eq!(table.take(CarrierEvent::Closed { path }), None);
 
-        assert!(table.dialed().is_some());
+        assert!(dial(&mut table).is_some());
     }
 
     #[test]
     fn packets_are_taken_between_opened_and_closed() {
         let mut table = table(few());
-        let path = table.dialed().expect("it is the first").path;
+        let path = dial(&mut table).expect("it is the first").path;
         let send = |table: &mut Table| table.send(&path, Channel::Ordered, Packet::default());
 
         assert_eq!(send(&mut table), Err(CarryError::Full));
@@ -246,9 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_described_by_its_other_end() {
+        let mut table = table(few());
+        let dialed = dial(&mut table).expect("it is the first").path;
+        let accepted = accept(&mut table, b"a").expect("there is room").path;
+
+        let told = [dialed, accepted].map(|path| table.describe(&path));
+
+        let expected = ["to ws://192.0.2.1:80", "from 192.0.2.2:5000"];
+        assert_eq!(told, expected.map(|text| Some(text.to_owned())));
+        assert_eq!(table.describe(&Path::new(b"b", &[0; 8])), None);
+    }
+
+    #[test]
     fn a_path_of_another_origin_is_not_the_connection() {
         let mut table = table(few());
-        let path = table.accepted(b"a").expect("it is the first").path;
+        let path = accept(&mut table, b"a").expect("it is the first").path;
         let forged = Path::new(b"b", &path.as_bytes()[1..]);
 
         let sent = table.send(&forged, Channel::Ordered, Packet::default());

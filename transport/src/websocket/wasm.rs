@@ -75,16 +75,17 @@ impl WebSocketAcceptor {
     /// the IP address of whoever has dialed, share a limit. A socket for which there is no room is closed.
     pub fn accept(&self, socket: JsValue, origin: &str) {
         let (hand_over, handed_over) = oneshot::channel();
+        let from = origin.to_owned();
         let digest = Sha256::digest(origin);
         let mut origin = [0; 16];
         origin.copy_from_slice(&digest[..16]);
         let socket = Socket::new(socket.unchecked_into());
-        if self
-            .0
-            .clone()
-            .try_send(Incoming { origin, hand_over })
-            .is_ok()
-        {
+        let incoming = Incoming {
+            origin,
+            from,
+            hand_over,
+        };
+        if self.0.clone().try_send(incoming).is_ok() {
             spawn_local(async move {
                 if let Ok(end) = handed_over.await {
                     run(socket, end).await;
@@ -147,12 +148,17 @@ impl Host {
 #[derive(Debug)]
 pub(super) struct Incoming {
     origin: [u8; 16],
+    from: String,
     hand_over: oneshot::Sender<End>,
 }
 
 impl Incoming {
     pub(super) fn origin(&self) -> Vec<u8> {
         self.origin.to_vec()
+    }
+
+    pub(super) fn from(&self) -> &str {
+        &self.from
     }
 
     pub(super) fn open(self, end: End) {
