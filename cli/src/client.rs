@@ -72,7 +72,7 @@ pub(crate) async fn invitation_of(
     text: &str,
     timeout: Duration,
 ) -> anyhow::Result<Invitation> {
-    if text.starts_with("rtc:") {
+    if text.starts_with("rtc:") || text.starts_with("rtc+") {
         let wrong = "an address of WebRTC does not say of which cluster: an invitation does, or the contact of a member";
         return Err(Misuse(format!("{option}: {wrong}")).into());
     }

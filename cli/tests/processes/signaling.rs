@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::monitor::get;
-use crate::node::{ANYWHERE, Node, misuse_of};
+use crate::node::{ANYWHERE, Node, misuse_of, run};
 
 #[test]
 fn a_signaling_server_opens_rooms_and_is_monitored_elsewhere() {
@@ -42,4 +42,20 @@ fn a_signaling_server_refuses_what_makes_no_sense() {
         "{origin}"
     );
     assert!(key.contains("--peerjs-key: `a/b` is no key"), "{key}");
+}
+
+#[test]
+fn a_client_is_told_that_a_signaling_server_is_no_member() {
+    let server = Node::start(&["serve", "--listen", ANYWHERE]);
+    let started = server.until("started", |_| true);
+    let url = started["address"].as_str().expect("it listens");
+
+    let asked = run(&["kv", "--at", &url["http://".len()..], "get", "camp"]);
+    let of_peer = format!("rtc+{}/room/{:032x}", url.replace("http", "ws"), 7);
+    let named = misuse_of(&["kv", "--at", &of_peer, "get", "camp"]);
+
+    let told = String::from_utf8_lossy(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(5), "{told}");
+    assert!(told.contains("no member, but a signaling server"), "{told}");
+    assert!(named.contains("an invitation does"), "{named}");
 }

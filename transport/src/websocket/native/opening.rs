@@ -70,7 +70,7 @@ pub(crate) enum OpenError {
     NotOnThisMachine,
     #[error("TLS: {0}")]
     Tls(io::Error),
-    #[error("upgrade: {0}")]
+    #[error("whoever is there is no member, but a signaling server or a proxy perhaps: {0}")]
     Upgrade(#[from] Box<tungstenite::Error>),
     #[error("it took too long")]
     TooLong,
