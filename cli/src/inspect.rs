@@ -1,6 +1,6 @@
 //! Prints what a store holds, for people or for programs.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Debug, Display, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -77,8 +77,8 @@ const fn kind(entry: &EntryOutline) -> &'static str {
 }
 
 /// All digits of an id, as other commands and programs take it.
-fn whole(id: u128) -> String {
-    format!("{id:#x}")
+fn whole(id: &impl Debug) -> String {
+    format!("{id:?}")
 }
 
 /// Those who take part, by what they are.
@@ -87,13 +87,10 @@ fn servers(inspection: &Inspection) -> Option<(u64, [Vec<String>; 3])> {
     let with = |suffrage: Option<Suffrage>| {
         let members = configuration.members();
         let with = members.filter(|(_, member)| member.suffrage == suffrage);
-        with.map(|(server, _)| whole(server.0)).collect()
+        with.map(|(server, _)| whole(&server)).collect()
     };
     let voters = with(Some(Suffrage::Voter));
-    let outgoing = configuration
-        .outgoing()
-        .iter()
-        .map(|server| whole(server.0));
+    let outgoing = configuration.outgoing().iter().map(whole);
     Some((
         index.0,
         [voters, with(Some(Suffrage::Learner)), outgoing.collect()],
@@ -138,7 +135,7 @@ fn object(inspection: &Inspection) -> Value {
             "bytes": entry.bytes,
         })).collect::<Vec<_>>(),
         "peer_boots": inspection.peer_boots.iter().map(|(server, boot)| json!({
-            "server": whole(server.0),
+            "server": whole(&server),
             "number": boot.number,
             "nonce": format!("{:#x}", boot.nonce),
         })).collect::<Vec<_>>(),
@@ -156,12 +153,12 @@ fn object(inspection: &Inspection) -> Value {
 fn header_object(header: &HeaderOutline) -> Value {
     let hard_state = header.hard_state;
     json!({
-        "server": whole(header.server.0),
-        "cluster": header.cluster.map(|cluster| whole(cluster.0)),
+        "server": whole(&header.server),
+        "cluster": header.cluster.map(|cluster| whole(&cluster)),
         "history": header.history.map(|history| format!("{:#x}", history.0)),
         "boots": header.boots,
         "term": hard_state.term.0,
-        "voted_for": hard_state.voted_for.map(|server| whole(server.0)),
+        "voted_for": hard_state.voted_for.map(|server| whole(&server)),
         "commit": hard_state.commit.0,
         "promise_ms": hard_state.promise.as_secs_f64() * 1000.0,
         "mark": header.mark,
@@ -215,7 +212,7 @@ fn table(inspection: &Inspection, options: &Options) -> String {
     }
     log_lines(&mut table, inspection);
     for (server, boot) in inspection.peer_boots.iter() {
-        let server = whole(server.0);
+        let server = whole(&server);
         table.line(
             "peer",
             format_args!("{server}: boot {} was seen", boot.number),
@@ -254,8 +251,8 @@ fn header_lines(table: &mut Table, header: &HeaderOutline) {
             format_args!("no member opens it before `liferaft recover`"),
         );
     }
-    table.line("server", format_args!("{}", whole(header.server.0)));
-    let cluster = header.cluster.map(|cluster| whole(cluster.0));
+    table.line("server", format_args!("{}", whole(&header.server)));
+    let cluster = header.cluster.map(|cluster| whole(&cluster));
     table.line("cluster", format_args!("{}", or_none(cluster)));
     let history = header.history.map(|history| format!("{:#x}", history.0));
     table.line("history", format_args!("{}", or_none(history)));

@@ -118,9 +118,9 @@ fn recover(options: &Options) -> anyhow::Result<()> {
     }
     let founded = found_anew(folder)?;
     print(&format!(
-        "{plan}founded: cluster {:#x}, with server {:#x} as its only voter\n\
+        "{plan}founded: cluster {}, with server {:?} as its only voter\n\
          next: start it, and let the others join as new servers, with empty folders\n",
-        founded.cluster.0, founded.server.0,
+        founded.cluster, founded.server,
     ))
 }
 
